@@ -1,0 +1,46 @@
+"""Every error a user can meet: what was given, what is allowed, how to mend it.
+
+One base, :class:`NucbatchError`; each error is also the builtin that fits it, so that callers who do not
+know nucbatch still catch what they expect. The command line prints the message of a ``NucbatchError``
+without a traceback; anything else is a defect of nucbatch and keeps its traceback.
+"""
+
+
+class NucbatchError(Exception):
+    """Base of all errors that a user's input or machine can cause."""
+
+
+class InputError(NucbatchError, ValueError):
+    """A value from outside is not what it must be (an option, a table's column, a setting)."""
+
+
+class InputNotFound(NucbatchError, FileNotFoundError):
+    """A path that a user named does not exist."""
+
+
+class UnreadableImage(NucbatchError, OSError):
+    """An image's bytes can't be turned into pixels; the field is quarantined and the run goes on."""
+
+
+class WeightsError(NucbatchError, ValueError):
+    """A weight file is missing, is a pickle, or does not fit the network its card names."""
+
+
+class StoreError(NucbatchError, OSError):
+    """A run's folder can't be written or does not hold what its ledger says."""
+
+
+class SettingsConflict(NucbatchError, ValueError):
+    """A run's folder was made with other settings; the message shows the difference."""
+
+
+class RunLocked(NucbatchError, RuntimeError):
+    """Another driver works in the same run's folder."""
+
+
+class MemoryRefused(NucbatchError, MemoryError):
+    """A block's projected memory does not fit its worker; the message has both numbers."""
+
+
+class SchedulerError(NucbatchError, RuntimeError):
+    """A cluster can't be started or reached."""

@@ -1,0 +1,66 @@
+"""Normalisation: pixel values of a whole image → [0, 1] for the network. Training and inference share it.
+
+The decision owned here: two constants per image, the nearest-rank percentiles of all its pixels, from an
+exact histogram for integers, so that no tile, order or library version can move them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.settings import NormaliseSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Constants:
+    """The pixel values that become 0 and 1. ``blank``: the image has one value only, hence no nuclei."""
+
+    low: float
+    high: float
+
+    @property
+    def blank(self) -> bool:
+        return not self.high > self.low
+
+
+def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> Constants:
+    """The constants of a whole image of any shape, uint8, uint16 or float.
+
+    Where the high percentile falls on the low one (a few bright nuclei on an even ground), the maximum
+    takes its place; if that is the same too, the image is blank.
+    """
+    if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
+        counts = np.bincount(image.ravel(), minlength=2)
+        ranks = np.cumsum(counts)
+        low = int(np.searchsorted(ranks, _rank(settings.low_percent, image.size)))
+        high = int(np.searchsorted(ranks, _rank(settings.high_percent, image.size)))
+        top = int(np.flatnonzero(counts)[-1])
+        return Constants(float(low), float(high if high > low else top))
+    places = [_rank(percent, image.size) - 1 for percent in (settings.low_percent, settings.high_percent)]
+    ordered = np.partition(image.ravel(), [*places, image.size - 1])
+    low_value, high_value = float(ordered[places[0]]), float(ordered[places[1]])
+    return Constants(low_value, high_value if high_value > low_value else float(ordered[-1]))
+
+
+def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:
+    """Image (Y, X) or (Y, X, 3) → network input (3, Y, X) float32 in [0, 1]; grey is repeated.
+
+    A blank image becomes all zeros.
+    """
+    if constants.blank:
+        return np.zeros((3, *image.shape[:2]), np.float32)
+    scaled = (image.astype(np.float32) - np.float32(constants.low)) / np.float32(
+        constants.high - constants.low
+    )
+    np.clip(scaled, 0, 1, out=scaled)
+    if scaled.ndim == 2:
+        return np.repeat(scaled[np.newaxis], 3, axis=0)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+
+def _rank(percent: float, count: int) -> int:
+    """Nearest rank from 1: the smallest rank that at least ``percent`` of the values do not exceed."""
+    return min(count, max(1, int(np.ceil(percent / 100 * count))))

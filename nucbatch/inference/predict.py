@@ -1,0 +1,79 @@
+"""One image through the network: cut into the network's own tiles, predicted, put back together.
+
+The decision owned here: what a tile looks like (reflected at the image's border, padded to the stride) and
+what comes out (probabilities as uint8). Everything that segments goes through these functions, with or
+without a lane between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from nucbatch.networks.fold import folded
+from nucbatch.tiles import Box, Tile, TileGrid
+
+LARGEST_TILE_PX = 2048
+
+Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
+"""Tile (3, H, W) float32 → maps (outputs, H, W) uint8."""
+
+
+def grid_of(network: nn.Module, largest_px: int = LARGEST_TILE_PX) -> TileGrid:
+    """The tile grid that belongs to a network: its stride, and a halo that covers its receptive field."""
+    stride, radius = int(network.stride), int(network.receptive_radius_px)  # type: ignore[arg-type]
+    return TileGrid(stride=stride, halo=-(-radius // stride) * stride, largest=largest_px)
+
+
+def prepared(network: nn.Module) -> nn.Module:
+    """The network as it is run: normalisation folded, channels last, no gradients."""
+    return folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Tiles (N, 3, H, W) float32 → probabilities (N, outputs, H, W) uint8, 255 is certain."""
+    with torch.inference_mode():
+        images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
+        maps = torch.sigmoid(network(images)).mul_(255).round_().to(torch.uint8)
+    return maps.contiguous().numpy()
+
+
+def cut(image: NDArray[np.float32], tiles: Iterable[Tile]) -> Iterator[NDArray[np.float32]]:
+    """Tile windows (C, h, w) of an image (C, Y, X), reflected where they reach over its border."""
+    height, width = image.shape[-2:]
+    for tile in tiles:
+        window = tile.window
+        rows = reflected(window.y0, window.y1, height)
+        columns = reflected(window.x0, window.x1, width)
+        yield np.ascontiguousarray(image[:, rows[:, np.newaxis], columns])
+
+
+def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:
+    """Positions inside 0..length-1 for begin..end-1, mirrored at both ends without repeating the end."""
+    positions = np.arange(begin, end)
+    if length == 1:
+        return np.zeros_like(positions)
+    period = 2 * (length - 1)
+    folded_back = np.abs(positions) % period
+    return np.asarray(np.minimum(folded_back, period - folded_back), np.int64)
+
+
+def predict_image(image: NDArray[np.float32], grid: TileGrid, predict: Predict) -> NDArray[np.uint8]:
+    """Maps (outputs, Y, X) uint8 of a normalised image (C, Y, X) float32."""
+    height, width = image.shape[-2:]
+    tiles = grid.tiles(height, width)
+    maps: NDArray[np.uint8] | None = None
+    for tile, window in zip(tiles, cut(image, tiles), strict=True):
+        found = predict(window)
+        if maps is None:
+            maps = np.empty((len(found), height, width), np.uint8)
+        rows, columns = tile.core.slices
+        inner_rows, inner_columns = tile.core.within(tile.window)
+        maps[:, rows, columns] = found[:, inner_rows, inner_columns]
+    if maps is None:
+        raise AssertionError(f"no tiles for {Box(0, 0, height, width)}")
+    return maps

@@ -1,0 +1,1 @@
+"""Architectures by name, and the weight files that carry their own card."""

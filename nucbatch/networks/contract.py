@@ -1,0 +1,60 @@
+"""What an architecture must offer, and how one is found by name.
+
+To add an architecture: one file with such a class, and one line under ``nucbatch.networks`` in the entry
+points. Its keyword arguments are what a weight file's card records.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from typing import Protocol, cast
+
+from torch import Tensor, nn
+
+from nucbatch.errors import InputError
+
+
+class Network(Protocol):
+    """A fully convolutional network: (N, C, H, W) float32 → logits (N, outputs, H, W) float32."""
+
+    in_channels: int
+
+    @property
+    def stride(self) -> int: ...
+
+    @property
+    def receptive_radius_px(self) -> int: ...
+
+    def forward(self, x: Tensor) -> Tensor: ...
+
+
+def architectures() -> list[str]:
+    """Names of all architectures that are installed."""
+    return sorted(point.name for point in entry_points(group="nucbatch.networks"))
+
+
+def build(architecture: str, config: dict[str, int]) -> nn.Module:
+    """A network with fresh weights.
+
+    Raises:
+        InputError: no such architecture, or it does not take such a parameter.
+    """
+    points = {point.name: point for point in entry_points(group="nucbatch.networks")}
+    if architecture not in points:
+        raise InputError(f"architecture {architecture!r} is not installed: there are {', '.join(points)}.")
+    make = points[architecture].load()
+    try:
+        return cast(nn.Module, make(**config))
+    except TypeError as error:
+        raise InputError(f"architecture {architecture!r} does not take {config}: {error}.") from error
+
+
+def count_parameters(network: nn.Module) -> tuple[int, int]:
+    """(all, trainable) numbers of a network; all counts normalisation's running means and variances."""
+    trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+    every = sum(
+        tensor.numel()
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    )
+    return every, trainable

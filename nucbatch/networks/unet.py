@@ -1,0 +1,91 @@
+"""The U-Net of the paper, with width and depth as parameters.
+
+Encoder blocks of two 3×3 same convolutions (with bias), each followed by batch normalisation and ReLU, 2×2
+max pooling between levels; decoder of 2×2 stride-2 transposed convolutions and concatenated skips; a 1×1
+convolution at the end. Source: Ronneberger, Fischer, Brox, "U-Net", MICCAI 2015, with same instead of valid
+convolutions and with batch normalisation.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from nucbatch.errors import InputError
+
+
+class UNet(nn.Module):
+    """Images (N, C, H, W) float32 in [0, 1] → logits (N, outputs, H, W) float32.
+
+    Args:
+        in_channels: C.
+        outputs: maps predicted per pixel.
+        width: channels of the first level; each level below doubles them. 64 in the paper.
+        depth: number of poolings. 4 in the paper.
+
+    Raises:
+        InputError: H or W is not a multiple of ``stride`` (the message has the padded size).
+    """
+
+    def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 64, depth: int = 4) -> None:
+        super().__init__()
+        widths = [width * 2**level for level in range(depth + 1)]
+        inputs = [in_channels, *widths[:-1]]
+        self.in_channels = in_channels
+        self.depth = depth
+        self.encoder = nn.ModuleList(
+            _double_convolution(inputs[level], widths[level]) for level in range(depth + 1)
+        )
+        self.upward = nn.ModuleList(
+            nn.ConvTranspose2d(widths[level + 1], widths[level], kernel_size=2, stride=2)
+            for level in range(depth)
+        )
+        self.decoder = nn.ModuleList(
+            _double_convolution(2 * widths[level], widths[level]) for level in range(depth)
+        )
+        self.head = nn.Conv2d(width, outputs, kernel_size=1)
+        self.pool = nn.MaxPool2d(2)
+
+    @property
+    def stride(self) -> int:
+        """Sides of the input must be multiples of this, in px."""
+        return int(2**self.depth)
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """How far, in px, an input pixel can be from an output pixel that it changes.
+
+        Convolutions reach 2·2^k at each level k on the way down and again on the way up; where pooling
+        windows begin adds up to 2^depth - 2.
+        """
+        return int(7 * 2**self.depth - 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
+            right = tuple(-(-side // self.stride) * self.stride for side in x.shape[-2:])
+            raise InputError(
+                f"an image of {tuple(x.shape[-2:])} px does not fit the network: both sides must be "
+                f"multiples of {self.stride}. Pad it by reflection to {right}."
+            )
+        skips: list[Tensor] = []
+        for level in range(self.depth):
+            x = self.encoder[level](x)  # (N, width·2^level, H/2^level, W/2^level)
+            skips.append(x)
+            x = self.pool(x)
+        x = self.encoder[self.depth](x)
+        for level in reversed(range(self.depth)):
+            x = torch.cat([skips[level], self.upward[level](x)], dim=1)
+            x = self.decoder[level](x)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel_size=3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+        nn.Conv2d(outputs, outputs, kernel_size=3, padding=1),
+        nn.BatchNorm2d(outputs),
+        nn.ReLU(inplace=True),
+    )

@@ -1,0 +1,64 @@
+"""Projected memory of a block, in bytes, and the refusal of what can't fit, before anything is submitted.
+
+Sums what a task holds at its peak: the planes as read, the normalised image, the network's activations of
+one tile, the maps, and the working arrays of object finding and measuring. The last two were measured.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nucbatch.errors import MemoryRefused
+from nucbatch.planning.plan import Plan
+from nucbatch.plate import Field
+from nucbatch.tiles import TileGrid
+
+PROCESS_BYTES = 600 * 2**20
+"""A worker before its first block: interpreter, libraries, compiled kernels and weights."""
+_NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # the image and the window cut from it, three float32 channels each
+_OBJECT_BYTES_PER_PX = 64  # components, markers, labels, watershed and measuring, in 32 and 64 bits
+_ACTIVATION_FLOATS_PER_PX_AND_WIDTH = 6  # two levels' worth of maps alive at the widest point
+
+
+def block_bytes(field: Field, grid: TileGrid, width: int) -> int:
+    """Projected peak of one field's task, without the process itself.
+
+    Args:
+        width: channels of the network's first level.
+    """
+    pixels = field.height_px * field.width_px
+    itemsize = np.dtype(field.dtype).itemsize
+    planes = pixels * itemsize * (sum(plane.samples for plane in field.planes) + 2)
+    side = grid.largest
+    tile = min(side, _padded(field.height_px, grid)) * min(side, _padded(field.width_px, grid))
+    network = tile * 4 * width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
+    return planes + pixels * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX) + network
+
+
+def require_fit(plan: Plan, grid: TileGrid, width: int, worker_bytes: int, threads: int) -> int:
+    """Projected bytes of a worker with ``threads`` blocks of the largest kind at once.
+
+    Raises:
+        MemoryRefused: a single block does not fit in a worker of ``worker_bytes``.
+    """
+    largest = max(plan.usable, key=lambda field: field.height_px * field.width_px, default=None)
+    if largest is None:
+        return PROCESS_BYTES
+    one = block_bytes(largest, grid, width)
+    if PROCESS_BYTES + one > worker_bytes:
+        raise MemoryRefused(
+            f"{largest.name} ({largest.height_px} × {largest.width_px} px) needs "
+            f"{_gib(PROCESS_BYTES + one)} in one worker, which has {_gib(worker_bytes)}. "
+            "Use fewer workers (--workers) on this machine, or a machine with more memory."
+        )
+    return PROCESS_BYTES + one * max(1, min(threads, (worker_bytes - PROCESS_BYTES) // one))
+
+
+def _padded(length_px: int, grid: TileGrid) -> int:
+    return math.ceil(length_px / grid.stride) * grid.stride
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -1,0 +1,158 @@
+"""The vocabulary of what was acquired: Plate, Field, Channel, Plane, and the fate of every file.
+
+Frozen values without behaviour that touches disk. Readers make them, everything else only reads them.
+A collection that is no plate (a folder of images, one image) is a Plate whose fields have an empty well.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from nucbatch.errors import InputError
+
+_WELL = re.compile(r"^([A-Za-z]{1,2})0*([1-9][0-9]?)$")
+
+
+class FileStatus(StrEnum):
+    """What became of a file that was found below the input."""
+
+    USED = "used"
+    IGNORED = "ignored"
+    QUARANTINED = "quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One colour of a plate: its name as users write it, and its order in the plate (0, 1, ...)."""
+
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One two-dimensional picture in one file: a channel, z step and time point of a field.
+
+    ``path`` is relative to the plate's root, with ``/``. ``page`` counts the file's pages from 0.
+    ``samples`` is 1 for grey and 3 for RGB. ``size_bytes`` and ``mtime_ns`` are the file's when planned.
+    """
+
+    path: str
+    channel: str
+    z: int = 0
+    page: int = 0
+    samples: int = 1
+    size_bytes: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of view at one time point: what is segmented as one image.
+
+    ``well`` is as ``"B03"`` (empty where there is no plate), ``site`` counts from 1, ``t`` from 0.
+    ``group`` is its place inside the run's OME-Zarr, such as ``"B/3/1"``; unique within the plate.
+    ``name`` is what label TIFFs and messages call it; unique within the plate.
+    ``dtype`` is NumPy's name of the pixel type. ``pixel_size_um`` is None where the files don't tell.
+    A field whose planes can't be used stays listed: ``problem`` then holds the reason and is not empty.
+    """
+
+    well: str
+    site: int
+    t: int
+    group: str
+    name: str
+    planes: tuple[Plane, ...]
+    height_px: int
+    width_px: int
+    dtype: str
+    pixel_size_um: float | None = None
+    problem: str = ""
+
+    @property
+    def key(self) -> str:
+        """The field's stable name in the ledger: the same for the same file names, whatever the order."""
+        return self.group
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """One row of ``files.csv``: a file found, and what became of it.
+
+    ``reason`` is empty for used files, a rule's name and sentence for ignored ones, and the problem for
+    quarantined ones. ``well``, ``site``, ``channel``, ``z``, ``t``, ``group`` are empty/None if unknown.
+    """
+
+    path: str
+    status: FileStatus
+    reason: str = ""
+    well: str = ""
+    site: int | None = None
+    channel: str = ""
+    z: int | None = None
+    t: int | None = None
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Plate:
+    """A plate (or a plain collection of images) as a reader found it.
+
+    ``root`` is the absolute folder that all paths are relative to; ``layout`` the reader's name;
+    ``fields`` are ordered by (well row, well column, site, t); ``files`` accounts for every file found.
+    ``is_plate`` is False for collections without wells.
+    """
+
+    name: str
+    root: str
+    layout: str
+    channels: tuple[Channel, ...]
+    fields: tuple[Field, ...]
+    files: tuple[FileRecord, ...]
+    is_plate: bool = True
+
+    def wells(self) -> Iterator[str]:
+        """The plate's wells in row-major order, each once."""
+        yield from dict.fromkeys(field.well for field in self.fields)
+
+    def channel(self, name: str) -> Channel:
+        """The channel of that name.
+
+        Raises:
+            InputError: the plate has no such channel.
+        """
+        for channel in self.channels:
+            if channel.name == name:
+                return channel
+        names = ", ".join(channel.name for channel in self.channels) or "none"
+        raise InputError(f"channel {name!r} is not in {self.name}: it has {names}. Name one with --channel.")
+
+
+def split_well(well: str) -> tuple[str, int]:
+    """Row letters and column number of a well's name: ``"b03"`` → ``("B", 3)``, ``"AF48"`` → ``("AF", 48)``.
+
+    Raises:
+        InputError: the text is not one or two letters followed by 1 to 99.
+    """
+    match = _WELL.match(well.strip())
+    if match is None:
+        raise InputError(
+            f"{well!r} is no well name: one or two letters and a number from 1 to 99, as in B03."
+        )
+    return match[1].upper(), int(match[2])
+
+
+def well_name(row: str, column: int) -> str:
+    """The one spelling of a well used in every table: ``("b", 3)`` → ``"B03"``."""
+    return f"{row.upper()}{column:02d}"
+
+
+def row_index(row: str) -> int:
+    """Number of a row from 0: A is 0, Z is 25, AA is 26, AF is 31 (1536-well plates)."""
+    index = 0
+    for letter in row.upper():
+        index = index * 26 + ord(letter) - ord("A") + 1
+    return index - 1

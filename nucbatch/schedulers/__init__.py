@@ -1,0 +1,1 @@
+"""Backends: each gives a Dask client to submit blocks to."""

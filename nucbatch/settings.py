@@ -1,0 +1,88 @@
+"""A run's settings: validated once, frozen, hashed. What changes a pixel or a number is in the hash.
+
+Only *what* is computed stands here. *Where* it is computed (scheduler, workers) is the driver's business
+and never part of the hash, because results may not depend on it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from nucbatch.errors import InputError
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class NormaliseSettings(_Frozen):
+    """Which percentiles of the whole image become 0 and 1."""
+
+    low_percent: float = Field(default=1.0, ge=0, lt=100)
+    high_percent: float = Field(default=99.8, gt=0, le=100)
+
+
+class ObjectSettings(_Frozen):
+    """How probabilities become nuclei. Areas in pixels of the image, thresholds are probabilities.
+
+    ``foreground``: a pixel belongs to a nucleus at or above it. ``interior``: connected interior pixels at
+    or above it are one nucleus' marker. ``min_area_px``: smaller objects are specks and dropped.
+    ``min_marker_px``: smaller markers don't split an object.
+    """
+
+    foreground: float = Field(default=0.5, gt=0, lt=1)
+    interior: float = Field(default=0.5, gt=0, lt=1)
+    min_area_px: int = Field(default=20, ge=1)
+    min_marker_px: int = Field(default=4, ge=1)
+
+
+class RunSettings(_Frozen):
+    """Everything that decides a run's results, besides the images and the weights."""
+
+    channel: str = ""
+    model: str = "default"
+    model_hash: str = ""
+    normalise: NormaliseSettings = NormaliseSettings()
+    objects: ObjectSettings = ObjectSettings()
+    pixel_size_um: float | None = Field(default=None, gt=0)
+    labels: Literal["zarr", "tiff", "both"] = "zarr"
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of the settings' canonical JSON: equal digests mean equal results."""
+        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def differences(self, other: RunSettings) -> list[str]:
+        """One line per setting that differs, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
+        mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
+        return [f"{key}: {theirs.get(key)} → {mine.get(key)}" for key in mine if mine[key] != theirs.get(key)]
+
+
+def validated(values: dict[str, object]) -> RunSettings:
+    """Settings from plain values.
+
+    Raises:
+        InputError: a value is out of range or unknown; the message names each and what is allowed.
+    """
+    try:
+        return RunSettings.model_validate(values)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join(str(part) for part in problem['loc'])} = {problem['input']!r}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise InputError("Settings can't be used. " + "; ".join(lines)) from error
+
+
+def _flatten(values: dict[str, object], prefix: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, dict):
+            flat |= _flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat

@@ -1,0 +1,39 @@
+"""Pictures without nuclei, so that the network learns to find none in them.
+
+Empty, constant, noise-only, unevenly lit and saturated fields are normalised to the full range like any
+other, so without examples a network takes their noise for nuclei.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from nucbatch.inference.normalise import find_constants, normalise
+from nucbatch.settings import NormaliseSettings
+
+
+def empty_field(rng: np.random.Generator, size_px: int, settings: NormaliseSettings) -> NDArray[np.float32]:
+    """A field without nuclei, as network input (3, size_px, size_px) float32 in [0, 1]."""
+    kind = rng.integers(4)
+    level = rng.uniform(0, 40000)
+    if kind == 0:  # constant, sometimes saturated
+        image = np.full((size_px, size_px), rng.choice([0.0, level, 65535.0]))
+    else:
+        spread = rng.uniform(0.5, 2000)
+        noise = rng.normal(0, 1, (size_px, size_px))
+        if rng.random() < 0.5:  # a camera's or a compressor's noise has a short reach
+            noise = gaussian_filter(noise, rng.uniform(0.3, 1.2))
+            noise /= noise.std()
+        image = level + spread * noise
+        if kind >= 2:  # uneven light and out-of-focus haze: broad shapes without an edge
+            broad = gaussian_filter(
+                rng.normal(0, 1, (size_px, size_px)), size_px / rng.uniform(3, 8), mode="wrap"
+            )
+            image += spread * rng.uniform(0.5, 8) * broad / broad.std()
+        if kind == 3 and rng.random() < 0.5:  # hot pixels
+            where = rng.random((size_px, size_px)) < 10 ** rng.uniform(-5, -3)
+            image[where] += spread * rng.uniform(10, 100)
+    pixels = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
+    return normalise(pixels, find_constants(pixels, settings))

@@ -1,0 +1,59 @@
+"""How good weights are on held-out images, by the same way of the data as a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
+from nucbatch.masks.objects import find_nuclei
+from nucbatch.scoring.objects import ObjectCounts, object_counts
+from nucbatch.scoring.pixel import PixelCounts, pixel_counts
+from nucbatch.settings import ObjectSettings
+from nucbatch.training.data import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """Pooled counts of pixels and objects over a split."""
+
+    pixels: PixelCounts
+    objects: ObjectCounts
+
+    def figures(self) -> dict[str, float]:
+        """The figures that stand in the history and the card."""
+        return {
+            "pixel F1": round(self.pixels.f1, 4),
+            "pixel IoU": round(self.pixels.jaccard, 4),
+            "object F1 at 0.5": round(self.objects.f1(0.5), 4),
+            "mean AP 0.5-0.95": round(self.objects.mean_ap, 4),
+        }
+
+
+def validate(network: nn.Module, samples: Sequence[Sample], settings: ObjectSettings) -> Validation:
+    """Scores a network on whole images at their own size."""
+    total = Validation(PixelCounts(), ObjectCounts())
+    for sample, maps in zip(samples, predict_samples(network, samples), strict=True):
+        labels = find_nuclei(maps[0], maps[1], settings)
+        total = Validation(
+            total.pixels + pixel_counts(sample.labels, labels),
+            total.objects + object_counts(sample.labels, labels),
+        )
+    return total
+
+
+def predict_samples(network: nn.Module, samples: Sequence[Sample]) -> list[NDArray[np.uint8]]:
+    """Maps (outputs, Y, X) uint8 of each sample."""
+    ready, grid = prepared(network), grid_of(network)
+    return [
+        predict_image(
+            sample.maps[:3].numpy().astype(np.float32) / np.float32(255),
+            grid,
+            lambda tile: forward(ready, tile[np.newaxis])[0],
+        )
+        for sample in samples
+    ]

@@ -1,0 +1,67 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nucbatch.errors import InputError, WeightsError
+from nucbatch.inference.lane import Lane, lane_of_process
+from nucbatch.inference.predict import forward, prepared
+from nucbatch.networks.checkpoint import Card, save_weights
+from nucbatch.networks.unet import UNet
+
+CONFIG = {"in_channels": 3, "outputs": 2, "width": 2, "depth": 2}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "tiny.safetensors"
+    save_weights(path, UNet(**CONFIG), Card(name="tiny", architecture="unet", config=CONFIG), half=False)
+    return path
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_many_threads_get_the_maps_of_their_own_tiles(weights: Path, batch: int) -> None:
+    lane = Lane(weights, batch=batch)
+    rng = np.random.default_rng(0)
+    tiles = [rng.random((3, 16 * (1 + number % 2), 32), np.float32) for number in range(12)]
+    with ThreadPoolExecutor(6) as threads:
+        found = list(threads.map(lane.predict, tiles))
+    alone = Lane(weights)
+    for tile, maps in zip(tiles, found, strict=True):
+        assert maps.shape == (2, *tile.shape[1:])
+        expected = alone.predict(tile).astype(int)
+        assert np.abs(maps - expected).max() <= (0 if batch == 1 else 1)
+
+
+def test_a_tile_the_network_refuses_fails_alone_and_the_lane_goes_on(weights: Path) -> None:
+    lane = Lane(weights)
+    with pytest.raises(InputError, match="multiples of 4"):
+        lane.predict(np.zeros((3, 15, 16), np.float32))
+    assert lane.predict(np.zeros((3, 16, 16), np.float32)).shape == (2, 16, 16)
+
+
+def test_the_number_of_torch_threads_does_not_move_a_map(weights: Path) -> None:
+    from nucbatch.networks.checkpoint import load_weights
+
+    network = prepared(load_weights(weights)[0])
+    tile = np.random.default_rng(1).random((1, 3, 64, 64), np.float32)
+    before = torch.get_num_threads()
+    try:
+        maps = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            maps.append(forward(network, tile))
+    finally:
+        torch.set_num_threads(before)
+    np.testing.assert_array_equal(*maps)
+
+
+def test_a_process_opens_a_weight_file_once_and_notices_another_in_its_place(weights: Path) -> None:
+    lane = lane_of_process(str(weights))
+    assert lane_of_process(str(weights)) is lane
+    assert lane_of_process(str(weights), lane.card.sha256).card == lane.card
+    with pytest.raises(WeightsError, match="changed while the run was going"):
+        lane_of_process(str(weights), "0" * 64)

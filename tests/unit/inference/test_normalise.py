@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucbatch.inference.normalise import Constants, find_constants, normalise
+from nucbatch.settings import NormaliseSettings
+
+SETTINGS = NormaliseSettings(low_percent=10, high_percent=90)
+
+
+def test_percentiles_are_nearest_rank_of_all_pixels() -> None:
+    image = np.arange(1, 101, dtype=np.uint16).reshape(10, 10)
+    assert find_constants(image, SETTINGS) == Constants(10, 90)
+    assert find_constants(image.astype(np.float32), SETTINGS) == Constants(10, 90)
+
+
+@given(st.lists(st.integers(0, 255), min_size=1, max_size=200))
+def test_integers_and_floats_give_the_same_constants_in_any_order(values: list[int]) -> None:
+    image = np.array(values, np.uint8)
+    constants = find_constants(image, SETTINGS)
+    assert constants == find_constants(image[::-1].astype(np.float64), SETTINGS)
+    assert constants == find_constants(image.astype(np.uint16), SETTINGS)
+
+
+def test_a_few_bright_pixels_on_an_even_ground_are_not_lost() -> None:
+    image = np.full((100, 100), 7, np.uint8)
+    image[0, 0] = 200
+    assert find_constants(image, NormaliseSettings()) == Constants(7, 200)
+
+
+@pytest.mark.parametrize("value", [0, 65535])
+def test_a_constant_image_is_blank_and_becomes_zeros(value: int) -> None:
+    image = np.full((8, 8), value, np.uint16)
+    constants = find_constants(image, NormaliseSettings())
+    assert constants.blank
+    assert not normalise(image, constants).any()
+
+
+def test_grey_is_repeated_and_rgb_keeps_its_order() -> None:
+    grey = np.array([[0, 5], [10, 20]], np.uint8)
+    out = normalise(grey, Constants(0, 10))
+    assert out.shape == (3, 2, 2)
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out[0], [[0, 0.5], [1, 1]])
+    np.testing.assert_array_equal(out[0], out[2])
+    colour = np.stack([grey, grey // 2, grey * 0], axis=-1)
+    np.testing.assert_array_equal(normalise(colour, Constants(0, 10))[:, 1, 0], [1, 0.5, 0])

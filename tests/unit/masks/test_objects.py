@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+
+from nucbatch.masks.fill import fill_holes
+from nucbatch.masks.objects import find_nuclei, in_raster_order, quantised
+from nucbatch.settings import ObjectSettings
+
+SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, min_area_px=4, min_marker_px=1)
+
+
+def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> NDArray[np.bool_]:
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    return np.asarray((rows - y) ** 2 + (columns - x) ** 2 <= radius**2)
+
+
+def interior_of(*nuclei: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """What a perfect network predicts: each nucleus' distance to its outline, relative to its largest."""
+    total = np.zeros(nuclei[0].shape)
+    for nucleus in nuclei:
+        distance = distance_transform_edt(nucleus)
+        total = np.maximum(total, distance / distance.max())
+    return np.rint(total * 255).astype(np.uint8)
+
+
+def test_two_touching_nuclei_are_split_and_share_all_their_pixels() -> None:
+    left, right = disc((40, 60), 20, 18, 12), disc((40, 60), 20, 40, 12)
+    foreground = (left | right).astype(np.uint8) * 255
+    labels = find_nuclei(foreground, interior_of(left, right & ~left), SETTINGS)
+    assert labels.max() == 2
+    np.testing.assert_array_equal(labels > 0, foreground > 0)
+    assert labels[20, 10] != labels[20, 48]
+    assert (labels[right & ~left] == labels[20, 48]).mean() > 0.97
+
+
+def test_a_nucleus_with_one_interior_or_none_stays_whole() -> None:
+    nucleus = disc((30, 30), 15, 15, 10)
+    foreground = nucleus.astype(np.uint8) * 255
+    for interior in (interior_of(nucleus), np.zeros_like(foreground)):
+        np.testing.assert_array_equal(find_nuclei(foreground, interior, SETTINGS), nucleus)
+
+
+def test_a_hole_in_a_nucleus_is_filled_but_not_the_ground_inside_a_ring_of_nuclei() -> None:
+    ring = disc((30, 30), 15, 15, 10) & ~disc((30, 30), 15, 15, 4)
+    filled = fill_holes(ring.astype(np.uint32))
+    np.testing.assert_array_equal(filled, disc((30, 30), 15, 15, 10))
+    halves = ring.astype(np.uint32)
+    halves[:, 15:] *= 2
+    np.testing.assert_array_equal(fill_holes(halves), halves)
+
+
+def test_an_island_in_a_ring_is_not_swallowed_and_a_bay_at_the_border_is_no_hole() -> None:
+    labels = (disc((31, 31), 15, 15, 12) & ~disc((31, 31), 15, 15, 8)).astype(np.uint32)
+    labels[disc((31, 31), 15, 15, 3)] = 2
+    np.testing.assert_array_equal(fill_holes(labels), labels)
+    bay = np.ones((9, 9), np.uint32)
+    bay[0:5, 4] = 0
+    np.testing.assert_array_equal(fill_holes(bay), bay)
+
+
+def test_specks_are_dropped_at_exactly_the_smallest_area() -> None:
+    foreground = np.zeros((10, 20), np.uint8)
+    foreground[1:3, 1:3] = 255  # 4 px
+    foreground[1, 8:11] = 255  # 3 px
+    labels = find_nuclei(foreground, foreground, SETTINGS)
+    assert labels.max() == 1
+    assert (labels > 0).sum() == 4
+
+
+def test_nothing_in_nothing_out() -> None:
+    empty = np.zeros((5, 7), np.uint8)
+    labels = find_nuclei(empty, empty, SETTINGS)
+    assert labels.shape == (5, 7)
+    assert labels.dtype == np.uint32
+    assert not labels.any()
+
+
+@pytest.mark.parametrize(("threshold", "value"), [(0.5, 128), (1 / 255, 1), (200 / 255, 200)])
+def test_a_threshold_is_the_smallest_value_that_reaches_it(threshold: float, value: int) -> None:
+    assert quantised(threshold) == value
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 4))
+def test_labels_are_1_to_n_in_raster_order_connected_and_without_holes_of_their_own(
+    seed: int, blur: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    field = gaussian_filter(rng.normal(size=(48, 56)), blur)
+    maps = np.clip(128 + 90 * field / (field.std() + 1e-9), 0, 255).astype(np.uint8)
+    labels = find_nuclei(maps, maps, ObjectSettings(interior=0.7, min_area_px=5))
+    numbers, first = np.unique(labels[labels > 0], return_index=True)
+    np.testing.assert_array_equal(numbers, np.arange(1, len(numbers) + 1))
+    assert (np.diff(first) > 0).all()
+    np.testing.assert_array_equal(labels, in_raster_order(labels))
+    np.testing.assert_array_equal(fill_holes(labels), labels)
+    np.testing.assert_array_equal(
+        labels, find_nuclei(maps, maps, ObjectSettings(interior=0.7, min_area_px=5))
+    )
+    assert (np.bincount(labels.ravel())[1:] >= 5).all()
+
+
+def test_what_happens_to_one_component_does_not_depend_on_the_others() -> None:
+    rng = np.random.default_rng(5)
+    field = gaussian_filter(rng.normal(size=(80, 80)), 3)
+    maps = np.clip(128 + 100 * field / field.std(), 0, 255).astype(np.uint8)
+    maps[38:42] = 0  # two halves that share nothing
+    settings_ = ObjectSettings(interior=0.75, min_area_px=5)
+    whole = find_nuclei(maps, maps, settings_)
+    upper = find_nuclei(maps[:42], maps[:42], settings_)
+    np.testing.assert_array_equal(whole[:42] > 0, upper > 0)
+    np.testing.assert_array_equal(in_raster_order(whole[:42].copy()), upper)

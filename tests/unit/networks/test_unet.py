@@ -1,0 +1,57 @@
+import pytest
+import torch
+
+from nucbatch.errors import InputError
+from nucbatch.networks.contract import build, count_parameters
+from nucbatch.networks.fold import folded
+from nucbatch.networks.unet import UNet
+
+
+def test_the_papers_network_has_the_papers_number_of_parameters() -> None:
+    with torch.device("meta"):
+        network = UNet(in_channels=3, outputs=1, width=64, depth=4)
+    assert count_parameters(network) == (31_055_297, 31_043_521)
+
+
+@pytest.mark.parametrize(("depth", "radius"), [(4, 106), (3, 50)])
+def test_nothing_outside_the_receptive_field_changes_a_pixel(depth: int, radius: int) -> None:
+    network = UNet(in_channels=1, outputs=1, width=1, depth=depth).eval()
+    with torch.no_grad():  # all positive weights: every path that exists carries the change
+        for parameter in network.parameters():
+            parameter.fill_(0.5)
+    assert network.receptive_radius_px == radius
+    side = 2 * (radius // network.stride + 2) * network.stride
+    touched = torch.zeros(side, side)
+    for place in range(side // 2 - network.stride, side // 2):  # every position within the pooling stride
+        image = torch.zeros(1, 1, side, side)
+        image[..., place, place] = 1
+        with torch.no_grad():
+            change = (network(image) - network(torch.zeros_like(image)))[0, 0]
+        rows = change.abs().sum(1).nonzero().flatten()
+        reach = max(place - int(rows.min()), int(rows.max()) - place)
+        assert reach <= radius
+        touched[place, reach - 1] = 1
+    assert touched.any()
+
+
+def test_a_side_that_is_no_multiple_of_the_stride_is_refused_with_the_right_one() -> None:
+    with pytest.raises(InputError, match=r"\(32, 48\)"):
+        UNet(width=1)(torch.zeros(1, 3, 17, 48))
+
+
+def test_folding_the_normalisation_leaves_the_function() -> None:
+    torch.manual_seed(0)
+    network = UNet(width=4, depth=2)
+    network(torch.rand(4, 3, 32, 32))  # moves the running statistics away from 0 and 1
+    network.eval()
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(network)(image), network(image), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded(network).modules())
+
+
+def test_an_unknown_architecture_or_parameter_is_named() -> None:
+    with pytest.raises(InputError, match=r"'vnet' is not installed: there are .*unet"):
+        build("vnet", {})
+    with pytest.raises(InputError, match="does not take"):
+        build("unet", {"heads": 3})

@@ -1,0 +1,22 @@
+import pytest
+
+from nucbatch.errors import InputError
+from nucbatch.schedulers.contract import Resources, scheduler
+from nucbatch.schedulers.local import fitting_workers
+
+
+@pytest.mark.parametrize(
+    ("cores", "memory", "block", "workers"), [(8, 100, 10, 8), (8, 40, 10, 4), (8, 5, 10, 1), (1, 100, 1, 1)]
+)
+def test_workers_fit_cores_and_memory(cores: int, memory: int, block: int, workers: int) -> None:
+    assert fitting_workers(cores, memory, block) == workers
+
+
+def test_no_worker_is_no_cluster() -> None:
+    with pytest.raises(InputError, match="at least 1"), scheduler("local")(Resources(workers=0)):
+        pass
+
+
+def test_an_unknown_scheduler_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(InputError, match="'pbs' is not known: there are .*local"):
+        scheduler("pbs")

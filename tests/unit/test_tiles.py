@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucbatch.errors import InputError
+from nucbatch.tiles import Box, TileGrid
+
+GRID = TileGrid(stride=16, halo=112, largest=512)
+
+
+def test_an_image_that_fits_one_window_is_one_tile_padded_to_the_stride() -> None:
+    (tile,) = GRID.tiles(500, 20)
+    assert tile.core == Box(0, 0, 500, 20)
+    assert tile.window == Box(0, 0, 512, 32)
+
+
+def test_a_larger_image_is_cut_on_a_fixed_grid() -> None:
+    tiles = GRID.tiles(600, 100)
+    assert [tile.core for tile in tiles] == [
+        Box(0, 0, 288, 100),
+        Box(288, 0, 576, 100),
+        Box(576, 0, 600, 100),
+    ]
+    assert [tile.window.y0 for tile in tiles] == [-112, 176, 464]
+    assert {tile.window.shape for tile in tiles} == {(512, 112)}
+
+
+@given(st.integers(1, 2000), st.integers(1, 2000))
+def test_cores_cover_every_pixel_once_and_windows_have_their_halo(height: int, width: int) -> None:
+    seen = np.zeros((height, width), np.uint8)
+    for tile in GRID.tiles(height, width):
+        seen[tile.core.slices] += 1
+        assert all(side % GRID.stride == 0 and side <= GRID.largest for side in tile.window.shape)
+        assert tile.window.y0 % GRID.stride == 0
+        assert tile.core.y0 == 0 or tile.core.y0 - tile.window.y0 >= GRID.halo
+        assert tile.core.y1 == height or tile.window.y1 - tile.core.y1 >= GRID.halo
+        assert tile.core.x1 == width or tile.window.x1 - tile.core.x1 >= GRID.halo
+    assert (seen == 1).all()
+
+
+@pytest.mark.parametrize(("stride", "halo", "largest"), [(16, 100, 512), (16, 112, 500), (16, 112, 224)])
+def test_a_grid_that_could_not_be_aligned_is_refused(stride: int, halo: int, largest: int) -> None:
+    with pytest.raises(InputError, match="multiples of the stride"):
+        TileGrid(stride, halo, largest)
+
+
+def test_an_image_without_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match="at least 1 px"):
+        GRID.tiles(0, 10)

@@ -1,0 +1,46 @@
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from nucbatch.training.targets import GAP_WEIGHT, interior, typical_diameter, weight
+
+
+def test_interior_is_one_in_the_middle_of_small_and_large_alike_and_falls_where_two_touch() -> None:
+    labels = np.zeros((21, 40), np.uint16)
+    labels[5:16, 5:16] = 1
+    labels[5:16, 16:27] = 2
+    labels[2:5, 33:36] = 3
+    target = interior(labels)
+    assert target[10, 10] == target[10, 21] == target[3, 34] == 1
+    assert target[10, 15] < 0.25
+    assert target[10, 16] < 0.25
+    assert not target[labels == 0].any()
+    alone = distance_transform_edt(labels == 1)
+    np.testing.assert_allclose(target[labels == 1], (alone / alone.max())[labels == 1], rtol=1e-6)
+
+
+def test_the_images_border_is_no_outline() -> None:
+    labels = np.zeros((20, 20), np.uint16)
+    labels[:8] = 1
+    assert interior(labels)[0].min() == 1
+
+
+def test_nothing_and_everything_have_a_target_too() -> None:
+    assert not interior(np.zeros((5, 5), np.uint16)).any()
+    assert (interior(np.ones((5, 5), np.uint16)) == 1).all()
+
+
+def test_weight_rises_only_between_two_close_nuclei() -> None:
+    labels = np.zeros((20, 30), np.uint16)
+    labels[8:12, 2:8] = 1
+    labels[8:12, 10:16] = 2
+    found = weight(labels)
+    assert found[10, 8] == found[10, 9] == 1 + GAP_WEIGHT
+    assert found[10, 2] == found[10, 20] == found[0, 0] == 1
+    assert (weight(np.zeros((4, 4), np.uint16)) == 1).all()
+
+
+def test_the_typical_diameter_is_the_median_circles() -> None:
+    labels = np.zeros((50, 50), np.uint16)
+    labels[0:10, 0:10] = 1
+    assert np.isclose(typical_diameter(labels), 2 * np.sqrt(100 / np.pi))
+    assert np.isnan(typical_diameter(np.zeros((3, 3), np.uint16)))
