@@ -18,5 +18,5 @@ def test_no_worker_is_no_cluster() -> None:
 
 
 def test_an_unknown_scheduler_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="'pbs' is not known: there are .*local"):
+    with pytest.raises(InputError, match=r"'pbs' is not known: there are .*local"):
         scheduler("pbs")

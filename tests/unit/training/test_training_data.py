@@ -32,7 +32,7 @@ def test_without_split_csv_a_tenth_is_held_out(data: Path) -> None:
 
 def test_unpaired_files_are_listed(data: Path) -> None:
     (data / "labels" / "f3.png").unlink()
-    with pytest.raises(InputError, match="no partner of the same stem.*f3"):
+    with pytest.raises(InputError, match=r"no partner of the same stem.*f3"):
         find_data(data)
 
 

@@ -1,0 +1,100 @@
+"""``nucbatch inspect``: what a run would use, ignore and refuse, before anything is run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nucbatch.cli.options import input_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nucbatch.plate import Plate
+    from nucbatch.readers.summary import Summary
+
+_MOST_MAPPED_WELLS = 384
+_NOTHING, _SOME_REFUSED = 1, 3
+
+
+@click.command(short_help="Show what a run would use, ignore and refuse.")
+@input_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+@click.pass_context
+def inspect(
+    context: click.Context,
+    source: Path,
+    layout: str,
+    pattern: str,
+    pixel_size_um: float | None,
+    as_json: bool,
+) -> None:
+    """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
+
+    Exit code: 0 all is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
+    """
+    from rich.console import Console
+
+    from nucbatch.readers.find import open_plate
+    from nucbatch.readers.summary import summarise
+
+    plate = open_plate(source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um)
+    summary = summarise(plate)
+    if as_json:
+        click.echo(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        _show(Console(highlight=False), plate, summary)
+    if not summary.usable_fields:
+        context.exit(_NOTHING)
+    if summary.quarantined or summary.problem_fields:
+        context.exit(_SOME_REFUSED)
+
+
+def _show(console: Console, plate: Plate, summary: Summary) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="bold", no_wrap=True)
+    facts.add_column(overflow="fold")
+    for title, value in summary.facts():
+        facts.add_row(title, Text(value))
+    console.print(facts)
+    if plate.is_plate and 0 < len(summary.wells) <= _MOST_MAPPED_WELLS:
+        _show_map(console, summary)
+    if summary.ignored:
+        console.print(Text("\nIgnored", style="bold"))
+        for rule in summary.ignored:
+            console.print(Text(f"  {rule.name}: {rule.count:,}", style="cyan"), Text(f"({rule.sentence})"))
+            for path in rule.examples:
+                console.print(Text(f"      {path}", style="dim", overflow="fold"))
+            if rule.count > len(rule.examples):
+                console.print(Text(f"      and {rule.count - len(rule.examples):,} more", style="dim"))
+    if summary.quarantined:
+        console.print(Text("\nQuarantined", style="bold red"))
+        for path, reason in summary.quarantined:
+            console.print(Text(f"  {path}\n", overflow="fold") + Text(f"      {reason}", style="red"))
+    if summary.problem_fields:
+        console.print(Text("\nFields that can't be used", style="bold red"))
+        for name, problem in summary.problem_fields:
+            console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {problem}", style="red"))
+
+
+def _show_map(console: Console, summary: Summary) -> None:
+    """One mark per well: its fields (``+`` above 9), ``!`` if any can't be used, ``·`` if there is none."""
+    from rich.text import Text
+
+    drawing = summary.plate_map()
+    if max(len(line) for line in drawing) > console.width:
+        console.print(Text("\n(the terminal is too narrow for the map of wells)", style="dim"))
+        return
+    console.print()
+    for line in drawing:
+        shown = Text(line, no_wrap=True)
+        shown.highlight_regex(r"!", "bold red")
+        shown.highlight_regex(r"·", "dim")
+        console.print(shown)
+    console.print(Text("fields per well; ! some can't be used; · no image", style="dim"))

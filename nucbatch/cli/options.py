@@ -1,0 +1,39 @@
+"""Options that mean the same in several commands: what the input is and how to read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def input_options(command: Command) -> Command:
+    """INPUT with ``--layout``, ``--pattern`` and ``--pixel-size``.
+
+    The command gets ``source`` (Path), ``layout`` and ``pattern`` (str, empty: find out), ``pixel_size_um``.
+    """
+    for decorate in (
+        click.option(
+            "--pixel-size",
+            "pixel_size_um",
+            type=float,
+            metavar="UM",
+            help="Micrometres per pixel, instead of what the files say.",
+        ),
+        click.option(
+            "--pattern",
+            default="",
+            metavar="REGEX",
+            help="Names by a regex with groups named well (or row and column), site, channel, z, t, plate.",
+        ),
+        click.option(
+            "--layout", default="", metavar="NAME", help="The input's layout, instead of finding out."
+        ),
+        click.argument("source", metavar="INPUT", type=click.Path(path_type=Path)),
+    ):
+        command = decorate(command)
+    return command

@@ -1,0 +1,141 @@
+"""From single planes, as their names tell, to a plate: fields in order, gaps and clashes named.
+
+Decisions owned here: two files that claim the same plane are both quarantined, since nothing says which is
+right; a field lacks a channel if any other field of the plate has it at the same time point (some channels
+are acquired at some time points only); a field with such a fault stays listed with its ``problem``.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate, row_index, split_well
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.names import safe_name
+from nucbatch.readers.rules import quarantined
+
+FieldKey = tuple[str, int, int]  # well, site, t
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """One file recognised as one plane. ``site`` counts from 1, ``t`` and ``z`` from 0."""
+
+    file: FoundFile
+    channel: str
+    well: str = ""
+    site: int = 1
+    t: int = 0
+    z: int = 0
+
+    @property
+    def key(self) -> FieldKey:
+        """The field it belongs to."""
+        return self.well, self.site, self.t
+
+
+def assemble(
+    listing: Listing,
+    *,
+    name: str,
+    layout: str,
+    sightings: Iterable[Sighting],
+    records: Iterable[FileRecord],
+    channels: Sequence[str],
+    gaps: Mapping[FieldKey, str] | None = None,
+    labels: Mapping[int, str] | None = None,
+) -> Plate:
+    """The plate made of the sightings.
+
+    ``channels``: all names, in the plate's order. ``records``: the fate of every other listed file.
+    ``gaps``: fields known to be missing, with the reason; a well that only stands here is listed too.
+    ``labels``: for a collection without wells, the unique name of each field by its site number.
+    """
+    found: dict[FieldKey, dict[tuple[str, int], list[Sighting]]] = defaultdict(lambda: defaultdict(list))
+    for sighting in sightings:
+        found[sighting.key][sighting.channel, sighting.z].append(sighting)
+    gaps = gaps or {}
+    expected: dict[int, set[str]] = defaultdict(set)
+    for (_, _, t), slots in found.items():
+        expected[t] |= {channel for channel, _ in slots}
+    several_t = len(expected) > 1
+    order = {channel: index for index, channel in enumerate(channels)}
+
+    fields: list[Field] = []
+    verdicts = [*listing.settled, *records]
+    for key in sorted({*found, *gaps}, key=_place):
+        slots = found.get(key, {})
+        group, title = _titles(name, key, several_t, labels)
+        problems = [gaps[key]] if key in gaps else []
+        missing = sorted(expected[key[2]] - {channel for channel, _ in slots}, key=order.__getitem__)
+        if slots and missing and key not in gaps:
+            problems.append(f"no file for channel {', '.join(missing)}")
+        planes: list[Plane] = []
+        for (channel, z), claims in sorted(slots.items(), key=lambda slot: (order[slot[0][0]], slot[0][1])):
+            claims.sort(key=lambda claim: claim.file.path)
+            if len(claims) > 1:
+                problems.append(f"{len(claims)} files claim channel {channel}")
+            for claim in claims:
+                others = ", ".join(other.file.path for other in claims if other is not claim)
+                reason = (
+                    f"the same channel, z and t of this field is also claimed by {others}" if others else ""
+                )
+                verdicts.append(_record(claim, group, reason))
+            if len(claims) == 1:
+                file = claims[0].file
+                size, mtime = file.size_bytes, file.mtime_ns
+                planes.append(Plane(file.path, channel, z, size_bytes=size, mtime_ns=mtime))
+        well, site, t = key
+        fields.append(
+            Field(well, site, t, group, title, tuple(planes), 0, 0, "", problem="; ".join(problems))
+        )
+    verdicts.sort(key=lambda record: record.path)
+    return Plate(
+        name=name,
+        root=listing.root,
+        layout=layout,
+        channels=tuple(Channel(channel, index) for index, channel in enumerate(channels)),
+        fields=tuple(fields),
+        files=tuple(verdicts),
+        is_plate=labels is None,
+    )
+
+
+def _place(key: FieldKey) -> tuple[int, int, int, int]:
+    well, site, t = key
+    if not well:
+        return 0, 0, site, t
+    row, column = split_well(well)
+    return row_index(row), column, site, t
+
+
+def _titles(plate: str, key: FieldKey, several_t: bool, labels: Mapping[int, str] | None) -> tuple[str, str]:
+    """(group inside the Zarr, name). NGFF allows only letters and digits in the parts of a plate's groups."""
+    well, site, t = key
+    if labels is not None:
+        return labels[site], labels[site]
+    row, column = split_well(well)
+    timed = several_t or t > 0
+    image = f"{site}t{t}" if timed else str(site)
+    return f"{row}/{column}/{image}", f"{safe_name(plate)}_{well}_s{site}" + (f"_t{t}" if timed else "")
+
+
+def _record(claim: Sighting, group: str, reason: str) -> FileRecord:
+    return FileRecord(
+        claim.file.path,
+        FileStatus.QUARANTINED if reason else FileStatus.USED,
+        reason,
+        well=claim.well,
+        site=claim.site,
+        channel=claim.channel,
+        z=claim.z,
+        t=claim.t,
+        group=group,
+    )
+
+
+def unfitting(file: FoundFile, layout: str) -> FileRecord:
+    """The record of an image in a plate whose name the layout can't place."""
+    return quarantined(file.path, f"an image, but its name does not fit the {layout} layout of the others")

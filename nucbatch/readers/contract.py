@@ -1,0 +1,48 @@
+"""What a vendor layout must offer: a name, a place in the queue, a yes or no from names, and a Plate.
+
+A reader decides from a :class:`Listing` alone whether the layout is its own, and gives each listed file
+exactly one :class:`~nucbatch.plate.FileRecord`. It parses names and side files; it does not decode pixels.
+Sizes, pixel types and broken images are found afterwards, the same way for all (``verify.py``), so a reader
+leaves ``height_px``, ``width_px`` and ``dtype`` of its fields at 0 and ``""``.
+
+Another package adds a layout with one line in its entry points, group ``nucbatch.readers``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from nucbatch.plate import Plate
+from nucbatch.readers.listing import Listing
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a user said about the input. Empty and None mean: find out.
+
+    ``layout``: a reader's name. ``pattern``: a regex with named groups. ``pixel_size_um``: overrides files.
+    """
+
+    layout: str = ""
+    pattern: str = ""
+    pixel_size_um: float | None = None
+
+
+class Reader(Protocol):
+    """One vendor layout. ``priority``: readers are asked in ascending order, the first yes wins."""
+
+    name: str
+    priority: int
+
+    def recognise(self, listing: Listing) -> bool:
+        """Whether names and folders look like this layout. Opens no file."""
+        ...
+
+    def read(self, listing: Listing, options: ReadOptions) -> Plate:
+        """The plate in the listing, every listed file accounted for once.
+
+        Raises:
+            InputError: the listing can't be read this way; the message says what would help.
+        """
+        ...

@@ -1,0 +1,78 @@
+"""From a path to a plate: find the files, ask the readers in order, read the headers.
+
+Readers come from the entry points ``nucbatch.readers``, in ascending order of priority and then of name;
+the first that recognises the names reads them. ``layout`` names one instead, and ``pattern`` means the
+pattern reader.
+"""
+
+from __future__ import annotations
+
+import math
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from nucbatch.errors import InputError
+from nucbatch.plate import Plate
+from nucbatch.readers.contract import Reader, ReadOptions
+from nucbatch.readers.listing import Listing, scan
+from nucbatch.readers.names import plural
+from nucbatch.readers.verify import verified
+
+GROUP = "nucbatch.readers"
+
+
+def open_plate(
+    path: Path, *, layout: str = "", pattern: str = "", pixel_size_um: float | None = None
+) -> Plate:
+    """The plate, folder of images, image or manifest at ``path``, with every file accounted for.
+
+    ``layout``: a reader's name, instead of the first that fits. ``pattern``: a regex with named groups (see
+    :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel, instead of what files say.
+
+    Raises:
+        InputNotFound: nothing is there.
+        InputError: an unknown layout, a bad pattern, several plates, or nothing that is recognised.
+    """
+    readers = known_readers()
+    reader = _forced(readers, layout, pattern)
+    if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
+        raise InputError(f"a pixel size of {pixel_size_um} µm can't be: give a number above 0, such as 0.65.")
+    listing = scan(path)
+    if reader is None:
+        reader = _recognised(readers, listing)
+    plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um))
+    return verified(plate, pixel_size_um)
+
+
+def known_readers() -> tuple[Reader, ...]:
+    """All readers that are installed, in the order in which they are asked."""
+    found: list[Reader] = [point.load()() for point in entry_points(group=GROUP)]
+    return tuple(sorted(found, key=lambda reader: (reader.priority, reader.name)))
+
+
+def _forced(readers: tuple[Reader, ...], layout: str, pattern: str) -> Reader | None:
+    if pattern and layout not in ("", "pattern"):
+        raise InputError(f"--pattern goes with --layout pattern, not with --layout {layout}: leave one out.")
+    wanted = layout or ("pattern" if pattern else "")
+    if not wanted:
+        return None
+    for reader in readers:
+        if reader.name == wanted:
+            return reader
+    names = ", ".join(reader.name for reader in readers)
+    raise InputError(f"--layout {wanted!r} is not known: use one of {names}.")
+
+
+def _recognised(readers: tuple[Reader, ...], listing: Listing) -> Reader:
+    for reader in readers:
+        if reader.recognise(listing):
+            return reader
+    if listing.single:
+        raise InputError(
+            f"{listing.name} is no TIFF, PNG, JPEG or manifest CSV: convert it, or give its folder."
+        )
+    total = len(listing.files) + len(listing.settled)
+    raise InputError(
+        f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, PNG or JPEG. "
+        "Give the folder that holds the images."
+    )

@@ -1,0 +1,172 @@
+"""What lies below the input, found once: every file, in an order that does not depend on the disk.
+
+Decisions owned here: links are never followed out of the input (``realpath`` must stay inside); links to
+folders are not followed at all; junk, results of earlier runs and Zarr stores are one line each instead of
+thousands (their record's path ends in ``/``); what can't be opened by a name that fits a table is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucbatch.errors import InputError, InputNotFound
+from nucbatch.plate import FileRecord
+from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A regular file below the root. ``path`` is relative, with ``/``, and valid Unicode."""
+
+    path: str
+    size_bytes: int = 0
+    mtime_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All that was found below ``root`` (absolute, links resolved), sorted by path.
+
+    ``files`` await a reader's verdict; ``settled`` already have theirs. ``name`` is what the user pointed at,
+    without folders. ``single`` is True where that was one file; ``root`` is then its folder.
+    """
+
+    root: str
+    name: str
+    files: tuple[FoundFile, ...]
+    settled: tuple[FileRecord, ...] = ()
+    single: bool = False
+
+    def images(self) -> tuple[FoundFile, ...]:
+        """The files whose names end like a readable image."""
+        return tuple(file for file in self.files if is_image_name(file.path))
+
+    def others(self) -> tuple[FoundFile, ...]:
+        """The files whose names do not."""
+        return tuple(file for file in self.files if not is_image_name(file.path))
+
+
+def scan(path: Path) -> Listing:
+    """Everything below a folder, or one file.
+
+    Raises:
+        InputNotFound: nothing is there.
+        InputError: it is neither a file nor a folder, or may not be listed.
+    """
+    try:
+        resolved = path.resolve(strict=True)
+        mode = resolved.stat().st_mode
+    except FileNotFoundError as error:
+        raise InputNotFound(f"{path} does not exist: give a folder, an image or a manifest CSV.") from error
+    except (OSError, RuntimeError) as error:
+        raise InputError(f"{path} can't be opened ({error}): check its permissions and links.") from error
+    name = path.name or resolved.name
+    if stat.S_ISREG(mode):
+        info = resolved.stat()
+        file = FoundFile(resolved.name, info.st_size, info.st_mtime_ns)
+        return Listing(str(resolved.parent), name, (file,), single=True)
+    if not stat.S_ISDIR(mode):
+        raise InputError(f"{path} is neither a file nor a folder: give a folder, an image or a manifest CSV.")
+    if not os.access(resolved, os.R_OK | os.X_OK):
+        raise InputError(f"{path} may not be listed: ask for read permission on the folder.")
+    files, settled = _walk(str(resolved))
+    files.sort(key=lambda file: file.path)
+    settled.sort(key=lambda record: record.path)
+    return Listing(
+        str(resolved), resolved.name if name in ("", ".", "..") else name, tuple(files), tuple(settled)
+    )
+
+
+def look_up(root: str, relative: str) -> FoundFile | str:
+    """One named file below the root, or the reason why it can't be used.
+
+    For readers whose side files name images: the name may not lead out of the root, by ``..`` or by a link.
+    """
+    full = os.path.realpath(Path(root, relative))
+    if not _inside(full, root):
+        return "it leads out of the folder of the manifest: put the images below it, with relative paths"
+    try:
+        info = Path(full).stat()
+    except FileNotFoundError:
+        return "no such file"
+    except (OSError, ValueError) as error:
+        return f"it can't be opened ({error})"
+    if not stat.S_ISREG(info.st_mode):
+        return "it is not a regular file"
+    return FoundFile(os.path.relpath(full, root).replace(os.sep, "/"), info.st_size, info.st_mtime_ns)
+
+
+def _walk(root: str) -> tuple[list[FoundFile], list[FileRecord]]:
+    files: list[FoundFile] = []
+    settled: list[FileRecord] = []
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        try:
+            with os.scandir(Path(root, folder)) as entries:
+                found = list(entries)
+        except OSError as error:
+            settled.append(quarantined(folder, f"the folder can't be listed ({error.strerror})"))
+            continue
+        if folder and any(entry.name == ".nucbatch" for entry in found):
+            settled.append(ignored(folder, "earlier-run"))
+            continue
+        for entry in found:
+            verdict = _verdict(entry, root, folder + entry.name)
+            if isinstance(verdict, FoundFile):
+                files.append(verdict)
+            elif isinstance(verdict, FileRecord):
+                settled.append(verdict)
+            else:
+                if is_image_name(entry.name):
+                    settled.append(quarantined(folder + entry.name, "a folder, though named like an image"))
+                waiting.append(verdict)
+    return files, settled
+
+
+def _verdict(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileRecord | str:
+    """A file, a settled record, or (as text) the relative folder to look into next, ending in ``/``."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return quarantined(shown, "its name is not valid UTF-8: rename it")
+    try:
+        if entry.is_symlink():
+            return _link(entry, root, path)
+        if entry.is_dir(follow_symlinks=False):
+            rule = junk_rule(entry.name, folder=True)
+            return ignored(path + "/", rule) if rule else path + "/"
+        return _file(path, entry.name, entry.stat(follow_symlinks=False))
+    except OSError as error:
+        return quarantined(path, f"it can't be opened ({error.strerror})")
+
+
+def _link(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileRecord:
+    rule = junk_rule(entry.name, folder=False)
+    if rule:
+        return ignored(path, rule)
+    target = Path(os.path.realpath(entry.path))
+    if not target.exists():
+        return quarantined(path, "a link to nothing: its target is gone")
+    if not _inside(str(target), root):
+        return quarantined(path, "a link that leads out of the input: copy the file, or give its own folder")
+    if target.is_dir():
+        return ignored(path, "linked-folder")
+    return _file(path, entry.name, target.stat())
+
+
+def _file(path: str, name: str, info: os.stat_result) -> FoundFile | FileRecord:
+    rule = junk_rule(name, folder=False)
+    if rule:
+        return ignored(path, rule)
+    if not stat.S_ISREG(info.st_mode):
+        return quarantined(path, "not a regular file (a socket, pipe or device)")
+    return FoundFile(path, info.st_size, info.st_mtime_ns)
+
+
+def _inside(full: str, root: str) -> bool:
+    return os.path.commonpath([full, root]) == root

@@ -1,0 +1,86 @@
+"""How what was found is called: safe names for fields, groups inside the Zarr, wells a plate can have.
+
+Names end up as file names, Zarr groups and keys of the ledger, so they hold only A-Z, a-z, 0-9, ``-``, ``_``
+and ``.``, and a name depends on the names of its collection, never on the order in which they were found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from nucbatch.errors import InputError
+from nucbatch.plate import row_index, split_well, well_name
+
+MOST_ROWS, MOST_COLUMNS = 32, 48  # a 1536-well plate, the largest that is made
+
+GREY = "Grey"
+
+_LONGEST = 120  # leaves room for suffixes below the 255 bytes of most file systems
+
+
+def plausible_well(text: str) -> str:
+    """The well in its one spelling (``"b3"`` → ``"B03"``), or empty text if no plate has such a well."""
+    try:
+        row, column = split_well(text)
+    except InputError:
+        return ""
+    if row_index(row) >= MOST_ROWS or column > MOST_COLUMNS:
+        return ""
+    return well_name(row, column)
+
+
+def row_letters(text: str) -> str:
+    """Row letters from letters or a number from 1: ``"C"``, ``"c"``, ``"3"`` and ``"03"`` → ``"C"``."""
+    if not text.isdecimal():
+        return text.upper()
+    number = int(text)
+    letters = ""
+    while number > 0:
+        number, digit = divmod(number - 1, 26)
+        letters = chr(ord("A") + digit) + letters
+    return letters
+
+
+def safe_name(text: str) -> str:
+    """Text in the characters that file systems and NGFF allow; anything else becomes ``_``. Never empty."""
+    cleaned = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")
+    return cleaned or "unnamed"
+
+
+def unique_names(paths: Iterable[str]) -> dict[str, str]:
+    """A safe and unique name for each path: its stem; with folders where stems clash; else with a hash.
+
+    Uniqueness ignores case, because some file systems do.
+    """
+    ordered = sorted(set(paths))
+    names = {path: safe_name(PurePosixPath(path).stem) for path in ordered}
+    for widen in (_with_folders, _with_hash):
+        counts = Counter(name.casefold() for name in names.values())
+        names = {path: name if counts[name.casefold()] == 1 else widen(path) for path, name in names.items()}
+    return names
+
+
+def _with_folders(path: str) -> str:
+    return safe_name(path[-_LONGEST:])
+
+
+def _with_hash(path: str) -> str:
+    digest = hashlib.sha256(path.encode()).hexdigest()[:10]
+    return f"{safe_name(path[-_LONGEST:])}-{digest}"
+
+
+def plural(count: int, noun: str) -> str:
+    """``1 file``, ``2 files``, ``1,234 files``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
+    """Sorts ``"c2"`` before ``"c10"``: numbers by value, the rest by letter."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", text)
+    return [
+        (0, int(part), "") if part[0] in "0123456789" else (1, 0, part.casefold()) for part in parts
+    ], text

@@ -1,0 +1,69 @@
+"""By which rules a file is left out: each has a name and a sentence, and both stand in ``files.csv``.
+
+Ignored means: known, and of no use to a run. Quarantined means: it looks like an input but can't be used. An
+image that no rule knows is therefore quarantined, never ignored: a lost well must make a noise.
+"""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+from nucbatch.plate import FileRecord, FileStatus
+
+RULES = {
+    "hidden": "names that begin with a dot are not part of the input",
+    "system-file": "left by an operating system or a file server",
+    "zarr-store": "a Zarr store inside the input is not read as single files",
+    "earlier-run": "a run's folder inside the input holds results, not images",
+    "linked-folder": "the folder it points to lies in the input and is listed there",
+    "not-an-image": "no image by its name",
+    "vendor-metadata": "read for names and settings only",
+    "manifest": "the manifest itself",
+    "thumbnail": "a small preview of an image that is used",
+    "z-step": "the same channel has a projection, which is used instead",
+    "annotation": "in a folder of masks or labels beside a folder of images",
+    "incomplete-field": "sound, but another file of its field can't be used",
+}
+
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
+
+_FOREIGN = "bmp c01 czi dib dv flex gif ims jp2 jpx lif lsm mrc mrxs nd2 ndpi oib oif scn stk svs vsi webp"
+FOREIGN_IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _FOREIGN.split())
+
+_SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
+_SYSTEM_FOLDERS = frozenset({"$recycle.bin", "system volume information", "__macosx", "@eadir", "lost+found"})
+
+
+def ignored(path: str, rule: str) -> FileRecord:
+    """The record of a file left out by a rule of :data:`RULES`."""
+    return FileRecord(path, FileStatus.IGNORED, f"{rule}: {RULES[rule]}")
+
+
+def quarantined(path: str, reason: str) -> FileRecord:
+    """The record of a file that should have been of use and is not."""
+    return FileRecord(path, FileStatus.QUARANTINED, reason)
+
+
+def is_image_name(path: str) -> bool:
+    """Whether the name ends like an image that can be decoded."""
+    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+
+
+def junk_rule(name: str, *, folder: bool) -> str:
+    """The rule that leaves out a file or a whole folder by its bare name; empty if none does."""
+    lowered = name.lower()
+    if lowered in (_SYSTEM_FOLDERS if folder else _SYSTEM_NAMES) or name in (".DS_Store", "._.DS_Store"):
+        return "system-file"
+    if name.startswith("."):
+        return "hidden"
+    if folder and lowered.endswith(".zarr"):
+        return "zarr-store"
+    return ""
+
+
+def no_image(path: str) -> FileRecord:
+    """The record of a file that does not end like a readable image."""
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix in FOREIGN_IMAGE_SUFFIXES:
+        return quarantined(path, f"{suffix} images can't be decoded: convert them to TIFF or PNG")
+    return ignored(path, "not-an-image")

@@ -1,0 +1,185 @@
+"""What a plate amounts to, for people and programs: counts, mixes of sizes, rules and refusals.
+
+Pure: it looks at a :class:`~nucbatch.plate.Plate` only. Control characters of file names are escaped here, so
+that no name can move the cursor of a terminal.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from nucbatch.plate import Field, FileStatus, Plate, row_index, split_well
+from nucbatch.readers.names import plural, row_letters
+from nucbatch.readers.pixels import field_channels
+
+_EXAMPLES = 3
+_MOST_ROWS_OF_MIX = 6
+_STANDARD_PLATES = ((8, 12), (16, 24), (32, 48))
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredFiles:
+    """A rule and what it left out."""
+
+    name: str
+    sentence: str
+    count: int
+    examples: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A plate in numbers. ``wells`` maps each well to (fields that can be used, fields that can't)."""
+
+    layout: str
+    name: str
+    root: str
+    is_plate: bool
+    wells: dict[str, tuple[int, int]]
+    usable_fields: int
+    time_points: int
+    channels: tuple[tuple[str, int], ...]
+    pixels: tuple[tuple[str, int], ...]
+    pixel_sizes_um: tuple[tuple[float | None, int], ...]
+    found_files: int
+    used_files: int
+    ignored: tuple[IgnoredFiles, ...]
+    quarantined: tuple[tuple[str, str], ...]
+    problem_fields: tuple[tuple[str, str], ...]
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """(title, value) lines for people."""
+        yield "layout", self.layout
+        yield "plate" if self.is_plate else "images", self.name
+        if self.is_plate:
+            yield "wells", f"{len(self.wells):,}"
+        unusable = f", {len(self.problem_fields):,} more can't be used" if self.problem_fields else ""
+        yield "fields", f"{self.usable_fields:,}{unusable}"
+        if self.time_points > 1:
+            yield "time points", f"{self.time_points:,}"
+        everywhere = all(count == self.usable_fields for _, count in self.channels)
+        yield (
+            "channels",
+            ", ".join(name if everywhere else f"{name} ({count:,})" for name, count in self.channels),
+        )
+        yield "pixels", _mix(self.pixels)
+        sizes = [
+            ("not told" if size is None else f"{size:g} µm", count) for size, count in self.pixel_sizes_um
+        ]
+        yield "pixel size", _mix(tuple(sizes))
+        ignored = sum(rule.count for rule in self.ignored)
+        yield (
+            "files",
+            f"{self.found_files:,} found = {self.used_files:,} used + {ignored:,} ignored "
+            f"+ {len(self.quarantined):,} quarantined",
+        )
+
+    def plate_map(self) -> list[str]:
+        """The wells as lines of text, on a plate of 96, 384 or 1536 wells, the smallest that holds them."""
+        places = {well: split_well(well) for well in self.wells}
+        rows = max(row_index(row) for row, _ in places.values()) + 1
+        columns = max(column for _, column in places.values())
+        height, width = next(size for size in _STANDARD_PLATES if size[0] >= rows and size[1] >= columns)
+        marks: dict[tuple[int, int], str] = {}
+        for well, (row, column) in places.items():
+            good, bad = self.wells[well]
+            marks[row_index(row), column] = "!" if bad else ("+" if good > 9 else str(good))
+        lines = ["   " + "".join(f"{column:>3}" for column in range(1, width + 1))]
+        for index in range(height):
+            cells = "".join(f"{marks.get((index, column), '·'):>3}" for column in range(1, width + 1))
+            lines.append(f"{row_letters(str(index + 1)):>3}{cells}")
+        return lines
+
+    def as_dict(self) -> dict[str, object]:
+        """The same as plain values for JSON."""
+        ignored = sum(rule.count for rule in self.ignored)
+        return {
+            "layout": self.layout,
+            "name": self.name,
+            "root": self.root,
+            "is_plate": self.is_plate,
+            "wells": {
+                well: {"usable_fields": good, "unusable_fields": bad}
+                for well, (good, bad) in self.wells.items()
+            },
+            "usable_fields": self.usable_fields,
+            "time_points": self.time_points,
+            "channels": [{"name": name, "fields": count} for name, count in self.channels],
+            "pixels": [{"kind": kind, "fields": count} for kind, count in self.pixels],
+            "pixel_sizes_um": [{"size": size, "fields": count} for size, count in self.pixel_sizes_um],
+            "files": {
+                "found": self.found_files,
+                "used": self.used_files,
+                "ignored": ignored,
+                "quarantined": len(self.quarantined),
+            },
+            "ignored": [asdict(rule) for rule in self.ignored],
+            "quarantined": [{"path": path, "reason": reason} for path, reason in self.quarantined],
+            "unusable_fields": [{"name": name, "problem": problem} for name, problem in self.problem_fields],
+        }
+
+
+def summarise(plate: Plate) -> Summary:
+    """The plate in numbers."""
+    usable = [field for field in plate.fields if not field.problem]
+    wells: dict[str, tuple[int, int]] = {}
+    for field in plate.fields if plate.is_plate else ():
+        good, bad = wells.get(field.well, (0, 0))
+        wells[field.well] = (good, bad + 1) if field.problem else (good + 1, bad)
+    per_channel = Counter(channel.name for field in usable for channel in field_channels(plate, field))
+    used = sum(1 for record in plate.files if record.status is FileStatus.USED)
+    refused = [record for record in plate.files if record.status is FileStatus.QUARANTINED]
+    return Summary(
+        layout=plate.layout,
+        name=_visible(plate.name),
+        root=_visible(plate.root),
+        is_plate=plate.is_plate,
+        wells=wells,
+        usable_fields=len(usable),
+        time_points=len({field.t for field in plate.fields}),
+        channels=tuple((channel.name, per_channel[channel.name]) for channel in plate.channels),
+        pixels=tuple(Counter(_form(field) for field in usable).most_common()),
+        pixel_sizes_um=tuple(Counter(field.pixel_size_um for field in usable).most_common()),
+        found_files=len(plate.files),
+        used_files=used,
+        ignored=_by_rule(plate),
+        quarantined=tuple((_visible(record.path), _visible(record.reason)) for record in refused),
+        problem_fields=tuple(
+            (field.name, _visible(field.problem)) for field in plate.fields if field.problem
+        ),
+    )
+
+
+def _by_rule(plate: Plate) -> tuple[IgnoredFiles, ...]:
+    paths: dict[str, list[str]] = defaultdict(list)
+    for record in plate.files:
+        if record.status is FileStatus.IGNORED:
+            paths[record.reason].append(record.path)
+    rules = []
+    for reason, found in sorted(paths.items()):
+        name, _, sentence = reason.partition(": ")
+        examples = tuple(_visible(path) for path in found[:_EXAMPLES])
+        rules.append(IgnoredFiles(name, sentence, len(found), examples))
+    return tuple(rules)
+
+
+def _form(field: Field) -> str:
+    colours = " RGB" if any(plane.samples == 3 for plane in field.planes) else ""
+    return f"{field.dtype}{colours}, {field.height_px} × {field.width_px} px"
+
+
+def _mix(counted: tuple[tuple[str, int], ...]) -> str:
+    """``uint8, 640 × 640 px``; where fields differ, the most frequent with their counts."""
+    if len(counted) <= 1:
+        return counted[0][0] if counted else "none"
+    lines = [f"{kind}: {plural(count, 'field')}" for kind, count in counted[:_MOST_ROWS_OF_MIX]]
+    rest = counted[_MOST_ROWS_OF_MIX:]
+    if rest:
+        lines.append(f"{len(rest):,} other kinds: {plural(sum(count for _, count in rest), 'field')}")
+    return "\n".join(lines)
+
+
+def _visible(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

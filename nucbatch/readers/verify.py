@@ -1,0 +1,148 @@
+"""The headers of all files of a plate, read before the run: sizes, types, and what can't be used.
+
+Decisions owned here: the planes of one field must agree in size and type; the majority is right, without
+one all are quarantined. Different fields may differ. A field that loses a plane stays listed with its
+problem, and its sound files are ignored by the rule ``incomplete-field``. RGB is allowed where a field is
+one file and the plate has no other channel; such planes belong to channel ``RGB`` and the plate gets Red,
+Green and Blue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+from nucbatch.errors import UnreadableImage
+from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.readers.headers import PixelInfo, read_header
+from nucbatch.readers.pixels import RGB, RGB_CHANNELS
+from nucbatch.readers.rules import RULES
+
+_THREADS = 8  # headers wait for the disk or the network, not for a core
+_BATCH = 2048
+
+
+def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
+    """The plate with sizes and types of all fields, and what can't be used quarantined.
+
+    ``pixel_size_um`` overrides what files say.
+    """
+    may_be_rgb = len(plate.channels) == 1
+    fields: list[Field] = []
+    faults: dict[str, str] = {}
+    for field, outcomes in zip(plate.fields, _probed(plate), strict=True):
+        checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
+        fields.append(checked)
+        faults |= found
+    records = tuple(_records(plate.files, fields, faults))
+    return replace(plate, channels=_channels(plate, fields), fields=tuple(fields), files=records)
+
+
+def _probed(plate: Plate) -> Iterator[tuple[PixelInfo | str, ...]]:
+    """For each field, the header or the reason against it, for each of its planes."""
+    fields = iter(plate.fields)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        while batch := list(islice(fields, _BATCH)):  # a million futures at once would be a million objects
+            yield from pool.map(partial(_probe_field, plate.root), batch)
+
+
+def _probe_field(root: str, field: Field) -> tuple[PixelInfo | str, ...]:
+    return tuple(_header_or_reason(Path(root, plane.path)) for plane in field.planes)
+
+
+def _header_or_reason(path: Path) -> PixelInfo | str:
+    try:
+        return read_header(path)
+    except UnreadableImage as error:
+        return str(error)
+
+
+def _checked(
+    field: Field, outcomes: tuple[PixelInfo | str, ...], may_be_rgb: bool, pixel_size_um: float | None
+) -> tuple[Field, dict[str, str]]:
+    """The field with what its headers say, and the reason against each plane that can't be used."""
+    faults: dict[str, str] = {}
+    sound: list[tuple[Plane, PixelInfo]] = []
+    for plane, outcome in zip(field.planes, outcomes, strict=True):
+        if isinstance(outcome, str):
+            faults[plane.path] = outcome
+        elif outcome.samples == 3 and not (may_be_rgb and len(field.planes) == 1):
+            faults[plane.path] = "an RGB image where one grey channel was meant: convert it to grey"
+        else:
+            sound.append((plane, outcome))
+    agreed = _majority([_form(info) for _, info in sound])
+    for plane, info in sound:
+        if agreed is None:
+            faults[plane.path] = f"the planes of its field disagree: this one is {_told(_form(info))}"
+        elif _form(info) != agreed:
+            faults[plane.path] = (
+                f"{_told(_form(info))}, but the other planes of its field are {_told(agreed)}"
+            )
+    kept = [(plane, info) for plane, info in sound if plane.path not in faults]
+    problems = [field.problem] if field.problem else []
+    problems += [f"{path}: {reason}" for path, reason in faults.items()]
+    height, width, dtype = agreed or (0, 0, "")
+    sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
+    checked = replace(
+        field,
+        planes=tuple(_with_samples(plane, info.samples) for plane, info in kept),
+        height_px=height,
+        width_px=width,
+        dtype=dtype,
+        pixel_size_um=pixel_size_um or (sizes[0] if sizes else None),
+        problem="; ".join(problems),
+    )
+    return checked, faults
+
+
+def _form(info: PixelInfo) -> tuple[int, int, str]:
+    return info.height_px, info.width_px, info.dtype
+
+
+def _told(form: tuple[int, int, str]) -> str:
+    return f"{form[2]} of {form[0]} × {form[1]} px"
+
+
+def _majority(forms: list[tuple[int, int, str]]) -> tuple[int, int, str] | None:
+    """The form that more planes have than any other; None for none or a draw."""
+    ranked = Counter(forms).most_common(2)
+    if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
+        return None
+    return ranked[0][0]
+
+
+def _with_samples(plane: Plane, samples: int) -> Plane:
+    return replace(plane, samples=samples, channel=RGB if samples == 3 else plane.channel)
+
+
+def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
+    """The plate's channels once colours are known: grey ones, then Red, Green, Blue if any plane is RGB."""
+    if not any(plane.channel == RGB for field in fields for plane in field.planes):
+        return plate.channels
+    grey = [
+        channel.name
+        for channel in plate.channels
+        if any(plane.channel == channel.name for field in fields for plane in field.planes)
+    ]
+    return tuple(Channel(name, index) for index, name in enumerate((*grey, *RGB_CHANNELS)))
+
+
+def _records(
+    files: Iterable[FileRecord], fields: list[Field], faults: dict[str, str]
+) -> Iterator[FileRecord]:
+    broken = {field.group for field in fields if field.problem}
+    coloured = {plane.path for field in fields for plane in field.planes if plane.channel == RGB}
+    for record in files:
+        channel = RGB if record.path in coloured else record.channel
+        if record.path in faults:
+            yield replace(record, status=FileStatus.QUARANTINED, reason=faults[record.path])
+        elif record.status is FileStatus.USED and record.group in broken:
+            reason = f"incomplete-field: {RULES['incomplete-field']}"
+            yield replace(record, status=FileStatus.IGNORED, reason=reason, channel=channel)
+        else:
+            yield replace(record, channel=channel)

@@ -1,0 +1,166 @@
+"""What every installed reader keeps to: full accounts, whatever the order on disk, every time the same."""
+
+import itertools
+import os
+from collections import Counter
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucbatch.errors import InputError
+from nucbatch.plate import FileStatus, split_well
+from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.find import GROUP, open_plate
+from nucbatch.readers.listing import scan
+from nucbatch.readers.pixels import field_channels, read_field
+
+# for each layout: its files (None is an image, bytes are written as they are) and what to open
+TREES: dict[str, tuple[dict[str, bytes | None], str]] = {
+    "imagexpress": (
+        {
+            **{f"p_B0{c}_s{s}_w{w}.tif": None for c, s, w in itertools.product((2, 3), (1, 2), (1, 2))},
+            **{f"ZStep_{z}/p_B02_s1_w1.tif": None for z in (1, 2)},
+            "p_B02_s1_w1_thumb0A72488A-1D98-432C-B4D3-AA5CB6A2972F.tif": None,
+            "p.HTD": b'"WellsSelection2", FALSE, TRUE, TRUE\n',
+            "p_B04_s1_w1.tif": b"",
+            "stray.tif": None,
+        },
+        ".",
+    ),
+    "pattern": (
+        {
+            **{f"Channel{w}-0{c}-A-0{c}.tif": None for w, c in itertools.product((1, 2), (1, 2, 3))},
+            "Channel2-04-A-04.tif": b"II*\0",
+            "notes.csv": b"a,b",
+            "odd.tif": None,
+        },
+        ".",
+    ),
+    "folder": ({"a.tif": None, "sub/a.tif": None, "b.png": b"<html>", "c.czi": b"x", "d.txt": b"x"}, "."),
+    "single": ({"a.tif": None, "b.tif": None}, "a.tif"),
+    "manifest": (
+        {
+            "load.csv": b"FileName_D,Metadata_Well\na.tif,A01\nb.tif,A02\ngone.tif,A03\n../x.tif,A04\n",
+            "a.tif": None,
+            "b.tif": b"",
+        },
+        "load.csv",
+    ),
+}
+JUNK: dict[str, bytes | None] = {".DS_Store": b"x", "._a.tif": b"x", "Thumbs.db": b"x"}
+POINTS = {point.name: point for point in entry_points(group=GROUP)}
+
+
+@pytest.fixture(params=sorted(POINTS))
+def reader(request):
+    if request.param not in TREES:
+        pytest.fail(f"add a tree of {request.param} to TREES: every reader keeps this contract")
+    return POINTS[request.param].load()()
+
+
+def grow(root: Path, name: str, *, backwards: bool = False) -> Path:
+    files, start = TREES[name]
+    for path, content in sorted({**files, **JUNK}.items(), reverse=backwards):
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if content is None:
+            tifffile.imwrite(root / path, np.full((16, 16), len(path), np.uint16))
+        else:
+            (root / path).write_bytes(content)
+        os.utime(root / path, ns=(10**9, 10**9))
+    (root / "dangling.tif").symlink_to("nowhere")
+    return root / start
+
+
+def test_it_knows_its_own_name(reader):
+    assert POINTS[reader.name].load() is type(reader)
+
+
+def test_it_recognises_its_own_tree_and_wins_it(reader, tmp_path):
+    path = grow(tmp_path, reader.name)
+    assert reader.recognise(scan(path))
+    assert open_plate(path).layout == reader.name
+
+
+def test_it_recognises_nothing_in_an_empty_folder(reader, tmp_path):
+    assert not reader.recognise(scan(tmp_path))
+
+
+def test_every_file_has_one_record(reader, tmp_path):
+    path = grow(tmp_path, reader.name)
+    listing = scan(path)
+    found = {file.path for file in listing.files} | {record.path for record in listing.settled}
+    if not listing.single:
+        on_disk = {str(entry.relative_to(tmp_path)) for entry in tmp_path.rglob("*") if not entry.is_dir()}
+        assert found == on_disk
+    for plate in (reader.read(listing, ReadOptions()), open_plate(path)):
+        paths = Counter(record.path for record in plate.files)
+        assert found <= set(paths)
+        assert set(paths.values()) == {1}
+        assert all(bool(record.reason) != (record.status is FileStatus.USED) for record in plate.files)
+
+
+def test_used_files_are_exactly_the_planes_of_sound_fields(reader, tmp_path):
+    plate = open_plate(grow(tmp_path, reader.name))
+    planes = sorted(plane.path for field in plate.fields if not field.problem for plane in field.planes)
+    assert planes == [record.path for record in plate.files if record.status is FileStatus.USED]
+    assert planes
+
+
+def test_names_are_unique_and_wells_are_spelt_one_way(reader, tmp_path):
+    plate = open_plate(grow(tmp_path, reader.name))
+    for values in (
+        [f.group for f in plate.fields],
+        [f.name for f in plate.fields],
+        [c.name for c in plate.channels],
+    ):
+        assert len(set(values)) == len(values)
+    for field in plate.fields:
+        assert bool(field.well) == plate.is_plate
+        assert field.site >= 1
+        assert field.t >= 0
+        if plate.is_plate:
+            row, column = split_well(field.well)
+            assert field.group.startswith(f"{row}/{column}/")
+            assert field.group.rpartition("/")[2].isalnum()
+
+
+def test_sound_fields_can_be_read_as_planned(reader, tmp_path):
+    plate = open_plate(grow(tmp_path, reader.name))
+    for field in plate.fields:
+        if not field.problem:
+            channels = field_channels(plate, field)
+            array = read_field(plate.root, field, channels)
+            assert array.shape == (len(channels), field.height_px, field.width_px)
+            assert array.dtype.name == field.dtype
+
+
+def test_the_order_on_disk_changes_nothing(reader, tmp_path):
+    (tmp_path / "one/plate").mkdir(parents=True)
+    (tmp_path / "two/plate").mkdir(parents=True)
+    first = open_plate(grow(tmp_path / "one/plate", reader.name))
+    second = open_plate(grow(tmp_path / "two/plate", reader.name, backwards=True))
+    assert (first.name, first.channels, first.fields, first.files) == (
+        second.name,
+        second.channels,
+        second.fields,
+        second.files,
+    )
+
+
+def test_the_same_plate_is_read_twice_the_same(reader, tmp_path):
+    path = grow(tmp_path, reader.name)
+    assert open_plate(path) == open_plate(path)
+
+
+def test_a_forced_reader_reads_or_refuses_but_never_crashes(reader, tmp_path):
+    for name in TREES:
+        (tmp_path / name).mkdir()
+        path = grow(tmp_path / name, name)
+        try:
+            plate = open_plate(path, layout=reader.name)
+        except InputError:
+            continue
+        assert plate.layout == reader.name

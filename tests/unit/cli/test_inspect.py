@@ -1,0 +1,102 @@
+"""``nucbatch inspect`` as a user meets it: text, JSON and exit codes."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from nucbatch.cli.inspect import inspect
+from nucbatch.errors import InputNotFound
+
+
+@pytest.fixture
+def plate(tmp_path):
+    for column in (1, 2, 12):
+        for channel in (1, 2):
+            tifffile.imwrite(
+                tmp_path / f"Channel{channel}-01-A-{column:02d}.tif", np.zeros((16, 24), np.uint8)
+            )
+    (tmp_path / "[bold]notes.txt").write_text("x")
+    return tmp_path
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(inspect, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def test_a_sound_plate_is_shown_and_exits_0(plate):
+    result = run(plate)
+    assert result.exit_code == 0
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    for line in (
+        "layout pattern",
+        "wells 3",
+        "fields 3",
+        "channels Channel1, Channel2",
+        "pixels uint8, 16 × 24 px",
+        "files 7 found = 6 used + 1 ignored + 0 quarantined",
+        "A 1 1 · · · · · · · · · 1",
+        "not-an-image: 1 (no image by its name)",
+        "[bold]notes.txt",
+    ):
+        assert line in lines
+
+
+def test_a_broken_file_is_named_with_its_reason_and_exits_3(plate):
+    (plate / "Channel2-01-A-02.tif").write_bytes(b"")
+    result = run(plate)
+    assert result.exit_code == 3
+    text = " ".join(result.output.split())
+    assert "Quarantined Channel2-01-A-02.tif empty file (0 bytes)" in text
+    assert "A 1 ! · · · · · · · · · 1" in text
+    assert "7 found = 4 used + 2 ignored + 1 quarantined" in text
+
+
+def test_nothing_usable_exits_1(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"")
+    assert run(tmp_path).exit_code == 1
+
+
+def test_json_says_the_same(plate):
+    (plate / "Channel2-01-A-02.tif").write_bytes(b"")
+    result = run(plate, "--json")
+    assert result.exit_code == 3
+    told = json.loads(result.output)
+    assert told["files"] == {"found": 7, "used": 4, "ignored": 2, "quarantined": 1}
+    assert told["wells"]["A02"] == {"usable_fields": 0, "unusable_fields": 1}
+    assert told["quarantined"] == [{"path": "Channel2-01-A-02.tif", "reason": "empty file (0 bytes)"}]
+    assert {rule["name"]: rule["count"] for rule in told["ignored"]} == {
+        "not-an-image": 1,
+        "incomplete-field": 1,
+    }
+    assert told["channels"] == [{"name": "Channel1", "fields": 2}, {"name": "Channel2", "fields": 2}]
+
+
+def test_options_reach_the_readers(plate):
+    assert json.loads(run(plate, "--json", "--layout", "folder").output)["layout"] == "folder"
+    by_pattern = run(plate, "--json", "--pattern", r"-(?P<row>A)-(?P<column>12)", "--pixel-size", "0.5")
+    told = json.loads(by_pattern.output)
+    assert (list(told["wells"]), told["files"]["quarantined"]) == (["A12"], 6)
+
+
+def test_a_wrong_path_is_a_sentence_for_the_command_line(tmp_path):
+    with pytest.raises(InputNotFound, match="does not exist"):
+        run(tmp_path / "gone")
+
+
+@pytest.mark.parametrize("columns", ["20", "40", "200"])
+def test_any_width_of_terminal_does(plate, columns, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    result = run(plate)
+    assert result.exit_code == 0
+    assert max(len(line) for line in result.output.splitlines()) <= int(columns)
+
+
+def test_control_characters_in_names_are_shown_not_obeyed(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
+    (tmp_path / "evil\x1b[2J\n.txt").write_text("x")
+    result = run(tmp_path)
+    assert "\x1b" not in result.output
+    assert r"evil\x1b[2J\n.txt" in result.output

@@ -1,0 +1,59 @@
+"""Whatever happens to an image's bytes, the answer is pixels or UnreadableImage, never a crash."""
+
+import io
+import logging
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from nucbatch.errors import UnreadableImage
+from nucbatch.readers.pixels import probe, read_image
+
+PIXELS = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
+
+
+def tiff(**options) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, PIXELS, **options)
+    return buffer.getvalue()
+
+
+WHOLE = {
+    "plain": tiff(),
+    "tiled": tiff(tile=(16, 16), compression="deflate"),
+    "described": tiff(imagej=True, resolution=(2, 2), metadata={"unit": "um"}),
+    "png": imagecodecs.png_encode(PIXELS),
+    "jpeg": imagecodecs.jpeg8_encode(PIXELS),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quiet():
+    """tifffile logs what it survives; thousands of such lines would hide a failure."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("kind", list(WHOLE))
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_damage_is_an_image_or_unreadable(tmp_path, kind, data):
+    content = bytearray(WHOLE[kind])
+    for _ in range(data.draw(st.integers(1, 4), label="changes")):
+        # most headers are short, so half of all changes fall into the first bytes
+        last = data.draw(st.sampled_from([min(300, len(content)), len(content)])) - 1
+        content[data.draw(st.integers(0, last))] = data.draw(st.integers(0, 255))
+    kept = data.draw(st.integers(0, len(content)) | st.just(len(content)), label="kept")
+    path = tmp_path / "a.tif"
+    path.write_bytes(bytes(content[:kept]))
+    for read in (probe, read_image):
+        try:
+            result = read(path)
+        except UnreadableImage:
+            continue
+        assert result is not None

@@ -1,0 +1,142 @@
+"""Everything below the input is found once, and nothing outside it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from nucbatch.errors import InputNotFound
+from nucbatch.plate import FileStatus
+from nucbatch.readers.listing import FoundFile, look_up, scan
+
+
+def write(root: Path, *paths: str) -> None:
+    for path in paths:
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_bytes(b"x")
+
+
+def settled(listing) -> dict[str, str]:
+    return {record.path: f"{record.status.value} {record.reason}" for record in listing.settled}
+
+
+def test_files_come_sorted_with_size_and_time(tmp_path):
+    write(tmp_path, "b.tif", "a/z.tif", "a/b.tif", "B.tif")
+    listing = scan(tmp_path)
+    assert [file.path for file in listing.files] == ["B.tif", "a/b.tif", "a/z.tif", "b.tif"]
+    assert listing.files[0].size_bytes == 1
+    assert listing.files[0].mtime_ns == (tmp_path / "B.tif").stat().st_mtime_ns
+    assert listing.settled == ()
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        (".DS_Store", "system-file"),
+        ("Thumbs.db", "system-file"),
+        ("sub/desktop.ini", "system-file"),
+        ("._B03.tif", "hidden"),
+        (".hidden.tif", "hidden"),
+    ],
+)
+def test_junk_is_ignored_by_a_named_rule(tmp_path, path, rule):
+    write(tmp_path, path, "a.tif")
+    listing = scan(tmp_path)
+    assert [file.path for file in listing.files] == ["a.tif"]
+    assert settled(listing)[path].startswith(f"ignored {rule}: ")
+
+
+def test_folders_that_hold_no_input_are_one_line_each(tmp_path):
+    write(
+        tmp_path,
+        "__MACOSX/a.tif",
+        "x.zarr/0/c",
+        ".git/y.tif",
+        "out/.nucbatch/ledger",
+        "out/labels/a.tif",
+        "a.tif",
+    )
+    listing = scan(tmp_path)
+    assert [file.path for file in listing.files] == ["a.tif"]
+    assert {path: text.split(":")[0] for path, text in settled(listing).items()} == {
+        "__MACOSX/": "ignored system-file",
+        "x.zarr/": "ignored zarr-store",
+        ".git/": "ignored hidden",
+        "out/": "ignored earlier-run",
+    }
+
+
+def test_links_never_lead_out_and_folders_are_not_listed_twice(tmp_path):
+    write(tmp_path, "outside/secret.tif", "in/real/a.tif")
+    root = tmp_path / "in"
+    (root / "leaves.tif").symlink_to(tmp_path / "outside/secret.tif")
+    (root / "leaves").symlink_to(tmp_path / "outside")
+    (root / "dangling.tif").symlink_to("nowhere.tif")
+    (root / "again").symlink_to("real")
+    (root / "loop").symlink_to(".")
+    (root / "alias.tif").symlink_to("real/a.tif")
+    listing = scan(root)
+    assert [file.path for file in listing.files] == ["alias.tif", "real/a.tif"]
+    said = settled(listing)
+    assert said["dangling.tif"].startswith("quarantined a link to nothing")
+    assert said["leaves.tif"].startswith("quarantined a link that leads out")
+    assert said["leaves"].startswith("quarantined a link that leads out")
+    assert said["again"].startswith("ignored linked-folder")
+    assert said["loop"].startswith("ignored linked-folder")
+
+
+def test_a_linked_input_is_read_through_its_link(tmp_path):
+    write(tmp_path, "real/a.tif")
+    (tmp_path / "link").symlink_to("real")
+    listing = scan(tmp_path / "link")
+    assert listing.root == str(tmp_path / "real")
+    assert listing.name == "link"
+    assert [file.path for file in listing.files] == ["a.tif"]
+
+
+def test_a_folder_named_like_an_image_is_refused_but_looked_into(tmp_path):
+    write(tmp_path, "B03.tif/inner.tif")
+    listing = scan(tmp_path)
+    assert [file.path for file in listing.files] == ["B03.tif/inner.tif"]
+    assert settled(listing) == {"B03.tif": "quarantined a folder, though named like an image"}
+
+
+def test_a_name_that_is_not_utf8_is_quarantined(tmp_path):
+    write(tmp_path, "a.tif")
+    Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.tif")).write_bytes(b"x")
+    listing = scan(tmp_path)
+    assert [file.path for file in listing.files] == ["a.tif"]
+    (record,) = listing.settled
+    assert record.status is FileStatus.QUARANTINED
+    assert record.path == r"b\xff.tif"
+    assert record.path.encode()
+
+
+def test_a_pipe_is_no_file(tmp_path):
+    os.mkfifo(tmp_path / "a.tif")
+    assert settled(scan(tmp_path))["a.tif"].startswith("quarantined not a regular file")
+
+
+def test_one_file_is_listed_alone(tmp_path):
+    write(tmp_path, "a.tif", "b.tif")
+    listing = scan(tmp_path / "a.tif")
+    assert listing.single
+    assert [file.path for file in listing.files] == ["a.tif"]
+
+
+def test_a_missing_path_says_so(tmp_path):
+    with pytest.raises(InputNotFound, match=r"nowhere does not exist: give a folder"):
+        scan(tmp_path / "nowhere")
+
+
+def test_looking_up_stays_inside(tmp_path):
+    write(tmp_path, "outside.tif", "in/a.tif")
+    root = str(tmp_path / "in")
+    (tmp_path / "in/link.tif").symlink_to("../outside.tif")
+    found = look_up(root, "sub/../a.tif")
+    assert isinstance(found, FoundFile)
+    assert found.path == "a.tif"
+    for path in ("../outside.tif", "link.tif", str(tmp_path / "outside.tif")):
+        assert "leads out" in look_up(root, path)
+    assert look_up(root, "none.tif") == "no such file"
+    assert look_up(root, ".") == "it is not a regular file"

@@ -1,0 +1,105 @@
+"""Headers decide what can be used; wells and fields never disappear."""
+
+import numpy as np
+import tifffile
+
+from nucbatch.plate import FileStatus
+from nucbatch.readers.find import open_plate
+from nucbatch.readers.pixels import field_channels, read_field
+
+PATTERN = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)\.tif"
+
+
+def write(root, **images):
+    for name, (shape, dtype) in images.items():
+        tifffile.imwrite(
+            root / f"{name}.tif", np.zeros(shape, dtype), photometric="rgb" if shape[-1] == 3 else None
+        )
+
+
+def fates(plate) -> dict[str, str]:
+    return {record.path: f"{record.status.value} {record.reason}".strip() for record in plate.files}
+
+
+def test_sizes_and_types_come_from_headers(tmp_path):
+    write(
+        tmp_path,
+        A01_a=((8, 9), "uint16"),
+        A01_b=((8, 9), "uint16"),
+        A02_a=((5, 5), "uint8"),
+        A02_b=((5, 5), "uint8"),
+    )
+    plate = open_plate(tmp_path, pattern=PATTERN, pixel_size_um=0.65)
+    assert [(f.height_px, f.width_px, f.dtype, f.pixel_size_um, f.problem) for f in plate.fields] == [
+        (8, 9, "uint16", 0.65, ""),
+        (5, 5, "uint8", 0.65, ""),
+    ]
+
+
+def test_a_truncated_file_leaves_its_well_listed(tmp_path):
+    write(tmp_path, **{f"A0{c}_{x}": ((16, 16), "uint16") for c in (1, 2, 3) for x in "ab"})
+    whole = (tmp_path / "A02_b.tif").read_bytes()
+    (tmp_path / "A02_b.tif").write_bytes(whole[:-7])
+    plate = open_plate(tmp_path, pattern=PATTERN)
+    assert list(plate.wells()) == ["A01", "A02", "A03"]
+    assert [f.problem.startswith("A02_b.tif: truncated") for f in plate.fields] == [False, True, False]
+    said = fates(plate)
+    assert said["A02_b.tif"].startswith("quarantined truncated")
+    assert said["A02_a.tif"].startswith("ignored incomplete-field: ")
+    assert [path for path, fate in said.items() if fate == "used"] == [
+        "A01_a.tif",
+        "A01_b.tif",
+        "A03_a.tif",
+        "A03_b.tif",
+    ]
+
+
+def test_the_majority_of_a_field_is_right(tmp_path):
+    write(tmp_path, A01_a=((8, 8), "uint16"), A01_b=((8, 8), "uint16"), A01_c=((8, 8), "uint8"))
+    plate = open_plate(tmp_path, pattern=PATTERN)
+    said = fates(plate)
+    assert said["A01_c.tif"] == (
+        "quarantined uint8 of 8 × 8 px, but the other planes of its field are uint16 of 8 × 8 px"
+    )
+    assert said["A01_a.tif"].startswith("ignored incomplete-field")
+    assert plate.fields[0].problem
+
+
+def test_a_draw_refuses_all(tmp_path):
+    write(tmp_path, A01_a=((8, 8), "uint16"), A01_b=((4, 8), "uint16"))
+    plate = open_plate(tmp_path, pattern=PATTERN)
+    assert all(
+        fate.startswith("quarantined the planes of its field disagree") for fate in fates(plate).values()
+    )
+    assert (plate.fields[0].height_px, plate.fields[0].planes) == (0, ())
+
+
+def test_rgb_is_refused_where_a_channel_was_meant(tmp_path):
+    write(tmp_path, A01_a=((8, 8, 3), "uint8"), A01_b=((8, 8), "uint8"))
+    plate = open_plate(tmp_path, pattern=PATTERN)
+    assert fates(plate)["A01_a.tif"].startswith("quarantined an RGB image where one grey channel was meant")
+
+
+def test_grey_and_rgb_images_share_a_folder(tmp_path):
+    write(tmp_path, grey=((4, 6), "uint16"), rgb=((5, 7, 3), "uint8"))
+    plate = open_plate(tmp_path)
+    assert [channel.name for channel in plate.channels] == ["Grey", "Red", "Green", "Blue"]
+    arrays = [read_field(plate.root, field, field_channels(plate, field)) for field in plate.fields]
+    assert [(array.shape, array.dtype.name) for array in arrays] == [
+        ((1, 4, 6), "uint16"),
+        ((3, 5, 7), "uint8"),
+    ]
+    assert [record.channel for record in plate.files] == ["Grey", "RGB"]
+
+
+def test_a_folder_of_rgb_has_no_grey(tmp_path):
+    write(tmp_path, a=((5, 7, 3), "uint8"))
+    assert [channel.name for channel in open_plate(tmp_path).channels] == ["Red", "Green", "Blue"]
+
+
+def test_a_folder_of_nothing_readable_is_still_accounted_for(tmp_path):
+    (tmp_path / "a.tif").write_bytes(b"")
+    plate = open_plate(tmp_path)
+    assert fates(plate) == {"a.tif": "quarantined empty file (0 bytes)"}
+    assert plate.files[0].status is FileStatus.QUARANTINED
+    assert [(f.name, f.problem) for f in plate.fields] == [("a", "a.tif: empty file (0 bytes)")]
