@@ -1,0 +1,86 @@
+"""All measurements of an image's nuclei: every installed family, in one fixed order, as columns.
+
+Which families run is decided by the entry points of the group ``nucbatch.features`` and by nothing else, so
+that all workers of a run make the same columns. Zero nuclei give the same columns with no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucbatch.errors import InputError
+from nucbatch.features.contract import Columns, Family
+from nucbatch.features.objects import objects_of
+
+
+@cache
+def installed_families() -> tuple[Family, ...]:
+    """One of each family the entry points list, by name.
+
+    Raises:
+        InputError: an entry point names something that is no family, or two share a name.
+    """
+    families: dict[str, Family] = {}
+    for point in sorted(entry_points(group="nucbatch.features"), key=lambda point: point.name):
+        family = point.load()()
+        if not isinstance(family, Family):
+            raise InputError(
+                f"{point.value} of nucbatch.features is no family: it needs a name and measure()."
+            )
+        if family.name in families:
+            raise InputError(f"two families of measurements are named {family.name!r}; remove {point.value}.")
+        families[family.name] = family
+    return tuple(families[name] for name in sorted(families))
+
+
+def measure(
+    labels: npt.NDArray[np.integer],
+    image: npt.NDArray[Any],
+    channels: Sequence[str],
+    *,
+    origin_px: tuple[int, int] = (0, 0),
+    families: Sequence[Family] | None = None,
+) -> Columns:
+    """Every measurement of every object, as columns named in CellProfiler's style.
+
+    Args:
+        labels: (Y, X), any integer dtype, 0 background, objects 1..N without gaps. Row i is label i + 1.
+        image: (C, Y, X), integer or float, as read. C may be 0: shape is then all there is.
+        channels: the C channels' names, each once; they end the names of intensity columns.
+        origin_px: (y, x) of the window's first pixel in its image; positions are the image's.
+        families: instead of the installed ones.
+
+    Returns:
+        Columns (N,) int64 or float64, in the same order with the same dtypes for every image.
+
+    Raises:
+        InputError: labels, image and channels don't fit one another, or families make the same column.
+    """
+    names = tuple(channels)
+    if image.ndim != 3 or image.shape[1:] != labels.shape or len(image) != len(names):
+        raise InputError(
+            f"an image of shape {image.shape} with channels {', '.join(names) or 'none'} does not fit labels "
+            f"of shape {labels.shape}: it must be (C, Y, X) with one name per channel."
+        )
+    if len(set(names)) != len(names):
+        raise InputError(f"channels {', '.join(names)}: each name may stand once, because columns bear them.")
+    if image.dtype.kind not in "uif":
+        raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
+    objects = objects_of(labels, origin_px)
+    columns: Columns = {}
+    for family in installed_families() if families is None else families:
+        made = family.measure(objects, image, names)
+        for name, values in made.items():
+            if name in columns or values.shape != (objects.count,):
+                raise InputError(
+                    f"the family {family.name} made a column {name} of shape {values.shape}: it must be "
+                    f"({objects.count},), one value per object, and no other family may make it."
+                )
+            columns[name] = values
+    return columns

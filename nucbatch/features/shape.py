@@ -1,0 +1,141 @@
+"""Size, place and form of nuclei, from whole-number sums about each object's own bounding box.
+
+Definitions are CellProfiler's (MeasureObjectSizeShape), which are scikit-image's: areas in px², lengths and
+places in px, half-open boxes, orientation in degrees. Sums are int64, so the same object gives the same
+bits in whatever window it is seen. The perimeter classifies border pixels by their border neighbours
+(Benkrid and Crookes, "Design and FPGA implementation of a perimeter estimator", 2000) and counts three
+classes; it is 0 for a single pixel, whose form factor is undefined (NaN).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nucbatch.features.contract import Columns
+from nucbatch.features.jit import kernel
+from nucbatch.features.objects import Objects
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_DIAGONAL = float(np.sqrt(2.0))
+
+
+class Shape:
+    """Measurements that need no pixels."""
+
+    name = "AreaShape"
+
+    def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
+        """Fifteen columns; Area and the box in int64, the rest in float64."""
+        moments, borders = _sums(objects.labels, objects.boxes)
+        area, boxes = objects.areas_px, objects.boxes
+        top, left = objects.origin_px
+        # Whole numbers up to the division, so that a place has the same bits seen from any window.
+        center_y = (moments[:, 0] + (boxes[:, 0] + top) * area) / area
+        center_x = (moments[:, 1] + (boxes[:, 1] + left) * area) / area
+        major, minor, eccentricity, orientation = _ellipse(area, moments)
+        perimeter = borders[:, 0] + borders[:, 1] * _DIAGONAL + borders[:, 2] * ((1 + _DIAGONAL) / 2)
+        squared = np.where(perimeter > 0, perimeter * perimeter, np.nan)
+        box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        values: Columns = {
+            "Area": area,
+            "Center_X": center_x,
+            "Center_Y": center_y,
+            "BoundingBoxMinimum_X": boxes[:, 1] + left,
+            "BoundingBoxMinimum_Y": boxes[:, 0] + top,
+            "BoundingBoxMaximum_X": boxes[:, 3] + left,
+            "BoundingBoxMaximum_Y": boxes[:, 2] + top,
+            "MajorAxisLength": major,
+            "MinorAxisLength": minor,
+            "Eccentricity": eccentricity,
+            "Orientation": orientation,
+            "Perimeter": perimeter,
+            "FormFactor": 4 * np.pi * area / squared,
+            "EquivalentDiameter": np.sqrt(4 * area / np.pi),
+            "Extent": area / box_area,
+        }
+        return {f"Nuclei_{self.name}_{name}": column for name, column in values.items()}
+
+
+def _ellipse(area: Ints, moments: Ints) -> tuple[Floats, Floats, Floats, Floats]:
+    """Axes (px), eccentricity and orientation (degrees) of the ellipse of the same second moments.
+
+    ``moments`` (N, 5) int64: sums of y, x, y², x², xy about the box. Orientation runs from -90 to 90
+    between the y axis and the major axis.
+    """
+    # Seen from the whole pixel nearest the centre the sums stay exact and nothing large cancels below.
+    near_y, near_x = (2 * moments[:, 0] + area) // (2 * area), (2 * moments[:, 1] + area) // (2 * area)
+    rest_y, rest_x = (moments[:, 0] - near_y * area) / area, (moments[:, 1] - near_x * area) / area
+    yy = moments[:, 2] - 2 * near_y * moments[:, 0] + near_y * near_y * area
+    xx = moments[:, 3] - 2 * near_x * moments[:, 1] + near_x * near_x * area
+    xy = moments[:, 4] - near_y * moments[:, 1] - near_x * moments[:, 0] + near_y * near_x * area
+    var_y, var_x, cov = yy / area - rest_y * rest_y, xx / area - rest_x * rest_x, xy / area - rest_y * rest_x
+
+    spread = np.sqrt((var_y - var_x) ** 2 + 4 * cov * cov)
+    larger = (var_y + var_x + spread) / 2
+    smaller = np.maximum((var_y + var_x - spread) / 2, 0.0)
+    round_to_line = np.divide(spread, larger, out=np.zeros_like(spread), where=larger > 0)
+    eccentricity = np.sqrt(np.minimum(round_to_line, 1.0))
+    orientation = np.degrees(np.arctan2(2 * cov, var_y - var_x) / 2)
+    return 4 * np.sqrt(larger), 4 * np.sqrt(smaller), eccentricity, orientation
+
+
+@kernel
+def _on_border(labels: npt.NDArray[np.uint32], y: int, x: int) -> bool:
+    """Whether one of a pixel's four neighbours belongs to something else or lies outside."""
+    height, width = labels.shape
+    if y == 0 or x == 0 or y == height - 1 or x == width - 1:
+        return True
+    label = labels[y, x]
+    return bool(
+        labels[y - 1, x] != label
+        or labels[y + 1, x] != label
+        or labels[y, x - 1] != label
+        or labels[y, x + 1] != label
+    )
+
+
+@kernel
+def _sums(labels: npt.NDArray[np.uint32], boxes: npt.NDArray[np.int64]) -> tuple[Ints, Ints]:
+    """First and second moments about each box's corner (N, 5), and border pixels by class (N, 3).
+
+    Classes by the number of border neighbours (beside, diagonal): straight, diagonal, and in between.
+    """
+    height, width = labels.shape
+    moments = np.zeros((len(boxes), 5), np.int64)
+    borders = np.zeros((len(boxes), 3), np.int64)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label == 0:
+                continue
+            at = np.int64(label) - 1
+            v, u = y - boxes[at, 0], x - boxes[at, 1]
+            moments[at, 0] += v
+            moments[at, 1] += u
+            moments[at, 2] += v * v
+            moments[at, 3] += u * u
+            moments[at, 4] += v * u
+            if not _on_border(labels, y, x):
+                continue
+            beside, diagonal = 0, 0
+            for dy in range(-1, 2):
+                for dx in range(-1, 2):
+                    if (dy == 0 and dx == 0) or not (0 <= y + dy < height and 0 <= x + dx < width):
+                        continue
+                    if labels[y + dy, x + dx] == label and _on_border(labels, y + dy, x + dx):
+                        if dy == 0 or dx == 0:
+                            beside += 1
+                        else:
+                            diagonal += 1
+            if (beside == 2 or beside == 3) and diagonal <= 2:
+                borders[at, 0] += 1
+            elif (beside == 0 and diagonal == 2) or (beside == 1 and diagonal == 3):
+                borders[at, 1] += 1
+            elif beside == 1 and (diagonal == 1 or diagonal == 2):
+                borders[at, 2] += 1
+    return moments, borders

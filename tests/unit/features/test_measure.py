@@ -1,0 +1,75 @@
+"""All families together: one schema for every image, and inputs that don't fit are refused."""
+
+import numpy as np
+import pytest
+
+from nucbatch.errors import InputError
+from nucbatch.features import installed_families, measure
+
+LABELS = np.array([[1, 1, 0], [0, 2, 2]], np.int32)
+
+
+def test_columns_are_in_the_style_of_cellprofiler():
+    columns = measure(LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "Actin"))
+    assert next(iter(columns)) == "Nuclei_AreaShape_Area"
+    assert {"Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Intensity_MedianIntensity_Actin"} <= set(columns)
+    assert len(columns) == 15 + 2 * 6
+
+
+def test_no_nuclei_give_the_same_columns_and_types():
+    image = np.ones((1, 2, 3), np.uint16)
+    some = measure(LABELS, image, ("DNA",))
+    none = measure(np.zeros_like(LABELS), image, ("DNA",))
+    assert [(name, values.dtype) for name, values in none.items()] == [
+        (name, values.dtype) for name, values in some.items()
+    ]
+    assert {values.shape for values in none.values()} == {(0,)}
+
+
+def test_types_do_not_depend_on_the_pixels():
+    types = [
+        [values.dtype for values in measure(LABELS, np.ones((1, 2, 3), dtype), ("DNA",)).values()]
+        for dtype in (np.uint8, np.uint16, np.float32)
+    ]
+    assert types[0] == types[1] == types[2]
+
+
+def test_no_channel_leaves_the_shapes():
+    assert len(measure(LABELS, np.zeros((0, 2, 3), np.uint8), ())) == 15
+
+
+def test_arrays_of_any_layout_give_the_same_bits():
+    image = np.random.default_rng(0).integers(0, 65536, (1, 2, 3), dtype=np.uint16)
+    plain = measure(LABELS, image, ("DNA",))
+    turned = measure(np.asfortranarray(LABELS), np.asfortranarray(image), ("DNA",))
+    assert [values.tobytes() for values in plain.values()] == [values.tobytes() for values in turned.values()]
+
+
+def test_families_are_in_alphabetical_order():
+    names = [family.name for family in installed_families()]
+    assert names == sorted(names)
+    assert {"AreaShape", "Intensity"} <= set(names)
+
+
+@pytest.mark.parametrize(
+    ("labels", "image", "channels", "message"),
+    [
+        (LABELS, np.ones((1, 3, 3), np.uint8), ("DNA",), r"\(1, 3, 3\).*\(2, 3\)"),
+        (LABELS, np.ones((2, 2, 3), np.uint8), ("DNA",), "one name per channel"),
+        (LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "DNA"), "once"),
+        (LABELS, np.ones((1, 2, 3), bool), ("DNA",), "type bool"),
+        (LABELS * 1.0, np.ones((1, 2, 3), np.uint8), ("DNA",), "float64"),
+        (LABELS * 2, np.ones((1, 2, 3), np.uint8), ("DNA",), "label 1 of 4"),
+        (LABELS * 9, np.ones((1, 2, 3), np.uint8), ("DNA",), "from 0 to 18"),
+        (-LABELS, np.ones((1, 2, 3), np.uint8), ("DNA",), "from -2 to 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(labels, image, channels, message):
+    with pytest.raises(InputError, match=message):
+        measure(labels, image, channels)
+
+
+def test_two_families_may_not_make_one_column():
+    family = installed_families()[0]
+    with pytest.raises(InputError, match="no other family"):
+        measure(LABELS, np.zeros((0, 2, 3), np.uint8), (), families=(family, family))
