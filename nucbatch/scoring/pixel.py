@@ -1,0 +1,83 @@
+"""How well nucleus is told from background: confusion counts of pixels, pooled before any division.
+
+Counts add, ratios don't: a data set's F1 is that of its summed counts, so that large and small images
+weigh by their pixels. What "nothing to find and nothing found" is worth is decided here too: F1 and
+Jaccard are then 1; a ratio whose denominator is zero is otherwise undefined (NaN), never a made-up 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from nucbatch.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class PixelCounts:
+    """Pixels by truth and prediction; adds over images."""
+
+    tp: int = 0
+    fp: int = 0
+    fn: int = 0
+    tn: int = 0
+
+    def __add__(self, other: PixelCounts) -> PixelCounts:
+        return PixelCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
+
+    @property
+    def accuracy(self) -> float:
+        """(TP + TN) / all pixels; NaN without pixels."""
+        return ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
+
+    @property
+    def precision(self) -> float:
+        """TP / (TP + FP); NaN where nothing was predicted."""
+        return ratio(self.tp, self.tp + self.fp)
+
+    @property
+    def recall(self) -> float:
+        """TP / (TP + FN); NaN where there is nothing to find."""
+        return ratio(self.tp, self.tp + self.fn)
+
+    @property
+    def f1(self) -> float:
+        """Dice's coefficient, 2 TP / (2 TP + FP + FN); 1 where nothing is to find and nothing was found."""
+        return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, empty=1.0)
+
+    @property
+    def jaccard(self) -> float:
+        """Foreground IoU, TP / (TP + FP + FN); 1 where nothing is to find and nothing was found."""
+        return ratio(self.tp, self.tp + self.fp + self.fn, empty=1.0)
+
+
+def pixel_counts(truth: npt.NDArray[np.generic], pred: npt.NDArray[np.generic]) -> PixelCounts:
+    """Confusion counts of two masks.
+
+    Args:
+        truth: labels or mask (Y, X), integer or bool; whatever is not 0 is nucleus.
+        pred: the same, of the same shape.
+
+    Raises:
+        InputError: shapes differ or pixels are neither integer nor bool (threshold probabilities first).
+    """
+    if truth.shape != pred.shape:
+        raise InputError(
+            f"the truth has shape {truth.shape}, the prediction {pred.shape}: they must be equal."
+        )
+    for role, mask in (("truth", truth), ("prediction", pred)):
+        if mask.dtype.kind not in "biu":
+            raise InputError(
+                f"the {role} has pixels of type {mask.dtype}: masks are integer or bool. "
+                "Threshold probabilities first."
+            )
+    truth_area, pred_area = int(np.count_nonzero(truth)), int(np.count_nonzero(pred))
+    tp = int(np.count_nonzero((truth != 0) & (pred != 0)))
+    return PixelCounts(tp, pred_area - tp, truth_area - tp, truth.size - truth_area - pred_area + tp)
+
+
+def ratio(part: float, whole: float, empty: float = float("nan")) -> float:
+    """``part / whole``, and ``empty`` where the whole is 0."""
+    return part / whole if whole else empty

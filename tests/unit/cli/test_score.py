@@ -1,0 +1,160 @@
+"""``nucbatch score`` as a user meets it: folders of labels, a run's folder, files written, clear errors."""
+
+import csv
+import json
+
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from nucbatch.cli.score import score
+from nucbatch.errors import InputError, InputNotFound, StoreError
+from nucbatch.plate import Channel, Field, Plate
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.images import create_images, write_field
+from nucbatch.store.label_tiff import write_label_tiff
+from nucbatch.store.ledger import Receipt
+from nucbatch.store.tables import write_fields
+
+
+def run(*arguments: object):
+    return CliRunner().invoke(score, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def labels(count, size=32):
+    image = np.zeros((size, size), np.uint32)
+    for number in range(count):
+        row, column = divmod(number, 4)
+        image[row * 8 : row * 8 + 6, column * 8 : column * 8 + 6] = number + 1
+    return image
+
+
+@pytest.fixture
+def truth(tmp_path):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    for name, count in (("one", 1), ("many", 9), ("none", 0)):
+        (folder / f"{name}.png").write_bytes(imagecodecs.png_encode(labels(count).astype(np.uint16)))
+    return folder
+
+
+@pytest.fixture
+def pred(tmp_path):
+    folder = tmp_path / "pred"
+    folder.mkdir()
+    for name, count in (("one", 1), ("many", 8), ("none", 0)):
+        tifffile.imwrite(folder / f"{name}.tif", labels(count), photometric="minisblack")
+    return folder
+
+
+def test_folders_of_labels_are_paired_by_stem_and_all_figures_are_written(pred, truth, tmp_path):
+    result = run(pred, "--gt", truth, "--json", tmp_path / "s.json", "--csv", tmp_path / "s.csv")
+    assert result.exit_code == 0
+    assert "3 images" in result.output
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["pooled"]["nuclei_truth"] == 10
+    assert summary["pooled"]["nuclei_predicted"] == 9
+    assert summary["pooled"]["object_f1_50"] == pytest.approx(18 / 19)
+    with (tmp_path / "s.csv").open(newline="") as file:
+        rows = {row["name"]: row for row in csv.DictReader(file)}
+    assert list(rows) == ["many", "none", "one"]
+    assert rows["many"]["count_error"] == "-1"
+    assert rows["none"]["object_precision_50"] == ""
+
+
+def receipt(key, status, reason, nuclei):
+    return Receipt(
+        field=key,
+        status=status,
+        reason=reason,
+        nuclei=nuclei,
+        labels_sha256="",
+        fragment="",
+        fragment_sha256="",
+        qc={},
+        seconds={},
+        worker="",
+    )
+
+
+def make_run(path, counts, *, failed=(), tiff=False):
+    """An ended run with the labels of ``counts`` (nuclei by name), and fields that failed."""
+    folder = RunFolder(path)
+    folder.create()
+    channel = Channel("DNA", 0)
+    fields = [
+        Field("A01", site, 0, f"A/1/{site}", name, (), 32, 32, "uint8")
+        for site, name in enumerate([*counts, *failed], 1)
+    ]
+    plate = Plate("P", str(path), "test", (channel,), tuple(fields), ())
+    if not tiff:
+        store = create_images(folder, plate, failed=[field.key for field in fields if field.name in failed])
+    receipts = {}
+    for field in fields:
+        if field.name in failed:
+            receipts[field.key] = receipt(field.key, "failed", "cut short", 0)
+            continue
+        found = labels(counts[field.name])
+        receipts[field.key] = receipt(field.key, "done", "", counts[field.name])
+        if tiff:
+            write_label_tiff(folder.label_tiff(field.name), found)
+        else:
+            write_field(store, field, [channel], np.zeros((1, 32, 32), np.uint8), found, pixel_size_um=None)
+    write_fields(folder.fields, plate, receipts)
+    return folder
+
+
+@pytest.mark.parametrize("tiff", [False, True])
+def test_a_runs_folder_is_scored_by_the_names_of_its_segmented_fields(truth, tmp_path, tiff):
+    counts = {"one": 1, "many": 9, "none": 0}
+    folder = make_run(tmp_path / "out", counts, failed=["broken"], tiff=tiff)
+    result = run(folder.path, "--gt", truth, "--json", tmp_path / "s.json")
+    assert result.exit_code == 0
+    pooled = json.loads((tmp_path / "s.json").read_text())["pooled"]
+    assert (pooled["nuclei_truth"], pooled["pq"]) == (10, 1.0)
+
+
+def test_a_run_may_be_the_truth(tmp_path):
+    counts = {"one": 1, "many": 9}
+    first, second = make_run(tmp_path / "a", counts), make_run(tmp_path / "b", counts, tiff=True)
+    assert run(first.path, "--gt", second.path, "--csv", tmp_path / "s.csv").exit_code == 0
+    assert len((tmp_path / "s.csv").read_text().splitlines()) == 1 + 2
+
+
+def test_a_failed_field_that_has_a_truth_is_listed(truth, tmp_path):
+    folder = make_run(tmp_path / "out", {"one": 1, "many": 9}, failed=["none"])
+    with pytest.raises(InputError, match=r"1 without prediction:\n  none"):
+        run(folder.path, "--gt", truth)
+
+
+def test_a_run_that_has_not_ended_is_refused(truth, tmp_path):
+    folder = RunFolder(tmp_path / "out")
+    folder.create()
+    with pytest.raises(InputNotFound, match="has not ended"):
+        run(folder.path, "--gt", truth)
+
+
+def test_unpaired_images_are_listed(pred, truth):
+    (truth / "one.png").rename(truth / "two.png")
+    with pytest.raises(InputError, match=r"without truth:\n  one\n.*without prediction:\n  two\n"):
+        run(pred, "--gt", truth)
+
+
+def test_sizes_that_differ_and_colours_are_listed(pred, truth):
+    tifffile.imwrite(pred / "one.tif", labels(1, size=40), photometric="minisblack")
+    tifffile.imwrite(pred / "many.tif", np.zeros((32, 32, 3), np.uint8), photometric="rgb")
+    with pytest.raises(InputError, match=r"(?s)2 of 3 pairs.*many: .*\(32, 32, 3\).*one: .*40 × 40 px"):
+        run(pred, "--gt", truth)
+
+
+def test_a_file_that_can_not_be_written_is_an_error_in_words(pred, truth, tmp_path):
+    with pytest.raises(StoreError):
+        run(pred, "--gt", truth, "--csv", tmp_path / "no" / "such" / "s.csv")
+
+
+def test_names_are_not_taken_for_markup(pred, truth):
+    for folder, suffix in ((pred, ".tif"), (truth, ".png")):
+        (folder / f"one{suffix}").rename(folder / f"[bold]x{suffix}")
+    assert "[bold]x" in run(pred, "--gt", truth).output
