@@ -1,0 +1,92 @@
+"""Real pixels with the outlines found in them: what lets a reader judge the counts by eye.
+
+Pictures are the segmented channel as stored. Contrast is stretched per field, but never to less than half of
+the sheet's median range, so that an empty field looks empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from nucbatch.report.choose import Choice, choose_fields
+from nucbatch.report.data import RunData
+from nucbatch.report.panel import Panel, fill
+from nucbatch.report.pictures import contrast_limits, outline_path, png_within
+from nucbatch.store.images import read_channels, read_image, read_labels
+
+FIELDS = 20
+ALL_PNGS_BYTES = 4_500_000  # base64 adds a third: the page stays below 8 MB with its outlines
+LONGEST_SIDE_PX = 1100  # longer images are shown from a lower level of their pyramid
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One field of the sheet: its plane and labels (Y, X), and what the caption says."""
+
+    plane: NDArray[Any]
+    labels: NDArray[Any]
+    where: str
+    name: str
+    count: int
+    choice: Choice
+
+
+def render(data: RunData) -> Markup:
+    """The sheet; a sentence instead where the run kept no pixels."""
+    if data.done.empty:
+        return Markup("")
+    if not data.pixels_kept:
+        return fill("contact.html", cells=[])
+    pictures = [_picture(data, choice) for choice in choose_fields(data.done, FIELDS)]
+    return fill("contact.html", cells=_cells(pictures))
+
+
+def _cells(pictures: list[Picture]) -> list[dict[str, object]]:
+    limits = [contrast_limits(picture.plane) for picture in pictures]
+    least = float(np.median([high - low for low, high in limits])) / 2
+    return [
+        {
+            "where": picture.where,
+            "name": picture.name,
+            "count": picture.count,
+            "why": picture.choice.why,
+            "flag": picture.choice.flag,
+            "height": picture.plane.shape[0],
+            "width": picture.plane.shape[1],
+            "png": png_within(picture.plane, low, max(high, low + least), ALL_PNGS_BYTES // len(pictures)),
+            "outlines": outline_path(picture.labels),
+        }
+        for picture, (low, high) in zip(pictures, limits, strict=True)
+    ]
+
+
+def _picture(data: RunData, choice: Choice) -> Picture:
+    row = data.done.iloc[choice.row]
+    group = str(row["Metadata_Image"])
+    level = 0
+    while max(row["Height_px"], row["Width_px"]) > LONGEST_SIDE_PX * 2**level:
+        level += 1
+    labels = read_labels(data.paths, group, level)
+    image = read_image(data.paths, group, level)
+    names = read_channels(data.paths, group)
+    channel = data.text("settings", "channel")
+    # An RGB image has no channel of its own to show: its grey is the mean of the three.
+    plane = image[names.index(channel)] if channel in names else image.mean(axis=0)
+    return Picture(plane, labels, _where(row), str(row["Name"]), int(row["Count_Nuclei"]), choice)
+
+
+def _where(row: pd.Series[Any]) -> str:
+    """``B03, site 2``, with the time point from the second on; the name where there is no well."""
+    if not row["Metadata_Well"]:
+        return str(row["Name"])
+    time = f", t {row['Metadata_Time']}" if row["Metadata_Time"] else ""
+    return f"{row['Metadata_Well']}, site {row['Metadata_Site']}{time}"
+
+
+panel = Panel("Fields", 30, render)

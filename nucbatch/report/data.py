@@ -1,0 +1,164 @@
+"""What the report knows of a run: its tables and run.json, each read when first asked for.
+
+The one place that says what state a field and a well are in, so that "no nuclei", "no image" and "failed"
+stay three different things on the whole page.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from nucbatch.errors import StoreError
+from nucbatch.plate import row_index, split_well
+from nucbatch.store.folder import RunFolder
+
+_TEXT = (
+    "Metadata_Plate",
+    "Metadata_Well",
+    "Reason",
+    "path",
+    "status",
+    "reason",
+    "plate",
+    "well",
+    "channel",
+    "image",
+)
+
+
+class WellState(StrEnum):
+    """What a well's number means, where there is one."""
+
+    COUNTED = "counted"  # each of its fields was counted; the number may be zero
+    PARTLY = "partly counted"  # some fields have no number: the well's is of the others
+    FAILED = "failed"  # it has images, none could be counted: no number
+    PENDING = "pending"  # none of its fields was reached yet: no number
+
+
+@dataclass(frozen=True, slots=True)
+class Well:
+    """A well as the report shows it. ``count`` is None where nothing was counted."""
+
+    plate: str
+    name: str
+    state: WellState
+    count: int | None
+    done: int
+    failed: int
+    pending: int
+
+
+@dataclass(frozen=True)
+class RunData:
+    """A finished run's folder, opened lazily. Tables are frames with the columns of the run's files."""
+
+    paths: RunFolder
+
+    @cached_property
+    def run(self) -> dict[str, Any]:
+        """The content of run.json."""
+        path = self._existing(self.paths.run_json)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except json.JSONDecodeError as error:
+            raise StoreError(
+                f"{path} is not JSON ({error}): run the same command again to rewrite it."
+            ) from error
+        if not isinstance(content, dict):
+            raise StoreError(f"{path} holds no object: run the same command again to rewrite it.")
+        return content
+
+    @cached_property
+    def fields(self) -> pd.DataFrame:
+        """fields.parquet: one row per field, ordered by plate, well and site."""
+        return pd.read_parquet(self._existing(self.paths.fields))
+
+    @cached_property
+    def well_table(self) -> pd.DataFrame:
+        """wells.csv: one row per well."""
+        return _read_csv(self._existing(self.paths.wells))
+
+    @cached_property
+    def files(self) -> pd.DataFrame:
+        """files.csv: one row per file found."""
+        return _read_csv(self._existing(self.paths.files))
+
+    @cached_property
+    def done(self) -> pd.DataFrame:
+        """The fields that were counted, zero included."""
+        return self.fields[self.fields["Status"] == "done"]
+
+    @cached_property
+    def failed(self) -> pd.DataFrame:
+        """The fields that could not be counted: their task failed, or their files can't be used."""
+        return self.fields[self.fields["Status"].isin(["failed", "quarantined"])]
+
+    @cached_property
+    def pending(self) -> pd.DataFrame:
+        """The fields that were not reached, in a run that was cut short."""
+        return self.fields[self.fields["Status"] == "pending"]
+
+    @cached_property
+    def wells(self) -> tuple[Well, ...]:
+        """Every well that has a field, by plate, row and column; empty where the input is no plate."""
+        wells = []
+        for (plate, name), group in self.fields.groupby(["Metadata_Plate", "Metadata_Well"], sort=False):
+            if not name:
+                continue
+            done = group[group["Status"] == "done"]
+            pending = int((group["Status"] == "pending").sum())
+            failed = len(group) - len(done) - pending
+            if done.empty:
+                state = WellState.FAILED if failed else WellState.PENDING
+            else:
+                state = WellState.PARTLY if failed or pending else WellState.COUNTED
+            count = None if done.empty else int(done["Count_Nuclei"].sum())
+            wells.append(Well(str(plate), str(name), state, count, len(done), failed, pending))
+        return tuple(sorted(wells, key=_place))
+
+    @property
+    def pixels_kept(self) -> bool:
+        """Whether the run has an OME-Zarr: not where it wrote label TIFFs alone."""
+        return self.text("settings", "labels") != "tiff"
+
+    @property
+    def wall_s(self) -> float | None:
+        """How long the run took, from run.json's timings; None where it does not say."""
+        timings = self.run.get("timings")
+        value = timings.get("wall_s") if isinstance(timings, dict) else None
+        return float(value) if isinstance(value, int | float) and value > 0 else None
+
+    def text(self, *keys: str) -> str:
+        """A value of run.json as text, empty where it has none: ``text("model", "sha256")``."""
+        value: Any = self.run
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        return "" if value is None else str(value)
+
+    def _existing(self, path: Path) -> Path:
+        if not path.is_file():
+            raise StoreError(
+                f"{self.paths.path} has no {path.name}: a report needs a finished run. Run the same command "
+                "again to finish it."
+            )
+        return path
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    # A well or a plate may be called NA or null: only an empty cell means that there is nothing.
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXT, str))
+    text = [column for column in table.columns if column in _TEXT]
+    table[text] = table[text].fillna("")
+    return table
+
+
+def _place(well: Well) -> tuple[str, int, int]:
+    row, column = split_well(well.name)
+    return well.plate, row_index(row), column

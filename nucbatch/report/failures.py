@@ -1,0 +1,65 @@
+"""What was not used and why: failed fields, quarantined files, and what rules left out, with counts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from nucbatch.report.data import RunData
+from nucbatch.report.panel import Panel, fill
+
+SHOWN = 200  # paths listed per reason; a plate can have a hundred thousand thumbnails
+
+
+def render(data: RunData) -> Markup:
+    """The files' balance, then failed fields and files by reason."""
+    files = data.files
+    balance = {
+        status: int((files["status"] == status).sum()) for status in ("used", "ignored", "quarantined")
+    }
+    failed = [
+        {
+            "place": _place(row),
+            "name": str(row["Name"]),
+            "reason": str(row["Reason"]) or "no reason was recorded",
+        }
+        for _, row in data.failed.head(SHOWN).iterrows()
+    ]
+    return fill(
+        "failures.html",
+        found=len(files),
+        balance=balance,
+        failed=failed,
+        failed_total=len(data.failed),
+        quarantined=_by_reason(files[files["status"] == "quarantined"], rules=False),
+        ignored=_by_reason(files[files["status"] == "ignored"], rules=True),
+    )
+
+
+def _by_reason(files: pd.DataFrame, *, rules: bool) -> list[dict[str, Any]]:
+    """Files with the same reason together, most frequent first: reason, count, the first paths.
+
+    With ``rules`` reasons begin with a rule's name and a colon, which is shown apart.
+    """
+    groups = []
+    for reason, group in files.groupby("reason", sort=False):
+        rule, colon, sentence = str(reason).partition(": ") if rules else ("", "", "")
+        groups.append(
+            {
+                "rule": rule if colon else "",
+                "reason": sentence if colon else str(reason) or "no reason was recorded",
+                "count": len(group),
+                "paths": sorted(group["path"].astype(str))[:SHOWN],
+            }
+        )
+    return sorted(groups, key=lambda group: (-int(group["count"]), str(group["reason"])))
+
+
+def _place(row: pd.Series[Any]) -> str:
+    well = str(row["Metadata_Well"])
+    return f"{well}, site {row['Metadata_Site']}" if well else ""
+
+
+panel = Panel("Failures", 40, render)

@@ -1,0 +1,138 @@
+"""The plate as it lies on the bench: a count in every well that has one, and what has no count kept apart.
+
+A well that was counted has a colour, zero is an empty frame with a 0, a failed well a cross, a well without
+images hatching. A corner marks wells of which some fields have no number, since the well's is of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import ceil
+
+from markupsafe import Markup
+from matplotlib import colormaps
+
+from nucbatch.plate import row_index, split_well, well_name
+from nucbatch.report.data import RunData, Well, WellState
+from nucbatch.report.panel import Panel, fill, number
+
+PLATES = ((8, 12), (16, 24), (32, 48))  # rows, columns of 96, 384 and 1536 wells
+_WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
+_COLOURS = colormaps["viridis"]
+_TEXT_SHARE = 0.62  # a digit's width over the font's size
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One well's rectangle in the drawing, in SVG units; ``kind`` is one of the style sheet's classes."""
+
+    x: float
+    y: float
+    kind: str
+    colour: str
+    ink: str
+    value: str
+    title: str
+
+
+def render(data: RunData) -> Markup:
+    """One map per plate; nothing where the input is no plate."""
+    plates = [
+        _drawing(name, list(wells), first=index == 0)
+        for index, (name, wells) in enumerate(groupby(data.wells, key=lambda well: well.plate))
+    ]
+    return fill("heatmap.html", plates=plates) if plates else Markup("")
+
+
+def plate_shape(places: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Rows and columns of the smallest usual plate that has all places (row from 0, column from 1)."""
+    rows, columns = max(row for row, _ in places) + 1, max(column for _, column in places)
+    for shape in PLATES:
+        if rows <= shape[0] and columns <= shape[1]:
+            return shape
+    return rows, columns
+
+
+def colour_range(counts: Sequence[int]) -> tuple[int, int]:
+    """Counts at the two ends of the colour bar: from 0, unless all counts lie in the upper half."""
+    low, high = min(counts, default=0), max(counts, default=0)
+    return (low, high) if low * 2 > high and low < high else (0, max(high, 1))
+
+
+def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
+    places = {(row_index(row), column): well for well in wells for row, column in [split_well(well.name)]}
+    rows, columns = plate_shape(list(places))
+    pitch = (_WIDTH - _LEFT) / columns
+    height = pitch * (0.66 if columns <= 12 else 0.78)
+    low, high = colour_range([well.count for well in wells if well.count])
+    widest = max((len(number(well.count)) for well in wells), default=1)
+    font = min(height * 0.44, (pitch - 8) / (widest * _TEXT_SHARE), 17.0)
+    cells = [
+        _cell(places.get((row, column)), _letters(row), column, pitch, height, low, high, printed=font >= 8)
+        for row in range(rows)
+        for column in range(1, columns + 1)
+    ]
+    return {
+        "name": name,
+        "first": first,
+        "width": _WIDTH,
+        "height": ceil(_TOP + rows * height + 2),
+        "cell_width": pitch - 3,
+        "cell_height": height - 3,
+        "font": round(font, 1),
+        "cells": cells,
+        "columns": [(_LEFT + (column - 0.5) * pitch - 1.5, column) for column in range(1, columns + 1)],
+        "rows": [(_TOP + (row + 0.5) * height + 3, _letters(row)) for row in range(rows)],
+        "low": low,
+        "high": high,
+        "stops": [(step * 10, _hex(step / 10)) for step in range(11)],
+        "pending": any(well.state is WellState.PENDING for well in wells),
+    }
+
+
+def _cell(
+    well: Well | None,
+    row: str,
+    column: int,
+    pitch: float,
+    height: float,
+    low: int,
+    high: int,
+    *,
+    printed: bool,
+) -> Cell:
+    x, y = _LEFT + (column - 1) * pitch, _TOP + row_index(row) * height
+    if well is None:
+        return Cell(x, y, "none", "", "", "", f"{well_name(row, column)}: no image")
+    missing = [f"{_fields(well.failed)} failed"] if well.failed else []
+    missing += [f"{_fields(well.pending)} not processed yet"] if well.pending else []
+    if well.count is None:
+        kind = "pending" if well.state is WellState.PENDING else "failed"
+        return Cell(x, y, kind, "", "", "", f"{well.name}: no number, {' and '.join(missing)}")
+    nuclei = "nucleus" if well.count == 1 else "nuclei"
+    title = f"{well.name}: {number(well.count)} {nuclei} in {_fields(well.done)}"
+    title += f"; {' and '.join(missing)}" if missing else ""
+    value = number(well.count) if printed else ""
+    corner = " partly" if well.state is WellState.PARTLY else ""
+    if well.count == 0:
+        return Cell(x, y, "zero" + corner, "", "axis", value, title)
+    share = (well.count - low) / (high - low)
+    return Cell(x, y, "counted" + corner, _hex(share), "dark" if share > 0.55 else "light", value, title)
+
+
+def _fields(count: int) -> str:
+    return f"{count} field" + ("" if count == 1 else "s")
+
+
+def _letters(row: int) -> str:
+    return (chr(ord("A") + row // 26 - 1) if row >= 26 else "") + chr(ord("A") + row % 26)
+
+
+def _hex(share: float) -> str:
+    red, green, blue, _ = _COLOURS(share, bytes=True)
+    return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
+
+
+panel = Panel("Plate", 20, render)

@@ -1,0 +1,70 @@
+"""What a panel of the report is: a title, a place in the page, and a function from a run's data to HTML.
+
+Panels register in the entry points group ``nucbatch.panels``; another package can add its own the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from nucbatch.report.data import RunData
+
+GROUP = "nucbatch.panels"
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One section of the page.
+
+    ``render`` returns the section's HTML below the heading, escaped where it shows names; an empty result
+    leaves the section out. Panels are shown by rising ``order``. A panel may not load anything from outside
+    the page and has no scripts: the page forbids both.
+    """
+
+    title: str
+    order: int
+    render: Callable[[RunData], Markup]
+
+
+def load_panels() -> dict[str, Panel]:
+    """All registered panels by entry point name, in the order of the page.
+
+    Raises:
+        TypeError: an entry point holds something that is no Panel (a defect of the package that added it).
+    """
+    panels: dict[str, Panel] = {}
+    for entry in entry_points(group=GROUP):
+        panel = entry.load()
+        if not isinstance(panel, Panel):
+            raise TypeError(f"{entry.value} in {GROUP} is a {type(panel).__name__}: it must be a Panel.")
+        panels[entry.name] = panel
+    return dict(sorted(panels.items(), key=lambda item: (item[1].order, item[0])))
+
+
+def fill(template: str, **values: object) -> Markup:
+    """A template of ``nucbatch/report/templates`` with its values, escaped unless they are Markup."""
+    return Markup(_environment().get_template(template).render(**values))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("nucbatch.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = number
+    return environment
+
+
+def number(value: float | int | None, digits: int = 0) -> str:
+    """A number for readers: thin spaces between thousands, a dash where there is none."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:,.{digits}f}".replace(",", "\u202f")

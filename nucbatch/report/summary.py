@@ -1,0 +1,87 @@
+"""The key figures: how a run ended, in words, and what it counted."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from nucbatch.report.data import RunData
+from nucbatch.report.panel import Panel, fill, number
+
+
+def render(data: RunData) -> Markup:
+    """Tiles of key figures below one sentence on the outcome."""
+    done, failed = data.done, data.failed
+    counts = done["Count_Nuclei"].astype("int64")
+    quarantined = int((data.files["status"] == "quarantined").sum())
+    tiles = [
+        ("Nuclei", number(int(counts.sum())), "in all fields counted", False),
+        ("Median per field", number(float(counts.median()) if len(counts) else None), _spread(data), False),
+    ]
+    if data.wells:
+        silent = sum(well.count is None for well in data.wells)
+        about = f"{silent} without a number" if silent else "each with a number"
+        tiles.append(("Wells with images", number(len(data.wells)), about, bool(silent)))
+    empty = int((counts == 0).sum())
+    tiles += [
+        ("Fields counted", number(len(done)), f"of {number(len(data.fields))}", False),
+        ("Fields with no nucleus", number(empty), "counted, and the count is 0", False),
+        ("Fields failed", number(len(failed)), "not counted: no number", len(failed) > 0),
+        ("Files quarantined", number(quarantined), f"of {number(len(data.files))} found", quarantined > 0),
+    ]
+    if data.wall_s:
+        rate = len(done) / data.wall_s
+        shown = f"{number(rate, 1)} fields/s" if rate >= 1 else f"{number(rate * 60, 1)} fields/min"
+        tiles.append(("Duration", duration(data.wall_s), shown, False))
+    return fill("summary.html", outcome=_outcome(data, quarantined), tiles=tiles)
+
+
+def duration(seconds: float) -> str:
+    """``4 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def _spread(data: RunData) -> str:
+    counts = data.done["Count_Nuclei"]
+    return (
+        f"from {number(int(counts.min()))} to {number(int(counts.max()))}"
+        if len(counts)
+        else "nothing counted"
+    )
+
+
+def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
+    """The run's end in words; the same cases as the exit codes 0, 1 and 3."""
+    failed, done, pending = len(data.failed), len(data.done), len(data.pending)
+    if pending:
+        text = f"{_many(pending, 'field')} not processed yet. Run the same command again to go on."
+        return {"kind": "bad", "word": "Not finished.", "text": text}
+    if not done:
+        return {
+            "kind": "bad",
+            "word": "Nothing was counted.",
+            "text": "No field could be used; see Failures.",
+        }
+    if failed or quarantined:
+        parts = [_many(failed, "field") + " failed"] if failed else []
+        parts += (
+            [f"{_many(quarantined, 'file')} {'was' if quarantined == 1 else 'were'} quarantined"]
+            if quarantined
+            else []
+        )
+        return {
+            "kind": "warn",
+            "word": "Done, with gaps.",
+            "text": f"{' and '.join(parts)}; all else was counted. See Failures for the reasons.",
+        }
+    return {"kind": "good", "word": "Done.", "text": "Every field was counted."}
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{number(count)} {noun}" + ("" if count == 1 else "s")
+
+
+panel = Panel("Summary", 10, render)

@@ -1,0 +1,64 @@
+"""Every panel that the entry points list: what it must be, and that it shows names without running them."""
+
+import json
+from importlib.metadata import entry_points
+
+import pandas as pd
+import pytest
+from markupsafe import Markup
+
+from nucbatch.report.data import RunData
+from nucbatch.report.panel import GROUP, Panel, load_panels
+from nucbatch.store.folder import RunFolder
+
+NASTY = '<script>alert("x")</script>&"\''
+
+
+@pytest.fixture
+def hostile(tmp_path):
+    """A run in which each name, reason and value is markup."""
+    done = {
+        "Metadata_Plate": NASTY,
+        "Metadata_Well": "B02",
+        "Metadata_Site": 1,
+        "Metadata_Time": 0,
+        "Metadata_Image": "B/2/1",
+        "Name": NASTY,
+        "Count_Nuclei": 3,
+        "Status": "done",
+        "Reason": NASTY,
+    }
+    failed = done | {"Metadata_Well": "B03", "Count_Nuclei": pd.NA, "Status": "failed"}
+    pd.DataFrame([done, failed]).astype({"Count_Nuclei": "Int64"}).to_parquet(tmp_path / "fields.parquet")
+    files = [
+        {"path": NASTY, "status": status, "reason": NASTY} for status in ("used", "ignored", "quarantined")
+    ]
+    pd.DataFrame(files).to_csv(tmp_path / "files.csv", index=False)
+    pd.DataFrame([{"Metadata_Plate": NASTY, "Metadata_Well": "B02", "Count_Nuclei": 3}]).to_csv(
+        tmp_path / "wells.csv", index=False
+    )
+    run = {
+        NASTY: NASTY,
+        "settings": {"labels": "tiff"},
+        "model": {NASTY: [NASTY]},
+        "timings": {"wall_s": 1.0, "stations_s": {NASTY: 1.0}},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    return RunData(RunFolder(tmp_path))
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in entry_points(group=GROUP)])
+def test_a_panel_has_a_title_a_place_and_escapes_what_it_shows(name, hostile):
+    panel = load_panels()[name]
+    assert isinstance(panel, Panel)
+    assert panel.title
+    html = panel.render(hostile)
+    assert isinstance(html, Markup)
+    for forbidden in ("<script", "http://", "https://", "@import", "javascript:"):
+        assert forbidden not in html
+
+
+def test_panels_come_in_the_order_they_ask_for():
+    orders = [panel.order for panel in load_panels().values()]
+    assert orders == sorted(orders)
+    assert len(orders) == len(set(orders)) >= 5

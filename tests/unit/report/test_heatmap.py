@@ -1,0 +1,74 @@
+"""The plate map: real geometry, and four kinds of well that look different."""
+
+import re
+
+import pytest
+
+from nucbatch.report.data import RunData
+from nucbatch.report.heatmap import colour_range, plate_shape, render
+
+
+def cells(html):
+    """Class and value of each well by its hover title's name."""
+    found = {}
+    for title, kind, rest in re.findall(
+        r'<title>(.*?)</title><rect class="([a-z ]+)"[^>]*/>(.*?)</g>', str(html), flags=re.DOTALL
+    ):
+        value = re.search(r"<text[^>]*>([^<]*)</text>", rest)
+        found[title.split(":")[0]] = (kind, value[1] if value else "", title)
+    return found
+
+
+def test_the_smallest_usual_plate_is_drawn():
+    assert plate_shape([(7, 12)]) == (8, 12)
+    assert plate_shape([(8, 1)]) == (16, 24)
+    assert plate_shape([(0, 25)]) == (32, 48)
+    assert plate_shape([(40, 2)]) == (41, 2)
+
+
+def test_colours_begin_at_zero_unless_all_counts_are_high():
+    assert colour_range([5, 100]) == (0, 100)
+    assert colour_range([80, 100]) == (80, 100)
+    assert colour_range([100, 100]) == (0, 100)
+    assert colour_range([]) == (0, 1)
+
+
+def test_the_kinds_of_well_differ(make_run):
+    field = make_run.field
+    fields = [
+        field("B02", 1, 40),
+        field("B03", 1, 0),
+        field("B04", 1, None),
+        field("B05", 1, 7),
+        field("B05", 2, None),
+        field("B06", 1, None, Status="pending"),
+    ]
+    found = cells(render(RunData(make_run(fields))))
+    assert len(found) == 96
+    assert found["B02"] == ("counted", "40", "B02: 40 nuclei in 1 field")
+    assert found["B03"] == ("zero", "0", "B03: 0 nuclei in 1 field")
+    assert found["B04"] == ("failed", "", "B04: no number, 1 field failed")
+    assert found["B05"] == ("counted partly", "7", "B05: 7 nuclei in 1 field; 1 field failed")
+    assert found["B06"] == ("pending", "", "B06: no number, 1 field not processed yet")
+    assert found["A01"] == ("none", "", "A01: no image")
+
+
+@pytest.mark.parametrize(("well", "count"), [("P24", 384), ("AF48", 1536)])
+def test_larger_plates_have_all_their_wells(make_run, well, count):
+    found = cells(render(RunData(make_run([make_run.field(well, 1, 3), make_run.field("A01", 1, 12345)]))))
+    assert len(found) == count
+    assert found[well][2] == f"{well}: 3 nuclei in 1 field"
+
+
+def test_values_are_left_out_where_they_do_not_fit(make_run):
+    found = cells(render(RunData(make_run([make_run.field("AF48", 1, 123456), make_run.field("A01", 1, 5)]))))
+    assert found["A01"][:2] == ("counted", "")
+
+
+def test_two_plates_make_two_maps_and_no_plate_makes_none(make_run):
+    field = make_run.field
+    html = str(render(RunData(make_run([field("B02", 1, 1, plate="one"), field("B02", 1, 2, plate="two")]))))
+    assert html.count('role="img"') == 2
+    assert html.count('id="hatch"') == 1
+    assert "<h3>one</h3>" in html
+    assert render(RunData(make_run([field("", 1, 3)]))) == ""

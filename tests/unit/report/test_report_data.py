@@ -1,0 +1,73 @@
+"""What a run's tables mean: four states of a well, and errors that say what to do."""
+
+import pytest
+
+from nucbatch.errors import StoreError
+from nucbatch.report.data import RunData, WellState
+
+
+def test_zero_failed_and_partly_failed_wells_are_told_apart(make_run):
+    field = make_run.field
+    data = RunData(
+        make_run(
+            [
+                field("B02", 1, 4),
+                field("B02", 2, 5),
+                field("B03", 1, 0),
+                field("B04", 1, None),
+                field("B05", 1, 7),
+                field("B05", 2, None),
+            ]
+        )
+    )
+    states = {well.name: (well.state, well.count, well.failed) for well in data.wells}
+    assert states == {
+        "B02": (WellState.COUNTED, 9, 0),
+        "B03": (WellState.COUNTED, 0, 0),
+        "B04": (WellState.FAILED, None, 1),
+        "B05": (WellState.PARTLY, 7, 1),
+    }
+
+
+def test_wells_come_by_plate_row_and_column(make_run):
+    names = ["AA01", "B10", "B02", "A01"]
+    fields = [make_run.field(name, 1, 1, plate=plate) for plate in ("P2", "P1") for name in names]
+    wells = RunData(make_run(fields)).wells
+    assert [(well.plate, well.name) for well in wells] == [
+        (plate, name) for plate in ("P1", "P2") for name in ("A01", "B02", "B10", "AA01")
+    ]
+
+
+def test_fields_without_wells_are_no_plate(make_run):
+    assert RunData(make_run([make_run.field("", 1, 3)])).wells == ()
+
+
+def test_plates_called_na_and_empty_cells_are_read_as_text(make_run):
+    folder = make_run(
+        [make_run.field("B02", 1, 3, plate="NA")], [make_run.file("null"), make_run.file("b.tif")]
+    )
+    data = RunData(folder)
+    assert data.files["path"].tolist() == ["null", "b.tif"]
+    assert data.files["reason"].tolist() == ["", ""]
+    assert data.well_table["Metadata_Plate"].tolist() == ["NA"]
+
+
+def test_an_unfinished_run_says_what_is_missing(make_run):
+    folder = make_run([make_run.field("B02", 1, 3)])
+    folder.fields.unlink()
+    with pytest.raises(StoreError, match=r"no fields\.parquet.*finished run"):
+        _ = RunData(folder).fields
+
+
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_a_broken_run_json_is_named(make_run, content):
+    folder = make_run([make_run.field("B02", 1, 3)])
+    folder.run_json.write_text(content, encoding="utf-8")
+    with pytest.raises(StoreError, match=r"run\.json"):
+        _ = RunData(folder).run
+
+
+def test_a_duration_is_only_told_where_the_run_tells_it(make_run):
+    fields = [make_run.field("B02", 1, 3)]
+    assert RunData(make_run(fields)).wall_s == 200.0
+    assert RunData(make_run(fields, run={"nucbatch": "0.1.0"})).wall_s is None

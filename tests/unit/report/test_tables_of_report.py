@@ -1,0 +1,91 @@
+"""The summary, the failures and the settings, as words."""
+
+import re
+
+import pytest
+
+from nucbatch.report import failures, settings, summary
+from nucbatch.report.data import RunData
+
+
+def words(html):
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", str(html))).strip()
+
+
+def test_a_clean_run_says_done_and_its_figures(make_run):
+    field = make_run.field
+    text = words(
+        summary.render(RunData(make_run([field("B02", 1, 1200), field("B03", 1, 0), field("B04", 1, 40)])))
+    )
+    assert text.startswith("Done. Every field was counted.")
+    assert "Nuclei 1 240" in text
+    assert "Median per field 40 from 0 to 1 200" in text
+    assert "Fields with no nucleus 1" in text
+    assert "Fields failed 0" in text
+    assert "Duration 3 min 20 s 0.9 fields/min" in text
+
+
+def test_gaps_are_named_with_their_numbers(make_run):
+    fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, None)]
+    files = [make_run.file("a.tif"), make_run.file("b.tif", "quarantined", "cut short")]
+    text = words(summary.render(RunData(make_run(fields, files))))
+    assert text.startswith("Done, with gaps. 1 field failed and 1 file was quarantined;")
+    assert "1 without a number" in text
+
+
+def test_an_unfinished_run_says_so_and_fails_nothing(make_run):
+    fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, None, Status="pending")]
+    text = words(summary.render(RunData(make_run(fields))))
+    assert text.startswith("Not finished. 1 field not processed yet.")
+    assert "Fields failed 0" in text
+
+
+def test_a_run_that_counted_nothing_has_no_median(make_run):
+    text = words(summary.render(RunData(make_run([make_run.field("B02", 1, None)]))))
+    assert text.startswith("Nothing was counted.")
+    assert "Median per field –" in text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(4.24, "4.2 s"), (42.4, "42 s"), (200, "3 min 20 s"), (59.7, "1 min 00 s"), (7500, "2 h 05 min")],
+)
+def test_durations_are_words(seconds, expected):
+    assert summary.duration(seconds) == expected
+
+
+def test_failures_balance_and_group_by_reason(make_run):
+    file = make_run.file
+    files = [file("a.tif"), file("q.tif", "quarantined", "it is: cut short")]
+    files += [file(f"{n}_thumb.tif", "ignored", "thumbnail: a small preview") for n in range(3)]
+    fields = [make_run.field("B02", 1, 3), make_run.field("B03", 2, None, reason="no plane can be read")]
+    text = words(failures.render(RunData(make_run(fields, files))))
+    assert "5 files found = 1 used + 3 ignored by a rule + 1 quarantined." in text
+    assert "B03, site 2 P1_B03_s2 no plane can be read" in text
+    assert "it is: cut short 1 q.tif" in text
+    assert "thumbnail : a small preview 3" in text
+
+
+def test_long_lists_are_cut_and_say_so(make_run):
+    files = [
+        make_run.file(f"{n:04}.tmp", "ignored", "not-an-image: no image by its name") for n in range(1250)
+    ]
+    html = str(failures.render(RunData(make_run([make_run.field("B02", 1, 3)], files))))
+    assert html.count("<li") == failures.SHOWN
+    assert "and 1 050 more: see files.csv" in words(html)
+
+
+def test_settings_show_every_value_of_run_json(make_run):
+    run = make_run.run | {"added_later": {"deep": {"er": [1, 2]}}}
+    text = words(settings.render(RunData(make_run([make_run.field("B02", 1, 3)], run=run))))
+    for expected in (
+        "nucbatch 0.1.0",
+        "channel DAPI",
+        "objects.foreground 0.5",
+        "pixel_size_um –",
+        "scores.val pixel F1 0.931",
+        "sha256 " + "9f" * 32,
+        "deep.er 1, 2",
+        "segment 1 min 20 s",
+    ):
+        assert expected in text
