@@ -1,0 +1,92 @@
+"""How a file appears: whole or not at all, by a temporary file beside it and a rename.
+
+Two grades. Durable (the default) also survives a loss of power: file and folder are flushed to the disk
+before the call returns. Tables and receipts are durable. Pixels are not, because a flush per chunk costs
+more than making it; the ledger's digests tell whether they arrived.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nucbatch.errors import StoreError
+
+PARTIAL = ".partial"  # zarr ends its own temporary files the same way
+
+
+@contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """A temporary path in ``path``'s folder that takes its place when the block ends without an error.
+
+    Raises:
+        StoreError: the file can't be written; what stood at ``path`` is untouched.
+    """
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
+    try:
+        yield temporary
+        if durable:
+            _flush(temporary)
+        temporary.replace(path)
+        if durable:
+            flush_folder(path.parent)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not isinstance(error, StoreError):
+            raise cannot_write(path, error) from error
+        raise
+
+
+def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
+    """Writes or replaces one file; its folder must exist.
+
+    Raises:
+        StoreError: the file can't be written; what stood at ``path`` is untouched.
+    """
+    with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
+        file.write(content)
+
+
+def write_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Writes or replaces one UTF-8 file; as :func:`write_bytes`."""
+    write_bytes(path, text.encode("utf-8"), durable=durable)
+
+
+def flush_folder(folder: Path) -> None:
+    """Makes a folder's own entries (new names, renames) durable."""
+    try:
+        _flush(folder)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some network file systems have no flush for folders
+            raise
+
+
+def remove_partials(folder: Path) -> int:
+    """Removes what killed writers left below ``folder``, and counts it. Only while nothing writes there."""
+    removed = 0
+    for where, _, names in os.walk(folder):
+        for name in names:
+            if name.endswith(PARTIAL):
+                Path(where, name).unlink(missing_ok=True)
+                removed += 1
+    return removed
+
+
+def cannot_write(path: Path, error: OSError) -> StoreError:
+    """The error for a path that can't be written, with the mend."""
+    return StoreError(
+        f"{path} can't be written: {error.strerror or error}. Make room or set the permissions, then run the "
+        "same command again: it goes on where it stopped."
+    )
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,58 @@
+"""How a viewer should first show a channel: its colour and the grey levels that are black and full.
+
+Nothing is computed from this. It fills OME-Zarr's ``omero`` block, which viewers read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+_DARKEST_PERCENT, _BRIGHTEST_PERCENT = 0.5, 99.9
+_WHITE = "FFFFFF"
+_KNOWN = (
+    (re.compile(r"dapi|hoechst|draq|nuc|\bblue\b", re.IGNORECASE), "0000FF"),
+    (re.compile(r"gfp|fitc|488|\bgreen\b", re.IGNORECASE), "00FF00"),
+    (re.compile(r"rfp|mcherry|texas|tritc|cy3|568|594|\bred\b", re.IGNORECASE), "FF0000"),
+    (re.compile(r"cy5|far.?red|647", re.IGNORECASE), "FF00FF"),
+    (re.compile(r"bright|phase|\btl\b|trans|grey|gray", re.IGNORECASE), _WHITE),
+)
+_OTHERS = ("00FFFF", "FFFF00", "FF00FF", "FF8000", "80FF00", "8000FF", _WHITE)
+
+
+def colours(names: Sequence[str]) -> list[str]:
+    """One RRGGBB per channel: white for an only one, a stain's usual colour where the name tells."""
+    if len(names) == 1:
+        return [_WHITE]
+    chosen = [next((colour for pattern, colour in _KNOWN if pattern.search(name)), "") for name in names]
+    free = [colour for colour in _OTHERS if colour not in chosen]
+    unknown = iter(range(len(names)))
+    return [colour or free[next(unknown) % len(free)] for colour in chosen]
+
+
+def window(plane: npt.NDArray[Any]) -> tuple[float, float]:
+    """(start, end) for one plane (Y, X), as read: its 0.5 and 99.9 percentiles, end above start."""
+    if plane.dtype in (np.uint8, np.uint16):
+        cumulated = np.cumsum(np.bincount(plane.ravel()))
+        ranks = np.array([_DARKEST_PERCENT, _BRIGHTEST_PERCENT]) / 100 * plane.size
+        start, end = (float(level) for level in np.searchsorted(cumulated, ranks))
+    else:
+        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+        if finite.size == 0:
+            return 0.0, 1.0
+        start, end = (float(level) for level in np.percentile(finite, [_DARKEST_PERCENT, _BRIGHTEST_PERCENT]))
+    return start, end if end > start else start + 1.0
+
+
+def limits(plane: npt.NDArray[Any]) -> tuple[float, float]:
+    """(min, max) that the window's sliders may reach: the pixel type's, or for floats the plane's own."""
+    if plane.dtype.kind in "ui":
+        info = np.iinfo(plane.dtype)
+        return float(info.min), float(info.max)
+    finite = plane[np.isfinite(plane)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    return low, high if high > low else low + 1.0

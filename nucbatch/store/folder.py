@@ -1,0 +1,246 @@
+"""Where everything in a run's folder lies, and which files there are the run's own.
+
+A folder is a run from the moment ``.nucbatch/format`` stands in it. One that holds anything else is never
+written to, and clearing removes only what a run makes: a label group drawn by hand inside the OME-Zarr, or a
+note beside the tables, stays.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from nucbatch.errors import StoreError
+from nucbatch.store.atomic import PARTIAL, cannot_write, write_text
+from nucbatch.store.label_tiff import is_label_tiff
+
+FORMAT = "1"
+
+_NAMES = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
+_CHUNK = re.compile(r"\d+/c(/\d+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The paths of one run's folder; nothing is touched until :meth:`create`."""
+
+    path: Path
+
+    @property
+    def plate_zarr(self) -> Path:
+        """OME-Zarr HCS store of a plate."""
+        return self.path / "plate.zarr"
+
+    @property
+    def images_zarr(self) -> Path:
+        """OME-Zarr images of a collection that is no plate."""
+        return self.path / "images.zarr"
+
+    @property
+    def labels(self) -> Path:
+        """Folder of label TIFFs."""
+        return self.path / "labels"
+
+    @property
+    def nuclei(self) -> Path:
+        """One row per nucleus."""
+        return self.path / "nuclei.parquet"
+
+    @property
+    def fields(self) -> Path:
+        """One row per field."""
+        return self.path / "fields.parquet"
+
+    @property
+    def wells(self) -> Path:
+        """One row per well."""
+        return self.path / "wells.csv"
+
+    @property
+    def files(self) -> Path:
+        """One row per file found."""
+        return self.path / "files.csv"
+
+    @property
+    def report(self) -> Path:
+        """The report, one file."""
+        return self.path / "report.html"
+
+    @property
+    def run_json(self) -> Path:
+        """Versions, settings, environment, timings."""
+        return self.path / "run.json"
+
+    @property
+    def hidden(self) -> Path:
+        """What only nucbatch reads."""
+        return self.path / ".nucbatch"
+
+    @property
+    def ledger(self) -> Path:
+        """The append-only record of committed fields."""
+        return self.hidden / "ledger.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock a driver holds while it works here."""
+        return self.hidden / "lock"
+
+    @property
+    def fragments(self) -> Path:
+        """Folder of the fields' pieces of the nuclei table."""
+        return self.hidden / "fragments"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of workers' and schedulers' logs."""
+        return self.hidden / "logs"
+
+    def store(self, is_plate: bool) -> Path:
+        """The OME-Zarr store of a plate, or of a collection that is none."""
+        return self.plate_zarr if is_plate else self.images_zarr
+
+    def fragment(self, key: str) -> Path:
+        """A field's piece of the nuclei table, by the field's key.
+
+        Raises:
+            StoreError: the key would lead out of the folder.
+        """
+        below = inside(self.fragments, key)
+        return below.with_name(f"{below.name}.parquet")
+
+    def label_tiff(self, name: str) -> Path:
+        """A field's label TIFF, by the field's name.
+
+        Raises:
+            StoreError: the name would lead out of the folder.
+        """
+        below = inside(self.labels, name)
+        return below.with_name(f"{below.name}.tif")
+
+    def is_run(self) -> bool:
+        """Whether a run was begun here."""
+        return self._format.is_file()
+
+    def create(self) -> None:
+        """Makes the folder, or enters one in which a run was begun.
+
+        Raises:
+            StoreError: the folder holds something and is no run, or was made by a newer nucbatch, or can't be
+                written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            if self.is_run():
+                self._check_format()
+            else:
+                self._check_empty()
+            self.hidden.mkdir(exist_ok=True)
+            self.fragments.mkdir(exist_ok=True)
+            self.logs.mkdir(exist_ok=True)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        if not self.is_run():
+            write_text(self._format, f"{FORMAT}\n")
+
+    def clear(self) -> None:
+        """Removes what a run made here and leaves the folder ready for a new run. Call it under the lock.
+
+        The ledger goes first: a clearing that is cut short leaves a run in which nothing counts as done.
+
+        Raises:
+            StoreError: the folder is no run, or something can't be removed.
+        """
+        if not self.is_run():
+            raise StoreError(
+                f"{self.path} is no run of nucbatch (it has no {self._format.relative_to(self.path)}), so "
+                "nothing in it was removed. Leave --restart out, or name a run's folder with -o."
+            )
+        try:
+            self.ledger.unlink(missing_ok=True)
+            for path in (self.nuclei, self.fields, self.wells, self.files, self.report, self.run_json):
+                path.unlink(missing_ok=True)
+            for store in (self.plate_zarr, self.images_zarr):
+                _remove_below(store, _is_own_zarr_file)
+            _remove_below(self.labels, _is_own_tiff)
+            for folder in (self.fragments, self.logs, self.hidden / "scratch"):
+                _remove_below(folder, lambda path, below: True)
+            for path in self.path.glob(f".*{PARTIAL}"):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{error.filename or self.path} can't be removed: {error.strerror or error}. Set the "
+                "permissions and give --restart again."
+            ) from error
+        self.create()
+
+    @property
+    def _format(self) -> Path:
+        return self.hidden / "format"
+
+    def _check_format(self) -> None:
+        found = self._format.read_text(encoding="utf-8").strip()
+        if found != FORMAT:
+            raise StoreError(
+                f"{self.path} was made in format {found} of a run's folder, this nucbatch knows format "
+                f"{FORMAT}. Use the nucbatch that made it, or name another folder with -o."
+            )
+
+    def _check_empty(self) -> None:
+        foreign = sorted(entry.name for entry in self.path.iterdir() if entry != self.hidden)
+        if foreign:
+            shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
+            raise StoreError(
+                f"{self.path} is no run of nucbatch and not empty: it holds {shown}. Name an empty or a new "
+                "folder with -o."
+            )
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of ``name`` (parts divided by ``/``) below ``folder``.
+
+    Raises:
+        StoreError: a part is empty, ``.`` or ``..``, or has other characters than A-Z a-z 0-9 . _ and -.
+    """
+    if not all(_NAMES.fullmatch(part) for part in name.split("/")):
+        raise StoreError(
+            f"{name!r} can't name anything in a run's folder: its parts must be of A-Z, a-z, 0-9, '.', '_' "
+            "and '-', and not dots alone."
+        )
+    return folder.joinpath(*PurePosixPath(name).parts)
+
+
+def _remove_below(top: Path, is_own: Callable[[Path, str], bool]) -> None:
+    """Removes own files below ``top``, then the folders that are empty, ``top`` too. Follows no links."""
+    if top.is_symlink():
+        return
+    for where, _, names in os.walk(top, topdown=False):
+        folder = Path(where)
+        for name in names:
+            path = folder / name
+            if name.endswith(PARTIAL) or is_own(path, path.relative_to(top).as_posix()):
+                path.unlink()
+        with os.scandir(folder) as left:
+            empty = next(left, None) is None
+        if empty:
+            folder.rmdir()
+
+
+def _is_own_zarr_file(path: Path, below: str) -> bool:
+    """Whether a run writes this file of a store; label groups other than ``nuclei`` are somebody's work."""
+    parts = below.split("/")
+    # The first part is a plate's row or a collection's image, which may itself be called "labels".
+    at = parts.index("labels", 1) if "labels" in parts[1:] else None
+    if at is not None and parts[at + 1] not in ("nuclei", "zarr.json"):
+        return False
+    return path.name == "zarr.json" or _CHUNK.search(below) is not None
+
+
+def _is_own_tiff(path: Path, below: str) -> bool:
+    """Whether a run wrote this file among the label TIFFs."""
+    return path.suffix == ".tif" and not path.is_symlink() and is_label_tiff(path)

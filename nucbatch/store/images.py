@@ -1,0 +1,212 @@
+"""Images and labels of a run: OME-Zarr 0.5, each field's group written by one task alone.
+
+The driver writes what is above the fields (plate, wells, or the list of a collection's images), before any
+pixels and again when it is known which fields failed. A field's task writes the field's group: pixels first,
+the attributes that make it an image last. No two writers ever share a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Collection, Sequence, Set
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import zarr
+
+from nucbatch.errors import InputError, StoreError
+from nucbatch.plate import Channel, Field, Plate
+from nucbatch.store import ngff
+from nucbatch.store.atomic import cannot_write, write_bytes
+from nucbatch.store.chunks import write_array
+from nucbatch.store.folder import RunFolder, inside
+from nucbatch.store.pyramid import image_pyramid, label_pyramid
+
+
+def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:
+    """Writes all metadata above the fields, and returns the store's path. No pixels are touched.
+
+    Fields with a ``problem`` and those ``failed`` (keys) are not listed, and what a failed one has left is
+    removed. Called again at the end, with the fields that failed, it leaves what a first call would have.
+
+    Raises:
+        InputError: a field's group is no place inside a plate.
+        StoreError: something can't be written.
+    """
+    store = folder.store(plate.is_plate)
+    shown = [field.group for field in plate.fields if not field.problem and field.key not in failed]
+    try:
+        for key in failed:
+            if inside(store, key).exists():
+                shutil.rmtree(inside(store, key))
+        if plate.is_plate:
+            _create_plate(store, plate, set(shown))
+        else:
+            _write_group(store, ngff.collection_attributes())
+            _write_group(store / "OME", ngff.series_attributes(shown))
+    except StoreError:
+        raise
+    except OSError as error:
+        raise cannot_write(store, error) from error
+    return store
+
+
+def write_field(
+    store: Path,
+    field: Field,
+    channels: Sequence[Channel],
+    image: npt.NDArray[Any],
+    labels: npt.NDArray[np.uint32],
+    *,
+    pixel_size_um: float | None,
+    windows: Sequence[tuple[float, float]] | None = None,
+) -> None:
+    """Writes a field's image pyramid and its ``labels/nuclei`` pyramid. The same input gives the same bytes.
+
+    Args:
+        store: what :func:`create_images` returned.
+        image: (C, Y, X), as read: integers of up to 32 bits, or floats.
+        labels: (Y, X) uint32, 0 is background.
+        pixel_size_um: of one pixel, None if it isn't known.
+        windows: (start, end) grey levels to show per channel; None takes them from the image.
+
+    Raises:
+        InputError: image, labels and channels don't fit one another.
+        StoreError: something can't be written.
+    """
+    if image.ndim != 3 or image.shape != (len(channels), *labels.shape) or 0 in image.shape:
+        raise InputError(
+            f"field {field.name}: an image of shape {image.shape} with {len(channels)} channels and labels "
+            f"of shape {labels.shape} don't fit: they must be (C, Y, X), C and (Y, X)."
+        )
+    if labels.dtype != np.uint32:
+        raise InputError(f"field {field.name}: labels are {labels.dtype}, they must be uint32.")
+    group = inside(store, field.group)
+    images, masks = image_pyramid(image), label_pyramid(labels)
+    for level, pixels in enumerate(images):
+        write_array(group / str(level), pixels, "image", ("c", "y", "x"))
+    nuclei = group / "labels" / ngff.LABELS_NAME
+    for level, pixels in enumerate(masks):
+        write_array(nuclei / str(level), pixels, "labels", ("y", "x"))
+    names = [channel.name for channel in channels]
+    _write_group(nuclei, ngff.nuclei_attributes(len(masks), pixel_size_um))
+    _write_group(nuclei.parent, ngff.labels_attributes())
+    _write_group(group, ngff.image_attributes(field.name, names, image, len(images), pixel_size_um, windows))
+
+
+def labels_digest(labels: npt.NDArray[np.integer]) -> str:
+    """SHA-256 (hex) of a label image (Y, X): shape, dtype, and pixels little-endian in C order."""
+    ordered = np.ascontiguousarray(labels, dtype=labels.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{ordered.shape} {ordered.dtype.name}".encode())
+    digest.update(ordered.data)
+    return digest.hexdigest()
+
+
+def field_groups(folder: RunFolder) -> list[str]:
+    """The groups of all images that a run's OME-Zarr lists, in the plate's order.
+
+    Raises:
+        StoreError: there is no OME-Zarr, or a well's list can't be read.
+    """
+    store = _store(folder)
+    if store == folder.images_zarr:
+        return list(_ome(store / "OME").get("series", ()))
+    groups = []
+    for well in _ome(store).get("plate", {}).get("wells", ()):
+        images = _ome(inside(store, well["path"]))["well"]["images"]
+        groups += [f"{well['path']}/{image['path']}" for image in images]
+    return groups
+
+
+def read_image(folder: RunFolder, group: str, level: int = 0) -> npt.NDArray[Any]:
+    """A field's image (C, Y, X) at one level of its pyramid, as it was read from its files.
+
+    Raises:
+        StoreError: it isn't there or can't be read.
+    """
+    return _read(inside(_store(folder), group) / str(level))
+
+
+def read_labels(folder: RunFolder, group: str, level: int = 0) -> npt.NDArray[np.uint32]:
+    """A field's labels (Y, X) uint32 at one level of their pyramid.
+
+    Raises:
+        StoreError: they aren't there or can't be read.
+    """
+    return _read(inside(_store(folder), group) / "labels" / ngff.LABELS_NAME / str(level))
+
+
+def read_channels(folder: RunFolder, group: str) -> list[str]:
+    """The names of a field's channels, in the image's order.
+
+    Raises:
+        StoreError: the field's image isn't there.
+    """
+    return [channel["label"] for channel in _ome(inside(_store(folder), group))["omero"]["channels"]]
+
+
+def _create_plate(store: Path, plate: Plate, shown: Set[str]) -> None:
+    images: dict[tuple[str, int], list[str]] = {}
+    for field in plate.fields:
+        row, column, image = ngff.image_place(field.group)
+        images.setdefault((row, column), []).extend([image] if field.group in shown else [])
+    # Without a single image there is no plate to describe, only a group.
+    _write_group(store, ngff.plate_attributes(plate.name, images) if shown else {})
+    rows = {row for (row, _), paths in images.items() if paths}
+    for (row, column), paths in images.items():
+        if paths:
+            _write_group(store / row, {})
+            _write_group(store / row / str(column), ngff.well_attributes(paths))
+        else:
+            _remove_group(store / row / str(column))
+            if row not in rows:
+                _remove_group(store / row)
+
+
+def _write_group(path: Path, attributes: ngff.Attributes) -> None:
+    path.mkdir(parents=True, exist_ok=True)
+    write_bytes(path / "zarr.json", ngff.group_document(attributes), durable=False)
+
+
+def _remove_group(path: Path) -> None:
+    """Takes a group's attributes away, and the group if nothing else is in it."""
+    (path / "zarr.json").unlink(missing_ok=True)
+    if path.is_dir() and next(path.iterdir(), None) is None:
+        path.rmdir()
+
+
+def _store(folder: RunFolder) -> Path:
+    for store in (folder.plate_zarr, folder.images_zarr):
+        if (store / "zarr.json").is_file():
+            return store
+    raise StoreError(
+        f"{folder.path} has neither plate.zarr nor images.zarr: nothing was segmented there. Name the folder "
+        "that was given to nucbatch run with -o."
+    )
+
+
+def _ome(group: Path) -> dict[str, Any]:
+    path = group / "zarr.json"
+    try:
+        return cast("dict[str, Any]", json.loads(path.read_bytes())["attributes"].get("ome", {}))
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _read(path: Path) -> npt.NDArray[Any]:
+    try:
+        array = zarr.open_array(path, mode="r")
+        return np.asarray(array[...])
+    except (OSError, ValueError, RuntimeError) as error:  # what zarr and its codecs raise
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} can't be read ({type(error).__name__}: {error}). Run the same command again: fields whose "
+        "outputs are damaged are made anew."
+    )

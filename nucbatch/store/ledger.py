@@ -1,0 +1,216 @@
+"""What is committed: an append-only file, one line per field, written by the driver alone.
+
+A field counts as done from the moment its line, newline included, is on the disk. A line cut short by a kill
+is dropped; damage anywhere else is refused, never skipped. The first line says what the run is made of, and
+a ledger is only continued by the same. The last line for a field wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, astuple, dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from pydantic import TypeAdapter, ValidationError
+
+import nucbatch
+from nucbatch.errors import InputError, SettingsConflict, StoreError
+from nucbatch.plate import Plate
+from nucbatch.settings import RunSettings, validated
+from nucbatch.store.atomic import cannot_write, flush_folder
+from nucbatch.store.folder import RunFolder
+
+LEDGER_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What came of one field: all that a worker sends back, a few hundred bytes.
+
+    ``field`` is the field's key. ``reason`` says why a field failed and is empty for a done one.
+    ``labels_sha256`` is :func:`nucbatch.store.images.labels_digest` of the full-resolution labels.
+    ``fragment`` is the path of its table fragment inside the run's folder, with ``/``. Digests are hex,
+    empty for a failed field. ``seconds`` per step and ``worker`` are for the record, never for a result.
+    """
+
+    field: str
+    status: Literal["done", "failed"]
+    reason: str
+    nuclei: int
+    labels_sha256: str
+    fragment: str
+    fragment_sha256: str
+    qc: dict[str, float]
+    seconds: dict[str, float]
+    worker: str
+
+
+_RECEIPT = TypeAdapter(Receipt)
+
+
+class Ledger:
+    """An open ledger, for the driver that holds the run's lock. A context manager."""
+
+    def __init__(self, folder: RunFolder, settings: RunSettings, plate_sha256: str) -> None:
+        """Opens the run's ledger for these settings and this input, or begins it; mends a torn last line.
+
+        Raises:
+            SettingsConflict: the ledger is of other settings, another input or another nucbatch.
+            StoreError: the ledger is damaged or can't be written.
+        """
+        self.path = folder.ledger
+        header = {
+            "format": LEDGER_FORMAT,
+            "nucbatch": nucbatch.__version__,
+            "settings_sha256": settings.digest(),
+            "settings": settings.model_dump(mode="json"),
+            "plate_sha256": plate_sha256,
+        }
+        try:
+            self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+        try:
+            end = _end_of_lines(self._descriptor)
+            if end:
+                _check_header(self.path, settings, plate_sha256)
+            os.ftruncate(self._descriptor, end)
+            if not end:
+                self._write(header)
+                flush_folder(self.path.parent)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def append(self, *receipts: Receipt) -> None:
+        """Commits fields; they are on the disk when the call returns. Several at once cost one flush.
+
+        Raises:
+            StoreError: the line can't be written; the fields don't count as done.
+        """
+        if receipts:
+            self._write(*(asdict(receipt) for receipt in receipts))
+
+    def close(self) -> None:
+        """Ends the writing."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, *values: dict[str, Any]) -> None:
+        lines = "".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values).encode()
+        begin = os.fstat(self._descriptor).st_size
+        try:
+            written = 0
+            while written < len(lines):
+                written += os.write(self._descriptor, lines[written:])
+            os.fsync(self._descriptor)
+        except OSError as error:
+            os.ftruncate(self._descriptor, begin)  # half a line would damage the next
+            raise cannot_write(self.path, error) from error
+
+
+def receipts(folder: RunFolder) -> Iterator[Receipt]:
+    """All receipts in the order of their commits, one at a time; a field may come again, the last counts.
+
+    None where there is no ledger. A last line without its newline is left out.
+
+    Raises:
+        StoreError: a line is damaged; the message has its number.
+    """
+    if not folder.ledger.exists():
+        return
+    with folder.ledger.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            value = _parsed(folder.ledger, number, line)
+            if number == 1:
+                continue
+            try:
+                yield _RECEIPT.validate_python(value)
+            except ValidationError as error:
+                raise _damaged(folder.ledger, number) from error
+
+
+def latest(folder: RunFolder) -> dict[str, Receipt]:
+    """The receipt that counts, by the field's key."""
+    return {receipt.field: receipt for receipt in receipts(folder)}
+
+
+def plate_digest(plate: Plate) -> str:
+    """SHA-256 (hex) of what a run reads: names, channels, fields, and each file's size and time of change.
+
+    The folder it lies in is left out, so that a plate may be moved between two sittings of a run.
+    """
+    digest = hashlib.sha256(json.dumps([plate.name, plate.layout, plate.is_plate]).encode())
+    for channel in plate.channels:
+        digest.update(json.dumps(astuple(channel)).encode())
+    for field in plate.fields:
+        digest.update(json.dumps(astuple(field)).encode())
+    return digest.hexdigest()
+
+
+def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
+    with path.open("rb") as file:
+        header = _parsed(path, 1, file.readline())
+    if header.get("format") != LEDGER_FORMAT:
+        raise StoreError(
+            f"{path} is of format {header.get('format')}, this nucbatch knows format {LEDGER_FORMAT}. Use "
+            "the nucbatch that made it, or --restart."
+        )
+    differences = []
+    if header.get("nucbatch") != nucbatch.__version__:
+        differences.append(f"nucbatch: {header.get('nucbatch')} → {nucbatch.__version__}")
+    if header.get("settings_sha256") != settings.digest():
+        try:
+            differences += settings.differences(validated(header["settings"]))
+        except (InputError, KeyError) as error:
+            raise _damaged(path, 1) from error
+    if header.get("plate_sha256") != plate_sha256:
+        differences.append("the input: its files' names, sizes, times or channels are not what they were")
+    if differences:
+        raise SettingsConflict(
+            f"{path.parent.parent} holds a run that was begun otherwise. " + "; ".join(differences) + ". "
+            "Go on with what it was begun with, or begin anew with --restart, or name another folder with -o."
+        )
+
+
+def _end_of_lines(descriptor: int) -> int:
+    """Bytes up to and with the last newline."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        begin = max(0, end - 65536)
+        at = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if at >= 0:
+            return begin + at + 1
+        end = begin
+    return 0
+
+
+def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError as error:
+        raise _damaged(path, number) from error
+    if not isinstance(value, dict):
+        raise _damaged(path, number)
+    return value
+
+
+def _damaged(path: Path, number: int) -> StoreError:
+    return StoreError(
+        f"{path} is damaged in line {number}, so what it counts as done can't be trusted. Begin anew with "
+        "--restart, or restore the file from a copy."
+    )

@@ -1,0 +1,190 @@
+"""The Parquet tables: a fragment of the nuclei table per field, joined in the plate's order; the fields.
+
+Text is text, whole numbers are int64 and measurements float64, in every fragment alike, an empty one
+included. The same values give the same bytes. No time and no worker's name is in a table, so that a table
+depends on images, model and parameters alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nucbatch.errors import InputError, StoreError
+from nucbatch.plate import Field, Plate
+from nucbatch.store.atomic import cannot_write, replacing, write_bytes
+from nucbatch.store.ledger import Receipt
+
+Column = npt.NDArray[Any] | Sequence[Any]
+
+ROWS_PER_GROUP = 65_536
+_TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
+
+
+def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDArray[Any]]:
+    """The first columns of a field's nuclei: where each is from, and its label.
+
+    ``Metadata_Plate``, ``Metadata_Well`` (empty where there is no plate), ``Metadata_Site`` from 1,
+    ``Metadata_Time`` from 0, ``Metadata_Image`` (the field's group inside the OME-Zarr),
+    ``Metadata_ObjectNumber`` 1..N. Each (N,), text or int64.
+    """
+    return {
+        "Metadata_Plate": np.full(nuclei, plate),
+        "Metadata_Well": np.full(nuclei, field.well),
+        "Metadata_Site": np.full(nuclei, field.site, np.int64),
+        "Metadata_Time": np.full(nuclei, field.t, np.int64),
+        "Metadata_Image": np.full(nuclei, field.group),
+        "Metadata_ObjectNumber": np.arange(1, nuclei + 1, dtype=np.int64),
+    }
+
+
+def write_fragment(path: Path, columns: Mapping[str, Column]) -> str:
+    """Writes one field's rows, durably, and returns the file's SHA-256 (hex). Its folder is made.
+
+    Args:
+        columns: in the table's order, all of one length, which may be 0; text, integers or floats.
+
+    Raises:
+        InputError: columns differ in length, or one has another type.
+        StoreError: the file can't be written.
+    """
+    arrays = {name: _arrow(name, values) for name, values in columns.items()}
+    lengths = {len(array) for array in arrays.values()}
+    if len(lengths) != 1:
+        raise InputError(
+            f"the columns of {path.name} have {sorted(lengths)} rows: they must all have as many."
+        )
+    sink = pa.BufferOutputStream()
+    # A fragment is read once, whole. Measurements hardly compress, and trying takes longer than all the rest.
+    pq.write_table(pa.table(arrays), sink, compression="none", use_dictionary=False, write_statistics=False)
+    content = memoryview(sink.getvalue())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path.parent, error) from error
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def concatenate(fragments: Iterable[Path], out: Path) -> int:
+    """Joins fragments, in the order given, into one table, durably; returns its rows.
+
+    Holds about ``ROWS_PER_GROUP`` rows at a time. Without any fragment the table has the identity columns
+    and no rows.
+
+    Raises:
+        StoreError: a fragment is missing or damaged or has other columns than the first, or the table can't
+            be written.
+    """
+    rows = 0
+    with replacing(out) as temporary:
+        writer: pq.ParquetWriter | None = None
+        waiting: list[pa.Table] = []
+        held = 0
+        try:
+            for path in fragments:
+                table = _read_fragment(path)
+                if writer is None:
+                    writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
+                if table.schema != writer.schema:
+                    raise StoreError(
+                        f"{path} has other columns than the fragments before it: it is of another version of "
+                        "nucbatch or of its measurements. Begin anew with --restart."
+                    )
+                waiting.append(table)
+                held += table.num_rows
+                if held >= ROWS_PER_GROUP:
+                    writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS_PER_GROUP)
+                    rows, held, waiting = rows + held, 0, []
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, _identity_schema(), compression="zstd")
+                waiting = [_identity_schema().empty_table()]
+            if waiting:
+                writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS_PER_GROUP)
+        finally:
+            if writer is not None:
+                writer.close()
+    return rows + held
+
+
+def write_fields(path: Path, plate: Plate, receipts: Mapping[str, Receipt]) -> None:
+    """Writes one row per field of the plate, in its order, durably.
+
+    ``Status``: ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish), ``quarantined``
+    (its files can't be used), ``pending`` (not processed yet). ``Count_Nuclei`` and the ``QC_`` columns are
+    null unless done. ``Reason`` is empty for done fields.
+
+    Args:
+        receipts: by the field's key; fields without one are quarantined or pending.
+    """
+    fates = [_fate(field, receipts.get(field.key)) for field in plate.fields]
+    qualities = [fate[3] for fate in fates]
+    columns: dict[str, pa.Array] = {
+        "Metadata_Plate": pa.array([plate.name] * len(fates), pa.string()),
+        "Metadata_Well": pa.array([field.well for field in plate.fields], pa.string()),
+        "Metadata_Site": pa.array([field.site for field in plate.fields], pa.int64()),
+        "Metadata_Time": pa.array([field.t for field in plate.fields], pa.int64()),
+        "Metadata_Image": pa.array([field.group for field in plate.fields], pa.string()),
+        "Name": pa.array([field.name for field in plate.fields], pa.string()),
+        "Status": pa.array([fate[0] for fate in fates], pa.string()),
+        "Reason": pa.array([fate[1] for fate in fates], pa.string()),
+        "Count_Nuclei": pa.array([fate[2] for fate in fates], pa.int64()),
+        "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
+        "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
+        "PixelSize_um": pa.array([field.pixel_size_um for field in plate.fields], pa.float64()),
+    }
+    for name in sorted({name for quality in qualities for name in quality}):
+        columns[name] = pa.array([quality.get(name) for quality in qualities], pa.float64())
+    with replacing(path) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _fate(field: Field, receipt: Receipt | None) -> tuple[str, str, int | None, Mapping[str, float]]:
+    """Status, reason, count, quality."""
+    if field.problem:
+        return "quarantined", field.problem, None, {}
+    if receipt is None:
+        return "pending", "not processed yet", None, {}
+    if receipt.status == "failed":
+        return "failed", receipt.reason, None, {}
+    return "done", "", receipt.nuclei, receipt.qc
+
+
+def _arrow(name: str, values: Column) -> pa.Array:
+    array = np.asarray(values)
+    kind = array.dtype.kind
+    if (
+        array.ndim != 1
+        or kind not in "UTOiuf"
+        or (kind == "O" and not all(isinstance(v, str) for v in array))
+    ):
+        raise InputError(
+            f"column {name} is of shape {array.shape}, {array.dtype}: it must be text or numbers, (N,)."
+        )
+    if kind in "iu":
+        return pa.array(array.astype(np.int64))
+    if kind == "f":
+        return pa.array(array.astype(np.float64))
+    return pa.array(array.tolist(), pa.string())
+
+
+def _identity_schema() -> pa.Schema:
+    names = identity_columns("", Field("", 1, 0, "", "", (), 0, 0, ""), 0)
+    return pa.schema([(name, pa.string() if name in _TEXT else pa.int64()) for name in names])
+
+
+def _read_fragment(path: Path) -> pa.Table:
+    try:
+        return pq.ParquetFile(path).read()
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(
+            f"{path} can't be read ({error}). Run the same command again: fields whose fragment is damaged "
+            "are made anew."
+        ) from error

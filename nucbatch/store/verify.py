@@ -1,0 +1,38 @@
+"""Whether a field's outputs are still what its receipt says: what a resumed run asks before it skips a field.
+
+That a chunk exists proves nothing, because Zarr leaves out chunks of zeros. Digests do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from nucbatch.errors import StoreError
+from nucbatch.store.folder import RunFolder, inside
+from nucbatch.store.images import labels_digest, read_labels
+from nucbatch.store.ledger import Receipt
+
+
+def fragment_holds(folder: RunFolder, receipt: Receipt) -> bool:
+    """Whether the table fragment of a done field is there, byte for byte. False for a failed field.
+
+    Enough after a process was killed: the pixels were written before the fragment.
+    """
+    if receipt.status != "done":
+        return False
+    path = inside(folder.path, receipt.fragment)
+    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == receipt.fragment_sha256
+
+
+def labels_hold(folder: RunFolder, receipt: Receipt) -> bool:
+    """Whether the full-resolution labels of a done field are there, pixel for pixel.
+
+    Needed after a machine lost power: pixels are not flushed to the disk when they are written.
+    """
+    if receipt.status != "done":
+        return False
+    try:
+        labels = read_labels(folder, receipt.field)
+    except StoreError:
+        return False
+    return labels_digest(labels) == receipt.labels_sha256

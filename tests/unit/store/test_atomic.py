@@ -1,0 +1,44 @@
+"""A file appears whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from nucbatch.errors import StoreError
+from nucbatch.store.atomic import remove_partials, replacing, write_bytes, write_text
+
+
+def test_a_file_is_written_and_replaced_without_leftovers(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "µ one")
+    write_bytes(path, b"two")
+    assert path.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_writer_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError):
+        _stop_half_way(path)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _stop_half_way(path: Path) -> None:
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+
+
+def test_a_folder_that_is_not_there_is_told_with_the_mend(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"No such file or directory.*run the same command again"):
+        write_text(tmp_path / "no" / "a.txt", "x")
+
+
+def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "c" / "0").mkdir(parents=True)
+    for name in (".a.123.partial", "c/0/0.77.partial", "c/0/0", "a"):
+        (tmp_path / name).write_text("x")
+    assert remove_partials(tmp_path) == 2
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["0", "a"]

@@ -1,0 +1,81 @@
+"""Chunks on the disk are those that zarr itself would write."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import zarr
+from zarr.codecs import BloscCodec, ZstdCodec
+
+from nucbatch.errors import StoreError
+from nucbatch.store.chunks import Codec, chunk_px, write_array
+
+
+def _picture(shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
+    rng = np.random.default_rng(0)
+    return (rng.random(shape) * 200).astype(dtype)
+
+
+def _files(path: Path) -> dict[str, bytes]:
+    return {
+        found.relative_to(path).as_posix(): found.read_bytes() for found in path.rglob("*") if found.is_file()
+    }
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32", "float64", ">u2"])
+@pytest.mark.parametrize(
+    ("shape", "codec"), [((2, 60, 70), "image"), ((2, 1100, 50), "image"), ((33, 1), "labels")]
+)
+def test_every_file_is_the_one_zarr_writes(
+    shape: tuple[int, ...], codec: Codec, dtype: str, tmp_path: Path
+) -> None:
+    picture = _picture(shape, dtype)
+    names = ("c", "y", "x")[-len(shape) :]
+    write_array(tmp_path / "ours", picture, codec, names)
+    blosc = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+    theirs = zarr.create_array(
+        store=tmp_path / "theirs",
+        shape=shape,
+        chunks=(*(1,) * (len(shape) - 2), chunk_px(shape[-2]), chunk_px(shape[-1])),
+        dtype=np.dtype(dtype).newbyteorder("<"),
+        filters=[],
+        compressors=[blosc if codec == "image" else ZstdCodec()],
+        dimension_names=names,
+    )
+    theirs[...] = picture
+    assert _files(tmp_path / "ours") == _files(tmp_path / "theirs")
+    assert (zarr.open_array(tmp_path / "ours", mode="r")[...] == picture).all()
+
+
+def test_chunks_of_zeros_are_left_out_and_removed_when_written_again(tmp_path: Path) -> None:
+    labels = np.zeros((40, 1500), np.uint32)
+    labels[0, 0] = 5
+    write_array(tmp_path / "a", labels, "labels", ("y", "x"))
+    assert sorted(_files(tmp_path / "a")) == ["c/0/0", "zarr.json"]
+    moved = np.roll(labels, 1400, axis=1)
+    write_array(tmp_path / "a", moved, "labels", ("y", "x"))
+    assert sorted(_files(tmp_path / "a")) == ["c/0/1", "zarr.json"]
+    assert (zarr.open_array(tmp_path / "a", mode="r")[...] == moved).all()
+
+
+def test_an_array_that_is_a_view_with_gaps_is_written_whole(tmp_path: Path) -> None:
+    picture = _picture((1, 50, 60), "uint16")[:, ::3, ::-2]
+    write_array(tmp_path / "a", picture, "image", ("c", "y", "x"))
+    assert (zarr.open_array(tmp_path / "a", mode="r")[...] == picture).all()
+
+
+@pytest.mark.parametrize(
+    ("length", "chunk"),
+    [(1, 1), (640, 640), (1024, 1024), (1025, 528), (1080, 544), (2160, 720), (100_000, 1024)],
+)
+def test_chunks_are_even_and_at_most_1024(length: int, chunk: int) -> None:
+    assert chunk_px(length) == chunk
+    assert chunk * (-(-length // chunk) - 1) < length
+
+
+def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("x")
+    with pytest.raises(StoreError, match="can't be written"):
+        write_array(tmp_path / "a" / "0", np.ones((2, 2), np.uint8), "labels", ("y", "x"))

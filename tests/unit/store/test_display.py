@@ -1,0 +1,38 @@
+"""What viewers are told: colours and windows."""
+
+import numpy as np
+import pytest
+
+from nucbatch.store.display import colours, limits, window
+
+
+def test_an_only_channel_is_white_and_stains_have_their_colour() -> None:
+    assert colours(["DAPI"]) == ["FFFFFF"]
+    assert colours(["GFP", "Hoechst 33342", "w3"]) == ["00FF00", "0000FF", "00FFFF"]
+
+
+def test_many_nameless_channels_all_have_a_colour() -> None:
+    assert len(colours([str(index) for index in range(30)])) == 30
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int32, np.float32])
+def test_the_window_spans_nearly_all_pixels(dtype: type[np.generic]) -> None:
+    plane = np.arange(10_000).reshape(100, 100) % 200
+    start, end = window(plane.astype(dtype))
+    assert start == pytest.approx(0, abs=1)
+    assert end == pytest.approx(199, abs=1)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_a_constant_plane_has_a_window_all_the_same(dtype: type[np.generic]) -> None:
+    assert window(np.full((5, 5), 7, dtype)) == (7.0, 8.0)
+
+
+def test_nan_takes_no_part() -> None:
+    assert window(np.array([[np.nan, 3.0]])) == (3.0, 4.0)
+    assert window(np.full((2, 2), np.nan)) == (0.0, 1.0)
+    assert limits(np.array([[np.nan, 3.0, 5.0]])) == (3.0, 5.0)
+
+
+def test_limits_are_the_pixel_types() -> None:
+    assert limits(np.zeros((2, 2), np.uint16)) == (0.0, 65535.0)

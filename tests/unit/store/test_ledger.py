@@ -1,0 +1,203 @@
+"""What is committed, and what a kill, a torn line or other settings do to it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nucbatch.errors import SettingsConflict, StoreError
+from nucbatch.plate import Channel, Field, Plane, Plate
+from nucbatch.settings import ObjectSettings, RunSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.ledger import Ledger, Receipt, latest, plate_digest, receipts
+
+SETTINGS = RunSettings(channel="DAPI", model_hash="ab" * 32)
+
+
+def _receipt(key: str, nuclei: int = 3) -> Receipt:
+    return Receipt(
+        field=key,
+        status="done",
+        reason="",
+        nuclei=nuclei,
+        labels_sha256="0" * 64,
+        fragment=f".nucbatch/fragments/{key}.parquet",
+        fragment_sha256="f" * 64,
+        qc={"QC_Focus": 0.1 + 0.2, "QC_Background": 12.5},
+        seconds={"read": 0.01},
+        worker="tcp://10.0.0.1:7",
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path)
+    folder.create()
+    return folder
+
+
+def test_receipts_come_back_as_they_were_in_the_order_of_commits(folder: RunFolder) -> None:
+    failed = replace(
+        _receipt("B/3/2"), status="failed", reason="µ: no\nsuch «file»", qc={"QC_Focus": float("inf")}
+    )
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(_receipt("B/3/1"))
+        ledger.append()
+        ledger.append(failed, _receipt("A/1/1"))
+    assert list(receipts(folder)) == [_receipt("B/3/1"), failed, _receipt("A/1/1")]
+
+
+def test_a_receipt_is_a_few_hundred_bytes(folder: RunFolder) -> None:
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(_receipt("B/3/1"))
+    assert len(folder.ledger.read_bytes().splitlines()[1]) < 500
+
+
+def test_the_last_receipt_of_a_field_counts(folder: RunFolder) -> None:
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(_receipt("B/3/1", 1), _receipt("B/3/2"), _receipt("B/3/1", 7))
+    assert {key: receipt.nuclei for key, receipt in latest(folder).items()} == {"B/3/1": 7, "B/3/2": 3}
+
+
+def test_there_are_no_receipts_where_there_is_no_ledger(folder: RunFolder) -> None:
+    assert list(receipts(folder)) == []
+
+
+def test_the_first_line_says_what_the_run_is_made_of(folder: RunFolder) -> None:
+    with Ledger(folder, SETTINGS, "p"):
+        pass
+    header = json.loads(folder.ledger.read_text())
+    assert header["format"] == 1
+    assert header["settings_sha256"] == SETTINGS.digest()
+    assert header["settings"] == SETTINGS.model_dump(mode="json")
+    assert header["plate_sha256"] == "p"
+    assert header["nucbatch"]
+
+
+def test_the_same_settings_go_on_and_others_are_refused_with_the_difference(folder: RunFolder) -> None:
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(_receipt("B/3/1"))
+    before = folder.ledger.read_bytes()
+    other = SETTINGS.model_copy(update={"objects": ObjectSettings(foreground=0.6)})
+    with pytest.raises(SettingsConflict, match=r"objects\.foreground: 0\.5 → 0\.6\. .*--restart"):
+        Ledger(folder, other, "p")
+    with pytest.raises(SettingsConflict, match="the input: "):
+        Ledger(folder, SETTINGS, "q")
+    assert folder.ledger.read_bytes() == before
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(_receipt("B/3/2"))
+    assert set(latest(folder)) == {"B/3/1", "B/3/2"}
+
+
+def test_another_version_of_nucbatch_is_refused(folder: RunFolder) -> None:
+    with Ledger(folder, SETTINGS, "p"):
+        pass
+    header = json.loads(folder.ledger.read_text())
+    folder.ledger.write_text(json.dumps(header | {"nucbatch": "0.0.7"}) + "\n")
+    with pytest.raises(SettingsConflict, match=r"nucbatch: 0\.0\.7 → "):
+        Ledger(folder, SETTINGS, "p")
+    folder.ledger.write_text(json.dumps(header | {"format": 2}) + "\n")
+    with pytest.raises(StoreError, match="format 2, this nucbatch knows format 1"):
+        Ledger(folder, SETTINGS, "p")
+
+
+def test_settings_of_an_unknown_kind_in_the_first_line_are_damage(folder: RunFolder) -> None:
+    with Ledger(folder, SETTINGS, "p"):
+        pass
+    header = json.loads(folder.ledger.read_text())
+    folder.ledger.write_text(
+        json.dumps(header | {"settings_sha256": "", "settings": {"sharpness": 11}}) + "\n"
+    )
+    with pytest.raises(StoreError, match="damaged in line 1"):
+        Ledger(folder, SETTINGS, "p")
+
+
+@settings(max_examples=40)  # each example waits for the disk
+@given(st.data())
+def test_a_ledger_cut_at_any_byte_holds_the_whole_lines_and_goes_on(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    folder = RunFolder(tmp_path_factory.mktemp("run"))
+    folder.create()
+    wanted = [_receipt(f"B/3/{site}") for site in range(1, 4)]
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(*wanted)
+    content = folder.ledger.read_bytes()
+    cut = data.draw(st.integers(0, len(content)))
+    folder.ledger.write_bytes(content[:cut])
+    kept = wanted[: max(content[:cut].count(b"\n") - 1, 0)]
+    assert list(receipts(folder)) == kept
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(_receipt("C/1/1"))
+    assert list(receipts(folder)) == [*kept, _receipt("C/1/1")]
+
+
+@pytest.mark.parametrize("damage", ["{", "[]", "\x00\x00", '{"field": "B/3/1"}'])
+@pytest.mark.parametrize("number", [2, 3, 4])
+def test_damage_inside_is_refused_with_its_line(folder: RunFolder, damage: str, number: int) -> None:
+    with Ledger(folder, SETTINGS, "p") as ledger:
+        ledger.append(*(_receipt(f"B/3/{site}") for site in range(1, 4)))
+    lines = folder.ledger.read_text().splitlines()
+    lines[number - 1] = damage
+    folder.ledger.write_text("\n".join(lines) + "\n")
+    with pytest.raises(StoreError, match=f"damaged in line {number}.*--restart"):
+        list(receipts(folder))
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from nucbatch.settings import RunSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.ledger import Ledger, Receipt
+with Ledger(RunFolder(Path(sys.argv[1])), RunSettings(), "p") as ledger:
+    for number in range(100_000):
+        ledger.append(Receipt(f"A/1/{number}", "done", "x" * 200, number, "", "", "", {}, {}, "w"))
+        print(number, flush=True)
+"""
+
+
+def test_a_killed_driver_leaves_at_least_what_it_had_committed_and_nothing_false(folder: RunFolder) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", _WRITER, str(folder.path)], stdout=subprocess.PIPE
+    ) as writer:
+        assert writer.stdout is not None
+        for _ in range(20):
+            writer.stdout.readline()
+        os.kill(writer.pid, signal.SIGKILL)
+        told = 20 + writer.stdout.read().count(b"\n")
+    assert writer.returncode == -signal.SIGKILL
+    found = [receipt.nuclei for receipt in receipts(folder)]
+    assert found == list(range(len(found)))
+    assert told <= len(found) < 100_000
+    with Ledger(folder, RunSettings(), "p") as ledger:
+        ledger.append(_receipt("B/3/1"))
+    assert len(list(receipts(folder))) == len(found) + 1
+
+
+def test_a_ledger_that_cannot_be_opened_is_told(folder: RunFolder) -> None:
+    folder.ledger.mkdir()
+    with pytest.raises(StoreError, match="can't be written"):
+        Ledger(folder, SETTINGS, "p")
+
+
+def test_the_plates_digest_follows_its_files_but_not_its_place() -> None:
+    plane = Plane("a.tif", "DAPI", size_bytes=7, mtime_ns=1)
+    field = Field("B03", 1, 0, "B/3/1", "x", (plane,), 4, 4, "uint8")
+    plate = Plate("P", "/here", "x", (Channel("DAPI", 0),), (field,), ())
+    assert plate_digest(plate) == plate_digest(replace(plate, root="/there"))
+    others = [
+        replace(plate, name="Q"),
+        replace(plate, channels=(Channel("GFP", 0),)),
+        replace(plate, fields=()),
+        replace(plate, fields=(replace(field, planes=(replace(plane, size_bytes=8),)),)),
+        replace(plate, fields=(replace(field, planes=(replace(plane, mtime_ns=2),)),)),
+    ]
+    assert len({plate_digest(other) for other in [plate, *others]}) == 6

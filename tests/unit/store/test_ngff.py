@@ -1,0 +1,80 @@
+"""The words of OME-Zarr: plates, wells, scales."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nucbatch.errors import InputError
+from nucbatch.plate import row_index
+from nucbatch.store import ngff
+
+
+@pytest.mark.parametrize("index", [0, 25, 26, 31, 51, 52, 701])
+def test_row_letters_undo_row_indices(index: int) -> None:
+    assert row_index(ngff.row_letters(index)) == index
+
+
+@pytest.mark.parametrize(
+    ("wells", "shape"),
+    [
+        ([("A", 1)], (2, 3)),
+        ([("B", 2), ("H", 1)], (8, 12)),
+        ([("A", 13)], (16, 24)),
+        ([("AF", 48)], (32, 48)),
+        ([("AG", 1)], (33, 1)),
+    ],
+)
+def test_a_plate_is_the_smallest_that_is_made(wells: list[tuple[str, int]], shape: tuple[int, int]) -> None:
+    assert ngff.plate_shape(wells) == shape
+
+
+def test_wells_point_at_their_row_and_column() -> None:
+    plate = ngff.plate_attributes("P", {("AB", 7): ["1"], ("C", 12): ["1", "2t0"]})["ome"]["plate"]
+    for well in plate["wells"]:
+        row, column = well["path"].split("/")
+        assert plate["rows"][well["rowIndex"]]["name"] == row
+        assert plate["columns"][well["columnIndex"]]["name"] == column
+    assert plate["field_count"] == 2
+    assert plate["name"] == "P"
+
+
+@pytest.mark.parametrize("group", ["B/3", "B/3/1/0", "B/x/1", "B/3/a-b", "B//1", "../3/1"])
+def test_groups_that_are_no_place_in_a_plate_are_refused(group: str) -> None:
+    with pytest.raises(InputError, match="it must be row/column/image"):
+        ngff.image_place(group)
+
+
+def test_every_level_covers_the_same_ground() -> None:
+    (described,) = ngff.nuclei_attributes(3, 0.5)["ome"]["multiscales"]
+    for level, dataset in enumerate(described["datasets"]):
+        scale, translation = (
+            transform[transform["type"]] for transform in dataset["coordinateTransformations"]
+        )
+        # The outer edge of the first pixel is where that of the full image is.
+        assert [shift - size / 2 for shift, size in zip(translation, scale, strict=True)] == [-0.25, -0.25]
+        assert scale == [0.5 * 2**level] * 2
+
+
+def test_units_stand_only_where_the_pixel_size_is_known() -> None:
+    image = np.zeros((2, 4, 4), np.uint8)
+    known = ngff.image_attributes("x", ["a", "b"], image, 2, 0.5)["ome"]["multiscales"][0]
+    assert [axis.get("unit") for axis in known["axes"]] == [None, "micrometer", "micrometer"]
+    assert known["datasets"][1]["coordinateTransformations"][0]["scale"] == [1.0, 1.0, 1.0]
+    unknown = ngff.image_attributes("x", ["a", "b"], image, 2, None)["ome"]["multiscales"][0]
+    assert [axis.get("unit") for axis in unknown["axes"]] == [None, None, None]
+    assert unknown["datasets"][1]["coordinateTransformations"][0]["scale"] == [1.0, 2.0, 2.0]
+
+
+def test_windows_given_are_taken() -> None:
+    image = np.zeros((1, 4, 4), np.uint8)
+    (channel,) = ngff.image_attributes("x", ["a"], image, 2, None, [(3.0, 9.0)])["ome"]["omero"]["channels"]
+    assert channel["window"] == {"min": 0.0, "max": 255.0, "start": 3.0, "end": 9.0}
+    assert channel["label"] == "a"
+
+
+def test_a_groups_document_is_json_without_nan() -> None:
+    document = json.loads(ngff.group_document({"name": "µ"}))
+    assert document == {"attributes": {"name": "µ"}, "zarr_format": 3, "node_type": "group"}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        ngff.group_document({"x": float("nan")})

@@ -1,0 +1,120 @@
+"""files.csv, wells.csv and run.json as people and pandas read them."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nucbatch.plate import FileRecord, FileStatus, Plate
+from nucbatch.store.sheets import write_files_csv, write_run, write_wells
+
+FILES = (
+    FileRecord("TimePoint_1/a, b.tif", FileStatus.USED, "", "B03", 1, "DAPI", 0, 0, "B/3/1"),
+    FileRecord("TimePoint_1/c.tif", FileStatus.USED, "", "B03", 2, "DAPI", 0, 0, "B/3/2"),
+    FileRecord("thumb.tif", FileStatus.IGNORED, "thumbnail: a small copy"),
+    FileRecord("d.tif", FileStatus.QUARANTINED, "cut short", "B04", 1, "DAPI", 0, 0, "B/4/1"),
+)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_every_file_has_its_line_in_order(tmp_path: Path) -> None:
+    path = tmp_path / "files.csv"
+    write_files_csv(path, Plate("P", "/", "x", (), (), FILES))
+    rows = _rows(path)
+    assert list(rows[0]) == [
+        "path",
+        "status",
+        "reason",
+        "plate",
+        "well",
+        "site",
+        "channel",
+        "z",
+        "t",
+        "image",
+    ]
+    assert list(rows[0].values()) == [
+        "TimePoint_1/a, b.tif",
+        "used",
+        "",
+        "P",
+        "B03",
+        "1",
+        "DAPI",
+        "0",
+        "0",
+        "B/3/1",
+    ]
+    assert list(rows[2].values()) == ["thumb.tif", "ignored", "thumbnail: a small copy", "P", *[""] * 6]
+    assert [row["status"] for row in rows] == ["used", "used", "ignored", "quarantined"]
+
+
+def test_used_files_that_could_not_be_read_are_quarantined_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "files.csv"
+    failed = {"TimePoint_1/c.tif": "the disk said no", "d.tif": "never asked"}
+    write_files_csv(path, Plate("P", "/", "x", (), (), FILES), failed)
+    assert [(row["status"], row["reason"]) for row in _rows(path)] == [
+        ("used", ""),
+        ("quarantined", "the disk said no"),
+        ("ignored", "thumbnail: a small copy"),
+        ("quarantined", "cut short"),
+    ]
+
+
+@pytest.mark.parametrize("text", ['=HYPERLINK("x")', "+1", "-1+2", "@SUM(A1)", "\tx", "\rx", "\nx"])
+def test_text_that_a_spreadsheet_would_run_is_neutralised(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "files.csv"
+    record = FileRecord(text, FileStatus.IGNORED, text, channel=text)
+    write_files_csv(path, Plate(text, "/", "x", (), (), (record,)))
+    row = _rows(path)[0]
+    shown = "'" + text.replace("\r", " ").replace("\n", " ")
+    assert [row[name] for name in ("path", "reason", "channel", "plate")] == [shown] * 4
+
+
+def test_each_row_is_one_line_whatever_a_reason_says(tmp_path: Path) -> None:
+    path = tmp_path / "files.csv"
+    records = [FileRecord("a", FileStatus.QUARANTINED, 'first\r\nsecond\nthird\rfourth, "x"')]
+    write_files_csv(path, Plate("P", "/", "x", (), (), tuple(records)))
+    assert len(path.read_text().splitlines()) == 2
+    assert _rows(path)[0]["reason"] == 'first second third fourth, "x"'
+
+
+def test_wells_come_back_exactly_with_missing_values_empty(tmp_path: Path) -> None:
+    path = tmp_path / "wells.csv"
+    wells = pd.DataFrame(
+        {
+            "Metadata_Well": ["A01", "A02", "=1"],
+            "Count_Nuclei": pd.array([3, None, 0], "Int64"),
+            "Mean_Area": [0.1 + 0.2, np.nan, -1e-300],
+        },
+        index=[7, 8, 9],
+    )
+    write_wells(path, wells)
+    assert path.read_text().splitlines() == [
+        "Metadata_Well,Count_Nuclei,Mean_Area",
+        "A01,3,0.30000000000000004",
+        "A02,,",
+        "'=1,0,-1e-300",
+    ]
+
+
+def test_a_table_of_no_wells_has_its_columns(tmp_path: Path) -> None:
+    write_wells(tmp_path / "wells.csv", pd.DataFrame({"Metadata_Well": [], "Count_Nuclei": []}))
+    assert (tmp_path / "wells.csv").read_text() == "Metadata_Well,Count_Nuclei\n"
+
+
+def test_run_json_keeps_order_and_letters_and_refuses_what_is_no_json(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    write_run(path, {"version": "0.1.0", "device": "µ", "a": [1, None]})
+    assert list(json.loads(path.read_text(encoding="utf-8"))) == ["version", "device", "a"]
+    assert "µ" in path.read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_run(path, {"x": float("nan")})
+    assert json.loads(path.read_text(encoding="utf-8"))["version"] == "0.1.0"

@@ -1,0 +1,176 @@
+"""Fragments of the nuclei table, their joining, and the table of fields."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from nucbatch.errors import InputError, StoreError
+from nucbatch.plate import Field, Plate
+from nucbatch.store import tables
+from nucbatch.store.ledger import Receipt
+from nucbatch.store.tables import concatenate, identity_columns, write_fields, write_fragment
+
+
+def _field(site: int, problem: str = "") -> Field:
+    return Field("B03", site, 0, f"B/3/{site}", f"P_B03_s{site}", (), 64, 80, "uint8", 0.5, problem)
+
+
+def _fragment(folder: Path, site: int, nuclei: int) -> Path:
+    path = folder / "fragments" / f"{site}.parquet"
+    areas = {
+        "Nuclei_AreaShape_Area": np.arange(nuclei),
+        "Nuclei_Intensity_MeanIntensity_DAPI": np.ones(nuclei),
+    }
+    write_fragment(path, identity_columns("P", _field(site), nuclei) | areas)
+    return path
+
+
+def test_fragments_join_in_the_order_given_with_one_schema(tmp_path: Path) -> None:
+    out = tmp_path / "nuclei.parquet"
+    assert concatenate([_fragment(tmp_path, site, site % 3) for site in (4, 3, 2, 1)], out) == 4
+    table = pd.read_parquet(out)
+    assert table["Metadata_Site"].tolist() == [4, 2, 2, 1]
+    assert table["Metadata_ObjectNumber"].tolist() == [1, 1, 2, 1]
+    assert table["Metadata_Image"].tolist() == ["B/3/4", "B/3/2", "B/3/2", "B/3/1"]
+    assert table["Metadata_Well"].tolist() == ["B03"] * 4
+    assert [str(field.type) for field in pq.read_schema(out)] == [
+        *["string", "string", "int64", "int64", "string", "int64"],
+        *["int64", "double"],
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fragments", "nuclei.parquet"]
+
+
+def test_an_empty_fragment_has_the_same_columns_and_types(tmp_path: Path) -> None:
+    assert pq.read_schema(_fragment(tmp_path, 1, 0)) == pq.read_schema(_fragment(tmp_path, 2, 5))
+
+
+def test_a_run_with_no_nucleus_at_all_has_all_columns(tmp_path: Path) -> None:
+    out = tmp_path / "nuclei.parquet"
+    assert concatenate([_fragment(tmp_path, site, 0) for site in (1, 2)], out) == 0
+    assert pd.read_parquet(out).shape == (0, 8)
+
+
+def test_a_run_without_any_fragment_has_the_identity_columns(tmp_path: Path) -> None:
+    out = tmp_path / "nuclei.parquet"
+    assert concatenate([], out) == 0
+    names = list(identity_columns("P", _field(1), 1))
+    assert pq.read_schema(out).names == names
+    assert pq.read_schema(out).types == pq.read_schema(_fragment(tmp_path, 1, 2)).types[: len(names)]
+
+
+def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
+    contents = []
+    for name in "ab":
+        paths = [_fragment(tmp_path / name, site, 5) for site in (1, 2)]
+        concatenate(paths, tmp_path / name / "out")
+        contents.append([path.read_bytes() for path in [*paths, tmp_path / name / "out"]])
+    assert contents[0] == contents[1]
+
+
+def test_the_digest_is_the_files(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    digest = write_fragment(path, {"a": [1]})
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_joining_takes_fragments_one_by_one_and_writes_even_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 10)
+    out = tmp_path / "nuclei.parquet"
+
+    def one_at_a_time() -> Iterator[Path]:
+        # Each is removed when the next is asked for, so none can be read late or twice.
+        for site in range(1, 8):
+            path = _fragment(tmp_path, site, 4)
+            yield path
+            path.unlink()
+
+    assert concatenate(one_at_a_time(), out) == 28
+    metadata = pq.read_metadata(out)
+    groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
+    assert groups == [10, 2, 10, 2, 4]
+    assert pd.read_parquet(out)["Metadata_Site"].tolist() == [site for site in range(1, 8) for _ in range(4)]
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 not"])
+def test_a_damaged_or_missing_fragment_is_told_and_leaves_the_old_table(
+    damage: bytes, tmp_path: Path
+) -> None:
+    good, bad, out = _fragment(tmp_path, 1, 2), tmp_path / "bad.parquet", tmp_path / "nuclei.parquet"
+    concatenate([good], out)
+    before = out.read_bytes()
+    for _ in range(2):
+        with pytest.raises(StoreError, match=r"bad\.parquet can't be read.*same command again"):
+            concatenate([good, bad], out)
+        bad.write_bytes(damage)
+    assert out.read_bytes() == before
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_fragments_of_different_columns_are_refused(tmp_path: Path) -> None:
+    write_fragment(tmp_path / "a.parquet", {"a": [1]})
+    write_fragment(tmp_path / "b.parquet", {"a": [1.0]})
+    with pytest.raises(StoreError, match=r"b\.parquet has other columns"):
+        concatenate([tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "out")
+
+
+def test_columns_that_fit_no_table_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"have \[1, 2\] rows"):
+        write_fragment(tmp_path / "a.parquet", {"a": [1], "b": [1, 2]})
+    for values in (np.zeros((2, 2)), [None], [1j], np.array([1, "x"], object)):
+        with pytest.raises(InputError, match="it must be text or numbers"):
+            write_fragment(tmp_path / "a.parquet", {"a": values})
+
+
+def test_narrow_numbers_and_lists_of_text_become_the_tables_types(tmp_path: Path) -> None:
+    columns = {
+        "i": np.ones(2, np.uint16),
+        "f": np.ones(2, np.float32),
+        "t": ["µ", ""],
+        "o": np.array(["a", "b"], object),
+    }
+    write_fragment(tmp_path / "a.parquet", columns)
+    assert [str(kind) for kind in pq.read_schema(tmp_path / "a.parquet").types] == [
+        "int64",
+        "double",
+        "string",
+        "string",
+    ]
+
+
+def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: Path) -> None:
+    fields = tuple(_field(site, "cut short" if site == 3 else "") for site in range(1, 5))
+    done = Receipt("B/3/1", "done", "", 0, "", "", "", {"QC_Mean": 7.0, "QC_Focus": 0.5}, {"read": 1.0}, "w")
+    failed = replace(done, field="B/3/2", status="failed", reason="no memory", qc={})
+    path = tmp_path / "fields.parquet"
+    write_fields(path, Plate("P", "/", "x", (), fields, ()), {"B/3/2": failed, "B/3/1": done})
+    table = pd.read_parquet(path)
+    assert table["Metadata_Site"].tolist() == [1, 2, 3, 4]
+    assert table["Status"].tolist() == ["done", "failed", "quarantined", "pending"]
+    assert table["Reason"].tolist() == ["", "no memory", "cut short", "not processed yet"]
+    assert table["Count_Nuclei"].iloc[0] == 0
+    assert table["Count_Nuclei"].isna().tolist() == [False, True, True, True]
+    assert table["QC_Mean"].isna().tolist() == [False, True, True, True]
+    assert list(table.columns[-2:]) == ["QC_Focus", "QC_Mean"]
+    assert table["PixelSize_um"].tolist() == [0.5] * 4
+
+
+def test_workers_and_times_leave_no_trace_in_the_fields_table(tmp_path: Path) -> None:
+    plate = Plate("P", "/", "x", (), (_field(1),), ())
+    one = Receipt("B/3/1", "done", "", 4, "", "", "", {"QC_Mean": 7.0}, {"read": 1.0}, "w1")
+    two = replace(one, seconds={"read": 2.0, "write": 1.0}, worker="w2")
+    write_fields(tmp_path / "a", plate, {"B/3/1": one})
+    write_fields(tmp_path / "b", plate, {"B/3/1": two})
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_plate_without_fields_has_a_table(tmp_path: Path) -> None:
+    write_fields(tmp_path / "a", Plate("P", "/", "x", (), (), ()), {})
+    assert "Count_Nuclei" in pd.read_parquet(tmp_path / "a").columns
