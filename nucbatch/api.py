@@ -27,9 +27,9 @@ from nucbatch.schedulers.contract import Resources, scheduler
 from nucbatch.settings import ObjectSettings, RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
-from nucbatch.store.ledger import Ledger, Receipt
+from nucbatch.store.ledger import Ledger, Receipt, latest, plate_digest
 from nucbatch.store.lock import run_lock
-from nucbatch.store.tables import write_run
+from nucbatch.store.sheets import write_run
 
 
 def segment(
@@ -134,8 +134,10 @@ def run_plate(
         if restart:
             folder.clear()
             folder.create()
-        with Ledger.open(folder, plan.settings) as ledger:
-            create_images(folder, plate)
+        pixels = plan.settings.labels != "tiff"
+        with Ledger(folder, plan.settings, plate_digest(plate)) as ledger:
+            if pixels:
+                create_images(folder, plate)
             outcome = Outcome(0, 0, 0)
             if plan.usable:
                 resources = Resources(workers, prepared.block_bytes)
@@ -145,9 +147,11 @@ def run_plate(
                     require_fit(plan, grid, width, cluster.worker_bytes, cluster.threads_per_worker)
                     told = progress or _Silent()
                     outcome = drive(plan, folder, ledger, cluster, str(prepared.weights), told)
-            receipts = ledger.receipts()
-        totals = finalise(folder, plate, receipts)
+        receipts = latest(folder)
+        totals = finalise(folder, plate, receipts, pixels=pixels)
         card = read_card(prepared.weights).model_dump(mode="json")
-        write_run(folder.run, run_card(plate, plan.settings, card, receipts, time.perf_counter() - started))
+        write_run(
+            folder.run_json, run_card(plate, plan.settings, card, receipts, time.perf_counter() - started)
+        )
         write_report(folder.path)
     return RunResult(folder, totals, outcome)

@@ -1,0 +1,58 @@
+"""The ``nucbatch`` command: finds the subcommand, and turns errors of users' making into sentences.
+
+The decision owned here: a subcommand's module is imported only when that command is called or helped with,
+and exit codes mean the same everywhere: 0 done; 1 nothing could be done; 2 usage; 3 done, with failures.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from nucbatch import __version__
+from nucbatch.errors import InputError, InputNotFound, NucbatchError, SettingsConflict
+
+_COMMANDS = {
+    "demo": "Make a synthetic plate, run it the whole way and score it.",
+    "inspect": "Show what a run would use, ignore and refuse.",
+    "run": "Find the nuclei of a plate or a folder of images.",
+    "train": "Train a network on labelled images.",
+    "score": "Compare masks with ground truth.",
+    "report": "Write a run's report again.",
+    "models": "List the shipped models, or show one.",
+}
+_USAGE_ERRORS = (InputError, InputNotFound, SettingsConflict)
+
+
+class _Commands(click.Group):
+    """Subcommands by name; their modules are imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"nucbatch.cli.{cmd_name}"), cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nucbatch")
+def nucbatch() -> None:
+    """Finds cell nuclei in whole plates: masks, measurements, counts, and a line for every file."""
+
+
+def main() -> None:
+    """Runs the command line and exits with its code."""
+    try:
+        nucbatch(standalone_mode=True)
+    except NucbatchError as error:
+        click.echo(f"nucbatch: {error}", err=True)
+        sys.exit(2 if isinstance(error, _USAGE_ERRORS) else 1)

@@ -1,0 +1,66 @@
+"""A run's progress on the terminal: fields done, nuclei so far, rate, time left, failures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nucbatch.store.ledger import Receipt
+
+
+class RunBar:
+    """A live bar; in a log file, where there is no terminal, a line every tenth of the fields."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = console
+        self._bar = Progress(
+            TextColumn("[bold]fields"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[nuclei]:,} nuclei"),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("[red]{task.fields[failures]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("fields", total=None, nuclei=0, rate="", failures="")
+        self._total = self._done = self._nuclei = self._failed = 0
+
+    def __enter__(self) -> RunBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
+        """Shows what is there already."""
+        before = list(committed)
+        self._total, self._done = total, len(before)
+        self._nuclei = sum(receipt.nuclei for receipt in before)
+        if before:
+            self._console.print(f"{len(before)} of {total} fields are done already; going on.")
+        self._bar.reset(self._task, total=total, completed=self._done, nuclei=self._nuclei)
+
+    def advance(self, receipt: Receipt) -> None:
+        """Counts one field that came back."""
+        self._done += 1
+        self._nuclei += receipt.nuclei
+        self._failed += receipt.status == "failed"
+        task = self._bar.tasks[self._task]
+        rate = f"{task.speed:.1f} fields/s" if task.speed else ""
+        failures = f"{self._failed} failed" if self._failed else ""
+        self._bar.update(self._task, advance=1, nuclei=self._nuclei, rate=rate, failures=failures)
+        tenths = [done * 10 // self._total for done in (self._done - 1, self._done)]
+        if not self._console.is_terminal and tenths[1] > tenths[0]:
+            parts = (f"{self._done}/{self._total} fields", f"{self._nuclei:,} nuclei", failures)
+            self._console.print(", ".join(part for part in parts if part))

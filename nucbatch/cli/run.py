@@ -1,0 +1,138 @@
+"""``nucbatch run``: a plate or a folder of images → masks, measurements, counts, a report."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from nucbatch.cli.options import input_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nucbatch.api import Prepared, RunResult
+
+
+@click.command(short_help="Find the nuclei of a plate or a folder of images.")
+@input_options
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")
+@click.option("--channel", default="", help="The channel that shows nuclei, where names don't tell.")
+@click.option("--scheduler", "scheduler_name", default="local", show_default=True, help="Where blocks run.")
+@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
+@click.option(
+    "--labels",
+    type=click.Choice(["zarr", "tiff", "both"]),
+    default="zarr",
+    show_default=True,
+    help="Masks as OME-Zarr (with the images), as label TIFFs, or both.",
+)
+@click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
+@click.option("--interior", type=float, help="A nucleus' middle has this value (0 to 1).")
+@click.option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
+def run(
+    source: Path,
+    layout: str,
+    pattern: str,
+    pixel_size_um: float | None,
+    out: Path,
+    model: str,
+    channel: str,
+    scheduler_name: str,
+    workers: int | None,
+    labels: str,
+    foreground: float | None,
+    interior: float | None,
+    min_area_px: int | None,
+    dry_run: bool,
+    restart: bool,
+) -> None:
+    """Find and measure the nuclei of INPUT: a plate, a folder of images, one image, or a manifest CSV.
+
+    The same command again goes on where an earlier one stopped.
+    """
+    from rich.console import Console
+
+    from nucbatch.api import prepare, run_plate
+    from nucbatch.cli.progress import RunBar
+    from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.readers.find import open_plate
+    from nucbatch.settings import validated
+
+    console = Console()
+    objects = read_card(locate(model)).objects.model_dump()
+    changes = {"foreground": foreground, "interior": interior, "min_area_px": min_area_px}
+    objects |= {name: value for name, value in changes.items() if value is not None}
+    settings = validated(
+        {
+            "channel": channel,
+            "model": model,
+            "labels": labels,
+            "pixel_size_um": pixel_size_um,
+            "objects": objects,
+        }
+    )
+    plate = open_plate(source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um)
+    prepared = prepare(plate, settings)
+    describe(console, prepared)
+    if dry_run:
+        return
+    with RunBar(console) as bar:
+        result = run_plate(
+            plate,
+            out,
+            settings,
+            scheduler_name=scheduler_name,
+            workers=workers,
+            restart=restart,
+            progress=bar,
+        )
+    summarise(console, result)
+    sys.exit(exit_code(result))
+
+
+def describe(console: Console, prepared: Prepared) -> None:
+    """What will be done, in a few lines."""
+    plan, plate = prepared.plan, prepared.plan.plate
+    wells = f"{sum(1 for _ in plate.wells())} wells, " if plate.is_plate else ""
+    seen = f"channel {plan.settings.channel}" if plan.settings.channel else "RGB"
+    console.print(
+        f"[bold]{plate.name}[/] ({plate.layout}): {wells}{len(plate.fields)} fields, "
+        f"{len(plan.usable)} usable, {plan.pixels / 1e6:,.0f} Mpx; {seen}; "
+        f"model {prepared.card.name} ({prepared.card.sha256[:12]})",
+        highlight=False,
+    )
+    console.print(
+        f"Up to {prepared.block_bytes / 2**30:.1f} GiB per worker process with one field at a time.",
+        highlight=False,
+    )
+
+
+def summarise(console: Console, result: RunResult) -> None:
+    """What came of it, and where to look."""
+    totals, folder = result.totals, result.folder
+    console.print(
+        f"[bold]{totals.nuclei:,} nuclei[/] in {totals.fields_done} fields; "
+        f"{totals.fields_failed} fields failed; files: {totals.files_used} used, "
+        f"{totals.files_ignored} ignored, {totals.files_quarantined} quarantined",
+        highlight=False,
+    )
+    for what, path in (
+        ("Counts per well", folder.wells),
+        ("Nuclei", folder.nuclei),
+        ("Files", folder.files),
+        ("Report", folder.report),
+    ):
+        console.print(f"  {what}: {path}", highlight=False, soft_wrap=True)
+
+
+def exit_code(result: RunResult) -> int:
+    """0 all done; 1 no field could be done; 3 done, but something failed or is quarantined."""
+    if result.totals.fields_done == 0:
+        return 1
+    return 0 if result.totals.complete else 3

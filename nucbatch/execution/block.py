@@ -1,0 +1,141 @@
+"""The task: one field from its files to its committed labels and measurements, on one worker.
+
+The decision owned here: the order of the commit. Labels and image first, then the table fragment, and only
+then the receipt, which is all that goes back to the driver.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from distributed import get_worker
+from numpy.typing import NDArray
+
+from nucbatch.errors import UnreadableImage
+from nucbatch.features.measure import measure
+from nucbatch.features.quality import field_quality
+from nucbatch.inference.lane import lane_of_process
+from nucbatch.inference.segment import segment_image
+from nucbatch.plate import Channel, Field
+from nucbatch.readers.pixels import read_field
+from nucbatch.settings import RunSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.images import labels_digest, write_field
+from nucbatch.store.label_tiff import write_label_tiff
+from nucbatch.store.ledger import Receipt
+from nucbatch.store.tables import identity_columns, write_fragment
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTask:
+    """All that a worker needs for one field; a kilobyte or two, pickled."""
+
+    plate_name: str
+    plate_root: str
+    is_plate: bool
+    field: Field
+    channels: tuple[Channel, ...]
+    folder: RunFolder
+    settings: RunSettings
+    weights: str
+
+
+class _Stations:
+    """Seconds spent at each station of the way of the data."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def at(self, station: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[station] = round(time.perf_counter() - started, 6)
+
+
+def process_field(task: FieldTask) -> Receipt:
+    """Reads, segments, measures and commits one field.
+
+    A field whose files can't be read gives a receipt that says so; whatever else goes wrong is raised.
+    """
+    stations = _Stations()
+    try:
+        with stations.at("read"):
+            image = read_field(task.plate_root, task.field, task.channels)
+    except UnreadableImage as error:
+        return failed(task.field, str(error), worker=_worker())
+    with stations.at("segment"):
+        lane = lane_of_process(task.weights, task.settings.model_hash)
+        seen = nuclear_image(image, task.channels, task.settings.channel)
+        found = segment_image(seen, lane.grid, lane.predict, task.settings.normalise, task.settings.objects)
+    nuclei = int(found.labels.max(initial=0))
+    with stations.at("measure"):
+        rows = identity_columns(task.plate_name, task.field, nuclei)
+        rows |= measure(found.labels, image, [channel.name for channel in task.channels])
+        quality = field_quality(seen if seen.ndim == 2 else seen.mean(axis=2).astype(seen.dtype))
+    with stations.at("write"):
+        _write_pixels(task, image, found.labels)
+        fragment = task.folder.fragment(task.field.key)
+        fragment_sha256 = write_fragment(fragment, rows)
+    return Receipt(
+        task.field.key,
+        "done",
+        reason="",
+        nuclei=nuclei,
+        labels_sha256=labels_digest(found.labels),
+        fragment=fragment.relative_to(task.folder.path).as_posix(),
+        fragment_sha256=fragment_sha256,
+        qc=quality | {"QC_NormalisedLow": found.constants.low, "QC_NormalisedHigh": found.constants.high},
+        seconds=stations.seconds,
+        worker=_worker(),
+    )
+
+
+def nuclear_image(image: NDArray[Any], channels: tuple[Channel, ...], wanted: str) -> NDArray[Any]:
+    """What the network sees of a field (C, Y, X): its nuclear channel (Y, X), or RGB (Y, X, 3)."""
+    names = [channel.name for channel in channels]
+    if wanted in names:
+        return np.asarray(image[names.index(wanted)])
+    return np.ascontiguousarray(image.transpose(1, 2, 0)) if len(names) == 3 else np.asarray(image[0])
+
+
+def failed(field: Field, reason: str, worker: str = "") -> Receipt:
+    """The receipt of a field that could not be done."""
+    return Receipt(
+        field.key,
+        "failed",
+        reason=reason,
+        nuclei=0,
+        labels_sha256="",
+        fragment="",
+        fragment_sha256="",
+        qc={},
+        seconds={},
+        worker=worker,
+    )
+
+
+def _write_pixels(task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint32]) -> None:
+    if task.settings.labels in ("zarr", "both"):
+        write_field(
+            task.folder.store(task.is_plate),
+            task.field,
+            task.channels,
+            image,
+            labels,
+            pixel_size_um=task.settings.pixel_size_um or task.field.pixel_size_um,
+        )
+    if task.settings.labels in ("tiff", "both"):
+        write_label_tiff(task.folder.label_tiff(task.field.name), labels)
+
+
+def _worker() -> str:
+    try:
+        return str(get_worker().address)
+    except ValueError:  # not in a Dask worker: called directly
+        return "here"

@@ -1,0 +1,112 @@
+"""After the last receipt: tables, wells and the run's card, as a function of what is on disk.
+
+Nothing here looks at what happened in memory: the plate, the ledger and the fragments decide, so that
+finalising twice, or after a restart, gives the same files.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from nucbatch import __version__
+from nucbatch.plate import Field, Plate
+from nucbatch.settings import RunSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.images import create_images
+from nucbatch.store.ledger import Receipt
+from nucbatch.store.sheets import write_files_csv, write_wells
+from nucbatch.store.tables import concatenate, write_fields
+from nucbatch.wells import by_well
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What a run found: fields and files by fate, nuclei. Quarantined fields count as failed."""
+
+    fields_done: int
+    fields_failed: int
+    nuclei: int
+    files_used: int
+    files_ignored: int
+    files_quarantined: int
+
+    @property
+    def complete(self) -> bool:
+        """Nothing failed and nothing was quarantined."""
+        return self.fields_failed == 0 and self.files_quarantined == 0
+
+
+def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *, pixels: bool) -> Totals:
+    """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images."""
+    done = [field for field in plate.fields if _is_done(field, receipts)]
+    concatenate([folder.fragment(field.key) for field in done], folder.nuclei)
+    write_fields(folder.fields, plate, receipts)
+    write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
+    write_files_csv(folder.files, plate, unreadable_files(plate, receipts))
+    failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
+    if pixels:
+        create_images(folder, plate, failures)
+    fates = Counter(pd.read_csv(folder.files, usecols=["status"])["status"])
+    return Totals(
+        fields_done=len(done),
+        fields_failed=len(plate.fields) - len(done),
+        nuclei=sum(receipts[field.key].nuclei for field in done),
+        files_used=fates["used"],
+        files_ignored=fates["ignored"],
+        files_quarantined=fates["quarantined"],
+    )
+
+
+def unreadable_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, str]:
+    """Reasons, by path, of files that could not be read during the run (reading names the file first)."""
+    return {
+        plane.path: receipt.reason.removeprefix(f"{plane.path}: ")
+        for field in plate.fields
+        if (receipt := receipts.get(field.key)) is not None and receipt.status == "failed"
+        for plane in field.planes
+        if receipt.reason.startswith(f"{plane.path}: ")
+    }
+
+
+def run_card(
+    plate: Plate,
+    settings: RunSettings,
+    model: Mapping[str, Any],
+    receipts: Mapping[str, Receipt],
+    wall_s: float,
+) -> dict[str, Any]:
+    """What run.json holds: version, model, settings, environment and timings."""
+    stations: dict[str, float] = {}
+    for receipt in receipts.values():
+        for name, seconds in receipt.seconds.items():
+            stations[name] = stations.get(name, 0.0) + seconds
+    return {
+        "nucbatch": __version__,
+        "plate": {"name": plate.name, "layout": plate.layout, "fields": len(plate.fields)},
+        "settings": settings.model_dump(mode="json"),
+        "settings_sha256": settings.digest(),
+        "model": dict(model),
+        "environment": {
+            "python": platform.python_version(),
+            "platform": platform.platform(),
+            "cores": os.cpu_count(),
+            **{name: version(name) for name in ("torch", "dask", "zarr", "numpy")},
+        },
+        "timings": {
+            "wall_s": round(wall_s, 3),
+            "stations_s": {name: round(seconds, 3) for name, seconds in stations.items()},
+        },
+    }
+
+
+def _is_done(field: Field, receipts: Mapping[str, Receipt]) -> bool:
+    receipt = receipts.get(field.key)
+    return not field.problem and receipt is not None and receipt.status == "done"

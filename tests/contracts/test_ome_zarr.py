@@ -1,0 +1,210 @@
+"""A run's OME-Zarr is valid by the specification's schemas and models, and its reference reader opens it.
+
+The schemas are the ones published with OME-Zarr 0.5, as ngff-zarr ships them; its code is not used.
+"""
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import ome_zarr_models
+import pytest
+import zarr
+from jsonschema import Draft202012Validator, ValidationError
+from ome_zarr.io import parse_url
+from ome_zarr.reader import Node, Reader
+from ome_zarr_models.v05.bioformats2raw import BioFormats2Raw
+from ome_zarr_models.v05.hcs import HCS
+from ome_zarr_models.v05.image import Image
+from ome_zarr_models.v05.image_label import ImageLabel
+from referencing import Registry, Resource
+from referencing.jsonschema import DRAFT202012
+
+from nucbatch.plate import Channel, Field, Plate
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.images import create_images, write_field
+
+CHANNELS = (Channel("DAPI", 0), Channel("GFP", 1))
+
+
+def _fields(groups: list[str], pixel_size_um: float | None) -> tuple[Field, ...]:
+    # Of a plate: two sites of B3, two of D6 (one at a later time), and C4 without an image that can be used.
+    wells = {"B/3/1": "B03", "B/3/2": "B03", "D/6/1": "D06", "D/6/2t1": "D06", "C/4/1": "C04"}
+    return tuple(
+        Field(
+            wells.get(group, ""),
+            1,
+            0,
+            group,
+            group.replace("/", "_"),
+            (),
+            300,
+            520,
+            "uint16",
+            pixel_size_um,
+            "cut short" if group == "C/4/1" else "",
+        )
+        for group in groups
+    )
+
+
+def _run(
+    path: Path, groups: list[str], pixel_size_um: float | None, *, is_plate: bool
+) -> tuple[RunFolder, Plate]:
+    folder = RunFolder(path)
+    plate = Plate("Plate 1", "/", "x", CHANNELS, _fields(groups, pixel_size_um), (), is_plate=is_plate)
+    store = create_images(folder, plate)
+    rng = np.random.default_rng(0)
+    for field in plate.fields:
+        if not field.problem:
+            labels = np.zeros((300, 520), np.uint32)
+            labels[10:40, 30:50], labels[200:230, 300:330] = 1, 2
+            image = rng.integers(0, 900, (2, 300, 520), np.uint16)
+            write_field(store, field, CHANNELS, image, labels, pixel_size_um=pixel_size_um)
+    return folder, plate
+
+
+@pytest.fixture(params=[0.325, None], ids=["sized", "unsized"])
+def plate_run(request: pytest.FixtureRequest, tmp_path: Path) -> RunFolder:
+    groups = ["B/3/1", "B/3/2", "C/4/1", "D/6/1", "D/6/2t1"]
+    return _run(tmp_path, groups, request.param, is_plate=True)[0]
+
+
+@pytest.fixture
+def collection_run(tmp_path: Path) -> RunFolder:
+    return _run(tmp_path, ["one", "two.b", "labels"], None, is_plate=False)[0]
+
+
+@pytest.fixture(scope="module")
+def schemas() -> dict[str, Draft202012Validator]:
+    """The published schemas by name; ``strict_`` ones also want what the text recommends."""
+    spec = importlib.util.find_spec("ngff_zarr")
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    folder = Path(spec.submodule_search_locations[0]) / "spec" / "0.5" / "schemas"
+    documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.schema")}
+    registry: Registry[Any] = Registry().with_resources(
+        (document["$id"], Resource.from_contents(document, default_specification=DRAFT202012))
+        for document in documents.values()
+    )
+    return {name: Draft202012Validator(document, registry=registry) for name, document in documents.items()}
+
+
+def _attributes(group: Path) -> Any:
+    return json.loads((group / "zarr.json").read_text(encoding="utf-8"))["attributes"]
+
+
+def test_every_group_of_a_plate_fits_its_published_schema(
+    plate_run: RunFolder, schemas: dict[str, Draft202012Validator]
+) -> None:
+    store = plate_run.plate_zarr
+    schemas["strict_plate"].validate(_attributes(store))
+    for well, images in {"B/3": ["1", "2"], "D/6": ["1", "2t1"]}.items():
+        schemas["strict_well"].validate(_attributes(store / well))
+        for image in images:
+            group = store / well / image
+            schemas["strict_image"].validate(_attributes(group))
+            schemas["strict_image"].validate(_attributes(group / "labels" / "nuclei"))
+            schemas["label"].validate(_attributes(group / "labels" / "nuclei"))
+
+
+def test_every_group_of_a_collection_fits_its_published_schema(
+    collection_run: RunFolder, schemas: dict[str, Draft202012Validator]
+) -> None:
+    store = collection_run.images_zarr
+    schemas["bf2raw"].validate(_attributes(store))
+    schemas["ome"].validate(_attributes(store / "OME"))
+    for name in _attributes(store / "OME")["ome"]["series"]:
+        schemas["strict_image"].validate(_attributes(store / name))
+        schemas["label"].validate(_attributes(store / name / "labels" / "nuclei"))
+
+
+@pytest.mark.parametrize("schema", ["plate", "well", "image", "label"])
+def test_the_schemas_refuse_what_is_no_ome_zarr(
+    schema: str, schemas: dict[str, Draft202012Validator]
+) -> None:
+    with pytest.raises(ValidationError):
+        schemas[schema].validate({"ome": {"version": "0.5"}})
+
+
+def test_every_array_uses_slashes_names_its_axes_and_keeps_chunks_small(plate_run: RunFolder) -> None:
+    root = zarr.open_group(plate_run.plate_zarr, mode="r")
+    arrays = {path: node for path, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
+    assert len(arrays) == 4 * (3 + 3)
+    for path, array in arrays.items():
+        described = array.metadata.to_dict()
+        assert described["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "/"}}
+        assert described["dimension_names"] == (("y", "x") if "labels" in path else ("c", "y", "x"))
+        assert max(array.chunks) <= 1024
+        assert array.dtype == (np.uint32 if "labels" in path else np.uint16)
+
+
+def test_labels_have_their_images_levels_and_scales(plate_run: RunFolder) -> None:
+    group = plate_run.plate_zarr / "B/3/1"
+    (image,) = _attributes(group)["ome"]["multiscales"]
+    (labels,) = _attributes(group / "labels/nuclei")["ome"]["multiscales"]
+    assert len(image["datasets"]) == len(labels["datasets"]) >= 2
+    for above, below in zip(image["datasets"], labels["datasets"], strict=True):
+        for one, two in zip(
+            above["coordinateTransformations"], below["coordinateTransformations"], strict=True
+        ):
+            assert one[one["type"]][1:] == two[two["type"]]
+
+
+def test_the_models_accept_a_plate_its_images_and_their_labels(plate_run: RunFolder) -> None:
+    root = zarr.open_group(plate_run.plate_zarr, mode="r")
+    plate = ome_zarr_models.open_ome_zarr(root)
+    assert isinstance(plate, HCS)
+    assert plate.n_wells == 2
+    wells = list(plate.well_groups)
+    assert [[image.path for image in well.ome_attributes.well.images] for well in wells] == [
+        ["1", "2"],
+        ["1", "2t1"],
+    ]
+    for path in ("B/3/1", "B/3/2", "D/6/1", "D/6/2t1"):
+        image = Image.from_zarr(root[path])
+        assert image.labels is not None
+        assert image.labels.label_paths == ["nuclei"]
+        label = ImageLabel.from_zarr(root[f"{path}/labels/nuclei"])
+        assert label.ome_attributes.image_label is not None
+
+
+def test_the_models_accept_a_collection(collection_run: RunFolder) -> None:
+    root = zarr.open_group(collection_run.images_zarr, mode="r")
+    assert isinstance(BioFormats2Raw.from_zarr(root), BioFormats2Raw)
+    for name in ("one", "two.b", "labels"):
+        assert isinstance(ome_zarr_models.open_ome_zarr(root[name]), Image)
+
+
+def _nodes(path: Path) -> list[Node]:
+    location = parse_url(path)
+    assert location is not None
+    return list(Reader(location)())
+
+
+def test_the_reference_reader_opens_image_and_labels(plate_run: RunFolder) -> None:
+    image, labels = [node for node in _nodes(plate_run.plate_zarr / "B/3/1") if node.data]
+    assert [level.shape for level in image.data] == [(2, 300, 520), (2, 150, 260), (2, 75, 130)]
+    assert [level.shape for level in labels.data] == [(300, 520), (150, 260), (75, 130)]
+    assert image.metadata["channel_names"] == ["DAPI", "GFP"]
+    assert np.unique(labels.data[0].compute()).tolist() == [0, 1, 2]
+    assert labels.metadata["name"] == "nuclei"
+
+
+def test_the_reference_reader_opens_the_labels_alone_and_finds_their_image(plate_run: RunFolder) -> None:
+    shapes = [
+        node.data[0].shape for node in _nodes(plate_run.plate_zarr / "B/3/1/labels/nuclei") if node.data
+    ]
+    assert sorted(shapes) == [(2, 300, 520), (300, 520)]
+
+
+def test_the_reference_reader_opens_the_whole_plate(plate_run: RunFolder) -> None:
+    plate = next(node for node in _nodes(plate_run.plate_zarr) if node.data)
+    picture = plate.data[-1]
+    # One field of each of 4 x 6 wells: D6 makes it a 24-well plate.
+    assert picture.shape == (2, 4 * 75, 6 * 130)
+    first = picture[:, 75:150, 260:390].compute()
+    assert first.any()
+    assert (first == zarr.open_array(plate_run.plate_zarr / "B/3/1/2", mode="r")[...]).all()

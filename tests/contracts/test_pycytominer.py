@@ -1,0 +1,66 @@
+"""The nuclei table goes into pycytominer as it is."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nucbatch.plate import Field
+from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+
+# pycytominer sets this option of pandas when it is imported; pandas 3 warns that it has no effect any more.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:The 'mode.copy_on_write' option is deprecated:DeprecationWarning"
+)
+
+
+@pytest.fixture
+def nuclei(tmp_path: Path) -> pd.DataFrame:
+    """Four wells of two sites; one site without a nucleus."""
+    rng = np.random.default_rng(0)
+    fragments = []
+    for well, column in (("A01", 1), ("A02", 2), ("A03", 3), ("A04", 4)):
+        for site in (1, 2):
+            field = Field(well, site, 0, f"A/{column}/{site}", f"{well}_{site}", (), 64, 64, "uint8")
+            count = 0 if (well, site) == ("A02", 1) else 10 * column + site
+            path = tmp_path / "fragments" / f"{well}_{site}.parquet"
+            measured = {
+                "Nuclei_AreaShape_Area": rng.integers(50, 200, count),
+                "Nuclei_Intensity_MeanIntensity_DAPI": rng.normal(column, 0.1, count),
+            }
+            write_fragment(path, identity_columns("P1", field, count) | measured)
+            fragments.append(path)
+    concatenate(fragments, tmp_path / "nuclei.parquet")
+    return pd.read_parquet(tmp_path / "nuclei.parquet")
+
+
+def test_aggregate_makes_one_row_per_well(nuclei: pd.DataFrame) -> None:
+    from pycytominer import aggregate
+
+    wells = aggregate(nuclei, compute_object_count=True)
+    assert wells["Metadata_Well"].tolist() == ["A01", "A02", "A03", "A04"]
+    assert wells["Metadata_Object_Count"].tolist() == [23, 22, 63, 83]
+    areas = nuclei.groupby("Metadata_Well")["Nuclei_AreaShape_Area"].median()
+    assert wells["Nuclei_AreaShape_Area"].tolist() == areas.tolist()
+    assert "Metadata_Plate" in wells
+
+
+def test_normalize_standardises_each_measurement_and_keeps_the_metadata(nuclei: pd.DataFrame) -> None:
+    from pycytominer import normalize
+
+    normalized = normalize(nuclei)
+    measured = ["Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DAPI"]
+    np.testing.assert_allclose(normalized[measured].mean(), 0, atol=1e-12)
+    np.testing.assert_allclose(normalized[measured].std(ddof=0), 1)
+    metadata = [name for name in nuclei if name.startswith("Metadata_")]
+    pd.testing.assert_frame_equal(normalized[metadata], nuclei[metadata])
+
+
+def test_normalize_against_some_wells_after_aggregate(nuclei: pd.DataFrame) -> None:
+    from pycytominer import aggregate, normalize
+
+    normalized = normalize(aggregate(nuclei), samples="Metadata_Well == 'A01' or Metadata_Well == 'A04'")
+    controls = normalized[normalized["Metadata_Well"].isin(["A01", "A04"])]
+    np.testing.assert_allclose(controls["Nuclei_Intensity_MeanIntensity_DAPI"].mean(), 0, atol=1e-12)
+    assert len(normalized) == 4

@@ -1,0 +1,180 @@
+"""A whole run through the command line, on a real local Dask cluster, over a small synthetic plate."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+
+from nucbatch.cli.main import nucbatch
+from nucbatch.errors import RunLocked, SettingsConflict
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.images import field_groups, read_labels
+from nucbatch.store.ledger import latest
+from nucbatch.store.lock import run_lock
+from nucbatch.synthetic import Truth, make_plate
+
+pytestmark = pytest.mark.slow
+
+WELLS = ("B02", "B03", "C02", "C03")
+
+
+def run(plate: Path, out: Path, *options: str) -> Result:
+    return CliRunner().invoke(nucbatch, ["run", str(plate), "-o", str(out), "--channel", "DAPI", *options])
+
+
+@pytest.fixture(scope="module")
+def truth(tmp_path_factory: pytest.TempPathFactory) -> Truth:
+    """Four wells of one site: C03 is empty, one of the others has a truncated file."""
+    folder = tmp_path_factory.mktemp("synthetic") / "plate"
+    return make_plate(folder, wells=WELLS, sites=1, size_px=256, empty_well="C03")
+
+
+@pytest.fixture(scope="module")
+def finished(truth: Truth, tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Result]:
+    out = tmp_path_factory.mktemp("run") / "out"
+    return RunFolder(out), run(truth.plate_folder, out, "--workers", "2", "--labels", "both")
+
+
+def test_a_run_with_a_broken_file_ends_with_3_and_names_its_outputs(
+    finished: tuple[RunFolder, Result],
+) -> None:
+    folder, result = finished
+    assert result.exit_code == 3, result.output
+    assert "1 quarantined" in result.output
+    for path in (folder.wells, folder.nuclei, folder.fields, folder.files, folder.report, folder.run_json):
+        assert path.stat().st_size > 0
+
+
+def test_every_well_has_its_line_and_empty_is_not_failed(
+    finished: tuple[RunFolder, Result], truth: Truth
+) -> None:
+    folder, _ = finished
+    wells = pd.read_csv(folder.wells).set_index("Metadata_Well")
+    assert list(wells.index) == list(WELLS)
+    assert wells.loc["C03", "Count_Nuclei"] == 0
+    broken = next(row.well for row in truth.rows if not row.readable)
+    assert np.isnan(wells.loc[broken, "Count_Nuclei"])
+    assert wells.loc[broken, "Fields_Failed"] == 1
+    for row in truth.rows:
+        if row.readable and row.count:
+            assert abs(wells.loc[row.well, "Count_Nuclei"] - row.count) <= max(2, 0.2 * row.count)
+
+
+def test_every_file_is_accounted_for(finished: tuple[RunFolder, Result], truth: Truth) -> None:
+    folder, _ = finished
+    files = pd.read_csv(folder.files)
+    on_disk = {
+        path.relative_to(truth.plate_folder).as_posix()
+        for path in truth.plate_folder.rglob("*")
+        if path.is_file()
+    }
+    assert set(files["path"]) == on_disk
+    assert files["path"].is_unique
+    assert set(files["status"]) == {"used", "ignored", "quarantined"}
+    assert files.loc[files["status"] != "used", "reason"].notna().all()
+
+
+def test_labels_tables_and_tiffs_agree(finished: tuple[RunFolder, Result]) -> None:
+    import tifffile
+
+    folder, _ = finished
+    nuclei = pd.read_parquet(folder.nuclei)
+    fields = pd.read_parquet(folder.fields).set_index("Metadata_Image")
+    for group in field_groups(folder):
+        labels = read_labels(folder, group)
+        rows = nuclei[nuclei["Metadata_Image"] == group]
+        assert labels.max() == len(rows) == fields.loc[group, "Count_Nuclei"]
+        np.testing.assert_array_equal(rows["Metadata_ObjectNumber"], np.arange(1, len(rows) + 1))
+        np.testing.assert_array_equal(
+            rows["Nuclei_AreaShape_Area"], np.bincount(labels.ravel(), minlength=1)[1:]
+        )
+        tiff = tifffile.imread(folder.label_tiff(fields.loc[group, "Name"]))
+        np.testing.assert_array_equal(tiff, labels)
+
+
+def test_the_same_command_again_does_nothing_twice(finished: tuple[RunFolder, Result], truth: Truth) -> None:
+    folder, _ = finished
+    before = {path: path.read_bytes() for path in (folder.nuclei, folder.wells, folder.fields, folder.ledger)}
+    again = run(truth.plate_folder, folder.path, "--workers", "1", "--labels", "both")
+    assert again.exit_code == 3, again.output
+    assert "3 of 3 fields are done already" in again.output
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_another_number_of_workers_and_a_lost_fragment_give_the_same_bytes(
+    finished: tuple[RunFolder, Result], truth: Truth, tmp_path: Path
+) -> None:
+    folder, _ = finished
+    other = RunFolder(tmp_path / "out")
+    assert run(truth.plate_folder, other.path, "--workers", "1", "--labels", "both").exit_code == 3
+    victim = next(iter(latest(other).values()))
+    (other.path / victim.fragment).unlink()
+    shutil.rmtree(other.plate_zarr)
+    assert (
+        "2 of 3 fields are done already"
+        in run(truth.plate_folder, other.path, "--workers", "2", "--labels", "both").output
+    )
+    for name in ("nuclei.parquet", "wells.csv", "fields.parquet", "files.csv"):
+        assert (other.path / name).read_bytes() == (folder.path / name).read_bytes(), name
+    digests = [
+        {key: receipt.labels_sha256 for key, receipt in latest(one).items()} for one in (folder, other)
+    ]
+    assert digests[0] == digests[1]
+
+
+def test_other_settings_on_the_same_folder_are_refused_with_the_difference(
+    finished: tuple[RunFolder, Result], truth: Truth
+) -> None:
+    folder, _ = finished
+    refused = run(truth.plate_folder, folder.path, "--labels", "both", "--min-area", "99")
+    assert isinstance(refused.exception, SettingsConflict)
+    assert "objects.min_area_px: " in str(refused.exception)
+    assert "→ 99" in str(refused.exception)
+
+
+def test_a_folder_in_use_is_refused(finished: tuple[RunFolder, Result], truth: Truth) -> None:
+    folder, _ = finished
+    with run_lock(folder):
+        refused = run(truth.plate_folder, folder.path, "--labels", "both")
+    assert isinstance(refused.exception, RunLocked)
+
+
+def test_a_dry_run_writes_nothing(truth: Truth, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    dry = run(truth.plate_folder, out, "--dry-run")
+    assert dry.exit_code == 0
+    assert "4 fields, 3 usable" in dry.output
+    assert not out.exists()
+
+
+def test_run_json_says_what_made_the_result(finished: tuple[RunFolder, Result]) -> None:
+    folder, _ = finished
+    card = json.loads(folder.run_json.read_text())
+    assert card["settings"]["channel"] == "DAPI"
+    assert card["settings"]["model_hash"] == card["model"]["sha256"]
+    assert set(card["timings"]["stations_s"]) == {"read", "segment", "measure", "write"}
+
+
+def test_a_folder_of_images_without_wells_becomes_images_zarr(truth: Truth, tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    whole = [
+        path
+        for path in sorted(truth.plate_folder.glob("*_s1_w1*.tif"))
+        if "thumb" not in path.name and path.stat().st_size > 100_000
+    ]
+    for number, path in enumerate(whole[:2]):
+        shutil.copy(path, pictures / f"picture {number}.tif")
+    out = RunFolder(tmp_path / "out")
+    result = CliRunner().invoke(nucbatch, ["run", str(pictures), "-o", str(out.path), "--workers", "1"])
+    assert result.exit_code == 0, result.output
+    assert len(field_groups(out)) == 2
+    assert out.images_zarr.is_dir()
+    assert not out.plate_zarr.exists()
+    assert (pd.read_parquet(out.fields)["Count_Nuclei"] > 0).any()
