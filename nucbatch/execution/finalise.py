@@ -18,6 +18,7 @@ import pandas as pd
 
 from nucbatch import __version__
 from nucbatch.plate import Field, Plate
+from nucbatch.readers.pixels import field_channels
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
@@ -47,7 +48,9 @@ class Totals:
 def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *, pixels: bool) -> Totals:
     """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images."""
     done = [field for field in plate.fields if _is_done(field, receipts)]
-    concatenate([folder.fragment(field.key) for field in done], folder.nuclei)
+    kinds = {field_channels(plate, field): folder.fragment(field.key) for field in done}
+    examples = sorted(kinds.values()) if len(kinds) > 1 else ()
+    concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
     write_fields(folder.fields, plate, receipts)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
     write_files_csv(folder.files, plate, unreadable_files(plate, receipts))

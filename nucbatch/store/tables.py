@@ -73,17 +73,22 @@ def write_fragment(path: Path, columns: Mapping[str, Column]) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def concatenate(fragments: Iterable[Path], out: Path) -> int:
+def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] = ()) -> int:
     """Joins fragments, in the order given, into one table, durably; returns its rows.
 
     Holds about ``ROWS_PER_GROUP`` rows at a time. Without any fragment the table has the identity columns
     and no rows.
 
+    Args:
+        examples: where fields differ in their channels, a fragment of each kind. The table has the columns
+            of all of them, null where a field was not measured so.
+
     Raises:
-        StoreError: a fragment is missing or damaged or has other columns than the first, or the table can't
-            be written.
+        StoreError: a fragment is missing or damaged or has other columns than the examples (without any, than
+            the first), or the table can't be written.
     """
     rows = 0
+    schema = pa.unify_schemas([_read_fragment(path).schema for path in examples]) if examples else None
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
@@ -91,9 +96,12 @@ def concatenate(fragments: Iterable[Path], out: Path) -> int:
         try:
             for path in fragments:
                 table = _read_fragment(path)
+                schema = schema or table.schema
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, table.schema, compression="zstd")
-                if table.schema != writer.schema:
+                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                if set(table.schema).issubset(schema) if examples else table.schema == schema:
+                    table = _filled(table, schema)
+                else:
                     raise StoreError(
                         f"{path} has other columns than the fragments before it: it is of another version of "
                         "nucbatch or of its measurements. Begin anew with --restart."
@@ -178,6 +186,15 @@ def _arrow(name: str, values: Column) -> pa.Array:
 def _identity_schema() -> pa.Schema:
     names = identity_columns("", Field("", 1, 0, "", "", (), 0, 0, ""), 0)
     return pa.schema([(name, pa.string() if name in _TEXT else pa.int64()) for name in names])
+
+
+def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the schema's columns in its order, null where it had none."""
+    columns = [
+        table[column.name] if column.name in table.column_names else pa.nulls(table.num_rows, column.type)
+        for column in schema
+    ]
+    return pa.table(columns, schema=schema)
 
 
 def _read_fragment(path: Path) -> pa.Table:

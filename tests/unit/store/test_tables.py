@@ -174,3 +174,19 @@ def test_workers_and_times_leave_no_trace_in_the_fields_table(tmp_path: Path) ->
 def test_a_plate_without_fields_has_a_table(tmp_path: Path) -> None:
     write_fields(tmp_path / "a", Plate("P", "/", "x", (), (), ()), {})
     assert "Count_Nuclei" in pd.read_parquet(tmp_path / "a").columns
+
+
+def test_fields_of_different_channels_share_one_table_with_nulls(tmp_path: Path) -> None:
+    grey, colour = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    write_fragment(grey, {"Metadata_ObjectNumber": [1], "Nuclei_Intensity_MeanIntensity_Grey": [2.5]})
+    write_fragment(colour, {"Metadata_ObjectNumber": [1, 2], "Nuclei_Intensity_MeanIntensity_Red": [3.0, 4.0]})
+    out = tmp_path / "nuclei.parquet"
+    assert concatenate([colour, grey, colour], out, examples=[grey, colour]) == 5
+    table = pq.read_table(out)
+    assert table.column_names == [
+        "Metadata_ObjectNumber",
+        "Nuclei_Intensity_MeanIntensity_Grey",
+        "Nuclei_Intensity_MeanIntensity_Red",
+    ]
+    assert table["Nuclei_Intensity_MeanIntensity_Grey"].to_pylist() == [None, None, 2.5, None, None]
+    assert table["Nuclei_Intensity_MeanIntensity_Red"].to_pylist() == [3.0, 4.0, None, 3.0, 4.0]
