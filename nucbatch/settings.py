@@ -36,7 +36,7 @@ class ObjectSettings(_Frozen):
 
     foreground: float = Field(default=0.5, gt=0, lt=1)
     interior: float = Field(default=0.5, gt=0, lt=1)
-    min_area_px: int = Field(default=20, ge=1)
+    min_area_px: int = Field(default=25, ge=1)
     min_marker_px: int = Field(default=4, ge=1)
 
 

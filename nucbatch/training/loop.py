@@ -30,7 +30,7 @@ from nucbatch.training.loss import loss_and_dice
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.state import load_state, save_state
 from nucbatch.training.targets import typical_diameter
-from nucbatch.training.validate import validate
+from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps, validate
 
 Progress = Callable[[int, float, float], None]
 """Called after each step with (steps done, loss, Dice)."""
@@ -138,14 +138,19 @@ def _finish(
     samples: list[Sample],
     held_out: list[Sample],
 ) -> Path:
-    """Writes the weights with their card, and the run card."""
-    scores = validate(average, held_out, ObjectSettings()).figures() if held_out else {}
+    """Writes the weights with their card, and the run card. Thresholds are those that suit val best."""
+    objects, scores = ObjectSettings(), {}
+    if held_out:
+        predicted = predict_samples(average, held_out)
+        objects = fitting_thresholds(predicted, held_out, objects)
+        scores = score_maps(predicted, held_out, objects).figures()
     every, trainable = count_parameters(average)
     card = Card(
         name=recipe.name,
         architecture=recipe.architecture,
         config={"in_channels": 3, "outputs": 2, "width": recipe.width, "depth": recipe.depth},
         normalise=recipe.normalise,
+        objects=objects,
         nucleus_diameter_px=round(float(np.nanmedian([typical_diameter(s.labels) for s in samples])), 1),
         data=f"{len(samples)} training images, {len(held_out)} for validation",
         data_sha256=data.sha256,

@@ -2,14 +2,19 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from nucbatch.errors import InputError, SettingsConflict
 from nucbatch.networks.checkpoint import load_weights
-from nucbatch.training.data import find_data
+from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.training.data import find_data, load_sample
 from nucbatch.training.history import read_history
 from nucbatch.training.loop import rate_factor, train
 from nucbatch.training.recipe import Recipe, preset
+from nucbatch.training.targets import interior
+from nucbatch.training.validate import fitting_thresholds
 
 TINY = Recipe(name="tiny", width=2, depth=2, steps=6, batch=2, crop_px=32, score_every=3)
 
@@ -72,3 +77,12 @@ def test_the_learning_rate_rises_then_falls_to_zero() -> None:
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match="there are default"):
         preset("huge")
+
+
+def test_thresholds_are_those_that_find_the_nuclei_best(small_data: Path) -> None:
+    (sample,) = [load_sample(entry, NormaliseSettings()) for entry in find_data(small_data).split("val")]
+    timid = np.stack([(sample.labels > 0) * 190, interior(sample.labels) * 120]).astype(np.uint8)
+    timid[0][binary_dilation(sample.labels > 0, iterations=3) & (sample.labels == 0)] = 170
+    chosen = fitting_thresholds([timid], [sample], ObjectSettings())
+    assert 170 / 255 < chosen.foreground <= 190 / 255
+    assert chosen.interior < 120 / 255
