@@ -47,9 +47,12 @@ def cut(image: NDArray[np.float32], tiles: Iterable[Tile]) -> Iterator[NDArray[n
     height, width = image.shape[-2:]
     for tile in tiles:
         window = tile.window
+        if min(window.y0, window.x0) >= 0 and window.y1 <= height and window.x1 <= width:
+            yield np.ascontiguousarray(image[:, *window.slices])
+            continue
         rows = reflected(window.y0, window.y1, height)
         columns = reflected(window.x0, window.x1, width)
-        yield np.ascontiguousarray(image[:, rows[:, np.newaxis], columns])
+        yield np.ascontiguousarray(image[:, rows][:, :, columns])
 
 
 def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:
