@@ -1,0 +1,58 @@
+"""The shipped model on real images: a corner of a real plate, and the validation split it is judged by."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+import nucbatch
+from nucbatch.cli.main import nucbatch as command
+from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.readers.pixels import read_image
+from nucbatch.scoring import score_images
+
+pytestmark = [pytest.mark.real_data, pytest.mark.slow]
+
+
+def test_wells_of_a_real_plate_get_plausible_counts(shared_data: Path, tmp_path: Path) -> None:
+    plate = tmp_path / "sbs96"
+    plate.mkdir()
+    for name in ("01-A-01", "84-G-12"):
+        for channel in ("Channel1", "Channel2"):
+            shutil.copy(shared_data / "plates" / "sbs96" / f"{channel}-{name}.tif", plate)
+    shutil.copy(shared_data / "plates" / "sbs96" / "1049_Metadata.csv", plate)
+    out = tmp_path / "out"
+    done = CliRunner().invoke(command, ["run", str(plate), "--channel", "Channel2", "-o", str(out)])
+    assert done.exit_code == 0, done.output
+    wells = pd.read_csv(out / "wells.csv").set_index("Metadata_Well")
+    assert list(wells.index) == ["A01", "G12"]
+    assert 270 <= wells.loc["A01", "Count_Nuclei"] <= 370  # counted by eye: about 320
+    assert {"Mean_Nuclei_Intensity_MeanIntensity_Channel1", "Mean_Nuclei_AreaShape_Area"} <= set(wells)
+    assert 100 <= wells.loc["A01", "Median_Nuclei_AreaShape_Area"] <= 400
+    files = pd.read_csv(out / "files.csv")
+    assert sorted(files["status"]) == ["ignored", "used", "used", "used", "used"]
+
+
+def test_the_default_model_scores_what_its_card_says_on_the_validation_split(shared_data: Path) -> None:
+    folder = shared_data / "dsb2018"
+    with (folder / "split.csv").open(newline="") as stream:
+        names = [row["id"] for row in csv.DictReader(stream) if row["split"] == "val"]
+    assert len(names) == 61
+    table = score_images(
+        (
+            name,
+            read_image(folder / "labels" / f"{name}.png"),
+            nucbatch.segment(read_image(folder / "images" / f"{name}.png")),
+        )
+        for name in names
+    )
+    pooled, card = table.pooled, read_card(shipped()["default"])
+    assert pooled.pixels.f1 >= 0.90
+    assert pooled.objects.f1(0.5) >= 0.80
+    assert pooled.pixels.f1 == pytest.approx(card.scores["val pixel F1"], abs=0.002)
+    assert pooled.objects.f1(0.5) == pytest.approx(card.scores["val object F1 at 0.5"], abs=0.005)
