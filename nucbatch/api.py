@@ -6,30 +6,31 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
-from nucbatch.execution.finalise import Totals, finalise, run_card
-from nucbatch.execution.run import Outcome, Progress, drive
+from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
+from nucbatch.execution.run import Outcome, Progress, committed, drive
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.segment import segment_image
-from nucbatch.networks.checkpoint import Card, load_weights, locate, read_card
-from nucbatch.planning.memory import PROCESS_BYTES, block_bytes, require_fit
+from nucbatch.networks.checkpoint import Card, load_weights, locate
+from nucbatch.planning.memory import PROCESS_BYTES, largest_block, require_fit
 from nucbatch.planning.plan import Plan, make_plan
 from nucbatch.plate import Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Resources, scheduler
-from nucbatch.settings import ObjectSettings, RunSettings
+from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings
+from nucbatch.store.atomic import remove_partials
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Ledger, Receipt, latest, plate_digest
 from nucbatch.store.lock import run_lock
 from nucbatch.store.sheets import write_run
+from nucbatch.tiles import TileGrid
 
 
 def segment(
@@ -38,9 +39,9 @@ def segment(
     """Nuclei of one image, the same way as in a run.
 
     Args:
-        image: (Y, X) grey or (Y, X, 3) RGB; uint8, uint16 or float.
+        image: (Y, X) grey or (Y, X, 3) RGB; integers or floats.
         model: a shipped model's name or a weight file's path.
-        objects: thresholds and sizes instead of the model's own.
+        objects: what is set in it takes the place of the model's own thresholds and sizes.
 
     Returns:
         Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel; 0 is background.
@@ -52,13 +53,13 @@ def segment(
     image = np.asarray(image)
     if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
         raise InputError(f"an image of shape {image.shape} can't be segmented: give (Y, X), or (Y, X, 3).")
-    if image.dtype.kind not in "uf":
-        raise InputError(f"an image of {image.dtype} can't be segmented: give uint8, uint16 or float.")
+    if image.dtype.kind not in "iuf":
+        raise InputError(f"an image of {image.dtype} can't be segmented: give integers or floats.")
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InputError("the image has NaN or infinite pixels: replace them before segmenting.")
     lane = lane_of_process(str(locate(model)))
-    settings = objects or lane.card.objects
-    return segment_image(image, lane.grid, lane.predict, lane.card.normalise, settings).labels
+    chosen, _ = _chosen(lane.card, RunSettings() if objects is None else RunSettings(objects=objects))
+    return segment_image(image, lane.grid, lane.predict, lane.card.normalise, chosen).labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +67,32 @@ class RunResult:
     """A run's folder and what it found. ``outcome`` counts this call, ``totals`` the whole run."""
 
     folder: RunFolder
+    is_plate: bool
     totals: Totals
     outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A plan with its weights, checked, before anything runs. ``block_bytes``: the largest block's peak."""
+    """A run as it will be, checked, before anything is written or submitted.
+
+    ``plan.settings`` are complete: channel, weights' hash, normalisation and thresholds are settled.
+    """
 
     plan: Plan
     weights: Path
     card: Card
-    block_bytes: int
+    grid: TileGrid
+
+    @property
+    def width(self) -> int:
+        """Channels of the network's first level, which its memory grows with."""
+        return self.card.config.get("width", 64)
+
+    @property
+    def worker_bytes(self) -> int:
+        """Projected peak of a worker process with the largest field, one at a time."""
+        return PROCESS_BYTES + largest_block(self.plan, self.grid, self.width)[1]
 
 
 class _Silent:
@@ -88,25 +103,27 @@ class _Silent:
         pass
 
 
-def prepare(plate: Plate, settings: RunSettings) -> Prepared:
-    """Settles channel and weights and projects memory; nothing is submitted or written.
+def prepare(plate: Plate, settings: RunSettings | None = None) -> Prepared:
+    """Settles channel and weights; nothing is submitted or written.
 
-    The model's own normalisation and thresholds are taken where ``settings`` has the defaults.
+    The model's own normalisation and thresholds are taken, but for those set in ``settings``.
 
     Raises:
-        InputError: the channel or no usable field. WeightsError: the model.
+        InputError: the channel is not there, or none was named and the names don't tell.
+        WeightsError: the model.
     """
+    settings = settings or RunSettings()
     weights = locate(settings.model)
     network, card = load_weights(weights)
-    changes: dict[str, Any] = {"model_hash": card.sha256}
-    if settings.objects == ObjectSettings():
-        changes["objects"] = card.objects
-    if settings.normalise == type(settings.normalise)():
-        changes["normalise"] = card.normalise
+    objects, normalise = _chosen(card, settings)
+    changes = {
+        "model": card.name,  # the hash says which it is; where it was read from is no setting
+        "model_hash": card.sha256,
+        "objects": objects,
+        "normalise": normalise,
+    }
     plan = make_plan(plate, settings.model_copy(update=changes))
-    grid, width = grid_of(network), card.config.get("width", 64)
-    largest = max((block_bytes(field, grid, width) for field in plan.usable), default=0)
-    return Prepared(plan, weights, card, PROCESS_BYTES + largest)
+    return Prepared(plan, weights.absolute(), card, grid_of(network))
 
 
 def run_plate(
@@ -122,36 +139,74 @@ def run_plate(
     """Segments and measures a whole plate or collection into a run's folder; resumes one that was begun.
 
     Raises:
-        InputError, InputNotFound: the input or a setting. SettingsConflict: ``out`` has a run with other
-        settings. RunLocked: another driver works there. StoreError, SchedulerError, MemoryRefused.
+        InputError, InputNotFound: the input or a setting. WeightsError: the model. Others as :func:`execute`.
     """
     plate = source if isinstance(source, Plate) else open_plate(source)
-    prepared = prepare(plate, settings or RunSettings())
+    return execute(
+        prepare(plate, settings),
+        out,
+        scheduler_name=scheduler_name,
+        workers=workers,
+        restart=restart,
+        progress=progress,
+    )
+
+
+def execute(
+    prepared: Prepared,
+    out: Path,
+    *,
+    scheduler_name: str = "local",
+    workers: int | None = None,
+    restart: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Does what was prepared, in a run's folder; resumes one that was begun.
+
+    Args:
+        workers: processes; None takes what fits the machine.
+        restart: throw away what an earlier run left in ``out``.
+
+    Raises:
+        InputError: the scheduler or the number of workers. SettingsConflict: ``out`` has a run of other
+        settings or another input. RunLocked: another driver works there. MemoryRefused: a field is too large
+        for a worker. StoreError, SchedulerError.
+    """
     plan, started = prepared.plan, time.perf_counter()
-    folder = RunFolder(out)
+    connect = scheduler(scheduler_name)
+    resources = Resources(workers, PROCESS_BYTES, prepared.worker_bytes - PROCESS_BYTES)
+    # Absolute, because workers may have been started in another folder.
+    folder = RunFolder(out.absolute())
     folder.create()
     with run_lock(folder):
         if restart:
             folder.clear()
-            folder.create()
+        begun = folder.ledger.exists()
         pixels = plan.settings.labels != "tiff"
-        with Ledger(folder, plan.settings, plate_digest(plate)) as ledger:
+        with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
+            if begun:
+                remove_partials(folder.path)
             if pixels:
-                create_images(folder, plate)
-            outcome = Outcome(0, 0, 0)
-            if plan.usable:
-                resources = Resources(workers, prepared.block_bytes)
-                with scheduler(scheduler_name)(resources) as cluster:
-                    grid = grid_of(load_weights(prepared.weights)[0])
-                    width = prepared.card.config.get("width", 64)
-                    require_fit(plan, grid, width, cluster.worker_bytes, cluster.threads_per_worker)
-                    told = progress or _Silent()
-                    outcome = drive(plan, folder, ledger, cluster, str(prepared.weights), told)
+                create_images(folder, plan.plate)
+            held, told = committed(plan, folder), progress or _Silent()
+            told.begin(len(plan.usable), held.values())
+            outcome = Outcome(0, 0)
+            if len(held) < len(plan.usable):
+                with connect(resources) as cluster:
+                    require_fit(plan, prepared.grid, prepared.width, cluster.worker_bytes)
+                    outcome = drive(plan, held, folder, ledger, cluster, str(prepared.weights), told)
         receipts = latest(folder)
-        totals = finalise(folder, plate, receipts, pixels=pixels)
-        card = read_card(prepared.weights).model_dump(mode="json")
-        write_run(
-            folder.run_json, run_card(plate, plan.settings, card, receipts, time.perf_counter() - started)
-        )
+        totals = finalise(folder, plan.plate, receipts, pixels=pixels)
+        card = prepared.card.model_dump(mode="json")
+        timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
+        write_run(folder.run_json, run_card(plan, card, receipts, timings))
         write_report(folder.path)
-    return RunResult(folder, totals, outcome)
+    return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
+
+
+def _chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:
+    """The model's own settings, overridden by what was set, even if to a general default."""
+    return (
+        card.objects.model_copy(update=settings.objects.model_dump(exclude_unset=True)),
+        card.normalise.model_copy(update=settings.normalise.model_dump(exclude_unset=True)),
+    )

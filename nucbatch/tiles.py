@@ -1,4 +1,4 @@
-"""Where windows lie: boxes, blocks and tiles, in pure integer arithmetic.
+"""Where windows lie: boxes and tiles, in pure integer arithmetic.
 
 The decision owned here: the tile grid is a function of the network's numbers and the image's shape, never
 of the schedule. An image that fits one window is one tile; a larger one is cut on a fixed, stride-aligned
@@ -37,14 +37,6 @@ class Box:
             slice(self.y0 - outer.y0, self.y1 - outer.y0),
             slice(self.x0 - outer.x0, self.x1 - outer.x0),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """The unit of scheduling, retry and commit: a rectangle of one field's image."""
-
-    field_key: str
-    box: Box
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from nucbatch.store.folder import RunFolder
 
+_MARK = ".nucbatch-demo"
+
 
 @click.command(short_help="Make a synthetic plate, run it the whole way and score it.")
 @click.option(
@@ -30,47 +32,67 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
 
     One well is empty and one file is cut short on purpose: look for both in the report.
     """
-    import shutil
-
     from rich.console import Console
+    from rich.text import Text
 
-    from nucbatch.api import run_plate
+    from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
     from nucbatch.cli.run import summarise
-    from nucbatch.errors import StoreError
+    from nucbatch.networks.checkpoint import locate
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import RunSettings
     from nucbatch.synthetic import make_plate
 
-    console = Console()
-    parts = [out / name for name in ("plate", "truth", "run")]
-    if out.exists():
-        strangers = {path.name for path in out.iterdir()} - {path.name for path in parts}
-        if strangers:
-            raise StoreError(f"{out} holds other files ({min(strangers)}, ...). Name another folder with -o.")
+    console = Console(highlight=False, soft_wrap=True)
+    locate(model)  # before an earlier demo is thrown away
+    plate, truth, run = _emptied(out)
+    with console.status("Drawing a synthetic plate ..."):
+        drawn = make_plate(plate, seed=seed, truth_folder=truth)
+    wells = len(drawn.counts())
+    console.print(Text(f"Drew {sum(row.count for row in drawn.rows):,} nuclei in {wells} wells: {plate}"))
+    prepared = prepare(open_plate(plate), RunSettings(channel="DAPI", model=model))
+    with RunBar(console) as bar:
+        result = execute(prepared, run, workers=workers, progress=bar)
+    summarise(console, result)
+    _compare(console, drawn.folder, result.folder)
+    console.print(
+        Text(
+            f"Open next: the table {result.folder.wells}, the report {result.folder.report}, and in napari "
+            f"(with napari-ome-zarr) {result.folder.plate_zarr}"
+        )
+    )
+
+
+def _emptied(out: Path) -> tuple[Path, Path, Path]:
+    """The places of plate, truth and run in ``out``, which is new, empty, or an earlier demo's.
+
+    Only a folder that a demo has marked as its own is cleared: one called "plate" may be somebody's plate.
+
+    Raises:
+        StoreError: it holds anything else, or can't be written.
+    """
+    import shutil
+
+    from nucbatch.errors import StoreError
+    from nucbatch.store.atomic import cannot_write
+
+    parts = out / "plate", out / "truth", out / "run"
+    mark = out / _MARK
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        strangers = sorted({path.name for path in out.iterdir()} - {path.name for path in (*parts, mark)})
+        if strangers or (not mark.is_file() and any(out.iterdir())):
+            shown = strangers[0] if strangers else "a plate, truth or run that no demo made"
+            raise StoreError(f"{out} holds {shown}: it is no demo's folder. Name a new one with -o.")
+        mark.touch()
         for part in parts:
             if part.exists():
                 shutil.rmtree(part)
-    with console.status("Drawing a synthetic plate ..."):
-        truth = make_plate(parts[0], seed=seed, truth_folder=parts[1])
-    console.print(
-        f"Drew {sum(row.count for row in truth.rows):,} nuclei in {len(truth.counts())} wells: {parts[0]}",
-        highlight=False,
-        soft_wrap=True,
-    )
-    plate = open_plate(parts[0])
-    with RunBar(console) as bar:
-        result = run_plate(
-            plate, parts[2], RunSettings(channel="DAPI", model=model), workers=workers, progress=bar
-        )
-    summarise(console, result)
-    _compare(console, truth.folder, result.folder)
-    console.print(
-        f"Open next: the table {result.folder.wells}, the report {result.folder.report}, and in napari "
-        f"(with napari-ome-zarr) {result.folder.plate_zarr}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    except StoreError:
+        raise
+    except OSError as error:
+        raise cannot_write(out, error) from error
+    return parts
 
 
 def _compare(console: Console, truth: Path, folder: RunFolder) -> None:
@@ -93,6 +115,5 @@ def _compare(console: Console, truth: Path, folder: RunFolder) -> None:
     console.print(
         f"Against the truth: {pooled.objects.predicted:,} found of {pooled.objects.truth:,} drawn; pixel F1 "
         f"{pooled.pixels.f1:.3f}; object F1 at IoU 0.5 {pooled.objects.f1(0.5):.3f}; {invented} nuclei "
-        f"invented in {blank} empty fields",
-        highlight=False,
+        f"invented in {blank} empty {'field' if blank == 1 else 'fields'}"
     )

@@ -1,7 +1,8 @@
 """The ``nucbatch`` command: finds the subcommand, and turns errors of users' making into sentences.
 
 The decision owned here: a subcommand's module is imported only when that command is called or helped with,
-and exit codes mean the same everywhere: 0 done; 1 nothing could be done; 2 usage; 3 done, with failures.
+and exit codes mean the same everywhere: 0 done; 1 nothing could be done; 2 usage; 3 done, with failures;
+130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from importlib import import_module
 import click
 
 from nucbatch import __version__
-from nucbatch.errors import InputError, InputNotFound, NucbatchError, SettingsConflict
+from nucbatch.errors import InputError, InputNotFound, NucbatchError, SettingsConflict, WeightsError
 
 _COMMANDS = {
     "demo": "Make a synthetic plate, run it the whole way and score it.",
@@ -23,7 +24,7 @@ _COMMANDS = {
     "report": "Write a run's report again.",
     "models": "List the shipped models, or show one.",
 }
-_USAGE_ERRORS = (InputError, InputNotFound, SettingsConflict)
+_USAGE_ERRORS = (InputError, InputNotFound, SettingsConflict, WeightsError)
 
 
 class _Commands(click.Group):

@@ -1,4 +1,4 @@
-"""Options that mean the same in several commands: what the input is and how to read it."""
+"""What means the same in several commands: the input and how to read it, and the end by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Any
 import click
 
 Command = Callable[..., Any]
+
+INTERRUPTED = 130
+"""Exit code of a command ended by Ctrl-C, as a shell reports it."""
 
 
 def input_options(command: Command) -> Command:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nucbatch.cli.options import input_options
+from nucbatch.cli.options import INTERRUPTED, input_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,77 +58,87 @@ def run(
     """
     from rich.console import Console
 
-    from nucbatch.api import prepare, run_plate
+    from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
-    from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.networks.checkpoint import locate
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import validated
 
-    console = Console()
-    objects = read_card(locate(model)).objects.model_dump()
-    changes = {"foreground": foreground, "interior": interior, "min_area_px": min_area_px}
-    objects |= {name: value for name, value in changes.items() if value is not None}
+    console = Console(highlight=False, soft_wrap=True)
+    objects = {"foreground": foreground, "interior": interior, "min_area_px": min_area_px}
     settings = validated(
         {
             "channel": channel,
             "model": model,
             "labels": labels,
             "pixel_size_um": pixel_size_um,
-            "objects": objects,
+            "objects": {name: value for name, value in objects.items() if value is not None},
         }
     )
+    locate(model)  # a wrong name is told before a large plate's headers are read
     plate = open_plate(source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um)
     prepared = prepare(plate, settings)
     describe(console, prepared)
     if dry_run:
         return
-    with RunBar(console) as bar:
-        result = run_plate(
-            plate,
-            out,
-            settings,
-            scheduler_name=scheduler_name,
-            workers=workers,
-            restart=restart,
-            progress=bar,
-        )
+    try:
+        with RunBar(console) as bar:
+            result = execute(
+                prepared,
+                out,
+                scheduler_name=scheduler_name,
+                workers=workers,
+                restart=restart,
+                progress=bar,
+            )
+    except KeyboardInterrupt:
+        click.echo("\nStopped. What is done is kept: the same command again goes on from there.", err=True)
+        sys.exit(INTERRUPTED)
     summarise(console, result)
     sys.exit(exit_code(result))
 
 
 def describe(console: Console, prepared: Prepared) -> None:
     """What will be done, in a few lines."""
+    from rich.text import Text
+
+    from nucbatch.readers.names import plural
+
     plan, plate = prepared.plan, prepared.plan.plate
-    wells = f"{sum(1 for _ in plate.wells())} wells, " if plate.is_plate else ""
+    wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
     seen = f"channel {plan.settings.channel}" if plan.settings.channel else "RGB"
     console.print(
-        f"[bold]{plate.name}[/] ({plate.layout}): {wells}{len(plate.fields)} fields, "
-        f"{len(plan.usable)} usable, {plan.pixels / 1e6:,.0f} Mpx; {seen}; "
-        f"model {prepared.card.name} ({prepared.card.sha256[:12]})",
-        highlight=False,
+        Text(plate.name, style="bold"),
+        Text(
+            f"({plate.layout}): {wells}{plural(len(plate.fields), 'field')}, {len(plan.usable):,} usable, "
+            f"{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} ({prepared.card.sha256[:12]})"
+        ),
     )
-    console.print(
-        f"Up to {prepared.block_bytes / 2**30:.1f} GiB per worker process with one field at a time.",
-        highlight=False,
-    )
+    if plan.usable:
+        needed = prepared.worker_bytes / 2**30
+        console.print(f"Up to {needed:.1f} GiB per worker process with one field at a time.")
 
 
 def summarise(console: Console, result: RunResult) -> None:
     """What came of it, and where to look."""
+    from rich.text import Text
+
+    from nucbatch.readers.names import plural
+
     totals, folder = result.totals, result.folder
     console.print(
-        f"[bold]{totals.nuclei:,} nuclei[/] in {totals.fields_done} fields; "
-        f"{totals.fields_failed} fields failed; files: {totals.files_used} used, "
-        f"{totals.files_ignored} ignored, {totals.files_quarantined} quarantined",
-        highlight=False,
+        f"[bold]{totals.nuclei:,} {'nucleus' if totals.nuclei == 1 else 'nuclei'}[/] in "
+        f"{plural(totals.fields_done, 'field')}; {plural(totals.fields_failed, 'field')} failed; files: "
+        f"{totals.files_used:,} used, {totals.files_ignored:,} ignored, "
+        f"{totals.files_quarantined:,} quarantined"
     )
     for what, path in (
-        ("Counts per well", folder.wells),
+        ("Counts per well", folder.wells) if result.is_plate else ("Counts per field", folder.fields),
         ("Nuclei", folder.nuclei),
         ("Files", folder.files),
         ("Report", folder.report),
     ):
-        console.print(f"  {what}: {path}", highlight=False, soft_wrap=True)
+        console.print(Text(f"  {what}: {path}"))
 
 
 def exit_code(result: RunResult) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nucbatch.scoring import ScoreTable
+    from nucbatch.store.folder import RunFolder
 
 Source = dict[str, Callable[[], Any]]
 
@@ -55,11 +56,12 @@ def score(pred: Path, truth: Path, json_file: Path | None, csv_file: Path | None
     predicted, true = _labels(pred), _labels(truth)
     names = paired(predicted, true)
     table = score_images((name, true[name](), predicted[name]()) for name in names)
-    _show(Console(highlight=False), table)
     if json_file is not None:
         write_text(json_file, json.dumps(table.summary(), indent=2, ensure_ascii=False) + "\n")
     if csv_file is not None:
         write_text(csv_file, _as_csv(table))
+    # Last, so that the files are there even if what is shown goes into a pipe that closes early.
+    _show(Console(highlight=False), table)
 
 
 def _labels(path: Path) -> Source:
@@ -76,7 +78,7 @@ def _labels(path: Path) -> Source:
     return {name: partial(read_image, file) for name, file in label_files(path).items()}
 
 
-def _labels_of_run(folder: Any) -> Source:
+def _labels_of_run(folder: RunFolder) -> Source:
     from functools import partial
 
     import pandas as pd
@@ -102,8 +104,10 @@ def _show(console: Console, table: ScoreTable) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from nucbatch.readers.names import plural
+
     pooled, averaged = table.pooled.figures(), table.averaged()
-    totals = Table(title=f"{len(table.rows)} images", title_justify="left")
+    totals = Table(title=plural(len(table.rows), "image"), title_justify="left")
     totals.add_column("figure")
     for heading in ("pooled", "averaged"):
         totals.add_column(heading, justify="right")

@@ -17,9 +17,9 @@ from typing import Any
 import pandas as pd
 
 from nucbatch import __version__
+from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field, Plate
 from nucbatch.readers.pixels import field_channels
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Receipt
@@ -49,7 +49,8 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images."""
     done = [field for field in plate.fields if _is_done(field, receipts)]
     kinds = {field_channels(plate, field): folder.fragment(field.key) for field in done}
-    examples = sorted(kinds.values()) if len(kinds) > 1 else ()
+    by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
+    examples = [kinds[channels] for channels in by_order] if len(kinds) > 1 else ()
     concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
     write_fields(folder.fields, plate, receipts)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
@@ -79,14 +80,22 @@ def unreadable_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str,
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """The sitting that ended the run: how long it took, and how many fields came back in it.
+
+    A run that was stopped and begun again has more fields than its last sitting.
+    """
+
+    wall_s: float
+    fields: int
+
+
 def run_card(
-    plate: Plate,
-    settings: RunSettings,
-    model: Mapping[str, Any],
-    receipts: Mapping[str, Receipt],
-    wall_s: float,
+    plan: Plan, model: Mapping[str, Any], receipts: Mapping[str, Receipt], timings: Timings
 ) -> dict[str, Any]:
     """What run.json holds: version, model, settings, environment and timings."""
+    plate, settings = plan.plate, plan.settings
     stations: dict[str, float] = {}
     for receipt in receipts.values():
         for name, seconds in receipt.seconds.items():
@@ -104,7 +113,8 @@ def run_card(
             **{name: version(name) for name in ("torch", "dask", "zarr", "numpy")},
         },
         "timings": {
-            "wall_s": round(wall_s, 3),
+            "wall_s": round(timings.wall_s, 3),
+            "wall_fields": timings.fields,
             "stations_s": {name: round(seconds, 3) for name, seconds in stations.items()},
         },
     }

@@ -7,24 +7,24 @@ holds more futures than the window. What is already committed and still there is
 from __future__ import annotations
 
 import errno
-import logging
-from collections import deque
-from collections.abc import Iterable, Iterator
+import traceback
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Protocol
 
 from distributed import Future, KilledWorker, as_completed
 
-from nucbatch.errors import NucbatchError, StoreError
+from nucbatch.errors import StoreError, WeightsError
 from nucbatch.execution.block import FieldTask, failed, process_field
 from nucbatch.planning.plan import Plan
+from nucbatch.plate import Field
 from nucbatch.readers.pixels import field_channels
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, Receipt, latest
-from nucbatch.store.verify import fragment_holds
+from nucbatch.store.verify import fragment_holds, group_is_whole
 
-_log = logging.getLogger(__name__)
 _TASKS_AHEAD = 2
 """Submitted tasks per worker thread: one runs, one waits, so that no thread waits for the driver."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
@@ -44,26 +44,37 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Fields that were done in this call, that failed in it, and that were committed before."""
+    """Fields that were done, and that failed, in one sitting."""
 
     done: int
     failed: int
-    committed: int
+
+
+def committed(plan: Plan, folder: RunFolder) -> dict[str, Receipt]:
+    """The receipts, by key, of the plan's fields that need not be done again."""
+    receipts = latest(folder)
+    return {
+        field.key: receipts[field.key]
+        for field in plan.usable
+        if field.key in receipts and _stands(folder, plan, field, receipts[field.key])
+    }
 
 
 def drive(
-    plan: Plan, folder: RunFolder, ledger: Ledger, cluster: Cluster, weights: str, progress: Progress
+    plan: Plan,
+    held: Container[str],
+    folder: RunFolder,
+    ledger: Ledger,
+    cluster: Cluster,
+    weights: str,
+    progress: Progress,
 ) -> Outcome:
-    """Runs every field of the plan that the ledger does not hold.
+    """Runs every usable field of the plan whose key is not ``held``.
 
     Raises:
         StoreError: the run's folder can't be written; what is committed stays, and the same command goes on.
+        WeightsError: the weight file is not what it was when the run was prepared.
     """
-    committed = {key: receipt for key, receipt in latest(folder).items() if fragment_holds(folder, receipt)}
-    keys = {field.key for field in plan.usable}
-    held = [receipt for key, receipt in committed.items() if key in keys]
-    progress.begin(len(keys), held)
-    waiting = deque(field for field in plan.usable if field.key not in committed)
     tasks = (
         FieldTask(
             plan.plate.name,
@@ -75,14 +86,25 @@ def drive(
             plan.settings,
             weights,
         )
-        for field in waiting
+        for field in plan.usable
+        if field.key not in held
     )
     counts = {"done": 0, "failed": 0}
     for receipt in _receipts(tasks, cluster):
         ledger.append(receipt)
         counts[receipt.status] += 1
         progress.advance(receipt)
-    return Outcome(counts["done"], counts["failed"], len(held))
+    return Outcome(counts["done"], counts["failed"])
+
+
+def _stands(folder: RunFolder, plan: Plan, field: Field, receipt: Receipt) -> bool:
+    """Whether all that the field's task committed is still there."""
+    kept = plan.settings.labels
+    return (
+        fragment_holds(folder, receipt)
+        and (kept == "tiff" or group_is_whole(folder.store(plan.plate.is_plate), field.group))
+        and (kept == "zarr" or folder.label_tiff(field.name).is_file())
+    )
 
 
 def _receipts(tasks: Iterator[FieldTask], cluster: Cluster) -> Iterator[Receipt]:
@@ -94,7 +116,8 @@ def _receipts(tasks: Iterator[FieldTask], cluster: Cluster) -> Iterator[Receipt]
     def submit_next() -> None:
         task = next(tasks, None)
         if task is not None:
-            future = cluster.client.submit(process_field, task, pure=False, key=f"field-{task.field.key}")
+            # Dask's own key is unique: fields of two runs that share a scheduler may have the same names.
+            future = cluster.client.submit(process_field, task, pure=False)
             running[future.key] = task
             finished.add(future)
 
@@ -122,7 +145,14 @@ def _receipt_of(future: Future, task: FieldTask) -> Receipt:
             f"{task.folder.path} can't be written: {error.strerror or error}. Make room or give write "
             "permission, then give the same command again: what is done is kept."
         ) from error
-    if isinstance(error, NucbatchError):
+    if isinstance(error, StoreError | WeightsError):  # with this folder or model no other field fares better
         raise error
-    _log.error("field %s failed", task.field.key, exc_info=error)
-    return failed(task.field, f"{type(error).__name__}: {error}")
+    _note(task, error, future.traceback())
+    return failed(task.field, f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)")
+
+
+def _note(task: FieldTask, error: BaseException, trace: TracebackType) -> None:
+    """Keeps an unforeseen error's traceback, which a table has no room for, with the run."""
+    lines = traceback.format_exception(type(error), error, trace)
+    with (task.folder.logs / "failures.log").open("a", encoding="utf-8") as file:
+        file.write(f"{task.field.key}\n{''.join(lines)}\n")

@@ -37,23 +37,26 @@ def block_bytes(field: Field, grid: TileGrid, width: int) -> int:
     return planes + pixels * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX) + network
 
 
-def require_fit(plan: Plan, grid: TileGrid, width: int, worker_bytes: int, threads: int) -> int:
-    """Projected bytes of a worker with ``threads`` blocks of the largest kind at once.
+def largest_block(plan: Plan, grid: TileGrid, width: int) -> tuple[Field | None, int]:
+    """The field whose task takes most, and :func:`block_bytes` of it; None and 0 where none is usable."""
+    sizes = ((block_bytes(field, grid, width), field) for field in plan.usable)
+    one, field = max(sizes, key=lambda size: size[0], default=(0, None))
+    return field, one
+
+
+def require_fit(plan: Plan, grid: TileGrid, width: int, worker_bytes: int) -> None:
+    """Refuses a plan whose largest block does not fit in a worker of ``worker_bytes``.
 
     Raises:
-        MemoryRefused: a single block does not fit in a worker of ``worker_bytes``.
+        MemoryRefused: it does not; the message has both numbers.
     """
-    largest = max(plan.usable, key=lambda field: field.height_px * field.width_px, default=None)
-    if largest is None:
-        return PROCESS_BYTES
-    one = block_bytes(largest, grid, width)
-    if PROCESS_BYTES + one > worker_bytes:
+    field, one = largest_block(plan, grid, width)
+    if field is not None and PROCESS_BYTES + one > worker_bytes:
         raise MemoryRefused(
-            f"{largest.name} ({largest.height_px} × {largest.width_px} px) needs "
+            f"{field.name} ({field.height_px} × {field.width_px} px) needs "
             f"{_gib(PROCESS_BYTES + one)} in one worker, which has {_gib(worker_bytes)}. "
             "Use fewer workers (--workers) on this machine, or a machine with more memory."
         )
-    return PROCESS_BYTES + one * max(1, min(threads, (worker_bytes - PROCESS_BYTES) // one))
 
 
 def _padded(length_px: int, grid: TileGrid) -> int:

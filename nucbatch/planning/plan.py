@@ -1,4 +1,4 @@
-"""Plate + settings → ordered blocks. Pure: no pixels, no dask, no clock.
+"""Plate + settings → what will be done, in order. Pure: no pixels, no dask, no clock.
 
 The decision owned here: which channel is segmented, which fields can be, and in what order. A field of
 ordinary size is one block; the order is the plate's own.
@@ -7,20 +7,18 @@ ordinary size is one block; the order is the plate's own.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nucbatch.errors import InputError
-from nucbatch.plate import Field, Plate
+from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.settings import RunSettings
-from nucbatch.tiles import Block, Box
 
 _NUCLEAR_STAINS = re.compile(r"dapi|hoechst|draq5|nuc(lei|leus|lear)?\b|h2b|h33(42|258)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do. ``channel`` is the segmented one's name, empty for RGB images."""
+    """What a run will do. ``settings.channel`` is the segmented one's name, empty if all are RGB."""
 
     plate: Plate
     settings: RunSettings
@@ -29,11 +27,6 @@ class Plan:
     def usable(self) -> tuple[Field, ...]:
         """Fields that will be read."""
         return tuple(field for field in self.plate.fields if not field.problem)
-
-    def blocks(self) -> Iterator[tuple[Field, Block]]:
-        """Each usable field with its one block, in the plate's order."""
-        for field in self.usable:
-            yield field, Block(field.key, Box(0, 0, field.height_px, field.width_px))
 
     @property
     def pixels(self) -> int:
@@ -48,7 +41,36 @@ def make_plan(plate: Plate, settings: RunSettings) -> Plan:
         InputError: the channel named is not there; or several are, none was named, and no name is a
             nuclear stain's.
     """
-    return Plan(plate, settings.model_copy(update={"channel": nuclear_channel(plate, settings.channel)}))
+    channel = nuclear_channel(plate, settings.channel)
+    return Plan(_without_unlit(plate, channel), settings.model_copy(update={"channel": channel}))
+
+
+def _without_unlit(plate: Plate, channel: str) -> Plate:
+    """The plate, where a grey field that was not acquired in the channel has that as its problem.
+
+    Some channels are acquired at some time points only. To segment another one instead would be a number
+    that looks like the others and is not.
+    """
+    unlit = {
+        field.group
+        for field in plate.fields
+        if not field.problem
+        and not any(plane.channel == channel or plane.samples == 3 for plane in field.planes)
+    }
+    if not unlit:
+        return plate
+    problem = f"it has no image in channel {channel}, the one that is segmented"
+    reason = f"no-nuclear-channel: sound, but its field has no image in channel {channel}"
+    fields = tuple(
+        replace(field, problem=problem) if field.group in unlit else field for field in plate.fields
+    )
+    files = tuple(
+        replace(file, status=FileStatus.IGNORED, reason=reason)
+        if file.status is FileStatus.USED and file.group in unlit
+        else file
+        for file in plate.files
+    )
+    return replace(plate, fields=fields, files=files)
 
 
 def nuclear_channel(plate: Plate, wanted: str) -> str:
@@ -62,7 +84,7 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     """
     if wanted:
         return plate.channel(wanted).name
-    grey = {plane.channel for field in plate.fields for plane in field.planes if plane.samples == 1} or set()
+    grey = {plane.channel for field in plate.fields for plane in field.planes if plane.samples == 1}
     names = [channel.name for channel in plate.channels if channel.name in grey]
     if len(names) <= 1:
         return names[0] if names else ""

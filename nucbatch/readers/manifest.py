@@ -1,6 +1,7 @@
 """A manifest CSV with the columns of CellProfiler's LoadData, one row per field.
 
-``FileName_<Channel>`` with ``PathName_<Channel>``, or ``URL_<Channel>``; ``Metadata_Plate``,
+``FileName_<Channel>`` with ``PathName_<Channel>``, or ``URL_<Channel>``, each also with ``Image_`` in front;
+``Metadata_Plate``,
 ``Metadata_Well`` (or ``Metadata_Row`` and ``Metadata_Column``), ``Metadata_Site``, ``Metadata_Time`` (or
 ``Metadata_T``). Images must lie below the manifest's folder: a path that leads out of it is quarantined.
 Files beside the manifest that no row names are not part of the input. Without a column for wells the rows
@@ -95,7 +96,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, restval="", restkey="", strict=True)
-            rows = [{(key or "").strip(): value for key, value in row.items() if key} for row in reader]
+            rows = [{_column(key): value for key, value in row.items() if key} for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path.name} is no CSV in UTF-8 ({error}): save it as one.") from error
     except OSError as error:
@@ -103,6 +104,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
     if not rows:
         raise InputError(f"{path.name} has no rows: one row per field, below a line of column names.")
     return rows
+
+
+def _column(written: str) -> str:
+    """The column's name; CellProfiler reads ``Image_FileName_DNA`` as ``FileName_DNA``."""
+    return re.sub(r"^Image_(?=(?:FileName|PathName|URL|Frame|Series)_)", "", written.strip())
 
 
 def _channels(rows: list[dict[str, str]], name: str) -> list[str]:

@@ -130,9 +130,18 @@ class RunData:
 
     @property
     def wall_s(self) -> float | None:
-        """How long the run took, from run.json's timings; None where it does not say."""
+        """How long the run's last sitting took, from run.json's timings; None where it does not say."""
+        return self._timing("wall_s")
+
+    @property
+    def wall_fields(self) -> int | None:
+        """How many fields came back in that time; fewer than all if the run was begun again."""
+        fields = self._timing("wall_fields")
+        return None if fields is None else int(fields)
+
+    def _timing(self, name: str) -> float | None:
         timings = self.run.get("timings")
-        value = timings.get("wall_s") if isinstance(timings, dict) else None
+        value = timings.get(name) if isinstance(timings, dict) else None
         return float(value) if isinstance(value, int | float) and value > 0 else None
 
     def text(self, *keys: str) -> str:

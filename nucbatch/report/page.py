@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucbatch.errors import InputNotFound
+from nucbatch.errors import InputNotFound, StoreError
 from nucbatch.report.data import RunData
 from nucbatch.report.panel import fill, load_panels
 from nucbatch.store.atomic import write_text
@@ -25,6 +25,8 @@ def write_report(folder: Path) -> Path:
     if not folder.is_dir():
         raise InputNotFound(f"{folder} does not exist: name the folder of a run (its -o OUT).")
     run = RunFolder(folder)
+    if not run.is_run():
+        raise StoreError(f"{folder} is no run of nucbatch: name a finished run's folder (its -o OUT).")
     write_text(run.report, render(RunData(run)))
     return run.report
 

@@ -28,9 +28,12 @@ def render(data: RunData) -> Markup:
         ("Fields failed", number(len(failed)), "not counted: no number", len(failed) > 0),
         ("Files quarantined", number(quarantined), f"of {number(len(data.files))} found", quarantined > 0),
     ]
-    if data.wall_s:
-        rate = len(done) / data.wall_s
+    fields = data.wall_fields or 0
+    if data.wall_s and fields:
+        rate = fields / data.wall_s
         shown = f"{number(rate, 1)} fields/s" if rate >= 1 else f"{number(rate * 60, 1)} fields/min"
+        if fields < len(done) + int((failed["Status"] == "failed").sum()):
+            shown = f"the last sitting: {_many(fields, 'field')}, {shown}"
         tiles.append(("Duration", duration(data.wall_s), shown, False))
     return fill("summary.html", outcome=_outcome(data, quarantined), tiles=tiles)
 

@@ -18,10 +18,22 @@ from nucbatch.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a user asks for; None means what fits the machine. ``block_bytes``: projected peak of a block."""
+    """What a run needs, and what its user asks for.
+
+    ``workers``: processes; None means what fits the machine. ``process_bytes``: a worker without a block;
+    ``block_bytes``: the projected peak of one block on top of that.
+
+    Raises:
+        InputError: fewer than one worker.
+    """
 
     workers: int | None = None
+    process_bytes: int = 0
     block_bytes: int = 2**30
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise InputError(f"{self.workers} workers can do nothing: ask for at least 1 with --workers.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,5 +60,5 @@ def scheduler(name: str) -> Connect:
     """
     points = {point.name: point for point in entry_points(group="nucbatch.schedulers")}
     if name not in points:
-        raise InputError(f"scheduler {name!r} is not known: there are {', '.join(sorted(points))}.")
+        raise InputError(f"scheduler {name!r} is not known: use {' or '.join(sorted(points))}.")
     return cast(Connect, points[name].load())

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import dask
-from distributed import Client, LocalCluster
+from distributed import Client, LocalCluster, Worker, WorkerPlugin
 from distributed.system import MEMORY_LIMIT
 
-from nucbatch.errors import InputError, SchedulerError
+from nucbatch.errors import SchedulerError
 from nucbatch.schedulers.contract import Cluster, Resources
 
-THREADS_PER_WORKER = 2
+MOST_THREADS_PER_WORKER = 2
 """One block computes while another reads or writes; the lane lets one at a time through the network."""
 
 _ONE_THREAD = dict.fromkeys(
@@ -33,13 +34,13 @@ def connect(resources: Resources) -> Iterator[Cluster]:
     """A local cluster of processes.
 
     Raises:
-        InputError: fewer than one worker asked for.
         SchedulerError: the workers did not come up.
     """
-    if resources.workers is not None and resources.workers < 1:
-        raise InputError(f"--workers {resources.workers}: at least 1.")
-    workers = resources.workers or fitting_workers(cores(), int(MEMORY_LIMIT), resources.block_bytes)
-    worker_bytes = int(MEMORY_LIMIT) // workers
+    memory_bytes = int(MEMORY_LIMIT)
+    one_block = resources.process_bytes + resources.block_bytes
+    workers = resources.workers or fitting_workers(cores(), memory_bytes, one_block)
+    worker_bytes = memory_bytes // workers
+    threads = fitting_threads(worker_bytes, resources)
     settings = {
         "distributed.nanny.pre-spawn-environ": _ONE_THREAD,
         "distributed.worker.memory.spill": False,
@@ -50,7 +51,7 @@ def connect(resources: Resources) -> Iterator[Cluster]:
         try:
             cluster = LocalCluster(
                 n_workers=workers,
-                threads_per_worker=THREADS_PER_WORKER,
+                threads_per_worker=threads,
                 processes=True,
                 host="127.0.0.1",
                 dashboard_address=None,
@@ -62,12 +63,28 @@ def connect(resources: Resources) -> Iterator[Cluster]:
                 f"{workers} local workers did not start: {error}. Try --workers 1."
             ) from error
         with cluster, Client(cluster) as client:
-            yield Cluster(client, workers, THREADS_PER_WORKER, worker_bytes)
+            client.register_plugin(_Uninterrupted())
+            yield Cluster(client, workers, threads, worker_bytes)
 
 
-def fitting_workers(cores: int, memory_bytes: int, block_bytes: int) -> int:
-    """As many as there are cores, fewer where that many blocks at once would not fit in memory."""
-    return max(1, min(cores, memory_bytes // max(1, block_bytes)))
+class _Uninterrupted(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
+    """Ctrl-C reaches every process of a terminal; only the driver heeds it, and ends its workers itself."""
+
+    name = "nucbatch-uninterrupted"
+
+    def setup(self, worker: Worker) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def fitting_threads(worker_bytes: int, resources: Resources) -> int:
+    """As many blocks at once as help and fit in a worker; at least one."""
+    room = (worker_bytes - resources.process_bytes) // max(1, resources.block_bytes)
+    return max(1, min(MOST_THREADS_PER_WORKER, room))
+
+
+def fitting_workers(cores: int, memory_bytes: int, worker_bytes: int) -> int:
+    """As many as there are cores, fewer where that many workers with a block each would not fit in memory."""
+    return max(1, min(cores, memory_bytes // max(1, worker_bytes)))
 
 
 def cores() -> int:

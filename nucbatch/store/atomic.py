@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from pathlib import Path
 from nucbatch.errors import StoreError
 
 PARTIAL = ".partial"  # zarr ends its own temporary files the same way
+_OF_A_WRITER = re.compile(r"\.[0-9a-f]{32}" + re.escape(PARTIAL) + "$")
 
 
 @contextmanager
@@ -66,11 +68,14 @@ def flush_folder(folder: Path) -> None:
 
 
 def remove_partials(folder: Path) -> int:
-    """Removes what killed writers left below ``folder``, and counts it. Only while nothing writes there."""
+    """Removes what killed writers left below ``folder``, and counts it. Only while nothing writes there.
+
+    What somebody else keeps there under a name of the same ending stays.
+    """
     removed = 0
     for where, _, names in os.walk(folder):
         for name in names:
-            if name.endswith(PARTIAL):
+            if _OF_A_WRITER.search(name):
                 Path(where, name).unlink(missing_ok=True)
                 removed += 1
     return removed

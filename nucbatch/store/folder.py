@@ -129,9 +129,13 @@ class RunFolder:
         """Makes the folder, or enters one in which a run was begun.
 
         Raises:
-            StoreError: the folder holds something and is no run, or was made by a newer nucbatch, or can't be
-                written.
+            StoreError: it is a file, or holds something and is no run, or was made by a newer nucbatch, or
+                can't be written.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise StoreError(
+                f"{self.path} is a file: a run needs a folder. Name an empty or a new one with -o."
+            )
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             if self.is_run():

@@ -207,6 +207,6 @@ def _read(path: Path) -> npt.NDArray[Any]:
 
 def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(
-        f"{path} can't be read ({type(error).__name__}: {error}). Run the same command again: fields whose "
-        "outputs are damaged are made anew."
+        f"{path} can't be read ({type(error).__name__}: {error}). Remove its image's folder and run the "
+        "same command again: what is missing is made anew."
     )

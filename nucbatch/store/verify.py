@@ -6,8 +6,10 @@ That a chunk exists proves nothing, because Zarr leaves out chunks of zeros. Dig
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 from nucbatch.errors import StoreError
+from nucbatch.store import ngff
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.images import labels_digest, read_labels
 from nucbatch.store.ledger import Receipt
@@ -22,6 +24,15 @@ def fragment_holds(folder: RunFolder, receipt: Receipt) -> bool:
         return False
     path = inside(folder.path, receipt.fragment)
     return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == receipt.fragment_sha256
+
+
+def group_is_whole(store: Path, group: str) -> bool:
+    """Whether a field's image and labels are there, by the attributes that are written after their pixels.
+
+    Tells that a group was deleted, at the price of looking up two files. Damage inside is not looked for.
+    """
+    image = inside(store, group)
+    return (image / "zarr.json").is_file() and (image / "labels" / ngff.LABELS_NAME / "zarr.json").is_file()
 
 
 def labels_hold(folder: RunFolder, receipt: Receipt) -> bool:

@@ -41,7 +41,7 @@ def hostile(tmp_path):
         NASTY: NASTY,
         "settings": {"labels": "tiff"},
         "model": {NASTY: [NASTY]},
-        "timings": {"wall_s": 1.0, "stations_s": {NASTY: 1.0}},
+        "timings": {"wall_s": 1.0, "wall_fields": 1, "stations_s": {NASTY: 1.0}},
     }
     (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
     return RunData(RunFolder(tmp_path))

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -21,6 +27,15 @@ from nucbatch.synthetic import Truth, make_plate
 
 pytestmark = pytest.mark.slow
 
+HEEDS_INTERRUPTS = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # CI may have started us with it ignored
+if __name__ == "__main__":
+    from nucbatch.cli.main import main
+    main()
+"""
+
+README = Path(__file__).parents[2] / "README.md"
 WELLS = ("B02", "B03", "C02", "C03")
 
 
@@ -49,6 +64,21 @@ def test_a_run_with_a_broken_file_ends_with_3_and_names_its_outputs(
     assert "1 quarantined" in result.output
     for path in (folder.wells, folder.nuclei, folder.fields, folder.files, folder.report, folder.run_json):
         assert path.stat().st_size > 0
+
+
+def test_the_folder_is_as_the_readme_draws_it(finished: tuple[RunFolder, Result]) -> None:
+    folder, _ = finished
+    readme = README.read_text(encoding="utf-8")
+    drawn = re.findall(r"^    out/(\S+)", readme, re.MULTILINE)
+    assert len(drawn) == 9
+    for name in drawn:
+        place = next(folder.path.glob(name.replace("<name>", "*").rstrip("/")), None)
+        assert place is not None, name
+        assert place.is_dir() == name.endswith("/"), name
+    assert (folder.plate_zarr / "B/2/1/labels/nuclei").is_dir()  # <row>/<column>/<field>/ with labels/nuclei
+    columns = re.findall(r"`((?:Metadata|Nuclei)_\w+)`", readme)
+    assert len(columns) >= 3
+    assert set(columns) <= set(pd.read_parquet(folder.nuclei))
 
 
 def test_every_well_has_its_line_and_empty_is_not_failed(
@@ -113,19 +143,67 @@ def test_another_number_of_workers_and_a_lost_fragment_give_the_same_bytes(
     folder, _ = finished
     other = RunFolder(tmp_path / "out")
     assert run(truth.plate_folder, other.path, "--workers", "1", "--labels", "both").exit_code == 3
-    victim = next(iter(latest(other).values()))
-    (other.path / victim.fragment).unlink()
-    shutil.rmtree(other.plate_zarr)
+    fragment, group, _ = latest(other).values()
+    (other.path / fragment.fragment).unlink()
+    shutil.rmtree(other.plate_zarr / group.field)
     assert (
-        "2 of 3 fields are done already"
+        "1 of 3 fields are done already"
         in run(truth.plate_folder, other.path, "--workers", "2", "--labels", "both").output
     )
-    for name in ("nuclei.parquet", "wells.csv", "fields.parquet", "files.csv"):
-        assert (other.path / name).read_bytes() == (folder.path / name).read_bytes(), name
-    digests = [
-        {key: receipt.labels_sha256 for key, receipt in latest(one).items()} for one in (folder, other)
-    ]
-    assert digests[0] == digests[1]
+    assert results(other) == results(folder)
+
+
+def test_stopped_then_killed_then_finished_gives_the_same_bytes(
+    finished: tuple[RunFolder, Result], truth: Truth, tmp_path: Path
+) -> None:
+    """Ctrl-C in one sitting and SIGKILL of the driver in the next, each at a moment that its output tells."""
+    folder, _ = finished
+    other = RunFolder(tmp_path / "out")
+    with sitting(truth, other) as driver:
+        wait_for("/3 fields", driver)
+        os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to the workers as well
+        said, _ = driver.communicate()
+    assert driver.returncode == 130, said
+    assert "the same command again goes on" in said
+    assert "Traceback" not in said
+    with sitting(truth, other) as driver:
+        wait_for("are done already", driver)
+        driver.kill()
+    left = other.plate_zarr / f"zarr.{uuid4().hex}.partial"
+    left.write_text("half")
+    third = run(truth.plate_folder, other.path, "--workers", "1", "--labels", "both")
+    assert third.exit_code == 3, third.output
+    assert results(other) == results(folder)
+    assert not left.exists()
+
+
+def results(folder: RunFolder) -> dict[str, bytes]:
+    """Every file of a run that images, model and settings decide: tables, masks, images."""
+    tables = [folder.nuclei, folder.wells, folder.fields, folder.files]
+    pixels = [path for top in (folder.plate_zarr, folder.labels) for path in top.rglob("*") if path.is_file()]
+    return {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in (*tables, *pixels)}
+
+
+def sitting(truth: Truth, folder: RunFolder) -> subprocess.Popen[str]:
+    """The command line in a process group of its own, where Ctrl-C works as in a terminal."""
+    options = ["-o", str(folder.path), "--channel", "DAPI", "--workers", "1", "--labels", "both"]
+    return subprocess.Popen(
+        [sys.executable, "-c", HEEDS_INTERRUPTS, "run", str(truth.plate_folder), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(words: str, driver: subprocess.Popen[str]) -> None:
+    assert driver.stdout is not None
+    lines = []
+    for line in driver.stdout:
+        lines.append(line)
+        if words in line:
+            return
+    raise AssertionError("".join(lines))
 
 
 def test_other_settings_on_the_same_folder_are_refused_with_the_difference(

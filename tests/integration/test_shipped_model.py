@@ -83,7 +83,7 @@ def test_an_image_larger_than_one_tile_is_segmented_without_a_seam() -> None:
         (np.zeros((2, 3, 4, 5), np.uint8), "shape"),
         (np.zeros((0, 5), np.uint8), "shape"),
         (np.zeros((5, 5, 4), np.uint8), "shape"),
-        (np.zeros((5, 5), np.int32), "int32"),
+        (np.zeros((5, 5), bool), "bool"),
         (np.zeros((5, 5), complex), "complex"),
         (np.full((5, 5), np.nan), "NaN"),
     ],

@@ -3,11 +3,11 @@ from dataclasses import replace
 import pytest
 
 from nucbatch.errors import InputError, MemoryRefused
-from nucbatch.planning.memory import PROCESS_BYTES, block_bytes, require_fit
+from nucbatch.planning.memory import PROCESS_BYTES, block_bytes, largest_block, require_fit
 from nucbatch.planning.plan import make_plan, nuclear_channel
-from nucbatch.plate import Channel, Field, Plane, Plate
+from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.settings import RunSettings
-from nucbatch.tiles import Box, TileGrid
+from nucbatch.tiles import TileGrid
 
 GRID = TileGrid(stride=16, halo=112, largest=2048)
 
@@ -47,11 +47,10 @@ def test_channels_that_dont_tell_are_listed_with_the_mend() -> None:
         nuclear_channel(plate_of("Channel1", "Channel2"), "DAPI")
 
 
-def test_a_field_is_one_block_and_a_broken_one_is_none() -> None:
+def test_a_broken_field_is_listed_but_not_done() -> None:
     plan = make_plan(plate_of("DAPI", problem="truncated"), RunSettings())
-    ((field, block),) = list(plan.blocks())
-    assert block.box == Box(0, 0, 100, 200)
-    assert block.field_key == field.key == "B/3/1"
+    assert [field.key for field in plan.usable] == ["B/3/1"]
+    assert [field.key for field in plan.plate.fields] == ["B/3/1", "B/3/2"]
     assert plan.pixels == 20_000
     assert plan.settings.channel == "DAPI"
 
@@ -61,10 +60,41 @@ def test_memory_grows_with_the_field_and_what_cannot_fit_is_refused_with_both_nu
     (field,) = plan.usable
     large = replace(field, height_px=40_000, width_px=40_000)
     assert block_bytes(large, GRID, 16) > 1000 * block_bytes(field, GRID, 16)
-    projected = require_fit(plan, GRID, 16, 2**30, threads=2)
-    assert PROCESS_BYTES < projected < 2**30
+    require_fit(plan, GRID, 16, PROCESS_BYTES + block_bytes(field, GRID, 16))
+    with pytest.raises(MemoryRefused):
+        require_fit(plan, GRID, 16, PROCESS_BYTES + block_bytes(field, GRID, 16) - 1)
     too_large = replace(plan, plate=replace(plan.plate, fields=(large,)))
     with pytest.raises(
         MemoryRefused, match=r"40000 × 40000 px\) needs .* GiB in one worker, which has 8.0 GiB"
     ):
-        require_fit(too_large, GRID, 16, 8 * 2**30, threads=2)
+        require_fit(too_large, GRID, 16, 8 * 2**30)
+
+
+def test_the_block_that_takes_most_counts_not_the_one_with_most_pixels() -> None:
+    plan = make_plan(plate_of("DAPI"), RunSettings())
+    (field,) = plan.usable
+    wide = replace(field, group="B/3/2", width_px=210)
+    stacked = replace(field, group="B/3/3", planes=field.planes * 50)
+    plan = replace(plan, plate=replace(plan.plate, fields=(field, wide, stacked)))
+    assert largest_block(plan, GRID, 16) == (stacked, block_bytes(stacked, GRID, 16))
+
+
+def test_a_field_without_the_segmented_channel_has_a_reason_instead_of_another_channels_count() -> None:
+    plate = plate_of("DAPI", "FITC")
+    (lit,) = plate.fields
+    unlit = replace(lit, t=1, group="B/3/1t1", planes=lit.planes[1:])
+    files = tuple(
+        FileRecord(f"{group}.tif", FileStatus.USED, group=group) for group in (lit.group, unlit.group)
+    )
+    plan = make_plan(replace(plate, fields=(lit, unlit), files=files), RunSettings(channel="DAPI"))
+    assert plan.usable == (lit,)
+    assert plan.plate.fields[1].problem == "it has no image in channel DAPI, the one that is segmented"
+    assert [file.status for file in plan.plate.files] == [FileStatus.USED, FileStatus.IGNORED]
+    assert plan.plate.files[1].reason.startswith("no-nuclear-channel: ")
+
+
+def test_rgb_images_beside_grey_ones_stay_usable() -> None:
+    (grey,) = plate_of("Grey").fields
+    (colour,) = plate_of("RGB", samples=3).fields
+    plate = replace(plate_of("Grey"), fields=(grey, replace(colour, group="x")))
+    assert len(make_plan(plate, RunSettings()).usable) == 2

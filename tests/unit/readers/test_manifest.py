@@ -37,6 +37,13 @@ def test_rows_become_fields(tmp_path):
     assert {record.path for record in plate.files} == {"load.csv", "x/d.tif", "g.tif", "x/d2.tif", "g2.tif"}
 
 
+def test_columns_may_begin_with_image_as_cellprofiler_allows(tmp_path):
+    text = "Image_FileName_DNA,Image_PathName_DNA,Image_URL_GFP,Metadata_Well\nd.tif,x,g.tif,A01\n"
+    plate = read(tmp_path, text, "x/d.tif", "g.tif")
+    assert [channel.name for channel in plate.channels] == ["DNA", "GFP"]
+    assert [plane.path for plane in plate.fields[0].planes] == ["x/d.tif", "g.tif"]
+
+
 def test_urls_of_files_are_read_and_others_refused(tmp_path):
     inside = f"file://{tmp_path}/a%20b.tif"
     text = f"URL_DNA,Metadata_Well\n{inside},A01\ns3://bucket/x.tif,A02\nhttps://host/x.tif,A03\n"

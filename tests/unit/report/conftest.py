@@ -14,7 +14,7 @@ RUN = {
     "settings": {"channel": "DAPI", "objects": {"foreground": 0.5}, "pixel_size_um": None},
     "model": {"name": "default", "scores": {"val pixel F1": 0.931}, "sha256": "9f" * 32},
     "environment": {"python": "3.12.1", "cores": 2},
-    "timings": {"wall_s": 200.0, "stations_s": {"read": 2.0, "segment": 80.0}},
+    "timings": {"wall_s": 200.0, "wall_fields": 3, "stations_s": {"read": 2.0, "segment": 80.0}},
 }
 
 
@@ -44,7 +44,8 @@ def file(path, status="used", reason=""):
 
 def write_run(folder: Path, fields, files=(), run=RUN) -> RunFolder:
     """Writes the tables and run.json, without pixels."""
-    folder.mkdir(parents=True, exist_ok=True)
+    finished = RunFolder(folder)
+    finished.create()
     table = pd.DataFrame(fields).astype({"Count_Nuclei": "Int64"})
     table.to_parquet(folder / "fields.parquet")
     pd.DataFrame(list(files) or [file("a.tif")]).to_csv(folder / "files.csv", index=False)
@@ -53,7 +54,7 @@ def write_run(folder: Path, fields, files=(), run=RUN) -> RunFolder:
     )
     wells.to_csv(folder / "wells.csv", index=False)
     (folder / "run.json").write_text(json.dumps(run), encoding="utf-8")
-    return RunFolder(folder)
+    return finished
 
 
 @pytest.fixture

@@ -25,6 +25,16 @@ def test_a_clean_run_says_done_and_its_figures(make_run):
     assert "Duration 3 min 20 s 0.9 fields/min" in text
 
 
+def test_the_duration_is_of_the_last_sitting_and_says_so(make_run):
+    fields = [make_run.field(f"B{column:02d}", 1, 9) for column in range(1, 6)]
+    sitting = {"timings": {"wall_s": 60.0, "wall_fields": 2}}
+    assert "Duration 1 min 00 s the last sitting: 2 fields, 2.0 fields/min" in words(
+        summary.render(RunData(make_run(fields, run=sitting)))
+    )
+    nothing_left_to_do = {"timings": {"wall_s": 1.0, "wall_fields": 0}}
+    assert "Duration" not in words(summary.render(RunData(make_run(fields, run=nothing_left_to_do))))
+
+
 def test_gaps_are_named_with_their_numbers(make_run):
     fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, None)]
     files = [make_run.file("a.tif"), make_run.file("b.tif", "quarantined", "cut short")]

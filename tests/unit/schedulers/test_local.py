@@ -2,7 +2,7 @@ import pytest
 
 from nucbatch.errors import InputError
 from nucbatch.schedulers.contract import Resources, scheduler
-from nucbatch.schedulers.local import fitting_workers
+from nucbatch.schedulers.local import fitting_threads, fitting_workers
 
 
 @pytest.mark.parametrize(
@@ -12,11 +12,16 @@ def test_workers_fit_cores_and_memory(cores: int, memory: int, block: int, worke
     assert fitting_workers(cores, memory, block) == workers
 
 
+@pytest.mark.parametrize(("memory", "threads"), [(1000, 2), (130, 2), (129, 1), (20, 1)])
+def test_a_worker_takes_two_blocks_at_once_only_if_both_fit(memory: int, threads: int) -> None:
+    assert fitting_threads(memory, Resources(process_bytes=30, block_bytes=50)) == threads
+
+
 def test_no_worker_is_no_cluster() -> None:
-    with pytest.raises(InputError, match="at least 1"), scheduler("local")(Resources(workers=0)):
-        pass
+    with pytest.raises(InputError, match="at least 1 with --workers"):
+        Resources(workers=0)
 
 
 def test_an_unknown_scheduler_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'pbs' is not known: there are .*local"):
+    with pytest.raises(InputError, match=r"'pbs' is not known: use .*local"):
         scheduler("pbs")

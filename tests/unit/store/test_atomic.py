@@ -1,6 +1,7 @@
 """A file appears whole or not at all."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -38,7 +39,12 @@ def test_a_folder_that_is_not_there_is_told_with_the_mend(tmp_path: Path) -> Non
 
 def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
     (tmp_path / "c" / "0").mkdir(parents=True)
-    for name in (".a.123.partial", "c/0/0.77.partial", "c/0/0", "a"):
+    ours, zarrs = f".a.{uuid4().hex}.partial", f"c/0/0.{uuid4().hex}.partial"
+    for name in (ours, zarrs, "c/0/0", "a", "download.partial"):
         (tmp_path / name).write_text("x")
     assert remove_partials(tmp_path) == 2
-    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == ["0", "a"]
+    assert sorted(path.name for path in tmp_path.rglob("*") if path.is_file()) == [
+        "0",
+        "a",
+        "download.partial",
+    ]

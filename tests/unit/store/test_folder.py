@@ -38,7 +38,7 @@ def test_a_folder_with_other_files_is_refused_and_untouched(tmp_path: Path) -> N
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("x")
-    with pytest.raises(StoreError, match="out can't be written"):
+    with pytest.raises(StoreError, match="out is a file"):
         RunFolder(tmp_path / "out").create()
 
 

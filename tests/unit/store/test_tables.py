@@ -179,7 +179,9 @@ def test_a_plate_without_fields_has_a_table(tmp_path: Path) -> None:
 def test_fields_of_different_channels_share_one_table_with_nulls(tmp_path: Path) -> None:
     grey, colour = tmp_path / "a.parquet", tmp_path / "b.parquet"
     write_fragment(grey, {"Metadata_ObjectNumber": [1], "Nuclei_Intensity_MeanIntensity_Grey": [2.5]})
-    write_fragment(colour, {"Metadata_ObjectNumber": [1, 2], "Nuclei_Intensity_MeanIntensity_Red": [3.0, 4.0]})
+    write_fragment(
+        colour, {"Metadata_ObjectNumber": [1, 2], "Nuclei_Intensity_MeanIntensity_Red": [3.0, 4.0]}
+    )
     out = tmp_path / "nuclei.parquet"
     assert concatenate([colour, grey, colour], out, examples=[grey, colour]) == 5
     table = pq.read_table(out)

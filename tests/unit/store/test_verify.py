@@ -1,5 +1,6 @@
 """Receipts are held against what is on the disk."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, labels_digest, write_field
 from nucbatch.store.ledger import Receipt
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.store.verify import fragment_holds, labels_hold
+from nucbatch.store.verify import fragment_holds, group_is_whole, labels_hold
 
 FIELD = Field("B03", 1, 0, "B/3/1", "x", (), 30, 40, "uint8")
 
@@ -73,6 +74,14 @@ def test_a_lost_array_does_not_hold(folder: RunFolder) -> None:
     receipt = _commit(folder, np.ones((30, 40), np.uint32))
     (folder.plate_zarr / "B/3/1/labels/nuclei/0/zarr.json").unlink()
     assert not labels_hold(folder, receipt)
+
+
+@pytest.mark.parametrize("lost", ["B/3/1", "B/3/1/labels/nuclei", "B"])
+def test_a_field_whose_group_was_deleted_is_not_whole(folder: RunFolder, lost: str) -> None:
+    _commit(folder, np.ones((30, 40), np.uint32))
+    assert group_is_whole(folder.plate_zarr, FIELD.group)
+    shutil.rmtree(folder.plate_zarr / lost)
+    assert not group_is_whole(folder.plate_zarr, FIELD.group)
 
 
 def test_a_receipt_cannot_point_outside_the_folder(folder: RunFolder) -> None:

@@ -1,0 +1,74 @@
+"""What README.md says of commands, options, links and numbers is so; test_run.py has what needs a run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from nucbatch.cli.main import nucbatch
+from nucbatch.inference.predict import LARGEST_TILE_PX
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[list[str]]:
+    """Every ``nucbatch ...`` that stands indented as something to type, as words."""
+    lines = re.findall(r"^    (?:.*&& )?(nucbatch .*)", README, re.MULTILINE)
+    return [shlex.split(line, comments=True)[1:] for line in lines]
+
+
+def test_every_command_to_type_is_one_and_takes_these_options() -> None:
+    assert ["demo"] in commands()
+    assert {words[0] for words in commands()} >= {"demo", "inspect", "run"}
+    for words in commands():
+        shown = CliRunner().invoke(nucbatch, [words[0], "--help"]).output
+        assert "Usage:" in shown
+        assert set(re.findall(r" (--?[a-z-]+)", " ".join(words))) <= set(re.findall(r"--?[a-z-]+", shown))
+
+
+def test_every_option_in_running_text_is_one() -> None:
+    known: set[str] = {"--help", "--version"}
+    for name in nucbatch.list_commands(None):  # type: ignore[arg-type]  # the list does not depend on it
+        known |= set(re.findall(r"--[a-z-]+", CliRunner().invoke(nucbatch, [name, "--help"]).output))
+    assert set(re.findall(r"--[a-z][a-z-]+", README)) <= known
+
+
+def test_every_link_leads_somewhere() -> None:
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert {"CONTRIBUTING.md", "CHANGELOG.md"} <= set(links)
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_install_lines_name_extras_and_files_that_exist() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    installs = re.findall(r"^    python -m pip install -c (\S+) '?\.(?:\[(\w+)\])?'?", README, re.MULTILINE)
+    assert len(installs) == 2
+    for constraints, extra in installs:
+        assert (ROOT / constraints).is_file()
+        assert not extra or extra in project["optional-dependencies"]
+    assert f"Licence: {project['license']}" in README
+
+
+def test_limits_are_the_ones_in_force() -> None:
+    assert f"larger than {LARGEST_TILE_PX} px" in README
+    (scheduler,) = entry_points(group="nucbatch.schedulers")
+    assert f"the only scheduler so far is `{scheduler.name}`" in README
+
+
+@pytest.mark.parametrize("shape", [(60, 70), (60, 70, 3)])
+def test_the_lines_of_python_give_labels_as_described(shape: tuple[int, ...]) -> None:
+    (code,) = re.findall(r"^    (import nucbatch\n    .*)", README, re.MULTILINE)
+    names: dict[str, np.ndarray] = {"image": np.full(shape, 9, np.uint8)}
+    exec(re.sub(r"^    ", "", code, flags=re.MULTILINE), names)
+    assert names["labels"].shape == (60, 70)
+    assert names["labels"].dtype == np.uint32
+    assert "labels (Y, X) uint32, 1..N" in code
