@@ -30,12 +30,14 @@ class ObjectSettings(_Frozen):
     """How probabilities become nuclei. Areas in pixels of the image, thresholds are probabilities.
 
     ``foreground``: a pixel belongs to a nucleus at or above it. ``interior``: connected interior pixels at
-    or above it are one nucleus' marker. ``min_area_px``: smaller objects are specks and dropped.
+    or above it are one nucleus' marker. ``peak``: an object whose interior never reaches it is debris and
+    dropped. ``min_area_px``: smaller objects are specks and dropped.
     ``min_marker_px``: smaller markers don't split an object.
     """
 
     foreground: float = Field(default=0.5, gt=0, lt=1)
     interior: float = Field(default=0.5, gt=0, lt=1)
+    peak: float = Field(default=0.45, ge=0, lt=1)
     min_area_px: int = Field(default=25, ge=1)
     min_marker_px: int = Field(default=4, ge=1)
 

@@ -33,11 +33,13 @@ def find_nuclei(
     if not components.any():
         return np.zeros(foreground.shape, np.uint32)
     labels = split_touching(components, interior, quantised(settings.interior), settings.min_marker_px)
-    return in_raster_order(_without_specks(fill_holes(labels), settings.min_area_px))
+    filled = fill_holes(labels)
+    kept = _large(filled, settings.min_area_px) & _certain(filled, interior, quantised(settings.peak))
+    return in_raster_order(np.where(kept[filled], filled, np.uint32(0)))
 
 
 def quantised(threshold: float) -> int:
-    """The smallest uint8 map value that reaches a threshold in (0, 1)."""
+    """The smallest uint8 map value that reaches a threshold in [0, 1)."""
     return math.ceil(round(threshold * 255, 6))
 
 
@@ -47,6 +49,13 @@ def in_raster_order(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return np.asarray(renumbered, np.uint32)
 
 
-def _without_specks(labels: NDArray[np.uint32], min_area_px: int) -> NDArray[np.uint32]:
-    small = np.bincount(labels.ravel()) < min_area_px
-    return np.where(small[labels], np.uint32(0), labels)
+def _large(labels: NDArray[np.uint32], min_area_px: int) -> NDArray[np.bool_]:
+    """Which labels (N + 1,) have that many pixels."""
+    return np.bincount(labels.ravel()) >= min_area_px
+
+
+def _certain(labels: NDArray[np.uint32], interior: NDArray[np.uint8], peak: int) -> NDArray[np.bool_]:
+    """Which labels (N + 1,) have a pixel whose interior is at least ``peak``."""
+    found = np.zeros(int(labels.max()) + 1, np.bool_)
+    found[labels[interior >= peak]] = True
+    return found

@@ -1,7 +1,8 @@
 """Projected memory of a block, in bytes, and the refusal of what can't fit, before anything is submitted.
 
 Sums what a task holds at its peak: the planes as read, the normalised image, the network's activations of
-one tile, the maps, and the working arrays of object finding and measuring. The last two were measured.
+one tile, the maps, and the working arrays of object finding and measuring. ``benchmarks/bench_memory.py``
+holds the sum against real peaks.
 """
 
 from __future__ import annotations

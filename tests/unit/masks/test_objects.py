@@ -9,7 +9,7 @@ from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.objects import find_nuclei, in_raster_order, quantised
 from nucbatch.settings import ObjectSettings
 
-SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, min_area_px=4, min_marker_px=1)
+SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, peak=0, min_area_px=4, min_marker_px=1)
 
 
 def disc(shape: tuple[int, int], y: float, x: float, radius: float) -> NDArray[np.bool_]:
@@ -68,6 +68,16 @@ def test_specks_are_dropped_at_exactly_the_smallest_area() -> None:
     labels = find_nuclei(foreground, foreground, SETTINGS)
     assert labels.max() == 1
     assert (labels > 0).sum() == 4
+
+
+def test_an_object_whose_interior_stays_below_the_peak_is_debris() -> None:
+    settings_ = SETTINGS.model_copy(update={"peak": 0.6})
+    foreground = np.zeros((12, 30), np.uint8)
+    foreground[2:10, 2:10] = foreground[2:10, 14:22] = 255
+    interior = np.zeros_like(foreground)
+    interior[5, 5], interior[5, 17] = quantised(0.6), quantised(0.6) - 1
+    labels = find_nuclei(foreground, interior, settings_)
+    np.testing.assert_array_equal(labels > 0, (foreground > 0) & (np.arange(30) < 12))
 
 
 def test_nothing_in_nothing_out() -> None:
