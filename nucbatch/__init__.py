@@ -5,7 +5,8 @@ In Python: ``nucbatch.segment(image)`` → labels. On the command line: ``nucbat
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from nucbatch.version import __version__
+
 __all__ = ["__version__", "run_plate", "segment"]
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from importlib import import_module
 
 import click
 
-from nucbatch import __version__
 from nucbatch.errors import InputError, InputNotFound, NucbatchError, SettingsConflict, WeightsError
+from nucbatch.version import __version__
 
 _COMMANDS = {
     "demo": "Make a synthetic plate, run it the whole way and score it.",

@@ -49,7 +49,9 @@ class RunBar:
         self._nuclei = sum(receipt.nuclei for receipt in before)
         if before:
             self._console.print(f"{len(before)} of {total} fields are done already; going on.")
-        self._bar.reset(self._task, total=total, completed=self._done, nuclei=self._nuclei)
+        self._bar.reset(  # not update: what was done before is no speed
+            self._task, total=total, completed=self._done, nuclei=self._nuclei, rate="", failures=""
+        )
 
     def advance(self, receipt: Receipt) -> None:
         """Counts one field that came back."""

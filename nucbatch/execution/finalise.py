@@ -16,7 +16,6 @@ from typing import Any
 
 import pandas as pd
 
-from nucbatch import __version__
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field, Plate
 from nucbatch.readers.pixels import field_channels
@@ -25,6 +24,7 @@ from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Receipt
 from nucbatch.store.sheets import write_files_csv, write_wells
 from nucbatch.store.tables import concatenate, write_fields
+from nucbatch.version import __version__
 from nucbatch.wells import by_well
 
 

@@ -18,12 +18,12 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter, ValidationError
 
-import nucbatch
 from nucbatch.errors import InputError, SettingsConflict, StoreError
 from nucbatch.plate import Plate
 from nucbatch.settings import RunSettings, validated
 from nucbatch.store.atomic import cannot_write, flush_folder
 from nucbatch.store.folder import RunFolder
+from nucbatch.version import __version__
 
 LEDGER_FORMAT = 1
 
@@ -66,7 +66,7 @@ class Ledger:
         self.path = folder.ledger
         header = {
             "format": LEDGER_FORMAT,
-            "nucbatch": nucbatch.__version__,
+            "nucbatch": __version__,
             "settings_sha256": settings.digest(),
             "settings": settings.model_dump(mode="json"),
             "plate_sha256": plate_sha256,
@@ -171,8 +171,8 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
             "the nucbatch that made it, or --restart."
         )
     differences = []
-    if header.get("nucbatch") != nucbatch.__version__:
-        differences.append(f"nucbatch: {header.get('nucbatch')} → {nucbatch.__version__}")
+    if header.get("nucbatch") != __version__:
+        differences.append(f"nucbatch: {header.get('nucbatch')} → {__version__}")
     if header.get("settings_sha256") != settings.digest():
         try:
             differences += settings.differences(validated(header["settings"]))
