@@ -82,7 +82,7 @@ def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
 def test_thresholds_are_those_that_find_the_nuclei_best(small_data: Path) -> None:
     (sample,) = [load_sample(entry, NormaliseSettings()) for entry in find_data(small_data).split("val")]
     timid = np.stack([(sample.labels > 0) * 190, interior(sample.labels) * 120]).astype(np.uint8)
-    timid[0][binary_dilation(sample.labels > 0, iterations=3) & (sample.labels == 0)] = 170
+    timid[0][binary_dilation(sample.labels > 0, iterations=8) & (sample.labels == 0)] = 170
     chosen = fitting_thresholds([timid], [sample], ObjectSettings())
     assert 170 / 255 < chosen.foreground <= 190 / 255
     assert chosen.interior < 120 / 255
