@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import platform
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -17,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Field, Plate
+from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.readers.pixels import field_channels
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
@@ -54,18 +53,17 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
     write_fields(folder.fields, plate, receipts)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
-    write_files_csv(folder.files, plate, unreadable_files(plate, receipts))
+    fates = write_files_csv(folder.files, plate, unreadable_files(plate, receipts))
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
     if pixels:
         create_images(folder, plate, failures)
-    fates = Counter(pd.read_csv(folder.files, usecols=["status"])["status"])
     return Totals(
         fields_done=len(done),
         fields_failed=len(plate.fields) - len(done),
         nuclei=sum(receipts[field.key].nuclei for field in done),
-        files_used=fates["used"],
-        files_ignored=fates["ignored"],
-        files_quarantined=fates["quarantined"],
+        files_used=fates[FileStatus.USED],
+        files_ignored=fates[FileStatus.IGNORED],
+        files_quarantined=fates[FileStatus.QUARANTINED],
     )
 
 

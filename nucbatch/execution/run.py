@@ -23,7 +23,7 @@ from nucbatch.readers.pixels import field_channels
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, Receipt, latest
-from nucbatch.store.verify import fragment_holds, group_is_whole
+from nucbatch.store.verify import fragment_holds, group_is_whole, labels_hold
 
 _TASKS_AHEAD = 2
 """Submitted tasks per worker thread: one runs, one waits, so that no thread waits for the driver."""
@@ -98,13 +98,13 @@ def drive(
 
 
 def _stands(folder: RunFolder, plan: Plan, field: Field, receipt: Receipt) -> bool:
-    """Whether all that the field's task committed is still there."""
+    """Whether what the field's task committed is there: fragment and labels by digest, a TIFF by name."""
     kept = plan.settings.labels
-    return (
-        fragment_holds(folder, receipt)
-        and (kept == "tiff" or group_is_whole(folder.store(plan.plate.is_plate), field.group))
-        and (kept == "zarr" or folder.label_tiff(field.name).is_file())
+    zarr_stands = kept == "tiff" or (
+        group_is_whole(folder.store(plan.plate.is_plate), field.group) and labels_hold(folder, receipt)
     )
+    tiff_stands = kept == "zarr" or folder.label_tiff(field.name).is_file()
+    return fragment_holds(folder, receipt) and zarr_stands and tiff_stands
 
 
 def _receipts(tasks: Iterator[FieldTask], cluster: Cluster) -> Iterator[Receipt]:

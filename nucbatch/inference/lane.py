@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
@@ -38,16 +37,12 @@ class _Order:
 
 
 class Lane:
-    """One network on one device; ``predict`` may be called from any thread.
-
-    ``busy_seconds`` is how long the network itself has run, for the report's timings.
-    """
+    """One network on one device; ``predict`` may be called from any thread."""
 
     def __init__(self, weights: Path, *, batch: int = 1) -> None:
         network, card = load_weights(weights)
         self.card: Card = card
         self.grid: TileGrid = grid_of(network)
-        self.busy_seconds = 0.0
         self._network = prepared(network)
         self._batch = batch
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
@@ -65,14 +60,12 @@ class Lane:
         torch.set_num_threads(1)
         while True:
             orders = self._next_batch()
-            started = time.perf_counter()
             try:
                 maps = self._forward(orders)
             except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
                 for order in orders:
                     order.answer.set_exception(error)
                 continue
-            self.busy_seconds += time.perf_counter() - started
             for order, found in zip(orders, maps, strict=False):  # padding has no order
                 order.answer.set_result(found)
 

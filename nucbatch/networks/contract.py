@@ -7,13 +7,14 @@ points. Its keyword arguments are what a weight file's card records.
 from __future__ import annotations
 
 from importlib.metadata import entry_points
-from typing import Protocol, cast
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from nucbatch.errors import InputError
 
 
+@runtime_checkable
 class Network(Protocol):
     """A fully convolutional network: (N, C, H, W) float32 → logits (N, outputs, H, W) float32."""
 
@@ -37,16 +38,22 @@ def build(architecture: str, config: dict[str, int]) -> nn.Module:
     """A network with fresh weights.
 
     Raises:
-        InputError: no such architecture, or it does not take such a parameter.
+        InputError: no such architecture, it does not take such a parameter, or it keeps not the contract.
     """
     points = {point.name: point for point in entry_points(group="nucbatch.networks")}
     if architecture not in points:
         raise InputError(f"architecture {architecture!r} is not installed: there are {', '.join(points)}.")
     make = points[architecture].load()
     try:
-        return cast(nn.Module, make(**config))
+        network = make(**config)
     except TypeError as error:
         raise InputError(f"architecture {architecture!r} does not take {config}: {error}.") from error
+    if not (isinstance(network, nn.Module) and isinstance(network, Network)):
+        raise InputError(
+            f"{points[architecture].value} is no network: it must be a torch module with "
+            "in_channels, stride and receptive_radius_px."
+        )
+    return network
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:

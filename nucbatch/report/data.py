@@ -81,11 +81,6 @@ class RunData:
         return pd.read_parquet(self._existing(self.paths.fields))
 
     @cached_property
-    def well_table(self) -> pd.DataFrame:
-        """wells.csv: one row per well."""
-        return _read_csv(self._existing(self.paths.wells))
-
-    @cached_property
     def files(self) -> pd.DataFrame:
         """files.csv: one row per file found."""
         return _read_csv(self._existing(self.paths.files))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +25,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _BREAK = re.compile(r"\r\n|[\r\n]")
 
 
-def write_files_csv(path: Path, plate: Plate, failed: Mapping[str, str] | None = None) -> None:
-    """Writes one row per file found, in the plate's order, durably; unknown values are empty.
+def write_files_csv(path: Path, plate: Plate, failed: Mapping[str, str] | None = None) -> Counter[FileStatus]:
+    """Writes one row per file found, in the plate's order, durably, and returns how many met each fate.
+
+    Unknown values are empty.
 
     Args:
         failed: the reasons, by path, of used files that could not be read in the run: they are quarantined.
@@ -35,13 +38,16 @@ def write_files_csv(path: Path, plate: Plate, failed: Mapping[str, str] | None =
     """
     reasons = failed or {}
     rows = []
+    fates: Counter[FileStatus] = Counter()
     for file in plate.files:
         status, reason = file.status, file.reason
         if status is FileStatus.USED and file.path in reasons:
             status, reason = FileStatus.QUARANTINED, reasons[file.path]
         place = (plate.name, file.well, file.site, file.channel, file.z, file.t, file.group)
         rows.append((file.path, status.value, reason, *place))
+        fates[status] += 1
     _write_csv(path, FILE_COLUMNS, rows)
+    return fates
 
 
 def write_wells(path: Path, wells: pd.DataFrame) -> None:

@@ -29,7 +29,8 @@ def fragment_holds(folder: RunFolder, receipt: Receipt) -> bool:
 def group_is_whole(store: Path, group: str) -> bool:
     """Whether a field's image and labels are there, by the attributes that are written after their pixels.
 
-    Tells that a group was deleted, at the price of looking up two files. Damage inside is not looked for.
+    Tells that a group was deleted, at the price of looking up two files. Damage to the image itself is not
+    looked for.
     """
     image = inside(store, group)
     return (image / "zarr.json").is_file() and (image / "labels" / ngff.LABELS_NAME / "zarr.json").is_file()

@@ -49,7 +49,7 @@ def test_plates_called_na_and_empty_cells_are_read_as_text(make_run):
     data = RunData(folder)
     assert data.files["path"].tolist() == ["null", "b.tif"]
     assert data.files["reason"].tolist() == ["", ""]
-    assert data.well_table["Metadata_Plate"].tolist() == ["NA"]
+    assert data.fields["Metadata_Plate"].tolist() == ["NA"]
 
 
 def test_an_unfinished_run_says_what_is_missing(make_run):
