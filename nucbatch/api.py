@@ -17,13 +17,13 @@ from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.segment import segment_image
 from nucbatch.networks.checkpoint import Card, load_weights, locate
-from nucbatch.planning.memory import PROCESS_BYTES, largest_block, require_fit
+from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, largest_block, require_fit
 from nucbatch.planning.plan import Plan, make_plan
 from nucbatch.plate import Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Resources, scheduler
-from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings
+from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings, validated
 from nucbatch.store.atomic import remove_partials
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
@@ -34,7 +34,11 @@ from nucbatch.tiles import TileGrid
 
 
 def segment(
-    image: NDArray[np.generic], *, model: str = "default", objects: ObjectSettings | None = None
+    image: NDArray[np.generic],
+    *,
+    model: str = "default",
+    objects: ObjectSettings | None = None,
+    diameter_px: float | None = None,
 ) -> NDArray[np.uint32]:
     """Nuclei of one image, the same way as in a run.
 
@@ -42,6 +46,7 @@ def segment(
         image: (Y, X) grey or (Y, X, 3) RGB; integers or floats.
         model: a shipped model's name or a weight file's path.
         objects: what is set in it takes the place of the model's own thresholds and sizes.
+        diameter_px: what nuclei typically measure, where that is far from what the model was trained on.
 
     Returns:
         Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel; 0 is background.
@@ -58,8 +63,11 @@ def segment(
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InputError("the image has NaN or infinite pixels: replace them before segmenting.")
     lane = lane_of_process(str(locate(model)))
-    chosen, _ = _chosen(lane.card, RunSettings() if objects is None else RunSettings(objects=objects))
-    return segment_image(image, lane.grid, lane.predict, lane.card.normalise, chosen).labels
+    given: dict[str, object] = {"diameter_px": diameter_px}
+    settings = validated(given if objects is None else given | {"objects": objects})
+    chosen, normalisation = _chosen(lane.card, settings)
+    zoom = lane.card.zoom(settings.diameter_px)
+    return segment_image(image, lane.grid, lane.predict, normalisation, chosen, zoom).labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +93,15 @@ class Prepared:
     grid: TileGrid
 
     @property
-    def width(self) -> int:
-        """Channels of the network's first level, which its memory grows with."""
-        return self.card.config.get("width", 64)
+    def network(self) -> NetworkSize:
+        """What the network's memory grows with."""
+        zoom = self.card.zoom(self.plan.settings.diameter_px)
+        return NetworkSize(self.grid, self.card.config.get("width", 64), zoom)
 
     @property
     def worker_bytes(self) -> int:
         """Projected peak of a worker process with the largest field, one at a time."""
-        return PROCESS_BYTES + largest_block(self.plan, self.grid, self.width)[1]
+        return PROCESS_BYTES + largest_block(self.plan, self.network)[1]
 
 
 class _Silent:
@@ -122,6 +131,7 @@ def prepare(plate: Plate, settings: RunSettings | None = None) -> Prepared:
         "objects": objects,
         "normalise": normalise,
     }
+    card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
     plan = make_plan(plate, settings.model_copy(update=changes))
     return Prepared(plan, weights.absolute(), card, grid_of(network))
 
@@ -193,7 +203,7 @@ def execute(
             outcome = Outcome(0, 0)
             if len(held) < len(plan.usable):
                 with connect(resources) as cluster:
-                    require_fit(plan, prepared.grid, prepared.width, cluster.worker_bytes)
+                    require_fit(plan, prepared.network, cluster.worker_bytes)
                     outcome = drive(plan, held, folder, ledger, cluster, str(prepared.weights), told)
         receipts = latest(folder)
         totals = finalise(folder, plan.plate, receipts, pixels=pixels)

@@ -29,13 +29,15 @@ class NormaliseSettings(_Frozen):
 class ObjectSettings(_Frozen):
     """How probabilities become nuclei. Areas in pixels of the image, thresholds are probabilities.
 
-    ``foreground``: a pixel belongs to a nucleus at or above it. ``interior``: connected interior pixels at
-    or above it are one nucleus' marker. ``peak``: an object whose interior never reaches it is debris and
-    dropped. ``min_area_px``: smaller objects are specks and dropped.
-    ``min_marker_px``: smaller markers don't split an object.
+    ``foreground``: a pixel belongs to a nucleus at or above it. ``join``: of a model with offsets, middles
+    nearer than this part of their nucleus' radius are one. ``interior``: of a model without, connected
+    interior pixels at or above it are one nucleus' marker. ``peak``: an object whose interior never reaches
+    it is debris and dropped. ``min_area_px``: smaller objects are specks and dropped. ``min_marker_px``:
+    smaller markers, or middles that fewer pixels point to, don't split an object.
     """
 
     foreground: float = Field(default=0.5, gt=0, lt=1)
+    join: float = Field(default=0.9, ge=0, le=2)
     interior: float = Field(default=0.5, gt=0, lt=1)
     peak: float = Field(default=0.45, ge=0, lt=1)
     min_area_px: int = Field(default=25, ge=1)
@@ -43,7 +45,11 @@ class ObjectSettings(_Frozen):
 
 
 class RunSettings(_Frozen):
-    """Everything that decides a run's results, besides the images and the weights."""
+    """Everything that decides a run's results, besides the images and the weights.
+
+    ``diameter_px`` is what nuclei typically measure in these images, where it is far from what the model was
+    trained on; the images are then scaled for the network. None: they are seen as they are.
+    """
 
     channel: str = ""
     model: str = "default"
@@ -51,6 +57,7 @@ class RunSettings(_Frozen):
     normalise: NormaliseSettings = NormaliseSettings()
     objects: ObjectSettings = ObjectSettings()
     pixel_size_um: float | None = Field(default=None, gt=0)
+    diameter_px: float | None = Field(default=None, ge=4, le=2000)
     labels: Literal["zarr", "tiff", "both"] = "zarr"
 
     def digest(self) -> str:

@@ -30,8 +30,15 @@ if TYPE_CHECKING:
     show_default=True,
     help="Masks as OME-Zarr (with the images), as label TIFFs, or both.",
 )
+@click.option(
+    "--diameter",
+    "diameter_px",
+    type=float,
+    help="What nuclei typically measure, in px; images are scaled for the model. [default: as they are]",
+)
 @click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
-@click.option("--interior", type=float, help="A nucleus' middle has this value (0 to 1).")
+@click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")
+@click.option("--interior", type=float, help="The same for models without offsets: a middle's least value.")
 @click.option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
@@ -46,7 +53,9 @@ def run(
     scheduler_name: str,
     workers: int | None,
     labels: str,
+    diameter_px: float | None,
     foreground: float | None,
+    join: float | None,
     interior: float | None,
     min_area_px: int | None,
     dry_run: bool,
@@ -65,13 +74,19 @@ def run(
     from nucbatch.settings import validated
 
     console = Console(highlight=False, soft_wrap=True)
-    objects = {"foreground": foreground, "interior": interior, "min_area_px": min_area_px}
+    objects = {
+        "foreground": foreground,
+        "join": join,
+        "interior": interior,
+        "min_area_px": min_area_px,
+    }
     settings = validated(
         {
             "channel": channel,
             "model": model,
             "labels": labels,
             "pixel_size_um": pixel_size_um,
+            "diameter_px": diameter_px,
             "objects": {name: value for name, value in objects.items() if value is not None},
         }
     )

@@ -72,7 +72,14 @@ def process_field(task: FieldTask) -> Receipt:
     with stations.at("segment"):
         lane = lane_of_process(task.weights, task.settings.model_hash)
         seen = nuclear_image(image, task.channels, task.settings.channel)
-        found = segment_image(seen, lane.grid, lane.predict, task.settings.normalise, task.settings.objects)
+        found = segment_image(
+            seen,
+            lane.grid,
+            lane.predict,
+            task.settings.normalise,
+            task.settings.objects,
+            lane.card.zoom(task.settings.diameter_px),
+        )
     nuclei = int(found.labels.max(initial=0))
     with stations.at("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nucbatch.inference.normalise import Constants, find_constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
+from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.settings import NormaliseSettings, ObjectSettings
 from nucbatch.tiles import TileGrid
@@ -23,10 +24,14 @@ class Segmented:
 
 
 def maps_of(
-    image: NDArray[np.generic], constants: Constants, grid: TileGrid, predict: Predict
+    image: NDArray[np.generic], constants: Constants, grid: TileGrid, predict: Predict, zoom: float = 1.0
 ) -> NDArray[np.uint8]:
-    """Maps (outputs, Y, X) uint8 of an image (Y, X) or (Y, X, 3)."""
-    return predict_image(normalise(image, constants), grid, predict)
+    """Maps (outputs, Y, X) uint8 of an image (Y, X) or (Y, X, 3), seen ``zoom`` times as large."""
+    normalised = normalise(image, constants)
+    if zoom == 1.0:
+        return predict_image(normalised, grid, predict)
+    maps = predict_image(scaled_image(normalised, zoom), grid, predict)
+    return maps_at(maps, normalised.shape[-2:], zoom)
 
 
 def segment_image(
@@ -35,10 +40,14 @@ def segment_image(
     predict: Predict,
     normalisation: NormaliseSettings,
     objects: ObjectSettings,
+    zoom: float = 1.0,
 ) -> Segmented:
-    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float. A blank image has none."""
+    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float. A blank image has none.
+
+    ``zoom`` is how many times as large the network sees the image; labels are of the image's own size.
+    """
     constants = find_constants(image, normalisation)
     if constants.blank:
         return Segmented(np.zeros(image.shape[:2], np.uint32), constants)
-    maps = maps_of(image, constants, grid, predict)
-    return Segmented(find_nuclei(maps[0], maps[1], objects), constants)
+    maps = maps_of(image, constants, grid, predict, zoom)
+    return Segmented(find_nuclei(maps, objects), constants)

@@ -1,8 +1,10 @@
 """Holes inside single nuclei are filled.
 
 The decision owned here: a hole is a background region that touches neither the image's border nor more than
-one label. So a ring of touching nuclei keeps the empty ground it encloses, and an island inside a ring is
-never swallowed. Background is 8-connected, as nuclei are 4-connected.
+one label, and that is not wider than any nucleus' hole: what is LARGEST_HOLE_PX across is ground, so that
+nothing has to be known of an image further around than that. So a ring of touching nuclei keeps the empty
+ground it encloses, and an island inside a ring is never swallowed. Background is 8-connected, as nuclei are
+4-connected.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import cc3d
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+LARGEST_HOLE_PX = 64
 
 _OPEN = -1
 _UNSEEN = 0
@@ -32,10 +36,20 @@ def _single_neighbours(
     owner = np.full(regions + 1, _UNSEEN, np.int64)
     owner[0] = _OPEN
     height, width = labels.shape
+    top = np.full(regions + 1, -1, np.int64)
+    left = np.full(regions + 1, width, np.int64)
+    right = np.full(regions + 1, -1, np.int64)
     for y in range(height):
         for x in range(width):
             region = ground[y, x]
             if region == 0:
+                continue
+            if top[region] < 0:
+                top[region] = y
+            left[region] = min(left[region], x)
+            right[region] = max(right[region], x)
+            if max(y - top[region], right[region] - left[region]) >= LARGEST_HOLE_PX:
+                owner[region] = _OPEN
                 continue
             if y == 0 or x == 0 or y == height - 1 or x == width - 1:
                 owner[region] = _OPEN

@@ -10,7 +10,8 @@ from __future__ import annotations
 import cc3d
 import numpy as np
 from numpy.typing import NDArray
-from skimage.segmentation import watershed
+
+from nucbatch.masks.flood import flood
 
 
 def split_touching(
@@ -40,6 +41,5 @@ def split_touching(
     if not contested.any():
         return components
     numbers = np.where(kept & several[first], np.arange(len(sizes), dtype=np.uint32), 0).astype(np.uint32)
-    seeds = numbers[markers].astype(np.int32)
-    parts = watershed(255 - interior, seeds, mask=contested, connectivity=1)
-    return np.where(contested, parts.astype(np.uint32) + components.max(), components)
+    parts = flood(numbers[markers], 255 - interior, contested)
+    return np.where(contested, parts + components.max(), components)

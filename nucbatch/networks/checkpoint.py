@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nucbatch.errors import WeightsError
+from nucbatch.errors import InputError, WeightsError
 from nucbatch.networks.contract import build
 from nucbatch.settings import NormaliseSettings, ObjectSettings
 
@@ -48,6 +48,21 @@ class Card(BaseModel):
     training: dict[str, str | int | float] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
     sha256: str = ""
+
+    def zoom(self, diameter_px: float | None) -> float:
+        """How many times as large the network should see an image of such nuclei; 1 where None is given.
+
+        Raises:
+            InputError: the card doesn't know the nuclei it was trained on.
+        """
+        if diameter_px is None:
+            return 1.0
+        if self.nucleus_diameter_px is None:
+            raise InputError(
+                f"model {self.name} doesn't say how large the nuclei were that it was trained on, so a "
+                f"diameter of {diameter_px:g} px means nothing to it. Scale the images, or leave it out."
+            )
+        return self.nucleus_diameter_px / diameter_px
 
 
 def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = True) -> Card:

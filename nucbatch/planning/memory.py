@@ -8,6 +8,7 @@ holds the sum against real peaks.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,38 +21,46 @@ PROCESS_BYTES = 600 * 2**20
 """A worker before its first block: interpreter, libraries, compiled kernels and weights."""
 _NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # the image and the window cut from it, three float32 channels each
 _OBJECT_BYTES_PER_PX = 64  # components, markers, labels, watershed and measuring, in 32 and 64 bits
+_SCALED_BYTES_PER_PX = 3 * 4 * 2 + 4 + 2 * 4  # image and window, four maps, two of them in float32
 _ACTIVATION_FLOATS_PER_PX_AND_WIDTH = 6  # two levels' worth of maps alive at the widest point
 
 
-def block_bytes(field: Field, grid: TileGrid, width: int) -> int:
-    """Projected peak of one field's task, without the process itself.
+@dataclass(frozen=True, slots=True)
+class NetworkSize:
+    """What a network's memory grows with: its tiles, its first level's channels, the scale it sees."""
 
-    Args:
-        width: channels of the network's first level.
-    """
+    grid: TileGrid
+    width: int
+    zoom: float = 1.0
+
+
+def block_bytes(field: Field, network: NetworkSize) -> int:
+    """Projected peak of one field's task, without the process itself."""
     pixels = field.height_px * field.width_px
     itemsize = np.dtype(field.dtype).itemsize
     planes = pixels * itemsize * (sum(plane.samples for plane in field.planes) + 2)
-    side = grid.largest
-    tile = min(side, _padded(field.height_px, grid)) * min(side, _padded(field.width_px, grid))
-    network = tile * 4 * width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
-    return planes + pixels * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX) + network
+    grid = network.grid
+    seen = [max(1, round(side * network.zoom)) for side in (field.height_px, field.width_px)]
+    tile = math.prod(min(grid.largest, _padded(side, grid)) for side in seen)
+    activations = tile * 4 * network.width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
+    scaled = 0 if network.zoom == 1 else math.prod(seen) * _SCALED_BYTES_PER_PX
+    return planes + pixels * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX) + scaled + activations
 
 
-def largest_block(plan: Plan, grid: TileGrid, width: int) -> tuple[Field | None, int]:
+def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
     """The field whose task takes most, and :func:`block_bytes` of it; None and 0 where none is usable."""
-    sizes = ((block_bytes(field, grid, width), field) for field in plan.usable)
+    sizes = ((block_bytes(field, network), field) for field in plan.usable)
     one, field = max(sizes, key=lambda size: size[0], default=(0, None))
     return field, one
 
 
-def require_fit(plan: Plan, grid: TileGrid, width: int, worker_bytes: int) -> None:
+def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:
     """Refuses a plan whose largest block does not fit in a worker of ``worker_bytes``.
 
     Raises:
         MemoryRefused: it does not; the message has both numbers.
     """
-    field, one = largest_block(plan, grid, width)
+    field, one = largest_block(plan, network)
     if field is not None and PROCESS_BYTES + one > worker_bytes:
         raise MemoryRefused(
             f"{field.name} ({field.height_px} × {field.width_px} px) needs "

@@ -7,6 +7,7 @@ ordinary size is one block; the order is the plate's own.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nucbatch.errors import InputError
@@ -88,10 +89,15 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     names = [channel.name for channel in plate.channels if channel.name in grey]
     if len(names) <= 1:
         return names[0] if names else ""
-    stains = [name for name in names if _NUCLEAR_STAINS.search(name)]
+    stains = nuclear_stains(names)
     if len(stains) == 1:
         return stains[0]
     raise InputError(
         f"{plate.name} has {len(names)} channels, and their names don't tell which one shows nuclei: "
         f"{', '.join(names)}. Name it with --channel."
     )
+
+
+def nuclear_stains(names: Iterable[str]) -> list[str]:
+    """Those of the channels' names that are a nuclear stain's."""
+    return [name for name in names if _NUCLEAR_STAINS.search(name)]

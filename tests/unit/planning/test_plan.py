@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 
 from nucbatch.errors import InputError, MemoryRefused
-from nucbatch.planning.memory import PROCESS_BYTES, block_bytes, largest_block, require_fit
+from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, block_bytes, largest_block, require_fit
 from nucbatch.planning.plan import make_plan, nuclear_channel
 from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import TileGrid
 
-GRID = TileGrid(stride=16, halo=112, largest=2048)
+NETWORK = NetworkSize(TileGrid(stride=16, halo=112, largest=2048), 16)
 
 
 def plate_of(*channels: str, samples: int = 1, problem: str = "") -> Plate:
@@ -59,15 +59,22 @@ def test_memory_grows_with_the_field_and_what_cannot_fit_is_refused_with_both_nu
     plan = make_plan(plate_of("DAPI"), RunSettings())
     (field,) = plan.usable
     large = replace(field, height_px=40_000, width_px=40_000)
-    assert block_bytes(large, GRID, 16) > 1000 * block_bytes(field, GRID, 16)
-    require_fit(plan, GRID, 16, PROCESS_BYTES + block_bytes(field, GRID, 16))
+    assert block_bytes(large, NETWORK) > 1000 * block_bytes(field, NETWORK)
+    require_fit(plan, NETWORK, PROCESS_BYTES + block_bytes(field, NETWORK))
     with pytest.raises(MemoryRefused):
-        require_fit(plan, GRID, 16, PROCESS_BYTES + block_bytes(field, GRID, 16) - 1)
+        require_fit(plan, NETWORK, PROCESS_BYTES + block_bytes(field, NETWORK) - 1)
     too_large = replace(plan, plate=replace(plan.plate, fields=(large,)))
     with pytest.raises(
         MemoryRefused, match=r"40000 × 40000 px\) needs .* GiB in one worker, which has 8.0 GiB"
     ):
-        require_fit(too_large, GRID, 16, 8 * 2**30)
+        require_fit(too_large, NETWORK, 8 * 2**30)
+
+
+def test_an_image_enlarged_for_the_network_takes_more_memory() -> None:
+    (field,) = make_plan(plate_of("DAPI"), RunSettings()).usable
+    once, twice, half = (block_bytes(field, replace(NETWORK, zoom=zoom)) for zoom in (1.0, 2.0, 0.5))
+    assert twice > 2 * once
+    assert half < once
 
 
 def test_the_block_that_takes_most_counts_not_the_one_with_most_pixels() -> None:
@@ -76,7 +83,7 @@ def test_the_block_that_takes_most_counts_not_the_one_with_most_pixels() -> None
     wide = replace(field, group="B/3/2", width_px=210)
     stacked = replace(field, group="B/3/3", planes=field.planes * 50)
     plan = replace(plan, plate=replace(plan.plate, fields=(field, wide, stacked)))
-    assert largest_block(plan, GRID, 16) == (stacked, block_bytes(stacked, GRID, 16))
+    assert largest_block(plan, NETWORK) == (stacked, block_bytes(stacked, NETWORK))
 
 
 def test_a_field_without_the_segmented_channel_has_a_reason_instead_of_another_channels_count() -> None:
