@@ -1,6 +1,8 @@
-"""``nucbatch models``: the weight files that ship with nucbatch, and what their cards say."""
+"""``nucbatch models``: the weight files that ship with nucbatch, what their cards say, and their layers."""
 
 from __future__ import annotations
+
+import json
 
 import click
 
@@ -23,8 +25,33 @@ def list_models() -> None:
 
 @models.command()
 @click.argument("model")
-def show(model: str) -> None:
-    """The card of MODEL, a shipped model's name or a weight file, as JSON."""
-    from nucbatch.networks.checkpoint import locate, read_card
+@click.option("--layers", is_flag=True, help="Show the table of layers instead of the card.")
+@click.option("--json", "as_json", is_flag=True, help="Card or recipe, layers and totals, as JSON.")
+def show(model: str, layers: bool, as_json: bool) -> None:
+    """What MODEL is.
 
-    click.echo(read_card(locate(model)).model_dump_json(indent=2))
+    A shipped model's name or a weight file shows its card, with --layers the table of its layers. A preset
+    that ships no weights, such as paper, shows the layers of the network that it trains.
+    """
+    from dataclasses import asdict
+
+    from nucbatch.networks.checkpoint import locate, read_card, shipped
+    from nucbatch.networks.summary import as_text, summarise
+    from nucbatch.training.recipe import PRESETS
+
+    if model in PRESETS and model not in shipped():
+        recipe = PRESETS[model]
+        told = {"recipe": recipe.model_dump(mode="json")}
+        summary = summarise(recipe.architecture, recipe.config)
+        layers = True
+    else:
+        card = read_card(locate(model))
+        told = {"card": card.model_dump(mode="json")}
+        summary = summarise(card.architecture, card.config)
+    if as_json:
+        click.echo(json.dumps({**told, **asdict(summary)}, indent=2))
+    elif layers:
+        click.echo(as_text(summary))
+        click.echo("A sigmoid makes probabilities of the last layer's output.")
+    else:
+        click.echo(json.dumps(told["card"], indent=2))

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nucbatch.cli.options import INTERRUPTED
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nucbatch.training.recipe import Recipe
 
 
 @click.command(short_help="Train a network on labelled images.")
@@ -15,14 +22,55 @@ from nucbatch.cli.options import INTERRUPTED
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for weights and history."
 )
-@click.option("--preset", "preset_name", default="default", show_default=True, help="A recipe by name.")
+@click.option(
+    "--preset",
+    help="A recipe: default, small, base, paper, finetune.  [default: default; finetune with --from]",
+)
+@click.option("--from", "start", metavar="MODEL", help="Go on from a model's weights: a name or a file.")
+@click.option("--channel", default="", help="Of OME-Zarr data: the channel to learn from.")
 @click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of the preset's.")
-@click.option("--seed", type=int, help="Random seed, instead of the preset's.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data, instead of the preset's.")
+@click.option("--width", type=click.IntRange(min=1), help="Channels of the first level, likewise.")
+@click.option("--seed", type=int, help="Random seed, likewise.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    help="Stop after so many scorings without a better one; 0: never.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
+    help="Numbers of a step. auto: bf16 on a GPU, fp32 on a CPU.",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="auto: a GPU if there is one.",
+)
+@click.option("--test", is_flag=True, help="At the end, score the test split too.")
 @click.option("--resume", is_flag=True, help="Go on from the state in the folder.")
-def train(data: Path, out: Path, preset_name: str, steps: int | None, seed: int | None, resume: bool) -> None:
-    """Train a network on DATA: a folder with images/, labels/ and, if splits are given, split.csv."""
+def train(
+    data: Path,
+    out: Path,
+    preset: str | None,
+    start: str | None,
+    channel: str,
+    device: str,
+    test: bool,
+    resume: bool,
+    **changes: Any,
+) -> None:
+    """Train a network on DATA: labelled images.
+
+    DATA is a folder with images/, labels/ and, if splits are given, split.csv; Kaggle's stage1_train; pairs of
+    image and binary mask; or OME-Zarr with labels, such as a run's folder.
+
+    Ctrl-C, SIGTERM and SIGUSR1 save the state after the step in hand and end with 130, 143 and 138; the same
+    command with --resume goes on from there. On several GPUs: torchrun --nproc-per-node N -m nucbatch train.
+    """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     from nucbatch.errors import InputError
@@ -33,42 +81,128 @@ def train(data: Path, out: Path, preset_name: str, steps: int | None, seed: int 
         if error.name != "kornia":
             raise
         raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'") from error
-    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.networks.checkpoint import locate, read_card
     from nucbatch.training.data import find_data
-    from nucbatch.training.recipe import preset
+    from nucbatch.training.parallel import leads
+    from nucbatch.training.preempt import Stopped
 
-    changes = {key: value for key, value in (("steps", steps), ("seed", seed)) if value is not None}
-    recipe = preset(preset_name).model_copy(update=changes)
-    console = Console(highlight=False, soft_wrap=True)
-    found = find_data(data)
+    console = Console(highlight=False, soft_wrap=True, quiet=not leads())
+    weights = locate(start) if start else None
+    recipe = chosen_recipe(preset, weights, changes)
+    found = find_data(data, channel)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{out} can't hold weights ({error.strerror}): name another folder.") from error
+    for warning in found.warnings:
+        console.print(Text(f"Warning: {warning}", style="yellow"))
     splits = ", ".join(f"{len(found.split(name))} {name}" for name in ("train", "val", "test"))
     console.print(f"{len(found.entries)} labelled images: {splits}")
     try:
-        with Progress(
-            TextColumn("training"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.3f}  Dice {task.fields[dice]:.3f}"),
-            TimeRemainingColumn(),
-            console=console,
-        ) as bar:
-            task = bar.add_task("training", total=recipe.steps, loss=float("nan"), dice=float("nan"))
+        with TrainingBar(console) as bar:
             weights = train_network(
                 found,
                 out,
                 recipe,
+                start=weights,
                 resume=resume,
-                progress=lambda step, loss, dice: bar.update(task, completed=step, loss=loss, dice=dice),
+                test=test,
+                device=device,
+                command=sys.argv,
+                watcher=bar,
             )
+    except Stopped as stopped:
+        console.print(f"{stopped}; the state is saved. Add --resume to go on from there.")
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
-        kept = f"every {recipe.score_every} steps"
-        click.echo(f"\nStopped. State is kept {kept}: add --resume to go on from the last.", err=True)
+        click.echo("\nStopped. Add --resume to go on from the last state that was saved, if any.", err=True)
         sys.exit(INTERRUPTED)
+    if not leads():
+        return
     card = read_card(weights)
+    if "differs from the preset" in card.training:
+        console.print(f"Preset {recipe.name}, with {card.training['differs from the preset']}.")
     for name, value in card.scores.items():
         console.print(f"  {name}: {value:.4f}")
     console.print(Text(f"Weights: {weights}\nHistory: {out / 'history.csv'}, {out / 'history.png'}"))
+
+
+def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any]) -> Recipe:
+    """The preset with what the options change, and what the weights to start from decide.
+
+    Raises:
+        InputError: no such preset, or options that contradict one another.
+    """
+    from nucbatch.errors import InputError
+    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.training import recipe as recipes
+    from nucbatch.training.start import adopt
+
+    asked = {key: value for key, value in changes.items() if value is not None}
+    if "steps" in asked and "epochs" in asked:
+        raise InputError("--steps and --epochs both say how long to train: give one.")
+    if "steps" in asked:
+        asked["epochs"] = None
+    recipe = recipes.preset(preset or ("finetune" if start else "default"))
+    if start is None:
+        if recipe.name == "finetune":
+            raise InputError("preset finetune goes on from trained weights: name them with --from.")
+        return recipe.model_copy(update=asked)
+    if "width" in asked:
+        raise InputError("--width is decided by the weights of --from: leave it out.")
+    return adopt(recipe, read_card(start)).model_copy(update=asked)
+
+
+class TrainingBar:
+    """A live bar with loss, Dice, the last validation and the time left; and a line for each scoring.
+
+    Where there is no terminal, the lines alone.
+    """
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = console
+        self._bar = Progress(
+            TextColumn("[bold]steps"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[now]}"),
+            TextColumn("[cyan]{task.fields[val]}"),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("steps", total=None, now="", val="")
+
+    def __enter__(self) -> TrainingBar:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def begins(self, done: int, steps: int) -> None:
+        """Shows what is there already."""
+        if done:
+            self._console.print(f"{done} of {steps} steps are done already; going on.")
+        self._bar.reset(  # not update: what was done before is no speed
+            self._task, total=steps, completed=done, now="", val=""
+        )
+
+    def step(self, done: int, loss: float, dice: float) -> None:
+        """Moves the bar."""
+        self._bar.update(self._task, completed=done, now=f"loss {loss:.3f}  Dice {dice:.3f}")
+
+    def scored(self, record: dict[str, float]) -> None:
+        """Prints a line of the history."""
+        figures = {name: value for name, value in record.items() if name not in ("step", "epoch")}
+        where = f"epoch {record['epoch']:.0f}" if "epoch" in record else f"step {record['step']:.0f}"
+        line = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
+        self._console.print(f"{where}: {line}")
+        judged = next((name for name in ("val_object_f1", "val_dice") if name in record), None)
+        if judged is not None:
+            shown = f"{judged.replace('_', ' ')} {record[judged]:.3f}"
+            self._bar.update(self._task, val=shown)

@@ -1,7 +1,8 @@
 """Batches: crops of samples, turned, scaled and re-lit, as a pure function of the seed and the step.
 
 The decision owned here: a step's batch depends on (seed, step) and the data alone. So a run that stops and
-resumes sees the same batches, and no generator's state needs saving.
+resumes sees the same batches, and no generator's state needs saving. Labels are turned and scaled, and the
+targets are made from what they then are: so no outline is ever blurred.
 """
 
 from __future__ import annotations
@@ -12,33 +13,51 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.filters import gaussian_blur2d
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from nucbatch.masks.arrows import encoded
 from nucbatch.settings import NormaliseSettings
-from nucbatch.training.data import Sample
-from nucbatch.training.negatives import empty_field
+from nucbatch.training import targets
+from nucbatch.training.light import relight
+from nucbatch.training.negatives import defocused, empty_field
+from nucbatch.training.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What a batch is like. Zoom above 1 enlarges nuclei; ``empty_share`` of crops have no nuclei."""
+    """What a batch is like. ``empty_share`` of crops show no nuclei, ``defocused_share`` only their haze.
+
+    Nuclei are enlarged by ``zoom``, but typical ones never made smaller than ``smallest_px``; in
+    ``rescaled_share`` of the crops, they get any diameter in ``diameters_px`` instead.
+    """
 
     size: int = 8
     crop_px: int = 192
-    zoom: tuple[float, float] = (0.65, 1.6)
-    empty_share: float = 0.04
+    zoom: tuple[float, float] = (0.75, 1.5)
+    smallest_px: float = 9.0
+    rescaled_share: float = 0.25
+    diameters_px: tuple[float, float] = (9.0, 110.0)
+    largest_zoom: float = 4.0
+    centred_share: float = 0.6
+    empty_share: float = 0.03
+    defocused_share: float = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Network input (N, 3, H, W) in [0, 1], targets (N, 2, H, W) in [0, 1], weight (N, 1, H, W); float32."""
+    """What a step learns from; all float32.
+
+    ``images`` (N, 3, H, W) in [0, 1]. ``targets`` (N, 4, H, W) in [0, 1]: foreground, interior, offsets in
+    y and x as maps hold them. ``weight`` (N, 1, H, W): how much a pixel counts. ``radius`` (N, 1, H, W): of
+    the nucleus a pixel is in, in px, 0 outside.
+    """
 
     images: Tensor
     targets: Tensor
     weight: Tensor
+    radius: Tensor
 
 
 def make_batch(
@@ -52,75 +71,116 @@ def make_batch(
 ) -> Batch:
     """The batch of a step. ``chances`` (N,) is how often each sample is drawn."""
     rng = np.random.default_rng((seed, step))
-    crops = []
+    images, learnt = [], []
     for _ in range(settings.size):
-        if rng.random() < settings.empty_share:
-            empty = torch.zeros(6, settings.crop_px, settings.crop_px)
-            empty[:3] = torch.from_numpy(empty_field(rng, settings.crop_px, normalisation))
-            empty[5] = 1
-            crops.append(empty)
-        else:
-            sample = samples[int(rng.choice(len(samples), p=chances))]
-            crops.append(_crop(sample.maps, settings, rng))
-    maps = torch.stack(crops)
-    images = _relight(maps[:, :3], rng)
-    foreground = (maps[:, 3:4] >= 0.5).float()
-    return Batch(images, torch.cat([foreground, maps[:, 4:5] * foreground], dim=1), maps[:, 5:6].clamp(min=1))
+        kind = rng.random()
+        if kind < settings.empty_share:
+            images.append(torch.from_numpy(empty_field(rng, settings.crop_px, normalisation)))
+            learnt.append(_nothing(settings.crop_px))
+            continue
+        sample = samples[int(rng.choice(len(samples), p=chances))]
+        image, maps, zoom = _crop(sample, settings, rng)
+        if kind < settings.empty_share + settings.defocused_share and math.isfinite(sample.diameter_px):
+            image, maps = defocused(rng, image, sample.diameter_px * zoom), _nothing(settings.crop_px)
+        images.append(image)
+        learnt.append(maps)
+    lit = relight(torch.stack(images), rng)
+    known = torch.from_numpy(np.stack(learnt))  # (N, 6, H, W)
+    return Batch(lit, known[:, :4], known[:, 4:5], known[:, 5:6])
 
 
-def _crop(maps: Tensor, settings: BatchSettings, rng: np.random.Generator) -> Tensor:
-    """A turned, mirrored, scaled window of maps (6, Y, X) uint8 → (6, crop, crop) float32."""
+def _nothing(size: int) -> NDArray[np.float32]:
+    maps = np.zeros((6, size, size), np.float32)
+    maps[2:4], maps[4] = 0.5, 1
+    return maps
+
+
+def _crop(
+    sample: Sample, settings: BatchSettings, rng: np.random.Generator
+) -> tuple[Tensor, NDArray[np.float32], float]:
+    """A turned, mirrored, scaled window: image (3, H, W), maps (6, H, W), how much it was enlarged.
+
+    The maps are foreground, interior, two offsets, weight and radius.
+    """
     size = settings.crop_px
-    zoom = math.exp(rng.uniform(*np.log(settings.zoom)))
+    zoom = _zoom(sample, settings, rng)
     angle = rng.uniform(0, 2 * math.pi) if rng.random() < 0.5 else rng.integers(4) * math.pi / 2
     mirror = rng.choice([-1.0, 1.0])
     stretch = math.exp(rng.uniform(-0.12, 0.12))
     cosine, sine = math.cos(angle) / zoom, math.sin(angle) / zoom
-    turn = np.array([[cosine * stretch, -sine * mirror], [sine * stretch, cosine * mirror]])
+    turn = np.array([[cosine * stretch, -sine * mirror], [sine * stretch, cosine * mirror]])  # crop → source
     reach = np.abs(turn) @ np.full(2, (size - 1) / 2)  # half the window's extent in the source, (x, y)
-    height, width = maps.shape[-2:]
-    center = [
-        rng.uniform(min(half, side / 2), max(side - half, side / 2))
-        for half, side in zip(reach, (width, height), strict=True)
-    ]
-    x0, y0 = (max(0, int(middle - half) - 2) for middle, half in zip(center, reach, strict=True))
-    x1, y1 = (
-        min(side, int(middle + half) + 3)
-        for middle, half, side in zip(center, reach, (width, height), strict=True)
+    height, width = sample.labels.shape
+    center = np.array(
+        [
+            rng.uniform(min(half, side / 2), max(side - half, side / 2))
+            for half, side in zip(reach, (width, height), strict=True)
+        ]
     )
-    source = maps[:, y0:y1, x0:x1].float()
-    steps = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
-    v, u = torch.meshgrid(steps, steps, indexing="ij")
-    x = (center[0] - x0 + turn[0, 0] * u + turn[0, 1] * v + 0.5) / (x1 - x0) * 2 - 1
-    y = (center[1] - y0 + turn[1, 0] * u + turn[1, 1] * v + 0.5) / (y1 - y0) * 2 - 1
-    grid = torch.stack([x, y], dim=-1)[None]
-    crop = grid_sample(source[None], grid, mode="bilinear", padding_mode="reflection", align_corners=False)[0]
-    return crop / torch.tensor([255.0, 255, 255, 255, 255, 32])[:, None, None]
+    if len(sample.nuclei.radius_px) > 1 and rng.random() < settings.centred_share:
+        middle = sample.nuclei.middle_px[rng.integers(1, len(sample.nuclei.radius_px)), ::-1]
+        wished = middle + rng.uniform(-0.35, 0.35, 2) * 2 * reach
+        low = np.minimum(reach, np.array([width, height]) / 2)
+        center = np.clip(wished, low, np.array([width, height]) - low)
+    steps = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
+    v, u = np.meshgrid(steps, steps, indexing="ij")
+    x = (center[0] + turn[0, 0] * u + turn[0, 1] * v).astype(np.float32)
+    y = (center[1] + turn[1, 0] * u + turn[1, 1] * v).astype(np.float32)
+
+    x0, x1 = max(0, int(x.min()) - 2), min(width, max(int(x.max()) + 3, 1))
+    y0, y1 = max(0, int(y.min()) - 2), min(height, max(int(y.max()) + 3, 1))
+    grid = np.stack([(x - x0 + 0.5) / (x1 - x0) * 2 - 1, (y - y0 + 0.5) / (y1 - y0) * 2 - 1], axis=-1)
+    source = sample.image[None, :, y0:y1, x0:x1].float() / 255
+    image = grid_sample(
+        source, torch.from_numpy(grid)[None], mode="bilinear", padding_mode="reflection", align_corners=False
+    )[0]
+
+    columns, rows = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    labels = sample.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+    labels[~inside] = 0
+    scale = zoom / math.sqrt(stretch)
+    maps = _targets(labels, sample, x, y, np.linalg.inv(turn), scale)
+    maps[4][~inside] = 0  # a mirrored surround has no truth: a nucleus and its image would share a middle
+    return image, maps, zoom
 
 
-def _relight(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Gamma, contrast, uneven light, blur, noise and inversion of images (N, 3, H, W) in [0, 1]."""
-    count, _, height, width = images.shape
+def _zoom(sample: Sample, settings: BatchSettings, rng: np.random.Generator) -> float:
+    """How much to enlarge a sample."""
+    zoom = math.exp(rng.uniform(*np.log(settings.zoom)))
+    wished = math.exp(rng.uniform(*np.log(settings.diameters_px)))
+    rescale = rng.random() < settings.rescaled_share
+    if not math.isfinite(sample.diameter_px):
+        return zoom
+    if rescale:
+        zoom = wished / sample.diameter_px
+    return min(max(zoom, settings.smallest_px / sample.diameter_px), settings.largest_zoom)
 
-    def draw(low: float, high: float, chance: float, neutral: float) -> Tensor:
-        values = np.where(rng.random(count) < chance, rng.uniform(low, high, count), neutral)
-        return torch.from_numpy(values).float()[:, None, None, None]
 
-    images = images.clamp(0, 1) ** torch.exp(draw(-0.6, 0.6, 0.7, 0.0))
-    blurred = draw(0.4, 1.8, 0.25, 0.05)
-    images = gaussian_blur2d(images, (7, 7), blurred.flatten()[:, None].repeat(1, 2))
-    images = images * draw(0.4, 1.15, 0.5, 1.0) + draw(0.0, 0.25, 0.4, 0.0)
-    tint = torch.from_numpy(rng.uniform(-0.08, 0.08, (count, 3, 1, 1)) * (rng.random((count, 1, 1, 1)) < 0.3))
-    coloured = (images.amax(dim=1) - images.amin(dim=1)).amax(dim=(1, 2)) > 0.02
-    images = images + tint.float() * coloured[:, None, None, None]
-    slope = torch.from_numpy(
-        rng.uniform(-0.25, 0.25, (count, 2, 1, 1)) * (rng.random((count, 1, 1, 1)) < 0.3)
+def _targets(
+    labels: NDArray[np.int32],
+    sample: Sample,
+    x: NDArray[np.float32],
+    y: NDArray[np.float32],
+    into_crop: NDArray[np.float64],
+    scale: float,
+) -> NDArray[np.float32]:
+    """Maps (6, H, W) float32 of cropped labels (H, W) whose pixels lie at x, y (H, W) in the source."""
+    nuclei = sample.nuclei
+    away_x, away_y = nuclei.middle_px[labels, 1] - x, nuclei.middle_px[labels, 0] - y
+    offsets = np.stack(
+        [
+            into_crop[1, 0] * away_x + into_crop[1, 1] * away_y,
+            into_crop[0, 0] * away_x + into_crop[0, 1] * away_y,
+        ]
     )
-    ramp_y = torch.linspace(-1, 1, height)[None, :, None]
-    ramp_x = torch.linspace(-1, 1, width)[None, None, :]
-    images = images * (1 + slope[:, :1].float() * ramp_y + slope[:, 1:].float() * ramp_x)
-    sigma = draw(0.0, 0.08, 0.5, 0.0)
-    grain = torch.from_numpy(rng.standard_normal((count, 1, height, width), dtype=np.float32))
-    images = (images + sigma * grain).clamp(0, 1)
-    flipped = torch.from_numpy(rng.random(count) < 0.05)[:, None, None, None]
-    return torch.where(flipped, 1 - images, images)
+    offsets[:, labels == 0] = 0
+    return np.concatenate(
+        [
+            (labels > 0)[np.newaxis].astype(np.float32),
+            targets.interior(labels, nuclei.depth_px * np.float32(scale))[np.newaxis],
+            encoded(offsets),
+            targets.weight(labels)[np.newaxis],
+            np.where(labels > 0, nuclei.radius_px[labels] * np.float32(scale), np.float32(0))[np.newaxis],
+        ]
+    ).astype(np.float32)

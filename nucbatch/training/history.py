@@ -1,34 +1,41 @@
-"""What happened during a training: a CSV of figures and a picture of its curves."""
+"""What happened during a training: a CSV of figures, a line per scoring, and a picture of its curves.
+
+The decision owned here: a line is what was measured, by name, so tasks can measure different things. The
+first column is ``step``; ``loss`` and ``dice`` are means over the batches since the line before.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nucbatch.store.atomic import replacing, write_text
 
-@dataclass(frozen=True, slots=True)
-class Record:
-    """One line of the history: means since the line before, and the validation split's figures."""
+Record = dict[str, float]
 
-    step: int
-    loss: float
-    dice: float
-    val_pixel_f1: float
-    val_pixel_iou: float
-    val_object_f1: float
-    val_mean_ap: float
+# column: the curve's name and colour; the left panel is what should fall, the right what should rise
+_FALLING = {
+    "loss": ("loss (training)", "#b1432b"),
+    "val_loss": ("loss (validation)", "#1f6f8b"),
+}
+_RISING = {
+    "dice": ("Dice (training)", "#b1432b"),
+    "val_dice": ("Dice (validation)", "#1f6f8b"),
+    "val_pixel_f1": ("pixel F1 (val)", "#1f6f8b"),
+    "val_object_f1": ("object F1 at IoU 0.5 (val)", "#d98324"),
+    "val_mean_ap": ("mean AP 0.5-0.95 (val)", "#5a8f3c"),
+}
 
 
 def write_history(path: Path, records: Sequence[Record]) -> None:
-    """Writes all records as CSV."""
-    temporary = path.with_name(path.name + ".partial")
-    with temporary.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, fieldnames=list(Record.__dataclass_fields__))
-        writer.writeheader()
-        writer.writerows(asdict(record) for record in records)
-    temporary.replace(path)
+    """Writes all records as CSV; they have the same columns."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, fieldnames=list(records[0]))
+    writer.writeheader()
+    writer.writerows(records)
+    write_text(path, text.getvalue())
 
 
 def read_history(path: Path, until_step: int) -> list[Record]:
@@ -36,39 +43,42 @@ def read_history(path: Path, until_step: int) -> list[Record]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
-        rows = [
-            Record(int(row["step"]), *(float(row[name]) for name in list(Record.__dataclass_fields__)[1:]))
-            for row in csv.DictReader(stream)
-        ]
-    return [record for record in rows if record.step <= until_step]
+        rows = [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+    return [row for row in rows if row["step"] <= until_step]
+
+
+def best_of(records: Sequence[Record], column: str) -> int | None:
+    """Position of the first record with the highest value of a column; None where none has one."""
+    known = [place for place, record in enumerate(records) if column in record]
+    return max(known, key=lambda place: (records[place][column], -place), default=None)
 
 
 def draw_history(path: Path, records: Sequence[Record]) -> None:
-    """Draws loss and scores over the steps as a PNG."""
+    """Draws losses and scores over the epochs, or over the steps where there are none, as a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    steps = [record.step for record in records]
-    left.plot(steps, [record.loss for record in records], color="#b1432b", marker=".")
-    left.set(xlabel="step", ylabel="loss (training)", ylim=(0, None))
-    curves = {
-        "Dice (training)": ("dice", "#8a8a8a"),
-        "pixel F1 (val)": ("val_pixel_f1", "#1f6f8b"),
-        "object F1 at IoU 0.5 (val)": ("val_object_f1", "#d98324"),
-        "mean AP 0.5-0.95 (val)": ("val_mean_ap", "#5a8f3c"),
-    }
-    for label, (name, colour) in curves.items():
-        right.plot(
-            steps, [getattr(record, name) for record in records], label=label, color=colour, marker="."
-        )
-    right.set(xlabel="step", ylim=(0, 1))
-    right.legend(frameon=False, loc="lower right")
-    for axes in (left, right):
+    along = "epoch" if "epoch" in records[0] else "step"
+    places = [record[along] for record in records]
+    scores = "Dice" if set(records[0]) & set(_RISING) <= {"dice", "val_dice"} else "Dice and scores"
+    for axes, curves, title in zip(figure.subplots(1, 2), (_FALLING, _RISING), ("Loss", scores), strict=True):
+        there = [column for column in curves if column in records[0]]
+        for column in there:
+            label, colour = curves[column]
+            axes.plot(places, [record[column] for record in records], label=label, color=colour, marker=".")
+        highest = max(record[column] for record in records for column in there)
+        axes.set(xlabel=along, title=f"{title} over the {along}s")
+        axes.set_ylim(0, 1.1 * highest if curves is _FALLING else 1)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(frameon=False, loc="best" if curves is _FALLING else "lower right")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    temporary = path.with_name(path.name + ".partial")
-    figure.savefig(temporary, format="png", dpi=150)
-    temporary.replace(path)
+    with replacing(path, durable=False) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdecimal() else float(text)

@@ -1,7 +1,8 @@
 """The training itself, from top to bottom.
 
-Deterministic from the recipe's seed on one kind of machine with one number of threads; resumable, because a
-state holds all that a step depends on.
+On a CPU deterministic from the recipe's seed, on one kind of machine with one number of threads; resumable,
+because a state holds all that a step depends on. On a GPU a resumed training goes on from the same state, but
+the last bits of its sums are not promised.
 """
 
 from __future__ import annotations
@@ -9,99 +10,190 @@ from __future__ import annotations
 import copy
 import json
 import math
-import platform
-from collections.abc import Callable
+import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn.utils import clip_grad_norm_
 from torch.optim import AdamW
 
 from nucbatch.errors import InputError
-from nucbatch.networks.checkpoint import Card, save_weights
-from nucbatch.networks.contract import build, count_parameters
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
 from nucbatch.settings import ObjectSettings
-from nucbatch.training.augment import BatchSettings, make_batch
-from nucbatch.training.data import DataSet, Sample, load_sample, sampling_weights
-from nucbatch.training.history import Record, draw_history, read_history, write_history
-from nucbatch.training.loss import loss_and_dice
+from nucbatch.training.card import weights_card, write_run_card
+from nucbatch.training.course import Course
+from nucbatch.training.data import DataSet
+from nucbatch.training.feed import feed, suitable_workers
+from nucbatch.training.history import Record
+from nucbatch.training.parallel import Team, team
+from nucbatch.training.precision import Precision
+from nucbatch.training.preempt import Notice, Stopped
 from nucbatch.training.recipe import Recipe
-from nucbatch.training.state import load_state, save_state
-from nucbatch.training.targets import typical_diameter
-from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps, validate
+from nucbatch.training.schedule import length_of, rate_factor
+from nucbatch.training.start import first_network
+from nucbatch.training.state import State, load_state, save_state
+from nucbatch.training.task import task_of
 
-Progress = Callable[[int, float, float], None]
-"""Called after each step with (steps done, loss, Dice)."""
+
+class Watcher(Protocol):
+    """Who is told how a training goes; only in the process that leads."""
+
+    def begins(self, done: int, steps: int) -> None:
+        """So many steps are done already, of so many."""
+        ...
+
+    def step(self, done: int, loss: float, dice: float) -> None:
+        """A step is done."""
+        ...
+
+    def scored(self, record: Record) -> None:
+        """The history has a new line."""
+        ...
+
+
+class Nobody:
+    """A watcher that says nothing."""
+
+    def begins(self, done: int, steps: int) -> None: ...
+
+    def step(self, done: int, loss: float, dice: float) -> None: ...
+
+    def scored(self, record: Record) -> None: ...
 
 
 def train(
-    data: DataSet, folder: Path, recipe: Recipe, *, resume: bool = False, progress: Progress | None = None
+    data: DataSet,
+    folder: Path,
+    recipe: Recipe,
+    *,
+    start: Path | None = None,
+    resume: bool = False,
+    test: bool = False,
+    device: str = "auto",
+    workers: int | None = None,
+    command: Sequence[str] = (),
+    watcher: Watcher | None = None,
 ) -> Path:
     """Trains a network and returns the path of its weights, ``folder/weights.safetensors``.
 
-    The folder also gets ``state.safetensors`` (to resume), ``history.csv``, ``history.png`` and
-    ``train.json``. With ``resume`` an earlier state in the folder is gone on from.
+    The folder also gets ``state.safetensors`` (to resume), ``best.safetensors``, ``history.csv``,
+    ``history.png`` and ``train.json``. With ``resume`` an earlier state in the folder is gone on from.
+    ``start`` is a weight file to begin with, for which the recipe was adopted. ``test`` also scores the test
+    split, once, at the end. ``device`` is auto, cpu or cuda; ``workers`` make batches beside the training
+    (None: as suits the device). Under torchrun all processes call this alike.
 
     Raises:
-        InputError: no training images; or a state is there and ``resume`` was not asked for.
+        InputError: no training images; a state is there and ``resume`` was not asked for; no such device; the
+            loss is no longer a number.
         SettingsConflict: the state there was made by another recipe or other data.
+        Stopped: a signal asked the training to leave; its state is saved.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    state, history = folder / "state.safetensors", folder / "history.csv"
-    if state.exists() and not resume:
-        raise InputError(f"{folder} already holds a training. Add --resume to go on, or name another folder.")
-    samples = [load_sample(entry, recipe.normalise) for entry in data.split("train")]
-    held_out = [load_sample(entry, recipe.normalise) for entry in data.split("val")]
-    if not samples:
-        raise InputError("the data has no images in the train split: there is nothing to learn from.")
+    with team(device, recipe.batch) as members:
+        return _train(
+            data, folder, recipe, start, resume, test, members, workers, command, watcher or Nobody()
+        )
 
-    torch.manual_seed(recipe.seed)
-    torch.use_deterministic_algorithms(True)
-    config = {"in_channels": 3, "outputs": 2, "width": recipe.width, "depth": recipe.depth}
-    network = build(recipe.architecture, config).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+def _train(
+    data: DataSet,
+    folder: Path,
+    recipe: Recipe,
+    start: Path | None,
+    resume: bool,
+    test: bool,
+    members: Team,
+    workers: int | None,
+    command: Sequence[str],
+    watcher: Watcher,
+) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    kept, weights = folder / "state.safetensors", folder / "weights.safetensors"
+    if kept.exists() and not resume:
+        raise InputError(f"{folder} already holds a training. Add --resume to go on, or name another folder.")
+    start_card = None if start is None else read_card(start)
+    task = task_of(recipe, data, start_card)
+    length = length_of(recipe, task.steps_per_epoch)
+    card_of = partial(weights_card, recipe, data, start=start_card, diameter_px=task.nucleus_diameter_px)
+
+    _be_repeatable(members.device)
+    network = first_network(recipe, start).to(members.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    batches = BatchSettings(size=recipe.batch, crop_px=recipe.crop_px)
-    chances = sampling_weights(samples)
-    identity = json.dumps({"recipe": recipe.model_dump(mode="json"), "data": data.sha256}, sort_keys=True)
-    done = load_state(state, network, average, optimiser, identity) if state.exists() else 0
-    records = read_history(history, done)
+    state = State(network, average, optimiser, Precision(recipe.precision, members.device))
+    identity = json.dumps(
+        {
+            "recipe": recipe.model_dump(mode="json"),
+            "data": data.sha256,
+            "start": start_card.sha256 if start_card else "",
+            "processes": members.size,
+        },
+        sort_keys=True,
+    )
+    if kept.exists():
+        load_state(kept, state, identity)
+    course = Course(
+        folder,
+        task,
+        recipe,
+        length,
+        lambda steps, scores: card_of(steps=steps, objects=ObjectSettings(), scores=scores),
+        watcher.scored,
+    )
+    joined = members.joined(network)
+    began = time.monotonic() - state.seconds
+    if members.leads:
+        course.go_on(state)
+        task.draw(folder)
+        watcher.begins(state.done, length.steps)
+        course.score(state)  # a state is saved before its scoring, which may not have come to its end
+    over = members.highest(course.is_exhausted())
 
-    losses: list[float] = []
-    dices: list[float] = []
-    network.train()
-    for step in range(done, recipe.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.learning_rate * rate_factor(step, recipe)
-        batch = make_batch(samples, chances, batches, recipe.normalise, seed=recipe.seed, step=step)
-        logits = network(batch.images.contiguous(memory_format=torch.channels_last))  # (N, 2, H, W)
-        loss, dice = loss_and_dice(logits, batch)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        clip_grad_norm_(network.parameters(), 5.0)
-        optimiser.step()
-        follow(average, network, min(recipe.average, (1 + step) / (10 + step)))
-        losses.append(loss.item())
-        dices.append(dice)
-        if progress is not None:
-            progress(step + 1, losses[-1], dice)
-        if (step + 1) % recipe.score_every == 0 or step + 1 == recipe.steps:
-            records.append(_record(step + 1, losses, dices, average, held_out))
-            losses, dices = [], []
-            write_history(history, records)
-            draw_history(folder / "history.png", records)
-            save_state(state, network, average, optimiser, step + 1, identity)
-    return _finish(folder, recipe, data, average, samples, held_out)
+    workers = suitable_workers(members.device, members.size) if workers is None else workers
+    with Notice() as notice:
+        for batch in feed(task, state.done, state.done if over else length.steps, workers):
+            for group in optimiser.param_groups:
+                group["lr"] = recipe.learning_rate * rate_factor(state.done, length.steps, recipe)
+            pictures = members.share(batch)
+            logits = state.precision.forward(joined, pictures.images)  # (N, outputs, H, W)
+            loss, dice = task.loss(logits, pictures)
+            state.precision.step(loss, network, optimiser, recipe.clip)
+            state.done += 1
+            follow(average, network, min(recipe.average, state.done / (9 + state.done)))
+            loss_value, dice = members.mean(loss.item()), members.mean(dice)
+            _check(loss_value, state.done, recipe)
+            state.tally.add(loss_value, dice)
 
+            asked = int(members.highest(notice.signal))
+            due = length.is_due(state.done)
+            if members.leads:
+                watcher.step(state.done, loss_value, dice)
+                if asked or due or state.done % recipe.checkpoint_every == 0:
+                    state.seconds = time.monotonic() - began
+                    save_state(kept, state, identity)
+            if asked:
+                raise Stopped(asked, state.done)
+            if due:
+                if members.leads:
+                    course.score(state)
+                if members.highest(course.is_exhausted()):
+                    break
+    members.check_agreement(network)
+    if not members.leads:
+        return weights
 
-def rate_factor(step: int, recipe: Recipe) -> float:
-    """Learning rate at a step as a fraction of the highest: a linear rise, then a cosine to zero."""
-    rising = max(1, round(recipe.warmup * recipe.steps))
-    if step < rising:
-        return (step + 1) / rising
-    return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(1, recipe.steps - rising)))
+    steps = state.done
+    if recipe.keep == "best" and course.best.is_file():
+        chosen, best_card = load_weights(course.best)
+        average.load_state_dict(chosen.state_dict())
+        steps = int(best_card.training["steps"])
+    objects, scores = task.finish(average, test=test)
+    state.seconds = time.monotonic() - began
+    card = save_weights(weights, average, card_of(steps=steps, objects=objects, scores=scores))
+    write_run_card(folder / "train.json", recipe, data, card, state, length, members, command)
+    return weights
 
 
 @torch.no_grad()
@@ -114,66 +206,15 @@ def follow(average: nn.Module, network: nn.Module, decay: float) -> None:
             mean.copy_(value)
 
 
-def _record(
-    step: int, losses: list[float], dices: list[float], average: nn.Module, held_out: list[Sample]
-) -> Record:
-    figures = validate(average, held_out, ObjectSettings()).figures() if held_out else {}
-    nothing = float("nan")
-    return Record(
-        step,
-        round(float(np.mean(losses)), 5),
-        round(float(np.mean(dices)), 5),
-        figures.get("pixel F1", nothing),
-        figures.get("pixel IoU", nothing),
-        figures.get("object F1 at 0.5", nothing),
-        figures.get("mean AP 0.5-0.95", nothing),
-    )
+def _be_repeatable(device: torch.device) -> None:
+    """On a CPU the same sums in the same order; on a GPU the fastest algorithms, whose order may vary."""
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    torch.backends.cudnn.benchmark = device.type == "cuda"
 
 
-def _finish(
-    folder: Path,
-    recipe: Recipe,
-    data: DataSet,
-    average: nn.Module,
-    samples: list[Sample],
-    held_out: list[Sample],
-) -> Path:
-    """Writes the weights with their card, and the run card. Thresholds are those that suit val best."""
-    objects, scores = ObjectSettings(), {}
-    if held_out:
-        predicted = predict_samples(average, held_out)
-        objects = fitting_thresholds(predicted, held_out, objects)
-        scores = score_maps(predicted, held_out, objects).figures()
-    every, trainable = count_parameters(average)
-    card = Card(
-        name=recipe.name,
-        architecture=recipe.architecture,
-        config={"in_channels": 3, "outputs": 2, "width": recipe.width, "depth": recipe.depth},
-        normalise=recipe.normalise,
-        objects=objects,
-        nucleus_diameter_px=round(float(np.nanmedian([typical_diameter(s.labels) for s in samples])), 1),
-        data=f"{len(samples)} training images, {len(held_out)} for validation",
-        data_sha256=data.sha256,
-        training={
-            "steps": recipe.steps,
-            "batch": recipe.batch,
-            "crop_px": recipe.crop_px,
-            "seed": recipe.seed,
-        },
-        scores={f"val {name}": value for name, value in scores.items()},
-    )
-    weights = folder / "weights.safetensors"
-    card = save_weights(weights, average, card)
-    report = {
-        "recipe": recipe.model_dump(mode="json"),
-        "card": card.model_dump(mode="json"),
-        "parameters": {"all": every, "trainable": trainable},
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "threads": torch.get_num_threads(),
-    }
-    (folder / "train.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return weights
+def _check(loss: float, step: int, recipe: Recipe) -> None:
+    if not math.isfinite(loss):
+        raise InputError(
+            f"the loss is {loss} at step {step}: the training ran away at a rate of {recipe.learning_rate} "
+            f"and precision {recipe.precision}. Look for damaged images, or use --precision fp32."
+        )

@@ -7,8 +7,10 @@ other, so without examples a network takes their noise for nuclei.
 from __future__ import annotations
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from torch import Tensor
 
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.settings import NormaliseSettings
@@ -37,3 +39,15 @@ def empty_field(rng: np.random.Generator, size_px: int, settings: NormaliseSetti
             image[where] += spread * rng.uniform(10, 100)
     pixels = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
     return normalise(pixels, find_constants(pixels, settings))
+
+
+def defocused(rng: np.random.Generator, image: Tensor, diameter_px: float) -> Tensor:
+    """What is left of nuclei of that diameter far out of focus: image (3, H, W) in [0, 1] → the same shape.
+
+    Haze is stretched to the full range, as normalisation would, and keeps its camera's noise.
+    """
+    sigma = diameter_px * rng.uniform(0.8, 2.5)
+    haze = gaussian_filter(image.numpy(), (0, sigma, sigma), mode="reflect")
+    haze = (haze - haze.min()) / max(float(haze.max() - haze.min()), 1e-6)
+    haze += rng.uniform(0, 0.05) * rng.standard_normal((1, *haze.shape[1:]))
+    return torch.from_numpy(haze.clip(0, 1).astype(np.float32))

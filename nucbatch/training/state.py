@@ -1,57 +1,98 @@
-"""A training's state on disk: network, its moving average and the optimiser, in one safetensors file.
+"""A training's state, and how it lies on disk: one safetensors file.
 
-The decision owned here: batches depend on the step alone, so tensors and the step are the whole state. A
-file is written beside its final name and renamed, so a kill leaves the state before or after, never half.
+The decision owned here: batches depend on the step alone, so tensors, the step, the running means since the
+last line of the history, and the time taken are the whole state. A file is written beside its final name,
+flushed and renamed, so a kill or a loss of power leaves the state before or after, never half.
 """
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import torch
 from safetensors import safe_open
 from safetensors.torch import save
-from torch import Tensor, nn
-from torch.optim import AdamW
+from torch import Tensor, as_tensor, nn
+from torch.optim import Optimizer
 
 from nucbatch.errors import SettingsConflict
+from nucbatch.store.atomic import write_bytes
+from nucbatch.training.precision import Precision
 
 _KEY = "nucbatch-training"
 
 
-def save_state(
-    path: Path, network: nn.Module, average: nn.Module, optimiser: AdamW, step: int, recipe: str
-) -> None:
-    """Writes everything needed to go on after ``step`` steps; ``recipe`` is the settings' JSON."""
-    tensors: dict[str, Tensor] = {}
-    for prefix, module in (("network", network), ("average", average)):
-        tensors |= {f"{prefix}.{name}": value.contiguous() for name, value in module.state_dict().items()}
-    for position, slots in optimiser.state_dict()["state"].items():
-        tensors |= {
-            f"optimiser.{position}.{name}": torch.as_tensor(value).contiguous()
-            for name, value in slots.items()
-        }
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(save(tensors, metadata={_KEY: json.dumps({"step": step, "recipe": recipe})}))
-    temporary.replace(path)
+@dataclass(slots=True)
+class Tally:
+    """Sums of loss and Dice over steps, for their means."""
+
+    loss: float = 0.0
+    dice: float = 0.0
+    steps: int = 0
+
+    def add(self, loss: float, dice: float) -> None:
+        self.loss += loss
+        self.dice += dice
+        self.steps += 1
+
+    def means(self) -> tuple[float, float]:
+        """Mean loss and Dice; NaN without a step."""
+        if not self.steps:
+            return float("nan"), float("nan")
+        return self.loss / self.steps, self.dice / self.steps
 
 
-def load_state(path: Path, network: nn.Module, average: nn.Module, optimiser: AdamW, recipe: str) -> int:
-    """Puts a state back and returns its step.
+@dataclass(slots=True)
+class State:
+    """What a step changes. ``done`` steps are taken; ``tally`` is since the last scoring."""
+
+    network: nn.Module
+    average: nn.Module
+    optimiser: Optimizer
+    precision: Precision
+    done: int = 0
+    tally: Tally = field(default_factory=Tally)
+    seconds: float = 0.0
+
+
+def save_state(path: Path, state: State, identity: str) -> None:
+    """Writes everything needed to go on; ``identity`` says what it belongs to.
 
     Raises:
-        SettingsConflict: the state was written under another recipe.
+        StoreError: the file can't be written; an earlier state is untouched.
+    """
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in (("network", state.network), ("average", state.average)):
+        tensors |= {f"{prefix}.{name}": _stored(value) for name, value in module.state_dict().items()}
+    for position, slots in state.optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{position}.{name}": _stored(value) for name, value in slots.items()}
+    header = {
+        "identity": identity,
+        "step": state.done,
+        "tally": [state.tally.loss, state.tally.dice, state.tally.steps],
+        "seconds": state.seconds,
+        "scaler": state.precision.scaler.state_dict(),
+    }
+    write_bytes(path, save(tensors, metadata={_KEY: json.dumps(header)}))
+
+
+def load_state(path: Path, state: State, identity: str) -> None:
+    """Puts a saved state back.
+
+    Raises:
+        SettingsConflict: the state belongs to another recipe, other data or other weights to start from.
     """
     with safe_open(path, framework="pt") as stored:
-        header = json.loads((stored.metadata() or {})[_KEY])
+        header = json.loads((stored.metadata() or {}).get(_KEY, "{}"))
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iteration)
-    if header["recipe"] != recipe:
+    if header.get("identity") != identity:
         raise SettingsConflict(
-            f"{path} was trained with other settings or data. Was: {header['recipe']} Now: {recipe} "
-            "Use another folder, or the same settings."
+            f"{path} was trained with other settings or data. "
+            f"{_difference(header.get('identity'), identity)} Use another folder, or the same settings."
         )
-    for prefix, module in (("network.", network), ("average.", average)):
+    for prefix, module in (("network.", state.network), ("average.", state.average)):
         module.load_state_dict(
             {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
         )
@@ -60,5 +101,30 @@ def load_state(path: Path, network: nn.Module, average: nn.Module, optimiser: Ad
         if name.startswith("optimiser."):
             _, position, slot = name.split(".")
             slots.setdefault(int(position), {})[slot] = value
-    optimiser.load_state_dict({"state": slots, "param_groups": optimiser.state_dict()["param_groups"]})
-    return int(header["step"])
+    groups = state.optimiser.state_dict()["param_groups"]
+    state.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+    if header["scaler"]:
+        state.precision.scaler.load_state_dict(header["scaler"])
+    state.done, state.tally, state.seconds = header["step"], Tally(*header["tally"]), header["seconds"]
+
+
+def _stored(value: Any) -> Tensor:
+    return as_tensor(value).detach().cpu().contiguous()
+
+
+def _difference(was: str | None, now: str) -> str:
+    if was is None:
+        return "It was written by another version."
+    before, after = _flat(json.loads(was)), _flat(json.loads(now))
+    return " ".join(
+        f"{key}: {before.get(key)} → {after.get(key)}."
+        for key in sorted(before.keys() | after.keys())
+        if before.get(key) != after.get(key)
+    )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat

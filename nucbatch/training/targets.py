@@ -1,12 +1,17 @@
 """What the network is taught to predict, made from instance labels.
 
-The decision owned here: two maps. *Foreground* is 1 inside any nucleus. *Interior* is the distance to the
+The decision owned here: four maps. *Foreground* is 1 inside any nucleus. *Interior* is the distance to the
 nucleus' own outline as a fraction of that nucleus' largest distance: 1 in the middle, falling to 0 at the
 outline and at the line where two nuclei touch. Being relative, it means the same for small and large nuclei.
+*Offset* is the way from a pixel to its nucleus' middle, in y and in x: where two nuclei touch it turns round
+from one pixel to the next, which a network can learn even where no gap is to be seen (the idea of centre
+offsets: Neven et al., CVPR 2019; Cheng et al., Panoptic-DeepLab, CVPR 2020).
 A weight per pixel says how much it counts: more between close nuclei (Ronneberger et al. 2015, section 3).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import edt
 import numpy as np
@@ -15,20 +20,69 @@ from scipy.ndimage import maximum_filter, minimum_filter
 
 GAP_WEIGHT = 3.0
 GAP_REACH_PX = 3
+SMALLEST_RADIUS_PX = 3.0
 
 
-def interior(labels: NDArray[np.integer]) -> NDArray[np.float32]:
-    """Relative distance (Y, X) float32 in [0, 1] of labels (Y, X); the image's border is no outline."""
+@dataclass(frozen=True, slots=True)
+class Nuclei:
+    """What is known of each nucleus of an image, by its label; entry 0, the background, is meaningless.
+
+    ``middle_px`` (N + 1, 2) float32: y and x of the centre of mass, or of the innermost pixel where that
+    lies outside the nucleus. ``depth_px`` (N + 1,) float32: largest distance to the outline.
+    ``radius_px`` (N + 1,) float32: of the circle of the same area.
+    """
+
+    middle_px: NDArray[np.float32]
+    depth_px: NDArray[np.float32]
+    radius_px: NDArray[np.float32]
+
+
+def depth(labels: NDArray[np.integer]) -> NDArray[np.float32]:
+    """Distance in px (Y, X) float32 to the pixel's own nucleus' outline; the image's border is no outline."""
     flat = np.ascontiguousarray(labels, dtype=np.uint32)
     if not flat.any():
         return np.zeros(labels.shape, np.float32)
-    distance = edt.edt(flat, black_border=False, parallel=1)
+    distance: NDArray[np.float32] = edt.edt(flat, black_border=False, parallel=1)
     distance[~np.isfinite(distance)] = max(labels.shape)  # one nucleus over the whole image has no outline
-    largest = np.zeros(int(flat.max()) + 1, np.float32)
-    np.maximum.at(largest, flat.ravel(), distance.ravel())
-    largest[0] = 1
-    relative: NDArray[np.float32] = distance / np.maximum(largest[flat], 1)
-    relative[flat == 0] = 0
+    return distance
+
+
+def nuclei_of(labels: NDArray[np.integer]) -> Nuclei:
+    """Middles, depths and radii of the nuclei in labels (Y, X)."""
+    count = int(labels.max()) + 1 if labels.size else 1
+    flat = labels.ravel().astype(np.int64)
+    distance = depth(labels).ravel()
+    areas = np.maximum(np.bincount(flat, minlength=count), 1)
+    rows, columns = (axis.ravel() for axis in np.indices(labels.shape))
+    middle = np.stack(
+        [np.bincount(flat, weights=axis, minlength=count) / areas for axis in (rows, columns)], axis=1
+    )
+    order = np.argsort(distance, kind="stable")  # the last one written to a label's place is its innermost
+    innermost = np.zeros(count, np.int64)
+    innermost[flat[order]] = order
+    nearest = np.rint(middle).astype(np.int64)
+    nearest[0] = 0
+    outside = labels[nearest[:, 0], nearest[:, 1]] != np.arange(count)
+    middle[outside, 0], middle[outside, 1] = rows[innermost[outside]], columns[innermost[outside]]
+    return Nuclei(
+        middle.astype(np.float32),
+        distance[innermost].astype(np.float32),
+        np.sqrt(areas / np.pi).astype(np.float32),
+    )
+
+
+def interior(labels: NDArray[np.integer], deepest: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Relative distance (Y, X) float32 in [0, 1] of labels (Y, X).
+
+    ``deepest`` (N + 1,) is each label's largest distance in px where the labels show only a part of a
+    nucleus; by default it is taken from the labels themselves.
+    """
+    distance = depth(labels)
+    if deepest is None:
+        deepest = np.zeros(int(labels.max()) + 1 if labels.size else 1, np.float32)
+        np.maximum.at(deepest, labels.ravel(), distance.ravel())
+    relative: NDArray[np.float32] = np.minimum(distance / np.maximum(deepest[labels], 1), 1)
+    relative[labels == 0] = 0
     return relative
 
 

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
-from nucbatch.masks.objects import find_nuclei
+from nucbatch.masks.objects import MAPS, find_nuclei
 from nucbatch.scoring.objects import ObjectCounts, object_counts
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
 from nucbatch.settings import ObjectSettings
-from nucbatch.training.data import Sample
+from nucbatch.training.sample import Sample
 
-FOREGROUNDS = (0.5, 0.6, 0.7, 0.8)
+FOREGROUNDS = (0.5, 0.6, 0.7, 0.75, 0.8)
+JOINS = (0.6, 0.75, 0.9, 1.05)
 INTERIORS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 PEAKS = (0.0, 0.35, 0.4, 0.45, 0.5, 0.55)
 
@@ -50,7 +51,7 @@ def score_maps(
     """Scores maps (outputs, Y, X) uint8 of each sample under these settings."""
     total = Validation(PixelCounts(), ObjectCounts())
     for sample, maps in zip(samples, predicted, strict=True):
-        labels = find_nuclei(maps[0], maps[1], settings)
+        labels = find_nuclei(maps, settings)
         total = Validation(
             total.pixels + pixel_counts(sample.labels, labels),
             total.objects + object_counts(sample.labels, labels),
@@ -64,18 +65,23 @@ def fitting_thresholds(
     """The thresholds of a small grid with the highest object F1 at IoU 0.5 here; the first of equals.
 
     That F1 weighs missed and invented nuclei alike, so that counts lean neither way more than they must; mean
-    AP preferred to miss nuclei. Foreground and interior are chosen together, then the peak.
+    AP preferred to miss nuclei. Foreground and what splits nuclei (``join`` of maps with offsets, else
+    ``interior``) are chosen together, then the peak.
     """
 
     def best(candidates: list[ObjectSettings]) -> ObjectSettings:
         return max(candidates, key=lambda one: score_maps(predicted, samples, one).objects.f1(0.5))
 
+    by_offsets = len(predicted[0]) == len(MAPS)
+    name, values = ("join", JOINS) if by_offsets else ("interior", INTERIORS)
     split = best(
         [
-            start.model_copy(update={"foreground": foreground, "interior": interior})
-            for foreground, interior in product(FOREGROUNDS, INTERIORS)
+            start.model_copy(update={"foreground": foreground, name: value})
+            for foreground, value in product(FOREGROUNDS, values)
         ]
     )
+    if len(predicted[0]) == 1:
+        return split
     return best([split.model_copy(update={"peak": peak}) for peak in PEAKS])
 
 
@@ -84,7 +90,7 @@ def predict_samples(network: nn.Module, samples: Sequence[Sample]) -> list[NDArr
     ready, grid = prepared(network), grid_of(network)
     return [
         predict_image(
-            sample.maps[:3].numpy().astype(np.float32) / np.float32(255),
+            sample.image.numpy().astype(np.float32) / np.float32(255),
             grid,
             lambda tile: forward(ready, tile[np.newaxis])[0],
         )

@@ -1,86 +1,259 @@
 import json
-from collections.abc import Callable
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from safetensors import safe_open
 from scipy.ndimage import binary_dilation
 
 from nucbatch.errors import InputError, SettingsConflict
-from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.checkpoint import Card, load_weights, read_card
 from nucbatch.settings import NormaliseSettings, ObjectSettings
-from nucbatch.training.data import find_data, load_sample
-from nucbatch.training.history import read_history
-from nucbatch.training.loop import rate_factor, train
-from nucbatch.training.recipe import Recipe, preset
+from nucbatch.training.data import DataSet, find_data
+from nucbatch.training.history import Record, read_history
+from nucbatch.training.loop import Nobody, train
+from nucbatch.training.preempt import Stopped
+from nucbatch.training.recipe import Recipe
+from nucbatch.training.sample import load_sample
+from nucbatch.training.start import adopt
 from nucbatch.training.targets import interior
 from nucbatch.training.validate import fitting_thresholds
 
-TINY = Recipe(name="tiny", width=2, depth=2, steps=6, batch=2, crop_px=32, score_every=3)
+TINY = Recipe(name="tiny", width=2, depth=2, steps=6, batch=2, crop_px=32, score_every=3, checkpoint_every=2)
+PAPER = Recipe(
+    name="tiny",
+    task="paper",
+    width=2,
+    depth=2,
+    outputs=("foreground",),
+    epochs=3,
+    batch=2,
+    crop_px=32,
+    keep="best",
+)
 
 
-class Interrupted(Exception):
+class Failure(Exception):
     pass
 
 
-def stop_after(steps: int) -> Callable[[int, float, float], None]:
-    def progress(step: int, loss: float, dice: float) -> None:
-        if step > steps:
-            raise Interrupted
+class Signals(Nobody):
+    """Sends this process a signal when so many steps are done, or when a scoring is."""
 
-    return progress
+    def __init__(self, number: int, *, step: int = 0, scored: int = 0) -> None:
+        self.number, self.at_step, self.at_scored = number, step, scored
 
+    def step(self, done: int, loss: float, dice: float) -> None:
+        if done == self.at_step:
+            os.kill(os.getpid(), self.number)
 
-def test_a_training_that_stops_and_resumes_ends_with_the_same_bytes(small_data: Path, tmp_path: Path) -> None:
-    data = find_data(small_data)
-    straight = train(data, tmp_path / "straight", TINY)
-    with pytest.raises(Interrupted):
-        train(data, tmp_path / "halting", TINY, progress=stop_after(4))
-    resumed = train(data, tmp_path / "halting", TINY, resume=True)
-    assert resumed.read_bytes() == straight.read_bytes()
-    histories = [read_history(tmp_path / name / "history.csv", 99) for name in ("straight", "halting")]
-    assert histories[0] == histories[1]
-    assert [record.step for record in histories[0]] == [3, 6]
+    def scored(self, record: Record) -> None:
+        if record["step"] == self.at_scored:
+            os.kill(os.getpid(), self.number)
 
 
-def test_a_training_leaves_weights_with_a_card_a_history_and_its_picture(
-    small_data: Path, tmp_path: Path
+class Fails(Nobody):
+    """Breaks a training off as a kill would: nothing is saved on the way out."""
+
+    def __init__(self, *, step: int = 0, scored: int = 0) -> None:
+        self.at_step, self.at_scored = step, scored
+
+    def step(self, done: int, loss: float, dice: float) -> None:
+        if done == self.at_step:
+            raise Failure
+
+    def scored(self, record: Record) -> None:
+        if record["step"] == self.at_scored:
+            raise Failure
+
+
+@pytest.fixture(scope="module")
+def data(small_data: Path) -> DataSet:
+    return find_data(small_data)
+
+
+@pytest.fixture(scope="module")
+def straight(data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("straight")
+    train(data, folder, TINY)
+    return folder
+
+
+def same_outcome(one: Path, other: Path) -> bool:
+    names = ("weights.safetensors", "best.safetensors", "history.csv")
+    return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
+
+
+@pytest.mark.parametrize("watcher", [Fails(step=1), Fails(step=5), Fails(scored=3), Fails(scored=6)])
+def test_a_training_that_was_killed_resumes_to_the_same_bytes(
+    data: DataSet, straight: Path, tmp_path: Path, watcher: Fails
 ) -> None:
-    data = find_data(small_data)
-    weights = train(data, tmp_path, TINY)
-    _, card = load_weights(weights)
+    with pytest.raises(Failure):
+        train(data, tmp_path, TINY, watcher=watcher)
+    train(data, tmp_path, TINY, resume=True)
+    assert same_outcome(tmp_path, straight)
+
+
+def test_a_scoring_that_was_killed_is_done_again(data: DataSet, straight: Path, tmp_path: Path) -> None:
+    with pytest.raises(Failure):
+        train(data, tmp_path, TINY, watcher=Fails(scored=3))
+    for name in ("history.csv", "best.safetensors"):  # the state was saved before them
+        (tmp_path / name).unlink()
+    train(data, tmp_path, TINY, resume=True)
+    assert same_outcome(tmp_path, straight)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGUSR1, 138)]
+)
+def test_a_signal_saves_the_state_after_the_step_in_hand(
+    data: DataSet, straight: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Stopped) as stopped:
+        train(data, tmp_path, TINY, watcher=Signals(number, step=5))
+    assert (stopped.value.step, stopped.value.exit_code) in ((5, code), (6, code))
+    assert signal.getsignal(number) is before
+    with safe_open(tmp_path / "state.safetensors", framework="pt") as stored:
+        assert json.loads(stored.metadata()["nucbatch-training"])["step"] == stopped.value.step
+    train(data, tmp_path, TINY, resume=True)
+    assert same_outcome(tmp_path, straight)
+
+
+def test_a_signal_during_a_scoring_loses_neither_the_scoring_nor_a_step(
+    data: DataSet, straight: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(Stopped) as stopped:
+        train(data, tmp_path, TINY, watcher=Signals(signal.SIGTERM, scored=3))
+    assert stopped.value.step == 4
+    assert [record["step"] for record in read_history(tmp_path / "history.csv", 99)] == [3]
+    train(data, tmp_path, TINY, resume=True)
+    assert same_outcome(tmp_path, straight)
+
+
+def test_a_training_by_epochs_resumes_to_the_same_bytes_too(data: DataSet, tmp_path: Path) -> None:
+    train(data, tmp_path / "straight", PAPER)
+    with pytest.raises(Stopped):
+        train(data, tmp_path / "halting", PAPER, watcher=Signals(signal.SIGTERM, step=4))
+    train(data, tmp_path / "halting", PAPER, resume=True)
+    assert same_outcome(tmp_path / "straight", tmp_path / "halting")
+    records = read_history(tmp_path / "halting" / "history.csv", 99)
+    assert [(record["step"], record["epoch"]) for record in records] == [(3, 1), (6, 2), (9, 3)]
+    assert (tmp_path / "halting" / "preprocessing.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_fp16_resumes_with_its_loss_scale(data: DataSet, tmp_path: Path) -> None:
+    half = TINY.model_copy(update={"precision": "fp16"})
+    train(data, tmp_path / "straight", half)
+    with pytest.raises(Failure):
+        train(data, tmp_path / "halting", half, watcher=Fails(step=5))
+    train(data, tmp_path / "halting", half, resume=True)
+    assert same_outcome(tmp_path / "straight", tmp_path / "halting")
+
+
+def test_a_training_leaves_weights_with_a_card_and_a_run_card(straight: Path, data: DataSet) -> None:
+    _, card = load_weights(straight / "weights.safetensors")
     assert card.data_sha256 == data.sha256
     assert card.training["steps"] == 6
+    assert card.outputs == TINY.outputs
+    assert card.config["outputs"] == len(TINY.outputs)
     assert card.scores.keys() >= {"val pixel F1", "val object F1 at 0.5"}
-    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((tmp_path / "train.json").read_text())["recipe"]["seed"] == 0
+    assert (straight / "history.png").read_bytes().startswith(b"\x89PNG")
+    run = json.loads((straight / "train.json").read_text())
+    assert run["data"] == {"sha256": data.sha256, "images": {"train": 5, "val": 1, "test": 0}}
+    assert run["seed"] == 0
+    assert run["precision"] == "fp32"
+    assert run["versions"].keys() >= {"nucbatch", "python", "torch", "numpy"}
 
 
-def test_a_folder_in_use_needs_resume_and_the_same_recipe(small_data: Path, tmp_path: Path) -> None:
-    data = find_data(small_data)
-    train(data, tmp_path, TINY)
+def test_best_weights_are_those_of_the_best_line_and_become_the_model_if_asked(
+    data: DataSet, tmp_path: Path
+) -> None:
+    train(data, tmp_path, PAPER)
+    records = read_history(tmp_path / "history.csv", 99)
+    best = max(records, key=lambda record: record["val_dice"])
+    assert read_card(tmp_path / "best.safetensors").training["steps"] == best["step"]
+    card = read_card(tmp_path / "weights.safetensors")
+    assert card.training["steps"] == best["step"]
+    assert card.scores["val at 32 px pixel F1"] == pytest.approx(best["val_dice"], abs=2e-3)
+
+
+def test_a_training_without_progress_ends_early(data: DataSet, tmp_path: Path) -> None:
+    still = PAPER.model_copy(update={"learning_rate": 1e-12, "patience": 2, "epochs": 9})
+    train(data, tmp_path, still)
+    records = read_history(tmp_path / "history.csv", 99)
+    best = max(range(len(records)), key=lambda place: (records[place]["val_dice"], -place))
+    assert len(records) == best + 3 < 9
+    again = (tmp_path / "weights.safetensors").read_bytes()
+    train(data, tmp_path, still, resume=True)
+    assert read_history(tmp_path / "history.csv", 99) == records
+    assert (tmp_path / "weights.safetensors").read_bytes() == again
+
+
+def test_batches_made_by_workers_are_the_same(data: DataSet, straight: Path, tmp_path: Path) -> None:
+    train(data, tmp_path, TINY, workers=2)
+    assert same_outcome(tmp_path, straight)
+
+
+def test_a_folder_in_use_needs_resume_and_the_same_recipe(
+    data: DataSet, straight: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "state.safetensors").write_bytes((straight / "state.safetensors").read_bytes())
     with pytest.raises(InputError, match="--resume"):
         train(data, tmp_path, TINY)
-    with pytest.raises(SettingsConflict, match="other settings or data"):
+    with pytest.raises(SettingsConflict, match=r"other settings or data\. recipe\.seed: 0 → 1\."):
         train(data, tmp_path, TINY.model_copy(update={"seed": 1}), resume=True)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    recipe = Recipe(steps=100, warmup=0.1)
-    factors = [rate_factor(step, recipe) for step in range(100)]
-    assert factors[0] == 0.1
-    assert max(factors) == factors[9] == 1
-    assert factors[-1] < 0.001
-    assert factors[10:] == sorted(factors[10:], reverse=True)
+def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Path, tmp_path: Path) -> None:
+    start = straight / "weights.safetensors"
+    card = read_card(start)
+    recipe = adopt(
+        TINY.model_copy(update={"name": "on", "steps": 1, "learning_rate": 1e-12, "width": 7}), card
+    )
+    assert recipe.width == 2
+    weights = train(data, tmp_path, recipe, start=start)
+    (before, _), (after, onward) = load_weights(start), load_weights(weights)
+    for one, other in zip(before.parameters(), after.parameters(), strict=True):
+        np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
+    assert onward.training["from"] == f"tiny {card.sha256[:12]}"
+    assert onward.objects == card.objects
 
 
-def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="there are default"):
-        preset("huge")
+def test_weights_of_other_maps_are_refused_as_a_beginning() -> None:
+    card = Card(
+        name="old", architecture="unet", config={"in_channels": 3}, outputs=("foreground", "interior")
+    )
+    with pytest.raises(InputError, match="the weights of old predict foreground, interior"):
+        adopt(TINY, card)
 
 
-def test_thresholds_are_those_that_find_the_nuclei_best(small_data: Path) -> None:
-    (sample,) = [load_sample(entry, NormaliseSettings()) for entry in find_data(small_data).split("val")]
+def test_a_loss_that_is_no_number_ends_the_training_with_a_sentence(data: DataSet, tmp_path: Path) -> None:
+    wild = TINY.model_copy(update={"learning_rate": 1e30, "clip": 0.0, "warmup": 0.0})
+    with pytest.raises(InputError, match="the training ran away"):
+        train(data, tmp_path, wild)
+
+
+@pytest.mark.gpu
+def test_a_training_on_a_gpu_is_broken_off_and_resumed(data: DataSet, tmp_path: Path) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device here")
+    for recipe in (TINY, PAPER):
+        folder = tmp_path / recipe.task
+        with pytest.raises(Stopped):
+            train(data, folder, recipe, watcher=Signals(signal.SIGTERM, step=4))
+        weights = train(data, folder, recipe, resume=True)
+        run = json.loads((folder / "train.json").read_text())
+        assert run["precision"] in ("bf16", "fp32")
+        assert "CPU" not in run["device"]
+        assert all(np.isfinite(tensor).all() for tensor in load_weights(weights)[0].state_dict().values())
+
+
+def test_thresholds_are_those_that_find_the_nuclei_best(data: DataSet) -> None:
+    (sample,) = [load_sample(entry, NormaliseSettings()) for entry in data.split("val")]
     timid = np.stack([(sample.labels > 0) * 190, interior(sample.labels) * 120]).astype(np.uint8)
     timid[0][binary_dilation(sample.labels > 0, iterations=8) & (sample.labels == 0)] = 170
     chosen = fitting_thresholds([timid], [sample], ObjectSettings())

@@ -1,0 +1,217 @@
+"""Anybody's OME-Zarr with label images, opened for reading: the images of a path and their labels, level 0.
+
+Decisions owned here: what counts as one image (a group with ``multiscales``) and where images are looked for:
+the group itself, a plate's wells, a collection's series, a run's folder, and a folder of any of these.
+Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read; source: https://ngff.openmicroscopy.org/. Paths written in
+metadata that lead out of their group are refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from nucbatch.errors import InputError, InputNotFound, StoreError
+from nucbatch.store.folder import RunFolder
+
+_AXES = "tczyx"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """One image of an OME-Zarr; nothing is read before a method is called.
+
+    ``group`` is its place below the path that was opened (``B/3/1``; empty if it is that path itself),
+    ``name`` the name it was given, or its group where names are missing or not unique. ``channels`` are the
+    recorded names, empty if none are; ``labels`` the names of its label images.
+    """
+
+    path: Path
+    group: str
+    name: str
+    channels: tuple[str, ...]
+    labels: tuple[str, ...]
+
+    def count_channels(self) -> int:
+        """How many channels the image has; no pixels are read.
+
+        Raises:
+            InputError: it has several z-planes or time points.
+            StoreError: its metadata can't be read.
+        """
+        array, axes = _level_0(self.path)
+        return int(array.shape[axes.index("c")]) if "c" in axes else 1
+
+    def read_image(self, channel: int | None = None) -> NDArray[Any]:
+        """All channels (C, Y, X), or one of them (Y, X), in the stored dtype.
+
+        Raises:
+            InputError: it has several z-planes or time points.
+            StoreError: it can't be read.
+        """
+        pixels = _read(self.path, channel)
+        return pixels if pixels.ndim == 3 or channel is not None else pixels[np.newaxis]
+
+    def read_labels(self, name: str) -> NDArray[Any]:
+        """A label image (Y, X) in the stored dtype, ``name`` being one of ``labels``.
+
+        Raises:
+            InputError: it has several z-planes, time points or channels.
+            StoreError: it can't be read.
+        """
+        pixels = _read(_below(self.path / "labels", name), None)
+        if pixels.ndim == 3 and len(pixels) == 1:
+            pixels = pixels[0]
+        if pixels.ndim != 2:
+            raise InputError(f"{self.path}/labels/{name} has {len(pixels)} channels: labels have one.")
+        return pixels
+
+
+def is_ome_zarr(path: Path) -> bool:
+    """Whether a folder is a Zarr group, a run's folder, or holds folders named ``*.zarr``."""
+    return _is_group(path) or bool(_stores(path))
+
+
+def open_images(path: Path) -> list[StoredImage]:
+    """The images below a path, in the order in which they are listed there.
+
+    Raises:
+        InputNotFound: there is no such folder.
+        InputError: there is no image in it.
+        StoreError: metadata can't be read.
+    """
+    if not path.is_dir():
+        raise InputNotFound(f"{path} is no folder: name an OME-Zarr, a folder of them, or a run's folder.")
+    found = list(_images(path))
+    if not found:
+        raise InputError(f"{path} has no image with OME-Zarr's multiscales: name an OME-Zarr image or plate.")
+    described = [(group, _ome(group)) for group in found]
+    titles = [str(_first_multiscales(group, ome).get("name") or "") for group, ome in described]
+    groups = [group.relative_to(path).as_posix() if group != path else "" for group in found]
+    if len(set(titles)) < len(titles) or "" in titles:
+        titles = [group or path.name for group in groups]
+    return [
+        StoredImage(group, place, title, _channel_names(ome), _label_names(group))
+        for (group, ome), place, title in zip(described, groups, titles, strict=True)
+    ]
+
+
+def _images(path: Path) -> Iterator[Path]:
+    """Groups with multiscales at or below a path; metadata decides where it says something."""
+    if not _is_group(path):
+        for store in _stores(path):
+            yield from _images(store)
+        return
+    ome = _ome(path)
+    if "multiscales" in ome:
+        yield path
+    elif "plate" in ome:
+        for well in ome["plate"].get("wells", ()):
+            place = _below(path, str(well["path"]))
+            for image in _ome(place).get("well", {}).get("images", ()):
+                yield _below(place, str(image["path"]))
+    elif _is_group(path / "OME") and (series := _ome(path / "OME").get("series")):
+        for name in series:
+            yield _below(path, str(name))
+    else:
+        for child in sorted(path.iterdir()):
+            if _is_group(child) and "multiscales" in _ome(child):
+                yield child
+
+
+def _stores(path: Path) -> list[Path]:
+    """The Zarr groups that a plain folder holds: a run's own, or all named ``*.zarr``."""
+    run = RunFolder(path)
+    own = [store for store in (run.plate_zarr, run.images_zarr) if _is_group(store)]
+    return own[:1] or sorted(child for child in path.glob("*.zarr") if _is_group(child))
+
+
+def _is_group(path: Path) -> bool:
+    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs"))
+
+
+def _ome(group: Path) -> dict[str, Any]:
+    """OME-Zarr's attributes of a group, {} if it has none."""
+    try:
+        if (group / "zarr.json").is_file():
+            attributes = json.loads((group / "zarr.json").read_bytes()).get("attributes", {}).get("ome", {})
+        elif (group / ".zattrs").is_file():
+            attributes = json.loads((group / ".zattrs").read_bytes())
+        else:
+            attributes = {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise StoreError(f"{group}: its attributes can't be read ({error}).") from error
+    if not isinstance(attributes, dict):
+        raise StoreError(f"{group}: its attributes are {type(attributes).__name__}, no JSON object.")
+    return attributes
+
+
+def _first_multiscales(group: Path, ome: dict[str, Any]) -> dict[str, Any]:
+    try:
+        described: dict[str, Any] = dict(ome["multiscales"][0])
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise StoreError(f"{group} is listed as an image, but its attributes have no multiscales.") from error
+    return described
+
+
+def _channel_names(ome: dict[str, Any]) -> tuple[str, ...]:
+    listed = (ome.get("omero") or {}).get("channels") or ()
+    names = tuple(str(channel.get("label", "")) for channel in listed)
+    return names if all(names) else ()
+
+
+def _label_names(group: Path) -> tuple[str, ...]:
+    labels = group / "labels"
+    return tuple(str(name) for name in _ome(labels).get("labels", ())) if _is_group(labels) else ()
+
+
+def _level_0(group: Path) -> tuple[zarr.Array[Any], list[str]]:
+    """The full-size array of an image or label group, and its axes' names; z and t are of length 1."""
+    described = _first_multiscales(group, _ome(group))
+    try:
+        level = str(described["datasets"][0]["path"])
+    except (KeyError, IndexError, TypeError) as error:
+        raise StoreError(f"{group}: its multiscales name no dataset.") from error
+    place = _below(group, level)
+    try:
+        array = zarr.open_array(place, mode="r")
+    except (OSError, ValueError, RuntimeError, KeyError) as error:  # what zarr raises
+        raise StoreError(f"{place} can't be opened ({type(error).__name__}: {error}).") from error
+    named = described.get("axes") or _AXES[-array.ndim :]
+    axes = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in named]
+    if len(axes) != array.ndim or axes[-2:] != ["y", "x"]:
+        raise InputError(
+            f"{group} has the axes {', '.join(axes)} for {array.ndim} dimensions: y, x come last."
+        )
+    for axis, length in zip(axes, array.shape, strict=True):
+        if axis not in ("c", "y", "x") and length != 1:
+            raise InputError(
+                f"{group} has {length} along {axis}: images of one plane are needed. Project it."
+            )
+    return array, axes
+
+
+def _read(group: Path, channel: int | None) -> NDArray[Any]:
+    """(C, Y, X), or (Y, X) if there is no channel axis or one channel is asked for."""
+    array, axes = _level_0(group)
+    chosen = slice(None) if channel is None else channel
+    index = tuple({"c": chosen, "y": slice(None), "x": slice(None)}.get(axis, 0) for axis in axes)
+    try:
+        return np.asarray(array[index])
+    except (OSError, ValueError, RuntimeError) as error:  # what zarr and its codecs raise
+        raise StoreError(f"{group} can't be read ({type(error).__name__}: {error}).") from error
+
+
+def _below(group: Path, path: str) -> Path:
+    """The place that metadata name, which may not lie outside the group."""
+    parts = PurePosixPath(path)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise StoreError(f"{group}: its metadata name {path!r}, which leads out of it.")
+    return group / parts

@@ -1,0 +1,131 @@
+"""What a training says of itself: the card inside its weights, and the run card ``train.json`` beside them.
+
+The decision owned here: the weights' card holds what decides the weights, so the same training gives the same
+bytes; what differs from run to run (time, machine, versions) stands in the run card alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nucbatch.networks.checkpoint import Card
+from nucbatch.networks.contract import count_parameters
+from nucbatch.settings import ObjectSettings
+from nucbatch.store.atomic import write_text
+from nucbatch.training.data import DataSet
+from nucbatch.training.parallel import Team
+from nucbatch.training.recipe import PRESETS, Recipe
+from nucbatch.training.schedule import Length
+from nucbatch.training.state import State
+from nucbatch.version import __version__
+
+_PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "kornia", "safetensors")
+
+
+def weights_card(
+    recipe: Recipe,
+    data: DataSet,
+    *,
+    steps: int,
+    start: Card | None,
+    diameter_px: float | None,
+    objects: ObjectSettings,
+    scores: dict[str, float],
+) -> Card:
+    """The card of weights after so many steps. ``start``: of the weights it began with."""
+    told: dict[str, str | int | float] = {
+        "preset": recipe.name,
+        "steps": steps,
+        "batch": recipe.batch,
+        "crop_px": recipe.crop_px,
+        "seed": recipe.seed,
+    }
+    if recipe.epochs is not None:
+        told["epochs"] = recipe.epochs
+    changed = recipe.differences(as_shipped(recipe, start))
+    if changed:
+        told["differs from the preset"] = changed
+    if start is not None:
+        told["from"] = f"{start.name} {start.sha256[:12]}"
+    return Card(
+        name=recipe.name,
+        architecture=recipe.architecture,
+        config=recipe.config,
+        outputs=recipe.outputs,
+        normalise=recipe.normalise,
+        objects=objects,
+        pixel_size_um=start.pixel_size_um if start else None,
+        nucleus_diameter_px=diameter_px,
+        data=f"{len(data.split('train'))} training images, {len(data.split('val'))} for validation",
+        data_sha256=data.sha256,
+        training=told,
+        scores=scores,
+    )
+
+
+def as_shipped(recipe: Recipe, start: Card | None) -> Recipe:
+    """The preset of that name with what the weights to start from decide; without one the recipe itself."""
+    named = PRESETS.get(recipe.name, recipe)
+    if start is None:
+        return named
+    kept = {
+        name: getattr(recipe, name) for name in ("architecture", "width", "depth", "outputs", "normalise")
+    }
+    return named.model_copy(update=kept)
+
+
+def write_run_card(
+    path: Path,
+    recipe: Recipe,
+    data: DataSet,
+    card: Card,
+    state: State,
+    length: Length,
+    team: Team,
+    command: Sequence[str],
+) -> None:
+    """Writes ``train.json``: data, split, seed, recipe, card, versions, machine, command and time taken."""
+    every, trainable = count_parameters(state.network)
+    cuda = team.device.type == "cuda"
+    report: dict[str, Any] = {
+        "data": {
+            "sha256": data.sha256,
+            "images": {name: len(data.split(name)) for name in ("train", "val", "test")},
+        },
+        "seed": recipe.seed,
+        "steps": {"done": state.done, "planned": length.steps, "scored every": length.score_every},
+        "recipe": recipe.model_dump(mode="json"),
+        "card": card.model_dump(mode="json"),
+        "parameters": {"all": every, "trainable": trainable},
+        "versions": {
+            "nucbatch": __version__,
+            "python": platform.python_version(),
+            **{name: version(name) for name in _PACKAGES if _is_installed(name)},
+        },
+        "device": torch.cuda.get_device_name(team.device) if cuda else platform.machine() + " CPU",
+        "precision": state.precision.name,
+        "processes": team.size,
+        "threads": torch.get_num_threads(),
+        "cpus": os.cpu_count(),
+        "command": list(command),
+        "seconds": round(state.seconds, 1),
+    }
+    write_text(path, json.dumps(report, indent=2) + "\n")
+
+
+def _is_installed(package: str) -> bool:
+    from importlib.metadata import PackageNotFoundError
+
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True

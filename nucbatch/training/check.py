@@ -1,0 +1,142 @@
+"""What is wrong with a data set, found before the first step and said all at once.
+
+Decisions owned here: what would make the scores lie is an error (the same pixels in two splits, a mosaic in
+two splits), what only makes them weaker is a warning. Pixels are compared, not files: a grey picture saved as
+RGB is the same picture. Pictures of a single value have nothing to give away and are never duplicates.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.training.layouts.binary import Kind, kind_of
+from nucbatch.training.layouts.contract import Pixels, one_channel, some
+
+FEWEST_VAL = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the checks must know of one image's pixels. ``flat``: the image has one value only."""
+
+    name: str
+    image_sha256: str
+    labels_sha256: str
+    flat: bool
+    kind: Kind
+    overlap_px: int
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image's facts with its split and the mosaic (or slide, or patient) it was cut from."""
+
+    facts: Facts
+    split: str
+    group: str
+
+
+def facts_of(name: str, pixels: Pixels) -> Facts:
+    """The facts of one image and its labels."""
+    image = one_channel(pixels.image)
+    return Facts(
+        name,
+        pixel_sha256(image),
+        pixel_sha256(pixels.labels),
+        bool(image.size == 0 or (image == image.reshape(-1)[0]).all()),
+        kind_of(pixels.labels),
+        pixels.overlap_px,
+    )
+
+
+def pixel_sha256(pixels: NDArray[Any]) -> str:
+    """SHA-256 (hex) of shape, dtype and little-endian values: the same in whatever file they were."""
+    ordered = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+    digest = hashlib.sha256(f"{ordered.shape} {ordered.dtype.name}".encode())
+    digest.update(ordered.data)
+    return digest.hexdigest()
+
+
+def data_sha256(described: Iterable[Sequence[str]]) -> str:
+    """SHA-256 (hex) of the rows of a data set, in order; each row the fields that decide the training."""
+    digest = hashlib.sha256()
+    for row in described:
+        digest.update(("\t".join(row) + "\n").encode())
+    return digest.hexdigest()
+
+
+def errors_of(placed: Sequence[Placed]) -> list[str]:
+    """Why training on these would be wrong; empty if nothing is."""
+    errors = []
+    if not any(one.split == "train" for one in placed):
+        errors.append("No image is in the train split: there is nothing to learn from.")
+    pairs = [_shown(same) for same in duplicates(placed) if len({one.split for one in same}) > 1]
+    if pairs:
+        errors.append(
+            f"{len(pairs)} images stand in more than one split with the same pixels, so scores would be of "
+            f"images already seen: {some(pairs)}. Put each into one split, or remove its copies."
+        )
+    mosaics: dict[str, set[str]] = {}
+    for one in placed:
+        if one.group:
+            mosaics.setdefault(one.group, set()).add(one.split)
+    torn = [f"{group} ({', '.join(sorted(splits))})" for group, splits in mosaics.items() if len(splits) > 1]
+    if torn:
+        errors.append(
+            f"{len(torn)} groups are in more than one split, so scores would be of neighbours of images "
+            f"already seen: {some(sorted(torn))}. Put each group into one split."
+        )
+    return errors
+
+
+def warnings_of(placed: Sequence[Placed]) -> list[str]:
+    """What a user should know of a data set that can be trained on."""
+    warnings = []
+    held_out = sum(one.split == "val" for one in placed)
+    if held_out == 0:
+        warnings.append("No image is in the val split: thresholds can't be chosen and progress isn't scored.")
+    elif held_out < FEWEST_VAL:
+        warnings.append(
+            f"Only {held_out} in the val split: its scores and the thresholds chosen on it are rough."
+        )
+    empty = [one.facts.name for one in placed if one.facts.kind == "empty"]
+    if empty:
+        warnings.append(f"{len(empty)} images have no labels and count as negatives: {some(empty)}.")
+    same = [_shown(same) for same in duplicates(placed) if len({one.split for one in same}) == 1]
+    if same:
+        warnings.append(f"{len(same)} images are there more than once: {some(same)}.")
+    merged = [one.facts.name for one in placed if one.facts.kind == "mask"]
+    if merged and len(merged) < len(placed):
+        warnings.append(
+            f"{len(merged)} label images have one value on several separate shapes, which are taken for one "
+            f"nucleus: {some(merged)}."
+        )
+    overlapping = [one.facts for one in placed if one.facts.overlap_px]
+    if overlapping:
+        total = sum(facts.overlap_px for facts in overlapping)
+        warnings.append(
+            f"In {len(overlapping)} images masks overlap, in {total} px in all; the later file wins: "
+            f"{some([facts.name for facts in overlapping])}."
+        )
+    return warnings
+
+
+def duplicates(placed: Iterable[Placed]) -> list[list[Placed]]:
+    """Images with the same pixels, as groups of two and more."""
+    by_pixels: dict[str, list[Placed]] = {}
+    for one in placed:
+        if not one.facts.flat:
+            by_pixels.setdefault(one.facts.image_sha256, []).append(one)
+    return [same for same in by_pixels.values() if len(same) > 1]
+
+
+def _shown(same: list[Placed]) -> str:
+    differ = len({one.facts.labels_sha256 for one in same}) > 1
+    names = " = ".join(f"{one.facts.name} ({one.split})" for one in same)
+    return names + (", with different labels" if differ else "")

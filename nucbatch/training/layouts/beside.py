@@ -1,0 +1,47 @@
+"""Image and mask side by side in one folder: ``a.png`` and ``a_mask.png``, or ``a_img`` and ``a_masks``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nucbatch.training.layouts.contract import Findings, Found, some
+from nucbatch.training.layouts.files import (
+    IMAGE_ENDINGS,
+    LABEL_ENDINGS,
+    LABEL_SUFFIXES,
+    FilePair,
+    pictures,
+    stem_of,
+)
+
+
+def find_beside(folder: Path) -> Findings | None:
+    """The pairs of a folder, None if no file in it has a partner."""
+    images: dict[str, Path] = {}
+    labels: dict[str, Path] = {}
+    twice = []
+    for path in pictures(folder):
+        is_label = stem_of(path).endswith(LABEL_ENDINGS)
+        files, stem = (
+            (labels, stem_of(path, LABEL_ENDINGS)) if is_label else (images, stem_of(path, IMAGE_ENDINGS))
+        )
+        if stem in files:
+            twice.append(f"{files[stem].name} and {path.name}")
+        files[stem] = path
+    both = sorted(images.keys() & labels.keys())
+    if not both:
+        return None
+    problems = []
+    if twice:
+        problems.append(f"{folder} has files that mean the same image: {some(twice)}. Keep one of each.")
+    alone = sorted(path.name for stem, path in (images | labels).items() if stem not in both)
+    if alone:
+        problems.append(f"{len(alone)} files in {folder} have no partner such as a_mask.png: {some(alone)}.")
+    lossy = [labels[stem].name for stem in both if labels[stem].suffix.lower() not in LABEL_SUFFIXES]
+    if lossy:
+        problems.append(
+            f"{len(lossy)} masks in {folder} are JPEG, which does not keep labels: {some(lossy)}. "
+            "Save them anew, from their source, as PNG or TIFF."
+        )
+    found = [Found(stem, FilePair(images[stem], labels[stem])) for stem in both]
+    return Findings(folder, tuple(found), tuple(problems))

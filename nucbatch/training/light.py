@@ -1,0 +1,53 @@
+"""How crops are re-lit: what other lamps, cameras, stains and lenses might have made of the same nuclei."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from kornia.filters import gaussian_blur2d
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+def relight(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Gamma, blur, contrast, colour, uneven light, noise and inversion of images (N, 3, H, W) in [0, 1]."""
+    count, _, height, width = images.shape
+
+    def some(values: NDArray[np.float64], chance: float, neutral: float) -> Tensor:
+        drawn = np.where(rng.random(count) < chance, values, neutral)
+        return torch.from_numpy(drawn).float()[:, None, None, None]
+
+    def uniform(low: float, high: float) -> NDArray[np.float64]:
+        return rng.uniform(low, high, count)
+
+    coloured = (images.amax(dim=1) - images.amin(dim=1)).amax(dim=(1, 2)) > 0.02  # (N,)
+    images = images.clamp(0, 1) ** torch.exp(some(uniform(-0.6, 0.6), 0.6, 0.0))
+    blurred = some(uniform(0.4, 1.8), 0.2, 0.05)
+    images = gaussian_blur2d(images, (7, 7), blurred.flatten()[:, None].repeat(1, 2))
+    images = images * some(uniform(0.4, 1.15), 0.4, 1.0) + some(uniform(0.0, 0.25), 0.3, 0.0)
+    images = _recolour(images, coloured, rng)
+    ramp_y = torch.linspace(-1, 1, height)[None, None, :, None]
+    ramp_x = torch.linspace(-1, 1, width)[None, None, None, :]
+    slope_y, slope_x = some(uniform(-0.25, 0.25), 0.2, 0.0), some(uniform(-0.25, 0.25), 0.2, 0.0)
+    images = images * (1 + slope_y * ramp_y + slope_x * ramp_x)
+    sigma = some(uniform(0.0, 0.08), 0.4, 0.0)
+    grain = torch.from_numpy(rng.standard_normal((count, 1, height, width), dtype=np.float32))
+    images = (images + sigma * grain).clamp(0, 1)
+    flipped = torch.from_numpy(rng.random(count) < 0.05)[:, None, None, None]
+    return torch.where(flipped, 1 - images, images)
+
+
+def _recolour(images: Tensor, coloured: Tensor, rng: np.random.Generator) -> Tensor:
+    """Stains shift and mix, colour turns to grey, and grey fluorescence comes as one colour of three."""
+    count = len(images)
+    mix = np.eye(3) + rng.normal(0, 0.08, (count, 3, 3)) * (rng.random((count, 1, 1)) < 0.4)
+    shift = rng.uniform(-0.08, 0.08, (count, 3)) * (rng.random((count, 1)) < 0.4)
+    to_grey = rng.random(count) < 0.12
+    mix[to_grey], shift[to_grey] = np.full((3, 3), 1 / 3), 0
+    stained = torch.einsum("nij,njhw->nihw", torch.from_numpy(mix).float(), images)
+    stained = stained + torch.from_numpy(shift).float()[:, :, None, None]
+    lamp = rng.uniform(0, 1, (count, 3)) ** 2
+    lamp[np.arange(count), rng.integers(0, 3, count)] = 1
+    lamp[rng.random(count) >= 0.04] = 1
+    lit = images * torch.from_numpy(lamp).float()[:, :, None, None]
+    return torch.where(coloured[:, None, None, None], stained, lit)

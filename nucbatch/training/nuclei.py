@@ -1,0 +1,96 @@
+"""The task of nucbatch's own models: nuclei one by one, from crops at the images' own scale.
+
+The decision owned here: how training judges them. During training with the general thresholds, so that the
+history's lines can be compared; at the end with those that suit the validation split, unless the training
+began with a model's weights: then with that model's, because a lab's few images choose none.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from nucbatch.errors import InputError
+from nucbatch.settings import ObjectSettings
+from nucbatch.training.augment import Batch, BatchSettings, make_batch
+from nucbatch.training.data import DataSet
+from nucbatch.training.loss import loss_and_dice
+from nucbatch.training.recipe import Recipe
+from nucbatch.training.sample import Sample, load_sample, sampling_weights
+from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps, validate
+
+
+class NucleiTask:
+    """See :class:`nucbatch.training.task.Task`.
+
+    Raises:
+        InputError: the data has no images to learn from.
+    """
+
+    criterion = "val_object_f1"
+
+    def __init__(self, data: DataSet, recipe: Recipe, objects: ObjectSettings | None = None) -> None:
+        self._data, self._recipe, self._objects = data, recipe, objects
+        self._samples, self._held_out = self._load("train"), self._load("val")
+        if not self._samples:
+            raise InputError("the data has no images in the train split: there is nothing to learn from.")
+        self._chances = sampling_weights(self._samples)
+        self._batches = BatchSettings(size=recipe.batch, crop_px=recipe.crop_px)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self._samples) // self._recipe.batch)
+
+    @property
+    def nucleus_diameter_px(self) -> float | None:
+        diameters = [sample.diameter_px for sample in self._samples]
+        known = [diameter for diameter in diameters if np.isfinite(diameter)]
+        return round(float(np.median(known)), 1) if known else None
+
+    def batch(self, step: int) -> Batch:
+        recipe = self._recipe
+        return make_batch(
+            self._samples, self._chances, self._batches, recipe.normalise, seed=recipe.seed, step=step
+        )
+
+    def loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, float]:
+        return loss_and_dice(logits, batch)
+
+    def score(self, network: nn.Module) -> dict[str, float]:
+        if not self._held_out:
+            return {}
+        found = validate(_as_run(network), self._held_out, ObjectSettings())
+        return {
+            "val_pixel_f1": found.pixels.f1,
+            "val_pixel_iou": found.pixels.jaccard,
+            "val_object_f1": found.objects.f1(0.5),
+            "val_mean_ap": found.objects.mean_ap,
+        }
+
+    def finish(self, network: nn.Module, *, test: bool) -> tuple[ObjectSettings, dict[str, float]]:
+        network = _as_run(network)
+        objects = self._objects or ObjectSettings()
+        scores: dict[str, float] = {}
+        for split, samples in (("val", self._held_out), ("test", self._load("test") if test else [])):
+            if not samples:
+                continue
+            maps = predict_samples(network, samples)
+            if split == "val" and self._objects is None:
+                objects = fitting_thresholds(maps, samples, objects)
+            figures = score_maps(maps, samples, objects).figures()
+            scores |= {f"{split} {name}": value for name, value in figures.items()}
+        return objects, scores
+
+    def draw(self, folder: Path) -> None:
+        """Nothing to draw: crops are no pictures of the data."""
+
+    def _load(self, split: str) -> list[Sample]:
+        return [load_sample(entry, self._recipe.normalise) for entry in self._data.split(split)]
+
+
+def _as_run(network: nn.Module) -> nn.Module:
+    """The network on the CPU, where validation predicts whole images the way a run does."""
+    return copy.deepcopy(network).cpu()

@@ -1,0 +1,199 @@
+"""The paper's task: whole images resized to a square, one mask of all nuclei, plain binary cross-entropy.
+
+The decision owned here: what the paper leaves open. Images are scaled to [0, 1] between their own minimum and
+maximum, so that training and inference normalise alike whatever the bit depth. Masks are labels with holes
+filled, resized with the images and cut at one half. Each epoch goes once over the training split in an order
+drawn from the seed; where the last batch would be short, it is filled up from the epoch's beginning. Training
+figures are means over the epoch's batches, validation figures are pooled over the split after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.measure import regionprops
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
+
+from nucbatch.errors import InputError
+from nucbatch.inference.normalise import find_constants, normalise
+from nucbatch.scoring.pixel import PixelCounts, pixel_counts
+from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.training.data import DataSet, Entry, read_entry
+from nucbatch.training.figures import Shown, draw_preprocessing
+from nucbatch.training.recipe import Recipe
+from nucbatch.training.targets import typical_diameter
+
+SHOWN = 4
+
+
+@dataclass(frozen=True, slots=True)
+class PaperBatch:
+    """Network input (N, 3, S, S) in [0, 1] and masks (N, 1, S, S) of 0 and 1; float32."""
+
+    images: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A split in memory: images (N, 3, S, S) uint8, masks (N, 1, S, S) bool, nuclei's resized diameters."""
+
+    images: Tensor
+    masks: Tensor
+    diameters_px: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, chosen: NDArray[np.integer]) -> PaperBatch:
+        """The pictures of these positions."""
+        where = torch.from_numpy(chosen)
+        return PaperBatch(self.images[where].float() / 255, self.masks[where].float())
+
+
+class PaperTask:
+    """See :class:`nucbatch.training.task.Task`.
+
+    Raises:
+        InputError: the data has no images to learn from.
+    """
+
+    criterion = "val_dice"
+
+    def __init__(self, data: DataSet, recipe: Recipe) -> None:
+        self._data, self._recipe = data, recipe
+        self._train, self._held_out = self._load("train"), self._load("val")
+        if not len(self._train):
+            raise InputError("the data has no images in the train split: there is nothing to learn from.")
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return -(-len(self._train) // self._recipe.batch)
+
+    @property
+    def nucleus_diameter_px(self) -> float | None:
+        known = [diameter for diameter in self._train.diameters_px if np.isfinite(diameter)]
+        return round(float(np.median(known)), 1) if known else None
+
+    def batch(self, step: int) -> PaperBatch:
+        epoch, place = divmod(step, self.steps_per_epoch)
+        order = np.random.default_rng((self._recipe.seed, epoch)).permutation(len(self._train))
+        filled = np.resize(order, self.steps_per_epoch * self._recipe.batch)
+        return self._train.batch(filled[place * self._recipe.batch :][: self._recipe.batch])
+
+    def loss(self, logits: Tensor, batch: PaperBatch) -> tuple[Tensor, float]:
+        """Binary cross-entropy, and the Dice coefficient of the pixels of probability one half or more."""
+        with torch.no_grad():
+            found, truth = logits >= 0, batch.masks > 0
+            dice = (2 * (found & truth).sum() + 1) / (found.sum() + truth.sum() + 1)
+        return binary_cross_entropy_with_logits(logits, batch.masks), float(dice)
+
+    def score(self, network: nn.Module) -> dict[str, float]:
+        if not len(self._held_out):
+            return {}
+        loss, counts = evaluate(network, self._held_out, self._recipe.batch)
+        return {
+            "val_loss": loss,
+            "val_dice": counts.f1,
+            "val_accuracy": counts.accuracy,
+            "val_precision": counts.precision,
+            "val_recall": counts.recall,
+            "val_jaccard": counts.jaccard,
+        }
+
+    def finish(self, network: nn.Module, *, test: bool) -> tuple[ObjectSettings, dict[str, float]]:
+        scores: dict[str, float] = {}
+        for name, split in (("val", self._held_out), ("test", self._load("test") if test else None)):
+            if split is None or not len(split):
+                continue
+            loss, counts = evaluate(network, split, self._recipe.batch)
+            figures = {
+                "pixel accuracy": counts.accuracy,
+                "pixel precision": counts.precision,
+                "pixel recall": counts.recall,
+                "pixel F1": counts.f1,
+                "pixel Jaccard": counts.jaccard,
+                "loss": loss,
+            }
+            where = f"{name} at {self._recipe.crop_px} px"
+            scores |= {f"{where} {figure}": round(value, 4) for figure, value in figures.items()}
+        return ObjectSettings(), scores
+
+    def draw(self, folder: Path) -> None:
+        """``preprocessing.png``: outlines and filled regions of a few training images of different kinds."""
+        entries = self._data.split("train")
+        kinds = {entry.modality: entry for entry in reversed(entries)}
+        first = [*kinds.values(), *(entry for entry in entries if entry not in kinds.values())][:SHOWN]
+        shown = []
+        for entry in sorted(first, key=lambda one: (one.modality, one.name)):
+            image, labels = read_entry(entry)
+            scaled = normalise(image, find_constants(image, NormaliseSettings()))
+            shown.append(
+                Shown(entry.modality or entry.name, scaled, boundaries(labels), region_filled(labels))
+            )
+        draw_preprocessing(folder / "preprocessing.png", shown)
+
+    def _load(self, split: str) -> Split:
+        side = self._recipe.crop_px
+        loaded = list(_resized(self._data.split(split), self._recipe.normalise, side))
+        return Split(
+            torch.cat([torch.zeros(0, 3, side, side, dtype=torch.uint8), *(image for image, _, _ in loaded)]),
+            torch.cat([torch.zeros(0, 1, side, side, dtype=torch.bool), *(mask for _, mask, _ in loaded)]),
+            tuple(diameter for _, _, diameter in loaded),
+        )
+
+
+def boundaries(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Outlines (Y, X) of labels (Y, X): pixels of a nucleus with a 4-neighbour that is not of it.
+
+    Boundary extraction, the set less its erosion (Gonzalez and Woods, Digital Image Processing, section
+    9.5), per nucleus. The image's border is no outline.
+    """
+    padded = np.pad(labels, 1, mode="edge")
+    middle = padded[1:-1, 1:-1]
+    around = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    outline: NDArray[np.bool_] = np.logical_or.reduce([other != middle for other in around]) & (middle != 0)
+    return outline
+
+
+def region_filled(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Mask (Y, X) of labels (Y, X), each nucleus' own holes filled; ground between nuclei stays ground."""
+    mask = labels > 0
+    for region in regionprops(labels.astype(np.int64)):
+        mask[region.slice] |= region.image_filled
+    return mask
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, split: Split, batch: int) -> tuple[float, PixelCounts]:
+    """Mean binary cross-entropy and pooled pixel counts of a network on a split, on the network's device."""
+    device = next(network.parameters()).device
+    network.eval()
+    loss, counts = 0.0, PixelCounts()
+    for begin in range(0, len(split), batch):
+        pictures = split.batch(np.arange(begin, min(begin + batch, len(split))))
+        images = pictures.images.to(device).contiguous(memory_format=torch.channels_last)
+        logits = network(images).float().cpu()
+        loss += float(binary_cross_entropy_with_logits(logits, pictures.masks)) * len(logits)
+        counts += pixel_counts(pictures.masks.numpy() > 0, logits.numpy() >= 0)
+    return loss / len(split), counts
+
+
+def _resized(
+    entries: list[Entry], settings: NormaliseSettings, side: int
+) -> Iterator[tuple[Tensor, Tensor, float]]:
+    """Image (1, 3, side, side) uint8, mask (1, 1, side, side) bool and nuclei's diameter of each entry."""
+    for entry in entries:
+        image, labels = read_entry(entry)
+        both = np.concatenate(
+            [normalise(image, find_constants(image, settings)), region_filled(labels)[np.newaxis]]
+        ).astype(np.float32)
+        small = interpolate(torch.from_numpy(both)[None], size=(side, side), mode="bilinear", antialias=True)
+        diameter = typical_diameter(labels) * side / float(np.sqrt(labels.size))
+        yield (small[:, :3] * 255).round().clamp(0, 255).to(torch.uint8), small[:, 3:] >= 0.5, diameter

@@ -1,0 +1,56 @@
+"""In which numbers a step is computed: float32 throughout, or half-wide ones where they are safe (AMP).
+
+Weights, their average and the optimiser are float32 always; so is the loss.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+from torch.optim import Optimizer
+
+from nucbatch.errors import InputError
+
+_HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Precision:
+    """How a network is run forwards and how its gradients are applied.
+
+    ``name``: fp32, bf16, fp16, or auto: bf16 on a CUDA device that has it, fp32 elsewhere (bf16 is slower on
+    most CPUs). fp16 scales the loss, so that small gradients don't vanish; ``scaler`` holds by how much.
+
+    Raises:
+        InputError: the device has no such type.
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        cuda = device.type == "cuda"
+        if name == "auto":
+            name = "bf16" if cuda and torch.cuda.is_bf16_supported() else "fp32"
+        elif name == "bf16" and cuda and not torch.cuda.is_bf16_supported():
+            raise InputError("this GPU has no bf16: use --precision fp16 or fp32.")
+        self.name = name
+        self._device = device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+
+    def forward(self, network: nn.Module, images: Tensor) -> Tensor:
+        """Logits (N, outputs, H, W) float32 of images (N, 3, H, W)."""
+        images = images.contiguous(memory_format=torch.channels_last)
+        if self.name == "fp32":
+            logits: Tensor = network(images)
+            return logits
+        with torch.autocast(self._device.type, dtype=_HALF[self.name]):
+            logits = network(images)
+        return logits.float()
+
+    def step(self, loss: Tensor, network: nn.Module, optimiser: Optimizer, clip: float) -> None:
+        """One step down the loss' gradient, whose norm is at most ``clip`` (0: any)."""
+        optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # so in torch
+        if clip:
+            self.scaler.unscale_(optimiser)
+            clip_grad_norm_(network.parameters(), clip)
+        self.scaler.step(optimiser)
+        self.scaler.update()

@@ -1,0 +1,80 @@
+"""A labelled image in memory, ready to be cut into crops, and how often each is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from nucbatch.inference.normalise import find_constants, normalise
+from nucbatch.settings import NormaliseSettings
+from nucbatch.training.data import Entry, read_entry
+from nucbatch.training.targets import Nuclei, nuclei_of, typical_diameter
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One labelled image in memory.
+
+    ``image`` (3, Y, X) uint8 is the normalised image, 0..255 for 0..1. ``labels`` (Y, X) int32 are its
+    nuclei, about which ``nuclei`` knows more. ``diameter_px`` is their typical diameter, NaN without any.
+    """
+
+    name: str
+    modality: str
+    image: Tensor
+    labels: NDArray[np.int32]
+    nuclei: Nuclei
+    diameter_px: float
+
+
+def load_sample(entry: Entry, settings: NormaliseSettings) -> Sample:
+    """Reads one entry.
+
+    Raises:
+        InputError: image and labels differ in size, or the labels are no integers of one channel.
+    """
+    image, labels = read_entry(entry)
+    return make_sample(entry.name, entry.modality, image, labels, settings)
+
+
+def make_sample(
+    name: str,
+    modality: str,
+    image: NDArray[np.generic],
+    labels: NDArray[np.integer],
+    settings: NormaliseSettings,
+) -> Sample:
+    """The sample of an image (Y, X) or (Y, X, 3) and its labels (Y, X)."""
+    channels = np.rint(normalise(image, find_constants(image, settings)) * 255).astype(np.uint8)
+    numbered = np.unique(labels, return_inverse=True)[1].reshape(labels.shape).astype(np.int32)
+    if labels.size and labels.min() > 0:
+        numbered += 1  # no background at all: the smallest label is a nucleus
+    return Sample(
+        name,
+        modality,
+        torch.from_numpy(channels),
+        numbered,
+        nuclei_of(numbered),
+        typical_diameter(numbered),
+    )
+
+
+def sampling_weights(samples: Sequence[Sample]) -> NDArray[np.float64]:
+    """How often each sample is drawn, (N,) summing to 1.
+
+    Kinds of image share by the square root of their number, so that rare ones are seen without being
+    learnt by heart; within a kind, an image counts by the square root of the nuclei in it.
+    """
+    names = [sample.modality for sample in samples]
+    share = {name: np.sqrt(names.count(name)) for name in set(names)}
+    crowds = np.array([np.sqrt(sample.labels.max() + 4.0) for sample in samples])
+    weights = np.zeros(len(samples))
+    for name, part in share.items():
+        inside = np.array([other == name for other in names])
+        weights[inside] = part * crowds[inside] / crowds[inside].sum()
+    return np.asarray(weights / weights.sum(), np.float64)

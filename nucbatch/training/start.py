@@ -1,0 +1,52 @@
+"""Where a training begins: at fresh weights from the recipe's seed, or at a model's (fine-tuning)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nucbatch.errors import InputError
+from nucbatch.networks.checkpoint import Card, load_weights
+from nucbatch.networks.contract import build
+from nucbatch.training.recipe import Recipe
+
+
+def adopt(recipe: Recipe, card: Card) -> Recipe:
+    """The recipe with what the weights to start from decide: architecture, size, maps and normalisation.
+
+    Raises:
+        InputError: the recipe teaches other maps than the weights predict.
+    """
+    if card.outputs != recipe.outputs:
+        raise InputError(
+            f"preset {recipe.name} teaches {', '.join(recipe.outputs)}, the weights of {card.name} predict "
+            f"{', '.join(card.outputs)}: start from weights of the same maps, or train with another --preset."
+        )
+    unknown = card.config.keys() - recipe.config.keys()
+    if unknown or card.config.get("in_channels") != 3:
+        raise InputError(
+            f"the weights of {card.name} need {card.config}: nucbatch trains networks of 3 input channels "
+            f"that take {', '.join(recipe.config)} alone."
+        )
+    size = recipe.config | card.config
+    return recipe.model_copy(
+        update={
+            "architecture": card.architecture,
+            "width": size["width"],
+            "depth": size["depth"],
+            "normalise": card.normalise,
+        }
+    )
+
+
+def first_network(recipe: Recipe, start: Path | None) -> nn.Module:
+    """The network before the first step, float32, in training mode.
+
+    Raises:
+        WeightsError: ``start`` is no weight file that can be used.
+    """
+    torch.manual_seed(recipe.seed)
+    network = build(recipe.architecture, recipe.config) if start is None else load_weights(start)[0]
+    return network.train()
