@@ -57,6 +57,11 @@ class ObjectCounts:
         """Nuclei found minus nuclei there are."""
         return self.predicted - self.truth
 
+    @property
+    def count_error_relative(self) -> float:
+        """|found - there are| / there are. Where there is none it is divided by 1."""
+        return abs(self.count_error) / max(self.truth, 1)
+
     def precision(self, threshold: float = 0.5) -> float:
         """TP / (TP + FP); NaN where nothing was predicted."""
         at = _position(threshold)

@@ -32,7 +32,7 @@ def label_files(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or not path.is_file():
             continue
-        stem = path.stem.removesuffix(".ome")
+        stem = stem_of(path.name)
         if stem in files:
             raise InputError(
                 f"{folder} has {files[stem].name} and {path.name}: images are paired by stem, so each may "
@@ -42,6 +42,12 @@ def label_files(folder: Path) -> dict[str, Path]:
     if not files:
         raise InputError(f"{folder} has no label images: it must hold {', '.join(SUFFIXES)} files.")
     return files
+
+
+def stem_of(name: str) -> str:
+    """A name without the suffix of a label image: ``a.ome.tif`` and ``a`` → ``a``, ``plate.A01`` as it is."""
+    stem, dot, suffix = name.rpartition(".")
+    return stem.removesuffix(".ome") if stem and f"{dot}{suffix}".lower() in SUFFIXES else name
 
 
 def paired(pred: Collection[str], truth: Collection[str]) -> list[str]:

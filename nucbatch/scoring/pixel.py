@@ -28,9 +28,14 @@ class PixelCounts:
         return PixelCounts(self.tp + other.tp, self.fp + other.fp, self.fn + other.fn, self.tn + other.tn)
 
     @property
+    def total(self) -> int:
+        """All pixels."""
+        return self.tp + self.fp + self.fn + self.tn
+
+    @property
     def accuracy(self) -> float:
         """(TP + TN) / all pixels; NaN without pixels."""
-        return ratio(self.tp + self.tn, self.tp + self.fp + self.fn + self.tn)
+        return ratio(self.tp + self.tn, self.total)
 
     @property
     def precision(self) -> float:

@@ -1,60 +1,109 @@
-"""Scores of many images in one table: a row each, and two totals that answer two questions.
+"""Scores of many images in one table: a row each, and totals that answer different questions.
 
-*Pooled* sums the counts of all images first: every nucleus weighs the same. *Averaged* takes the mean of
-the images' figures: every image weighs the same, so that one dense field can't hide ten failed ones.
-Figures that are undefined in an image (NaN, such as precision where nothing was predicted) are left out
-of that figure's average. Images are taken one at a time; only their counts are kept.
+*Pooled* sums the counts of all images first: every nucleus (every pixel) weighs the same. *Averaged* takes
+the mean of the images' figures, *median* their middle: every image weighs the same, so that one dense field
+can't hide ten failed ones. The Data Science Bowl's score is the average of ``mean_ap``. Figures that are
+undefined in an image (NaN, such as precision where nothing was predicted) are left out of that figure's
+average and median. Images are taken one at a time; only their counts are kept.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from nucbatch.errors import InputError
-from nucbatch.scoring.objects import ObjectCounts, object_counts
+from nucbatch.scoring.jaccard import AggregatedJaccard, aggregated_jaccard
+from nucbatch.scoring.match import overlaps
+from nucbatch.scoring.objects import THRESHOLDS, ObjectCounts, counts_of
 from nucbatch.scoring.pairs import listed
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
+from nucbatch.scoring.rand import RandCounts, rand_counts
+from nucbatch.scoring.splits import SplitCounts, split_counts
+from nucbatch.scoring.warping import WarpingCounts, warping_counts
 
 Labels = npt.NDArray[np.integer]
+Figures = dict[str, float]
+
+THRESHOLD_FIGURES = (
+    "object_tp",
+    "object_fp",
+    "object_fn",
+    "object_precision",
+    "object_recall",
+    "object_f1",
+    "ap",
+)
+"""Stems of the figures that exist at each IoU threshold, as in ``ap_50``."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """The counts of one image, or of several pooled."""
+    """The counts of one image, or of several pooled. Adds over images; the name is the first one's."""
 
     name: str
-    pixels: PixelCounts
-    objects: ObjectCounts
+    pixels: PixelCounts = field(default_factory=PixelCounts)
+    objects: ObjectCounts = field(default_factory=ObjectCounts)
+    jaccard: AggregatedJaccard = field(default_factory=AggregatedJaccard)
+    parts: SplitCounts = field(default_factory=SplitCounts)
+    rand: RandCounts = field(default_factory=RandCounts)
+    warping: WarpingCounts = field(default_factory=WarpingCounts)
 
-    def figures(self) -> dict[str, float]:
-        """Every figure by its name, in the order that tables show; undefined ones are NaN."""
-        pixels, objects = self.pixels, self.objects
-        return {
+    def __add__(self, other: ImageScore) -> ImageScore:
+        return ImageScore(
+            self.name,
+            self.pixels + other.pixels,
+            self.objects + other.objects,
+            self.jaccard + other.jaccard,
+            self.parts + other.parts,
+            self.rand + other.rand,
+            self.warping + other.warping,
+        )
+
+    def figures(self) -> Figures:
+        """Every figure by its name, in the order that files show; undefined ones are NaN."""
+        pixels, objects, warping = self.pixels, self.objects, self.warping
+        figures: Figures = {
             "nuclei_truth": objects.truth,
             "nuclei_predicted": objects.predicted,
             "count_error": objects.count_error,
+            "count_error_relative": objects.count_error_relative,
             "pixel_accuracy": pixels.accuracy,
             "pixel_precision": pixels.precision,
             "pixel_recall": pixels.recall,
             "pixel_f1": pixels.f1,
             "pixel_jaccard": pixels.jaccard,
-            "object_precision_50": objects.precision(0.5),
-            "object_recall_50": objects.recall(0.5),
-            "object_f1_50": objects.f1(0.5),
-            "object_f1_75": objects.f1(0.75),
-            "object_f1_90": objects.f1(0.9),
-            "ap_50": objects.ap(0.5),
-            "ap_75": objects.ap(0.75),
             "mean_ap": objects.mean_ap,
             "pq": objects.pq,
             "sq": objects.sq,
             "dq": objects.dq,
+            "aji": self.jaccard.value,
+            "splits": self.parts.splits,
+            "merges": self.parts.merges,
+            "warping_error": warping.error,
+            "warping_error_total": warping.total_error,
+            "rand_error": self.rand.error,
+            "adapted_rand_error": self.rand.adapted_error,
+            "pixel_error": warping.pixel_error,
         }
+        for position, threshold in enumerate(THRESHOLDS):
+            values = (
+                objects.tp[position],
+                objects.fp[position],
+                objects.fn[position],
+                objects.precision(threshold),
+                objects.recall(threshold),
+                objects.f1(threshold),
+                objects.ap(threshold),
+            )
+            for stem, value in zip(THRESHOLD_FIGURES, values, strict=True):
+                figures[at_threshold(stem, threshold)] = value
+        return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,36 +115,46 @@ class ScoreTable:
     @property
     def pooled(self) -> ImageScore:
         """All images' counts summed."""
-        pixels = sum((row.pixels for row in self.rows), PixelCounts())
-        objects = sum((row.objects for row in self.rows), ObjectCounts())
-        return ImageScore("pooled", pixels, objects)
+        return sum(self.rows, ImageScore("pooled"))
 
-    def averaged(self) -> dict[str, float]:
+    def averaged(self) -> Figures:
         """The mean over images of every figure, undefined ones left out; ``count_error`` by magnitude."""
-        figures = [row.figures() for row in self.rows]
-        means: dict[str, float] = {}
-        for name in self.pooled.figures():
-            values = [abs(one[name]) if name == "count_error" else one[name] for one in figures]
-            defined = [value for value in values if not math.isnan(value)]
-            means[name] = math.fsum(defined) / len(defined) if defined else math.nan
-        return means
+        return self._over_images(lambda values: math.fsum(values) / len(values))
+
+    def median(self) -> Figures:
+        """The median over images of every figure, as :meth:`averaged` otherwise."""
+        return self._over_images(statistics.median)
+
+    def totals(self) -> dict[str, Figures]:
+        """The three totals by their names."""
+        return {"pooled": self.pooled.figures(), "averaged": self.averaged(), "median": self.median()}
+
+    def worst(self, count: int) -> list[ImageScore]:
+        """The images with an error and the lowest object F1 at 0.5, then mean AP, worst first."""
+        wrong = [row for row in self.rows if row.objects.mean_ap < 1]
+        return sorted(wrong, key=lambda row: (row.objects.f1(), row.objects.mean_ap, row.name))[:count]
 
     def records(self) -> list[dict[str, str | float | None]]:
         """One plain dictionary per image, undefined figures as None: for CSV and JSON."""
-        return [{"name": row.name, **_plain(row.figures())} for row in self.rows]
+        return [{"name": row.name, **plain(row.figures())} for row in self.rows]
 
     def summary(self) -> dict[str, object]:
-        """Number of images, both totals and every image's row, as JSON can hold them."""
-        return {
-            "images": len(self.rows),
-            "pooled": _plain(self.pooled.figures()),
-            "averaged": _plain(self.averaged()),
-            "per_image": self.records(),
-        }
+        """Number of images, the totals and every image's row, as JSON can hold them."""
+        totals = {name: plain(figures) for name, figures in self.totals().items()}
+        return {"images": len(self.rows), **totals, "per_image": self.records()}
+
+    def _over_images(self, middle: Callable[[Sequence[float]], float]) -> Figures:
+        result: Figures = {}
+        figures = [row.figures() for row in self.rows]
+        for name in ImageScore("").figures():
+            values = [abs(one[name]) if name == "count_error" else one[name] for one in figures]
+            defined = [value for value in values if not math.isnan(value)]
+            result[name] = middle(defined) if defined else math.nan
+        return result
 
 
 def score_image(name: str, truth: Labels, pred: Labels) -> ImageScore:
-    """Pixel and object counts of one image.
+    """Every count of one image.
 
     Args:
         name: what the table calls it.
@@ -106,10 +165,18 @@ def score_image(name: str, truth: Labels, pred: Labels) -> ImageScore:
         InputError: not two label images of one shape; the message names the image.
     """
     try:
-        objects = object_counts(truth, pred)
+        table = overlaps(truth, pred)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-    return ImageScore(name, pixel_counts(truth, pred), objects)
+    return ImageScore(
+        name,
+        pixel_counts(truth, pred),
+        counts_of(table),
+        aggregated_jaccard(table),
+        split_counts(table),
+        rand_counts(table),
+        warping_counts(truth, pred),
+    )
 
 
 def score_images(pairs: Iterable[tuple[str, Labels, Labels]]) -> ScoreTable:
@@ -134,5 +201,11 @@ def score_images(pairs: Iterable[tuple[str, Labels, Labels]]) -> ScoreTable:
     return ScoreTable(tuple(rows))
 
 
-def _plain(figures: dict[str, float]) -> dict[str, str | float | None]:
+def at_threshold(stem: str, threshold: float) -> str:
+    """A figure's name at an IoU threshold: ``("ap", 0.5)`` → ``"ap_50"``."""
+    return f"{stem}_{round(threshold * 100)}"
+
+
+def plain(figures: Mapping[str, float]) -> dict[str, str | float | None]:
+    """Figures as files can hold them: undefined ones are None."""
     return {name: None if math.isnan(value) else value for name, value in figures.items()}

@@ -158,3 +158,105 @@ def test_names_are_not_taken_for_markup(pred, truth):
     for folder, suffix in ((pred, ".tif"), (truth, ".png")):
         (folder / f"one{suffix}").rename(folder / f"[bold]x{suffix}")
     assert "[bold]x" in run(pred, "--gt", truth).output
+
+
+def test_a_page_pictures_and_totals_by_a_column(pred, truth, tmp_path):
+    (tmp_path / "by.csv").write_text("id,stain\none,DAPI\nmany,H&E\nnone,DAPI\n")
+    result = run(
+        *(pred, "--gt", truth, "--by", tmp_path / "by.csv", "--column", "stain"),
+        *("--html", tmp_path / "s.html", "--pictures", tmp_path / "p", "--csv", tmp_path / "s.csv"),
+        *("--json", tmp_path / "s.json"),
+    )
+    assert result.exit_code == 0
+    assert "By stain" in result.output
+    html = (tmp_path / "s.html").read_text(encoding="utf-8")
+    assert "H&amp;E" in html
+    assert html.count("<figure>") == 1
+    assert [path.name for path in (tmp_path / "p").iterdir()] == ["many.png"]
+    with (tmp_path / "s.csv").open(newline="") as file:
+        assert [row["stain"] for row in csv.DictReader(file)] == ["H&E", "DAPI", "DAPI"]
+    with (tmp_path / "s_totals.csv").open(newline="") as file:
+        assert [row["stain"] for row in csv.DictReader(file)][::3] == ["(all)", "DAPI", "H&E"]
+    groups = json.loads((tmp_path / "s.json").read_text())["by"]["groups"]
+    assert groups["DAPI"]["pooled"]["nuclei_truth"] == 1
+
+
+def test_images_are_drawn_over_if_they_are_given(pred, truth, tmp_path):
+    (tmp_path / "images").mkdir()
+    image = np.full((32, 32, 3), (250, 10, 10), np.uint8)
+    (tmp_path / "images" / "many.jpg").write_bytes(imagecodecs.jpeg8_encode(image))
+    run(pred, "--gt", truth, "--images", tmp_path / "images", "--pictures", tmp_path / "p")
+    shown = imagecodecs.png_decode((tmp_path / "p" / "many.png").read_bytes())
+    assert shown[-1, -1, 0] > 240
+    image = np.zeros((8, 8, 3), np.uint8)
+    (tmp_path / "images" / "many.jpg").write_bytes(imagecodecs.jpeg8_encode(image))
+    with pytest.raises(InputError, match=r"image of many can't be shown: .*32 × 32"):
+        run(pred, "--gt", truth, "--images", tmp_path / "images", "--html", tmp_path / "s.html")
+
+
+def test_a_runs_own_image_is_drawn_over(truth, tmp_path):
+    folder = make_run(tmp_path / "out", {"one": 1, "many": 8, "none": 0})
+    assert run(folder.path, "--gt", truth, "--html", tmp_path / "s.html").exit_code == 0
+    assert "no image found" not in (tmp_path / "s.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "by.csv"), "--by and --column belong together"),
+        (("--column", "stain"), "--by and --column belong together"),
+        (("--by", "by.csv", "--column", "dye"), "no column 'dye': it has id, stain"),
+        (("--by", "by.csv", "--column", "stain"), r"2 of 3 images have no row.*\n  many\n  none\n"),
+        (("--by", "no.csv", "--column", "stain"), r"no\.csv is no file"),
+        (("--images", "no"), "no is no folder"),
+        (("--images", "empty"), "empty has no pictures"),
+    ],
+)
+def test_options_that_can_not_be_followed(pred, truth, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "by.csv").write_text("id,stain\none,DAPI\n")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises((InputError, InputNotFound), match=message):
+        run(pred, "--gt", truth, *arguments)
+
+
+def test_nothing_is_written_if_something_is_wrong(pred, truth, tmp_path):
+    (tmp_path / "by.csv").write_text("id,stain\none,DAPI\n")
+    with pytest.raises(InputError):
+        run(
+            pred, "--gt", truth, "--by", tmp_path / "by.csv", "--column", "stain", "--csv", tmp_path / "s.csv"
+        )
+    assert not (tmp_path / "s.csv").exists()
+
+
+def test_masks_are_scored_with_a_warning(pred, truth, tmp_path):
+    for name in ("one", "many", "none"):
+        mask = labels({"one": 1, "many": 9, "none": 0}[name]) > 0
+        tifffile.imwrite(pred / f"{name}.tif", mask.astype(np.uint8) * 255, photometric="minisblack")
+    result = run(pred, "--gt", truth, "--json", tmp_path / "s.json", "--html", tmp_path / "s.html")
+    assert result.exit_code == 0
+    assert "The prediction looks like masks" in result.stderr
+    assert "The prediction looks like masks" in (tmp_path / "s.html").read_text(encoding="utf-8")
+    summary = json.loads((tmp_path / "s.json").read_text())
+    assert summary["pooled"]["pixel_f1"] == 1.0
+    assert len(summary["warnings"]) == 1
+
+
+def test_labels_of_floats_and_folders_without_labels(pred, truth, tmp_path):
+    tifffile.imwrite(pred / "one.tif", labels(1).astype(np.float32), photometric="minisblack")
+    with pytest.raises(InputError, match=r"1 of 3 pairs.*\n  one: the prediction has pixels of type float32"):
+        run(pred, "--gt", truth)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no label images"):
+        run(tmp_path / "empty", "--gt", truth)
+
+
+def test_many_images_are_printed_by_the_worst_alone(tmp_path):
+    for side, found in (("pred", 1), ("truth", 2)):
+        (tmp_path / side).mkdir()
+        for number in range(25):
+            tifffile.imwrite(tmp_path / side / f"im{number:02d}.tif", labels(found), photometric="minisblack")
+    output = run(tmp_path / "pred", "--gt", tmp_path / "truth").output
+    assert "10 of lowest object F1" in output
+    assert "im09" in output
+    assert "im10" not in output

@@ -52,3 +52,33 @@ def test_every_pair_that_can_not_be_scored_is_listed():
     small = np.zeros((3, 3), int)
     with pytest.raises(InputError, match=r"2 of 3 pairs.*\n  a: the truth.*\n  c: the truth"):
         score_images([("a", EMPTY, small), ("b", EMPTY, EMPTY), ("c", EMPTY, small)])
+
+
+def test_the_median_is_over_images_and_undefined_ones_are_left_out():
+    table = score_images([("a", FOUR, FOUR), ("b", ONE, EMPTY), ("c", EMPTY, EMPTY), ("d", ONE, ONE)])
+    median = table.median()
+    assert median["count_error_relative"] == 0.0
+    assert median["object_recall_50"] == 1.0  # of 1, 0 and 1; there is nothing to find in c
+    assert table.summary()["median"] == median
+
+
+def test_the_relative_count_error_is_of_each_image():
+    table = score_images([("all", FOUR, FOUR), ("lost", FOUR, EMPTY), ("invented", EMPTY, FOUR)])
+    assert [row.figures()["count_error_relative"] for row in table.rows] == [0.0, 1.0, 4.0]
+    assert table.pooled.figures()["count_error_relative"] == 0.0
+
+
+def test_the_worst_images_come_first_and_perfect_ones_not_at_all():
+    table = score_images(
+        [("good", ONE, ONE), ("bad", ONE, EMPTY), ("empty", EMPTY, EMPTY), ("so-so", FOUR, ONE)]
+    )
+    assert [row.name for row in table.worst(5)] == ["bad", "so-so"]
+    assert [row.name for row in table.worst(1)] == ["bad"]
+
+
+def test_every_figure_has_its_place_in_files():
+    names = list(score_images([("a", ONE, ONE)]).pooled.figures())
+    assert len(names) == len(set(names))
+    assert {"aji", "splits", "merges", "warping_error", "rand_error", "pixel_error", "pq"} <= set(names)
+    for percent in range(50, 100, 5):
+        assert {f"object_tp_{percent}", f"object_f1_{percent}", f"ap_{percent}"} <= set(names)

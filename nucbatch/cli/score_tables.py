@@ -1,0 +1,98 @@
+"""How ``nucbatch score`` prints: totals, thresholds, groups, and the worst images, in 80 columns or more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from nucbatch.scoring import ScoreTable
+    from nucbatch.scoring.sheets import Grouping
+
+# In a terminal of 80 columns more would be cut off; the files and the page have every column.
+_IN_GROUPS = ("truth", "found", "pixel F1", "F1 0.5", "AP 0.5", "mean AP", "PQ")
+_FIGURE = 5
+
+
+def show(console: Console, table: ScoreTable, by: Grouping | None, most: int) -> None:
+    """Prints everything; of the images all, or the worst ``most`` if there are more than twice as many."""
+    totals = table.totals()
+    console.print(_totals(totals, len(table.rows)))
+    console.print(_thresholds(totals))
+    if by is not None:
+        console.print(_groups(by))
+    console.print(_images(table, most))
+
+
+def _totals(totals: dict[str, dict[str, float]], images: int) -> Table:
+    from nucbatch.readers.names import plural
+    from nucbatch.scoring import names
+
+    title = f"{plural(images, 'image')}; averages and medians are over images"
+    shown = _table(title, "figure", *(total for total, _ in names.TOTALS))
+    for section, figures in names.SECTIONS:
+        shown.add_section()
+        shown.add_row(f"[bold]{section}[/]")
+        for name, title in figures:
+            shown.add_row(f"  {title}", *(names.shown(totals[total][name]) for total, _ in names.TOTALS))
+    return shown
+
+
+def _thresholds(totals: dict[str, dict[str, float]]) -> Table:
+    from nucbatch.scoring import THRESHOLDS, names
+    from nucbatch.scoring.table import at_threshold
+
+    headings = (heading for _, _, heading in names.THRESHOLD_COLUMNS)
+    shown = _table("Matched above an IoU; pooled, but for the last column", "IoU", *headings)
+    for threshold in THRESHOLDS:
+        values = [totals[total][at_threshold(stem, threshold)] for total, stem, _ in names.THRESHOLD_COLUMNS]
+        shown.add_row(f"{threshold:.2f}", *map(names.shown, values))
+    return shown
+
+
+def _groups(by: Grouping) -> Table:
+    from rich.text import Text
+
+    from nucbatch.scoring import names
+
+    columns = [column for column in names.GROUP_COLUMNS if column[2] in _IN_GROUPS]
+    title = f"By {by.column}; pooled, but mean AP averaged over images"
+    shown = _table(title, by.column, "images", *(heading for _, _, heading in columns))
+    for group, part in by.tables.items():
+        totals = part.totals()
+        values = (names.shown(totals[total][name]) for total, name, _ in columns)
+        shown.add_row(Text(group), f"{len(part.rows):,}", *values)
+    return shown
+
+
+def _images(table: ScoreTable, most: int) -> Table:
+    from rich.text import Text
+
+    from nucbatch.scoring import names
+
+    every = len(table.rows) <= 2 * most
+    rows = sorted(table.rows, key=lambda row: row.name) if every else table.worst(most)
+    title = "Images" if every else f"{len(rows)} of lowest object F1"
+    shown = _table(title, "image", *(heading for _, heading in names.IMAGE_COLUMNS))
+    for row in rows:
+        figures = row.figures()
+        shown.add_row(Text(row.name), *(names.shown(figures[name]) for name, _ in names.IMAGE_COLUMNS))
+    return shown
+
+
+def _table(title: str, first: str, *headings: str) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    # A title and headings may hold a column's name, which is no markup.
+    shown = Table(
+        title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
+    # Where it gets narrow the first column gives way, not the figures.
+    shown.add_column(Text(first), overflow="ellipsis", max_width=36)
+    for heading in headings:
+        shown.add_column(heading, justify="right", no_wrap=True, min_width=max(len(heading), _FIGURE))
+    return shown

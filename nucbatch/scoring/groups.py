@@ -1,0 +1,70 @@
+"""Images by a column of a table: by modality, plate, stain, whatever a CSV says of each image.
+
+Decided here: the CSV names an image in its column ``id``, else ``name``, else its first one, with or
+without a file's suffix. Every scored image needs a row there; rows of other images are no matter. An empty
+cell is a group of its own, ``(empty)``, so that no image drops out of the groups in silence.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+
+from nucbatch.errors import InputError, InputNotFound
+from nucbatch.scoring.pairs import listed, stem_of
+from nucbatch.scoring.table import ImageScore, ScoreTable
+
+ID_COLUMNS = ("id", "name")
+EMPTY = "(empty)"
+
+
+def read_groups(path: Path, column: str) -> dict[str, str]:
+    """The group of each image in a CSV with a header, by the image's name without suffix.
+
+    Raises:
+        InputNotFound: there is no such file.
+        InputError: it is no CSV in UTF-8, has no such column, or gives one image two groups.
+    """
+    if not path.is_file():
+        raise InputNotFound(f"{path} is no file: --by takes a CSV with a row for each image.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or [])
+            rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} can't be read as a CSV in UTF-8: {error}.") from error
+    if column not in columns:
+        shown = ", ".join(columns) or "no columns"
+        raise InputError(f"{path} has no column {column!r}: it has {shown}. Name one with --column.")
+    name_column = next((name for name in ID_COLUMNS if name in columns), columns[0])
+    groups: dict[str, str] = {}
+    for row in rows:
+        # Cells that a short row lacks are None.
+        name, group = stem_of((row[name_column] or "").strip()), (row[column] or "").strip() or EMPTY
+        if groups.setdefault(name, group) != group:
+            raise InputError(
+                f"{path} has {name!r} twice in column {name_column!r}, with {column} {groups[name]!r} and "
+                f"{group!r}: an image may have one."
+            )
+    return groups
+
+
+def grouped(table: ScoreTable, groups: Mapping[str, str]) -> dict[str, ScoreTable]:
+    """The table's images by group, groups in the order of their names.
+
+    Raises:
+        InputError: an image has no group; the message lists those.
+    """
+    missing = [row.name for row in table.rows if row.name not in groups]
+    if missing:
+        known = ", ".join(list(groups)[:3]) or "none"
+        raise InputError(
+            f"{len(missing)} of {len(table.rows)} images have no row in the CSV of --by:\n{listed(missing)}\n"
+            f"It names images such as {known}. Add the rows, named as the images are."
+        )
+    members: dict[str, list[ImageScore]] = {}
+    for row in table.rows:
+        members.setdefault(groups[row.name], []).append(row)
+    return {group: ScoreTable(tuple(members[group])) for group in sorted(members)}

@@ -1,0 +1,157 @@
+"""``score.html``: all figures, how they spread, and what went wrong in the worst images, in one file.
+
+There are no scripts, and a policy in the page's head forbids loading anything. Names come from file names and
+are escaped by the templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from nucbatch.scoring import names
+from nucbatch.scoring.backdrop import Bytes, jpeg_uri, png_uri
+from nucbatch.scoring.distribution import BINS, FIGURES, MOST_ROWS, spread_rows
+from nucbatch.scoring.objects import THRESHOLDS
+from nucbatch.scoring.pictures import COLOURS, LONGEST_PX, Drawing, Outcome
+from nucbatch.scoring.sheets import Grouping
+from nucbatch.scoring.table import ImageScore, ScoreTable, at_threshold
+
+MOST_IMAGES = 2000  # rows in the page's list of images; the CSV has all
+
+_LEGEND = (
+    (Outcome.HIT, "hit", "the prediction's outline"),
+    (Outcome.MISSED, "missed", "the true nucleus, hatched"),
+    (Outcome.FALSE, "false", "the prediction, filled"),
+    (Outcome.MERGED, "merged", "one prediction holds most of several true nuclei: all outlines, hatched"),
+    (Outcome.SPLIT, "split", "one true nucleus holds most of several predictions: all outlines, dotted"),
+)
+_TILES = (
+    ("averaged", "mean_ap", "Mean AP, 0.5 to 0.95", "averaged over images, as the Data Science Bowl"),
+    ("pooled", "object_f1_50", "Object F1 at IoU 0.5", "all nuclei pooled"),
+    ("pooled", "pq", "Panoptic quality", "all nuclei pooled"),
+    ("pooled", "pixel_f1", "Pixel F1 (Dice)", "all pixels pooled"),
+    ("pooled", "pixel_jaccard", "Pixel IoU (Jaccard)", "all pixels pooled"),
+    ("median", "count_error_relative", "Count error", "median of images, relative"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorstImage:
+    """One image to look at: its score, the drawing, and what lies below it (``backdrop``)."""
+
+    score: ImageScore
+    drawing: Drawing
+    backdrop: Bytes
+    has_image: bool
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What was scored: the two inputs as the user named them, nucbatch's version, warnings in sentences."""
+
+    pred: str
+    truth: str
+    version: str
+    warnings: tuple[str, ...] = ()
+
+
+def render(table: ScoreTable, about: About, worst: Sequence[WorstImage], by: Grouping | None = None) -> str:
+    """The page's HTML."""
+    totals = table.totals()
+    group_of = {row.name: group for group, part in by.tables.items() for row in part.rows} if by else {}
+    rows = table.worst(MOST_IMAGES)
+    return (
+        _environment()
+        .get_template("score.html")
+        .render(
+            about=about,
+            images=len(table.rows),
+            perfect=sum(row.objects.mean_ap == 1 for row in table.rows),
+            tiles=[(title, totals[total][name], note) for total, name, title, note in _TILES],
+            totals=totals,
+            headings=names.TOTALS,
+            sections=names.SECTIONS,
+            thresholds=_thresholds(totals),
+            threshold_headings=[heading for _, _, heading in names.THRESHOLD_COLUMNS],
+            by=by,
+            groups=_groups(by) if by else [],
+            group_columns=names.GROUP_COLUMNS,
+            figures=[title for _, title in FIGURES],
+            spreads=spread_rows({"all images": table} | (by.tables if by else {})),
+            unspread=max(0, 1 + len(by.tables) - MOST_ROWS) if by else 0,
+            bins=BINS,
+            worst=[_cell(one, group_of) for one in worst],
+            legend=[(f"rgb{COLOURS[kind]}", kind.name.lower(), word, what) for kind, word, what in _LEGEND],
+            image_headings=[heading for _, heading in names.IMAGE_COLUMNS],
+            rows=[(row.name, group_of.get(row.name, ""), _of_image(row)) for row in rows],
+        )
+    )
+
+
+def _thresholds(totals: dict[str, dict[str, float]]) -> list[tuple[str, list[float]]]:
+    return [
+        (
+            f"{threshold:.2f}",
+            [totals[total][at_threshold(stem, threshold)] for total, stem, _ in names.THRESHOLD_COLUMNS],
+        )
+        for threshold in THRESHOLDS
+    ]
+
+
+def _groups(by: Grouping) -> list[tuple[str, int, list[float]]]:
+    result = []
+    for group, part in by.tables.items():
+        totals = part.totals()
+        result.append(
+            (group, len(part.rows), [totals[total][name] for total, name, _ in names.GROUP_COLUMNS])
+        )
+    return result
+
+
+def _of_image(row: ImageScore) -> list[float]:
+    figures = row.figures()
+    return [figures[name] for name, _ in names.IMAGE_COLUMNS]
+
+
+def _cell(one: WorstImage, group_of: dict[str, str]) -> dict[str, object]:
+    rows, columns = one.drawing.rows, one.drawing.columns
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    objects, parts = one.score.objects, one.score.parts
+    return {
+        "name": one.score.name,
+        "group": group_of.get(one.score.name, ""),
+        "height": height,
+        "width": width,
+        "part": (rows.start, rows.stop, columns.start, columns.stop)
+        if max(height, width) == LONGEST_PX
+        else None,
+        "has_image": one.has_image,
+        "below": jpeg_uri(one.backdrop),
+        "over": png_uri(one.drawing.overlay),
+        "f1": objects.f1(),
+        "mean_ap": objects.mean_ap,
+        "truth": objects.truth,
+        "found": objects.predicted,
+        "hits": objects.tp[0],
+        "missed": objects.fn[0],
+        "false": objects.fp[0],
+        "merges": parts.merges,
+        "splits": parts.splits,
+    }
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("nucbatch.scoring"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["figure"] = names.shown
+    return environment

@@ -1,0 +1,114 @@
+"""Warping and pixel error: what is left wrong once borders may lie a little elsewhere.
+
+Decided here: how the ISBI 2012 challenge's binary metrics (the U-Net paper's Table 1) apply to label images.
+The challenge scored maps of cells (foreground) parted by membranes (background). Such a map is drawn from
+labels: a pixel is foreground if it has a label and none of its four neighbours has another label, so that
+nuclei that touch are parted by a line of two pixels. Everything else is border.
+
+*Warping error* (Jain et al., Boundary learning by optimization with topological constraints, CVPR 2010): the
+true map is changed towards the predicted one, one simple pixel after another (see ``topology``), so that no
+object or hole is made, lost, cut or joined on the way. The pixels that still differ are topological errors.
+Their share of all pixels is the *total* warping error; the challenge's own counts only those whose change
+would cut an object or join two. The best warp is not searched for: as in the challenge's program changes are
+made while there are any. A dividing line that is more than its width away from the true one can't be reached
+by simple pixels and counts as a merge and a split.
+
+*Pixel error* is 1 - F1 of the two maps' foreground, as in the challenge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cc3d
+import numpy as np
+import numpy.typing as npt
+
+from nucbatch.scoring.match import require_labels
+from nucbatch.scoring.pixel import PixelCounts, pixel_counts, ratio
+from nucbatch.scoring.topology import PIECES, SIMPLE, Mask, offsets, splits_and_merges, warp
+
+
+@dataclass(frozen=True, slots=True)
+class WarpingCounts:
+    """What the warped truth and the prediction still disagree on, in pixels. Adds over images.
+
+    ``left``: all pixels that differ after warping; of these ``splits`` would cut an object and ``merges``
+    would join two. ``maps``: the confusion of the two maps before warping.
+    """
+
+    left: int = 0
+    splits: int = 0
+    merges: int = 0
+    maps: PixelCounts = field(default_factory=PixelCounts)
+
+    def __add__(self, other: WarpingCounts) -> WarpingCounts:
+        return WarpingCounts(
+            self.left + other.left,
+            self.splits + other.splits,
+            self.merges + other.merges,
+            self.maps + other.maps,
+        )
+
+    @property
+    def error(self) -> float:
+        """The challenge's warping error: pixels of splits and merges by all pixels; NaN without pixels."""
+        return ratio(self.splits + self.merges, self.maps.total)
+
+    @property
+    def total_error(self) -> float:
+        """Jain et al.'s: all pixels left by all pixels, missed and invented objects and holes included."""
+        return ratio(self.left, self.maps.total)
+
+    @property
+    def pixel_error(self) -> float:
+        """1 - F1 of the maps before warping; 0 where neither has any foreground."""
+        return 1 - self.maps.f1
+
+
+def warping_counts(truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer]) -> WarpingCounts:
+    """Counts of one image.
+
+    Args:
+        truth: labels (Y, X), any integer dtype, 0 is background.
+        pred: labels (Y, X), the same shape.
+
+    Raises:
+        InputError: not two label images of one shape.
+    """
+    require_labels(truth, pred)
+    true_map, found_map = parted(truth), parted(pred)
+    left, splits, merges = warped_difference(true_map, found_map)
+    return WarpingCounts(left, splits, merges, pixel_counts(true_map, found_map))
+
+
+def parted(labels: npt.NDArray[np.integer]) -> Mask:
+    """Map (Y, X) uint8 of labels (Y, X): 1 where a label is and no other label is beside, above or below."""
+    foreground = labels != 0
+    result: Mask = np.asarray(foreground, np.uint8)
+    # Rows, then columns by the same words on transposed views.
+    for near, inside, target in ((labels, foreground, result), (labels.T, foreground.T, result.T)):
+        touching = (near[1:] != near[:-1]) & inside[1:] & inside[:-1]
+        target[1:][touching] = 0
+        target[:-1][touching] = 0
+    return result
+
+
+def warped_difference(source: Mask, target: Mask) -> tuple[int, int, int]:
+    """Pixels that differ after warping ``source`` to ``target``, and of these the splits and the merges.
+
+    Args:
+        source, target: maps (Y, X) uint8 of 0 and 1.
+    """
+    moving, fixed = np.pad(source, 1), np.pad(target, 1)
+    around = offsets(moving.shape[1])
+    flat, goal = moving.ravel(), fixed.ravel()
+    differing = np.flatnonzero(flat != goal)
+    left = len(differing) - warp(flat, goal, SIMPLE, around, differing)
+    if not left:
+        return 0, 0, 0
+    differing = np.flatnonzero(flat != goal)
+    objects = cc3d.connected_components(moving, connectivity=4, out_dtype=np.uint32)
+    grounds = cc3d.connected_components(1 - moving, connectivity=8, out_dtype=np.uint32)
+    splits, merges = splits_and_merges(flat, objects.ravel(), grounds.ravel(), PIECES, around, differing)
+    return left, int(splits), int(merges)

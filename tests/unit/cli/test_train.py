@@ -1,0 +1,117 @@
+"""``nucbatch train`` as a user meets it: which recipe the options make, what is printed, clear errors."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import imagecodecs
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+from rich.text import Text
+
+from nucbatch.cli.train import TrainingBar, chosen_recipe, train
+from nucbatch.errors import InputError
+from nucbatch.networks.checkpoint import Card, read_card, save_weights
+from nucbatch.networks.contract import build
+from nucbatch.settings import NormaliseSettings
+from nucbatch.synthetic import make_field
+from nucbatch.training.recipe import Recipe, preset
+
+NOTHING: dict[str, Any] = dict.fromkeys(("steps", "epochs", "width", "seed", "patience", "precision"))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    rows = ["id,split"]
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True)
+    for number, split in enumerate(("train", "train", "val", "test")):
+        images, labels = make_field(80, np.random.default_rng(number), nuclei=4)
+        imagecodecs.imwrite(str(folder / "images" / f"f{number}.png"), images[0])
+        imagecodecs.imwrite(str(folder / "labels" / f"f{number}.png"), labels.astype(np.uint16))
+        rows.append(f"f{number},{split}")
+    (folder / "split.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    recipe = Recipe(width=3, depth=2)
+    card = Card(
+        name="mine",
+        architecture="unet",
+        config=recipe.config,
+        outputs=recipe.outputs,
+        normalise=NormaliseSettings(low_percent=2),
+    )
+    save_weights(tmp_path / "mine.safetensors", build("unet", recipe.config), card)
+    return tmp_path / "mine.safetensors"
+
+
+def test_the_papers_recipe_prints_a_line_per_epoch_and_says_how_it_was_reduced(
+    data: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ["--preset", "paper", "--width", "1", "--epochs", "2", "--test"]
+    done = CliRunner().invoke(train, [str(data), "-o", str(out), *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    lines = done.output.splitlines()
+    assert "4 labelled images: 2 train, 1 val, 1 test" in lines
+    assert [line.split(":")[0] for line in lines if line.startswith("epoch")] == ["epoch 1", "epoch 2"]
+    assert "Preset paper, with width 1 instead of 64, epochs 2 instead of 35." in lines
+    scores = read_card(out / "weights.safetensors").scores
+    assert {"val at 256 px pixel Jaccard", "test at 256 px pixel Jaccard"} <= set(scores)
+    files = {path.name for path in out.iterdir()}
+    assert {"history.png", "history.csv", "preprocessing.png", "train.json", "best.safetensors"} <= files
+
+
+def test_a_terminal_shows_the_last_step_and_the_last_validation_beside_the_bar() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with TrainingBar(console) as bar:
+        bar.begins(3, 9)
+        bar.step(4, 0.25, 0.5)
+        bar.scored({"step": 4, "loss": 0.25, "val_object_f1": 0.75})
+        bar.step(5, 0.125, 0.625)
+    shown = Text.from_ansi(console.file.getvalue()).plain
+    assert "3 of 9 steps are done already" in shown
+    assert "step 4: loss 0.2500, val object f1 0.7500" in shown
+    last = shown.splitlines()[-1]
+    assert all(part in last for part in ("5/9", "loss 0.125  Dice 0.625", "val object f1 0.750"))
+
+
+def test_options_change_the_preset() -> None:
+    changes = NOTHING | {"width": 16, "epochs": 4, "precision": "bf16"}
+    recipe = chosen_recipe("paper", None, changes)
+    assert (recipe.width, recipe.epochs, recipe.precision) == (16, 4, "bf16")
+    assert chosen_recipe("paper", None, NOTHING | {"steps": 5}).epochs is None
+    assert chosen_recipe(None, None, NOTHING) == preset("default")
+
+
+def test_a_training_from_weights_takes_their_size_and_normalisation(weights: Path) -> None:
+    recipe = chosen_recipe(None, weights, NOTHING | {"seed": 3})
+    assert (recipe.name, recipe.width, recipe.depth, recipe.seed) == ("finetune", 3, 2, 3)
+    assert recipe.normalise.low_percent == 2
+    assert recipe.learning_rate < preset("default").learning_rate
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "words"),
+    [
+        ("default", {"steps": 5, "epochs": 5}, "give one"),
+        ("finetune", {}, "name them with --from"),
+        ("huge", {}, "there are default"),
+    ],
+)
+def test_options_that_make_no_recipe_are_refused(name: str, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        chosen_recipe(name, None, NOTHING | changes)
+
+
+def test_the_size_of_given_weights_is_not_for_choice(weights: Path) -> None:
+    with pytest.raises(InputError, match="leave it out"):
+        chosen_recipe(None, weights, NOTHING | {"width": 8})
+    with pytest.raises(InputError, match="train with another --preset"):
+        chosen_recipe("paper", weights, NOTHING)
