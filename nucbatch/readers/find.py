@@ -24,7 +24,7 @@ GROUP = "nucbatch.readers"
 def open_plate(
     path: Path, *, layout: str = "", pattern: str = "", pixel_size_um: float | None = None
 ) -> Plate:
-    """The plate, folder of images, image or manifest at ``path``, with every file accounted for.
+    """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
 
     ``layout``: a reader's name, instead of the first that fits. ``pattern``: a regex with named groups (see
     :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel, instead of what files say.
@@ -69,10 +69,11 @@ def _recognised(readers: tuple[Reader, ...], listing: Listing) -> Reader:
             return reader
     if listing.single:
         raise InputError(
-            f"{listing.name} is no TIFF, PNG, JPEG or manifest CSV: convert it, or give its folder."
+            f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "
+            "folder."
         )
     total = len(listing.files) + len(listing.settled)
     raise InputError(
-        f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, PNG or JPEG. "
-        "Give the folder that holds the images."
+        f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "
+        "JPEG or OME-Zarr. Give the folder that holds the images."
     )

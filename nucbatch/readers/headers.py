@@ -2,35 +2,31 @@
 
 A file is told by its first bytes, not by its name. Nothing is decoded here. Refused, with the reason,
 are: empty files, web pages saved as images, truncated files (strips, tiles or chunks that reach beyond
-the end), pixel types the run can't hold, and files of several pages, because which page is the plane is
-not for us to guess. Alpha is not a sample: it is dropped. Formats: TIFF 6.0, BigTIFF; PNG (ISO/IEC
-15948); JPEG (ITU-T T.81).
+the end), pixel types the run can't hold, and files of several pages that don't say what their pages are
+(``tiff_pages.py``). Alpha is not a sample: it is dropped. Formats: TIFF 6.0, BigTIFF, SVS; PNG (ISO/IEC
+15948); JPEG (ITU-T T.81); an OME-Zarr image is a folder.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-import tifffile
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.readers.scale import metaseries, pixel_size_um
+from nucbatch.omezarr import StoredForm, form_of
+from nucbatch.readers.pixel_info import BOMB_BYTES, BOMB_RATIO, PixelInfo
+from nucbatch.readers.stack import stacked
+from nucbatch.readers.tiff_header import tiff_info
 
 DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
 
-_GREY_PHOTOMETRICS = frozenset({0, 1, 3})  # white is zero, black is zero, palette
-_COLOUR_PHOTOMETRICS = frozenset({2, 6})  # RGB, YCbCr
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, without alpha; a palette expands to RGB
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-
-# no codec packs denser (zstd's run-length blocks reach 32,768 : 1), so such a header lies
-_BOMB_BYTES, _BOMB_RATIO = 1 << 28, 100_000
 
 # what the parsers raise on bytes that are not what they claim to be
 DAMAGE = (
@@ -43,22 +39,6 @@ DAMAGE = (
     EOFError,
     struct.error,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class PixelInfo:
-    """What a header promises: an image (Y, X) of ``samples`` values (1 grey, 3 RGB) of NumPy's ``dtype``.
-
-    ``pages`` is 1 for everything that can be used. ``stain`` is MetaXpress' illumination setting, if any.
-    """
-
-    height_px: int
-    width_px: int
-    samples: int
-    dtype: str
-    pages: int = 1
-    pixel_size_um: float | None = None
-    stain: str = ""
 
 
 def kind_of(start: bytes) -> str:
@@ -83,18 +63,20 @@ def kind_of(start: bytes) -> str:
 
 
 def read_header(path: str | Path) -> PixelInfo:
-    """The header of an image file.
+    """The header of an image file, or of an OME-Zarr image's group.
 
     Raises:
         UnreadableImage: it can't be used; the message is the bare reason, without the path.
     """
+    if Path(path).is_dir():
+        return _believable(_stored(form_of(Path(path))))
     try:
         with Path(path).open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
             kind = kind_of(file.read(32))
             file.seek(0)
             if kind == "tiff":
-                info = _tiff(file, size_bytes)
+                info = tiff_info(file, size_bytes)
             else:
                 info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
     except UnreadableImage:
@@ -103,15 +85,11 @@ def read_header(path: str | Path) -> PixelInfo:
         raise UnreadableImage(f"can't be opened ({error.strerror or error})") from error
     except DAMAGE as error:
         raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
-    if info.dtype not in DTYPES:
-        raise UnreadableImage(f"pixel type {info.dtype} can't be used: convert to one of {', '.join(DTYPES)}")
-    if info.pages != 1:
-        raise UnreadableImage(f"{info.pages} pages where one plane was meant: split it into single planes")
-    promised_bytes = info.height_px * info.width_px * info.samples * np.dtype(info.dtype).itemsize
-    if promised_bytes > max(_BOMB_BYTES, _BOMB_RATIO * size_bytes):
+    promised_bytes = (
+        info.height_px * info.width_px * info.samples * np.dtype(_believable(info).dtype).itemsize
+    )
+    if promised_bytes > max(BOMB_BYTES, BOMB_RATIO * size_bytes):
         raise UnreadableImage(f"damaged header (promises {promised_bytes:,} bytes from {size_bytes:,})")
-    if info.height_px < 1 or info.width_px < 1:
-        raise UnreadableImage(f"an image of {info.height_px} × {info.width_px} px")
     return info
 
 
@@ -123,75 +101,31 @@ def stain_name(root: str | Path, path: str) -> str:
         return ""  # the same file is read again with all others, and quarantined there with its reason
 
 
-def _tiff(file: BinaryIO, size_bytes: int) -> PixelInfo:
-    with tifffile.TiffFile(file) as tiff:
-        if not len(tiff.pages):
-            raise UnreadableImage("truncated: a TIFF without a directory")
-        page = tiff.pages[0]
-        _check_segments(page, size_bytes)
-        description = str(page.description or "")
-        resolution = page.tags.valueof("XResolution")
-        return PixelInfo(
-            height_px=int(page.imagelength),
-            width_px=int(page.imagewidth),
-            samples=_tiff_samples(page),
-            dtype="unknown" if page.dtype is None else str(page.dtype),
-            pages=_tiff_pages(tiff),
-            pixel_size_um=pixel_size_um(description, resolution),
-            stain=metaseries(description).get("_IllumSetting_", ""),
+def _believable(info: PixelInfo) -> PixelInfo:
+    if info.dtype not in DTYPES:
+        raise UnreadableImage(f"pixel type {info.dtype} can't be used: convert to one of {', '.join(DTYPES)}")
+    if info.height_px < 1 or info.width_px < 1:
+        raise UnreadableImage(f"an image of {info.height_px} × {info.width_px} px")
+    if info.samples == 3 and info.stack.depth * len(info.stack.channels) > 1:
+        raise UnreadableImage(
+            f"{info.stack.depth * len(info.stack.channels)} RGB pages of one time point: colours are not "
+            "projected, and RGB has no further channels. Export one of them"
         )
+    return info
 
 
-def _tiff_pages(tiff: Any) -> int:
-    """Pages that are pictures of their own, without reduced copies; ImageJ keeps stacks behind one page."""
-    images = (tiff.imagej_metadata or {}).get("images", 1) if tiff.is_imagej else 1
-    full = sum(1 for page in tiff.pages if not page.aspage().is_reduced) if len(tiff.pages) > 1 else 1
-    return max(int(images), full, int(tiff.pages[0].imagedepth))
-
-
-def _tiff_samples(page: Any) -> int:
-    photometric, samples = int(page.photometric), int(page.samplesperpixel)
-    colours = samples - len(page.extrasamples)
-    if photometric in _GREY_PHOTOMETRICS and colours == 1:
-        if photometric == 3 and not _is_grey_ramp(page.colormap):
-            raise UnreadableImage("false colours from a palette: convert it to grey or RGB")
-        return 1
-    if photometric in _COLOUR_PHOTOMETRICS and colours == 3:
-        return 3
-    raise UnreadableImage(
-        f"{samples} samples per pixel of photometric {photometric}: only grey and RGB can be used"
+def _stored(form: StoredForm) -> PixelInfo:
+    leading = {axis: length for axis, length in zip(form.axes, form.shape, strict=True) if axis not in "yx"}
+    if form.is_rgb:
+        del leading["c"]
+    return PixelInfo(
+        height_px=form.shape[-2],
+        width_px=form.shape[-1],
+        samples=3 if form.is_rgb else 1,
+        dtype=form.dtype,
+        stack=stacked("".join(leading), list(leading.values()), () if form.is_rgb else form.channels),
+        pixel_size_um=form.pixel_size_um,
     )
-
-
-def _is_grey_ramp(colormap: Any) -> bool:
-    """Whether a palette (3, N) only makes higher values brighter, so that they still are intensities."""
-    if colormap is None:
-        return False
-    brightness = np.asarray(colormap, dtype=np.int64).sum(axis=0)
-    return bool((np.diff(brightness) >= 0).all())
-
-
-def _check_segments(page: Any, size_bytes: int) -> None:
-    offsets, counts = page.dataoffsets, page.databytecounts
-    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    if page.is_tiled and tall * wide > max(_BOMB_BYTES, _BOMB_RATIO * size_bytes):
-        raise UnreadableImage(f"damaged header (tiles of {tall:,} × {wide:,} px)")
-    across = -(-page.imagewidth // max(wide, 1))
-    down = -(-page.imagelength // max(min(tall, page.imagelength), 1))
-    planes = page.samplesperpixel if page.planarconfig == 2 else 1
-    expected = across * down * planes * max(page.imagedepth, 1)
-    joined = len(offsets) == len(counts) == 1  # contiguous strips are read as one
-    if min(len(offsets), len(counts)) < expected and not joined:
-        raise UnreadableImage(f"truncated: {len(offsets)} of {expected} strips or tiles are listed")
-    for number, (offset, count) in enumerate(zip(offsets, counts, strict=False), start=1):
-        if not count:
-            raise UnreadableImage(f"incomplete: strip or tile {number} of {expected} was never written")
-        if offset + count > size_bytes:
-            raise UnreadableImage(f"truncated: {size_bytes:,} bytes of at least {offset + count:,}")
-    if page.compression == 1 and page.bitspersample % 8 == 0:
-        needed = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8
-        if sum(counts) < needed:
-            raise UnreadableImage(f"truncated: {sum(counts):,} bytes of pixels of {needed:,}")
 
 
 def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:

@@ -2,7 +2,8 @@
 
 Decisions owned here: links are never followed out of the input (``realpath`` must stay inside); links to
 folders are not followed at all; junk, results of earlier runs and Zarr stores are one line each instead of
-thousands (their record's path ends in ``/``); what can't be opened by a name that fits a table is refused.
+thousands (their record's path ends in ``/``), and an input that is itself a Zarr group is listed as such a
+line below its parent; what can't be opened by a name that fits a table is refused.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.errors import InputError, InputNotFound
+from nucbatch.omezarr import GROUP_MARKERS, is_group
 from nucbatch.plate import FileRecord
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
 
@@ -30,7 +32,8 @@ class FoundFile:
 class Listing:
     """All that was found below ``root`` (absolute, links resolved), sorted by path.
 
-    ``files`` await a reader's verdict; ``settled`` already have theirs. ``name`` is what the user pointed at,
+    ``files`` await a reader's verdict; ``settled`` already have theirs, but a reader of Zarr stores may take
+    :meth:`stores` from them. ``name`` is what the user pointed at,
     without folders. ``single`` is True where that was one file; ``root`` is then its folder.
     """
 
@@ -47,6 +50,11 @@ class Listing:
     def others(self) -> tuple[FoundFile, ...]:
         """The files whose names do not."""
         return tuple(file for file in self.files if not is_image_name(file.path))
+
+    def stores(self) -> tuple[str, ...]:
+        """The Zarr stores' paths, each with ``/`` at its end."""
+        reason = ignored("", "zarr-store").reason
+        return tuple(record.path for record in self.settled if record.reason == reason)
 
 
 def scan(path: Path) -> Listing:
@@ -72,6 +80,10 @@ def scan(path: Path) -> Listing:
         raise InputError(f"{path} is neither a file nor a folder: give a folder, an image or a manifest CSV.")
     if not os.access(resolved, os.R_OK | os.X_OK):
         raise InputError(f"{path} may not be listed: ask for read permission on the folder.")
+    if is_group(resolved):
+        store = ignored(f"{resolved.name}/", "zarr-store")
+        shown = resolved.name if name in ("", ".", "..") else name
+        return Listing(str(resolved.parent), shown, (), (store,))
     files, settled = _walk(str(resolved))
     files.sort(key=lambda file: file.path)
     settled.sort(key=lambda record: record.path)
@@ -113,6 +125,9 @@ def _walk(root: str) -> tuple[list[FoundFile], list[FileRecord]]:
             continue
         if folder and any(entry.name == ".nucbatch" for entry in found):
             settled.append(ignored(folder, "earlier-run"))
+            continue
+        if folder and any(entry.name in GROUP_MARKERS for entry in found):
+            settled.append(ignored(folder, "zarr-store"))
             continue
         for entry in found:
             verdict = _verdict(entry, root, folder + entry.name)

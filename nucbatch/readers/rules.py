@@ -13,7 +13,10 @@ from nucbatch.plate import FileRecord, FileStatus
 RULES = {
     "hidden": "names that begin with a dot are not part of the input",
     "system-file": "left by an operating system or a file server",
-    "zarr-store": "a Zarr store inside the input is not read as single files",
+    "zarr-store": "a Zarr store beside images is not read: give its own path",
+    "zarr-group": "it only lists images; each of them, a Zarr group, counts as one file",
+    "unlisted": "an image's group on disk that its plate does not list",
+    "beside-zarr": "an image beside Zarr stores, which are read instead",
     "earlier-run": "a run's folder inside the input holds results, not images",
     "linked-folder": "the folder it points to lies in the input and is listed there",
     "not-an-image": "no image by its name",
@@ -25,9 +28,9 @@ RULES = {
     "incomplete-field": "sound, but another file of its field can't be used",
 }
 
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg"})
+IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".png", ".jpg", ".jpeg"})
 
-_FOREIGN = "bmp c01 czi dib dv flex gif ims jp2 jpx lif lsm mrc mrxs nd2 ndpi oib oif scn stk svs vsi webp"
+_FOREIGN = "bmp c01 czi dib dv flex gif ims jp2 jpx lif lsm mrc mrxs nd2 ndpi oib oif scn stk vsi webp"
 FOREIGN_IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _FOREIGN.split())
 
 _SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})

@@ -1,15 +1,15 @@
 """What a TIFF's description says besides pixels: micrometres per pixel, and MetaSeries' stain.
 
-Trusted are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution) and MetaXpress' MetaSeries XML
-(``spatial-calibration-x``). A bare XResolution in dots per inch is a printer's number and ignored. XML comes
-from strangers, so it is parsed with defusedxml: no entities, no external references.
+Trusted are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution), MetaXpress' MetaSeries XML
+(``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is mostly a printer's number: it is only
+believed where it makes pixels finer than 5 µm (more than 5,000 dots per inch), as slide scanners write it.
+XML comes from strangers, so it is parsed with defusedxml: no entities, no external references.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
 from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
@@ -27,11 +27,19 @@ _UM_PER = {
     "cm": 1e4,
 }
 
+_FINEST_PRINTED_UM = 5.0
+_UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
 
-def pixel_size_um(description: str, x_resolution: tuple[int, int] | None = None) -> float | None:
-    """Micrometres per pixel, or None where the description does not tell.
+Elements = list[tuple[str, dict[str, str]]]
 
-    ``x_resolution``: TIFF's XResolution as (numerator, denominator), in pixels per ImageJ's unit.
+
+def pixel_size_um(
+    description: str, x_resolution: tuple[int, int] | None = None, resolution_unit: int | None = None
+) -> float | None:
+    """Micrometres per pixel, or None where the file does not tell.
+
+    ``x_resolution``: TIFF's XResolution as (numerator, denominator), in pixels per ImageJ's unit or per
+    ``resolution_unit`` (TIFF's ResolutionUnit: 2 inch, 3 centimetre).
     """
     if description.startswith("ImageJ="):
         return _imagej(description, x_resolution)
@@ -42,27 +50,44 @@ def pixel_size_um(description: str, x_resolution: tuple[int, int] | None = None)
         size = properties.get("spatial-calibration-x", "")
         return _in_um(size, properties.get("spatial-calibration-units", ""))
     if "PhysicalSizeX" in description:
-        for tag, values in _elements(description):
+        for tag, values in xml_elements(description):
             if tag == "Pixels" and "PhysicalSizeX" in values:
                 return _in_um(values["PhysicalSizeX"], values.get("PhysicalSizeXUnit", "um"))
-    return None
+    if is_aperio(description):
+        match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
+        return _in_um(match[1], "um") if match else None
+    return _printed(x_resolution, resolution_unit)
+
+
+def is_aperio(description: str) -> bool:
+    """Whether a TIFF's first description is a slide's by Aperio (SVS)."""
+    return description.startswith("Aperio ")
 
 
 def metaseries(description: str) -> dict[str, str]:
     """The properties of MetaXpress' ``<MetaData><PlaneInfo>``; empty where the text is something else."""
     if not description.lstrip().startswith("<MetaData"):
         return {}
-    return {values["id"]: values.get("value", "") for _, values in _elements(description) if "id" in values}
+    return {
+        values["id"]: values.get("value", "") for _, values in xml_elements(description) if "id" in values
+    }
 
 
-def _elements(xml: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """(local tag, attributes) of each element; none at all where the XML is broken or unsafe."""
+def xml_elements(xml: str) -> Elements:
+    """(local tag, attributes) of each element in the order of the text; none where it is broken or unsafe."""
     try:
         root = fromstring(xml.strip("\0\r\n\t "))
     except (ParseError, DefusedXmlException, ValueError):
-        return  # a missing pixel size is an ordinary answer; the pixels do not depend on this text
-    for element in root.iter():
-        yield str(element.tag).rpartition("}")[2], dict(element.attrib)
+        return []  # not to be told is an ordinary answer: no pixel depends on this text
+    return [(str(element.tag).rpartition("}")[2], dict(element.attrib)) for element in root.iter()]
+
+
+def _printed(x_resolution: tuple[int, int] | None, resolution_unit: int | None) -> float | None:
+    per_unit = _UM_PER_RESOLUTION_UNIT.get(resolution_unit or 0)
+    if per_unit is None or x_resolution is None or x_resolution[0] <= 0 or x_resolution[1] <= 0:
+        return None
+    size = per_unit * x_resolution[1] / x_resolution[0]
+    return size if size < _FINEST_PRINTED_UM else None
 
 
 def _imagej(description: str, x_resolution: tuple[int, int] | None) -> float | None:

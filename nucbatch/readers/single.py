@@ -11,7 +11,7 @@ from nucbatch.readers.names import GREY, unique_names
 
 
 class SingleImageReader:
-    """A TIFF, PNG or JPEG file."""
+    """A TIFF, SVS, PNG or JPEG file."""
 
     name = "single"
     priority = 20
@@ -28,7 +28,7 @@ class SingleImageReader:
         """
         if not self.recognise(listing):
             raise InputError(
-                f"{listing.name} is not one TIFF, PNG or JPEG file: --layout {self.name} needs one."
+                f"{listing.name} is not one TIFF, SVS, PNG or JPEG file: --layout {self.name} needs one."
             )
         (file,) = listing.images()
         label = unique_names([file.path])[file.path]

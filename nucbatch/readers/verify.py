@@ -1,7 +1,8 @@
 """The headers of all files of a plate, read before the run: sizes, types, and what can't be used.
 
 Decisions owned here: the planes of one field must agree in size and type; the majority is right, without
-one all are quarantined. Different fields may differ. A field that loses a plane stays listed with its
+one all are quarantined. Different fields may differ. Files of several pages
+are unfolded first (``unfold.py``). A field that loses a plane stays listed with its
 problem, and its sound files are ignored by the rule ``incomplete-field``. RGB is allowed where a field is
 one file and the plate has no other channel; such planes belong to channel ``RGB`` and the plate gets Red,
 Green and Blue.
@@ -9,22 +10,28 @@ Green and Blue.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
-from nucbatch.readers.headers import PixelInfo, read_header
+from nucbatch.readers.headers import read_header
+from nucbatch.readers.names import GREY
+from nucbatch.readers.pixel_info import PixelInfo
 from nucbatch.readers.pixels import RGB, RGB_CHANNELS
 from nucbatch.readers.rules import RULES
+from nucbatch.readers.unfold import Outcomes, unfolded
 
 _THREADS = 8  # headers wait for the disk or the network, not for a core
 _BATCH = 2048
+
+_Value = TypeVar("_Value")
 
 
 def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
@@ -35,7 +42,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     may_be_rgb = len(plate.channels) == 1
     fields: list[Field] = []
     faults: dict[str, str] = {}
-    for field, outcomes in zip(plate.fields, _probed(plate), strict=True):
+    for field, outcomes in unfolded(plate, zip(plate.fields, _probed(plate), strict=True)):
         checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
         fields.append(checked)
         faults |= found
@@ -43,7 +50,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     return replace(plate, channels=_channels(plate, fields), fields=tuple(fields), files=records)
 
 
-def _probed(plate: Plate) -> Iterator[tuple[PixelInfo | str, ...]]:
+def _probed(plate: Plate) -> Iterator[Outcomes]:
     """For each field, the header or the reason against it, for each of its planes."""
     fields = iter(plate.fields)
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -51,7 +58,7 @@ def _probed(plate: Plate) -> Iterator[tuple[PixelInfo | str, ...]]:
             yield from pool.map(partial(_probe_field, plate.root), batch)
 
 
-def _probe_field(root: str, field: Field) -> tuple[PixelInfo | str, ...]:
+def _probe_field(root: str, field: Field) -> Outcomes:
     return tuple(_header_or_reason(Path(root, plane.path)) for plane in field.planes)
 
 
@@ -63,7 +70,7 @@ def _header_or_reason(path: Path) -> PixelInfo | str:
 
 
 def _checked(
-    field: Field, outcomes: tuple[PixelInfo | str, ...], may_be_rgb: bool, pixel_size_um: float | None
+    field: Field, outcomes: Outcomes, may_be_rgb: bool, pixel_size_um: float | None
 ) -> tuple[Field, dict[str, str]]:
     """The field with what its headers say, and the reason against each plane that can't be used."""
     faults: dict[str, str] = {}
@@ -121,28 +128,52 @@ def _with_samples(plane: Plane, samples: int) -> Plane:
 
 
 def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
-    """The plate's channels once colours are known: grey ones, then Red, Green, Blue if any plane is RGB."""
-    if not any(plane.channel == RGB for field in fields for plane in field.planes):
+    """The plate's channels once files have told theirs: grey ones, then Red, Green, Blue if any plane is RGB.
+
+    The names of a layout keep its order; those of files come in the order in which they are first met.
+    """
+    met = dict.fromkeys(plane.channel for field in fields for plane in field.planes)
+    if not met:
         return plate.channels
-    grey = [
-        channel.name
-        for channel in plate.channels
-        if any(plane.channel == channel.name for field in fields for plane in field.planes)
-    ]
-    return tuple(Channel(name, index) for index, name in enumerate((*grey, *RGB_CHANNELS)))
+    coloured = RGB in met
+    listed = [channel.name for channel in plate.channels]
+    if listed != [GREY]:
+        grey = [name for name in listed if name in met] if coloured else listed
+    else:
+        grey = [name for name in met if name != RGB]
+    return tuple(
+        Channel(name, index) for index, name in enumerate((*grey, *(RGB_CHANNELS if coloured else ())))
+    )
 
 
 def _records(
     files: Iterable[FileRecord], fields: list[Field], faults: dict[str, str]
 ) -> Iterator[FileRecord]:
-    broken = {field.group for field in fields if field.problem}
-    coloured = {plane.path for field in fields for plane in field.planes if plane.channel == RGB}
+    """A file of several planes has one record, which tells of them what they have in common."""
+    places: dict[str, list[tuple[Field, Plane]]] = defaultdict(list)
+    for field in fields:
+        for plane in field.planes:
+            places[plane.path].append((field, plane))
     for record in files:
-        channel = RGB if record.path in coloured else record.channel
+        found = places.get(record.path, [])
+        if found:
+            record = replace(
+                record,
+                channel=_common([plane.channel for _, plane in found]) or "",
+                z=_common([plane.z for _, plane in found]),
+                t=_common([field.t for field, _ in found]),
+                group=found[0][0].group,
+            )
         if record.path in faults:
             yield replace(record, status=FileStatus.QUARANTINED, reason=faults[record.path])
-        elif record.status is FileStatus.USED and record.group in broken:
-            reason = f"incomplete-field: {RULES['incomplete-field']}"
-            yield replace(record, status=FileStatus.IGNORED, reason=reason, channel=channel)
+        elif record.status is FileStatus.USED and all(field.problem for field, _ in found):
+            yield replace(
+                record, status=FileStatus.IGNORED, reason=f"incomplete-field: {RULES['incomplete-field']}"
+            )
         else:
-            yield replace(record, channel=channel)
+            yield record
+
+
+def _common(values: list[_Value]) -> _Value | None:
+    """The one value that all are; None where they differ."""
+    return values[0] if all(value == values[0] for value in values) else None

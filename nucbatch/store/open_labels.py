@@ -8,17 +8,17 @@ metadata that lead out of their group are refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError, InputNotFound, StoreError
+from nucbatch.errors import InputError, InputNotFound, StoreError, UnreadableImage
+from nucbatch.omezarr import attributes, below, is_group
 from nucbatch.store.folder import RunFolder
 
 _AXES = "tczyx"
@@ -76,7 +76,7 @@ class StoredImage:
 
 def is_ome_zarr(path: Path) -> bool:
     """Whether a folder is a Zarr group, a run's folder, or holds folders named ``*.zarr``."""
-    return _is_group(path) or bool(_stores(path))
+    return is_group(path) or bool(_stores(path))
 
 
 def open_images(path: Path) -> list[StoredImage]:
@@ -105,7 +105,7 @@ def open_images(path: Path) -> list[StoredImage]:
 
 def _images(path: Path) -> Iterator[Path]:
     """Groups with multiscales at or below a path; metadata decides where it says something."""
-    if not _is_group(path):
+    if not is_group(path):
         for store in _stores(path):
             yield from _images(store)
         return
@@ -117,40 +117,28 @@ def _images(path: Path) -> Iterator[Path]:
             place = _below(path, str(well["path"]))
             for image in _ome(place).get("well", {}).get("images", ()):
                 yield _below(place, str(image["path"]))
-    elif _is_group(path / "OME") and (series := _ome(path / "OME").get("series")):
+    elif is_group(path / "OME") and (series := _ome(path / "OME").get("series")):
         for name in series:
             yield _below(path, str(name))
     else:
         for child in sorted(path.iterdir()):
-            if _is_group(child) and "multiscales" in _ome(child):
+            if is_group(child) and "multiscales" in _ome(child):
                 yield child
 
 
 def _stores(path: Path) -> list[Path]:
     """The Zarr groups that a plain folder holds: a run's own, or all named ``*.zarr``."""
     run = RunFolder(path)
-    own = [store for store in (run.plate_zarr, run.images_zarr) if _is_group(store)]
-    return own[:1] or sorted(child for child in path.glob("*.zarr") if _is_group(child))
-
-
-def _is_group(path: Path) -> bool:
-    return any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs"))
+    own = [store for store in (run.plate_zarr, run.images_zarr) if is_group(store)]
+    return own[:1] or sorted(child for child in path.glob("*.zarr") if is_group(child))
 
 
 def _ome(group: Path) -> dict[str, Any]:
     """OME-Zarr's attributes of a group, {} if it has none."""
     try:
-        if (group / "zarr.json").is_file():
-            attributes = json.loads((group / "zarr.json").read_bytes()).get("attributes", {}).get("ome", {})
-        elif (group / ".zattrs").is_file():
-            attributes = json.loads((group / ".zattrs").read_bytes())
-        else:
-            attributes = {}
-    except (OSError, ValueError, AttributeError) as error:
-        raise StoreError(f"{group}: its attributes can't be read ({error}).") from error
-    if not isinstance(attributes, dict):
-        raise StoreError(f"{group}: its attributes are {type(attributes).__name__}, no JSON object.")
-    return attributes
+        return attributes(group)
+    except UnreadableImage as error:
+        raise StoreError(f"{group}: its attributes can't be read: {error}.") from error
 
 
 def _first_multiscales(group: Path, ome: dict[str, Any]) -> dict[str, Any]:
@@ -169,7 +157,7 @@ def _channel_names(ome: dict[str, Any]) -> tuple[str, ...]:
 
 def _label_names(group: Path) -> tuple[str, ...]:
     labels = group / "labels"
-    return tuple(str(name) for name in _ome(labels).get("labels", ())) if _is_group(labels) else ()
+    return tuple(str(name) for name in _ome(labels).get("labels", ())) if is_group(labels) else ()
 
 
 def _level_0(group: Path) -> tuple[zarr.Array[Any], list[str]]:
@@ -211,7 +199,7 @@ def _read(group: Path, channel: int | None) -> NDArray[Any]:
 
 def _below(group: Path, path: str) -> Path:
     """The place that metadata name, which may not lie outside the group."""
-    parts = PurePosixPath(path)
-    if parts.is_absolute() or ".." in parts.parts:
-        raise StoreError(f"{group}: its metadata name {path!r}, which leads out of it.")
-    return group / parts
+    try:
+        return below(group, path)
+    except UnreadableImage as error:
+        raise StoreError(f"{group}: {error}.") from error

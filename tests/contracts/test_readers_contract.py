@@ -1,6 +1,7 @@
 """What every installed reader keeps to: full accounts, whatever the order on disk, every time the same."""
 
 import itertools
+import json
 import os
 from collections import Counter
 from importlib.metadata import entry_points
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from nucbatch.errors import InputError
 from nucbatch.plate import FileStatus, split_well
@@ -17,7 +19,8 @@ from nucbatch.readers.find import GROUP, open_plate
 from nucbatch.readers.listing import scan
 from nucbatch.readers.pixels import field_channels, read_field
 
-# for each layout: its files (None is an image, bytes are written as they are) and what to open
+# for each layout: its files (None is an image, in a .zarr an image's group; bytes are written as they are)
+# and what to open
 TREES: dict[str, tuple[dict[str, bytes | None], str]] = {
     "imagexpress": (
         {
@@ -41,6 +44,13 @@ TREES: dict[str, tuple[dict[str, bytes | None], str]] = {
     ),
     "folder": ({"a.tif": None, "sub/a.tif": None, "b.png": b"<html>", "c.czi": b"x", "d.txt": b"x"}, "."),
     "single": ({"a.tif": None, "b.tif": None}, "a.tif"),
+    "omezarr": (
+        {
+            **{f"p.zarr/{well}/{image}": None for well, image in itertools.product(("A/1", "B/12"), "01")},
+            "notes.csv": b"a,b",
+        },
+        ".",
+    ),
     "manifest": (
         {
             "load.csv": b"FileName_D,Metadata_Well\na.tif,A01\nb.tif,A02\ngone.tif,A03\n../x.tif,A04\n",
@@ -61,10 +71,39 @@ def reader(request):
     return POINTS[request.param].load()()
 
 
+def write_group(path: Path, attributes: dict[str, object]) -> None:
+    document = {
+        "zarr_format": 3,
+        "node_type": "group",
+        "attributes": {"ome": {"version": "0.5", **attributes}},
+    }
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "zarr.json").write_text(json.dumps(document))
+    os.utime(path / "zarr.json", ns=(10**9, 10**9))
+
+
+def write_stored(root: Path, path: str) -> None:
+    """An image's group, and those of its well and plate around it, which list all images so far."""
+    store, row, column, _ = path.split("/")
+    described = {"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}
+    write_group(root / path, {"multiscales": [described]})
+    zarr.create_array(root / path / "0", data=np.full((16, 16), len(path), np.uint16))
+    well = root / store / row / column
+    images = sorted(child.name for child in well.iterdir() if child.is_dir())
+    write_group(well, {"well": {"images": [{"path": name} for name in images]}})
+    wells = sorted(
+        str(found.relative_to(root / store)) for found in (root / store).glob("*/*") if found.is_dir()
+    )
+    write_group(root / store, {"plate": {"name": "p", "wells": [{"path": name} for name in wells]}})
+
+
 def grow(root: Path, name: str, *, backwards: bool = False) -> Path:
     files, start = TREES[name]
     for path, content in sorted({**files, **JUNK}.items(), reverse=backwards):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
+        if ".zarr/" in path:
+            write_stored(root, path)
+            continue
         if content is None:
             tifffile.imwrite(root / path, np.full((16, 16), len(path), np.uint16))
         else:
@@ -94,6 +133,8 @@ def test_every_file_has_one_record(reader, tmp_path):
     found = {file.path for file in listing.files} | {record.path for record in listing.settled}
     if not listing.single:
         on_disk = {str(entry.relative_to(tmp_path)) for entry in tmp_path.rglob("*") if not entry.is_dir()}
+        # a Zarr store is one line, however many chunks it has
+        on_disk = {path.partition(".zarr/")[0] + ".zarr/" if ".zarr/" in path else path for path in on_disk}
         assert found == on_disk
     for plate in (reader.read(listing, ReadOptions()), open_plate(path)):
         paths = Counter(record.path for record in plate.files)
@@ -104,7 +145,7 @@ def test_every_file_has_one_record(reader, tmp_path):
 
 def test_used_files_are_exactly_the_planes_of_sound_fields(reader, tmp_path):
     plate = open_plate(grow(tmp_path, reader.name))
-    planes = sorted(plane.path for field in plate.fields if not field.problem for plane in field.planes)
+    planes = sorted({plane.path for field in plate.fields if not field.problem for plane in field.planes})
     assert planes == [record.path for record in plate.files if record.status is FileStatus.USED]
     assert planes
 

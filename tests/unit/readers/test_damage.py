@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.readers.pixels import probe, read_image
+from nucbatch.readers.windows import open_source
+from nucbatch.tiles import Box
 
 PIXELS = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
 
@@ -22,10 +24,29 @@ def tiff(**options) -> bytes:
     return buffer.getvalue()
 
 
+def stack(**options) -> bytes:
+    buffer = io.BytesIO()
+    planes = np.stack([PIXELS] * 4).reshape(2, 2, 20, 24)
+    tifffile.imwrite(buffer, planes, photometric="minisblack", metadata={"axes": "CZYX"}, **options)
+    return buffer.getvalue()
+
+
+def pyramid() -> bytes:
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        writer.write(PIXELS, subifds=1, tile=(16, 16), description="Aperio |MPP = 0.5", metadata=None)
+        writer.write(PIXELS[::2, ::2], subfiletype=1, tile=(16, 16), metadata=None)
+        writer.write(PIXELS[::2, ::2], tile=(16, 16), metadata=None)
+    return buffer.getvalue()
+
+
 WHOLE = {
     "plain": tiff(),
     "tiled": tiff(tile=(16, 16), compression="deflate"),
     "described": tiff(imagej=True, resolution=(2, 2), metadata={"unit": "um"}),
+    "ome stack": stack(ome=True),
+    "stack": stack(),
+    "pyramid": pyramid(),
     "png": imagecodecs.png_encode(PIXELS),
     "jpeg": imagecodecs.jpeg8_encode(PIXELS),
 }
@@ -39,9 +60,15 @@ def _quiet():
     logging.disable(logging.NOTSET)
 
 
+def lowest_level(path):
+    with open_source(path) as source:
+        window = source.window(0, len(source.levels()) - 1)
+        return window.read(Box(0, 0, 1, window.shape[1]))
+
+
 @pytest.mark.parametrize("kind", list(WHOLE))
 @given(data=st.data())
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_is_an_image_or_unreadable(tmp_path, kind, data):
     content = bytearray(WHOLE[kind])
     for _ in range(data.draw(st.integers(1, 4), label="changes")):
@@ -51,7 +78,7 @@ def test_any_damage_is_an_image_or_unreadable(tmp_path, kind, data):
     kept = data.draw(st.integers(0, len(content)) | st.just(len(content)), label="kept")
     path = tmp_path / "a.tif"
     path.write_bytes(bytes(content[:kept]))
-    for read in (probe, read_image):
+    for read in (probe, read_image, lowest_level):
         try:
             result = read(path)
         except UnreadableImage:

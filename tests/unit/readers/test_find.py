@@ -19,6 +19,7 @@ def test_readers_are_asked_from_the_most_to_the_least_particular():
     assert [reader.name for reader in known_readers()] == [
         "manifest",
         "single",
+        "omezarr",
         "imagexpress",
         "pattern",
         "folder",
@@ -49,7 +50,8 @@ def test_what_cannot_be_opened_says_how_to_mend_it(tmp_path):
     with pytest.raises(InputNotFound, match="does not exist"):
         open_plate(tmp_path / "gone")
     with pytest.raises(
-        InputError, match="'czi' is not known: use one of manifest, single, imagexpress, pattern, folder"
+        InputError,
+        match="'czi' is not known: use one of manifest, single, omezarr, imagexpress, pattern",
     ):
         open_plate(tmp_path, layout="czi")
     with pytest.raises(InputError, match=r"no images below .*: 0 files found"):
@@ -57,7 +59,7 @@ def test_what_cannot_be_opened_says_how_to_mend_it(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"no images below .*: 1 file found"):
         open_plate(tmp_path)
-    with pytest.raises(InputError, match=r"notes\.txt is no TIFF, PNG, JPEG or manifest CSV"):
+    with pytest.raises(InputError, match=r"notes\.txt is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV"):
         open_plate(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="leave one out"):
         open_plate(tmp_path, layout="folder", pattern="(?P<well>.)")

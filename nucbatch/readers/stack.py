@@ -1,0 +1,71 @@
+"""Several planes in one file: how its pages are numbered by time point, channel and z.
+
+Decision owned here: a page's number is what a file counts by itself: a TIFF's directories, or a Zarr array's
+planes in the order of its leading axes. Everything else in nucbatch asks for (t, channel, z).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from math import prod
+
+from nucbatch.errors import UnreadableImage
+
+_MOST_PLANES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """``pages`` are a file's page numbers in the order (t, c, z), z fastest.
+
+    ``channels`` are names; one empty name where the file has one channel and does not name it.
+    """
+
+    times: int
+    channels: tuple[str, ...]
+    depth: int
+    pages: tuple[int, ...]
+
+    def planes(self, t: int) -> Iterator[tuple[str, int, int]]:
+        """(channel, z, page) of each plane of a time point."""
+        numbers = iter(self.pages[t * len(self.channels) * self.depth :])
+        for channel in self.channels:
+            for z in range(self.depth):
+                yield channel, z, next(numbers)
+
+
+SINGLE = Stack(1, ("",), 1, (0,))
+
+
+def stacked(axes: str, shape: Sequence[int], names: Sequence[str] = ()) -> Stack:
+    """The stack whose pages are stored in the order of ``axes`` (of t, c, z; the last is fastest).
+
+    ``names`` are the channels'; C1, C2, ... take their place where they are missing or not unique.
+
+    Raises:
+        UnreadableImage: no planes, or more than any image has.
+    """
+    if not all(length > 0 for length in shape) or prod(shape) > _MOST_PLANES:
+        raise UnreadableImage(f"damaged header (a stack of {' × '.join(map(str, shape))} planes)")
+    lengths = dict(zip(axes, shape, strict=True))
+    steps: dict[str, int] = {}
+    step = 1
+    for axis in reversed(axes):
+        steps[axis] = step
+        step *= lengths[axis]
+    sizes = [lengths.get(axis, 1) for axis in "tcz"]
+    pages = tuple(
+        sum(index * steps.get(axis, 0) for axis, index in zip("tcz", place, strict=True))
+        for place in product(*(range(size) for size in sizes))
+    )
+    return Stack(sizes[0], channel_names(sizes[1], names), sizes[2], pages)
+
+
+def channel_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
+    """The names if there is a different one for each channel; else C1, C2, ..., or "" for a single one."""
+    told = tuple(name.strip() for name in names)
+    if len(told) == count and all(told) and len(set(told)) == count:
+        return told
+    return tuple(f"C{number}" for number in range(1, count + 1)) if count > 1 else ("",)

@@ -1,0 +1,234 @@
+"""Windows on TIFF, BigTIFF and SVS: only the tiles and strips that a box touches are read.
+
+Decision owned here: uncompressed strips are read by rows (``rows.py``); everything else is decoded segment
+by segment with tifffile's decoder of the page, one segment in memory at a time. Samples stored as separate
+planes are put together; Aperio's JPEG 2000 in YCbCr (33003), which no decoder converts, becomes RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from nucbatch.errors import UnreadableImage
+from nucbatch.readers.levels import Level, measured
+from nucbatch.readers.scale import pixel_size_um
+from nucbatch.readers.tiff_header import tiff_samples
+from nucbatch.readers.tiff_pages import level_pages
+from nucbatch.readers.windows.contract import Cost, named, require_finite, require_inside, require_listed
+from nucbatch.readers.windows.rows import PlainRows, read_exactly
+from nucbatch.readers.windows.stream import streams, strip_rows
+from nucbatch.tiles import Box
+
+_JPEG = frozenset({6, 7, 33007, 34892})
+_APERIO_YCBCR = 33003
+
+
+class TiffSource:
+    """An open TIFF; ``shown`` is its name in messages."""
+
+    def __init__(self, path: Path, shown: str) -> None:
+        self._shown = shown
+        self._file = path.open("rb")
+        try:
+            with named(shown):
+                self._tiff = tifffile.TiffFile(self._file)
+                if not len(self._tiff.pages):
+                    raise UnreadableImage("truncated: a TIFF without a directory")
+        except UnreadableImage:
+            self._file.close()
+            raise
+
+    def window(self, page: int = 0, level: int = 0) -> TiffWindow:
+        """See :class:`~nucbatch.readers.windows.contract.Source`."""
+        with named(self._shown):
+            count, behind = len(self._tiff.pages), 0
+            if count == 1 and self._tiff.is_imagej:
+                count, behind = int((self._tiff.imagej_metadata or {}).get("images", 1)), page
+            require_listed(self._shown, "page", page, count)
+            levels = [self._tiff.pages[0]] if behind else level_pages(self._tiff, page) if level else None
+            require_listed(self._shown, "level", level, len(levels) if levels else 1)
+            chosen = levels[level] if levels else self._tiff.pages[page]
+            return TiffWindow(self._file.fileno(), chosen.aspage(), self._shown, behind)
+
+    def levels(self, page: int = 0) -> tuple[Level, ...]:
+        """See :class:`~nucbatch.readers.windows.contract.Source`."""
+        with named(self._shown):
+            require_listed(self._shown, "page", page, len(self._tiff.pages))
+            first = self._tiff.pages[0]
+            size = pixel_size_um(
+                str(first.description or ""),
+                first.tags.valueof("XResolution"),
+                first.tags.valueof("ResolutionUnit", 2),
+            )
+            found = level_pages(self._tiff, page)
+            return measured([(int(one.imagelength), int(one.imagewidth)) for one in found], size)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._tiff.close()
+        self._file.close()
+
+
+class TiffWindow:
+    """One page; see :class:`~nucbatch.readers.windows.contract.Window`.
+
+    ``behind``: how many pages of this form lie between the page's own pixels and those meant (ImageJ).
+    """
+
+    def __init__(self, descriptor: int, page: Any, shown: str, behind: int = 0) -> None:
+        self._descriptor, self._page, self._shown = descriptor, page, shown
+        self._samples = tiff_samples(page)
+        size = int(page.imagelength), int(page.imagewidth)
+        if min(size) < 1 or page.dtype is None:
+            raise UnreadableImage(f"damaged header ({size[0]} × {size[1]} px of {page.dtype})")
+        self.shape: tuple[int, ...] = size if self._samples == 1 else (*size, self._samples)
+        self.dtype = np.dtype(page.dtype).newbyteorder("=")
+        self.cost = Cost()
+        self._separate = page.planarconfig == 2 and page.samplesperpixel > 1
+        self._stored_samples = 1 if self._separate else int(page.samplesperpixel)
+        self._planes = self._samples if self._separate else 1
+        tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, size[1])
+        self._piece = max(1, min(int(tall), size[0])) if not page.is_tiled else int(tall), int(wide)
+        self._grid = -(-size[0] // self._piece[0]), -(-size[1] // self._piece[1])
+        self._rows = self._plain_rows(behind)
+        self.piece_bytes = self._piece[0] * self._piece[1] * self._stored_samples * self.dtype.itemsize
+        if self._rows:
+            self.piece_bytes = self.dtype.itemsize * self._stored_samples
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """See :class:`~nucbatch.readers.windows.contract.Window`."""
+        require_inside(self._shown, self.shape, box)
+        with named(self._shown):
+            pixels = np.empty((*box.shape, self._samples), self.dtype)
+            if self._rows:
+                for plane, rows in enumerate(self._rows):
+                    values = rows.read(box, self.cost)
+                    pixels[..., plane if self._separate else slice(None)] = (
+                        values[..., 0] if self._separate else values[..., : self._samples]
+                    )
+            else:
+                self._decode(box, pixels)
+            return self._meant(pixels if self._samples > 1 else pixels[..., 0])
+
+    @property
+    def streams(self) -> bool:
+        """Whether :meth:`stream` can follow the page's codec."""
+        return streams(self._page)
+
+    def stream(self, band: int) -> Iterator[NDArray[Any]]:
+        """All rows from the top, ``band`` at a time: (Y, X, S). For strips that are too large to decode.
+
+        Raises:
+            UnreadableImage: damaged or missing bytes; the message names the file.
+        """
+        with named(self._shown):
+            for parts in zip(*(self._stream(plane, band) for plane in range(self._planes)), strict=True):
+                yield self._meant(np.concatenate(parts, axis=-1))
+
+    def _stream(self, plane: int, band: int) -> Iterator[NDArray[Any]]:
+        """The same of one stored plane."""
+        waiting: list[NDArray[Any]] = []
+        for strip in range(self._grid[0]):
+            rows = min(self._piece[0], self.shape[0] - strip * self._piece[0])
+            for part in strip_rows(self._descriptor, self._page, plane * self._grid[0] + strip, rows, band):
+                waiting.append(part[..., : self._samples])
+                while sum(map(len, waiting)) >= band:
+                    joined = np.concatenate(waiting)
+                    yield joined[:band]
+                    waiting = [joined[band:]]
+        rest = np.concatenate(waiting)
+        if len(rest):
+            yield rest
+
+    def _decode(self, box: Box, pixels: NDArray[Any]) -> None:
+        tall, wide = self._piece
+        down = range(box.y0 // tall, -(-box.y1 // tall))
+        across = range(box.x0 // wide, -(-box.x1 // wide))
+        for plane, row, column in product(range(self._planes), down, across):
+            index = (plane * self._grid[0] + row) * self._grid[1] + column
+            piece = self._segment(index)
+            top, left = row * tall, column * wide
+            part = Box(max(box.y0, top), max(box.x0, left), min(box.y1, top + tall), min(box.x1, left + wide))
+            values = piece[part.within(Box(top, left, top + tall, left + wide))]
+            target = pixels[part.within(box)]
+            if self._separate:
+                target[..., plane] = values[..., 0]
+            else:
+                target[...] = values[..., : self._samples]
+
+    def _segment(self, index: int) -> NDArray[Any]:
+        """(Y, X, S) of one tile or strip; one at the border may be cut to the image."""
+        page = self._page
+        if index >= min(len(page.dataoffsets), len(page.databytecounts)):
+            raise UnreadableImage(f"truncated: strip or tile {index + 1} is not listed")
+        count = int(page.databytecounts[index])
+        if not count:
+            raise UnreadableImage(f"incomplete: strip or tile {index + 1} was never written")
+        data = read_exactly(self._descriptor, int(page.dataoffsets[index]), count)
+        self.cost.pieces += 1
+        self.cost.stored_bytes += count
+        tables: dict[str, Any] = {}
+        if page.compression in _JPEG:
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+        decoded: NDArray[Any] = page.decode(data, index, **tables)[0][0]
+        return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded
+
+    def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if self._page.photometric == 0 and pixels.dtype.kind == "u":
+            bits = min(int(self._page.bitspersample), 8 * pixels.dtype.itemsize)
+            pixels = pixels.dtype.type(2**bits - 1) - pixels
+        return require_finite(pixels)
+
+    def _plain_rows(self, behind: int) -> list[PlainRows]:
+        """Readers of raw rows, one per stored plane; none where a decoder is needed."""
+        page = self._page
+        plain = (
+            page.compression == 1
+            and page.predictor == 1
+            and page.fillorder == 1
+            and not page.is_subsampled
+            and page.bitspersample == 8 * self.dtype.itemsize
+        )
+        if not plain or (page.is_tiled and not page.is_contiguous):
+            if behind:
+                raise UnreadableImage("compressed pages behind one directory: save it as OME-TIFF")
+            return []
+        height, width = self.shape[:2]
+        row_bytes = width * self._stored_samples * self.dtype.itemsize
+        rows = height if page.is_contiguous else self._piece[0]
+        strips = -(-height // rows)
+        if page.is_contiguous:
+            first = int(page.dataoffsets[0]) + behind * int(page.nbytes)
+            begins = first + np.arange(self._planes, dtype=np.int64) * (height * row_bytes)
+        else:
+            begins = np.asarray(page.dataoffsets, np.int64)
+        if len(begins) < strips * self._planes:
+            raise UnreadableImage(f"truncated: {len(begins)} of {strips * self._planes} strips are listed")
+        dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+        return [
+            PlainRows(
+                self._descriptor,
+                begins[plane * strips : (plane + 1) * strips],
+                rows,
+                width,
+                self._stored_samples,
+                dtype,
+            )
+            for plane in range(self._planes)
+        ]
+
+
+def _rgb_of_ycbcr(pixels: NDArray[Any]) -> NDArray[Any]:
+    """uint8 (Y, X, 3) in RGB; ITU-R BT.601 with the full range, as in JFIF."""
+    luma, blue, red = (pixels[..., sample].astype(np.float32) for sample in range(3))
+    blue, red = blue - 128, red - 128
+    mixed = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
+    rgb: NDArray[Any] = np.rint(np.clip(np.stack(mixed, axis=-1), 0, 255)).astype(np.uint8)
+    return rgb
