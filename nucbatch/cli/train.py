@@ -64,8 +64,8 @@ def train(
 ) -> None:
     """Train a network on DATA: labelled images.
 
-    DATA is a folder with images/, labels/ and, if splits are given, split.csv; Kaggle's stage1_train; pairs of
-    image and binary mask; or OME-Zarr with labels, such as a run's folder.
+    DATA is a folder with images/, labels/ and, if splits are given, split.csv; Kaggle's stage1_train; pairs
+    of image and binary mask; or OME-Zarr with labels, such as a run's folder.
 
     Ctrl-C, SIGTERM and SIGUSR1 save the state after the step in hand and end with 130, 143 and 138; the same
     command with --resume goes on from there. On several GPUs: torchrun --nproc-per-node N -m nucbatch train.
