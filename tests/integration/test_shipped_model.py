@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 import nucbatch
 from nucbatch.errors import InputError, WeightsError
+from nucbatch.masks.objects import MAPS
 from nucbatch.networks.checkpoint import read_card, shipped
 from nucbatch.scoring import object_counts, pixel_counts
 from nucbatch.synthetic import make_field
@@ -22,8 +23,9 @@ def test_the_default_model_ships_is_small_and_says_how_it_was_made() -> None:
     card = read_card(path)
     assert card.data_sha256
     assert card.training["steps"] >= 1
-    assert card.scores["val pixel F1"] >= 0.90
-    assert card.scores["val object F1 at 0.5"] >= 0.80
+    assert card.outputs == MAPS
+    assert card.scores["val pixel F1"] >= 0.93
+    assert card.scores["val object F1 at 0.5"] >= 0.86
 
 
 def empty_fields() -> dict[str, NDArray[np.generic]]:
@@ -52,6 +54,27 @@ def empty_fields() -> dict[str, NDArray[np.generic]]:
 @pytest.mark.parametrize("kind", sorted(empty_fields()))
 def test_a_field_without_nuclei_has_none(kind: str) -> None:
     assert nucbatch.segment(empty_fields()[kind]).max() == 0
+
+
+@pytest.mark.parametrize("sigma_px", [25, 40])
+def test_nuclei_far_out_of_focus_are_not_counted(sigma_px: float) -> None:
+    images, _ = make_field(384, np.random.default_rng(3), nuclei=40)  # about 25 px across
+    haze = gaussian_filter(images[0].astype(np.float64), sigma_px)
+    haze = 300 + 20_000 * (haze - haze.min()) / (haze.max() - haze.min())
+    assert nucbatch.segment(haze.astype(np.uint16)).max() == 0
+    seen = np.random.default_rng(0).poisson(haze / 20).astype(np.uint16)
+    assert nucbatch.segment(seen).max() == 0
+
+
+def test_large_nuclei_are_found_at_their_own_scale_and_at_the_models() -> None:
+    images, truth = make_field(192, np.random.default_rng(6), nuclei=9)
+    plane = images[0].repeat(4, axis=0).repeat(4, axis=1)
+    large = gaussian_filter(plane.astype(np.float32), 2.5)
+    expected = truth.repeat(4, axis=0).repeat(4, axis=1)
+    for diameter_px in (None, 100.0):
+        labels = nucbatch.segment(large, diameter_px=diameter_px)
+        assert labels.shape == expected.shape
+        assert object_counts(expected, labels).f1(0.5) > 0.8
 
 
 def test_synthetic_nuclei_are_found() -> None:
