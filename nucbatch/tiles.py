@@ -91,3 +91,50 @@ class TileGrid:
             (begin, min(begin + step, length_px), begin - self.halo, begin - self.halo + self.largest)
             for begin in range(0, length_px, step)
         ]
+
+
+SMALLEST_BLOCK_PX = 128
+"""Smaller blocks would spend their time on each other's margins, and could lie inside a nucleus' hole."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockGrid:
+    """An image of (``height_px``, ``width_px``) cut into blocks of ``block_px``², the last ones smaller.
+
+    A block is the unit of scheduling, retry and commit, and has no say in any result.
+
+    Raises:
+        InputError: blocks of fewer than SMALLEST_BLOCK_PX.
+    """
+
+    height_px: int
+    width_px: int
+    block_px: int
+
+    def __post_init__(self) -> None:
+        if self.block_px < SMALLEST_BLOCK_PX:
+            raise InputError(
+                f"blocks of {self.block_px} px are too small: give --block-size at least {SMALLEST_BLOCK_PX}."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of blocks."""
+        return -(-self.height_px // self.block_px), -(-self.width_px // self.block_px)
+
+    def box(self, row: int, column: int) -> Box:
+        """A block's pixels."""
+        top, left = row * self.block_px, column * self.block_px
+        bottom, right = top + self.block_px, left + self.block_px
+        return Box(top, left, min(bottom, self.height_px), min(right, self.width_px))
+
+    def at(self, y: int, x: int) -> tuple[int, int]:
+        """(row, column) of the block that holds a pixel."""
+        return y // self.block_px, x // self.block_px
+
+    def touching(self, box: Box) -> tuple[range, range]:
+        """The rows and columns of blocks that a box touches."""
+        return (
+            range(box.y0 // self.block_px, -(-box.y1 // self.block_px)),
+            range(box.x0 // self.block_px, -(-box.x1 // self.block_px)),
+        )

@@ -20,17 +20,22 @@ _OPEN = -1
 _UNSEEN = 0
 
 
-def fill_holes(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32 with the holes of each label filled with that label; a new array."""
+def fill_holes(labels: NDArray[np.uint32], giant: NDArray[np.bool_] | None = None) -> NDArray[np.uint32]:
+    """Labels (Y, X) uint32 with the holes of each label filled with that label; a new array.
+
+    ``giant`` (N + 1,): labels whose holes stay open, because nobody sees the whole of them; None: no label.
+    """
     ground = cc3d.connected_components(labels == 0, connectivity=8, out_dtype=np.uint32)
-    owner = _single_neighbours(np.ascontiguousarray(labels), ground, int(ground.max()))
+    if giant is None:
+        giant = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
+    owner = _single_neighbours(np.ascontiguousarray(labels), ground, int(ground.max()), giant)
     filling = np.where(owner > 0, owner, 0).astype(np.uint32)
     return np.where(labels == 0, filling[ground], labels)
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _single_neighbours(
-    labels: NDArray[np.uint32], ground: NDArray[np.uint32], regions: int
+    labels: NDArray[np.uint32], ground: NDArray[np.uint32], regions: int, giant: NDArray[np.bool_]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
     """(regions + 1,) int64: the one label around each region, _OPEN where there are several or the border."""
     owner = np.full(regions + 1, _UNSEEN, np.int64)
@@ -57,5 +62,6 @@ def _single_neighbours(
             for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
                 label = labels[y + dy, x + dx]
                 if label != 0 and owner[region] != label:
-                    owner[region] = label if owner[region] == _UNSEEN else _OPEN
+                    alone = owner[region] == _UNSEEN and not giant[label]
+                    owner[region] = label if alone else _OPEN
     return owner

@@ -26,6 +26,64 @@ def flood(
     return np.asarray(grown, np.uint32)
 
 
+def grow(seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int) -> NDArray[np.uint32]:
+    """Seeds (Y, X) uint32 → labels (Y, X) uint32 grown by up to ``reach_px`` steps over the inside.
+
+    Each pixel goes to the seed that reaches it first; among several in the same step, to the one whose way
+    began first in raster order. So a pixel depends on seeds within that many steps alone.
+    """
+    grown = _grow(np.ascontiguousarray(seeds), np.ascontiguousarray(inside), reach_px)
+    return np.asarray(grown, np.uint32)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _grow(
+    seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int
+) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
+    rows, columns = seeds.shape
+    labels = seeds.copy()
+    free = 0
+    for y in range(rows):
+        for x in range(columns):
+            if inside[y, x] and seeds[y, x] == 0:
+                free += 1
+    reached = np.empty(free, np.int64)
+    count = 0
+    for y in range(rows):
+        for x in range(columns):
+            if seeds[y, x] != 0:
+                count = _step(y, x, labels, inside, reached, count)
+    begin = 0
+    for _ in range(reach_px - 1):
+        end = count
+        for at in range(begin, end):
+            count = _step(reached[at] // columns, reached[at] % columns, labels, inside, reached, count)
+        begin = end
+        if count == end:
+            break
+    return labels
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _step(
+    y: int,
+    x: int,
+    labels: NDArray[np.uint32],
+    inside: NDArray[np.bool_],
+    reached: NDArray[np.int64],
+    count: int,
+) -> int:  # pragma: no cover (compiled)
+    """Gives a pixel's label to its free neighbours, and lists them."""
+    rows, columns = labels.shape
+    for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
+        to_y, to_x = y + dy, x + dx
+        if 0 <= to_y < rows and 0 <= to_x < columns and labels[to_y, to_x] == 0 and inside[to_y, to_x]:
+            labels[to_y, to_x] = labels[y, x]
+            reached[count] = to_y * columns + to_x
+            count += 1
+    return count
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _flood(
     seeds: NDArray[np.uint32], height: NDArray[np.uint8], inside: NDArray[np.bool_]

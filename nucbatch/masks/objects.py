@@ -8,6 +8,7 @@ the maps there are: by offsets, else by the interior, else by the foreground's o
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import cc3d
 import edt
@@ -17,41 +18,123 @@ from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
 from nucbatch.masks.fill import fill_holes
+from nucbatch.masks.flood import grow
+from nucbatch.masks.parts import CLOSED, GROWTH_PX, Open, components_of, divide
 from nucbatch.masks.sinks import split_by_offsets
 from nucbatch.masks.split import split_touching
 from nucbatch.settings import ObjectSettings
+
+LARGEST_OBJECT_PX = 8192
+"""What spans more is no nucleus; to measure it, its whole box has to be read."""
 
 MAPS = ("foreground", "interior", "offset_y", "offset_x")
 """What a network's outputs mean, in order; it may have the first one, two, or all four."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Objects of a window: ``labels`` (Y, X) uint32, and which labels (N + 1,) bool are giants.
+
+    Of a giant only what the window holds is known. ``cores`` (Y, X) uint32 has the giants' own pixels, those
+    that others didn't grow to, under the same numbers; None where there is no giant.
+    """
+
+    labels: NDArray[np.uint32]
+    giant: NDArray[np.bool_]
+    cores: NDArray[np.uint32] | None
+
+
 def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
     """Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel, 0 is background.
 
+    What spans more than ``LARGEST_OBJECT_PX`` is no nucleus, and background.
+
     Args:
-        maps: (outputs, Y, X) uint8. Foreground: how surely a pixel is inside a nucleus. Interior: relative
-            distance to the nucleus' own outline. Offsets: the way to its middle.
+        maps: (outputs, Y, X) uint8 of a whole image. Foreground: how surely a pixel is inside a nucleus.
+            Interior: relative distance to the nucleus' own outline. Offsets: the way to its middle.
         settings: thresholds as fractions, areas in px.
 
     Raises:
         InputError: not one, two or four maps.
     """
+    found = find_in_window(maps, settings)
+    labels = found.labels
+    if found.giant.any():
+        labels = np.where(_beyond_any_nucleus(labels, found.giant)[labels], np.uint32(0), labels)
+    return in_raster_order(labels)
+
+
+def find_in_window(
+    maps: NDArray[np.uint8],
+    settings: ObjectSettings,
+    beyond: Open = CLOSED,
+    components: NDArray[np.uint32] | None = None,
+) -> Found:
+    """The objects of a window on an image, which goes on ``beyond`` its open sides; in no given order.
+
+    Right for whatever keeps a margin of :data:`nucbatch.masks.parts.SUPPORT_PX` from those sides; see there.
+    ``components`` are :func:`foreground_of` the maps, where they are known already. Other arguments and errors
+    as for :func:`find_nuclei`.
+    """
     if len(maps) not in (1, 2, 4):
         raise InputError(f"{len(maps)} maps: nuclei are made from the first 1, 2 or 4 of {', '.join(MAPS)}.")
-    inside = maps[0] >= quantised(settings.foreground)
-    components = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)
+    if components is None:
+        components = foreground_of(maps, settings)
     if not components.any():
-        return np.zeros(components.shape, np.uint32)
-    interior = maps[1] if len(maps) > 1 else _roundness(components)
-    if len(maps) == 4:
-        labels = split_by_offsets(components, maps[2:], settings.join, settings.min_marker_px)
-    else:
-        labels = split_touching(components, interior, quantised(settings.interior), settings.min_marker_px)
-    filled = fill_holes(labels)
-    kept = _large(filled, settings.min_area_px) & _certain(filled, interior, quantised(settings.peak))
+        return Found(components, np.zeros(1, np.bool_), None)
+    parts = divide(
+        components,
+        maps[1] if len(maps) > 1 else None,
+        quantised(settings.interior),
+        beyond,
+    )
+    ordinary = parts.labels
+    if parts.giant.any():
+        ordinary = np.where(parts.giant[parts.labels], np.uint32(0), parts.labels)
+    interior = maps[1] if len(maps) > 1 else _roundness(ordinary)
+    labels, cores = _split(ordinary, interior, maps[2:], settings), None
+    count = int(labels.max())
+    giant = np.zeros(count + 1, np.bool_)
+    if parts.giant.any():
+        numbers = np.where(parts.giant, np.cumsum(parts.giant) + count, 0).astype(np.uint32)
+        cores = numbers[parts.labels]
+        labels = labels + cores
+        giant = np.concatenate([giant, np.ones(int(parts.giant.sum()), np.bool_)])
+    if parts.regrown is not None:
+        labels = grow(labels, parts.regrown, GROWTH_PX)
+    filled = fill_holes(labels, giant)
+    kept = _large(filled, len(giant), settings.min_area_px)
+    kept &= _certain(filled, len(giant), interior, quantised(settings.peak))
+    kept |= giant
     if not kept[1:].all():  # a speck inside a ring may have kept a hole open
-        filled = fill_holes(np.where(kept[filled], filled, np.uint32(0)))
-    return in_raster_order(filled)
+        filled = fill_holes(np.where(kept[filled], filled, np.uint32(0)), giant)
+    return Found(filled, giant, cores)
+
+
+def foreground_of(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
+    """The foreground's 4-connected components (Y, X) uint32 in maps (outputs, Y, X)."""
+    return components_of(maps[0] >= quantised(settings.foreground))
+
+
+def _split(
+    parts: NDArray[np.uint32],
+    interior: NDArray[np.uint8],
+    offsets: NDArray[np.uint8],
+    settings: ObjectSettings,
+) -> NDArray[np.uint32]:
+    """Labels (Y, X) uint32, one per nucleus of the parts."""
+    if not parts.any():
+        return parts
+    if len(offsets):
+        return split_by_offsets(parts, offsets, settings.join, settings.min_marker_px)
+    return split_touching(parts, interior, quantised(settings.interior), settings.min_marker_px)
+
+
+def _beyond_any_nucleus(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which labels (N + 1,) span more than LARGEST_OBJECT_PX."""
+    corners = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"].astype(np.int64)
+    spans = np.maximum(corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 2]) + 1
+    return np.asarray(giant & (spans > LARGEST_OBJECT_PX), np.bool_)
 
 
 def quantised(threshold: float) -> int:
@@ -74,13 +157,15 @@ def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(distance / largest[components] * 255), np.uint8)
 
 
-def _large(labels: NDArray[np.uint32], min_area_px: int) -> NDArray[np.bool_]:
-    """Which labels (N + 1,) have that many pixels."""
-    return np.bincount(labels.ravel()) >= min_area_px
+def _large(labels: NDArray[np.uint32], count: int, min_area_px: int) -> NDArray[np.bool_]:
+    """Which of ``count`` labels have that many pixels."""
+    return np.bincount(labels.ravel(), minlength=count) >= min_area_px
 
 
-def _certain(labels: NDArray[np.uint32], interior: NDArray[np.uint8], peak: int) -> NDArray[np.bool_]:
-    """Which labels (N + 1,) have a pixel whose interior is at least ``peak``."""
-    found = np.zeros(int(labels.max()) + 1, np.bool_)
+def _certain(
+    labels: NDArray[np.uint32], count: int, interior: NDArray[np.uint8], peak: int
+) -> NDArray[np.bool_]:
+    """Which of ``count`` labels have a pixel whose interior is at least ``peak``."""
+    found = np.zeros(count, np.bool_)
     found[labels[interior >= peak]] = True
     return found

@@ -42,7 +42,7 @@ class BatchSettings:
     largest_zoom: float = 4.0
     centred_share: float = 0.6
     empty_share: float = 0.03
-    defocused_share: float = 0.02
+    defocused_share: float = 0.04
 
 
 @dataclass(frozen=True, slots=True)

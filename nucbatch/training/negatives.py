@@ -46,7 +46,7 @@ def defocused(rng: np.random.Generator, image: Tensor, diameter_px: float) -> Te
 
     Haze is stretched to the full range, as normalisation would, and keeps its camera's noise.
     """
-    sigma = diameter_px * rng.uniform(0.8, 2.5)
+    sigma = diameter_px * rng.uniform(0.6, 2.5)
     haze = gaussian_filter(image.numpy(), (0, sigma, sigma), mode="reflect")
     haze = (haze - haze.min()) / max(float(haze.max() - haze.min()), 1e-6)
     haze += rng.uniform(0, 0.05) * rng.standard_normal((1, *haze.shape[1:]))

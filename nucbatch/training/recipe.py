@@ -107,6 +107,13 @@ PRESETS = {
         keep="best",
         normalise=NormaliseSettings(low_percent=0, high_percent=100),
     ),
+    # On from trained weights with all the images that made them: a second cosine (Loshchilov and Hutter 2017).
+    "refine": Recipe(
+        name="refine",
+        steps=3500,
+        learning_rate=2e-3,
+        warmup=0.05,
+    ),
     # On from trained weights with a few images: a low rate and few steps, so that what was learnt stays.
     "finetune": Recipe(
         name="finetune",

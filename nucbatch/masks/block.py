@@ -1,0 +1,205 @@
+"""The nuclei of one block of a large image, exactly as they are in the whole image.
+
+The decision owned here: who sees what. A block looks around itself as far as it must: until every component
+that touches its core is whole, or until all lies in view on which these depend (``SUPPORT_PX``). So all blocks
+that see an object compute the same object, and call it by the same key: the linear index of its first pixel
+in the image. The block whose core holds that pixel owns the object: it alone measures and lists it. Of giants
+a block knows its own piece, and where the piece goes on (:mod:`nucbatch.masks.seams` joins them).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.masks.objects import Found, find_in_window, foreground_of
+from nucbatch.masks.parts import SUPPORT_PX, Open, too_large
+from nucbatch.settings import ObjectSettings
+from nucbatch.tiles import Box
+
+_MARGINS_PX = (64, 160, SUPPORT_PX)
+
+Read = Callable[[Box], NDArray[np.uint8]]
+"""The maps (outputs, Y, X) uint8 of a box of the image."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What a block knows of a giant: its ``label`` there, and of the core's pixels under it the ``key`` (first
+    linear index in the image), ``area_px`` and ``box`` (y0, x0, y1, x1). ``links`` are linear indices of
+    pixels of the same giant in other blocks.
+    """
+
+    label: int
+    key: int
+    area_px: int
+    box: tuple[int, int, int, int]
+    links: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class BlockNuclei:
+    """What was found in one block.
+
+    ``labels`` (Y, X) uint32 of the core, 1..n; ``keys`` (n,) int64 of each, -1 for a piece of a giant.
+    ``owned`` (m,) int64: the keys of the objects that begin here, ascending; ``shapes`` (Y', X') uint32 shows
+    them whole, as 1..m, in the image's ``shapes_box``.
+    """
+
+    labels: NDArray[np.uint32]
+    keys: NDArray[np.int64]
+    owned: NDArray[np.int64]
+    shapes: NDArray[np.uint32]
+    shapes_box: Box
+    pieces: tuple[Piece, ...]
+
+
+def nuclei_of_block(read: Read, core: Box, shape: tuple[int, int], settings: ObjectSettings) -> BlockNuclei:
+    """Finds the nuclei of a block.
+
+    Args:
+        read: gives the maps of boxes inside the image.
+        core: the block, at least 128 px long where it does not end at the image's border.
+        shape: (Y, X) of the image.
+        settings: as for :func:`nucbatch.masks.objects.find_nuclei`.
+    """
+    window, found = _whole_in_view(read, core, shape, settings)
+    return _of_core(found, core, window, shape[1])
+
+
+def around(core: Box, margin_px: int, shape: tuple[int, int]) -> Box:
+    """A box with a margin, cut at the image's border."""
+    return Box(
+        max(0, core.y0 - margin_px),
+        max(0, core.x0 - margin_px),
+        min(shape[0], core.y1 + margin_px),
+        min(shape[1], core.x1 + margin_px),
+    )
+
+
+def sides_beyond(window: Box, shape: tuple[int, int]) -> Open:
+    """Beyond which sides of a window the image goes on."""
+    return window.y0 > 0, window.x0 > 0, window.y1 < shape[0], window.x1 < shape[1]
+
+
+def _whole_in_view(
+    read: Read, core: Box, shape: tuple[int, int], settings: ObjectSettings
+) -> tuple[Box, Found]:
+    for margin in _MARGINS_PX:
+        window = around(core, margin, shape)
+        beyond = sides_beyond(window, shape)
+        maps = read(window)
+        components = foreground_of(maps, settings)
+        touching = components[core.within(window)]
+        if margin == SUPPORT_PX or not too_large(components, beyond)[touching].any():
+            break
+    return window, find_in_window(maps, settings, beyond, components)
+
+
+def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
+    """What there is of a window's objects in the core."""
+    rows, columns = core.within(window)
+    first, boxes, areas = _facts(
+        np.ascontiguousarray(found.labels),
+        len(found.giant),
+        rows.start,
+        columns.start,
+        rows.stop,
+        columns.stop,
+    )
+    here = np.flatnonzero(areas)  # labels with pixels in the core, 0 is none of them
+    order = here[np.argsort(first[here], kind="stable")]
+    local = np.zeros(len(areas), np.uint32)
+    local[order] = np.arange(1, len(order) + 1)
+    y, x = np.divmod(first, window.shape[1])
+    keys = (y + window.y0) * width + (x + window.x0)
+    begins_here = (y >= rows.start) & (x >= columns.start) & (y < rows.stop) & (x < columns.stop)
+    mine = order[begins_here[order] & ~found.giant[order]]
+    shapes, shapes_box = _shapes(found.labels, mine, boxes, window)
+    return BlockNuclei(
+        labels=local[found.labels[rows, columns]],
+        keys=np.where(found.giant[order], -1, keys[order]),
+        owned=keys[mine],
+        shapes=shapes,
+        shapes_box=shapes_box,
+        pieces=tuple(
+            _piece(found, int(label), int(local[label]), core, window, width)
+            for label in order[found.giant[order]]
+        ),
+    )
+
+
+def _shapes(
+    labels: NDArray[np.uint32], mine: NDArray[np.int64], boxes: NDArray[np.int64], window: Box
+) -> tuple[NDArray[np.uint32], Box]:
+    """The objects ``mine`` of a window, as 1..m, and the box of the image that holds them."""
+    if not len(mine):
+        return np.zeros((0, 0), np.uint32), Box(window.y0, window.x0, window.y0, window.x0)
+    y0, x0 = boxes[mine, :2].min(axis=0).tolist()
+    y1, x1 = boxes[mine, 2:].max(axis=0).tolist()
+    numbers = np.zeros(len(boxes), np.uint32)
+    numbers[mine] = np.arange(1, len(mine) + 1)
+    box = Box(y0 + window.y0, x0 + window.x0, y1 + window.y0, x1 + window.x0)
+    return numbers[labels[y0:y1, x0:x1]], box
+
+
+def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: int) -> Piece:
+    rows, columns = core.within(window)
+    ys, xs = np.nonzero(found.labels[rows, columns] == label)
+    ys, xs = ys + core.y0, xs + core.x0
+    assert found.cores is not None  # there is a giant
+    own = found.cores == label
+    links: list[int] = []
+    for strip in (
+        Box(core.y1, core.x0, min(core.y1 + 1, window.y1), core.x1),
+        Box(core.y0, core.x1, core.y1, min(core.x1 + 1, window.x1)),
+    ):
+        line = own[strip.within(window)].ravel()
+        begins = np.flatnonzero(line & ~np.concatenate([[False], line[:-1]]))
+        down = strip.shape[1] == 1
+        links += [
+            (strip.y0 + (at if down else 0)) * width + strip.x0 + (0 if down else at)
+            for at in begins.tolist()
+        ]
+    if not own[rows, columns].any():  # it only grew into this block
+        y, x = divmod(int(own.argmax()), window.shape[1])
+        links.append((y + window.y0) * width + x + window.x0)
+    return Piece(
+        local,
+        int(ys[0]) * width + int(xs[0]),
+        len(ys),
+        (int(ys.min()), int(xs.min()), int(ys.max()) + 1, int(xs.max()) + 1),
+        tuple(links),
+    )
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _facts(
+    labels: NDArray[np.uint32], count: int, top: int, left: int, bottom: int, right: int
+) -> tuple[
+    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]
+]:  # pragma: no cover (compiled)
+    """Of each label (count,): its first linear index in the window, its box there (count, 4), and how many of
+    its pixels lie in the core."""
+    height, width = labels.shape
+    first = np.full(count, -1, np.int64)
+    boxes = np.zeros((count, 4), np.int64)
+    areas = np.zeros(count, np.int64)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label == 0:
+                continue
+            if first[label] < 0:
+                first[label] = y * width + x
+                boxes[label, 0], boxes[label, 1], boxes[label, 3] = y, x, x + 1
+            boxes[label, 1] = min(boxes[label, 1], x)
+            boxes[label, 2] = y + 1
+            boxes[label, 3] = max(boxes[label, 3], x + 1)
+            if top <= y < bottom and left <= x < right:
+                areas[label] += 1
+    return first, boxes, areas

@@ -1,0 +1,68 @@
+"""Giants across blocks: pieces that belong together, found exactly, by the faces that blocks share.
+
+The decision owned here: a giant is a class of pieces under "this pixel of mine lies in that piece of yours".
+Its key is its first pixel, as for any object. What spans more than ``LARGEST_OBJECT_PX`` has no key: it is no
+nucleus. Only pieces of giants pass through here; a nucleus needs no seam.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+
+from nucbatch.masks.block import Piece
+from nucbatch.masks.objects import LARGEST_OBJECT_PX
+from nucbatch.tiles import Box
+
+Place = tuple[int, int]
+"""A block, by its row and column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Giant:
+    """One object of several pieces: ``key`` as of any object, -1 if it is too large to be one; its ``box`` in
+    the image; ``members`` are (block, label there)."""
+
+    key: int
+    area_px: int
+    box: Box
+    members: tuple[tuple[Place, int], ...]
+
+
+def unite(
+    pieces: Mapping[Place, Sequence[Piece]], label_at: Callable[[int], tuple[Place, int]]
+) -> list[Giant]:
+    """The giants that pieces make up, in order of their first pixel.
+
+    Args:
+        pieces: of every block that has any.
+        label_at: the block that holds a pixel, by linear index in the image, and the pixel's label there.
+    """
+    numbered = [(place, piece) for place in sorted(pieces) for piece in pieces[place]]
+    number = {(place, piece.label): index for index, (place, piece) in enumerate(numbered)}
+    ends = [
+        (index, number[label_at(link)]) for index, (_, piece) in enumerate(numbered) for link in piece.links
+    ]
+    one, other = np.array(ends, np.int64).reshape(-1, 2).T
+    links = coo_matrix((np.ones(len(one), np.bool_), (one, other)), shape=(len(numbered),) * 2)
+    group = connected_components(links, directed=False)[1] if numbered else np.zeros(0, np.int32)
+    members: dict[int, list[tuple[Place, Piece]]] = {}
+    for which, member in zip(group.tolist(), numbered, strict=True):
+        members.setdefault(which, []).append(member)
+    giants = [_giant(together) for together in members.values()]
+    return sorted(giants, key=lambda giant: (giant.box, giant.members))
+
+
+def _giant(together: Sequence[tuple[Place, Piece]]) -> Giant:
+    boxes = np.array([piece.box for _, piece in together], np.int64)
+    box = Box(*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())
+    return Giant(
+        -1 if max(box.shape) > LARGEST_OBJECT_PX else min(piece.key for _, piece in together),
+        sum(piece.area_px for _, piece in together),
+        box,
+        tuple((place, piece.label) for place, piece in together),
+    )
