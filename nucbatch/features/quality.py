@@ -1,11 +1,13 @@
 """How good one field's picture is: four figures that flag blank, blurred, noisy and overexposed fields.
 
-Figures are of the whole plane as read. For integers up to 16 bits everything before the last division is
-a whole number, so the figures are the same on any machine.
+Figures are of the whole plane as read. For integers up to 16 bits they come from two sums over its pixels,
+the histogram and the Laplacian's, which are whole numbers up to the last division: so they are the same on
+any machine, and the same whether the plane was seen at once or box by box.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,78 @@ import numpy.typing as npt
 
 from nucbatch.errors import InputError
 from nucbatch.features.jit import frozen, kernel
+from nucbatch.greylevels import GreyLevels, countable
+from nucbatch.tiles import Box
 
 # Cameras of 8 to 16 bits; a 12-bit camera writes 16-bit files and saturates at 4095.
 _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """Sums of the 4-neighbour Laplacian over some pixels; ``a + b``: over both's, ``Edges()``: over none.
+
+    ``pixels``: how many have a Laplacian. ``total``, ``squares``: sum of it, and of its square, in grey
+    levels.
+    """
+
+    pixels: int = 0
+    total: int = 0
+    squares: int = 0
+
+    def __add__(self, other: Edges) -> Edges:
+        return Edges(self.pixels + other.pixels, self.total + other.total, self.squares + other.squares)
+
+
+def edges_of(window: npt.NDArray[Any], core: Box) -> Edges:
+    """The sums over the pixels of ``core`` that have all four neighbours in the window.
+
+    Args:
+        window: (Y, X) uint8 or uint16: the core and, wherever the image goes on, one pixel more around it.
+            Where the core reaches the window's border, that is the image's border, whose pixels have no
+            Laplacian. So cores that cover an image once give the sums of the whole.
+        core: the pixels to count, in the window's coordinates.
+
+    Raises:
+        InputError: the window is no plane of these types, or the core does not lie in it.
+    """
+    if window.ndim != 2 or not countable(window.dtype):
+        raise InputError(
+            f"a window of shape {window.shape} and type {window.dtype}: it must be (Y, X) uint8 or uint16."
+        )
+    height, width = window.shape
+    if not (0 <= core.y0 <= core.y1 <= height and 0 <= core.x0 <= core.x1 <= width):
+        raise InputError(
+            f"{core} does not lie in a window of {height} × {width} px: it must be in the window's "
+            "coordinates."
+        )
+    top, left = max(core.y0, 1), max(core.x0, 1)
+    bottom, right = min(core.y1, height - 1), min(core.x1, width - 1)
+    if bottom <= top or right <= left:
+        return Edges()
+    rows = _laplacian(frozen(window[top - 1 : bottom + 1, left - 1 : right + 1], np.uint16))
+    # Rows are added up in Python's integers: the squares of a large 16-bit plane may pass 64 bits.
+    return Edges((bottom - top) * (right - left), sum(rows[:, 0].tolist()), sum(rows[:, 1].tolist()))
+
+
+def figures_of(levels: GreyLevels, edges: Edges) -> dict[str, float]:
+    """The figures of :func:`field_quality` for a plane that was seen at once or box by box.
+
+    Args:
+        levels: of all its pixels.
+        edges: of all its pixels.
+
+    Raises:
+        InputError: there are no pixels.
+    """
+    n, total, inner = levels.size, levels.total, edges.pixels
+    brightest = levels.maximum
+    spread = n * levels.squares - total * total
+    edge_spread = inner * edges.squares - edges.total * edges.total
+    focus = edge_spread * n * n / (spread * inner * inner) if spread and inner else 0.0
+    median = (levels.at_rank((n - 1) // 2 + 1) + levels.at_rank(n // 2 + 1)) / 2
+    saturated = int(levels.counts[brightest]) / n if brightest in _FULL_SCALES else 0.0
+    return _figures(saturated, focus, median, total / n)
 
 
 def field_quality(plane: npt.NDArray[Any]) -> dict[str, float]:
@@ -34,30 +105,9 @@ def field_quality(plane: npt.NDArray[Any]) -> dict[str, float]:
     """
     if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "uif":
         raise InputError(f"a plane of shape {plane.shape} and type {plane.dtype}: it must be (Y, X) numbers.")
-    if plane.dtype in (np.uint8, np.uint16):
-        return _of_integers(frozen(plane, np.uint16))
+    if countable(plane.dtype):
+        return figures_of(GreyLevels.of(plane), edges_of(plane, Box(0, 0, *plane.shape)))
     return _of_floats(plane.astype(np.float64))
-
-
-def _of_integers(plane: npt.NDArray[np.uint16]) -> dict[str, float]:
-    histogram, rows = _histogram_and_laplacian(plane)
-    levels = np.flatnonzero(histogram)
-    counts = histogram[levels]
-    # Python's integers: the squares of a large 16-bit plane may pass 64 bits.
-    total = sum(int(level) * int(count) for level, count in zip(levels, counts, strict=True))
-    squares = sum(int(level) ** 2 * int(count) for level, count in zip(levels, counts, strict=True))
-    edge, edge_squares = sum(rows[:, 0].tolist()), sum(rows[:, 1].tolist())
-    n, inner = plane.size, max(plane.shape[0] - 2, 0) * max(plane.shape[1] - 2, 0)
-    spread = n * squares - total * total
-    focus = (
-        (inner * edge_squares - edge * edge) * n * n / (spread * inner * inner) if spread and inner else 0.0
-    )
-
-    cumulated = np.cumsum(counts)
-    lower, upper = levels[np.searchsorted(cumulated, [(n - 1) // 2, n // 2], side="right")].tolist()
-    brightest = int(levels[-1])
-    saturated = int(counts[-1]) / n if brightest in _FULL_SCALES else 0.0
-    return _figures(saturated, focus, (lower + upper) / 2, total / n)
 
 
 def _of_floats(plane: npt.NDArray[np.float64]) -> dict[str, float]:
@@ -77,16 +127,10 @@ def _figures(saturated: float, focus: float, background: float, mean: float) -> 
 
 
 @kernel
-def _histogram_and_laplacian(
-    plane: npt.NDArray[np.uint16],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Pixels per grey level (65536,), and per row the sums of the Laplacian and its square (Y, 2)."""
+def _laplacian(plane: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
+    """Per row of a plane (Y, X), the sums of its inner pixels' Laplacian and of the square (Y, 2)."""
     height, width = plane.shape
-    histogram = np.zeros(65536, np.int64)
     rows = np.zeros((height, 2), np.int64)
-    for y in range(height):
-        for x in range(width):
-            histogram[plane[y, x]] += 1
     for y in range(1, height - 1):
         for x in range(1, width - 1):
             laplacian = (
@@ -98,4 +142,4 @@ def _histogram_and_laplacian(
             )
             rows[y, 0] += laplacian
             rows[y, 1] += laplacian * laplacian
-    return histogram, rows
+    return rows

@@ -1,7 +1,7 @@
 """Normalisation: pixel values of a whole image → [0, 1] for the network. Training and inference share it.
 
 The decision owned here: two constants per image, the nearest-rank percentiles of all its pixels, from an
-exact histogram for integers, so that no tile, order or library version can move them.
+exact histogram for integers, so that no tile, box, order or library version can move them.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.greylevels import GreyLevels, countable
 from nucbatch.settings import NormaliseSettings
 
 
@@ -27,22 +28,30 @@ class Constants:
 
 
 def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> Constants:
-    """The constants of a whole image of any shape, uint8, uint16 or float.
+    """The constants of a whole image of any shape, uint8, uint16 or float; all samples of RGB count alike.
 
     Where the high percentile falls on the low one (a few bright nuclei on an even ground), the maximum
     takes its place; if that is the same too, the image is blank.
     """
-    if image.dtype.kind == "u" and image.dtype.itemsize <= 2:
-        counts = np.bincount(image.ravel(), minlength=2)
-        ranks = np.cumsum(counts)
-        low = int(np.searchsorted(ranks, _rank(settings.low_percent, image.size)))
-        high = int(np.searchsorted(ranks, _rank(settings.high_percent, image.size)))
-        top = int(np.flatnonzero(counts)[-1])
-        return Constants(float(low), float(high if high > low else top))
+    if countable(image.dtype):
+        return constants_of(GreyLevels.of(image), settings)
     places = [_rank(percent, image.size) - 1 for percent in (settings.low_percent, settings.high_percent)]
     ordered = np.partition(image.ravel(), [*places, image.size - 1])
     low_value, high_value = float(ordered[places[0]]), float(ordered[places[1]])
     return Constants(low_value, high_value if high_value > low_value else float(ordered[-1]))
+
+
+def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
+    """The constants of an image whose pixels are counted, in one piece or box by box.
+
+    Raises:
+        InputError: there are no pixels.
+    """
+    low, high = (
+        levels.at_rank(_rank(percent, levels.size))
+        for percent in (settings.low_percent, settings.high_percent)
+    )
+    return Constants(float(low), float(high if high > low else levels.maximum))
 
 
 def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:

@@ -5,12 +5,16 @@ Nothing is computed from this. It fills OME-Zarr's ``omero`` block, which viewer
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from nucbatch.errors import InputError
+from nucbatch.greylevels import GreyLevels, countable
 
 _DARKEST_PERCENT, _BRIGHTEST_PERCENT = 0.5, 99.9
 _WHITE = "FFFFFF"
@@ -36,23 +40,51 @@ def colours(names: Sequence[str]) -> list[str]:
 
 def window(plane: npt.NDArray[Any]) -> tuple[float, float]:
     """(start, end) for one plane (Y, X), as read: its 0.5 and 99.9 percentiles, end above start."""
-    if plane.dtype in (np.uint8, np.uint16):
-        cumulated = np.cumsum(np.bincount(plane.ravel()))
-        ranks = np.array([_DARKEST_PERCENT, _BRIGHTEST_PERCENT]) / 100 * plane.size
-        start, end = (float(level) for level in np.searchsorted(cumulated, ranks))
-    else:
-        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
-        if finite.size == 0:
-            return 0.0, 1.0
-        start, end = (float(level) for level in np.percentile(finite, [_DARKEST_PERCENT, _BRIGHTEST_PERCENT]))
-    return start, end if end > start else start + 1.0
+    if countable(plane.dtype):
+        return window_of(GreyLevels.of(plane))
+    finite = _finite(plane)
+    if finite.size == 0:
+        return 0.0, 1.0
+    return _apart(*np.percentile(finite, [_DARKEST_PERCENT, _BRIGHTEST_PERCENT]).tolist())
+
+
+def window_of(levels: GreyLevels) -> tuple[float, float]:
+    """(start, end) for one plane whose pixels are counted, in one piece or box by box."""
+    if levels.size == 0:
+        return 0.0, 1.0
+    darkest, brightest = (
+        levels.at_rank(math.ceil(percent / 100 * levels.size))
+        for percent in (_DARKEST_PERCENT, _BRIGHTEST_PERCENT)
+    )
+    return _apart(darkest, brightest)
 
 
 def limits(plane: npt.NDArray[Any]) -> tuple[float, float]:
     """(min, max) that the window's sliders may reach: the pixel type's, or for floats the plane's own."""
     if plane.dtype.kind in "ui":
-        info = np.iinfo(plane.dtype)
-        return float(info.min), float(info.max)
-    finite = plane[np.isfinite(plane)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
-    return low, high if high > low else low + 1.0
+        return limits_of(plane.dtype)
+    finite = _finite(plane)
+    return _apart(finite.min(), finite.max()) if finite.size else (0.0, 1.0)
+
+
+def limits_of(dtype: npt.DTypeLike) -> tuple[float, float]:
+    """(min, max) that the window's sliders may reach for pixels of an integer type.
+
+    Raises:
+        InputError: floats, whose limits are those of the pixels.
+    """
+    if np.dtype(dtype).kind not in "ui":
+        raise InputError(
+            f"{np.dtype(dtype)} has no limits of its own: it must be a type of integers. limits(plane) finds "
+            "those of the pixels."
+        )
+    info = np.iinfo(dtype)
+    return float(info.min), float(info.max)
+
+
+def _apart(start: float, end: float) -> tuple[float, float]:
+    return float(start), float(end) if end > start else float(start) + 1.0
+
+
+def _finite(plane: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane

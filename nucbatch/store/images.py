@@ -23,6 +23,7 @@ from nucbatch.plate import Channel, Field, Plate
 from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import write_array
+from nucbatch.store.display import limits, window
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.pyramid import image_pyramid, label_pyramid
 
@@ -95,7 +96,15 @@ def write_field(
     names = [channel.name for channel in channels]
     _write_group(nuclei, ngff.nuclei_attributes(len(masks), pixel_size_um))
     _write_group(nuclei.parent, ngff.labels_attributes())
-    _write_group(group, ngff.image_attributes(field.name, names, image, len(images), pixel_size_um, windows))
+    described = ngff.image_attributes(
+        field.name,
+        names,
+        len(images),
+        pixel_size_um,
+        windows=[window(plane) for plane in image] if windows is None else windows,
+        limits=[limits(plane) for plane in image],
+    )
+    _write_group(group, described)
 
 
 def labels_digest(labels: npt.NDArray[np.integer]) -> str:

@@ -14,11 +14,9 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy.typing as npt
-
 from nucbatch.errors import InputError
 from nucbatch.plate import row_index
-from nucbatch.store.display import colours, limits, window
+from nucbatch.store.display import colours
 
 VERSION = "0.5"
 LABELS_NAME = "nuclei"
@@ -75,18 +73,19 @@ def series_attributes(images: Sequence[str]) -> Attributes:
 def image_attributes(
     name: str,
     channels: Sequence[str],
-    image: npt.NDArray[Any],
     levels: int,
     pixel_size_um: float | None,
-    windows: Sequence[tuple[float, float]] | None = None,
+    *,
+    windows: Sequence[tuple[float, float]],
+    limits: Sequence[tuple[float, float]],
 ) -> Attributes:
-    """Attributes of an image's group.
+    """Attributes of an image's group, without its pixels: what is said of them is given per channel.
 
     Args:
-        image: (C, Y, X), full resolution, as read.
-        windows: (start, end) grey levels per channel; None takes them from the image.
+        levels: of the image's pyramid.
+        windows: (start, end) grey levels to show, as :mod:`nucbatch.store.display` finds them.
+        limits: (min, max) grey levels that a window may reach, from there too.
     """
-    shown = [window(plane) for plane in image] if windows is None else list(windows)
     omero = {
         "channels": [
             {
@@ -96,9 +95,9 @@ def image_attributes(
                 "family": "linear",
                 "inverted": False,
                 "label": label,
-                "window": dict(zip(("min", "max", "start", "end"), (*limits(plane), *ends), strict=True)),
+                "window": dict(zip(("min", "max", "start", "end"), (*reach, *shown), strict=True)),
             }
-            for label, colour, plane, ends in zip(channels, colours(channels), image, shown, strict=True)
+            for label, colour, shown, reach in zip(channels, colours(channels), windows, limits, strict=True)
         ],
         "name": name,
         "rdefs": {"model": "greyscale" if len(channels) == 1 else "color"},

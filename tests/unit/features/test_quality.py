@@ -1,11 +1,24 @@
 """Field quality: exact on pictures drawn by hand, and ordered as an eye would order them."""
 
+from fractions import Fraction
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from scipy.ndimage import gaussian_filter, laplace
 
 from nucbatch.errors import InputError
 from nucbatch.features import field_quality
+from nucbatch.features.quality import Edges, edges_of, figures_of
+from nucbatch.greylevels import GreyLevels
+from nucbatch.tiles import Box
+
+PLANES = st.sampled_from([np.uint8, np.uint16]).flatmap(
+    lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=2, max_dims=2, max_side=14))
+)
 
 
 def textured(seed=0, size=96):
@@ -88,3 +101,82 @@ def test_floats_agree_with_integers():
 def test_what_is_no_plane_is_refused(plane):
     with pytest.raises(InputError, match="plane"):
         field_quality(plane)
+
+
+@given(PLANES)
+def test_integer_figures_are_their_definition_rounded_once(plane):
+    found = field_quality(plane)
+    whole = plane.astype(np.int64)
+    laplacian = (
+        whole[:-2, 1:-1] + whole[2:, 1:-1] + whole[1:-1, :-2] + whole[1:-1, 2:] - 4 * whole[1:-1, 1:-1]
+        if min(plane.shape) > 2
+        else np.zeros(0, np.int64)
+    )
+    spread = variance(whole)
+    assert found["QC_Focus"] == (float(variance(laplacian) / spread) if spread and laplacian.size else 0.0)
+    assert found["QC_Background"] == np.median(plane)
+    assert found["QC_Mean"] == float(Fraction(int(whole.sum()), whole.size))
+    full = plane.max() in (255, 1023, 4095, 16383, 65535)
+    assert found["QC_Saturated"] == ((plane == plane.max()).sum() / plane.size if full else 0.0)
+
+
+@given(PLANES, st.data())
+def test_a_plane_seen_box_by_box_has_the_figures_of_the_whole(plane, data):
+    boxes = data.draw(st.permutations(cut(plane.shape, data)))
+    levels, edges = GreyLevels.none(plane.dtype), Edges()
+    for box in boxes:
+        levels += GreyLevels.of(plane[box.slices])
+        edges += edges_of(*surrounded(plane, box))
+    assert edges == edges_of(plane, Box(0, 0, *plane.shape))
+    assert figures_of(levels, edges) == field_quality(plane)
+
+
+def test_a_surround_is_seen_and_not_counted():
+    plane = np.zeros((5, 5), np.uint8)
+    plane[2, 2] = 10
+    assert edges_of(plane, Box(2, 2, 3, 3)) == Edges(1, -40, 1600)
+    assert edges_of(plane, Box(2, 1, 3, 2)) == Edges(1, 10, 100)
+    assert edges_of(plane, Box(0, 0, 1, 5)) == edges_of(plane, Box(2, 2, 2, 2)) == Edges()
+    assert edges_of(plane, Box(0, 0, 5, 5)) == Edges(9, 0, 2000)
+
+
+@pytest.mark.parametrize(
+    ("window", "core", "message"),
+    [
+        (np.zeros((3, 3), np.float32), Box(0, 0, 3, 3), "uint8 or uint16"),
+        (np.zeros((3, 3, 3), np.uint8), Box(0, 0, 3, 3), "uint8 or uint16"),
+        (np.zeros((3, 3), np.uint8), Box(0, 0, 3, 4), "window's coordinates"),
+        (np.zeros((3, 3), np.uint8), Box(-1, 0, 3, 3), "window's coordinates"),
+    ],
+)
+def test_a_window_that_can_not_be_is_refused(window, core, message):
+    with pytest.raises(InputError, match=message):
+        edges_of(window, core)
+
+
+def test_no_pixels_have_no_figures():
+    with pytest.raises(InputError, match="at least one pixel"):
+        figures_of(GreyLevels.none(np.uint8), Edges())
+
+
+def variance(values):
+    """Exactly, of integers; 0 for none."""
+    n, numbers = values.size, values.ravel().tolist()
+    return Fraction(n * sum(x * x for x in numbers) - sum(numbers) ** 2, n * n) if n else Fraction(0)
+
+
+def cut(shape, data):
+    """Boxes that cover an image once, some of them one pixel wide."""
+    rows, columns = (
+        [0, *sorted(data.draw(st.sets(st.integers(1, side - 1)) if side > 1 else st.just(set()))), side]
+        for side in shape
+    )
+    return [Box(y0, x0, y1, x1) for y0, y1 in pairwise(rows) for x0, x1 in pairwise(columns)]
+
+
+def surrounded(plane, box):
+    """A box with one pixel around it where the image goes on, and where the box lies in that."""
+    height, width = plane.shape
+    outer = Box(max(box.y0 - 1, 0), max(box.x0 - 1, 0), min(box.y1 + 1, height), min(box.x1 + 1, width))
+    rows, columns = box.within(outer)
+    return plane[outer.slices], Box(rows.start, columns.start, rows.stop, columns.stop)

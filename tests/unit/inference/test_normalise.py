@@ -2,8 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from nucbatch.inference.normalise import Constants, find_constants, normalise
+from nucbatch.errors import InputError
+from nucbatch.greylevels import GreyLevels
+from nucbatch.inference.normalise import Constants, constants_of, find_constants, normalise
 from nucbatch.settings import NormaliseSettings
 
 SETTINGS = NormaliseSettings(low_percent=10, high_percent=90)
@@ -21,6 +24,25 @@ def test_integers_and_floats_give_the_same_constants_in_any_order(values: list[i
     constants = find_constants(image, SETTINGS)
     assert constants == find_constants(image[::-1].astype(np.float64), SETTINGS)
     assert constants == find_constants(image.astype(np.uint16), SETTINGS)
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: arrays.arrays(dtype, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3)))
+    ),
+    st.integers(0, 9),
+)
+def test_an_rgb_image_counted_in_parts_has_the_constants_of_the_whole(image: np.ndarray, row: int) -> None:
+    parts = GreyLevels.of(image[row:]) + GreyLevels.of(image[:row])
+    ordered = np.sort(image, axis=None)
+    low, high = (ordered[-(-percent * image.size // 100) - 1] for percent in (10, 90))
+    expected = Constants(float(low), float(high if high > low else ordered[-1]))
+    assert constants_of(parts, SETTINGS) == find_constants(image, SETTINGS) == expected
+
+
+def test_no_pixels_have_no_constants() -> None:
+    with pytest.raises(InputError, match="at least one pixel"):
+        constants_of(GreyLevels.none(np.uint8), SETTINGS)
 
 
 def test_a_few_bright_pixels_on_an_even_ground_are_not_lost() -> None:

@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 
-from nucbatch.store.display import colours, limits, window
+from nucbatch.errors import InputError
+from nucbatch.greylevels import GreyLevels
+from nucbatch.store.display import colours, limits, limits_of, window, window_of
 
 
 def test_an_only_channel_is_white_and_stains_have_their_colour() -> None:
@@ -35,4 +40,24 @@ def test_nan_takes_no_part() -> None:
 
 
 def test_limits_are_the_pixel_types() -> None:
-    assert limits(np.zeros((2, 2), np.uint16)) == (0.0, 65535.0)
+    assert limits(np.zeros((2, 2), np.uint16)) == limits_of(np.uint16) == (0.0, 65535.0)
+    assert limits_of(np.int8) == (-128.0, 127.0)
+    with pytest.raises(InputError, match="float32 has no limits of its own"):
+        limits_of(np.float32)
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(
+        lambda dtype: arrays.arrays(dtype, st.tuples(st.integers(1, 60), st.integers(1, 60)))
+    ),
+    st.integers(0, 60),
+)
+def test_a_plane_counted_in_parts_has_the_window_of_the_whole(plane: np.ndarray, row: int) -> None:
+    parts = GreyLevels.of(plane[row:]) + GreyLevels.of(plane[:row])
+    cumulated = np.cumsum(np.bincount(plane.ravel()))
+    start, end = np.searchsorted(cumulated, np.array([0.5, 99.9]) / 100 * plane.size).tolist()
+    assert window_of(parts) == window(plane) == (start, max(end, start + 1))
+
+
+def test_no_pixels_have_a_window_all_the_same() -> None:
+    assert window_of(GreyLevels.none(np.uint8)) == window(np.zeros((0, 3), np.uint8)) == (0.0, 1.0)

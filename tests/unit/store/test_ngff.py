@@ -2,7 +2,6 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from nucbatch.errors import InputError
@@ -57,20 +56,26 @@ def test_every_level_covers_the_same_ground() -> None:
 
 
 def test_units_stand_only_where_the_pixel_size_is_known() -> None:
-    image = np.zeros((2, 4, 4), np.uint8)
-    known = ngff.image_attributes("x", ["a", "b"], image, 2, 0.5)["ome"]["multiscales"][0]
+    known, unknown = (
+        ngff.image_attributes(
+            "x", ["a", "b"], 2, size_um, windows=[(0.0, 1.0)] * 2, limits=[(0.0, 255.0)] * 2
+        )["ome"]["multiscales"][0]
+        for size_um in (0.5, None)
+    )
     assert [axis.get("unit") for axis in known["axes"]] == [None, "micrometer", "micrometer"]
     assert known["datasets"][1]["coordinateTransformations"][0]["scale"] == [1.0, 1.0, 1.0]
-    unknown = ngff.image_attributes("x", ["a", "b"], image, 2, None)["ome"]["multiscales"][0]
     assert [axis.get("unit") for axis in unknown["axes"]] == [None, None, None]
     assert unknown["datasets"][1]["coordinateTransformations"][0]["scale"] == [1.0, 2.0, 2.0]
 
 
-def test_windows_given_are_taken() -> None:
-    image = np.zeros((1, 4, 4), np.uint8)
-    (channel,) = ngff.image_attributes("x", ["a"], image, 2, None, [(3.0, 9.0)])["ome"]["omero"]["channels"]
-    assert channel["window"] == {"min": 0.0, "max": 255.0, "start": 3.0, "end": 9.0}
-    assert channel["label"] == "a"
+def test_every_channel_has_its_window_and_its_limits() -> None:
+    described = ngff.image_attributes(
+        "x", ["a", "b"], 2, None, windows=[(3.0, 9.0), (1.0, 2.0)], limits=[(0.0, 255.0), (-1.0, 8.0)]
+    )
+    first, second = described["ome"]["omero"]["channels"]
+    assert first["window"] == {"min": 0.0, "max": 255.0, "start": 3.0, "end": 9.0}
+    assert second["window"] == {"min": -1.0, "max": 8.0, "start": 1.0, "end": 2.0}
+    assert [first["label"], second["label"]] == ["a", "b"]
 
 
 def test_a_groups_document_is_json_without_nan() -> None:
