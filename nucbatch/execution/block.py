@@ -24,8 +24,9 @@ from nucbatch.inference.segment import segment_image
 from nucbatch.plate import Channel, Field
 from nucbatch.readers.pixels import read_field
 from nucbatch.settings import RunSettings
+from nucbatch.store.digest import labels_digest
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.images import labels_digest, write_field
+from nucbatch.store.images import write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.ledger import Receipt
 from nucbatch.store.tables import identity_columns, write_fragment

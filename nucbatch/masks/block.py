@@ -180,9 +180,7 @@ def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _facts(
     labels: NDArray[np.uint32], count: int, top: int, left: int, bottom: int, right: int
-) -> tuple[
-    NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]
-]:  # pragma: no cover (compiled)
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
     """Of each label (count,): its first linear index in the window, its box there (count, 4), and how many of
     its pixels lie in the core."""
     height, width = labels.shape

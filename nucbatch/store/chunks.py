@@ -8,6 +8,7 @@ Writing again leaves the same bytes, so a task may be retried at any point.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
@@ -22,9 +23,11 @@ from zarr.codecs import BloscCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
+from nucbatch.errors import InputError, StoreError
 from nucbatch.store.atomic import cannot_write, write_bytes
+from nucbatch.tiles import Box
 
-Codec = Literal["image", "labels"]
+Codec = Literal["image", "labels", "maps"]
 
 LONGEST_CHUNK_PX = 1024
 _STEP_PX = 16
@@ -34,6 +37,7 @@ numcodecs.blosc.use_threads = False
 _ENCODERS = {
     "image": numcodecs.Blosc(cname="zstd", clevel=3, shuffle=numcodecs.Blosc.SHUFFLE),
     "labels": numcodecs.Zstd(level=0),
+    "maps": numcodecs.Blosc(cname="lz4", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
 }
 
 
@@ -48,28 +52,95 @@ def chunk_px(length_px: int) -> int:
     return -(-length_px // (count * _STEP_PX)) * _STEP_PX
 
 
-def write_array(path: Path, array: npt.NDArray[Any], codec: Codec, names: tuple[str, ...]) -> None:
-    """Writes one whole array as a Zarr 3 array in the folder ``path``.
+@dataclass(frozen=True, slots=True)
+class Array:
+    """An array on disk: the folder it lies in, and all that its ``zarr.json`` says.
 
-    Args:
-        array: (Y, X) or (C, Y, X); integer or float.
-        codec: Blosc-zstd with shuffling for images, zstd for labels.
-        names: the axes' names, one per dimension.
-
-    Raises:
-        StoreError: a file can't be written.
+    ``shape`` is (Y, X) or (C, Y, X); ``chunk_px`` the chunks' (height, width), one channel each unless
+    ``together``; ``names`` are the axes', one per dimension.
     """
-    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
-    chunks = (1,) * (array.ndim - 2) + (chunk_px(array.shape[-2]), chunk_px(array.shape[-1]))
-    _folder(path)
-    write_bytes(
-        path / "zarr.json", _description(array.shape, chunks, array.dtype, codec, names), durable=False
-    )
-    counts = [-(-length // chunk) for length, chunk in zip(array.shape, chunks, strict=True)]
-    for place in product(*map(range, counts)):
-        begin = [index * chunk for index, chunk in zip(place, chunks, strict=True)]
-        piece = array[tuple(slice(at, at + chunk) for at, chunk in zip(begin, chunks, strict=True))]
-        _write_chunk(path.joinpath("c", *map(str, place)), piece, chunks, codec)
+
+    path: Path
+    shape: tuple[int, ...]
+    dtype: str
+    codec: Codec
+    names: tuple[str, ...]
+    chunk_px: tuple[int, int]
+    together: bool = False
+
+    @classmethod
+    def of_image(
+        cls, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, codec: Codec, names: tuple[str, ...]
+    ) -> Array:
+        """An array whose chunks are as :func:`chunk_px` has them."""
+        sides = chunk_px(shape[-2]), chunk_px(shape[-1])
+        return cls(path, shape, np.dtype(dtype).newbyteorder("=").name, codec, names, sides)
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """A chunk's shape."""
+        return (*(self.shape[:-2] if self.together else (1,) * (len(self.shape) - 2)), *self.chunk_px)
+
+    def files(self, box: Box) -> list[Path]:
+        """The chunks' files that a box touches; one of a chunk of zeros does not exist."""
+        down, across = (
+            range(begin // side, -(-end // side))
+            for begin, end, side in zip((box.y0, box.x0), (box.y1, box.x1), self.chunk_px, strict=True)
+        )
+        leading = (
+            range(-(-length // own)) for length, own in zip(self.shape, self.chunks[:-2], strict=False)
+        )
+        return [self.path.joinpath("c", *map(str, place)) for place in product(*leading, down, across)]
+
+    def describe(self) -> None:
+        """Writes ``zarr.json``, which makes the folder an array of zeros.
+
+        Raises:
+            StoreError: it can't be written.
+        """
+        _folder(self.path)
+        write_bytes(self.path / "zarr.json", _description(self), durable=False)
+
+    def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
+        """Writes (…, Y, X) pixels whose first one lies at ``corner`` (y, x), where a chunk begins.
+
+        Whole chunks, or up to the array's end: no two writers may share a chunk.
+
+        Raises:
+            InputError: the pixels begin or end inside a chunk.
+            StoreError: a file can't be written.
+        """
+        pixels = np.ascontiguousarray(pixels, dtype=np.dtype(self.dtype).newbyteorder("<"))
+        for begin, length, side, whole in zip(
+            corner, pixels.shape[-2:], self.chunk_px, self.shape[-2:], strict=True
+        ):
+            if begin % side or ((begin + length) % side and begin + length != whole):
+                raise InputError(
+                    f"{self.path}: pixels from {begin} to {begin + length} don't end where chunks of {side} do."
+                )
+        first = (0,) * (pixels.ndim - 2) + tuple(
+            begin // side for begin, side in zip(corner, self.chunk_px, strict=True)
+        )
+        counts = [-(-length // chunk) for length, chunk in zip(pixels.shape, self.chunks, strict=True)]
+        for place in product(*map(range, counts)):
+            begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
+            cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
+            name = (str(index + offset) for index, offset in zip(place, first, strict=True))
+            _write_chunk(self.path.joinpath("c", *name), pixels[cut], self.chunks, self.codec)
+
+    def read(self, box: Box) -> npt.NDArray[Any]:
+        """(…, Y, X) pixels of a box.
+
+        Raises:
+            StoreError: a chunk or the description can't be read.
+        """
+        try:
+            return np.asarray(zarr.open_array(self.path, mode="r")[..., *box.slices])
+        except (OSError, ValueError, RuntimeError) as error:  # what zarr and its codecs raise
+            raise StoreError(
+                f"{self.path} can't be read ({type(error).__name__}: {error}). Run the same command again: "
+                "what is missing is made anew."
+            ) from error
 
 
 def _write_chunk(path: Path, piece: npt.NDArray[Any], chunks: tuple[int, ...], codec: Codec) -> None:
@@ -92,24 +163,27 @@ def _folder(path: Path) -> None:
 
 
 @lru_cache(maxsize=512)
-def _description(
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    dtype: np.dtype[Any],
-    codec: Codec,
-    names: tuple[str, ...],
-) -> bytes:
-    """The array's zarr.json, as zarr makes it. Kept, because a plate's fields share theirs."""
-    blosc = BloscCodec(typesize=dtype.itemsize, cname="zstd", clevel=3, shuffle="shuffle")
+def _document(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec: Codec, names: Any) -> bytes:
+    """An array's zarr.json, as zarr makes it. Kept, because a plate's fields share theirs."""
+    typesize = np.dtype(dtype).itemsize
+    compressor = {
+        "image": BloscCodec(typesize=typesize, cname="zstd", clevel=3, shuffle="shuffle"),
+        "labels": ZstdCodec(level=0),
+        "maps": BloscCodec(typesize=typesize, cname="lz4", clevel=1, shuffle="noshuffle"),
+    }[codec]
     array = zarr.create_array(
         store=MemoryStore(),
         shape=shape,
         chunks=chunks,
         dtype=dtype,
         filters=[],
-        compressors=[blosc if codec == "image" else ZstdCodec(level=0)],
+        compressors=[compressor],
         fill_value=0,
         dimension_names=names,
         zarr_format=3,
     )
     return array.metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
+
+
+def _description(array: Array) -> bytes:
+    return _document(array.shape, array.chunks, array.dtype, array.codec, array.names)

@@ -7,7 +7,6 @@ the attributes that make it an image last. No two writers ever share a file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Collection, Sequence, Set
@@ -22,10 +21,10 @@ from nucbatch.errors import InputError, StoreError
 from nucbatch.plate import Channel, Field, Plate
 from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
-from nucbatch.store.chunks import write_array
+from nucbatch.store.chunks import Array
 from nucbatch.store.display import limits, window
 from nucbatch.store.folder import RunFolder, inside
-from nucbatch.store.pyramid import image_pyramid, label_pyramid
+from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
 
 
 def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:
@@ -87,32 +86,58 @@ def write_field(
     if labels.dtype != np.uint32:
         raise InputError(f"field {field.name}: labels are {labels.dtype}, they must be uint32.")
     group = inside(store, field.group)
-    images, masks = image_pyramid(image), label_pyramid(labels)
-    for level, pixels in enumerate(images):
-        write_array(group / str(level), pixels, "image", ("c", "y", "x"))
-    nuclei = group / "labels" / ngff.LABELS_NAME
-    for level, pixels in enumerate(masks):
-        write_array(nuclei / str(level), pixels, "labels", ("y", "x"))
-    names = [channel.name for channel in channels]
-    _write_group(nuclei, ngff.nuclei_attributes(len(masks), pixel_size_um))
-    _write_group(nuclei.parent, ngff.labels_attributes())
-    described = ngff.image_attributes(
-        field.name,
-        names,
-        len(images),
+    for level, pixels in enumerate(image_pyramid(image)):
+        array = image_level(group, level, image.shape, image.dtype)
+        array.describe()
+        array.write(pixels)
+    for level, pixels in enumerate(label_pyramid(labels)):
+        array = label_level(group, level, labels.shape)
+        array.describe()
+        array.write(pixels)
+    write_attributes(
+        group,
+        field,
+        [channel.name for channel in channels],
         pixel_size_um,
         windows=[window(plane) for plane in image] if windows is None else windows,
         limits=[limits(plane) for plane in image],
     )
+
+
+def image_level(group: Path, level: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
+    """One level of the pyramid of an image that is (C, Y, X) in full."""
+    sides = (-(-side // 2**level) for side in shape[-2:])
+    return Array.of_image(group / str(level), (shape[0], *sides), dtype, "image", ("c", "y", "x"))
+
+
+def label_level(group: Path, level: int, shape: tuple[int, ...]) -> Array:
+    """One level of the labels' pyramid of an image that is (Y, X) in full; uint32."""
+    sides = tuple(-(-side // 2**level) for side in shape[-2:])
+    return Array.of_image(labels_path(group) / str(level), sides, np.uint32, "labels", ("y", "x"))
+
+
+def labels_path(group: Path) -> Path:
+    """Where an image's labels lie."""
+    return group / "labels" / ngff.LABELS_NAME
+
+
+def write_attributes(
+    group: Path,
+    field: Field,
+    channels: Sequence[str],
+    pixel_size_um: float | None,
+    *,
+    windows: Sequence[tuple[float, float]],
+    limits: Sequence[tuple[float, float]],
+) -> None:
+    """Writes the attributes that make a field's arrays an image with labels: after the pixels."""
+    nuclei, levels = labels_path(group), level_count(field.height_px, field.width_px)
+    _write_group(nuclei, ngff.nuclei_attributes(levels, pixel_size_um))
+    _write_group(nuclei.parent, ngff.labels_attributes())
+    described = ngff.image_attributes(
+        field.name, channels, levels, pixel_size_um, windows=windows, limits=limits
+    )
     _write_group(group, described)
-
-
-def labels_digest(labels: npt.NDArray[np.integer]) -> str:
-    """SHA-256 (hex) of a label image (Y, X): shape, dtype, and pixels little-endian in C order."""
-    ordered = np.ascontiguousarray(labels, dtype=labels.dtype.newbyteorder("<"))
-    digest = hashlib.sha256(f"{ordered.shape} {ordered.dtype.name}".encode())
-    digest.update(ordered.data)
-    return digest.hexdigest()
 
 
 def field_groups(folder: RunFolder) -> list[str]:
@@ -147,6 +172,20 @@ def read_labels(folder: RunFolder, group: str, level: int = 0) -> npt.NDArray[np
         StoreError: they aren't there or can't be read.
     """
     return _read(inside(_store(folder), group) / "labels" / ngff.LABELS_NAME / str(level))
+
+
+def open_labels_of(folder: RunFolder, group: str) -> Array:
+    """A field's full-resolution labels (Y, X) uint32, to be read by boxes.
+
+    Raises:
+        StoreError: they aren't there.
+    """
+    path = labels_path(inside(_store(folder), group)) / "0"
+    try:
+        height, width = json.loads((path / "zarr.json").read_bytes())["shape"]
+    except (OSError, ValueError, KeyError) as error:
+        raise _unreadable(path, error) from error
+    return label_level(path.parents[2], 0, (height, width))
 
 
 def read_channels(folder: RunFolder, group: str) -> list[str]:

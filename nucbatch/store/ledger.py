@@ -33,7 +33,7 @@ class Receipt:
     """What came of one field: all that a worker sends back, a few hundred bytes.
 
     ``field`` is the field's key. ``reason`` says why a field failed and is empty for a done one.
-    ``labels_sha256`` is :func:`nucbatch.store.images.labels_digest` of the full-resolution labels.
+    ``labels_sha256`` is :func:`nucbatch.store.digest.labels_digest` of the full-resolution labels.
     ``fragment`` is the path of its table fragment inside the run's folder, with ``/``. Digests are hex,
     empty for a failed field. ``seconds`` per step and ``worker`` are for the record, never for a result.
     """

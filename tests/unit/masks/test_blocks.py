@@ -172,7 +172,11 @@ def test_what_is_larger_than_any_nucleus_is_none_whatever_the_blocks(monkeypatch
 
 def test_confluent_foreground_falls_into_its_interiors() -> None:
     rng = np.random.default_rng(3)
-    centres = [(y + rng.uniform(-4, 4), x + rng.uniform(-4, 4)) for y in range(20, 700, 26) for x in range(20, 700, 26)]
+    centres = [
+        (y + rng.uniform(-4, 4), x + rng.uniform(-4, 4))
+        for y in range(20, 700, 26)
+        for x in range(20, 700, 26)
+    ]
     foreground = np.full((700, 700), 255, np.uint8)
     interior = discs(foreground.shape, [(y, x, 7) for y, x in centres])
     maps = np.stack([foreground, interior.astype(np.uint8) * 255])
@@ -266,6 +270,8 @@ def test_keys_pass_2_to_the_32() -> None:
     core = Box(corner[0], corner[1], corner[0] + 400, corner[1] + 400)
     found = nuclei_of_block(read, core, shape, SETTINGS)
     firsts = [int(np.flatnonzero(cc3d.connected_components(maps[0]).ravel() == n)[0]) for n in (1, 2)]
-    expected = [(y + corner[0]) * shape[1] + x + corner[1] for y, x in (divmod(first, 400) for first in firsts)]
+    expected = [
+        (y + corner[0]) * shape[1] + x + corner[1] for y, x in (divmod(first, 400) for first in firsts)
+    ]
     assert found.owned.tolist() == expected
     assert min(expected) > 2**32

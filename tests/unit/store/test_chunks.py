@@ -9,8 +9,15 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from nucbatch.errors import StoreError
-from nucbatch.store.chunks import Codec, chunk_px, write_array
+from nucbatch.errors import InputError, StoreError
+from nucbatch.store.chunks import Array, Codec, chunk_px
+from nucbatch.tiles import Box
+
+
+def write_array(path: Path, pixels: np.ndarray, codec: Codec, names: tuple[str, ...]) -> None:
+    array = Array.of_image(path, pixels.shape, pixels.dtype, codec, names)
+    array.describe()
+    array.write(pixels)
 
 
 def _picture(shape: tuple[int, ...], dtype: str) -> npt.NDArray[Any]:
@@ -79,3 +86,36 @@ def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     with pytest.raises(StoreError, match="can't be written"):
         write_array(tmp_path / "a" / "0", np.ones((2, 2), np.uint8), "labels", ("y", "x"))
+
+
+def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
+    picture = np.random.default_rng(4).integers(0, 9, (2, 2100, 1500)).astype(np.uint16)
+    write_array(tmp_path / "whole", picture, "image", ("c", "y", "x"))
+    array = Array.of_image(tmp_path / "parts", picture.shape, picture.dtype, "image", ("c", "y", "x"))
+    array.describe()
+    down, across = array.chunk_px
+    for top in (2 * down, 0, down):
+        for left in (across, 0):
+            array.write(picture[:, top : top + down, left : left + across], (top, left))
+    whole = {
+        f.relative_to(tmp_path / "whole"): f.read_bytes()
+        for f in (tmp_path / "whole").rglob("*")
+        if f.is_file()
+    }
+    parts = {
+        f.relative_to(tmp_path / "parts"): f.read_bytes()
+        for f in (tmp_path / "parts").rglob("*")
+        if f.is_file()
+    }
+    assert whole == parts
+    box = Box(690, 700, 1410, 760)
+    np.testing.assert_array_equal(array.read(box), picture[:, *box.slices])
+    assert len(array.files(box)) == 2 * 3 * 2
+
+
+def test_pixels_that_would_share_a_chunk_with_others_are_refused(tmp_path: Path) -> None:
+    array = Array.of_image(tmp_path / "a", (2100, 1500), np.uint8, "labels", ("y", "x"))
+    with pytest.raises(InputError, match="don't end where chunks of"):
+        array.write(np.ones((100, 100), np.uint8), (0, 0))
+    with pytest.raises(InputError, match="don't end where chunks of"):
+        array.write(np.ones((100, 100), np.uint8), (5, 0))

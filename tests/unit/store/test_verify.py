@@ -9,8 +9,10 @@ import pytest
 
 from nucbatch.errors import StoreError
 from nucbatch.plate import Channel, Field, Plate
+from nucbatch.store.chunks import chunk_px
+from nucbatch.store.digest import joined_digest, labels_digest, part_digest
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.images import create_images, labels_digest, write_field
+from nucbatch.store.images import create_images, write_field
 from nucbatch.store.ledger import Receipt
 from nucbatch.store.tables import identity_columns, write_fragment
 from nucbatch.store.verify import fragment_holds, group_is_whole, labels_hold
@@ -90,10 +92,20 @@ def test_a_receipt_cannot_point_outside_the_folder(folder: RunFolder) -> None:
         fragment_holds(folder, receipt)
 
 
-def test_the_digest_tells_shape_type_and_pixels_apart() -> None:
-    labels = np.zeros((2, 3), np.uint32)
-    changed = labels.copy()
-    changed[1, 2] = 1
-    others = [labels.T, labels.astype(np.uint16), changed]
-    assert len({labels_digest(other) for other in [labels, *others]}) == 4
-    assert labels_digest(changed) == labels_digest(np.asfortranarray(changed).astype(">u4"))
+def test_the_digest_tells_places_and_numbers_apart_and_nothing_else() -> None:
+    labels = np.zeros((3, 3), np.uint32)
+    labels[1, 2] = 1
+    others = [labels.T, labels * 2, labels[:2], np.zeros((3, 3), np.uint32)]
+    assert len({labels_digest(other) for other in [labels, *others]}) == 5
+    assert labels_digest(labels) == labels_digest(np.asfortranarray(labels).astype(">u2"))
+
+
+def test_digests_of_parts_add_up_in_any_order() -> None:
+    labels = np.random.default_rng(2).integers(0, 3, (2100, 1500)).astype(np.uint32)
+    labels[:704, 752:] = 0
+    chunks = chunk_px(2100), chunk_px(1500)
+    total = ""
+    for top, left in ((704, 0), (0, 752), (0, 0), (1408, 752), (704, 752), (1408, 0)):
+        part = labels[top : top + chunks[0], left : left + chunks[1]]
+        total = joined_digest(total, part_digest(part, (top, left), chunks))
+    assert total == labels_digest(labels)
