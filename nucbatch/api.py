@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
-from nucbatch.execution.run import Outcome, Progress, committed, drive
+from nucbatch.execution.run import Network, Outcome, Progress, committed, drive
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.segment import segment_image
@@ -27,7 +27,14 @@ from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings, va
 from nucbatch.store.atomic import remove_partials
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
-from nucbatch.store.ledger import Ledger, Receipt, latest, plate_digest
+from nucbatch.store.ledger import (
+    Ledger,
+    Receipt,
+    is_continued,
+    latest,
+    plate_digest,
+    require_probabilities,
+)
 from nucbatch.store.lock import run_lock
 from nucbatch.store.sheets import write_run
 from nucbatch.tiles import TileGrid
@@ -93,10 +100,14 @@ class Prepared:
     grid: TileGrid
 
     @property
+    def zoom(self) -> float:
+        """How many times as large the network sees images."""
+        return self.card.zoom(self.plan.settings.diameter_px)
+
+    @property
     def network(self) -> NetworkSize:
         """What the network's memory grows with."""
-        zoom = self.card.zoom(self.plan.settings.diameter_px)
-        return NetworkSize(self.grid, self.card.config.get("width", 64), zoom)
+        return NetworkSize(self.grid, self.card.config.get("width", 64), self.zoom)
 
     @property
     def worker_bytes(self) -> int:
@@ -111,9 +122,15 @@ class _Silent:
     def advance(self, receipt: Receipt) -> None:
         pass
 
+    def course(self, name: str, doing: str, done: int, units: int) -> None:
+        pass
 
-def prepare(plate: Plate, settings: RunSettings | None = None) -> Prepared:
-    """Settles channel and weights; nothing is submitted or written.
+    def note(self, sentence: str) -> None:
+        pass
+
+
+def prepare(plate: Plate, settings: RunSettings | None = None, *, block_px: int | None = None) -> Prepared:
+    """Settles channel, weights and blocks; nothing is submitted or written.
 
     The model's own normalisation and thresholds are taken, but for those set in ``settings``.
 
@@ -132,7 +149,7 @@ def prepare(plate: Plate, settings: RunSettings | None = None) -> Prepared:
         "normalise": normalise,
     }
     card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
-    plan = make_plan(plate, settings.model_copy(update=changes))
+    plan = make_plan(plate, settings.model_copy(update=changes), block_px)
     return Prepared(plan, weights.absolute(), card, grid_of(network))
 
 
@@ -143,7 +160,9 @@ def run_plate(
     *,
     scheduler_name: str = "local",
     workers: int | None = None,
+    block_px: int | None = None,
     restart: bool = False,
+    reuse_probabilities: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Segments and measures a whole plate or collection into a run's folder; resumes one that was begun.
@@ -153,11 +172,12 @@ def run_plate(
     """
     plate = source if isinstance(source, Plate) else open_plate(source)
     return execute(
-        prepare(plate, settings),
+        prepare(plate, settings, block_px=block_px),
         out,
         scheduler_name=scheduler_name,
         workers=workers,
         restart=restart,
+        reuse_probabilities=reuse_probabilities,
         progress=progress,
     )
 
@@ -169,6 +189,7 @@ def execute(
     scheduler_name: str = "local",
     workers: int | None = None,
     restart: bool = False,
+    reuse_probabilities: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Does what was prepared, in a run's folder; resumes one that was begun.
@@ -176,6 +197,8 @@ def execute(
     Args:
         workers: processes; None takes what fits the machine.
         restart: throw away what an earlier run left in ``out``.
+        reuse_probabilities: begin anew, but keep the probabilities of images of several blocks, so that only
+            their objects are made again; everything but the objects' settings must be as it was.
 
     Raises:
         InputError: the scheduler or the number of workers. SettingsConflict: ``out`` has a run of other
@@ -191,6 +214,9 @@ def execute(
     with run_lock(folder):
         if restart:
             folder.clear()
+        elif reuse_probabilities and not is_continued(folder, plan.settings):
+            require_probabilities(folder, plan.settings)
+            folder.clear(keep_scratch=True)
         begun = folder.ledger.exists()
         pixels = plan.settings.labels != "tiff"
         with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
@@ -204,7 +230,10 @@ def execute(
             if len(held) < len(plan.usable):
                 with connect(resources) as cluster:
                     require_fit(plan, prepared.network, cluster.worker_bytes)
-                    outcome = drive(plan, held, folder, ledger, cluster, str(prepared.weights), told)
+                    network = Network(
+                        str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom
+                    )
+                    outcome = drive(plan, held, folder, ledger, cluster, network, told)
         receipts = latest(folder)
         totals = finalise(folder, plan.plate, receipts, pixels=pixels)
         card = prepared.card.model_dump(mode="json")

@@ -38,6 +38,7 @@ class Plane:
 
     ``path`` is relative to the plate's root, with ``/``. ``page`` counts the file's pages from 0.
     ``samples`` is 1 for grey and 3 for RGB. ``size_bytes`` and ``mtime_ns`` are the file's when planned.
+    ``level`` is the resolution that is read of a pyramid, 0 the full one.
     """
 
     path: str
@@ -47,6 +48,7 @@ class Plane:
     samples: int = 1
     size_bytes: int = 0
     mtime_ns: int = 0
+    level: int = 0
 
 
 @dataclass(frozen=True, slots=True)

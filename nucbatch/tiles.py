@@ -1,4 +1,4 @@
-"""Where windows lie: boxes and tiles, in pure integer arithmetic.
+"""Where windows lie: boxes, tiles and blocks, in pure integer arithmetic.
 
 The decision owned here: the tile grid is a function of the network's numbers and the image's shape, never
 of the schedule. An image that fits one window is one tile; a larger one is cut on a fixed, stride-aligned
@@ -75,12 +75,12 @@ class TileGrid:
         """All tiles of an image in raster order."""
         return [
             Tile(Box(top, left, bottom, right), Box(outer_top, outer_left, outer_bottom, outer_right))
-            for top, bottom, outer_top, outer_bottom in self._cuts(height_px)
-            for left, right, outer_left, outer_right in self._cuts(width_px)
+            for top, bottom, outer_top, outer_bottom in self.cuts(height_px)
+            for left, right, outer_left, outer_right in self.cuts(width_px)
         ]
 
-    def _cuts(self, length_px: int) -> list[tuple[int, int, int, int]]:
-        """(core begin, core end, window begin, window end) along one side."""
+    def cuts(self, length_px: int) -> list[tuple[int, int, int, int]]:
+        """(core begin, core end, window begin, window end) along one side, for each tile."""
         if length_px < 1:
             raise InputError(f"an image side of {length_px} px can't be cut: it must be at least 1 px.")
         padded = -(-length_px // self.stride) * self.stride
@@ -93,48 +93,59 @@ class TileGrid:
         ]
 
 
+LARGEST_PART_PX = 256
+"""A component of the foreground that spans no more is looked at as a whole."""
+GROWTH_PX = 48
+"""How far what is found in the interior of a larger one grows back."""
+SUPPORT_PX = LARGEST_PART_PX + 3 * GROWTH_PX + 8
+"""How far from a pixel anything can lie that decides which nucleus it belongs to: a competitor's competitor
+within reach of an object's far end, and some pixels that make an outline (:mod:`nucbatch.masks.parts`)."""
+
 SMALLEST_BLOCK_PX = 128
 """Smaller blocks would spend their time on each other's margins, and could lie inside a nucleus' hole."""
 
 
 @dataclass(frozen=True, slots=True)
-class BlockGrid:
-    """An image of (``height_px``, ``width_px``) cut into blocks of ``block_px``², the last ones smaller.
+class Grid:
+    """An image of (``height_px``, ``width_px``) cut into rectangles of (``tall_px``, ``wide_px``), the last
+    ones smaller."""
 
-    A block is the unit of scheduling, retry and commit, and has no say in any result.
+    height_px: int
+    width_px: int
+    tall_px: int
+    wide_px: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of rectangles."""
+        return -(-self.height_px // self.tall_px), -(-self.width_px // self.wide_px)
+
+    def box(self, row: int, column: int) -> Box:
+        """A rectangle's pixels."""
+        top, left = row * self.tall_px, column * self.wide_px
+        bottom, right = top + self.tall_px, left + self.wide_px
+        return Box(top, left, min(bottom, self.height_px), min(right, self.width_px))
+
+    def at(self, y: int, x: int) -> tuple[int, int]:
+        """(row, column) of the rectangle that holds a pixel."""
+        return y // self.tall_px, x // self.wide_px
+
+    def touching(self, box: Box) -> tuple[range, range]:
+        """The rows and columns of rectangles that a box touches."""
+        return (
+            range(box.y0 // self.tall_px, -(-box.y1 // self.tall_px)),
+            range(box.x0 // self.wide_px, -(-box.x1 // self.wide_px)),
+        )
+
+
+def block_grid(shape: tuple[int, int], block_px: int) -> Grid:
+    """The blocks of an image (Y, X): the units of scheduling, retry and commit, with no say in any result.
 
     Raises:
         InputError: blocks of fewer than SMALLEST_BLOCK_PX.
     """
-
-    height_px: int
-    width_px: int
-    block_px: int
-
-    def __post_init__(self) -> None:
-        if self.block_px < SMALLEST_BLOCK_PX:
-            raise InputError(
-                f"blocks of {self.block_px} px are too small: give --block-size at least {SMALLEST_BLOCK_PX}."
-            )
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of blocks."""
-        return -(-self.height_px // self.block_px), -(-self.width_px // self.block_px)
-
-    def box(self, row: int, column: int) -> Box:
-        """A block's pixels."""
-        top, left = row * self.block_px, column * self.block_px
-        bottom, right = top + self.block_px, left + self.block_px
-        return Box(top, left, min(bottom, self.height_px), min(right, self.width_px))
-
-    def at(self, y: int, x: int) -> tuple[int, int]:
-        """(row, column) of the block that holds a pixel."""
-        return y // self.block_px, x // self.block_px
-
-    def touching(self, box: Box) -> tuple[range, range]:
-        """The rows and columns of blocks that a box touches."""
-        return (
-            range(box.y0 // self.block_px, -(-box.y1 // self.block_px)),
-            range(box.x0 // self.block_px, -(-box.x1 // self.block_px)),
+    if block_px < SMALLEST_BLOCK_PX:
+        raise InputError(
+            f"blocks of {block_px} px are too small: give --block-size at least {SMALLEST_BLOCK_PX}."
         )
+    return Grid(*shape, block_px, block_px)

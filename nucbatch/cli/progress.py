@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import TaskID
 
     from nucbatch.store.ledger import Receipt
 
@@ -20,18 +21,20 @@ class RunBar:
 
         self._console = console
         self._bar = Progress(
-            TextColumn("[bold]fields"),
+            TextColumn("[bold]{task.fields[what]}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[nuclei]:,} nuclei"),
+            TextColumn("{task.fields[nuclei]}"),
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
             TextColumn("[red]{task.fields[failures]}"),
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("fields", total=None, nuclei=0, rate="", failures="")
+        self._task = self._bar.add_task("fields", total=None, what="fields", nuclei="", rate="", failures="")
         self._total = self._done = self._nuclei = self._failed = 0
+        self._courses: dict[str, TaskID] = {}
+        self._told: dict[str, str] = {}
 
     def __enter__(self) -> RunBar:
         self._bar.start()
@@ -50,8 +53,31 @@ class RunBar:
         if before:
             self._console.print(f"{len(before)} of {total} fields are done already; going on.")
         self._bar.reset(  # not update: what was done before is no speed
-            self._task, total=total, completed=self._done, nuclei=self._nuclei, rate="", failures=""
+            self._task,
+            total=total,
+            completed=self._done,
+            nuclei=f"{self._nuclei:,} nuclei",
+            rate="",
+            failures="",
         )
+
+    def course(self, name: str, doing: str, done: int, units: int) -> None:
+        """Shows how far a large image is, on a line of its own."""
+        if not self._console.is_terminal:
+            if self._told.get(name) != doing:
+                self._told[name] = doing
+                self._console.print(f"{name}: {doing} ({done * 100 // units} %)", markup=False)
+            return
+        if name not in self._courses:
+            self._courses[name] = self._bar.add_task(name, what=name, nuclei="", rate="", failures="")
+        from rich.markup import escape
+
+        shown = escape(f"{name}: {doing}")
+        self._bar.update(self._courses[name], total=units, completed=done, what=shown, visible=done < units)
+
+    def note(self, sentence: str) -> None:
+        """Prints something that the user should know."""
+        self._console.print(sentence, markup=False)
 
     def advance(self, receipt: Receipt) -> None:
         """Counts one field that came back."""
@@ -61,7 +87,9 @@ class RunBar:
         task = self._bar.tasks[self._task]
         rate = f"{task.speed:.1f} fields/s" if task.speed else ""
         failures = f"{self._failed} failed" if self._failed else ""
-        self._bar.update(self._task, advance=1, nuclei=self._nuclei, rate=rate, failures=failures)
+        self._bar.update(
+            self._task, advance=1, nuclei=f"{self._nuclei:,} nuclei", rate=rate, failures=failures
+        )
         tenths = [done * 10 // self._total for done in (self._done - 1, self._done)]
         if not self._console.is_terminal and tenths[1] > tenths[0]:
             parts = (f"{self._done}/{self._total} fields", f"{self._nuclei:,} nuclei", failures)

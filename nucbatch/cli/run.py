@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 @click.option("--scheduler", "scheduler_name", default="local", show_default=True, help="Where blocks run.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
 @click.option(
+    "--block-size",
+    "block_px",
+    type=int,
+    metavar="PX",
+    help="Cut images longer than this into blocks of this side; no result depends on it. "
+    "[default: 2048, for images of more than 4096]",
+)
+@click.option(
     "--labels",
     type=click.Choice(["zarr", "tiff", "both"]),
     default="zarr",
@@ -40,6 +48,11 @@ if TYPE_CHECKING:
 @click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")
 @click.option("--interior", type=float, help="The same for models without offsets: a middle's least value.")
 @click.option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px.")
+@click.option(
+    "--reuse-probabilities",
+    is_flag=True,
+    help="With other thresholds on the same folder: only make the objects anew, without the network.",
+)
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
 def run(
@@ -52,12 +65,14 @@ def run(
     channel: str,
     scheduler_name: str,
     workers: int | None,
+    block_px: int | None,
     labels: str,
     diameter_px: float | None,
     foreground: float | None,
     join: float | None,
     interior: float | None,
     min_area_px: int | None,
+    reuse_probabilities: bool,
     dry_run: bool,
     restart: bool,
 ) -> None:
@@ -92,7 +107,7 @@ def run(
     )
     locate(model)  # a wrong name is told before a large plate's headers are read
     plate = open_plate(source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um)
-    prepared = prepare(plate, settings)
+    prepared = prepare(plate, settings, block_px=block_px)
     describe(console, prepared)
     if dry_run:
         return
@@ -104,6 +119,7 @@ def run(
                 scheduler_name=scheduler_name,
                 workers=workers,
                 restart=restart,
+                reuse_probabilities=reuse_probabilities,
                 progress=bar,
             )
     except KeyboardInterrupt:
@@ -118,6 +134,7 @@ def describe(console: Console, prepared: Prepared) -> None:
     from rich.text import Text
 
     from nucbatch.readers.names import plural
+    from nucbatch.tiles import block_grid
 
     plan, plate = prepared.plan, prepared.plan.plate
     wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
@@ -129,9 +146,20 @@ def describe(console: Console, prepared: Prepared) -> None:
             f"{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} ({prepared.card.sha256[:12]})"
         ),
     )
+    large = [field for field in plan.usable if plan.is_large(field)]
+    if large:
+        rows, columns = zip(
+            *(block_grid((field.height_px, field.width_px), plan.block_px).shape for field in large),
+            strict=True,
+        )
+        blocks = sum(down * across for down, across in zip(rows, columns, strict=True))
+        console.print(
+            f"{plural(len(large), 'image')} cut into {plural(blocks, 'block')} of {plan.block_px} px; the "
+            "probabilities stay in the run's folder."
+        )
     if plan.usable:
         needed = prepared.worker_bytes / 2**30
-        console.print(f"Up to {needed:.1f} GiB per worker process with one field at a time.")
+        console.print(f"Up to {needed:.1f} GiB per worker process with one task at a time.")
 
 
 def summarise(console: Console, result: RunResult) -> None:

@@ -45,6 +45,10 @@ class FieldTask:
     settings: RunSettings
     weights: str
 
+    def run(self) -> Receipt:
+        """See :func:`process_field`."""
+        return process_field(self)
+
 
 class _Stations:
     """Seconds spent at each station of the way of the data."""

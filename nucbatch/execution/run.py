@@ -1,7 +1,8 @@
-"""The driver: submits fields in a rolling window, writes the ledger, and counts what came back.
+"""The driver: keeps a rolling window of work full, writes the ledger, and counts what came back.
 
-The decision owned here: the driver alone writes the ledger, one line per receipt as it arrives, and never
-holds more futures than the window. What is already committed and still there is not done again.
+The decision owned here: the driver alone writes ledgers, a line per receipt as it arrives, and holds no more
+than the window. What is already committed and still there is not done again. An image of several blocks is a
+course of many units and, in the end, one receipt, as a field is.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ import traceback
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
-from distributed import Future, KilledWorker, as_completed
+from distributed import KilledWorker
 
 from nucbatch.errors import StoreError, WeightsError
-from nucbatch.execution.block import FieldTask, failed, process_field
+from nucbatch.execution.block import FieldTask, failed
+from nucbatch.execution.large.course import Course
+from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.stages import PREDICT, says
+from nucbatch.execution.large.unit import UnitTask
+from nucbatch.execution.window import Came, Window
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
 from nucbatch.readers.pixels import field_channels
@@ -24,9 +30,10 @@ from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, Receipt, latest
 from nucbatch.store.verify import fragment_holds, group_is_whole, labels_hold
+from nucbatch.tiles import TileGrid
 
-_TASKS_AHEAD = 2
-"""Submitted tasks per worker thread: one runs, one waits, so that no thread waits for the driver."""
+_COURSES = 2
+"""Large images under way at once: one may begin while another comes to its end."""
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 
 
@@ -39,6 +46,14 @@ class Progress(Protocol):
 
     def advance(self, receipt: Receipt) -> None:
         """One more field came back."""
+        ...
+
+    def course(self, name: str, doing: str, done: int, units: int) -> None:
+        """A large image is at a stage; so many of its units are done."""
+        ...
+
+    def note(self, sentence: str) -> None:
+        """Something that the user should know."""
         ...
 
 
@@ -60,13 +75,23 @@ def committed(plan: Plan, folder: RunFolder) -> dict[str, Receipt]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What the driver must know of a network: its weights, tiles, maps, and the scale at which it sees."""
+
+    weights: str
+    tiles: TileGrid
+    outputs: int
+    zoom: float
+
+
 def drive(
     plan: Plan,
     held: Container[str],
     folder: RunFolder,
     ledger: Ledger,
     cluster: Cluster,
-    weights: str,
+    network: Network,
     progress: Progress,
 ) -> Outcome:
     """Runs every usable field of the plan whose key is not ``held``.
@@ -75,25 +100,49 @@ def drive(
         StoreError: the run's folder can't be written; what is committed stays, and the same command goes on.
         WeightsError: the weight file is not what it was when the run was prepared.
     """
-    tasks = (
+    plate = plan.plate
+    fields = (
         FieldTask(
-            plan.plate.name,
-            plan.plate.root,
-            plan.plate.is_plate,
+            plate.name,
+            plate.root,
+            plate.is_plate,
             field,
-            field_channels(plan.plate, field),
+            field_channels(plate, field),
             folder,
             plan.settings,
-            weights,
+            network.weights,
         )
         for field in plan.usable
-        if field.key not in held
+        if field.key not in held and not plan.is_large(field)
+    )
+    images = (
+        LargeImage(
+            plate.name,
+            plate.root,
+            plate.is_plate,
+            field,
+            field_channels(plate, field),
+            folder,
+            plan.settings,
+            network.weights,
+            network.tiles,
+            network.outputs,
+            network.zoom,
+            plan.block_px,
+        )
+        for field in plan.usable
+        if field.key not in held and plan.is_large(field)
     )
     counts = {"done": 0, "failed": 0}
-    for receipt in _receipts(tasks, cluster):
-        ledger.append(receipt)
-        counts[receipt.status] += 1
-        progress.advance(receipt)
+    driver = _Driver(cluster, fields, images, progress)
+    try:
+        for receipts in driver.receipts():
+            ledger.append(*receipts)
+            for receipt in receipts:
+                counts[receipt.status] += 1
+                progress.advance(receipt)
+    finally:
+        driver.close()
     return Outcome(counts["done"], counts["failed"])
 
 
@@ -107,52 +156,133 @@ def _stands(folder: RunFolder, plan: Plan, field: Field, receipt: Receipt) -> bo
     return fragment_holds(folder, receipt) and zarr_stands and tiff_stands
 
 
-def _receipts(tasks: Iterator[FieldTask], cluster: Cluster) -> Iterator[Receipt]:
-    """Receipts in the order in which fields come back, with a bounded number of tasks under way."""
-    window = cluster.workers * cluster.threads_per_worker * _TASKS_AHEAD
-    running: dict[str, FieldTask] = {}
-    finished = as_completed()
+class _Driver:
+    """Fields and courses, and what of them is under way."""
 
-    def submit_next() -> None:
-        task = next(tasks, None)
-        if task is not None:
-            # Dask's own key is unique: fields of two runs that share a scheduler may have the same names.
-            future = cluster.client.submit(process_field, task, pure=False)
-            running[future.key] = task
-            finished.add(future)
+    def __init__(
+        self,
+        cluster: Cluster,
+        fields: Iterator[FieldTask],
+        images: Iterator[LargeImage],
+        progress: Progress,
+    ) -> None:
+        self._window: Window[FieldTask | UnitTask] = Window(cluster)
+        self._most_predicting = max(2 * cluster.workers, self._window.room // 2)
+        self._fields, self._images, self._progress = fields, images, progress
+        self._courses: dict[str, Course] = {}
+        self._under_way: dict[str, int] = {}
+        self._predicting = 0
 
-    for _ in range(window):
-        submit_next()
-    while running:
-        future = next(finished)
-        task = running.pop(future.key)
-        receipt = _receipt_of(future, task)
-        future.release()
-        submit_next()
-        yield receipt
+    def receipts(self) -> Iterator[list[Receipt]]:
+        """What came of fields and images, as it comes; not every list has one."""
+        while True:
+            self._fill()
+            if not len(self._window):
+                return
+            came = self._window.next_batch()
+            receipts = [_receipt_of(one, one.work.field) for one in came if isinstance(one.work, FieldTask)]
+            by_image: dict[str, list[tuple[UnitTask, Came[Any]]]] = {}
+            for one in came:
+                if isinstance(one.work, UnitTask):
+                    by_image.setdefault(one.work.image.field.key, []).append((one.work, one))
+            for key, units in by_image.items():
+                receipts += self._accept(key, units)
+            yield receipts
+
+    def close(self) -> None:
+        """Ends the records of images that are not finished."""
+        for course in self._courses.values():
+            course.close()
+        self._courses.clear()
+
+    def _fill(self) -> None:
+        urgent: list[FieldTask | UnitTask] = []
+        patient: list[FieldTask | UnitTask] = []
+        while len(self._window) + len(urgent) + len(patient) < self._window.room:
+            work = self._next()
+            if work is None:
+                break
+            predicts = isinstance(work, FieldTask) or work.stage == PREDICT
+            (patient if predicts else urgent).append(work)
+        self._window.submit(urgent, priority=1)
+        self._window.submit(patient)
+
+    def _next(self) -> FieldTask | UnitTask | None:
+        field = next(self._fields, None)
+        if field is not None:
+            return field
+        while True:
+            for course in self._courses.values():
+                unit = course.next(predict=self._predicting < self._most_predicting)
+                if unit is not None:
+                    self._under_way[course.image.field.key] += 1
+                    self._predicting += unit.stage == PREDICT
+                    return unit
+            image = next(self._images, None) if len(self._courses) < _COURSES else None
+            if image is None:
+                return None
+            self._courses[image.field.key] = Course(image)
+            self._under_way[image.field.key] = 0
+
+    def _accept(self, key: str, came: list[tuple[UnitTask, Came[Any]]]) -> list[Receipt]:
+        """Commits units of an image; its receipt, if it is through with it."""
+        course = self._courses[key]
+        self._under_way[key] -= len(came)
+        self._predicting -= sum(unit.stage == PREDICT for unit, _ in came)
+        course.accept([one.outcome for _, one in came if one.error is None])
+        for _, one in came:
+            if one.error is not None:
+                course.problem = course.problem or _problem_of(one)
+            elif one.outcome.note:
+                self._progress.note(one.outcome.note)
+        done, units = course.units
+        self._progress.course(course.image.field.name, says(came[-1][0].stage), done, units)
+        if not course.finished or self._under_way[key]:
+            return []
+        del self._courses[key]
+        return [_receipt_of_course(course)]
 
 
-def _receipt_of(future: Future, task: FieldTask) -> Receipt:
-    """The task's receipt; one of a failed field where the task raised."""
-    if future.status == "finished":
-        receipt: Receipt = future.result()
+def _receipt_of_course(course: Course) -> Receipt:
+    if course.problem:
+        course.close()
+        return failed(course.image.field, course.problem)
+    return course.receipt()
+
+
+def _receipt_of(came: Came[Any], field: Field) -> Receipt:
+    """A field's receipt; one of a failed field where the task raised."""
+    if came.error is None:
+        receipt: Receipt = came.outcome
         return receipt
-    error = future.exception()
+    return failed(field, _problem_of(came))
+
+
+def _problem_of(came: Came[Any]) -> str:
+    """Why an image could not be done.
+
+    Raises:
+        StoreError, WeightsError: with this folder or model no other one fares better.
+    """
+    error, work = came.error, came.work
+    field, folder = (
+        (work.image.field, work.image.folder) if isinstance(work, UnitTask) else (work.field, work.folder)
+    )
     if isinstance(error, KilledWorker):
-        return failed(task.field, "its worker process died each time it was tried")
+        return "its worker process died each time it was tried"
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         raise StoreError(
-            f"{task.folder.path} can't be written: {error.strerror or error}. Make room or give write "
+            f"{folder.path} can't be written: {error.strerror or error}. Make room or give write "
             "permission, then give the same command again: what is done is kept."
         ) from error
-    if isinstance(error, StoreError | WeightsError):  # with this folder or model no other field fares better
+    if isinstance(error, StoreError | WeightsError):
         raise error
-    _note(task, error, future.traceback())
-    return failed(task.field, f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)")
+    _note(folder, field, error, came.trace)
+    return f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)"
 
 
-def _note(task: FieldTask, error: BaseException, trace: TracebackType) -> None:
+def _note(folder: RunFolder, field: Field, error: BaseException | None, trace: TracebackType | None) -> None:
     """Keeps an unforeseen error's traceback, which a table has no room for, with the run."""
-    lines = traceback.format_exception(type(error), error, trace)
-    with (task.folder.logs / "failures.log").open("a", encoding="utf-8") as file:
-        file.write(f"{task.field.key}\n{''.join(lines)}\n")
+    lines = traceback.format_exception(None if error is None else type(error), error, trace)
+    with (folder.logs / "failures.log").open("a", encoding="utf-8") as file:
+        file.write(f"{field.key}\n{''.join(lines)}\n")

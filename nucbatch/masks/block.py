@@ -1,10 +1,10 @@
 """The nuclei of one block of a large image, exactly as they are in the whole image.
 
 The decision owned here: who sees what. A block looks around itself as far as it must: until every component
-that touches its core is whole, or until all lies in view on which these depend (``SUPPORT_PX``). So all blocks
-that see an object compute the same object, and call it by the same key: the linear index of its first pixel
-in the image. The block whose core holds that pixel owns the object: it alone measures and lists it. Of giants
-a block knows its own piece, and where the piece goes on (:mod:`nucbatch.masks.seams` joins them).
+that touches its core is whole, or until all lies in view on which these depend (``SUPPORT_PX``). So all
+blocks that see an object compute the same object, and call it by the same key: the linear index of its first
+pixel in the image. The block whose core holds that pixel owns the object: it alone measures and lists it. Of
+giants a block knows its own piece, and where the piece goes on (:mod:`nucbatch.masks.seams` joins them).
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.masks.objects import Found, find_in_window, foreground_of
-from nucbatch.masks.parts import SUPPORT_PX, Open, too_large
+from nucbatch.masks.parts import Open, too_large
 from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import Box
+from nucbatch.tiles import SUPPORT_PX, Box
 
 _MARGINS_PX = (64, 160, SUPPORT_PX)
 
@@ -29,8 +29,10 @@ Read = Callable[[Box], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a block knows of a giant: its ``label`` there, and of the core's pixels under it the ``key`` (first
-    linear index in the image), ``area_px`` and ``box`` (y0, x0, y1, x1). ``links`` are linear indices of
+    """What a block knows of a giant.
+
+    ``label``: its number there. Of the core's pixels under it, ``key`` is the first one's linear index in the
+    image, ``area_px`` their number, ``box`` (y0, x0, y1, x1) where they lie. ``links`` are linear indices of
     pixels of the same giant in other blocks.
     """
 

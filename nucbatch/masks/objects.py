@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 from nucbatch.errors import InputError
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
-from nucbatch.masks.parts import CLOSED, GROWTH_PX, Open, components_of, divide
+from nucbatch.masks.parts import CLOSED, Open, components_of, divide
 from nucbatch.masks.sinks import split_by_offsets
 from nucbatch.masks.split import split_touching
 from nucbatch.settings import ObjectSettings
+from nucbatch.tiles import GROWTH_PX
 
-LARGEST_OBJECT_PX = 8192
+LARGEST_OBJECT_PX = 4096
 """What spans more is no nucleus; to measure it, its whole box has to be read."""
 
 MAPS = ("foreground", "interior", "offset_y", "offset_x")
@@ -72,9 +73,9 @@ def find_in_window(
 ) -> Found:
     """The objects of a window on an image, which goes on ``beyond`` its open sides; in no given order.
 
-    Right for whatever keeps a margin of :data:`nucbatch.masks.parts.SUPPORT_PX` from those sides; see there.
-    ``components`` are :func:`foreground_of` the maps, where they are known already. Other arguments and errors
-    as for :func:`find_nuclei`.
+    Right for whatever keeps a margin of :data:`nucbatch.tiles.SUPPORT_PX` from those sides; see there.
+    ``components`` are :func:`foreground_of` the maps, where they are known already. Other arguments and
+    errors as for :func:`find_nuclei`.
     """
     if len(maps) not in (1, 2, 4):
         raise InputError(f"{len(maps)} maps: nuclei are made from the first 1, 2 or 4 of {', '.join(MAPS)}.")

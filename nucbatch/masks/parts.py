@@ -1,8 +1,8 @@
 """What is looked at as a whole when nuclei are told apart: parts of the foreground with a largest size.
 
-The decision owned here: nothing may depend on pixels further away than a fixed distance, or a block of a large
-image could not compute what its neighbour computes. A connected component of the foreground that spans up to
-LARGEST_PART_PX is one part. Foreground that runs together beyond that (confluent tissue) falls into the
+The decision owned here: nothing may depend on pixels further away than a fixed distance, or a block of a
+large image could not compute what its neighbour computes. A connected component of the foreground that spans
+up to LARGEST_PART_PX is one part. Foreground that runs together beyond that (confluent tissue) falls into the
 components of its interior, and what they find grows back over the foreground by up to GROWTH_PX. An interior
 that spans more is a giant: one object, never split, its holes left open, whatever it is.
 
@@ -20,13 +20,10 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
-LARGEST_PART_PX = 256
-GROWTH_PX = 48
+from nucbatch.tiles import LARGEST_PART_PX
+
 _CORE_DEPTH_PX = 4  # how far inside an outline the interior begins, of a network that doesn't predict one
 _SMALLEST_CORE_PX = 4
-
-SUPPORT_PX = LARGEST_PART_PX + 3 * GROWTH_PX + 2 * _CORE_DEPTH_PX
-"""How far from a pixel anything can lie that decides which nucleus it belongs to."""
 
 Open = tuple[bool, bool, bool, bool]
 """Whether the image goes on beyond a window's top, left, bottom and right."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from nucbatch.errors import MemoryRefused
-from nucbatch.planning.plan import Plan
+from nucbatch.planning.plan import BLOCK_PX, Plan
 from nucbatch.plate import Field
-from nucbatch.tiles import TileGrid
+from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid
 
 PROCESS_BYTES = 600 * 2**20
 """A worker before its first block: interpreter, libraries, compiled kernels and weights."""
@@ -34,6 +34,33 @@ class NetworkSize:
     zoom: float = 1.0
 
 
+_BLOCK_BYTES_PER_PX = 56  # maps, components, labels and measuring of a block with its margins
+_UNIT_PX = 2 * 1024  # the longest side of what is copied, numbered or shrunk at once
+
+
+def task_bytes(plan: Plan, field: Field, network: NetworkSize) -> int:
+    """Projected peak of the largest task of a field, without the process itself."""
+    if not plan.is_large(field):
+        return block_bytes(field, network)
+    return unit_bytes(field, plan.block_px, network)
+
+
+def unit_bytes(field: Field, block_px: int, network: NetworkSize) -> int:
+    """Projected peak of the largest unit of a field that is cut into blocks. It grows with neither side."""
+    samples = sum(plane.samples for plane in field.planes) * np.dtype(field.dtype).itemsize
+    grid = network.grid
+    tile = grid.largest**2
+    predicting = tile * (_NORMALISED_BYTES_PER_PX + 4 + samples) + _activations(tile, network)
+    if network.zoom != 1:
+        predicting += tile * 3 * 4 + round(tile / network.zoom**2) * (3 * 4 + samples)
+    view = (block_px + 2 * SUPPORT_PX) ** 2
+    finding = view * (_BLOCK_BYTES_PER_PX + samples)
+    if network.zoom != 1:
+        finding += round(view * network.zoom**2) * 4
+    # Beside a unit that finds objects another one may be in the network.
+    return max(finding + _activations(tile, network), predicting, _UNIT_PX**2 * (4 * samples + 12))
+
+
 def block_bytes(field: Field, network: NetworkSize) -> int:
     """Projected peak of one field's task, without the process itself."""
     pixels = field.height_px * field.width_px
@@ -42,14 +69,14 @@ def block_bytes(field: Field, network: NetworkSize) -> int:
     grid = network.grid
     seen = [max(1, round(side * network.zoom)) for side in (field.height_px, field.width_px)]
     tile = math.prod(min(grid.largest, _padded(side, grid)) for side in seen)
-    activations = tile * 4 * network.width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
+    activations = _activations(tile, network)
     scaled = 0 if network.zoom == 1 else math.prod(seen) * _SCALED_BYTES_PER_PX
     return planes + pixels * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX) + scaled + activations
 
 
 def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
-    """The field whose task takes most, and :func:`block_bytes` of it; None and 0 where none is usable."""
-    sizes = ((block_bytes(field, network), field) for field in plan.usable)
+    """The field whose task takes most, and :func:`task_bytes` of it; None and 0 where none is usable."""
+    sizes = ((task_bytes(plan, field, network), field) for field in plan.usable)
     one, field = max(sizes, key=lambda size: size[0], default=(0, None))
     return field, one
 
@@ -65,8 +92,21 @@ def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:
         raise MemoryRefused(
             f"{field.name} ({field.height_px} × {field.width_px} px) needs "
             f"{_gib(PROCESS_BYTES + one)} in one worker, which has {_gib(worker_bytes)}. "
-            "Use fewer workers (--workers) on this machine, or a machine with more memory."
+            f"{_mend(plan, field)}Use fewer workers (--workers) on this machine, or one with more memory."
         )
+
+
+def _mend(plan: Plan, field: Field) -> str:
+    """What a smaller block would do."""
+    if plan.is_large(field):
+        smaller = max(SMALLEST_BLOCK_PX, plan.block_px // 2)
+        return f"Use smaller blocks (--block-size {smaller}; now {plan.block_px}). "
+    return f"Cut it into blocks (--block-size {BLOCK_PX}). "
+
+
+def _activations(tile_px: int, network: NetworkSize) -> int:
+    """Bytes of the network's own maps for a tile of so many pixels."""
+    return tile_px * 4 * network.width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
 
 
 def _padded(length_px: int, grid: TileGrid) -> int:

@@ -1,7 +1,7 @@
 """Plate + settings → what will be done, in order. Pure: no pixels, no dask, no clock.
 
-The decision owned here: which channel is segmented, which fields can be, and in what order. A field of
-ordinary size is one block; the order is the plate's own.
+The decision owned here: which channel is segmented, which fields can be, in what order, and which are cut
+into blocks. A field of ordinary size is one block; the order is the plate's own.
 """
 
 from __future__ import annotations
@@ -13,21 +13,35 @@ from dataclasses import dataclass, replace
 from nucbatch.errors import InputError
 from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.settings import RunSettings
+from nucbatch.tiles import block_grid
+
+LARGEST_FIELD_PX = 4096
+BLOCK_PX = 2048
 
 _NUCLEAR_STAINS = re.compile(r"dapi|hoechst|draq5|nuc(lei|leus|lear)?\b|h2b|h33(42|258)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do. ``settings.channel`` is the segmented one's name, empty if all are RGB."""
+    """What a run will do. ``settings.channel`` is the segmented one's name, empty if all are RGB.
+
+    ``block_px`` is the side of the blocks of images that are cut into several; ``largest_px`` the longest
+    side of an image that is not.
+    """
 
     plate: Plate
     settings: RunSettings
+    block_px: int = BLOCK_PX
+    largest_px: int = LARGEST_FIELD_PX
 
     @property
     def usable(self) -> tuple[Field, ...]:
         """Fields that will be read."""
         return tuple(field for field in self.plate.fields if not field.problem)
+
+    def is_large(self, field: Field) -> bool:
+        """Whether a field is cut into blocks."""
+        return max(field.height_px, field.width_px) > self.largest_px
 
     @property
     def pixels(self) -> int:
@@ -35,15 +49,22 @@ class Plan:
         return sum(field.height_px * field.width_px for field in self.usable)
 
 
-def make_plan(plate: Plate, settings: RunSettings) -> Plan:
+def make_plan(plate: Plate, settings: RunSettings, block_px: int | None = None) -> Plan:
     """The plan of a run, with the channel settled.
+
+    ``block_px``: images longer than that are cut into blocks of that side. None cuts what is longer than
+    LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it.
 
     Raises:
         InputError: the channel named is not there; or several are, none was named, and no name is a
-            nuclear stain's.
+            nuclear stain's. Or blocks are too small.
     """
     channel = nuclear_channel(plate, settings.channel)
-    return Plan(_without_unlit(plate, channel), settings.model_copy(update={"channel": channel}))
+    plan = Plan(_without_unlit(plate, channel), settings.model_copy(update={"channel": channel}))
+    if block_px is None:
+        return plan
+    block_grid((1, 1), block_px)
+    return replace(plan, block_px=block_px, largest_px=block_px)
 
 
 def _without_unlit(plate: Plate, channel: str) -> Plate:

@@ -71,7 +71,7 @@ class FieldWindow:
         for path, planes in _by_file(self._field, self._wanted):
             with self._source(path) as source:
                 for plane in planes:
-                    window = source.window(plane.page)
+                    window = source.window(plane.page, plane.level)
                     _require_planned(plane, window, self._field)
                     self._add(plane, window.read(box), array, written)
         return array

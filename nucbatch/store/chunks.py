@@ -87,9 +87,8 @@ class Array:
             range(begin // side, -(-end // side))
             for begin, end, side in zip((box.y0, box.x0), (box.y1, box.x1), self.chunk_px, strict=True)
         )
-        leading = (
-            range(-(-length // own)) for length, own in zip(self.shape, self.chunks[:-2], strict=False)
-        )
+        own = self.chunks[:-2]
+        leading = (range(-(-length // chunk)) for length, chunk in zip(self.shape, own, strict=False))
         return [self.path.joinpath("c", *map(str, place)) for place in product(*leading, down, across)]
 
     def describe(self) -> None:
@@ -116,7 +115,8 @@ class Array:
         ):
             if begin % side or ((begin + length) % side and begin + length != whole):
                 raise InputError(
-                    f"{self.path}: pixels from {begin} to {begin + length} don't end where chunks of {side} do."
+                    f"{self.path}: pixels from {begin} to {begin + length} don't end where chunks of {side} "
+                    "px do."
                 )
         first = (0,) * (pixels.ndim - 2) + tuple(
             begin // side for begin, side in zip(corner, self.chunk_px, strict=True)

@@ -95,6 +95,11 @@ class RunFolder:
         return self.hidden / "fragments"
 
     @property
+    def scratch(self) -> Path:
+        """Folder of what large images leave on the way; their probabilities stay there."""
+        return self.hidden / "scratch"
+
+    @property
     def logs(self) -> Path:
         """Folder of workers' and schedulers' logs."""
         return self.hidden / "logs"
@@ -152,10 +157,11 @@ class RunFolder:
         if not self.is_run():
             write_text(self._format, f"{FORMAT}\n")
 
-    def clear(self) -> None:
+    def clear(self, *, keep_scratch: bool = False) -> None:
         """Removes what a run made here and leaves the folder ready for a new run. Call it under the lock.
 
         The ledger goes first: a clearing that is cut short leaves a run in which nothing counts as done.
+        ``keep_scratch``: large images' copies and probabilities stay.
 
         Raises:
             StoreError: the folder is no run, or something can't be removed.
@@ -169,10 +175,11 @@ class RunFolder:
             self.ledger.unlink(missing_ok=True)
             for path in (self.nuclei, self.fields, self.wells, self.files, self.report, self.run_json):
                 path.unlink(missing_ok=True)
-            for store in (self.plate_zarr, self.images_zarr):
-                _remove_below(store, _is_own_zarr_file)
+            if not keep_scratch:
+                for store in (self.plate_zarr, self.images_zarr):
+                    _remove_below(store, _is_own_zarr_file)
             _remove_below(self.labels, _is_own_tiff)
-            for folder in (self.fragments, self.logs, self.hidden / "scratch"):
+            for folder in (self.fragments, self.logs, *(() if keep_scratch else (self.scratch,))):
                 _remove_below(folder, lambda path, below: True)
             for path in self.path.glob(f".*{PARTIAL}"):
                 path.unlink(missing_ok=True)

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tifffile
 
-from nucbatch.store.atomic import cannot_write, write_bytes
+from nucbatch.store.atomic import cannot_write, replacing, write_bytes
+from nucbatch.tiles import Box
 
+_TILE_PX = 512
 _SOFTWARE = "nucbatch"  # so that a run's own files can be told from others in the same folder
 
 
@@ -40,6 +44,46 @@ def write_label_tiff(path: Path, labels: npt.NDArray[np.uint32]) -> None:
     except OSError as error:
         raise cannot_write(path.parent, error) from error
     write_bytes(path, content.getbuffer(), durable=False)
+
+
+def write_large_label_tiff(
+    path: Path, read: Callable[[Box], npt.NDArray[np.uint32]], shape: tuple[int, int], largest: int
+) -> None:
+    """Writes labels (Y, X) uint32 that are too many to hold, as a tiled BigTIFF, deflated.
+
+    Args:
+        read: gives the labels of boxes.
+        shape: (Y, X).
+        largest: the largest label; below 65,536 the pixels are uint16.
+
+    Raises:
+        StoreError: the labels can't be read or the file can't be written.
+    """
+    narrow = np.uint16 if largest < 2**16 else np.uint32
+    height, width = shape
+
+    def tiles() -> Iterator[npt.NDArray[Any]]:
+        for top in range(0, height, _TILE_PX):
+            band = read(Box(top, 0, min(top + _TILE_PX, height), width)).astype(narrow)
+            for left in range(0, width, _TILE_PX):
+                piece = band[:, left : left + _TILE_PX]
+                yield np.pad(piece, [(0, _TILE_PX - piece.shape[0]), (0, _TILE_PX - piece.shape[1])])
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path, durable=False) as temporary:
+        tifffile.imwrite(
+            temporary,
+            tiles(),
+            shape=(height, width),
+            dtype=narrow,
+            tile=(_TILE_PX, _TILE_PX),
+            bigtiff=True,
+            photometric="minisblack",
+            compression="zlib",
+            software=_SOFTWARE,
+            metadata=None,
+            maxworkers=1,
+        )
 
 
 def is_label_tiff(path: Path) -> bool:

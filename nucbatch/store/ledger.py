@@ -25,7 +25,9 @@ from nucbatch.store.atomic import cannot_write, flush_folder
 from nucbatch.store.folder import RunFolder
 from nucbatch.version import __version__
 
-LEDGER_FORMAT = 1
+LEDGER_FORMAT = 2
+
+_OF_OBJECTS = ("objects.", "labels:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,47 @@ def receipts(folder: RunFolder) -> Iterator[Receipt]:
 def latest(folder: RunFolder) -> dict[str, Receipt]:
     """The receipt that counts, by the field's key."""
     return {receipt.field: receipt for receipt in receipts(folder)}
+
+
+def is_continued(folder: RunFolder, settings: RunSettings) -> bool:
+    """Whether a run of just these settings was begun here."""
+    begun = _begun_with(folder)
+    return begun is not None and begun.digest() == settings.digest()
+
+
+def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
+    """Refuses to make objects anew where the probabilities kept are of other settings, or none are.
+
+    Raises:
+        SettingsConflict: more differs than how objects are made.
+        StoreError: no probabilities are kept here.
+    """
+    begun = _begun_with(folder)
+    if begun is None or not folder.scratch.is_dir():
+        raise StoreError(
+            f"{folder.path} keeps no probabilities: only images of more than one block do. Leave out "
+            "--reuse-probabilities; with --block-size smaller than the images they are cut into blocks."
+        )
+    differences = [one for one in settings.differences(begun) if not one.startswith(_OF_OBJECTS)]
+    if differences:
+        raise SettingsConflict(
+            f"{folder.path} keeps probabilities of other settings. " + "; ".join(differences) + ". Only how "
+            "objects are made may differ with --reuse-probabilities; else begin anew with --restart."
+        )
+
+
+def _begun_with(folder: RunFolder) -> RunSettings | None:
+    """The settings of the run that was begun here, None if none was."""
+    if not folder.ledger.exists():
+        return None
+    with folder.ledger.open("rb") as file:
+        line = file.readline()
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return validated(_parsed(folder.ledger, 1, line)["settings"])
+    except (InputError, KeyError) as error:
+        raise _damaged(folder.ledger, 1) from error
 
 
 def plate_digest(plate: Plate) -> str:

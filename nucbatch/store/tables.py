@@ -8,7 +8,7 @@ depends on images, model and parameters alone.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,41 @@ def write_fragment(path: Path, columns: Mapping[str, Column]) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def write_fragments(path: Path, tables: Iterable[pa.Table]) -> str:
+    """Writes the rows of a large image, durably, holding about ROWS_PER_GROUP and one table; SHA-256 (hex).
+
+    Groups are of ROWS_PER_GROUP rows, so that the bytes don't tell how the rows came.
+
+    Raises:
+        StoreError: the file can't be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        writer: pq.ParquetWriter | None = None
+        waiting: pa.Table | None = None
+        try:
+            for table in tables:
+                waiting = table if waiting is None else pa.concat_tables([waiting, table])
+                if writer is None:
+                    writer = pq.ParquetWriter(
+                        temporary,
+                        table.schema,
+                        compression="none",
+                        use_dictionary=False,
+                        write_statistics=False,
+                    )
+                while waiting.num_rows >= ROWS_PER_GROUP:
+                    writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
+                    waiting = waiting.slice(ROWS_PER_GROUP)
+            if writer is not None and waiting is not None:
+                writer.write_table(waiting.combine_chunks())
+        finally:
+            if writer is not None:
+                writer.close()
+        with temporary.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] = ()) -> int:
     """Joins fragments, in the order given, into one table, durably; returns its rows.
 
@@ -88,14 +123,13 @@ def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] =
             the first), or the table can't be written.
     """
     rows = 0
-    schema = pa.unify_schemas([_read_fragment(path).schema for path in examples]) if examples else None
+    schema = pa.unify_schemas([pq.read_schema(path) for path in examples]) if examples else None
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
         held = 0
         try:
-            for path in fragments:
-                table = _read_fragment(path)
+            for path, table in _parts(fragments):
                 schema = schema or table.schema
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, schema, compression="zstd")
@@ -188,6 +222,17 @@ def _identity_schema() -> pa.Schema:
     return pa.schema([(name, pa.string() if name in _TEXT else pa.int64()) for name in names])
 
 
+def _parts(fragments: Iterable[Path]) -> Iterator[tuple[Path, pa.Table]]:
+    """Fragments, those of large images in groups of rows."""
+    for path in fragments:
+        try:
+            with pq.ParquetFile(path) as file:
+                for group in range(max(file.num_row_groups, 1)):
+                    yield path, file.read_row_group(group) if file.num_row_groups else file.read()
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(path, error) from error
+
+
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The table with the schema's columns in its order, null where it had none."""
     columns = [
@@ -197,11 +242,20 @@ def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
     return pa.table(columns, schema=schema)
 
 
-def _read_fragment(path: Path) -> pa.Table:
+def read_fragment(path: Path) -> pa.Table:
+    """A fragment's rows.
+
+    Raises:
+        StoreError: it is missing or damaged.
+    """
     try:
         return pq.ParquetFile(path).read()
     except (OSError, pa.ArrowException) as error:
-        raise StoreError(
-            f"{path} can't be read ({error}). Run the same command again: fields whose fragment is damaged "
-            "are made anew."
-        ) from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        f"{path} can't be read ({error}). Run the same command again: fields whose fragment is damaged "
+        "are made anew."
+    )

@@ -107,7 +107,7 @@ PRESETS = {
         keep="best",
         normalise=NormaliseSettings(low_percent=0, high_percent=100),
     ),
-    # On from trained weights with all the images that made them: a second cosine (Loshchilov and Hutter 2017).
+    # On from trained weights with the images that made them: a second cosine (Loshchilov, Hutter 2017).
     "refine": Recipe(
         name="refine",
         steps=3500,

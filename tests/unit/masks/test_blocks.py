@@ -1,4 +1,4 @@
-"""Whatever the blocks, the nuclei are those of the image in one piece: bit for bit, on purpose-made shapes."""
+"""Whatever the blocks, the nuclei are bit for bit those of the image in one piece, on purpose-made shapes."""
 
 import cc3d
 import numpy as np
@@ -16,7 +16,7 @@ from nucbatch.masks.block import BlockNuclei, nuclei_of_block
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.masks.seams import unite
 from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import BlockGrid, Box
+from nucbatch.tiles import Box, block_grid
 
 SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, peak=0.3, min_area_px=6)
 SIZES = (128, 192, 256, 512, 1024, 4096)
@@ -29,7 +29,7 @@ def joined(
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
     """Labels (Y, X) and areas (N,), put together from blocks that were found in a drawn order."""
     shape = maps.shape[-2:]
-    grid = BlockGrid(*shape, block_px)
+    grid = block_grid(shape, block_px)
     places = [(row, column) for row in range(grid.shape[0]) for column in range(grid.shape[1])]
     found: dict[tuple[int, int], BlockNuclei] = {}
     for index in np.random.default_rng(seed).permutation(len(places)):

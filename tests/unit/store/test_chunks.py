@@ -97,16 +97,10 @@ def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
     for top in (2 * down, 0, down):
         for left in (across, 0):
             array.write(picture[:, top : top + down, left : left + across], (top, left))
-    whole = {
-        f.relative_to(tmp_path / "whole"): f.read_bytes()
-        for f in (tmp_path / "whole").rglob("*")
-        if f.is_file()
-    }
-    parts = {
-        f.relative_to(tmp_path / "parts"): f.read_bytes()
-        for f in (tmp_path / "parts").rglob("*")
-        if f.is_file()
-    }
+    whole, parts = (
+        {file.relative_to(top): file.read_bytes() for file in top.rglob("*") if file.is_file()}
+        for top in (tmp_path / "whole", tmp_path / "parts")
+    )
     assert whole == parts
     box = Box(690, 700, 1410, 760)
     np.testing.assert_array_equal(array.read(box), picture[:, *box.slices])

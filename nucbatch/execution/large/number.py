@@ -1,0 +1,146 @@
+"""From keys to numbers 1..N: giants are united over block faces, then all keys are put in order, row by row.
+
+The decision owned here: a row of blocks is as much as is held at once. A nucleus' number is how many begin in
+the rows above, and its rank among those that begin in its own row: raster order of first pixels, as in an
+image in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.objects import rows_of
+from nucbatch.masks.block import Piece
+from nucbatch.masks.seams import Giant, Place, unite
+from nucbatch.store.scratch import (
+    StoredBlock,
+    read_block,
+    read_numbers,
+    read_owned,
+    read_values,
+    write_numbers,
+    write_values,
+)
+from nucbatch.store.tables import write_fragment
+from nucbatch.tiles import Box
+
+
+def number(image: LargeImage, pieces: int) -> tuple[int, int]:
+    """Unites giants and orders all keys; returns the giants that count, and those too large to be nuclei.
+
+    Args:
+        pieces: how many pieces of giants the blocks have; 0 saves looking for them.
+
+    Raises:
+        StoreError: a block's outcome can't be read, or the order can't be written.
+    """
+    giants = _giants(image) if pieces else []
+    write_values(
+        image.scratch.giants,
+        [[giant.key, [[*place, label] for place, label in giant.members]] for giant in giants],
+    )
+    counted = [giant for giant in giants if giant.key >= 0]
+    _measure_giants(image, counted)
+    begins = [image.blocks.at(*divmod(giant.key, image.shape[1]))[0] for giant in counted]
+    rows, columns = image.blocks.shape
+    offsets = np.zeros(rows + 1, np.int64)
+    for row in range(rows):
+        keys = [read_owned(image.scratch.block(row, column))[0] for column in range(columns)]
+        keys.append(np.array([g.key for g, at in zip(counted, begins, strict=True) if at == row], np.int64))
+        ordered = np.sort(np.concatenate(keys))
+        write_numbers(image.scratch.keys(row), ordered)
+        offsets[row + 1] = offsets[row] + len(ordered)
+    write_numbers(image.scratch.offsets, offsets)
+    return len(counted), len(giants) - len(counted)
+
+
+class Numbers:
+    """The number of each of a block's labels, as :func:`number` settled it."""
+
+    def __init__(self, image: LargeImage) -> None:
+        self._image = image
+        self.offsets = read_numbers(image.scratch.offsets)
+        self._giants: dict[tuple[int, int, int], int] = {
+            (row, column, label): key
+            for key, members in read_values(image.scratch.giants)
+            for row, column, label in members
+        }
+        self._keys = lru_cache(maxsize=8)(lambda row: read_numbers(image.scratch.keys(row)))
+
+    def of_labels(self, place: Place, block: StoredBlock) -> NDArray[np.uint32]:
+        """(n + 1,) uint32: the image's number for each label of a block, 0 for background."""
+        keys = block.keys.copy()
+        for index in np.flatnonzero(keys < 0).tolist():
+            keys[index] = self._giants[(*place, index + 1)]
+        numbers = np.zeros(len(keys) + 1, np.uint32)
+        known = np.flatnonzero(keys >= 0)
+        numbers[known + 1] = self.of_keys(keys[known])
+        return numbers
+
+    def of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers (n,) of keys (n,)."""
+        rows = keys // self._image.shape[1] // self._image.block_px
+        numbers = np.zeros(len(keys), np.int64)
+        for row in np.unique(rows).tolist():
+            here = rows == row
+            numbers[here] = self.offsets[row] + np.searchsorted(self._keys(row), keys[here]) + 1
+        return numbers
+
+
+def _giants(image: LargeImage) -> list[Giant]:
+    blocks, width = image.blocks, image.shape[1]
+
+    @lru_cache(maxsize=8)
+    def block_at(row: int, column: int) -> StoredBlock:
+        return read_block(image.scratch.block(row, column))
+
+    def label_at(pixel: int) -> tuple[Place, int]:
+        y, x = divmod(pixel, width)
+        place = blocks.at(y, x)
+        box = blocks.box(*place)
+        return place, int(block_at(*place).labels[y - box.y0, x - box.x0])
+
+    return unite(dict(_pieces(image)), label_at)
+
+
+def _pieces(image: LargeImage) -> Iterator[tuple[Place, list[Piece]]]:
+    rows, columns = image.blocks.shape
+    for place in np.ndindex(rows, columns):
+        found = read_owned(image.scratch.block(*place))[1]
+        if found:
+            yield place, [_piece(values) for values in found]
+
+
+def _piece(values: dict[str, Any]) -> Piece:
+    """What ``asdict`` and JSON made lists of."""
+    y0, x0, y1, x1 = values["box"]
+    return Piece(values["label"], values["key"], values["area_px"], (y0, x0, y1, x1), tuple(values["links"]))
+
+
+def _measure_giants(image: LargeImage, giants: list[Giant]) -> None:
+    """Writes the rows of giants, each measured in its own box, in order of their keys."""
+    columns: dict[str, list[NDArray[np.generic]]] = {}
+    for giant in sorted(giants, key=lambda giant: giant.key):
+        shape = np.zeros(giant.box.shape, np.uint32)
+        for place, label in giant.members:
+            box = image.blocks.box(*place)
+            there = Box(
+                max(box.y0, giant.box.y0),
+                max(box.x0, giant.box.x0),
+                min(box.y1, giant.box.y1),
+                min(box.x1, giant.box.x1),
+            )
+            own = read_block(image.scratch.block(*place)).labels[there.within(box)] == label
+            shape[there.within(giant.box)] |= own
+        for name, values in rows_of(image, shape, giant.box, np.array([giant.key], np.int64)).items():
+            columns.setdefault(name, []).append(values)
+    if columns:
+        write_fragment(
+            image.scratch.giant_rows, {name: np.concatenate(parts) for name, parts in columns.items()}
+        )

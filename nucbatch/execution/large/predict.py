@@ -1,0 +1,60 @@
+"""A tile of a large image through the network, from the image's copy to the stored probabilities.
+
+The decision owned here: a tile sees exactly what it would see of the whole image: reflected at the image's
+border, and scaled by each pixel's place in the whole. Offsets where the foreground is surely absent are never
+read by anybody, and are not kept, because their noise would fill the disk.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.execution.large.image import LargeImage, known
+from nucbatch.inference.lane import lane_of_process
+from nucbatch.inference.normalise import normalise
+from nucbatch.inference.predict import reflected
+from nucbatch.inference.rescale import scaled_window, source_box
+from nucbatch.tiles import Box, Tile
+
+
+def predict_tile(image: LargeImage, row: int, column: int) -> None:
+    """Predicts one tile and stores its core's probabilities.
+
+    Raises:
+        StoreError: the copy can't be read, or the probabilities can't be written.
+        WeightsError: the weights are not those the run began with.
+    """
+    tile = tile_at(image, row, column)
+    if known(image).constants.blank:
+        return  # no nuclei: probabilities that are not stored are 0
+    window = _normalised(image, tile.window)
+    maps = lane_of_process(image.weights, image.settings.model_hash).predict(window)
+    core = np.ascontiguousarray(maps[:, *tile.core.within(tile.window)])
+    if image.zoom == 1:  # else a neighbour's foreground may be interpolated over this pixel
+        core[2:, core[0] == 0] = 0
+    image.maps().write(core, (tile.core.y0, tile.core.x0))
+
+
+def tile_at(image: LargeImage, row: int, column: int) -> Tile:
+    """The tile at a place of the tile grid, in pixels as the network sees them."""
+    down, across = (
+        image.tiles.cuts(length)[index] for length, index in zip(image.seen_shape, (row, column), strict=True)
+    )
+    return Tile(Box(down[0], across[0], down[1], across[1]), Box(down[2], across[2], down[3], across[3]))
+
+
+def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
+    """What the network sees of a window (3, Y, X) float32, which may reach over the image's border."""
+    height, width = image.seen_shape
+    rows, columns = reflected(window.y0, window.y1, height), reflected(window.x0, window.x1, width)
+    box = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+    source = box if image.zoom == 1 else source_box(box, image.shape, image.zoom)
+    pixels = image.seen(image.image().read(source))  # (C', Y, X)
+    seen = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
+    normalised = normalise(seen, known(image).constants)
+    if image.zoom != 1:
+        normalised = scaled_window(normalised, source, box, image.shape, image.zoom)
+    if box == window:
+        return np.ascontiguousarray(normalised)
+    return np.ascontiguousarray(normalised[:, rows - box.y0][:, :, columns - box.x0])

@@ -1,0 +1,123 @@
+"""First look at a large image: copied once into its OME-Zarr, its grey levels counted on the way.
+
+The decision owned here: the source is read once, in the order in which it is stored; every later stage reads
+the copy by boxes. What can't be read by window at all is converted before. The constants of the
+normalisation, the quality figures and the display windows come from counts that add up, so they are the whole
+image's.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.execution.large.image import LargeImage
+from nucbatch.features.quality import Edges, edges_of, figures_of
+from nucbatch.greylevels import GreyLevels
+from nucbatch.inference.normalise import constants_of
+from nucbatch.masks.block import around
+from nucbatch.readers.pixels import open_field
+from nucbatch.readers.windows import convert_once, open_window, windowable
+from nucbatch.store.display import window_of
+from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
+from nucbatch.tiles import Box
+
+
+def open_files(image: LargeImage, memory_bytes: int) -> str:
+    """Makes the image's arrays, and converts files that can't be read by window; returns what it converted.
+
+    Raises:
+        UnreadableImage: a file is missing or damaged.
+        MemoryRefused: a file can only be decoded in one piece that does not fit.
+        StoreError: something can't be written.
+    """
+    image.image().describe()
+    image.maps().describe()
+    converted: dict[str, str] = {}
+    said: list[str] = []
+    for plane in image.field.planes:
+        with open_window(image.plate_root, plane, level=plane.level) as window:
+            if windowable(window):
+                continue
+        target = convert_once(
+            Path(image.plate_root, plane.path),
+            image.scratch.converted,
+            lambda sentence, rows, _: None if rows else said.append(sentence),
+            page=plane.page,
+            level=plane.level,
+            memory_bytes=memory_bytes,
+        )
+        converted[plane_key(plane.path, plane.page, plane.level)] = str(target)
+    write_values(image.scratch.converted / "list.json", converted)
+    return "\n".join(said)
+
+
+def plane_key(path: str, page: int, level: int) -> str:
+    """What a plane is called in the list of converted files."""
+    return f"{path}\n{page}\n{level}"
+
+
+def survey(image: LargeImage, row: int, column: int) -> None:
+    """Copies a part of the image, and counts its grey levels and edges.
+
+    Raises:
+        UnreadableImage: a file is missing or damaged, or has changed since it was planned.
+        StoreError: something can't be written.
+    """
+    core = image.units_of(0).box(row, column)
+    window = around(core, 1, image.shape)
+    source = image.with_files(read_values(image.scratch.converted / "list.json"))
+    with open_field(source.plate_root, source.field, image.channels) as opened:
+        pixels = opened.read(window)  # (C, Y, X)
+    inner = pixels[:, *core.within(window)]
+    image.image().write(inner, (core.y0, core.x0))
+    grey = grey_of(image.seen(pixels))
+    rows, columns = core.within(window)
+    edges = edges_of(grey, Box(rows.start, columns.start, rows.stop, columns.stop))
+    levels = [GreyLevels.of(plane).to_bytes() for plane in inner]
+    levels.append(GreyLevels.of(grey[rows, columns]).to_bytes())
+    write_parts(image.scratch.survey(row, column), [json.dumps(asdict(edges)).encode(), *levels])
+
+
+def grey_of(seen: NDArray[Any]) -> NDArray[Any]:
+    """The plane (Y, X) whose quality is judged, of what the network sees (C', Y, X), C' 1 or 3."""
+    return seen[0] if len(seen) == 1 else np.asarray(seen.mean(axis=0).astype(seen.dtype))
+
+
+def add_up(image: LargeImage) -> None:
+    """Makes the whole image's constants, quality figures and display windows from its parts' counts.
+
+    Raises:
+        StoreError: a part's counts are missing, or the sum can't be written.
+    """
+    total, edges = [GreyLevels.none(image.field.dtype) for _ in range(len(image.channels) + 1)], Edges()
+    rows, columns = image.units_of(0).shape
+    for row in range(rows):
+        for column in range(columns):
+            first, *parts = read_parts(image.scratch.survey(row, column))
+            edges += Edges(**json.loads(first))
+            total = [one + GreyLevels.from_bytes(part) for one, part in zip(total, parts, strict=True)]
+    *channels, grey = total
+    seen = image.seen(np.arange(len(channels)))
+    constants = constants_of(
+        sum((channels[index] for index in seen.ravel()), GreyLevels.none(image.field.dtype)),
+        image.settings.normalise,
+    )
+    height, width = image.shape
+    if edges.pixels != math.prod((max(height - 2, 0), max(width - 2, 0))):
+        raise AssertionError(f"{edges.pixels} pixels with a Laplacian in an image of {height} × {width}")
+    write_values(
+        image.scratch.constants,
+        {
+            "low": constants.low,
+            "high": constants.high,
+            "quality": figures_of(grey, edges),
+            "windows": [window_of(levels) for levels in channels],
+        },
+    )

@@ -1,0 +1,113 @@
+"""What a large image leaves for good: numbered labels, both pyramids, its rows of the nuclei table.
+
+The decision owned here: the bytes are those of an image in one piece, whatever the blocks were: chunks are
+cut as the image's size says, each by one writer; rows stand in the order of the numbers, in groups of one
+size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from nucbatch.execution.large.image import LargeImage, known
+from nucbatch.execution.large.number import Numbers
+from nucbatch.store.digest import part_digest
+from nucbatch.store.display import limits_of
+from nucbatch.store.images import write_attributes
+from nucbatch.store.label_tiff import write_large_label_tiff
+from nucbatch.store.pyramid import halved_mean
+from nucbatch.store.scratch import read_block
+from nucbatch.store.tables import read_fragment, write_fragments
+from nucbatch.tiles import Box
+
+
+def write_labels(image: LargeImage, row: int, column: int) -> str:
+    """Writes a part of the full-resolution labels; returns its part of their digest.
+
+    Raises:
+        StoreError: a block can't be read or a chunk can't be written.
+    """
+    target, numbers = image.labels(), Numbers(image)
+    if row == column == 0:
+        target.describe()
+    box = image.units_of(0).box(row, column)
+    labels = np.zeros(box.shape, np.uint32)
+    for at in np.ndindex(*(len(places) for places in image.blocks.touching(box))):
+        rows, columns = image.blocks.touching(box)
+        place = rows[at[0]], columns[at[1]]
+        block, whole = read_block(image.scratch.block(*place)), image.blocks.box(*place)
+        shared = Box(
+            max(box.y0, whole.y0), max(box.x0, whole.x0), min(box.y1, whole.y1), min(box.x1, whole.x1)
+        )
+        labels[shared.within(box)] = numbers.of_labels(place, block)[block.labels[shared.within(whole)]]
+    target.write(labels, (box.y0, box.x0))
+    return part_digest(labels, (box.y0, box.x0), target.chunk_px)
+
+
+def shrink(image: LargeImage, level: int, row: int, column: int) -> None:
+    """Writes a part of one level of both pyramids from the level below.
+
+    Raises:
+        StoreError: a chunk can't be read or written.
+    """
+    picture, labels = image.image(level), image.labels(level)
+    if row == column == 0:
+        picture.describe()
+        labels.describe()
+    box = image.units_of(level).box(row, column)
+    height, width = image.labels(level - 1).shape
+    source = Box(2 * box.y0, 2 * box.x0, min(2 * box.y1, height), min(2 * box.x1, width))
+    picture.write(halved_mean(image.image(level - 1).read(source)), (box.y0, box.x0))
+    labels.write(image.labels(level - 1).read(source)[::2, ::2], (box.y0, box.x0))
+
+
+def finish(image: LargeImage) -> str:
+    """Writes table, attributes and, if asked for, the label TIFF; returns the table's SHA-256 (hex).
+
+    Raises:
+        StoreError: rows can't be read or something can't be written.
+    """
+    digest = write_fragments(image.folder.fragment(image.field.key), _rows(image))
+    write_attributes(
+        image.group,
+        image.field,
+        [channel.name for channel in image.channels],
+        image.settings.pixel_size_um or image.field.pixel_size_um,
+        windows=known(image).windows,
+        limits=[limits_of(image.field.dtype)] * len(image.channels),
+    )
+    if image.settings.labels in ("tiff", "both"):
+        largest = int(Numbers(image).offsets[-1])
+        write_large_label_tiff(
+            image.folder.label_tiff(image.field.name), image.labels().read, image.shape, largest
+        )
+    return digest
+
+
+def table_sha256(image: LargeImage) -> str:
+    """The SHA-256 (hex) of the image's rows as they lie on the disk."""
+    with image.folder.fragment(image.field.key).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _rows(image: LargeImage) -> Iterator[pa.Table]:
+    """Rows of the table, numbered and in order, a row of blocks at a time."""
+    numbers = Numbers(image)
+    giants = read_fragment(image.scratch.giant_rows) if image.scratch.giant_rows.exists() else None
+    rows, columns = image.blocks.shape
+    for row in range(rows):
+        parts = [read_fragment(image.scratch.rows(row, column)) for column in range(columns)]
+        if giants is not None:
+            begins = pc.divide(giants["Metadata_ObjectNumber"], image.shape[1] * image.block_px)
+            parts.append(giants.filter(pc.equal(begins, row)))
+        table = pa.concat_tables(parts)
+        table = table.take(pc.sort_indices(table["Metadata_ObjectNumber"]))
+        at = table.column_names.index("Metadata_ObjectNumber")
+        first = int(numbers.offsets[row]) + 1
+        own = pa.array(np.arange(first, first + table.num_rows, dtype=np.int64))
+        yield table.set_column(at, "Metadata_ObjectNumber", own)
