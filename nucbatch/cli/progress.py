@@ -56,6 +56,7 @@ class RunBar:
             self._task,
             total=total,
             completed=self._done,
+            what="fields",
             nuclei=f"{self._nuclei:,} nuclei",
             rate="",
             failures="",

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nucbatch.errors import MemoryRefused
+from nucbatch.greylevels import countable
 from nucbatch.planning.plan import BLOCK_PX, Plan
 from nucbatch.plate import Field
 from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid
@@ -101,6 +102,10 @@ def _mend(plan: Plan, field: Field) -> str:
     if plan.is_large(field):
         smaller = max(SMALLEST_BLOCK_PX, plan.block_px // 2)
         return f"Use smaller blocks (--block-size {smaller}; now {plan.block_px}). "
+    if not countable(field.dtype):
+        return (
+            f"Images of {field.dtype} are not cut into blocks: convert it to 8 or 16 bits, and it will be. "
+        )
     return f"Cut it into blocks (--block-size {BLOCK_PX}). "
 
 

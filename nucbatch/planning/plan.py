@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nucbatch.errors import InputError
+from nucbatch.greylevels import countable
 from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import block_grid
@@ -40,8 +41,8 @@ class Plan:
         return tuple(field for field in self.plate.fields if not field.problem)
 
     def is_large(self, field: Field) -> bool:
-        """Whether a field is cut into blocks."""
-        return max(field.height_px, field.width_px) > self.largest_px
+        """Whether a field is cut into blocks; only pixels of 8 and 16 bits can be surveyed part by part."""
+        return max(field.height_px, field.width_px) > self.largest_px and countable(field.dtype)
 
     @property
     def pixels(self) -> int:

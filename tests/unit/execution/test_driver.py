@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import tifffile
 from distributed import Client, LocalCluster
 
 from nucbatch.errors import StoreError, WeightsError
-from nucbatch.execution.run import Outcome, committed, drive
+from nucbatch.execution.run import Network, Outcome, committed, drive
 from nucbatch.networks.checkpoint import locate, read_card
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Channel, Field, Plane, Plate
@@ -19,8 +20,10 @@ from nucbatch.schedulers.contract import Cluster
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, latest
+from nucbatch.tiles import TileGrid
 
 WEIGHTS = locate("default")
+NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048), outputs=4, zoom=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,12 @@ class Told:
     def advance(self, receipt: object) -> None:
         self.fields.append(receipt.field)
 
+    def course(self, name: str, doing: str, done: int, units: int) -> None:
+        assert 0 <= done <= units
+
+    def note(self, sentence: str) -> None:
+        raise AssertionError(sentence)
+
 
 def plan_of(folder: Path, *names: str, model_hash: str | None = None, **change: object) -> Plan:
     folder.mkdir(exist_ok=True)
@@ -61,7 +70,7 @@ def driven(plan: Plan, out: Path, cluster: Cluster) -> tuple[RunFolder, Outcome,
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger:
         held = committed(plan, folder)
-        return folder, drive(plan, held, folder, ledger, cluster, str(WEIGHTS), told), told.fields
+        return folder, drive(plan, held, folder, ledger, cluster, NETWORK, told), told.fields
 
 
 def test_a_field_that_fails_has_its_reason_and_the_others_go_on(tmp_path: Path, cluster: Cluster) -> None:
@@ -97,3 +106,15 @@ def test_a_folder_that_cannot_be_written_ends_the_sitting(tmp_path: Path, cluste
     with pytest.raises(StoreError, match="can't be written"):
         driven(plan_of(tmp_path / "in", "a"), folder.path, cluster)
     assert latest(folder) == {}
+
+
+def test_an_image_of_several_blocks_that_cannot_be_read_is_one_failed_field(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    plan = plan_of(tmp_path / "in", "gone", "sound", height_px=300)
+    plan = replace(plan, block_px=128, largest_px=31)
+    folder, outcome, told = driven(plan, tmp_path / "out", cluster)
+    assert outcome == Outcome(done=1, failed=1)
+    assert "can't be opened" in latest(folder)["gone"].reason
+    assert latest(folder)["sound"].nuclei == 0
+    assert sorted(told) == ["gone", "sound"]

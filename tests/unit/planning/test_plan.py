@@ -3,7 +3,14 @@ from dataclasses import replace
 import pytest
 
 from nucbatch.errors import InputError, MemoryRefused
-from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, block_bytes, largest_block, require_fit
+from nucbatch.planning.memory import (
+    PROCESS_BYTES,
+    NetworkSize,
+    block_bytes,
+    largest_block,
+    require_fit,
+    task_bytes,
+)
 from nucbatch.planning.plan import make_plan, nuclear_channel
 from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.settings import RunSettings
@@ -63,11 +70,33 @@ def test_memory_grows_with_the_field_and_what_cannot_fit_is_refused_with_both_nu
     require_fit(plan, NETWORK, PROCESS_BYTES + block_bytes(field, NETWORK))
     with pytest.raises(MemoryRefused):
         require_fit(plan, NETWORK, PROCESS_BYTES + block_bytes(field, NETWORK) - 1)
-    too_large = replace(plan, plate=replace(plan.plate, fields=(large,)))
+    too_large = replace(plan, plate=replace(plan.plate, fields=(large,)), largest_px=50_000)
     with pytest.raises(
         MemoryRefused, match=r"40000 × 40000 px\) needs .* GiB in one worker, which has 8.0 GiB"
     ):
         require_fit(too_large, NETWORK, 8 * 2**30)
+    require_fit(replace(too_large, largest_px=4096), NETWORK, 8 * 2**30)  # in blocks it fits
+
+
+def test_a_block_takes_the_same_memory_whatever_the_image() -> None:
+    (field,) = make_plan(plate_of("DAPI"), RunSettings()).usable
+    plans = [
+        replace(make_plan(plate_of("DAPI"), RunSettings()), block_px=block_px) for block_px in (512, 2048)
+    ]
+    small, huge = (replace(field, height_px=side, width_px=side) for side in (8_192, 400_000))
+    assert task_bytes(plans[1], small, NETWORK) == task_bytes(plans[1], huge, NETWORK)
+    assert task_bytes(plans[0], huge, NETWORK) < task_bytes(plans[1], huge, NETWORK)
+    with pytest.raises(MemoryRefused, match=r"smaller blocks \(--block-size 1024; now 2048"):
+        require_fit(replace(plans[1], plate=replace(plans[1].plate, fields=(huge,))), NETWORK, 2**30)
+
+
+def test_floats_stay_in_one_piece_and_are_told_how_to_be_cut() -> None:
+    plan = make_plan(plate_of("DAPI"), RunSettings())
+    (field,) = plan.usable
+    large = replace(field, height_px=40_000, width_px=40_000, dtype="float32")
+    assert not plan.is_large(large)
+    with pytest.raises(MemoryRefused, match="convert it to 8 or 16 bits"):
+        require_fit(replace(plan, plate=replace(plan.plate, fields=(large,))), NETWORK, 8 * 2**30)
 
 
 def test_an_image_enlarged_for_the_network_takes_more_memory() -> None:

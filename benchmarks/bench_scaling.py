@@ -1,0 +1,105 @@
+"""What a block costs besides its work: blocks that do nothing, through a real cluster and a real ledger.
+
+    python -m benchmarks.bench_scaling [BLOCKS ...] [--workers 1 2 4]
+
+Each count of blocks is one large image, planned, sent out in the rolling window, and committed on disk by the
+driver. The client's process holds Dask's scheduler too: its peak memory is both together.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+BLOCK_PX = 128
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("blocks", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--workers", type=int, nargs="*", default=[1, 2, 4])
+    parser.add_argument("--one", type=int, nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(*measure(*arguments.one))
+        return
+    table = Table(title="Blocks that do nothing, each count in a process of its own")
+    titles = ("blocks", "workers", "units", "units/s", "ms per unit", "first after, s", "client, MiB")
+    for column in titles:
+        table.add_column(column, justify="right")
+    for blocks in arguments.blocks:
+        for workers in arguments.workers:
+            child = [sys.executable, "-m", "benchmarks.bench_scaling", "--one", str(blocks), str(workers)]
+            out = subprocess.run(child, check=True, capture_output=True, text=True).stdout
+            units, seconds, first, peak = (float(word) for word in out.split())
+            table.add_row(
+                f"{blocks:,}",
+                str(workers),
+                f"{units:,.0f}",
+                f"{units / seconds:,.0f}",
+                f"{1000 * seconds / units:.2f}",
+                f"{first:.2f}",
+                f"{peak / 2**20:.0f}",
+            )
+    Console().print(table)
+
+
+def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
+    """Units, seconds for all of them, seconds to the first one, and peak bytes of this process."""
+    import nucbatch.execution.run as run
+    from benchmarks.standin import IdleCourse
+    from nucbatch.execution.large.image import LargeImage
+    from nucbatch.plate import Channel, Field, Plane
+    from nucbatch.schedulers.contract import Resources, scheduler
+    from nucbatch.settings import RunSettings
+    from nucbatch.store.folder import RunFolder
+    from nucbatch.tiles import TileGrid
+
+    side = math.isqrt(blocks) * BLOCK_PX
+    field = Field("", 1, 0, "image", "image", (Plane("image.tif", "Grey"),), side, side, "uint8")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = RunFolder(Path(scratch, "out"))
+        folder.create()
+        image = LargeImage(
+            *("p", scratch, False, field, (Channel("Grey", 0),), folder, RunSettings(channel="Grey"), ""),
+            *(TileGrid(stride=16, halo=112, largest=2048), 4, 1.0, BLOCK_PX),
+        )
+        counter = _Counter()
+        run.Course = IdleCourse  # the driver's own loop, with units that do nothing
+        with scheduler("local")(Resources(workers, 0, 2**20)) as cluster:
+            driver = run._Driver(cluster, iter(()), iter((image,)), counter)
+            counter.began = time.perf_counter()
+            for receipts in driver.receipts():
+                if receipts:
+                    break
+            seconds = time.perf_counter() - counter.began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return counter.units, seconds, counter.first, peak
+
+
+class _Counter:
+    """Counts units, and notes when the first ones came back."""
+
+    def __init__(self) -> None:
+        self.began = self.first = 0.0
+        self.units = 0
+
+    def course(self, name: str, doing: str, done: int, units: int) -> None:
+        self.first = self.first or time.perf_counter() - self.began
+        self.units = done
+
+    def note(self, sentence: str) -> None:
+        print(sentence)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""A small image with nuclei, a small network, and a driver that needs no cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from nucbatch.execution.block import FieldTask, process_field
+from nucbatch.execution.large.course import Course
+from nucbatch.execution.large.image import LargeImage
+from nucbatch.inference.predict import grid_of
+from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
+from nucbatch.networks.unet import UNet
+from nucbatch.planning.plan import make_plan
+from nucbatch.readers.find import open_plate
+from nucbatch.readers.pixels import field_channels
+from nucbatch.settings import ObjectSettings, RunSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.ledger import Receipt
+from nucbatch.synthetic import make_field
+
+CONFIG = {"in_channels": 3, "outputs": 4, "width": 2, "depth": 2}
+OBJECTS = ObjectSettings(foreground=0.5, peak=0.0, min_area_px=9)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What a test runs on: an image file and weights. Other folders, blocks and settings by :meth:`image`."""
+
+    picture: Path
+    weights: Path
+
+    def of(self, picture: Path) -> Bench:
+        """The same with another image."""
+        return replace(self, picture=picture)
+
+    def in_one_piece(self, image: LargeImage) -> Receipt:
+        return in_one_piece(image)
+
+    def in_blocks(self, image: LargeImage, seed: int = 0) -> Receipt:
+        receipt = in_blocks(image, seed)
+        assert receipt is not None
+        return receipt
+
+    def stopped_after(self, units: int, image: LargeImage) -> None:
+        assert in_blocks(image, 1, units) is None
+
+    def outcome_of(self, image: LargeImage) -> dict[str, bytes]:
+        return outcome_of(image)
+
+    def image(self, out: Path, block_px: int, *, largest_px: int = 2048, **settings: object) -> LargeImage:
+        plate = open_plate(self.picture)
+        network, card = load_weights(self.weights)
+        wanted = RunSettings(
+            model=str(self.weights), model_hash=card.sha256, objects=OBJECTS, channel=plate.channels[0].name
+        ).model_copy(update=settings)
+        plan = make_plan(plate, wanted, block_px)
+        folder = RunFolder(out)
+        folder.create()
+        (field,) = plan.usable
+        return LargeImage(
+            plate.name,
+            plate.root,
+            plate.is_plate,
+            field,
+            field_channels(plate, field),
+            folder,
+            plan.settings,
+            str(self.weights),
+            grid_of(network, largest_px),
+            4,
+            card.zoom(plan.settings.diameter_px),
+            block_px,
+        )
+
+
+def in_one_piece(image: LargeImage) -> Receipt:
+    """The same image as an ordinary field."""
+    return process_field(
+        FieldTask(
+            image.plate_name,
+            image.plate_root,
+            image.is_plate,
+            image.field,
+            image.channels,
+            image.folder,
+            image.settings,
+            image.weights,
+        )
+    )
+
+
+def in_blocks(image: LargeImage, seed: int = 0, most: int | None = None) -> Receipt | None:
+    """Runs units here, whichever may run in drawn order, some of them twice; None if ``most`` are too few."""
+    rng, course, done = np.random.default_rng(seed), Course(image), 0
+    while not course.finished:
+        ready = []
+        while (unit := course.next()) is not None:
+            ready.append(unit)
+        assert ready, "nothing may run, and it is not finished"
+        for index in rng.permutation(len(ready)):
+            if done == most:
+                course.close()
+                return None
+            outcome = ready[index].run()
+            if rng.random() < 0.2:
+                assert ready[index].run() == outcome
+            course.accept([outcome])
+            done += 1
+    assert not course.problem
+    return replace(course.receipt(), seconds={}, worker="")
+
+
+def outcome_of(image: LargeImage) -> dict[str, bytes]:
+    """All that a run leaves of an image, byte by byte."""
+    found = {
+        path.relative_to(image.group).as_posix(): path.read_bytes()
+        for path in image.group.rglob("*")
+        if path.is_file()
+    }
+    return found | {"rows": image.folder.fragment(image.field.key).read_bytes()}
+
+
+@pytest.fixture(scope="session")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Two channels of 16 bits, 700 by 900 px, and a network that finds something in them."""
+    folder = tmp_path_factory.mktemp("bench")
+    images, _ = make_field(900, np.random.default_rng(5), nuclei=180, channels=2)
+    tifffile.imwrite(
+        folder / "picture.ome.tif",
+        np.stack(images)[:, :700].astype(np.uint16),
+        metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}},
+    )
+    torch.manual_seed(1)
+    network = UNet(**CONFIG)
+    network.eval()
+    with torch.no_grad():
+        probe = (images[0][:688, :896] / np.percentile(images[0], 99.8)).clip(0, 1).astype(np.float32)
+        logits = network(torch.from_numpy(np.stack([probe] * 3)[None]))
+        # Stretched so that each map spans its range, and a fifth or so is foreground.
+        stretch = 3 / logits.std(dim=(0, 2, 3))
+        network.head.weight.mul_(stretch[:, None, None, None])
+        network.head.bias.copy_(
+            (network.head.bias - logits.mean(dim=(0, 2, 3))) * stretch + torch.tensor([-1.0, 0.0, 0.0, 0.0])
+        )
+    card = Card(
+        name="tiny",
+        architecture="unet",
+        config=CONFIG,
+        outputs=("foreground", "interior", "offset_y", "offset_x"),
+        nucleus_diameter_px=19.0,
+        objects=OBJECTS,
+    )
+    save_weights(folder / "tiny.safetensors", network, card, half=False)
+    assert read_card(folder / "tiny.safetensors").sha256
+    return Bench(folder / "picture.ome.tif", folder / "tiny.safetensors")
