@@ -12,8 +12,8 @@ from nucbatch.store.units import Unit
 class Idle(UnitTask):
     """A unit whose worker does nothing but answer."""
 
-    def run(self) -> UnitDone:
-        return UnitDone(Unit(self.stage, self.row, self.column))
+    def do(self, at: tuple[int, int]) -> UnitDone:
+        return UnitDone(Unit(self.stage, *at))
 
 
 class IdleCourse(Course):
@@ -21,7 +21,7 @@ class IdleCourse(Course):
 
     def next(self, *, predict: bool = True) -> UnitTask | None:
         unit = super().next(predict=predict)
-        return None if unit is None else Idle(unit.image, unit.stage, unit.row, unit.column)
+        return None if unit is None else Idle(unit.image, unit.stage, unit.places)
 
     def receipt(self) -> Receipt:
         self.close()

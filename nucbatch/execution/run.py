@@ -21,7 +21,7 @@ from nucbatch.execution.block import FieldTask, failed
 from nucbatch.execution.large.course import Course
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import PREDICT, says
-from nucbatch.execution.large.unit import UnitTask
+from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.execution.window import Came, Window
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
@@ -229,12 +229,14 @@ class _Driver:
         course = self._courses[key]
         self._under_way[key] -= len(came)
         self._predicting -= sum(unit.stage == PREDICT for unit, _ in came)
-        course.accept([one.outcome for _, one in came if one.error is None])
+        outcomes: list[UnitDone] = [done for _, one in came if one.error is None for done in one.outcome]
+        course.accept(outcomes)
+        for outcome in outcomes:
+            if outcome.note:
+                self._progress.note(outcome.note)
         for _, one in came:
             if one.error is not None:
                 course.problem = course.problem or _problem_of(one)
-            elif one.outcome.note:
-                self._progress.note(one.outcome.note)
         done, units = course.units
         self._progress.course(course.image.field.name, says(came[-1][0].stage), done, units)
         if not course.finished or self._under_way[key]:

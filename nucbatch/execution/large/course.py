@@ -30,11 +30,14 @@ from nucbatch.store.ledger import Receipt
 from nucbatch.store.scratch import read_values, write_values
 from nucbatch.store.units import Units
 
+_TOGETHER_PX = 2048**2
+"""Blocks go out together up to this size, so that small ones cost no more to schedule than large ones."""
+
 
 class Course:
     """The units of one image, in the order in which they may run.
 
-    ``next`` gives the next unit that may begin now, None while all that may are under way; ``accept`` takes
+    ``next`` gives the next units that may begin now, None while all that may are under way; ``accept`` takes
     what came of one. Units come in stages; of a stage that is under way the later ones go first, so that what
     lies in scratch is used up while it is fresh.
     """
@@ -69,16 +72,15 @@ class Course:
         return done, sum(rows * columns for rows, columns in self.shapes.values())
 
     def next(self, *, predict: bool = True) -> UnitTask | None:
-        """The next unit that may begin; with ``predict`` False none that needs the network."""
+        """The next units that may begin; with ``predict`` False none that needs the network."""
         if self.problem:
             return None
         for name in reversed(self._names):
-            place = self._ahead[name]
-            if place is None or not self._may_begin(name, place[0]) or (name == PREDICT and not predict):
+            if name == PREDICT and not predict:
                 continue
-            self._ahead[name] = next(self._waiting[name], None)
-            pieces = self._units.pieces if name == NUMBER else 0
-            return UnitTask(self.image, name, *place, pieces)
+            places = self._take(name)
+            if places:
+                return UnitTask(self.image, name, places, self._units.pieces if name == NUMBER else 0)
         return None
 
     def accept(self, outcomes: list[UnitDone]) -> None:
@@ -145,6 +147,15 @@ class Course:
             if broken:
                 self._units.forget(self._names[index:])
                 return
+
+    def _take(self, name: str) -> tuple[tuple[int, int], ...]:
+        """The next places of a stage that may begin, as many as go out together."""
+        most = max(1, _TOGETHER_PX // self.image.block_px**2) if name == OBJECTS else 1
+        taken: list[tuple[int, int]] = []
+        while len(taken) < most and (place := self._ahead[name]) and self._may_begin(name, place[0]):
+            taken.append(place)
+            self._ahead[name] = next(self._waiting[name], None)
+        return tuple(taken)
 
     def _may_begin(self, name: str, row: int) -> bool:
         index = self._names.index(name)

@@ -35,19 +35,29 @@ class UnitDone:
 
 @dataclass(frozen=True, slots=True)
 class UnitTask:
-    """A unit of an image; ``pieces`` is how many pieces of giants there are, once that is known."""
+    """Units of one stage that one worker does in a row: one, or as many small ones as are worth a journey.
+
+    ``places``: (row, column) of each; ``pieces`` is how many pieces of giants there are, once that is known.
+    """
 
     image: LargeImage
     stage: str
-    row: int
-    column: int
+    places: tuple[tuple[int, int], ...]
     pieces: int = 0
 
-    def run(self) -> UnitDone:
-        """Does it. An image whose files can't be read gives an outcome that says so; all else is raised."""
+    def run(self) -> list[UnitDone]:
+        """Does them. An image whose files can't be read gives an outcome that says so; all else is raised."""
+        done: list[UnitDone] = []
+        for place in self.places:
+            done.append(self.do(place))
+            if done[-1].problem:
+                break
+        return done
+
+    def do(self, at: tuple[int, int]) -> UnitDone:
+        """Does one."""
         nuclei = pieces = 0
         digest = note = ""
-        at = self.row, self.column
         try:
             match self.stage:
                 case stages.OPEN:

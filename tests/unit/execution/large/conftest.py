@@ -110,7 +110,7 @@ def in_blocks(image: LargeImage, seed: int = 0, most: int | None = None) -> Rece
             outcome = ready[index].run()
             if rng.random() < 0.2:
                 assert ready[index].run() == outcome
-            course.accept([outcome])
+            course.accept(outcome)
             done += 1
     assert not course.problem
     return replace(course.receipt(), seconds={}, worker="")
