@@ -30,6 +30,7 @@ def inspect(
     layout: str,
     pattern: str,
     pixel_size_um: float | None,
+    resolution_um: float | None,
     as_json: bool,
 ) -> None:
     """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
@@ -41,7 +42,9 @@ def inspect(
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.summary import summarise
 
-    plate = open_plate(source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um)
+    plate = open_plate(
+        source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um, resolution_um=resolution_um
+    )
     summary = summarise(plate)
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))

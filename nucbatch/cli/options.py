@@ -15,17 +15,26 @@ INTERRUPTED = 130
 
 
 def input_options(command: Command) -> Command:
-    """INPUT with ``--layout``, ``--pattern`` and ``--pixel-size``.
+    """INPUT with ``--layout``, ``--pattern``, ``--pixel-size`` and ``--resolution``.
 
-    The command gets ``source`` (Path), ``layout`` and ``pattern`` (str, empty: find out), ``pixel_size_um``.
+    The command gets ``source`` (Path), ``layout`` and ``pattern`` (str, empty: find out), ``pixel_size_um``
+    and ``resolution_um`` (None: as the files say, and the full resolution).
     """
     for decorate in (
+        click.option(
+            "--resolution",
+            "resolution_um",
+            type=float,
+            metavar="UM",
+            help="Of a pyramid, read the level whose pixels are nearest to this many micrometres. "
+            "[default: the full resolution]",
+        ),
         click.option(
             "--pixel-size",
             "pixel_size_um",
             type=float,
             metavar="UM",
-            help="Micrometres per pixel, instead of what the files say.",
+            help="Micrometres per pixel, of a pyramid at full resolution, instead of what the files say.",
         ),
         click.option(
             "--pattern",

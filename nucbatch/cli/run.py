@@ -60,6 +60,7 @@ def run(
     layout: str,
     pattern: str,
     pixel_size_um: float | None,
+    resolution_um: float | None,
     out: Path,
     model: str,
     channel: str,
@@ -106,7 +107,9 @@ def run(
         }
     )
     locate(model)  # a wrong name is told before a large plate's headers are read
-    plate = open_plate(source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um)
+    plate = open_plate(
+        source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um, resolution_um=resolution_um
+    )
     prepared = prepare(plate, settings, block_px=block_px)
     describe(console, prepared)
     if dry_run:

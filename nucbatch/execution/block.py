@@ -117,6 +117,13 @@ def nuclear_image(image: NDArray[Any], channels: tuple[Channel, ...], wanted: st
     return np.ascontiguousarray(image.transpose(1, 2, 0))
 
 
+def pixel_size_um(field: Field, settings: RunSettings) -> float | None:
+    """Micrometres per pixel, as read. A size given is the full resolution's; a level's is counted from it."""
+    if any(plane.level for plane in field.planes):
+        return field.pixel_size_um
+    return settings.pixel_size_um or field.pixel_size_um
+
+
 def failed(field: Field, reason: str, worker: str = "") -> Receipt:
     """The receipt of a field that could not be done."""
     return Receipt(
@@ -141,7 +148,7 @@ def _write_pixels(task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint3
             task.channels,
             image,
             labels,
-            pixel_size_um=task.settings.pixel_size_um or task.field.pixel_size_um,
+            pixel_size_um=pixel_size_um(task.field, task.settings),
         )
     if task.settings.labels in ("tiff", "both"):
         write_label_tiff(task.folder.label_tiff(task.field.name), labels)

@@ -16,38 +16,52 @@ from nucbatch.plate import Plate
 from nucbatch.readers.contract import Reader, ReadOptions
 from nucbatch.readers.listing import Listing, scan
 from nucbatch.readers.names import plural
+from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify import verified
 
 GROUP = "nucbatch.readers"
 
 
 def open_plate(
-    path: Path, *, layout: str = "", pattern: str = "", pixel_size_um: float | None = None
+    path: Path,
+    *,
+    layout: str = "",
+    pattern: str = "",
+    pixel_size_um: float | None = None,
+    resolution_um: float | None = None,
 ) -> Plate:
     """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
 
     ``layout``: a reader's name, instead of the first that fits. ``pattern``: a regex with named groups (see
-    :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel, instead of what files say.
+    :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution, instead of
+    what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this size.
 
     Raises:
         InputNotFound: nothing is there.
-        InputError: an unknown layout, a bad pattern, several plates, or nothing that is recognised.
+        InputError: an unknown layout, a bad pattern, several plates, or nothing that is recognised; or a
+            level is asked for, and a pyramid doesn't tell its pixel size.
     """
     readers = known_readers()
     reader = _forced(readers, layout, pattern)
-    if pixel_size_um is not None and not (math.isfinite(pixel_size_um) and pixel_size_um > 0):
-        raise InputError(f"a pixel size of {pixel_size_um} µm can't be: give a number above 0, such as 0.65.")
+    _require_size("pixel size", pixel_size_um)
+    _require_size("resolution", resolution_um)
     listing = scan(path)
     if reader is None:
         reader = _recognised(readers, listing)
     plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um))
-    return verified(plate, pixel_size_um)
+    plate = verified(plate, pixel_size_um)
+    return plate if resolution_um is None else at_resolution(plate, resolution_um)
 
 
 def known_readers() -> tuple[Reader, ...]:
     """All readers that are installed, in the order in which they are asked."""
     found: list[Reader] = [point.load()() for point in entry_points(group=GROUP)]
     return tuple(sorted(found, key=lambda reader: (reader.priority, reader.name)))
+
+
+def _require_size(what: str, size_um: float | None) -> None:
+    if size_um is not None and not (math.isfinite(size_um) and size_um > 0):
+        raise InputError(f"a {what} of {size_um} µm can't be: give a number above 0, such as 0.65.")
 
 
 def _forced(readers: tuple[Reader, ...], layout: str, pattern: str) -> Reader | None:

@@ -43,6 +43,7 @@ class Summary:
     channels: tuple[tuple[str, int], ...]
     pixels: tuple[tuple[str, int], ...]
     pixel_sizes_um: tuple[tuple[float | None, int], ...]
+    levels: tuple[tuple[int, int], ...]
     found_files: int
     used_files: int
     ignored: tuple[IgnoredFiles, ...]
@@ -69,6 +70,9 @@ class Summary:
             ("not told" if size is None else f"{size:g} µm", count) for size, count in self.pixel_sizes_um
         ]
         yield "pixel size", _mix(tuple(sizes))
+        if any(level for level, _ in self.levels):
+            told = [(f"level {level} of the pyramid" if level else "full", n) for level, n in self.levels]
+            yield "resolution", _mix(tuple(told))
         ignored = sum(rule.count for rule in self.ignored)
         yield (
             "files",
@@ -109,6 +113,7 @@ class Summary:
             "channels": [{"name": name, "fields": count} for name, count in self.channels],
             "pixels": [{"kind": kind, "fields": count} for kind, count in self.pixels],
             "pixel_sizes_um": [{"size": size, "fields": count} for size, count in self.pixel_sizes_um],
+            "levels": [{"level": level, "fields": count} for level, count in self.levels],
             "files": {
                 "found": self.found_files,
                 "used": self.used_files,
@@ -142,6 +147,7 @@ def summarise(plate: Plate) -> Summary:
         channels=tuple((channel.name, per_channel[channel.name]) for channel in plate.channels),
         pixels=tuple(Counter(_form(field) for field in usable).most_common()),
         pixel_sizes_um=tuple(Counter(field.pixel_size_um for field in usable).most_common()),
+        levels=tuple(Counter(_level(field) for field in usable).most_common()),
         found_files=len(plate.files),
         used_files=used,
         ignored=_by_rule(plate),
@@ -168,6 +174,10 @@ def _by_rule(plate: Plate) -> tuple[IgnoredFiles, ...]:
 def _form(field: Field) -> str:
     colours = " RGB" if any(plane.samples == 3 for plane in field.planes) else ""
     return f"{field.dtype}{colours}, {field.height_px} × {field.width_px} px"
+
+
+def _level(field: Field) -> int:
+    return max((plane.level for plane in field.planes), default=0)
 
 
 def _mix(counted: tuple[tuple[str, int], ...]) -> str:

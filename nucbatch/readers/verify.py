@@ -11,7 +11,7 @@ Green and Blue.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -42,23 +42,25 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     may_be_rgb = len(plate.channels) == 1
     fields: list[Field] = []
     faults: dict[str, str] = {}
-    for field, outcomes in unfolded(plate, zip(plate.fields, _probed(plate), strict=True)):
+    probed = zip(plate.fields, each_field(plate, partial(_probe_field, plate.root)), strict=True)
+    for field, outcomes in unfolded(plate, probed):
         checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
         fields.append(checked)
         faults |= found
-    records = tuple(_records(plate.files, fields, faults))
+    records = tuple(recorded(plate.files, fields, faults))
     return replace(plate, channels=_channels(plate, fields), fields=tuple(fields), files=records)
 
 
-def _probed(plate: Plate) -> Iterator[Outcomes]:
-    """For each field, the header or the reason against it, for each of its planes."""
+def each_field(plate: Plate, look: Callable[[Field], _Value]) -> Iterator[_Value]:
+    """What a look at each field's files gives, in the plate's order; several are looked at at once."""
     fields = iter(plate.fields)
     with ThreadPoolExecutor(_THREADS) as pool:
         while batch := list(islice(fields, _BATCH)):  # a million futures at once would be a million objects
-            yield from pool.map(partial(_probe_field, plate.root), batch)
+            yield from pool.map(look, batch)
 
 
 def _probe_field(root: str, field: Field) -> Outcomes:
+    """For each plane, the header or the reason against it."""
     return tuple(_header_or_reason(Path(root, plane.path)) for plane in field.planes)
 
 
@@ -82,7 +84,7 @@ def _checked(
             faults[plane.path] = "an RGB image where one grey channel was meant: convert it to grey"
         else:
             sound.append((plane, outcome))
-    agreed = _majority([_form(info) for _, info in sound])
+    agreed = majority([_form(info) for _, info in sound])
     for plane, info in sound:
         if agreed is None:
             faults[plane.path] = f"the planes of its field disagree: this one is {_told(_form(info))}"
@@ -115,7 +117,7 @@ def _told(form: tuple[int, int, str]) -> str:
     return f"{form[2]} of {form[0]} × {form[1]} px"
 
 
-def _majority(forms: list[tuple[int, int, str]]) -> tuple[int, int, str] | None:
+def majority(forms: Sequence[_Value]) -> _Value | None:
     """The form that more planes have than any other; None for none or a draw."""
     ranked = Counter(forms).most_common(2)
     if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
@@ -146,10 +148,13 @@ def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
     )
 
 
-def _records(
-    files: Iterable[FileRecord], fields: list[Field], faults: dict[str, str]
+def recorded(
+    files: Iterable[FileRecord], fields: Iterable[Field], faults: Mapping[str, str]
 ) -> Iterator[FileRecord]:
-    """A file of several planes has one record, which tells of them what they have in common."""
+    """The files' records once fields and faults are known: ``faults`` are reasons by path.
+
+    A file of several planes has one record, which tells of them what they have in common.
+    """
     places: dict[str, list[tuple[Field, Plane]]] = defaultdict(list)
     for field in fields:
         for plane in field.planes:

@@ -222,7 +222,9 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
         except (InputError, KeyError) as error:
             raise _damaged(path, 1) from error
     if header.get("plate_sha256") != plate_sha256:
-        differences.append("the input: its files' names, sizes, times or channels are not what they were")
+        differences.append(
+            "the input: its files' names, sizes, times, channels or resolution are not what they were"
+        )
     if differences:
         raise SettingsConflict(
             f"{path.parent.parent} holds a run that was begun otherwise. " + "; ".join(differences) + ". "

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucbatch.execution.block import pixel_size_um
 from nucbatch.execution.large.image import LargeImage, known
 from nucbatch.execution.large.number import Numbers
 from nucbatch.store.digest import part_digest
@@ -77,7 +78,7 @@ def finish(image: LargeImage) -> str:
         image.group,
         image.field,
         [channel.name for channel in image.channels],
-        image.settings.pixel_size_um or image.field.pixel_size_um,
+        pixel_size_um(image.field, image.settings),
         windows=known(image).windows,
         limits=[limits_of(image.field.dtype)] * len(image.channels),
     )

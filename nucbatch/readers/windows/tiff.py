@@ -48,9 +48,8 @@ class TiffSource:
     def window(self, page: int = 0, level: int = 0) -> TiffWindow:
         """See :class:`~nucbatch.readers.windows.contract.Source`."""
         with named(self._shown):
-            count, behind = len(self._tiff.pages), 0
-            if count == 1 and self._tiff.is_imagej:
-                count, behind = int((self._tiff.imagej_metadata or {}).get("images", 1)), page
+            count = self._count()
+            behind = page if count > len(self._tiff.pages) else 0
             require_listed(self._shown, "page", page, count)
             levels = [self._tiff.pages[0]] if behind else level_pages(self._tiff, page) if level else None
             require_listed(self._shown, "level", level, len(levels) if levels else 1)
@@ -60,15 +59,23 @@ class TiffSource:
     def levels(self, page: int = 0) -> tuple[Level, ...]:
         """See :class:`~nucbatch.readers.windows.contract.Source`."""
         with named(self._shown):
-            require_listed(self._shown, "page", page, len(self._tiff.pages))
+            count = self._count()
+            require_listed(self._shown, "page", page, count)
             first = self._tiff.pages[0]
             size = pixel_size_um(
                 str(first.description or ""),
                 first.tags.valueof("XResolution"),
                 first.tags.valueof("ResolutionUnit", 2),
             )
-            found = level_pages(self._tiff, page)
+            found = [first] if count > len(self._tiff.pages) else level_pages(self._tiff, page)
             return measured([(int(one.imagelength), int(one.imagewidth)) for one in found], size)
+
+    def _count(self) -> int:
+        """How many pages there are; ImageJ may keep all behind one directory."""
+        count = len(self._tiff.pages)
+        if count == 1 and self._tiff.is_imagej:
+            return int((self._tiff.imagej_metadata or {}).get("images", 1))
+        return count
 
     def close(self) -> None:
         """Closes the file."""

@@ -81,6 +81,25 @@ def test_options_reach_the_readers(plate):
     assert (list(told["wells"]), told["files"]["quarantined"]) == (["A12"], 6)
 
 
+def test_of_a_pyramid_the_level_that_is_read_is_shown(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        described = {"axes": "YX", "PhysicalSizeX": 0.25}
+        writer.write(np.zeros((64, 96), np.uint8), subifds=1, tile=(16, 16), metadata=described)
+        writer.write(np.zeros((32, 48), np.uint8), subfiletype=1, tile=(16, 16), metadata=None)
+    lower = run(path, "--resolution", "0.5")
+    assert lower.exit_code == 0
+    lines = [" ".join(line.split()) for line in lower.output.splitlines()]
+    for line in ("pixels uint8, 32 × 48 px", "pixel size 0.5 µm", "resolution level 1 of the pyramid"):
+        assert line in lines
+    assert json.loads(run(path, "--resolution", "0.5", "--json").output)["levels"] == [
+        {"level": 1, "fields": 1}
+    ]
+    full = run(path, "--resolution", "0.3")
+    assert "uint8, 64 × 96 px" in full.output
+    assert "resolution" not in full.output
+
+
 def test_a_wrong_path_is_a_sentence_for_the_command_line(tmp_path):
     with pytest.raises(InputNotFound, match="does not exist"):
         run(tmp_path / "gone")

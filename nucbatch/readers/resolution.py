@@ -1,0 +1,122 @@
+"""At which resolution the fields of a plate are read, where their files are pyramids.
+
+Decisions owned here: the level is chosen plane by plane (``levels.py``), from the pixel size that the field
+has at full resolution, be it the file's or the user's; what is no pyramid stays as it is. The planes of a
+field must come out at one level and one size: the majority is right, without one all are quarantined.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from nucbatch.errors import InputError, UnreadableImage
+from nucbatch.plate import Field, Plane, Plate
+from nucbatch.readers.levels import Level, level_for_pixel_size
+from nucbatch.readers.verify import each_field, majority, recorded
+from nucbatch.readers.windows import Source, open_source
+
+_Choice = tuple[Field, dict[str, str]]
+"""A field as it is read, and the reason against each file of it that can't be read so."""
+
+
+def at_resolution(plate: Plate, wanted_um: float) -> Plate:
+    """The plate, its pyramids read at the level whose pixels are nearest to ``wanted_um`` micrometres.
+
+    Fields of a level other than the full one have its size and pixel size; those whose planes don't agree
+    have a problem. Needs the headers to be known (``verify.py``).
+
+    Raises:
+        InputError: a pyramid doesn't tell its pixel size; the message names it.
+    """
+    fields: list[Field] = []
+    faults: dict[str, str] = {}
+    for field, found in each_field(plate, partial(_chosen, plate.root, wanted_um)):
+        fields.append(field)
+        faults |= found
+    return replace(plate, fields=tuple(fields), files=tuple(recorded(plate.files, fields, faults)))
+
+
+def _chosen(root: str, wanted_um: float, field: Field) -> _Choice:
+    if field.problem:
+        return field, {}
+    levels, faults = _levels(root, wanted_um, field)
+    agreed = majority([_form(level) for _, level in levels])
+    for plane, level in levels:
+        if agreed is None:
+            faults[plane.path] = (
+                f"at {wanted_um:g} µm the planes of its field disagree: this one is {_told(_form(level))}. "
+                "Leave out --resolution"
+            )
+        elif _form(level) != agreed:
+            faults[plane.path] = (
+                f"at {wanted_um:g} µm it is {_told(_form(level))}, but the other planes of its field are "
+                f"{_told(agreed)}. Leave out --resolution"
+            )
+    if faults:
+        problem = "; ".join(f"{path}: {reason}" for path, reason in faults.items())
+        return replace(field, problem=problem), faults
+    level = levels[0][1]
+    if level.index == 0:
+        return field, {}
+    planes = tuple(replace(plane, level=level.index) for plane in field.planes)
+    return replace(
+        field,
+        planes=planes,
+        height_px=level.height_px,
+        width_px=level.width_px,
+        pixel_size_um=level.pixel_size_um,
+    ), {}
+
+
+def _levels(root: str, wanted_um: float, field: Field) -> tuple[list[tuple[Plane, Level]], dict[str, str]]:
+    """The level that fits each plane, and the reason against each file of which none can be read."""
+    by_file: dict[str, list[Plane]] = defaultdict(list)
+    for plane in field.planes:
+        by_file[plane.path].append(plane)
+    levels: list[tuple[Plane, Level]] = []
+    faults: dict[str, str] = {}
+    for path, planes in by_file.items():
+        try:
+            with open_source(Path(root, path), path) as source:
+                levels += [(plane, _level(source, plane, field, wanted_um)) for plane in planes]
+        except UnreadableImage as error:
+            faults[path] = str(error).removeprefix(f"{path}: ")
+    return levels, faults
+
+
+def _level(source: Source, plane: Plane, field: Field, wanted_um: float) -> Level:
+    """The level that fits a plane, with its pixel size counted from the field's.
+
+    Raises:
+        InputError: the field has no pixel size.
+        UnreadableImage: the level can't be read, or is of another pixel type than the full resolution.
+    """
+    levels = source.levels(plane.page)
+    if len(levels) == 1:
+        return levels[0]
+    size = field.pixel_size_um
+    sized = [replace(level, pixel_size_um=size and size * level.downsample) for level in levels]
+    try:
+        level = level_for_pixel_size(sized, wanted_um)
+    except InputError as error:
+        raise InputError(f"{plane.path}: {error}") from error
+    if level.index:
+        window = source.window(plane.page, level.index)
+        form = (level.height_px, level.width_px) + ((plane.samples,) if plane.samples > 1 else ())
+        if window.shape != form or window.dtype.name != field.dtype:
+            raise UnreadableImage(
+                f"its level {level.index} is {window.dtype.name} {window.shape}, but {field.dtype} {form} "
+                "was meant. Leave out --resolution"
+            )
+    return level
+
+
+def _form(level: Level) -> tuple[int, int, int]:
+    return level.index, level.height_px, level.width_px
+
+
+def _told(form: tuple[int, int, int]) -> str:
+    return f"{form[1]} × {form[2]} px (level {form[0]})"
