@@ -85,6 +85,8 @@ def read_header(path: str | Path) -> PixelInfo:
         raise UnreadableImage(f"can't be opened ({error.strerror or error})") from error
     except DAMAGE as error:
         raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
+    except MemoryError as error:  # lists and tiles of a damaged header may promise terabytes
+        raise UnreadableImage("damaged header (promises more than memory holds)") from error
     promised_bytes = (
         info.height_px * info.width_px * info.samples * np.dtype(_believable(info).dtype).itemsize
     )

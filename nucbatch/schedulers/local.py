@@ -54,7 +54,7 @@ def connect(resources: Resources) -> Iterator[Cluster]:
                 threads_per_worker=threads,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # None would still take port 8787, if only to warn about it
                 memory_limit=worker_bytes,
                 silence_logs="CRITICAL",
             )

@@ -21,6 +21,7 @@ from nucbatch.execution.large.stages import (
     NUMBER,
     OBJECTS,
     PREDICT,
+    SURVEY,
     after_probabilities,
     stages,
 )
@@ -104,6 +105,7 @@ class Course:
         image = self.image
         self._units.close()
         image.scratch.drop_objects()
+        shutil.rmtree(image.scratch.converted, ignore_errors=True)
         if image.settings.labels == "tiff":
             shutil.rmtree(image.group / "labels", ignore_errors=True)
         found = known(image)
@@ -144,8 +146,8 @@ class Course:
                 for row, column in self._units.places(name).tolist()
                 if stored_bytes(self.image, name, row, column) != self._units.stored_bytes[name][row, column]
             ]
-            if broken:
-                self._units.forget(self._names[index:])
+            if broken:  # the survey may need files that were converted for it and have been removed since
+                self._units.forget(self._names[0 if name == SURVEY else index :])
                 return
 
     def _take(self, name: str) -> tuple[tuple[int, int], ...]:

@@ -129,5 +129,7 @@ def named(shown: str) -> Iterator[None]:
         raise UnreadableImage(f"{shown}: {error}") from error
     except OSError as error:
         raise UnreadableImage(f"{shown}: can't be opened ({error.strerror or error})") from error
+    except MemoryError as error:
+        raise UnreadableImage(f"{shown}: a piece of it takes more than memory holds: it is damaged") from error
     except DAMAGE as error:
         raise UnreadableImage(f"{shown}: can't be decoded ({type(error).__name__}: {error})") from error

@@ -74,7 +74,7 @@ def test_the_first_line_says_what_the_run_is_made_of(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
-    assert header["format"] == 1
+    assert header["format"] == 2
     assert header["settings_sha256"] == SETTINGS.digest()
     assert header["settings"] == SETTINGS.model_dump(mode="json")
     assert header["plate_sha256"] == "p"
@@ -103,8 +103,8 @@ def test_another_version_of_nucbatch_is_refused(folder: RunFolder) -> None:
     folder.ledger.write_text(json.dumps(header | {"nucbatch": "0.0.7"}) + "\n")
     with pytest.raises(SettingsConflict, match=r"nucbatch: 0\.0\.7 → "):
         Ledger(folder, SETTINGS, "p")
-    folder.ledger.write_text(json.dumps(header | {"format": 2}) + "\n")
-    with pytest.raises(StoreError, match="format 2, this nucbatch knows format 1"):
+    folder.ledger.write_text(json.dumps(header | {"format": 3}) + "\n")
+    with pytest.raises(StoreError, match="format 3, this nucbatch knows format 2"):
         Ledger(folder, SETTINGS, "p")
 
 
