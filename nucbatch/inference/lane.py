@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
@@ -33,7 +34,7 @@ Maps = NDArray[np.uint8]
 @dataclass(slots=True)
 class _Order:
     tile: Tile
-    answer: Future[Maps]
+    answer: Future[tuple[Maps, float]]
 
 
 class Lane:
@@ -52,6 +53,10 @@ class Lane:
 
     def predict(self, tile: Tile) -> Maps:
         """Maps (outputs, H, W) uint8 of a tile (3, H, W) float32; blocks until its batch is done."""
+        return self.predict_timed(tile)[0]
+
+    def predict_timed(self, tile: Tile) -> tuple[Maps, float]:
+        """The same, and the seconds that the network spent on it, for the record: its part of a batch."""
         order = _Order(tile, Future())
         self._orders.put(order)
         return order.answer.result()
@@ -60,14 +65,16 @@ class Lane:
         torch.set_num_threads(1)
         while True:
             orders = self._next_batch()
+            began = time.perf_counter()
             try:
                 maps = self._forward(orders)
             except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
                 for order in orders:
                     order.answer.set_exception(error)
                 continue
+            seconds = (time.perf_counter() - began) / len(orders)
             for order, found in zip(orders, maps, strict=False):  # padding has no order
-                order.answer.set_result(found)
+                order.answer.set_result((found, seconds))
 
     def _next_batch(self) -> list[_Order]:
         """Waits for a tile, then takes those of the same shape that are there already."""

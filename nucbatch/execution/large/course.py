@@ -24,6 +24,7 @@ from nucbatch.execution.large.stages import (
     SURVEY,
     after_probabilities,
     stages,
+    station_of,
 )
 from nucbatch.execution.large.unit import UnitDone, UnitTask, stored_bytes
 from nucbatch.execution.large.write import table_sha256
@@ -59,6 +60,7 @@ class Course:
         self._ahead: dict[str, tuple[int, int] | None] = {
             name: next(places, None) for name, places in self._waiting.items()
         }
+        self._seconds: dict[str, float] = {}
         self.problem = ""
 
     @property
@@ -93,6 +95,11 @@ class Course:
         good = [outcome.unit for outcome in outcomes if not outcome.problem]
         self.problem = self.problem or next((one.problem for one in outcomes if one.problem), "")
         self._units.append(good)
+        for one in outcomes:
+            station = station_of(one.unit.stage)
+            self._seconds[station] = self._seconds.get(station, 0.0) + one.seconds
+            if one.network_s:
+                self._seconds["network"] = self._seconds.get("network", 0.0) + one.network_s
         for name in {unit.stage for unit in good}:
             self._complete[name] = self._complete_rows(name, self._complete[name])
 
@@ -122,7 +129,7 @@ class Course:
             fragment=image.folder.fragment(image.field.key).relative_to(image.folder.path).as_posix(),
             fragment_sha256=table_sha256(image),
             qc=found.quality | quality,
-            seconds={},
+            seconds={name: round(seconds, 3) for name, seconds in self._seconds.items()},
             worker="",
         )
 

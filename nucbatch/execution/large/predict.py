@@ -18,8 +18,8 @@ from nucbatch.inference.rescale import scaled_window, source_box
 from nucbatch.tiles import Box, Tile
 
 
-def predict_tile(image: LargeImage, row: int, column: int) -> None:
-    """Predicts one tile and stores its core's probabilities.
+def predict_tile(image: LargeImage, row: int, column: int) -> float:
+    """Predicts one tile and stores its core's probabilities; returns the seconds the network took.
 
     Raises:
         StoreError: the copy can't be read, or the probabilities can't be written.
@@ -27,13 +27,14 @@ def predict_tile(image: LargeImage, row: int, column: int) -> None:
     """
     tile = tile_at(image, row, column)
     if known(image).constants.blank:
-        return  # no nuclei: probabilities that are not stored are 0
+        return 0.0  # no nuclei: probabilities that are not stored are 0
     window = _normalised(image, tile.window)
-    maps = lane_of_process(image.weights, image.settings.model_hash).predict(window)
+    maps, seconds = lane_of_process(image.weights, image.settings.model_hash).predict_timed(window)
     core = np.ascontiguousarray(maps[:, *tile.core.within(tile.window)])
     if image.zoom == 1:  # else a neighbour's foreground may be interpolated over this pixel
         core[2:, core[0] == 0] = 0
     image.maps().write(core, (tile.core.y0, tile.core.x0))
+    return seconds
 
 
 def tile_at(image: LargeImage, row: int, column: int) -> Tile:

@@ -47,6 +47,11 @@ def after_probabilities(image: LargeImage) -> list[str]:
     return names[names.index(OBJECTS) :]
 
 
+def station_of(stage: str) -> str:
+    """The station of the way of the data to which a stage's time counts."""
+    return {SURVEY: "read", OPEN: "read", PREDICT: "predict", OBJECTS: "objects"}.get(stage, "write")
+
+
 def says(stage: str) -> str:
     """What is done in a stage, for people."""
     shrinking = "shrinking for the pyramid"

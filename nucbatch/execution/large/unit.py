@@ -6,6 +6,7 @@ looks at: a unit whose files are gone or cut short is done again.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,11 @@ CONVERSION_BYTES = 2 << 30
 @dataclass(frozen=True, slots=True)
 class UnitDone:
     """What a unit's worker sends back. ``note`` is a sentence for the user; ``problem`` why the image can't
-    be read, empty if it can."""
+    be read, empty if it can. ``seconds`` it took, of which the network ``network_s``, are for the record."""
 
     unit: Unit
+    seconds: float = 0.0
+    network_s: float = 0.0
     note: str = ""
     problem: str = ""
 
@@ -56,6 +59,7 @@ class UnitTask:
 
     def do(self, at: tuple[int, int]) -> UnitDone:
         """Does one."""
+        began, network_s = time.perf_counter(), 0.0
         nuclei = pieces = 0
         digest = note = ""
         try:
@@ -67,7 +71,7 @@ class UnitTask:
                 case stages.CONSTANTS:
                     add_up(self.image)
                 case stages.PREDICT:
-                    predict_tile(self.image, *at)
+                    network_s = predict_tile(self.image, *at)
                 case stages.OBJECTS:
                     nuclei, pieces = find_in_block(self.image, *at)
                 case stages.NUMBER:
@@ -83,7 +87,8 @@ class UnitTask:
         except (UnreadableImage, MemoryRefused) as error:
             return UnitDone(Unit(self.stage, *at), problem=str(error))
         stored = stored_bytes(self.image, self.stage, *at)
-        return UnitDone(Unit(self.stage, *at, stored, nuclei, pieces, digest), note)
+        unit = Unit(self.stage, *at, stored, nuclei, pieces, digest)
+        return UnitDone(unit, time.perf_counter() - began, network_s, note)
 
 
 def stored_bytes(image: LargeImage, stage: str, row: int, column: int) -> int:

@@ -130,6 +130,6 @@ def named(shown: str) -> Iterator[None]:
     except OSError as error:
         raise UnreadableImage(f"{shown}: can't be opened ({error.strerror or error})") from error
     except MemoryError as error:
-        raise UnreadableImage(f"{shown}: a piece of it takes more than memory holds: it is damaged") from error
+        raise UnreadableImage(f"{shown}: damaged (a piece of it takes more than memory holds)") from error
     except DAMAGE as error:
         raise UnreadableImage(f"{shown}: can't be decoded ({type(error).__name__}: {error})") from error

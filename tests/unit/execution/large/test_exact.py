@@ -120,7 +120,7 @@ def test_a_run_taken_up_again_repeats_only_what_was_not_committed(bench: Any, tm
     image = bench.image(tmp_path, 256, largest_px=320)
     bench.stopped_after(20, image)
     course = Course(image)
-    assert course.units[0] == 20
+    assert 20 <= course.units[0] < course.units[1]
     course.close()
 
 
@@ -152,8 +152,9 @@ def test_labels_pass_65535(bench: Any, tmp_path: Path, monkeypatch: pytest.Monke
             dots[:2, dy::5, dx::5] = 255
     dots[2:] = 128
 
-    def predict(image: object, row: int, column: int) -> None:
+    def predict(image: object, row: int, column: int) -> float:
         image.maps().write(dots[:, : image.shape[0], : image.shape[1]])  # type: ignore[attr-defined]
+        return 0.0
 
     monkeypatch.setattr("nucbatch.execution.large.unit.predict_tile", predict)
     settings = ObjectSettings(foreground=0.5, peak=0.0, min_area_px=2)
