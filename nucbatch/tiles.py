@@ -83,14 +83,21 @@ class TileGrid:
         """(core begin, core end, window begin, window end) along one side, for each tile."""
         if length_px < 1:
             raise InputError(f"an image side of {length_px} px can't be cut: it must be at least 1 px.")
-        padded = -(-length_px // self.stride) * self.stride
-        if padded <= self.largest:
-            return [(0, length_px, 0, padded)]
-        step = self.largest - 2 * self.halo
+        step = self.step(length_px)
+        if step >= length_px:
+            return [(0, length_px, 0, step)]
         return [
-            (begin, min(begin + step, length_px), begin - self.halo, begin - self.halo + self.largest)
+            (begin, min(begin + step, length_px), begin - self.halo, begin + step + self.halo)
             for begin in range(0, length_px, step)
         ]
+
+    def step(self, length_px: int) -> int:
+        """From one core's begin to the next along a side: as few tiles as can be, and as even as can be."""
+        padded = -(-length_px // self.stride) * self.stride
+        if padded <= self.largest:
+            return padded
+        tiles = -(-length_px // (self.largest - 2 * self.halo))
+        return -(-length_px // (tiles * self.stride)) * self.stride
 
 
 LARGEST_PART_PX = 256

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import cc3d
 import edt
 import fastremap
 import numpy as np
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from nucbatch.errors import InputError
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
-from nucbatch.masks.parts import CLOSED, Open, components_of, divide
+from nucbatch.masks.parts import CLOSED, Open, boxes_of, components_of, divide
 from nucbatch.masks.sinks import split_by_offsets
 from nucbatch.masks.split import split_touching
 from nucbatch.settings import ObjectSettings
@@ -133,8 +132,9 @@ def _split(
 
 def _beyond_any_nucleus(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which labels (N + 1,) span more than LARGEST_OBJECT_PX."""
-    corners = cc3d.statistics(labels, no_slice_conversion=True)["bounding_boxes"].astype(np.int64)
-    spans = np.maximum(corners[:, 1] - corners[:, 0], corners[:, 3] - corners[:, 2]) + 1
+    boxes = boxes_of(labels)
+    spans = np.zeros(len(giant), np.int64)
+    spans[: len(boxes)] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
     return np.asarray(giant & (spans > LARGEST_OBJECT_PX), np.bool_)
 
 

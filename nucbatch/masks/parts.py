@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import cc3d
 import edt
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,16 +53,39 @@ def components_of(inside: NDArray[np.bool_]) -> NDArray[np.uint32]:
 
 def too_large(components: NDArray[np.uint32], beyond: Open) -> NDArray[np.bool_]:
     """Which components (N + 1,) bool span more than LARGEST_PART_PX or are cut by the window."""
-    corners = cc3d.statistics(components, no_slice_conversion=True)["bounding_boxes"].astype(np.int64)
-    top, bottom, left, right = corners.T  # both ends are inside
+    top, left, bottom, right = boxes_of(components).T
     height, width = components.shape
-    large = np.maximum(bottom - top, right - left) >= LARGEST_PART_PX
-    ends = (top == 0, left == 0, bottom == height - 1, right == width - 1)
+    large = np.maximum(bottom - top, right - left) > LARGEST_PART_PX
+    ends = (top == 0, left == 0, bottom == height, right == width)
     for goes_on, at_end in zip(beyond, ends, strict=True):
         if goes_on:
             large |= at_end
     large[0] = False
     return np.asarray(large, np.bool_)
+
+
+def boxes_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """The box (y0, x0, y1, x1), half open, of each label (N + 1, 4) int64 in (Y, X); of absent ones 0."""
+    return np.asarray(_boxes_of(np.ascontiguousarray(labels), int(labels.max(initial=0)) + 1), np.int64)
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _boxes_of(labels: NDArray[np.uint32], count: int) -> NDArray[np.int64]:  # pragma: no cover (compiled)
+    boxes = np.zeros((count, 4), np.int64)
+    height, width = labels.shape
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label == 0:
+                continue
+            if boxes[label, 2] == 0:
+                boxes[label, 0], boxes[label, 1] = y, x
+            elif x < boxes[label, 1]:
+                boxes[label, 1] = x
+            boxes[label, 2] = y + 1
+            if x >= boxes[label, 3]:
+                boxes[label, 3] = x + 1
+    return boxes
 
 
 def divide(

@@ -257,7 +257,7 @@ def _damaged(path: Path, error: Exception) -> StoreError:
 
 def _map_chunk_px(grid: TileGrid, length_px: int) -> int:
     """The largest chunk of up to 512 px of which a tile's core is a whole number."""
-    if -(-length_px // grid.stride) * grid.stride <= grid.largest:
+    step = grid.step(length_px)
+    if step >= length_px:
         return min(length_px, _LONGEST_CHUNK_PX)
-    step = grid.largest - 2 * grid.halo
     return next(side for side in range(_LONGEST_CHUNK_PX, 0, -1) if step % side == 0)
