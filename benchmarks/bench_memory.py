@@ -1,8 +1,10 @@
-"""Peak memory of one field's task against what the plan projects for it, for growing fields.
+"""Peak memory of one image's tasks against what the plan projects for it, for growing images.
 
-    python -m benchmarks.bench_memory [SIDE_PX ...]
+    python -m benchmarks.bench_memory [SIDE_PX ...] [--block-size PX]
 
-Each field runs in a process of its own, the whole way from its file to its committed labels.
+Each image runs in a process of its own, the whole way from its file to its committed labels. Those longer
+than a block are cut: then one task after another runs in the process, the way a worker does it. As all tiles
+take the same, the network sees the first --predict of them only.
 """
 
 from __future__ import annotations
@@ -17,27 +19,36 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-SIDES_PX = [256, 512, 1024, 2048, 4096]
+SIDES_PX = [256, 512, 1024, 2048, 4096, 8192]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sides", type=int, nargs="*", default=SIDES_PX)
+    parser.add_argument("--block-size", type=int, default=0, help="0: as a run chooses it")
+    parser.add_argument("--predict", type=int, default=4, help="tiles of a large image that are predicted")
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(*measure(arguments.one))
+        print(*measure(arguments.one, arguments.block_size or None, arguments.predict))
         return
-    table = Table(title="One field of one 16-bit channel, default model")
-    for column in ("side, px", "peak, MiB", "projected, MiB", "peak / projected"):
+    table = Table(title="One image of one 16-bit channel, default model")
+    for column in ("side, px", "blocks", "peak, MiB", "projected, MiB", "peak / projected"):
         table.add_column(column, justify="right")
     for side in arguments.sides:
         with tempfile.TemporaryDirectory() as scratch:
             draw(Path(scratch), side)
             child = [sys.executable, "-m", "benchmarks.bench_memory", "--one", scratch]
+            child += ["--block-size", str(arguments.block_size), "--predict", str(arguments.predict)]
             out = subprocess.run(child, check=True, capture_output=True, text=True).stdout
-        peak, projected = (int(number) for number in out.split())
-        table.add_row(str(side), f"{peak / 2**20:.0f}", f"{projected / 2**20:.0f}", f"{peak / projected:.2f}")
+        blocks, peak, projected = (int(number) for number in out.split())
+        table.add_row(
+            str(side),
+            f"{blocks:,}",
+            f"{peak / 2**20:.0f}",
+            f"{projected / 2**20:.0f}",
+            f"{peak / projected:.2f}",
+        )
     Console().print(table)
 
 
@@ -49,40 +60,56 @@ def draw(folder: Path, side_px: int) -> None:
     from nucbatch.synthetic import make_field
 
     images, _ = make_field(256, np.random.default_rng(0), nuclei=15, channels=1)
-    repeats = -(-side_px // 256)
     (folder / "plate").mkdir()
+    band = np.tile(images[0], (1, -(-side_px // 256)))[:, :side_px]
+
+    def tiles():
+        for top in range(0, side_px, 256):
+            rows = band[: min(256, side_px - top)]
+            for left in range(0, side_px, 256):
+                piece = rows[:, left : left + 256]
+                yield np.pad(piece, [(0, 256 - piece.shape[0]), (0, 256 - piece.shape[1])])
+
     tifffile.imwrite(
-        folder / "plate" / "field.tif", np.tile(images[0], (repeats, repeats))[:side_px, :side_px]
+        folder / "plate" / "field.tif", tiles(), shape=(side_px, side_px), dtype=band.dtype, tile=(256, 256)
     )
 
 
-def measure(scratch: Path) -> tuple[int, int]:
-    """Peak and projected bytes of the one field below ``scratch``, in this process."""
+def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, int, int]:
+    """Blocks, and peak and projected bytes of the one image below ``scratch``, in this process."""
     from nucbatch.api import prepare
     from nucbatch.execution.block import FieldTask, process_field
+    from nucbatch.execution.large.course import Course
+    from nucbatch.execution.large.image import LargeImage
+    from nucbatch.execution.large.stages import PREDICT
+    from nucbatch.execution.large.unit import UnitDone
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.pixels import field_channels
     from nucbatch.settings import RunSettings
     from nucbatch.store.folder import RunFolder
+    from nucbatch.store.units import Unit
 
     plate = open_plate(scratch / "plate")
-    prepared = prepare(plate, RunSettings())
+    prepared = prepare(plate, RunSettings(), block_px=block_px)
     folder = RunFolder(scratch / "out")
     folder.create()
     (field,) = prepared.plan.usable
-    process_field(
-        FieldTask(
-            plate.name,
-            plate.root,
-            plate.is_plate,
-            field,
-            field_channels(plate, field),
-            folder,
-            prepared.plan.settings,
-            str(prepared.weights),
-        )
-    )
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, prepared.worker_bytes
+    common = (plate.name, plate.root, plate.is_plate, field, field_channels(plate, field), folder)
+    settings, weights = prepared.plan.settings, str(prepared.weights)
+    blocks = 1
+    if prepared.plan.is_large(field):
+        network = (prepared.grid, len(prepared.card.outputs), prepared.zoom)
+        image = LargeImage(*common, settings, weights, *network, prepared.plan.block_px)
+        course, blocks = Course(image), image.blocks.shape[0] * image.blocks.shape[1]
+        while not course.finished:
+            unit = course.next()
+            if unit.stage == PREDICT and (predicted := predicted - 1) < 0:
+                course.accept([UnitDone(Unit(unit.stage, *place)) for place in unit.places])
+            else:
+                course.accept(unit.run())
+    else:
+        process_field(FieldTask(*common, settings, weights))
+    return blocks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, prepared.worker_bytes
 
 
 if __name__ == "__main__":
