@@ -43,11 +43,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--block-size", type=int)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--side", type=int, default=1080)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.plate or _synthetic(Path(scratch, "plate"), arguments.side)
-        settings = RunSettings(channel=arguments.channel, model=arguments.model)
+        settings = RunSettings(
+            channel=arguments.channel, model=arguments.model, precision=arguments.precision
+        )
         plate = open_plate(source)
         prepared = prepare(plate, settings, block_px=arguments.block_size)
         forwards, runs, stations = [], [], []
@@ -124,7 +127,7 @@ def _forward_share(
     from nucbatch.readers.pixels import field_channels, open_field
 
     torch.set_num_threads(1)
-    ready = prepared(load_weights(Path(weights))[0])
+    ready = prepared(load_weights(Path(weights))[0], plan.settings.precision)
     pixels = sum(math.prod(tile.window.shape) for _, tile in tiles)
     taken = tiles[:: max(1, math.ceil(pixels / MOST_PX))]
     windows = []

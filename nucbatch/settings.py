@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucbatch.errors import InputError
 
+Precision = Literal["fp32", "bf16"]
+"""In which numbers the network computes: 32 bits, or 16 with 8 for the fraction (bfloat16)."""
+
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +59,7 @@ class RunSettings(_Frozen):
     model_hash: str = ""
     normalise: NormaliseSettings = NormaliseSettings()
     objects: ObjectSettings = ObjectSettings()
+    precision: Precision = "fp32"
     pixel_size_um: float | None = Field(default=None, gt=0)
     diameter_px: float | None = Field(default=None, ge=4, le=2000)
     labels: Literal["zarr", "tiff", "both"] = "zarr"

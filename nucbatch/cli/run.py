@@ -44,6 +44,14 @@ if TYPE_CHECKING:
     type=float,
     help="What nuclei typically measure, in px; images are scaled for the model. [default: as they are]",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="In which numbers the network computes. bf16 is up to twice as fast on processors that have it, "
+    "and several times slower on those that don't.",
+)
 @click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
 @click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")
 @click.option("--interior", type=float, help="The same for models without offsets: a middle's least value.")
@@ -69,6 +77,7 @@ def run(
     block_px: int | None,
     labels: str,
     diameter_px: float | None,
+    precision: str,
     foreground: float | None,
     join: float | None,
     interior: float | None,
@@ -101,6 +110,7 @@ def run(
             "channel": channel,
             "model": model,
             "labels": labels,
+            "precision": precision,
             "pixel_size_um": pixel_size_um,
             "diameter_px": diameter_px,
             "objects": {name: value for name, value in objects.items() if value is not None},

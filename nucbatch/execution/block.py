@@ -79,7 +79,7 @@ def process_field(task: FieldTask) -> Receipt:
     except UnreadableImage as error:
         return failed(task.field, str(error), worker=_worker())
     with stations.at("segment"):
-        lane = lane_of_process(task.weights, task.settings.model_hash)
+        lane = lane_of_process(task.weights, task.settings.model_hash, task.settings.precision)
 
         def predict(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
             maps, seconds = lane.predict_timed(tile)

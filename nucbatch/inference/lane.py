@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from nucbatch.errors import WeightsError
 from nucbatch.inference.predict import forward, grid_of, prepared
 from nucbatch.networks.checkpoint import Card, load_weights
+from nucbatch.settings import Precision
 from nucbatch.tiles import TileGrid
 
 Tile = NDArray[np.float32]
@@ -40,11 +41,11 @@ class _Order:
 class Lane:
     """One network on one device; ``predict`` may be called from any thread."""
 
-    def __init__(self, weights: Path, *, batch: int = 1) -> None:
+    def __init__(self, weights: Path, *, precision: Precision = "fp32", batch: int = 1) -> None:
         network, card = load_weights(weights)
         self.card: Card = card
         self.grid: TileGrid = grid_of(network)
-        self._network = prepared(network)
+        self._network = prepared(network, precision)
         self._batch = batch
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._held_back: _Order | None = None
@@ -99,8 +100,8 @@ class Lane:
 
 
 @cache
-def _lane(weights: str, sha256: str) -> Lane:
-    lane = Lane(Path(weights))
+def _lane(weights: str, sha256: str, precision: Precision) -> Lane:
+    lane = Lane(Path(weights), precision=precision)
     if sha256 and lane.card.sha256 != sha256:
         raise WeightsError(
             f"{weights} changed while the run was going: it began with {sha256[:12]}, now it is "
@@ -112,11 +113,11 @@ def _lane(weights: str, sha256: str) -> Lane:
 _opening = threading.Lock()
 
 
-def lane_of_process(weights: str, sha256: str = "") -> Lane:
-    """This process' lane for a weight file, opened at the first call.
+def lane_of_process(weights: str, sha256: str = "", precision: Precision = "fp32") -> Lane:
+    """This process' lane for a weight file and a precision, opened at the first call.
 
     Raises:
         WeightsError: the file's weights are not those of hash ``sha256``.
     """
     with _opening:
-        return _lane(weights, sha256)
+        return _lane(weights, sha256, precision)

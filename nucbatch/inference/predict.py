@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from nucbatch.networks.fold import folded
+from nucbatch.settings import Precision
 from nucbatch.tiles import Box, Tile, TileGrid
 
 LARGEST_TILE_PX = 2048
@@ -29,16 +30,21 @@ def grid_of(network: nn.Module, largest_px: int = LARGEST_TILE_PX) -> TileGrid:
     return TileGrid(stride=stride, halo=-(-radius // stride) * stride, largest=largest_px)
 
 
-def prepared(network: nn.Module) -> nn.Module:
-    """The network as it is run: normalisation folded, channels last, no gradients."""
-    return folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
+    """The network as it is run: normalisation folded, channels last, no gradients, weights of that type."""
+    ready = folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return ready.to(torch.bfloat16) if precision == "bf16" else ready  # type: ignore[no-any-return]
 
 
 def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Tiles (N, 3, H, W) float32 → probabilities (N, outputs, H, W) uint8, 255 is certain."""
+    """Tiles (N, 3, H, W) float32 → probabilities (N, outputs, H, W) uint8, 255 is certain.
+
+    Computed in the type of the network's weights, the last step in float32.
+    """
     with torch.inference_mode():
         images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
-        maps = torch.sigmoid(network(images)).mul_(255).round_().to(torch.uint8)
+        logits = network(images.to(next(network.parameters()).dtype)).float()
+        maps = torch.sigmoid(logits).mul_(255).round_().to(torch.uint8)
     return maps.contiguous().numpy()
 
 

@@ -194,6 +194,7 @@ def identity_of(image: LargeImage) -> dict[str, object]:
         "channels": [channel.name for channel in image.channels],
         "channel": settings.channel,
         "model": settings.model_hash,
+        "precision": settings.precision,
         "normalise": settings.normalise.model_dump(mode="json"),
         "zoom": image.zoom,
         "tiles": astuple(image.tiles),

@@ -29,7 +29,9 @@ def predict_tile(image: LargeImage, row: int, column: int) -> float:
     if known(image).constants.blank:
         return 0.0  # no nuclei: probabilities that are not stored are 0
     window = _normalised(image, tile.window)
-    maps, seconds = lane_of_process(image.weights, image.settings.model_hash).predict_timed(window)
+    settings = image.settings
+    lane = lane_of_process(image.weights, settings.model_hash, settings.precision)
+    maps, seconds = lane.predict_timed(window)
     core = np.ascontiguousarray(maps[:, *tile.core.within(tile.window)])
     if image.zoom == 1:  # else a neighbour's foreground may be interpolated over this pixel
         core[2:, core[0] == 0] = 0

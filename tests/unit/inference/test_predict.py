@@ -42,3 +42,27 @@ def test_an_image_cut_into_tiles_gets_the_same_maps_as_in_one_window() -> None:
 def test_a_tile_grid_covers_the_receptive_field() -> None:
     grid = grid_of(UNet(width=1, depth=4))
     assert (grid.stride, grid.halo) == (16, 112)
+
+
+def test_a_pixel_outside_a_tiles_window_changes_nothing_in_its_core() -> None:
+    torch.manual_seed(2)
+    network = UNet(width=2, outputs=2, depth=2)
+    network(torch.rand(4, 3, 64, 64))
+    ready, grid = prepared(network), grid_of(network, 96)
+    image = np.random.default_rng(2).random((3, 256, 256), np.float32)
+    tile = next(tile for tile in grid.tiles(256, 256) if tile.window.y0 > 0 and tile.window.x0 > 0)
+    moved = image.copy()
+    moved[:, tile.window.y0 - 1, tile.window.x0 :] += 1
+    moved[:, tile.window.y0 :, tile.window.x1] -= 1
+    before, after = (forward(ready, one[np.newaxis])[0] for one in (image, moved))  # both seen whole
+    assert (before != after).any()
+    np.testing.assert_array_equal(before[:, *tile.core.slices], after[:, *tile.core.slices])
+
+
+def test_bfloat16_moves_probabilities_little() -> None:
+    torch.manual_seed(3)
+    network = UNet(width=4, outputs=2, depth=2)
+    network(torch.rand(4, 3, 64, 64))
+    tile = np.random.default_rng(3).random((1, 3, 64, 64), np.float32)
+    exact, rough = forward(prepared(network), tile), forward(prepared(network, "bf16"), tile)
+    assert 0 < np.abs(exact.astype(int) - rough).max() <= 8
