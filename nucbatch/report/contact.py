@@ -19,15 +19,17 @@ from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.pictures import contrast_limits, outline_path, png_within
 from nucbatch.store.images import read_channels, read_image, read_labels
+from nucbatch.tiles import Box
 
 FIELDS = 20
 ALL_PNGS_BYTES = 4_500_000  # base64 adds a third: the page stays below 8 MB with its outlines
-LONGEST_SIDE_PX = 1100  # longer images are shown from a lower level of their pyramid
+LONGEST_SIDE_PX = 1100  # longer images are shown from a lower level of their pyramid,
+MOST_SHRUNK = 1  # but for those that would have to be shrunk more often: of them the middle is shown
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One field of the sheet: its plane and labels (Y, X), and what the caption says."""
+    """One field of the sheet: its plane and labels (Y, X), and what the caption says; ``part``: of what."""
 
     plane: NDArray[Any]
     labels: NDArray[Any]
@@ -35,6 +37,7 @@ class Picture:
     name: str
     count: int
     choice: Choice
+    part: str = ""
 
 
 def render(data: RunData) -> Markup:
@@ -55,7 +58,7 @@ def _cells(pictures: list[Picture]) -> list[dict[str, object]]:
             "where": picture.where,
             "name": picture.name,
             "count": picture.count,
-            "why": picture.choice.why,
+            "why": picture.part or picture.choice.why,
             "flag": picture.choice.flag,
             "height": picture.plane.shape[0],
             "width": picture.plane.shape[1],
@@ -72,13 +75,25 @@ def _picture(data: RunData, choice: Choice) -> Picture:
     level = 0
     while max(row["Height_px"], row["Width_px"]) > LONGEST_SIDE_PX * 2**level:
         level += 1
-    labels = read_labels(data.paths, group, level)
-    image = read_image(data.paths, group, level)
+    height, width, box = int(row["Height_px"]), int(row["Width_px"]), None
+    part = ""
+    if level > MOST_SHRUNK:
+        level, box = 0, _middle(height, width)
+        part = f"the middle {box.shape[0]} × {box.shape[1]} px of {height:,} × {width:,}"
+    labels = read_labels(data.paths, group, level, box)
+    image = read_image(data.paths, group, level, box)
     names = read_channels(data.paths, group)
     channel = data.text("settings", "channel")
     # An RGB image has no channel of its own to show: its grey is the mean of the three.
     plane = image[names.index(channel)] if channel in names else image.mean(axis=0)
-    return Picture(plane, labels, _where(row), str(row["Name"]), int(row["Count_Nuclei"]), choice)
+    count = int(row["Count_Nuclei"])
+    return Picture(plane, labels, _where(row), str(row["Name"]), count, choice, part)
+
+
+def _middle(height_px: int, width_px: int) -> Box:
+    tall, wide = min(LONGEST_SIDE_PX, height_px), min(LONGEST_SIDE_PX, width_px)
+    top, left = (height_px - tall) // 2, (width_px - wide) // 2
+    return Box(top, left, top + tall, left + wide)
 
 
 def _where(row: pd.Series[Any]) -> str:

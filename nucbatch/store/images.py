@@ -25,6 +25,7 @@ from nucbatch.store.chunks import Array
 from nucbatch.store.display import limits, window
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
+from nucbatch.tiles import Box
 
 
 def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:
@@ -156,22 +157,24 @@ def field_groups(folder: RunFolder) -> list[str]:
     return groups
 
 
-def read_image(folder: RunFolder, group: str, level: int = 0) -> npt.NDArray[Any]:
-    """A field's image (C, Y, X) at one level of its pyramid, as it was read from its files.
+def read_image(folder: RunFolder, group: str, level: int = 0, box: Box | None = None) -> npt.NDArray[Any]:
+    """A field's image (C, Y, X), or a box of it, at one level of its pyramid, as it was read from its files.
 
     Raises:
         StoreError: it isn't there or can't be read.
     """
-    return _read(inside(_store(folder), group) / str(level))
+    return _read(inside(_store(folder), group) / str(level), box)
 
 
-def read_labels(folder: RunFolder, group: str, level: int = 0) -> npt.NDArray[np.uint32]:
-    """A field's labels (Y, X) uint32 at one level of their pyramid.
+def read_labels(
+    folder: RunFolder, group: str, level: int = 0, box: Box | None = None
+) -> npt.NDArray[np.uint32]:
+    """A field's labels (Y, X) uint32, or a box of them, at one level of their pyramid.
 
     Raises:
         StoreError: they aren't there or can't be read.
     """
-    return _read(inside(_store(folder), group) / "labels" / ngff.LABELS_NAME / str(level))
+    return _read(inside(_store(folder), group) / "labels" / ngff.LABELS_NAME / str(level), box)
 
 
 def open_labels_of(folder: RunFolder, group: str) -> Array:
@@ -245,10 +248,10 @@ def _ome(group: Path) -> dict[str, Any]:
         raise _unreadable(path, error) from error
 
 
-def _read(path: Path) -> npt.NDArray[Any]:
+def _read(path: Path, box: Box | None) -> npt.NDArray[Any]:
     try:
         array = zarr.open_array(path, mode="r")
-        return np.asarray(array[...])
+        return np.asarray(array[...] if box is None else array[..., *box.slices])
     except (OSError, ValueError, RuntimeError) as error:  # what zarr and its codecs raise
         raise _unreadable(path, error) from error
 
