@@ -84,7 +84,6 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
     from nucbatch.execution.large.stages import PREDICT
     from nucbatch.execution.large.unit import UnitDone
     from nucbatch.readers.find import open_plate
-    from nucbatch.readers.pixels import field_channels
     from nucbatch.settings import RunSettings
     from nucbatch.store.folder import RunFolder
     from nucbatch.store.units import Unit
@@ -94,12 +93,11 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
     folder = RunFolder(scratch / "out")
     folder.create()
     (field,) = prepared.plan.usable
-    common = (plate.name, plate.root, plate.is_plate, field, field_channels(plate, field), folder)
-    settings, weights = prepared.plan.settings, str(prepared.weights)
+    weights = str(prepared.weights)
     blocks = 1
     if prepared.plan.is_large(field):
-        network = (prepared.grid, len(prepared.card.outputs), prepared.zoom)
-        image = LargeImage(*common, settings, weights, *network, prepared.plan.block_px)
+        sight = prepared.grid, len(prepared.card.outputs), prepared.zoom, prepared.plan.block_px
+        image = LargeImage.of(prepared.plan, field, folder, weights, *sight)
         course, blocks = Course(image), image.blocks.shape[0] * image.blocks.shape[1]
         while not course.finished:
             unit = course.next()
@@ -108,7 +106,7 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
             else:
                 course.accept(unit.run())
     else:
-        process_field(FieldTask(*common, settings, weights))
+        process_field(FieldTask.of(prepared.plan, field, folder, weights))
     return blocks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, prepared.worker_bytes
 
 

@@ -37,9 +37,12 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=20_480)
     parser.add_argument("--block-size", type=int, nargs="+", default=[2048, 1024])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--scratch", type=Path, help="where to work, instead of the temporary folder")
     arguments = parser.parse_args()
-    table = Table(title=f"{arguments.side:,} x {arguments.side:,} px, {arguments.workers} workers")
+    table = Table(
+        title=f"{arguments.side:,} x {arguments.side:,} px, {arguments.workers} workers, {arguments.precision}"
+    )
     for column in (
         "blocks of, px",
         "seconds",
@@ -55,7 +58,7 @@ def main() -> None:
         draw(picture, sorted(arguments.folder.rglob(arguments.pattern)), arguments.side)
         for block_px in arguments.block_size:
             out = Path(scratch, f"out{block_px}")
-            seconds, worker, client = run(picture, out, block_px, arguments.workers)
+            seconds, worker, client = run(picture, out, block_px, arguments)
             digest, nuclei = hash_of(out), nuclei_of(out)
             table.add_row(
                 str(block_px),
@@ -101,10 +104,11 @@ def draw(path: Path, pictures: list[Path], side_px: int) -> None:
     )
 
 
-def run(picture: Path, out: Path, block_px: int, workers: int) -> tuple[float, int, int]:
+def run(picture: Path, out: Path, block_px: int, arguments: argparse.Namespace) -> tuple[float, int, int]:
     """Seconds of the whole command, and the peaks in bytes of its largest worker and of its client."""
     command = [sys.executable, "-m", "nucbatch", "run", str(picture), "-o", str(out)]
-    command += ["--block-size", str(block_px), "--workers", str(workers)]
+    command += ["--block-size", str(block_px), "--workers", str(arguments.workers)]
+    command += ["--precision", arguments.precision]
     started = time.perf_counter()
     process = subprocess.Popen(command)
     peaks: dict[int, int] = {}

@@ -55,10 +55,11 @@ def main() -> None:
 
 def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     """Units, seconds for all of them, seconds to the first one, and peak bytes of this process."""
-    import nucbatch.execution.run as run
+    import nucbatch.execution.driver as driving
     from benchmarks.standin import IdleCourse
     from nucbatch.execution.large.image import LargeImage
-    from nucbatch.plate import Channel, Field, Plane
+    from nucbatch.planning.plan import Plan
+    from nucbatch.plate import Channel, Field, Plane, Plate
     from nucbatch.schedulers.contract import Resources, scheduler
     from nucbatch.settings import RunSettings
     from nucbatch.store.folder import RunFolder
@@ -69,14 +70,14 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = RunFolder(Path(scratch, "out"))
         folder.create()
-        image = LargeImage(
-            *("p", scratch, False, field, (Channel("Grey", 0),), folder, RunSettings(channel="Grey"), ""),
-            *(TileGrid(stride=16, halo=112, largest=2048), 4, 1.0, BLOCK_PX),
-        )
+        plate = Plate("p", scratch, "single", (Channel("Grey", 0),), (field,), (), is_plate=False)
+        plan = Plan(plate, RunSettings(channel="Grey"), BLOCK_PX)
+        sight = TileGrid(stride=16, halo=112, largest=2048), 4, 1.0, BLOCK_PX
+        image = LargeImage.of(plan, field, folder, "", *sight)
         counter = _Counter()
-        run.Course = IdleCourse  # the driver's own loop, with units that do nothing
+        driving.Course = IdleCourse  # the driver's own loop, with units that do nothing
         with scheduler("local")(Resources(workers, 0, 2**20)) as cluster:
-            driver = run._Driver(cluster, iter(()), iter((image,)), counter)
+            driver = driving.Driver(cluster, iter(()), iter((image,)), counter)
             counter.began = time.perf_counter()
             for receipts in driver.receipts():
                 if receipts:

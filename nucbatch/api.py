@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
+from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
-from nucbatch.execution.run import Network, Outcome, Progress, committed, drive
+from nucbatch.execution.run import Network, Outcome, committed, drive
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.segment import segment_image

@@ -17,6 +17,7 @@ from distributed import get_worker
 from numpy.typing import NDArray
 
 from nucbatch.errors import UnreadableImage
+from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure
 from nucbatch.features.quality import field_quality
 from nucbatch.inference.lane import lane_of_process
@@ -25,7 +26,6 @@ from nucbatch.plate import Channel, Field
 from nucbatch.readers.pixels import read_field
 from nucbatch.settings import RunSettings
 from nucbatch.store.digest import labels_digest
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.ledger import Receipt
@@ -33,17 +33,8 @@ from nucbatch.store.tables import identity_columns, write_fragment
 
 
 @dataclass(frozen=True, slots=True)
-class FieldTask:
-    """All that a worker needs for one field; a kilobyte or two, pickled."""
-
-    plate_name: str
-    plate_root: str
-    is_plate: bool
-    field: Field
-    channels: tuple[Channel, ...]
-    folder: RunFolder
-    settings: RunSettings
-    weights: str
+class FieldTask(FieldJob):
+    """A field of ordinary size: one block."""
 
     def run(self) -> Receipt:
         """See :func:`process_field`."""

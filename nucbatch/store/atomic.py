@@ -58,6 +58,23 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     write_bytes(path, text.encode("utf-8"), durable=durable)
 
 
+def append_durably(descriptor: int, path: Path, content: bytes) -> None:
+    """Appends to an open file; it is on the disk when the call returns, whole or not at all.
+
+    Raises:
+        StoreError: it can't be written; the file is as long as before.
+    """
+    begin = os.fstat(descriptor).st_size
+    try:
+        written = 0
+        while written < len(content):
+            written += os.write(descriptor, content[written:])
+        os.fsync(descriptor)
+    except OSError as error:
+        os.ftruncate(descriptor, begin)  # half a line would damage the next
+        raise cannot_write(path, error) from error
+
+
 def flush_folder(folder: Path) -> None:
     """Makes a folder's own entries (new names, renames) durable."""
     try:

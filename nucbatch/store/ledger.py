@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from nucbatch.errors import InputError, SettingsConflict, StoreError
 from nucbatch.plate import Plate
 from nucbatch.settings import RunSettings, validated
-from nucbatch.store.atomic import cannot_write, flush_folder
+from nucbatch.store.atomic import append_durably, cannot_write, flush_folder
 from nucbatch.store.folder import RunFolder
 from nucbatch.version import __version__
 
@@ -112,15 +112,7 @@ class Ledger:
 
     def _write(self, *values: dict[str, Any]) -> None:
         lines = "".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values).encode()
-        begin = os.fstat(self._descriptor).st_size
-        try:
-            written = 0
-            while written < len(lines):
-                written += os.write(self._descriptor, lines[written:])
-            os.fsync(self._descriptor)
-        except OSError as error:
-            os.ftruncate(self._descriptor, begin)  # half a line would damage the next
-            raise cannot_write(self.path, error) from error
+        append_durably(self._descriptor, self.path, lines)
 
 
 def receipts(folder: RunFolder) -> Iterator[Receipt]:

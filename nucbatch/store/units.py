@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import StoreError
-from nucbatch.store.atomic import cannot_write, write_text
+from nucbatch.store.atomic import append_durably, cannot_write, write_text
 from nucbatch.store.digest import joined_digest
 
 UNITS_FORMAT = 1
@@ -85,15 +85,7 @@ class Units:
             f"{u.stage} {u.row} {u.column} {u.stored_bytes} {u.nuclei} {u.pieces} {u.digest or '-'}\n"
             for u in made
         ).encode()
-        begin = os.fstat(self._descriptor).st_size
-        try:
-            written = 0
-            while written < len(lines):
-                written += os.write(self._descriptor, lines[written:])
-            os.fsync(self._descriptor)
-        except OSError as error:
-            os.ftruncate(self._descriptor, begin)
-            raise cannot_write(self.path, error) from error
+        append_durably(self._descriptor, self.path, lines)
         for unit in made:
             self._count(unit)
 

@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.execution.job import FieldJob
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.rescale import scaled_shape
-from nucbatch.plate import Channel, Field
-from nucbatch.settings import RunSettings
 from nucbatch.store.chunks import Array
-from nucbatch.store.folder import RunFolder, inside
+from nucbatch.store.folder import inside
 from nucbatch.store.images import image_level, label_level
 from nucbatch.store.pyramid import level_count
 from nucbatch.store.scratch import Scratch, read_values
@@ -31,20 +30,12 @@ _CHUNKS_PER_UNIT = 2
 
 
 @dataclass(frozen=True, slots=True)
-class LargeImage:
-    """One image of several blocks, and the run it is in; a kilobyte or two, pickled with every unit.
+class LargeImage(FieldJob):
+    """One image of several blocks; pickled with every unit.
 
     ``zoom``: how many times as large the network sees it. ``outputs``: how many maps the network makes.
     """
 
-    plate_name: str
-    plate_root: str
-    is_plate: bool
-    field: Field
-    channels: tuple[Channel, ...]
-    folder: RunFolder
-    settings: RunSettings
-    weights: str
     tiles: TileGrid
     outputs: int
     zoom: float

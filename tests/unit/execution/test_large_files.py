@@ -10,8 +10,8 @@ import tifffile
 
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import open_files, survey
+from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.windows import contract
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
@@ -37,20 +37,10 @@ def large(source: Path, out: Path, resolution_um: float | None = None) -> LargeI
     plate = open_plate(source, resolution_um=resolution_um)
     (field,) = plate.fields
     assert not field.problem
-    return LargeImage(
-        plate.name,
-        plate.root,
-        plate.is_plate,
-        field,
-        field_channels(plate, field),
-        folder,
-        RunSettings(channel=plate.channels[0].name if len(plate.channels) == 1 else ""),
-        "",
-        TileGrid(stride=16, halo=64, largest=512),
-        3,
-        1.0,
-        512,
-    )
+    channel = plate.channels[0].name if len(plate.channels) == 1 else ""
+    plan = Plan(plate, RunSettings(channel=channel))
+    sight = TileGrid(stride=16, halo=64, largest=512), 3, 1.0, 512
+    return LargeImage.of(plan, field, folder, "", *sight)
 
 
 def surveyed(image: LargeImage) -> np.ndarray:

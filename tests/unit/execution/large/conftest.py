@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,6 @@ from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_wei
 from nucbatch.networks.unet import UNet
 from nucbatch.planning.plan import make_plan
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.pixels import field_channels
 from nucbatch.settings import ObjectSettings, RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Receipt
@@ -63,35 +62,14 @@ class Bench:
         folder = RunFolder(out)
         folder.create()
         (field,) = plan.usable
-        return LargeImage(
-            plate.name,
-            plate.root,
-            plate.is_plate,
-            field,
-            field_channels(plate, field),
-            folder,
-            plan.settings,
-            str(self.weights),
-            grid_of(network, largest_px),
-            4,
-            card.zoom(plan.settings.diameter_px),
-            block_px,
-        )
+        sight = grid_of(network, largest_px), 4, card.zoom(plan.settings.diameter_px), block_px
+        return LargeImage.of(plan, field, folder, str(self.weights), *sight)
 
 
 def in_one_piece(image: LargeImage) -> Receipt:
     """The same image as an ordinary field."""
     return process_field(
-        FieldTask(
-            image.plate_name,
-            image.plate_root,
-            image.is_plate,
-            image.field,
-            image.channels,
-            image.folder,
-            image.settings,
-            image.weights,
-        )
+        FieldTask(*(getattr(image, each.name) for each in fields(FieldTask)))  # what every job has
     )
 
 

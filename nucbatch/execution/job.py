@@ -1,0 +1,45 @@
+"""What every piece of work on a field must know: picklable, a kilobyte or two, the same for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+from nucbatch.planning.plan import Plan
+from nucbatch.plate import Channel, Field
+from nucbatch.readers.pixels import field_channels
+from nucbatch.settings import RunSettings
+from nucbatch.store.folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True)
+class FieldJob:
+    """A field, where it comes from, and the run it is in.
+
+    ``channels`` are the field's own, ``weights`` is a path.
+    """
+
+    plate_name: str
+    plate_root: str
+    is_plate: bool
+    field: Field
+    channels: tuple[Channel, ...]
+    folder: RunFolder
+    settings: RunSettings
+    weights: str
+
+    @classmethod
+    def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
+        """The job of a plan's field; ``more`` is what a kind of job knows beyond it."""
+        plate = plan.plate
+        return cls(
+            plate.name,
+            plate.root,
+            plate.is_plate,
+            field,
+            field_channels(plate, field),
+            folder,
+            plan.settings,
+            weights,
+            *more,
+        )
