@@ -40,9 +40,8 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--scratch", type=Path, help="where to work, instead of the temporary folder")
     arguments = parser.parse_args()
-    table = Table(
-        title=f"{arguments.side:,} x {arguments.side:,} px, {arguments.workers} workers, {arguments.precision}"
-    )
+    how = f"{arguments.workers} workers, {arguments.precision}"
+    table = Table(title=f"{arguments.side:,} x {arguments.side:,} px, {how}")
     for column in (
         "blocks of, px",
         "seconds",
