@@ -1,0 +1,95 @@
+"""Networks that others segment nuclei with, with random weights: what they cost, not what they find.
+
+A peer is made by a function of threads, which imports what it needs, and is a function that pushes one batch
+through. The time of a forward pass does not depend on the weights, so none are loaded or fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Station:
+    """``run`` pushes ``megapixels`` through a network of so many parameters."""
+
+    name: str
+    run: Callable[[], object]
+    megapixels: float
+    parameters: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """``make`` needs ``packages`` to be importable; ``install`` is what pip calls them."""
+
+    make: Callable[[int], Station]
+    packages: tuple[str, ...] = ()
+    install: str = ""
+
+
+def shipped(threads: int) -> Station:
+    """nucbatch's default network on a tile of 1024 px, as a run uses it."""
+    from nucbatch.inference.predict import forward, prepared
+    from nucbatch.networks.checkpoint import load_weights, locate
+
+    torch.set_num_threads(threads)
+    ready = prepared(load_weights(locate("default"))[0])
+    tile = np.random.default_rng(0).random((1, 3, 1024, 1024), np.float32)
+    return Station("nucbatch default", lambda: forward(ready, tile), 1024**2 / 1e6, _parameters(ready))
+
+
+def cellpose(threads: int) -> Station:
+    """Cellpose's network on a tile of its size: the transformer from release 4 on, before it the U-Net.
+
+    Each in its default precision, bfloat16 for the transformer. The overlap of tiles (a tenth on each side)
+    and rescaling, which its users pay for as well, are left out.
+    """
+    torch.set_num_threads(threads)
+    try:
+        from cellpose.vit import CPSAM
+    except ImportError:
+        from cellpose.resnet_torch import CPnet
+
+        name, network, tile = "Cellpose CPnet", CPnet([2, 32, 64, 128, 256], 3, 3), torch.rand(1, 2, 224, 224)
+    else:
+        name, network = "Cellpose CPSAM", CPSAM(dtype=torch.bfloat16).bfloat16()
+        tile = torch.rand(1, 3, 256, 256).bfloat16()
+    network.eval()
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(tile)
+
+    return Station(name, run, tile[0, 0].numel() / 1e6, _parameters(network))
+
+
+def stardist(threads: int) -> Station:
+    """StarDist's network with the configuration of its fluorescence model, on an image of 1024 px."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    from stardist.models import Config2D, StarDist2D
+
+    model = StarDist2D(Config2D(n_rays=32, grid=(2, 2)), name="random", basedir=None).keras_model
+    image = np.random.default_rng(0).random((1, 1024, 1024, 1), np.float32)
+    return Station(
+        "StarDist", lambda: model.predict_on_batch(image), 1024**2 / 1e6, int(model.count_params())
+    )
+
+
+def _parameters(network: nn.Module) -> int:
+    return sum(tensor.numel() for tensor in network.parameters())
+
+
+PEERS: dict[str, Peer] = {
+    "nucbatch": Peer(shipped),
+    "Cellpose": Peer(cellpose, ("cellpose",), "cellpose"),
+    "StarDist": Peer(stardist, ("stardist", "tensorflow"), "stardist tensorflow-cpu"),
+}

@@ -1,0 +1,149 @@
+"""Other ways from a normalised image to labels with the same network, each as its users would write it.
+
+A way is made by a function of (network, card, threads), which imports what it needs, and is itself a function
+of an image (3, Y, X) float32 in [0, 1] that returns labels (Y, X). All take the card's thresholds. Where a
+choice is left, the faster one is taken: one window at a time, markers from the interior map (see ``scikit``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, from_numpy, inference_mode, nn, set_num_threads
+
+from benchmarks import scikit
+from nucbatch.networks.checkpoint import Card
+
+Image = NDArray[np.float32]
+Labels = NDArray[np.integer]
+Way = Callable[[Image], Labels]
+
+MONAI_WINDOW_PX = 512
+MONAI_OVERLAP = 0.25
+DASK_CHUNK_PX = 1024
+DASK_OVERLAP_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """``make`` needs ``packages`` to be importable; ``install`` is what pip calls them."""
+
+    make: Callable[[nn.Module, Card, int], Way]
+    packages: tuple[str, ...] = ()
+    install: str = ""
+
+
+def nucbatch(network: nn.Module, card: Card, threads: int) -> Way:
+    """What ``nucbatch.segment`` does after normalising, with as many threads as the others have."""
+    from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
+    from nucbatch.masks.objects import find_nuclei
+
+    set_num_threads(threads)
+    grid, ready = grid_of(network), prepared(network)
+
+    def way(image: Image) -> Labels:
+        maps = predict_image(image, grid, lambda tile: forward(ready, tile[np.newaxis])[0])
+        return find_nuclei(maps, card.objects)
+
+    return way
+
+
+def whole(network: nn.Module, card: Card, threads: int) -> Way:
+    """The whole image in one forward pass, padded to the stride; where memory ends, so does this way."""
+    set_num_threads(threads)
+    network.eval()
+
+    def way(image: Image) -> Labels:
+        height, width = image.shape[1:]
+        padded = _padded(image, network)
+        with inference_mode():
+            maps = network(from_numpy(padded)[None])[0, :, :height, :width].sigmoid().numpy()
+        return scikit.labelled(maps[0], maps[1], card.objects)
+
+    return way
+
+
+def monai(network: nn.Module, card: Card, threads: int) -> Way:
+    """MONAI's sliding window with its usual overlap of a quarter."""
+    from monai.inferers import SlidingWindowInferer
+
+    set_num_threads(threads)
+    network.eval()
+    inferer = SlidingWindowInferer((MONAI_WINDOW_PX, MONAI_WINDOW_PX), sw_batch_size=1, overlap=MONAI_OVERLAP)
+
+    def way(image: Image) -> Labels:
+        with inference_mode():
+            logits = inferer(from_numpy(image)[None], network)
+            assert isinstance(logits, Tensor)
+            maps = logits[0].sigmoid().numpy()
+        return scikit.labelled(maps[0], maps[1], card.objects)
+
+    return way
+
+
+def dask(network: nn.Module, card: Card, threads: int) -> Way:
+    """Overlapping chunks: the network, the markers' labels across chunks by dask-image, and a watershed."""
+    import dask.array as da
+    from dask_image.ndmeasure import label
+    from skimage.segmentation import watershed
+
+    set_num_threads(1)  # the threads are the scheduler's
+    network.eval()
+    objects, scheduler = card.objects, {"scheduler": "threads", "num_workers": threads}
+
+    def predicted(block: Image) -> Image:
+        with inference_mode():
+            maps = network(from_numpy(np.ascontiguousarray(block))[None])[0, :2].sigmoid().numpy()
+        return np.asarray(maps, np.float32)
+
+    def grown(markers: Labels, foreground: Image, interior: Image) -> Labels:
+        return watershed(-interior, markers, mask=foreground >= objects.foreground)
+
+    def way(image: Image) -> Labels:
+        height, width = image.shape[1:]
+        blocks = da.from_array(_padded(image, network), chunks=(len(image), DASK_CHUNK_PX, DASK_CHUNK_PX))
+        depth = {0: 0, 1: DASK_OVERLAP_PX, 2: DASK_OVERLAP_PX}
+        overlapping = da.overlap.overlap(blocks, depth=depth, boundary="reflect")
+        maps = overlapping.map_blocks(
+            predicted,
+            chunks=((2,), *overlapping.chunks[1:]),
+            dtype=np.float32,
+            meta=np.empty((0, 0, 0), "f4"),
+        )
+        # Kept in memory, because dask-image's graph would predict each chunk again for each of its steps.
+        maps = da.overlap.trim_overlap(maps, depth=depth, boundary="reflect").persist(**scheduler)
+        foreground, interior = maps
+        markers, _ = label((interior >= objects.interior) & (foreground >= objects.foreground))
+        labels = da.map_overlap(
+            grown,
+            markers,
+            foreground,
+            interior,
+            depth=DASK_OVERLAP_PX,
+            boundary="none",
+            dtype=markers.dtype,
+            meta=np.empty((0, 0), markers.dtype),
+        ).compute(**scheduler)
+        labels = np.ascontiguousarray(labels[:height, :width])
+        labels[np.bincount(labels.ravel())[labels] < objects.min_area_px] = 0
+        return labels
+
+    return way
+
+
+def _padded(image: Image, network: nn.Module) -> Image:
+    """The image (3, Y, X) reflected to the next multiple of the network's stride."""
+    stride = int(network.stride)  # type: ignore[arg-type]
+    rows, columns = (-side % stride for side in image.shape[1:])
+    return np.pad(image, ((0, 0), (0, rows), (0, columns)), mode="reflect")
+
+
+RIVALS: dict[str, Rival] = {
+    "nucbatch": Rival(nucbatch),
+    "MONAI windows + scikit-image": Rival(monai, ("monai",), "monai"),
+    "Dask map_overlap + dask-image": Rival(dask, ("dask_image",), "dask-image"),
+    "whole image + scikit-image": Rival(whole),
+}

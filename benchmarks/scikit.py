@@ -1,0 +1,56 @@
+"""Maps to labels to measurements as one would with scikit-image alone, in its favour where there is a choice.
+
+Markers are the connected parts of the interior map, which saves a distance transform and a search for peaks;
+holes are left open; specks go by a bincount. So what it is compared with has no easy game.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.measure import label, regionprops_table
+from skimage.segmentation import watershed
+
+from nucbatch.settings import ObjectSettings
+
+PROPERTIES = (
+    "label",
+    "area",
+    "centroid",
+    "bbox",
+    "axis_major_length",
+    "axis_minor_length",
+    "eccentricity",
+    "orientation",
+    "perimeter",
+    "equivalent_diameter_area",
+    "extent",
+    "intensity_mean",
+    "intensity_std",
+    "intensity_min",
+    "intensity_max",
+)
+
+
+def labelled(
+    foreground: NDArray[np.generic],
+    interior: NDArray[np.generic],
+    settings: ObjectSettings,
+    scale: float = 1.0,
+) -> NDArray[np.int32]:
+    """Labels (Y, X) of two maps (Y, X) in which ``scale`` is certain; without gaps only by chance."""
+    inside = foreground >= settings.foreground * scale
+    markers = label((interior >= settings.interior * scale) & inside, connectivity=1)
+    labels = watershed(-interior.astype(np.float32), markers, mask=inside)
+    labels[np.bincount(labels.ravel())[labels] < settings.min_area_px] = 0
+    return np.asarray(labels, np.int32)
+
+
+def measured(labels: NDArray[np.integer], plane: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
+    """What nucbatch measures of each object of one channel (Y, X), or what it follows from."""
+    return dict(regionprops_table(labels, plane, properties=PROPERTIES, extra_properties=(median,)))
+
+
+def median(mask: NDArray[np.bool_], plane: NDArray[np.generic]) -> np.floating:
+    """An object's median grey level."""
+    return np.median(plane[mask])
