@@ -10,6 +10,7 @@ take the same, the network sees the first --predict of them only.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from nucbatch.schedulers.local import WORKER_ENVIRONMENT
 
 SIDES_PX = [256, 512, 1024, 2048, 4096, 8192]
 
@@ -40,7 +43,8 @@ def main() -> None:
             draw(Path(scratch), side)
             child = [sys.executable, "-m", "benchmarks.bench_memory", "--one", scratch]
             child += ["--block-size", str(arguments.block_size), "--predict", str(arguments.predict)]
-            out = subprocess.run(child, check=True, capture_output=True, text=True).stdout
+            environment = os.environ | WORKER_ENVIRONMENT
+            out = subprocess.run(child, check=True, capture_output=True, text=True, env=environment).stdout
         blocks, peak, projected = (int(number) for number in out.split())
         table.add_row(
             str(side),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import shutil
 import statistics
 import tempfile
@@ -29,6 +30,7 @@ from nucbatch.api import Prepared, prepare, run_plate
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
 from nucbatch.readers.find import open_plate
+from nucbatch.schedulers.local import WORKER_ENVIRONMENT
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import Box, Tile
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
     parser.add_argument("--side", type=int, default=1080)
     arguments = parser.parse_args()
+    os.environ.update(WORKER_ENVIRONMENT)  # the bare network has what a worker has
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.plate or _synthetic(Path(scratch, "plate"), arguments.side)
         settings = RunSettings(

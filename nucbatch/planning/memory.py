@@ -23,7 +23,7 @@ PROCESS_BYTES = 600 * 2**20
 _NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # the image and the window cut from it, three float32 channels each
 _OBJECT_BYTES_PER_PX = 64  # components, markers, labels, watershed and measuring, in 32 and 64 bits
 _SCALED_BYTES_PER_PX = 3 * 4 * 2 + 4 + 2 * 4  # image and window, four maps, two of them in float32
-_ACTIVATION_FLOATS_PER_PX_AND_WIDTH = 6  # two levels' worth of maps alive at the widest point
+_ACTIVATION_FLOATS_PER_PX_AND_WIDTH = 9  # two levels' worth of maps at the widest point, and freed ones kept
 
 
 @dataclass(frozen=True, slots=True)
