@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--preset",
-    help="A recipe: default, small, base, paper, finetune.  [default: default; finetune with --from]",
+    help="A recipe: default, small, base, paper, refine, finetune.  [default: default; finetune with --from]",
 )
 @click.option("--from", "start", metavar="MODEL", help="Go on from a model's weights: a name or a file.")
 @click.option("--channel", default="", help="Of OME-Zarr data: the channel to learn from.")
@@ -145,8 +145,8 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any
         asked["epochs"] = None
     recipe = recipes.preset(preset or ("finetune" if start else "default"))
     if start is None:
-        if recipe.name == "finetune":
-            raise InputError("preset finetune goes on from trained weights: name them with --from.")
+        if recipe.name in recipes.GO_ON:
+            raise InputError(f"preset {recipe.name} goes on from trained weights: name them with --from.")
         return recipe.model_copy(update=asked)
     if "width" in asked:
         raise InputError("--width is decided by the weights of --from: leave it out.")

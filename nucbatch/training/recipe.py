@@ -126,6 +126,10 @@ PRESETS = {
 }
 
 
+GO_ON = ("refine", "finetune")
+"""Presets that begin at trained weights."""
+
+
 def preset(name: str) -> Recipe:
     """The recipe of that name.
 

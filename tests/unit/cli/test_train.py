@@ -102,6 +102,7 @@ def test_a_training_from_weights_takes_their_size_and_normalisation(weights: Pat
     [
         ("default", {"steps": 5, "epochs": 5}, "give one"),
         ("finetune", {}, "name them with --from"),
+        ("refine", {}, "refine goes on from trained weights: name them with --from"),
         ("huge", {}, "there are default"),
     ],
 )
