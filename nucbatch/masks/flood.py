@@ -36,6 +36,19 @@ def grow(seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int) ->
     return np.asarray(grown, np.uint32)
 
 
+def grow_back(labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDArray[np.int64]) -> None:
+    """Grows labels (Y, X) uint32, in place, over what is free of the inside, however far that is.
+
+    In the same order as :func:`grow` and as :func:`flood` over level ground, but looking at nothing else.
+
+    Args:
+        labels: contiguous.
+        inside: (Y, X) uint32, contiguous; where it isn't 0.
+        free: linear indices, ascending, of the inside's pixels without label.
+    """
+    _grow_back(labels, inside, free)
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _grow(
     seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int
@@ -82,6 +95,34 @@ def _step(
             reached[count] = to_y * columns + to_x
             count += 1
     return count
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _grow_back(
+    labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDArray[np.int64]
+) -> None:  # pragma: no cover (compiled)
+    rows, columns = labels.shape
+    # In the first step a free pixel goes to its first labelled neighbour in raster order, and pixels are
+    # reached in the order of these neighbours, then of the directions from there: up, left, right, down.
+    ways = np.empty(len(free), np.int64)
+    count = 0
+    for pixel in free:
+        y, x = pixel // columns, pixel % columns
+        for dy, dx, direction in ((-1, 0, 3), (0, -1, 2), (0, 1, 1), (1, 0, 0)):
+            by_y, by_x = y + dy, x + dx
+            if 0 <= by_y < rows and 0 <= by_x < columns and labels[by_y, by_x] != 0:
+                ways[count] = (by_y * columns + by_x) * 4 + direction
+                count += 1
+                break
+    towards = np.array((-columns, -1, 1, columns))
+    reached = np.empty(len(free), np.int64)
+    for at, way in enumerate(np.sort(ways[:count])):
+        reached[at] = way // 4 + towards[way % 4]
+        labels.flat[reached[at]] = labels.flat[way // 4]
+    at = 0
+    while at < count:
+        count = _step(reached[at] // columns, reached[at] % columns, labels, inside, reached, count)
+        at += 1
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
