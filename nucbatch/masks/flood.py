@@ -46,7 +46,7 @@ def grow_back(labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDAr
         inside: (Y, X) uint32, contiguous; where it isn't 0.
         free: linear indices, ascending, of the inside's pixels without label.
     """
-    _grow_back(labels, inside, free)
+    _grow_on(labels, inside, np.sort(_first_ways(labels, free)), len(free))
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
@@ -98,12 +98,13 @@ def _step(
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _grow_back(
-    labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDArray[np.int64]
-) -> None:  # pragma: no cover (compiled)
+def _first_ways(
+    labels: NDArray[np.uint32], free: NDArray[np.int64]
+) -> NDArray[np.int64]:  # pragma: no cover (compiled)
+    """By which labelled neighbour, the first in raster order, free pixels are reached in the first step: its
+    linear index times 4, plus the direction from there: up, left, right, down. Sorted, that is the order in
+    which they are reached."""
     rows, columns = labels.shape
-    # In the first step a free pixel goes to its first labelled neighbour in raster order, and pixels are
-    # reached in the order of these neighbours, then of the directions from there: up, left, right, down.
     ways = np.empty(len(free), np.int64)
     count = 0
     for pixel in free:
@@ -114,12 +115,20 @@ def _grow_back(
                 ways[count] = (by_y * columns + by_x) * 4 + direction
                 count += 1
                 break
-    towards = np.array((-columns, -1, 1, columns))
-    reached = np.empty(len(free), np.int64)
-    for at, way in enumerate(np.sort(ways[:count])):
-        reached[at] = way // 4 + towards[way % 4]
-        labels.flat[reached[at]] = labels.flat[way // 4]
-    at = 0
+    return ways[:count]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _grow_on(
+    labels: NDArray[np.uint32], inside: NDArray[np.uint32], ways: NDArray[np.int64], free: int
+) -> None:  # pragma: no cover (compiled)
+    columns = labels.shape[1]
+    towards = (-columns, -1, 1, columns)
+    reached = np.empty(free, np.int64)
+    for at in range(len(ways)):
+        reached[at] = ways[at] // 4 + towards[ways[at] % 4]
+        labels.flat[reached[at]] = labels.flat[ways[at] // 4]
+    at, count = 0, len(ways)
     while at < count:
         count = _step(reached[at] // columns, reached[at] % columns, labels, inside, reached, count)
         at += 1
