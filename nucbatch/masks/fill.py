@@ -5,14 +5,18 @@ one label, and that is not wider than any nucleus' hole: what is LARGEST_HOLE_PX
 nothing has to be known of an image further around than that. So a ring of touching nuclei keeps the empty
 ground it encloses, and an island inside a ring is never swallowed. Background is 8-connected, as nuclei are
 4-connected.
+
+Background is looked at as runs along rows. Most of it belongs to regions that are open by their border or by
+their size, and nobody needs to look around these pixel by pixel.
 """
 
 from __future__ import annotations
 
-import cc3d
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from nucbatch.masks.classes import number, unite
 
 LARGEST_HOLE_PX = 64
 
@@ -21,47 +25,111 @@ _UNSEEN = 0
 
 
 def fill_holes(labels: NDArray[np.uint32], giant: NDArray[np.bool_] | None = None) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32 with the holes of each label filled with that label; a new array.
+    """Labels (Y, X) uint32 with the holes of each label filled with that label.
+
+    A new array, or the labels themselves where no label has a hole.
 
     ``giant`` (N + 1,): labels whose holes stay open, because nobody sees the whole of them; None: no label.
     """
-    ground = cc3d.connected_components(labels == 0, connectivity=8, out_dtype=np.uint32)
     if giant is None:
         giant = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
-    owner = _single_neighbours(np.ascontiguousarray(labels), ground, int(ground.max()), giant)
-    filling = np.where(owner > 0, owner, 0).astype(np.uint32)
-    return np.where(labels == 0, filling[ground], labels)
+    labels = np.ascontiguousarray(labels)
+    begin, end = _ground_runs(labels)
+    owner = _owners(labels, begin, end, giant)
+    holes = np.flatnonzero(owner > 0)
+    if not len(holes):
+        return labels
+    filled = labels.copy()
+    _fill(filled, begin[holes], end[holes], owner[holes])
+    return filled
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
-def _single_neighbours(
-    labels: NDArray[np.uint32], ground: NDArray[np.uint32], regions: int, giant: NDArray[np.bool_]
-) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """(regions + 1,) int64: the one label around each region, _OPEN where there are several or the border."""
-    owner = np.full(regions + 1, _UNSEEN, np.int64)
-    owner[0] = _OPEN
+def _fill(
+    labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], owner: NDArray[np.int64]
+) -> None:  # pragma: no cover (compiled)
+    for run in range(len(begin)):
+        for pixel in range(begin[run], end[run]):
+            labels.flat[pixel] = owner[run]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _ground_runs(
+    labels: NDArray[np.uint32],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
+    """Linear indices of the begins and ends (half open) of the background's runs along rows."""
     height, width = labels.shape
-    top = np.full(regions + 1, -1, np.int64)
-    left = np.full(regions + 1, width, np.int64)
-    right = np.full(regions + 1, -1, np.int64)
+    begin, end = np.empty(height + 64, np.int64), np.empty(height + 64, np.int64)
+    count = 0
     for y in range(height):
-        for x in range(width):
-            region = ground[y, x]
-            if region == 0:
-                continue
-            if top[region] < 0:
-                top[region] = y
-            left[region] = min(left[region], x)
-            right[region] = max(right[region], x)
-            if max(y - top[region], right[region] - left[region]) >= LARGEST_HOLE_PX:
-                owner[region] = _OPEN
-                continue
-            if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-                owner[region] = _OPEN
-                continue
-            for dy, dx in ((-1, 0), (0, -1), (0, 1), (1, 0)):
-                label = labels[y + dy, x + dx]
-                if label != 0 and owner[region] != label:
-                    alone = owner[region] == _UNSEEN and not giant[label]
-                    owner[region] = label if alone else _OPEN
-    return owner
+        x = 0
+        while x < width:
+            while x < width and labels[y, x] != 0:
+                x += 1
+            if x == width:
+                break
+            if count == len(begin):
+                begin = np.concatenate((begin, np.empty_like(begin)))
+                end = np.concatenate((end, np.empty_like(end)))
+            begin[count] = y * width + x
+            while x < width and labels[y, x] == 0:
+                x += 1
+            end[count] = y * width + x
+            count += 1
+    return begin[:count], end[:count]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _regions(
+    begin: NDArray[np.int64], end: NDArray[np.int64], width: int
+) -> tuple[NDArray[np.uint32], int]:  # pragma: no cover (compiled)
+    """The 8-connected region 0..R - 1 of each run, and R."""
+    region = np.arange(len(begin)).astype(np.uint32)
+    above = 0  # the first run of the row above that reaches this run or lies behind it
+    for run in range(len(begin)):
+        row = begin[run] // width * width
+        while begin[above] < row - width or (begin[above] < row and end[above] + width < begin[run]):
+            above += 1
+        beside = above
+        while beside < run and begin[beside] < row and begin[beside] + width <= end[run]:
+            unite(region, beside, run)
+            beside += 1
+    return region, number(region, 0, len(region))
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _owners(
+    labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], giant: NDArray[np.bool_]
+) -> NDArray[np.int64]:  # pragma: no cover (compiled)
+    """The label (runs,) int64 of which each run is a hole, _OPEN of those that are none."""
+    height, width = labels.shape
+    region, count = _regions(begin, end, width)
+    owner = np.full(count, _UNSEEN, np.int64)
+    top = np.full(count, -1, np.int64)
+    left = np.full(count, width, np.int64)
+    right = np.full(count, -1, np.int64)
+    for run in range(len(begin)):
+        own = region[run]
+        y, x = begin[run] // width, begin[run] % width
+        last = x + end[run] - begin[run] - 1
+        if top[own] < 0:
+            top[own] = y
+        left[own] = min(left[own], x)
+        right[own] = max(right[own], last)
+        wide = max(y - top[own], right[own] - left[own]) >= LARGEST_HOLE_PX
+        if wide or y == 0 or x == 0 or y == height - 1 or last == width - 1:
+            owner[own] = _OPEN
+    for run in range(len(begin)):
+        own = region[run]
+        for pixel in range(begin[run], end[run]):
+            if owner[own] == _OPEN:
+                break
+            for step in (-width, -1, 1, width):
+                label = np.int64(labels.flat[pixel + step])
+                if label != 0 and owner[own] != label:
+                    alone = owner[own] == _UNSEEN and not giant[label]
+                    owner[own] = label if alone else _OPEN
+    found = np.empty(len(begin), np.int64)
+    for run in range(len(begin)):
+        found[run] = owner[region[run]]
+    return found

@@ -36,6 +36,19 @@ def grow(seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int) ->
     return np.asarray(grown, np.uint32)
 
 
+def grow_back(labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDArray[np.int64]) -> None:
+    """Grows labels (Y, X) uint32, in place, over what is free of the inside, however far that is.
+
+    In the same order as :func:`grow` and as :func:`flood` over level ground, but looking at nothing else.
+
+    Args:
+        labels: contiguous.
+        inside: (Y, X) uint32, contiguous; where it isn't 0.
+        free: linear indices, ascending, of the inside's pixels without label.
+    """
+    _grow_on(labels, inside, np.sort(_first_ways(labels, free)), len(free))
+
+
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _grow(
     seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int
@@ -82,6 +95,43 @@ def _step(
             reached[count] = to_y * columns + to_x
             count += 1
     return count
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _first_ways(
+    labels: NDArray[np.uint32], free: NDArray[np.int64]
+) -> NDArray[np.int64]:  # pragma: no cover (compiled)
+    """By which labelled neighbour, the first in raster order, free pixels are reached in the first step: its
+    linear index times 4, plus the direction from there: up, left, right, down. Sorted, that is the order in
+    which they are reached."""
+    rows, columns = labels.shape
+    ways = np.empty(len(free), np.int64)
+    count = 0
+    for pixel in free:
+        y, x = pixel // columns, pixel % columns
+        for dy, dx, direction in ((-1, 0, 3), (0, -1, 2), (0, 1, 1), (1, 0, 0)):
+            by_y, by_x = y + dy, x + dx
+            if 0 <= by_y < rows and 0 <= by_x < columns and labels[by_y, by_x] != 0:
+                ways[count] = (by_y * columns + by_x) * 4 + direction
+                count += 1
+                break
+    return ways[:count]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _grow_on(
+    labels: NDArray[np.uint32], inside: NDArray[np.uint32], ways: NDArray[np.int64], free: int
+) -> None:  # pragma: no cover (compiled)
+    columns = labels.shape[1]
+    towards = (-columns, -1, 1, columns)
+    reached = np.empty(free, np.int64)
+    for at in range(len(ways)):
+        reached[at] = ways[at] // 4 + towards[ways[at] % 4]
+        labels.flat[reached[at]] = labels.flat[ways[at] // 4]
+    at, count = 0, len(ways)
+    while at < count:
+        count = _step(reached[at] // columns, reached[at] % columns, labels, inside, reached, count)
+        at += 1
 
 
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 import edt
-import fastremap
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -103,11 +103,10 @@ def find_in_window(
     if parts.regrown is not None:
         labels = grow(labels, parts.regrown, GROWTH_PX)
     filled = fill_holes(labels, giant)
-    kept = _large(filled, len(giant), settings.min_area_px)
-    kept &= _certain(filled, len(giant), interior, quantised(settings.peak))
-    kept |= giant
+    areas, certain = _seen(filled, np.ascontiguousarray(interior), len(giant), quantised(settings.peak))
+    kept = (areas >= settings.min_area_px) & certain | giant
     if not kept[1:].all():  # a speck inside a ring may have kept a hole open
-        filled = fill_holes(np.where(kept[filled], filled, np.uint32(0)), giant)
+        filled = fill_holes(_only(filled, kept), giant)
     return Found(filled, giant, cores)
 
 
@@ -144,9 +143,9 @@ def quantised(threshold: float) -> int:
 
 
 def in_raster_order(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """The same labels renumbered 1..N by their first pixel, row by row."""
-    renumbered, _ = fastremap.renumber(np.ascontiguousarray(labels), preserve_zero=True, in_place=False)
-    return np.asarray(renumbered, np.uint32)
+    """The same labels renumbered 1..N by their first pixel, row by row, by a table up to the largest."""
+    labels = np.ascontiguousarray(labels)
+    return np.asarray(_in_raster_order(labels, int(labels.max(initial=0)) + 1), np.uint32)
 
 
 def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -158,15 +157,53 @@ def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(distance / largest[components] * 255), np.uint8)
 
 
-def _large(labels: NDArray[np.uint32], count: int, min_area_px: int) -> NDArray[np.bool_]:
-    """Which of ``count`` labels have that many pixels."""
-    return np.bincount(labels.ravel(), minlength=count) >= min_area_px
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _seen(
+    labels: NDArray[np.uint32], interior: NDArray[np.uint8], count: int, peak: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
+    """Of each label (count,) how many pixels it has, and whether the interior of one is at least ``peak``."""
+    height, width = labels.shape
+    areas = np.zeros(count, np.int64)
+    certain = np.zeros(count, np.bool_)
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label != 0:
+                areas[label] += 1
+                if interior[y, x] >= peak:
+                    certain[label] = True
+    return areas, certain
 
 
-def _certain(
-    labels: NDArray[np.uint32], count: int, interior: NDArray[np.uint8], peak: int
-) -> NDArray[np.bool_]:
-    """Which of ``count`` labels have a pixel whose interior is at least ``peak``."""
-    found = np.zeros(count, np.bool_)
-    found[labels[interior >= peak]] = True
-    return found
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _only(
+    labels: NDArray[np.uint32], kept: NDArray[np.bool_]
+) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
+    """The labels that are kept, a new array."""
+    height, width = labels.shape
+    rest = np.zeros_like(labels)
+    for y in range(height):
+        for x in range(width):
+            if labels[y, x] != 0 and kept[labels[y, x]]:
+                rest[y, x] = labels[y, x]
+    return rest
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _in_raster_order(
+    labels: NDArray[np.uint32], count: int
+) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
+    height, width = labels.shape
+    ordered = np.zeros_like(labels)
+    numbers = np.zeros(count, np.uint32)
+    last = 0
+    for y in range(height):
+        for x in range(width):
+            label = labels[y, x]
+            if label == 0:
+                continue
+            if numbers[label] == 0:
+                last += 1
+                numbers[label] = last
+            ordered[y, x] = numbers[label]
+    return ordered

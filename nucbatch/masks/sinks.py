@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cc3d
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from nucbatch.masks.arrows import follow
-from nucbatch.masks.flood import flood
+from nucbatch.masks.arrows import followed
+from nucbatch.masks.classes import number, unite
+from nucbatch.masks.pieces import in_one_piece
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,28 +46,65 @@ def split_by_offsets(
         join: ends of arrows nearer than this part of their nucleus' radius are one.
         min_marker_px: nuclei that fewer pixels lead to are shared out among their component's others.
     """
-    arrived = follow(components, offsets)
-    inside = components != 0
-    ends = np.bincount(arrived[inside], minlength=components.size).reshape(components.shape)
-    at = cc3d.connected_components(np.where(ends > 0, components, 0), connectivity=8, out_dtype=np.uint32)
-    sinks = _measured(at, ends, components)
+    components = np.ascontiguousarray(components)
+    arrows = followed(components, offsets)
+    at, *measured = _gathered(components, arrows.pixels, arrows.place, arrows.end)
+    sinks = _Sinks(*measured)
     group = _joined(sinks, join)
     group[_too_small(sinks, group, min_marker_px)[group]] = 0
-    labels = np.zeros(components.shape, np.uint32)
-    labels[inside] = group[at.ravel()[arrived[inside]]]
-    return _in_one_piece(labels, inside)
+    return in_one_piece(group[at][arrows.end], components, arrows.pixels, arrows.place)
 
 
-def _measured(at: NDArray[np.uint32], ends: NDArray[np.int64], components: NDArray[np.uint32]) -> _Sinks:
-    rows, columns = np.nonzero(at)
-    sink, pixels = at[rows, columns], ends[rows, columns]
-    count = int(sink.max()) + 1
-    total, moment = np.zeros(count, np.int64), np.zeros((count, 2), np.int64)
-    np.add.at(total, sink, pixels)
-    np.add.at(moment, sink, pixels[:, np.newaxis] * np.stack([rows, columns], axis=1))
-    component = np.zeros(count, np.uint32)
-    component[sink] = components[rows, columns]
-    return _Sinks(component, total, moment)
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+def _gathered(
+    components: NDArray[np.uint32],
+    pixels: NDArray[np.int64],
+    place: NDArray[np.uint32],
+    end: NDArray[np.uint32],
+) -> tuple[
+    NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]
+]:  # pragma: no cover (compiled)
+    """The sink at each pixel (F,) where an arrow ends, 0 elsewhere, and what there is to say of the sinks."""
+    width = components.shape[1]
+    arrivals = np.zeros(len(pixels), np.uint32)
+    for start in range(len(end)):
+        arrivals[end[start]] += 1
+    ends = 0
+    for here in range(len(pixels)):
+        ends += arrivals[here] > 0
+    at = np.zeros(len(pixels), np.uint32)
+    leader = np.arange(ends + 1).astype(np.uint32)
+    count = 0
+    for here in range(len(pixels)):
+        if arrivals[here] == 0:
+            continue
+        count += 1
+        at[here] = count
+        y, x = pixels[here] // width, pixels[here] % width
+        for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
+            by_y, by_x = y + dy, x + dx
+            # Of pixels beside each other only those of one component are one place.
+            if by_y < 0 or by_x < 0 or by_x >= width or components[by_y, by_x] != components[y, x]:
+                continue
+            beside = at[place[by_y, by_x]]
+            if beside != 0:
+                unite(leader, beside, count)
+    sinks = number(leader, 1, count + 1)
+    component = np.zeros(sinks, np.uint32)
+    total = np.zeros(sinks, np.int64)
+    moment = np.zeros((sinks, 2), np.int64)
+    for here in range(len(pixels)):
+        if at[here] == 0:
+            continue
+        sink = leader[at[here]]
+        at[here] = sink
+        y, x = pixels[here] // width, pixels[here] % width
+        arrived = np.int64(arrivals[here])
+        component[sink] = components[y, x]
+        total[sink] += arrived
+        moment[sink, 0] += arrived * y
+        moment[sink, 1] += arrived * x
+    return at, component, total, moment
 
 
 def _joined(sinks: _Sinks, join: float) -> NDArray[np.uint32]:
@@ -94,21 +132,3 @@ def _too_small(sinks: _Sinks, group: NDArray[np.uint32], min_marker_px: int) -> 
     beside = np.zeros(int(component.max()) + 1, np.bool_)
     beside[component[~small]] = True
     return np.asarray(small & beside[component], np.bool_)
-
-
-def _in_one_piece(labels: NDArray[np.uint32], inside: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """Each label's largest piece, the first of equals, grown over what is then left of the inside."""
-    pieces = cc3d.connected_components(labels, connectivity=4, out_dtype=np.uint32)
-    areas = np.bincount(pieces.ravel())
-    owner = np.zeros(len(areas), np.uint32)
-    owner[pieces.ravel()] = labels.ravel()
-    order = np.lexsort((np.arange(len(areas)), -areas, owner))
-    first = np.unique(owner[order], return_index=True)[1]
-    largest = np.zeros(len(areas), np.bool_)
-    largest[order[first]] = True
-    largest[0] = False
-    kept = np.where(largest[pieces], labels, np.uint32(0))
-    left = inside & (kept == 0)
-    if not left.any():
-        return kept
-    return flood(kept, np.zeros(labels.shape, np.uint8), inside)

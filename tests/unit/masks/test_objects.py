@@ -94,6 +94,15 @@ def test_an_island_in_a_ring_is_not_swallowed_and_a_bay_at_the_border_is_no_hole
     np.testing.assert_array_equal(fill_holes(bay), bay)
 
 
+def test_a_hole_is_filled_whatever_lies_along_an_odd_border() -> None:
+    """cc3d 4.1's 8-connected labelling of a bool image numbers a pixel outside of it here."""
+    labels = np.ones((8, 3), np.uint32)
+    labels[1, 1:] = labels[4, 1] = labels[6, 1] = 0
+    expected = np.ones((8, 3), np.uint32)
+    expected[1, 1:] = 0
+    np.testing.assert_array_equal(fill_holes(labels), expected)
+
+
 def test_specks_are_dropped_at_exactly_the_smallest_area() -> None:
     foreground = np.zeros((10, 20), np.uint8)
     foreground[1:3, 1:3] = 255  # 4 px
