@@ -31,7 +31,7 @@ class BinaryCheck:
         only = labels == highest
         if np.count_nonzero(only) < np.count_nonzero(labels):
             self._labelled = True
-        elif highest == _MASK or cc3d.connected_components(only, connectivity=8).max() > 1:
+        elif highest == _MASK or cc3d.connected_components(only.view(np.uint8), connectivity=8).max() > 1:
             self._masks += 1
 
     def warning(self) -> str:

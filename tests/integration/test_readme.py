@@ -13,7 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.inference.predict import LARGEST_TILE_PX
+from nucbatch.masks.objects import LARGEST_OBJECT_PX
+from nucbatch.planning.plan import BLOCK_PX, LARGEST_FIELD_PX
+from nucbatch.tiles import LARGEST_PART_PX
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +63,10 @@ def test_install_lines_name_extras_and_files_that_exist() -> None:
 
 
 def test_limits_are_the_ones_in_force() -> None:
-    assert f"larger than {LARGEST_TILE_PX} px" in README
+    assert f"An image of more than {LARGEST_FIELD_PX:,} px is cut into blocks" in README
+    assert f"# blocks of {BLOCK_PX:,} px" in README
+    assert f"What spans more than {LARGEST_PART_PX} px falls into its interiors" in README
+    assert f"what spans more than {LARGEST_OBJECT_PX:,} px is no nucleus" in README
     (scheduler,) = entry_points(group="nucbatch.schedulers")
     assert f"the only scheduler so far is `{scheduler.name}`" in README
 

@@ -31,7 +31,7 @@ def test_wells_of_a_real_plate_get_plausible_counts(shared_data: Path, tmp_path:
     assert done.exit_code == 0, done.output
     wells = pd.read_csv(out / "wells.csv").set_index("Metadata_Well")
     assert list(wells.index) == ["A01", "G12"]
-    assert 270 <= wells.loc["A01", "Count_Nuclei"] <= 370  # counted by eye: about 320
+    assert 270 <= wells.loc["A01", "Count_Nuclei"] <= 380  # counted by eye: about 320
     assert {"Mean_Nuclei_Intensity_MeanIntensity_Channel1", "Mean_Nuclei_AreaShape_Area"} <= set(wells)
     assert 100 <= wells.loc["A01", "Median_Nuclei_AreaShape_Area"] <= 400
     files = pd.read_csv(out / "files.csv")

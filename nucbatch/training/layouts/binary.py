@@ -33,7 +33,7 @@ def kind_of(labels: Labels) -> Kind:
     same = int(np.count_nonzero(full))
     if same < inside and (top not in (255, 65535) or 2 * same <= inside):
         return "labels"
-    return "mask" if cc3d.connected_components(full, connectivity=8).max() > 1 else "single"
+    return "mask" if cc3d.connected_components(full.view(np.uint8), connectivity=8).max() > 1 else "single"
 
 
 def is_binary(kinds: Collection[Kind]) -> bool:

@@ -6,6 +6,7 @@ import pytest
 from nucbatch.scoring.binary import BinaryCheck
 
 TWO = np.array([[1, 0, 0, 1]])
+ONE = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1, 0]])  # cc3d makes two of it, if it is bool
 
 
 def warned(*images):
@@ -22,7 +23,7 @@ def test_masks_are_noticed(images):
 
 @pytest.mark.parametrize(
     "images",
-    [(np.array([[1, 0, 2]]),), (np.array([[1, 1, 0]]),), (TWO, np.array([[1, 2]])), (TWO * 0,), ()],
+    [(np.array([[1, 0, 2]]),), (np.array([[1, 1, 0]]),), (ONE,), (TWO, np.array([[1, 2]])), (TWO * 0,), ()],
 )
 def test_labels_are_not(images):
     assert warned(*images) == ""
