@@ -109,6 +109,7 @@ def team(device: str, batch: int) -> Iterator[Team]:
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
     try:
         yield Team(rank, size, own)
+        dist.barrier()  # who leaves while another still listens may be aborted in its last moment
     finally:
         dist.destroy_process_group()
 

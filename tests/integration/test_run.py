@@ -236,7 +236,7 @@ def test_run_json_says_what_made_the_result(finished: tuple[RunFolder, Result]) 
     card = json.loads(folder.run_json.read_text())
     assert card["settings"]["channel"] == "DAPI"
     assert card["settings"]["model_hash"] == card["model"]["sha256"]
-    assert set(card["timings"]["stations_s"]) == {"read", "segment", "measure", "write"}
+    assert set(card["timings"]["stations_s"]) == {"read", "segment", "network", "measure", "write"}
 
 
 def test_a_folder_of_images_without_wells_becomes_images_zarr(truth: Truth, tmp_path: Path) -> None:
