@@ -26,12 +26,14 @@ Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 
 def grid_of(network: nn.Module, largest_px: int = LARGEST_TILE_PX) -> TileGrid:
     """The tile grid that belongs to a network: its stride, and a halo that covers its receptive field."""
+    # torch's types know no attribute of a module but tensors and modules
     stride, radius = int(network.stride), int(network.receptive_radius_px)  # type: ignore[arg-type]
     return TileGrid(stride=stride, halo=-(-radius // stride) * stride, largest=largest_px)
 
 
 def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
     """The network as it is run: normalisation folded, channels last, no gradients, weights of that type."""
+    # torch's types know no memory format for to()
     ready = folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return ready.to(torch.bfloat16) if precision == "bf16" else ready  # type: ignore[no-any-return]
 

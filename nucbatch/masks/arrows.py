@@ -66,14 +66,6 @@ def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8]) -> Arro
     return Arrows(pixels, place, end)
 
 
-def follow(components: NDArray[np.uint32], offsets: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Where each pixel arrives: linear index (Y, X) int64, -1 outside of components. As :func:`followed`."""
-    arrows = followed(components, offsets)
-    arrived = np.full(components.shape, -1, np.int64)
-    arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
-    return arrived
-
-
 @numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
 def _listed(
     components: NDArray[np.uint32], count: int

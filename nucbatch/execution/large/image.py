@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nucbatch.execution.job import FieldJob
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.rescale import scaled_shape
+from nucbatch.plate import Plane
 from nucbatch.store.chunks import Array
 from nucbatch.store.folder import inside
 from nucbatch.store.images import image_level, label_level
@@ -109,16 +110,21 @@ class LargeImage(FieldJob):
         return next(index for index, cut in enumerate(cuts, start=1) if cut[1] >= end)
 
     def with_files(self, converted: dict[str, str]) -> LargeImage:
-        """The same image, some of its planes being read from converted copies, by (path, page)."""
+        """The same image, some of its planes being read from converted copies, by :func:`plane_key`."""
         if not converted:
             return self
         planes = tuple(
             replace(plane, path=converted[key], page=0, level=0)
-            if (key := f"{plane.path}\n{plane.page}\n{plane.level}") in converted
+            if (key := plane_key(plane)) in converted
             else plane
             for plane in self.field.planes
         )
         return replace(self, field=replace(self.field, planes=planes))
+
+
+def plane_key(plane: Plane) -> str:
+    """What a plane is called in the list of converted files."""
+    return f"{plane.path}\n{plane.page}\n{plane.level}"
 
 
 @dataclass(frozen=True, slots=True)

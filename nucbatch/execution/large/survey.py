@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of, figures_of
 from nucbatch.greylevels import GreyLevels
 from nucbatch.inference.normalise import constants_of
@@ -53,14 +53,9 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
             level=plane.level,
             memory_bytes=memory_bytes,
         )
-        converted[plane_key(plane.path, plane.page, plane.level)] = str(target)
+        converted[plane_key(plane)] = str(target)
     write_values(image.scratch.converted / "list.json", converted)
     return "\n".join(said)
-
-
-def plane_key(path: str, page: int, level: int) -> str:
-    """What a plane is called in the list of converted files."""
-    return f"{path}\n{page}\n{level}"
 
 
 def survey(image: LargeImage, row: int, column: int) -> None:

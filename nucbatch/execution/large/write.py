@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 import pyarrow as pa
@@ -38,9 +39,7 @@ def write_labels(image: LargeImage, row: int, column: int) -> str:
         target.describe()
     box = image.units_of(0).box(row, column)
     labels = np.zeros(box.shape, np.uint32)
-    for at in np.ndindex(*(len(places) for places in image.blocks.touching(box))):
-        rows, columns = image.blocks.touching(box)
-        place = rows[at[0]], columns[at[1]]
+    for place in product(*image.blocks.touching(box)):
         block, whole = read_block(image.scratch.block(*place)), image.blocks.box(*place)
         shared = Box(
             max(box.y0, whole.y0), max(box.x0, whole.x0), min(box.y1, whole.y1), min(box.x1, whole.x1)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
-from nucbatch.masks.arrows import STEPS, follow, followed
+from nucbatch.masks.arrows import STEPS, followed
 from nucbatch.masks.fill import LARGEST_HOLE_PX, fill_holes
 from nucbatch.masks.flood import flood, grow
 from nucbatch.masks.pieces import in_one_piece
@@ -19,6 +19,14 @@ drawn = settings(deadline=None, max_examples=40)
 seeds = st.integers(0, 2**32 - 1)
 blurs = st.sampled_from([0.3, 0.7, 1.5, 4.0])
 lengths = st.integers(1, 90)
+
+
+def follow(components, offsets):
+    """Where each pixel arrives, as an image of linear indices; -1 outside of components."""
+    arrows = followed(components, offsets)
+    arrived = np.full(components.shape, -1, np.int64)
+    arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
+    return arrived
 
 
 def mask(rng: np.random.Generator, shape: tuple[int, int], blur: float) -> NDArray[np.bool_]:

@@ -5,8 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nucbatch.masks.arrows import REACH_PX, encoded, follow
+from nucbatch.masks.arrows import REACH_PX, encoded, followed
 from nucbatch.masks.sinks import split_by_offsets
+
+
+def follow(components, offsets):
+    """Where each pixel arrives, as an image of linear indices; -1 outside of components."""
+    arrows = followed(components, offsets)
+    arrived = np.full(components.shape, -1, np.int64)
+    arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
+    return arrived
 
 
 def nuclei(shape: tuple[int, int], *discs: tuple[float, float, float]) -> NDArray[np.uint32]:
