@@ -60,7 +60,7 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     from nucbatch.execution.large.image import LargeImage
     from nucbatch.planning.plan import Plan
     from nucbatch.plate import Channel, Field, Plane, Plate
-    from nucbatch.schedulers.contract import Resources, scheduler
+    from nucbatch.schedulers.contract import Place, Resources, scheduler
     from nucbatch.settings import RunSettings
     from nucbatch.store.folder import RunFolder
     from nucbatch.tiles import TileGrid
@@ -76,7 +76,8 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
         image = LargeImage.of(plan, field, folder, "", *sight)
         counter = _Counter()
         driving.Course = IdleCourse  # the driver's own loop, with units that do nothing
-        with scheduler("local")(Resources(workers, 0, 2**20)) as cluster:
+        place = Place(Path(tempfile.gettempdir()))
+        with scheduler("local").connect(Resources(workers, 0, 2**20), place) as cluster:
             driver = driving.Driver(cluster, iter(()), iter((image,)), counter)
             counter.began = time.perf_counter()
             for receipts in driver.receipts():

@@ -30,7 +30,7 @@ from nucbatch.api import Prepared, prepare, run_plate
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
 from nucbatch.readers.find import open_plate
-from nucbatch.schedulers.local import WORKER_ENVIRONMENT
+from nucbatch.schedulers.workers import WORKER_ENVIRONMENT
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import Box, Tile
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,7 @@ from nucbatch.planning.plan import Plan, make_plan
 from nucbatch.plate import Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.report.page import write_report
-from nucbatch.schedulers.contract import Resources, scheduler
+from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings, validated
 from nucbatch.store.atomic import remove_partials
 from nucbatch.store.folder import RunFolder
@@ -115,6 +116,14 @@ class Prepared:
         """Projected peak of a worker process with the largest field, one at a time."""
         return PROCESS_BYTES + largest_block(self.plan, self.network)[1]
 
+    def resources(self, workers: int | None) -> Resources:
+        """What a cluster for it must offer.
+
+        Raises:
+            InputError: less than one worker.
+        """
+        return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES)
+
 
 class _Silent:
     def begin(self, total: int, committed: Iterable[Receipt]) -> None:
@@ -160,6 +169,8 @@ def run_plate(
     settings: RunSettings | None = None,
     *,
     scheduler_name: str = "local",
+    scheduler_settings: Mapping[str, Any] | None = None,
+    insecure: bool = False,
     workers: int | None = None,
     block_px: int | None = None,
     restart: bool = False,
@@ -176,6 +187,8 @@ def run_plate(
         prepare(plate, settings, block_px=block_px),
         out,
         scheduler_name=scheduler_name,
+        scheduler_settings=scheduler_settings,
+        insecure=insecure,
         workers=workers,
         restart=restart,
         reuse_probabilities=reuse_probabilities,
@@ -188,6 +201,8 @@ def execute(
     out: Path,
     *,
     scheduler_name: str = "local",
+    scheduler_settings: Mapping[str, Any] | None = None,
+    insecure: bool = False,
     workers: int | None = None,
     restart: bool = False,
     reuse_probabilities: bool = False,
@@ -196,6 +211,9 @@ def execute(
     """Does what was prepared, in a run's folder; resumes one that was begun.
 
     Args:
+        scheduler_name: where blocks run: a backend's name, an address, or a scheduler file.
+        scheduler_settings: the backend's own, by name.
+        insecure: go on where others could read or use the connection to the scheduler.
         workers: processes; None takes what fits the machine.
         restart: throw away what an earlier run left in ``out``.
         reuse_probabilities: begin anew, but keep the probabilities of images of several blocks, so that only
@@ -207,8 +225,7 @@ def execute(
         for a worker. StoreError, SchedulerError.
     """
     plan, started = prepared.plan, time.perf_counter()
-    connect = scheduler(scheduler_name)
-    resources = Resources(workers, PROCESS_BYTES, prepared.worker_bytes - PROCESS_BYTES)
+    backend, told = scheduler(scheduler_name), progress or _Silent()
     # Absolute, because workers may have been started in another folder.
     folder = RunFolder(out.absolute())
     folder.create()
@@ -225,11 +242,19 @@ def execute(
                 remove_partials(folder.path)
             if pixels:
                 create_images(folder, plan.plate)
-            held, told = committed(plan, folder), progress or _Silent()
+            held = committed(plan, folder)
             told.begin(len(plan.usable), held.values())
             outcome = Outcome(0, 0)
             if len(held) < len(plan.usable):
-                with connect(resources) as cluster:
+                place = Place(
+                    folder.hidden,
+                    plan.plate.name,
+                    scheduler_name,
+                    scheduler_settings or {},
+                    insecure,
+                    told.note,
+                )
+                with backend.connect(prepared.resources(workers), place) as cluster:
                     require_fit(plan, prepared.network, cluster.worker_bytes)
                     network = Network(
                         str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom

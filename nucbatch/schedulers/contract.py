@@ -1,15 +1,16 @@
 """What a backend must offer, and how one is found by name.
 
-To add a backend: one file with such a function, and one line under ``nucbatch.schedulers`` in the entry
-points.
+To add a backend: one file with such a class, and one line under ``nucbatch.schedulers`` in the entry points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import entry_points
-from typing import Protocol, cast
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 from distributed import Client
 
@@ -36,24 +37,71 @@ class Resources:
             raise InputError(f"{self.workers} workers can do nothing: ask for at least 1 with --workers.")
 
 
+def _keep_quiet(sentence: str) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a backend works, and what only it understands.
+
+    ``folder`` is the run's own (its ``.nucbatch``), on a file system that workers see too: for keys, job
+    scripts and logs. ``name`` says whose workers these are, where others see them. ``address`` is what came
+    as ``--scheduler`` where that is no backend's name. ``settings`` are the backend's own, by name, not yet
+    checked. ``insecure``: the user accepts a connection that others could read or use. ``tell`` takes
+    sentences for the user while the run goes on.
+    """
+
+    folder: Path
+    name: str = "nucbatch"
+    address: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    insecure: bool = False
+    tell: Callable[[str], None] = _keep_quiet
+
+
+def _all_is_well() -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A connected client, and what stands behind it."""
+    """A connected client, and what stands behind it.
+
+    ``workers`` is the most there may be, ``worker_bytes`` the least that one of them has. ``watch`` is called
+    every few seconds while the driver waits: it puts right what it can, tells the user what they should know,
+    and raises SchedulerError where no waiting will help.
+    """
 
     client: Client
     workers: int
     threads_per_worker: int
     worker_bytes: int
+    watch: Callable[[], None] = _all_is_well
 
 
-class Connect(Protocol):
-    """Starts or reaches a cluster; leaving the context closes what was started."""
+class Backend(Protocol):
+    """A kind of cluster."""
 
-    def __call__(self, resources: Resources) -> AbstractContextManager[Cluster]: ...
+    def preview(self, resources: Resources, place: Place) -> str:
+        """What would be started, for people; nothing is started or submitted.
+
+        Raises:
+            InputError: an unknown setting, or one of the wrong kind. SchedulerError: it can't be had here.
+        """
+        ...
+
+    def connect(self, resources: Resources, place: Place) -> AbstractContextManager[Cluster]:
+        """Starts or reaches a cluster; leaving the context ends what was started, and nothing else.
+
+        Raises:
+            InputError: an unknown setting, or one of the wrong kind. SchedulerError: it does not come up.
+        """
+        ...
 
 
-def scheduler(name: str) -> Connect:
-    """The backend of that name.
+def scheduler(name: str) -> Backend:
+    """The backend of that name; an address (``tls://…``) or a scheduler file's path is for ``address``.
 
     Raises:
         InputError: there is none.
@@ -61,4 +109,4 @@ def scheduler(name: str) -> Connect:
     points = {point.name: point for point in entry_points(group="nucbatch.schedulers")}
     if name not in points:
         raise InputError(f"scheduler {name!r} is not known: use {' or '.join(sorted(points))}.")
-    return cast(Connect, points[name].load())
+    return cast(Backend, points[name].load()())

@@ -2,17 +2,20 @@
 
 import os
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import pytest
 
-from nucbatch.schedulers.contract import Resources, scheduler
+from nucbatch.schedulers.contract import Place, Resources, scheduler
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", sorted(point.name for point in entry_points(group="nucbatch.schedulers")))
-def test_a_cluster_has_the_workers_it_says_on_loopback_and_ends_with_its_context(name: str) -> None:
-    with scheduler(name)(Resources(workers=1)) as cluster:
+def test_a_cluster_has_the_workers_it_says_on_loopback_and_ends_with_its_context(
+    name: str, tmp_path: Path
+) -> None:
+    with scheduler(name).connect(Resources(workers=1), Place(tmp_path)) as cluster:
         info = cluster.client.scheduler_info()
         assert len(info["workers"]) == cluster.workers == 1
         (worker,) = info["workers"].values()

@@ -2,7 +2,8 @@ import pytest
 
 from nucbatch.errors import InputError
 from nucbatch.schedulers.contract import Resources, scheduler
-from nucbatch.schedulers.local import fitting_threads, fitting_workers
+from nucbatch.schedulers.local import fitting_workers
+from nucbatch.schedulers.workers import fitting_threads
 
 
 @pytest.mark.parametrize(

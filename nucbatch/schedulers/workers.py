@@ -1,0 +1,59 @@
+"""What every worker that is started for a run is like, whoever starts it.
+
+The decision owned here: one thread per library, memory that is kept, at most two blocks at once, and none of
+Dask's own ways to write memory to disk.
+"""
+
+from __future__ import annotations
+
+import signal
+
+from distributed import Worker, WorkerPlugin
+
+from nucbatch.schedulers.contract import Resources
+
+MOST_THREADS_PER_WORKER = 2
+"""One block computes while another reads or writes; the lane lets one at a time through the network."""
+
+WORKER_ENVIRONMENT = dict.fromkeys(
+    (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMBA_NUM_THREADS",
+        "BLOSC_NTHREADS",
+    ),
+    "1",
+) | {
+    # glibc gives the large maps of a network back to the system after each layer and faults them in for the
+    # next: a third of the time. Kept in one arena, because other threads' arenas hold no more than 64 MB.
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_MAX_": "0",
+    "MALLOC_TRIM_THRESHOLD_": str(2**34),
+}
+"""A worker process' environment, from its start: one thread per library, and memory that is kept."""
+
+CLUSTER_CONFIG = {
+    "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.target": False,
+    "distributed.comm.timeouts.connect": "60s",
+    # A block whose worker dies is tried once more elsewhere; dead again, the driver tries it alone.
+    "distributed.scheduler.allowed-failures": 1,
+}
+"""Dask's settings for a cluster that is started for a run."""
+
+
+class Uninterrupted(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
+    """Ctrl-C reaches every process of a terminal; only the driver heeds it, and ends its workers itself."""
+
+    name = "nucbatch-uninterrupted"
+
+    def setup(self, worker: Worker) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def fitting_threads(worker_bytes: int, resources: Resources) -> int:
+    """As many blocks at once as help and fit in a worker; at least one."""
+    room = (worker_bytes - resources.process_bytes) // max(1, resources.block_bytes)
+    return max(1, min(MOST_THREADS_PER_WORKER, room))
