@@ -57,7 +57,7 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     """Units, seconds for all of them, seconds to the first one, and peak bytes of this process."""
     import nucbatch.execution.driver as driving
     from benchmarks.standin import IdleCourse
-    from nucbatch.execution.large.image import LargeImage
+    from nucbatch.execution.todo import Network, Todo
     from nucbatch.planning.plan import Plan
     from nucbatch.plate import Channel, Field, Plane, Plate
     from nucbatch.schedulers.contract import Place, Resources, scheduler
@@ -72,13 +72,12 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
         folder.create()
         plate = Plate("p", scratch, "single", (Channel("Grey", 0),), (field,), (), is_plate=False)
         plan = Plan(plate, RunSettings(channel="Grey"), BLOCK_PX)
-        sight = TileGrid(stride=16, halo=112, largest=2048), 4, 1.0, BLOCK_PX
-        image = LargeImage.of(plan, field, folder, "", *sight)
+        network = Network("", TileGrid(stride=16, halo=112, largest=2048), outputs=4, zoom=1.0)
         counter = _Counter()
         driving.Course = IdleCourse  # the driver's own loop, with units that do nothing
         place = Place(Path(tempfile.gettempdir()))
         with scheduler("local").connect(Resources(workers, 0, 2**20), place) as cluster:
-            driver = driving.Driver(cluster, iter(()), iter((image,)), counter)
+            driver = driving.Driver(cluster, Todo(plan, folder, network, {}), counter, lambda: False)
             counter.began = time.perf_counter()
             for receipts in driver.receipts():
                 if receipts:

@@ -44,3 +44,7 @@ class MemoryRefused(NucbatchError, MemoryError):
 
 class SchedulerError(NucbatchError, RuntimeError):
     """A cluster can't be started or reached."""
+
+
+class FieldFailed(NucbatchError, RuntimeError):
+    """A field failed in a run that is to end with the first one that does."""

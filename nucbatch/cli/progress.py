@@ -62,6 +62,13 @@ class RunBar:
             failures="",
         )
 
+    def again(self, receipt: Receipt) -> None:
+        """Takes back one that was counted as done and is not."""
+        self._done -= 1
+        self._nuclei -= receipt.nuclei
+        self._bar.update(self._task, advance=-1, nuclei=f"{self._nuclei:,} nuclei")
+        self.note(f"{receipt.field}: what it left is damaged or gone; it is done again")
+
     def course(self, name: str, doing: str, done: int, units: int) -> None:
         """Shows how far a large image is, on a line of its own."""
         if not self._console.is_terminal:

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="With other thresholds on the same folder: only make the objects anew, without the network.",
 )
+@click.option("--fail-fast", is_flag=True, help="End with the first file or field that is no use.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
 def run(
@@ -83,6 +84,7 @@ def run(
     interior: float | None,
     min_area_px: int | None,
     reuse_probabilities: bool,
+    fail_fast: bool,
     dry_run: bool,
     restart: bool,
 ) -> None:
@@ -95,6 +97,7 @@ def run(
     from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
     from nucbatch.networks.checkpoint import locate
+    from nucbatch.notice import Stopped
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import validated
 
@@ -133,8 +136,12 @@ def run(
                 workers=workers,
                 restart=restart,
                 reuse_probabilities=reuse_probabilities,
+                fail_fast=fail_fast,
                 progress=bar,
             )
+    except Stopped as stopped:
+        click.echo(f"{stopped}. What is done is kept: the same command again goes on from there.", err=True)
+        sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         click.echo("\nStopped. What is done is kept: the same command again goes on from there.", err=True)
         sys.exit(INTERRUPTED)

@@ -82,9 +82,9 @@ def train(
             raise
         raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'") from error
     from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.notice import Stopped
     from nucbatch.training.data import find_data
     from nucbatch.training.parallel import leads
-    from nucbatch.training.preempt import Stopped
 
     console = Console(highlight=False, soft_wrap=True, quiet=not leads())
     weights = locate(start) if start else None

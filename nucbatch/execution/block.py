@@ -36,6 +36,11 @@ from nucbatch.store.tables import identity_columns, write_fragment
 class FieldTask(FieldJob):
     """A field of ordinary size: one block."""
 
+    @property
+    def key(self) -> str:
+        """A name that no other work in the run has."""
+        return self.field.key
+
     def run(self) -> Receipt:
         """See :func:`process_field`."""
         return process_field(self)

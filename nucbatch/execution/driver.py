@@ -2,34 +2,44 @@
 
 The decision owned here: nothing is held but the window and, of large images, which units are done. An image
 of several blocks is a course of many units and, in the end, one receipt, as a field is; a few courses at
-once, so that one may begin while another comes to its end. What an error means is decided here too: the end
-of a field, or of the sitting.
+once, so that one may begin while another comes to its end. Work that went down with its worker is put aside
+until nothing else is under way, and then tried alone: what goes down alone, too, is the culprit.
 """
 
 from __future__ import annotations
 
-import errno
-import traceback
-from collections.abc import Iterable, Iterator
-from types import TracebackType
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from distributed import KilledWorker
-
-from nucbatch.errors import StoreError, WeightsError
 from nucbatch.execution.block import FieldTask, failed
+from nucbatch.execution.check import CheckTask
 from nucbatch.execution.large.course import Course
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import PREDICT, says
 from nucbatch.execution.large.unit import UnitDone, UnitTask
+from nucbatch.execution.problems import is_suspect, problem_of
 from nucbatch.execution.window import Came, Window
-from nucbatch.plate import Field
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Receipt
 
 _COURSES = 2
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
+
+Task = FieldTask | UnitTask | CheckTask
+
+
+class Source(Protocol):
+    """Where the driver's work comes from; each is None while there is none."""
+
+    def next_field(self) -> FieldTask | None: ...
+
+    def next_image(self) -> LargeImage | None: ...
+
+    def next_check(self) -> CheckTask | None: ...
+
+    def again(self, check: CheckTask, broken: Iterable[str]) -> list[Receipt]:
+        """Fields that did not pass their check will be done again; the receipts that don't count any more."""
+        ...
 
 
 class Progress(Protocol):
@@ -43,6 +53,10 @@ class Progress(Protocol):
         """One more field came back."""
         ...
 
+    def again(self, receipt: Receipt) -> None:
+        """A field that was said to be done is not: it will come back."""
+        ...
+
     def course(self, name: str, doing: str, done: int, units: int) -> None:
         """A large image is at a stage; so many of its units are done."""
         ...
@@ -53,21 +67,22 @@ class Progress(Protocol):
 
 
 class Driver:
-    """Fields and courses, and what of them is under way."""
+    """Fields, courses and checks, and what of them is under way.
+
+    ``leaving`` is asked before anything more goes out; what is under way is always waited for.
+    """
 
     def __init__(
-        self,
-        cluster: Cluster,
-        fields: Iterator[FieldTask],
-        images: Iterator[LargeImage],
-        progress: Progress,
+        self, cluster: Cluster, source: Source, progress: Progress, leaving: Callable[[], bool]
     ) -> None:
-        self._window: Window[FieldTask | UnitTask] = Window(cluster)
+        self._window: Window[Task] = Window(cluster)
         self._most_predicting = max(2 * cluster.workers, self._window.room // 2)
-        self._fields, self._images, self._progress = fields, images, progress
+        self._source, self._progress, self._leaving = source, progress, leaving
         self._courses: dict[str, Course] = {}
         self._under_way: dict[str, int] = {}
         self._predicting = 0
+        self._suspects: deque[Task] = deque()
+        self._alone: Task | None = None
 
     def receipts(self) -> Iterator[list[Receipt]]:
         """What came of fields and images, as it comes; not every list has one."""
@@ -75,15 +90,7 @@ class Driver:
             self._fill()
             if not len(self._window):
                 return
-            came = self._window.next_batch()
-            receipts = [_receipt_of(one, one.work.field) for one in came if isinstance(one.work, FieldTask)]
-            by_image: dict[str, list[tuple[UnitTask, Came[Any]]]] = {}
-            for one in came:
-                if isinstance(one.work, UnitTask):
-                    by_image.setdefault(one.work.image.field.key, []).append((one.work, one))
-            for key, units in by_image.items():
-                receipts += self._accept(key, units)
-            yield receipts
+            yield self._accept(self._window.next_batch())
 
     def close(self) -> None:
         """Ends the records of images that are not finished."""
@@ -92,19 +99,23 @@ class Driver:
         self._courses.clear()
 
     def _fill(self) -> None:
-        urgent: list[FieldTask | UnitTask] = []
-        patient: list[FieldTask | UnitTask] = []
+        if self._leaving() or self._alone is not None:
+            return
+        urgent: list[Task] = []
+        patient: list[Task] = []
         while len(self._window) + len(urgent) + len(patient) < self._window.room:
             work = self._next()
             if work is None:
                 break
-            predicts = isinstance(work, FieldTask) or work.stage == PREDICT
-            (patient if predicts else urgent).append(work)
+            (urgent if isinstance(work, UnitTask) and work.stage != PREDICT else patient).append(work)
         self._window.submit(urgent, priority=1)
         self._window.submit(patient)
+        if not len(self._window) and self._suspects:
+            self._alone = self._suspects.popleft()
+            self._window.submit([self._alone])
 
-    def _next(self) -> FieldTask | UnitTask | None:
-        field = next(self._fields, None)
+    def _next(self) -> Task | None:
+        field = self._source.next_field()
         if field is not None:
             return field
         while True:
@@ -114,27 +125,52 @@ class Driver:
                     self._under_way[course.image.field.key] += 1
                     self._predicting += unit.stage == PREDICT
                     return unit
-            image = next(self._images, None) if len(self._courses) < _COURSES else None
+            image = self._source.next_image() if len(self._courses) < _COURSES else None
             if image is None:
-                return None
+                return self._source.next_check()
             self._courses[image.field.key] = Course(image)
             self._under_way[image.field.key] = 0
 
-    def _accept(self, key: str, came: list[tuple[UnitTask, Came[Any]]]) -> list[Receipt]:
+    def _accept(self, came: list[Came[Task]]) -> list[Receipt]:
+        """What came back, sorted: receipts of fields, and of images that are finished by it."""
+        receipts: list[Receipt] = []
+        units: dict[str, list[Came[Task]]] = {}
+        for one in came:
+            tried_alone = one.work is self._alone
+            self._alone = None if tried_alone else self._alone
+            if is_suspect(one) and not tried_alone:
+                self._suspects.append(one.work)
+            elif isinstance(one.work, UnitTask):
+                units.setdefault(one.work.image.field.key, []).append(one)
+            elif isinstance(one.work, FieldTask):
+                receipts.append(_receipt_of(one))
+            else:
+                self._look_at(one, one.work)
+        for key, some in units.items():
+            receipts += self._advance(self._courses[key], some)
+        return receipts
+
+    def _look_at(self, came: Came[Task], check: CheckTask) -> None:
+        """Has fields done again that did not pass their check, or that could not be checked."""
+        broken = check.keys if came.error is not None else came.outcome
+        for receipt in self._source.again(check, broken):
+            self._progress.again(receipt)
+
+    def _advance(self, course: Course, came: list[Came[Any]]) -> list[Receipt]:
         """Commits units of an image; its receipt, if it is through with it."""
-        course = self._courses[key]
+        key = course.image.field.key
         self._under_way[key] -= len(came)
-        self._predicting -= sum(unit.stage == PREDICT for unit, _ in came)
-        outcomes: list[UnitDone] = [done for _, one in came if one.error is None for done in one.outcome]
+        self._predicting -= sum(one.work.stage == PREDICT for one in came)
+        outcomes: list[UnitDone] = [done for one in came if one.error is None for done in one.outcome]
         course.accept(outcomes)
         for outcome in outcomes:
             if outcome.note:
                 self._progress.note(outcome.note)
-        for _, one in came:
+        for one in came:
             if one.error is not None:
-                course.problem = course.problem or _problem_of(one)
+                course.problem = course.problem or problem_of(one, key)
         done, units = course.units
-        self._progress.course(course.image.field.name, says(came[-1][0].stage), done, units)
+        self._progress.course(course.image.field.name, says(came[-1].work.stage), done, units)
         if not course.finished or self._under_way[key]:
             return []
         del self._courses[key]
@@ -148,39 +184,9 @@ def _receipt_of_course(course: Course) -> Receipt:
     return course.receipt()
 
 
-def _receipt_of(came: Came[Any], field: Field) -> Receipt:
+def _receipt_of(came: Came[Any]) -> Receipt:
     """A field's receipt; one of a failed field where the task raised."""
     if came.error is None:
         receipt: Receipt = came.outcome
         return receipt
-    return failed(field, _problem_of(came))
-
-
-def _problem_of(came: Came[Any]) -> str:
-    """Why an image could not be done.
-
-    Raises:
-        StoreError, WeightsError: with this folder or model no other one fares better.
-    """
-    error, work = came.error, came.work
-    field, folder = (
-        (work.image.field, work.image.folder) if isinstance(work, UnitTask) else (work.field, work.folder)
-    )
-    if isinstance(error, KilledWorker):
-        return "its worker process died each time it was tried"
-    if isinstance(error, OSError) and error.errno in _DISK_FULL:
-        raise StoreError(
-            f"{folder.path} can't be written: {error.strerror or error}. Make room or give write "
-            "permission, then give the same command again: what is done is kept."
-        ) from error
-    if isinstance(error, StoreError | WeightsError):
-        raise error
-    _note(folder, field, error, came.trace)
-    return f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)"
-
-
-def _note(folder: RunFolder, field: Field, error: BaseException | None, trace: TracebackType | None) -> None:
-    """Keeps an unforeseen error's traceback, which a table has no room for, with the run."""
-    lines = traceback.format_exception(None if error is None else type(error), error, trace)
-    with (folder.logs / "failures.log").open("a", encoding="utf-8") as file:
-        file.write(f"{field.key}\n{''.join(lines)}\n")
+    return failed(came.work.field, problem_of(came, came.work.field.key))

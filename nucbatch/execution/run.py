@@ -1,23 +1,19 @@
 """A run's sitting: what is still to be done is driven, and its receipts go into the ledger as they arrive.
 
-The decision owned here: what is already committed and still there is not done again.
+The decision owned here: when a sitting ends before everything is done. Asked to leave, it hands out nothing
+more and commits what is under way; with ``fail_fast``, it does so after the first field that failed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
 from dataclasses import dataclass
 
-from nucbatch.execution.block import FieldTask
+from nucbatch.errors import FieldFailed
 from nucbatch.execution.driver import Driver, Progress
-from nucbatch.execution.large.image import LargeImage
-from nucbatch.planning.plan import Plan
-from nucbatch.plate import Field
+from nucbatch.execution.todo import Todo
+from nucbatch.notice import Notice, Stopped
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Ledger, Receipt, latest
-from nucbatch.store.verify import fragment_holds, group_is_whole, labels_hold
-from nucbatch.tiles import TileGrid
+from nucbatch.store.ledger import Ledger, Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,69 +24,41 @@ class Outcome:
     failed: int
 
 
-def committed(plan: Plan, folder: RunFolder) -> dict[str, Receipt]:
-    """The receipts, by key, of the plan's fields that need not be done again."""
-    receipts = latest(folder)
-    return {
-        field.key: receipts[field.key]
-        for field in plan.usable
-        if field.key in receipts and _stands(folder, plan, field, receipts[field.key])
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Network:
-    """What the driver must know of a network: its weights, tiles, maps, and the scale at which it sees."""
-
-    weights: str
-    tiles: TileGrid
-    outputs: int
-    zoom: float
-
-
 def drive(
-    plan: Plan,
-    held: Container[str],
-    folder: RunFolder,
+    todo: Todo,
     ledger: Ledger,
     cluster: Cluster,
-    network: Network,
     progress: Progress,
+    notice: Notice,
+    *,
+    fail_fast: bool = False,
 ) -> Outcome:
-    """Runs every usable field of the plan whose key is not ``held``.
+    """Does everything that is to be done.
 
     Raises:
         StoreError: the run's folder can't be written; what is committed stays, and the same command goes on.
         WeightsError: the weight file is not what it was when the run was prepared.
+        SchedulerError: the cluster can't go on. FieldFailed: one did, with ``fail_fast``.
+        Stopped: a signal asked to leave; what was under way is committed.
     """
-    waiting = [field for field in plan.usable if field.key not in held]
-    fields = (
-        FieldTask.of(plan, field, folder, network.weights) for field in waiting if not plan.is_large(field)
-    )
-    sight = network.tiles, network.outputs, network.zoom, plan.block_px
-    images = (
-        LargeImage.of(plan, field, folder, network.weights, *sight)
-        for field in waiting
-        if plan.is_large(field)
-    )
     counts = {"done": 0, "failed": 0}
-    driver = Driver(cluster, fields, images, progress)
+    culprit: Receipt | None = None
+    driver = Driver(cluster, todo, progress, lambda: bool(notice.signal) or culprit is not None)
     try:
         for receipts in driver.receipts():
             ledger.append(*receipts)
             for receipt in receipts:
                 counts[receipt.status] += 1
                 progress.advance(receipt)
+                if fail_fast and receipt.status == "failed":
+                    culprit = culprit or receipt
     finally:
         driver.close()
+    if culprit is not None:
+        raise FieldFailed(
+            f"field {culprit.field} failed: {culprit.reason}. The run ends there, as --fail-fast asks; "
+            "without it, the same command does the other fields."
+        )
+    if notice.signal:
+        raise Stopped(notice.signal, counts["done"] + counts["failed"], "fields in this sitting")
     return Outcome(counts["done"], counts["failed"])
-
-
-def _stands(folder: RunFolder, plan: Plan, field: Field, receipt: Receipt) -> bool:
-    """Whether what the field's task committed is there: fragment and labels by digest, a TIFF by name."""
-    kept = plan.settings.labels
-    zarr_stands = kept == "tiff" or (
-        group_is_whole(folder.store(plan.plate.is_plate), field.group) and labels_hold(folder, receipt)
-    )
-    tiff_stands = kept == "zarr" or folder.label_tiff(field.name).is_file()
-    return fragment_holds(folder, receipt) and zarr_stands and tiff_stands

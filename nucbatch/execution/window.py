@@ -1,7 +1,8 @@
 """The rolling window: work goes out while there is room, and comes back in batches.
 
 The decision owned here: what is under way at once is bounded by the cluster's size, never by how much there
-is to do; nothing here grows with the number of blocks.
+is to do; nothing here grows with the number of blocks. No wait is without an end: every few seconds the
+cluster is looked after, and the caller may look up.
 """
 
 from __future__ import annotations
@@ -9,23 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, TypeVar
 
 from distributed import Future, as_completed
 
+from nucbatch.errors import SchedulerError
+from nucbatch.execution.worker import Work, perform
 from nucbatch.schedulers.contract import Cluster
 
 _AHEAD = 2
 """Pieces of work per worker thread: one runs, one waits, so that no thread waits for the driver."""
 
-
-class Work(Protocol):
-    """Something that a worker can do: picklable, small, and the same when it is done twice."""
-
-    def run(self) -> Any:
-        """Does it, on the worker."""
-        ...
-
+_LOOK_UP_S = 2.0
+"""How long a wait lasts before the cluster is looked after."""
 
 W = TypeVar("W", bound=Work)
 
@@ -40,43 +37,66 @@ class Came(Generic[W]):
     trace: TracebackType | None = None
 
 
-def perform(work: Work) -> Any:
-    """What runs on a worker."""
-    return work.run()
-
-
 class Window(Generic[W]):
     """Work under way on a cluster."""
 
     def __init__(self, cluster: Cluster) -> None:
-        self._client = cluster.client
+        self._cluster = cluster
         self.room = cluster.workers * cluster.threads_per_worker * _AHEAD
         self._running: dict[str, W] = {}
-        self._finished = as_completed(with_results=True, raise_errors=False)
+        self._finished = as_completed(loop=cluster.client.loop, with_results=True, raise_errors=False)
 
     def __len__(self) -> int:
         return len(self._running)
 
     def submit(self, works: Iterable[W], *, priority: int = 0) -> None:
-        """Sends work out, as one message to the scheduler."""
+        """Sends work out, as one message to the scheduler.
+
+        Raises:
+            SchedulerError: the scheduler is gone.
+        """
         listed = list(works)
         if not listed:
             return
+        self._require_scheduler()
         # Dask's own keys are unique: two runs that share a scheduler may have work that looks the same.
-        futures = self._client.map(perform, listed, pure=False, priority=priority, key="nucbatch")
+        futures = self._cluster.client.map(perform, listed, pure=False, priority=priority, key="nucbatch")
         for future, work in zip(futures, listed, strict=True):
             self._running[future.key] = work
         self._finished.update(futures)
 
     def next_batch(self) -> list[Came[W]]:
-        """Waits until something came back; all that has."""
-        return [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=True)]
+        """Waits until something came back; all that has. Nothing, if a while is over.
+
+        Raises:
+            SchedulerError: the scheduler is gone, or the cluster can't go on.
+        """
+        if not self._finished.has_ready():
+            with self._finished.thread_condition:
+                self._finished.thread_condition.wait(_LOOK_UP_S)
+        came = [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
+        if not came:
+            self._require_scheduler()
+            self._cluster.watch()
+        return came
 
     def _came(self, future: Future, outcome: Any) -> Came[W]:
         work, status = self._running.pop(future.key), future.status
         if status == "finished":
             future.release()
             return Came(work, outcome)
+        if status != "error":  # cancelled or lost, because nobody keeps it any more
+            raise self._scheduler_is_gone()
         error, trace = future.exception(), future.traceback()
         future.release()
         return Came(work, error=error, trace=trace)
+
+    def _require_scheduler(self) -> None:
+        if self._cluster.client.status != "running":
+            raise self._scheduler_is_gone()
+
+    def _scheduler_is_gone(self) -> SchedulerError:
+        return SchedulerError(
+            f"the scheduler is gone, or cannot be reached any more, with {len(self._running)} blocks under "
+            "way. They don't count; what is done is kept. Give the same command again."
+        )

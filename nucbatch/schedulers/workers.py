@@ -37,6 +37,9 @@ CLUSTER_CONFIG = {
     "distributed.nanny.pre-spawn-environ": WORKER_ENVIRONMENT,
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
+    # Kept memory never falls, so a worker that paused would not go on; one that runs out ends itself.
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": False,
     "distributed.comm.timeouts.connect": "60s",
     # A block whose worker dies is tried once more elsewhere; dead again, the driver tries it alone.
     "distributed.scheduler.allowed-failures": 1,

@@ -22,6 +22,7 @@ from torch.optim import AdamW
 
 from nucbatch.errors import InputError
 from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
+from nucbatch.notice import Notice, Stopped
 from nucbatch.settings import ObjectSettings
 from nucbatch.training.card import weights_card, write_run_card
 from nucbatch.training.course import Course
@@ -30,7 +31,6 @@ from nucbatch.training.feed import feed, suitable_workers
 from nucbatch.training.history import Record
 from nucbatch.training.parallel import Team, team
 from nucbatch.training.precision import Precision
-from nucbatch.training.preempt import Notice, Stopped
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import length_of, rate_factor
 from nucbatch.training.start import first_network
@@ -174,7 +174,7 @@ def _train(
                     state.seconds = time.monotonic() - began
                     save_state(kept, state, identity)
             if asked:
-                raise Stopped(asked, state.done)
+                raise Stopped(asked, state.done, "steps")
             if due:
                 if members.leads:
                     course.score(state)

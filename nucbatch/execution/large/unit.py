@@ -18,6 +18,7 @@ from nucbatch.execution.large.objects import find_in_block
 from nucbatch.execution.large.predict import predict_tile, tile_at
 from nucbatch.execution.large.survey import add_up, open_files, survey
 from nucbatch.execution.large.write import finish, shrink, write_labels
+from nucbatch.store.folder import RunFolder
 from nucbatch.store.units import Unit
 
 CONVERSION_BYTES = 2 << 30
@@ -47,6 +48,16 @@ class UnitTask:
     stage: str
     places: tuple[tuple[int, int], ...]
     pieces: int = 0
+
+    @property
+    def key(self) -> str:
+        """A name that no other work in the run has."""
+        return f"{self.image.field.key} {self.stage} {self.places[0]}"
+
+    @property
+    def folder(self) -> RunFolder:
+        """The run's."""
+        return self.image.folder
 
     def run(self) -> list[UnitDone]:
         """Does them. An image whose files can't be read gives an outcome that says so; all else is raised."""

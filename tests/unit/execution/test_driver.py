@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +13,11 @@ import pytest
 import tifffile
 from distributed import Client, LocalCluster
 
-from nucbatch.errors import StoreError, WeightsError
-from nucbatch.execution.run import Network, Outcome, committed, drive
+from nucbatch.errors import FieldFailed, StoreError, WeightsError
+from nucbatch.execution.run import Outcome, drive
+from nucbatch.execution.todo import Network, Todo
 from nucbatch.networks.checkpoint import locate, read_card
+from nucbatch.notice import Notice, Stopped
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Channel, Field, Plane, Plate
 from nucbatch.schedulers.contract import Cluster
@@ -38,12 +42,16 @@ def cluster() -> Iterator[Cluster]:
 class Told:
     def __init__(self) -> None:
         self.fields: list[str] = []
+        self.done_again: list[str] = []
 
     def begin(self, total: int, committed: object) -> None:
         raise AssertionError("the driver's caller begins")
 
     def advance(self, receipt: object) -> None:
         self.fields.append(receipt.field)
+
+    def again(self, receipt: object) -> None:
+        self.done_again.append(receipt.field)
 
     def course(self, name: str, doing: str, done: int, units: int) -> None:
         assert 0 <= done <= units
@@ -65,33 +73,91 @@ def plan_of(folder: Path, *names: str, model_hash: str | None = None, **change: 
     return Plan(plate, RunSettings(channel="Grey", model_hash=known, labels="tiff"))
 
 
-def driven(plan: Plan, out: Path, cluster: Cluster) -> tuple[RunFolder, Outcome, list[str]]:
+def driven(
+    plan: Plan, out: Path, cluster: Cluster, *, fail_fast: bool = False, notice: Notice | None = None
+) -> tuple[RunFolder, Outcome, Told]:
     folder, told = RunFolder(out), Told()
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger:
-        held = committed(plan, folder)
-        return folder, drive(plan, held, folder, ledger, cluster, NETWORK, told), told.fields
+        todo = Todo(plan, folder, NETWORK, latest(folder))
+        outcome = drive(todo, ledger, cluster, told, notice or Notice(), fail_fast=fail_fast)
+        return folder, outcome, told
 
 
 def test_a_field_that_fails_has_its_reason_and_the_others_go_on(tmp_path: Path, cluster: Cluster) -> None:
     plan = plan_of(tmp_path / "in", "gone", "odd", "sound", dtype="no such type")
     folder, outcome, told = driven(plan, tmp_path / "out", cluster)
     assert outcome == Outcome(done=1, failed=2)
-    assert sorted(told) == ["gone", "odd", "sound"]
+    assert sorted(told.fields) == ["gone", "odd", "sound"]
     receipts = latest(folder)
     assert "can't be opened" in receipts["gone"].reason
     assert receipts["odd"].reason.startswith("TypeError: ")
     noted = (folder.logs / "failures.log").read_text()
     assert noted.startswith("odd\nTraceback")
     assert "read_field" in noted
-    assert set(committed(plan, folder)) == {"sound"}
+    assert [receipt.field for receipt in Todo(plan, folder, NETWORK, receipts).claimed] == ["sound"]
 
 
 def test_what_is_committed_and_still_there_is_not_done_again(tmp_path: Path, cluster: Cluster) -> None:
-    plan = plan_of(tmp_path / "in", "a", "b")
+    plan = plan_of(tmp_path / "in", "a", "b", "c")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
     folder.label_tiff("b").unlink()
-    assert driven(plan, folder.path, cluster)[1:] == (Outcome(done=1, failed=0), ["b"])
+    _, outcome, told = driven(plan, folder.path, cluster)
+    assert (outcome, told.fields, told.done_again) == (Outcome(done=1, failed=0), ["b"], ["b"])
+
+
+def test_what_was_never_done_comes_before_what_must_be_looked_at(tmp_path: Path, cluster: Cluster) -> None:
+    folder, _, _ = driven(plan_of(tmp_path / "in", "a", "b"), tmp_path / "out", cluster)
+    folder.label_tiff("a").unlink()
+    _, _, told = driven(plan_of(tmp_path / "in", "a", "b", "c", "d"), folder.path, cluster)
+    assert (told.fields, told.done_again) == (["c", "d", "a"], ["a"])
+
+
+def test_with_nothing_to_be_done_the_looking_needs_no_cluster(tmp_path: Path, cluster: Cluster) -> None:
+    plan = plan_of(tmp_path / "in", "a", "b")
+    folder, _, _ = driven(plan, tmp_path / "out", cluster)
+    todo = Todo(plan, folder, NETWORK, latest(folder))
+    assert [receipt.field for receipt in todo.check_all_here(threads=2)] == ["a", "b"]
+    folder.label_tiff("a").unlink()
+    todo = Todo(plan, folder, NETWORK, latest(folder))
+    assert [receipt.field for receipt in todo.check_all_here(threads=2)] == ["b"]
+    assert todo.waiting == 1
+
+
+def test_asked_to_fail_fast_it_ends_with_the_first_failure_and_goes_on_later(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    names = ["gone", *(f"sound{number}" for number in range(12))]
+    plan = plan_of(tmp_path / "in", *names)
+    with pytest.raises(FieldFailed, match="field gone failed: gone"):
+        driven(plan, tmp_path / "out", cluster, fail_fast=True)
+    folder = RunFolder(tmp_path / "out")
+    assert latest(folder)["gone"].status == "failed"
+    assert len(latest(folder)) < len(names)
+    _, outcome, _ = driven(plan, folder.path, cluster)
+    assert outcome.failed == 1
+    assert len(latest(folder)) == len(names)
+
+
+def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    plan = plan_of(tmp_path / "in", *(f"f{number}" for number in range(12)))
+
+    class Leaving(Told):
+        def advance(self, receipt: object) -> None:
+            super().advance(receipt)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    folder, told = RunFolder(tmp_path / "out"), Leaving()
+    folder.create()
+    with Ledger(folder, plan.settings, "input") as ledger, Notice() as notice:
+        with pytest.raises(Stopped) as stopped:
+            drive(Todo(plan, folder, NETWORK, {}), ledger, cluster, told, notice)
+        assert stopped.value.exit_code == 128 + signal.SIGTERM
+    assert 0 < len(told.fields) < 12
+    assert stopped.value.done == len(told.fields) == len(latest(folder))
+    assert driven(plan, folder.path, cluster)[1] == Outcome(12 - len(told.fields), 0)
 
 
 def test_another_model_than_planned_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
@@ -117,4 +183,4 @@ def test_an_image_of_several_blocks_that_cannot_be_read_is_one_failed_field(
     assert outcome == Outcome(done=1, failed=1)
     assert "can't be opened" in latest(folder)["gone"].reason
     assert latest(folder)["sound"].nuclei == 0
-    assert sorted(told) == ["gone", "sound"]
+    assert sorted(told.fields) == ["gone", "sound"]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from nucbatch.training.preempt import Stopped
 from safetensors import safe_open
 from scipy.ndimage import binary_dilation
 
@@ -15,7 +16,6 @@ from nucbatch.settings import NormaliseSettings, ObjectSettings
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, read_history
 from nucbatch.training.loop import Nobody, train
-from nucbatch.training.preempt import Stopped
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import load_sample
 from nucbatch.training.start import adopt
@@ -115,10 +115,10 @@ def test_a_signal_saves_the_state_after_the_step_in_hand(
     before = signal.getsignal(number)
     with pytest.raises(Stopped) as stopped:
         train(data, tmp_path, TINY, watcher=Signals(number, step=5))
-    assert (stopped.value.step, stopped.value.exit_code) in ((5, code), (6, code))
+    assert (stopped.value.done, stopped.value.exit_code) in ((5, code), (6, code))
     assert signal.getsignal(number) is before
     with safe_open(tmp_path / "state.safetensors", framework="pt") as stored:
-        assert json.loads(stored.metadata()["nucbatch-training"])["step"] == stopped.value.step
+        assert json.loads(stored.metadata()["nucbatch-training"])["step"] == stopped.value.done
     train(data, tmp_path, TINY, resume=True)
     assert same_outcome(tmp_path, straight)
 
@@ -128,7 +128,7 @@ def test_a_signal_during_a_scoring_loses_neither_the_scoring_nor_a_step(
 ) -> None:
     with pytest.raises(Stopped) as stopped:
         train(data, tmp_path, TINY, watcher=Signals(signal.SIGTERM, scored=3))
-    assert stopped.value.step == 4
+    assert stopped.value.done == 4
     assert [record["step"] for record in read_history(tmp_path / "history.csv", 99)] == [3]
     train(data, tmp_path, TINY, resume=True)
     assert same_outcome(tmp_path, straight)

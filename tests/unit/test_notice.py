@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from nucbatch.training.preempt import Notice, Stopped
+from nucbatch.notice import Notice, Stopped
 
 
 def test_a_signal_is_noted_and_its_handler_put_back() -> None:
@@ -25,6 +25,16 @@ def test_repeated_signals_change_nothing_but_a_third_ctrl_c_is_not_waited_for() 
             os.kill(os.getpid(), signal.SIGINT)
 
 
+def test_the_first_signal_alone_is_told_and_patience_can_be_less() -> None:
+    told: list[str] = []
+    with Notice(impatient=2, tell=lambda: told.append("leaving")) as notice:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+        assert (notice.signal, told) == (signal.SIGTERM, ["leaving"])
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_outside_the_main_thread_nothing_is_noted_and_nothing_breaks() -> None:
     seen: list[int] = []
 
@@ -39,6 +49,6 @@ def test_outside_the_main_thread_nothing_is_noted_and_nothing_breaks() -> None:
 
 
 def test_exit_codes_are_a_shells() -> None:
-    assert Stopped(signal.SIGINT, 1).exit_code == 130
-    assert Stopped(signal.SIGTERM, 1).exit_code == 143
-    assert str(Stopped(signal.SIGTERM, 7)) == "Stopped by SIGTERM after step 7"
+    assert Stopped(signal.SIGINT, 1, "steps").exit_code == 130
+    assert Stopped(signal.SIGTERM, 1, "steps").exit_code == 143
+    assert str(Stopped(signal.SIGTERM, 7, "steps")) == "Stopped by SIGTERM after 7 steps"

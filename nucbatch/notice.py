@@ -1,9 +1,9 @@
-"""Being asked to leave: a signal is noted, and the training ends at the next step with its state saved.
+"""Being asked to leave: a signal is noted, and work ends at the next point from which it can go on.
 
 Ctrl-C (SIGINT), what a scheduler sends before it takes a node away (SIGTERM), and what it can be told to
 send a while before (SIGUSR1, as ``#SBATCH --signal=USR1@120``) mean the same. The exit code is a shell's, 128
 and the signal's number: 130, 143, 138. Repeats change nothing, because a scheduler and torchrun may both pass
-a signal on; only the third Ctrl-C ends the process at once, without saving.
+a signal on; only repeated Ctrl-C ends the process at once.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ from collections.abc import Callable
 from types import FrameType, TracebackType
 from typing import Any
 
-IMPATIENT = 3
 _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last is not on every system
 
 
 class Stopped(Exception):
-    """A signal asked a training to leave before its end; the state after ``step`` steps is saved."""
+    """A signal asked to leave before the end; the ``done`` things (steps, fields) are kept."""
 
-    def __init__(self, number: int, step: int) -> None:
-        super().__init__(f"Stopped by {signal.Signals(number).name} after step {step}")
+    def __init__(self, number: int, done: int, things: str) -> None:
+        super().__init__(f"Stopped by {signal.Signals(number).name} after {done} {things}")
         self.signal = number
-        self.step = step
+        self.done = done
 
     @property
     def exit_code(self) -> int:
@@ -32,10 +31,14 @@ class Stopped(Exception):
 
 
 class Notice:
-    """Notes signals while its ``with`` block lasts. Elsewhere than in the main thread it notes none."""
+    """Notes signals while its ``with`` block lasts. Elsewhere than in the main thread it notes none.
 
-    def __init__(self) -> None:
+    ``impatient``: how many Ctrl-C end the process at once. ``tell`` is called at the first signal.
+    """
+
+    def __init__(self, impatient: int = 3, tell: Callable[[], None] | None = None) -> None:
         self.signal = 0
+        self._impatient, self._tell = impatient, tell
         self._interrupts = 0
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
@@ -54,7 +57,10 @@ class Notice:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        first = not self.signal
         self.signal = self.signal or number
         self._interrupts += number == signal.SIGINT
-        if self._interrupts >= IMPATIENT:
+        if self._interrupts >= self._impatient:
             raise KeyboardInterrupt
+        if first and self._tell:
+            self._tell()

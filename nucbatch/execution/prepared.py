@@ -1,0 +1,86 @@
+"""A run as it will be: everything settled and checked before anything is written or submitted.
+
+The decision owned here: whose settings count. What was set wins, then what the model's card says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucbatch.inference.predict import grid_of
+from nucbatch.networks.checkpoint import Card, load_weights, locate
+from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, largest_block
+from nucbatch.planning.plan import Plan, make_plan
+from nucbatch.plate import Plate
+from nucbatch.schedulers.contract import Resources
+from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings
+from nucbatch.tiles import TileGrid
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run as it will be, checked, before anything is written or submitted.
+
+    ``plan.settings`` are complete: channel, weights' hash, normalisation and thresholds are settled.
+    """
+
+    plan: Plan
+    weights: Path
+    card: Card
+    grid: TileGrid
+
+    @property
+    def zoom(self) -> float:
+        """How many times as large the network sees images."""
+        return self.card.zoom(self.plan.settings.diameter_px)
+
+    @property
+    def network(self) -> NetworkSize:
+        """What the network's memory grows with."""
+        return NetworkSize(self.grid, self.card.config.get("width", 64), self.zoom)
+
+    @property
+    def worker_bytes(self) -> int:
+        """Projected peak of a worker process with the largest field, one at a time."""
+        return PROCESS_BYTES + largest_block(self.plan, self.network)[1]
+
+    def resources(self, workers: int | None) -> Resources:
+        """What a cluster for it must offer.
+
+        Raises:
+            InputError: less than one worker.
+        """
+        return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES)
+
+
+def prepare(plate: Plate, settings: RunSettings | None = None, *, block_px: int | None = None) -> Prepared:
+    """Settles channel, weights and blocks; nothing is submitted or written.
+
+    The model's own normalisation and thresholds are taken, but for those set in ``settings``.
+
+    Raises:
+        InputError: the channel is not there, or none was named and the names don't tell.
+        WeightsError: the model.
+    """
+    settings = settings or RunSettings()
+    weights = locate(settings.model)
+    network, card = load_weights(weights)
+    objects, normalise = chosen(card, settings)
+    changes = {
+        "model": card.name,  # the hash says which it is; where it was read from is no setting
+        "model_hash": card.sha256,
+        "objects": objects,
+        "normalise": normalise,
+    }
+    card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
+    plan = make_plan(plate, settings.model_copy(update=changes), block_px)
+    return Prepared(plan, weights.absolute(), card, grid_of(network))
+
+
+def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:
+    """The model's own settings, overridden by what was set, even if to a general default."""
+    return (
+        card.objects.model_copy(update=settings.objects.model_dump(exclude_unset=True)),
+        card.normalise.model_copy(update=settings.normalise.model_dump(exclude_unset=True)),
+    )

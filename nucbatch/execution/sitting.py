@@ -1,0 +1,157 @@
+"""One sitting of a run, from the lock on its folder to its report.
+
+The decision owned here: the order. What the ledger says is taken up, what is still to be done is done on a
+cluster, and the tables and the report are made of what is then on the disk. A sitting that was asked to leave
+makes none: the same command does, when it has come to the end.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nucbatch.errors import FieldFailed
+from nucbatch.execution.driver import Progress
+from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
+from nucbatch.execution.prepared import Prepared
+from nucbatch.execution.run import Outcome, drive
+from nucbatch.execution.todo import Network, Todo
+from nucbatch.notice import Notice
+from nucbatch.planning.memory import require_fit
+from nucbatch.plate import FileStatus, Plate
+from nucbatch.report.page import write_report
+from nucbatch.schedulers.contract import Place, scheduler
+from nucbatch.store.atomic import remove_partials
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.images import create_images
+from nucbatch.store.ledger import (
+    Ledger,
+    Receipt,
+    is_continued,
+    latest,
+    plate_digest,
+    require_probabilities,
+)
+from nucbatch.store.lock import run_lock
+from nucbatch.store.sheets import write_run
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """A run's folder and what it found. ``outcome`` counts this call, ``totals`` the whole run."""
+
+    folder: RunFolder
+    is_plate: bool
+    totals: Totals
+    outcome: Outcome
+
+
+_LEAVING = "Finishing the blocks under way, and then leaving; Ctrl-C again leaves at once."
+
+
+class _Silent:
+    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
+        pass
+
+    def advance(self, receipt: Receipt) -> None:
+        pass
+
+    def again(self, receipt: Receipt) -> None:
+        pass
+
+    def course(self, name: str, doing: str, done: int, units: int) -> None:
+        pass
+
+    def note(self, sentence: str) -> None:
+        pass
+
+
+def execute(
+    prepared: Prepared,
+    out: Path,
+    *,
+    scheduler_name: str = "local",
+    scheduler_settings: Mapping[str, Any] | None = None,
+    insecure: bool = False,
+    workers: int | None = None,
+    restart: bool = False,
+    reuse_probabilities: bool = False,
+    fail_fast: bool = False,
+    progress: Progress | None = None,
+) -> RunResult:
+    """Does what was prepared, in a run's folder; resumes one that was begun.
+
+    Args:
+        scheduler_name: where blocks run: a backend's name, an address, or a scheduler file.
+        scheduler_settings: the backend's own, by name.
+        insecure: go on where others could read or use the connection to the scheduler.
+        workers: processes; None takes what fits the machine.
+        restart: throw away what an earlier run left in ``out``.
+        reuse_probabilities: begin anew, but keep the probabilities of images of several blocks, so that only
+            their objects are made again; everything but the objects' settings must be as it was.
+        fail_fast: end with the first field that fails, or before it, if a file is no use.
+
+    Raises:
+        InputError: the scheduler or the number of workers. SettingsConflict: ``out`` has a run of other
+        settings or another input. RunLocked: another driver works there. MemoryRefused: a field is too large
+        for a worker. FieldFailed: with ``fail_fast``. StoreError, SchedulerError. In the main thread,
+        SIGINT (Ctrl-C), SIGTERM and SIGUSR1 raise Stopped when what is under way is committed.
+    """
+    plan, started = prepared.plan, time.perf_counter()
+    if fail_fast:
+        _require_sound(plan.plate)
+    backend, told = scheduler(scheduler_name), progress or _Silent()
+    # Absolute, because workers may have been started in another folder.
+    folder = RunFolder(out.absolute())
+    folder.create()
+    with run_lock(folder):
+        if restart:
+            folder.clear()
+        elif reuse_probabilities and not is_continued(folder, plan.settings):
+            require_probabilities(folder, plan.settings)
+            folder.clear(keep_scratch=True)
+        pixels = plan.settings.labels != "tiff"
+        with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
+            if pixels:
+                create_images(folder, plan.plate)
+            network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
+            todo = Todo(plan, folder, network, latest(folder))
+            held = todo.claimed if todo.waiting else todo.check_all_here(os.cpu_count() or 1)
+            told.begin(len(plan.usable), held)
+            outcome = Outcome(0, 0)
+            if todo.waiting:
+                place = Place(
+                    folder.hidden,
+                    plan.plate.name,
+                    scheduler_name,
+                    scheduler_settings or {},
+                    insecure,
+                    told.note,
+                )
+                with (
+                    Notice(impatient=2, tell=lambda: told.note(_LEAVING)) as notice,
+                    backend.connect(prepared.resources(workers), place) as cluster,
+                ):
+                    require_fit(plan, prepared.network, cluster.worker_bytes)
+                    outcome = drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
+        remove_partials(folder.path)
+        receipts = latest(folder)
+        totals = finalise(folder, plan.plate, receipts, pixels=pixels)
+        card = prepared.card.model_dump(mode="json")
+        timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
+        write_run(folder.run_json, run_card(plan, card, receipts, timings))
+        write_report(folder.path)
+    return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
+
+
+def _require_sound(plate: Plate) -> None:
+    bad = next((file for file in plate.files if file.status is FileStatus.QUARANTINED), None)
+    if bad is not None:
+        raise FieldFailed(
+            f"{bad.path} can't be used: {bad.reason}. Nothing is begun, as --fail-fast asks; without it, the "
+            "same command does all other fields."
+        )
