@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from nucbatch.training.preempt import Stopped
 from safetensors import safe_open
 from scipy.ndimage import binary_dilation
 
 from nucbatch.errors import InputError, SettingsConflict
 from nucbatch.networks.checkpoint import Card, load_weights, read_card
+from nucbatch.notice import Stopped
 from nucbatch.settings import NormaliseSettings, ObjectSettings
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, read_history
