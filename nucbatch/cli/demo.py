@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     from nucbatch.cli.progress import RunBar
     from nucbatch.cli.run import summarise
     from nucbatch.networks.checkpoint import locate
+    from nucbatch.notice import Stopped
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import RunSettings
     from nucbatch.synthetic import make_plate
@@ -51,8 +53,12 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     wells = len(drawn.counts())
     console.print(Text(f"Drew {sum(row.count for row in drawn.rows):,} nuclei in {wells} wells: {plate}"))
     prepared = prepare(open_plate(plate), RunSettings(channel="DAPI", model=model))
-    with RunBar(console) as bar:
-        result = execute(prepared, run, workers=workers, progress=bar)
+    try:
+        with RunBar(console) as bar:
+            result = execute(prepared, run, workers=workers, progress=bar)
+    except Stopped as stopped:
+        click.echo(f"{stopped}. The next demo begins anew.", err=True)
+        sys.exit(stopped.exit_code)
     summarise(console, result)
     _compare(console, drawn.folder, result.folder)
     console.print(
