@@ -1,0 +1,186 @@
+"""Everything that a cluster does to a run, one function each: what is broken, and how it should be taken."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+
+from benchmarks.outside import Outside
+from nucbatch.store.folder import RunFolder
+
+
+class Broken(Protocol):
+    """A run under way, as a fault sees it."""
+
+    driver: subprocess.Popen[str]
+    folder: RunFolder
+    outside: Outside
+    chance: random.Random
+    damaged: set[str]
+
+    def second_driver(self) -> int:
+        """The same command beside it; its exit code."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """``ends``: with which codes the command may end for it; none where it must go on. ``outside``: it needs
+    a scheduler of its own. ``mends``: undoes it, before the same command is given again."""
+
+    name: str
+    breaks: Callable[[Broken], None]
+    ends: frozenset[int] = frozenset()
+    outside: bool = False
+    mends: Callable[[Broken], None] | None = None
+
+
+def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The worker processes of a local cluster; the ones that are just being started may not be among them."""
+    found = []
+    for child in psutil.Process(driver.pid).children(recursive=True):
+        try:
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def _kill_a_worker(run: Broken) -> None:
+    workers = workers_of(run.driver)
+    if workers:
+        run.chance.choice(workers).kill()
+
+
+def _kill_all_workers(run: Broken) -> None:
+    for worker in workers_of(run.driver):
+        worker.kill()
+
+
+def _kill_driver(run: Broken) -> None:
+    run.driver.kill()
+
+
+def _kill_group(run: Broken) -> None:
+    os.killpg(run.driver.pid, signal.SIGKILL)
+
+
+def _interrupt(run: Broken) -> None:
+    os.killpg(run.driver.pid, signal.SIGINT)
+
+
+def _interrupt_twice(run: Broken) -> None:
+    os.killpg(run.driver.pid, signal.SIGINT)
+    time.sleep(0.2)  # two that come at once are one
+    if run.driver.poll() is None:
+        os.killpg(run.driver.pid, signal.SIGINT)
+
+
+def _terminate(run: Broken) -> None:
+    run.driver.terminate()
+
+
+def _two_drivers(run: Broken) -> None:
+    code = run.second_driver()
+    if code != 1:
+        raise AssertionError(f"a second driver in the same folder ended with {code} instead of 1")
+
+
+def _fill_disk(run: Broken) -> None:
+    ballast = run.folder.path.parent / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(2**20))
+        except OSError:
+            pass  # full, which is what was wanted
+        try:
+            while True:
+                file.write(bytes(512))
+        except OSError:
+            return
+
+
+def _empty_disk(run: Broken) -> None:
+    (run.folder.path.parent / "ballast").unlink()
+
+
+def _remount(run: Broken, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,{how}", str(run.folder.path.parent)], check=True)
+
+
+def _make_read_only(run: Broken) -> None:
+    _kill_group(run)  # a file system with files open for writing can't be made read-only
+    run.driver.wait()
+    _remount(run, "ro")
+    code = run.second_driver()
+    if code != 1:
+        raise AssertionError(f"a driver in a folder that is read-only ended with {code} instead of 1")
+
+
+def _damage(run: Broken, files: list[Path], field_of: Callable[[Path], str]) -> None:
+    """Kills the driver and cuts one of some files short."""
+    _kill_group(run)
+    run.driver.wait()
+    victim = run.chance.choice(files)
+    victim.write_bytes(victim.read_bytes()[:-7])
+    run.damaged.add(field_of(victim))
+
+
+def _truncate_chunk(run: Broken) -> None:
+    store = run.folder.plate_zarr
+    files = sorted(store.glob("*/*/*/labels/nuclei/0/c/*/*"))
+    _damage(run, files, lambda path: path.relative_to(store).as_posix().split("/labels/")[0])
+
+
+def _truncate_fragment(run: Broken) -> None:
+    files = sorted(run.folder.fragments.rglob("*.parquet"))
+    _damage(run, files, lambda path: path.relative_to(run.folder.fragments).with_suffix("").as_posix())
+
+
+def _tear_ledger(run: Broken) -> None:
+    _kill_group(run)
+    run.driver.wait()
+    ledger = run.folder.ledger
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+
+
+def _leave_partials(run: Broken) -> None:
+    _kill_group(run)
+    run.driver.wait()
+    for group in sorted(run.folder.plate_zarr.glob("*/*/*/labels/nuclei/0"))[:5]:
+        (group / f"c.{run.chance.getrandbits(128):032x}.partial").write_bytes(b"half a chunk")
+
+
+FAULTS = (
+    Fault("kill a worker", _kill_a_worker),
+    Fault("kill all workers", _kill_all_workers),
+    Fault("kill the driver", _kill_driver, frozenset({-9})),
+    Fault("kill the whole process group", _kill_group, frozenset({-9})),
+    Fault("Ctrl-C", _interrupt, frozenset({130})),
+    Fault("Ctrl-C twice", _interrupt_twice, frozenset({130})),
+    Fault("SIGTERM", _terminate, frozenset({143})),
+    Fault("a second driver at once", _two_drivers),
+    Fault("fill the disk", _fill_disk, frozenset({1}), mends=_empty_disk),
+    Fault(
+        "make the output read-only", _make_read_only, frozenset({-9}), mends=lambda run: _remount(run, "rw")
+    ),
+    Fault("cut a label chunk short", _truncate_chunk, frozenset({-9})),
+    Fault("cut a table fragment short", _truncate_fragment, frozenset({-9})),
+    Fault("cut the ledger's last line short", _tear_ledger, frozenset({-9})),
+    Fault("leave *.partial files", _leave_partials, frozenset({-9})),
+    Fault("kill the scheduler", lambda run: run.outside.kill_scheduler(), frozenset({1}), outside=True),
+    Fault("kill a nanny", lambda run: run.outside.kill_nanny(), outside=True),
+    Fault("kill a worker of a scheduler elsewhere", lambda run: run.outside.kill_worker(), outside=True),
+    Fault("cut the connection to the scheduler", lambda run: run.outside.cut(), frozenset({1}), outside=True),
+)
