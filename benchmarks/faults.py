@@ -4,9 +4,9 @@
     python -m benchmarks.faults --wells 8 --sites 8 --faults 18
 
 At points drawn by chance something is killed, cut, filled or damaged (``breakage.py``); then the same
-command is given again. In the end labels and tables must have the same hashes as those of an undisturbed run; no
-field may be lost or be there twice; and nothing that was committed may have been done again, but what was damaged
-on purpose. Needs root, for a small file system that can be filled and made read-only (Linux).
+command is given again. In the end labels and tables must have the same hashes as those of an undisturbed
+run; no field may be lost or be there twice; and nothing that was committed may have been done again, but
+what was damaged on purpose. Needs root, for a small file system that can be filled and made read-only.
 """
 
 from __future__ import annotations

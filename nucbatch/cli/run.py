@@ -126,6 +126,7 @@ def run(
     prepared = prepare(plate, settings, block_px=block_px)
     describe(console, prepared)
     if dry_run:
+        forecast(console, prepared)
         return
     try:
         with RunBar(console) as bar:
@@ -180,6 +181,15 @@ def describe(console: Console, prepared: Prepared) -> None:
     if plan.usable:
         needed = prepared.worker_bytes / 2**30
         console.print(f"Up to {needed:.1f} GiB per worker process with one task at a time.")
+
+
+def forecast(console: Console, prepared: Prepared) -> None:
+    """How long the network alone would take, in a sentence."""
+    from nucbatch.execution.forecast import core_seconds
+
+    minutes = core_seconds(prepared) / 60
+    time = f"{minutes:.1f} minutes" if minutes < 100 else f"{minutes / 60:,.1f} hours"
+    console.print(f"The network alone takes {time} on one core like this machine's; divide by the cores.")
 
 
 def summarise(console: Console, result: RunResult) -> None:

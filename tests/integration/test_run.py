@@ -228,6 +228,7 @@ def test_a_dry_run_writes_nothing(truth: Truth, tmp_path: Path) -> None:
     dry = run(truth.plate_folder, out, "--dry-run")
     assert dry.exit_code == 0
     assert "4 fields, 3 usable" in dry.output
+    assert re.search(r"The network alone takes 0\.\d minutes on one core", dry.output)
     assert not out.exists()
 
 

@@ -1,0 +1,37 @@
+"""How long the network alone will take, told before anything is submitted.
+
+The decision owned here: it is measured, not believed. One tile of the kind that the run has most of goes
+through the network here; the rest is counting tiles.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from nucbatch.execution.prepared import Prepared
+from nucbatch.inference.lane import Lane
+
+
+def core_seconds(prepared: Prepared) -> float:
+    """Seconds that one core of this machine would spend on the network for everything in the plan.
+
+    Raises:
+        WeightsError: the model can't be read.
+    """
+    shapes = Counter((field.height_px, field.width_px) for field in prepared.plan.usable)
+    if not shapes:
+        return 0.0
+    windows: Counter[tuple[int, int]] = Counter()
+    for (height, width), fields in shapes.items():
+        seen = max(1, round(height * prepared.zoom)), max(1, round(width * prepared.zoom))
+        for tile in prepared.grid.tiles(*seen):
+            windows[tile.window.shape] += fields
+    most, _ = max(windows.items(), key=lambda item: item[1] * item[0][0] * item[0][1])
+    lane = Lane(prepared.weights, precision=prepared.plan.settings.precision)
+    tile_pixels = np.zeros((3, *most), np.float32)
+    lane.predict(tile_pixels)  # the first one also prepares
+    _, seconds = lane.predict_timed(tile_pixels)
+    pixels = sum(height * width * times for (height, width), times in windows.items())
+    return seconds * pixels / (most[0] * most[1])
