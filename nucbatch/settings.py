@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucbatch.errors import InputError
 
-Precision = Literal["fp32", "bf16"]
-"""In which numbers the network computes: 32 bits, or 16 with 8 for the fraction (bfloat16)."""
+Precision = Literal["fp32", "bf16", "fp16"]
+"""In which numbers the network computes: 32 bits, or 16 with 8 (bfloat16) or 11 for the fraction."""
 
 
 class _Frozen(BaseModel):

@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--precision",
-    type=click.Choice(["fp32", "bf16"]),
+    type=click.Choice(["fp32", "bf16", "fp16"]),
     default="fp32",
     show_default=True,
     help="In which numbers the network computes. bf16 is up to twice as fast on processors that have it, "
-    "and several times slower on those that don't.",
+    "and several times slower on those that don't; fp16 is for GPUs.",
 )
 @click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
 @click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")

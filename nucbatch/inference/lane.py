@@ -1,11 +1,8 @@
 """The lane: the one place in a worker process that touches the network.
 
 Tasks hand in tiles from their own threads and wait for the maps; one thread forms batches of equal shape
-across tasks and runs them. So the model is loaded once per process, and reading, objects and writing of
-other blocks go on beside it.
-
-On a CPU a batch is one tile and one torch thread: batching there measured slower (the working set falls out
-of the cache), and a thread count that follows the machine could move the last bits of a probability.
+across tasks and runs them, one while the next is being put together. So the model is loaded once per process,
+and reading, objects and writing of other blocks go on beside it.
 """
 
 from __future__ import annotations
@@ -13,17 +10,18 @@ from __future__ import annotations
 import queue
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from nucbatch.errors import WeightsError
-from nucbatch.inference.predict import forward, grid_of, prepared
+from nucbatch.inference.device import Answer, Device, device_for
+from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights
 from nucbatch.settings import Precision
 from nucbatch.tiles import TileGrid
@@ -38,15 +36,26 @@ class _Order:
     answer: Future[tuple[Maps, float]]
 
 
-class Lane:
-    """One network on one device; ``predict`` may be called from any thread."""
+@dataclass(slots=True)
+class _Batch:
+    orders: list[_Order]
+    coming: Answer
+    began: float
 
-    def __init__(self, weights: Path, *, precision: Precision = "fp32", batch: int = 1) -> None:
+
+class Lane:
+    """One network on one device; ``predict`` may be called from any thread.
+
+    ``device`` makes the network ready; None takes the best that the process sees.
+    """
+
+    def __init__(
+        self, weights: Path, *, precision: Precision = "fp32", device: Callable[..., Device] | None = None
+    ) -> None:
         network, card = load_weights(weights)
         self.card: Card = card
         self.grid: TileGrid = grid_of(network)
-        self._network = prepared(network, precision)
-        self._batch = batch
+        self._device = (device or device_for)(network, precision)
         self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._held_back: _Order | None = None
         self._thread = threading.Thread(target=self._run, name="nucbatch-lane", daemon=True)
@@ -63,40 +72,58 @@ class Lane:
         return order.answer.result()
 
     def _run(self) -> None:
-        torch.set_num_threads(1)
+        under_way: _Batch | None = None
         while True:
-            orders = self._next_batch()
-            began = time.perf_counter()
-            try:
-                maps = self._forward(orders)
-            except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
-                for order in orders:
-                    order.answer.set_exception(error)
-                continue
-            seconds = (time.perf_counter() - began) / len(orders)
-            for order, found in zip(orders, maps, strict=False):  # padding has no order
-                order.answer.set_result((found, seconds))
+            orders = self._next_orders(wait=under_way is None)
+            coming = self._begin(orders) if orders else None
+            if under_way is not None:
+                _answer(under_way)
+            under_way = coming
 
-    def _next_batch(self) -> list[_Order]:
-        """Waits for a tile, then takes those of the same shape that are there already."""
-        first = self._held_back or self._orders.get()
+    def _begin(self, orders: list[_Order]) -> _Batch | None:
+        began = time.perf_counter()
+        try:
+            return _Batch(orders, self._device.begin([order.tile for order in orders]), began)
+        except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
+            _fail(orders, error)
+            return None
+
+    def _next_orders(self, *, wait: bool) -> list[_Order]:
+        """Waits for a tile, if nothing else is to be done; then takes those of its shape that are there."""
+        first = self._held_back or self._get(wait=wait)
         self._held_back = None
+        if first is None:
+            return []
         orders = [first]
-        while len(orders) < self._batch:
-            try:
-                order = self._orders.get_nowait()
-            except queue.Empty:
-                break
+        most = self._device.batch_of(*first.tile.shape[1:])
+        while len(orders) < most and (order := self._get(wait=False)) is not None:
             if order.tile.shape != first.tile.shape:
                 self._held_back = order
                 break
             orders.append(order)
         return orders
 
-    def _forward(self, orders: list[_Order]) -> Maps:
-        """A batch of fixed size; the last one is filled up, so that the device sees one shape only."""
-        tiles = [order.tile for order in orders]
-        return forward(self._network, np.stack(tiles + [tiles[-1]] * (self._batch - len(tiles))))
+    def _get(self, *, wait: bool) -> _Order | None:
+        try:
+            return self._orders.get(block=wait)
+        except queue.Empty:
+            return None
+
+
+def _answer(batch: _Batch) -> None:
+    try:
+        maps = batch.coming.wait()
+    except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
+        _fail(batch.orders, error)
+        return
+    seconds = (time.perf_counter() - batch.began) / len(batch.orders)
+    for order, found in zip(batch.orders, maps, strict=False):  # filling has no order
+        order.answer.set_result((found, seconds))
+
+
+def _fail(orders: list[_Order], error: Exception) -> None:
+    for order in orders:
+        order.answer.set_exception(error)
 
 
 @cache

@@ -20,6 +20,8 @@ from nucbatch.tiles import Box, Tile, TileGrid
 
 LARGEST_TILE_PX = 2048
 
+_TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
 Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Tile (3, H, W) float32 → maps (outputs, H, W) uint8."""
 
@@ -35,7 +37,7 @@ def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
     """The network as it is run: normalisation folded, channels last, no gradients, weights of that type."""
     # torch's types know no memory format for to()
     ready = folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return ready.to(torch.bfloat16) if precision == "bf16" else ready  # type: ignore[no-any-return]
+    return ready.to(_TYPES[precision])  # type: ignore[no-any-return]
 
 
 def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -46,8 +48,13 @@ def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]
     with torch.inference_mode():
         images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
         logits = network(images.to(next(network.parameters()).dtype)).float()
-        maps = torch.sigmoid(logits).mul_(255).round_().to(torch.uint8)
+        maps = logits_to_maps(logits)
     return maps.contiguous().numpy()
+
+
+def logits_to_maps(logits: torch.Tensor) -> torch.Tensor:
+    """Probabilities (N, outputs, H, W) uint8, 255 is certain, of logits (N, outputs, H, W) float32."""
+    return torch.sigmoid(logits).mul_(255).round_().to(torch.uint8)
 
 
 def cut(image: NDArray[np.float32], tiles: Iterable[Tile]) -> Iterator[NDArray[np.float32]]:

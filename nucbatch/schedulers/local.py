@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import dask
 from distributed import Client, LocalCluster
@@ -12,7 +13,10 @@ from distributed.system import MEMORY_LIMIT
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, Uninterrupted, fitting_threads
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, WORKER_ENVIRONMENT, Uninterrupted, fitting_threads
+
+_WITHOUT_GPU = WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
+"""Several processes on one GPU would be in each other's way."""
 
 
 class Local:
@@ -30,7 +34,7 @@ class Local:
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """A local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = self._sizes(resources, place)
-        with dask.config.set(CLUSTER_CONFIG):
+        with dask.config.set(CLUSTER_CONFIG | {"distributed.nanny.pre-spawn-environ": _WITHOUT_GPU}):
             try:
                 cluster = LocalCluster(
                     n_workers=workers,
@@ -47,6 +51,10 @@ class Local:
                 ) from error
             with cluster, Client(cluster) as client:
                 client.register_plugin(Uninterrupted())
+                if Path("/dev/nvidiactl").exists():
+                    place.tell(
+                        "This machine has a GPU, which local workers leave alone: see --scheduler cuda."
+                    )
                 yield Cluster(client, workers, threads, worker_bytes)
 
     def _sizes(self, resources: Resources, place: Place) -> tuple[int, int, int]:

@@ -1,4 +1,5 @@
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 
 from nucbatch.errors import InputError, WeightsError
+from nucbatch.inference.device import Cpu, Cuda
 from nucbatch.inference.lane import Lane, lane_of_process
 from nucbatch.inference.predict import forward, prepared
 from nucbatch.networks.checkpoint import Card, save_weights
@@ -24,7 +26,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_many_threads_get_the_maps_of_their_own_tiles(weights: Path, batch: int) -> None:
-    lane = Lane(weights, batch=batch)
+    lane = Lane(weights, device=partial(Cpu, batch=batch))
     rng = np.random.default_rng(0)
     tiles = [rng.random((3, 16 * (1 + number % 2), 32), np.float32) for number in range(12)]
     with ThreadPoolExecutor(6) as threads:
@@ -65,3 +67,33 @@ def test_a_process_opens_a_weight_file_once_and_notices_another_in_its_place(wei
     assert lane_of_process(str(weights), lane.card.sha256).card == lane.card
     with pytest.raises(WeightsError, match="changed while the run was going"):
         lane_of_process(str(weights), "0" * 64)
+
+
+def test_half_precision_of_gpus_is_refused_on_a_processor(weights: Path) -> None:
+    with pytest.raises(InputError, match="--precision fp16 is for GPUs"):
+        Lane(weights, precision="fp16", device=Cpu)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_on_a_gpu_maps_do_not_depend_on_the_company_that_tiles_keep(weights: Path, precision: str) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    rng = np.random.default_rng(0)
+    tiles = [rng.random((3, 128 * (1 + number % 2), 256), np.float32) for number in range(40)]
+    alone = Lane(weights, precision=precision, device=Cuda)
+    expected = [alone.predict(tile) for tile in tiles]
+    lane = Lane(weights, precision=precision, device=Cuda)
+    with ThreadPoolExecutor(16) as threads:
+        for maps, wanted in zip(threads.map(lane.predict, tiles), expected, strict=True):
+            np.testing.assert_array_equal(maps, wanted)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(("precision", "most"), [("fp32", 1), ("bf16", 8), ("fp16", 2)])
+def test_a_gpu_sees_what_a_processor_sees(weights: Path, precision: str, most: int) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    tile = np.random.default_rng(0).random((3, 256, 256), np.float32)
+    there, here = Lane(weights, precision=precision, device=Cuda), Lane(weights, device=Cpu)
+    assert np.abs(there.predict(tile).astype(int) - here.predict(tile)).max() <= most

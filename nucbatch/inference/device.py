@@ -1,0 +1,154 @@
+"""Where a lane's network runs: this process' GPU if it sees one, else one thread of the processor.
+
+The decision owned here: the shape that a device sees depends on the tile's shape and on nothing else, so that
+no probability can depend on which tiles happened to be there together. A GPU gets batches of about a million
+pixels, filled up with copies, and computes one while the next is on its way. A CPU gets one tile at a time:
+batches there measured slower (the working set falls out of the cache), and a number of threads that follows
+the machine could move the last bits of a probability.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from nucbatch.errors import InputError
+from nucbatch.inference.predict import forward, logits_to_maps, prepared
+from nucbatch.settings import Precision
+
+BATCH_PX = 2**20
+"""Pixels that keep a GPU busy."""
+
+Tiles = list[NDArray[np.float32]]
+Maps = NDArray[np.uint8]
+
+
+class Answer(Protocol):
+    """Maps that are being made."""
+
+    def wait(self) -> Maps:
+        """(N, outputs, H, W) uint8, once they are there; entries beyond the tiles given are filling."""
+        ...
+
+
+class Device(Protocol):
+    """A network, ready on some hardware."""
+
+    def batch_of(self, height_px: int, width_px: int) -> int:
+        """How many tiles of that shape go together."""
+        ...
+
+    def begin(self, tiles: Tiles) -> Answer:
+        """Starts on tiles (3, H, W) float32 of one shape, no more than a batch of them."""
+        ...
+
+
+class _Known:
+    def __init__(self, maps: Maps) -> None:
+        self._maps = maps
+
+    def wait(self) -> Maps:
+        return self._maps
+
+
+class Cpu:
+    """One thread of the processor.
+
+    Raises:
+        InputError: fp16, which no processor computes in at a useful speed.
+    """
+
+    def __init__(self, network: nn.Module, precision: Precision, batch: int = 1) -> None:
+        if precision == "fp16":
+            raise InputError(
+                "--precision fp16 is for GPUs; on a processor use fp32, or bf16 where it has it."
+            )
+        torch.set_num_threads(1)
+        self._network, self._batch = prepared(network, precision), batch
+
+    def batch_of(self, height_px: int, width_px: int) -> int:
+        return self._batch
+
+    def begin(self, tiles: Tiles) -> Answer:
+        torch.set_num_threads(1)  # counts for the thread that calls
+        return _Known(forward(self._network, np.stack(_filled(tiles, self._batch))))
+
+
+class _Coming:
+    def __init__(self, maps: Tensor, ready: torch.cuda.Event) -> None:
+        self._maps, self._ready = maps, ready
+
+    def wait(self) -> Maps:
+        self._ready.synchronize()
+        return self._maps.numpy().copy()  # the buffer is written again by the batch after next
+
+
+class Cuda:
+    """A GPU: fixed shapes, page-locked buffers, copies beside the computing.
+
+    Two batches may be under way: their buffers take turns, so a batch must have been waited for before the
+    second one after it begins.
+    """
+
+    def __init__(self, network: nn.Module, precision: Precision) -> None:
+        torch.backends.cudnn.benchmark = False  # what it finds fastest may differ from day to day
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = False
+        self._network = prepared(network, precision).to("cuda")
+        self._type = next(self._network.parameters()).dtype
+        self._buffers: dict[tuple[int, ...], list[Tensor]] = {}
+        self._results: dict[tuple[int, ...], list[Tensor]] = {}
+        self._turn = 0
+
+    def batch_of(self, height_px: int, width_px: int) -> int:
+        return max(1, BATCH_PX // (height_px * width_px))
+
+    def begin(self, tiles: Tiles) -> Answer:
+        try:
+            return self._begin(tiles)
+        except torch.OutOfMemoryError as error:
+            raise MemoryError(f"the GPU's memory is too small for {tiles[0].shape} tiles") from error
+
+    def _begin(self, tiles: Tiles) -> Answer:
+        batch = _filled(tiles, self.batch_of(*tiles[0].shape[1:]))
+        self._turn = 1 - self._turn
+        images = self._page_locked(self._buffers, (len(batch), *batch[0].shape), torch.float32)
+        np.stack(batch, out=images.numpy())
+        with torch.inference_mode():
+            there = images.to("cuda", non_blocking=True)
+            there = there.contiguous(memory_format=torch.channels_last).to(self._type)
+            maps = logits_to_maps(self._network(there).float()).contiguous()
+            back = self._page_locked(self._results, maps.shape, torch.uint8)
+            back.copy_(maps, non_blocking=True)
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]  # so in torch
+            ready.record()
+        return _Coming(back, ready)
+
+    def _page_locked(
+        self, kept: dict[tuple[int, ...], list[Tensor]], shape: tuple[int, ...], kind: torch.dtype
+    ) -> Tensor:
+        if tuple(shape) not in kept:
+            kept[tuple(shape)] = [torch.empty(shape, dtype=kind, pin_memory=True) for _ in range(2)]
+        return kept[tuple(shape)][self._turn]
+
+
+def device_for(network: nn.Module, precision: Precision) -> Device:
+    """The best that this process sees; ``CUDA_VISIBLE_DEVICES`` decides which GPU, or none.
+
+    Raises:
+        InputError: the device can't compute in that precision.
+    """
+    if not torch.cuda.is_available():
+        return Cpu(network, precision)
+    if precision == "bf16" and not torch.cuda.is_bf16_supported():
+        raise InputError("this GPU has no bf16: use --precision fp16 or fp32.")
+    return Cuda(network, precision)
+
+
+def _filled(tiles: Tiles, batch: int) -> Tiles:
+    """A whole batch: the tiles, and the last one again where there are fewer."""
+    return tiles + [tiles[-1]] * (batch - len(tiles))
