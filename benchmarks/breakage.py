@@ -91,7 +91,9 @@ def _terminate(run: Broken) -> None:
 
 
 def _two_drivers(run: Broken) -> None:
+    run.driver.send_signal(signal.SIGSTOP)  # so that it is still there when the second one looks
     code = run.second_driver()
+    run.driver.send_signal(signal.SIGCONT)
     if code != 1:
         raise AssertionError(f"a second driver in the same folder ended with {code} instead of 1")
 

@@ -52,9 +52,7 @@ class Local:
             with cluster, Client(cluster) as client:
                 client.register_plugin(Uninterrupted())
                 if Path("/dev/nvidiactl").exists():
-                    place.tell(
-                        "This machine has a GPU, which local workers leave alone: see --scheduler cuda."
-                    )
+                    place.tell("This machine has a GPU, which is left alone here: see --scheduler cuda.")
                 yield Cluster(client, workers, threads, worker_bytes)
 
     def _sizes(self, resources: Resources, place: Place) -> tuple[int, int, int]:
