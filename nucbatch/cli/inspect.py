@@ -31,6 +31,7 @@ def inspect(
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
+    read_timeout_s: float,
     as_json: bool,
 ) -> None:
     """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
@@ -43,7 +44,12 @@ def inspect(
     from nucbatch.readers.summary import summarise
 
     plate = open_plate(
-        source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um, resolution_um=resolution_um
+        source,
+        layout=layout,
+        pattern=pattern,
+        pixel_size_um=pixel_size_um,
+        resolution_um=resolution_um,
+        read_timeout_s=read_timeout_s,
     )
     summary = summarise(plate)
     if as_json:

@@ -70,6 +70,7 @@ def run(
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
+    read_timeout_s: float,
     out: Path,
     model: str,
     channel: str,
@@ -121,9 +122,14 @@ def run(
     )
     locate(model)  # a wrong name is told before a large plate's headers are read
     plate = open_plate(
-        source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um, resolution_um=resolution_um
+        source,
+        layout=layout,
+        pattern=pattern,
+        pixel_size_um=pixel_size_um,
+        resolution_um=resolution_um,
+        read_timeout_s=read_timeout_s,
     )
-    prepared = prepare(plate, settings, block_px=block_px)
+    prepared = prepare(plate, settings, block_px=block_px, read_timeout_s=read_timeout_s)
     describe(console, prepared)
     if dry_run:
         return

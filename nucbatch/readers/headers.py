@@ -18,6 +18,8 @@ import numpy as np
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import StoredForm, form_of
+from nucbatch.plate import READ_TIMEOUT_S
+from nucbatch.readers.patience import within
 from nucbatch.readers.pixel_info import BOMB_BYTES, BOMB_RATIO, PixelInfo
 from nucbatch.readers.stack import stacked
 from nucbatch.readers.tiff_header import tiff_info
@@ -95,10 +97,10 @@ def read_header(path: str | Path) -> PixelInfo:
     return info
 
 
-def stain_name(root: str | Path, path: str) -> str:
+def stain_name(root: str | Path, path: str, read_timeout_s: float = READ_TIMEOUT_S) -> str:
     """MetaXpress' name of the illumination of an image; empty where it does not tell or can't be read."""
     try:
-        return read_header(Path(root, path)).stain
+        return within(read_timeout_s, path, lambda beat: read_header(Path(root, path))).stain
     except UnreadableImage:
         return ""  # the same file is read again with all others, and quarantined there with its reason
 
