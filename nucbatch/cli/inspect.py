@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.options import input_options
+from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,8 +39,6 @@ def inspect(
 
     Exit code: 0 all is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
     """
-    from rich.console import Console
-
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.summary import summarise
 
@@ -55,7 +54,7 @@ def inspect(
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
     else:
-        _show(Console(highlight=False), plate, summary)
+        _show(terminal(), plate, summary)
     if not summary.usable_fields:
         context.exit(_NOTHING)
     if summary.quarantined or summary.problem_fields:

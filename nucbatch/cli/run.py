@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.options import INTERRUPTED, input_options
+from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -93,8 +94,6 @@ def run(
 
     The same command again goes on where an earlier one stopped.
     """
-    from rich.console import Console
-
     from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
     from nucbatch.networks.checkpoint import locate
@@ -102,7 +101,7 @@ def run(
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import validated
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(soft_wrap=True)
     objects = {
         "foreground": foreground,
         "join": join,

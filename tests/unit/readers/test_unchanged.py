@@ -46,7 +46,7 @@ def test_another_size_at_the_same_time_is_refused(plate, tmp_path):
 
 def test_a_file_that_is_gone_says_so(plate, tmp_path):
     (tmp_path / "a.tif").unlink()
-    with pytest.raises(UnreadableImage, match=r"^a\.tif: has vanished since the run was planned: put it back"):
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: has vanished since .* planned: put it back"):
         read(plate)
 
 
