@@ -127,7 +127,7 @@ def _forward_share(
     from nucbatch.inference.normalise import find_constants, normalise
     from nucbatch.inference.predict import forward, prepared, reflected
     from nucbatch.networks.checkpoint import load_weights
-    from nucbatch.readers.pixels import field_channels, open_field
+    from nucbatch.readers.pixels import field_channels, read_box
 
     torch.set_num_threads(1)
     ready = prepared(load_weights(Path(weights))[0], plan.settings.precision)
@@ -139,8 +139,8 @@ def _forward_share(
         rows = reflected(tile.window.y0, tile.window.y1, field.height_px)
         columns = reflected(tile.window.x0, tile.window.x1, field.width_px)
         box = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
-        with open_field(plan.plate.root, field, channels) as opened:
-            image = nuclear_image(opened.read(box), channels, plan.settings.channel)
+        pixels_read = read_box(plan.plate.root, field, channels, box)
+        image = nuclear_image(pixels_read, channels, plan.settings.channel)
         normalised = normalise(image, find_constants(image, plan.settings.normalise))
         windows.append(np.ascontiguousarray(normalised[:, rows - box.y0][:, :, columns - box.x0]))
     forward(ready, windows[0][np.newaxis])

@@ -3,7 +3,8 @@
 Decisions owned here: everything is read from the metadata's JSON, so that neither pixels nor Zarr are needed;
 versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read, and older ones where they are written alike; y and x come
 last; three channels named red, green and blue are one RGB image. Names in metadata may not lead out of their
-group, by ``..`` or by a link. Errors are bare reasons, without the path. Source: https://ngff.openmicroscopy.org/.
+group, by ``..`` or by a link; they are Unicode, and of at most MOST_JSON_BYTES. Errors are bare reasons,
+without the path. Source: https://ngff.openmicroscopy.org/.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import numpy as np
 from nucbatch.errors import UnreadableImage
 
 GROUP_MARKERS = frozenset({"zarr.json", ".zgroup", ".zattrs"})
+
+MOST_JSON_BYTES = 1 << 28  # a plate's metadata, consolidated, have been seen at a tenth of that
 
 _OLD_AXES = "tczyx"  # of versions before 0.3, which don't name them
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
@@ -175,7 +178,17 @@ def _damage() -> Iterator[None]:
 
 
 def _json(path: Path) -> Any:
-    return json.loads(path.read_bytes())
+    size = path.stat().st_size
+    if size > MOST_JSON_BYTES:
+        raise UnreadableImage(
+            f"its {path.name} has {size:,} bytes, more than the {MOST_JSON_BYTES:,} that are read: write the "
+            "metadata anew"
+        )
+    text = path.read_bytes()
+    value = json.loads(text)
+    if b"\\ud" in text.lower():  # half a character, which no table could hold, can only be written so
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
 
 
 def _multiscales(group: Path, found: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from nucbatch.errors import InputError
 
 _WELL = re.compile(r"^([A-Za-z]{1,2})0*([1-9][0-9]?)$")
 
+READ_TIMEOUT_S = 300.0
+"""How long a read waits for a disk or network share before it is given up. No result depends on it."""
+
 
 class FileStatus(StrEnum):
     """What became of a file that was found below the input."""

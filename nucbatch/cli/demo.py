@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nucbatch.cli.terminal import terminal
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -33,7 +35,6 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
 
     One well is empty and one file is cut short on purpose: look for both in the report.
     """
-    from rich.console import Console
     from rich.text import Text
 
     from nucbatch.api import execute, prepare
@@ -45,7 +46,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     from nucbatch.settings import RunSettings
     from nucbatch.synthetic import make_plate
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(soft_wrap=True)
     locate(model)  # before an earlier demo is thrown away
     plate, truth, run = _emptied(out)
     with console.status("Drawing a synthetic plate ..."):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.options import input_options
+from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,25 +32,29 @@ def inspect(
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
+    read_timeout_s: float,
     as_json: bool,
 ) -> None:
     """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
 
     Exit code: 0 all is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
     """
-    from rich.console import Console
-
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.summary import summarise
 
     plate = open_plate(
-        source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um, resolution_um=resolution_um
+        source,
+        layout=layout,
+        pattern=pattern,
+        pixel_size_um=pixel_size_um,
+        resolution_um=resolution_um,
+        read_timeout_s=read_timeout_s,
     )
     summary = summarise(plate)
     if as_json:
         click.echo(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
     else:
-        _show(Console(highlight=False), plate, summary)
+        _show(terminal(), plate, summary)
     if not summary.usable_fields:
         context.exit(_NOTHING)
     if summary.quarantined or summary.problem_fields:

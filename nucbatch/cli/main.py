@@ -12,6 +12,7 @@ from importlib import import_module
 
 import click
 
+from nucbatch.cli.terminal import log_printably, say_error
 from nucbatch.errors import InputError, InputNotFound, NucbatchError, SettingsConflict, WeightsError
 from nucbatch.version import __version__
 
@@ -52,8 +53,9 @@ def nucbatch() -> None:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    log_printably()
     try:
         nucbatch(standalone_mode=True)
     except NucbatchError as error:
-        click.echo(f"nucbatch: {error}", err=True)
+        say_error(str(error))
         sys.exit(2 if isinstance(error, _USAGE_ERRORS) else 1)

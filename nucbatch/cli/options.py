@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from nucbatch.plate import READ_TIMEOUT_S
+
 Command = Callable[..., Any]
 
 INTERRUPTED = 130
@@ -15,12 +17,21 @@ INTERRUPTED = 130
 
 
 def input_options(command: Command) -> Command:
-    """INPUT with ``--layout``, ``--pattern``, ``--pixel-size`` and ``--resolution``.
+    """INPUT with ``--layout``, ``--pattern``, ``--pixel-size``, ``--resolution`` and ``--read-timeout``.
 
     The command gets ``source`` (Path), ``layout`` and ``pattern`` (str, empty: find out), ``pixel_size_um``
-    and ``resolution_um`` (None: as the files say, and the full resolution).
+    and ``resolution_um`` (None: as the files say, and the full resolution), and ``read_timeout_s``.
     """
     for decorate in (
+        click.option(
+            "--read-timeout",
+            "read_timeout_s",
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="SECONDS",
+            default=READ_TIMEOUT_S,
+            show_default=True,
+            help="How long a file may take to answer; then it is quarantined, and its field fails.",
+        ),
         click.option(
             "--resolution",
             "resolution_um",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.options import INTERRUPTED, input_options
+from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,6 +71,7 @@ def run(
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
+    read_timeout_s: float,
     out: Path,
     model: str,
     channel: str,
@@ -92,8 +94,6 @@ def run(
 
     The same command again goes on where an earlier one stopped.
     """
-    from rich.console import Console
-
     from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
     from nucbatch.networks.checkpoint import locate
@@ -101,7 +101,7 @@ def run(
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import validated
 
-    console = Console(highlight=False, soft_wrap=True)
+    console = terminal(soft_wrap=True)
     objects = {
         "foreground": foreground,
         "join": join,
@@ -121,9 +121,14 @@ def run(
     )
     locate(model)  # a wrong name is told before a large plate's headers are read
     plate = open_plate(
-        source, layout=layout, pattern=pattern, pixel_size_um=pixel_size_um, resolution_um=resolution_um
+        source,
+        layout=layout,
+        pattern=pattern,
+        pixel_size_um=pixel_size_um,
+        resolution_um=resolution_um,
+        read_timeout_s=read_timeout_s,
     )
-    prepared = prepare(plate, settings, block_px=block_px)
+    prepared = prepare(plate, settings, block_px=block_px, read_timeout_s=read_timeout_s)
     describe(console, prepared)
     if dry_run:
         forecast(console, prepared)

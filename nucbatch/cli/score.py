@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nucbatch.cli.terminal import say_error, terminal
+
 if TYPE_CHECKING:
     from nucbatch.cli.label_sources import Entry
     from nucbatch.scoring import ScoreTable
@@ -68,8 +70,6 @@ def score(
     Kaggle's <id>/masks/*.png. Objects match above an IoU of 0.5, 0.55, ... 0.95. Pooled figures weigh every
     nucleus the same, averaged ones every image.
     """
-    from rich.console import Console
-
     from nucbatch.cli.label_sources import find_images, open_side, pair_sides
     from nucbatch.cli.score_tables import show
     from nucbatch.scoring import score_images
@@ -83,8 +83,8 @@ def score(
     pairs = pair_sides(open_side(pred), open_side(truth))
     by_name = _of_names(pairs, groups)
     checks = BinaryCheck("prediction"), BinaryCheck("truth")
-    console = Console(highlight=False)
-    with Console(stderr=True).status(f"Scoring {len(pairs)} images ..."):
+    console = terminal()
+    with terminal(stderr=True).status(f"Scoring {len(pairs)} images ..."):
         table = score_images(_read(pairs, *checks))
         by = _grouping(table, by_name, column)
         warnings = [text for check in checks if (text := check.warning())]
@@ -105,7 +105,7 @@ def score(
                 _write_pictures(pictures, worst)
     show(console, table, by, WORST)
     for text in warnings:
-        click.echo(f"nucbatch: {text}", err=True)
+        say_error(text)
 
 
 def _groups(by_file: Path | None, column: str | None) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nucbatch.cli.options import INTERRUPTED
+from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,7 +71,6 @@ def train(
     Ctrl-C, SIGTERM and SIGUSR1 save the state after the step in hand and end with 130, 143 and 138; the same
     command with --resume goes on from there. On several GPUs: torchrun --nproc-per-node N -m nucbatch train.
     """
-    from rich.console import Console
     from rich.text import Text
 
     from nucbatch.errors import InputError
@@ -86,7 +86,7 @@ def train(
     from nucbatch.training.data import find_data
     from nucbatch.training.parallel import leads
 
-    console = Console(highlight=False, soft_wrap=True, quiet=not leads())
+    console = terminal(soft_wrap=True, quiet=not leads())
     weights = locate(start) if start else None
     recipe = chosen_recipe(preset, weights, changes)
     found = find_data(data, channel)

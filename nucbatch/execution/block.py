@@ -71,7 +71,7 @@ def process_field(task: FieldTask) -> Receipt:
     stations = _Stations()
     try:
         with stations.at("read"):
-            image = read_field(task.plate_root, task.field, task.channels)
+            image = read_field(task.plate_root, task.field, task.channels, task.read_timeout_s)
     except UnreadableImage as error:
         return failed(task.field, str(error), worker=_worker())
     with stations.at("segment"):

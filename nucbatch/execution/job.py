@@ -16,7 +16,7 @@ from nucbatch.store.folder import RunFolder
 class FieldJob:
     """A field, where it comes from, and the run it is in.
 
-    ``channels`` are the field's own, ``weights`` is a path.
+    ``channels`` are the field's own, ``weights`` is a path, ``read_timeout_s`` how long a read may take.
     """
 
     plate_name: str
@@ -27,6 +27,7 @@ class FieldJob:
     folder: RunFolder
     settings: RunSettings
     weights: str
+    read_timeout_s: float
 
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
@@ -41,5 +42,6 @@ class FieldJob:
             folder,
             plan.settings,
             weights,
+            plan.read_timeout_s,
             *more,
         )

@@ -12,7 +12,7 @@ from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights, locate
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, largest_block
 from nucbatch.planning.plan import Plan, make_plan
-from nucbatch.plate import Plate
+from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.schedulers.contract import Resources
 from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.tiles import TileGrid
@@ -54,10 +54,17 @@ class Prepared:
         return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES)
 
 
-def prepare(plate: Plate, settings: RunSettings | None = None, *, block_px: int | None = None) -> Prepared:
+def prepare(
+    plate: Plate,
+    settings: RunSettings | None = None,
+    *,
+    block_px: int | None = None,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> Prepared:
     """Settles channel, weights and blocks; nothing is submitted or written.
 
     The model's own normalisation and thresholds are taken, but for those set in ``settings``.
+    ``read_timeout_s``: how long a read may take before its field fails.
 
     Raises:
         InputError: the channel is not there, or none was named and the names don't tell.
@@ -74,7 +81,7 @@ def prepare(plate: Plate, settings: RunSettings | None = None, *, block_px: int 
         "normalise": normalise,
     }
     card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
-    plan = make_plan(plate, settings.model_copy(update=changes), block_px)
+    plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)
     return Prepared(plan, weights.absolute(), card, grid_of(network))
 
 

@@ -6,13 +6,14 @@ into blocks. A field of ordinary size is one block; the order is the plate's own
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nucbatch.errors import InputError
 from nucbatch.greylevels import countable
-from nucbatch.plate import Field, FileStatus, Plate
+from nucbatch.plate import READ_TIMEOUT_S, Field, FileStatus, Plate
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import block_grid
 
@@ -27,13 +28,14 @@ class Plan:
     """What a run will do. ``settings.channel`` is the segmented one's name, empty if all are RGB.
 
     ``block_px`` is the side of the blocks of images that are cut into several; ``largest_px`` the longest
-    side of an image that is not.
+    side of an image that is not. ``read_timeout_s`` is how long a read may take.
     """
 
     plate: Plate
     settings: RunSettings
     block_px: int = BLOCK_PX
     largest_px: int = LARGEST_FIELD_PX
+    read_timeout_s: float = READ_TIMEOUT_S
 
     @property
     def usable(self) -> tuple[Field, ...]:
@@ -50,18 +52,31 @@ class Plan:
         return sum(field.height_px * field.width_px for field in self.usable)
 
 
-def make_plan(plate: Plate, settings: RunSettings, block_px: int | None = None) -> Plan:
+def make_plan(
+    plate: Plate,
+    settings: RunSettings,
+    block_px: int | None = None,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> Plan:
     """The plan of a run, with the channel settled.
 
     ``block_px``: images longer than that are cut into blocks of that side. None cuts what is longer than
-    LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it.
+    LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it, nor on ``read_timeout_s``.
 
     Raises:
         InputError: the channel named is not there; or several are, none was named, and no name is a
-            nuclear stain's. Or blocks are too small.
+            nuclear stain's. Or blocks are too small, or the time to read is none.
     """
+    if not (math.isfinite(read_timeout_s) and read_timeout_s > 0):
+        raise InputError(
+            f"a read can't be waited for {read_timeout_s} s: give a number of seconds above 0, such as 300."
+        )
     channel = nuclear_channel(plate, settings.channel)
-    plan = Plan(_without_unlit(plate, channel), settings.model_copy(update={"channel": channel}))
+    plan = Plan(
+        _without_unlit(plate, channel),
+        settings.model_copy(update={"channel": channel}),
+        read_timeout_s=read_timeout_s,
+    )
     if block_px is None:
         return plan
     block_grid((1, 1), block_px)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate, row_index, split_well
+from nucbatch.printable import printable
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import safe_name
 from nucbatch.readers.rules import quarantined
@@ -93,7 +94,7 @@ def assemble(
         )
     verdicts.sort(key=lambda record: record.path)
     return Plate(
-        name=name,
+        name=printable(name),
         root=listing.root,
         layout=layout,
         channels=tuple(Channel(channel, index) for index, channel in enumerate(channels)),

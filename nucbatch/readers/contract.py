@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from nucbatch.plate import Plate
+from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.listing import Listing
 
 
@@ -22,11 +22,13 @@ class ReadOptions:
     """What a user said about the input. Empty and None mean: find out.
 
     ``layout``: a reader's name. ``pattern``: a regex with named groups. ``pixel_size_um``: overrides files.
+    ``read_timeout_s``: how long a side file or header may take.
     """
 
     layout: str = ""
     pattern: str = ""
     pixel_size_um: float | None = None
+    read_timeout_s: float = READ_TIMEOUT_S
 
 
 class Reader(Protocol):

@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from nucbatch.errors import InputError
-from nucbatch.plate import Plate
+from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.contract import Reader, ReadOptions
 from nucbatch.readers.listing import Listing, scan
 from nucbatch.readers.names import plural
@@ -29,12 +29,14 @@ def open_plate(
     pattern: str = "",
     pixel_size_um: float | None = None,
     resolution_um: float | None = None,
+    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> Plate:
     """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
 
     ``layout``: a reader's name, instead of the first that fits. ``pattern``: a regex with named groups (see
     :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution, instead of
     what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this size.
+    ``read_timeout_s``: how long a file may take to answer before it is quarantined for that.
 
     Raises:
         InputNotFound: nothing is there.
@@ -48,9 +50,9 @@ def open_plate(
     listing = scan(path)
     if reader is None:
         reader = _recognised(readers, listing)
-    plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um))
-    plate = verified(plate, pixel_size_um)
-    return plate if resolution_um is None else at_resolution(plate, resolution_um)
+    plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um, read_timeout_s))
+    plate = verified(plate, pixel_size_um, read_timeout_s)
+    return plate if resolution_um is None else at_resolution(plate, resolution_um, read_timeout_s)
 
 
 def known_readers() -> tuple[Reader, ...]:

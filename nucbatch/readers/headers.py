@@ -18,7 +18,9 @@ import numpy as np
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import StoredForm, form_of
-from nucbatch.readers.pixel_info import BOMB_BYTES, BOMB_RATIO, PixelInfo
+from nucbatch.plate import READ_TIMEOUT_S
+from nucbatch.readers.patience import within
+from nucbatch.readers.pixel_info import MOST_PIXELS, MOST_PROJECTED, PixelInfo, require_believable
 from nucbatch.readers.stack import stacked
 from nucbatch.readers.tiff_header import tiff_info
 
@@ -69,7 +71,7 @@ def read_header(path: str | Path) -> PixelInfo:
         UnreadableImage: it can't be used; the message is the bare reason, without the path.
     """
     if Path(path).is_dir():
-        return _believable(_stored(form_of(Path(path))))
+        return _of_bounded_size(_believable(_stored(form_of(Path(path)))))
     try:
         with Path(path).open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
@@ -87,18 +89,15 @@ def read_header(path: str | Path) -> PixelInfo:
         raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
     except MemoryError as error:  # lists and tiles of a damaged header may promise terabytes
         raise UnreadableImage("damaged header (promises more than memory holds)") from error
-    promised_bytes = (
-        info.height_px * info.width_px * info.samples * np.dtype(_believable(info).dtype).itemsize
-    )
-    if promised_bytes > max(BOMB_BYTES, BOMB_RATIO * size_bytes):
-        raise UnreadableImage(f"damaged header (promises {promised_bytes:,} bytes from {size_bytes:,})")
-    return info
+    values = info.height_px * info.width_px * info.samples
+    require_believable(values * np.dtype(_believable(info).dtype).itemsize, size_bytes)
+    return _of_bounded_size(info)
 
 
-def stain_name(root: str | Path, path: str) -> str:
+def stain_name(root: str | Path, path: str, read_timeout_s: float = READ_TIMEOUT_S) -> str:
     """MetaXpress' name of the illumination of an image; empty where it does not tell or can't be read."""
     try:
-        return read_header(Path(root, path)).stain
+        return within(read_timeout_s, path, lambda beat: read_header(Path(root, path))).stain
     except UnreadableImage:
         return ""  # the same file is read again with all others, and quarantined there with its reason
 
@@ -112,6 +111,20 @@ def _believable(info: PixelInfo) -> PixelInfo:
         raise UnreadableImage(
             f"{info.stack.depth * len(info.stack.channels)} RGB pages of one time point: colours are not "
             "projected, and RGB has no further channels. Export one of them"
+        )
+    return info
+
+
+def _of_bounded_size(info: PixelInfo) -> PixelInfo:
+    if info.height_px * info.width_px > MOST_PIXELS:
+        raise UnreadableImage(
+            f"damaged header (an image of {info.height_px:,} × {info.width_px:,} px; the limit is "
+            f"{MOST_PIXELS:,} px in all): save it again from its source"
+        )
+    if info.stack.depth > MOST_PROJECTED:
+        raise UnreadableImage(
+            f"{info.stack.depth:,} z-steps of one field; the limit is {MOST_PROJECTED:,}, because they are "
+            "projected to one plane: if they are time points, save them as such, else project them before"
         )
     return info
 

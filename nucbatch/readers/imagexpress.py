@@ -22,6 +22,7 @@ from nucbatch.readers.headers import stain_name
 from nucbatch.readers.htd import Htd, read_htd
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plausible_well
+from nucbatch.readers.patience import within
 from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
 
 _GUID = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
@@ -108,10 +109,10 @@ class ImageXpressReader:
                 named.append((file, name))
         _refuse_several(listing, [name for _, name in named])
         folder = named[0][1].folder if named else ""
-        htd = _side_files(listing, folder, records)
+        htd = _side_files(listing, folder, records, options.read_timeout_s)
 
         waves = sorted({name.wave for _, name in named})
-        channels = _channel_names(listing, waves, named, htd)
+        channels = _channel_names(listing, waves, named, htd, options.read_timeout_s)
         chosen, z_steps = _prefer_projections(named)
         sightings = [
             Sighting(
@@ -162,7 +163,9 @@ def _refuse_several(listing: Listing, names: list[ImageXpressName]) -> None:
         )
 
 
-def _side_files(listing: Listing, folder: str, records: list[FileRecord]) -> Htd | None:
+def _side_files(
+    listing: Listing, folder: str, records: list[FileRecord], read_timeout_s: float
+) -> Htd | None:
     """Accounts for everything that is no image; the .HTD nearest to the plate's folder, if there is one."""
     below = f"{folder}/" if folder else ""
     tables = [
@@ -175,9 +178,9 @@ def _side_files(listing: Listing, folder: str, records: list[FileRecord]) -> Htd
     for file in listing.others():
         if file.path == nearest:
             try:
-                htd = read_htd(listing.root, nearest)
+                htd = within(read_timeout_s, nearest, lambda beat: read_htd(listing.root, nearest))
             except OSError as error:
-                records.append(quarantined(nearest, f"it can't be read ({error.strerror})"))
+                records.append(quarantined(nearest, f"it can't be read ({error.strerror or error})"))
                 continue
         known = PurePosixPath(file.path).suffix.lower() in _SIDE_FILES
         records.append(ignored(file.path, "vendor-metadata") if known else no_image(file.path))
@@ -185,7 +188,11 @@ def _side_files(listing: Listing, folder: str, records: list[FileRecord]) -> Htd
 
 
 def _channel_names(
-    listing: Listing, waves: list[int], named: list[tuple[FoundFile, ImageXpressName]], htd: Htd | None
+    listing: Listing,
+    waves: list[int],
+    named: list[tuple[FoundFile, ImageXpressName]],
+    htd: Htd | None,
+    read_timeout_s: float,
 ) -> dict[int, str]:
     """Each wavelength's stain from the .HTD, else from its first image; ``w<N>`` where neither is unique."""
     plain = {wave: f"w{wave}" for wave in waves}
@@ -194,7 +201,7 @@ def _channel_names(
         first: dict[int, str] = {}
         for file, name in named:
             first.setdefault(name.wave, file.path)
-        stains = {wave: stain_name(listing.root, path) for wave, path in first.items()}
+        stains = {wave: stain_name(listing.root, path, read_timeout_s) for wave, path in first.items()}
     unique = len(set(stains.values())) == len(waves) and all(stains.values())
     return stains if unique else plain
 

@@ -71,9 +71,15 @@ def scan(path: Path) -> Listing:
         raise InputNotFound(f"{path} does not exist: give a folder, an image or a manifest CSV.") from error
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path} can't be opened ({error}): check its permissions and links.") from error
-    name = path.name or resolved.name
+    # The name goes into tables; a folder's own that is no Unicode is shown as its files' are.
+    name = os.fsencode(path.name or resolved.name).decode(errors="backslashreplace")
+    root_name = os.fsencode(resolved.name).decode(errors="backslashreplace")
     if stat.S_ISREG(mode):
         info = resolved.stat()
+        try:
+            resolved.name.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(f"{root_name}: its name is not valid UTF-8: rename it.") from error
         file = FoundFile(resolved.name, info.st_size, info.st_mtime_ns)
         return Listing(str(resolved.parent), name, (file,), single=True)
     if not stat.S_ISDIR(mode):
@@ -82,13 +88,13 @@ def scan(path: Path) -> Listing:
         raise InputError(f"{path} may not be listed: ask for read permission on the folder.")
     if is_group(resolved):
         store = ignored(f"{resolved.name}/", "zarr-store")
-        shown = resolved.name if name in ("", ".", "..") else name
+        shown = root_name if name in ("", ".", "..") else name
         return Listing(str(resolved.parent), shown, (), (store,))
     files, settled = _walk(str(resolved))
     files.sort(key=lambda file: file.path)
     settled.sort(key=lambda record: record.path)
     return Listing(
-        str(resolved), resolved.name if name in ("", ".", "..") else name, tuple(files), tuple(settled)
+        str(resolved), root_name if name in ("", ".", "..") else name, tuple(files), tuple(settled)
     )
 
 
@@ -147,7 +153,9 @@ def _verdict(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileR
     try:
         path.encode()
     except UnicodeEncodeError:
-        shown = path.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        shown = os.fsencode(path).decode(errors="backslashreplace")
+        if entry.is_dir(follow_symlinks=False):
+            return quarantined(shown + "/", "the folder's name is not valid UTF-8: rename it to have it read")
         return quarantined(shown, "its name is not valid UTF-8: rename it")
     try:
         if entry.is_symlink():

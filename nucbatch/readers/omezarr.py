@@ -31,6 +31,7 @@ from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, plausible_well, row_letters, safe_name, unique_names
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
+from nucbatch.readers.unchanged import stamp
 
 _SITE = re.compile(r"([0-9]{1,9})(?:t([0-9]{1,9}))?")
 _ARRAY_MARKERS = ("zarr.json", ".zarray")
@@ -230,10 +231,7 @@ def _folders(path: Path) -> list[Path]:
 
 def _found(root: str, path: str) -> FoundFile:
     """A group with its metadata's size and time; chunks are not looked at."""
-    for marker in ("zarr.json", ".zattrs"):
-        try:
-            info = Path(root, path, marker).stat()
-        except OSError:
-            continue  # the other version's name, or a group that is not there: its header says so
-        return FoundFile(path, info.st_size, info.st_mtime_ns)
-    return FoundFile(path)
+    try:
+        return FoundFile(path, *stamp(Path(root, path)))
+    except OSError:
+        return FoundFile(path)  # a group that is not there: its header says so

@@ -1,16 +1,52 @@
 """What is known of an image before its pixels are read, whatever its format.
 
-Decision owned here: how much a header may promise before it counts as damaged.
+Decision owned here: how much a header may promise before it counts as damaged or as a decompression bomb.
+Each limit stands in its message.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nucbatch.errors import UnreadableImage
 from nucbatch.readers.stack import SINGLE, Stack
 
 # no codec packs denser (zstd's run-length blocks reach 32,768 : 1), so a header that promises more lies
 BOMB_BYTES, BOMB_RATIO = 1 << 28, 100_000
+MOST_PIXELS = 1 << 40
+"""A million pixels a side: ten times the largest slide."""
+MOST_PROJECTED = 1_000
+"""Steps of a z-stack: what has more is a film, whatever its file calls it."""
+LARGEST_DECODED_BYTES = 1 << 30
+"""Of one tile or chunk, which has to be decoded as a whole."""
+
+
+def require_believable(promised_bytes: int, size_bytes: int) -> None:
+    """Refuses a header that promises more pixels than a file of ``size_bytes`` can hold.
+
+    Raises:
+        UnreadableImage: it does.
+    """
+    limit = max(BOMB_BYTES, BOMB_RATIO * size_bytes)
+    if promised_bytes > limit:
+        raise UnreadableImage(
+            f"damaged header (promises {promised_bytes:,} bytes of pixels from {size_bytes:,} of file; the "
+            f"limit is {limit:,}, since no codec packs denser than {BOMB_RATIO:,} : 1): save it again "
+            "from its source"
+        )
+
+
+def require_decodable(what: str, decoded_bytes: int) -> None:
+    """Refuses tiles or chunks that are too large to be decoded; ``what`` says which.
+
+    Raises:
+        UnreadableImage: they are.
+    """
+    if decoded_bytes > LARGEST_DECODED_BYTES:
+        raise UnreadableImage(
+            f"{what} take {decoded_bytes:,} bytes each once decoded; the limit is {LARGEST_DECODED_BYTES:,}: "
+            "save it again in smaller ones"
+        )
 
 
 @dataclass(frozen=True, slots=True)

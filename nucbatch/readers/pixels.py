@@ -8,8 +8,6 @@ Green and Blue. Whole fields and boxes of them are read in one way, by windows (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.plate import Channel, Field, Plane, Plate
+from nucbatch.plate import READ_TIMEOUT_S, Channel, Field, Plane, Plate
 from nucbatch.readers.headers import read_header
+from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.pixel_info import PixelInfo
-from nucbatch.readers.windows import Source, Window, open_source, open_window, whole
+from nucbatch.readers.unchanged import require_unchanged
+from nucbatch.readers.windows import Window, open_source, open_window, whole
 from nucbatch.tiles import Box
 
 RGB = "RGB"
 RGB_CHANNELS = ("Red", "Green", "Blue")
-
-_MOST_KEPT_OPEN = 8  # a z-stack of single files would use up the descriptors that a process may have
 
 
 def probe(path: str | Path) -> PixelInfo:
@@ -52,76 +50,57 @@ def field_channels(plate: Plate, field: Field) -> tuple[Channel, ...]:
     return tuple(channel for channel in plate.channels if channel.name in names)
 
 
-class FieldWindow:
-    """A field open for reading by boxes; made by :func:`open_field`. ``shape`` is (C, Y, X)."""
+def read_box(
+    plate_root: str | Path,
+    field: Field,
+    channels: tuple[Channel, ...],
+    box: Box,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> NDArray[Any]:
+    """A box of a field; only the tiles, strips or chunks it touches are read.
 
-    def __init__(self, root: str | Path, field: Field, wanted: list[str], kept: Mapping[str, Source]) -> None:
-        self._root, self._field, self._wanted, self._kept = root, field, wanted, kept
-        self.shape = len(wanted), field.height_px, field.width_px
-        self.dtype = np.dtype(field.dtype or "uint8")
+    ``read_timeout_s``: how long a plane of a file may take.
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """(C, Y, X) of a box, z-planes max-projected; only the tiles, strips or chunks it touches are read.
-
-        Raises:
-            UnreadableImage: a plane is missing, damaged, or not of the planned size and type.
-        """
-        array = np.empty((len(self._wanted), *box.shape), self.dtype)
-        written: set[str] = set()
-        for path, planes in _by_file(self._field, self._wanted):
-            with self._source(path) as source:
-                for plane in planes:
-                    window = source.window(plane.page, plane.level)
-                    _require_planned(plane, window, self._field)
-                    self._add(plane, window.read(box), array, written)
-        return array
-
-    def _source(self, path: str) -> AbstractContextManager[Source]:
-        if path in self._kept:
-            return nullcontext(self._kept[path])
-        return open_source(Path(self._root, path), path)
-
-    def _add(self, plane: Plane, pixels: NDArray[Any], array: NDArray[Any], written: set[str]) -> None:
-        samples = np.atleast_3d(pixels)
-        for sample, name in enumerate(_names(plane)):
-            for index in (index for index, other in enumerate(self._wanted) if other == name):
-                if name in written:
-                    np.maximum(array[index], samples[..., sample], out=array[index])
-                else:
-                    array[index] = samples[..., sample]
-            written.add(name)
-
-
-@contextmanager
-def open_field(plate_root: str | Path, field: Field, channels: tuple[Channel, ...]) -> Iterator[FieldWindow]:
-    """A field for reading by boxes. Its files stay open until the context ends, if they are few.
+    Returns: (C, Y, X) in the field's dtype, one entry per channel in the order given; z-planes max-projected.
 
     Raises:
-        UnreadableImage: a channel or a file is missing.
+        UnreadableImage: a channel or a file is missing; a file is damaged, has changed since it was planned,
+            is not of the planned size and type, or does not answer. The message begins with the file's path.
     """
     wanted = [channel.name for channel in channels]
     missing = sorted(set(wanted) - {name for plane in field.planes for name in _names(plane)})
     if missing:
         raise UnreadableImage(f"{field.name}: {field.problem or 'it has no channel ' + ', '.join(missing)}")
-    paths = [path for path, _ in _by_file(field, wanted)]
-    with ExitStack() as opened:
-        kept = {
-            path: opened.enter_context(open_source(Path(plate_root, path), path))
-            for path in (paths if len(paths) <= _MOST_KEPT_OPEN else ())
-        }
-        yield FieldWindow(plate_root, field, wanted, kept)
+    array = np.empty((len(wanted), *box.shape), np.dtype(field.dtype or "uint8"))
+    written: set[str] = set()
+    for path, planes in _by_file(field, wanted):
+
+        def read(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
+            require_unchanged(plate_root, planes[0])
+            with open_source(Path(plate_root, path), path) as source:
+                for plane in planes:
+                    window = source.window(plane.page, plane.level)
+                    _require_planned(plane, window, field)
+                    _add(plane, window.read(box), array, wanted, written)
+                    beat()
+            require_unchanged(plate_root, planes[0])
+
+        within(read_timeout_s, path, read)
+    return array
 
 
-def read_field(plate_root: str | Path, field: Field, channels: tuple[Channel, ...]) -> NDArray[Any]:
-    """The pixels of a field.
-
-    Returns: (C, Y, X) in the field's dtype, one entry per channel in the order given; z-planes max-projected.
+def read_field(
+    plate_root: str | Path,
+    field: Field,
+    channels: tuple[Channel, ...],
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> NDArray[Any]:
+    """The pixels of a field: :func:`read_box` of all of it.
 
     Raises:
-        UnreadableImage: a plane is missing, damaged, or not of the planned size and type.
+        UnreadableImage: as there.
     """
-    with open_field(plate_root, field, channels) as window:
-        return window.read(Box(0, 0, field.height_px, field.width_px))
+    return read_box(plate_root, field, channels, Box(0, 0, field.height_px, field.width_px), read_timeout_s)
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
@@ -144,6 +123,20 @@ def _by_file(field: Field, wanted: list[str]) -> list[tuple[str, list[Plane]]]:
         if not set(wanted).isdisjoint(_names(plane)):
             files.setdefault(plane.path, []).append(plane)
     return list(files.items())
+
+
+def _add(
+    plane: Plane, pixels: NDArray[Any], array: NDArray[Any], wanted: list[str], written: set[str]
+) -> None:
+    """Puts a plane's pixels into the array's channels; ``written`` are those that hold one already."""
+    samples = np.atleast_3d(pixels)
+    for sample, name in enumerate(_names(plane)):
+        for index in (index for index, other in enumerate(wanted) if other == name):
+            if name in written:
+                np.maximum(array[index], samples[..., sample], out=array[index])
+            else:
+                array[index] = samples[..., sample]
+        written.add(name)
 
 
 def _names(plane: Plane) -> tuple[str, ...]:

@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from nucbatch.errors import InputError, UnreadableImage
-from nucbatch.plate import Field, Plane, Plate
+from nucbatch.plate import READ_TIMEOUT_S, Field, Plane, Plate
 from nucbatch.readers.levels import Level, level_for_pixel_size
+from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.verify import each_field, majority, recorded
 from nucbatch.readers.windows import Source, open_source
 
@@ -22,7 +23,7 @@ _Choice = tuple[Field, dict[str, str]]
 """A field as it is read, and the reason against each file of it that can't be read so."""
 
 
-def at_resolution(plate: Plate, wanted_um: float) -> Plate:
+def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_TIMEOUT_S) -> Plate:
     """The plate, its pyramids read at the level whose pixels are nearest to ``wanted_um`` micrometres.
 
     Fields of a level other than the full one have its size and pixel size; those whose planes don't agree
@@ -33,16 +34,16 @@ def at_resolution(plate: Plate, wanted_um: float) -> Plate:
     """
     fields: list[Field] = []
     faults: dict[str, str] = {}
-    for field, found in each_field(plate, partial(_chosen, plate.root, wanted_um)):
+    for field, found in each_field(plate, partial(_chosen, plate.root, wanted_um, read_timeout_s)):
         fields.append(field)
         faults |= found
     return replace(plate, fields=tuple(fields), files=tuple(recorded(plate.files, fields, faults)))
 
 
-def _chosen(root: str, wanted_um: float, field: Field) -> _Choice:
+def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) -> _Choice:
     if field.problem:
         return field, {}
-    levels, faults = _levels(root, wanted_um, field)
+    levels, faults = _levels(root, wanted_um, read_timeout_s, field)
     agreed = majority([_form(level) for _, level in levels])
     for plane, level in levels:
         if agreed is None:
@@ -71,7 +72,9 @@ def _chosen(root: str, wanted_um: float, field: Field) -> _Choice:
     ), {}
 
 
-def _levels(root: str, wanted_um: float, field: Field) -> tuple[list[tuple[Plane, Level]], dict[str, str]]:
+def _levels(
+    root: str, wanted_um: float, read_timeout_s: float, field: Field
+) -> tuple[list[tuple[Plane, Level]], dict[str, str]]:
     """The level that fits each plane, and the reason against each file of which none can be read."""
     by_file: dict[str, list[Plane]] = defaultdict(list)
     for plane in field.planes:
@@ -79,9 +82,13 @@ def _levels(root: str, wanted_um: float, field: Field) -> tuple[list[tuple[Plane
     levels: list[tuple[Plane, Level]] = []
     faults: dict[str, str] = {}
     for path, planes in by_file.items():
-        try:
+
+        def read(beat: Beat, path: str = path, planes: list[Plane] = planes) -> list[tuple[Plane, Level]]:
             with open_source(Path(root, path), path) as source:
-                levels += [(plane, _level(source, plane, field, wanted_um)) for plane in planes]
+                return [(plane, _level(source, plane, field, wanted_um)) for plane in planes]
+
+        try:
+            levels += within(read_timeout_s, path, read)
         except UnreadableImage as error:
             faults[path] = str(error).removeprefix(f"{path}: ")
     return levels, faults

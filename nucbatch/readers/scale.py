@@ -3,7 +3,9 @@
 Trusted are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution), MetaXpress' MetaSeries XML
 (``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is mostly a printer's number: it is only
 believed where it makes pixels finer than 5 µm (more than 5,000 dots per inch), as slide scanners write it.
-XML comes from strangers, so it is parsed with defusedxml: no entities, no external references.
+XML comes from strangers, so it is parsed with defusedxml: a text with a document type, entities or external
+refused with its file, and so is one of more than MOST_XML characters. This is the only place
+that parses XML; tifffile is asked for pages and tags alone, for which it parses none.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
+
+from nucbatch.errors import UnreadableImage
 
 _UM_PER = {
     "um": 1.0,
@@ -29,6 +33,8 @@ _UM_PER = {
 
 _FINEST_PRINTED_UM = 5.0
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
+
+MOST_XML = 1 << 26
 
 Elements = list[tuple[str, dict[str, str]]]
 
@@ -74,10 +80,24 @@ def metaseries(description: str) -> dict[str, str]:
 
 
 def xml_elements(xml: str) -> Elements:
-    """(local tag, attributes) of each element in the order of the text; none where it is broken or unsafe."""
+    """(local tag, attributes) of each element in the order of the text; none where it is broken.
+
+    Raises:
+        UnreadableImage: it declares a document type or entities, or is too long.
+    """
+    if len(xml) > MOST_XML:
+        raise UnreadableImage(
+            f"its XML description has {len(xml):,} characters; the limit is {MOST_XML:,}: save it again "
+            "without"
+        )
     try:
-        root = fromstring(xml.strip("\0\r\n\t "))
-    except (ParseError, DefusedXmlException, ValueError):
+        root = fromstring(xml.strip("\0\r\n\t "), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise UnreadableImage(
+            f"its XML description declares a document type or entities ({type(error).__name__}), which could "
+            "fetch other files or swell without bound, and no microscope writes any: save it again without"
+        ) from error
+    except (ParseError, ValueError):
         return []  # not to be told is an ordinary answer: no pixel depends on this text
     return [(str(element.tag).rpartition("}")[2], dict(element.attrib)) for element in root.iter()]
 

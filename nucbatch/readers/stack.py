@@ -12,6 +12,7 @@ from itertools import product
 from math import prod
 
 from nucbatch.errors import UnreadableImage
+from nucbatch.printable import printable
 
 _MOST_PLANES = 1_000_000
 
@@ -65,7 +66,7 @@ def stacked(axes: str, shape: Sequence[int], names: Sequence[str] = ()) -> Stack
 
 def channel_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
     """The names if there is a different one for each channel; else C1, C2, ..., or "" for a single one."""
-    told = tuple(name.strip() for name in names)
+    told = tuple(printable(name.strip()) for name in names)
     if len(told) == count and all(told) and len(set(told)) == count:
         return told
     return tuple(f"C{number}" for number in range(1, count + 1)) if count > 1 else ("",)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from nucbatch.plate import Field, FileStatus, Plate, row_index, split_well
+from nucbatch.printable import printable
 from nucbatch.readers.names import plural, row_letters
 from nucbatch.readers.pixels import field_channels
 
@@ -138,8 +139,8 @@ def summarise(plate: Plate) -> Summary:
     refused = [record for record in plate.files if record.status is FileStatus.QUARANTINED]
     return Summary(
         layout=plate.layout,
-        name=_visible(plate.name),
-        root=_visible(plate.root),
+        name=printable(plate.name),
+        root=printable(plate.root),
         is_plate=plate.is_plate,
         wells=wells,
         usable_fields=len(usable),
@@ -151,9 +152,9 @@ def summarise(plate: Plate) -> Summary:
         found_files=len(plate.files),
         used_files=used,
         ignored=_by_rule(plate),
-        quarantined=tuple((_visible(record.path), _visible(record.reason)) for record in refused),
+        quarantined=tuple((printable(record.path), printable(record.reason)) for record in refused),
         problem_fields=tuple(
-            (field.name, _visible(field.problem)) for field in plate.fields if field.problem
+            (field.name, printable(field.problem)) for field in plate.fields if field.problem
         ),
     )
 
@@ -166,7 +167,7 @@ def _by_rule(plate: Plate) -> tuple[IgnoredFiles, ...]:
     rules = []
     for reason, found in sorted(paths.items()):
         name, _, sentence = reason.partition(": ")
-        examples = tuple(_visible(path) for path in found[:_EXAMPLES])
+        examples = tuple(printable(path) for path in found[:_EXAMPLES])
         rules.append(IgnoredFiles(name, sentence, len(found), examples))
     return tuple(rules)
 
@@ -189,7 +190,3 @@ def _mix(counted: tuple[tuple[str, int], ...]) -> str:
     if rest:
         lines.append(f"{len(rest):,} other kinds: {plural(sum(count for _, count in rest), 'field')}")
     return "\n".join(lines)
-
-
-def _visible(text: str) -> str:
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

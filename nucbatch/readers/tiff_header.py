@@ -12,7 +12,7 @@ import numpy as np
 import tifffile
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.readers.pixel_info import BOMB_BYTES, BOMB_RATIO, PixelInfo
+from nucbatch.readers.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.scale import metaseries, pixel_size_um
 from nucbatch.readers.stack import Stack
 from nucbatch.readers.tiff_pages import stack_of
@@ -95,8 +95,10 @@ def _is_grey_ramp(colormap: Any) -> bool:
 def _check_segments(page: Any, size_bytes: int) -> None:
     offsets, counts = page.dataoffsets, page.databytecounts
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-    if page.is_tiled and tall * wide > max(BOMB_BYTES, BOMB_RATIO * size_bytes):
-        raise UnreadableImage(f"damaged header (tiles of {tall:,} × {wide:,} px)")
+    if page.is_tiled:
+        bits = int(tall) * int(wide) * max(page.imagedepth, 1) * page.samplesperpixel
+        bits *= max(max(np.atleast_1d(page.bitspersample)), 8)
+        require_decodable(f"tiles of {tall:,} × {wide:,} px", int(bits) // 8)
     across = -(-page.imagewidth // max(wide, 1))
     down = -(-page.imagelength // max(min(tall, page.imagelength), 1))
     planes = page.samplesperpixel if page.planarconfig == 2 else 1

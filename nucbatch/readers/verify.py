@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.plate import READ_TIMEOUT_S, Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.names import GREY
+from nucbatch.readers.patience import within
 from nucbatch.readers.pixel_info import PixelInfo
 from nucbatch.readers.pixels import RGB, RGB_CHANNELS
 from nucbatch.readers.rules import RULES
@@ -34,15 +35,18 @@ _BATCH = 2048
 _Value = TypeVar("_Value")
 
 
-def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
+def verified(
+    plate: Plate, pixel_size_um: float | None = None, read_timeout_s: float = READ_TIMEOUT_S
+) -> Plate:
     """The plate with sizes and types of all fields, and what can't be used quarantined.
 
-    ``pixel_size_um`` overrides what files say.
+    ``pixel_size_um`` overrides what files say. ``read_timeout_s``: how long a header may take.
     """
     may_be_rgb = len(plate.channels) == 1
     fields: list[Field] = []
     faults: dict[str, str] = {}
-    probed = zip(plate.fields, each_field(plate, partial(_probe_field, plate.root)), strict=True)
+    look = partial(_probe_field, plate.root, read_timeout_s)
+    probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in unfolded(plate, probed):
         checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
         fields.append(checked)
@@ -59,16 +63,16 @@ def each_field(plate: Plate, look: Callable[[Field], _Value]) -> Iterator[_Value
             yield from pool.map(look, batch)
 
 
-def _probe_field(root: str, field: Field) -> Outcomes:
+def _probe_field(root: str, read_timeout_s: float, field: Field) -> Outcomes:
     """For each plane, the header or the reason against it."""
-    return tuple(_header_or_reason(Path(root, plane.path)) for plane in field.planes)
+    return tuple(_header_or_reason(root, plane.path, read_timeout_s) for plane in field.planes)
 
 
-def _header_or_reason(path: Path) -> PixelInfo | str:
+def _header_or_reason(root: str, path: str, read_timeout_s: float) -> PixelInfo | str:
     try:
-        return read_header(path)
+        return within(read_timeout_s, path, lambda beat: read_header(Path(root, path)))
     except UnreadableImage as error:
-        return str(error)
+        return str(error).removeprefix(f"{path}: ")
 
 
 def _checked(

@@ -2,6 +2,7 @@
 
 Decided here: figures keep their short names, undefined ones are empty (CSV) or null (JSON). A CSV holds rows
 of one kind, so totals have a file of their own: one row per total and group, the group of all images first.
+Names that a spreadsheet would run as a formula are neutralised as in a run's own CSV files.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.scoring.table import ScoreTable, plain
+from nucbatch.store.sheets import neutral
 
 ALL = "(all)"
 Row = Mapping[str, object]
@@ -67,7 +69,7 @@ def as_json(table: ScoreTable, about: Row, by: Grouping | None = None) -> str:
 def _as_csv(rows: Iterable[Row]) -> str:
     known: Sequence[Row] = list(rows)
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(known[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(known)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(neutral, known[0]))
+    writer.writerows([neutral(row[column]) for column in known[0]] for row in known)
     return text.getvalue()

@@ -135,8 +135,13 @@ class RunFolder:
 
         Raises:
             StoreError: it is a file, or holds something and is no run, or was made by a newer nucbatch, or
-                can't be written.
+                can't be written, or its path is not valid UTF-8.
         """
+        try:
+            str(self.path).encode()
+        except UnicodeEncodeError as error:
+            shown = os.fsencode(self.path).decode(errors="backslashreplace")
+            raise StoreError(f"{shown} is not valid UTF-8: name another folder with -o.") from error
         if self.path.exists() and not self.path.is_dir():
             raise StoreError(
                 f"{self.path} is a file: a run needs a folder. Name an empty or a new one with -o."

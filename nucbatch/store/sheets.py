@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE_COLUMNS = ("path", "status", "reason", "plate", "well", "site", "channel", "z", "t", "image")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are wide forms, which run as well
 _BREAK = re.compile(r"\r\n|[\r\n]")
 
 

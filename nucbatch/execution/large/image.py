@@ -114,7 +114,7 @@ class LargeImage(FieldJob):
         if not converted:
             return self
         planes = tuple(
-            replace(plane, path=converted[key], page=0, level=0)
+            replace(plane, path=converted[key], page=0, level=0, size_bytes=0, mtime_ns=0)
             if (key := plane_key(plane)) in converted
             else plane
             for plane in self.field.planes

@@ -22,7 +22,10 @@ from nucbatch.features.quality import Edges, edges_of, figures_of
 from nucbatch.greylevels import GreyLevels
 from nucbatch.inference.normalise import constants_of
 from nucbatch.masks.block import around
-from nucbatch.readers.pixels import open_field
+from nucbatch.plate import Plane
+from nucbatch.readers.patience import Beat, within
+from nucbatch.readers.pixels import read_box
+from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.readers.windows import convert_once, open_window, windowable
 from nucbatch.store.display import window_of
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
@@ -42,20 +45,41 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
     converted: dict[str, str] = {}
     said: list[str] = []
     for plane in image.field.planes:
-        with open_window(image.plate_root, plane, level=plane.level) as window:
-            if windowable(window):
-                continue
-        target = convert_once(
-            Path(image.plate_root, plane.path),
-            image.scratch.converted,
-            lambda sentence, rows, _: None if rows else said.append(sentence),
-            page=plane.page,
-            level=plane.level,
-            memory_bytes=memory_bytes,
-        )
-        converted[plane_key(plane)] = str(target)
+
+        def convert(beat: Beat, plane: Plane = plane) -> tuple[Path | None, str]:
+            return _converted(image, plane, memory_bytes, beat)
+
+        target, sentence = within(image.read_timeout_s, plane.path, convert)
+        if target is not None:
+            converted[plane_key(plane)] = str(target)
+            said.append(sentence)
     write_values(image.scratch.converted / "list.json", converted)
-    return "\n".join(said)
+    return "\n".join(filter(None, said))
+
+
+def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -> tuple[Path | None, str]:
+    """The tiled copy of a plane, and what is said of it if it is made now; None where none is needed."""
+    require_unchanged(image.plate_root, plane)
+    with open_window(image.plate_root, plane, level=plane.level) as window:
+        if windowable(window):
+            return None, ""
+    said: list[str] = []
+
+    def progress(sentence: str, rows: int, _: int) -> None:
+        beat()
+        if not rows:
+            said.append(sentence)
+
+    target = convert_once(
+        Path(image.plate_root, plane.path),
+        image.scratch.converted,
+        progress,
+        page=plane.page,
+        level=plane.level,
+        memory_bytes=memory_bytes,
+    )
+    require_unchanged(image.plate_root, plane)
+    return target, "".join(said)
 
 
 def survey(image: LargeImage, row: int, column: int) -> None:
@@ -68,8 +92,8 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     core = image.units_of(0).box(row, column)
     window = around(core, 1, image.shape)
     source = image.with_files(read_values(image.scratch.converted / "list.json"))
-    with open_field(source.plate_root, source.field, image.channels) as opened:
-        pixels = opened.read(window)  # (C, Y, X)
+    # (C, Y, X)
+    pixels = read_box(source.plate_root, source.field, image.channels, window, image.read_timeout_s)
     inner = pixels[:, *core.within(window)]
     image.image().write(inner, (core.y0, core.x0))
     grey = grey_of(image.seen(pixels))

@@ -1,11 +1,14 @@
 """Windows on an OME-Zarr image: zarr reads the chunks (or parts of shards) that a box touches.
 
-Decision owned here: a page is a plane's place in the order of the array's leading axes; of an RGB image the
-channels are one page. What is read is counted at the store, below zarr.
+Decisions owned here: a page is a plane's place in the order of the array's leading axes; of an RGB image the
+channels are one page. What is read is counted at the store, below zarr. A chunk is a regular file inside the
+array's folder, of no more than a limit once decoded, and not so small that an image is millions of them.
 """
 
 from __future__ import annotations
 
+import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +22,12 @@ from zarr.storage import LocalStore, WrapperStore
 from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import StoredForm, below, form_of, levels_of
 from nucbatch.readers.levels import Level, measured
+from nucbatch.readers.pixel_info import require_decodable
 from nucbatch.readers.windows.contract import Cost, named, require_finite, require_inside, require_listed
 from nucbatch.tiles import Box
+
+SMALLEST_CHUNK_PX = 64
+_MOST_SMALL_CHUNKS = 1 << 16
 
 
 class ChunkSource:
@@ -58,6 +65,7 @@ class ChunkWindow:
         self._shown, self._form = shown, form
         self.cost = Cost()
         self._array: Any = zarr.open_array(_Counted(LocalStore(array, read_only=True), self.cost), mode="r")
+        _require_sensible(tuple(map(int, self._array.chunks)), self._array)
         if len(self._array.shape) != len(form.axes):
             raise UnreadableImage(f"its level has {len(self._array.shape)} dimensions, not {len(form.axes)}")
         if self._array.shape[:-2] != form.shape[:-2]:
@@ -74,7 +82,7 @@ class ChunkWindow:
         size = self._array.shape[-2], self._array.shape[-1]
         self.shape: tuple[int, ...] = (*size, 3) if form.is_rgb else size
         self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
-        self.piece_bytes = int(np.prod(self._array.chunks, dtype=np.int64)) * self.dtype.itemsize
+        self.piece_bytes = math.prod(self._array.chunks) * self.dtype.itemsize
 
     def read(self, box: Box) -> NDArray[Any]:
         """See :class:`~nucbatch.readers.windows.contract.Window`."""
@@ -91,6 +99,19 @@ class ChunkWindow:
             return require_finite(np.ascontiguousarray(pixels, self.dtype))
 
 
+def _require_sensible(chunk: tuple[int, ...], array: Any) -> None:
+    shape = " × ".join(f"{length:,}" for length in chunk)
+    require_decodable(f"chunks of {shape}", math.prod(chunk) * array.dtype.itemsize)
+    in_plane = math.prod(
+        -(-length // side) for length, side in zip(array.shape[-2:], chunk[-2:], strict=True)
+    )
+    if math.prod(chunk[-2:]) < SMALLEST_CHUNK_PX and in_plane > _MOST_SMALL_CHUNKS:
+        raise UnreadableImage(
+            f"chunks of {shape} make {in_plane:,} pieces of one plane; the limit for chunks of less than "
+            f"{SMALLEST_CHUNK_PX} px is {_MOST_SMALL_CHUNKS:,}: save it again in larger ones"
+        )
+
+
 class _Counted(WrapperStore[LocalStore]):
     """A store that counts what is taken from it of chunks; metadata are no pixels."""
 
@@ -104,8 +125,17 @@ class _Counted(WrapperStore[LocalStore]):
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
+        self._require_file(key)
         found = await super().get(key, prototype, byte_range)
         if found is not None and not key.endswith((".json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")):
             self._cost.pieces += 1
             self._cost.stored_bytes += len(found)
         return found
+
+    def _require_file(self, key: str) -> None:
+        place = os.path.realpath(self._store.root / key)
+        root = os.path.realpath(self._store.root)
+        if os.path.commonpath([place, root]) != root:
+            raise UnreadableImage(f"its {key} is a link that leads out of it: copy the file")
+        if os.path.lexists(place) and not os.path.isfile(place):  # noqa: PTH113  # one call per chunk
+            raise UnreadableImage(f"its {key} is no regular file")

@@ -22,11 +22,11 @@ from nucbatch.readers.scale import pixel_size_um
 from nucbatch.readers.tiff_header import tiff_samples
 from nucbatch.readers.tiff_pages import level_pages
 from nucbatch.readers.windows.contract import Cost, named, require_finite, require_inside, require_listed
+from nucbatch.readers.windows.embedded import JPEG, require_fitting
 from nucbatch.readers.windows.rows import PlainRows, read_exactly
 from nucbatch.readers.windows.stream import streams, strip_rows
 from nucbatch.tiles import Box
 
-_JPEG = frozenset({6, 7, 33007, 34892})
 _APERIO_YCBCR = 33003
 
 
@@ -181,8 +181,9 @@ class TiffWindow:
         data = read_exactly(self._descriptor, int(page.dataoffsets[index]), count)
         self.cost.pieces += 1
         self.cost.stored_bytes += count
+        require_fitting(int(page.compression), data, *self._piece)
         tables: dict[str, Any] = {}
-        if page.compression in _JPEG:
+        if page.compression in JPEG:
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         decoded: NDArray[Any] = page.decode(data, index, **tables)[0][0]
         return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded

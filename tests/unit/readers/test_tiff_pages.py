@@ -9,7 +9,7 @@ from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.levels import level_for_diameter, level_for_pixel_size
-from nucbatch.readers.pixels import field_channels, open_field, read_field, read_image
+from nucbatch.readers.pixels import field_channels, read_box, read_field, read_image
 from nucbatch.readers.windows import open_source, open_window, whole
 from nucbatch.tiles import Box
 
@@ -127,8 +127,8 @@ def test_axes_become_channels_projections_and_fields(tmp_path, kind, axes):
     for field, moment in zip(plate.fields, moments, strict=True):
         wanted = moment[: len(channels), : 4 if "Z" in axes else 1].max(axis=1)
         np.testing.assert_array_equal(read_field(plate.root, field, plate.channels), wanted)
-        with open_field(plate.root, field, plate.channels) as window:
-            np.testing.assert_array_equal(window.read(Box(3, 5, 20, 50)), wanted[:, 3:20, 5:50])
+        part = read_box(plate.root, field, plate.channels, Box(3, 5, 20, 50))
+        np.testing.assert_array_equal(part, wanted[:, 3:20, 5:50])
 
 
 def test_channels_are_called_as_the_file_calls_them(tmp_path):

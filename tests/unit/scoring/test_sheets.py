@@ -40,6 +40,15 @@ def test_totals_of_all_and_of_each_group():
     assert [row["group"] for row in rows_of(totals_csv(TABLE))] == ["(all)"] * 3
 
 
+def test_names_and_groups_that_a_spreadsheet_would_run_are_neutralised():
+    table = score_images([("=1+1", ONE, EMPTY)])
+    by = Grouping("@stain", grouped(table, {"=1+1": "-DAPI"}))
+    (row,) = rows_of(images_csv(table, by))
+    assert (row["name"], row["'@stain"]) == ("'=1+1", "'-DAPI")
+    assert float(row["count_error"]) == -1.0
+    assert rows_of(totals_csv(table, by))[-1]["'@stain"] == "'-DAPI"
+
+
 def test_totals_lie_beside_the_images(tmp_path):
     assert totals_path(tmp_path / "x.y.csv") == tmp_path / "x.y_totals.csv"
 

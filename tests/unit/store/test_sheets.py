@@ -68,7 +68,9 @@ def test_used_files_that_could_not_be_read_are_quarantined_with_the_reason(tmp_p
     ]
 
 
-@pytest.mark.parametrize("text", ['=HYPERLINK("x")', "+1", "-1+2", "@SUM(A1)", "\tx", "\rx", "\nx"])
+@pytest.mark.parametrize(
+    "text", ['=HYPERLINK("x")', "+1", "-1+2", "@SUM(A1)", "\tx", "\rx", "\nx", "\uff1d1"]
+)
 def test_text_that_a_spreadsheet_would_run_is_neutralised(text: str, tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     record = FileRecord(text, FileStatus.IGNORED, text, channel=text)

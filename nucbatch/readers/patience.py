@@ -1,0 +1,96 @@
+"""How long a read may take: a disk or network share that does not answer fails its field, not the run.
+
+Decisions owned here: a read runs in a thread of its own, and who waits for it gives up after so many seconds.
+A call that hangs in the system can't be ended from outside, not even in a process of its own (a hard NFS
+mount ignores SIGKILL), and a process would have to send every pixel back; so the thread is left behind, as a
+daemon that keeps no process alive, and what it still reads is thrown away. At most :data:`MOST_LEFT` are left
+behind in one process: while that many hang, nothing answers there, and further reads are refused at once, so
+that a share which is gone ends a run within minutes instead of one timeout per field. As soon as one of them
+comes back, so does the share, and reads go on. A read of many steps tells that it is alive after each.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from nucbatch.errors import UnreadableImage
+
+MOST_LEFT = 8
+
+T = TypeVar("T")
+Beat = Callable[[], None]
+"""Told by a read after each of its steps; the time begins anew."""
+
+_left = 0
+_lock = threading.Lock()
+
+
+def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
+    """What ``read`` returns or raises, if it comes back in time. ``shown`` names the file in messages.
+
+    Raises:
+        UnreadableImage: it did not come back, or too many before it hang.
+    """
+    with _lock:
+        hanging = _left
+    if hanging >= MOST_LEFT:
+        raise UnreadableImage(
+            f"{shown}: not read, because {hanging} reads before it still don't come back after {seconds:g} s "
+            "each: the disk or network share does not answer. Once it does, give the same command again"
+        )
+    one = _Read(read)
+    if not one.waited(seconds):
+        raise UnreadableImage(
+            f"{shown}: not read within {seconds:g} s: the disk or network share does not answer. Once it "
+            "does, give the same command again; --read-timeout says how long is waited"
+        )
+    return one.outcome()
+
+
+class _Read(Generic[T]):
+    """One read in its thread."""
+
+    def __init__(self, read: Callable[[Beat], T]) -> None:
+        self._read = read
+        self._done = threading.Event()
+        self._left_behind = False
+        self._alive = time.monotonic()
+        self._values: list[T] = []
+        self._error: BaseException | None = None
+        threading.Thread(target=self._run, name="nucbatch-read", daemon=True).start()
+
+    def waited(self, seconds: float) -> bool:
+        """Whether it came back; if not, it counts as left behind from now on."""
+        global _left
+        while not self._done.wait(max(0.0, self._alive + seconds - time.monotonic())):
+            if time.monotonic() < self._alive + seconds:
+                continue
+            with _lock:
+                if not self._done.is_set():
+                    self._left_behind = True
+                    _left += 1
+                    return False
+        return True
+
+    def outcome(self) -> T:
+        if self._error is not None:
+            raise self._error
+        return self._values[0]
+
+    def _run(self) -> None:
+        global _left
+        try:
+            self._values.append(self._read(self._beat))
+        except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
+            self._error = error
+        with _lock:
+            self._done.set()
+            if self._left_behind:
+                _left -= 1
+                self._values.clear()
+
+    def _beat(self) -> None:
+        self._alive = time.monotonic()

@@ -1,0 +1,59 @@
+"""Whether a file is still the one that was planned: by its size and time of change, as the plan has them.
+
+Decision owned here: a file that changed between the plan and its block, or while it was read, fails its
+field; a number from other pixels than those that were listed and checked would look like any other. Of an
+OME-Zarr image the group's metadata stand for the whole; its chunks are not looked at.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from nucbatch.errors import UnreadableImage
+from nucbatch.plate import Plane
+
+_METADATA = ("zarr.json", ".zattrs")  # Zarr 3, Zarr 2
+
+
+def stamp(path: Path) -> tuple[int, int]:
+    """(bytes, time of change in ns) of a file, or of the metadata of an OME-Zarr image's group.
+
+    Raises:
+        OSError: it can't be looked at.
+    """
+    info = path.stat()
+    if path.is_dir():
+        found = [path / name for name in _METADATA if (path / name).is_file()]
+        info = (found[0] if found else path / _METADATA[0]).stat()
+    return info.st_size, info.st_mtime_ns
+
+
+def require_unchanged(root: str | Path, plane: Plane) -> None:
+    """Refuses a plane whose file is gone or is not what it was. One without a record passes.
+
+    Raises:
+        UnreadableImage: it is so; the message names the file.
+    """
+    planned = plane.size_bytes, plane.mtime_ns
+    if planned == (0, 0):
+        return
+    try:
+        found = stamp(Path(root, plane.path))
+    except FileNotFoundError as error:
+        raise UnreadableImage(
+            f"{plane.path}: has vanished since the run was planned: put it back, then give the same command "
+            "again"
+        ) from error
+    except OSError as error:
+        raise UnreadableImage(f"{plane.path}: can't be opened ({error.strerror or error})") from error
+    if found != planned:
+        raise UnreadableImage(
+            f"{plane.path}: has changed since the run was planned ({_told(*planned)}; now {_told(*found)}): "
+            "give the same command again once nothing writes to it any more"
+        )
+
+
+def _told(size_bytes: int, mtime_ns: int) -> str:
+    when = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
+    return f"{size_bytes:,} bytes of {when:%Y-%m-%d %H:%M:%S}.{mtime_ns % 10**9:09d} UTC"

@@ -1,0 +1,64 @@
+"""A file that is not the one that was planned gives no number."""
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucbatch.errors import UnreadableImage
+from nucbatch.readers.find import open_plate
+from nucbatch.readers.pixels import read_field
+
+
+@pytest.fixture
+def plate(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.ones((8, 9), np.uint8))
+    return open_plate(tmp_path)
+
+
+def read(plate):
+    return read_field(plate.root, plate.fields[0], plate.channels)
+
+
+def test_a_file_that_is_as_planned_is_read(plate):
+    assert read(plate).sum() == 72
+
+
+def test_other_pixels_of_the_same_size_are_refused(plate, tmp_path):
+    info = (tmp_path / "a.tif").stat()
+    tifffile.imwrite(tmp_path / "a.tif", np.full((8, 9), 2, np.uint8))
+    os.utime(tmp_path / "a.tif", ns=(info.st_mtime_ns, info.st_mtime_ns + 1))
+    assert (tmp_path / "a.tif").stat().st_size == info.st_size
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: has changed since the run was planned \("):
+        read(plate)
+
+
+def test_another_size_at_the_same_time_is_refused(plate, tmp_path):
+    info = (tmp_path / "a.tif").stat()
+    with (tmp_path / "a.tif").open("ab") as file:
+        file.write(b"more")
+    os.utime(tmp_path / "a.tif", ns=(info.st_mtime_ns, info.st_mtime_ns))
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: has changed"):
+        read(plate)
+
+
+def test_a_file_that_is_gone_says_so(plate, tmp_path):
+    (tmp_path / "a.tif").unlink()
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: has vanished since .* planned: put it back"):
+        read(plate)
+
+
+def test_a_pipe_in_its_place_is_not_waited_for(plate, tmp_path):
+    (tmp_path / "a.tif").unlink()
+    os.mkfifo(tmp_path / "a.tif")
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: has changed"):
+        read(plate)
+
+
+def test_a_plane_without_a_record_is_read_as_it_is(plate, tmp_path):
+    (field,) = plate.fields
+    os.utime(tmp_path / "a.tif", ns=(0, 0))
+    planes = tuple(replace(plane, size_bytes=0, mtime_ns=0) for plane in field.planes)
+    assert read_field(plate.root, replace(field, planes=planes), plate.channels).sum() == 72
