@@ -19,6 +19,7 @@ from nucbatch.networks.checkpoint import locate
 from nucbatch.plate import Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.settings import ObjectSettings, RunSettings, validated
+from nucbatch.store.folder import RunFolder
 
 __all__ = ["Prepared", "RunResult", "execute", "prepare", "run_plate", "segment"]
 
@@ -80,7 +81,7 @@ def run_plate(
     Raises:
         InputError, InputNotFound: the input or a setting. WeightsError: the model. Others as :func:`execute`.
     """
-    plate = source if isinstance(source, Plate) else open_plate(source)
+    plate = source if isinstance(source, Plate) else open_plate(source, remembered=RunFolder(out).plate)
     return execute(
         prepare(plate, settings, block_px=block_px),
         out,

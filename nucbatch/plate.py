@@ -108,7 +108,8 @@ class Plate:
 
     ``root`` is the absolute folder that all paths are relative to; ``layout`` the reader's name;
     ``fields`` are ordered by (well row, well column, site, t); ``files`` accounts for every file found.
-    ``is_plate`` is False for collections without wells.
+    ``is_plate`` is False for collections without wells. ``listed`` tells the listing that it was read from,
+    to know it again; empty where that can't be told.
     """
 
     name: str
@@ -118,6 +119,7 @@ class Plate:
     fields: tuple[Field, ...]
     files: tuple[FileRecord, ...]
     is_plate: bool = True
+    listed: str = ""
 
     def wells(self) -> Iterator[str]:
         """The plate's wells in row-major order, each once."""

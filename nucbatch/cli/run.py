@@ -100,6 +100,7 @@ def run(
     from nucbatch.notice import Stopped
     from nucbatch.readers.find import open_plate
     from nucbatch.settings import validated
+    from nucbatch.store.folder import RunFolder
 
     console = terminal(soft_wrap=True)
     objects = {
@@ -126,6 +127,7 @@ def run(
         pattern=pattern,
         pixel_size_um=pixel_size_um,
         resolution_um=resolution_um,
+        remembered=RunFolder(out).plate,
         read_timeout_s=read_timeout_s,
     )
     prepared = prepare(plate, settings, block_px=block_px, read_timeout_s=read_timeout_s)

@@ -23,9 +23,11 @@ class Prepared:
     """A run as it will be, checked, before anything is written or submitted.
 
     ``plan.settings`` are complete: channel, weights' hash, normalisation and thresholds are settled.
+    ``read`` is the plate as it was read; the plan's may leave out fields that lack the channel.
     """
 
     plan: Plan
+    read: Plate
     weights: Path
     card: Card
     grid: TileGrid
@@ -82,7 +84,7 @@ def prepare(
     }
     card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)
-    return Prepared(plan, weights.absolute(), card, grid_of(network))
+    return Prepared(plan, plate, weights.absolute(), card, grid_of(network))
 
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:

@@ -23,9 +23,10 @@ from nucbatch.execution.todo import Network, Todo
 from nucbatch.notice import Notice
 from nucbatch.planning.memory import require_fit
 from nucbatch.plate import FileStatus, Plate
+from nucbatch.readers.remembered import is_kept, to_keep
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Place, scheduler
-from nucbatch.store.atomic import remove_partials
+from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
@@ -114,9 +115,10 @@ def execute(
         elif reuse_probabilities and not is_continued(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             folder.clear(keep_scratch=True)
-        pixels = plan.settings.labels != "tiff"
+        begun, pixels = folder.ledger.exists(), plan.settings.labels != "tiff"
         with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
-            if pixels:
+            _remember(folder, prepared.read)
+            if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
                 create_images(folder, plan.plate)
             network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
             todo = Todo(plan, folder, network, latest(folder))
@@ -146,6 +148,15 @@ def execute(
         write_run(folder.run_json, run_card(plan, card, receipts, timings))
         write_report(folder.path)
     return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
+
+
+def _remember(folder: RunFolder, plate: Plate) -> None:
+    """Keeps the plate as it was read, for the next sitting."""
+    if is_kept(folder.plate, plate):
+        return
+    kept = to_keep(plate)
+    if kept is not None:
+        write_bytes(folder.plate, kept)
 
 
 def _require_sound(plate: Plate) -> None:

@@ -16,6 +16,7 @@ from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.contract import Reader, ReadOptions
 from nucbatch.readers.listing import Listing, scan
 from nucbatch.readers.names import plural
+from nucbatch.readers.remembered import fingerprint, listed_as, recall
 from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify import verified
 
@@ -30,13 +31,15 @@ def open_plate(
     pixel_size_um: float | None = None,
     resolution_um: float | None = None,
     read_timeout_s: float = READ_TIMEOUT_S,
+    remembered: Path | None = None,
 ) -> Plate:
     """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
 
     ``layout``: a reader's name, instead of the first that fits. ``pattern``: a regex with named groups (see
     :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution, instead of
     what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this size.
-    ``read_timeout_s``: how long a file may take to answer before it is quarantined for that.
+    ``read_timeout_s``: how long a file may take to answer before it is quarantined for that. ``remembered``:
+    where the plate may have been kept (:mod:`nucbatch.readers.remembered`), so that headers need not be read.
 
     Raises:
         InputNotFound: nothing is there.
@@ -50,9 +53,15 @@ def open_plate(
     listing = scan(path)
     if reader is None:
         reader = _recognised(readers, listing)
+    known = fingerprint(listing, reader.name, pattern, pixel_size_um, resolution_um)
+    kept = recall(remembered, known, listing.root) if remembered else None
+    if kept is not None:
+        return kept
     plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um, read_timeout_s))
     plate = verified(plate, pixel_size_um, read_timeout_s)
-    return plate if resolution_um is None else at_resolution(plate, resolution_um, read_timeout_s)
+    if resolution_um is not None:
+        plate = at_resolution(plate, resolution_um, read_timeout_s)
+    return listed_as(plate, known)
 
 
 def known_readers() -> tuple[Reader, ...]:

@@ -90,6 +90,11 @@ class RunFolder:
         return self.hidden / "lock"
 
     @property
+    def plate(self) -> Path:
+        """The plate as its files' headers told it, so that they need not be read again."""
+        return self.hidden / "plate.json"
+
+    @property
     def fragments(self) -> Path:
         """Folder of the fields' pieces of the nuclei table."""
         return self.hidden / "fragments"
