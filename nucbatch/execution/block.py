@@ -28,7 +28,7 @@ from nucbatch.settings import RunSettings
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import write_field
 from nucbatch.store.label_tiff import write_label_tiff
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.ledger import Receipt, field_digest
 from nucbatch.store.tables import identity_columns, write_fragment
 
 
@@ -111,6 +111,7 @@ def process_field(task: FieldTask) -> Receipt:
         qc=quality | {"QC_NormalisedLow": found.constants.low, "QC_NormalisedHigh": found.constants.high},
         seconds=stations.seconds,
         worker=_worker(),
+        source=field_digest(task.field),
     )
 
 

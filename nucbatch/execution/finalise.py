@@ -18,10 +18,11 @@ import pandas as pd
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.readers.pixels import field_channels
+from nucbatch.readers.rules import RULES
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Receipt
-from nucbatch.store.sheets import write_files_csv, write_wells
+from nucbatch.store.sheets import Fate, write_files_csv, write_wells
 from nucbatch.store.tables import concatenate, write_fields
 from nucbatch.version import __version__
 from nucbatch.wells import by_well
@@ -53,7 +54,7 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
     write_fields(folder.fields, plate, receipts)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
-    fates = write_files_csv(folder.files, plate, unreadable_files(plate, receipts))
+    fates = write_files_csv(folder.files, plate, unused_files(plate, receipts))
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
     if pixels:
         create_images(folder, plate, failures)
@@ -67,15 +68,33 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     )
 
 
-def unreadable_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, str]:
-    """Reasons, by path, of files that could not be read during the run (reading names the file first)."""
+def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, Fate]:
+    """What became, by path, of files that were to be used and whose fields failed during the run.
+
+    The one that could not be read (reading names it first) is quarantined; the others are ignored by a rule,
+    unless another field was made of them.
+    """
+    good: set[str] = set()
+    fates: dict[str, Fate] = {}
+    for field in plate.fields:
+        receipt = receipts.get(field.key)
+        if receipt is None or receipt.status == "done":
+            good.update(plane.path for plane in field.planes)
+            continue
+        named = next((path for path in _paths(field) if receipt.reason.startswith(f"{path}: ")), "")
+        rule = "incomplete-field" if named else "failed-field"
+        for path in _paths(field):
+            if path == named:
+                fates[path] = FileStatus.QUARANTINED, receipt.reason.removeprefix(f"{path}: ")
+            else:
+                fates.setdefault(path, (FileStatus.IGNORED, f"{rule}: {RULES[rule]}"))
     return {
-        plane.path: receipt.reason.removeprefix(f"{plane.path}: ")
-        for field in plate.fields
-        if (receipt := receipts.get(field.key)) is not None and receipt.status == "failed"
-        for plane in field.planes
-        if receipt.reason.startswith(f"{plane.path}: ")
+        path: fate for path, fate in fates.items() if fate[0] is FileStatus.QUARANTINED or path not in good
     }
+
+
+def _paths(field: Field) -> dict[str, None]:
+    return dict.fromkeys(plane.path for plane in field.planes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,8 @@ class RunResult:
 
 _LEAVING = "Finishing the blocks under way, and then leaving; Ctrl-C again leaves at once."
 
+_CHANGED = "Fields that were done and whose files have changed since are done again, or are gone"
+
 
 class _Silent:
     def begin(self, total: int, committed: Iterable[Receipt]) -> None:
@@ -124,6 +126,8 @@ def execute(
             todo = Todo(plan, folder, network, latest(folder))
             held = todo.claimed if todo.waiting else todo.check_all_here(os.cpu_count() or 1)
             told.begin(len(plan.usable), held)
+            if todo.changed:
+                told.note(f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them.")
             outcome = Outcome(0, 0)
             if todo.waiting:
                 place = Place(

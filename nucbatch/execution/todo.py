@@ -1,7 +1,8 @@
 """What of a plan is still to be done, in the order in which it goes out.
 
 The decision owned here: what was never done comes first, checks of what was come last, and what does not pass
-its check is done again. Fields that failed in an earlier sitting are tried again. What is claimed as done is
+its check is done again. Fields that failed in an earlier sitting, or whose files have changed since they were
+done, are tried again. What is claimed as done is
 not proven by being claimed, so a sitting ends only when all of it was looked at.
 """
 
@@ -18,7 +19,7 @@ from nucbatch.execution.large.image import LargeImage
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.ledger import Receipt, changed_fields
 from nucbatch.tiles import TileGrid
 
 
@@ -38,13 +39,20 @@ class Todo:
     def __init__(
         self, plan: Plan, folder: RunFolder, network: Network, receipts: Mapping[str, Receipt]
     ) -> None:
+        """Sorts the plan's fields by what the ledger has of them.
+
+        Raises:
+            SettingsConflict: most of what is done was done of other files.
+        """
+        self.changed = changed_fields(folder, plan.plate, receipts)
+        stale = set(self.changed)
         self._plan, self._folder, self._network = plan, folder, network
         self._fields: deque[Field] = deque()
         self._images: deque[Field] = deque()
         self._claimed: deque[tuple[Field, Receipt]] = deque()
         for field in plan.usable:
             receipt = receipts.get(field.key)
-            if receipt is not None and receipt.status == "done":
+            if receipt is not None and receipt.status == "done" and field.key not in stale:
                 self._claimed.append((field, receipt))
             else:
                 self._add(field)

@@ -26,6 +26,7 @@ RULES = {
     "z-step": "the same channel has a projection, which is used instead",
     "annotation": "in a folder of masks or labels beside a folder of images",
     "incomplete-field": "sound, but another file of its field can't be used",
+    "failed-field": "its field could not be done, for a reason of its own that fields.parquet tells",
 }
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".png", ".jpg", ".jpeg"})

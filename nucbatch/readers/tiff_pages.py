@@ -19,6 +19,7 @@ from nucbatch.readers.scale import is_aperio, xml_elements
 from nucbatch.readers.stack import SINGLE, Stack, stacked
 
 _LEAST_SHRINKING = 1.4  # what is hardly smaller is another picture
+_MOST_LEVELS = 64  # halved so often, no picture has a pixel left; thumbnails and labels are few
 _LARGEST_SKEW = 0.02  # between both directions, beyond their rounding to whole pixels
 
 
@@ -109,7 +110,9 @@ def _described_axes(description: str, count: int) -> Stack | None:
 
 def _only_levels(tiff: Any) -> Stack:
     """One plane, if every other page is a reduced copy of it or marked as one."""
-    first = tiff.pages[0]
+    first, count = tiff.pages[0], len(tiff.pages)
+    if count > _MOST_LEVELS:  # not looked at one by one
+        raise _unknown(count)
     others = [page.aspage() for page in list(tiff.pages)[1:]]
     pictures = [page for page in others if not page.is_reduced and not _shrinks(first, page)]
     if pictures:
@@ -154,6 +157,6 @@ def _size(page: Any) -> tuple[int, int]:
 
 def _unknown(count: int) -> UnreadableImage:
     return UnreadableImage(
-        f"{count} pages where one plane was meant, and the file does not say whether they are channels, z or "
+        f"{count:,} pages where one plane was meant, and the file does not say whether they are channels, z or "
         "time points: split it into single planes, or save it as OME-TIFF"
     )

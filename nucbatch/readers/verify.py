@@ -1,7 +1,9 @@
 """The headers of all files of a plate, read before the run: sizes, types, and what can't be used.
 
 Decisions owned here: the planes of one field must agree in size and type; the majority is right, without
-one all are quarantined. Different fields may differ. Files of several pages
+one all are quarantined. So must the fields of one well of a plate at one level, where most of them, or else
+most of the plate's, are of one form; without that, as where regions of any size were acquired, they may
+differ, and so may wells and images of a collection. Files of several pages
 are unfolded first (``unfold.py``). A field that loses a plane stays listed with its
 problem, and its sound files are ignored by the rule ``incomplete-field``. RGB is allowed where a field is
 one file and the plate has no other channel; such planes belong to channel ``RGB`` and the plate gets Red,
@@ -51,6 +53,9 @@ def verified(
         checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
         fields.append(checked)
         faults |= found
+    if plate.is_plate:
+        fields, odd = _like_their_wells(fields)
+        faults |= odd
     records = tuple(recorded(plate.files, fields, faults))
     return replace(plate, channels=_channels(plate, fields), fields=tuple(fields), files=records)
 
@@ -110,6 +115,27 @@ def _checked(
         pixel_size_um=pixel_size_um or (sizes[0] if sizes else None),
         problem="; ".join(problems),
     )
+    return checked, faults
+
+
+def _like_their_wells(fields: list[Field]) -> tuple[list[Field], dict[str, str]]:
+    """The fields, where those of another form than their well's have that as their problem; the reasons."""
+    forms: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+    for field in fields:
+        if not field.problem:
+            forms[field.well].append((field.height_px, field.width_px, field.dtype))
+    overall = majority([form for of_well in forms.values() for form in of_well])
+    faults: dict[str, str] = {}
+    checked: list[Field] = []
+    for field in fields:
+        of_well = forms[field.well]
+        agreed = majority(of_well) or (overall if overall in of_well else None)
+        form = field.height_px, field.width_px, field.dtype
+        if not field.problem and agreed is not None and form != agreed:
+            reason = f"{_told(form)}, but the other fields of its well are {_told(agreed)}"
+            faults |= dict.fromkeys((plane.path for plane in field.planes), reason)
+            field = replace(field, problem=reason)
+        checked.append(field)
     return checked, faults
 
 

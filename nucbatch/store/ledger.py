@@ -2,7 +2,8 @@
 
 A field counts as done from the moment its line, newline included, is on the disk. A line cut short by a kill
 is dropped; damage anywhere else is refused, never skipped. The first line says what the run is made of, and
-a ledger is only continued by the same. The last line for a field wins.
+a ledger is only continued by the same. The last line for a field wins. Each line of a done field also says of
+which files it was made: what has changed since is done again, and where most has, the input is another one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, astuple, dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -19,13 +21,17 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter, ValidationError
 
 from nucbatch.errors import InputError, SettingsConflict, StoreError
-from nucbatch.plate import Plate
+from nucbatch.plate import Field, Plane, Plate
 from nucbatch.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder
 from nucbatch.store.folder import RunFolder
 from nucbatch.version import __version__
 
-LEDGER_FORMAT = 2
+LEDGER_FORMAT = 3
+
+# astuple says the same in ten times the time, and a resumed run asks for every field at once
+_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name != "planes"))
+_OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
 
 _OF_OBJECTS = ("objects.", "labels:")
 
@@ -38,6 +44,7 @@ class Receipt:
     ``labels_sha256`` is :func:`nucbatch.store.digest.labels_digest` of the full-resolution labels.
     ``fragment`` is the path of its table fragment inside the run's folder, with ``/``. Digests are hex,
     empty for a failed field. ``seconds`` per step and ``worker`` are for the record, never for a result.
+    ``source`` is :func:`field_digest` of the field as it was planned.
     """
 
     field: str
@@ -50,6 +57,7 @@ class Receipt:
     qc: dict[str, float]
     seconds: dict[str, float]
     worker: str
+    source: str = ""
 
 
 _RECEIPT = TypeAdapter(Receipt)
@@ -185,16 +193,39 @@ def _begun_with(folder: RunFolder) -> RunSettings | None:
 
 
 def plate_digest(plate: Plate) -> str:
-    """SHA-256 (hex) of what a run reads: names, channels, fields, and each file's size and time of change.
+    """SHA-256 (hex) of what all fields of a run share: names, layout, channels, and levels of pyramids.
 
-    The folder it lies in is left out, so that a plate may be moved between two sittings of a run.
+    The folder it lies in is left out, so that a plate may be moved between two sittings of a run; and so are
+    the fields, each of which has a digest of its own.
     """
-    digest = hashlib.sha256(json.dumps([plate.name, plate.layout, plate.is_plate]).encode())
-    for channel in plate.channels:
-        digest.update(json.dumps(astuple(channel)).encode())
-    for field in plate.fields:
-        digest.update(json.dumps(astuple(field)).encode())
-    return digest.hexdigest()
+    levels = sorted({plane.level for field in plate.fields for plane in field.planes})
+    channels = [astuple(channel) for channel in plate.channels]
+    shared = [plate.name, plate.layout, plate.is_plate, channels, levels]
+    return hashlib.sha256(json.dumps(shared).encode()).hexdigest()
+
+
+def field_digest(field: Field) -> str:
+    """128 bits (hex) of all that a run knows of a field before it reads it, each file's size and time too."""
+    values = _OF_FIELD(field), [_OF_PLANE(plane) for plane in field.planes]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
+
+
+def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt]) -> list[str]:
+    """The keys of done fields (of ``held``, by key) that are not what they were when they were done.
+
+    Raises:
+        SettingsConflict: most are not.
+    """
+    digests = {field.key: "" if field.problem else field_digest(field) for field in plate.fields}
+    done = [receipt for receipt in held.values() if receipt.status == "done"]
+    changed = [receipt.field for receipt in done if digests.get(receipt.field) != receipt.source]
+    if 2 * len(changed) > len(done):
+        raise SettingsConflict(
+            f"{folder.path} holds a run of another input: of {len(done):,} fields that are done, "
+            f"{len(changed):,} are gone or have files of other sizes or times (the first is {changed[0]}). "
+            "Go on with the input it was begun with, or begin anew with --restart, or name another folder."
+        )
+    return changed
 
 
 def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
@@ -214,9 +245,7 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
         except (InputError, KeyError) as error:
             raise _damaged(path, 1) from error
     if header.get("plate_sha256") != plate_sha256:
-        differences.append(
-            "the input: its files' names, sizes, times, channels or resolution are not what they were"
-        )
+        differences.append("the input: its name, layout, channels or resolution are not what they were")
     if differences:
         raise SettingsConflict(
             f"{path.parent.parent} holds a run that was begun otherwise. " + "; ".join(differences) + ". "

@@ -25,24 +25,28 @@ _FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are wide
 _BREAK = re.compile(r"\r\n|[\r\n]")
 
 
-def write_files_csv(path: Path, plate: Plate, failed: Mapping[str, str] | None = None) -> Counter[FileStatus]:
+Fate = tuple[FileStatus, str]
+"""A file's status, and the reason for it."""
+
+
+def write_files_csv(path: Path, plate: Plate, later: Mapping[str, Fate] | None = None) -> Counter[FileStatus]:
     """Writes one row per file found, in the plate's order, durably, and returns how many met each fate.
 
     Unknown values are empty.
 
     Args:
-        failed: the reasons, by path, of used files that could not be read in the run: they are quarantined.
+        later: what became, by path, of used files in the run.
 
     Raises:
         StoreError: the file can't be written.
     """
-    reasons = failed or {}
+    known = later or {}
     rows = []
     fates: Counter[FileStatus] = Counter()
     for file in plate.files:
         status, reason = file.status, file.reason
-        if status is FileStatus.USED and file.path in reasons:
-            status, reason = FileStatus.QUARANTINED, reasons[file.path]
+        if status is FileStatus.USED and file.path in known:
+            status, reason = known[file.path]
         place = (plate.name, file.well, file.site, file.channel, file.z, file.t, file.group)
         rows.append((file.path, status.value, reason, *place))
         fates[status] += 1

@@ -7,8 +7,6 @@ finished but is no longer whole is made again from the probabilities, which stay
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import astuple
@@ -28,7 +26,7 @@ from nucbatch.execution.large.stages import (
 )
 from nucbatch.execution.large.unit import UnitDone, UnitTask, stored_bytes
 from nucbatch.execution.large.write import table_sha256
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.ledger import Receipt, field_digest
 from nucbatch.store.scratch import read_values, write_values
 from nucbatch.store.units import Units
 
@@ -131,6 +129,7 @@ class Course:
             qc=found.quality | quality,
             seconds={name: round(seconds, 3) for name, seconds in self._seconds.items()},
             worker="",
+            source=field_digest(image.field),
         )
 
     def close(self) -> None:
@@ -190,7 +189,7 @@ def identity_of(image: LargeImage) -> dict[str, object]:
     """What an image's probabilities were made of and how they are laid out: other units are no use."""
     settings = image.settings
     return {
-        "field": hashlib.sha256(json.dumps(astuple(image.field)).encode()).hexdigest(),
+        "field": field_digest(image.field),
         "channels": [channel.name for channel in image.channels],
         "channel": settings.channel,
         "model": settings.model_hash,

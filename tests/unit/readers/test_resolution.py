@@ -12,7 +12,7 @@ from nucbatch.errors import InputError
 from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
-from nucbatch.store.ledger import plate_digest
+from nucbatch.store.ledger import field_digest, plate_digest
 
 RNG = np.random.default_rng(0)
 PLANES = RNG.integers(0, 900, (3, 2, 160, 240)).astype(np.uint16)  # C, Z, Y, X
@@ -177,4 +177,5 @@ def test_another_level_is_another_input(tmp_path):
     assert digests[0] == digests[1] != digests[2] == digests[3] != digests[4]
     plate = open_plate(path, resolution_um=0.5)
     planes = tuple(replace(plane, level=2) for plane in plate.fields[0].planes)
+    assert field_digest(replace(plate.fields[0], planes=planes)) != field_digest(plate.fields[0])
     assert plate_digest(replace(plate, fields=(replace(plate.fields[0], planes=planes),))) != digests[2]

@@ -103,3 +103,23 @@ def test_a_folder_of_nothing_readable_is_still_accounted_for(tmp_path):
     assert fates(plate) == {"a.tif": "quarantined empty file (0 bytes)"}
     assert plate.files[0].status is FileStatus.QUARANTINED
     assert [(f.name, f.problem) for f in plate.fields] == [("a", "a.tif: empty file (0 bytes)")]
+
+
+SITES = r"(?P<well>[A-H]\d\d)_(?P<site>\d)\.tif"
+
+
+def test_a_field_of_another_form_than_its_wells_is_quarantined(tmp_path):
+    big, small, deep = ((8, 8), "uint16"), ((4, 4), "uint16"), ((8, 8), "float32")
+    write(tmp_path, A01_1=big, A01_2=small, A01_3=big, A02_1=big, A02_2=deep, A03_1=small)
+    plate = open_plate(tmp_path, pattern=SITES)
+    said = {path: fate for path, fate in fates(plate).items() if fate != "used"}
+    assert said == {
+        "A01_2.tif": "quarantined uint16 of 4 × 4 px, but the other fields of its well are uint16 of 8 × 8 px",
+        "A02_2.tif": "quarantined float32 of 8 × 8 px, but the other fields of its well are uint16 of 8 × 8 px",
+    }
+    assert [field.name[-6:] for field in plate.fields if field.problem] == ["A01_s2", "A02_s2"]
+
+
+def test_regions_of_any_size_are_no_fault(tmp_path):
+    write(tmp_path, **{f"A01_{n}": ((n + 2, 9 - n), "uint8") for n in range(1, 5)})
+    assert set(fates(open_plate(tmp_path, pattern=SITES)).values()) == {"used"}

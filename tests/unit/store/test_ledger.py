@@ -16,7 +16,15 @@ from nucbatch.errors import SettingsConflict, StoreError
 from nucbatch.plate import Channel, Field, Plane, Plate
 from nucbatch.settings import ObjectSettings, RunSettings
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Ledger, Receipt, latest, plate_digest, receipts
+from nucbatch.store.ledger import (
+    Ledger,
+    Receipt,
+    changed_fields,
+    field_digest,
+    latest,
+    plate_digest,
+    receipts,
+)
 
 SETTINGS = RunSettings(channel="DAPI", model_hash="ab" * 32)
 
@@ -74,7 +82,7 @@ def test_the_first_line_says_what_the_run_is_made_of(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
-    assert header["format"] == 2
+    assert header["format"] == 3
     assert header["settings_sha256"] == SETTINGS.digest()
     assert header["settings"] == SETTINGS.model_dump(mode="json")
     assert header["plate_sha256"] == "p"
@@ -103,8 +111,8 @@ def test_another_version_of_nucbatch_is_refused(folder: RunFolder) -> None:
     folder.ledger.write_text(json.dumps(header | {"nucbatch": "0.0.7"}) + "\n")
     with pytest.raises(SettingsConflict, match=r"nucbatch: 0\.0\.7 → "):
         Ledger(folder, SETTINGS, "p")
-    folder.ledger.write_text(json.dumps(header | {"format": 3}) + "\n")
-    with pytest.raises(StoreError, match="format 3, this nucbatch knows format 2"):
+    folder.ledger.write_text(json.dumps(header | {"format": 99}) + "\n")
+    with pytest.raises(StoreError, match="format 99, this nucbatch knows format 3"):
         Ledger(folder, SETTINGS, "p")
 
 
@@ -188,16 +196,57 @@ def test_a_ledger_that_cannot_be_opened_is_told(folder: RunFolder) -> None:
         Ledger(folder, SETTINGS, "p")
 
 
-def test_the_plates_digest_follows_its_files_but_not_its_place() -> None:
-    plane = Plane("a.tif", "DAPI", size_bytes=7, mtime_ns=1)
-    field = Field("B03", 1, 0, "B/3/1", "x", (plane,), 4, 4, "uint8")
-    plate = Plate("P", "/here", "x", (Channel("DAPI", 0),), (field,), ())
-    assert plate_digest(plate) == plate_digest(replace(plate, root="/there"))
+PLANE = Plane("a.tif", "DAPI", size_bytes=7, mtime_ns=1)
+FIELD = Field("B03", 1, 0, "B/3/1", "x", (PLANE,), 4, 4, "uint8")
+PLATE = Plate("P", "/here", "x", (Channel("DAPI", 0),), (FIELD,), ())
+
+
+def test_the_plates_digest_follows_what_all_fields_share_but_not_its_place() -> None:
+    same = [PLATE, replace(PLATE, root="/there"), replace(PLATE, fields=(replace(FIELD, site=2),))]
     others = [
-        replace(plate, name="Q"),
-        replace(plate, channels=(Channel("GFP", 0),)),
-        replace(plate, fields=()),
-        replace(plate, fields=(replace(field, planes=(replace(plane, size_bytes=8),)),)),
-        replace(plate, fields=(replace(field, planes=(replace(plane, mtime_ns=2),)),)),
+        replace(PLATE, name="Q"),
+        replace(PLATE, layout="y"),
+        replace(PLATE, is_plate=False),
+        replace(PLATE, channels=(Channel("GFP", 0),)),
+        replace(PLATE, fields=(replace(FIELD, planes=(replace(PLANE, level=1),)),)),
     ]
-    assert len({plate_digest(other) for other in [plate, *others]}) == 6
+    assert len({plate_digest(plate) for plate in same}) == 1
+    assert len({plate_digest(plate) for plate in [PLATE, *others]}) == 6
+
+
+def test_a_fields_digest_follows_everything_known_of_it() -> None:
+    planes = [
+        replace(PLANE, **{name: value})
+        for name, value in {
+            "path": "b.tif", "channel": "GFP", "z": 1, "page": 1, "samples": 3,
+            "size_bytes": 8, "mtime_ns": 2, "level": 1,
+        }.items()
+    ]  # fmt: skip
+    others = [replace(FIELD, planes=(plane,)) for plane in planes]
+    others += [replace(FIELD, planes=(PLANE, PLANE)), replace(FIELD, site=2), replace(FIELD, height_px=5)]
+    assert len({field_digest(field) for field in [FIELD, *others]}) == 1 + len(others)
+    assert field_digest(FIELD) == field_digest(replace(FIELD))
+
+
+def _done(plate: Plate) -> dict[str, Receipt]:
+    return {field.key: replace(_receipt(field.key), source=field_digest(field)) for field in plate.fields}
+
+
+def test_a_few_changed_fields_are_named_and_another_input_is_refused(folder: RunFolder) -> None:
+    many = replace(
+        PLATE, fields=tuple(replace(FIELD, group=f"B/3/{site}", site=site) for site in (1, 2, 3, 4))
+    )
+    held = _done(many) | {"B/3/9": replace(_receipt("B/3/9"), status="failed", source="")}
+    assert changed_fields(folder, many, held) == []
+    first, *rest = many.fields
+    newer = replace(first, planes=(replace(PLANE, mtime_ns=2),))
+    assert changed_fields(folder, replace(many, fields=(newer, *rest)), held) == ["B/3/1"]
+    quarantined = replace(rest[0], problem="truncated")
+    assert changed_fields(folder, replace(many, fields=(newer, quarantined, *rest[1:])), held) == [
+        "B/3/1",
+        "B/3/2",
+    ]
+    with pytest.raises(SettingsConflict, match="another input: of 4 fields that are done, 3 are gone"):
+        changed_fields(folder, replace(many, fields=(first,)), held)
+    later = replace(FIELD, group="B/3/5", site=5)
+    assert changed_fields(folder, replace(many, fields=(*many.fields, later)), held) == []

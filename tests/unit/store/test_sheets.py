@@ -58,8 +58,9 @@ def test_every_file_has_its_line_in_order(tmp_path: Path) -> None:
 
 def test_used_files_that_could_not_be_read_are_quarantined_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
-    failed = {"TimePoint_1/c.tif": "the disk said no", "d.tif": "never asked"}
-    write_files_csv(path, Plate("P", "/", "x", (), (), FILES), failed)
+    quarantined = FileStatus.QUARANTINED
+    later = {"TimePoint_1/c.tif": (quarantined, "the disk said no"), "d.tif": (quarantined, "never asked")}
+    write_files_csv(path, Plate("P", "/", "x", (), (), FILES), later)
     assert [(row["status"], row["reason"]) for row in _rows(path)] == [
         ("used", ""),
         ("quarantined", "the disk said no"),
