@@ -11,6 +11,7 @@ the first field that it commits. Beside it stands what a run of only those few f
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import shutil
@@ -26,7 +27,9 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
+from nucbatch.readers.find import open_plate
 from nucbatch.store.folder import RunFolder
+from nucbatch.store.ledger import field_digest
 
 NEW = 8
 SITES = 300
@@ -54,7 +57,7 @@ def measure(place: Path, fields: int) -> tuple[float, int]:
     image = plate / name(0)
     tifffile.imwrite(image, np.zeros((32, 32), np.uint16))
     for number in range(1, fields + NEW):
-        (plate / name(number)).hardlink_to(image)
+        link(image, plate / name(number))
     if fields:
         commit(plate, folder, fields)
     before = lines(folder)
@@ -73,51 +76,51 @@ def measure(place: Path, fields: int) -> tuple[float, int]:
 
 
 def commit(plate: Path, folder: RunFolder, fields: int) -> None:
-    """Lets one field be done, and has that stand for all of them but the last few."""
-    rest = plate.with_name("rest")
-    rest.mkdir()
-    for number in range(1, fields + NEW):  # out of sight, so that the one field alone is done
-        (plate / name(number)).rename(rest / name(number))
-    subprocess.run(command(plate, folder), check=True, stdout=subprocess.DEVNULL)
-    header, line = folder.ledger.read_text().splitlines()
-    receipt = json.loads(line)
-    group, fragment = folder.plate_zarr / receipt["field"], folder.path / receipt["fragment"]
-    for path in rest.iterdir():
-        path.rename(plate / path.name)
-    shutil.move(folder.path, plate.with_name("one"))
-    # The header says which input it is of: begun with all fields, and stopped at once.
+    """Lets the first fields be done, has one of them stand for all, and leaves the last few to be done."""
     driver = subprocess.Popen(command(plate, folder), stdout=subprocess.DEVNULL, start_new_session=True)
-    while not lines(folder):
+    while lines(folder) < 2:
+        if driver.poll() is not None:
+            raise RuntimeError(f"the run ended with {driver.returncode} before it did anything")
         time.sleep(0.02)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    one = RunFolder(plate.with_name("one"))
-    group = one.plate_zarr / receipt["field"]
-    fragment = one.path / receipt["fragment"]
-    header = folder.ledger.read_text().splitlines()[0]
+    header, line = folder.ledger.read_text().splitlines()[:2]
+    receipt = json.loads(line)
+    group, fragment = folder.plate_zarr / receipt["field"], folder.path / receipt["fragment"]
+    read = open_plate(plate, remembered=folder.plate)
     with folder.ledger.open("w") as ledger:
         ledger.write(header + "\n")
-        for number in range(fields):
-            key = field_key(number)
-            target = folder.fragment(key)
+        for field in read.fields[:fields]:
+            target = folder.fragment(field.key)
+            changed = receipt | {
+                "field": field.key,
+                "fragment": target.relative_to(folder.path).as_posix(),
+                "source": field_digest(field),
+            }
+            ledger.write(json.dumps(changed, separators=(",", ":")) + "\n")
+            if field.key == receipt["field"]:
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             target.unlink(missing_ok=True)
-            target.hardlink_to(fragment)
-            shutil.copytree(group, folder.plate_zarr / key, copy_function=os.link, dirs_exist_ok=True)
-            changed = receipt | {"field": key, "fragment": target.relative_to(folder.path).as_posix()}
-            ledger.write(json.dumps(changed, separators=(",", ":")) + "\n")
+            link(fragment, target)
+            shutil.rmtree(folder.plate_zarr / field.key, ignore_errors=True)
+            shutil.copytree(group, folder.plate_zarr / field.key, copy_function=link)
+
+
+def link(source: str | Path, target: str | Path) -> None:
+    """Another name for a file; a copy, where a file has all the names that it may have."""
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno != errno.EMLINK:
+            raise
+        shutil.copy2(source, target)
 
 
 def name(number: int) -> str:
     """A file's name, well and site of a plate with 300 sites a well."""
     well, site = divmod(number, SITES)
     return f"p_{chr(ord('A') + well // 24)}{well % 24 + 1:02}_s{site + 1}_w1.tif"
-
-
-def field_key(number: int) -> str:
-    """The key of its field."""
-    well, site = divmod(number, SITES)
-    return f"{chr(ord('A') + well // 24)}/{well % 24 + 1}/{site + 1}"
 
 
 def command(plate: Path, folder: RunFolder) -> list[str]:

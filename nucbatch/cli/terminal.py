@@ -44,8 +44,13 @@ def say_error(sentence: str) -> None:
 
 
 def log_printably() -> None:
-    """Makes what libraries log harmless as well: it may quote a file."""
+    """Makes what libraries warn of harmless as well: it may quote a file.
+
+    What Dask says of its workers' comings and goings is left out: the driver tells what matters of it.
+    """
     handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    handler.addFilter(lambda record: record.name.partition(".")[0] != "distributed")
     handler.setFormatter(_Printable("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 

@@ -11,10 +11,11 @@ comes back, so does the share, and reads go on. A read of many steps tells that 
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from nucbatch.errors import UnreadableImage
 
@@ -34,11 +35,9 @@ def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
     Raises:
         UnreadableImage: it did not come back, or too many before it hang.
     """
-    with _lock:
-        hanging = _left
-    if hanging >= MOST_LEFT:
+    if hanging() >= MOST_LEFT:
         raise UnreadableImage(
-            f"{shown}: not read, because {hanging} reads before it still don't come back after {seconds:g} s "
+            f"{shown}: not read, because {MOST_LEFT} reads before it don't come back after {seconds:g} s "
             "each: the disk or network share does not answer. Once it does, give the same command again"
         )
     one = _Read(read)
@@ -48,6 +47,12 @@ def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
             "does, give the same command again; --read-timeout says how long is waited"
         )
     return one.outcome()
+
+
+def hanging() -> int:
+    """How many reads of this process were given up and have not come back."""
+    with _lock:
+        return _left
 
 
 class _Read(Generic[T]):
@@ -60,7 +65,9 @@ class _Read(Generic[T]):
         self._alive = time.monotonic()
         self._values: list[T] = []
         self._error: BaseException | None = None
-        threading.Thread(target=self._run, name="nucbatch-read", daemon=True).start()
+        with _lock:
+            thread = _idle.pop() if _idle else None
+        (thread or _Thread()).take(self)
 
     def waited(self, seconds: float) -> bool:
         """Whether it came back; if not, it counts as left behind from now on."""
@@ -80,7 +87,8 @@ class _Read(Generic[T]):
             raise self._error
         return self._values[0]
 
-    def _run(self) -> None:
+    def run(self) -> None:
+        """Reads, in a thread of its own."""
         global _left
         try:
             self._values.append(self._read(self._beat))
@@ -94,3 +102,23 @@ class _Read(Generic[T]):
 
     def _beat(self) -> None:
         self._alive = time.monotonic()
+
+
+class _Thread:
+    """A thread that reads one thing after another: to start one costs as much as a header."""
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[_Read[Any]] = queue.SimpleQueue()
+        threading.Thread(target=self._serve, name="nucbatch-read", daemon=True).start()
+
+    def take(self, read: _Read[Any]) -> None:
+        self._orders.put(read)
+
+    def _serve(self) -> None:
+        while True:
+            self._orders.get().run()
+            with _lock:
+                _idle.append(self)
+
+
+_idle: list[_Thread] = []

@@ -18,6 +18,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from nucbatch.garbage import uncollected
 from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.readers.listing import Listing
 from nucbatch.version import __version__
@@ -52,20 +53,20 @@ def recall(path: Path, wanted: str, root: str) -> Plate | None:
     A file that is damaged, or of another nucbatch, counts as none: the headers are then read again.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, uncollected():
             if not wanted or file.readline().decode().strip() != wanted:
                 return None
             kept = json.loads(file.read())
-        return Plate(
-            kept["name"],
-            root,
-            kept["layout"],
-            tuple(Channel(*values) for values in kept["channels"]),
-            tuple(_field(values) for values in kept["fields"]),
-            tuple(_record(values) for values in kept["files"]),
-            kept["is_plate"],
-            wanted,
-        )
+            return Plate(
+                kept["name"],
+                root,
+                kept["layout"],
+                tuple(Channel(*values) for values in kept["channels"]),
+                tuple(_field(values) for values in kept["fields"]),
+                tuple(_record(values) for values in kept["files"]),
+                kept["is_plate"],
+                wanted,
+            )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -21,6 +21,7 @@ from typing import Any, Literal, Self
 from pydantic import TypeAdapter, ValidationError
 
 from nucbatch.errors import InputError, SettingsConflict, StoreError
+from nucbatch.garbage import uncollected
 from nucbatch.plate import Field, Plane, Plate
 from nucbatch.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder
@@ -148,7 +149,8 @@ def receipts(folder: RunFolder) -> Iterator[Receipt]:
 
 def latest(folder: RunFolder) -> dict[str, Receipt]:
     """The receipt that counts, by the field's key."""
-    return {receipt.field: receipt for receipt in receipts(folder)}
+    with uncollected():
+        return {receipt.field: receipt for receipt in receipts(folder)}
 
 
 def is_continued(folder: RunFolder, settings: RunSettings) -> bool:
