@@ -157,6 +157,6 @@ def _size(page: Any) -> tuple[int, int]:
 
 def _unknown(count: int) -> UnreadableImage:
     return UnreadableImage(
-        f"{count:,} pages where one plane was meant, and the file does not say whether they are channels, z or "
-        "time points: split it into single planes, or save it as OME-TIFF"
+        f"{count:,} pages where one plane was meant, and the file does not say whether they are channels, z "
+        "or time points: split it into single planes, or save it as OME-TIFF"
     )

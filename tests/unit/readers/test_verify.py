@@ -113,9 +113,10 @@ def test_a_field_of_another_form_than_its_wells_is_quarantined(tmp_path):
     write(tmp_path, A01_1=big, A01_2=small, A01_3=big, A02_1=big, A02_2=deep, A03_1=small)
     plate = open_plate(tmp_path, pattern=SITES)
     said = {path: fate for path, fate in fates(plate).items() if fate != "used"}
+    but = "but the other fields of its well are uint16 of 8 × 8 px"
     assert said == {
-        "A01_2.tif": "quarantined uint16 of 4 × 4 px, but the other fields of its well are uint16 of 8 × 8 px",
-        "A02_2.tif": "quarantined float32 of 8 × 8 px, but the other fields of its well are uint16 of 8 × 8 px",
+        "A01_2.tif": f"quarantined uint16 of 4 × 4 px, {but}",
+        "A02_2.tif": f"quarantined float32 of 8 × 8 px, {but}",
     }
     assert [field.name[-6:] for field in plate.fields if field.problem] == ["A01_s2", "A02_s2"]
 
