@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import math
 import re
-from xml.etree.ElementTree import ParseError
 
 from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import fromstring
+from defusedxml.ElementTree import ParseError, fromstring
 
 from nucbatch.errors import UnreadableImage
 

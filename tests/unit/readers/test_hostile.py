@@ -108,9 +108,8 @@ def test_every_parser_of_xml_is_the_hardened_one():
     }
     assert found == {
         "nucbatch/readers/scale.py": [
-            "from xml.etree.ElementTree import ParseError",
             "from defusedxml import DefusedXmlException",
-            "from defusedxml.ElementTree import fromstring",
+            "from defusedxml.ElementTree import ParseError, fromstring",
         ]
     }
 
