@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -116,14 +118,35 @@ def load_weights(path: Path) -> tuple[nn.Module, Card]:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iteration)
     if _digest(tensors) != card.sha256:
         raise WeightsError(f"the weights in {path} are not those its card was written for. Fetch it again.")
+    _require_fitting(path, card, tensors)
     network = build(card.architecture, card.config)
-    missing, unexpected = network.load_state_dict(
-        {name: tensor.float() for name, tensor in tensors.items()}, strict=False
-    )
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    if missing or unexpected:
-        raise WeightsError(f"{path} does not fit {card.architecture}: missing {missing}, extra {unexpected}.")
+    network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
     return network.eval(), card
+
+
+def _require_fitting(path: Path, card: Card, tensors: Mapping[str, Tensor]) -> None:
+    """Compares shapes without making the network: a card may promise one that no memory holds.
+
+    Raises:
+        WeightsError: the tensors are not that network's.
+    """
+    try:
+        with torch.device("meta"):
+            built = build(card.architecture, card.config).state_dict()
+    except (RuntimeError, OverflowError, MemoryError) as error:
+        raise WeightsError(f"{path} can't be used: no network is like {card.config} ({error}).") from error
+    wanted = {name: tuple(tensor.shape) for name, tensor in built.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
+    extra = [name for name in found if name not in wanted]
+    if missing or extra:
+        raise WeightsError(f"{path} does not fit {card.architecture}: missing {missing}, extra {extra}.")
+    other = next((name for name, shape in found.items() if shape != wanted[name]), "")
+    if other:
+        raise WeightsError(
+            f"{path} does not fit {card.architecture} of {card.config}: {other} has shape {found[other]}, "
+            f"not {wanted[other]}. Fetch it again."
+        )
 
 
 @cache

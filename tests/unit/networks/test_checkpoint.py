@@ -1,9 +1,11 @@
+import json
 import pickle
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import save, save_file
 
 from nucbatch.errors import WeightsError
 from nucbatch.networks.checkpoint import Card, load_weights, locate, read_card, save_weights
@@ -77,3 +79,18 @@ def test_tensors_of_another_network_are_refused(tmp_path: Path, card: Card) -> N
 def test_a_model_that_is_neither_shipped_nor_a_file_is_refused_with_the_names() -> None:
     with pytest.raises(WeightsError, match="neither a shipped model"):
         locate("no-such-model")
+
+
+@pytest.mark.parametrize("width", [10**6, 2**62])
+def test_a_card_that_promises_more_than_memory_is_refused_before_anything_is_made(
+    tmp_path: Path, card: Card, width: int
+) -> None:
+    path = tmp_path / "w.safetensors"
+    save_weights(path, UNet(**card.config), card)
+    with safe_open(path, framework="pt") as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        told = json.loads(stored.metadata()["nucbatch"])
+    told["config"]["width"] = width
+    path.write_bytes(save(tensors, {"nucbatch": json.dumps(told)}))
+    with pytest.raises(WeightsError, match=r"does not fit unet of .*not|no network is like"):
+        load_weights(path)

@@ -1,0 +1,34 @@
+"""SECURITY.md promises nothing without a test, and its limits are the code's."""
+
+import re
+from pathlib import Path
+
+from nucbatch.readers.pixel_info import (
+    BOMB_BYTES,
+    BOMB_RATIO,
+    LARGEST_DECODED_BYTES,
+    MOST_PIXELS,
+    MOST_PROJECTED,
+)
+from nucbatch.readers.scale import MOST_XML
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+ROWS = re.findall(r"^\| (?!promised)(.+) \| (.+) \|$", TEXT, re.MULTILINE)
+
+
+def test_every_promise_names_tests_that_are_there():
+    assert len(ROWS) > 10
+    for promise, tests in ROWS:
+        named = re.findall(r"`(tests/[\w/]+\.py)`", tests)
+        assert named, promise
+        assert all((ROOT / path).is_file() for path in named), promise
+
+
+def test_the_limits_are_those_of_the_code():
+    assert f"{MOST_XML:,} characters" in TEXT
+    assert f"{BOMB_RATIO:,} times its size (or {BOMB_BYTES >> 20} MiB)" in TEXT
+    assert f"a tile or chunk {LARGEST_DECODED_BYTES >> 30} GiB" in TEXT
+    assert f"a field {MOST_PROJECTED:,} z-steps" in TEXT
+    assert MOST_PIXELS == 2**40
+    assert "an image 2⁴⁰ pixels" in TEXT
