@@ -25,7 +25,7 @@ from nucbatch.errors import UnreadableImage
 from nucbatch.plate import READ_TIMEOUT_S, Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.names import GREY
-from nucbatch.readers.patience import within
+from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.pixel_info import PixelInfo
 from nucbatch.readers.pixels import RGB, RGB_CHANNELS
 from nucbatch.readers.rules import RULES
@@ -69,15 +69,33 @@ def each_field(plate: Plate, look: Callable[[Field], _Value]) -> Iterator[_Value
 
 
 def _probe_field(root: str, read_timeout_s: float, field: Field) -> Outcomes:
-    """For each plane, the header or the reason against it."""
-    return tuple(_header_or_reason(root, plane.path, read_timeout_s) for plane in field.planes)
+    """For each plane, the header or the reason against it.
+
+    They are read by one thread, for that costs half as much as a header; it is only left for another one by a
+    file that does not answer.
+    """
+    outcomes: list[PixelInfo | str] = []
+    while rest := field.planes[len(outcomes) :]:
+        found: list[PixelInfo | str] = []
+
+        def read(beat: Beat, rest: tuple[Plane, ...] = rest, found: list[PixelInfo | str] = found) -> None:
+            for plane in rest:
+                found.append(_header_or_reason(Path(root, plane.path)))
+                beat()
+
+        try:
+            within(read_timeout_s, "", read)
+        except UnreadableImage as error:
+            found = [*found, str(error).removeprefix(": ")][: len(rest)]
+        outcomes += found
+    return tuple(outcomes)
 
 
-def _header_or_reason(root: str, path: str, read_timeout_s: float) -> PixelInfo | str:
+def _header_or_reason(path: Path) -> PixelInfo | str:
     try:
-        return within(read_timeout_s, path, lambda beat: read_header(Path(root, path)))
+        return read_header(path)
     except UnreadableImage as error:
-        return str(error).removeprefix(f"{path}: ")
+        return str(error)
 
 
 def _checked(

@@ -1,11 +1,18 @@
 """Headers decide what can be used; wells and fields never disappear."""
 
+import os
+import threading
+
 import numpy as np
 import tifffile
 
 from nucbatch.plate import FileStatus
+from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.listing import scan
+from nucbatch.readers.pattern import PatternReader
 from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.readers.verify import verified
 
 PATTERN = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)\.tif"
 
@@ -124,3 +131,21 @@ def test_a_field_of_another_form_than_its_wells_is_quarantined(tmp_path):
 def test_regions_of_any_size_are_no_fault(tmp_path):
     write(tmp_path, **{f"A01_{n}": ((n + 2, 9 - n), "uint8") for n in range(1, 5)})
     assert set(fates(open_plate(tmp_path, pattern=SITES)).values()) == {"used"}
+
+
+def test_a_file_that_does_not_answer_costs_no_other_its_header(tmp_path):
+    """A pipe takes the place of a file that was listed: whoever opens it waits for a writer."""
+    write(tmp_path, **{f"A01_{x}": ((8, 8), "uint16") for x in "abc"})
+    listing = scan(tmp_path)
+    plate = PatternReader().read(listing, ReadOptions(pattern=PATTERN))
+    (tmp_path / "A01_b.tif").unlink()
+    os.mkfifo(tmp_path / "A01_b.tif")
+    said = fates(verified(plate, read_timeout_s=0.5))
+    assert said["A01_b.tif"].startswith("quarantined not read within 0.5 s: the disk or network share")
+    assert said["A01_a.tif"].startswith("ignored incomplete-field")
+    assert said["A01_c.tif"].startswith("ignored incomplete-field")
+    with (tmp_path / "A01_b.tif").open("wb"):  # lets it go
+        pass
+    for thread in threading.enumerate():
+        if thread.name == "nucbatch-read":
+            thread.join()
