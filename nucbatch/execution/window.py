@@ -7,6 +7,7 @@ cluster is looked after, and the caller may look up.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,7 +23,7 @@ _AHEAD = 2
 """Pieces of work per worker thread: one runs, one waits, so that no thread waits for the driver."""
 
 _LOOK_UP_S = 2.0
-"""How long a wait lasts before the cluster is looked after."""
+"""How often the cluster is looked after, whether anything comes back or not."""
 
 W = TypeVar("W", bound=Work)
 
@@ -44,6 +45,7 @@ class Window(Generic[W]):
         self._cluster = cluster
         self.room = cluster.workers * cluster.threads_per_worker * _AHEAD
         self._running: dict[str, W] = {}
+        self._looked_at = time.monotonic()
         self._finished = as_completed(loop=cluster.client.loop, with_results=True, raise_errors=False)
 
     def __len__(self) -> int:
@@ -75,9 +77,10 @@ class Window(Generic[W]):
             with self._finished.thread_condition:
                 self._finished.thread_condition.wait(_LOOK_UP_S)
         came = [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
-        if not came:
+        if time.monotonic() - self._looked_at >= _LOOK_UP_S:
             self._require_scheduler()
             self._cluster.watch()
+            self._looked_at = time.monotonic()
         return came
 
     def _came(self, future: Future, outcome: Any) -> Came[W]:

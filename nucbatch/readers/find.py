@@ -51,12 +51,12 @@ def open_plate(
     _require_size("pixel size", pixel_size_um)
     _require_size("resolution", resolution_um)
     listing = scan(path)
-    if reader is None:
-        reader = _recognised(readers, listing)
-    known = fingerprint(listing, reader.name, pattern, pixel_size_um, resolution_um)
+    known = fingerprint(listing, layout, pattern, pixel_size_um, resolution_um)
     kept = recall(remembered, known, listing.root) if remembered else None
     if kept is not None:
         return kept
+    if reader is None:
+        reader = _recognised(readers, listing)
     plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um, read_timeout_s))
     plate = verified(plate, pixel_size_um, read_timeout_s)
     if resolution_um is not None:

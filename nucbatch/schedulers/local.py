@@ -13,6 +13,7 @@ from distributed.system import MEMORY_LIMIT
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
+from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, WORKER_ENVIRONMENT, Uninterrupted, fitting_threads
 
 _WITHOUT_GPU = WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
@@ -34,7 +35,9 @@ class Local:
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """A local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = self._sizes(resources, place)
-        with dask.config.set(CLUSTER_CONFIG | {"distributed.nanny.pre-spawn-environ": _WITHOUT_GPU}):
+        with dask.config.set(
+            CLUSTER_CONFIG | KEEPER_CONFIG | {"distributed.nanny.pre-spawn-environ": _WITHOUT_GPU}
+        ):
             try:
                 cluster = LocalCluster(
                     n_workers=workers,
@@ -53,7 +56,7 @@ class Local:
                 client.register_plugin(Uninterrupted())
                 if Path("/dev/nvidiactl").exists():
                     place.tell("This machine has a GPU, which is left alone here: see --scheduler cuda.")
-                yield Cluster(client, workers, threads, worker_bytes)
+                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
 
     def _sizes(self, resources: Resources, place: Place) -> tuple[int, int, int]:
         """Workers, threads of each, bytes of each."""

@@ -77,6 +77,7 @@ def run(source: Path, out: Path, plug_in: Path, *options: str) -> subprocess.Com
         preexec_fn=little_memory,
         capture_output=True,
         text=True,
+        timeout=600,
     )
 
 
