@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.prepared import Prepared, chosen, prepare
 from nucbatch.execution.sitting import RunResult, execute
 from nucbatch.inference.lane import lane_of_process
-from nucbatch.inference.segment import segment_image
+from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
 from nucbatch.plate import Plate
 from nucbatch.readers.find import open_plate
@@ -46,13 +45,7 @@ def segment(
         InputError: another shape or pixel type, no pixels, or pixels that are not finite.
         WeightsError: no such model.
     """
-    image = np.asarray(image)
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] != 3) or image.size == 0:
-        raise InputError(f"an image of shape {image.shape} can't be segmented: give (Y, X), or (Y, X, 3).")
-    if image.dtype.kind not in "iuf":
-        raise InputError(f"an image of {image.dtype} can't be segmented: give integers or floats.")
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise InputError("the image has NaN or infinite pixels: replace them before segmenting.")
+    image = require_image(image)
     lane = lane_of_process(str(locate(model)))
     given: dict[str, object] = {"diameter_px": diameter_px}
     settings = validated(given if objects is None else given | {"objects": objects})

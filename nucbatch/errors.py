@@ -38,8 +38,12 @@ class RunLocked(NucbatchError, RuntimeError):
     """Another driver works in the same run's folder."""
 
 
-class MemoryRefused(NucbatchError, MemoryError):
-    """A block's projected memory does not fit its worker; the message has both numbers."""
+class MemoryRefused(MemoryError, NucbatchError):
+    """A block's projected memory does not fit its worker; the message has both numbers.
+
+    The builtin comes first here: the other way round Python refuses ``MemoryRefused.__new__``, and with it
+    the copy that Dask makes of an error on its way from a worker.
+    """
 
 
 class SchedulerError(NucbatchError, RuntimeError):

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.features.contract import Columns
-from nucbatch.features.jit import frozen, kernel
 from nucbatch.features.objects import Objects
+from nucbatch.jit import frozen, kernel
 
 
 class Intensity:

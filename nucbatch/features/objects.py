@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.errors import InputError
-from nucbatch.features.jit import frozen, kernel
+from nucbatch.jit import frozen, kernel
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.errors import InputError
-from nucbatch.features.jit import frozen, kernel
 from nucbatch.greylevels import GreyLevels, countable
+from nucbatch.jit import frozen, kernel
 from nucbatch.tiles import Box
 
 # Cameras of 8 to 16 bits; a 12-bit camera writes 16-bit files and saturates at 4095.

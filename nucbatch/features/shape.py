@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.features.contract import Columns
-from nucbatch.features.jit import kernel
 from nucbatch.features.objects import Objects
+from nucbatch.jit import kernel
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
-from nucbatch.features.jit import frozen, kernel
+from nucbatch.jit import frozen, kernel
 from nucbatch.tiles import Box
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.errors import InputError
 from nucbatch.inference.normalise import Constants, find_constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
 from nucbatch.inference.rescale import maps_at, scaled_image
@@ -21,6 +23,31 @@ class Segmented:
 
     labels: NDArray[np.uint32]
     constants: Constants
+
+
+def require_pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuses an image by its shape and pixel type alone.
+
+    Raises:
+        InputError: neither (Y, X) nor (Y, X, 3), no pixels, or neither integers nor floats.
+    """
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] != 3) or 0 in shape:
+        raise InputError(f"an image of shape {shape} can't be segmented: give (Y, X), or (Y, X, 3).")
+    if dtype.kind not in "iuf":
+        raise InputError(f"an image of {dtype} can't be segmented: give integers or floats.")
+
+
+def require_image(image: NDArray[np.generic]) -> NDArray[np.generic]:
+    """The image as an array, if it is one that can be segmented.
+
+    Raises:
+        InputError: as :func:`require_pixels`, or pixels that are not finite.
+    """
+    image = np.asarray(image)
+    require_pixels(image.shape, image.dtype)
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise InputError("the image has NaN or infinite pixels: replace them before segmenting.")
+    return image
 
 
 def maps_of(

@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from nucbatch.jit import kernel
 
 REACH_PX = 32.0
 DOUBLINGS = 3
@@ -66,7 +67,7 @@ def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8]) -> Arro
     return Arrows(pixels, place, end)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _listed(
     components: NDArray[np.uint32], count: int
 ) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:  # pragma: no cover (compiled)
@@ -83,7 +84,7 @@ def _listed(
     return pixels, place
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _one_step(
     components: NDArray[np.uint32],
     offsets: NDArray[np.uint8],
@@ -113,7 +114,7 @@ def _one_step(
     return end
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _twice(end: NDArray[np.uint32]) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
     """What ``end`` leads to from where it leads."""
     further = np.empty_like(end)

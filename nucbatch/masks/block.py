@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.jit import kernel
 from nucbatch.masks.objects import Found, find_in_window, foreground_of
 from nucbatch.masks.parts import Open, too_large
 from nucbatch.settings import ObjectSettings
@@ -180,7 +180,7 @@ def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: 
     )
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _facts(
     labels: NDArray[np.uint32], count: int, top: int, left: int, bottom: int, right: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)

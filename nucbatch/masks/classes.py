@@ -7,12 +7,13 @@ between classes are decided by place alone.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.jit import kernel
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+
+@kernel
 def first_of(leader: NDArray[np.uint32], member: int) -> int:  # pragma: no cover (compiled)
     """The first member of a thing's class; ways to it are halved as they are walked."""
     while leader[member] != member:
@@ -21,7 +22,7 @@ def first_of(leader: NDArray[np.uint32], member: int) -> int:  # pragma: no cove
     return member
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def unite(leader: NDArray[np.uint32], one: int, other: int) -> None:  # pragma: no cover (compiled)
     """Makes the classes of two things one."""
     one, other = first_of(leader, one), first_of(leader, other)
@@ -31,7 +32,7 @@ def unite(leader: NDArray[np.uint32], one: int, other: int) -> None:  # pragma: 
         leader[one] = other
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def number(leader: NDArray[np.uint32], begin: int, end: int) -> int:  # pragma: no cover (compiled)
     """Turns the leaders of ``begin``..``end`` - 1 into numbers of classes, from ``begin`` on; returns the
     number that would come next."""

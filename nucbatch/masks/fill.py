@@ -12,10 +12,10 @@ their size, and nobody needs to look around these pixel by pixel.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.jit import kernel
 from nucbatch.masks.classes import number, unite
 
 LARGEST_HOLE_PX = 64
@@ -44,7 +44,7 @@ def fill_holes(labels: NDArray[np.uint32], giant: NDArray[np.bool_] | None = Non
     return filled
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _fill(
     labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], owner: NDArray[np.int64]
 ) -> None:  # pragma: no cover (compiled)
@@ -53,7 +53,7 @@ def _fill(
             labels.flat[pixel] = owner[run]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _ground_runs(
     labels: NDArray[np.uint32],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
@@ -79,7 +79,7 @@ def _ground_runs(
     return begin[:count], end[:count]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _regions(
     begin: NDArray[np.int64], end: NDArray[np.int64], width: int
 ) -> tuple[NDArray[np.uint32], int]:  # pragma: no cover (compiled)
@@ -97,7 +97,7 @@ def _regions(
     return region, number(region, 0, len(region))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _owners(
     labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], giant: NDArray[np.bool_]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)

@@ -7,9 +7,10 @@ in the image can't turn a tie, which a general watershed's heap does not promise
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from nucbatch.jit import kernel
 
 
 def flood(
@@ -49,7 +50,7 @@ def grow_back(labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDAr
     _grow_on(labels, inside, np.sort(_first_ways(labels, free)), len(free))
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _grow(
     seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int
 ) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
@@ -77,12 +78,12 @@ def _grow(
     return labels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _step(
     y: int,
     x: int,
     labels: NDArray[np.uint32],
-    inside: NDArray[np.bool_],
+    inside: NDArray[np.bool_] | NDArray[np.uint32],
     reached: NDArray[np.int64],
     count: int,
 ) -> int:  # pragma: no cover (compiled)
@@ -97,7 +98,7 @@ def _step(
     return count
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _first_ways(
     labels: NDArray[np.uint32], free: NDArray[np.int64]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
@@ -118,7 +119,7 @@ def _first_ways(
     return ways[:count]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _grow_on(
     labels: NDArray[np.uint32], inside: NDArray[np.uint32], ways: NDArray[np.int64], free: int
 ) -> None:  # pragma: no cover (compiled)
@@ -134,7 +135,7 @@ def _grow_on(
         at += 1
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _flood(
     seeds: NDArray[np.uint32], height: NDArray[np.uint8], inside: NDArray[np.bool_]
 ) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
@@ -156,7 +157,7 @@ def _flood(
     return labels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _spread(
     y: int,
     x: int,

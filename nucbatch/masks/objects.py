@@ -11,11 +11,11 @@ import math
 from dataclasses import dataclass
 
 import edt
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
+from nucbatch.jit import kernel
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
 from nucbatch.masks.parts import CLOSED, Open, boxes_of, components_of, divide
@@ -157,7 +157,7 @@ def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return np.asarray(np.rint(distance / largest[components] * 255), np.uint8)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _seen(
     labels: NDArray[np.uint32], interior: NDArray[np.uint8], count: int, peak: int
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
@@ -175,7 +175,7 @@ def _seen(
     return areas, certain
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _only(
     labels: NDArray[np.uint32], kept: NDArray[np.bool_]
 ) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
@@ -189,7 +189,7 @@ def _only(
     return rest
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _in_raster_order(
     labels: NDArray[np.uint32], count: int
 ) -> NDArray[np.uint32]:  # pragma: no cover (compiled)

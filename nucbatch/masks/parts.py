@@ -17,10 +17,10 @@ from dataclasses import dataclass
 
 import cc3d
 import edt
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.jit import kernel
 from nucbatch.tiles import LARGEST_PART_PX
 
 _CORE_DEPTH_PX = 4  # how far inside an outline the interior begins, of a network that doesn't predict one
@@ -69,7 +69,7 @@ def boxes_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
     return np.asarray(_boxes_of(np.ascontiguousarray(labels), int(labels.max(initial=0)) + 1), np.int64)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _boxes_of(labels: NDArray[np.uint32], count: int) -> NDArray[np.int64]:  # pragma: no cover (compiled)
     boxes = np.zeros((count, 4), np.int64)
     height, width = labels.shape

@@ -8,10 +8,10 @@ pixels, so that ground costs nothing.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.jit import kernel
 from nucbatch.masks.classes import number, unite
 from nucbatch.masks.flood import grow_back
 
@@ -37,7 +37,7 @@ def in_one_piece(
     return labels
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _largest_pieces(
     label: NDArray[np.uint32],
     count: int,

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from nucbatch.jit import kernel
 from nucbatch.masks.arrows import followed
 from nucbatch.masks.classes import number, unite
 from nucbatch.masks.pieces import in_one_piece
@@ -48,14 +48,14 @@ def split_by_offsets(
     """
     components = np.ascontiguousarray(components)
     arrows = followed(components, offsets)
-    at, *measured = _gathered(components, arrows.pixels, arrows.place, arrows.end)
-    sinks = _Sinks(*measured)
+    at, component, pixels, moment_px = _gathered(components, arrows.pixels, arrows.place, arrows.end)
+    sinks = _Sinks(component, pixels, moment_px)
     group = _joined(sinks, join)
     group[_too_small(sinks, group, min_marker_px)[group]] = 0
     return in_one_piece(group[at][arrows.end], components, arrows.pixels, arrows.place)
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]  # numba is untyped
+@kernel
 def _gathered(
     components: NDArray[np.uint32],
     pixels: NDArray[np.int64],

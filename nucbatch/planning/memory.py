@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -64,11 +65,16 @@ def unit_bytes(field: Field, block_px: int, network: NetworkSize) -> int:
 
 def block_bytes(field: Field, network: NetworkSize) -> int:
     """Projected peak of one field's task, without the process itself."""
-    pixels = field.height_px * field.width_px
-    itemsize = np.dtype(field.dtype).itemsize
-    planes = pixels * itemsize * (sum(plane.samples for plane in field.planes) + 2)
+    samples = sum(plane.samples for plane in field.planes)
+    return image_bytes((field.height_px, field.width_px), samples, np.dtype(field.dtype), network)
+
+
+def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], network: NetworkSize) -> int:
+    """Projected peak of an image (Y, X) in one piece, ``samples`` values per pixel, without the process."""
+    pixels = math.prod(shape)
+    planes = pixels * dtype.itemsize * (samples + 2)
     grid = network.grid
-    seen = [max(1, round(side * network.zoom)) for side in (field.height_px, field.width_px)]
+    seen = [max(1, round(side * network.zoom)) for side in shape]
     tile = math.prod(min(grid.largest, _padded(side, grid)) for side in seen)
     activations = _activations(tile, network)
     scaled = 0 if network.zoom == 1 else math.prod(seen) * _SCALED_BYTES_PER_PX
@@ -92,7 +98,7 @@ def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:
     if field is not None and PROCESS_BYTES + one > worker_bytes:
         raise MemoryRefused(
             f"{field.name} ({field.height_px} × {field.width_px} px) needs "
-            f"{_gib(PROCESS_BYTES + one)} in one worker, which has {_gib(worker_bytes)}. "
+            f"{gib(PROCESS_BYTES + one)} in one worker, which has {gib(worker_bytes)}. "
             f"{_mend(plan, field)}Use fewer workers (--workers) on this machine, or one with more memory."
         )
 
@@ -118,5 +124,6 @@ def _padded(length_px: int, grid: TileGrid) -> int:
     return math.ceil(length_px / grid.stride) * grid.stride
 
 
-def _gib(count: int) -> str:
+def gib(count: int) -> str:
+    """So many bytes as a reader wants them."""
     return f"{count / 2**30:.1f} GiB"

@@ -8,30 +8,18 @@ Graphics and Image Processing 48, 1989). Changing a simple pixel changes no coun
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-P = ParamSpec("P")
-R = TypeVar("R")
+from nucbatch.jit import kernel
+
 Mask = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
 # The eight neighbours in a circle, from the one above, clockwise; even ones share an edge with the pixel.
 CIRCLE: tuple[tuple[int, int], ...] = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
-
-
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile at the first call and keep it on disk; only in memory where no place for it can be written."""
-    try:
-        return cast("Callable[P, R]", numba.njit(nogil=True, cache=True)(function))
-    except RuntimeError as error:
-        if "cannot cache" not in str(error):
-            raise
-        return cast("Callable[P, R]", numba.njit(nogil=True)(function))
 
 
 def _pieces(code: int) -> int:

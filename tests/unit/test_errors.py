@@ -1,0 +1,32 @@
+"""Every error can be raised on one machine and caught on another."""
+
+from __future__ import annotations
+
+import pytest
+from distributed.core import clean_exception, error_message
+
+from nucbatch import errors
+
+ALL = [
+    made
+    for made in vars(errors).values()
+    if isinstance(made, type) and issubclass(made, errors.NucbatchError)
+]
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_an_error_comes_back_from_a_worker_as_it_was(kind: type[errors.NucbatchError]) -> None:
+    try:
+        raise kind("7 is too many: give 6.")
+    except errors.NucbatchError as error:
+        sent = error_message(error)  # what a worker sends home
+    _, came, _ = clean_exception(sent["exception"].data)
+    assert type(came) is kind
+    assert str(came) == "7 is too many: give 6."
+    assert isinstance(came, errors.NucbatchError)
+
+
+def test_every_error_is_also_a_builtin() -> None:
+    assert len(ALL) > 5
+    builtin = (ValueError, FileNotFoundError, OSError, RuntimeError, MemoryError)
+    assert [kind for kind in ALL if kind is not errors.NucbatchError and not issubclass(kind, builtin)] == []
