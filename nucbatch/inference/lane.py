@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +55,9 @@ class Lane:
         self.card: Card = card
         self.grid: TileGrid = grid_of(network)
         self._device = (device or device_for)(network, precision)
-        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
+        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()  # None: no more will come
         self._held_back: _Order | None = None
+        self._closed = False
         self._thread = threading.Thread(target=self._run, name="nucbatch-lane", daemon=True)
         self._thread.start()
 
@@ -71,9 +71,13 @@ class Lane:
         self._orders.put(order)
         return order.answer.result()
 
+    def close(self) -> None:
+        """Ends the lane once what was handed in is done; nothing may be handed in after it."""
+        self._orders.put(None)
+
     def _run(self) -> None:
         under_way: _Batch | None = None
-        while True:
+        while not self._closed or under_way is not None:
             orders = self._next_orders(wait=under_way is None)
             coming = self._begin(orders) if orders else None
             if under_way is not None:
@@ -105,9 +109,11 @@ class Lane:
 
     def _get(self, *, wait: bool) -> _Order | None:
         try:
-            return self._orders.get(block=wait)
+            order = self._orders.get(block=wait and not self._closed)
         except queue.Empty:
             return None
+        self._closed = self._closed or order is None
+        return order
 
 
 def _answer(batch: _Batch) -> None:
@@ -126,17 +132,7 @@ def _fail(orders: list[_Order], error: Exception) -> None:
         order.answer.set_exception(error)
 
 
-@cache
-def _lane(weights: str, sha256: str, precision: Precision) -> Lane:
-    lane = Lane(Path(weights), precision=precision)
-    if sha256 and lane.card.sha256 != sha256:
-        raise WeightsError(
-            f"{weights} changed while the run was going: it began with {sha256[:12]}, now it is "
-            f"{lane.card.sha256[:12]}. Put the first one back, or start anew with --restart."
-        )
-    return lane
-
-
+_lanes: dict[tuple[str, Precision], Lane] = {}
 _opening = threading.Lock()
 
 
@@ -147,4 +143,17 @@ def lane_of_process(weights: str, sha256: str = "", precision: Precision = "fp32
         WeightsError: the file's weights are not those of hash ``sha256``.
     """
     with _opening:
-        return _lane(weights, sha256, precision)
+        lane = _lanes.get((weights, precision))
+        if lane is not None and sha256 in ("", lane.card.sha256):
+            return lane
+        found = Lane(Path(weights), precision=precision)
+        if sha256 not in ("", found.card.sha256):
+            found.close()
+            raise WeightsError(
+                f"{weights} has changed since it was looked at: it was {sha256[:12]}, now it is "
+                f"{found.card.sha256[:12]}. Put the first one back; a run is begun anew with --restart."
+            )
+        if lane is not None:  # the file has other weights by now, as was expected
+            lane.close()
+        _lanes[weights, precision] = found
+        return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ class Local:
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """A local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = self._sizes(resources, place)
+        _require_semaphores()
         with dask.config.set(
             CLUSTER_CONFIG | KEEPER_CONFIG | {"distributed.nanny.pre-spawn-environ": _WITHOUT_GPU}
         ):
@@ -67,6 +69,17 @@ class Local:
         workers = resources.workers or fitting_workers(cores(), memory_bytes, one_block)
         worker_bytes = memory_bytes // workers
         return workers, fitting_threads(worker_bytes, resources), worker_bytes
+
+
+def _require_semaphores() -> None:
+    """Refuses a machine on which no process can be started and heard of; Dask would wait for good."""
+    try:
+        multiprocessing.get_context("spawn").Lock()
+    except OSError as error:
+        raise SchedulerError(
+            f"worker processes can't be started here: no semaphore can be made ({error}). Make /dev/shm "
+            "writable; a container may need --shm-size, or that folder mounted."
+        ) from error
 
 
 def fitting_workers(cores: int, memory_bytes: int, worker_bytes: int) -> int:

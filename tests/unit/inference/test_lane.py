@@ -10,7 +10,7 @@ from nucbatch.errors import InputError, WeightsError
 from nucbatch.inference.device import Cpu, Cuda
 from nucbatch.inference.lane import Lane, lane_of_process
 from nucbatch.inference.predict import forward, prepared
-from nucbatch.networks.checkpoint import Card, save_weights
+from nucbatch.networks.checkpoint import Card, read_card, save_weights
 from nucbatch.networks.unet import UNet
 
 CONFIG = {"in_channels": 3, "outputs": 2, "width": 2, "depth": 2}
@@ -65,7 +65,7 @@ def test_a_process_opens_a_weight_file_once_and_notices_another_in_its_place(wei
     lane = lane_of_process(str(weights))
     assert lane_of_process(str(weights)) is lane
     assert lane_of_process(str(weights), lane.card.sha256).card == lane.card
-    with pytest.raises(WeightsError, match="changed while the run was going"):
+    with pytest.raises(WeightsError, match="has changed since it was looked at"):
         lane_of_process(str(weights), "0" * 64)
 
 
@@ -97,3 +97,29 @@ def test_a_gpu_sees_what_a_processor_sees(weights: Path, precision: str, most: i
     tile = np.random.default_rng(0).random((3, 256, 256), np.float32)
     there, here = Lane(weights, precision=precision, device=Cuda), Lane(weights, device=Cpu)
     assert np.abs(there.predict(tile).astype(int) - here.predict(tile)).max() <= most
+
+
+def test_a_file_with_other_weights_is_opened_again_where_they_are_expected(tmp_path: Path) -> None:
+    path, maps = tmp_path / "one.safetensors", []
+    tile = np.random.default_rng(0).random((3, 16, 16), np.float32)
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        card = Card(name="tiny", architecture="unet", config=CONFIG)
+        save_weights(path, UNet(**CONFIG), card, half=False)
+        sha256 = read_card(path).sha256
+        lane = lane_of_process(str(path), sha256)
+        assert lane.card.sha256 == sha256
+        assert lane_of_process(str(path)) is lane
+        maps.append(lane.predict(tile))
+    assert (maps[0] != maps[1]).any()
+
+
+def test_a_closed_lane_does_what_was_handed_in_and_ends(weights: Path) -> None:
+    lane = Lane(weights)
+    with ThreadPoolExecutor(4) as threads:
+        tiles = [np.zeros((3, 16, 16), np.float32)] * 8
+        found = list(threads.map(lane.predict, tiles))
+    lane.close()
+    lane._thread.join(timeout=60)
+    assert not lane._thread.is_alive()
+    assert len(found) == 8
