@@ -87,7 +87,8 @@ def test_a_block_that_kills_its_worker_is_given_up_with_its_reason_and_takes_not
     folder = RunFolder(tmp_path / "out")
     ended = run(fields, folder.path, plug_in)
     assert ended.returncode == 3, ended.stderr
-    assert ended.stderr == ""  # nor what Dask has to say of workers that died
+    assert "Traceback" not in ended.stderr
+    assert "distributed" not in ended.stderr  # what Dask has to say of workers that died
     table = pd.read_parquet(folder.fields).set_index("Metadata_Image")
     assert table["Status"].to_dict() == {f"f{n}": "failed" if n in (2, 5) else "done" for n in range(8)}
     crashed, greedy = table.loc["f2", "Reason"], table.loc["f5", "Reason"]
