@@ -37,6 +37,10 @@ class Resources:
             raise InputError(f"{self.workers} workers can do nothing: ask for at least 1 with --workers.")
 
 
+_BY_ADDRESS = "address"
+"""The backend for what is no backend's name."""
+
+
 def _keep_quiet(sentence: str) -> None:
     pass
 
@@ -107,6 +111,12 @@ def scheduler(name: str) -> Backend:
         InputError: there is none.
     """
     points = {point.name: point for point in entry_points(group="nucbatch.schedulers")}
-    if name not in points:
-        raise InputError(f"scheduler {name!r} is not known: use {' or '.join(sorted(points))}.")
+    named = sorted(points.keys() - {_BY_ADDRESS})
+    if name not in named and ("://" in name or name.endswith(".json") or Path(name).is_file()):
+        name = _BY_ADDRESS
+    elif name not in named:
+        raise InputError(
+            f"scheduler {name!r} is not known: use {' or '.join(named)}, or a scheduler's address "
+            "(tls://HOST:PORT) or file (NAME.json)."
+        )
     return cast(Backend, points[name].load()())

@@ -56,7 +56,7 @@ class Uninterrupted(WorkerPlugin):  # type: ignore[misc]  # distributed has no t
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def fitting_threads(worker_bytes: int, resources: Resources) -> int:
-    """As many blocks at once as help and fit in a worker; at least one."""
+def fitting_threads(worker_bytes: int, resources: Resources, most: int = MOST_THREADS_PER_WORKER) -> int:
+    """As many blocks at once as help (``most``) and fit in a worker; at least one."""
     room = (worker_bytes - resources.process_bytes) // max(1, resources.block_bytes)
-    return max(1, min(MOST_THREADS_PER_WORKER, room))
+    return max(1, min(most, room))
