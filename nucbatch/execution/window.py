@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +45,7 @@ class Window(Generic[W]):
         self._cluster = cluster
         self.room = cluster.workers * cluster.threads_per_worker * _AHEAD
         self._running: dict[str, W] = {}
+        self._looked_up = monotonic()
         self._finished = as_completed(loop=cluster.client.loop, with_results=True, raise_errors=False)
 
     def __len__(self) -> int:
@@ -71,14 +73,16 @@ class Window(Generic[W]):
         Raises:
             SchedulerError: the scheduler is gone, or the cluster can't go on.
         """
+        # Also while much comes back, because workers may be lost meanwhile; and before it is taken, so that
+        # nothing is lost with a cluster that can't go on.
+        if monotonic() - self._looked_up > _LOOK_UP_S:
+            self._require_scheduler()
+            self._cluster.watch()
+            self._looked_up = monotonic()
         if not self._finished.has_ready():
             with self._finished.thread_condition:
                 self._finished.thread_condition.wait(_LOOK_UP_S)
-        came = [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
-        if not came:
-            self._require_scheduler()
-            self._cluster.watch()
-        return came
+        return [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
 
     def _came(self, future: Future, outcome: Any) -> Came[W]:
         work, status = self._running.pop(future.key), future.status

@@ -68,19 +68,19 @@ class Address:
             ) from error
         with client:
             presence = Presence(client, address, settings.workers_timeout_s, place.tell)
-            presence.wait()
+            presence.wait(place.leaving)
             _require_nucbatch(client, address, place)
             workers = presence.workers()
-            threads = max(info["nthreads"] for info in workers)
-            worker_bytes = min(info["memory_limit"] or _NO_LIMIT for info in workers)
+            threads = max((info["nthreads"] for info in workers), default=1)
+            worker_bytes = min((info["memory_limit"] or _NO_LIMIT for info in workers), default=_NO_LIMIT)
             if resources.process_bytes + threads * resources.block_bytes > worker_bytes:
                 place.tell(
                     f"Workers at {address} take {threads} blocks at once, for which "
                     f"{worker_bytes / 2**30:.1f} GiB may be too little: start them with fewer threads "
                     "(--nthreads) or more memory."
                 )
-            count = len(workers) if resources.workers is None else min(resources.workers, len(workers))
-            yield Cluster(client, count, threads, worker_bytes, presence.watch)
+            count = min(resources.workers or len(workers), len(workers))
+            yield Cluster(client, max(1, count), threads, worker_bytes, presence.watch)
 
 
 def allowed_address(place: Place) -> str:
@@ -178,7 +178,7 @@ def _require_nucbatch(client: Client, address: str, place: Place) -> None:
                 f"{__version__} in the environment that the workers run in."
             )
     versions = {answer[0] for answer in about.values()}
-    if versions != {__version__}:
+    if versions - {__version__}:
         raise SchedulerError(
             f"workers at {address} have nucbatch {', '.join(sorted(versions))}, and this is {__version__}: "
             "install the same everywhere, so that results are the same."

@@ -45,6 +45,10 @@ def _keep_quiet(sentence: str) -> None:
     pass
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where a backend works, and what only it understands.
@@ -53,7 +57,8 @@ class Place:
     scripts and logs. ``name`` says whose workers these are, where others see them. ``address`` is what came
     as ``--scheduler`` where that is no backend's name. ``settings`` are the backend's own, by name, not yet
     checked. ``insecure``: the user accepts a connection that others could read or use. ``tell`` takes
-    sentences for the user while the run goes on.
+    sentences for the user while the run goes on. ``leaving`` says whether they asked to leave: a wait for
+    workers ends then, though none has come.
     """
 
     folder: Path
@@ -62,6 +67,7 @@ class Place:
     settings: Mapping[str, Any] = field(default_factory=dict)
     insecure: bool = False
     tell: Callable[[str], None] = _keep_quiet
+    leaving: Callable[[], bool] = _never
 
 
 def _all_is_well() -> None:

@@ -6,12 +6,14 @@ The decision owned here: workers that are gone are awaited for a bounded time, a
 from __future__ import annotations
 
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from distributed import Client
 
 from nucbatch.errors import SchedulerError
+
+_LOOK_S = 1.0
 
 
 class Presence:
@@ -27,19 +29,15 @@ class Presence:
         """What the scheduler says of each of its workers."""
         return list(self._client.scheduler_info(n_workers=-1)["workers"].values())
 
-    def wait(self) -> None:
-        """Waits for a first worker.
+    def wait(self, leaving: Callable[[], bool]) -> None:
+        """Waits for a first worker, or until the user asks to leave.
 
         Raises:
             SchedulerError: none comes.
         """
-        if self.workers():
-            return
-        self._tell(f"No worker is connected to {self._address}; one is awaited for {self._timeout_s:.0f} s.")
-        try:
-            self._client.wait_for_workers(1, timeout=self._timeout_s)
-        except TimeoutError as error:
-            raise self._nobody() from error
+        while not self.workers() and not leaving():
+            self.watch()
+            sleep(_LOOK_S)
 
     def watch(self) -> None:
         """Tells when the workers are gone; see :class:`nucbatch.schedulers.contract.Cluster`.
@@ -59,7 +57,7 @@ class Presence:
         elif not self._told:
             self._told = True
             self._tell(
-                f"All workers at {self._address} are gone; they are awaited for {self._timeout_s:.0f} s."
+                f"No worker is connected to {self._address}; one is awaited for {self._timeout_s:.0f} s."
             )
 
     def _nobody(self) -> SchedulerError:

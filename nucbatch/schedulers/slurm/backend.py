@@ -52,7 +52,7 @@ class Slurm:
                     client.register_plugin(Uninterrupted())
                     client.register_plugin(LeavesInTime())
                     watch = Watch(jobs, spec, place.tell)
-                    watch.wait_for_a_worker()
+                    watch.wait_for_a_worker(place.leaving)
                     yield Cluster(client, spec.settings.max_jobs, spec.threads, spec.worker_bytes, watch)
             finally:
                 jobs.end()

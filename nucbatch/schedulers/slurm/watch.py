@@ -41,13 +41,13 @@ class Watch:
         self._stillborn = self._fruitless = self._finished = self._surplus_looks = self._pause_looks = 0
         self._somebody_at = monotonic()
 
-    def wait_for_a_worker(self) -> None:
-        """Asks for the first jobs, and looks until a worker is there.
+    def wait_for_a_worker(self, leaving: Callable[[], bool]) -> None:
+        """Asks for the first jobs, and looks until a worker is there, or the user asks to leave.
 
         Raises:
             SchedulerError: as when called; it always comes to an end.
         """
-        while True:
+        while not leaving():
             self()
             if self._jobs.look().workers:
                 return
@@ -125,7 +125,8 @@ class Watch:
                 )
             self._tell_once("stillborn", f"{told}\nAnother is tried.")
             return
-        if not blocks and seen.unfinished:
+        had_work = fate is not Fate.LEFT or seen.unfinished > len(seen.workers) * self._spec.threads
+        if not blocks and had_work:
             self._fruitless += 1
         self._tell(f"{job} {self._what_became(fate, state)}")
         if self._fruitless >= _MOST_IN_A_ROW * max(1, len(seen.workers)):
