@@ -16,7 +16,7 @@ export PATH=$PATH:/usr/sbin
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 mkdir -p "$dir"/{munge,ctld,spool,log,dev}
-chmod 711 "$dir/munge"
+chmod a+x "$dir" "$dir/munge"  # munge wants its socket within everybody's reach
 
 # Three ports that nobody listens on now.
 read -r port0 port1 port2 < <(python3 - <<'EOF'

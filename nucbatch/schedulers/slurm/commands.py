@@ -16,8 +16,8 @@ from nucbatch.errors import SchedulerError
 _TIMEOUT_S = 60
 
 _MENDS = {
-    "partition": "Name one that there is with --partition; `sinfo -s` lists them",
     "account": "Name one of yours with --account; `sacctmgr show associations user=$USER` lists them",
+    "partition": "Name one that there is with --partition; `sinfo -s` lists them",
     "qos": "Name one of yours with --qos; `sacctmgr show associations user=$USER format=qos` lists them",
     "generic resource": "See with `sinfo -o '%P %G'` what --gres may be",
     "feature": "See with `sinfo -o '%P %f'` what --constraint may be",
@@ -25,7 +25,7 @@ _MENDS = {
     "node configuration": "No node has that many cores, memory or GPUs: ask for less with --cores, --memory "
     "or --gres; `sinfo -o '%P %c %m %G'` lists what nodes have",
 }
-"""What can be done about an answer in which SLURM uses these words."""
+"""What can be done about an answer in which SLURM uses these words; the first that fit."""
 
 WAITING, RUNNING = "waiting", "running"
 _STATES = {

@@ -185,7 +185,7 @@ def _profile(path: Path) -> dict[str, Any]:
 
 def _jobqueue() -> dict[str, Any]:
     """What the user's own Dask configuration says of ``jobqueue.slurm``, without dask-jobqueue's defaults."""
-    section = (dask.config.collect().get("jobqueue") or {}).get("slurm") or {}
+    section = (dask.config.collect(dask.config.paths).get("jobqueue") or {}).get("slurm") or {}
     return {
         ours: section[theirs] for theirs, ours in _FROM_JOBQUEUE.items() if section.get(theirs) is not None
     }
