@@ -44,7 +44,9 @@ class LeavesInTime(WorkerPlugin):  # type: ignore[misc]  # distributed has no ty
         if JOB_END not in os.environ:
             return
         self._end = float(os.environ[JOB_END])
-        self._kept_back_s = kept_back_s(self._end - time(), str(worker.name))
+        whole_s = max(0.0, self._end - time())
+        self._spare_s = spare_s(whole_s)
+        self._kept_back_s = self._spare_s + stagger_s(whole_s, str(worker.name))
         self._look_again = PeriodicCallback(self._look, _LOOK_S * 1000)
         self._look_again.start()
 
@@ -86,16 +88,16 @@ class LeavesInTime(WorkerPlugin):  # type: ignore[misc]  # distributed has no ty
             remove=True,
             stimulus_id=f"{self.name}-{time()}",
         )
-        if worker.address in retired:
+        # Results that nobody can take, because all others leave too, are made again, as if it were killed.
+        if worker.address in retired or time() > self._end - self._spare_s / 2:
             await worker.close(nanny=True, reason=self.name)
 
 
-def kept_back_s(whole_s: float, name: str) -> float:
-    """How long before a job's end its worker takes no more blocks, whatever these take; by its name.
+def spare_s(whole_s: float) -> float:
+    """What is left over at the end of a job of so many seconds, for handing over and closing."""
+    return min(_SPARE_MOST_S, _SPARE_PART * whole_s)
 
-    ``whole_s`` is the job's time when the worker starts.
-    """
-    whole_s = max(0.0, whole_s)
-    share = zlib.crc32(name.encode()) / 2**32
-    spare_s = min(_SPARE_MOST_S, _SPARE_PART * whole_s)
-    return spare_s + share * min(_STAGGER_MOST_S, _STAGGER_PART * whole_s)
+
+def stagger_s(whole_s: float, name: str) -> float:
+    """How much earlier than need be a worker of that name stops, in a job of so many seconds."""
+    return zlib.crc32(name.encode()) / 2**32 * min(_STAGGER_MOST_S, _STAGGER_PART * whole_s)

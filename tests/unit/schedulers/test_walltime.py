@@ -10,20 +10,19 @@ from time import time
 import pytest
 from distributed import Client, LocalCluster, wait
 
-from nucbatch.schedulers.walltime import JOB_END, LeavesInTime, kept_back_s
+from nucbatch.schedulers.walltime import JOB_END, LeavesInTime, spare_s, stagger_s
 
 
 @pytest.mark.parametrize(
-    ("whole_s", "least", "most"), [(60, 6, 12), (3600, 60, 420), (86400, 60, 660), (-5, 0, 0)]
+    ("whole_s", "spare", "most"), [(60, 6, 6), (3600, 60, 360), (86400, 60, 600), (0, 0, 0)]
 )
 def test_time_is_kept_back_for_handing_over_and_not_the_same_for_all(
-    whole_s: float, least: float, most: float
+    whole_s: float, spare: float, most: float
 ) -> None:
-    kept = [kept_back_s(whole_s, f"worker-{number}") for number in range(200)]
-    assert least <= min(kept)
-    assert max(kept) <= most
-    if whole_s > 0:
-        assert max(kept) - min(kept) > 0.9 * (most - least)
+    assert spare_s(whole_s) == spare
+    early = [stagger_s(whole_s, f"worker-{number}") for number in range(200)]
+    assert 0 <= min(early) <= max(early) <= most
+    assert max(early) - min(early) >= 0.9 * most
 
 
 @pytest.fixture
