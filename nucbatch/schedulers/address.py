@@ -8,6 +8,7 @@ user says so.
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import json
 import os
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distributed import Client
+from distributed.comm import connect
 from distributed.security import Security
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -59,12 +61,14 @@ class Address:
         address = allowed_address(place)
         security = _security(address, settings)
         try:
+            # First a greeting: Dask's client waits for the answer to its own without an end.
+            asyncio.run(_greet(address, security, settings.answer_timeout_s))
             client = Client(address, security=security, timeout=settings.answer_timeout_s)
         except (OSError, TimeoutError) as error:
             raise SchedulerError(
-                f"the scheduler at {address} has not answered for {settings.answer_timeout_s:.0f} s: "
-                f"{error}. See whether it runs, whether this machine reaches it, and, with tls://, whether "
-                "the keys are its own."
+                f"the scheduler at {address} does not answer within {settings.answer_timeout_s:.0f} s "
+                f"({error or 'silence'}). See whether it runs, whether this machine reaches it, and, with "
+                "tls://, whether the keys are its own."
             ) from error
         with client:
             presence = Presence(client, address, settings.workers_timeout_s, place.tell)
@@ -81,6 +85,18 @@ class Address:
                 )
             count = min(resources.workers or len(workers), len(workers))
             yield Cluster(client, max(1, count), threads, worker_bytes, presence.watch)
+
+
+async def _greet(address: str, security: Security | None, timeout_s: float) -> None:
+    """Connects and hangs up.
+
+    Raises:
+        OSError, TimeoutError: no answer, or not one of a scheduler with these keys.
+    """
+    arguments = (security or Security()).get_connection_args("client")
+    greeting = connect(address, timeout=timeout_s, **arguments)
+    comm = await asyncio.wait_for(greeting, timeout_s)
+    await comm.close()
 
 
 def allowed_address(place: Place) -> str:

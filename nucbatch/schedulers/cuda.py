@@ -16,7 +16,13 @@ from distributed.system import MEMORY_LIMIT
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.local import cores
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, Uninterrupted, fitting_threads
+from nucbatch.schedulers.workers import (
+    CLUSTER_CONFIG,
+    WORKER_ENVIRONMENT,
+    Uninterrupted,
+    fitting_threads,
+    starting_with,
+)
 
 _MOST_THREADS_PER_GPU = 16
 _INSTEAD = "or use --scheduler local."
@@ -42,16 +48,17 @@ class Cuda:
 
         with dask.config.set(CLUSTER_CONFIG):
             try:
-                cluster = LocalCUDACluster(
-                    n_workers=workers,
-                    threads_per_worker=threads,
-                    host="127.0.0.1",
-                    protocol="tcp",
-                    dashboard_address="127.0.0.1:0",
-                    memory_limit=worker_bytes,
-                    resources={"GPU": 1},
-                    silence_logs="CRITICAL",
-                )
+                with starting_with(WORKER_ENVIRONMENT):
+                    cluster = LocalCUDACluster(
+                        n_workers=workers,
+                        threads_per_worker=threads,
+                        host="127.0.0.1",
+                        protocol="tcp",
+                        dashboard_address="127.0.0.1:0",
+                        memory_limit=worker_bytes,
+                        resources={"GPU": 1},
+                        silence_logs="CRITICAL",
+                    )
             except (OSError, RuntimeError, TimeoutError, ValueError, NVMLError) as error:
                 raise SchedulerError(
                     f"{workers} workers with a GPU each did not start: {error}. Try --workers 1, {_INSTEAD}"

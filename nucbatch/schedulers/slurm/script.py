@@ -102,7 +102,7 @@ class WorkerSpec:
         return [
             f"export {JOB_END}=$(( $(date +%s) + {self.settings.walltime} ))",
             *self.settings.prologue,
-            *(f"export {name}={shlex.quote(value)}" for name, value in worker_environment().items()),
+            *(f"export {name}={shlex.quote(value)}" for name, value in exported().items()),
         ]
 
     def _worker_arguments(self) -> list[str]:
@@ -115,7 +115,7 @@ class WorkerSpec:
         return [*(shlex.quote(part) for pair in given for part in pair), "--no-dashboard"]
 
 
-def worker_environment() -> Mapping[str, str]:
+def exported() -> Mapping[str, str]:
     """What a worker process must find in its environment, Dask's own settings among it."""
     # What Dask sets before it starts a worker is WORKER_ENVIRONMENT again; the rest goes by Dask's variables.
     settings = {
