@@ -14,9 +14,12 @@ from distributed import Client
 
 from nucbatch.errors import SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
-from nucbatch.schedulers.slurm.commands import require_commands, would_start
+from nucbatch.schedulers.slurm.commands import SlurmSilent, require_commands, would_start
 from nucbatch.schedulers.slurm.script import WorkerSpec, worker_spec
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, MOST_THREADS_PER_WORKER, Uninterrupted
+
+_WATCHED = {"distributed.scheduler.worker-ttl": None}
+"""Dask would ask a frozen worker's guard to start it again; the watch ends the job instead."""
 
 
 class Slurm:
@@ -45,7 +48,7 @@ class Slurm:
         from nucbatch.schedulers.walltime import LeavesInTime
 
         spec.logs.mkdir(parents=True, exist_ok=True)
-        with sitting_keys(spec.folder) as keys, dask.config.set(CLUSTER_CONFIG):
+        with sitting_keys(spec.folder) as keys, dask.config.set(CLUSTER_CONFIG | _WATCHED):
             jobs = WorkerJobs(spec, keys.security())
             try:
                 with Client(jobs) as client:
@@ -55,7 +58,10 @@ class Slurm:
                     watch.wait_for_a_worker(place.leaving)
                     yield Cluster(client, spec.settings.max_jobs, spec.threads, spec.worker_bytes, watch)
             finally:
-                jobs.end()
+                try:
+                    jobs.end()
+                except SlurmSilent as error:
+                    place.tell(f"{error} They end by themselves when they find nobody.")
 
 
 def _script(spec: WorkerSpec) -> str:

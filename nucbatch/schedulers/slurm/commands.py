@@ -16,6 +16,7 @@ from nucbatch.errors import SchedulerError
 _TIMEOUT_S = 60
 
 _MENDS = {
+    "unable to contact": "SLURM's controller is down, or out of reach from here: try again later",
     "account": "Name one of yours with --account; `sacctmgr show associations user=$USER` lists them",
     "partition": "Name one that there is with --partition; `sinfo -s` lists them",
     "qos": "Name one of yours with --qos; `sacctmgr show associations user=$USER format=qos` lists them",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import time
 from typing import Any
@@ -161,7 +161,8 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
     def end(self) -> None:
         """Ends the scheduler and every job that was ever submitted."""
         try:
-            self.close(timeout=_CLOSE_TIMEOUT_S)
+            with suppress(TimeoutError):  # the jobs are cancelled all the same, and nothing else is left
+                self.close(timeout=_CLOSE_TIMEOUT_S)
         finally:
             cancel(self._submitted)
 

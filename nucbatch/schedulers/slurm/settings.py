@@ -120,7 +120,7 @@ class SlurmSettings(BaseModel):
     max_jobs: int = Field(default=8, ge=1)
     queue_timeout_s: _Seconds = 7 * 24 * 3600.0
     start_timeout_s: _Seconds = 600.0
-    lost_timeout_s: _Seconds = 60.0
+    lost_timeout_s: _Seconds = 120.0
     frozen_timeout_s: _Seconds = 300.0
 
     @model_validator(mode="after")

@@ -25,6 +25,8 @@ _LOOK_S = 1.0
 _MOST_IN_A_ROW = 3
 """Jobs one after the other that never connect, or that end without a block done; times the workers there."""
 _LONGEST_PAUSE_LOOKS = 64
+_LONGEST_UNASKED_S = 30.0
+"""A queue of thousands of jobs is not asked every second for days."""
 _CALM_LOOKS = 3
 """Work must be too little for so many looks before workers are let go."""
 _LOG_LINES, _LOG_BYTES = 12, 4096
@@ -39,7 +41,10 @@ class Watch:
         self._records: dict[str, Record] = {}
         self._said_once: set[str] = set()
         self._stillborn = self._fruitless = self._finished = self._surplus_looks = self._pause_looks = 0
-        self._somebody_at = monotonic()
+        self._somebody_at = self._asked_at = monotonic()
+        self._ask_every_s = 0.0
+        self._states: dict[str, JobState] = {}
+        self._connected: object = None
 
     def wait_for_a_worker(self, leaving: Callable[[], bool]) -> None:
         """Asks for the first jobs, and looks until a worker is there, or the user asks to leave.
@@ -63,7 +68,7 @@ class Watch:
         if seen.workers:
             self._somebody_at = monotonic()
         try:
-            states = commands.states(seen.job_ids.values())
+            states = self._ask_politely(seen)
             self._note_progress(seen)
             self._replace_refused(seen)
             self._replace_ended(seen, states)
@@ -78,6 +83,19 @@ class Watch:
         if self._queue.hopeless and not seen.workers:
             raise SchedulerError(f"SLURM will never start the worker jobs. {self._queue.hopeless}")
         self._give_up_late(seen, self._queue.because)
+
+    def _ask_politely(self, seen: Seen) -> dict[str, JobState]:
+        """What the queue says; asked at once when something has changed, and ever less often otherwise."""
+        connected = frozenset(seen.job_ids.items()), frozenset(seen.workers)
+        if connected != self._connected:
+            self._connected, self._ask_every_s = connected, 0.0
+        if monotonic() - self._asked_at >= self._ask_every_s:
+            states = commands.states(seen.job_ids.values())
+            self._ask_every_s = (
+                min(_LONGEST_UNASKED_S, 1.5 * self._ask_every_s + 1) if states == self._states else 0
+            )
+            self._asked_at, self._states = monotonic(), states
+        return self._states
 
     def _note_progress(self, seen: Seen) -> None:
         finished = sum(seen.finished.values())

@@ -86,6 +86,15 @@ def test_a_gpu_jobs_script_has_one_gpu_and_dask_cudas_worker(tmp_path: Path) -> 
     assert "--nanny" not in text
 
 
+def test_dask_cudas_worker_knows_every_option_that_it_is_given(tmp_path: Path) -> None:
+    command = pytest.importorskip("dask_cuda.cli", reason="the extra [cuda] is not installed").worker
+    text = script(tmp_path, gres="gpu:1", interface="ib0", local_directory="/scratch")
+    (line,) = re.findall(r"^\S+ -m dask_cuda.cli .*$", text, re.MULTILINE)
+    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+    given = set(re.findall(r"(?<= )--[\w-]+", line))
+    assert {"--resources", "--tls-key", "--interface", "--local-directory"} <= given <= known
+
+
 def test_what_a_folder_is_called_does_not_become_part_of_the_script(tmp_path: Path) -> None:
     folder = tmp_path / "a $(touch b) 100%"
     text = script(folder)
