@@ -1,8 +1,18 @@
-"""Where the real data lies, and nothing else that every test must know."""
+"""Where the real data lies, a SLURM for those that need one, and how to wait for what others do."""
 
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+Eventually = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture(scope="session")
@@ -12,3 +22,41 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real images are not beside the project ({folder.parent.name}/{folder.name})")
     return folder
+
+
+@pytest.fixture
+def eventually() -> Eventually:
+    """Waits until a condition holds that another process brings about; fails if it never does."""
+
+    def wait(condition: Callable[[], object]) -> None:
+        for _ in range(1200):
+            if condition():
+                return
+            time.sleep(0.1)
+        pytest.fail("it never came to that")
+
+    return wait
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[Path]:
+    """A SLURM of two nodes on this machine, to which ``sbatch`` and the like lead; its folder."""
+    where = os.pathsep.join([os.environ["PATH"], "/usr/sbin"])
+    missing = [
+        name for name in ("slurmctld", "slurmd", "munged", "sbatch") if not shutil.which(name, path=where)
+    ]
+    if missing:
+        pytest.skip(
+            f"there is no SLURM here ({', '.join(missing)} missing): apt-get install slurmctld slurmd "
+            "slurm-client munge"
+        )
+    scripts = Path(__file__).parents[1] / "cluster" / "slurm" / "local"
+    # Not pytest's own folder: a socket's path must be short.
+    with tempfile.TemporaryDirectory(prefix="slurm") as folder, pytest.MonkeyPatch.context() as patch:
+        started = subprocess.run([scripts / "start.sh", folder], capture_output=True, text=True, check=False)
+        try:
+            assert started.returncode == 0, started.stderr
+            patch.setenv("SLURM_CONF", started.stdout.strip())
+            yield Path(folder)
+        finally:
+            subprocess.run([scripts / "stop.sh", folder], check=True)

@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nucbatch.cli.cluster import cluster_options
 from nucbatch.cli.options import INTERRUPTED, input_options
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from rich.console import Console
 
     from nucbatch.api import Prepared, RunResult
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")
 @click.option("--channel", default="", help="The channel that shows nuclei, where names don't tell.")
-@click.option("--scheduler", "scheduler_name", default="local", show_default=True, help="Where blocks run.")
+@cluster_options
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
 @click.option(
     "--block-size",
@@ -76,6 +80,8 @@ def run(
     model: str,
     channel: str,
     scheduler_name: str,
+    scheduler_settings: Mapping[str, Any],
+    insecure: bool,
     workers: int | None,
     block_px: int | None,
     labels: str,
@@ -99,6 +105,7 @@ def run(
     from nucbatch.networks.checkpoint import locate
     from nucbatch.notice import Stopped
     from nucbatch.readers.find import open_plate
+    from nucbatch.schedulers.contract import Place, scheduler
     from nucbatch.settings import validated
     from nucbatch.store.folder import RunFolder
 
@@ -134,6 +141,11 @@ def run(
     describe(console, prepared)
     if dry_run:
         forecast(console, prepared)
+        place = Place(
+            RunFolder(out.absolute()).hidden, plate.name, scheduler_name, scheduler_settings, insecure
+        )
+        shown = scheduler(scheduler_name).preview(prepared.resources(workers), place)
+        console.print(shown, markup=False)
         return
     try:
         with RunBar(console) as bar:
@@ -141,6 +153,8 @@ def run(
                 prepared,
                 out,
                 scheduler_name=scheduler_name,
+                scheduler_settings=scheduler_settings,
+                insecure=insecure,
                 workers=workers,
                 restart=restart,
                 reuse_probabilities=reuse_probabilities,

@@ -130,20 +130,19 @@ def execute(
                 told.note(f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them.")
             outcome = Outcome(0, 0)
             if todo.waiting:
-                place = Place(
-                    folder.hidden,
-                    plan.plate.name,
-                    scheduler_name,
-                    scheduler_settings or {},
-                    insecure,
-                    told.note,
-                )
-                with (
-                    Notice(impatient=2, tell=lambda: told.note(_LEAVING)) as notice,
-                    backend.connect(prepared.resources(workers), place) as cluster,
-                ):
-                    require_fit(plan, prepared.network, cluster.worker_bytes)
-                    outcome = drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
+                with Notice(impatient=2, tell=lambda: told.note(_LEAVING)) as notice:
+                    place = Place(
+                        folder.hidden,
+                        plan.plate.name,
+                        scheduler_name,
+                        scheduler_settings or {},
+                        insecure,
+                        told.note,
+                        lambda: bool(notice.signal),
+                    )
+                    with backend.connect(prepared.resources(workers), place) as cluster:
+                        require_fit(plan, prepared.network, cluster.worker_bytes)
+                        outcome = drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
         remove_partials(folder.path)
         receipts = latest(folder)
         totals = finalise(folder, plan.plate, receipts, pixels=pixels)

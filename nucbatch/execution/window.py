@@ -7,9 +7,9 @@ cluster is looked after, and the caller may look up.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -23,7 +23,7 @@ _AHEAD = 2
 """Pieces of work per worker thread: one runs, one waits, so that no thread waits for the driver."""
 
 _LOOK_UP_S = 2.0
-"""How often the cluster is looked after, whether anything comes back or not."""
+"""How long a wait lasts before the cluster is looked after."""
 
 W = TypeVar("W", bound=Work)
 
@@ -45,7 +45,7 @@ class Window(Generic[W]):
         self._cluster = cluster
         self.room = cluster.workers * cluster.threads_per_worker * _AHEAD
         self._running: dict[str, W] = {}
-        self._looked_at = time.monotonic()
+        self._looked_up = monotonic()
         self._finished = as_completed(loop=cluster.client.loop, with_results=True, raise_errors=False)
 
     def __len__(self) -> int:
@@ -73,15 +73,16 @@ class Window(Generic[W]):
         Raises:
             SchedulerError: the scheduler is gone, or the cluster can't go on.
         """
+        # Also while much comes back, because workers may be lost meanwhile; and before it is taken, so that
+        # nothing is lost with a cluster that can't go on.
+        if monotonic() - self._looked_up > _LOOK_UP_S:
+            self._require_scheduler()
+            self._cluster.watch()
+            self._looked_up = monotonic()
         if not self._finished.has_ready():
             with self._finished.thread_condition:
                 self._finished.thread_condition.wait(_LOOK_UP_S)
-        came = [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
-        if time.monotonic() - self._looked_at >= _LOOK_UP_S:
-            self._require_scheduler()
-            self._cluster.watch()
-            self._looked_at = time.monotonic()
-        return came
+        return [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
 
     def _came(self, future: Future, outcome: Any) -> Came[W]:
         work, status = self._running.pop(future.key), future.status

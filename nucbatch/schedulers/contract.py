@@ -37,8 +37,16 @@ class Resources:
             raise InputError(f"{self.workers} workers can do nothing: ask for at least 1 with --workers.")
 
 
+_BY_ADDRESS = "address"
+"""The backend for what is no backend's name."""
+
+
 def _keep_quiet(sentence: str) -> None:
     pass
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +57,8 @@ class Place:
     scripts and logs. ``name`` says whose workers these are, where others see them. ``address`` is what came
     as ``--scheduler`` where that is no backend's name. ``settings`` are the backend's own, by name, not yet
     checked. ``insecure``: the user accepts a connection that others could read or use. ``tell`` takes
-    sentences for the user while the run goes on.
+    sentences for the user while the run goes on. ``leaving`` says whether they asked to leave: a wait for
+    workers ends then, though none has come.
     """
 
     folder: Path
@@ -58,6 +67,7 @@ class Place:
     settings: Mapping[str, Any] = field(default_factory=dict)
     insecure: bool = False
     tell: Callable[[str], None] = _keep_quiet
+    leaving: Callable[[], bool] = _never
 
 
 def _all_is_well() -> None:
@@ -107,6 +117,12 @@ def scheduler(name: str) -> Backend:
         InputError: there is none.
     """
     points = {point.name: point for point in entry_points(group="nucbatch.schedulers")}
-    if name not in points:
-        raise InputError(f"scheduler {name!r} is not known: use {' or '.join(sorted(points))}.")
+    named = sorted(points.keys() - {_BY_ADDRESS})
+    if name not in named and ("://" in name or name.endswith(".json") or Path(name).is_file()):
+        name = _BY_ADDRESS
+    elif name not in named:
+        raise InputError(
+            f"scheduler {name!r} is not known: use {' or '.join(named)}, or a scheduler's address "
+            "(tls://HOST:PORT) or file (NAME.json)."
+        )
     return cast(Backend, points[name].load()())

@@ -15,7 +15,13 @@ from distributed.system import MEMORY_LIMIT
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, WORKER_ENVIRONMENT, Uninterrupted, fitting_threads
+from nucbatch.schedulers.workers import (
+    CLUSTER_CONFIG,
+    WORKER_ENVIRONMENT,
+    Uninterrupted,
+    fitting_threads,
+    starting_with,
+)
 
 _WITHOUT_GPU = WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
 """Several processes on one GPU would be in each other's way."""
@@ -41,15 +47,17 @@ class Local:
             CLUSTER_CONFIG | KEEPER_CONFIG | {"distributed.nanny.pre-spawn-environ": _WITHOUT_GPU}
         ):
             try:
-                cluster = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=threads,
-                    processes=True,
-                    host="127.0.0.1",
-                    dashboard_address="127.0.0.1:0",  # None would still take port 8787, if only to warn of it
-                    memory_limit=worker_bytes,
-                    silence_logs="CRITICAL",
-                )
+                with starting_with(_WITHOUT_GPU):
+                    cluster = LocalCluster(
+                        n_workers=workers,
+                        threads_per_worker=threads,
+                        processes=True,
+                        host="127.0.0.1",
+                        # None would still take port 8787, if only to warn of it.
+                        dashboard_address="127.0.0.1:0",
+                        memory_limit=worker_bytes,
+                        silence_logs="CRITICAL",
+                    )
             except (OSError, RuntimeError, TimeoutError) as error:
                 raise SchedulerError(
                     f"{workers} local workers did not start: {error}. Try --workers 1."

@@ -6,7 +6,10 @@ Dask's own ways to write memory to disk.
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from distributed import Worker, WorkerPlugin
 
@@ -47,6 +50,25 @@ CLUSTER_CONFIG = {
 """Dask's settings for a cluster that is started for a run."""
 
 
+@contextmanager
+def starting_with(environment: Mapping[str, str]) -> Iterator[None]:
+    """Workers that this process starts meanwhile get this environment, whatever is in its own.
+
+    Dask lets variables of the starting process win over its settings, and leaves its own in there whenever it
+    starts a worker; so a cluster that somebody had here before would decide about this one's.
+    """
+    before = {name: os.environ.get(name) for name in environment}
+    os.environ.update(environment)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
 class Uninterrupted(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
     """Ctrl-C reaches every process of a terminal; only the driver heeds it, and ends its workers itself."""
 
@@ -56,7 +78,7 @@ class Uninterrupted(WorkerPlugin):  # type: ignore[misc]  # distributed has no t
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def fitting_threads(worker_bytes: int, resources: Resources) -> int:
-    """As many blocks at once as help and fit in a worker; at least one."""
+def fitting_threads(worker_bytes: int, resources: Resources, most: int = MOST_THREADS_PER_WORKER) -> int:
+    """As many blocks at once as help (``most``) and fit in a worker; at least one."""
     room = (worker_bytes - resources.process_bytes) // max(1, resources.block_bytes)
-    return max(1, min(MOST_THREADS_PER_WORKER, room))
+    return max(1, min(most, room))

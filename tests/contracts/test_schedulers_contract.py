@@ -1,28 +1,124 @@
-"""Whatever the entry points list as a scheduler keeps these promises."""
+"""Whatever the entry points list as a scheduler keeps these promises; what can't be had here is skipped."""
+
+from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import dask
+import psutil
 import pytest
+from distributed import LocalCluster
 
-from nucbatch.schedulers.contract import Place, Resources, scheduler
+from nucbatch.errors import InputError, SchedulerError
+from nucbatch.schedulers.contract import Backend, Cluster, Place, Resources
+from nucbatch.schedulers.cuda import gpus
+from nucbatch.schedulers.workers import CLUSTER_CONFIG
 
 pytestmark = pytest.mark.slow
 
+NEEDED = Resources(workers=1, process_bytes=200 * 2**20, block_bytes=50 * 2**20)
+MARKS = {"slurm": pytest.mark.slurm, "cuda": pytest.mark.gpu}
+NAMES = sorted(point.name for point in entry_points(group="nucbatch.schedulers"))
 
-@pytest.mark.parametrize("name", sorted(point.name for point in entry_points(group="nucbatch.schedulers")))
-def test_a_cluster_has_the_workers_it_says_on_loopback_and_ends_with_its_context(
-    name: str, tmp_path: Path
-) -> None:
-    with scheduler(name).connect(Resources(workers=1), Place(tmp_path)) as cluster:
-        info = cluster.client.scheduler_info()
-        assert len(info["workers"]) == cluster.workers == 1
-        (worker,) = info["workers"].values()
-        assert worker["nthreads"] == cluster.threads_per_worker
-        assert worker["memory_limit"] == cluster.worker_bytes
-        assert cluster.client.scheduler.address.startswith("tcp://127.0.0.1:")
-        elsewhere = cluster.client.submit(os.getpid).result()
-        assert elsewhere != os.getpid()
-        assert cluster.client.submit(os.environ.get, "OMP_NUM_THREADS", pure=False).result() == "1"
-    assert cluster.client.status == "closed"
+
+@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in NAMES])
+def name(request: pytest.FixtureRequest) -> str:
+    """A backend that can be had here."""
+    chosen: str = request.param
+    if chosen == "slurm":
+        request.getfixturevalue("slurm")
+    if chosen == "cuda":
+        try:
+            gpus()
+        except SchedulerError as error:
+            pytest.skip(str(error))
+    return chosen
+
+
+@pytest.fixture
+def backend(name: str) -> Backend:
+    (point,) = entry_points(group="nucbatch.schedulers", name=name)
+    made: Backend = point.load()()
+    return made
+
+
+@pytest.fixture
+def place(name: str, tmp_path: Path) -> Iterator[Place]:
+    if name != "address":
+        yield Place(tmp_path / "run")
+        return
+    with (
+        dask.config.set(CLUSTER_CONFIG),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        ) as theirs,
+    ):
+        yield Place(tmp_path / "run", address=theirs.scheduler_address)
+        assert theirs.scheduler_info["workers"], "somebody else's cluster is left running"
+
+
+@pytest.fixture
+def cluster(backend: Backend, place: Place) -> Iterator[Cluster]:
+    with backend.connect(NEEDED, place) as connected:
+        yield connected
+    assert connected.client.status == "closed"
+
+
+def test_a_cluster_has_the_workers_it_says(cluster: Cluster) -> None:
+    info = cluster.client.scheduler_info(n_workers=-1)
+    assert len(info["workers"]) == cluster.workers == 1
+    (worker,) = info["workers"].values()
+    assert worker["nthreads"] == cluster.threads_per_worker
+    assert worker["memory_limit"] == cluster.worker_bytes
+    assert cluster.worker_bytes >= NEEDED.process_bytes + NEEDED.block_bytes
+    assert cluster.client.submit(os.getpid).result() != os.getpid()
+    cluster.watch()
+
+
+def test_a_worker_has_the_environment_that_blocks_need(cluster: Cluster, name: str) -> None:
+    if name == "address":
+        pytest.skip("somebody else's workers are as they are")
+    wanted = CLUSTER_CONFIG["distributed.nanny.pre-spawn-environ"]
+    # Not os.environ.get, which would take this process' environment along.
+    found = cluster.client.gather(cluster.client.map(os.getenv, list(wanted), pure=False))
+    assert dict(zip(wanted, found, strict=True)) == wanted
+    for key in ("distributed.worker.memory.spill", "distributed.worker.memory.pause"):
+        assert cluster.client.submit(dask.config.get, key, pure=False).result() is False
+
+
+def test_nothing_listens_beyond_this_machine_but_under_tls(cluster: Cluster) -> None:
+    info = cluster.client.scheduler_info(n_workers=-1)
+    (worker,) = info["workers"].values()
+    addresses = [info["address"], *info["workers"], worker["nanny"]]
+    guarded = {urlsplit(address).port for address in addresses if address.startswith("tls://")}
+    pid = cluster.client.submit(os.getpid, pure=False).result()
+    processes = [psutil.Process(), psutil.Process(pid), *psutil.Process(pid).parents()[:2]]
+    listening = {
+        (connection.laddr.ip, connection.laddr.port)
+        for process in processes
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert {urlsplit(address).port for address in addresses} <= {port for _, port in listening}
+    assert {port for ip, port in listening if ip not in ("127.0.0.1", "::1")} <= guarded
+
+
+def test_a_preview_says_something_and_leaves_nothing(backend: Backend, place: Place) -> None:
+    assert backend.preview(NEEDED, place)
+    assert not place.folder.exists()
+
+
+def test_a_setting_that_it_does_not_know_is_refused(backend: Backend, place: Place) -> None:
+    odd = Place(place.folder, address=place.address, settings={"colour": "green"})
+    with pytest.raises(InputError, match="colour"):
+        backend.preview(NEEDED, odd)
+    with pytest.raises(InputError, match="colour"), backend.connect(NEEDED, odd):
+        pass

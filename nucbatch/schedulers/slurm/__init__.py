@@ -1,0 +1,1 @@
+"""SLURM: workers are jobs of their own, asked for, watched and replaced while a run goes on."""

@@ -1,0 +1,162 @@
+"""The job in which one worker lives: what it asks of SLURM, and the script that starts the worker.
+
+The decision owned here: one job is one process with at most two blocks at once, and one GPU or none. A worker
+job is never requeued by SLURM, which would bring it back under a name that nobody expects; lost ones are
+replaced by new ones.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nucbatch.errors import InputError, MemoryRefused
+from nucbatch.schedulers.contract import Place, Resources
+from nucbatch.schedulers.keys import key_files
+from nucbatch.schedulers.slurm.settings import SlurmSettings, slurm_settings, walltime_text
+from nucbatch.schedulers.walltime import JOB_END
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, WORKER_ENVIRONMENT, fitting_threads
+
+BESIDE_BYTES = 256 * 2**20
+"""Of a job's memory, what its shell and the worker's guard process (Dask's nanny) may use."""
+
+_ROOM = 1.25
+"""How much more than projected a job asks for, if its user doesn't say."""
+
+_MIB = 2**20
+_GPU_WORKER, _CPU_WORKER = "dask_cuda.cli", "distributed.cli.dask_worker"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSpec:
+    """One worker job, settled: sizes, settings, and where its keys and log lie."""
+
+    settings: SlurmSettings
+    folder: Path
+    name: str
+    memory_bytes: int
+    threads: int
+
+    @property
+    def worker_bytes(self) -> int:
+        """What the worker process itself may use."""
+        return self.memory_bytes - BESIDE_BYTES
+
+    @property
+    def cores(self) -> int:
+        """Cores that each job asks for."""
+        return self.settings.cores or self.threads
+
+    def log(self, job_id: str) -> Path:
+        """What a job printed."""
+        return self.logs / f"{job_id}.log"
+
+    @property
+    def logs(self) -> Path:
+        """Where jobs print to."""
+        return self.folder / "logs" / "jobs"
+
+    def job_arguments(self) -> dict[str, Any]:
+        """The same for dask-jobqueue's ``SLURMJob``."""
+        settings = self.settings
+        return {
+            "queue": settings.partition,
+            "account": settings.account,
+            "walltime": walltime_text(settings.walltime),
+            "cores": self.threads,
+            "job_cpu": self.cores,
+            "memory": f"{self.worker_bytes}B",
+            "job_mem": f"{self.memory_bytes // _MIB}M",
+            "processes": 1,
+            "job_name": self.name,
+            "python": settings.python,
+            "nanny": True,
+            "death_timeout": 60,
+            "interface": settings.interface,
+            "local_directory": settings.local_directory and shlex.quote(settings.local_directory),
+            "worker_command": _GPU_WORKER if settings.with_gpu else _CPU_WORKER,
+            "worker_extra_args": self._worker_arguments(),
+            "job_script_prologue": self._prologue(),
+            "job_extra_directives": self._directives(),
+            # The user's jobqueue.yaml may send logs elsewhere; here they are read.
+            "job_directives_skip": ["#SBATCH -e ", "#SBATCH -o "],
+        }
+
+    def _directives(self) -> list[str]:
+        settings = self.settings
+        named = {"qos": settings.qos, "gres": settings.gres, "constraint": settings.constraint}
+        return [
+            *(f"--{option}={value}" for option, value in named.items() if value),
+            *settings.directives,
+            "--no-requeue",
+            f'--output="{str(self.logs).replace("%", "%%")}/%j.log"',
+        ]
+
+    def _prologue(self) -> list[str]:
+        # The user's lines come between: a module may set the numbers of threads, and has not the last word.
+        return [
+            f"export {JOB_END}=$(( $(date +%s) + {self.settings.walltime} ))",
+            *self.settings.prologue,
+            *(f"export {name}={shlex.quote(value)}" for name, value in exported().items()),
+        ]
+
+    def _worker_arguments(self) -> list[str]:
+        arguments = {
+            "--protocol": "tls",
+            "--dashboard-address": "127.0.0.1:0",
+            "--resources": "GPU=1" if self.settings.with_gpu else None,
+        } | key_files(self.folder).worker_arguments
+        given = [(option, value) for option, value in arguments.items() if value is not None]
+        return [*(shlex.quote(part) for pair in given for part in pair), "--no-dashboard"]
+
+
+def exported() -> Mapping[str, str]:
+    """What a worker process must find in its environment, Dask's own settings among it."""
+    # What Dask sets before it starts a worker is WORKER_ENVIRONMENT again; the rest goes by Dask's variables.
+    settings = {
+        f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": str(value)
+        for key, value in CLUSTER_CONFIG.items()
+        if key.startswith(("distributed.worker.", "distributed.comm."))
+    }
+    return WORKER_ENVIRONMENT | settings
+
+
+def worker_spec(resources: Resources, place: Place) -> WorkerSpec:
+    """The worker job of a run.
+
+    Raises:
+        InputError, InputNotFound: the settings. MemoryRefused: a block does not fit in a job's memory.
+    """
+    settings = slurm_settings(place.settings, resources.workers)
+    folder = place.folder.absolute()
+    if re.search(r"[\"\\\n]", str(folder)):
+        raise InputError(
+            f"the run's folder {str(folder)!r} has a quote, backslash or line break in its name, which no "
+            "job script can hold: choose another --out."
+        )
+    least = BESIDE_BYTES + resources.process_bytes + resources.block_bytes
+    memory = settings.memory
+    if memory is None:
+        memory = math.ceil((least + resources.block_bytes) * _ROOM / 2**30) * 2**30
+    if memory < least:
+        raise MemoryRefused(
+            f"a block needs {_gib(least)} in one job, which has {_gib(memory)}: ask for more with --memory, "
+            "or use smaller blocks (--block-size)."
+        )
+    memory -= memory % _MIB
+    threads = min(fitting_threads(memory - BESIDE_BYTES, resources), settings.cores or 2)
+    return WorkerSpec(settings, folder, _job_name(place.name), memory, threads)
+
+
+def _job_name(name: str) -> str:
+    """A name that SLURM shows and that can't be read as anything else in a script."""
+    return f"nucbatch-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}"
+
+
+def _gib(size_bytes: int) -> str:
+    return f"{size_bytes / 2**30:.2f} GiB"

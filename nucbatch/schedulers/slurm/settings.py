@@ -1,0 +1,209 @@
+"""What a user can say about SLURM jobs, and from where: options, a profile, the user's jobqueue.yaml.
+
+The decision owned here: an option wins over the profile (TOML), the profile over jobqueue.yaml, and that over
+what nucbatch would choose. Everything is checked here, before anything is asked of SLURM.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+import dask.config
+from dask.utils import parse_bytes
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from nucbatch.errors import InputError, InputNotFound
+
+_WALLTIME = re.compile(
+    r"(?:(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+)(?::(?P<seconds>\d+))?)?"
+    r"|(?:(?P<h>\d+):)?(?P<m>\d+):(?P<s>\d+)|(?P<only_minutes>\d+))"
+)
+
+
+def walltime_s(text: object) -> int:
+    """Seconds of a time as SLURM writes it: ``30`` (minutes), ``MM:SS``, ``HH:MM:SS``, ``D-HH[:MM[:SS]]``.
+
+    Raises:
+        ValueError: it is none, or nothing.
+    """
+    found = _WALLTIME.fullmatch(str(text).strip())
+    if found is None or isinstance(text, bool):
+        raise ValueError("write it as SLURM does: minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
+    part = {name: int(value or 0) for name, value in found.groupdict().items()}
+    seconds = (
+        ((part["days"] * 24 + part["hours"] + part["h"]) * 60 + part["minutes"] + part["m"]) * 60
+        + part["seconds"]
+        + part["s"]
+        + part["only_minutes"] * 60
+    )
+    if seconds == 0:
+        raise ValueError("no time at all: give at least a minute")
+    return seconds
+
+
+def walltime_text(seconds: int) -> str:
+    """Seconds as ``D-HH:MM:SS``, which SLURM reads."""
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    return f"{day}-{hour:02}:{minute:02}:{second:02}"
+
+
+def _walltime(value: object) -> int:
+    return walltime_s(value)
+
+
+def _bytes(value: object) -> int:
+    text = str(value).strip()
+    if not re.search(r"[A-Za-z]", text):
+        raise ValueError("say the unit too, as in 8GB or 6000MiB")
+    size: int = parse_bytes(text)
+    return size
+
+
+def _one_process(value: object) -> int:
+    if value not in (1, "1"):
+        raise ValueError(
+            "a job of several worker processes is never replaced when one of them is lost "
+            "(distributed#9102): write 1, divide cores and memory, and ask for that many more jobs"
+        )
+    return 1
+
+
+def _directive(value: object) -> str:
+    text = str(value).strip().removeprefix("#SBATCH").strip()
+    if not text.startswith("-") or "\n" in text:
+        raise ValueError("a directive is one option of sbatch on one line, as in --exclusive")
+    if re.match(r"(-a\b|--array|-o\b|--output|-e\b|--error|--requeue|-n\b|--ntasks)", text):
+        raise ValueError("this one is set for each worker job; it can't be another")
+    return text
+
+
+_Word = Annotated[str, Field(pattern=r"^\S+$")]
+_Seconds = Annotated[float, Field(gt=0)]
+
+
+class SlurmSettings(BaseModel):
+    """What each worker job asks for, how many there may be, and how long what is waited for.
+
+    ``memory`` is a job's, in bytes; None: what the run's blocks need. ``cores``: None: as many as a worker
+    keeps busy. ``walltime`` in seconds. ``gpu``: one GPU and a worker of dask-cuda; None: if ``gres`` asks
+    for one. ``python``: what starts Python on a node, the driver's own if not given. ``prologue``: shell
+    lines before the worker starts. ``queue_timeout_s``: how long there may be no worker at all, as when jobs
+    stand in the queue; ``start_timeout_s``: how long a job may run before its worker connects;
+    ``lost_timeout_s``: how long a worker may be away while its job runs; ``frozen_timeout_s``: how long it
+    may say nothing.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    partition: _Word | None = None
+    account: _Word | None = None
+    qos: _Word | None = None
+    gres: _Word | None = None
+    constraint: _Word | None = None
+    walltime: Annotated[int, BeforeValidator(_walltime)] = 3600
+    memory: Annotated[int, BeforeValidator(_bytes)] | None = None
+    cores: int | None = Field(default=None, ge=1)
+    processes: Annotated[int, BeforeValidator(_one_process)] = 1
+    gpu: bool | None = None
+    interface: _Word | None = None
+    local_directory: str | None = None
+    python: str | None = None
+    prologue: tuple[str, ...] = ()
+    directives: tuple[Annotated[str, BeforeValidator(_directive)], ...] = ()
+    min_jobs: int = Field(default=1, ge=1)
+    max_jobs: int = Field(default=8, ge=1)
+    queue_timeout_s: _Seconds = 7 * 24 * 3600.0
+    start_timeout_s: _Seconds = 600.0
+    lost_timeout_s: _Seconds = 120.0
+    frozen_timeout_s: _Seconds = 300.0
+
+    @model_validator(mode="after")
+    def _least_is_not_most(self) -> Self:
+        if self.min_jobs > self.max_jobs:
+            raise ValueError(f"min_jobs = {self.min_jobs} is more than max_jobs = {self.max_jobs}")
+        return self
+
+    @property
+    def with_gpu(self) -> bool:
+        """Whether each worker has a GPU."""
+        return bool(self.gres and self.gres.startswith("gpu")) if self.gpu is None else self.gpu
+
+
+_FROM_JOBQUEUE = {
+    "queue": "partition",
+    "account": "account",
+    "walltime": "walltime",
+    "memory": "memory",
+    "cores": "cores",
+    "processes": "processes",
+    "interface": "interface",
+    "local-directory": "local_directory",
+    "python": "python",
+    "job-script-prologue": "prologue",
+    "job-extra-directives": "directives",
+}
+"""The keys of ``jobqueue.slurm`` that are heeded, and what they are called here."""
+
+
+def slurm_settings(given: Mapping[str, Any], workers: int | None = None) -> SlurmSettings:
+    """Settings of options (``profile`` among them), of the profile and of the user's jobqueue.yaml.
+
+    ``workers`` is the most jobs there may be, where no more particular word says so.
+
+    Raises:
+        InputError: an unknown setting, or a value that can't be; the message says from where it is.
+        InputNotFound: no such profile.
+    """
+    options = {name: value for name, value in given.items() if name != "profile"}
+    if workers is not None:
+        options = {"max_jobs": workers} | options
+    path = given.get("profile")
+    profile = {} if path is None else _profile(Path(path))
+    values = _jobqueue() | profile | options
+    if "min_jobs" not in options and "max_jobs" in options and "min_jobs" in profile:
+        values["min_jobs"] = min(values["min_jobs"], values["max_jobs"])
+    try:
+        return SlurmSettings.model_validate(values)
+    except ValidationError as error:
+        raise InputError(_told(error, options, profile, path)) from error
+
+
+def _profile(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputNotFound(f"there is no SLURM profile {path}.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path} can't be read as a SLURM profile (TOML): {error}.") from error
+
+
+def _jobqueue() -> dict[str, Any]:
+    """What the user's own Dask configuration says of ``jobqueue.slurm``, without dask-jobqueue's defaults."""
+    section = (dask.config.collect(dask.config.paths).get("jobqueue") or {}).get("slurm") or {}
+    return {
+        ours: section[theirs] for theirs, ours in _FROM_JOBQUEUE.items() if section.get(theirs) is not None
+    }
+
+
+def _told(
+    error: ValidationError, options: Mapping[str, Any], profile: Mapping[str, Any], path: object
+) -> str:
+    lines = []
+    for problem in error.errors():
+        where, said = [str(part) for part in problem["loc"]], problem["msg"].removeprefix("Value error, ")
+        name = where[0] if where else ""
+        source = "" if name in options else f" (in {path})" if name in profile else " (in jobqueue.yaml)"
+        if problem["type"] == "extra_forbidden":
+            allowed = ", ".join(SlurmSettings.model_fields)
+            lines.append(f"there is no {name!r}{source}; allowed are {allowed}")
+        elif name:
+            lines.append(f"{'.'.join(where)} = {problem['input']!r}{source}: {said}")
+        else:
+            lines.append(said)
+    return f"SLURM settings can't be used: {'; '.join(lines)}."

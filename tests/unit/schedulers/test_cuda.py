@@ -1,0 +1,55 @@
+"""GPUs of this machine, and sentences where there are none."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from nucbatch.errors import InputError, SchedulerError
+from nucbatch.schedulers.contract import Place, Resources, scheduler
+from nucbatch.schedulers.cuda import gpus
+
+NEEDED = Resources(process_bytes=2**30, block_bytes=2**30)
+
+
+def test_a_setting_is_refused_before_a_gpu_is_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--scheduler cuda has no setting 'partition'"):
+        scheduler("cuda").preview(NEEDED, Place(tmp_path, settings={"partition": "x"}))
+
+
+def test_without_dask_cuda_it_is_told_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "dask_cuda", None)
+    monkeypatch.setitem(sys.modules, "dask_cuda.utils", None)
+    with pytest.raises(SchedulerError, match=r"pip install 'nucbatch\[cuda\]', or use --scheduler local"):
+        scheduler("cuda").preview(NEEDED, Place(tmp_path))
+
+
+def test_without_a_gpu_nvidias_error_is_a_sentence(tmp_path: Path) -> None:
+    pytest.importorskip("dask_cuda", reason="the extra [cuda] is not installed")
+    if Path("/dev/nvidiactl").exists():
+        pytest.skip("there is a GPU here")
+    with (
+        pytest.raises(SchedulerError, match=r"no GPU can be used .*NVML.* or use --scheduler local\."),
+        scheduler("cuda").connect(NEEDED, Place(tmp_path)),
+    ):
+        pass
+
+
+@pytest.mark.gpu
+@pytest.mark.slow
+def test_each_worker_has_a_gpu_and_enough_threads_to_feed_it(tmp_path: Path) -> None:
+    try:
+        there = gpus()
+    except SchedulerError as error:
+        pytest.skip(str(error))
+    with scheduler("cuda").connect(NEEDED, Place(tmp_path)) as cluster:
+        workers = cluster.client.scheduler_info(n_workers=-1)["workers"].values()
+        assert len(workers) == cluster.workers == there
+        assert all(worker["resources"] == {"GPU": 1} for worker in workers)
+        assert cluster.threads_per_worker >= 2
+    with pytest.raises(InputError, match=f"there are {there}"):
+        scheduler("cuda").preview(Resources(workers=there + 1), Place(tmp_path))

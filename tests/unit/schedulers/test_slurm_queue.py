@@ -1,0 +1,116 @@
+"""What is told of waiting jobs, and what has become of a job: from what SLURM says, without a SLURM."""
+
+from __future__ import annotations
+
+import pytest
+
+from nucbatch.schedulers.slurm.commands import GONE, JobState, refused
+from nucbatch.schedulers.slurm.jobs import WorkerSeen
+from nucbatch.schedulers.slurm.judge import Fate, Record
+from nucbatch.schedulers.slurm.settings import SlurmSettings
+from nucbatch.schedulers.slurm.waiting import Queue
+
+SETTINGS = SlurmSettings(start_timeout_s=100, lost_timeout_s=10, frozen_timeout_s=50)
+RUNNING, PENDING = JobState("RUNNING", "None", "n1"), JobState("PENDING", "Resources")
+THERE = WorkerSeen(silent_s=1, idle=False)
+
+
+def told(queue: Queue, reason: str, *, somebody_works: bool = False, jobs: int = 1) -> list[str]:
+    states = {str(number): JobState("PENDING", reason) for number in range(1, jobs + 1)}
+    return list(queue.look(states, somebody_works=somebody_works))
+
+
+def test_slurms_own_reason_is_told_once_with_what_can_be_done() -> None:
+    queue = Queue()
+    assert told(queue, "JobHeldUser", jobs=2) == [
+        "2 jobs wait in SLURM's queue: JobHeldUser (held: `scontrol release 1,2` lets go)."
+    ]
+    assert told(queue, "JobHeldUser", jobs=2) == []
+    assert told(queue, "QOSMaxJobsPerUserLimit")[0].startswith(
+        "Job 1 waits in SLURM's queue: QOSMaxJobsPerUserLimit (your jobs have reached a limit"
+    )
+    assert told(queue, "SomethingNew") == ["Job 1 waits in SLURM's queue: SomethingNew."]
+    assert told(queue, "JobHeldUser") == [], "known already"
+
+
+def test_a_reason_is_told_again_after_no_job_waited_any_more() -> None:
+    queue = Queue()
+    assert told(queue, "PartitionDown")
+    assert list(queue.look({"1": RUNNING}, somebody_works=True)) == []
+    assert told(queue, "PartitionDown")
+
+
+def test_busy_nodes_are_told_only_if_it_lasts_and_nobody_works() -> None:
+    queue = Queue()
+    assert [bool(told(queue, "Priority")) for _ in range(7)] == [False] * 4 + [True] + [False] * 2
+    queue = Queue()
+    assert not any(told(queue, "Priority", somebody_works=True) for _ in range(9))
+
+
+def test_what_will_never_start_is_known_as_such() -> None:
+    queue = Queue()
+    assert list(queue.look({"7": JobState("PENDING", "PartitionTimeLimit")}, somebody_works=False))
+    assert "give less --walltime" in queue.hopeless
+    told(queue, "ReqNodeNotAvail, UnavailableNodes:n[1-2]")
+    assert not queue.hopeless
+    assert "maintenance" in queue.because
+
+
+@pytest.mark.parametrize(
+    ("said", "mend"),
+    [
+        ("allocation failure: Invalid partition name specified", "--partition"),
+        ("error: Invalid account or account/partition combination specified", "--account"),
+        ("Invalid qos specification", "--qos"),
+        ("Invalid generic resource (gres) specification", "--gres"),
+        ("Invalid feature specification", "--constraint"),
+        ("Requested node configuration is not available", "--memory"),
+        ("Requested time limit is invalid (missing or exceeds some limit)", "--walltime"),
+    ],
+)
+def test_a_refusal_is_slurms_own_words_and_the_option_that_mends_it(said: str, mend: str) -> None:
+    assert said.rstrip(".") in str(refused(said))
+    assert mend in str(refused(said))
+
+
+def test_a_job_that_waits_or_works_stays() -> None:
+    record = Record("1")
+    assert record.judge(PENDING, None, 0, SETTINGS) is Fate.STAYS
+    assert record.judge(PENDING, None, 10_000, SETTINGS) is Fate.STAYS, "however long it waits"
+    assert record.judge(RUNNING, None, 10_001, SETTINGS) is Fate.STAYS
+    assert record.judge(RUNNING, THERE, 10_050, SETTINGS) is Fate.STAYS
+    assert record.node == "n1"
+
+
+def test_a_worker_that_never_connects_has_a_limited_time_from_its_jobs_start() -> None:
+    record = Record("1")
+    assert record.judge(RUNNING, None, 1_000, SETTINGS) is Fate.STAYS
+    assert record.judge(RUNNING, None, 1_100, SETTINGS) is Fate.STAYS
+    assert record.judge(RUNNING, None, 1_101, SETTINGS) is Fate.DEAF
+
+
+def test_a_worker_that_comes_back_in_time_is_not_lost() -> None:
+    record = Record("1")
+    record.judge(RUNNING, THERE, 0, SETTINGS)
+    assert record.judge(RUNNING, None, 100, SETTINGS) is Fate.STAYS
+    assert record.judge(RUNNING, THERE, 109, SETTINGS) is Fate.STAYS
+    assert record.judge(RUNNING, None, 112, SETTINGS) is Fate.STAYS
+    assert record.judge(RUNNING, None, 123, SETTINGS) is Fate.AWAY
+
+
+def test_a_worker_that_says_nothing_is_frozen() -> None:
+    assert Record("1").judge(RUNNING, WorkerSeen(51, idle=False), 0, SETTINGS) is Fate.FROZEN
+
+
+@pytest.mark.parametrize(
+    "state", ["TIMEOUT", "CANCELLED", "NODE_FAIL", "PREEMPTED", "FAILED", "OUT_OF_MEMORY"]
+)
+def test_what_slurm_ended_was_lost_or_never_lived(state: str) -> None:
+    assert Record("1").judge(JobState(state), None, 0, SETTINGS) is Fate.STILLBORN
+    assert Record("1", connected=True).judge(JobState(state), None, 0, SETTINGS) is Fate.LOST
+
+
+def test_a_job_that_ended_by_itself_has_left_and_one_that_nobody_knows_is_lost() -> None:
+    assert Record("1", connected=True).judge(JobState("COMPLETED"), None, 0, SETTINGS) is Fate.LEFT
+    assert Record("1").judge(JobState("COMPLETED"), None, 0, SETTINGS) is Fate.STILLBORN
+    assert Record("1", connected=True).judge(GONE, None, 0, SETTINGS) is Fate.LOST
