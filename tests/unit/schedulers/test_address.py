@@ -57,7 +57,8 @@ def test_tcp_on_this_machine_needs_no_keys(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["10.0.0.1", "login1.cluster", "0.0.0.0", "127.0.0.1.evil.org", "[2001:db8::1]"]
+    "host",
+    ["10.0.0.1", "login1.cluster", "0.0.0.0", "127.0.0.1.evil.org", "[2001:db8::1]"],  # noqa: S104
 )
 def test_tcp_beyond_this_machine_is_refused_with_the_reason_unless_accepted(host: str) -> None:
     address = f"tcp://{host}:8786"
