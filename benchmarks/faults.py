@@ -102,6 +102,8 @@ class Soak:
             self.driver.wait()
         if self.driver.poll() is not None:
             self.begin(outside=fault.outside)
+        if fault.outside:
+            self.outside.mend()  # what an earlier fault has taken from a run that went on
         target = self.committed() + after
         while self.driver.poll() is None and self.committed() < target:
             time.sleep(0.02)

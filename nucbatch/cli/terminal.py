@@ -17,6 +17,7 @@ from nucbatch.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+_OF_DASK = ("asyncio", "distributed", "tornado")
 _LAYOUT = "\n\u00a0\u2007\u2009\u202f"  # line ends, and spaces of numbers that Python calls unprintable
 
 
@@ -46,11 +47,11 @@ def say_error(sentence: str) -> None:
 def log_printably() -> None:
     """Makes what libraries warn of harmless as well: it may quote a file.
 
-    What Dask says of its workers' comings and goings is left out: the driver tells what matters of it.
+    What Dask and its event loop say of workers' comings and goings is left out: the driver tells of them.
     """
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: record.name.partition(".")[0] != "distributed")
+    handler.addFilter(lambda record: record.name.partition(".")[0] not in _OF_DASK)
     handler.setFormatter(_Printable("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 

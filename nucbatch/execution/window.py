@@ -13,7 +13,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
-from distributed import Future, as_completed
+from distributed import CancelledError, Future, KilledWorker, as_completed
 
 from nucbatch.errors import SchedulerError
 from nucbatch.execution.worker import Work, perform
@@ -46,7 +46,7 @@ class Window(Generic[W]):
         self.room = cluster.workers * cluster.threads_per_worker * _AHEAD
         self._running: dict[str, W] = {}
         self._looked_up = monotonic()
-        self._finished = as_completed(loop=cluster.client.loop, with_results=True, raise_errors=False)
+        self._finished = as_completed(loop=cluster.client.loop)
 
     def __len__(self) -> int:
         return len(self._running)
@@ -82,15 +82,37 @@ class Window(Generic[W]):
         if not self._finished.has_ready():
             with self._finished.thread_condition:
                 self._finished.thread_condition.wait(_LOOK_UP_S)
-        return [self._came(future, outcome) for future, outcome in self._finished.next_batch(block=False)]
+        return self._collected(self._finished.next_batch(block=False))
 
-    def _came(self, future: Future, outcome: Any) -> Came[W]:
-        work, status = self._running.pop(future.key), future.status
-        if status == "finished":
+    def _collected(self, futures: list[Future]) -> list[Came[W]]:
+        """What came of futures that have ended, fetched with one message."""
+        ended = [future for future in futures if future.status in ("finished", "error")]
+        for future in futures:
+            if future.status == "cancelled":
+                raise self._scheduler_is_gone()
+        # A result that went down with the worker that kept it is being made again.
+        self._finished.update([future for future in futures if future not in ended])
+        good = [future for future in ended if future.status == "finished"]
+        outcomes: dict[str, Any] = {}
+        try:
+            outcomes = dict(zip((future.key for future in good), self._fetched(good), strict=True))
+        except KilledWorker:  # one was lost on the way, and can't be made again; the others are there
+            for future in good:
+                if future.status == "finished":
+                    outcomes[future.key] = self._fetched([future])[0]
+        return [self._came(future, outcomes) for future in ended]
+
+    def _fetched(self, futures: list[Future]) -> list[Any]:
+        try:
+            return list(self._cluster.client.gather(futures))
+        except (OSError, TimeoutError, CancelledError) as error:
+            raise self._scheduler_is_gone() from error
+
+    def _came(self, future: Future, outcomes: dict[str, Any]) -> Came[W]:
+        work = self._running.pop(future.key)
+        if future.key in outcomes:
             future.release()
-            return Came(work, outcome)
-        if status != "error":  # cancelled or lost, because nobody keeps it any more
-            raise self._scheduler_is_gone()
+            return Came(work, outcomes[future.key])
         error, trace = future.exception(), future.traceback()
         future.release()
         return Came(work, error=error, trace=trace)
