@@ -4,9 +4,10 @@
 
 *Bare forward*: as many processes as the run has workers, one torch thread each, do nothing but push the very
 tiles that the run predicts through the same weights; of more than MOST_PX pixels each takes that many, evenly
-chosen, and the time is scaled up. *Run*: read, normalise, infer, objects, measure, write. Both are repeated
-in turn; the table has medians and the ratio. PLATE may be one large image. Without it a synthetic plate is
-made, of fields of --side px.
+chosen, and the time is scaled up. With ``--scheduler cuda`` it is one process for each GPU, which pushes
+whole batches. *Run*: read, normalise, infer, objects, measure, write. Both are repeated in turn; the table
+has medians and the ratio. PLATE may be one large image. Without it a synthetic plate is made, of fields of
+--side px.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -45,10 +47,13 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--block-size", type=int)
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
+    parser.add_argument("--scheduler", default="local", choices=["local", "cuda"])
     parser.add_argument("--side", type=int, default=1080)
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT)  # the bare network has what a worker has
+    if arguments.scheduler == "local":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.plate or _synthetic(Path(scratch, "plate"), arguments.side)
         settings = RunSettings(
@@ -65,6 +70,7 @@ def main() -> None:
                 plate,
                 Path(scratch, f"out{number}"),
                 settings,
+                scheduler_name=arguments.scheduler,
                 workers=arguments.workers,
                 block_px=arguments.block_size,
                 progress=recorder,
@@ -85,6 +91,8 @@ class Recorder:
 
     def begin(self, total: int, committed: object) -> None:
         self._began = time.perf_counter()
+
+    def again(self, receipt) -> None: ...
 
     def course(self, name: str, doing: str, done: int, units: int) -> None: ...
 
@@ -121,16 +129,14 @@ def bare_forward(prepared: Prepared, workers: int) -> float:
 def _forward_share(
     plan: Plan, weights: str, tiles: list[tuple[Field, Tile]], barrier: Barrier, seconds
 ) -> None:
-    import torch
-
     from nucbatch.execution.block import nuclear_image
+    from nucbatch.inference.device import device_for
     from nucbatch.inference.normalise import find_constants, normalise
-    from nucbatch.inference.predict import forward, prepared, reflected
+    from nucbatch.inference.predict import reflected
     from nucbatch.networks.checkpoint import load_weights
     from nucbatch.readers.pixels import field_channels, read_box
 
-    torch.set_num_threads(1)
-    ready = prepared(load_weights(Path(weights))[0], plan.settings.precision)
+    device = device_for(load_weights(Path(weights))[0], plan.settings.precision)
     pixels = sum(math.prod(tile.window.shape) for _, tile in tiles)
     taken = tiles[:: max(1, math.ceil(pixels / MOST_PX))]
     windows = []
@@ -143,13 +149,28 @@ def _forward_share(
         image = nuclear_image(pixels_read, channels, plan.settings.channel)
         normalised = normalise(image, find_constants(image, plan.settings.normalise))
         windows.append(np.ascontiguousarray(normalised[:, rows - box.y0][:, :, columns - box.x0]))
-    forward(ready, windows[0][np.newaxis])
+    batches = list(_batches(device, windows))
+    device.begin(batches[0]).wait()
     barrier.wait()
-    started = time.perf_counter()
-    for window in windows:
-        forward(ready, window[np.newaxis])
+    started, before = time.perf_counter(), None
+    for batch in batches:
+        answer = device.begin(batch)
+        if before is not None:
+            before.wait()
+        before = answer
+    before.wait()
     share = sum(math.prod(tile.window.shape) for _, tile in taken) / pixels
     seconds.put((time.perf_counter() - started) / share)
+
+
+def _batches(device, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    """The windows, as many together as the device takes."""
+    by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for window in windows:
+        by_shape.setdefault(window.shape, []).append(window)
+    for shape, alike in by_shape.items():
+        many = device.batch_of(*shape[1:])
+        yield from (alike[start : start + many] for start in range(0, len(alike), many))
 
 
 def _synthetic(folder: Path, side_px: int) -> Path:

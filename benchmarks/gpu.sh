@@ -5,6 +5,8 @@
 #
 # STEP: tests          the tests marked gpu
 #       throughput     the bare forward of the presets and the shipped model
+#       cuda           a synthetic plate by nucbatch run --scheduler cuda, beside the same on the CPU
+#       end-to-end     the whole run against the bare forward, on the GPU: fields of 1080 and 2160 px, fp16
 #       train-default  nucbatch train --preset default
 #       train-base     nucbatch train --preset base
 #       train-paper    nucbatch train --preset paper --test, whole: 31 M parameters, 35 epochs
@@ -81,11 +83,28 @@ step() {
             "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --batch 8 2>&1 |
                 tee "$OUT/throughput.log"
             ;;
+        cuda)
+            if [[ ! -d "$WORK/plate" ]]; then
+                "$PYTHON" -c 'from pathlib import Path; import sys; from nucbatch.synthetic import make_plate
+make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
+            fi
+            for scheduler in cuda local; do
+                "$PYTHON" -m nucbatch run "$WORK/plate" --channel DAPI -o "$WORK/run-$scheduler" --restart \
+                    --scheduler "$scheduler" 2>&1 | tee "$OUT/run-$scheduler.log" || [[ ${PIPESTATUS[0]} == 3 ]]
+            done
+            "$PYTHON" -m nucbatch score "$WORK/run-cuda" --gt "$WORK/run-local" 2>&1 | tee "$OUT/cuda-local.log"
+            ;;
+        end-to-end)
+            for side in 1080 2160; do
+                "$PYTHON" -m benchmarks.bench_throughput --scheduler cuda --workers 1 --precision fp16 \
+                    --side "$side" --rounds 1 2>&1 | tee -a "$OUT/end-to-end.log"
+            done
+            ;;
         train-default) training default ;;
         train-base) training base ;;
         train-paper) training paper --test ;;
         *)
-            echo "no step $1: setup, tests, throughput, train-default, train-base, train-paper" >&2
+            echo "no step $1: setup, tests, throughput, cuda, end-to-end, train-default, train-base, train-paper" >&2
             return 2
             ;;
     esac
