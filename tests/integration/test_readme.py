@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from nucbatch.cli.main import nucbatch
 from nucbatch.masks.objects import LARGEST_OBJECT_PX
 from nucbatch.planning.plan import BLOCK_PX, LARGEST_FIELD_PX
+from nucbatch.plate import READ_TIMEOUT_S
 from nucbatch.tiles import LARGEST_PART_PX
 
 ROOT = Path(__file__).parents[2]
@@ -41,7 +42,8 @@ def test_every_option_in_running_text_is_one() -> None:
     typed = [[name] for name in nucbatch.list_commands(click.Context(nucbatch))]
     for words in [*typed, ["models", "show"]]:
         known |= set(re.findall(r"--[a-z-]+", CliRunner().invoke(nucbatch, [*words, "--help"]).output))
-    assert set(re.findall(r"--[a-z][a-z-]+", README)) <= known
+    ours = re.sub(r"^    snakemake (?:.*\\\n)*.*$", "", README, flags=re.MULTILINE)
+    assert set(re.findall(r"--[a-z][a-z-]+", ours)) <= known
 
 
 def test_every_link_leads_somewhere() -> None:
@@ -67,8 +69,19 @@ def test_limits_are_the_ones_in_force() -> None:
     assert f"# blocks of {BLOCK_PX:,} px" in README
     assert f"What spans more than {LARGEST_PART_PX} px falls into its interiors" in README
     assert f"what spans more than {LARGEST_OBJECT_PX:,} px is no nucleus" in README
-    (scheduler,) = entry_points(group="nucbatch.schedulers")
-    assert f"the only scheduler so far is `{scheduler.name}`" in README
+
+
+def test_every_scheduler_is_named() -> None:
+    named = set(re.findall(r"--scheduler ([a-z]+)", README))
+    assert named - {"tls"} == {point.name for point in entry_points(group="nucbatch.schedulers")} - {
+        "address",
+        "local",
+    }
+    assert "--scheduler tls://" in README
+
+
+def test_defaults_in_running_text_are_the_ones_in_force() -> None:
+    assert f"(`--read-timeout`, {READ_TIMEOUT_S:g} s)" in README
 
 
 @pytest.mark.parametrize("shape", [(60, 70), (60, 70, 3)])
