@@ -19,7 +19,6 @@ from nucbatch.schedulers.local import cores
 from nucbatch.schedulers.workers import (
     CLUSTER_CONFIG,
     WORKER_ENVIRONMENT,
-    Uninterrupted,
     fitting_threads,
     starting_with,
 )
@@ -64,7 +63,6 @@ class Cuda:
                     f"{workers} workers with a GPU each did not start: {error}. Try --workers 1, {_INSTEAD}"
                 ) from error
             with cluster, Client(cluster) as client:
-                client.register_plugin(Uninterrupted())
                 yield Cluster(client, workers, threads, worker_bytes)
 
 

@@ -18,7 +18,6 @@ from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.workers import (
     CLUSTER_CONFIG,
     WORKER_ENVIRONMENT,
-    Uninterrupted,
     fitting_threads,
     starting_with,
 )
@@ -63,7 +62,6 @@ class Local:
                     f"{workers} local workers did not start: {error}. Try --workers 1."
                 ) from error
             with cluster, Client(cluster) as client:
-                client.register_plugin(Uninterrupted())
                 if Path("/dev/nvidiactl").exists():
                     place.tell("This machine has a GPU, which is left alone here: see --scheduler cuda.")
                 yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)

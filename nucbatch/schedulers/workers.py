@@ -11,8 +11,6 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from distributed import Worker, WorkerPlugin
-
 from nucbatch.schedulers.contract import Resources
 
 MOST_THREADS_PER_WORKER = 2
@@ -52,30 +50,27 @@ CLUSTER_CONFIG = {
 
 @contextmanager
 def starting_with(environment: Mapping[str, str]) -> Iterator[None]:
-    """Workers that this process starts meanwhile get this environment, whatever is in its own.
+    """Workers of a cluster that is made meanwhile get this environment, whatever is in this process' own.
 
     Dask lets variables of the starting process win over its settings, and leaves its own in there whenever it
     starts a worker; so a cluster that somebody had here before would decide about this one's.
+
+    They don't hear Ctrl-C either, from their first instruction on: it reaches every process of a terminal,
+    but only the driver heeds it, and ends its workers itself. The thread that starts them, now and later, and
+    they inherit from this one that the signal is held back.
     """
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-class Uninterrupted(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
-    """Ctrl-C reaches every process of a terminal; only the driver heeds it, and ends its workers itself."""
-
-    name = "nucbatch-uninterrupted"
-
-    def setup(self, worker: Worker) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def fitting_threads(worker_bytes: int, resources: Resources, most: int = MOST_THREADS_PER_WORKER) -> int:

@@ -16,7 +16,7 @@ from nucbatch.errors import SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.slurm.commands import SlurmSilent, require_commands, would_start
 from nucbatch.schedulers.slurm.script import WorkerSpec, worker_spec
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, MOST_THREADS_PER_WORKER, Uninterrupted
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, MOST_THREADS_PER_WORKER
 
 _WATCHED = {"distributed.scheduler.worker-ttl": None}
 """Dask would ask a frozen worker's guard to start it again; the watch ends the job instead."""
@@ -52,7 +52,6 @@ class Slurm:
             jobs = WorkerJobs(spec, keys.security())
             try:
                 with Client(jobs) as client:
-                    client.register_plugin(Uninterrupted())
                     client.register_plugin(LeavesInTime())
                     watch = Watch(jobs, spec, place.tell)
                     watch.wait_for_a_worker(place.leaving)

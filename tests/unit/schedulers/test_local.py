@@ -1,8 +1,12 @@
+import os
+import signal
+from pathlib import Path
+
 import pytest
 
 from nucbatch.errors import InputError
-from nucbatch.schedulers.contract import Resources, scheduler
-from nucbatch.schedulers.local import fitting_workers
+from nucbatch.schedulers.contract import Place, Resources, scheduler
+from nucbatch.schedulers.local import Local, fitting_workers
 from nucbatch.schedulers.workers import fitting_threads
 
 
@@ -26,3 +30,16 @@ def test_no_worker_is_no_cluster() -> None:
 def test_an_unknown_scheduler_is_refused_with_the_known_ones() -> None:
     with pytest.raises(InputError, match=r"'pbs' is not known: use .*local"):
         scheduler("pbs")
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_no_worker_nor_one_that_is_just_being_started(tmp_path: Path) -> None:
+    with Local().connect(Resources(workers=1), Place(tmp_path)) as cluster:
+        (before,) = cluster.client.run(os.getpid).values()
+        os.kill(before, signal.SIGINT)
+        assert cluster.client.submit(os.getpid, pure=False).result() == before
+        os.kill(before, signal.SIGKILL)
+        cluster.client.submit(os.getpid, pure=False).result()  # by the one that was started instead
+        held_back = cluster.client.run(signal.pthread_sigmask, signal.SIG_BLOCK, set())
+        assert [signal.SIGINT in signals for signals in held_back.values()] == [True]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
