@@ -7,6 +7,7 @@ and exit codes mean the same everywhere: 0 done; 1 nothing could be done; 2 usag
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 
@@ -53,6 +54,8 @@ def nucbatch() -> None:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
+    # Python counts what killed workers leave to the system, and would tell the user of it.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     log_printably()
     try:
         nucbatch(standalone_mode=True)
