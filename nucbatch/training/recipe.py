@@ -30,6 +30,8 @@ class Recipe(BaseModel):
     Every ``score_every`` steps (with epochs: after each) the validation split is scored, every
     ``checkpoint_every`` steps the state is saved. ``patience`` is how many scorings without a better one
     end the training, 0 for never. ``keep``: which weights become the model, the last or the best scored.
+    ``thresholds``: whether those that make nuclei of maps are fitted at the end, or kept as the weights to
+    begin with have them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,7 @@ class Recipe(BaseModel):
     checkpoint_every: int = Field(default=100, ge=1)
     patience: int = Field(default=0, ge=0)
     keep: Literal["last", "best"] = "last"
+    thresholds: Literal["fit", "keep"] = "fit"
     normalise: NormaliseSettings = NormaliseSettings()
 
     @property
@@ -122,6 +125,7 @@ PRESETS = {
         average=0.98,
         score_every=50,
         checkpoint_every=50,
+        thresholds="keep",  # a few images choose none
     ),
 }
 
