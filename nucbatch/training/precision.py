@@ -60,6 +60,6 @@ class Precision:
 def _has_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 numbers itself: on this project's CPUs 1.8 times as fast as fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
