@@ -20,7 +20,7 @@ from nucbatch.training.sample import Sample
 FOREGROUNDS = (0.5, 0.6, 0.7, 0.75, 0.8)
 JOINS = (0.6, 0.75, 0.9, 1.05)
 INTERIORS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
-PEAKS = (0.0, 0.35, 0.4, 0.45, 0.5, 0.55)
+PEAKS = (0.0, 0.35, 0.4, 0.45, 0.5, 0.525, 0.55, 0.6)
 
 
 @dataclass(frozen=True, slots=True)

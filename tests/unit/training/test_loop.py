@@ -223,6 +223,24 @@ def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Pat
     assert onward.training["from"] == f"tiny {card.sha256[:12]}"
 
 
+def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
+    data: DataSet, straight: Path, tmp_path: Path
+) -> None:
+    start = straight / "weights.safetensors"
+    recipe = adopt(TINY.model_copy(update={"steps": 2, "learning_rate": 0.1}), read_card(start))
+    found = {}
+    for share in (0.0, 0.25):
+        one = recipe.model_copy(update={"kept_of_start": share})
+        weights = train(data, tmp_path / str(share), one, start=start)
+        found[share] = load_weights(weights)[0].state_dict()
+    before = load_weights(start)[0].state_dict()
+    for name in ("head.weight", "encoder.0.1.running_mean"):
+        assert not torch.allclose(found[0.0][name], before[name], atol=1e-3)
+        torch.testing.assert_close(
+            found[0.25][name], 0.75 * found[0.0][name] + 0.25 * before[name], atol=2e-3, rtol=2e-3
+        )
+
+
 @pytest.mark.parametrize("thresholds", ["keep", "fit"])
 def test_thresholds_are_kept_as_the_model_has_them_or_fitted_anew(
     data: DataSet, straight: Path, tmp_path: Path, thresholds: str
