@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Numbers of a step. auto: bf16 on a GPU, fp32 on a CPU.",
+    help="Numbers of a step. auto: bf16 where the device has it, else fp32.",
 )
 @click.option(
     "--device",
@@ -84,8 +84,10 @@ def train(
     from nucbatch.networks.checkpoint import locate, read_card
     from nucbatch.notice import Stopped
     from nucbatch.training.data import find_data
+    from nucbatch.training.memory import keep_memory
     from nucbatch.training.parallel import leads
 
+    keep_memory()
     console = terminal(soft_wrap=True, quiet=not leads())
     weights = locate(start) if start else None
     recipe = chosen_recipe(preset, weights, changes)

@@ -180,7 +180,7 @@ def _targets(
             (labels > 0)[np.newaxis].astype(np.float32),
             targets.interior(labels, nuclei.depth_px * np.float32(scale))[np.newaxis],
             encoded(offsets),
-            targets.weight(labels)[np.newaxis],
+            targets.weight(labels, targets.importance(nuclei.radius_px, scale))[np.newaxis],
             np.where(labels > 0, nuclei.radius_px[labels] * np.float32(scale), np.float32(0))[np.newaxis],
         ]
     ).astype(np.float32)

@@ -40,8 +40,11 @@ def relight(images: Tensor, rng: np.random.Generator) -> Tensor:
 def _recolour(images: Tensor, coloured: Tensor, rng: np.random.Generator) -> Tensor:
     """Stains shift and mix, colour turns to grey, and grey fluorescence comes as one colour of three."""
     count = len(images)
-    mix = np.eye(3) + rng.normal(0, 0.08, (count, 3, 3)) * (rng.random((count, 1, 1)) < 0.4)
-    shift = rng.uniform(-0.08, 0.08, (count, 3)) * (rng.random((count, 1)) < 0.4)
+    mix = np.eye(3) + rng.normal(0, 0.12, (count, 3, 3)) * (rng.random((count, 1, 1)) < 0.6)
+    shift = rng.uniform(-0.1, 0.1, (count, 3)) * (rng.random((count, 1)) < 0.5)
+    order = np.stack([rng.permutation(3) for _ in range(count)])  # an unfamiliar stain
+    swapped = rng.random(count) < 0.1
+    mix[swapped] = np.take_along_axis(mix, order[:, :, np.newaxis], axis=1)[swapped]
     to_grey = rng.random(count) < 0.12
     mix[to_grey], shift[to_grey] = np.full((3, 3), 1 / 3), 0
     stained = torch.einsum("nij,njhw->nihw", torch.from_numpy(mix).float(), images)

@@ -189,6 +189,8 @@ def _train(
         chosen, best_card = load_weights(course.best)
         average.load_state_dict(chosen.state_dict())
         steps = int(best_card.training["steps"])
+    if start is not None and recipe.kept_of_start:
+        follow(average, load_weights(start)[0].to(members.device), 1 - recipe.kept_of_start)
     objects, scores = task.finish(average, test=test)
     state.seconds = time.monotonic() - began
     card = save_weights(weights, average, card_of(steps=steps, objects=objects, scores=scores))

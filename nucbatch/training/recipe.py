@@ -30,6 +30,10 @@ class Recipe(BaseModel):
     Every ``score_every`` steps (with epochs: after each) the validation split is scored, every
     ``checkpoint_every`` steps the state is saved. ``patience`` is how many scorings without a better one
     end the training, 0 for never. ``keep``: which weights become the model, the last or the best scored.
+    ``kept_of_start``: the share of the weights to begin with in the mean that becomes the model (Wortsman et
+    al., CVPR 2022: such a mean is better than either on images unlike these); 0 for the new ones alone.
+    ``thresholds``: whether those that make nuclei of maps are fitted at the end, or kept as the weights to
+    begin with have them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +60,8 @@ class Recipe(BaseModel):
     checkpoint_every: int = Field(default=100, ge=1)
     patience: int = Field(default=0, ge=0)
     keep: Literal["last", "best"] = "last"
+    thresholds: Literal["fit", "keep"] = "fit"
+    kept_of_start: float = Field(default=0.0, ge=0, lt=1)
     normalise: NormaliseSettings = NormaliseSettings()
 
     @property
@@ -110,9 +116,10 @@ PRESETS = {
     # On from trained weights with the images that made them: a second cosine (Loshchilov, Hutter 2017).
     "refine": Recipe(
         name="refine",
-        steps=3500,
-        learning_rate=2e-3,
+        steps=2600,
+        learning_rate=1.5e-3,
         warmup=0.05,
+        kept_of_start=0.5,
     ),
     # On from trained weights with a few images: a low rate and few steps, so that what was learnt stays.
     "finetune": Recipe(
@@ -122,6 +129,7 @@ PRESETS = {
         average=0.98,
         score_every=50,
         checkpoint_every=50,
+        thresholds="keep",  # a few images choose none
     ),
 }
 

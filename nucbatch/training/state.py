@@ -73,15 +73,17 @@ def save_state(path: Path, state: State, identity: str) -> None:
         "step": state.done,
         "tally": [state.tally.loss, state.tally.dice, state.tally.steps],
         "seconds": state.seconds,
+        "precision": state.precision.name,
         "scaler": state.precision.scaler.state_dict(),
     }
     write_bytes(path, save(tensors, metadata={_KEY: json.dumps(header)}))
 
 
 def load_state(path: Path, state: State, identity: str) -> None:
-    """Puts a saved state back.
+    """Puts a saved state back, and has it go on in the precision it was in, whatever this machine prefers.
 
     Raises:
+        InputError: this device has no such precision.
         SettingsConflict: the state belongs to another recipe, other data or other weights to start from.
     """
     with safe_open(path, framework="pt") as stored:
@@ -103,6 +105,8 @@ def load_state(path: Path, state: State, identity: str) -> None:
             slots.setdefault(int(position), {})[slot] = value
     groups = state.optimiser.state_dict()["param_groups"]
     state.optimiser.load_state_dict({"state": slots, "param_groups": groups})
+    if "precision" in header:  # a state of an earlier version has none: it was this machine's own
+        state.precision = Precision(header["precision"], state.precision.device)
     if header["scaler"]:
         state.precision.scaler.load_state_dict(header["scaler"])
     state.done, state.tally, state.seconds = header["step"], Tally(*header["tally"]), header["seconds"]

@@ -10,17 +10,18 @@ from safetensors import safe_open
 from scipy.ndimage import binary_dilation
 
 from nucbatch.errors import InputError, SettingsConflict
-from nucbatch.networks.checkpoint import Card, load_weights, read_card
+from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.notice import Stopped
 from nucbatch.settings import NormaliseSettings, ObjectSettings
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, read_history
 from nucbatch.training.loop import Nobody, train
+from nucbatch.training.precision import Precision
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import load_sample
 from nucbatch.training.start import adopt
 from nucbatch.training.targets import interior
-from nucbatch.training.validate import fitting_thresholds
+from nucbatch.training.validate import FOREGROUNDS, PEAKS, fitting_thresholds
 
 TINY = Recipe(name="tiny", width=2, depth=2, steps=6, batch=2, crop_px=32, score_every=3, checkpoint_every=2)
 PAPER = Recipe(
@@ -165,7 +166,7 @@ def test_a_training_leaves_weights_with_a_card_and_a_run_card(straight: Path, da
     run = json.loads((straight / "train.json").read_text())
     assert run["data"] == {"sha256": data.sha256, "images": {"train": 5, "val": 1, "test": 0}}
     assert run["seed"] == 0
-    assert run["precision"] == "fp32"
+    assert run["precision"] == Precision(TINY.precision, torch.device("cpu")).name
     assert run["versions"].keys() >= {"nucbatch", "python", "torch", "numpy"}
 
 
@@ -220,7 +221,39 @@ def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Pat
     for one, other in zip(before.parameters(), after.parameters(), strict=True):
         np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
     assert onward.training["from"] == f"tiny {card.sha256[:12]}"
-    assert onward.objects == card.objects
+
+
+def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
+    data: DataSet, straight: Path, tmp_path: Path
+) -> None:
+    start = straight / "weights.safetensors"
+    recipe = adopt(TINY.model_copy(update={"steps": 2, "learning_rate": 0.1}), read_card(start))
+    found = {}
+    for share in (0.0, 0.25):
+        one = recipe.model_copy(update={"kept_of_start": share})
+        weights = train(data, tmp_path / str(share), one, start=start)
+        found[share] = load_weights(weights)[0].state_dict()
+    before = load_weights(start)[0].state_dict()
+    for name in ("head.weight", "encoder.0.1.running_mean"):
+        assert not torch.allclose(found[0.0][name], before[name], atol=1e-3)
+        torch.testing.assert_close(
+            found[0.25][name], 0.75 * found[0.0][name] + 0.25 * before[name], atol=2e-3, rtol=2e-3
+        )
+
+
+@pytest.mark.parametrize("thresholds", ["keep", "fit"])
+def test_thresholds_are_kept_as_the_model_has_them_or_fitted_anew(
+    data: DataSet, straight: Path, tmp_path: Path, thresholds: str
+) -> None:
+    network, card = load_weights(straight / "weights.safetensors")
+    odd = ObjectSettings(foreground=0.31, peak=0.07, min_area_px=7)  # none that a grid has
+    start = tmp_path / "start.safetensors"
+    save_weights(start, network, card.model_copy(update={"objects": odd}))
+    recipe = adopt(TINY.model_copy(update={"steps": 1, "thresholds": thresholds}), card)
+    found = read_card(train(data, tmp_path / "on", recipe, start=start)).objects
+    assert found.min_area_px == 7
+    assert (found == odd) == (thresholds == "keep")
+    assert (found.foreground in FOREGROUNDS) == (found.peak in PEAKS) == (thresholds == "fit")
 
 
 def test_weights_of_other_maps_are_refused_as_a_beginning() -> None:

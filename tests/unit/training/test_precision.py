@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -7,8 +9,13 @@ from nucbatch.training.precision import Precision
 CPU = torch.device("cpu")
 
 
-def test_a_cpu_computes_in_float32_unless_told() -> None:
-    assert Precision("auto", CPU).name == "fp32"
+def test_a_cpu_computes_in_bf16_only_if_it_has_instructions_for_it() -> None:
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        pytest.skip("no /proc/cpuinfo here")
+    flags = set(cpuinfo.read_text().split())
+    has = bool(flags & {"avx512_bf16", "amx_bf16"})
+    assert Precision("auto", CPU).name == ("bf16" if has else "fp32")
 
 
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])

@@ -41,6 +41,20 @@ def test_a_state_comes_back_whole(tmp_path: Path) -> None:
     assert saved.precision.scaler.state_dict() == loaded.precision.scaler.state_dict()
 
 
+@pytest.mark.parametrize("name", ["fp32", "bf16"])
+def test_a_state_goes_on_in_the_precision_it_began_in(tmp_path: Path, name: str) -> None:
+    saved, loaded = fresh(0), fresh(0)
+    saved.precision = Precision(name, CPU)
+    save_state(tmp_path / "state", saved, "{}")
+    loaded.precision = Precision("auto", CPU)  # fp32 or bf16, as this machine has it
+    load_state(tmp_path / "state", loaded, "{}")
+    assert loaded.precision.name == name
+    for one, other in zip(
+        stepped(saved).network.parameters(), stepped(loaded).network.parameters(), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
 def test_a_state_of_something_else_is_refused_with_what_differs(tmp_path: Path) -> None:
     save_state(tmp_path / "state", fresh(0), '{"recipe": {"seed": 0, "width": 2}, "data": "x"}')
     with pytest.raises(
