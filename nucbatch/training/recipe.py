@@ -31,7 +31,7 @@ class Recipe(BaseModel):
     ``checkpoint_every`` steps the state is saved. ``patience`` is how many scorings without a better one
     end the training, 0 for never. ``keep``: which weights become the model, the last or the best scored.
     ``kept_of_start``: the share of the weights to begin with in the mean that becomes the model (Wortsman et
-    al., CVPR 2022: such a mean is better than either on images unlike these); 0 for the new ones alone.
+    al., CVPR 2022: such a mean does better on images unlike these); 0 for the new ones alone.
     ``thresholds``: whether those that make nuclei of maps are fitted at the end, or kept as the weights to
     begin with have them.
     """
