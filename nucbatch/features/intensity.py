@@ -36,13 +36,15 @@ def _of_plane(objects: Objects, plane: npt.NDArray[Any]) -> dict[str, npt.NDArra
     """Figures (N,) float64 of one channel (Y, X)."""
     area = objects.areas_px
     exact = plane.dtype in (np.uint8, np.uint16)
-    pixels = frozen(plane, np.uint16 if exact else np.float64)
+    pixels = frozen(plane, plane.dtype if exact else np.float64)
     begins = np.zeros(objects.count + 1, np.int64)
     np.cumsum(area, out=begins[1:])
-    grouped = np.empty(int(begins[-1]), pixels.dtype)
+    grouped = np.empty(int(begins[-1]), np.uint16 if exact else np.float64)
     sums = np.zeros((objects.count, 2), np.int64 if exact else np.float64)
-    extremes = np.zeros((objects.count, 3), pixels.dtype)
-    _gather(objects.labels, pixels, begins, grouped, sums, extremes)
+    extremes = np.zeros((objects.count, 3), grouped.dtype)
+    runs = objects.runs
+    _gather(runs.begin, runs.end, objects.owner, pixels.ravel(), begins, grouped)
+    _sum(grouped, begins, sums, extremes)
 
     first = extremes[:, 0].astype(sums.dtype)
     total = (first * area + sums[:, 0]).astype(np.float64)
@@ -64,39 +66,48 @@ def _of_plane(objects: Objects, plane: npt.NDArray[Any]) -> dict[str, npt.NDArra
 
 @kernel
 def _gather(
-    labels: npt.NDArray[np.uint32],
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    owner: npt.NDArray[np.int64],
     pixels: npt.NDArray[Any],
     begins: npt.NDArray[np.int64],
     grouped: npt.NDArray[Any],
+) -> None:
+    """Copies each object's pixels to ``grouped``, in raster order."""
+    filled = begins[:-1].copy()
+    for run in range(len(begin)):
+        to, source, length = filled[owner[run]], begin[run], end[run] - begin[run]
+        for pixel in range(length):
+            grouped[to + pixel] = pixels[source + pixel]
+        filled[owner[run]] += length
+
+
+@kernel
+def _sum(
+    grouped: npt.NDArray[Any],
+    begins: npt.NDArray[np.int64],
     sums: npt.NDArray[Any],
     extremes: npt.NDArray[Any],
 ) -> None:
-    """Copy each object's pixels to ``grouped``, in raster order, and sum them as they pass.
+    """Sums each object's values in their order.
 
     ``sums`` (N, 2): of deviations from the object's first pixel, and of their squares.
     ``extremes`` (N, 3): first, smallest and largest value.
     """
-    height, width = labels.shape
-    filled = begins[:-1].copy()
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label == 0:
-                continue
-            at = np.int64(label) - 1
-            value = pixels[y, x]
-            if filled[at] == begins[at]:
-                extremes[at, 0] = extremes[at, 1] = extremes[at, 2] = value
-            elif value < extremes[at, 1]:
-                extremes[at, 1] = value
-            elif value > extremes[at, 2]:
-                extremes[at, 2] = value
-            grouped[filled[at]] = value
-            filled[at] += 1
-            # Both are widened before they are subtracted: unsigned pixels would wrap around.
-            deviation = sums.dtype.type(value) - sums.dtype.type(extremes[at, 0])
-            sums[at, 0] += deviation
-            sums[at, 1] += deviation * deviation
+    for at in range(len(sums)):
+        own = grouped[begins[at] : begins[at + 1]]
+        first = smallest = largest = own[0]
+        # Both are widened before they are subtracted: unsigned pixels would wrap around.
+        base = sums.dtype.type(first)
+        total, squares = sums[at, 0], sums[at, 1]
+        for value in own:
+            smallest = value if value < smallest else smallest
+            largest = value if value > largest else largest
+            deviation = sums.dtype.type(value) - base
+            total += deviation
+            squares += deviation * deviation
+        extremes[at, 0], extremes[at, 1], extremes[at, 2] = first, smallest, largest
+        sums[at, 0], sums[at, 1] = total, squares
 
 
 @kernel

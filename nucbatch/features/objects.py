@@ -1,7 +1,8 @@
-"""What every family of measurements shares: the label image, and each object's area and bounding box.
+"""What every family of measurements shares: the label image, and each object's pixels, area and bounding box.
 
 Found once per image, in whole numbers, so that families can crop, allocate and divide without a pass of
-their own. Labels must be 1..N without gaps: a gap means that somebody dropped an object and kept its row.
+their own, and go over objects without going over the ground. Labels must be 1..N without gaps: a gap means
+that somebody dropped an object and kept its row.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from nucbatch.errors import InputError
 from nucbatch.jit import frozen, kernel
+from nucbatch.runs import Runs, runs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +23,16 @@ class Objects:
 
     ``labels`` (Y, X) uint32, contiguous, read-only: 0 background, 1..N objects.
     ``areas_px`` (N,) int64. ``boxes`` (N, 4) int64: y0, x0, y1, x1, half open, in the window's pixels.
+    ``runs``, R of them, along rows, in raster order, each of one object: together all pixels of objects.
+    ``owner`` (R,) int64: whose pixels each run is of, 0..N - 1.
     ``origin_px``: (y, x) of the window's first pixel in its image; add it to report positions.
     """
 
     labels: npt.NDArray[np.uint32]
     areas_px: npt.NDArray[np.int64]
     boxes: npt.NDArray[np.int64]
+    runs: Runs
+    owner: npt.NDArray[np.int64]
     origin_px: tuple[int, int] = (0, 0)
 
     @property
@@ -50,41 +56,66 @@ def objects_of(labels: npt.NDArray[np.integer], origin_px: tuple[int, int] = (0,
             f"labels of shape {labels.shape} and type {labels.dtype} can't be measured: they must be (Y, X) "
             "integers."
         )
-    lowest, highest = (int(labels.min()), int(labels.max())) if labels.size else (0, 0)
+    lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
     if lowest < 0 or highest > labels.size:
         raise InputError(
             f"labels from {lowest} to {highest} can't be measured: they must be 1..N without gaps."
         )
     plain = frozen(labels, np.uint32)
-    areas, boxes = _areas_and_boxes(plain, highest)
+    inside = runs_of(plain != 0)
+    begin, end, owner = _cut(plain.ravel(), inside.begin, inside.end)
+    areas, boxes = _areas_and_boxes(begin, end, owner, plain.shape[1], highest)
     if areas.size and areas.min() == 0:
         gap = int(np.flatnonzero(areas == 0)[0]) + 1
         raise InputError(
             f"label {gap} of {highest} has no pixel: labels must be 1..N without gaps; renumber them."
         )
-    return Objects(plain, areas, boxes, origin_px)
+    return Objects(plain, areas, boxes, Runs(begin, end), owner, origin_px)
+
+
+@kernel
+def _cut(
+    labels: npt.NDArray[np.uint32], begin: npt.NDArray[np.int64], end: npt.NDArray[np.int64]
+) -> tuple[
+    npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]
+]:  # pragma: no cover (compiled)
+    """Runs cut where one object follows another, and whose they are."""
+    most = (end - begin).sum()
+    begins, ends, owner = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    count = 0
+    for run in range(len(begin)):
+        pixel, stop = begin[run], end[run]
+        while pixel < stop:
+            label = labels[pixel]
+            begins[count], owner[count] = pixel, np.int64(label) - 1
+            pixel += 1
+            while pixel < stop and labels[pixel] == label:
+                pixel += 1
+            ends[count] = pixel
+            count += 1
+    return begins[:count], ends[:count], owner[:count]
 
 
 @kernel
 def _areas_and_boxes(
-    labels: npt.NDArray[np.uint32], count: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    height, width = labels.shape
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    owner: npt.NDArray[np.int64],
+    width: int,
+    count: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:  # pragma: no cover (compiled)
     areas = np.zeros(count, np.int64)
     boxes = np.zeros((count, 4), np.int64)
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label == 0:
-                continue
-            at = np.int64(label) - 1
-            if areas[at] == 0:
-                boxes[at, 0], boxes[at, 1] = y, x
-                boxes[at, 3] = x + 1
-            elif x < boxes[at, 1]:
-                boxes[at, 1] = x
-            elif x >= boxes[at, 3]:
-                boxes[at, 3] = x + 1
-            boxes[at, 2] = y + 1
-            areas[at] += 1
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        x, length = begin[run] - row, end[run] - begin[run]
+        at = owner[run]
+        if areas[at] == 0:
+            boxes[at, 0], boxes[at, 1] = y, x
+        boxes[at, 1] = min(boxes[at, 1], x)
+        boxes[at, 2] = y + 1
+        boxes[at, 3] = max(boxes[at, 3], x + length)
+        areas[at] += length
     return areas, boxes

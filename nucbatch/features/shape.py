@@ -31,7 +31,9 @@ class Shape:
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
         """Fifteen columns; Area and the box in int64, the rest in float64."""
-        moments, borders = _sums(objects.labels, objects.boxes)
+        moments, borders = _sums(
+            objects.labels, objects.runs.begin, objects.runs.end, objects.owner, objects.boxes
+        )
         area, boxes = objects.areas_px, objects.boxes
         top, left = objects.origin_px
         # Whole numbers up to the division, so that a place has the same bits seen from any window.
@@ -100,7 +102,9 @@ def _on_border(labels: npt.NDArray[np.uint32], y: int, x: int) -> bool:
 
 
 @kernel
-def _sums(labels: npt.NDArray[np.uint32], boxes: npt.NDArray[np.int64]) -> tuple[Ints, Ints]:
+def _sums(
+    labels: npt.NDArray[np.uint32], begin: Ints, end: Ints, owner: Ints, boxes: Ints
+) -> tuple[Ints, Ints]:
     """First and second moments about each box's corner (N, 5), and border pixels by class (N, 3).
 
     Classes by the number of border neighbours (beside, diagonal): straight, diagonal, and in between.
@@ -108,18 +112,20 @@ def _sums(labels: npt.NDArray[np.uint32], boxes: npt.NDArray[np.int64]) -> tuple
     height, width = labels.shape
     moments = np.zeros((len(boxes), 5), np.int64)
     borders = np.zeros((len(boxes), 3), np.int64)
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label == 0:
-                continue
-            at = np.int64(label) - 1
-            v, u = y - boxes[at, 0], x - boxes[at, 1]
-            moments[at, 0] += v
-            moments[at, 1] += u
-            moments[at, 2] += v * v
-            moments[at, 3] += u * u
-            moments[at, 4] += v * u
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        first, last = begin[run] - row, end[run] - row - 1
+        at, label = owner[run], np.uint32(owner[run] + 1)
+        v, u, to = y - boxes[at, 0], first - boxes[at, 1], last - boxes[at, 1]
+        pixels, across = to - u + 1, (to + u) * (to - u + 1) // 2
+        moments[at, 0] += v * pixels
+        moments[at, 1] += across
+        moments[at, 2] += v * v * pixels
+        moments[at, 3] += (to * (to + 1) * (2 * to + 1) - (u - 1) * u * (2 * u - 1)) // 6
+        moments[at, 4] += v * across
+        for x in range(first, last + 1):
             if not _on_border(labels, y, x):
                 continue
             beside, diagonal = 0, 0
