@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
+from nucbatch.runs import Runs
 
 REACH_PX = 32.0
 DOUBLINGS = 3
@@ -52,15 +53,17 @@ class Arrows:
     end: NDArray[np.uint32]
 
 
-def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8]) -> Arrows:
+def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8], runs: Runs) -> Arrows:
     """Where each pixel of components arrives.
 
     Args:
         components: (Y, X) uint32, 0 is background.
         offsets: (2, Y, X) uint8, y and x.
+        runs: of the components' pixels.
     """
     components = np.ascontiguousarray(components)
-    pixels, place = _listed(components, int(np.count_nonzero(components)))
+    pixels, place = np.empty(runs.pixels, np.int64), np.empty(components.shape, np.uint32)
+    _list(runs.begin, runs.end, pixels, place.ravel())
     end = _one_step(components, np.ascontiguousarray(offsets), pixels, place, _STEP_PX)
     for _ in range(DOUBLINGS):
         end = _twice(end)
@@ -68,20 +71,15 @@ def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8]) -> Arro
 
 
 @kernel
-def _listed(
-    components: NDArray[np.uint32], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:  # pragma: no cover (compiled)
-    height, width = components.shape
-    pixels = np.empty(count, np.int64)
-    place = np.empty((height, width), np.uint32)
+def _list(
+    begin: NDArray[np.int64], end: NDArray[np.int64], pixels: NDArray[np.int64], place: NDArray[np.uint32]
+) -> None:  # pragma: no cover (compiled)
     listed = 0
-    for y in range(height):
-        for x in range(width):
-            if components[y, x] != 0:
-                pixels[listed] = y * width + x
-                place[y, x] = listed
-                listed += 1
-    return pixels, place
+    for run in range(len(begin)):
+        for pixel in range(begin[run], end[run]):
+            pixels[listed] = pixel
+            place[pixel] = listed
+            listed += 1
 
 
 @kernel

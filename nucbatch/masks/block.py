@@ -96,7 +96,7 @@ def _whole_in_view(
         beyond = sides_beyond(window, shape)
         maps = read(window)
         components = foreground_of(maps, settings)
-        touching = components[core.within(window)]
+        touching = components.labels[core.within(window)]
         if margin == SUPPORT_PX or not too_large(components, beyond)[touching].any():
             break
     return window, find_in_window(maps, settings, beyond, components)

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
-from nucbatch.masks.classes import number, unite
+from nucbatch.masks.components import classes_of
+from nucbatch.runs import Runs
 
 LARGEST_HOLE_PX = 64
 
@@ -24,24 +25,22 @@ _OPEN = -1
 _UNSEEN = 0
 
 
-def fill_holes(labels: NDArray[np.uint32], giant: NDArray[np.bool_] | None = None) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32 with the holes of each label filled with that label.
+def fill_holes(labels: NDArray[np.uint32], runs: Runs, giant: NDArray[np.bool_]) -> Runs:
+    """Fills the holes of each label with that label, in place; returns the runs of what there is then.
 
-    A new array, or the labels themselves where no label has a hole.
-
-    ``giant`` (N + 1,): labels whose holes stay open, because nobody sees the whole of them; None: no label.
+    Args:
+        labels: (Y, X), contiguous, up to N.
+        runs: of the labels' pixels.
+        giant: (N + 1,) labels whose holes stay open, because nobody sees the whole of them.
     """
-    if giant is None:
-        giant = np.zeros(int(labels.max(initial=0)) + 1, np.bool_)
-    labels = np.ascontiguousarray(labels)
-    begin, end = _ground_runs(labels)
+    begin, end = _between(runs.begin, runs.end, *labels.shape)
     owner = _owners(labels, begin, end, giant)
-    holes = np.flatnonzero(owner > 0)
-    if not len(holes):
-        return labels
-    filled = labels.copy()
-    _fill(filled, begin[holes], end[holes], owner[holes])
-    return filled
+    holes = owner > 0
+    if not holes.any():
+        return runs
+    _fill(labels, begin[holes], end[holes], owner[holes])
+    # What lies between the rest of the ground is not ground.
+    return Runs(*_between(begin[~holes], end[~holes], *labels.shape))
 
 
 @kernel
@@ -54,47 +53,24 @@ def _fill(
 
 
 @kernel
-def _ground_runs(
-    labels: NDArray[np.uint32],
+def _between(
+    begin: NDArray[np.int64], end: NDArray[np.int64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """Linear indices of the begins and ends (half open) of the background's runs along rows."""
-    height, width = labels.shape
-    begin, end = np.empty(height + 64, np.int64), np.empty(height + 64, np.int64)
-    count = 0
-    for y in range(height):
-        x = 0
-        while x < width:
-            while x < width and labels[y, x] != 0:
-                x += 1
-            if x == width:
-                break
-            if count == len(begin):
-                begin = np.concatenate((begin, np.empty_like(begin)))
-                end = np.concatenate((end, np.empty_like(end)))
-            begin[count] = y * width + x
-            while x < width and labels[y, x] == 0:
-                x += 1
-            end[count] = y * width + x
+    """The runs of what lies in the rows of an image of that shape between runs: of their background."""
+    free_begin, free_end = np.empty(len(begin) + height, np.int64), np.empty(len(begin) + height, np.int64)
+    count, run = 0, 0
+    for row in range(0, height * width, width):
+        at = row
+        while run < len(begin) and begin[run] < row + width:
+            if begin[run] > at:
+                free_begin[count], free_end[count] = at, begin[run]
+                count += 1
+            at = end[run]
+            run += 1
+        if at < row + width:
+            free_begin[count], free_end[count] = at, row + width
             count += 1
-    return begin[:count], end[:count]
-
-
-@kernel
-def _regions(
-    begin: NDArray[np.int64], end: NDArray[np.int64], width: int
-) -> tuple[NDArray[np.uint32], int]:  # pragma: no cover (compiled)
-    """The 8-connected region 0..R - 1 of each run, and R."""
-    region = np.arange(len(begin)).astype(np.uint32)
-    above = 0  # the first run of the row above that reaches this run or lies behind it
-    for run in range(len(begin)):
-        row = begin[run] // width * width
-        while begin[above] < row - width or (begin[above] < row and end[above] + width < begin[run]):
-            above += 1
-        beside = above
-        while beside < run and begin[beside] < row and begin[beside] + width <= end[run]:
-            unite(region, beside, run)
-            beside += 1
-    return region, number(region, 0, len(region))
+    return free_begin[:count], free_end[:count]
 
 
 @kernel
@@ -103,7 +79,7 @@ def _owners(
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
     """The label (runs,) int64 of which each run is a hole, _OPEN of those that are none."""
     height, width = labels.shape
-    region, count = _regions(begin, end, width)
+    region, count = classes_of(begin, end, width, 1)
     owner = np.full(count, _UNSEEN, np.int64)
     top = np.full(count, -1, np.int64)
     left = np.full(count, width, np.int64)

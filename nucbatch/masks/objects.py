@@ -13,14 +13,18 @@ from dataclasses import dataclass
 import edt
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import find_objects
 
 from nucbatch.errors import InputError
 from nucbatch.jit import kernel
+from nucbatch.masks.components import Components, components_of
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
-from nucbatch.masks.parts import CLOSED, Open, boxes_of, components_of, divide
+from nucbatch.masks.parts import CLOSED, Open, divide
 from nucbatch.masks.sinks import split_by_offsets
+from nucbatch.masks.specks import drop_specks
 from nucbatch.masks.split import split_touching
+from nucbatch.runs import Runs, runs_of
 from nucbatch.settings import ObjectSettings
 from nucbatch.tiles import GROWTH_PX
 
@@ -36,12 +40,13 @@ class Found:
     """Objects of a window: ``labels`` (Y, X) uint32, and which labels (N + 1,) bool are giants.
 
     Of a giant only what the window holds is known. ``cores`` (Y, X) uint32 has the giants' own pixels, those
-    that others didn't grow to, under the same numbers; None where there is no giant.
+    that others didn't grow to, under the same numbers; None where there is no giant. ``runs``: the labels'.
     """
 
     labels: NDArray[np.uint32]
     giant: NDArray[np.bool_]
     cores: NDArray[np.uint32] | None
+    runs: Runs
 
 
 def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
@@ -58,17 +63,17 @@ def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np
         InputError: not one, two or four maps.
     """
     found = find_in_window(maps, settings)
-    labels = found.labels
     if found.giant.any():
-        labels = np.where(_beyond_any_nucleus(labels, found.giant)[labels], np.uint32(0), labels)
-    return in_raster_order(labels)
+        beyond = _beyond_any_nucleus(found.labels, found.giant)
+        return in_raster_order(np.where(beyond[found.labels], np.uint32(0), found.labels))
+    return _numbered(found.labels, found.runs)
 
 
 def find_in_window(
     maps: NDArray[np.uint8],
     settings: ObjectSettings,
     beyond: Open = CLOSED,
-    components: NDArray[np.uint32] | None = None,
+    components: Components | None = None,
 ) -> Found:
     """The objects of a window on an image, which goes on ``beyond`` its open sides; in no given order.
 
@@ -80,19 +85,20 @@ def find_in_window(
         raise InputError(f"{len(maps)} maps: nuclei are made from the first 1, 2 or 4 of {', '.join(MAPS)}.")
     if components is None:
         components = foreground_of(maps, settings)
-    if not components.any():
-        return Found(components, np.zeros(1, np.bool_), None)
+    if not components.count:
+        return Found(components.labels, np.zeros(1, np.bool_), None, components.runs)
     parts = divide(
         components,
         maps[1] if len(maps) > 1 else None,
         quantised(settings.interior),
         beyond,
     )
-    ordinary = parts.labels
-    if parts.giant.any():
+    ordinary, runs = parts.labels, components.runs
+    if parts.regrown is not None:
         ordinary = np.where(parts.giant[parts.labels], np.uint32(0), parts.labels)
+        runs = runs_of(ordinary != 0)
     interior = maps[1] if len(maps) > 1 else _roundness(ordinary)
-    labels, cores = _split(ordinary, interior, maps[2:], settings), None
+    labels, cores = _split(ordinary, interior, maps[2:], runs, settings), None
     count = int(labels.max())
     giant = np.zeros(count + 1, np.bool_)
     if parts.giant.any():
@@ -102,16 +108,16 @@ def find_in_window(
         giant = np.concatenate([giant, np.ones(int(parts.giant.sum()), np.bool_)])
     if parts.regrown is not None:
         labels = grow(labels, parts.regrown, GROWTH_PX)
-    filled = fill_holes(labels, giant)
-    areas, certain = _seen(filled, np.ascontiguousarray(interior), len(giant), quantised(settings.peak))
-    kept = (areas >= settings.min_area_px) & certain | giant
-    if not kept[1:].all():  # a speck inside a ring may have kept a hole open
-        filled = fill_holes(_only(filled, kept), giant)
-    return Found(filled, giant, cores)
+        runs = runs_of(labels != 0)
+    runs = fill_holes(labels, runs, giant)
+    rest = drop_specks(labels, runs, interior, giant, settings.min_area_px, quantised(settings.peak))
+    if rest is not runs:  # a speck inside a ring may have kept a hole open
+        rest = fill_holes(labels, rest, giant)
+    return Found(labels, giant, cores, rest)
 
 
-def foreground_of(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
-    """The foreground's 4-connected components (Y, X) uint32 in maps (outputs, Y, X)."""
+def foreground_of(maps: NDArray[np.uint8], settings: ObjectSettings) -> Components:
+    """The foreground's 4-connected components in maps (outputs, Y, X)."""
     return components_of(maps[0] >= quantised(settings.foreground))
 
 
@@ -119,22 +125,25 @@ def _split(
     parts: NDArray[np.uint32],
     interior: NDArray[np.uint8],
     offsets: NDArray[np.uint8],
+    runs: Runs,
     settings: ObjectSettings,
 ) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, one per nucleus of the parts."""
+    """Labels (Y, X) uint32, one per nucleus of the parts: a new array."""
     if not parts.any():
-        return parts
+        return np.zeros_like(parts)
     if len(offsets):
-        return split_by_offsets(parts, offsets, settings.join, settings.min_marker_px)
+        return split_by_offsets(parts, offsets, runs, settings.join, settings.min_marker_px)
     return split_touching(parts, interior, quantised(settings.interior), settings.min_marker_px)
 
 
 def _beyond_any_nucleus(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Which labels (N + 1,) span more than LARGEST_OBJECT_PX."""
-    boxes = boxes_of(labels)
-    spans = np.zeros(len(giant), np.int64)
-    spans[: len(boxes)] = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    return np.asarray(giant & (spans > LARGEST_OBJECT_PX), np.bool_)
+    beyond = np.zeros(len(giant), np.bool_)
+    places = find_objects(labels, max_label=len(giant) - 1)
+    for label in np.flatnonzero(giant).tolist():
+        place = places[label - 1]
+        beyond[label] = place is not None and max(s.stop - s.start for s in place) > LARGEST_OBJECT_PX
+    return beyond
 
 
 def quantised(threshold: float) -> int:
@@ -144,8 +153,14 @@ def quantised(threshold: float) -> int:
 
 def in_raster_order(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """The same labels renumbered 1..N by their first pixel, row by row, by a table up to the largest."""
-    labels = np.ascontiguousarray(labels)
-    return np.asarray(_in_raster_order(labels, int(labels.max(initial=0)) + 1), np.uint32)
+    return _numbered(np.ascontiguousarray(labels), runs_of(labels != 0))
+
+
+def _numbered(labels: NDArray[np.uint32], runs: Runs) -> NDArray[np.uint32]:
+    numbers = np.zeros(int(labels.max(initial=0)) + 1, np.uint32)
+    ordered = np.zeros_like(labels)
+    _in_raster_order(labels.ravel(), runs.begin, runs.end, numbers, ordered.ravel())
+    return ordered
 
 
 def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -158,52 +173,19 @@ def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
 
 
 @kernel
-def _seen(
-    labels: NDArray[np.uint32], interior: NDArray[np.uint8], count: int, peak: int
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
-    """Of each label (count,) how many pixels it has, and whether the interior of one is at least ``peak``."""
-    height, width = labels.shape
-    areas = np.zeros(count, np.int64)
-    certain = np.zeros(count, np.bool_)
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label != 0:
-                areas[label] += 1
-                if interior[y, x] >= peak:
-                    certain[label] = True
-    return areas, certain
-
-
-@kernel
-def _only(
-    labels: NDArray[np.uint32], kept: NDArray[np.bool_]
-) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
-    """The labels that are kept, a new array."""
-    height, width = labels.shape
-    rest = np.zeros_like(labels)
-    for y in range(height):
-        for x in range(width):
-            if labels[y, x] != 0 and kept[labels[y, x]]:
-                rest[y, x] = labels[y, x]
-    return rest
-
-
-@kernel
 def _in_raster_order(
-    labels: NDArray[np.uint32], count: int
-) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
-    height, width = labels.shape
-    ordered = np.zeros_like(labels)
-    numbers = np.zeros(count, np.uint32)
+    labels: NDArray[np.uint32],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    numbers: NDArray[np.uint32],
+    ordered: NDArray[np.uint32],
+) -> None:  # pragma: no cover (compiled)
+    """Writes labels in their new order; fills their table of ``numbers``."""
     last = 0
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label == 0:
-                continue
+    for run in range(len(begin)):
+        for pixel in range(begin[run], end[run]):
+            label = labels[pixel]
             if numbers[label] == 0:
                 last += 1
                 numbers[label] = last
-            ordered[y, x] = numbers[label]
-    return ordered
+            ordered[pixel] = numbers[label]

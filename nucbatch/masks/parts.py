@@ -15,12 +15,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cc3d
 import edt
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
+from nucbatch.masks.components import Components, components_of
 from nucbatch.tiles import LARGEST_PART_PX
 
 _CORE_DEPTH_PX = 4  # how far inside an outline the interior begins, of a network that doesn't predict one
@@ -46,15 +45,10 @@ class Parts:
     regrown: NDArray[np.bool_] | None
 
 
-def components_of(inside: NDArray[np.bool_]) -> NDArray[np.uint32]:
-    """4-connected components (Y, X) uint32 of a mask (Y, X), numbered from 1."""
-    return np.asarray(cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32), np.uint32)
-
-
-def too_large(components: NDArray[np.uint32], beyond: Open) -> NDArray[np.bool_]:
+def too_large(components: Components, beyond: Open) -> NDArray[np.bool_]:
     """Which components (N + 1,) bool span more than LARGEST_PART_PX or are cut by the window."""
-    top, left, bottom, right = boxes_of(components).T
-    height, width = components.shape
+    top, left, bottom, right = components.boxes.T
+    height, width = components.labels.shape
     large = np.maximum(bottom - top, right - left) > LARGEST_PART_PX
     ends = (top == 0, left == 0, bottom == height, right == width)
     for goes_on, at_end in zip(beyond, ends, strict=True):
@@ -64,37 +58,13 @@ def too_large(components: NDArray[np.uint32], beyond: Open) -> NDArray[np.bool_]
     return np.asarray(large, np.bool_)
 
 
-def boxes_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """The box (y0, x0, y1, x1), half open, of each label (N + 1, 4) int64 in (Y, X); of absent ones 0."""
-    return np.asarray(_boxes_of(np.ascontiguousarray(labels), int(labels.max(initial=0)) + 1), np.int64)
-
-
-@kernel
-def _boxes_of(labels: NDArray[np.uint32], count: int) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    boxes = np.zeros((count, 4), np.int64)
-    height, width = labels.shape
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label == 0:
-                continue
-            if boxes[label, 2] == 0:
-                boxes[label, 0], boxes[label, 1] = y, x
-            elif x < boxes[label, 1]:
-                boxes[label, 1] = x
-            boxes[label, 2] = y + 1
-            if x >= boxes[label, 3]:
-                boxes[label, 3] = x + 1
-    return boxes
-
-
 def divide(
-    components: NDArray[np.uint32],
+    components: Components,
     interior: NDArray[np.uint8] | None,
     threshold: int,
     beyond: Open = CLOSED,
 ) -> Parts:
-    """The parts of components (Y, X) uint32.
+    """The parts of components.
 
     Args:
         interior: (Y, X) uint8; None of a network that predicts none.
@@ -103,17 +73,17 @@ def divide(
     """
     large = too_large(components, beyond)
     if not large.any():
-        return Parts(components, np.zeros(len(large), np.bool_), None)
-    regrown = large[components]
+        return Parts(components.labels, np.zeros(len(large), np.bool_), None)
+    regrown = large[components.labels]
     if interior is None:
-        depth = edt.edt(np.ascontiguousarray(components != 0), black_border=False, parallel=1)
+        depth = edt.edt(np.ascontiguousarray(components.labels != 0), black_border=False, parallel=1)
         cores = components_of(regrown & (depth >= _CORE_DEPTH_PX))
     else:
         cores = components_of(regrown & (interior >= threshold))
-    kept = np.bincount(cores.ravel()) >= _SMALLEST_CORE_PX
+    kept = np.bincount(cores.labels.ravel()) >= _SMALLEST_CORE_PX
     kept[0] = False
     giants = too_large(cores, beyond) & kept
-    count = int(components.max())
+    count = components.count
     numbers = np.where(kept, np.arange(len(kept)) + count, 0).astype(np.uint32)
-    labels = np.where(regrown, numbers[cores], components)
+    labels = np.where(regrown, numbers[cores.labels], components.labels)
     return Parts(labels, np.concatenate([np.zeros(count, np.bool_), giants]), regrown)

@@ -19,6 +19,7 @@ from nucbatch.jit import kernel
 from nucbatch.masks.arrows import followed
 from nucbatch.masks.classes import number, unite
 from nucbatch.masks.pieces import in_one_piece
+from nucbatch.runs import Runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,23 @@ class _Sinks:
 
 
 def split_by_offsets(
-    components: NDArray[np.uint32], offsets: NDArray[np.uint8], join: float, min_marker_px: int
+    components: NDArray[np.uint32],
+    offsets: NDArray[np.uint8],
+    runs: Runs,
+    join: float,
+    min_marker_px: int,
 ) -> NDArray[np.uint32]:
     """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in no given order.
 
     Args:
         components: connected components of the foreground, numbered 1..N.
         offsets: (2, Y, X) uint8, the way to the nucleus' middle in y and x.
+        runs: of the components' pixels.
         join: ends of arrows nearer than this part of their nucleus' radius are one.
         min_marker_px: nuclei that fewer pixels lead to are shared out among their component's others.
     """
     components = np.ascontiguousarray(components)
-    arrows = followed(components, offsets)
+    arrows = followed(components, offsets, runs)
     at, component, pixels, moment_px = _gathered(components, arrows.pixels, arrows.place, arrows.end)
     sinks = _Sinks(component, pixels, moment_px)
     group = _joined(sinks, join)

@@ -7,10 +7,10 @@ values; all others stay whole and cost nothing. What happens in a component depe
 
 from __future__ import annotations
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.masks.components import components_of
 from nucbatch.masks.flood import flood
 
 
@@ -22,6 +22,8 @@ def split_touching(
 ) -> NDArray[np.uint32]:
     """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in no given order.
 
+    Always a new array.
+
     Args:
         components: connected components of the foreground, numbered 1..N.
         interior: interior map (Y, X) uint8, 255 is certain.
@@ -29,7 +31,7 @@ def split_touching(
         min_marker_px: smaller markers are dropped.
     """
     inside = (interior >= threshold) & (components != 0)
-    markers = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)
+    markers = components_of(inside).labels
     sizes = np.bincount(markers.ravel())
     first = np.zeros(len(sizes), np.uint32)  # the component each marker lies in
     first[markers.ravel()] = components.ravel()
@@ -39,7 +41,7 @@ def split_touching(
     contested = several[components]
     contested[components == 0] = False
     if not contested.any():
-        return components
+        return components.copy()
     numbers = np.where(kept & several[first], np.arange(len(sizes), dtype=np.uint32), 0).astype(np.uint32)
     parts = flood(numbers[markers], 255 - interior, contested)
     return np.where(contested, parts + components.max(), components)

@@ -8,10 +8,13 @@ from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
 from nucbatch.masks.arrows import STEPS, followed
+from nucbatch.masks.components import components_of
 from nucbatch.masks.fill import LARGEST_HOLE_PX, fill_holes
 from nucbatch.masks.flood import flood, grow
 from nucbatch.masks.pieces import in_one_piece
 from nucbatch.masks.sinks import split_by_offsets
+from nucbatch.masks.specks import drop_specks
+from nucbatch.runs import Runs, runs_of
 
 PLUS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.bool_)
 
@@ -23,7 +26,7 @@ lengths = st.integers(1, 90)
 
 def follow(components, offsets):
     """Where each pixel arrives, as an image of linear indices; -1 outside of components."""
-    arrows = followed(components, offsets)
+    arrows = followed(components, offsets, runs_of(components != 0))
     arrived = np.full(components.shape, -1, np.int64)
     arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
     return arrived
@@ -51,6 +54,12 @@ def step_by_step(components: NDArray[np.uint32], offsets: NDArray[np.uint8], y: 
                 break
             dy, dx = int(dy / 2), int(dx / 2)
     return y * width + x
+
+
+def assert_runs_of(runs: Runs, labels: NDArray[np.uint32]) -> None:
+    expected = runs_of(labels != 0)
+    np.testing.assert_array_equal(runs.begin, expected.begin)
+    np.testing.assert_array_equal(runs.end, expected.end)
 
 
 @drawn
@@ -94,9 +103,46 @@ def test_holes_are_filled_as_defined_whatever_the_labels(
     labels = patches(rng, (height, width), blur)
     labels[mask(rng, labels.shape, 0.7)] = 1  # much of one label, with holes
     giant = np.array([False, False, False, True])
-    before = labels.copy()
-    np.testing.assert_array_equal(fill_holes(labels, giant), plainly_filled(labels, giant))
-    np.testing.assert_array_equal(labels, before)
+    filled = labels.copy()
+    assert_runs_of(fill_holes(filled, runs_of(labels != 0), giant), filled)
+    np.testing.assert_array_equal(filled, plainly_filled(labels, giant))
+
+
+@drawn
+@given(seeds, blurs, lengths, lengths)
+def test_what_is_dropped_is_small_or_unsure_and_no_giant(
+    seed: int, blur: float, height: int, width: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    labels = patches(rng, (height, width), blur)
+    interior = rng.integers(0, 256, labels.shape, np.uint8)
+    giant = rng.random(4) < 0.2
+    area, peak = int(rng.integers(1, 50)), int(rng.integers(200, 256))
+    kept = [
+        (labels == n) * n
+        for n in range(1, 4)
+        if giant[n] or ((labels == n).sum() >= area and interior[labels == n].max(initial=0) >= peak)
+    ]
+    assert_runs_of(drop_specks(labels, runs_of(labels != 0), interior, giant, area, peak), labels)
+    np.testing.assert_array_equal(labels, sum(kept, np.zeros(labels.shape, np.uint32)))
+
+
+@drawn
+@given(seeds, blurs, lengths, lengths)
+def test_components_are_numbered_by_their_first_pixels_and_boxed(
+    seed: int, blur: float, height: int, width: int
+) -> None:
+    inside = mask(np.random.default_rng(seed), (height, width), blur)
+    found = components_of(inside)
+    expected, count = label(inside, PLUS)
+    firsts = np.unique(expected, return_index=True)[1] if count else []
+    order = np.argsort(firsts[-count:]) + 1 if count else []
+    for number, other in enumerate(order, start=1):
+        np.testing.assert_array_equal(found.labels == number, expected == other)
+        rows, columns = np.nonzero(expected == other)
+        box = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
+        assert tuple(found.boxes[number]) == box
+    assert found.count == count == found.labels.max(initial=0)
 
 
 @drawn
@@ -108,7 +154,7 @@ def test_pieces_are_the_largest_the_first_of_equals_and_grow_as_a_flood_of_level
     inside = mask(rng, (height, width), blur)
     labels = patches(rng, inside.shape, 0.5) * inside
     components = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)
-    arrows = followed(components, np.full((2, height, width), 128, np.uint8))
+    arrows = followed(components, np.full((2, height, width), 128, np.uint8), runs_of(inside))
     found = in_one_piece(labels[inside], components, arrows.pixels, arrows.place)
     kept = np.zeros_like(labels)
     for number in range(1, 4):
@@ -126,6 +172,6 @@ def test_arrows_that_end_beside_each_other_in_two_components_are_two_nuclei() ->
     to = np.where(components == 1, 3, 4)
     offsets = np.rint((np.stack([to - rows, to - columns]) / 64 + 0.5) * 255).astype(np.uint8)
     assert follow(components, offsets)[components == 1].tolist() == [27] * 16
-    labels = split_by_offsets(components, offsets, 0, 1)
+    labels = split_by_offsets(components, offsets, runs_of(components != 0), 0, 1)
     assert len(np.unique(labels[components == 1])) == len(np.unique(labels[components == 2])) == 1
     assert len(np.unique(labels)) == 3

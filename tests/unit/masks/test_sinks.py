@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 from nucbatch.masks.arrows import REACH_PX, encoded, followed
 from nucbatch.masks.sinks import split_by_offsets
+from nucbatch.runs import runs_of
 
 
 def follow(components, offsets):
     """Where each pixel arrives, as an image of linear indices; -1 outside of components."""
-    arrows = followed(components, offsets)
+    arrows = followed(components, offsets, runs_of(components != 0))
     arrived = np.full(components.shape, -1, np.int64)
     arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
     return arrived
@@ -37,6 +38,12 @@ def offsets_of(labels: NDArray[np.uint32]) -> NDArray[np.uint8]:
     return np.rint(encoded(way) * 255).astype(np.uint8)
 
 
+def split(
+    components: NDArray[np.uint32], offsets: NDArray[np.uint8], join: float, min_marker_px: int
+) -> NDArray[np.uint32]:
+    return split_by_offsets(components, offsets, runs_of(components != 0), join, min_marker_px)
+
+
 def components_of(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     return cc3d.connected_components(labels > 0, connectivity=4, out_dtype=np.uint32)
 
@@ -59,7 +66,7 @@ def assert_same_parts(found: NDArray[np.uint32], truth: NDArray[np.uint32]) -> N
 )
 def test_true_offsets_give_the_nuclei_back(discs: list[tuple[float, float, float]]) -> None:
     truth = nuclei((140, 140), *discs)
-    assert_same_parts(split_by_offsets(components_of(truth), offsets_of(truth), 0.5, 4), truth)
+    assert_same_parts(split(components_of(truth), offsets_of(truth), 0.5, 4), truth)
 
 
 @settings(deadline=None, max_examples=30)
@@ -72,7 +79,7 @@ def test_whatever_the_arrows_every_pixel_of_a_component_gets_one_connected_label
 ) -> None:
     components = components_of(nuclei((80, 90), *discs))
     offsets = np.random.default_rng(seed).integers(0, 256, (2, 80, 90), dtype=np.uint8)
-    labels = split_by_offsets(components, offsets, 0.5, 6)
+    labels = split(components, offsets, 0.5, 6)
     np.testing.assert_array_equal(labels > 0, components > 0)
     for number in np.unique(labels)[1:]:
         own = labels == number
@@ -85,18 +92,18 @@ def test_ends_of_arrows_are_one_nucleus_when_nearer_than_a_part_of_its_radius() 
     halves = whole.copy()
     halves[:, 31:][halves[:, 31:] > 0] = 2
     arrows = offsets_of(halves)  # as from a network in two minds, ends about 17 px apart
-    assert len(np.unique(split_by_offsets(whole, arrows, 0.5, 4))) == 3
-    assert len(np.unique(split_by_offsets(whole, arrows, 1.5, 4))) == 2
+    assert len(np.unique(split(whole, arrows, 0.5, 4))) == 3
+    assert len(np.unique(split(whole, arrows, 1.5, 4))) == 2
 
 
 def test_a_nucleus_that_few_pixels_point_to_is_shared_out_but_never_lost() -> None:
     labels = nuclei((40, 40), (20, 14, 10), (20, 27, 2))
     arrows = offsets_of(labels)
     small = int((labels == 2).sum())
-    assert len(np.unique(split_by_offsets(components_of(labels), arrows, 0.5, small))) == 3
-    assert len(np.unique(split_by_offsets(components_of(labels), arrows, 0.5, small + 1))) == 2
+    assert len(np.unique(split(components_of(labels), arrows, 0.5, small))) == 3
+    assert len(np.unique(split(components_of(labels), arrows, 0.5, small + 1))) == 2
     alone = np.where(labels == 2, labels, 0).astype(np.uint32)
-    np.testing.assert_array_equal(split_by_offsets(components_of(alone), arrows, 0.5, 999) > 0, alone > 0)
+    np.testing.assert_array_equal(split(components_of(alone), arrows, 0.5, 999) > 0, alone > 0)
 
 
 def test_an_arrow_never_leaves_its_component_nor_the_image() -> None:
@@ -123,7 +130,7 @@ def test_where_in_an_image_nuclei_lie_changes_nothing(seed: int, down: int, righ
     discs = [(*rng.uniform(14, 45, 2), rng.uniform(4, 12)) for _ in range(6)]
     components = components_of(nuclei((60, 60), *discs))
     offsets = np.clip(rng.normal(128, 12, (2, 60, 60)), 0, 255).astype(np.uint8)
-    here = split_by_offsets(components, offsets, 0.8, 5)
+    here = split(components, offsets, 0.8, 5)
     moved = ((down, 0), (right, 0))
-    there = split_by_offsets(np.pad(components, moved), np.pad(offsets, ((0, 0), *moved)), 0.8, 5)
+    there = split(np.pad(components, moved), np.pad(offsets, ((0, 0), *moved)), 0.8, 5)
     np.testing.assert_array_equal(there[down:, right:], here)

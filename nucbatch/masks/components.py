@@ -1,0 +1,91 @@
+"""What hangs together in a mask, found on its runs.
+
+The decision owned here: runs of neighbouring rows are one component where they touch, side by side
+(4-connected, as nuclei are) or at a corner too (8-connected, as the ground around them). Components are
+numbered by their first pixel, in raster order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.jit import kernel
+from nucbatch.masks.classes import number, unite
+from nucbatch.runs import Runs, runs_of
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Components of a mask.
+
+    ``labels`` (Y, X) uint32, contiguous: 1..N, 0 is background. ``boxes`` (N + 1, 4) int64: y0, x0, y1, x1 of
+    each, half open; entry 0 is 0. ``runs`` are the mask's.
+    """
+
+    labels: NDArray[np.uint32]
+    boxes: NDArray[np.int64]
+    runs: Runs
+
+    @property
+    def count(self) -> int:
+        """N, the number of components."""
+        return len(self.boxes) - 1
+
+
+def components_of(inside: NDArray[np.bool_]) -> Components:
+    """4-connected components of a mask (Y, X)."""
+    width = inside.shape[1]
+    runs = runs_of(inside)
+    component, count = classes_of(runs.begin, runs.end, width, 0)
+    labels = np.zeros(inside.shape, np.uint32)
+    boxes = np.zeros((count + 1, 4), np.int64)
+    _write(runs.begin, runs.end, component, width, labels.ravel(), boxes)
+    return Components(labels, boxes, runs)
+
+
+@kernel
+def classes_of(
+    begin: NDArray[np.int64], end: NDArray[np.int64], width: int, corner: int
+) -> tuple[NDArray[np.uint32], int]:  # pragma: no cover (compiled)
+    """The component 0..C - 1 of each run, and C; ``corner`` is 1 where corners connect, else 0."""
+    component = np.arange(len(begin)).astype(np.uint32)
+    above, row = 0, 0  # the first run of the row above that reaches this run or lies behind it
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            row += width
+        while begin[above] < row - width or (
+            begin[above] < row and end[above] + width + corner <= begin[run]
+        ):
+            above += 1
+        beside = above
+        while beside < run and begin[beside] < row and begin[beside] + width < end[run] + corner:
+            unite(component, beside, run)
+            beside += 1
+    return component, number(component, 0, len(component))
+
+
+@kernel
+def _write(
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    component: NDArray[np.uint32],
+    width: int,
+    labels: NDArray[np.uint32],
+    boxes: NDArray[np.int64],
+) -> None:  # pragma: no cover (compiled)
+    """Numbers the pixels of empty labels, and finds their boxes."""
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        label = np.int64(component[run]) + 1
+        labels[begin[run] : end[run]] = label
+        x0, x1 = begin[run] - row, end[run] - row
+        if boxes[label, 2] == 0:
+            boxes[label, 0], boxes[label, 1] = y, x0
+        boxes[label, 1] = min(boxes[label, 1], x0)
+        boxes[label, 2] = y + 1
+        boxes[label, 3] = max(boxes[label, 3], x1)

@@ -1,0 +1,83 @@
+"""What is too small or too unsure to be a nucleus is dropped.
+
+The decision owned here: an object is kept if it has enough pixels and its interior is sure of one of them; a
+giant is kept whatever it is, because nobody sees the whole of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.jit import kernel
+from nucbatch.runs import Runs
+
+
+def drop_specks(
+    labels: NDArray[np.uint32],
+    runs: Runs,
+    interior: NDArray[np.uint8],
+    giant: NDArray[np.bool_],
+    min_area_px: int,
+    peak: int,
+) -> Runs:
+    """Clears the labels that are not kept, in place; returns the runs of what is left.
+
+    Args:
+        labels: (Y, X), contiguous, up to N.
+        runs: of the labels' pixels.
+        interior: (Y, X) uint8; one pixel of a nucleus has at least ``peak``.
+        giant: (N + 1,) labels that are kept whatever they are.
+    """
+    areas, certain = _seen(runs.begin, runs.end, labels.ravel(), np.ravel(interior), len(giant), peak)
+    kept = (areas >= min_area_px) & certain | giant
+    if kept[1:].all():
+        return runs
+    return Runs(*_clear(runs.begin, runs.end, labels.ravel(), kept))
+
+
+@kernel
+def _seen(
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    labels: NDArray[np.uint32],
+    interior: NDArray[np.uint8],
+    count: int,
+    peak: int,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
+    """Of each label (count,) how many pixels it has, and whether the interior of one is at least ``peak``."""
+    areas = np.zeros(count, np.int64)
+    certain = np.zeros(count, np.bool_)
+    for run in range(len(begin)):
+        for pixel in range(begin[run], end[run]):
+            label = labels[pixel]
+            areas[label] += 1
+            if interior[pixel] >= peak:
+                certain[label] = True
+    return areas, certain
+
+
+@kernel
+def _clear(
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    labels: NDArray[np.uint32],
+    kept: NDArray[np.bool_],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
+    """Clears what isn't kept; returns the begins and ends of the runs that are left."""
+    most = (end - begin).sum()
+    begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
+    count = 0
+    for run in range(len(begin)):
+        pixel, stop = begin[run], end[run]
+        while pixel < stop:
+            if not kept[labels[pixel]]:
+                labels[pixel] = 0
+                pixel += 1
+                continue
+            begins[count] = pixel
+            while pixel < stop and kept[labels[pixel]]:
+                pixel += 1
+            ends[count] = pixel
+            count += 1
+    return begins[:count], ends[:count]
