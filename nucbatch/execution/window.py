@@ -25,6 +25,9 @@ _AHEAD = 2
 _LOOK_UP_S = 2.0
 """How long a wait lasts before the cluster is looked after."""
 
+_FETCH_S = 5.0
+"""How long results may take to be fetched, once they are there."""
+
 W = TypeVar("W", bound=Work)
 
 
@@ -93,20 +96,30 @@ class Window(Generic[W]):
         # A result that went down with the worker that kept it is being made again.
         self._finished.update([future for future in futures if future not in ended])
         good = [future for future in ended if future.status == "finished"]
-        outcomes: dict[str, Any] = {}
         try:
             outcomes = dict(zip((future.key for future in good), self._fetched(good), strict=True))
-        except KilledWorker:  # one was lost on the way, and can't be made again; the others are there
-            for future in good:
-                if future.status == "finished":
-                    outcomes[future.key] = self._fetched([future])[0]
+        except (TimeoutError, KilledWorker):  # some went down with their worker; what is there comes again
+            self._finished.update(good)
+            outcomes, ended = {}, [future for future in ended if future not in good]
         return [self._came(future, outcomes) for future in ended]
 
     def _fetched(self, futures: list[Future]) -> list[Any]:
+        """Results, which are a few hundred bytes each.
+
+        Raises:
+            TimeoutError: one has to be made again first; nobody should wait for that without looking up.
+            SchedulerError: the scheduler is gone.
+        """
+        client = self._cluster.client
         try:
-            return list(self._cluster.client.gather(futures))
-        except (OSError, TimeoutError, CancelledError) as error:
+            fetched = client.sync(
+                lambda: client.gather(futures, asynchronous=True), callback_timeout=_FETCH_S
+            )
+        except TimeoutError:
+            raise
+        except (OSError, CancelledError) as error:
             raise self._scheduler_is_gone() from error
+        return list(fetched)
 
     def _came(self, future: Future, outcomes: dict[str, Any]) -> Came[W]:
         work = self._running.pop(future.key)

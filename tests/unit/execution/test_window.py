@@ -1,0 +1,37 @@
+"""A result that is lost with its worker, on a real cluster that has no other."""
+
+from pathlib import Path
+
+import dask
+import pytest
+from distributed import Client, LocalCluster
+
+from nucbatch.execution.check import CheckTask
+from nucbatch.execution.window import Came, Window
+from nucbatch.schedulers.contract import Cluster
+from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
+from nucbatch.schedulers.workers import CLUSTER_CONFIG
+from nucbatch.store.folder import RunFolder
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_that_watching_brings(
+    tmp_path: Path,
+) -> None:
+    work = CheckTask(RunFolder(tmp_path), is_plate=False, kept="tiff", committed=())
+    with (
+        dask.config.set(CLUSTER_CONFIG | dict.fromkeys(KEEPER_CONFIG, "100ms")),
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,
+        Client(local) as client,
+    ):
+        window: Window[CheckTask] = Window(Cluster(client, 1, 1, 2**30, Keeper(local, workers=1).watch))
+        window.submit([work])
+        while not window._finished.has_ready():
+            client.run_on_scheduler(int)
+        local.sync(next(iter(local.workers.values())).close)
+        came: list[Came[CheckTask]] = []
+        while not came:
+            came = window.next_batch()
+        assert [(one.work, one.outcome, one.error) for one in came] == [(work, (), None)]
+        assert len(window) == 0
