@@ -12,7 +12,6 @@ import struct
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +26,7 @@ from click.testing import CliRunner, Result
 from nucbatch.api import execute, prepare
 from nucbatch.cli.main import nucbatch
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.patience import hanging
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import field_groups, read_labels
@@ -410,9 +410,8 @@ def share_that_hangs(path: Path) -> Iterator[None]:
         holder.stdin.close()
         holder.stdout.close()
         holder.wait()
-        for thread in threading.enumerate():
-            if thread.name == "nucbatch-read":
-                thread.join()
+        while hanging():  # what was left behind comes back by itself now
+            pass
 
 
 def test_files_that_vanish_change_or_hang_once_all_is_planned(plate: Path, tmp_path: Path) -> None:

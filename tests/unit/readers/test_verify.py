@@ -1,7 +1,6 @@
 """Headers decide what can be used; wells and fields never disappear."""
 
 import os
-import threading
 
 import numpy as np
 import tifffile
@@ -10,6 +9,7 @@ from nucbatch.plate import FileStatus
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.listing import scan
+from nucbatch.readers.patience import hanging
 from nucbatch.readers.pattern import PatternReader
 from nucbatch.readers.pixels import field_channels, read_field
 from nucbatch.readers.verify import verified
@@ -146,6 +146,5 @@ def test_a_file_that_does_not_answer_costs_no_other_its_header(tmp_path):
     assert said["A01_c.tif"].startswith("ignored incomplete-field")
     with (tmp_path / "A01_b.tif").open("wb"):  # lets it go
         pass
-    for thread in threading.enumerate():
-        if thread.name == "nucbatch-read":
-            thread.join()
+    while hanging():
+        pass
