@@ -125,7 +125,7 @@ def test_names_tell_what_is_equal(weights: Path) -> None:
     others = [
         nucbatch.segment_dask(images + 1),
         nucbatch.segment_dask(images, diameter_px=12.0),
-        nucbatch.segment_dask(images, objects=ObjectSettings(foreground=0.6)),
+        nucbatch.segment_dask(images, objects=ObjectSettings(foreground=0.83)),
         nucbatch.segment_dask(images, model=str(weights)),
     ]
     network, card = load_weights(weights)
