@@ -60,7 +60,7 @@ def measure(place: Path, fields: int) -> tuple[float, int]:
         link(image, plate / name(number))
     if fields:
         commit(plate, folder, fields)
-    before = lines(folder)
+    before = max(1, lines(folder))  # the first line is the header
     began = time.perf_counter()
     driver = subprocess.Popen(command(plate, folder), stdout=subprocess.DEVNULL, start_new_session=True)
     peak_bytes = 0

@@ -36,7 +36,9 @@ class Answer(Protocol):
 
 
 class Device(Protocol):
-    """A network, ready on some hardware."""
+    """A network, ready on some hardware. ``overlaps``: it works by itself while the next batch is made."""
+
+    overlaps: bool
 
     def batch_of(self, height_px: int, width_px: int) -> int:
         """How many tiles of that shape go together."""
@@ -56,11 +58,13 @@ class _Known:
 
 
 class Cpu:
-    """One thread of the processor.
+    """One thread of the processor, the one that asks.
 
     Raises:
         InputError: fp16, which no processor computes in at a useful speed.
     """
+
+    overlaps = False
 
     def __init__(self, network: nn.Module, precision: Precision, batch: int = 1) -> None:
         if precision == "fp16":
@@ -93,6 +97,8 @@ class Cuda:
     Two batches may be under way: their buffers take turns, so a batch must have been waited for before the
     second one after it begins.
     """
+
+    overlaps = True
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
         torch.backends.cudnn.benchmark = False  # what it finds fastest may differ from day to day

@@ -83,6 +83,9 @@ class Lane:
             if under_way is not None:
                 _answer(under_way)
             under_way = coming
+            if under_way is not None and not self._device.overlaps:
+                _answer(under_way)  # it is done, and nobody should wait for the next one
+                under_way = None
 
     def _begin(self, orders: list[_Order]) -> _Batch | None:
         began = time.perf_counter()
