@@ -26,6 +26,10 @@ class WeightsError(NucbatchError, ValueError):
     """A weight file is missing, is a pickle, or does not fit the network its card names."""
 
 
+class PrecisionError(NucbatchError, ValueError):
+    """A worker's device does not compute in the numbers that were asked for."""
+
+
 class StoreError(NucbatchError, OSError):
     """A run's folder can't be written or does not hold what its ledger says."""
 

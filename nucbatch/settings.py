@@ -84,11 +84,15 @@ def validated(values: dict[str, object]) -> RunSettings:
     try:
         return RunSettings.model_validate(values)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join(str(part) for part in problem['loc'])} = {problem['input']!r}: {problem['msg']}"
-            for problem in error.errors()
-        ]
-        raise InputError("Settings can't be used. " + "; ".join(lines)) from error
+        raise InputError(f"Settings can't be used. {problems_of(error)}") from error
+
+
+def problems_of(error: ValidationError) -> str:
+    """What is wrong with values that were validated: each one's name, value, and what is allowed."""
+    return "; ".join(
+        f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
+        for problem in error.errors()
+    )
 
 
 def _flatten(values: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -14,7 +14,14 @@ from importlib import import_module
 import click
 
 from nucbatch.cli.terminal import log_printably, say_error
-from nucbatch.errors import InputError, InputNotFound, NucbatchError, SettingsConflict, WeightsError
+from nucbatch.errors import (
+    InputError,
+    InputNotFound,
+    NucbatchError,
+    PrecisionError,
+    SettingsConflict,
+    WeightsError,
+)
 from nucbatch.version import __version__
 
 _COMMANDS = {
@@ -26,7 +33,7 @@ _COMMANDS = {
     "report": "Write a run's report again.",
     "models": "List the shipped models, or show one.",
 }
-_USAGE_ERRORS = (InputError, InputNotFound, SettingsConflict, WeightsError)
+_USAGE_ERRORS = (InputError, InputNotFound, PrecisionError, SettingsConflict, WeightsError)
 
 
 class _Commands(click.Group):

@@ -6,16 +6,20 @@ through the network here; the rest is counting tiles.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 import numpy as np
 
 from nucbatch.execution.prepared import Prepared
-from nucbatch.inference.lane import Lane
+from nucbatch.inference.device import Cpu
+from nucbatch.networks.checkpoint import load_weights
 
 
 def core_seconds(prepared: Prepared) -> float:
     """Seconds that one core of this machine would spend on the network for everything in the plan.
+
+    In fp16, which is for GPUs, it is told for fp32: workers may have what this machine has not.
 
     Raises:
         WeightsError: the model can't be read.
@@ -29,9 +33,11 @@ def core_seconds(prepared: Prepared) -> float:
         for tile in prepared.grid.tiles(*seen):
             windows[tile.window.shape] += fields
     most, _ = max(windows.items(), key=lambda item: item[1] * item[0][0] * item[0][1])
-    lane = Lane(prepared.weights, precision=prepared.plan.settings.precision)
-    tile_pixels = np.zeros((3, *most), np.float32)
-    lane.predict(tile_pixels)  # the first one also prepares
-    _, seconds = lane.predict_timed(tile_pixels)
+    asked = prepared.plan.settings.precision
+    device = Cpu(load_weights(prepared.weights)[0], "fp32" if asked == "fp16" else asked)
+    for _ in range(2):  # the first one also prepares
+        began = time.perf_counter()
+        device.begin([np.zeros((3, *most), np.float32)])
+        seconds = time.perf_counter() - began
     pixels = sum(height * width * times for (height, width), times in windows.items())
     return seconds * pixels / (most[0] * most[1])

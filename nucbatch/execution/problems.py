@@ -1,8 +1,9 @@
 """What an error of a task means: the end of a field, of the sitting, or of nothing yet.
 
-The decision owned here: a folder that can't be written and a model that has changed end the sitting, because
-no other field would fare better. A worker that died, or had too little memory, is no proof against the work
-it had in hand: there was other work beside it, and somebody may have killed it. All else is the field's own.
+The decision owned here: a folder that can't be written, a model that has changed and a device that lacks the
+precision end the sitting, because no other field would fare better. A worker that died, or had too little
+memory, is no proof against the work it had in hand: there was other work beside it, and somebody may have
+killed it. All else is the field's own.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from distributed import KilledWorker
 
-from nucbatch.errors import StoreError, WeightsError
+from nucbatch.errors import PrecisionError, StoreError, WeightsError
 from nucbatch.execution.window import Came
 from nucbatch.execution.worker import ran_out_of_memory
 from nucbatch.store.folder import RunFolder
@@ -31,7 +32,7 @@ def problem_of(came: Came[Any], field_key: str) -> str:
     """Why an image could not be done.
 
     Raises:
-        StoreError, WeightsError: with this folder or model no other one fares better.
+        StoreError, WeightsError, PrecisionError: with this folder, model or device no other one fares better.
     """
     error, work = came.error, came.work
     folder: RunFolder = work.folder
@@ -49,7 +50,7 @@ def problem_of(came: Came[Any], field_key: str) -> str:
             f"{folder.path} can't be written: {error.strerror or error}. Make room or give write "
             "permission, then give the same command again: what is done is kept."
         ) from error
-    if isinstance(error, StoreError | WeightsError):
+    if isinstance(error, PrecisionError | StoreError | WeightsError):
         raise error
     _note(folder, field_key, came)
     return f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)"

@@ -37,7 +37,8 @@ def drive(
 
     Raises:
         StoreError: the run's folder can't be written; what is committed stays, and the same command goes on.
-        WeightsError: the weight file is not what it was when the run was prepared.
+        WeightsError: the weight file is not what it was when the run was prepared. PrecisionError: the
+            workers' devices lack the one that was asked for.
         SchedulerError: the cluster can't go on. FieldFailed: one did, with ``fail_fast``.
         Stopped: a signal asked to leave; what was under way is committed.
     """

@@ -7,7 +7,6 @@ makes none: the same command does, when it has come to the end.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from nucbatch.plate import FileStatus, Plate
 from nucbatch.readers.remembered import is_kept, to_keep
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Place, scheduler
+from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
@@ -124,7 +124,7 @@ def execute(
                 create_images(folder, plan.plate)
             network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
             todo = Todo(plan, folder, network, latest(folder))
-            held = todo.claimed if todo.waiting else todo.check_all_here(os.cpu_count() or 1)
+            held = todo.claimed if todo.waiting else todo.check_all_here(cores())
             told.begin(len(plan.usable), held)
             if todo.changed:
                 told.note(f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them.")

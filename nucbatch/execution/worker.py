@@ -59,6 +59,8 @@ def ran_out_of_memory(folder: RunFolder, key: str) -> str:
     said = ""
     if _notes(folder).exists():
         for line in _notes(folder).read_text(encoding="utf-8").splitlines():
+            if not line.endswith("}"):  # the disk was full
+                continue
             note = json.loads(line)
             if key in note["work"]:
                 said = f"{note['used_bytes'] / 2**30:.1f} of {note['limit_bytes'] / 2**30:.1f} GiB"
@@ -95,6 +97,12 @@ class MemoryGuard:
                 self._leave(used_bytes)
 
     def _leave(self, used_bytes: int) -> None:
+        try:
+            self._note(used_bytes)
+        finally:  # also where no note can be written, because the disk is full as well
+            os._exit(_OUT_OF_MEMORY)
+
+    def _note(self, used_bytes: int) -> None:
         works = list(self._in_hand.values())
         note = {
             "work": [work.key for work in works],
@@ -107,7 +115,6 @@ class MemoryGuard:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             os.write(descriptor, line)
             os.close(descriptor)
-        os._exit(_OUT_OF_MEMORY)
 
 
 @cache

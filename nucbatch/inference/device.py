@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nucbatch.errors import InputError
+from nucbatch.errors import PrecisionError
 from nucbatch.inference.predict import forward, logits_to_maps, prepared
 from nucbatch.settings import Precision
 
@@ -61,14 +61,14 @@ class Cpu:
     """One thread of the processor, the one that asks.
 
     Raises:
-        InputError: fp16, which no processor computes in at a useful speed.
+        PrecisionError: fp16, which no processor computes in at a useful speed.
     """
 
     overlaps = False
 
     def __init__(self, network: nn.Module, precision: Precision, batch: int = 1) -> None:
         if precision == "fp16":
-            raise InputError(
+            raise PrecisionError(
                 "--precision fp16 is for GPUs; on a processor use fp32, or bf16 where it has it."
             )
         torch.set_num_threads(1)
@@ -130,7 +130,7 @@ class Cuda:
             maps = logits_to_maps(self._network(there).float()).contiguous()
             back = self._page_locked(self._results, maps.shape, torch.uint8)
             back.copy_(maps, non_blocking=True)
-            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]  # so in torch
+            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
             ready.record()
         return _Coming(back, ready)
 
@@ -146,12 +146,12 @@ def device_for(network: nn.Module, precision: Precision) -> Device:
     """The best that this process sees; ``CUDA_VISIBLE_DEVICES`` decides which GPU, or none.
 
     Raises:
-        InputError: the device can't compute in that precision.
+        PrecisionError: the device can't compute in that precision.
     """
     if not torch.cuda.is_available():
         return Cpu(network, precision)
     if precision == "bf16" and not torch.cuda.is_bf16_supported():
-        raise InputError("this GPU has no bf16: use --precision fp16 or fp32.")
+        raise PrecisionError("this GPU has no bf16: use --precision fp16 or fp32.")
     return Cuda(network, precision)
 
 

@@ -37,7 +37,8 @@ def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
     """The network as it is run: normalisation folded, channels last, no gradients, weights of that type."""
     # torch's types know no memory format for to()
     ready = folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return ready.to(_TYPES[precision])  # type: ignore[no-any-return]
+    typed: nn.Module = ready.to(_TYPES[precision])
+    return typed
 
 
 def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]:

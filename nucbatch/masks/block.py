@@ -153,8 +153,8 @@ def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: 
     rows, columns = core.within(window)
     ys, xs = np.nonzero(found.labels[rows, columns] == label)
     ys, xs = ys + core.y0, xs + core.x0
-    # There is a giant, so there are cores; this is for the type.
-    assert found.cores is not None  # noqa: S101  # nosec B101
+    if found.cores is None:
+        raise AssertionError(f"label {label} is a giant's piece, and there are no giants' middles")
     own = found.cores == label
     links: list[int] = []
     for strip in (

@@ -8,6 +8,7 @@ pattern reader.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.contract import Reader, ReadOptions
 from nucbatch.readers.listing import Listing, scan
 from nucbatch.readers.names import plural
-from nucbatch.readers.remembered import fingerprint, listed_as, recall
+from nucbatch.readers.remembered import fingerprint, recall
 from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify import verified
 
@@ -61,7 +62,7 @@ def open_plate(
     plate = verified(plate, pixel_size_um, read_timeout_s)
     if resolution_um is not None:
         plate = at_resolution(plate, resolution_um, read_timeout_s)
-    return listed_as(plate, known)
+    return replace(plate, listed=known)
 
 
 def known_readers() -> tuple[Reader, ...]:

@@ -13,7 +13,6 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import fields as fields_of
-from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -99,11 +98,6 @@ def is_kept(path: Path, plate: Plate) -> bool:
             return bool(plate.listed) and file.readline().decode().strip() == plate.listed
     except (OSError, ValueError):
         return False
-
-
-def listed_as(plate: Plate, as_what: str) -> Plate:
-    """The plate, with the fingerprint of what it was read from."""
-    return replace(plate, listed=as_what)
 
 
 def _may_pass(record: FileRecord) -> bool:

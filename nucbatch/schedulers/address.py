@@ -25,6 +25,7 @@ from nucbatch.errors import InputError, InputNotFound, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.presence import Presence
 from nucbatch.schedulers.workers import WORKER_ENVIRONMENT
+from nucbatch.settings import problems_of
 from nucbatch.version import __version__
 
 _NO_LIMIT = 2**62
@@ -149,12 +150,10 @@ def _settings(place: Place) -> AddressSettings:
     try:
         return AddressSettings.model_validate(dict(place.settings))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
-            for problem in error.errors()
-        )
         allowed = ", ".join(AddressSettings.model_fields)
-        raise InputError(f"a scheduler's address has other settings ({allowed}): {problems}.") from error
+        raise InputError(
+            f"a scheduler's address has other settings ({allowed}): {problems_of(error)}."
+        ) from error
 
 
 def _security(address: str, settings: AddressSettings) -> Security | None:

@@ -15,6 +15,7 @@ from distributed.system import MEMORY_LIMIT
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
+from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.local import cores
 from nucbatch.schedulers.workers import (
     CLUSTER_CONFIG,
@@ -45,7 +46,7 @@ class Cuda:
         from dask_cuda import LocalCUDACluster
         from pynvml import NVMLError
 
-        with dask.config.set(CLUSTER_CONFIG):
+        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG):
             try:
                 with starting_with(WORKER_ENVIRONMENT):
                     cluster = LocalCUDACluster(
@@ -63,7 +64,7 @@ class Cuda:
                     f"{workers} workers with a GPU each did not start: {error}. Try --workers 1, {_INSTEAD}"
                 ) from error
             with cluster, Client(cluster) as client:
-                yield Cluster(client, workers, threads, worker_bytes)
+                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
 
 
 def gpus() -> int:

@@ -217,9 +217,13 @@ def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt])
     Raises:
         SettingsConflict: most are not.
     """
-    digests = {field.key: "" if field.problem else field_digest(field) for field in plate.fields}
-    done = [receipt for receipt in held.values() if receipt.status == "done"]
-    changed = [receipt.field for receipt in done if digests.get(receipt.field) != receipt.source]
+    done = {receipt.field: receipt for receipt in held.values() if receipt.status == "done"}
+    same = {
+        field.key
+        for field in plate.fields
+        if field.key in done and not field.problem and field_digest(field) == done[field.key].source
+    }
+    changed = [key for key in done if key not in same]
     if 2 * len(changed) > len(done):
         raise SettingsConflict(
             f"{folder.path} holds a run of another input: of {len(done):,} fields that are done, "

@@ -1,7 +1,7 @@
 """One plate with everything that can be wrong with an input among good fields, through the command line.
 
 Each bad file ends as a row of files.csv with a reason, its field without a number, and its neighbours as if
-it had not been there. What goes wrong between the plan and the block is in the tests at the end.
+it had not been there. What goes wrong between the plan and the block is in test_files_that_change.py.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,14 +22,9 @@ import pytest
 import tifffile
 from click.testing import CliRunner, Result
 
-from nucbatch.api import execute, prepare
 from nucbatch.cli.main import nucbatch
-from nucbatch.readers.find import open_plate
-from nucbatch.readers.patience import hanging
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import field_groups, read_labels
-from nucbatch.synthetic.field import make_field
 
 pytestmark = pytest.mark.slow
 
@@ -38,12 +32,6 @@ CHANNELS = ("DAPI", "GFP", "RFP")
 GOOD = ("A01_1", "A02_1", "A09_1", "A09_3")
 SIDE = 128
 MANY = 60_000
-
-
-def write_field(folder: Path, stem: str, seed: int, side: int = SIDE) -> None:
-    images, _ = make_field(side, np.random.default_rng(seed), nuclei=5, channels=len(CHANNELS))
-    for name, pixels in zip(CHANNELS, images, strict=True):
-        tifffile.imwrite(folder / f"{stem}_{name}.tif", pixels)
 
 
 def everywhere(value: float, dtype: str, hole: float | None = None) -> Callable[[Path, Path], None]:
@@ -187,12 +175,14 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+def finished(
+    tmp_path_factory: pytest.TempPathFactory, write_field: Callable[[Path, str, int, int], None]
+) -> Finished:
     plate = tmp_path_factory.mktemp("bad") / "plate"
     plate.mkdir()
     stems = [*GOOD, *(bad.stem for bad in BAD), LACKING]
     for seed, stem in enumerate(stems):
-        write_field(plate, stem, seed)
+        write_field(plate, stem, seed, SIDE)
     for bad in BAD:
         bad.spoil(plate, plate / f"{bad.stem}_DAPI.tif")
     (plate / f"{LACKING}_RFP.tif").unlink()
@@ -344,131 +334,3 @@ def test_a_file_without_permission_is_quarantined(mode: int) -> None:
         "b.tif quarantined can't be opened (Permission denied)",
         "sub/ quarantined the folder can't be listed (Permission denied)",
     ]
-
-
-# Between the plan and the block
-
-
-WELLS = ("A01", "A02", "A03", "A04", "A05")
-
-
-@pytest.fixture
-def plate(tmp_path: Path) -> Path:
-    folder = tmp_path / "plate"
-    folder.mkdir()
-    for seed, well in enumerate(WELLS):
-        write_field(folder, f"{well}_1", seed, 160)
-    return folder
-
-
-def executed_after(plate: Path, out: Path, happens: Callable[[], object], **options: float) -> RunFolder:
-    """What the command line does, but for something that happens once all is planned."""
-    prepared = prepare(open_plate(plate), RunSettings(channel="DAPI"), read_timeout_s=5.0, **options)
-    happens()
-    return execute(prepared, out, workers=1).folder
-
-
-def require_failed(folder: RunFolder, failed: dict[str, str]) -> None:
-    """Just the fields of these wells have failed, for these reasons, which their GFP files have too."""
-    fields = pd.read_parquet(folder.fields).set_index("Metadata_Well")
-    assert set(fields.index[fields["Status"] == "failed"]) == set(failed)
-    assert set(fields.index[fields["Count_Nuclei"].isna()]) == set(failed)
-    files = pd.read_csv(folder.files, keep_default_na=False).set_index("path")
-    for path, row in files.iterrows():
-        well, _, name = str(path).removesuffix(".tif").split("_")
-        if well not in failed:
-            assert row["status"] == "used"
-        elif name == "GFP":
-            assert row["status"] == "quarantined"
-            assert row["reason"].startswith(failed[well])
-        else:
-            assert row["status"] == "ignored"
-            assert row["reason"].startswith("incomplete-field: ")
-
-
-@contextmanager
-def share_that_hangs(path: Path) -> Iterator[None]:
-    """Whoever opens the file waits, as on a network share that is gone: a process holds a lease on it."""
-    script = (
-        "import fcntl, os, signal, sys\n"
-        "signal.signal(signal.SIGIO, signal.SIG_IGN)\n"  # the kernel asks for the lease back
-        "descriptor = os.open(sys.argv[1], os.O_RDWR)\n"
-        "fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)\n"
-        "print('held', flush=True)\n"
-        "sys.stdin.read()\n"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert holder.stdin is not None
-    assert holder.stdout is not None
-    try:
-        if holder.stdout.readline() != b"held\n":
-            pytest.skip("this file system gives no leases")
-        yield
-    finally:
-        holder.stdin.close()
-        holder.stdout.close()
-        holder.wait()
-        while hanging():  # what was left behind comes back by itself now
-            pass
-
-
-def test_files_that_vanish_change_or_hang_once_all_is_planned(plate: Path, tmp_path: Path) -> None:
-    gone, changed, hung = (plate / f"{well}_1_GFP.tif" for well in ("A02", "A03", "A04"))
-    with ExitStack() as during:
-
-        def happens() -> None:
-            gone.rename(tmp_path / "kept.tif")
-            tifffile.imwrite(changed, tifffile.imread(changed)[::-1])
-            during.enter_context(share_that_hangs(hung))
-
-        folder = executed_after(plate, tmp_path / "out", happens)
-    reasons = {
-        "A02": "has vanished since the run was planned: put it back",
-        "A03": "has changed since the run was planned (",
-        "A04": "not read within 5 s: the disk or network share does not answer.",
-    }
-    require_failed(folder, reasons)
-
-    (tmp_path / "kept.tif").rename(gone)
-    mended = run(plate, folder.path, "--workers", "1")
-    assert mended.exit_code == 0, mended.output
-    assert "2 of 5 fields are done already" in mended.output
-    require_failed(folder, {})
-
-    before = pd.read_parquet(folder.nuclei)
-    tifffile.imwrite(changed, tifffile.imread(changed) // 2)
-    again = run(plate, folder.path, "--workers", "1")
-    assert again.exit_code == 0, again.output
-    assert "are done again, or are gone: 1, A/3/1 among them" in again.output
-    after = pd.read_parquet(folder.nuclei)
-    same = before["Metadata_Well"] != "A03"
-    pd.testing.assert_frame_equal(before[same], after[same])
-    mean = "Nuclei_Intensity_MeanIntensity_GFP"
-    assert (after.loc[~same, mean] < before.loc[~same, mean]).all()
-
-
-def test_a_large_image_on_a_share_that_hangs(plate: Path, tmp_path: Path) -> None:
-    hung = plate / "A02_1_GFP.tif"
-    for well in WELLS[2:]:
-        for name in CHANNELS:
-            (plate / f"{well}_1_{name}.tif").unlink()
-    with ExitStack() as during:
-        folder = executed_after(
-            plate,
-            tmp_path / "out",
-            lambda: during.enter_context(share_that_hangs(hung)),
-            block_px=128,
-        )
-    require_failed(folder, {"A02": "not read within 5 s: the disk or network share does not answer."})
-
-
-def test_a_share_that_hangs_before_the_plan(plate: Path) -> None:
-    with share_that_hangs(plate / "A02_1_GFP.tif"):
-        shown = CliRunner().invoke(nucbatch, ["inspect", str(plate), "--read-timeout", "2"])
-    text = " ".join(shown.output.split())
-    assert shown.exit_code == 3, shown.output
-    assert "A02_1_GFP.tif not read within 2 s: the disk or network share does not answer" in text
-    assert "15 found = 12 used + 2 ignored + 1 quarantined" in text
-    assert CliRunner().invoke(nucbatch, ["inspect", str(plate)]).exit_code == 0

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from distributed import Client, LocalCluster
 
-from nucbatch.errors import FieldFailed, StoreError, WeightsError
+from nucbatch.errors import FieldFailed, PrecisionError, StoreError, WeightsError
 from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.todo import Network, Todo
 from nucbatch.networks.checkpoint import locate, read_card
@@ -163,6 +164,19 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
 def test_another_model_than_planned_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
     with pytest.raises(WeightsError, match="has changed since it was looked at"):
         driven(plan_of(tmp_path / "in", "a", "b", model_hash="0" * 64), tmp_path / "out", cluster)
+
+
+def test_a_precision_that_workers_lack_ends_the_sitting(
+    tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        torch.cuda, "is_available", lambda: False
+    )  # a processor, also on a machine with a GPU
+    plan = plan_of(tmp_path / "in", "a", "b")
+    plan = replace(plan, settings=plan.settings.model_copy(update={"precision": "fp16"}))
+    with pytest.raises(PrecisionError, match="--precision fp16 is for GPUs"):
+        driven(plan, tmp_path / "out", cluster)
+    assert latest(RunFolder(tmp_path / "out")) == {}
 
 
 def test_a_folder_that_cannot_be_written_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:

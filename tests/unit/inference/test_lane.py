@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nucbatch.errors import InputError, WeightsError
+from nucbatch.errors import InputError, PrecisionError, WeightsError
 from nucbatch.inference.device import Cpu, Cuda
 from nucbatch.inference.lane import Lane, lane_of_process
 from nucbatch.inference.predict import forward, prepared
@@ -70,7 +70,7 @@ def test_a_process_opens_a_weight_file_once_and_notices_another_in_its_place(wei
 
 
 def test_half_precision_of_gpus_is_refused_on_a_processor(weights: Path) -> None:
-    with pytest.raises(InputError, match="--precision fp16 is for GPUs"):
+    with pytest.raises(PrecisionError, match="--precision fp16 is for GPUs"):
         Lane(weights, precision="fp16", device=Cpu)
 
 
