@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from nucbatch.schedulers.workers import WORKER_ENVIRONMENT
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 
 SIDES_PX = [256, 512, 1024, 2048, 4096, 8192]
 

@@ -5,9 +5,10 @@
 *Bare forward*: as many processes as the run has workers, one torch thread each, do nothing but push the very
 tiles that the run predicts through the same weights; of more than MOST_PX pixels each takes that many, evenly
 chosen, and the time is scaled up. With ``--scheduler cuda`` it is one process for each GPU, which pushes
-whole batches. *Run*: read, normalise, infer, objects, measure, write. Both are repeated in turn; the table
-has medians and the ratio. PLATE may be one large image. Without it a synthetic plate is made, of fields of
---side px.
+whole batches. *Run*: read, normalise, infer, objects, measure, write. Both are repeated in turn, and each run
+is held against the mean of the forwards before and after it, because a machine's speed drifts; the table has
+medians and the ratio. Every run begins as a new command does, with no worker there. PLATE may be one large
+image. Without it a synthetic plate is made, of fields of --side px.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -32,7 +34,8 @@ from nucbatch.api import Prepared, prepare, run_plate
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
 from nucbatch.readers.find import open_plate
-from nucbatch.schedulers.workers import WORKER_ENVIRONMENT
+from nucbatch.schedulers import forkserver
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import Box, Tile
 
@@ -77,7 +80,9 @@ def main() -> None:
             )
             runs.append((time.perf_counter() - started, recorder.seconds))
             shutil.rmtree(Path(scratch, f"out{number}"))
+            forkserver.end()  # each round begins as a new command does
             stations.append(recorder.stations)
+        forwards.append(bare_forward(prepared, arguments.workers))
     report(prepared.plan, forwards, runs, stations, arguments.workers, result.totals.nuclei)
 
 
@@ -187,7 +192,7 @@ def report(
     workers: int,
     nuclei: int,
 ) -> None:
-    """Prints medians over the rounds, and the ratios round by round."""
+    """Prints medians over the rounds; ``forwards`` has one before each run and one after the last."""
     megapixels = plan.pixels / 1e6
     console = Console()
     size = f"{len(plan.usable)} fields, {megapixels:.1f} Mpx, {nuclei} nuclei"
@@ -195,9 +200,10 @@ def report(
     for column in ("", "seconds", "Mpx/s", "forward / this"):
         table.add_column(column, justify="left" if not column else "right")
     blocks, whole = [run[1] for run in runs], [run[0] for run in runs]
-    rows = {"bare forward": forwards, "blocks, first to last": blocks, "whole call": whole}
+    beside = [statistics.mean(pair) for pair in pairwise(forwards)]
+    rows = {"bare forward": beside, "blocks, first to last": blocks, "whole call": whole}
     for name, seconds in rows.items():
-        ratio = statistics.median(bare / other for bare, other in zip(forwards, seconds, strict=True))
+        ratio = statistics.median(bare / other for bare, other in zip(beside, seconds, strict=True))
         middle = statistics.median(seconds)
         table.add_row(name, f"{middle:.1f}", f"{megapixels / middle:.2f}", f"{ratio:.2f}")
     console.print(table)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, WORKER_ENVIRONMENT
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
+from nucbatch.schedulers.workers import CLUSTER_CONFIG
 
 
 class Wire:

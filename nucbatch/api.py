@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.execution.ahead import load_ahead
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.prepared import Prepared, chosen, prepare
 from nucbatch.execution.sitting import RunResult, execute
@@ -74,6 +75,7 @@ def run_plate(
     Raises:
         InputError, InputNotFound: the input or a setting. WeightsError: the model. Others as :func:`execute`.
     """
+    load_ahead(scheduler_name)
     plate = source if isinstance(source, Plate) else open_plate(source, remembered=RunFolder(out).plate)
     return execute(
         prepare(plate, settings, block_px=block_px),

@@ -31,6 +31,11 @@ class Box:
         """The box as an index into an array (Y, X)."""
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
+    def clipped(self, to: Box) -> Box:
+        """What of it lies in ``to``, too; a box without pixels where nothing does."""
+        y0, x0 = max(self.y0, to.y0), max(self.x0, to.x0)
+        return Box(y0, x0, max(y0, min(self.y1, to.y1)), max(x0, min(self.x1, to.x1)))
+
     def within(self, outer: Box) -> tuple[slice, slice]:
         """The same pixels as an index into an array that begins at ``outer``'s corner."""
         return (

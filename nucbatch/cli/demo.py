@@ -37,6 +37,10 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     """
     from rich.text import Text
 
+    from nucbatch.execution.ahead import load_ahead
+
+    load_ahead("local")
+
     from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
     from nucbatch.cli.run import summarise

@@ -100,6 +100,11 @@ def run(
 
     The same command again goes on where an earlier one stopped.
     """
+    from nucbatch.execution.ahead import load_ahead
+
+    if not dry_run:
+        load_ahead(scheduler_name)
+
     from nucbatch.api import execute, prepare
     from nucbatch.cli.progress import RunBar
     from nucbatch.networks.checkpoint import locate

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nucbatch.errors import FieldFailed
+from nucbatch.execution.ahead import PRELOADED
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.prepared import Prepared
@@ -139,6 +140,7 @@ def execute(
                         insecure,
                         told.note,
                         lambda: bool(notice.signal),
+                        PRELOADED,
                     )
                     with backend.connect(prepared.resources(workers), place) as cluster:
                         require_fit(plan, prepared.network, cluster.worker_bytes)

@@ -55,18 +55,18 @@ def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
 
 
 def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:
-    """Image (Y, X) or (Y, X, 3) → network input (3, Y, X) float32 in [0, 1]; grey is repeated.
+    """Image (Y, X) or (Y, X, 3) → network input (3, Y, X) float32 in [0, 1]. A blank image becomes all zeros.
 
-    A blank image becomes all zeros.
+    Of a grey image there is one channel, seen three times: read-only.
     """
     if constants.blank:
-        return np.zeros((3, *image.shape[:2]), np.float32)
-    scaled = (image.astype(np.float32) - np.float32(constants.low)) / np.float32(
-        constants.high - constants.low
-    )
+        return np.broadcast_to(np.float32(0), (3, *image.shape[:2]))
+    scaled = image.astype(np.float32)
+    scaled -= np.float32(constants.low)
+    scaled /= np.float32(constants.high - constants.low)
     np.clip(scaled, 0, 1, out=scaled)
     if scaled.ndim == 2:
-        return np.repeat(scaled[np.newaxis], 3, axis=0)
+        return np.broadcast_to(scaled, (3, *scaled.shape))
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 

@@ -47,7 +47,7 @@ def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]
     Computed in the type of the network's weights, the last step in float32.
     """
     with torch.inference_mode():
-        images = torch.from_numpy(batch).contiguous(memory_format=torch.channels_last)
+        images = torch.from_numpy(np.ascontiguousarray(batch)).contiguous(memory_format=torch.channels_last)
         logits = network(images.to(next(network.parameters()).dtype)).float()
         maps = logits_to_maps(logits)
     return maps.contiguous().numpy()
@@ -59,16 +59,33 @@ def logits_to_maps(logits: torch.Tensor) -> torch.Tensor:
 
 
 def cut(image: NDArray[np.float32], tiles: Iterable[Tile]) -> Iterator[NDArray[np.float32]]:
-    """Tile windows (C, h, w) of an image (C, Y, X), reflected where they reach over its border."""
-    height, width = image.shape[-2:]
+    """Tile windows (C, h, w) of an image (C, Y, X), reflected where they reach over its border.
+
+    Where all channels are one and the same, as :func:`nucbatch.inference.normalise.normalise` has them for
+    grey images, they are in the windows, too.
+    """
+    grey = image.strides[0] == 0
     for tile in tiles:
-        window = tile.window
-        if min(window.y0, window.x0) >= 0 and window.y1 <= height and window.x1 <= width:
-            yield np.ascontiguousarray(image[:, *window.slices])
-            continue
-        rows = reflected(window.y0, window.y1, height)
-        columns = reflected(window.x0, window.x1, width)
-        yield np.ascontiguousarray(image[:, rows][:, :, columns])
+        window = _window(image[:1] if grey else image, tile.window)
+        yield np.broadcast_to(window, (len(image), *window.shape[1:])) if grey else window
+
+
+def _window(image: NDArray[np.float32], window: Box) -> NDArray[np.float32]:
+    """Its pixels (C, h, w), which reflected ones surround where it reaches over the border of (C, Y, X)."""
+    height, width = image.shape[-2:]
+    inner = window.clipped(Box(0, 0, height, width))
+    if inner == window:
+        return np.ascontiguousarray(image[:, *window.slices])
+    rows, columns = reflected(window.y0, window.y1, height), reflected(window.x0, window.x1, width)
+    found = np.empty((len(image), *window.shape), image.dtype)
+    down, across = inner.within(window)
+    # One by one, pixels are only gathered for the strips around what is there anyway.
+    found[:, down, across] = image[:, *inner.slices]
+    for beside in (slice(0, across.start), slice(across.stop, None)):
+        found[:, down, beside] = image[:, inner.slices[0]][:, :, columns[beside]]
+    for beyond in (slice(0, down.start), slice(down.stop, None)):
+        found[:, beyond] = image[:, rows[beyond]][:, :, columns]
+    return found
 
 
 def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:

@@ -23,8 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucbatch.errors import InputError, InputNotFound, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.presence import Presence
-from nucbatch.schedulers.workers import WORKER_ENVIRONMENT
 from nucbatch.settings import problems_of
 from nucbatch.version import __version__
 

@@ -58,7 +58,8 @@ class Place:
     as ``--scheduler`` where that is no backend's name. ``settings`` are the backend's own, by name, not yet
     checked. ``insecure``: the user accepts a connection that others could read or use. ``tell`` takes
     sentences for the user while the run goes on. ``leaving`` says whether they asked to leave: a wait for
-    workers ends then, though none has come.
+    workers ends then, though none has come. ``preload`` names modules that a worker will need, for backends
+    that can have them imported before.
     """
 
     folder: Path
@@ -68,6 +69,7 @@ class Place:
     insecure: bool = False
     tell: Callable[[str], None] = _keep_quiet
     leaving: Callable[[], bool] = _never
+    preload: tuple[str, ...] = ()
 
 
 def _all_is_well() -> None:

@@ -15,14 +15,10 @@ from distributed.system import MEMORY_LIMIT
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT, starting_with
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.local import cores
-from nucbatch.schedulers.workers import (
-    CLUSTER_CONFIG,
-    WORKER_ENVIRONMENT,
-    fitting_threads,
-    starting_with,
-)
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
 
 _MOST_THREADS_PER_GPU = 16
 _INSTEAD = "or use --scheduler local."

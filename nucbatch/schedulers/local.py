@@ -14,16 +14,10 @@ from distributed.system import MEMORY_LIMIT
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
+from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT, starting_with
+from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
-from nucbatch.schedulers.workers import (
-    CLUSTER_CONFIG,
-    WORKER_ENVIRONMENT,
-    fitting_threads,
-    starting_with,
-)
-
-_WITHOUT_GPU = WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
-"""Several processes on one GPU would be in each other's way."""
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
 
 
 class Local:
@@ -42,11 +36,13 @@ class Local:
         """A local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = self._sizes(resources, place)
         _require_semaphores()
-        with dask.config.set(
-            CLUSTER_CONFIG | KEEPER_CONFIG | {"distributed.nanny.pre-spawn-environ": _WITHOUT_GPU}
-        ):
+        how = {
+            "distributed.nanny.pre-spawn-environ": LOCAL_ENVIRONMENT,
+            "distributed.worker.multiprocessing-method": fork_from(place.preload, LOCAL_ENVIRONMENT),
+        }
+        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | how):
             try:
-                with starting_with(_WITHOUT_GPU):
+                with starting_with(LOCAL_ENVIRONMENT):
                     cluster = LocalCluster(
                         n_workers=workers,
                         threads_per_worker=threads,

@@ -48,3 +48,15 @@ def test_a_grid_that_could_not_be_aligned_is_refused(stride: int, halo: int, lar
 def test_an_image_without_pixels_is_refused() -> None:
     with pytest.raises(InputError, match="at least 1 px"):
         GRID.tiles(0, 10)
+
+
+BOXES = st.tuples(*[st.integers(0, 9)] * 4).map(lambda at: Box(at[0], at[1], at[0] + at[2], at[1] + at[3]))
+
+
+@given(BOXES, BOXES)
+def test_a_box_is_clipped_to_the_pixels_that_lie_in_both(one: Box, other: Box) -> None:
+    images = np.zeros((2, 20, 20), np.bool_)
+    images[0, *one.slices] = images[1, *other.slices] = True
+    clipped = np.zeros((20, 20), np.bool_)
+    clipped[one.clipped(other).slices] = True
+    np.testing.assert_array_equal(clipped, images.all(axis=0))

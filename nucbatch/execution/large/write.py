@@ -41,9 +41,7 @@ def write_labels(image: LargeImage, row: int, column: int) -> str:
     labels = np.zeros(box.shape, np.uint32)
     for place in product(*image.blocks.touching(box)):
         block, whole = read_block(image.scratch.block(*place)), image.blocks.box(*place)
-        shared = Box(
-            max(box.y0, whole.y0), max(box.x0, whole.x0), min(box.y1, whole.y1), min(box.x1, whole.x1)
-        )
+        shared = box.clipped(whole)
         labels[shared.within(box)] = numbers.of_labels(place, block)[block.labels[shared.within(whole)]]
     target.write(labels, (box.y0, box.x0))
     return part_digest(labels, (box.y0, box.x0), target.chunk_px)

@@ -161,9 +161,9 @@ class TiffWindow:
         for plane, row, column in product(range(self._planes), down, across):
             index = (plane * self._grid[0] + row) * self._grid[1] + column
             piece = self._segment(index)
-            top, left = row * tall, column * wide
-            part = Box(max(box.y0, top), max(box.x0, left), min(box.y1, top + tall), min(box.x1, left + wide))
-            values = piece[part.within(Box(top, left, top + tall, left + wide))]
+            whole = Box(row * tall, column * wide, (row + 1) * tall, (column + 1) * wide)
+            part = box.clipped(whole)
+            values = piece[part.within(whole)]
             target = pixels[part.within(box)]
             if self._separate:
                 target[..., plane] = values[..., 0]

@@ -17,10 +17,11 @@ from typing import Any
 
 from nucbatch.errors import InputError, MemoryRefused
 from nucbatch.schedulers.contract import Place, Resources
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.keys import key_files
 from nucbatch.schedulers.slurm.settings import SlurmSettings, slurm_settings, walltime_text
 from nucbatch.schedulers.walltime import JOB_END
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, WORKER_ENVIRONMENT, fitting_threads
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
 
 BESIDE_BYTES = 256 * 2**20
 """Of a job's memory, what its shell and the worker's guard process (Dask's nanny) may use."""

@@ -1,0 +1,18 @@
+"""What can be begun before the plate is read: this machine's worker processes load their libraries.
+
+Imports next to nothing, because it is called first.
+"""
+
+from __future__ import annotations
+
+from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
+from nucbatch.schedulers.forkserver import fork_from
+
+PRELOADED = ("nucbatch.execution.preloaded",)
+"""The modules that a worker imports before its first work."""
+
+
+def load_ahead(scheduler_name: str) -> None:
+    """Begins to load what workers will need, beside this process, where they will run on this machine."""
+    if scheduler_name == "local":
+        fork_from(PRELOADED, LOCAL_ENVIRONMENT)
