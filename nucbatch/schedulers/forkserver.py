@@ -15,7 +15,7 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from typing import Any, Literal, cast
 
 from nucbatch.schedulers.environment import starting_with
@@ -37,6 +37,7 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
         return "spawn"
     if running is None:
         forkserver.set_forkserver_preload(list(modules))
+        resource_tracker.ensure_running()  # else it would be started next, and let SIGINT through again
         with starting_with(environment):
             forkserver.ensure_running()
         if not _ours:

@@ -38,7 +38,7 @@ def empty_field(rng: np.random.Generator, size_px: int, settings: NormaliseSetti
             where = rng.random((size_px, size_px)) < 10 ** rng.uniform(-5, -3)
             image[where] += spread * rng.uniform(10, 100)
     pixels = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
-    return normalise(pixels, find_constants(pixels, settings))
+    return np.array(normalise(pixels, find_constants(pixels, settings)))  # its own channels, to write to
 
 
 def defocused(rng: np.random.Generator, image: Tensor, diameter_px: float) -> Tensor:

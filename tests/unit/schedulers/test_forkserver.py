@@ -30,16 +30,18 @@ def _none_before_or_after() -> Iterator[None]:
 def test_every_worker_begins_with_everything_loaded_one_that_replaces_a_dead_one_too(
     tmp_path: Path,
 ) -> None:
-    def loaded() -> tuple[bool, dict[str, str | None]]:
-        return RARE in sys.modules, {name: os.getenv(name) for name in LOCAL_ENVIRONMENT}
+    def begun() -> tuple[bool, dict[str, str | None], bool]:
+        held_back = signal.pthread_sigmask(signal.SIG_BLOCK, set())
+        environment = {name: os.getenv(name) for name in LOCAL_ENVIRONMENT}
+        return RARE in sys.modules, environment, signal.SIGINT in held_back
 
     with Local().connect(Resources(workers=2), Place(tmp_path, preload=(RARE,))) as cluster:
-        assert list(cluster.client.run(loaded).values()) == [(True, LOCAL_ENVIRONMENT)] * 2
+        assert list(cluster.client.run(begun).values()) == [(True, LOCAL_ENVIRONMENT, True)] * 2
     with Local().connect(Resources(workers=1), Place(tmp_path, preload=(RARE,))) as cluster:
         (before,) = cluster.client.run(os.getpid).values()
         os.kill(before, signal.SIGKILL)
         assert cluster.client.submit(os.getpid, pure=False).result() != before
-        assert list(cluster.client.run(loaded).values()) == [(True, LOCAL_ENVIRONMENT)]
+        assert list(cluster.client.run(begun).values()) == [(True, LOCAL_ENVIRONMENT, True)]
 
 
 def test_it_is_started_once_with_a_workers_environment_and_ended_for_good() -> None:
