@@ -46,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plate", type=Path, nargs="?")
     parser.add_argument("--channel", default="")
-    parser.add_argument("--model", default="default")
+    parser.add_argument("--model", default="default", help="or paper: its network, before any training")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--block-size", type=int)
@@ -59,9 +59,8 @@ def main() -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.plate or _synthetic(Path(scratch, "plate"), arguments.side)
-        settings = RunSettings(
-            channel=arguments.channel, model=arguments.model, precision=arguments.precision
-        )
+        model = _papers(Path(scratch)) if arguments.model == "paper" else arguments.model
+        settings = RunSettings(channel=arguments.channel, model=model, precision=arguments.precision)
         plate = open_plate(source)
         prepared = prepare(plate, settings, block_px=arguments.block_size)
         forwards, runs, stations = [], [], []
@@ -176,6 +175,20 @@ def _batches(device, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
     for shape, alike in by_shape.items():
         many = device.batch_of(*shape[1:])
         yield from (alike[start : start + many] for start in range(0, len(alike), many))
+
+
+def _papers(folder: Path) -> str:
+    """The paper's network with weights that find nothing; how fast it is does not depend on them."""
+    from nucbatch.networks.checkpoint import Card, save_weights
+    from nucbatch.networks.contract import build
+    from nucbatch.training.recipe import preset
+
+    recipe, path = preset("paper"), folder / "paper.safetensors"
+    network = build(recipe.architecture, recipe.config)
+    network.head.bias.data.fill_(-100)  # type: ignore[operator, union-attr]  # torch's types know no tensor here
+    card = Card(name="paper", architecture=recipe.architecture, config=recipe.config, outputs=recipe.outputs)
+    save_weights(path, network, card)
+    return str(path)
 
 
 def _synthetic(folder: Path, side_px: int) -> Path:

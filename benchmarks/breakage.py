@@ -47,10 +47,10 @@ class Fault:
 def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
     """The worker processes of a local cluster; the ones that are just being started may not be among them."""
     found = []
-    for child in psutil.Process(driver.pid).children(recursive=True):
+    for child in psutil.Process(driver.pid).children():
         try:
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
+            if "forkserver" in " ".join(child.cmdline()):
+                found += child.children()
         except psutil.NoSuchProcess:
             continue
     return found
