@@ -72,6 +72,8 @@ def run_plate(
 ) -> RunResult:
     """Segments and measures a whole plate or collection into a run's folder; resumes one that was begun.
 
+    With the local scheduler, a process that has a worker's libraries loaded stays for the next call.
+
     Raises:
         InputError, InputNotFound: the input or a setting. WeightsError: the model. Others as :func:`execute`.
     """

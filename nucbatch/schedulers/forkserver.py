@@ -5,7 +5,8 @@ never touches an image, and every worker begins as a copy of it. So workers are 
 and those that replace dead ones, and the loading can begin while the driver still reads a plate's headers.
 
 Python keeps one fork server per process. If somebody else has started it, its environment is not a worker's,
-and workers are started from nothing, as they are where nothing is to be loaded before.
+and workers are started from nothing; so they are where nothing is to be loaded before, and beyond Linux, where
+libraries don't promise to live through a fork.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import atexit
 import os
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
@@ -33,7 +35,8 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
     Returns at once: workers that are started before everything is imported wait for it.
     """
     running = _running()
-    if not modules or _server is None or (running is not None and _ours.get(os.getpid()) != running):
+    somebody_elses = running is not None and _ours.get(os.getpid()) != running
+    if not modules or _server is None or somebody_elses or not sys.platform.startswith("linux"):
         return "spawn"
     if running is None:
         forkserver.set_forkserver_preload(list(modules))
