@@ -5,8 +5,8 @@ never touches an image, and every worker begins as a copy of it. So workers are 
 and those that replace dead ones, and the loading can begin while the driver still reads a plate's headers.
 
 Python keeps one fork server per process. If somebody else has started it, its environment is not a worker's,
-and workers are started from nothing; so they are where nothing is to be loaded before, and beyond Linux, where
-libraries don't promise to live through a fork.
+and workers are started from nothing. So they are where nothing is to be loaded before, and beyond Linux,
+where libraries don't promise to live through a fork.
 """
 
 from __future__ import annotations
