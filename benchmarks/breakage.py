@@ -46,14 +46,13 @@ class Fault:
 
 def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
     """The worker processes of a local cluster; the ones that are just being started may not be among them."""
-    found = []
-    for child in psutil.Process(driver.pid).children():
-        try:
-            if "forkserver" in " ".join(child.cmdline()):
-                found += child.children()
-        except psutil.NoSuchProcess:
-            continue
-    return found
+    return [worker for server in _fork_servers_of(driver) for worker in server.children()]
+
+
+def _fork_servers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    """The process that workers are forked from, if it is there by now."""
+    below = psutil.Process(driver.pid).children()
+    return [child for child in below if "forkserver" in " ".join(child.cmdline())]
 
 
 def _kill_a_worker(run: Broken) -> None:
@@ -65,6 +64,13 @@ def _kill_a_worker(run: Broken) -> None:
 def _kill_all_workers(run: Broken) -> None:
     for worker in workers_of(run.driver):
         worker.kill()
+
+
+def _kill_fork_server(run: Broken) -> None:
+    """With a worker, which another one must then replace that is forked from another server."""
+    workers = workers_of(run.driver)
+    for process in (*_fork_servers_of(run.driver), *workers[:1]):
+        process.kill()
 
 
 def _kill_driver(run: Broken) -> None:
@@ -167,6 +173,7 @@ def _leave_partials(run: Broken) -> None:
 FAULTS = (
     Fault("kill a worker", _kill_a_worker),
     Fault("kill all workers", _kill_all_workers),
+    Fault("kill the fork server and a worker", _kill_fork_server),
     Fault("kill the driver", _kill_driver, frozenset({-9})),
     Fault("kill the whole process group", _kill_group, frozenset({-9})),
     Fault("Ctrl-C", _interrupt, frozenset({130})),

@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     default="fp32",
     show_default=True,
     help="In which numbers the network computes. bf16 is up to twice as fast on processors that have it, "
-    "and several times slower on those that don't; fp16 is for GPUs.",
+    "and refused by those that would only imitate it; fp16 is for GPUs.",
 )
 @click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
 @click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")

@@ -11,6 +11,7 @@ from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
 from nucbatch.errors import InputError
+from nucbatch.inference.device import has_bf16
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -29,8 +30,8 @@ class Precision:
     def __init__(self, name: str, device: torch.device) -> None:
         cuda = device.type == "cuda"
         if name == "auto":
-            name = "bf16" if _has_bf16(device) else "fp32"
-        elif name == "bf16" and cuda and not torch.cuda.is_bf16_supported():
+            name = "bf16" if has_bf16(device) else "fp32"
+        elif name == "bf16" and cuda and not has_bf16(device):
             raise InputError("this GPU has no bf16: use --precision fp16 or fp32.")
         self.name = name
         self.device = device
@@ -55,11 +56,3 @@ class Precision:
             clip_grad_norm_(network.parameters(), clip)
         self.scaler.step(optimiser)
         self.scaler.update()
-
-
-def _has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 numbers itself: on this project's CPUs 1.8 times as fast as fp32."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
