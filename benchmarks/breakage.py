@@ -78,7 +78,9 @@ def _kill_driver(run: Broken) -> None:
 
 
 def _kill_group(run: Broken) -> None:
+    below = psutil.Process(run.driver.pid).children(recursive=True)
     os.killpg(run.driver.pid, signal.SIGKILL)
+    psutil.wait_procs(below, timeout=60)  # until they have let go of their files
 
 
 def _interrupt(run: Broken) -> None:
