@@ -37,7 +37,7 @@ from nucbatch.readers.find import open_plate
 from nucbatch.schedulers import forkserver
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.settings import RunSettings
-from nucbatch.tiles import Box, Tile
+from nucbatch.tiles import Tile
 
 MOST_PX = 40e6
 
@@ -136,7 +136,7 @@ def _forward_share(
     from nucbatch.execution.block import nuclear_image
     from nucbatch.inference.device import device_for
     from nucbatch.inference.normalise import find_constants, normalise
-    from nucbatch.inference.predict import reflected
+    from nucbatch.inference.reflect import needed, window_of
     from nucbatch.networks.checkpoint import load_weights
     from nucbatch.readers.pixels import field_channels, read_box
 
@@ -146,13 +146,11 @@ def _forward_share(
     windows = []
     for field, tile in taken:
         channels = field_channels(plan.plate, field)
-        rows = reflected(tile.window.y0, tile.window.y1, field.height_px)
-        columns = reflected(tile.window.x0, tile.window.x1, field.width_px)
-        box = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        box = needed(tile.window, (field.height_px, field.width_px))
         pixels_read = read_box(plan.plate.root, field, channels, box)
         image = nuclear_image(pixels_read, channels, plan.settings.channel)
         normalised = normalise(image, find_constants(image, plan.settings.normalise))
-        windows.append(np.ascontiguousarray(normalised[:, rows - box.y0][:, :, columns - box.x0]))
+        windows.append(window_of(normalised, tile.window.shifted(-box.y0, -box.x0)))
     batches = list(_batches(device, windows))
     device.begin(batches[0]).wait()
     barrier.wait()
@@ -179,13 +177,15 @@ def _batches(device, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 def _papers(folder: Path) -> str:
     """The paper's network with weights that find nothing; how fast it is does not depend on them."""
+    from torch.nn.init import constant_
+
     from nucbatch.networks.checkpoint import Card, save_weights
     from nucbatch.networks.contract import build
     from nucbatch.training.recipe import preset
 
     recipe, path = preset("paper"), folder / "paper.safetensors"
     network = build(recipe.architecture, recipe.config)
-    network.head.bias.data.fill_(-100)  # type: ignore[operator, union-attr]  # torch's types know no tensor here
+    constant_(network.get_parameter("head.bias"), -100)
     card = Card(name="paper", architecture=recipe.architecture, config=recipe.config, outputs=recipe.outputs)
     save_weights(path, network, card)
     return str(path)

@@ -36,6 +36,10 @@ class Box:
         y0, x0 = max(self.y0, to.y0), max(self.x0, to.x0)
         return Box(y0, x0, max(y0, min(self.y1, to.y1)), max(x0, min(self.x1, to.x1)))
 
+    def shifted(self, down: int, right: int) -> Box:
+        """The box so many pixels further on."""
+        return Box(self.y0 + down, self.x0 + right, self.y1 + down, self.x1 + right)
+
     def within(self, outer: Box) -> tuple[slice, slice]:
         """The same pixels as an index into an array that begins at ``outer``'s corner."""
         return (

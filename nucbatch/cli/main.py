@@ -8,6 +8,7 @@ and exit codes mean the same everywhere: 0 done; 1 nothing could be done; 2 usag
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from importlib import import_module
 
@@ -69,3 +70,5 @@ def main() -> None:
     except NucbatchError as error:
         say_error(str(error))
         sys.exit(2 if isinstance(error, _USAGE_ERRORS) else 1)
+    finally:  # it leaves: another Ctrl-C would only break into what libraries do at the end
+        signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -168,20 +167,13 @@ def run(
                 progress=bar,
             )
     except Stopped as stopped:
-        _hear_no_more()
         click.echo(f"{stopped}. What is done is kept: the same command again goes on from there.", err=True)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
-        _hear_no_more()
         click.echo("\nStopped. What is done is kept: the same command again goes on from there.", err=True)
         sys.exit(INTERRUPTED)
     summarise(console, result)
     sys.exit(exit_code(result))
-
-
-def _hear_no_more() -> None:
-    """It leaves already: another Ctrl-C would only break into what libraries do at the end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def describe(console: Console, prepared: Prepared) -> None:

@@ -8,8 +8,13 @@ from __future__ import annotations
 from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
 from nucbatch.schedulers.forkserver import fork_from
 
-PRELOADED = ("nucbatch.execution.preloaded",)
-"""The modules that a worker imports before its first work."""
+PRELOADED = (
+    "nucbatch.execution.worker",
+    "nucbatch.execution.block",
+    "nucbatch.execution.large.unit",
+    "nucbatch.execution.kernels",
+)
+"""What a worker would import, and load, when its first work comes."""
 
 
 def load_ahead(scheduler_name: str) -> None:

@@ -7,16 +7,17 @@ without a lane between them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nucbatch.inference.reflect import window_of
 from nucbatch.networks.fold import folded
 from nucbatch.settings import Precision
-from nucbatch.tiles import Box, Tile, TileGrid
+from nucbatch.tiles import Box, TileGrid
 
 LARGEST_TILE_PX = 2048
 
@@ -58,53 +59,12 @@ def logits_to_maps(logits: torch.Tensor) -> torch.Tensor:
     return torch.sigmoid(logits).mul_(255).round_().to(torch.uint8)
 
 
-def cut(image: NDArray[np.float32], tiles: Iterable[Tile]) -> Iterator[NDArray[np.float32]]:
-    """Tile windows (C, h, w) of an image (C, Y, X), reflected where they reach over its border.
-
-    Where all channels are one and the same, as :func:`nucbatch.inference.normalise.normalise` has them for
-    grey images, they are in the windows, too.
-    """
-    grey = image.strides[0] == 0
-    for tile in tiles:
-        window = _window(image[:1] if grey else image, tile.window)
-        yield np.broadcast_to(window, (len(image), *window.shape[1:])) if grey else window
-
-
-def _window(image: NDArray[np.float32], window: Box) -> NDArray[np.float32]:
-    """Its pixels (C, h, w), which reflected ones surround where it reaches over the border of (C, Y, X)."""
-    height, width = image.shape[-2:]
-    inner = window.clipped(Box(0, 0, height, width))
-    if inner == window:
-        return np.ascontiguousarray(image[:, *window.slices])
-    rows, columns = reflected(window.y0, window.y1, height), reflected(window.x0, window.x1, width)
-    found = np.empty((len(image), *window.shape), image.dtype)
-    down, across = inner.within(window)
-    # One by one, pixels are only gathered for the strips around what is there anyway.
-    found[:, down, across] = image[:, *inner.slices]
-    for beside in (slice(0, across.start), slice(across.stop, None)):
-        found[:, down, beside] = image[:, inner.slices[0]][:, :, columns[beside]]
-    for beyond in (slice(0, down.start), slice(down.stop, None)):
-        found[:, beyond] = image[:, rows[beyond]][:, :, columns]
-    return found
-
-
-def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:
-    """Positions inside 0..length-1 for begin..end-1, mirrored at both ends without repeating the end."""
-    positions = np.arange(begin, end)
-    if length == 1:
-        return np.zeros_like(positions)
-    period = 2 * (length - 1)
-    folded_back = np.abs(positions) % period
-    return np.asarray(np.minimum(folded_back, period - folded_back), np.int64)
-
-
 def predict_image(image: NDArray[np.float32], grid: TileGrid, predict: Predict) -> NDArray[np.uint8]:
     """Maps (outputs, Y, X) uint8 of a normalised image (C, Y, X) float32."""
     height, width = image.shape[-2:]
-    tiles = grid.tiles(height, width)
     maps: NDArray[np.uint8] | None = None
-    for tile, window in zip(tiles, cut(image, tiles), strict=True):
-        found = predict(window)
+    for tile in grid.tiles(height, width):
+        found = predict(window_of(image, tile.window))
         if maps is None:
             maps = np.empty((len(found), height, width), np.uint8)
         rows, columns = tile.core.slices

@@ -22,7 +22,6 @@ CLUSTER_CONFIG = {
     # a hundred times a second, and holds the lane up meanwhile; loops tick fifty times a second.
     "distributed.worker.profile.enabled": False,
     "distributed.admin.tick.interval": "1s",
-    "distributed.admin.tick.cycle": "10s",
     "distributed.admin.system-monitor.interval": "5s",
     "distributed.admin.system-monitor.disk": False,
     "distributed.comm.timeouts.connect": "60s",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nucbatch.execution.large.image import LargeImage, known
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.normalise import normalise
-from nucbatch.inference.predict import reflected
+from nucbatch.inference.reflect import needed, window_of
 from nucbatch.inference.rescale import scaled_window, source_box
 from nucbatch.tiles import Box, Tile
 
@@ -49,15 +49,11 @@ def tile_at(image: LargeImage, row: int, column: int) -> Tile:
 
 def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
     """What the network sees of a window (3, Y, X) float32, which may reach over the image's border."""
-    height, width = image.seen_shape
-    rows, columns = reflected(window.y0, window.y1, height), reflected(window.x0, window.x1, width)
-    box = Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+    box = needed(window, image.seen_shape)
     source = box if image.zoom == 1 else source_box(box, image.shape, image.zoom)
     pixels = image.seen(image.image().read(source))  # (C', Y, X)
     seen = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     normalised = normalise(seen, known(image).constants)
     if image.zoom != 1:
         normalised = scaled_window(normalised, source, box, image.shape, image.zoom)
-    if box == window:
-        return np.ascontiguousarray(normalised)
-    return np.ascontiguousarray(normalised[:, rows - box.y0][:, :, columns - box.x0])
+    return window_of(normalised, window.shifted(-box.y0, -box.x0))

@@ -79,7 +79,10 @@ def test_nothing_to_load_starts_nothing() -> None:
 def test_what_is_loaded_for_blocks_starts_no_thread_that_a_fork_would_lose() -> None:
     """jemalloc, which pyarrow brings along, looks after its own across forks."""
     script = (
-        "import os, nucbatch.execution.preloaded\n"
+        "import os, importlib\n"
+        "from nucbatch.execution.ahead import PRELOADED\n"
+        "for name in PRELOADED:\n"
+        "    importlib.import_module(name)\n"
         "for task in os.listdir('/proc/self/task'):\n"
         "    print(open(f'/proc/self/task/{task}/comm').read().strip())"
     )

@@ -1,4 +1,4 @@
-"""Importing this makes a process ready for its first block: libraries, and compiled kernels by using them.
+"""Importing this loads what is loaded at the first use: compiled kernels, and what pyarrow looks for.
 
 Made for a fork server: nothing here starts a thread of Python's, leaves a file open, or touches a GPU.
 """
@@ -6,11 +6,8 @@ Made for a fork server: nothing here starts a thread of Python's, leaves a file 
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd  # noqa: F401 (pyarrow looks for it when it makes its first array)
+import pyarrow as pa
 
-import nucbatch.execution.block
-import nucbatch.execution.large.unit
-import nucbatch.execution.worker  # noqa: F401 (what a worker is sent refers to all three)
 from nucbatch.features.measure import measure
 from nucbatch.features.quality import field_quality
 from nucbatch.inference.normalise import find_constants, normalise
@@ -20,7 +17,7 @@ from nucbatch.settings import NormaliseSettings, ObjectSettings
 _SIDE_PX = 64
 
 
-def _use_kernels() -> None:
+def _use_everything() -> None:
     """Two touching squares with a hole, the whole way but for the network, in both types of cameras."""
     maps = np.zeros((len(MAPS), _SIDE_PX, _SIDE_PX), np.uint8)
     maps[:2, 16:32, 16:48] = 255
@@ -30,8 +27,9 @@ def _use_kernels() -> None:
     for dtype in (np.uint8, np.uint16):
         image = np.arange(_SIDE_PX**2, dtype=dtype).reshape(_SIDE_PX, _SIDE_PX)
         normalise(image, find_constants(image, NormaliseSettings()))
-        measure(labels, image[None], ["DNA"])
+        for values in measure(labels, image[None], ["DNA"]).values():
+            pa.array(values)  # the first one imports pandas
         field_quality(image)
 
 
-_use_kernels()
+_use_everything()
