@@ -38,17 +38,19 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     from rich.text import Text
 
     from nucbatch.execution.ahead import load_ahead
+    from nucbatch.garbage import loading
 
     load_ahead("local")
 
-    from nucbatch.api import execute, prepare
-    from nucbatch.cli.progress import RunBar
-    from nucbatch.cli.run import summarise
-    from nucbatch.networks.checkpoint import locate
-    from nucbatch.notice import Stopped
-    from nucbatch.readers.find import open_plate
-    from nucbatch.settings import RunSettings
-    from nucbatch.synthetic import make_plate
+    with loading():
+        from nucbatch.api import execute, prepare
+        from nucbatch.cli.progress import RunBar
+        from nucbatch.cli.run import summarise
+        from nucbatch.networks.checkpoint import locate
+        from nucbatch.notice import Stopped
+        from nucbatch.readers.find import open_plate
+        from nucbatch.settings import RunSettings
+        from nucbatch.synthetic import make_plate
 
     console = terminal(soft_wrap=True)
     locate(model)  # before an earlier demo is thrown away

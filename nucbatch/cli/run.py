@@ -101,18 +101,20 @@ def run(
     The same command again goes on where an earlier one stopped.
     """
     from nucbatch.execution.ahead import load_ahead
+    from nucbatch.garbage import loading
 
     if not dry_run:
         load_ahead(scheduler_name)
 
-    from nucbatch.api import execute, prepare
-    from nucbatch.cli.progress import RunBar
-    from nucbatch.networks.checkpoint import locate
-    from nucbatch.notice import Stopped
-    from nucbatch.readers.find import open_plate
-    from nucbatch.schedulers.contract import Place, scheduler
-    from nucbatch.settings import validated
-    from nucbatch.store.folder import RunFolder
+    with loading():
+        from nucbatch.api import execute, prepare
+        from nucbatch.cli.progress import RunBar
+        from nucbatch.networks.checkpoint import locate
+        from nucbatch.notice import Stopped
+        from nucbatch.readers.find import open_plate
+        from nucbatch.schedulers.contract import Place, scheduler
+        from nucbatch.settings import validated
+        from nucbatch.store.folder import RunFolder
 
     console = terminal(soft_wrap=True)
     objects = {

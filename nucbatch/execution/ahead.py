@@ -8,13 +8,8 @@ from __future__ import annotations
 from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
 from nucbatch.schedulers.forkserver import fork_from
 
-PRELOADED = (
-    "nucbatch.execution.worker",
-    "nucbatch.execution.block",
-    "nucbatch.execution.large.unit",
-    "nucbatch.execution.kernels",
-)
-"""What a worker would import, and load, when its first work comes."""
+PRELOADED = ("nucbatch.execution.preloaded",)
+"""What has a worker's libraries and kernels loaded when it is imported."""
 
 
 def load_ahead(scheduler_name: str) -> None:

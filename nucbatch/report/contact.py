@@ -6,6 +6,7 @@ the sheet's median range, so that an empty field looks empty.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,27 +47,29 @@ def render(data: RunData) -> Markup:
         return Markup("")
     if not data.pixels_kept:
         return fill("contact.html", cells=[])
-    pictures = [_picture(data, choice) for choice in choose_fields(data.done, FIELDS)]
-    return fill("contact.html", cells=_cells(pictures))
+    choices = choose_fields(data.done, FIELDS)
+    share_bytes = ALL_PNGS_BYTES // len(choices)
+    # Decoding, percentiles and PNGs let go of the GIL.
+    with ThreadPoolExecutor() as threads:
+        pictures = list(threads.map(lambda choice: _picture(data, choice), choices))
+        limits = list(threads.map(lambda picture: contrast_limits(picture.plane), pictures))
+        least = float(np.median([high - low for low, high in limits])) / 2
 
+        def cell(picture: Picture, limit: tuple[float, float]) -> dict[str, object]:
+            low, high = limit
+            return {
+                "where": picture.where,
+                "name": picture.name,
+                "count": picture.count,
+                "why": picture.part or picture.choice.why,
+                "flag": picture.choice.flag,
+                "height": picture.plane.shape[0],
+                "width": picture.plane.shape[1],
+                "png": png_within(picture.plane, low, max(high, low + least), share_bytes),
+                "outlines": outline_path(picture.labels),
+            }
 
-def _cells(pictures: list[Picture]) -> list[dict[str, object]]:
-    limits = [contrast_limits(picture.plane) for picture in pictures]
-    least = float(np.median([high - low for low, high in limits])) / 2
-    return [
-        {
-            "where": picture.where,
-            "name": picture.name,
-            "count": picture.count,
-            "why": picture.part or picture.choice.why,
-            "flag": picture.choice.flag,
-            "height": picture.plane.shape[0],
-            "width": picture.plane.shape[1],
-            "png": png_within(picture.plane, low, max(high, low + least), ALL_PNGS_BYTES // len(pictures)),
-            "outlines": outline_path(picture.labels),
-        }
-        for picture, (low, high) in zip(pictures, limits, strict=True)
-    ]
+        return fill("contact.html", cells=list(threads.map(cell, pictures, limits)))
 
 
 def _picture(data: RunData, choice: Choice) -> Picture:

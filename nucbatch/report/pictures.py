@@ -54,27 +54,39 @@ def outline_path(labels: NDArray[Any]) -> str:
     Contours run halfway between an object's pixels and the next (marching squares), so all coordinates are
     whole numbers in half pixels.
     """
-    parts: list[str] = []
+    padded = np.pad(labels, 1)
+    contours: list[NDArray[np.float64]] = []
     for number, window in enumerate(ndimage.find_objects(labels), start=1):
         if window is None:
             continue
         rows, columns = window
-        mask = np.pad(labels[window] == number, 1).astype(np.float32)
-        for contour in find_contours(mask, 0.5):
-            # Array index i is the pixel's middle: half pixel 2i + 1; the padding shifts by one pixel.
-            points = np.rint(contour * 2).astype(np.int64) - 1 + np.array([rows.start * 2, columns.start * 2])
-            parts.append(_closed(points))
-    return "".join(parts)
+        mask = padded[rows.start : rows.stop + 2, columns.start : columns.stop + 2] == number
+        corner = rows.start, columns.start
+        contours += (contour + corner for contour in find_contours(mask.astype(np.float32), 0.5))
+    return _path_data(contours)
 
 
-def _closed(points: NDArray[np.int64]) -> str:
-    """Path data of a closed contour (P, 2) in (y, x), its first point repeated at the end; runs merged."""
-    steps = np.diff(points, axis=0)
-    turns = np.flatnonzero(np.any(steps[1:] != steps[:-1], axis=1)) + 1
-    corners = points[np.concatenate([[0], turns])]
-    moves = np.diff(corners, axis=0)
-    text = " ".join(f"{x} {y}" for y, x in moves.tolist())
-    return f"M{corners[0, 1]} {corners[0, 0]}l{text}z"
+def _path_data(contours: list[NDArray[np.float64]]) -> str:
+    """Path data of closed contours (P, 2) in (y, x) of padded labels; the last point of each is its first.
+
+    All at once, because a field has hundreds of them, of a few dozen points each. Runs are merged.
+    """
+    if not contours:
+        return ""
+    # Array index i is the pixel's middle: half pixel 2i + 1; the padding shifts by one pixel.
+    points = np.rint(np.concatenate(contours) * 2).astype(np.int64) - 1
+    ends = np.cumsum([len(contour) for contour in contours])
+    begins = np.concatenate([[0], ends[:-1]])
+    after = np.diff(points, axis=0, append=points[-1:])
+    corner = np.any(after != np.roll(after, 1, axis=0), axis=1)
+    corner[begins] = True
+    corner[ends - 1] = False  # the last point is the first one: the path is closed there
+    corners = points[corner]
+    moves = [f" {x} {y}" for y, x in np.diff(corners, axis=0, prepend=corners[:1]).tolist()]
+    first = np.cumsum(corner)[begins] - 1
+    for at, (y, x) in zip(first.tolist(), corners[first].tolist(), strict=True):
+        moves[at] = f"zM{x} {y}l"
+    return "".join(moves)[1:] + "z"
 
 
 def _shrunk(plane: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:

@@ -133,9 +133,9 @@ def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] =
                 schema = schema or table.schema
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, schema, compression="zstd")
-                if set(table.schema).issubset(schema) if examples else table.schema == schema:
+                if examples and set(table.schema).issubset(schema):
                     table = _filled(table, schema)
-                else:
+                elif table.schema != schema:
                     raise StoreError(
                         f"{path} has other columns than the fragments before it: it is of another version of "
                         "nucbatch or of its measurements. Begin anew with --restart."
