@@ -14,6 +14,7 @@ from nucbatch.execution.driver import Progress
 from nucbatch.execution.prepared import Prepared, chosen, prepare
 from nucbatch.execution.sitting import RunResult, execute
 from nucbatch.inference.lane import lane_of_process
+from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
 from nucbatch.plate import Plate
@@ -52,7 +53,8 @@ def segment(
     settings = validated(given if objects is None else given | {"objects": objects})
     thresholds, normalisation = chosen(lane.card, settings)
     zoom = lane.card.zoom(settings.diameter_px)
-    return segment_image(image, lane.grid, lane.predict, normalisation, thresholds, zoom).labels
+    constants = find_constants(image, normalisation)
+    return segment_image(image, constants, lane.grid, lane.predict, thresholds, zoom)
 
 
 def run_plate(

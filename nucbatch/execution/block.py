@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.execution.job import FieldJob
+from nucbatch.execution.known import look_at
 from nucbatch.features.measure import measure
-from nucbatch.features.quality import field_quality
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.segment import segment_image
 from nucbatch.plate import Channel, Field
@@ -83,21 +83,21 @@ def process_field(task: FieldTask) -> Receipt:
             return maps
 
         seen = nuclear_image(image, task.channels, task.settings.channel)
-        found = segment_image(
+        known = look_at(image, nuclear_channel(task.channels, task.settings.channel), task.settings.normalise)
+        labels = segment_image(
             seen,
+            known.constants,
             lane.grid,
             predict,
-            task.settings.normalise,
             task.settings.objects,
             lane.card.zoom(task.settings.diameter_px),
         )
-    nuclei = int(found.labels.max(initial=0))
+    nuclei = int(labels.max(initial=0))
     with stations.at("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei)
-        rows |= measure(found.labels, image, [channel.name for channel in task.channels])
-        quality = field_quality(seen if seen.ndim == 2 else seen.mean(axis=2).astype(seen.dtype))
+        rows |= measure(labels, image, [channel.name for channel in task.channels])
     with stations.at("write"):
-        _write_pixels(task, image, found.labels)
+        _write_pixels(task, image, labels, known.windows)
         fragment = task.folder.fragment(task.field.key)
         fragment_sha256 = write_fragment(fragment, rows)
     return Receipt(
@@ -105,10 +105,11 @@ def process_field(task: FieldTask) -> Receipt:
         "done",
         reason="",
         nuclei=nuclei,
-        labels_sha256=labels_digest(found.labels),
+        labels_sha256=labels_digest(labels),
         fragment=fragment.relative_to(task.folder.path).as_posix(),
         fragment_sha256=fragment_sha256,
-        qc=quality | {"QC_NormalisedLow": found.constants.low, "QC_NormalisedHigh": found.constants.high},
+        qc=known.quality
+        | {"QC_NormalisedLow": known.constants.low, "QC_NormalisedHigh": known.constants.high},
         seconds=stations.seconds,
         worker=_worker(),
         source=field_digest(task.field),
@@ -117,11 +118,17 @@ def process_field(task: FieldTask) -> Receipt:
 
 def nuclear_image(image: NDArray[Any], channels: tuple[Channel, ...], wanted: str) -> NDArray[Any]:
     """What the network sees of a field (C, Y, X): its nuclear channel (Y, X), or RGB (Y, X, 3)."""
+    index = nuclear_channel(channels, wanted)
+    return np.asarray(image[index]) if index is not None else np.ascontiguousarray(image.transpose(1, 2, 0))
+
+
+def nuclear_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:
+    """Which channel of a field the network sees; None if it is RGB.
+
+    The plan lets a field without the wanted channel pass only if it is one RGB image.
+    """
     names = [channel.name for channel in channels]
-    if wanted in names:
-        return np.asarray(image[names.index(wanted)])
-    # The plan lets a field without that channel pass only if it is one RGB image.
-    return np.ascontiguousarray(image.transpose(1, 2, 0))
+    return names.index(wanted) if wanted in names else None
 
 
 def pixel_size_um(field: Field, settings: RunSettings) -> float | None:
@@ -147,7 +154,9 @@ def failed(field: Field, reason: str, worker: str = "") -> Receipt:
     )
 
 
-def _write_pixels(task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint32]) -> None:
+def _write_pixels(
+    task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint32], windows: list[tuple[float, float]]
+) -> None:
     if task.settings.labels in ("zarr", "both"):
         write_field(
             task.folder.store(task.is_plate),
@@ -156,6 +165,7 @@ def _write_pixels(task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint3
             image,
             labels,
             pixel_size_um=pixel_size_um(task.field, task.settings),
+            windows=windows,
         )
     if task.settings.labels in ("tiff", "both"):
         write_label_tiff(task.folder.label_tiff(task.field.name), labels)

@@ -121,6 +121,7 @@ def segment_chunk(
         the weight file or the memory.
     """
     from nucbatch.inference.lane import lane_of_process
+    from nucbatch.inference.normalise import find_constants
     from nucbatch.inference.segment import require_image, segment_image
     from nucbatch.networks.checkpoint import shipped
 
@@ -143,8 +144,10 @@ def segment_chunk(
             raise InputError(
                 f"image {place} of chunk {block_id}: {error}" if leading else str(error)
             ) from error
-        found = segment_image(image, lane.grid, lane.predict, step.normalise, step.objects, step.network.zoom)
-        labels[place] = found.labels
+        constants = find_constants(image, step.normalise)
+        labels[place] = segment_image(
+            image, constants, lane.grid, lane.predict, step.objects, step.network.zoom
+        )
     return labels
 
 

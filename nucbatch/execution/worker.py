@@ -117,9 +117,17 @@ class MemoryGuard:
             os.close(descriptor)
 
 
-@cache
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def _memory_guard() -> MemoryGuard:
     """This process' own."""
+    with _ONE_AT_A_TIME:  # a worker's first tasks begin together
+        return _made_guard()
+
+
+@cache
+def _made_guard() -> MemoryGuard:
     try:
         worker = get_worker()
     except ValueError:  # not in a Dask worker: called directly

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
-from nucbatch.inference.normalise import Constants, find_constants, normalise
+from nucbatch.inference.normalise import Constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
 from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.settings import ObjectSettings
 from nucbatch.tiles import TileGrid
-
-
-@dataclass(frozen=True, slots=True)
-class Segmented:
-    """Labels (Y, X) uint32 1..N of an image, and the constants it was normalised with."""
-
-    labels: NDArray[np.uint32]
-    constants: Constants
 
 
 def require_pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -63,18 +54,17 @@ def maps_of(
 
 def segment_image(
     image: NDArray[np.generic],
+    constants: Constants,
     grid: TileGrid,
     predict: Predict,
-    normalisation: NormaliseSettings,
     objects: ObjectSettings,
     zoom: float = 1.0,
-) -> Segmented:
-    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float. A blank image has none.
+) -> NDArray[np.uint32]:
+    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float as labels 1..N; a blank one has none.
 
-    ``zoom`` is how many times as large the network sees the image; labels are of the image's own size.
+    ``constants`` are the whole image's. ``zoom`` is how many times as large the network sees the image;
+    labels are of the image's own size.
     """
-    constants = find_constants(image, normalisation)
     if constants.blank:
-        return Segmented(np.zeros(image.shape[:2], np.uint32), constants)
-    maps = maps_of(image, constants, grid, predict, zoom)
-    return Segmented(find_nuclei(maps, objects), constants)
+        return np.zeros(image.shape[:2], np.uint32)
+    return find_nuclei(maps_of(image, constants, grid, predict, zoom), objects)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.execution.job import FieldJob
+from nucbatch.execution.known import Known
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.rescale import scaled_shape
 from nucbatch.plate import Plane
@@ -125,15 +126,6 @@ class LargeImage(FieldJob):
 def plane_key(plane: Plane) -> str:
     """What a plane is called in the list of converted files."""
     return f"{plane.path}\n{plane.page}\n{plane.level}"
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the survey found: the constants of the normalisation, quality figures, display windows."""
-
-    constants: Constants
-    quality: dict[str, float]
-    windows: list[tuple[float, float]]
 
 
 def known(image: LargeImage) -> Known:
