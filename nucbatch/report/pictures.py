@@ -17,6 +17,7 @@ from skimage.measure import find_contours
 
 _GREYS = 64  # steps of grey in a PNG: the eye sees no difference, noise takes a third less room
 _ROOM = 0.98  # of a side that should just fit
+_BAND_PX, _EVERY_BAND = 16, 12  # rows that tell a picture's size: one band in so many
 _LEVEL = 4  # of compression: 6 takes three times as long for two percent
 
 
@@ -35,13 +36,23 @@ def stretch(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
 def png_within(plane: NDArray[Any], low: float, high: float, most_bytes: int) -> str:
     """The stretched plane (Y, X) as a data URI, shrunk (by area) until the PNG has at most ``most_bytes``."""
-    encoded, sides = _png(stretch(plane, low, high)), plane.shape
-    while len(encoded) > most_bytes and max(sides) > 1:
+    sides = plane.shape[0], plane.shape[1]
+    expected_bytes = _expected_bytes(plane, low, high)
+    encoded = b"" if expected_bytes > most_bytes else _png(stretch(plane, low, high))
+    while not encoded or (len(encoded) > most_bytes and max(sides) > 1):
         # A PNG's size goes by its area, or less than that: means have less noise. So the second one fits.
-        share = _ROOM * math.sqrt(most_bytes / len(encoded))
+        share = _ROOM * math.sqrt(most_bytes / (len(encoded) or expected_bytes))
         sides = max(1, int(sides[0] * share)), max(1, int(sides[1] * share))
         encoded = _png(stretch(_shrunk(plane, *sides), low, high))
     return "data:image/png;base64," + base64.b64encode(encoded).decode("ascii")
+
+
+def _expected_bytes(plane: NDArray[Any], low: float, high: float) -> float:
+    """About how large the PNG of a stretched plane (Y, X) will be: every so many rows are encoded to see."""
+    height = plane.shape[0]
+    bands = [plane[begin : begin + _BAND_PX] for begin in range(0, height, _BAND_PX * _EVERY_BAND)]
+    tried = np.concatenate(bands)
+    return float(len(_png(stretch(tried, low, high))) * height / len(tried))
 
 
 def _png(grey: NDArray[np.uint8]) -> bytes:

@@ -75,3 +75,12 @@ def test_objects_at_the_border_and_touching_ones_are_outlined_each():
 
 def test_no_objects_make_no_outline():
     assert outline_path(np.zeros((5, 5), np.uint16)) == ""
+
+
+def test_a_picture_of_which_the_most_tells_nothing_is_shrunk_until_it_fits():
+    """Rows that are tried are empty, those between them are noise."""
+    plane = np.zeros((480, 200), np.uint16)
+    plane[40:180] = np.random.default_rng(0).integers(0, 1000, (140, 200))
+    png = png_within(plane, 0, 1000, 5_000)
+    assert len(base64.b64decode(png.partition(",")[2])) <= 5_000
+    assert decoded(png).shape[0] < 480
