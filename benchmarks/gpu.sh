@@ -6,7 +6,8 @@
 # STEP: tests          the tests marked gpu
 #       throughput     the bare forward of the presets and the shipped model
 #       cuda           a synthetic plate by nucbatch run --scheduler cuda, beside the same on the CPU
-#       end-to-end     the whole run against the bare forward, on the GPU: fields of 1080 and 2160 px, fp16
+#       end-to-end     the whole run against the bare forward, on the GPU: fields of 1080 and 2160 px, fp16;
+#                      and what the processor can do for it, alone
 #       train-default  nucbatch train --preset default
 #       train-base     nucbatch train --preset base
 #       train-paper    nucbatch train --preset paper --test, whole: 31 M parameters, 35 epochs
@@ -99,6 +100,7 @@ make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
                 "$PYTHON" -m benchmarks.bench_throughput --scheduler cuda --workers 1 --precision fp16 \
                     --side "$side" --rounds 1 2>&1 | tee -a "$OUT/end-to-end.log"
             done
+            "$PYTHON" -m benchmarks.bench_feed --rounds 1 2>&1 | tee "$OUT/feed.log"
             ;;
         train-default) training default ;;
         train-base) training base ;;

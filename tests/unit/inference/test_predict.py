@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,11 @@ def test_an_image_cut_into_tiles_gets_the_same_maps_as_in_one_window() -> None:
 def test_a_tile_grid_covers_the_receptive_field() -> None:
     grid = grid_of(UNet(width=1, depth=4))
     assert (grid.stride, grid.halo) == (16, 112)
+
+
+@pytest.mark.parametrize("side_px", [512, 1080, 2048, 2160])
+def test_a_field_of_a_usual_camera_is_one_tile(side_px: int) -> None:
+    assert len(grid_of(UNet(width=1, depth=4)).tiles(side_px, side_px)) == 1
 
 
 def test_a_pixel_outside_a_tiles_window_changes_nothing_in_its_core() -> None:
