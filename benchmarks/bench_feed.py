@@ -28,6 +28,7 @@ from rich.table import Table
 
 from nucbatch.api import Prepared, prepare
 from nucbatch.execution.block import FieldTask, nuclear_image, process_field
+from nucbatch.execution.job import seen_channel
 from nucbatch.inference import lane
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.normalise import find_constants, normalise
@@ -114,7 +115,7 @@ def answers_of(prepared: Prepared) -> Answers:
     for field in plan.usable:
         channels = field_channels(plan.plate, field)
         image = read_field(plan.plate.root, field, channels, plan.read_timeout_s)
-        seen = nuclear_image(image, channels, plan.settings.channel)
+        seen = nuclear_image(image, seen_channel(channels, plan.settings.channel))
         predict_image(normalise(seen, find_constants(seen, plan.settings.normalise)), real.grid, predict)
     real.close()
     return answers

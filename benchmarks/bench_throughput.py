@@ -134,6 +134,7 @@ def _forward_share(
     plan: Plan, weights: str, tiles: list[tuple[Field, Tile]], barrier: Barrier, seconds
 ) -> None:
     from nucbatch.execution.block import nuclear_image
+    from nucbatch.execution.job import seen_channel
     from nucbatch.inference.device import device_for
     from nucbatch.inference.normalise import find_constants, normalise
     from nucbatch.inference.reflect import needed, window_of
@@ -148,7 +149,7 @@ def _forward_share(
         channels = field_channels(plan.plate, field)
         box = needed(tile.window, (field.height_px, field.width_px))
         pixels_read = read_box(plan.plate.root, field, channels, box)
-        image = nuclear_image(pixels_read, channels, plan.settings.channel)
+        image = nuclear_image(pixels_read, seen_channel(channels, plan.settings.channel))
         normalised = normalise(image, find_constants(image, plan.settings.normalise))
         windows.append(window_of(normalised, tile.window.shifted(-box.y0, -box.x0)))
     batches = list(_batches(device, windows))

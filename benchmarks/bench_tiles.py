@@ -1,6 +1,6 @@
 """What another tile size changes: the last bits of probabilities, and the labels that hang on them.
 
-    python -m benchmarks.bench_tiles IMAGE [--tiles 2048 1024 512]
+    python -m benchmarks.bench_tiles IMAGE [--tiles 2176 1024 512]
 
 A run never changes its tiles: they belong to the model. A device with too little memory would have to; this
 is what it would cost, per gigapixel, and what it costs in halos (pixels seen over pixels kept).
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
+from nucbatch.inference.predict import LARGEST_TILE_PX, forward, grid_of, predict_image, prepared
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.readers.pixels import read_image
@@ -28,7 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("image", type=Path)
     parser.add_argument("--model", default="default")
-    parser.add_argument("--tiles", type=int, nargs="+", default=[2048, 1024, 512])
+    parser.add_argument("--tiles", type=int, nargs="+", default=[LARGEST_TILE_PX, 1024, 512])
     arguments = parser.parse_args()
     network, card = load_weights(locate(arguments.model))
     ready, image = prepared(network), read_image(arguments.image)

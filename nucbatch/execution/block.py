@@ -22,7 +22,7 @@ from nucbatch.execution.known import look_at
 from nucbatch.features.measure import measure
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.segment import segment_image
-from nucbatch.plate import Channel, Field
+from nucbatch.plate import Field
 from nucbatch.readers.pixels import read_field
 from nucbatch.settings import RunSettings
 from nucbatch.store.digest import labels_digest
@@ -82,10 +82,9 @@ def process_field(task: FieldTask) -> Receipt:
             stations.add("network", seconds)
             return maps
 
-        seen = nuclear_image(image, task.channels, task.settings.channel)
-        known = look_at(image, nuclear_channel(task.channels, task.settings.channel), task.settings.normalise)
+        known = look_at(image, task.channel, task.settings.normalise)
         labels = segment_image(
-            seen,
+            nuclear_image(image, task.channel),
             known.constants,
             lane.grid,
             predict,
@@ -116,19 +115,11 @@ def process_field(task: FieldTask) -> Receipt:
     )
 
 
-def nuclear_image(image: NDArray[Any], channels: tuple[Channel, ...], wanted: str) -> NDArray[Any]:
-    """What the network sees of a field (C, Y, X): its nuclear channel (Y, X), or RGB (Y, X, 3)."""
-    index = nuclear_channel(channels, wanted)
-    return np.asarray(image[index]) if index is not None else np.ascontiguousarray(image.transpose(1, 2, 0))
-
-
-def nuclear_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:
-    """Which channel of a field the network sees; None if it is RGB.
-
-    The plan lets a field without the wanted channel pass only if it is one RGB image.
-    """
-    names = [channel.name for channel in channels]
-    return names.index(wanted) if wanted in names else None
+def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:
+    """What the network sees of a field (C, Y, X): one channel (Y, X), or where that is None RGB (Y, X, 3)."""
+    return (
+        np.asarray(image[channel]) if channel is not None else np.ascontiguousarray(image.transpose(1, 2, 0))
+    )
 
 
 def pixel_size_um(field: Field, settings: RunSettings) -> float | None:

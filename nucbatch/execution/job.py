@@ -29,6 +29,11 @@ class FieldJob:
     weights: str
     read_timeout_s: float
 
+    @property
+    def channel(self) -> int | None:
+        """See :func:`seen_channel`."""
+        return seen_channel(self.channels, self.settings.channel)
+
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
         """The job of a plan's field; ``more`` is what a kind of job knows beyond it."""
@@ -45,3 +50,12 @@ class FieldJob:
             plan.read_timeout_s,
             *more,
         )
+
+
+def seen_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:
+    """Which of a field's channels the network sees; None where it is RGB.
+
+    The plan lets a field without the wanted channel pass only if it is one RGB image.
+    """
+    names = [channel.name for channel in channels]
+    return names.index(wanted) if wanted in names else None

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.features.quality import edges_of, field_quality, figures_of
+from nucbatch.features.quality import Edges, edges_of, field_quality, figures_of
 from nucbatch.greylevels import GreyLevels, countable
 from nucbatch.inference.normalise import Constants, constants_of, find_constants
 from nucbatch.settings import NormaliseSettings
@@ -34,16 +35,35 @@ def look_at(image: NDArray[Any], channel: int | None, settings: NormaliseSetting
         image: all channels (C, Y, X), as read.
         channel: the one that the network sees; None if it sees all three as RGB.
     """
-    seen = image if channel is None else image[channel]
-    grey = seen if channel is not None else image.mean(axis=0).astype(image.dtype)
+    seen = image if channel is None else image[channel : channel + 1]
+    grey = grey_of(seen)
     if not countable(image.dtype):
         windows = [window(plane) for plane in image]
         return Known(find_constants(seen, settings), field_quality(grey), windows)
     levels = [GreyLevels.of(plane) for plane in image]
-    if channel is None:
-        all_levels, grey_levels = sum(levels, GreyLevels.none(image.dtype)), GreyLevels.of(grey)
-    else:
-        all_levels = grey_levels = levels[channel]
-    edges = edges_of(grey, Box(0, 0, *grey.shape))
-    windows = [window_of(one) for one in levels]
-    return Known(constants_of(all_levels, settings), figures_of(grey_levels, edges), windows)
+    grey_levels = GreyLevels.of(grey) if channel is None else levels[channel]
+    return known_of(levels, channel, grey_levels, edges_of(grey, Box(0, 0, *grey.shape)), settings)
+
+
+def grey_of(seen: NDArray[Any]) -> NDArray[Any]:
+    """The plane (Y, X) whose quality is judged, of what the network sees (C', Y, X), C' 1 or 3."""
+    return seen[0] if len(seen) == 1 else np.asarray(seen.mean(axis=0).astype(seen.dtype))
+
+
+def known_of(
+    levels: list[GreyLevels],
+    channel: int | None,
+    grey: GreyLevels,
+    edges: Edges,
+    settings: NormaliseSettings,
+) -> Known:
+    """What is known of an image whose pixels are counted, in one piece or part by part.
+
+    Args:
+        levels: of each channel.
+        channel: the one that the network sees; None if it sees all of them as RGB.
+        grey: of the plane whose quality is judged: that channel, or the mean of all.
+        edges: of the same plane.
+    """
+    seen = sum(levels, GreyLevels.none(grey.dtype)) if channel is None else levels[channel]
+    return Known(constants_of(seen, settings), figures_of(grey, edges), [window_of(one) for one in levels])

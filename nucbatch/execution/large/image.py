@@ -99,9 +99,7 @@ class LargeImage(FieldJob):
 
     def seen(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """The channels that the network sees, of pixels (C, Y, X): (C', Y, X) with C' 1 or 3."""
-        names = [channel.name for channel in self.channels]
-        wanted = self.settings.channel
-        return pixels[names.index(wanted)][np.newaxis] if wanted in names else pixels
+        return pixels if self.channel is None else pixels[self.channel][np.newaxis]
 
     def rows_for(self, row: int) -> int:
         """How many rows of tiles must be there, from the top, before a row of blocks can begin."""

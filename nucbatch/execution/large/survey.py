@@ -12,22 +12,17 @@ import json
 import math
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from nucbatch.execution.known import grey_of, known_of
 from nucbatch.execution.large.image import LargeImage, plane_key
-from nucbatch.features.quality import Edges, edges_of, figures_of
+from nucbatch.features.quality import Edges, edges_of
 from nucbatch.greylevels import GreyLevels
-from nucbatch.inference.normalise import constants_of
 from nucbatch.masks.block import around
 from nucbatch.plate import Plane
 from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.pixels import read_box
 from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.readers.windows import convert_once, open_window, windowable
-from nucbatch.store.display import window_of
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
 from nucbatch.tiles import Box
 
@@ -104,11 +99,6 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     write_parts(image.scratch.survey(row, column), [json.dumps(asdict(edges)).encode(), *levels])
 
 
-def grey_of(seen: NDArray[Any]) -> NDArray[Any]:
-    """The plane (Y, X) whose quality is judged, of what the network sees (C', Y, X), C' 1 or 3."""
-    return seen[0] if len(seen) == 1 else np.asarray(seen.mean(axis=0).astype(seen.dtype))
-
-
 def add_up(image: LargeImage) -> None:
     """Makes the whole image's constants, quality figures and display windows from its parts' counts.
 
@@ -123,20 +113,16 @@ def add_up(image: LargeImage) -> None:
             edges += Edges(**json.loads(first))
             total = [one + GreyLevels.from_bytes(part) for one, part in zip(total, parts, strict=True)]
     *channels, grey = total
-    seen = image.seen(np.arange(len(channels)))
-    constants = constants_of(
-        sum((channels[index] for index in seen.ravel()), GreyLevels.none(image.field.dtype)),
-        image.settings.normalise,
-    )
     height, width = image.shape
     if edges.pixels != math.prod((max(height - 2, 0), max(width - 2, 0))):
         raise AssertionError(f"{edges.pixels} pixels with a Laplacian in an image of {height} × {width}")
+    found = known_of(channels, image.channel, grey, edges, image.settings.normalise)
     write_values(
         image.scratch.constants,
         {
-            "low": constants.low,
-            "high": constants.high,
-            "quality": figures_of(grey, edges),
-            "windows": [window_of(levels) for levels in channels],
+            "low": found.constants.low,
+            "high": found.constants.high,
+            "quality": found.quality,
+            "windows": found.windows,
         },
     )
