@@ -94,9 +94,10 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     grey = grey_of(image.seen(pixels))
     rows, columns = core.within(window)
     edges = edges_of(grey, Box(rows.start, columns.start, rows.stop, columns.stop))
-    levels = [GreyLevels.of(plane).to_bytes() for plane in inner]
-    levels.append(GreyLevels.of(grey[rows, columns]).to_bytes())
-    write_parts(image.scratch.survey(row, column), [json.dumps(asdict(edges)).encode(), *levels])
+    levels = [GreyLevels.of(plane) for plane in inner]
+    levels.append(GreyLevels.of(grey[rows, columns]) if image.channel is None else levels[image.channel])
+    parts = [json.dumps(asdict(edges)).encode(), *(one.to_bytes() for one in levels)]
+    write_parts(image.scratch.survey(row, column), parts)
 
 
 def add_up(image: LargeImage) -> None:
