@@ -1,12 +1,12 @@
 """What is left of a worker that ran out of memory, as the driver reads it."""
 
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from distributed import Client, LocalCluster
 
-from nucbatch.execution.worker import perform, ran_out_of_memory
+from nucbatch.execution.worker import ran_out_of_memory
 from nucbatch.store.folder import RunFolder
 
 WHOLE = '{"work": ["A/1/1"], "used_bytes": 2147483648, "limit_bytes": 3221225472, "pid": 7}\n'
@@ -29,30 +29,39 @@ def test_a_line_that_a_full_disk_cut_short_is_no_note(tmp_path: Path) -> None:
     assert ran_out_of_memory(folder, "B/2/1") == ""
 
 
+TOGETHER = """
+import sys, threading
+from pathlib import Path
+from distributed import Client, LocalCluster
+from nucbatch.execution.worker import perform
+from nucbatch.store.folder import RunFolder
+
+BEGUN = set()
+
 class Counting:
-    """Says how many threads of its process watch the memory, once others have begun as well."""
+    folder = RunFolder(Path("."))
 
-    def __init__(self, folder: RunFolder, number: int, at_once: int) -> None:
-        self.folder, self.key, self._at_once = folder, str(number), at_once
+    def __init__(self, number):
+        self.key = str(number)
 
-    def run(self) -> int:
-        _BEGUN.add(self.key)
-        while len(_BEGUN) < self._at_once:
+    def run(self):
+        BEGUN.add(self.key)
+        while len(BEGUN) < 4:
             threading.Event().wait(0.01)
         return sum(thread.name == "nucbatch-memory" for thread in threading.enumerate())
 
-
-_BEGUN: set[str] = set()
+if __name__ == "__main__":
+    with LocalCluster(1, threads_per_worker=4, memory_limit="2GiB", dashboard_address=":0") as cluster:
+        with Client(cluster) as client:
+            print(*client.gather(client.map(perform, [Counting(number) for number in range(4)], pure=False)))
+"""
 
 
 @pytest.mark.slow
 def test_tasks_that_begin_together_share_one_watch_over_the_memory(tmp_path: Path) -> None:
-    folder = RunFolder(tmp_path)
-    with (
-        LocalCluster(
-            n_workers=1, threads_per_worker=4, memory_limit="2GiB", dashboard_address=":0"
-        ) as cluster,
-        Client(cluster) as client,
-    ):
-        works = [Counting(folder, number, 4) for number in range(4)]
-        assert client.gather(client.map(perform, works, pure=False)) == [1] * 4
+    """Each says how many threads watch, once all four have begun."""
+    script = tmp_path / "together.py"
+    script.write_text(TOGETHER)
+    command = [sys.executable, str(script)]
+    said = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+    assert said.stdout.split() == ["1"] * 4
