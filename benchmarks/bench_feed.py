@@ -1,6 +1,6 @@
 """What the processor must do beside the network: how many cores, and processes, it takes to feed a GPU.
 
-    python -m benchmarks.bench_feed [PLATE] [--channel NAME] [--fields N] [--rounds N] [--gpu MPX_PER_S]
+    python -m benchmarks.bench_feed [PLATE] [--channel NAME] [--fields N] [--times N] [--rounds N] [--gpu N]
 
 The network answers at once, with the maps that it made of these very fields before: what is left is reading,
 normalising, tiles, objects, measuring and writing, as a run's tasks do them. They run in one process with
@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ def main() -> None:
         prepared = replace(prepared, plan=fewer)
         answers = answers_of(prepared)
         most = cores()
-        ways = [(1, 1), *((1, most * 2**more) for more in range(2)), (most, 1), (most, 2)]
+        ways = [(1, 1), (1, most), (1, 2 * most), (most, 1), (most, 2)]
         figures: dict[tuple[int, int], list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
             for processes, threads in ways:
@@ -85,18 +86,10 @@ class Canned:
     def batch_of(self, height_px: int, width_px: int) -> int:
         return max(1, BATCH_PX // (height_px * width_px))
 
-    def begin(self, tiles: list[NDArray[np.float32]]) -> Canned.Ready:
-        np.stack(tiles)
-        return Canned.Ready(np.stack([self._answers[_name_of(tile)] for tile in tiles]))
-
-    class Ready:
-        """Maps that are there."""
-
-        def __init__(self, maps: Maps) -> None:
-            self._maps = maps
-
-        def wait(self) -> Maps:
-            return self._maps
+    def begin(self, tiles: list[NDArray[np.float32]]) -> SimpleNamespace:
+        np.stack(tiles)  # into the page-locked buffer, there
+        maps = np.stack([self._answers[_name_of(tile)] for tile in tiles])
+        return SimpleNamespace(wait=lambda: maps)
 
 
 def _name_of(tile: NDArray[np.float32]) -> bytes:
@@ -144,7 +137,7 @@ def _work(
     """One process' share: every field, ``times`` times, each time into a folder of its own."""
     lane.device_for = lambda network, precision: Canned(answers)
     plan = prepared.plan
-    folders = [RunFolder(out / f"{number}-{time}") for time in range(times + 1)]
+    folders = [RunFolder(out / f"{number}-{turn}") for turn in range(times + 1)]
     tasks = [
         [FieldTask.of(plan, field, folder, str(prepared.weights)) for field in plan.usable]
         for folder in folders

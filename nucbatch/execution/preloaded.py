@@ -3,10 +3,10 @@
 Made for a fork server: nothing here starts a thread of Python's, leaves a file open, or touches a GPU.
 """
 
+from importlib import import_module
+
 from nucbatch.garbage import loading
 
 with loading():
-    import nucbatch.execution.block
-    import nucbatch.execution.kernels
-    import nucbatch.execution.large.unit
-    import nucbatch.execution.worker  # noqa: F401 (imported to be there)
+    for _name in ("worker", "block", "large.unit", "kernels"):
+        import_module(f"nucbatch.execution.{_name}")

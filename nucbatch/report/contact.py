@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -49,27 +50,27 @@ def render(data: RunData) -> Markup:
         return fill("contact.html", cells=[])
     choices = choose_fields(data.done, FIELDS)
     share_bytes = ALL_PNGS_BYTES // len(choices)
-    # Decoding, percentiles and PNGs let go of the GIL.
-    with ThreadPoolExecutor() as threads:
+    with ThreadPoolExecutor() as threads:  # decoding, percentiles and PNGs let go of the GIL
         pictures = list(threads.map(lambda choice: _picture(data, choice), choices))
         limits = list(threads.map(lambda picture: contrast_limits(picture.plane), pictures))
         least = float(np.median([high - low for low, high in limits])) / 2
+        lows, highs = zip(*((low, max(high, low + least)) for low, high in limits), strict=True)
+        cells = list(threads.map(_cell, pictures, lows, highs, repeat(share_bytes)))
+    return fill("contact.html", cells=cells)
 
-        def cell(picture: Picture, limit: tuple[float, float]) -> dict[str, object]:
-            low, high = limit
-            return {
-                "where": picture.where,
-                "name": picture.name,
-                "count": picture.count,
-                "why": picture.part or picture.choice.why,
-                "flag": picture.choice.flag,
-                "height": picture.plane.shape[0],
-                "width": picture.plane.shape[1],
-                "png": png_within(picture.plane, low, max(high, low + least), share_bytes),
-                "outlines": outline_path(picture.labels),
-            }
 
-        return fill("contact.html", cells=list(threads.map(cell, pictures, limits)))
+def _cell(picture: Picture, low: float, high: float, most_bytes: int) -> dict[str, object]:
+    return {
+        "where": picture.where,
+        "name": picture.name,
+        "count": picture.count,
+        "why": picture.part or picture.choice.why,
+        "flag": picture.choice.flag,
+        "height": picture.plane.shape[0],
+        "width": picture.plane.shape[1],
+        "png": png_within(picture.plane, low, high, most_bytes),
+        "outlines": outline_path(picture.labels),
+    }
 
 
 def _picture(data: RunData, choice: Choice) -> Picture:

@@ -36,14 +36,15 @@ def stretch(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
 
 def png_within(plane: NDArray[Any], low: float, high: float, most_bytes: int) -> str:
     """The stretched plane (Y, X) as a data URI, shrunk (by area) until the PNG has at most ``most_bytes``."""
-    sides = plane.shape[0], plane.shape[1]
-    expected_bytes = _expected_bytes(plane, low, high)
-    encoded = b"" if expected_bytes > most_bytes else _png(stretch(plane, low, high))
-    while not encoded or (len(encoded) > most_bytes and max(sides) > 1):
-        # A PNG's size goes by its area, or less than that: means have less noise. So the second one fits.
-        share = _ROOM * math.sqrt(most_bytes / (len(encoded) or expected_bytes))
-        sides = max(1, int(sides[0] * share)), max(1, int(sides[1] * share))
-        encoded = _png(stretch(_shrunk(plane, *sides), low, high))
+    shown, encoded, size_bytes = plane, b"", _expected_bytes(plane, low, high)
+    while not encoded or (size_bytes > most_bytes and max(shown.shape) > 1):
+        if size_bytes > most_bytes:
+            # A PNG's size goes by its area, or less than that: means have less noise. So the next one fits.
+            share = _ROOM * math.sqrt(most_bytes / size_bytes)
+            height, width = (max(1, int(side * share)) for side in shown.shape)
+            shown = _shrunk(plane, height, width)
+        encoded = _png(stretch(shown, low, high))
+        size_bytes = len(encoded)
     return "data:image/png;base64," + base64.b64encode(encoded).decode("ascii")
 
 

@@ -123,19 +123,11 @@ class Array:
             begin // side for begin, side in zip(corner, self.chunk_px, strict=True)
         )
         counts = [-(-length // chunk) for length, chunk in zip(pixels.shape, self.chunks, strict=True)]
-        made: Path | None = None
         for place in product(*map(range, counts)):
             begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
             cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
             name = (str(index + offset) for index, offset in zip(place, first, strict=True))
-            path, piece = self.path.joinpath("c", *name), pixels[cut]
-            if not piece.any():
-                path.unlink(missing_ok=True)  # absent is all zeros; a chunk of an earlier attempt is not
-                continue
-            if path.parent != made:
-                made = path.parent
-                _folder(made)
-            write_bytes(path, self._encoded(piece), durable=False)
+            _write_chunk(self.path.joinpath("c", *name), pixels[cut], self.chunks, self.codec)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """(…, Y, X) pixels of a box.
@@ -151,11 +143,17 @@ class Array:
                 "what is missing is made anew."
             ) from error
 
-    def _encoded(self, piece: npt.NDArray[Any]) -> bytes:
-        """A chunk's bytes; a piece at the array's end is filled up with zeros."""
-        missing = [(0, chunk - length) for length, chunk in zip(piece.shape, self.chunks, strict=True)]
-        whole = np.ascontiguousarray(piece) if piece.shape == self.chunks else np.pad(piece, missing)
-        return bytes(_ENCODERS[self.codec].encode(whole))
+
+def _write_chunk(path: Path, piece: npt.NDArray[Any], chunks: tuple[int, ...], codec: Codec) -> None:
+    if not piece.any():
+        path.unlink(missing_ok=True)  # an absent chunk is all zeros; one from an earlier attempt is not
+        return
+    if piece.shape != chunks:
+        piece = np.pad(
+            piece, [(0, chunk - length) for length, chunk in zip(piece.shape, chunks, strict=True)]
+        )
+    _folder(path.parent)
+    write_bytes(path, _ENCODERS[codec].encode(np.ascontiguousarray(piece)), durable=False)
 
 
 def _folder(path: Path) -> None:
