@@ -72,7 +72,7 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
         folder.create()
         plate = Plate("p", scratch, "single", (Channel("Grey", 0),), (field,), (), is_plate=False)
         plan = Plan(plate, RunSettings(channel="Grey"), BLOCK_PX)
-        network = Network("", TileGrid(stride=16, halo=112, largest=2048), outputs=4, zoom=1.0)
+        network = Network("", TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)
         counter = _Counter()
         driving.Course = IdleCourse  # the driver's own loop, with units that do nothing
         place = Place(Path(tempfile.gettempdir()))

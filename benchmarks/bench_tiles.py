@@ -1,6 +1,6 @@
 """What another tile size changes: the last bits of probabilities, and the labels that hang on them.
 
-    python -m benchmarks.bench_tiles IMAGE [--tiles 2176 1024 512]
+    python -m benchmarks.bench_tiles IMAGE [--tiles 2048 1024 512]
 
 A run never changes its tiles: they belong to the model. A device with too little memory would have to; this
 is what it would cost, per gigapixel, and what it costs in halos (pixels seen over pixels kept).
@@ -40,7 +40,7 @@ def main() -> None:
         table.add_column(column, justify="right")
     first = None
     for largest_px in arguments.tiles:
-        grid = grid_of(network, largest_px)
+        grid = grid_of(network, largest_px, largest_px)
         maps = predict_image(seen, grid, lambda tile: forward(ready, tile[np.newaxis])[0])
         labels = find_nuclei(maps, card.objects)
         first = first or (maps, labels)

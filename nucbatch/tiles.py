@@ -66,18 +66,22 @@ class TileGrid:
 
     ``stride``: the network's downsampling; windows begin and end at multiples of it.
     ``halo``: context kept around a core, at least the receptive field's radius, a multiple of the stride.
-    ``largest``: the longest side of a window.
+    ``largest``: the longest side of a window where an image is cut.
+    ``whole``: the longest side that is not cut, at least ``largest``.
     """
 
     stride: int
     halo: int
     largest: int
+    whole: int
 
     def __post_init__(self) -> None:
-        if self.halo % self.stride or self.largest % self.stride or self.largest <= 2 * self.halo:
+        aligned = not any(side % self.stride for side in (self.halo, self.largest, self.whole))
+        if not aligned or not 2 * self.halo < self.largest <= self.whole:
             raise InputError(
-                f"tiles of {self.largest} px with a halo of {self.halo} px: both must be multiples of the "
-                f"stride, {self.stride} px, and a tile longer than two halos."
+                f"tiles of {self.largest} px, or {self.whole} px where nothing is cut, with a halo of "
+                f"{self.halo} px: all must be multiples of the stride, {self.stride} px, a tile longer than "
+                "two halos, and what is not cut at least as long as a tile."
             )
 
     def tiles(self, height_px: int, width_px: int) -> list[Tile]:
@@ -100,13 +104,24 @@ class TileGrid:
             for begin in range(0, length_px, step)
         ]
 
+    def window_px(self, length_px: int) -> int:
+        """How long the windows along a side are."""
+        _, _, begin, end = self.cuts(length_px)[0]
+        return end - begin
+
     def step(self, length_px: int) -> int:
         """From one core's begin to the next along a side: as few tiles as can be, and as even as can be."""
         padded = -(-length_px // self.stride) * self.stride
-        if padded <= self.largest:
+        if padded <= self.whole:
             return padded
         tiles = -(-length_px // (self.largest - 2 * self.halo))
         return -(-length_px // (tiles * self.stride)) * self.stride
+
+
+def scaled_shape(image_shape: tuple[int, int], zoom: float) -> tuple[int, int]:
+    """(height, width) in pixels of an image seen ``zoom`` times as large; no side vanishes."""
+    height, width = image_shape
+    return max(1, round(height * zoom)), max(1, round(width * zoom))
 
 
 LARGEST_PART_PX = 256

@@ -19,8 +19,10 @@ from nucbatch.networks.fold import folded
 from nucbatch.settings import Precision
 from nucbatch.tiles import Box, TileGrid
 
-LARGEST_TILE_PX = 2176
+WHOLE_PX = 2176
 """A field of 2,160 px, as sCMOS cameras have them, is one tile: cut into four it takes 1.4 times as long."""
+LARGEST_TILE_PX = 2048
+"""Larger ones are cut into these, which take a worker less memory, and no more time."""
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -28,11 +30,11 @@ Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
 """Tile (3, H, W) float32 → maps (outputs, H, W) uint8."""
 
 
-def grid_of(network: nn.Module, largest_px: int = LARGEST_TILE_PX) -> TileGrid:
+def grid_of(network: nn.Module, largest_px: int = LARGEST_TILE_PX, whole_px: int = WHOLE_PX) -> TileGrid:
     """The tile grid that belongs to a network: its stride, and a halo that covers its receptive field."""
     # torch's types know no attribute of a module but tensors and modules
     stride, radius = int(network.stride), int(network.receptive_radius_px)  # type: ignore[arg-type]
-    return TileGrid(stride=stride, halo=-(-radius // stride) * stride, largest=largest_px)
+    return TileGrid(stride=stride, halo=-(-radius // stride) * stride, largest=largest_px, whole=whole_px)
 
 
 def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:

@@ -17,13 +17,7 @@ from numpy.typing import NDArray
 from nucbatch.errors import InputError
 from nucbatch.inference.resample import check_held, resampled, support
 from nucbatch.masks.arrows import rescaled
-from nucbatch.tiles import Box
-
-
-def scaled_shape(image_shape: tuple[int, int], zoom: float) -> tuple[int, int]:
-    """(height, width) in pixels of an image seen ``zoom`` times as large; no side vanishes."""
-    height, width = image_shape
-    return max(1, round(height * zoom)), max(1, round(width * zoom))
+from nucbatch.tiles import Box, scaled_shape
 
 
 def source_box(box: Box, image_shape: tuple[int, int], zoom: float) -> Box:

@@ -17,7 +17,7 @@ from nucbatch.errors import MemoryRefused
 from nucbatch.greylevels import countable
 from nucbatch.planning.plan import BLOCK_PX, Plan
 from nucbatch.plate import Field
-from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid
+from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_shape
 
 PROCESS_BYTES = 600 * 2**20
 """A worker before its first block: interpreter, libraries, compiled kernels and weights."""
@@ -48,10 +48,12 @@ def task_bytes(plan: Plan, field: Field, network: NetworkSize) -> int:
 
 
 def unit_bytes(field: Field, block_px: int, network: NetworkSize) -> int:
-    """Projected peak of the largest unit of a field that is cut into blocks. It grows with neither side."""
+    """Projected peak of the largest unit of a field that is cut into blocks.
+
+    It grows with neither side: the network's windows end at a fixed length.
+    """
     samples = sum(plane.samples for plane in field.planes) * np.dtype(field.dtype).itemsize
-    grid = network.grid
-    tile = grid.largest**2
+    tile = _tile_px((field.height_px, field.width_px), network)
     predicting = tile * (_NORMALISED_BYTES_PER_PX + 4 + samples) + _activations(tile, network)
     if network.zoom != 1:
         predicting += tile * 3 * 4 + round(tile / network.zoom**2) * (3 * 4 + samples)
@@ -73,11 +75,8 @@ def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], netw
     """Projected peak of an image (Y, X) in one piece, ``samples`` values per pixel, without the process."""
     pixels = math.prod(shape)
     planes = pixels * dtype.itemsize * (samples + 2)
-    grid = network.grid
-    seen = [max(1, round(side * network.zoom)) for side in shape]
-    tile = math.prod(min(grid.largest, _padded(side, grid)) for side in seen)
-    activations = _activations(tile, network)
-    scaled = 0 if network.zoom == 1 else math.prod(seen) * _SCALED_BYTES_PER_PX
+    activations = _activations(_tile_px(shape, network), network)
+    scaled = 0 if network.zoom == 1 else math.prod(scaled_shape(shape, network.zoom)) * _SCALED_BYTES_PER_PX
     return planes + pixels * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX) + scaled + activations
 
 
@@ -120,8 +119,9 @@ def _activations(tile_px: int, network: NetworkSize) -> int:
     return tile_px * 4 * network.width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
 
 
-def _padded(length_px: int, grid: TileGrid) -> int:
-    return math.ceil(length_px / grid.stride) * grid.stride
+def _tile_px(shape: tuple[int, int], network: NetworkSize) -> int:
+    """Pixels of one of the windows that an image (Y, X) is cut into."""
+    return math.prod(network.grid.window_px(side) for side in scaled_shape(shape, network.zoom))
 
 
 def gib(count: int) -> str:

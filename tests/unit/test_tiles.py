@@ -6,13 +6,18 @@ from hypothesis import strategies as st
 from nucbatch.errors import InputError
 from nucbatch.tiles import Box, TileGrid
 
-GRID = TileGrid(stride=16, halo=112, largest=512)
+GRID = TileGrid(stride=16, halo=112, largest=512, whole=560)
 
 
 def test_an_image_that_fits_one_window_is_one_tile_padded_to_the_stride() -> None:
     (tile,) = GRID.tiles(500, 20)
     assert tile.core == Box(0, 0, 500, 20)
     assert tile.window == Box(0, 0, 512, 32)
+
+
+def test_a_side_just_longer_than_the_tiles_is_not_cut() -> None:
+    assert [tile.window for tile in GRID.tiles(560, 550)] == [Box(0, 0, 560, 560)]
+    assert {tile.window.shape for tile in GRID.tiles(561, 560)} == {(512, 560)}
 
 
 def test_a_larger_image_is_cut_into_few_and_even_tiles() -> None:
@@ -31,7 +36,10 @@ def test_cores_cover_every_pixel_once_and_windows_have_their_halo(height: int, w
     seen = np.zeros((height, width), np.uint8)
     for tile in GRID.tiles(height, width):
         seen[tile.core.slices] += 1
-        assert all(side % GRID.stride == 0 and side <= GRID.largest for side in tile.window.shape)
+        assert tile.window.shape == (GRID.window_px(height), GRID.window_px(width))
+        for length, side in zip((height, width), tile.window.shape, strict=True):
+            assert side % GRID.stride == 0
+            assert side <= (GRID.whole if length <= GRID.whole else GRID.largest)
         assert tile.window.y0 % GRID.stride == 0
         assert tile.core.y0 == 0 or tile.core.y0 - tile.window.y0 >= GRID.halo
         assert tile.core.y1 == height or tile.window.y1 - tile.core.y1 >= GRID.halo
@@ -39,10 +47,13 @@ def test_cores_cover_every_pixel_once_and_windows_have_their_halo(height: int, w
     assert (seen == 1).all()
 
 
-@pytest.mark.parametrize(("stride", "halo", "largest"), [(16, 100, 512), (16, 112, 500), (16, 112, 224)])
-def test_a_grid_that_could_not_be_aligned_is_refused(stride: int, halo: int, largest: int) -> None:
+@pytest.mark.parametrize(
+    ("halo", "largest", "whole"),
+    [(100, 512, 512), (112, 500, 512), (112, 224, 512), (112, 512, 520), (112, 512, 496)],
+)
+def test_a_grid_that_could_not_be_aligned_is_refused(halo: int, largest: int, whole: int) -> None:
     with pytest.raises(InputError, match="multiples of the stride"):
-        TileGrid(stride, halo, largest)
+        TileGrid(16, halo, largest, whole)
 
 
 def test_an_image_without_pixels_is_refused() -> None:

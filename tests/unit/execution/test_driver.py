@@ -28,7 +28,7 @@ from nucbatch.store.ledger import Ledger, latest
 from nucbatch.tiles import TileGrid
 
 WEIGHTS = locate("default")
-NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048), outputs=4, zoom=1.0)
+NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)
 
 
 @pytest.fixture(scope="module")

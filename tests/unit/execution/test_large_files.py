@@ -39,7 +39,7 @@ def large(source: Path, out: Path, resolution_um: float | None = None) -> LargeI
     assert not field.problem
     channel = plate.channels[0].name if len(plate.channels) == 1 else ""
     plan = Plan(plate, RunSettings(channel=channel))
-    sight = TileGrid(stride=16, halo=64, largest=512), 3, 1.0, 512
+    sight = TileGrid(stride=16, halo=64, largest=512, whole=512), 3, 1.0, 512
     return LargeImage.of(plan, field, folder, "", *sight)
 
 

@@ -13,7 +13,7 @@ from nucbatch.tiles import TileGrid
 @given(st.integers(1, 300), st.integers(1, 300))
 def test_tiles_are_put_back_where_they_came_from(height: int, width: int) -> None:
     image = np.random.default_rng(0).integers(0, 255, (3, height, width)).astype(np.float32)
-    grid = TileGrid(stride=16, halo=16, largest=96)
+    grid = TileGrid(stride=16, halo=16, largest=96, whole=96)
     maps = predict_image(image, grid, lambda tile: tile[:2].astype(np.uint8))
     np.testing.assert_array_equal(maps, image[:2].astype(np.uint8))
 
@@ -25,8 +25,8 @@ def test_an_image_cut_into_tiles_gets_the_same_maps_as_in_one_window() -> None:
     ready = prepared(network)
     image = np.random.default_rng(1).random((3, 208, 160), np.float32)
     predict = lambda tile: forward(ready, tile[np.newaxis])[0]  # noqa: E731 (used twice below)
-    whole = predict_image(image, grid_of(network, 256), predict)
-    cut = predict_image(image, grid_of(network, 96), predict)
+    whole = predict_image(image, grid_of(network, 256, 256), predict)
+    cut = predict_image(image, grid_of(network, 96, 96), predict)
     inner = np.s_[:, 32:-32, 32:-32]  # at the image's border the padding differs: zeros against reflection
     assert np.abs(whole[inner].astype(int) - cut[inner].astype(int)).max() <= 1
 
@@ -45,7 +45,7 @@ def test_a_pixel_outside_a_tiles_window_changes_nothing_in_its_core() -> None:
     torch.manual_seed(2)
     network = UNet(width=2, outputs=2, depth=2)
     network(torch.rand(4, 3, 64, 64))
-    ready, grid = prepared(network), grid_of(network, 96)
+    ready, grid = prepared(network), grid_of(network, 96, 96)
     image = np.random.default_rng(2).random((3, 256, 256), np.float32)
     tile = next(tile for tile in grid.tiles(256, 256) if tile.window.y0 > 0 and tile.window.x0 > 0)
     moved = image.copy()

@@ -42,7 +42,7 @@ def test_a_network_that_sees_another_scale_gives_the_nuclei_of_the_image_itself(
         maps[:2, drawn.shape[1] :] = maps[:2, :, drawn.shape[2] :] = 0
         return maps
 
-    grid = TileGrid(stride=16, halo=16, largest=2048)
+    grid = TileGrid(stride=16, halo=16, largest=2048, whole=2048)
     labels = segment_image(image, Constants(0, 200), grid, network, ObjectSettings(), zoom)
     assert labels.shape == SHAPE
     assert labels.max() == 2

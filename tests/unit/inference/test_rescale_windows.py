@@ -13,11 +13,10 @@ from nucbatch.inference.rescale import (
     maps_box,
     maps_window_at,
     scaled_image,
-    scaled_shape,
     scaled_window,
     source_box,
 )
-from nucbatch.tiles import Box
+from nucbatch.tiles import Box, scaled_shape
 
 SIDES = st.integers(1, 90)
 ZOOMS = st.floats(0.3, 4.0)

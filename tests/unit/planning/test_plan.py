@@ -16,7 +16,7 @@ from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import TileGrid
 
-NETWORK = NetworkSize(TileGrid(stride=16, halo=112, largest=2048), 16)
+NETWORK = NetworkSize(TileGrid(stride=16, halo=112, largest=2048, whole=2176), 16)
 
 
 def plate_of(*channels: str, samples: int = 1, problem: str = "") -> Plate:
@@ -83,8 +83,9 @@ def test_a_block_takes_the_same_memory_whatever_the_image() -> None:
     plans = [
         replace(make_plan(plate_of("DAPI"), RunSettings()), block_px=block_px) for block_px in (512, 2048)
     ]
-    small, huge = (replace(field, height_px=side, width_px=side) for side in (8_192, 400_000))
-    assert task_bytes(plans[1], small, NETWORK) == task_bytes(plans[1], huge, NETWORK)
+    small, large, huge = (replace(field, height_px=side, width_px=side) for side in (8_192, 32_768, 400_000))
+    assert task_bytes(plans[1], large, NETWORK) == task_bytes(plans[1], huge, NETWORK)
+    assert task_bytes(plans[1], huge, NETWORK) <= 1.2 * task_bytes(plans[1], small, NETWORK)  # even tiles
     assert task_bytes(plans[0], huge, NETWORK) < task_bytes(plans[1], huge, NETWORK)
     with pytest.raises(MemoryRefused, match=r"smaller blocks \(--block-size 1024; now 2048"):
         require_fit(replace(plans[1], plate=replace(plans[1].plate, fields=(huge,))), NETWORK, 2**30)

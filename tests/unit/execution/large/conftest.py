@@ -62,7 +62,7 @@ class Bench:
         folder = RunFolder(out)
         folder.create()
         (field,) = plan.usable
-        sight = grid_of(network, largest_px), 4, card.zoom(plan.settings.diameter_px), block_px
+        sight = grid_of(network, largest_px, largest_px), 4, card.zoom(plan.settings.diameter_px), block_px
         return LargeImage.of(plan, field, folder, str(self.weights), *sight)
 
 
