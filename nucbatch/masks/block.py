@@ -10,12 +10,13 @@ giants a block knows its own piece, and where the piece goes on (:mod:`nucbatch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
+from nucbatch.masks.components import only, touching
 from nucbatch.masks.objects import Found, find_in_window, foreground_of
 from nucbatch.masks.parts import Open, too_large
 from nucbatch.settings import ObjectSettings
@@ -96,22 +97,20 @@ def _whole_in_view(
         beyond = sides_beyond(window, shape)
         maps = read(window)
         components = foreground_of(maps, settings)
-        touching = components.labels[core.within(window)]
-        if margin == SUPPORT_PX or not too_large(components, beyond)[touching].any():
+        large = too_large(components, beyond)
+        if not (large & touching(components, core.shifted(-window.y0, -window.x0))).any():
+            # Those that are large, or cut, lie apart from the core, and in no hole of what touches it.
+            components = only(components, ~large)
             break
     return window, find_in_window(maps, settings, beyond, components)
 
 
 def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     """What there is of a window's objects in the core."""
-    rows, columns = core.within(window)
+    inner = core.shifted(-window.y0, -window.x0)
+    labels, runs = found.labels.ravel(), found.runs
     first, boxes, areas = _facts(
-        np.ascontiguousarray(found.labels),
-        len(found.giant),
-        rows.start,
-        columns.start,
-        rows.stop,
-        columns.stop,
+        labels, runs.begin, runs.end, window.shape[1], len(found.giant), *astuple(inner)
     )
     here = np.flatnonzero(areas)  # labels with pixels in the core, 0 is none of them
     order = here[np.argsort(first[here], kind="stable")]
@@ -119,11 +118,11 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     local[order] = np.arange(1, len(order) + 1)
     y, x = np.divmod(first, window.shape[1])
     keys = (y + window.y0) * width + (x + window.x0)
-    begins_here = (y >= rows.start) & (x >= columns.start) & (y < rows.stop) & (x < columns.stop)
+    begins_here = (y >= inner.y0) & (x >= inner.x0) & (y < inner.y1) & (x < inner.x1)
     mine = order[begins_here[order] & ~found.giant[order]]
-    shapes, shapes_box = _shapes(found.labels, mine, boxes, window)
+    shapes, shapes_box = _shapes(found, mine, boxes, window)
     return BlockNuclei(
-        labels=local[found.labels[rows, columns]],
+        labels=_renumbered(found, local, inner),
         keys=np.where(found.giant[order], -1, keys[order]),
         owned=keys[mine],
         shapes=shapes,
@@ -135,8 +134,16 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     )
 
 
+def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[np.uint32]:
+    """The labels of a box of a window, by a table (N + 1,) of their new numbers."""
+    renumbered = np.zeros(box.shape, np.uint32)
+    runs, width = found.runs, found.labels.shape[1]
+    _renumber(found.labels.ravel(), runs.begin, runs.end, width, numbers, box.y0, box.x0, renumbered)
+    return renumbered
+
+
 def _shapes(
-    labels: NDArray[np.uint32], mine: NDArray[np.int64], boxes: NDArray[np.int64], window: Box
+    found: Found, mine: NDArray[np.int64], boxes: NDArray[np.int64], window: Box
 ) -> tuple[NDArray[np.uint32], Box]:
     """The objects ``mine`` of a window, as 1..m, and the box of the image that holds them."""
     if not len(mine):
@@ -145,8 +152,8 @@ def _shapes(
     y1, x1 = boxes[mine, 2:].max(axis=0).tolist()
     numbers = np.zeros(len(boxes), np.uint32)
     numbers[mine] = np.arange(1, len(mine) + 1)
-    box = Box(y0 + window.y0, x0 + window.x0, y1 + window.y0, x1 + window.x0)
-    return numbers[labels[y0:y1, x0:x1]], box
+    box = Box(y0, x0, y1, x1)
+    return _renumbered(found, numbers, box), box.shifted(window.y0, window.x0)
 
 
 def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: int) -> Piece:
@@ -182,21 +189,29 @@ def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: 
 
 @kernel
 def _facts(
-    labels: NDArray[np.uint32], count: int, top: int, left: int, bottom: int, right: int
+    labels: NDArray[np.uint32],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    width: int,
+    count: int,
+    top: int,
+    left: int,
+    bottom: int,
+    right: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
     """Of each label (count,): its first linear index in the window, its box there (count, 4), and how many of
     its pixels lie in the core."""
-    height, width = labels.shape
     first = np.full(count, -1, np.int64)
     boxes = np.zeros((count, 4), np.int64)
     areas = np.zeros(count, np.int64)
-    for y in range(height):
-        for x in range(width):
-            label = labels[y, x]
-            if label == 0:
-                continue
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        for pixel in range(begin[run], end[run]):
+            label, x = labels[pixel], pixel - row
             if first[label] < 0:
-                first[label] = y * width + x
+                first[label] = pixel
                 boxes[label, 0], boxes[label, 1], boxes[label, 3] = y, x, x + 1
             boxes[label, 1] = min(boxes[label, 1], x)
             boxes[label, 2] = y + 1
@@ -204,3 +219,25 @@ def _facts(
             if top <= y < bottom and left <= x < right:
                 areas[label] += 1
     return first, boxes, areas
+
+
+@kernel
+def _renumber(
+    labels: NDArray[np.uint32],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    width: int,
+    numbers: NDArray[np.uint32],
+    top: int,
+    left: int,
+    renumbered: NDArray[np.uint32],
+) -> None:  # pragma: no cover (compiled)
+    """Fills an empty box, whose corner is given, with the numbers of a window's labels."""
+    height, across = renumbered.shape
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        if top <= y < top + height:
+            for pixel in range(max(begin[run], row + left), min(end[run], row + left + across)):
+                renumbered[y - top, pixel - row - left] = numbers[labels[pixel]]

@@ -15,14 +15,15 @@ from numpy.typing import NDArray
 from nucbatch.jit import kernel
 from nucbatch.masks.classes import number, unite
 from nucbatch.runs import Runs, runs_of
+from nucbatch.tiles import Box
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Components of a mask.
+    """Components of a mask, or some of them.
 
     ``labels`` (Y, X) uint32, contiguous: 1..N, 0 is background. ``boxes`` (N + 1, 4) int64: y0, x0, y1, x1 of
-    each, half open; entry 0 is 0. ``runs`` are the mask's.
+    each, half open; entry 0 is 0. ``runs`` are theirs.
     """
 
     labels: NDArray[np.uint32]
@@ -37,13 +38,59 @@ class Components:
 
 def components_of(inside: NDArray[np.bool_]) -> Components:
     """4-connected components of a mask (Y, X)."""
-    width = inside.shape[1]
+    height, width = inside.shape
     runs = runs_of(inside)
     component, count = classes_of(runs.begin, runs.end, width, 0)
-    labels = np.zeros(inside.shape, np.uint32)
+    return _numbered(runs, component, count, (height, width))
+
+
+def touching(components: Components, core: Box) -> NDArray[np.bool_]:
+    """Which components (N + 1,) have a pixel in a box of their image; entry 0 is False."""
+    runs, width = components.runs, components.labels.shape[1]
+    table = np.zeros(components.count + 1, np.bool_)
+    _mark(runs.begin, runs.end, components.labels.ravel(), width, core.y0, core.x0, core.y1, core.x1, table)
+    return table
+
+
+def only(components: Components, kept: NDArray[np.bool_]) -> Components:
+    """The components that are kept (N + 1,), whatever entry 0 is; numbered anew, in the same order."""
+    if kept[1:].all():
+        return components
+    own = components.labels.ravel()[components.runs.begin]
+    stays = kept[own]
+    runs = Runs(components.runs.begin[stays], components.runs.end[stays])
+    place = np.concatenate([[0], np.cumsum(kept[1:]) - 1]).astype(np.uint32)
+    height, width = components.labels.shape
+    return _numbered(runs, place[own[stays]], int(kept[1:].sum()), (height, width))
+
+
+def _numbered(runs: Runs, component: NDArray[np.uint32], count: int, shape: tuple[int, int]) -> Components:
+    """Components from the one, 0..N - 1, to which each run belongs."""
+    labels = np.zeros(shape, np.uint32)
     boxes = np.zeros((count + 1, 4), np.int64)
-    _write(runs.begin, runs.end, component, width, labels.ravel(), boxes)
+    _write(runs.begin, runs.end, component, shape[1], labels.ravel(), boxes)
     return Components(labels, boxes, runs)
+
+
+@kernel
+def _mark(
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+    labels: NDArray[np.uint32],
+    width: int,
+    top: int,
+    left: int,
+    bottom: int,
+    right: int,
+    table: NDArray[np.bool_],
+) -> None:  # pragma: no cover (compiled)
+    """Marks the labels of runs with pixels in a box."""
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        if top <= y < bottom and max(begin[run], row + left) < min(end[run], row + right):
+            table[labels[begin[run]]] = True
 
 
 @kernel

@@ -71,7 +71,7 @@ class UNet(nn.Module):
         # halves what a forward pass holds at its peak.
         skips: list[Tensor] = []
         for level in range(self.depth + 1):
-            for layer in self.encoder[level]:
+            for layer in self.encoder[level].children():
                 x = layer(x)  # (N, width·2^level, H/2^level, W/2^level)
             if level < self.depth:
                 skips.append(x)
@@ -79,7 +79,7 @@ class UNet(nn.Module):
         for level in reversed(range(self.depth)):
             x = self.upward[level](x)
             x = torch.cat([skips.pop(), x], dim=1)
-            for layer in self.decoder[level]:
+            for layer in self.decoder[level].children():
                 x = layer(x)
         logits: Tensor = self.head(x)
         return logits

@@ -34,7 +34,7 @@ def predict_tile(image: LargeImage, row: int, column: int) -> float:
     maps, seconds = lane.predict_timed(window)
     core = np.ascontiguousarray(maps[:, *tile.core.within(tile.window)])
     if image.zoom == 1:  # else a neighbour's foreground may be interpolated over this pixel
-        core[2:, core[0] == 0] = 0
+        core[2:] *= core[0] != 0
     image.maps().write(core, (tile.core.y0, tile.core.x0))
     return seconds
 

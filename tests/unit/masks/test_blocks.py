@@ -115,6 +115,18 @@ def test_nuclei_at_the_borders_of_image_and_blocks() -> None:
     assert agrees(flat(discs((300, 412), places))) == 6
 
 
+def test_an_island_in_a_hole_keeps_it_open_for_a_block_that_only_the_ring_touches() -> None:
+    ring = discs((300, 300), [(100, 140, 40)]) & ~discs((300, 300), [(100, 140, 28)])
+    assert agrees(flat(ring)) == 1
+    assert agrees(flat(ring | discs((300, 300), [(100, 150, 5)]))) == 2
+
+
+def test_nuclei_beside_what_the_margin_cuts_are_the_same() -> None:
+    bar = np.zeros((700, 700), np.bool_)
+    bar[5:690, 330:338] = True  # larger than any part, and beyond the first blocks, if within their margins
+    assert agrees(flat(bar | discs((700, 700), [(100, 250, 9), (256, 310, 12), (400, 350, 10)]))) == 4
+
+
 def test_nuclei_one_pixel_apart_stay_apart_across_a_face() -> None:
     mask = np.zeros((300, 400), np.bool_)
     mask[20:60, 100:127] = mask[20:60, 128:160] = True  # the gap is column 127, beside the face at 128

@@ -54,6 +54,10 @@ def test_every_file_is_the_one_zarr_writes(
     theirs[...] = picture
     assert _files(tmp_path / "ours") == _files(tmp_path / "theirs")
     assert (zarr.open_array(tmp_path / "ours", mode="r")[...] == picture).all()
+    box = Box(3, 0, shape[-2] - 1, shape[-1])
+    read = Array.of_image(tmp_path / "theirs", shape, dtype, codec, names).read(box)
+    assert read.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(read, picture[..., *box.slices])
 
 
 def test_chunks_of_zeros_are_left_out_and_removed_when_written_again(tmp_path: Path) -> None:
@@ -105,6 +109,35 @@ def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
     box = Box(690, 700, 1410, 760)
     np.testing.assert_array_equal(array.read(box), picture[:, *box.slices])
     assert len(array.files(box)) == 2 * 3 * 2
+
+
+def test_all_maps_of_a_box_are_read_at_once_and_what_is_not_there_is_zero(tmp_path: Path) -> None:
+    maps = np.random.default_rng(5).integers(0, 9, (4, 70, 90)).astype(np.uint8)
+    maps[:, :32, 32:64] = 0
+    array = Array(tmp_path / "a", maps.shape, "uint8", "maps", ("map", "y", "x"), (32, 32), together=True)
+    array.write(maps)
+    assert not array.files(Box(0, 32, 32, 64))[0].exists()
+    for box in (Box(0, 0, 70, 90), Box(10, 20, 69, 65), Box(5, 33, 6, 34), Box(0, 32, 32, 64)):
+        np.testing.assert_array_equal(array.read(box), maps[:, *box.slices], strict=True)
+
+
+@pytest.mark.parametrize("codec", ["image", "labels", "maps"])
+@pytest.mark.parametrize("random", [True, False])
+def test_a_chunk_that_is_cut_short_or_another_one_is_told(random: bool, codec: Codec, tmp_path: Path) -> None:
+    pixels = np.ones((40, 60), np.uint8)
+    if random:
+        pixels = np.random.default_rng(6).integers(0, 255, (40, 60)).astype(np.uint8)
+    write_array(tmp_path / "a", pixels, codec, ("y", "x"))
+    write_array(tmp_path / "smaller", pixels[:20], codec, ("y", "x"))
+    array = Array.of_image(tmp_path / "a", pixels.shape, pixels.dtype, codec, ("y", "x"))
+    (file,) = array.files(Box(0, 0, 40, 60))
+    whole = file.read_bytes()
+    for damaged in (whole[:-1], whole[:10], b"", (tmp_path / "smaller" / "c" / "0" / "0").read_bytes()):
+        file.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"a.c.0.0 can't be read .* Run the same command again"):
+            array.read(Box(0, 0, 1, 1))
+    file.write_bytes(whole)
+    np.testing.assert_array_equal(array.read(Box(0, 0, 40, 60)), pixels)
 
 
 def test_pixels_that_would_share_a_chunk_with_others_are_refused(tmp_path: Path) -> None:
