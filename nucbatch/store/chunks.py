@@ -3,7 +3,7 @@
 zarr describes each array (its ``zarr.json``); the chunks are encoded here with the same codecs and land in
 the same files, byte for byte what zarr writes (a test holds it to that), and are decoded here, too. It is
 done here because a field is a dozen small chunks, and zarr's event loop costs four times what encoding and
-writing them does, and as much again as decoding them.
+writing them does, and up to three times what decoding them does.
 Writing again leaves the same bytes, so a task may be retried at any point.
 """
 
