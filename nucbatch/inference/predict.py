@@ -22,7 +22,7 @@ from nucbatch.tiles import Box, TileGrid
 WHOLE_PX = 2176
 """A field of 2,160 px, as sCMOS cameras have them, is one tile: cut into four it takes 1.4 times as long."""
 LARGEST_TILE_PX = 2048
-"""Larger ones are cut into these, which take a worker less memory, and no more time."""
+"""Larger ones are cut into these, so that a worker needs no more memory for them than for a field."""
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

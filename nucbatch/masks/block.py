@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
-from nucbatch.masks.components import only, touching
+from nucbatch.masks.components import reach, without
 from nucbatch.masks.objects import Found, find_in_window, foreground_of
 from nucbatch.masks.parts import Open, too_large
 from nucbatch.settings import ObjectSettings
@@ -98,9 +98,9 @@ def _whole_in_view(
         maps = read(window)
         components = foreground_of(maps, settings)
         large = too_large(components, beyond)
-        if not (large & touching(components, core.shifted(-window.y0, -window.x0))).any():
+        if not reach(components, large, core.shifted(-window.y0, -window.x0)):
             # Those that are large, or cut, lie apart from the core, and in no hole of what touches it.
-            components = only(components, ~large)
+            components = without(components, large)
             break
     return window, find_in_window(maps, settings, beyond, components)
 

@@ -44,24 +44,26 @@ def components_of(inside: NDArray[np.bool_]) -> Components:
     return _numbered(runs, component, count, (height, width))
 
 
-def touching(components: Components, core: Box) -> NDArray[np.bool_]:
-    """Which components (N + 1,) have a pixel in a box of their image; entry 0 is False."""
-    runs, width = components.runs, components.labels.shape[1]
-    table = np.zeros(components.count + 1, np.bool_)
-    _mark(runs.begin, runs.end, components.labels.ravel(), width, core.y0, core.x0, core.y1, core.x1, table)
-    return table
+def reach(components: Components, chosen: NDArray[np.bool_], box: Box) -> bool:
+    """Whether one of the chosen components (N + 1,) has a pixel in a box of their image."""
+    begin, end, width = components.runs.begin, components.runs.end, components.labels.shape[1]
+    of_chosen = chosen[components.labels.ravel()[begin]]
+    y, x = np.divmod(begin[of_chosen], width)
+    x_end = x + (end - begin)[of_chosen]
+    here = (y >= box.y0) & (y < box.y1) & (np.maximum(x, box.x0) < np.minimum(x_end, box.x1))
+    return bool(here.any())
 
 
-def only(components: Components, kept: NDArray[np.bool_]) -> Components:
-    """The components that are kept (N + 1,), whatever entry 0 is; numbered anew, in the same order."""
-    if kept[1:].all():
+def without(components: Components, dropped: NDArray[np.bool_]) -> Components:
+    """The components that are not dropped (N + 1,), numbered anew in the same order."""
+    if not dropped.any():
         return components
     own = components.labels.ravel()[components.runs.begin]
-    stays = kept[own]
+    stays = ~dropped[own]
     runs = Runs(components.runs.begin[stays], components.runs.end[stays])
-    place = np.concatenate([[0], np.cumsum(kept[1:]) - 1]).astype(np.uint32)
+    place = (np.cumsum(~dropped[1:]) - 1).astype(np.uint32)
     height, width = components.labels.shape
-    return _numbered(runs, place[own[stays]], int(kept[1:].sum()), (height, width))
+    return _numbered(runs, place[own[stays] - 1], int((~dropped[1:]).sum()), (height, width))
 
 
 def _numbered(runs: Runs, component: NDArray[np.uint32], count: int, shape: tuple[int, int]) -> Components:
@@ -70,27 +72,6 @@ def _numbered(runs: Runs, component: NDArray[np.uint32], count: int, shape: tupl
     boxes = np.zeros((count + 1, 4), np.int64)
     _write(runs.begin, runs.end, component, shape[1], labels.ravel(), boxes)
     return Components(labels, boxes, runs)
-
-
-@kernel
-def _mark(
-    begin: NDArray[np.int64],
-    end: NDArray[np.int64],
-    labels: NDArray[np.uint32],
-    width: int,
-    top: int,
-    left: int,
-    bottom: int,
-    right: int,
-    table: NDArray[np.bool_],
-) -> None:  # pragma: no cover (compiled)
-    """Marks the labels of runs with pixels in a box."""
-    y, row = 0, 0
-    for run in range(len(begin)):
-        while begin[run] >= row + width:
-            y, row = y + 1, row + width
-        if top <= y < bottom and max(begin[run], row + left) < min(end[run], row + right):
-            table[labels[begin[run]]] = True
 
 
 @kernel

@@ -67,8 +67,7 @@ class UNet(nn.Module):
                 f"an image of {tuple(x.shape[-2:])} px does not fit the network: both sides must be "
                 f"multiples of {self.stride}. Pad it by reflection to {right}."
             )
-        # Layer by layer, and a skip is let go of where it is used: no map outlives its last reader, which
-        # halves what a forward pass holds at its peak.
+        # Layer by layer, and a skip is let go of where it is used: no map outlives its last reader.
         skips: list[Tensor] = []
         for level in range(self.depth + 1):
             for layer in self.encoder[level].children():
