@@ -1,9 +1,12 @@
-"""How fast networks run forwards on a device, each beside the paper's network in float32.
+"""How fast networks run forwards on a device, each beside the paper's network.
 
     python -m benchmarks.bench_forward [--model default] [--preset base ...] [--device auto] [--size 512]
+                                       [--way eager graph compiled]
 
-Nothing is read, normalised or written: only the network, in evaluation mode, over the same random tiles. The
-speed of a network does not depend on its weights, so presets that ship none can be measured too.
+Nothing is read, normalised or written: only the network as a lane has it, over the same random tiles. The
+speed of a network does not depend on its weights, so presets that ship none can be measured too. ``--way``:
+eager, as lanes run it; graph, its kernels recorded once and replayed (GPUs); compiled, by torch.compile. The
+seconds of the first call are what a process would pay for it at its start.
 """
 
 from __future__ import annotations
@@ -16,13 +19,17 @@ from collections.abc import Callable
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch import nn
+from torch import Tensor, nn
 
+from nucbatch.inference.device import has_bf16
 from nucbatch.inference.predict import prepared
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.networks.contract import build
-from nucbatch.training.precision import Precision
+from nucbatch.settings import Precision
 from nucbatch.training.recipe import preset
+
+Key = tuple[str, Precision, str]
+Forward = Callable[[Tensor], Tensor]
 
 
 def main() -> None:
@@ -33,6 +40,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "fp16"], help="all, otherwise")
+    parser.add_argument("--way", nargs="+", default=["eager"], choices=["eager", "graph", "compiled"])
     arguments = parser.parse_args()
     name = arguments.device
     device = torch.device(
@@ -41,19 +50,22 @@ def main() -> None:
     networks = {"paper": _of_preset("paper")}
     networks |= {f"preset {one}": _of_preset(one) for one in arguments.preset}
     networks |= {one: load_weights(locate(one))[0] for one in arguments.model or ["default"]}
-    precisions = ["fp32", "bf16", "fp16"] if device.type == "cuda" else ["fp32"]
+    able: list[Precision] = ["fp32"]
+    able += ["bf16"] if has_bf16(device) else []
+    able += ["fp16"] if device.type == "cuda" else []
+    precisions = [one for one in able if one in (arguments.precision or able)]
     runs = {
-        (title, precision): _runner(network, Precision(precision, device), device, arguments)
+        (title, precision, way): _runner(network, precision, way, device, arguments)
         for title, network in networks.items()
         for precision in precisions
+        for way in arguments.way
     }
-    for run in runs.values():
-        run()  # the first one chooses algorithms
-    seconds: dict[tuple[str, str], list[float]] = {key: [] for key in runs}
+    starts = {key: run() for key, run in runs.items()}
+    seconds: dict[Key, list[float]] = {key: [] for key in runs}
     for _ in range(arguments.rounds):
         for key, run in runs.items():
             seconds[key].append(run())
-    report(seconds, arguments.batch * arguments.size**2 / 1e6, device)
+    report(starts, seconds, arguments.batch * arguments.size**2 / 1e6, device)
 
 
 def _of_preset(name: str) -> nn.Module:
@@ -62,20 +74,50 @@ def _of_preset(name: str) -> nn.Module:
 
 
 def _runner(
-    network: nn.Module, precision: Precision, device: torch.device, arguments: argparse.Namespace
+    network: nn.Module, precision: Precision, way: str, device: torch.device, arguments: argparse.Namespace
 ) -> Callable[[], float]:
-    ready = prepared(network).to(device)
+    if device.type == "cuda":  # as a lane sets it
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = True, False
+    ready = prepared(network, precision).to(device)
     tiles = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=device)
+    tiles = tiles.to(next(ready.parameters()).dtype).contiguous(memory_format=torch.channels_last)
+    begin = {
+        "eager": lambda: ready,
+        "graph": lambda: _recorded(ready, tiles),
+        "compiled": lambda: _compiled(ready),
+    }
+    kept: list[Forward] = []
 
     def run() -> float:
         _wait(device)
         began = time.perf_counter()
         with torch.inference_mode():
-            precision.forward(ready, tiles)
+            if not kept:
+                kept.append(begin[way]())
+            kept[0](tiles)
         _wait(device)
         return time.perf_counter() - began
 
     return run
+
+
+def _compiled(network: nn.Module) -> Forward:
+    forward: Forward = torch.compile(network)
+    return forward
+
+
+def _recorded(network: nn.Module, tiles: Tensor) -> Forward:
+    network(tiles)  # the first one chooses algorithms
+    torch.cuda.synchronize()
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        found = network(tiles)
+
+    def replay(_: Tensor) -> Tensor:
+        graph.replay()
+        return found
+
+    return replay
 
 
 def _wait(device: torch.device) -> None:
@@ -83,19 +125,22 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def report(seconds: dict[tuple[str, str], list[float]], megapixels: float, device: torch.device) -> None:
-    """Prints medians, and how many times the paper's network each is, round by round."""
+def report(
+    starts: dict[Key, float], seconds: dict[Key, list[float]], megapixels: float, device: torch.device
+) -> None:
+    """Prints medians, and how many times as fast as the first each is, round by round."""
     where = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     )
     table = Table(title=f"bare forward, {megapixels:.2f} Mpx a call, {device.type}: {where}")
-    for column in ("network", "precision", "Mpx/s", "× paper in fp32"):
-        table.add_column(column, justify="right" if "/" in column or "×" in column else "left")
-    papers = seconds["paper", "fp32"]
-    for (title, precision), own in seconds.items():
+    for column in ("network", "precision", "way", "first call, s", "Mpx/s", "× the first"):
+        table.add_column(column, justify="right" if set(column) & set("/×,") else "left")
+    papers = next(iter(seconds.values()))
+    for (title, precision, way), own in seconds.items():
         ratio = statistics.median(theirs / mine for theirs, mine in zip(papers, own, strict=True))
         rate = megapixels / statistics.median(own)
-        table.add_row(title, precision, f"{rate:.2f}", f"{ratio:.1f}")
+        first = f"{starts[title, precision, way]:.1f}"
+        table.add_row(title, precision, way, first, f"{rate:.3g}", f"{ratio:.1f}")
     Console(width=100).print(table)
 
 

@@ -2,6 +2,7 @@
 
     python -m pip install -c constraints.txt monai dask-image cellpose stardist tensorflow-cpu
     python -m benchmarks.bench_rivals [IMAGE] [--model default] [--size 2048] [--threads 1] [--rounds 3]
+                                      [--device cuda] [--precision fp16]
 
 From a normalised image in memory to its labels in memory. IMAGE (a drawn field without it) is mirrored up to
 the size. Every way runs in a process of its own, in turn, after a small image has warmed it up; its peak
@@ -42,6 +43,8 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--one", nargs=2, metavar=("KIND", "NAME"), help=argparse.SUPPRESS)
     parser.add_argument("--scratch", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -84,7 +87,8 @@ def start(kind: str, name: str, arguments: argparse.Namespace) -> dict[str, Any]
         Failed: it was killed, as it is where memory ends, or ended with an error.
     """
     given = [str(arguments.image)] if arguments.image else []
-    options = {option: getattr(arguments, option) for option in ("model", "size", "threads", "scratch")}
+    passed = ("model", "size", "threads", "device", "precision", "scratch")
+    options = {option: getattr(arguments, option) for option in passed}
     given += [text for option, value in options.items() for text in (f"--{option}", str(value))]
     command = [sys.executable, "-m", "benchmarks.bench_rivals", "--one", kind, name, *given]
     threads = {f"{library}_NUM_THREADS": str(arguments.threads) for library in LIBRARIES}
@@ -123,11 +127,12 @@ def prepare(_: str, arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
 
 def run_rival(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Seconds and peak bytes of one way; its labels are left in the scratch folder."""
-    from benchmarks.rivals import RIVALS
+    from benchmarks.rivals import RIVALS, Hardware
     from nucbatch.networks.checkpoint import load_weights, locate
 
+    hardware = Hardware(arguments.threads, arguments.device, arguments.precision)
     image = np.load(arguments.scratch / "image.npy")
-    way = RIVALS[name].make(*load_weights(locate(arguments.model)), arguments.threads)
+    way = RIVALS[name].make(*load_weights(locate(arguments.model)), hardware)
     way(np.ascontiguousarray(image[:, :WARM_PX, :WARM_PX]))
     began = time.perf_counter()
     labels = way(image)
@@ -141,7 +146,7 @@ def run_peer(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Name, seconds per Mpx, parameters and peak bytes of one network."""
     from benchmarks.peers import PEERS
 
-    station = PEERS[name].make(arguments.threads)
+    station = PEERS[name].make(arguments.threads, arguments.device)
     station.run()  # the first one chooses algorithms
     began = time.perf_counter()
     station.run()
@@ -162,9 +167,8 @@ def report_rivals(console: Console, runs: Runs, arguments: argparse.Namespace) -
     own = np.load(arguments.scratch / "nucbatch.npy")
     megapixels = own.size / 1e6
     title = arguments.image.stem[:16] if arguments.image else "drawn field"
-    table = Table(
-        title=f"{title}, {megapixels:.1f} Mpx, model {arguments.model}, {arguments.threads} threads"
-    )
+    how = f"{arguments.device}, {arguments.precision}, {arguments.threads} threads"
+    table = Table(title=f"{title}, {megapixels:.1f} Mpx, model {arguments.model}, {how}")
     table.add_column("way")
     for column in ("Mpx/s", "nucbatch / this", "peak, MiB", "nuclei", "F1 with nucbatch"):
         table.add_column(column, justify="right")
@@ -190,7 +194,7 @@ def report_rivals(console: Console, runs: Runs, arguments: argparse.Namespace) -
 
 def report_peers(console: Console, runs: Runs, arguments: argparse.Namespace) -> None:
     """Prints what a megapixel costs, bare network beside bare network."""
-    table = Table(title=f"bare networks, {arguments.threads} threads")
+    table = Table(title=f"bare networks, {arguments.device}, {arguments.threads} threads")
     table.add_column("network")
     for column in ("parameters, M", "s / Mpx", "× nucbatch", "peak, MiB"):
         table.add_column(column, justify="right")
@@ -200,7 +204,7 @@ def report_peers(console: Console, runs: Runs, arguments: argparse.Namespace) ->
         peak = statistics.median(one["peak_bytes"] for one in said) / 2**20
         millions = said[0]["parameters"] / 1e6
         table.add_row(
-            said[0]["name"], f"{millions:.1f}", f"{seconds:.2f}", f"{_ratio(said, own):.1f}", f"{peak:.0f}"
+            said[0]["name"], f"{millions:.1f}", f"{seconds:.3g}", f"{_ratio(said, own):.1f}", f"{peak:.0f}"
         )
     console.print(table)
 

@@ -1,14 +1,16 @@
 """The whole run against the network alone, over the same pixels, side by side in one go.
 
     python -m benchmarks.bench_throughput PLATE --channel NAME [--workers N] [--rounds N] [--block-size PX]
+                                          [--scheduler cuda] [--precision fp16] [--side PX --fields N]
 
 *Bare forward*: as many processes as the run has workers, one torch thread each, do nothing but push the very
 tiles that the run predicts through the same weights; of more than MOST_PX pixels each takes that many, evenly
-chosen, and the time is scaled up. With ``--scheduler cuda`` it is one process for each GPU, which pushes
-whole batches. *Run*: read, normalise, infer, objects, measure, write. Both are repeated in turn, and each run
-is held against the mean of the forwards before and after it, because a machine's speed drifts; the table has
-medians and the ratio. Every run begins as a new command does, with no worker there. PLATE may be one large
-image. Without it a synthetic plate is made, of fields of --side px.
+chosen, and the time is scaled up. On a GPU (one) it is one process, which has the GPU for itself and pushes
+whole batches, one while the one before is computed. *Run*: read, normalise, infer, objects, measure, write.
+Both are repeated in turn, and each run is held against the mean of the forwards before and after it, because
+a machine's speed drifts; the table has medians and the ratio. Every run begins as a new command does, with no
+worker there. PLATE may be one large image. Without it a synthetic plate is made, of --fields fields of --side
+px.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.fields import plate_of
 from nucbatch.api import Prepared, prepare, run_plate
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
@@ -40,6 +43,8 @@ from nucbatch.settings import RunSettings
 from nucbatch.tiles import Tile
 
 MOST_PX = 40e6
+GPU_PX = 800e6
+"""What a GPU is timed over: the same tiles again and again."""
 
 
 def main() -> None:
@@ -47,25 +52,28 @@ def main() -> None:
     parser.add_argument("plate", type=Path, nargs="?")
     parser.add_argument("--channel", default="")
     parser.add_argument("--model", default="default", help="or paper: its network, before any training")
-    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--workers", type=int, help="2 without a GPU; with one, as many as the run chooses")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--block-size", type=int)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
     parser.add_argument("--scheduler", default="local", choices=["local", "cuda"])
     parser.add_argument("--side", type=int, default=1080)
+    parser.add_argument("--fields", type=int, default=48)
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT)  # the bare network has what a worker has
     if arguments.scheduler == "local":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        arguments.workers = arguments.workers or 2
+    alone = 1 if arguments.scheduler == "cuda" else arguments.workers
     with tempfile.TemporaryDirectory() as scratch:
-        source = arguments.plate or _synthetic(Path(scratch, "plate"), arguments.side)
+        source = arguments.plate or plate_of(Path(scratch, "plate"), arguments.side, arguments.fields)
         model = _papers(Path(scratch)) if arguments.model == "paper" else arguments.model
         settings = RunSettings(channel=arguments.channel, model=model, precision=arguments.precision)
         plate = open_plate(source)
         prepared = prepare(plate, settings, block_px=arguments.block_size)
         forwards, runs, stations = [], [], []
         for number in range(arguments.rounds):
-            forwards.append(bare_forward(prepared, arguments.workers))
+            forwards.append(bare_forward(prepared, alone))
             recorder = Recorder()
             started = time.perf_counter()
             result = run_plate(
@@ -81,8 +89,13 @@ def main() -> None:
             shutil.rmtree(Path(scratch, f"out{number}"))
             forkserver.end()  # each round begins as a new command does
             stations.append(recorder.stations)
-        forwards.append(bare_forward(prepared, arguments.workers))
-    report(prepared.plan, forwards, runs, stations, arguments.workers, result.totals.nuclei)
+        forwards.append(bare_forward(prepared, alone))
+    how = f"{arguments.workers or ''} {arguments.scheduler} workers, {arguments.precision}, {arguments.model}"
+    report(prepared.plan, forwards, runs, stations, how, result.totals.nuclei)
+    if arguments.scheduler == "local":
+        network = statistics.median(one["network"] for one in stations)
+        idle = 1 - network / (arguments.workers * statistics.median(seconds for _, seconds in runs))
+        print(f"The lanes are idle {100 * idle:.0f} % of the time from the first block to the last.")
 
 
 class Recorder:
@@ -152,18 +165,19 @@ def _forward_share(
         image = nuclear_image(pixels_read, seen_channel(channels, plan.settings.channel))
         normalised = normalise(image, find_constants(image, plan.settings.normalise))
         windows.append(window_of(normalised, tile.window.shifted(-box.y0, -box.x0)))
+    once = sum(math.prod(tile.window.shape) for _, tile in taken)
+    times = max(1, round(GPU_PX / once)) if device.overlaps else 1
     batches = list(_batches(device, windows))
     device.begin(batches[0]).wait()
     barrier.wait()
     started, before = time.perf_counter(), None
-    for batch in batches:
+    for batch in batches * times:
         answer = device.begin(batch)
         if before is not None:
             before.wait()
         before = answer
     before.wait()
-    share = sum(math.prod(tile.window.shape) for _, tile in taken) / pixels
-    seconds.put((time.perf_counter() - started) / share)
+    seconds.put((time.perf_counter() - started) * pixels / (once * times))
 
 
 def _batches(device, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -192,25 +206,19 @@ def _papers(folder: Path) -> str:
     return str(path)
 
 
-def _synthetic(folder: Path, side_px: int) -> Path:
-    from nucbatch.synthetic import make_plate
-
-    return make_plate(folder, size_px=side_px, truncated=False).plate_folder
-
-
 def report(
     plan: Plan,
     forwards: list[float],
     runs: list[tuple[float, float]],
     stations: list[dict[str, float]],
-    workers: int,
+    how: str,
     nuclei: int,
 ) -> None:
     """Prints medians over the rounds; ``forwards`` has one before each run and one after the last."""
     megapixels = plan.pixels / 1e6
     console = Console()
     size = f"{len(plan.usable)} fields, {megapixels:.1f} Mpx, {nuclei} nuclei"
-    table = Table(title=f"{plan.plate.name}: {size}, {workers} workers")
+    table = Table(title=f"{plan.plate.name}: {size}, {how}")
     for column in ("", "seconds", "Mpx/s", "forward / this"):
         table.add_column(column, justify="left" if not column else "right")
     blocks, whole = [run[1] for run in runs], [run[0] for run in runs]
@@ -222,11 +230,9 @@ def report(
         table.add_row(name, f"{middle:.1f}", f"{megapixels / middle:.2f}", f"{ratio:.2f}")
     console.print(table)
     totals = {name: statistics.median(one[name] for one in stations) for name in stations[0]}
-    network = totals.pop("network")  # a part of what predicts or segments
+    totals.pop("network")  # a part of what predicts or segments
     share = ", ".join(f"{name} {100 * value / sum(totals.values()):.0f} %" for name, value in totals.items())
     console.print(f"Where the tasks' time goes (waiting for the lane is in predict or segment): {share}")
-    idle = 1 - network / (workers * statistics.median(blocks))
-    console.print(f"The lanes are idle {100 * idle:.0f} % of the time from the first block to the last.")
 
 
 if __name__ == "__main__":

@@ -3,11 +3,16 @@
 #
 #   DATA=dsb2018 OUT=results bash benchmarks/gpu.sh STEP...
 #
-# STEP: tests          the tests marked gpu
-#       throughput     the bare forward of the presets and the shipped model
+# STEP: machine        what there is, and what a process takes of the GPU before its first tile
+#       tests          the tests marked gpu
+#       throughput     the bare forward of the presets and the shipped model, as it is and recorded as a graph
+#       compiled       the same by torch.compile, in fp16
 #       cuda           a synthetic plate by nucbatch run --scheduler cuda, beside the same on the CPU
-#       end-to-end     the whole run against the bare forward, on the GPU: fields of 1080 and 2160 px, fp16;
-#                      and what the processor can do for it, alone
+#       plates         fields of 1080 and 2160 px and a large image, for the next step
+#       end-to-end     the whole run against the bare forward, on the GPU, of MODELS in PRECISIONS
+#       rivals         others' ways with the same weights, on the GPU
+#       feed           what the processor can do for a GPU, alone
+#       precision      how well the validation images are segmented in each precision
 #       train-default  nucbatch train --preset default
 #       train-base     nucbatch train --preset base
 #       train-paper    nucbatch train --preset paper --test, whole: 31 M parameters, 35 epochs
@@ -19,6 +24,8 @@
 #         installed without dependencies, beside what the machine has
 # DEVICE  cuda, or cpu to try the script         EXTRA   more options of nucbatch train, such as --steps 20
 # PROCESSES  GPUs of this machine to train on, by torchrun (1)
+# MODELS  of end-to-end: default, paper (before any training), weight files       PRECISIONS  of it (fp16)
+# SOURCES of end-to-end: fields1080, fields2160, large (all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -76,13 +83,78 @@ training() {
     esac
 }
 
+machine() {
+    nvidia-smi
+    lscpu | grep -E "Model name|^CPU\(s\)|Thread|MHz" || true
+    command -v nvidia-cuda-mps-control || echo "no MPS here"
+    "$PYTHON" - <<'PYTHON'
+import numpy as np
+import torch
+from nucbatch.inference.device import Cuda
+from nucbatch.networks.contract import build
+from nucbatch.training.recipe import preset
+every = torch.cuda.get_device_properties(0).total_memory
+for name, side in (("default", 16), ("default", 1088), ("default", 2160), ("paper", 1088), ("paper", 2160)):
+    for precision in ("fp32", "fp16"):
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        device = Cuda(build(preset(name).architecture, preset(name).config), precision)
+        device.begin([np.zeros((3, side, side), np.float32)] * device.batch_of(side, side)).wait()
+        taken, maps = every - torch.cuda.mem_get_info()[0], torch.cuda.max_memory_reserved()
+        print(f"{name}, {side} px, {precision}: a process takes {taken / 2**20:.0f} MiB, {maps / 2**20:.0f} for maps")
+        del device
+PYTHON
+}
+
+source_of() {
+    case $1 in
+        large) echo "$WORK/large.tif" ;;
+        *) echo "$WORK/$1/plate" ;;
+    esac
+}
+
+# The channel to name for one of the sources of end-to-end: a large image has one only.
+channel() {
+    case $1 in
+        large) ;;
+        *) echo DAPI ;;
+    esac
+}
+
+# The validation images through a run in each precision, scored.
+precisions() {
+    : "${DATA:?DATA must name the data set}"
+    mkdir -p "$WORK/val" "$WORK/val-labels"
+    while IFS=, read -r name _ _ _ _ _ _ split; do
+        if [[ "$split" == val* ]]; then
+            cp "$DATA/images/$name.png" "$WORK/val/"
+            cp "$DATA/labels/$name.png" "$WORK/val-labels/"
+        fi
+    done <"$DATA/split.csv"
+    local precision
+    for precision in fp32 bf16 fp16; do
+        "$PYTHON" -m nucbatch run "$WORK/val" -o "$WORK/val-$precision" --restart --scheduler "$DEVICE" \
+            --precision "$precision" >"$OUT/val-$precision.log" 2>&1
+        echo "$precision"
+        "$PYTHON" -m nucbatch score "$WORK/val-$precision" --gt "$WORK/val-labels" 2>&1
+    done | tee "$OUT/precision.log"
+}
+
 step() {
     case $1 in
         setup) ;;
-        tests) "$PYTHON" -m pytest -q -m gpu -p no:cacheprovider tests/unit 2>&1 | tee "$OUT/tests.log" ;;
+        machine) machine 2>&1 | tee "$OUT/machine.log" ;;
+        tests)
+            # Warnings of other versions of libraries are no failures here.
+            "$PYTHON" -m pytest -q -rA -m gpu -W default -p no:cacheprovider tests 2>&1 | tee "$OUT/tests.log"
+            ;;
         throughput)
-            "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --batch 8 2>&1 |
-                tee "$OUT/throughput.log"
+            "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --size 1088 \
+                --way eager graph 2>&1 | tee "$OUT/throughput.log"
+            ;;
+        compiled)
+            "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --size 1088 --precision fp16 \
+                --way eager compiled 2>&1 | tee "$OUT/compiled.log"
             ;;
         cuda)
             if [[ ! -d "$WORK/plate" ]]; then
@@ -95,18 +167,32 @@ make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
             done
             "$PYTHON" -m nucbatch score "$WORK/run-cuda" --gt "$WORK/run-local" 2>&1 | tee "$OUT/cuda-local.log"
             ;;
-        end-to-end)
-            for side in 1080 2160; do
-                "$PYTHON" -m benchmarks.bench_throughput --scheduler cuda --workers 1 --precision fp16 \
-                    --side "$side" --rounds 1 2>&1 | tee -a "$OUT/end-to-end.log"
-            done
-            "$PYTHON" -m benchmarks.bench_feed --rounds 1 2>&1 | tee "$OUT/feed.log"
+        plates)
+            "$PYTHON" -m benchmarks.fields "$WORK" 2>&1 | tee "$OUT/plates.log"
             ;;
+        end-to-end)
+            local source model precision
+            for source in ${SOURCES:-fields1080 fields2160 large}; do
+                for model in ${MODELS:-default paper}; do
+                    for precision in ${PRECISIONS:-fp16}; do
+                        "$PYTHON" -m benchmarks.bench_throughput "$(source_of "$source")" --channel "$(channel "$source")" \
+                            --scheduler cuda --precision "$precision" --model "$model" --rounds "${ROUNDS:-1}" \
+                            2>&1 | tee -a "$OUT/end-to-end.log"
+                    done
+                done
+            done
+            ;;
+        rivals)
+            "$PYTHON" -m benchmarks.bench_rivals --device "$DEVICE" --precision fp16 --size 4096 --rounds 2 2>&1 |
+                tee "$OUT/rivals.log"
+            ;;
+        feed) "$PYTHON" -m benchmarks.bench_feed --rounds 1 2>&1 | tee "$OUT/feed.log" ;;
+        precision) precisions ;;
         train-default) training default ;;
         train-base) training base ;;
         train-paper) training paper --test ;;
         *)
-            echo "no step $1: setup, tests, throughput, cuda, end-to-end, train-default, train-base, train-paper" >&2
+            echo "no step $1; without one, all are listed" >&2
             return 2
             ;;
     esac

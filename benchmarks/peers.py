@@ -1,7 +1,7 @@
 """Networks that others segment nuclei with, with random weights: what they cost, not what they find.
 
-A peer is made by a function of threads, which imports what it needs, and is a function that pushes one batch
-through. The time of a forward pass does not depend on the weights, so none are loaded or fetched.
+A peer is made by a function of threads and device, which imports what it needs, and is a function that pushes
+one batch through. The time of a forward pass does not depend on the weights, so none are loaded or fetched.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import nn
+
+GPU_TILES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,48 +30,63 @@ class Station:
 class Peer:
     """``make`` needs ``packages`` to be importable; ``install`` is what pip calls them."""
 
-    make: Callable[[int], Station]
+    make: Callable[[int, str], Station]
     packages: tuple[str, ...] = ()
     install: str = ""
 
 
-def shipped(threads: int) -> Station:
+def shipped(threads: int, device: str) -> Station:
     """nucbatch's default network on a tile of 1024 px, as a run uses it."""
+    from nucbatch.inference.device import Cuda
     from nucbatch.inference.predict import forward, prepared
     from nucbatch.networks.checkpoint import load_weights, locate
 
     torch.set_num_threads(threads)
-    ready = prepared(load_weights(locate("default"))[0])
-    tile = np.random.default_rng(0).random((1, 3, 1024, 1024), np.float32)
-    return Station("nucbatch default", lambda: forward(ready, tile), 1024**2 / 1e6, _parameters(ready))
+    network = load_weights(locate("default"))[0]
+    tile = np.random.default_rng(0).random((3, 1024, 1024), np.float32)
+    if device == "cuda":
+        lane = Cuda(network, "fp32")
+
+        def run() -> object:
+            return lane.begin([tile]).wait()
+    else:
+        ready = prepared(network)
+
+        def run() -> object:
+            return forward(ready, tile[np.newaxis])
+
+    return Station("nucbatch default", run, 1024**2 / 1e6, _parameters(network))
 
 
-def cellpose(threads: int) -> Station:
+def cellpose(threads: int, device: str) -> Station:
     """Cellpose's network on a tile of its size: the transformer from release 4 on, before it the U-Net.
 
     Each in its default precision, bfloat16 for the transformer. The overlap of tiles (a tenth on each side)
-    and rescaling, which its users pay for as well, are left out.
+    and rescaling, which its users pay for as well, are left out. A GPU gets a megapixel at once.
     """
     torch.set_num_threads(threads)
+    together = 1 if device == "cpu" else GPU_TILES
     try:
         from cellpose.vit import CPSAM
     except ImportError:
         from cellpose.resnet_torch import CPnet
 
-        name, network, tile = "Cellpose CPnet", CPnet([2, 32, 64, 128, 256], 3, 3), torch.rand(1, 2, 224, 224)
+        name, network = "Cellpose CPnet", CPnet([2, 32, 64, 128, 256], 3, 3)
+        tiles = torch.rand(together, 2, 224, 224)
     else:
         name, network = "Cellpose CPSAM", CPSAM(dtype=torch.bfloat16).bfloat16()
-        tile = torch.rand(1, 3, 256, 256).bfloat16()
-    network.eval()
+        tiles = torch.rand(together, 3, 256, 256).bfloat16()
+    network.eval().to(device)
+    tiles = tiles.to(device)
 
     def run() -> object:
         with torch.inference_mode():
-            return network(tile)
+            return network(tiles)[0].float().cpu()
 
-    return Station(name, run, tile[0, 0].numel() / 1e6, _parameters(network))
+    return Station(name, run, tiles[:, 0].numel() / 1e6, _parameters(network))
 
 
-def stardist(threads: int) -> Station:
+def stardist(threads: int, device: str) -> Station:
     """StarDist's network with the configuration of its fluorescence model, on an image of 1024 px."""
     import tensorflow as tf
 

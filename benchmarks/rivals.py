@@ -1,8 +1,9 @@
 """Other ways from a normalised image to labels with the same network, each as its users would write it.
 
-A way is made by a function of (network, card, threads), which imports what it needs, and is itself a function
-of an image (3, Y, X) float32 in [0, 1] that returns labels (Y, X). All take the card's thresholds. Where a
-choice is left, the faster one is taken: one window at a time, markers from the interior map (see ``scikit``).
+A way is made by a function of (network, card, hardware), which imports what it needs, and is itself a
+function of an image (3, Y, X) float32 in [0, 1] that returns labels (Y, X). All take the card's thresholds.
+Where a choice is left, the faster one is taken: on processors one window at a time, on GPUs several; markers
+from the interior map (see ``scikit``).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, from_numpy, inference_mode, nn, set_num_threads
+from torch import Tensor, autocast, bfloat16, float16, from_numpy, inference_mode, nn, set_num_threads
 
 from benchmarks import scikit
 from nucbatch.networks.checkpoint import Card
+from nucbatch.settings import Precision
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.integer]
@@ -23,80 +25,102 @@ Way = Callable[[Image], Labels]
 
 MONAI_WINDOW_PX = 512
 MONAI_OVERLAP = 0.25
+MONAI_WINDOWS_ON_GPU = 8
 DASK_CHUNK_PX = 1024
 DASK_OVERLAP_PX = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What every way may use: so many threads, a device (cpu, cuda), and on it the precision."""
+
+    threads: int = 1
+    device: str = "cpu"
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
 class Rival:
     """``make`` needs ``packages`` to be importable; ``install`` is what pip calls them."""
 
-    make: Callable[[nn.Module, Card, int], Way]
+    make: Callable[[nn.Module, Card, Hardware], Way]
     packages: tuple[str, ...] = ()
     install: str = ""
 
 
-def nucbatch(network: nn.Module, card: Card, threads: int) -> Way:
+def nucbatch(network: nn.Module, card: Card, hardware: Hardware) -> Way:
     """What ``nucbatch.segment`` does after normalising, with as many threads as the others have."""
+    from nucbatch.inference.device import device_for
     from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
     from nucbatch.masks.objects import find_nuclei
 
-    set_num_threads(threads)
-    grid, ready = grid_of(network), prepared(network)
+    set_num_threads(hardware.threads)
+    grid = grid_of(network)
+    if hardware.device == "cuda":
+        device = device_for(network, hardware.precision)
+
+        def predict(tile: Image) -> NDArray[np.uint8]:
+            return device.begin([tile]).wait()[0]
+    else:
+        ready = prepared(network, hardware.precision)
+
+        def predict(tile: Image) -> NDArray[np.uint8]:
+            return forward(ready, tile[np.newaxis])[0]
 
     def way(image: Image) -> Labels:
-        maps = predict_image(image, grid, lambda tile: forward(ready, tile[np.newaxis])[0])
-        return find_nuclei(maps, card.objects)
+        return find_nuclei(predict_image(image, grid, predict), card.objects)
 
     return way
 
 
-def whole(network: nn.Module, card: Card, threads: int) -> Way:
+def whole(network: nn.Module, card: Card, hardware: Hardware) -> Way:
     """The whole image in one forward pass, padded to the stride; where memory ends, so does this way."""
-    set_num_threads(threads)
-    network.eval()
+    set_num_threads(hardware.threads)
+    logits = _logits(network, hardware)
 
     def way(image: Image) -> Labels:
         height, width = image.shape[1:]
-        padded = _padded(image, network)
+        padded = from_numpy(_padded(image, network))[None].to(hardware.device)
         with inference_mode():
-            maps = network(from_numpy(padded)[None])[0, :, :height, :width].sigmoid().numpy()
+            maps = logits(padded)[0, :, :height, :width].sigmoid().cpu().numpy()
         return scikit.labelled(maps[0], maps[1], card.objects)
 
     return way
 
 
-def monai(network: nn.Module, card: Card, threads: int) -> Way:
+def monai(network: nn.Module, card: Card, hardware: Hardware) -> Way:
     """MONAI's sliding window with its usual overlap of a quarter."""
     from monai.inferers import SlidingWindowInferer
 
-    set_num_threads(threads)
-    network.eval()
-    inferer = SlidingWindowInferer((MONAI_WINDOW_PX, MONAI_WINDOW_PX), sw_batch_size=1, overlap=MONAI_OVERLAP)
+    set_num_threads(hardware.threads)
+    logits = _logits(network, hardware)
+    together = 1 if hardware.device == "cpu" else MONAI_WINDOWS_ON_GPU
+    inferer = SlidingWindowInferer((MONAI_WINDOW_PX,) * 2, sw_batch_size=together, overlap=MONAI_OVERLAP)
 
     def way(image: Image) -> Labels:
         with inference_mode():
-            logits = inferer(from_numpy(image)[None], network)
-            assert isinstance(logits, Tensor)
-            maps = logits[0].sigmoid().numpy()
+            whole = inferer(from_numpy(image)[None].to(hardware.device), logits)
+            assert isinstance(whole, Tensor)
+            maps = whole[0].sigmoid().cpu().numpy()
         return scikit.labelled(maps[0], maps[1], card.objects)
 
     return way
 
 
-def dask(network: nn.Module, card: Card, threads: int) -> Way:
+def dask(network: nn.Module, card: Card, hardware: Hardware) -> Way:
     """Overlapping chunks: the network, the markers' labels across chunks by dask-image, and a watershed."""
     import dask.array as da
     from dask_image.ndmeasure import label
     from skimage.segmentation import watershed
 
     set_num_threads(1)  # the threads are the scheduler's
-    network.eval()
-    objects, scheduler = card.objects, {"scheduler": "threads", "num_workers": threads}
+    logits = _logits(network, hardware)
+    objects, scheduler = card.objects, {"scheduler": "threads", "num_workers": hardware.threads}
 
     def predicted(block: Image) -> Image:
         with inference_mode():
-            maps = network(from_numpy(np.ascontiguousarray(block))[None])[0, :2].sigmoid().numpy()
+            there = from_numpy(np.ascontiguousarray(block))[None].to(hardware.device)
+            maps = logits(there)[0, :2].sigmoid().cpu().numpy()
         return np.asarray(maps, np.float32)
 
     def grown(markers: Labels, foreground: Image, interior: Image) -> Labels:
@@ -132,6 +156,19 @@ def dask(network: nn.Module, card: Card, threads: int) -> Way:
         return labels
 
     return way
+
+
+def _logits(network: nn.Module, hardware: Hardware) -> Callable[[Tensor], Tensor]:
+    """The network where and as it is to run: images (N, 3, Y, X) there → logits float32 there."""
+    network.eval().to(hardware.device)
+    lower = {"fp32": None, "bf16": bfloat16, "fp16": float16}[hardware.precision]
+
+    def run(images: Tensor) -> Tensor:
+        with autocast(hardware.device, lower, enabled=lower is not None):
+            logits: Tensor = network(images)
+        return logits.float()
+
+    return run
 
 
 def _padded(image: Image, network: nn.Module) -> Image:

@@ -5,7 +5,7 @@ Imports next to nothing, because it is called first.
 
 from __future__ import annotations
 
-from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
+from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT, WORKER_ENVIRONMENT
 from nucbatch.schedulers.forkserver import fork_from
 
 PRELOADED = ("nucbatch.execution.preloaded",)
@@ -14,5 +14,6 @@ PRELOADED = ("nucbatch.execution.preloaded",)
 
 def load_ahead(scheduler_name: str) -> None:
     """Begins to load what workers will need, beside this process, where they will run on this machine."""
-    if scheduler_name == "local":
-        fork_from(PRELOADED, LOCAL_ENVIRONMENT)
+    here = {"local": LOCAL_ENVIRONMENT, "cuda": WORKER_ENVIRONMENT}
+    if scheduler_name in here:
+        fork_from(PRELOADED, here[scheduler_name])

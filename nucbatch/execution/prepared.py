@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights, locate
-from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, largest_block
+from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
 from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.schedulers.contract import Resources
@@ -53,7 +54,8 @@ class Prepared:
         Raises:
             InputError: less than one worker.
         """
-        return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES)
+        on_gpu = gpu_bytes(self.plan, self.network, BATCH_PX)
+        return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES, on_gpu)
 
 
 def prepare(

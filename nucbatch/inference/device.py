@@ -98,10 +98,10 @@ class _Coming:
 
 
 class Cuda:
-    """A GPU: fixed shapes, page-locked buffers, copies beside the computing.
+    """A GPU: fixed shapes, page-locked buffers, the next batch handed over while one is computed.
 
     Two batches may be under way: their buffers take turns, so a batch must have been waited for before the
-    second one after it begins.
+    second one after it begins. Who waits sleeps: other threads and processes need the core.
     """
 
     overlaps = True
@@ -128,15 +128,18 @@ class Cuda:
     def _begin(self, tiles: Tiles) -> Answer:
         batch = _filled(tiles, self.batch_of(*tiles[0].shape[1:]))
         self._turn = 1 - self._turn
+        channels = len(batch[0])
+        if all(tile.strides[0] == 0 for tile in batch):  # grey: one channel, seen several times
+            batch = [tile[:1] for tile in batch]
         images = self._page_locked(self._buffers, (len(batch), *batch[0].shape), torch.float32)
         np.stack(batch, out=images.numpy())
         with torch.inference_mode():
-            there = images.to("cuda", non_blocking=True)
+            there = images.to("cuda", non_blocking=True).expand(-1, channels, -1, -1)
             there = there.contiguous(memory_format=torch.channels_last).to(self._type)
             maps = logits_to_maps(self._network(there).float()).contiguous()
             back = self._page_locked(self._results, maps.shape, torch.uint8)
             back.copy_(maps, non_blocking=True)
-            ready = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no types here
+            ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
             ready.record()
         return _Coming(back, ready)
 

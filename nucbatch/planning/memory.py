@@ -21,6 +21,8 @@ from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_shape
 
 PROCESS_BYTES = 600 * 2**20
 """A worker before its first block: interpreter, libraries, compiled kernels and weights."""
+GPU_PROCESS_BYTES = 600 * 2**20
+"""What a process takes of a GPU's memory before its first tile: CUDA's context, libraries and weights."""
 _NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # the image and the window cut from it, three float32 channels each
 _OBJECT_BYTES_PER_PX = 64  # components, markers, labels, watershed and measuring, in 32 and 64 bits
 _SCALED_BYTES_PER_PX = 3 * 4 * 2 + 4 + 2 * 4  # image and window, four maps, two of them in float32
@@ -85,6 +87,13 @@ def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
     sizes = ((task_bytes(plan, field, network), field) for field in plan.usable)
     one, field = max(sizes, key=lambda size: size[0], default=(0, None))
     return field, one
+
+
+def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
+    """What a process takes of a GPU's memory, which gets as many tiles at once as ``batch_px`` has pixels."""
+    tiles = (_tile_px((field.height_px, field.width_px), network) for field in plan.usable)
+    halved = 1 if plan.settings.precision == "fp32" else 2
+    return GPU_PROCESS_BYTES + _activations(max(batch_px, *tiles), network) // halved
 
 
 def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:

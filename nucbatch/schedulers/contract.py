@@ -22,7 +22,8 @@ class Resources:
     """What a run needs, and what its user asks for.
 
     ``workers``: processes; None means what fits the machine. ``process_bytes``: a worker without a block;
-    ``block_bytes``: the projected peak of one block on top of that.
+    ``block_bytes``: the projected peak of one block on top of that. ``device_bytes``: what a process takes of
+    a GPU's own memory.
 
     Raises:
         InputError: fewer than one worker.
@@ -31,6 +32,7 @@ class Resources:
     workers: int | None = None
     process_bytes: int = 0
     block_bytes: int = 2**30
+    device_bytes: int = 2**30
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:

@@ -1,13 +1,17 @@
-"""This machine's GPUs: one process for each, on loopback only, by dask-cuda.
+"""This machine's GPUs: several processes for each, on loopback only, by dask-cuda.
 
-The decision owned here: a process has as many blocks at once as keep its GPU fed, which is more than a
-process without one has, because decoding and objects take the processor while the network does not.
+The decision owned here: how many processes share a GPU. All but the network takes the processor, and threads
+of one process stand in line for Python's lock, so there are as many processes as cores, each with a lane of
+its own, as far as both kinds of memory go; the GPU takes turns among them.
 """
 
 from __future__ import annotations
 
+import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import dask
 from distributed import Client
@@ -16,22 +20,29 @@ from distributed.system import MEMORY_LIMIT
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT, starting_with
+from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
-from nucbatch.schedulers.local import cores
+from nucbatch.schedulers.local import cores, fitting_workers
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
 
-_MOST_THREADS_PER_GPU = 16
+if TYPE_CHECKING:
+    from distributed import LocalCluster
+
 _INSTEAD = "or use --scheduler local."
+_SHARE = 0.9
+"""How much of a GPU's memory may be taken; the rest is for what libraries keep beside the maps."""
 
 
 class Cuda:
-    """One worker process per GPU."""
+    """Worker processes that share this machine's GPUs."""
 
     def preview(self, resources: Resources, place: Place) -> str:
         """One sentence; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = _sizes(resources, place)
+        there = len(gpus())
+        share = f"{there} GPUs" if there > 1 else "a GPU"
         return (
-            f"{workers} worker processes with a GPU each on this machine, with up to "
+            f"{workers} worker processes on this machine, which share {share}, with up to "
             f"{worker_bytes / 2**30:.1f} GiB and {threads} blocks at once each."
         )
 
@@ -39,38 +50,61 @@ class Cuda:
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """dask-cuda's local cluster; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = _sizes(resources, place)
-        from dask_cuda import LocalCUDACluster
         from pynvml import NVMLError
 
-        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG):
+        how = {"distributed.worker.multiprocessing-method": fork_from(place.preload, WORKER_ENVIRONMENT)}
+        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | how):
             try:
                 with starting_with(WORKER_ENVIRONMENT):
-                    cluster = LocalCUDACluster(
-                        n_workers=workers,
-                        threads_per_worker=threads,
-                        host="127.0.0.1",
-                        protocol="tcp",
-                        dashboard_address="127.0.0.1:0",
-                        memory_limit=worker_bytes,
-                        resources={"GPU": 1},
-                        silence_logs="CRITICAL",
-                    )
+                    cluster = _cluster(workers, threads, worker_bytes)
             except (OSError, RuntimeError, TimeoutError, ValueError, NVMLError) as error:
                 raise SchedulerError(
-                    f"{workers} workers with a GPU each did not start: {error}. Try --workers 1, {_INSTEAD}"
+                    f"{workers} workers on a GPU did not start: {error}. Try --workers 1, {_INSTEAD}"
                 ) from error
             with cluster, Client(cluster) as client:
                 yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
 
 
-def gpus() -> int:
-    """GPUs that this process may use.
+def _cluster(workers: int, threads: int, worker_bytes: int) -> LocalCluster:
+    """dask-cuda's cluster, but that several of its workers may have the same GPU, and each only one."""
+    from dask_cuda import LocalCUDACluster
+
+    class Shared(LocalCUDACluster):  # type: ignore[misc]  # dask-cuda has no types
+        def new_worker_spec(self) -> dict[str, Any]:
+            taken = Counter(
+                spec["options"]["env"]["CUDA_VISIBLE_DEVICES"] for spec in self.worker_spec.values()
+            )
+            every: list[int | str] = self.cuda_visible_devices  # type: ignore[has-type]  # no types
+            device = min(every, key=lambda one: taken[str(one)])
+            self.cuda_visible_devices = [device]
+            try:
+                ((_, spec),) = super().new_worker_spec().items()
+            finally:
+                self.cuda_visible_devices = every
+            self._begun = getattr(self, "_begun", 0) + 1
+            return {f"{device}-{self._begun}": spec}
+
+    return Shared(
+        n_workers=workers,
+        threads_per_worker=threads,
+        host="127.0.0.1",
+        protocol="tcp",
+        dashboard_address="127.0.0.1:0",
+        memory_limit=worker_bytes,
+        data=dict,  # what comes back is small, and nothing is to be written to disk
+        resources={"GPU": 1},
+        silence_logs="CRITICAL",
+    )
+
+
+def gpus() -> list[str]:
+    """Names of the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` has them: numbers or UUIDs.
 
     Raises:
         SchedulerError: none, or what is needed to use one is missing.
     """
     try:
-        from dask_cuda.utils import get_n_gpus
+        from dask_cuda.utils import get_gpu_count
         from pynvml import NVMLError
     except ImportError as error:
         raise SchedulerError(
@@ -78,18 +112,32 @@ def gpus() -> int:
             f"{_INSTEAD}"
         ) from error
     try:
-        # The driver is asked too, because an environment variable may name GPUs where there are none.
-        from dask_cuda.utils import get_gpu_count
-
-        count = min(int(get_gpu_count()), int(get_n_gpus()))
+        # The driver is asked, because an environment variable may name GPUs where there are none.
+        count = int(get_gpu_count())
     except NVMLError as error:
         raise SchedulerError(
             f"no GPU can be used on this machine: {error} (NVML). See whether `nvidia-smi` lists one; if "
             f"not, install NVIDIA's driver, {_INSTEAD}"
         ) from error
-    if count < 1:
-        raise SchedulerError(f"NVIDIA's driver lists no GPU on this machine: add one, {_INSTEAD}")
-    return count
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    named = [str(one) for one in range(count)] if visible is None else visible.split(",")[:count]
+    found = [name.strip() for name in named if name.strip()]
+    if not found:
+        why = (
+            "NVIDIA's driver lists no GPU on this machine: add one"
+            if not count
+            else ("CUDA_VISIBLE_DEVICES hides this machine's GPUs: unset it")
+        )
+        raise SchedulerError(f"{why}, {_INSTEAD}")
+    return found
+
+
+def _gpu_bytes(names: list[str]) -> int:
+    """Memory of the smallest of these GPUs."""
+    from dask_cuda.utils import get_device_total_memory, nvml_device_index
+
+    sizes = [get_device_total_memory(nvml_device_index(0, name)) for name in names]
+    return min(size for size in sizes if size) if any(sizes) else int(MEMORY_LIMIT)
 
 
 def _sizes(resources: Resources, place: Place) -> tuple[int, int, int]:
@@ -97,11 +145,19 @@ def _sizes(resources: Resources, place: Place) -> tuple[int, int, int]:
     if place.settings:
         raise InputError(f"--scheduler cuda has no setting {', '.join(map(repr, place.settings))}.")
     there = gpus()
-    workers = there if resources.workers is None else resources.workers
-    if workers > there:
+    of_each = _gpu_bytes(there)
+    most = len(there) * max(1, int(of_each * _SHARE) // max(1, resources.device_bytes))
+    memory_bytes = int(MEMORY_LIMIT)
+    if resources.workers is None:
+        one_block = resources.process_bytes + resources.block_bytes
+        workers = fitting_workers(min(most, max(cores(), len(there))), memory_bytes, one_block)
+    elif resources.workers > most:
         raise InputError(
-            f"{workers} workers need a GPU each, and there are {there}: ask for at most that many."
+            f"{resources.workers} workers don't fit: each needs {resources.device_bytes / 2**30:.1f} GiB of "
+            f"a GPU, and there are {len(there)} of {of_each / 2**30:.1f} GiB. Ask for at most {most} with "
+            "--workers."
         )
-    worker_bytes = int(MEMORY_LIMIT) // workers
-    most = max(2, min(_MOST_THREADS_PER_GPU, cores() // workers))
-    return workers, fitting_threads(worker_bytes, resources, most), worker_bytes
+    else:
+        workers = resources.workers
+    worker_bytes = memory_bytes // workers
+    return workers, fitting_threads(worker_bytes, resources), worker_bytes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,15 +44,19 @@ def test_without_a_gpu_nvidias_error_is_a_sentence(tmp_path: Path) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.slow
-def test_each_worker_has_a_gpu_and_enough_threads_to_feed_it(tmp_path: Path) -> None:
+def test_processes_share_the_gpus_evenly_and_each_sees_one(tmp_path: Path) -> None:
     try:
         there = gpus()
     except SchedulerError as error:
         pytest.skip(str(error))
-    with scheduler("cuda").connect(NEEDED, Place(tmp_path)) as cluster:
-        workers = cluster.client.scheduler_info(n_workers=-1)["workers"].values()
-        assert len(workers) == cluster.workers == there
-        assert all(worker["resources"] == {"GPU": 1} for worker in workers)
-        assert cluster.threads_per_worker >= 2
-    with pytest.raises(InputError, match=f"there are {there}"):
-        scheduler("cuda").preview(Resources(workers=there + 1), Place(tmp_path))
+    asked = replace(NEEDED, workers=2 * len(there) + 1)
+    with scheduler("cuda").connect(asked, Place(tmp_path)) as cluster:
+        workers = cluster.client.scheduler_info(n_workers=-1)["workers"]
+        assert len(workers) == cluster.workers == 2 * len(there) + 1
+        assert all(worker["resources"] == {"GPU": 1} for worker in workers.values())
+        seen = cluster.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")
+        assert sorted(Counter(seen.values())) == sorted(there)
+        assert sorted(Counter(seen.values()).values()) == [2] * (len(there) - 1) + [3]
+    with pytest.raises(InputError, match=r"999 workers don't fit: each needs 1\.0 GiB of a GPU"):
+        scheduler("cuda").preview(replace(NEEDED, workers=999), Place(tmp_path))
+    assert "which share" in scheduler("cuda").preview(NEEDED, Place(tmp_path))
