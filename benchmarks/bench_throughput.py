@@ -29,6 +29,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 
@@ -43,7 +44,7 @@ from nucbatch.settings import RunSettings
 from nucbatch.tiles import Tile
 
 MOST_PX = 40e6
-GPU_PX = 800e6
+GPU_PX = 400e6
 """What a GPU is timed over: the same tiles again and again."""
 
 
@@ -71,7 +72,8 @@ def main() -> None:
         settings = RunSettings(channel=arguments.channel, model=model, precision=arguments.precision)
         plate = open_plate(source)
         prepared = prepare(plate, settings, block_px=arguments.block_size)
-        forwards, runs, stations = [], [], []
+        forwards: list[float] = []
+        runs: list[tuple[float, Recorder]] = []
         for number in range(arguments.rounds):
             forwards.append(bare_forward(prepared, alone))
             recorder = Recorder()
@@ -85,29 +87,35 @@ def main() -> None:
                 block_px=arguments.block_size,
                 progress=recorder,
             )
-            runs.append((time.perf_counter() - started, recorder.seconds))
+            runs.append((time.perf_counter() - started, recorder))
             shutil.rmtree(Path(scratch, f"out{number}"))
             forkserver.end()  # each round begins as a new command does
-            stations.append(recorder.stations)
-        forwards.append(bare_forward(prepared, alone))
+        # A GPU's speed does not drift with what others do on the machine.
+        on_gpu = arguments.scheduler == "cuda"
+        forwards.append(forwards[-1] if on_gpu else bare_forward(prepared, alone))
     how = f"{arguments.workers or ''} {arguments.scheduler} workers, {arguments.precision}, {arguments.model}"
-    report(prepared.plan, forwards, runs, stations, how, result.totals.nuclei)
+    report(prepared.plan, forwards, runs, how, result.totals.nuclei)
     if arguments.scheduler == "local":
-        network = statistics.median(one["network"] for one in stations)
-        idle = 1 - network / (arguments.workers * statistics.median(seconds for _, seconds in runs))
+        idle = statistics.median(
+            1 - one.stations["network"] / (arguments.workers * one.seconds) for _, one in runs
+        )
         print(f"The lanes are idle {100 * idle:.0f} % of the time from the first block to the last.")
 
 
 class Recorder:
-    """Times the blocks alone: from the first submission to the last receipt."""
+    """Times the blocks alone: from the first submission to the last receipt.
+
+    Beside the ``seconds``, those that cores were busy (of all processes, ``machine``, and of this one, the
+    driver).
+    """
 
     def __init__(self) -> None:
         self.stations: dict[str, float] = {}
-        self.seconds = 0.0
-        self._began = 0.0
+        self.seconds = self.machine = self.driver = 0.0
+        self._began = self._busy = self._own = 0.0
 
     def begin(self, total: int, committed: object) -> None:
-        self._began = time.perf_counter()
+        self._began, self._busy, self._own = time.perf_counter(), _busy_seconds(), time.process_time()
 
     def again(self, receipt) -> None: ...
 
@@ -117,8 +125,15 @@ class Recorder:
 
     def advance(self, receipt) -> None:
         self.seconds = time.perf_counter() - self._began
+        self.machine, self.driver = _busy_seconds() - self._busy, time.process_time() - self._own
         for name, seconds in receipt.seconds.items():
             self.stations[name] = self.stations.get(name, 0.0) + seconds
+
+
+def _busy_seconds() -> float:
+    """Seconds that all cores together have worked since the machine's start."""
+    times = psutil.cpu_times()
+    return times.user + times.nice + times.system
 
 
 def bare_forward(prepared: Prepared, workers: int) -> float:
@@ -209,8 +224,7 @@ def _papers(folder: Path) -> str:
 def report(
     plan: Plan,
     forwards: list[float],
-    runs: list[tuple[float, float]],
-    stations: list[dict[str, float]],
+    runs: list[tuple[float, Recorder]],
     how: str,
     nuclei: int,
 ) -> None:
@@ -221,7 +235,7 @@ def report(
     table = Table(title=f"{plan.plate.name}: {size}, {how}")
     for column in ("", "seconds", "Mpx/s", "forward / this"):
         table.add_column(column, justify="left" if not column else "right")
-    blocks, whole = [run[1] for run in runs], [run[0] for run in runs]
+    blocks, whole = [run.seconds for _, run in runs], [seconds for seconds, _ in runs]
     beside = [statistics.mean(pair) for pair in pairwise(forwards)]
     rows = {"bare forward": beside, "blocks, first to last": blocks, "whole call": whole}
     for name, seconds in rows.items():
@@ -229,10 +243,23 @@ def report(
         middle = statistics.median(seconds)
         table.add_row(name, f"{middle:.1f}", f"{megapixels / middle:.2f}", f"{ratio:.2f}")
     console.print(table)
+    stations = [run.stations for _, run in runs]
     totals = {name: statistics.median(one[name] for one in stations) for name in stations[0]}
     totals.pop("network")  # a part of what predicts or segments
     share = ", ".join(f"{name} {100 * value / sum(totals.values()):.0f} %" for name, value in totals.items())
+    tasks, busy, driver = (
+        statistics.median(of(run) / run.seconds for _, run in runs)
+        for of in (
+            lambda run: sum(run.stations.values()) - run.stations["network"],
+            lambda run: run.machine,
+            lambda run: run.driver,
+        )
+    )
     console.print(f"Where the tasks' time goes (waiting for the lane is in predict or segment): {share}")
+    console.print(
+        f"At work at once: {tasks:.1f} tasks; {busy:.1f} of {psutil.cpu_count()} cores, of which the driver "
+        f"{driver:.2f}."
+    )
 
 
 if __name__ == "__main__":
