@@ -39,7 +39,7 @@ class NetworkSize:
 
 
 _BLOCK_BYTES_PER_PX = 56  # maps, components, labels and measuring of a block with its margins
-_UNIT_PX = 2 * 1024  # the longest side of what is copied, numbered or shrunk at once
+_UNIT_PX = 2 * 1088  # the longest side of what is copied, numbered or shrunk at once
 
 
 def task_bytes(plan: Plan, field: Field, network: NetworkSize) -> int:

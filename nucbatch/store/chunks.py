@@ -31,13 +31,20 @@ from nucbatch.tiles import Box
 Codec = Literal["image", "labels", "maps"]
 
 LONGEST_CHUNK_PX = 1024
+_OF_A_CAMERA_PX = 1088
+"""A field of 1,080 px, as many cameras have it, is one chunk, and one of 2,160 px four: a file costs more
+than the pixels of a small chunk."""
 _STEP_PX = 16
+_BLOSC_BLOCK_BYTES = 2**20
+"""Images in blocks of that many bytes: three quarters of the time of Blosc's own choice, and 2 % fewer bytes."""
 
 # Several tasks of a worker encode at once, each in its own thread; Blosc's own would fight over the cores.
 numcodecs.blosc.use_threads = False
 # Level 1 for images: 0.4 of level 3's time, for 5 % more bytes (real uint8 fields).
 _ENCODERS = {
-    "image": numcodecs.Blosc(cname="zstd", clevel=1, shuffle=numcodecs.Blosc.SHUFFLE),
+    "image": numcodecs.Blosc(
+        cname="zstd", clevel=1, shuffle=numcodecs.Blosc.SHUFFLE, blocksize=_BLOSC_BLOCK_BYTES
+    ),
     "labels": numcodecs.Zstd(level=0),
     "maps": numcodecs.Blosc(cname="lz4", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
 }
@@ -46,11 +53,13 @@ _ENCODERS = {
 def chunk_px(length_px: int) -> int:
     """The chunk's side for an image's side: the fewest chunks of up to 1024 px, as even as 16 px allow.
 
+    Of up to 1,088 px, if one or two of them suffice.
+
     Even, because a last chunk of a few pixels costs as much to encode as a full one.
     """
-    if length_px <= LONGEST_CHUNK_PX:
+    if length_px <= _OF_A_CAMERA_PX:
         return max(length_px, 1)
-    count = -(-length_px // LONGEST_CHUNK_PX)
+    count = 2 if length_px <= 2 * _OF_A_CAMERA_PX else -(-length_px // LONGEST_CHUNK_PX)
     return -(-length_px // (count * _STEP_PX)) * _STEP_PX
 
 
@@ -118,11 +127,19 @@ class Array:
             begin // side for begin, side in zip(corner, self.chunk_px, strict=True)
         )
         counts = [-(-length // chunk) for length, chunk in zip(pixels.shape, self.chunks, strict=True)]
+        made: set[Path] = set()
         for place in product(*map(range, counts)):
             begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
             cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
             name = (str(index + offset) for index, offset in zip(place, first, strict=True))
-            _write_chunk(self.path.joinpath("c", *name), pixels[cut], self.chunks, self.codec)
+            path = self.path.joinpath("c", *name)
+            if is_blank(pixels[cut]):
+                path.unlink(missing_ok=True)  # an absent chunk is zeros; one from an earlier attempt is not
+                continue
+            if path.parent not in made:
+                _folder(path.parent)
+                made.add(path.parent)
+            _write_chunk(path, pixels[cut], self.chunks, self.codec)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """(…, Y, X) pixels of a box in the array; 0 where there is no chunk.
@@ -158,15 +175,16 @@ class Array:
         return [*leading, *plane]
 
 
+def is_blank(pixels: npt.NDArray[Any]) -> bool:
+    """Whether all of them are zero, so that there is nothing to store. Several times as fast as ``any``."""
+    return not (pixels.max(initial=0) if pixels.dtype.kind == "u" else pixels.any())
+
+
 def _write_chunk(path: Path, piece: npt.NDArray[Any], chunks: tuple[int, ...], codec: Codec) -> None:
-    if not piece.any():
-        path.unlink(missing_ok=True)  # an absent chunk is all zeros; one from an earlier attempt is not
-        return
     if piece.shape != chunks:
         piece = np.pad(
             piece, [(0, chunk - length) for length, chunk in zip(piece.shape, chunks, strict=True)]
         )
-    _folder(path.parent)
     write_bytes(path, _ENCODERS[codec].encode(np.ascontiguousarray(piece)), durable=False)
 
 
@@ -207,7 +225,9 @@ def _document(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec
     """An array's zarr.json, as zarr makes it. Kept, because a plate's fields share theirs."""
     typesize = np.dtype(dtype).itemsize
     compressor = {
-        "image": BloscCodec(typesize=typesize, cname="zstd", clevel=1, shuffle="shuffle"),
+        "image": BloscCodec(
+            typesize=typesize, cname="zstd", clevel=1, shuffle="shuffle", blocksize=_BLOSC_BLOCK_BYTES
+        ),
         "labels": ZstdCodec(level=0),
         "maps": BloscCodec(typesize=typesize, cname="lz4", clevel=1, shuffle="noshuffle"),
     }[codec]

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.store.chunks import chunk_px
+from nucbatch.store.chunks import chunk_px, is_blank
 
 _MODULUS = 2**256
 
@@ -27,7 +27,7 @@ def part_digest(labels: npt.NDArray[np.integer], corner: tuple[int, int], chunks
     total = 0
     for top, left in product(range(0, labels.shape[0], chunks[0]), range(0, labels.shape[1], chunks[1])):
         piece = labels[top : top + chunks[0], left : left + chunks[1]]
-        if piece.any():
+        if not is_blank(piece):
             ordered = np.ascontiguousarray(piece, dtype="<u4")
             digest = hashlib.sha256(f"{corner[0] + top} {corner[1] + left} {ordered.shape}".encode())
             digest.update(ordered.data)

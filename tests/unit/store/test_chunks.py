@@ -33,7 +33,7 @@ def _files(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32", "float64", ">u2"])
 @pytest.mark.parametrize(
-    ("shape", "codec"), [((2, 60, 70), "image"), ((2, 1100, 50), "image"), ((33, 1), "labels")]
+    ("shape", "codec"), [((2, 60, 70), "image"), ((2, 1100, 50), "image"), ((1, 1088, 500), "image"), ((33, 1), "labels")]
 )
 def test_every_file_is_the_one_zarr_writes(
     shape: tuple[int, ...], codec: Codec, dtype: str, tmp_path: Path
@@ -41,7 +41,7 @@ def test_every_file_is_the_one_zarr_writes(
     picture = _picture(shape, dtype)
     names = ("c", "y", "x")[-len(shape) :]
     write_array(tmp_path / "ours", picture, codec, names)
-    blosc = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle")
+    blosc = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", blocksize=2**20)
     theirs = zarr.create_array(
         store=tmp_path / "theirs",
         shape=shape,
@@ -79,9 +79,9 @@ def test_an_array_that_is_a_view_with_gaps_is_written_whole(tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("length", "chunk"),
-    [(1, 1), (640, 640), (1024, 1024), (1025, 528), (1080, 544), (2160, 720), (100_000, 1024)],
+    [(1, 1), (640, 640), (1080, 1080), (1089, 560), (2160, 1088), (2177, 736), (100_000, 1024)],
 )
-def test_chunks_are_even_and_at_most_1024(length: int, chunk: int) -> None:
+def test_chunks_are_even_and_few(length: int, chunk: int) -> None:
     assert chunk_px(length) == chunk
     assert chunk * (-(-length // chunk) - 1) < length
 
@@ -93,7 +93,7 @@ def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
-    picture = np.random.default_rng(4).integers(0, 9, (2, 2100, 1500)).astype(np.uint16)
+    picture = np.random.default_rng(4).integers(0, 9, (2, 2300, 1500)).astype(np.uint16)
     write_array(tmp_path / "whole", picture, "image", ("c", "y", "x"))
     array = Array.of_image(tmp_path / "parts", picture.shape, picture.dtype, "image", ("c", "y", "x"))
     array.describe()
@@ -106,7 +106,7 @@ def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
         for top in (tmp_path / "whole", tmp_path / "parts")
     )
     assert whole == parts
-    box = Box(690, 700, 1410, 760)
+    box = Box(690, 700, 1590, 760)
     np.testing.assert_array_equal(array.read(box), picture[:, *box.slices])
     assert len(array.files(box)) == 2 * 3 * 2
 

@@ -101,11 +101,11 @@ def test_the_digest_tells_places_and_numbers_apart_and_nothing_else() -> None:
 
 
 def test_digests_of_parts_add_up_in_any_order() -> None:
-    labels = np.random.default_rng(2).integers(0, 3, (2100, 1500)).astype(np.uint32)
-    labels[:704, 752:] = 0
-    chunks = chunk_px(2100), chunk_px(1500)
+    labels = np.random.default_rng(2).integers(0, 3, (2300, 1500)).astype(np.uint32)
+    labels[:768, 752:] = 0
+    chunks = chunk_px(2300), chunk_px(1500)
     total = ""
-    for top, left in ((704, 0), (0, 752), (0, 0), (1408, 752), (704, 752), (1408, 0)):
+    for top, left in ((768, 0), (0, 752), (0, 0), (1536, 752), (768, 752), (1536, 0)):
         part = labels[top : top + chunks[0], left : left + chunks[1]]
         total = joined_digest(total, part_digest(part, (top, left), chunks))
     assert total == labels_digest(labels)
