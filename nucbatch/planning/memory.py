@@ -21,7 +21,7 @@ from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_shape
 
 PROCESS_BYTES = 600 * 2**20
 """A worker before its first block: interpreter, libraries, compiled kernels and weights."""
-GPU_PROCESS_BYTES = 600 * 2**20
+GPU_PROCESS_BYTES = 700 * 2**20
 """What a process takes of a GPU's memory before its first tile: CUDA's context, libraries and weights."""
 _NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # the image and the window cut from it, three float32 channels each
 _OBJECT_BYTES_PER_PX = 64  # components, markers, labels, watershed and measuring, in 32 and 64 bits

@@ -36,7 +36,8 @@ _OF_A_CAMERA_PX = 1088
 than the pixels of a small chunk."""
 _STEP_PX = 16
 _BLOSC_BLOCK_BYTES = 2**20
-"""Images in blocks of that many bytes: three quarters of the time of Blosc's own choice, and 2 % fewer bytes."""
+"""Images' chunks are made of blocks of that size: three quarters of the time of Blosc's own choice, and 2 %
+fewer bytes (drawn fields)."""
 
 # Several tasks of a worker encode at once, each in its own thread; Blosc's own would fight over the cores.
 numcodecs.blosc.use_threads = False

@@ -33,7 +33,8 @@ def _files(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32", "float64", ">u2"])
 @pytest.mark.parametrize(
-    ("shape", "codec"), [((2, 60, 70), "image"), ((2, 1100, 50), "image"), ((1, 1088, 500), "image"), ((33, 1), "labels")]
+    ("shape", "codec"),
+    [((2, 60, 70), "image"), ((2, 1100, 50), "image"), ((1, 1088, 500), "image"), ((33, 1), "labels")],
 )
 def test_every_file_is_the_one_zarr_writes(
     shape: tuple[int, ...], codec: Codec, dtype: str, tmp_path: Path
