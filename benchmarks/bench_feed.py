@@ -1,11 +1,13 @@
 """What the processor must do beside the network: how many cores, and processes, it takes to feed a GPU.
 
     python -m benchmarks.bench_feed [PLATE] [--channel NAME] [--fields N] [--times N] [--rounds N] [--gpu N]
+                                    [--wait MS]
 
-The network answers at once, with the maps that it made of these very fields before: what is left is reading,
-normalising, tiles, objects, measuring and writing, as a run's tasks do them. They run in one process with
-several threads, as one worker does, and in several processes: threads share Python's lock, processes don't.
-The last column is how many cores deliver what a GPU predicts. Without PLATE a synthetic one is drawn.
+The network answers with the maps that it made of these very fields before, at once or after so many
+milliseconds, as a GPU does that others use as well: what is left is reading, normalising, tiles, objects,
+measuring and writing, as a run's tasks do them. They run in one process with several threads, and in several
+processes: threads share Python's lock, processes don't. The last column is how many cores deliver what a GPU
+predicts. Without PLATE a synthetic one is drawn.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=4, help="how often each is done in a round")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gpu", type=float, default=100.0, help="Mpx/s that the network does on a GPU")
+    parser.add_argument("--wait", type=float, default=0.0, help="ms that the GPU takes for a batch")
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT, CUDA_VISIBLE_DEVICES="")
     with tempfile.TemporaryDirectory() as scratch:
@@ -64,11 +67,12 @@ def main() -> None:
         prepared = replace(prepared, plan=fewer)
         answers = answers_of(prepared)
         most = cores()
-        ways = [(1, 1), (1, most), (1, 2 * most), (most, 1), (most, 2)]
+        ways = [(1, 1), (1, 2 * most), (most, 1), (most, 2), (3 * most // 2, 1), (2 * most, 1)]
         figures: dict[tuple[int, int], list[tuple[float, float]]] = {way: [] for way in ways}
         for _ in range(arguments.rounds):
             for processes, threads in ways:
-                work = prepared, answers, threads, arguments.times, Path(scratch, "out")
+                device = Canned(answers, arguments.wait / 1000)
+                work = prepared, device, threads, arguments.times, Path(scratch, "out")
                 figures[processes, threads].append(together(processes, work))
                 shutil.rmtree(Path(scratch, "out"))
     megapixels = sum(field.height_px * field.width_px for field in usable) / 1e6
@@ -80,16 +84,22 @@ class Canned:
 
     overlaps = True
 
-    def __init__(self, answers: Answers) -> None:
-        self._answers = answers
+    def __init__(self, answers: Answers, wait_s: float = 0.0) -> None:
+        self._answers, self._wait_s = answers, wait_s
 
     def batch_of(self, height_px: int, width_px: int) -> int:
         return max(1, BATCH_PX // (height_px * width_px))
 
     def begin(self, tiles: list[NDArray[np.float32]]) -> SimpleNamespace:
-        np.stack(tiles)  # into the page-locked buffer, there
-        maps = np.stack([self._answers[_name_of(tile)] for tile in tiles])
-        return SimpleNamespace(wait=lambda: maps)
+        grey = [tile[:1] if tile.strides[0] == 0 else tile for tile in tiles]
+        np.stack(grey)  # into the page-locked buffer, there
+        began = time.perf_counter()
+
+        def wait() -> Maps:
+            time.sleep(max(0.0, began + self._wait_s - time.perf_counter()))
+            return np.stack([self._answers[_name_of(tile)] for tile in tiles])
+
+        return SimpleNamespace(wait=wait)
 
 
 def _name_of(tile: NDArray[np.float32]) -> bytes:
@@ -114,7 +124,7 @@ def answers_of(prepared: Prepared) -> Answers:
     return answers
 
 
-def together(processes: int, work: tuple[Prepared, Answers, int, int, Path]) -> tuple[float, float]:
+def together(processes: int, work: tuple[Prepared, Canned, int, int, Path]) -> tuple[float, float]:
     """Mpx/s of all processes together, and CPU seconds per Mpx."""
     context = get_context("spawn")
     barrier, results = context.Barrier(processes), context.Queue()
@@ -132,10 +142,10 @@ def together(processes: int, work: tuple[Prepared, Answers, int, int, Path]) -> 
 
 
 def _work(
-    number: int, prepared: Prepared, answers: Answers, threads: int, times: int, out: Path, barrier, results
+    number: int, prepared: Prepared, device: Canned, threads: int, times: int, out: Path, barrier, results
 ) -> None:
     """One process' share: every field, ``times`` times, each time into a folder of its own."""
-    lane.device_for = lambda network, precision: Canned(answers)
+    lane.device_for = lambda network, precision: device
     plan = prepared.plan
     folders = [RunFolder(out / f"{number}-{turn}") for turn in range(times + 1)]
     tasks = [

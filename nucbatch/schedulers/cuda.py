@@ -1,9 +1,9 @@
 """This machine's GPUs: several processes for each, on loopback only, by dask-cuda.
 
 The decision owned here: how many processes share a GPU. All but the network takes the processor, and threads
-of one process stand in line for Python's lock. So there are half as many processes again as cores, of one
-block and one lane each, as far as both kinds of memory go: some wait for the GPU while others have a core.
-The GPU takes turns among them, and is no slower for it.
+of one process stand in line for Python's lock. So there are as many processes as cores, each with a lane of
+its own, as far as both kinds of memory go; of a process' two blocks one waits for the GPU while the other has
+the core. The GPU takes turns among them: sixteen processes got 583 Mpx/s out of an H200, one alone 501.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from nucbatch.schedulers.environment import WORKER_ENVIRONMENT, starting_with
 from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.local import cores, fitting_workers
-from nucbatch.schedulers.workers import CLUSTER_CONFIG
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
 
 if TYPE_CHECKING:
     from distributed import LocalCluster
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 _INSTEAD = "or use --scheduler local."
 _SHARE = 0.9
 """How much of a GPU's memory may be taken; the rest is for what libraries keep beside the maps."""
-_PROCESSES_PER_CORE = 1.5
-_THREADS = 1
 
 
 class Cuda:
@@ -41,34 +39,34 @@ class Cuda:
 
     def preview(self, resources: Resources, place: Place) -> str:
         """One sentence; see :class:`nucbatch.schedulers.contract.Backend`."""
-        workers, worker_bytes = _sizes(resources, place)
+        workers, threads, worker_bytes = _sizes(resources, place)
         there = len(gpus())
         share = f"{there} GPUs" if there > 1 else "a GPU"
         return (
             f"{workers} worker processes on this machine, which share {share}, with up to "
-            f"{worker_bytes / 2**30:.1f} GiB and one block at a time each."
+            f"{worker_bytes / 2**30:.1f} GiB and {threads} blocks at once each."
         )
 
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """dask-cuda's local cluster; see :class:`nucbatch.schedulers.contract.Backend`."""
-        workers, worker_bytes = _sizes(resources, place)
+        workers, threads, worker_bytes = _sizes(resources, place)
         from pynvml import NVMLError
 
         how = {"distributed.worker.multiprocessing-method": fork_from(place.preload, WORKER_ENVIRONMENT)}
         with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | how):
             try:
                 with starting_with(WORKER_ENVIRONMENT):
-                    cluster = _cluster(workers, worker_bytes)
+                    cluster = _cluster(workers, threads, worker_bytes)
             except (OSError, RuntimeError, TimeoutError, ValueError, NVMLError) as error:
                 raise SchedulerError(
                     f"{workers} workers on a GPU did not start: {error}. Try --workers 1, {_INSTEAD}"
                 ) from error
             with cluster, Client(cluster) as client:
-                yield Cluster(client, workers, _THREADS, worker_bytes, Keeper(cluster, workers).watch)
+                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
 
 
-def _cluster(workers: int, worker_bytes: int) -> LocalCluster:
+def _cluster(workers: int, threads: int, worker_bytes: int) -> LocalCluster:
     """dask-cuda's cluster, but that several of its workers may have the same GPU, and each only one."""
     from dask_cuda import LocalCUDACluster
 
@@ -89,7 +87,7 @@ def _cluster(workers: int, worker_bytes: int) -> LocalCluster:
 
     return Shared(
         n_workers=workers,
-        threads_per_worker=_THREADS,
+        threads_per_worker=threads,
         host="127.0.0.1",
         protocol="tcp",
         dashboard_address="127.0.0.1:0",
@@ -143,8 +141,8 @@ def _gpu_bytes(names: list[str]) -> int:
     return min(size for size in sizes if size) if any(sizes) else int(MEMORY_LIMIT)
 
 
-def _sizes(resources: Resources, place: Place) -> tuple[int, int]:
-    """Workers, and bytes of each."""
+def _sizes(resources: Resources, place: Place) -> tuple[int, int, int]:
+    """Workers, threads of each, bytes of each."""
     if place.settings:
         raise InputError(f"--scheduler cuda has no setting {', '.join(map(repr, place.settings))}.")
     there = gpus()
@@ -153,8 +151,7 @@ def _sizes(resources: Resources, place: Place) -> tuple[int, int]:
     memory_bytes = int(MEMORY_LIMIT)
     if resources.workers is None:
         one_block = resources.process_bytes + resources.block_bytes
-        wanted = max(int(cores() * _PROCESSES_PER_CORE), len(there))
-        workers = fitting_workers(min(most, wanted), memory_bytes, one_block)
+        workers = fitting_workers(min(most, max(cores(), len(there))), memory_bytes, one_block)
     elif resources.workers > most:
         raise InputError(
             f"{resources.workers} workers don't fit: each needs {resources.device_bytes / 2**30:.1f} GiB of "
@@ -163,4 +160,5 @@ def _sizes(resources: Resources, place: Place) -> tuple[int, int]:
         )
     else:
         workers = resources.workers
-    return workers, memory_bytes // workers
+    worker_bytes = memory_bytes // workers
+    return workers, fitting_threads(worker_bytes, resources), worker_bytes
