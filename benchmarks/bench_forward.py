@@ -1,7 +1,7 @@
 """How fast networks run forwards on a device, each beside the paper's network.
 
     python -m benchmarks.bench_forward [--model default] [--preset base ...] [--device auto] [--size 512]
-                                       [--way eager graph compiled]
+                                       [--way eager graph compiled] [--no-tf32]
 
 Nothing is read, normalised or written: only the network as a lane has it, over the same random tiles. The
 speed of a network does not depend on its weights, so presets that ship none can be measured too. ``--way``:
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "fp16"], help="all, otherwise")
     parser.add_argument("--way", nargs="+", default=["eager"], choices=["eager", "graph", "compiled"])
+    parser.add_argument("--no-tf32", action="store_true", help="float32 to the last bit on a GPU, too")
     arguments = parser.parse_args()
     name = arguments.device
     device = torch.device(
@@ -77,7 +78,8 @@ def _runner(
     network: nn.Module, precision: Precision, way: str, device: torch.device, arguments: argparse.Namespace
 ) -> Callable[[], float]:
     if device.type == "cuda":  # as a lane sets it
-        torch.backends.cudnn.deterministic, torch.backends.cudnn.allow_tf32 = True, True
+        torch.backends.cudnn.deterministic = True
+        torch.backends.cudnn.allow_tf32 = not arguments.no_tf32
     ready = prepared(network, precision).to(device)
     tiles = torch.rand(arguments.batch, 3, arguments.size, arguments.size, device=device)
     tiles = tiles.to(next(ready.parameters()).dtype).contiguous(memory_format=torch.channels_last)

@@ -37,7 +37,7 @@ def field_of(path: Path | None, size_px: int) -> NDArray[np.generic]:
 
 def plate_of(folder: Path, side_px: int, fields: int, wells: int = 24) -> Path:
     """A drawn plate's folder: two fields a well are drawn, the others are these again under other names."""
-    every = [f"{row}{column:02d}" for row in "BCDE" for column in range(2, 8)][:wells]
+    every = [f"{row}{column:02d}" for row in "BCDE" for column in range(2, 8)][: min(wells, fields)]
     sites = -(-fields // len(every))
     folder.parent.mkdir(parents=True, exist_ok=True)
     drawn = make_plate(

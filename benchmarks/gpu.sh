@@ -6,6 +6,7 @@
 # STEP: machine        what there is, and what a process takes of the GPU before its first tile
 #       tests          the tests marked gpu
 #       throughput     the bare forward of the presets and the shipped model, as it is and recorded as a graph
+#       share          what sixteen processes get out of the GPU together, and what one does
 #       compiled       the same by torch.compile, in fp16
 #       cuda           a synthetic plate by nucbatch run --scheduler cuda, beside the same on the CPU
 #       plates         fields of 1080 and 2160 px and a large image, for the next step
@@ -16,7 +17,7 @@
 #       train-default  nucbatch train --preset default
 #       train-base     nucbatch train --preset base
 #       train-paper    nucbatch train --preset paper --test, whole: 31 M parameters, 35 epochs
-#       setup          installs alone (every other step does so first)
+#       setup          installs and compiles alone (every other step does so first)
 #
 # DATA    the data set, for training            OUT     small results: weights, curves, cards, logs
 # WORK    scratch that outlasts a call           LIMIT   seconds of a training step (540)
@@ -24,8 +25,9 @@
 #         installed without dependencies, beside what the machine has
 # DEVICE  cuda, or cpu to try the script         EXTRA   more options of nucbatch train, such as --steps 20
 # PROCESSES  GPUs of this machine to train on, by torchrun (1)
-# MODELS  of end-to-end: default, paper (before any training), weight files       PRECISIONS  of it (fp16), or of precision (all)
+# MODELS  of end-to-end: default, paper (before any training), weight files (the first two)
 # SOURCES of end-to-end: fields1080, fields2160, large (all)
+# PRECISIONS  of end-to-end (fp16), of precision (all)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -57,6 +59,10 @@ if sys.argv[1] == "cuda" and not torch.cuda.is_available():
 name = torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
 print(f"torch {torch.__version__}, {name}, networks: {', '.join(contract.architectures())}")
 PYTHON
+    if [[ ! -e "$WORK/.kernels" ]]; then # compiling takes half a minute, which no step should be timed with
+        "$PYTHON" -c "import nucbatch.execution.preloaded"
+        touch "$WORK/.kernels"
+    fi
 }
 
 # Trains as far as LIMIT goes. SIGTERM saves the state; the next call resumes it. Only small files go to OUT.
@@ -152,6 +158,13 @@ step() {
         throughput)
             "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --size 1088 \
                 --way eager graph 2>&1 | tee "$OUT/throughput.log"
+            "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --size 1088 \
+                --precision fp32 --no-tf32 --rounds 2 2>&1 | tee -a "$OUT/throughput.log"
+            ;;
+        share)
+            for model in default paper; do
+                "$PYTHON" -m benchmarks.bench_share --model "$model" 2>&1 | tee -a "$OUT/share.log"
+            done
             ;;
         compiled)
             "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --size 1088 --precision fp16 \

@@ -29,7 +29,7 @@ WORKER_ENVIRONMENT = dict.fromkeys(
 """A worker process' environment, from its start: one thread per library, and memory that is kept."""
 
 LOCAL_ENVIRONMENT = WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
-"""That of several workers on one machine, which would be in each other's way on one GPU."""
+"""That of local workers, which leave this machine's GPUs to the scheduler that is made for them."""
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What maps take of a real GPU's memory, against what is projected."""
+"""What a process takes of a GPU's memory, as projected, and against a real one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,27 @@ from nucbatch.inference.predict import grid_of
 from nucbatch.networks.contract import build
 from nucbatch.planning.memory import GPU_PROCESS_BYTES, NetworkSize, gpu_bytes
 from nucbatch.planning.plan import make_plan
+from nucbatch.plate import Channel, Field, Plane, Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.settings import Precision, RunSettings
 from nucbatch.synthetic import make_plate
+from nucbatch.tiles import TileGrid
 from nucbatch.training.recipe import preset
+
+
+def test_small_fields_fill_a_batch_larger_ones_count_and_half_precision_halves() -> None:
+    network = NetworkSize(TileGrid(stride=16, halo=112, largest=2048, whole=2176), width=16)
+
+    def projected(side_px: int, precision: Precision) -> int:
+        plane = Plane("image.tif", "Grey")
+        field = Field("", 1, 0, "image", "image", (plane,), side_px, side_px, "uint8")
+        plate = Plate("p", ".", "single", (Channel("Grey", 0),), (field,), (), is_plate=False)
+        plan = make_plan(plate, RunSettings(precision=precision))
+        return gpu_bytes(plan, network, BATCH_PX) - GPU_PROCESS_BYTES
+
+    assert projected(96, "fp32") == projected(512, "fp32") > 0
+    assert projected(1536, "fp32") == pytest.approx(1536**2 / BATCH_PX * projected(96, "fp32"), rel=0.01)
+    assert projected(96, "fp16") == projected(96, "bf16") == projected(96, "fp32") // 2
 
 
 @pytest.mark.gpu
