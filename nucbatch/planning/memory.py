@@ -91,9 +91,10 @@ def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
 
 def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
     """What a process takes of a GPU's memory, which gets as many tiles at once as ``batch_px`` has pixels."""
-    tiles = (_tile_px((field.height_px, field.width_px), network) for field in plan.usable)
+    shapes = {(field.height_px, field.width_px) for field in plan.usable}
+    largest_px = max((_tile_px(shape, network) for shape in shapes), default=0)
     halved = 1 if plan.settings.precision == "fp32" else 2
-    return GPU_PROCESS_BYTES + _activations(max(batch_px, *tiles), network) // halved
+    return GPU_PROCESS_BYTES + _activations(max(batch_px, largest_px), network) // halved
 
 
 def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:
