@@ -55,7 +55,8 @@ class Slurm:
                     client.register_plugin(LeavesInTime())
                     watch = Watch(jobs, spec, place.tell)
                     watch.wait_for_a_worker(place.leaving)
-                    yield Cluster(client, spec.settings.max_jobs, spec.threads, spec.worker_bytes, watch)
+                    workers = spec.settings.max_jobs * spec.processes
+                    yield Cluster(client, workers, spec.threads, spec.worker_bytes, watch)
             finally:
                 try:
                     jobs.end()
@@ -85,13 +86,15 @@ def _jobs_sentence(spec: WorkerSpec) -> str:
         if settings.min_jobs < settings.max_jobs
         else settings.max_jobs
     )
+    busy = MOST_THREADS_PER_WORKER * spec.processes
     spare = (
-        f" A worker keeps {MOST_THREADS_PER_WORKER} cores busy: {spec.cores} are more than it can use."
-        if spec.cores > MOST_THREADS_PER_WORKER
+        f" A job's workers keep {busy} cores busy: {spec.cores} are more than they can use."
+        if spec.cores > busy
         else ""
     )
+    each = "one worker process" if spec.processes == 1 else f"{spec.processes} worker processes"
     return (
-        f"{count} SLURM jobs with one worker process each: {spec.cores} cores, "
+        f"{count} SLURM jobs with {each} each: {spec.cores} cores, "
         f"{spec.memory_bytes / 2**30:.1f} GiB, {'one GPU, ' if settings.with_gpu else ''}"
-        f"{spec.threads} blocks at once, {settings.walltime / 60:.0f} min; replaced as they end.{spare}"
+        f"{spec.blocks} blocks at once, {settings.walltime / 60:.0f} min; replaced as they end.{spare}"
     )

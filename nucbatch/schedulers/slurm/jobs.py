@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import time
@@ -18,6 +18,7 @@ import dask.config
 from distributed import Scheduler, SchedulerPlugin
 from distributed.core import Status
 from distributed.deploy.cluster import Cluster as DaskCluster
+from distributed.scheduler import WorkerState
 from distributed.security import Security
 
 from nucbatch.schedulers.slurm.commands import cancel
@@ -56,7 +57,7 @@ class WorkerJob(SLURMJob):  # type: ignore[misc]  # dask-jobqueue has no types h
     @property
     def worker_process_memory(self) -> str:
         """To the byte: dask-jobqueue's own rounds to what people read."""
-        return f"{self.worker_memory}B"
+        return f"{self.worker_memory // self.worker_processes}B"
 
     async def start(self) -> None:
         """Submits; a refusal is kept for the watch, which would else be a line in a log."""
@@ -74,25 +75,26 @@ class WorkerJob(SLURMJob):  # type: ignore[misc]  # dask-jobqueue has no types h
 
 
 class FinishedBlocks(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types here
-    """Counts blocks that came to an end, well or with an error, by their workers' names."""
+    """Counts blocks that came to an end, well or with an error, by their jobs' names."""
 
     name = "nucbatch-finished-blocks"
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        self._scheduler = scheduler
-        self.by_worker: dict[str, int] = {}
+    def __init__(self, scheduler: Scheduler, job_of: Callable[[str], str]) -> None:
+        self._scheduler, self._job_of = scheduler, job_of
+        self.by_job: dict[str, int] = {}
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
         """Dask's hook for each change of a task's state."""
         # One that was given up because its workers died comes without a worker that is there.
         worker = self._scheduler.workers.get(kwargs.get("worker", ""))
         if start == "processing" and finish in ("memory", "erred") and worker is not None:
-            self.by_worker[worker.name] = self.by_worker.get(worker.name, 0) + 1
+            job = self._job_of(worker.name)
+            self.by_job[job] = self.by_job.get(job, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSeen:
-    """A connected worker: how long it has said nothing, and whether it has nothing to do."""
+    """A job's connected workers: the longest any has said nothing, and whether none has anything to do."""
 
     silent_s: float
     idle: bool
@@ -100,7 +102,7 @@ class WorkerSeen:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """How things stand: jobs by name, workers by name, tasks not done, blocks finished by worker name."""
+    """How things stand, by jobs' names: jobs, workers, blocks finished; and how many tasks are not done."""
 
     job_ids: Mapping[str, str]
     refusals: Mapping[str, str]
@@ -129,7 +131,8 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
         )
         self._submitted: set[str] = set()
         self._doomed: set[str] = set()
-        self._finished = FinishedBlocks(self.scheduler)
+        self._job_of = spec.job_of
+        self._finished = FinishedBlocks(self.scheduler, spec.job_of)
         self.sync(self._plug_in)
 
     def look(self) -> Seen:
@@ -183,15 +186,21 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
         now = time()
         jobs: dict[str, WorkerJob] = dict(self.workers)
         self._submitted.update(job.job_id for job in jobs.values() if job.job_id)
+        connected: dict[str, list[WorkerState]] = {}
+        for worker in self.scheduler.workers.values():
+            connected.setdefault(self._job_of(worker.name), []).append(worker)
         return Seen(
             {name: job.job_id for name, job in jobs.items() if job.job_id},
             {name: job.refusal for name, job in jobs.items() if job.refusal},
             {
-                worker.name: WorkerSeen(now - worker.last_seen, not worker.processing)
-                for worker in self.scheduler.workers.values()
+                name: WorkerSeen(
+                    now - min(worker.last_seen for worker in workers),
+                    not any(worker.processing for worker in workers),
+                )
+                for name, workers in connected.items()
             },
             sum(task.state in _UNFINISHED for task in self.scheduler.tasks.values()),
-            dict(self._finished.by_worker),
+            dict(self._finished.by_job),
         )
 
     async def _submit(self, count: int) -> None:
@@ -202,16 +211,23 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
 
     async def _release(self, names: Collection[str]) -> None:
         await self.scheduler.retire_workers(
-            names=list(names), close_workers=True, remove=True, stimulus_id=f"nucbatch-release-{time()}"
+            workers=[worker.address for worker in self._workers_of(names)],
+            close_workers=True,
+            remove=True,
+            stimulus_id=f"nucbatch-release-{time()}",
         )
 
     async def _drop(self, names: Collection[str]) -> set[str]:
         jobs = [self.workers.pop(name) for name in names if name in self.workers]
         for name in names:
             self.worker_spec.pop(name, None)
-        for worker in [worker for worker in self.scheduler.workers.values() if worker.name in names]:
+        for worker in self._workers_of(names):
             await self.scheduler.remove_worker(worker.address, stimulus_id=f"nucbatch-drop-{time()}")
         return {job.job_id for job in jobs if job.job_id}
+
+    def _workers_of(self, names: Collection[str]) -> list[WorkerState]:
+        """The connected workers of these jobs."""
+        return [worker for worker in self.scheduler.workers.values() if self._job_of(worker.name) in names]
 
 
 def preview_script(spec: WorkerSpec) -> str:

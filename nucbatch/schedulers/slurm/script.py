@@ -1,8 +1,9 @@
 """The job in which one worker lives: what it asks of SLURM, and the script that starts the worker.
 
-The decision owned here: one job is one process with at most two blocks at once, and one GPU or none. A worker
-job is never requeued by SLURM, which would bring it back under a name that nobody expects; lost ones are
-replaced by new ones.
+The decision owned here: one job is one process with at most two blocks at once; or it has one GPU, and as
+many processes as cores share that, because one alone feeds it with a tenth of what it can do. A worker job is
+never requeued by SLURM, which would bring it back under a name that nobody expects; lost ones are replaced by
+new ones.
 """
 
 from __future__ import annotations
@@ -26,27 +27,44 @@ from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
 BESIDE_BYTES = 256 * 2**20
 """Of a job's memory, what its shell and the worker's guard process (Dask's nanny) may use."""
 
+_OF_A_GPU = 0.9
+"""How much of a GPU's memory its processes may take together."""
+
 _ROOM = 1.25
 """How much more than projected a job asks for, if its user doesn't say."""
 
 _MIB = 2**20
-_GPU_WORKER, _CPU_WORKER = "dask_cuda.cli", "distributed.cli.dask_worker"
+_WORKER = "distributed.cli.dask_worker"
+"""Also with a GPU: the one that SLURM gives the job is the one that its processes see."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One worker job, settled: sizes, settings, and where its keys and log lie."""
+    """One worker job, settled: sizes, settings, and where its keys and log lie.
+
+    ``threads`` are each process'.
+    """
 
     settings: SlurmSettings
     folder: Path
     name: str
     memory_bytes: int
     threads: int
+    processes: int = 1
 
     @property
     def worker_bytes(self) -> int:
-        """What the worker process itself may use."""
-        return self.memory_bytes - BESIDE_BYTES
+        """What each worker process itself may use."""
+        return (self.memory_bytes - BESIDE_BYTES) // self.processes
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks a job works on at once."""
+        return self.threads * self.processes
+
+    def job_of(self, worker: str) -> str:
+        """The name of the job in which a worker of that name lives: Dask numbers those that share one."""
+        return worker.rpartition("-")[0] if self.processes > 1 else worker
 
     @property
     def cores(self) -> int:
@@ -69,18 +87,18 @@ class WorkerSpec:
             "queue": settings.partition,
             "account": settings.account,
             "walltime": walltime_text(settings.walltime),
-            "cores": self.threads,
+            "cores": self.blocks,
             "job_cpu": self.cores,
-            "memory": f"{self.worker_bytes}B",
+            "memory": f"{self.worker_bytes * self.processes}B",
             "job_mem": f"{self.memory_bytes // _MIB}M",
-            "processes": 1,
+            "processes": self.processes,
             "job_name": self.name,
             "python": settings.python,
             "nanny": True,
             "death_timeout": 60,
             "interface": settings.interface,
             "local_directory": settings.local_directory and shlex.quote(settings.local_directory),
-            "worker_command": _GPU_WORKER if settings.with_gpu else _CPU_WORKER,
+            "worker_command": _WORKER,
             "worker_extra_args": self._worker_arguments(),
             "job_script_prologue": self._prologue(),
             "job_extra_directives": self._directives(),
@@ -142,16 +160,28 @@ def worker_spec(resources: Resources, place: Place) -> WorkerSpec:
         )
     least = BESIDE_BYTES + resources.process_bytes + resources.block_bytes
     memory = settings.memory
+    wanted = _sharing(settings, resources)
     if memory is None:
-        memory = math.ceil((least + resources.block_bytes) * _ROOM / 2**30) * 2**30
+        memory = math.ceil(wanted * (least + resources.block_bytes) * _ROOM / 2**30) * 2**30
     if memory < least:
         raise MemoryRefused(
             f"a block needs {_gib(least)} in one job, which has {_gib(memory)}: ask for more with --memory, "
             "or use smaller blocks (--block-size)."
         )
     memory -= memory % _MIB
-    threads = min(fitting_threads(memory - BESIDE_BYTES, resources), settings.cores or 2)
-    return WorkerSpec(settings, folder, _job_name(place.name), memory, threads)
+    processes = max(1, min(wanted, (memory - BESIDE_BYTES) // (least - BESIDE_BYTES)))
+    threads = fitting_threads((memory - BESIDE_BYTES) // processes, resources)
+    if processes == 1:
+        threads = min(threads, settings.cores or 2)
+    return WorkerSpec(settings, folder, _job_name(place.name), memory, threads, processes)
+
+
+def _sharing(settings: SlurmSettings, resources: Resources) -> int:
+    """How many processes there are to be in a job: several only where they share a GPU, and fit in it."""
+    if not settings.with_gpu:
+        return 1
+    fitting = int(settings.gpu_memory * _OF_A_GPU) // max(1, resources.device_bytes)
+    return max(1, min(settings.cores or 1, fitting))
 
 
 def _job_name(name: str) -> str:

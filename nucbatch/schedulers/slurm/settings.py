@@ -91,8 +91,9 @@ class SlurmSettings(BaseModel):
     """What each worker job asks for, how many there may be, and how long what is waited for.
 
     ``memory`` is a job's, in bytes; None: what the run's blocks need. ``cores``: None: as many as a worker
-    keeps busy. ``walltime`` in seconds. ``gpu``: one GPU and a worker of dask-cuda; None: if ``gres`` asks
-    for one. ``python``: what starts Python on a node, the driver's own if not given. ``prologue``: shell
+    keeps busy. ``walltime`` in seconds. ``gpu``: one GPU, which a process for each core shares; None: if
+    ``gres`` asks for one. ``gpu_memory``: the GPU's, in bytes; fewer processes where not so many fit.
+    ``python``: what starts Python on a node, the driver's own if not given. ``prologue``: shell
     lines before the worker starts. ``queue_timeout_s``: how long there may be no worker at all, as when jobs
     stand in the queue; ``start_timeout_s``: how long a job may run before its worker connects;
     ``lost_timeout_s``: how long a worker may be away while its job runs; ``frozen_timeout_s``: how long it
@@ -111,6 +112,7 @@ class SlurmSettings(BaseModel):
     cores: int | None = Field(default=None, ge=1)
     processes: Annotated[int, BeforeValidator(_one_process)] = 1
     gpu: bool | None = None
+    gpu_memory: Annotated[int, BeforeValidator(_bytes)] = 16 * 10**9
     interface: _Word | None = None
     local_directory: str | None = None
     python: str | None = None

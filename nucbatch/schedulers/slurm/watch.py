@@ -143,7 +143,7 @@ class Watch:
                 )
             self._tell_once("stillborn", f"{told}\nAnother is tried.")
             return
-        had_work = fate is not Fate.LEFT or seen.unfinished > len(seen.workers) * self._spec.threads
+        had_work = fate is not Fate.LEFT or seen.unfinished > len(seen.workers) * self._spec.blocks
         if not blocks and had_work:
             self._fruitless += 1
         self._tell(f"{job} {self._what_became(fate, state)}")
@@ -184,7 +184,7 @@ class Watch:
     def _scale(self, seen: Seen, states: dict[str, JobState]) -> None:
         """As many jobs as have something to do, within the bounds."""
         settings, names = self._settings, set(self._jobs.worker_spec)
-        busy = math.ceil(seen.unfinished / self._spec.threads)
+        busy = math.ceil(seen.unfinished / self._spec.blocks)
         wanted = min(settings.max_jobs, max(settings.min_jobs, busy))
         self._pause_looks = max(0, self._pause_looks - 1)
         if len(names) < wanted and not self._pause_looks:

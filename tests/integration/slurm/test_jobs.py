@@ -268,3 +268,32 @@ def test_a_gpu_job_gets_one_gpu_of_its_node(slurm, place, eventually, jobs, tmp_
         subprocess.run(["sbatch", "--wait"], input=script, text=True, check=True, capture_output=True)
     assert all(line.partition(":")[2] in ("0", "1") for line in seen.read_text().split())
     assert len(seen.read_text().split()) == 2
+
+
+def test_processes_that_share_a_gpu_come_and_go_as_one_job(sitting, gated, jobs) -> None:
+    """The GPU is one in SLURM's books alone; processes, jobs and nodes are real."""
+    with sitting(partition="gpu", gres="gpu:1", cores=3, memory="2GB", max_jobs=2) as here:
+        here.look_until(lambda: len(here.workers()) == 3)
+        assert len(jobs()) == 1
+        seen = here.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")
+        assert len(set(seen.values())) == 1
+        assert set(seen.values()) <= {"0", "1"}
+
+        futures = gated.submit(here.client, 8)  # a job has six at once
+        here.look_until(lambda: len(here.workers()) == 6)
+        here.look_until(lambda: len(gated.starts()) >= 8)
+        assert len({job for job, _ in gated.starts()}) == 2
+
+        pid = next(iter(here.client.run(os.getpid).values()))
+        os.kill(pid, signal.SIGKILL)
+        here.look_until(lambda: pid not in here.client.run(os.getpid).values() and len(here.workers()) == 6)
+        assert here.told == [], "a process that is started again is no lost job"
+
+        victim = gated.starts()[0][0]
+        subprocess.run(["scancel", victim], check=True)
+        here.look_until(lambda: here.was_told(f"Job {victim} on"))
+        here.look_until(lambda: len(here.workers()) == 6)
+        gated.open()
+        here.finish(futures)
+        here.look_until(lambda: len(here.workers()) == 3)
+        here.eventually(lambda: len(jobs()) == 1)

@@ -79,20 +79,36 @@ def test_the_users_lines_come_before_what_workers_must_have(tmp_path: Path) -> N
     assert lines.index("export OMP_NUM_THREADS=64") < lines.index("export OMP_NUM_THREADS=1")
 
 
-def test_a_gpu_jobs_script_has_one_gpu_and_dask_cudas_worker(tmp_path: Path) -> None:
-    text = script(tmp_path, partition="gpu", gres="gpu:a100:1")
-    assert "#SBATCH --gres=gpu:a100:1" in text.splitlines()
-    assert re.search(r"^\S+ -m dask_cuda.cli .* --resources GPU=1 ", text, re.MULTILINE)
-    assert "--nanny" not in text
+def test_a_gpu_jobs_script_has_one_gpu_and_a_process_for_each_core(tmp_path: Path) -> None:
+    text = script(tmp_path, partition="gpu", gres="gpu:a100:1", cores=8, memory="32GiB")
+    for line in ("#SBATCH --gres=gpu:a100:1", "#SBATCH -n 1", "#SBATCH --cpus-per-task=8"):
+        assert line in text.splitlines()
+    (worker,) = re.findall(r"^\S+ -m distributed.cli.dask_worker .*$", text, re.MULTILINE)
+    assert "--nworkers 8 " in worker
+    assert "--resources GPU=1 " in worker
+    assert "--nthreads 2 " in worker
+    assert f"--memory-limit {(32 * GIB - BESIDE_BYTES) // 8}B" in worker
+    assert "8 worker processes each: 8 cores, 32.0 GiB, one GPU, 16 blocks at once" in text
 
 
-def test_dask_cudas_worker_knows_every_option_that_it_is_given(tmp_path: Path) -> None:
-    command = pytest.importorskip("dask_cuda.cli", reason="the extra [cuda] is not installed").worker
-    text = script(tmp_path, gres="gpu:1", interface="ib0", local_directory="/scratch")
-    (line,) = re.findall(r"^\S+ -m dask_cuda.cli .*$", text, re.MULTILINE)
-    known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
-    given = set(re.findall(r"(?<= )--[\w-]+", line))
-    assert {"--resources", "--tls-key", "--interface", "--local-directory"} <= given <= known
+@pytest.mark.parametrize(
+    ("settings", "processes"),
+    [
+        ({"cores": 32}, 13),  # 16 GB of a GPU, nine tenths of which hold 13 times 1 GiB
+        ({"cores": 32, "gpu_memory": "80GB"}, 32),
+        ({"cores": 32, "gpu_memory": "1GB"}, 1),
+        ({"cores": 8, "memory": "3GiB"}, 3),  # each with one block
+        ({}, 1),
+    ],
+)
+def test_as_many_processes_share_a_gpu_as_there_are_cores_and_memory_for(
+    tmp_path: Path, settings: dict[str, object], processes: int
+) -> None:
+    spec = worker_spec(NEEDED, Place(tmp_path, settings={"gpu": True} | settings))
+    assert spec.processes == processes
+    assert spec.worker_bytes >= NEEDED.process_bytes + NEEDED.block_bytes
+    assert spec.worker_bytes * processes <= spec.memory_bytes - BESIDE_BYTES
+    assert spec.job_of("run-3" if processes == 1 else "run-3-7") == "run-3"
 
 
 def test_what_a_folder_is_called_does_not_become_part_of_the_script(tmp_path: Path) -> None:
@@ -117,7 +133,7 @@ def test_a_block_that_fits_in_no_job_is_refused_with_both_numbers(tmp_path: Path
 
 
 def test_more_cores_than_a_worker_can_use_are_told(tmp_path: Path) -> None:
-    assert "A worker keeps 2 cores busy: 16 are more than it can use." in script(tmp_path, cores=16)
+    assert "A job's workers keep 2 cores busy: 16 are more than they can use." in script(tmp_path, cores=16)
 
 
 def test_without_slurm_the_script_is_shown_and_nothing_can_be_started(
