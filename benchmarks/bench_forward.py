@@ -137,9 +137,9 @@ def report(
     table = Table(title=f"bare forward, {megapixels:.2f} Mpx a call, {device.type}: {where}")
     for column in ("network", "precision", "way", "first call, s", "Mpx/s", "× the first"):
         table.add_column(column, justify="right" if set(column) & set("/×,") else "left")
-    papers = next(iter(seconds.values()))
+    first_one = next(iter(seconds.values()))
     for (title, precision, way), own in seconds.items():
-        ratio = statistics.median(theirs / mine for theirs, mine in zip(papers, own, strict=True))
+        ratio = statistics.median(theirs / mine for theirs, mine in zip(first_one, own, strict=True))
         rate = megapixels / statistics.median(own)
         first = f"{starts[title, precision, way]:.1f}"
         table.add_row(title, precision, way, first, f"{rate:.3g}", f"{ratio:.1f}")

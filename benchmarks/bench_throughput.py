@@ -62,10 +62,11 @@ def main() -> None:
     parser.add_argument("--fields", type=int, default=48)
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT)  # the bare network has what a worker has
-    if arguments.scheduler == "local":
+    on_gpu = arguments.scheduler == "cuda"
+    if not on_gpu:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
         arguments.workers = arguments.workers or 2
-    alone = 1 if arguments.scheduler == "cuda" else arguments.workers
+    alone = 1 if on_gpu else arguments.workers
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.plate or plate_of(Path(scratch, "plate"), arguments.side, arguments.fields)
         model = _papers(Path(scratch)) if arguments.model == "paper" else arguments.model
@@ -91,11 +92,10 @@ def main() -> None:
             shutil.rmtree(Path(scratch, f"out{number}"))
             forkserver.end()  # each round begins as a new command does
         # A GPU's speed does not drift with what others do on the machine.
-        on_gpu = arguments.scheduler == "cuda"
         forwards.append(forwards[-1] if on_gpu else bare_forward(prepared, alone))
     how = f"{arguments.workers or ''} {arguments.scheduler} workers, {arguments.precision}, {arguments.model}"
     report(prepared.plan, forwards, runs, how, result.totals.nuclei)
-    if arguments.scheduler == "local":
+    if not on_gpu:
         idle = statistics.median(
             1 - one.stations["network"] / (arguments.workers * one.seconds) for _, one in runs
         )

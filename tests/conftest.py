@@ -24,6 +24,16 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(autouse=True)
+def a_gpu_for_those_that_need_one(request: pytest.FixtureRequest) -> None:
+    """Skips tests marked ``gpu`` where there is none."""
+    if request.node.get_closest_marker("gpu") is not None:
+        import torch  # only for these
+
+        if not torch.cuda.is_available():
+            pytest.skip("no CUDA device here")
+
+
 @pytest.fixture
 def eventually() -> Eventually:
     """Waits until a condition holds that another process brings about; fails if it never does."""

@@ -24,14 +24,12 @@ from nucbatch.schedulers.environment import WORKER_ENVIRONMENT, starting_with
 from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.local import cores, fitting_workers
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads
 
 if TYPE_CHECKING:
     from distributed import LocalCluster
 
 _INSTEAD = "or use --scheduler local."
-_SHARE = 0.9
-"""How much of a GPU's memory may be taken; the rest is for what libraries keep beside the maps."""
 
 
 class Cuda:
@@ -71,21 +69,24 @@ def _cluster(workers: int, threads: int, worker_bytes: int) -> LocalCluster:
     from dask_cuda import LocalCUDACluster
 
     class Shared(LocalCUDACluster):  # type: ignore[misc]  # dask-cuda has no types
+        cuda_visible_devices: list[int | str]
+
         def new_worker_spec(self) -> dict[str, Any]:
             taken = Counter(
                 spec["options"]["env"]["CUDA_VISIBLE_DEVICES"] for spec in self.worker_spec.values()
             )
-            every: list[int | str] = self.cuda_visible_devices  # type: ignore[has-type]  # no types
+            every = self.cuda_visible_devices
             device = min(every, key=lambda one: taken[str(one)])
             self.cuda_visible_devices = [device]
             try:
                 ((_, spec),) = super().new_worker_spec().items()
             finally:
                 self.cuda_visible_devices = every
-            self._begun = getattr(self, "_begun", 0) + 1
-            return {f"{device}-{self._begun}": spec}
+            self._i += 1  # Dask's own count of the workers it has named
+            return {f"{device}-{self._i}": spec}
 
     return Shared(
+        CUDA_VISIBLE_DEVICES=gpus(),
         n_workers=workers,
         threads_per_worker=threads,
         host="127.0.0.1",
@@ -113,24 +114,27 @@ def gpus() -> list[str]:
             f"{_INSTEAD}"
         ) from error
     try:
-        # The driver is asked, because an environment variable may name GPUs where there are none.
+        # The driver is asked first, because an environment variable may name GPUs where there are none.
         count = int(get_gpu_count())
     except NVMLError as error:
         raise SchedulerError(
             f"no GPU can be used on this machine: {error} (NVML). See whether `nvidia-smi` lists one; if "
             f"not, install NVIDIA's driver, {_INSTEAD}"
         ) from error
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    named = [str(one) for one in range(count)] if visible is None else visible.split(",")[:count]
-    found = [name.strip() for name in named if name.strip()]
+    if count < 1:
+        raise SchedulerError(f"NVIDIA's driver lists no GPU on this machine: add one, {_INSTEAD}")
+    found = visible(os.environ.get("CUDA_VISIBLE_DEVICES"), count)
     if not found:
-        why = (
-            "NVIDIA's driver lists no GPU on this machine: add one"
-            if not count
-            else ("CUDA_VISIBLE_DEVICES hides this machine's GPUs: unset it")
-        )
-        raise SchedulerError(f"{why}, {_INSTEAD}")
+        raise SchedulerError(f"CUDA_VISIBLE_DEVICES hides this machine's GPUs: unset it, {_INSTEAD}")
     return found
+
+
+def visible(variable: str | None, count: int) -> list[str]:
+    """Of a machine's ``count`` GPUs what ``CUDA_VISIBLE_DEVICES`` shows: numbers, UUIDs, or parts (MIG)."""
+    names = map(str, range(count)) if variable is None else map(str.strip, variable.split(","))
+    return [
+        name for name in names if name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < count)
+    ]
 
 
 def _gpu_bytes(names: list[str]) -> int:
@@ -147,7 +151,7 @@ def _sizes(resources: Resources, place: Place) -> tuple[int, int, int]:
         raise InputError(f"--scheduler cuda has no setting {', '.join(map(repr, place.settings))}.")
     there = gpus()
     of_each = _gpu_bytes(there)
-    most = len(there) * max(1, int(of_each * _SHARE) // max(1, resources.device_bytes))
+    most = len(there) * fitting_on_gpu(of_each, resources)
     memory_bytes = int(MEMORY_LIMIT)
     if resources.workers is None:
         one_block = resources.process_bytes + resources.block_bytes

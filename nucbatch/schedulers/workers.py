@@ -1,6 +1,7 @@
 """What Dask is told of every worker that is started for a run, whoever starts it.
 
-The decision owned here: at most two blocks at once, and none of Dask's own ways to write memory to disk.
+The decision owned here: at most two blocks at once, no more processes than a GPU has memory for, and none of
+Dask's own ways to write memory to disk.
 """
 
 from __future__ import annotations
@@ -29,6 +30,15 @@ CLUSTER_CONFIG = {
     "distributed.scheduler.allowed-failures": 1,
 }
 """Dask's settings for a cluster that is started for a run."""
+
+
+_OF_A_GPU = 0.9
+"""How much of a GPU's memory processes may take; the rest is for what libraries keep beside the maps."""
+
+
+def fitting_on_gpu(gpu_bytes: int, resources: Resources) -> int:
+    """How many processes fit in a GPU's memory; at least one."""
+    return max(1, int(gpu_bytes * _OF_A_GPU) // max(1, resources.device_bytes))
 
 
 def fitting_threads(worker_bytes: int, resources: Resources, most: int = MOST_THREADS_PER_WORKER) -> int:

@@ -128,19 +128,11 @@ class Array:
             begin // side for begin, side in zip(corner, self.chunk_px, strict=True)
         )
         counts = [-(-length // chunk) for length, chunk in zip(pixels.shape, self.chunks, strict=True)]
-        made: set[Path] = set()
         for place in product(*map(range, counts)):
             begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
             cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
             name = (str(index + offset) for index, offset in zip(place, first, strict=True))
-            path = self.path.joinpath("c", *name)
-            if is_blank(pixels[cut]):
-                path.unlink(missing_ok=True)  # an absent chunk is zeros; one from an earlier attempt is not
-                continue
-            if path.parent not in made:
-                _folder(path.parent)
-                made.add(path.parent)
-            _write_chunk(path, pixels[cut], self.chunks, self.codec)
+            _write_chunk(self.path.joinpath("c", *name), pixels[cut], self.chunks, self.codec)
 
     def read(self, box: Box) -> npt.NDArray[Any]:
         """(…, Y, X) pixels of a box in the array; 0 where there is no chunk.
@@ -182,10 +174,14 @@ def is_blank(pixels: npt.NDArray[Any]) -> bool:
 
 
 def _write_chunk(path: Path, piece: npt.NDArray[Any], chunks: tuple[int, ...], codec: Codec) -> None:
+    if is_blank(piece):
+        path.unlink(missing_ok=True)  # an absent chunk is all zeros; one from an earlier attempt is not
+        return
     if piece.shape != chunks:
         piece = np.pad(
             piece, [(0, chunk - length) for length, chunk in zip(piece.shape, chunks, strict=True)]
         )
+    _folder(path.parent)
     write_bytes(path, _ENCODERS[codec].encode(np.ascontiguousarray(piece)), durable=False)
 
 

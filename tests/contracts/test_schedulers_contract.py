@@ -13,9 +13,8 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from nucbatch.errors import InputError, SchedulerError
+from nucbatch.errors import InputError
 from nucbatch.schedulers.contract import Backend, Cluster, Place, Resources
-from nucbatch.schedulers.cuda import gpus
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 
 pytestmark = pytest.mark.slow
@@ -32,10 +31,7 @@ def name(request: pytest.FixtureRequest) -> str:
     if chosen == "slurm":
         request.getfixturevalue("slurm")
     if chosen == "cuda":
-        try:
-            gpus()
-        except SchedulerError as error:
-            pytest.skip(str(error))
+        pytest.importorskip("dask_cuda", reason="the extra [cuda] is not installed")
     return chosen
 
 

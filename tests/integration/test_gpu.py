@@ -11,19 +11,12 @@ import tifffile
 from click.testing import CliRunner
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.errors import SchedulerError
-from nucbatch.schedulers.cuda import gpus
 from nucbatch.synthetic import make_field, make_plate
 
 pytestmark = [pytest.mark.gpu, pytest.mark.slow]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _gpu() -> None:
-    try:
-        gpus()
-    except SchedulerError as error:
-        pytest.skip(str(error))
+pytest.importorskip("dask_cuda", reason="the extra [cuda] is not installed")
 
 
 def results(source: Path, out: Path, *options: str) -> dict[str, bytes]:

@@ -22,20 +22,15 @@ from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.keys import key_files
 from nucbatch.schedulers.slurm.settings import SlurmSettings, slurm_settings, walltime_text
 from nucbatch.schedulers.walltime import JOB_END
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads
 
 BESIDE_BYTES = 256 * 2**20
 """Of a job's memory, what its shell and the worker's guard process (Dask's nanny) may use."""
-
-_OF_A_GPU = 0.9
-"""How much of a GPU's memory its processes may take together."""
 
 _ROOM = 1.25
 """How much more than projected a job asks for, if its user doesn't say."""
 
 _MIB = 2**20
-_WORKER = "distributed.cli.dask_worker"
-"""Also with a GPU: the one that SLURM gives the job is the one that its processes see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +93,8 @@ class WorkerSpec:
             "death_timeout": 60,
             "interface": settings.interface,
             "local_directory": settings.local_directory and shlex.quote(settings.local_directory),
-            "worker_command": _WORKER,
+            # Also with a GPU: the one that SLURM gives the job is the one that its processes see.
+            "worker_command": "distributed.cli.dask_worker",
             "worker_extra_args": self._worker_arguments(),
             "job_script_prologue": self._prologue(),
             "job_extra_directives": self._directives(),
@@ -169,7 +165,7 @@ def worker_spec(resources: Resources, place: Place) -> WorkerSpec:
             "or use smaller blocks (--block-size)."
         )
     memory -= memory % _MIB
-    processes = max(1, min(wanted, (memory - BESIDE_BYTES) // (least - BESIDE_BYTES)))
+    processes = min(wanted, (memory - BESIDE_BYTES) // (least - BESIDE_BYTES))
     threads = fitting_threads((memory - BESIDE_BYTES) // processes, resources)
     if processes == 1:
         threads = min(threads, settings.cores or 2)
@@ -180,8 +176,7 @@ def _sharing(settings: SlurmSettings, resources: Resources) -> int:
     """How many processes there are to be in a job: several only where they share a GPU, and fit in it."""
     if not settings.with_gpu:
         return 1
-    fitting = int(settings.gpu_memory * _OF_A_GPU) // max(1, resources.device_bytes)
-    return max(1, min(settings.cores or 1, fitting))
+    return min(settings.cores or 1, fitting_on_gpu(settings.gpu_memory, resources))
 
 
 def _job_name(name: str) -> str:

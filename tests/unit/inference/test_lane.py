@@ -87,8 +87,6 @@ def test_a_processor_that_would_only_imitate_bf16_refuses_it(weights: Path) -> N
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_on_a_gpu_maps_do_not_depend_on_the_company_that_tiles_keep(weights: Path, precision: str) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     rng = np.random.default_rng(0)
     tiles = [rng.random((3, 128 * (1 + number % 2), 256), np.float32) for number in range(40)]
     alone = Lane(weights, precision=precision, device=Cuda)
@@ -102,8 +100,6 @@ def test_on_a_gpu_maps_do_not_depend_on_the_company_that_tiles_keep(weights: Pat
 @pytest.mark.gpu
 @pytest.mark.parametrize(("precision", "most"), [("fp32", 2), ("bf16", 8), ("fp16", 2)])
 def test_a_gpu_sees_what_a_processor_sees(weights: Path, precision: str, most: int) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     tile = np.random.default_rng(0).random((3, 256, 256), np.float32)
     there, here = Lane(weights, precision=precision, device=Cuda), Lane(weights, device=Cpu)
     assert np.abs(there.predict(tile).astype(int) - here.predict(tile)).max() <= most

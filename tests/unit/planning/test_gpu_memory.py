@@ -43,8 +43,6 @@ def test_small_fields_fill_a_batch_larger_ones_count_and_half_precision_halves()
 def test_a_process_takes_no_more_of_a_gpu_than_is_projected(
     tmp_path: Path, name: str, side_px: int, precision: Precision
 ) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
     recipe = preset(name)
     network = build(recipe.architecture, recipe.config)
     plate = make_plate(tmp_path / "plate", wells=["B02"], sites=1, size_px=side_px, truncated=False)

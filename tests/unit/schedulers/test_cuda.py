@@ -12,7 +12,7 @@ import pytest
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
-from nucbatch.schedulers.cuda import gpus
+from nucbatch.schedulers.cuda import gpus, visible
 
 NEEDED = Resources(process_bytes=2**30, block_bytes=2**30)
 
@@ -42,13 +42,29 @@ def test_without_a_gpu_nvidias_error_is_a_sentence(tmp_path: Path) -> None:
         pass
 
 
+@pytest.mark.parametrize(
+    ("variable", "names"),
+    [
+        (None, ["0", "1"]),
+        ("1", ["1"]),
+        ("0, 1,2", ["0", "1"]),
+        ("MIG-a,MIG-b,MIG-c", ["MIG-a", "MIG-b", "MIG-c"]),
+        ("GPU-x", ["GPU-x"]),
+        ("", []),
+        ("-1", []),
+    ],
+)
+def test_the_gpus_that_the_environment_shows_and_that_there_are(
+    variable: str | None, names: list[str]
+) -> None:
+    assert visible(variable, count=2) == names
+
+
 @pytest.mark.gpu
 @pytest.mark.slow
 def test_processes_share_the_gpus_evenly_and_each_sees_one(tmp_path: Path) -> None:
-    try:
-        there = gpus()
-    except SchedulerError as error:
-        pytest.skip(str(error))
+    pytest.importorskip("dask_cuda", reason="the extra [cuda] is not installed")
+    there = gpus()
     asked = replace(NEEDED, workers=2 * len(there) + 1)
     with scheduler("cuda").connect(asked, Place(tmp_path)) as cluster:
         workers = cluster.client.scheduler_info(n_workers=-1)["workers"]

@@ -272,8 +272,6 @@ def test_a_loss_that_is_no_number_ends_the_training_with_a_sentence(data: DataSe
 
 @pytest.mark.gpu
 def test_a_training_on_a_gpu_is_broken_off_and_resumed(data: DataSet, tmp_path: Path) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device here")
     for recipe in (TINY, PAPER):
         folder = tmp_path / recipe.task
         with pytest.raises(Stopped):

@@ -46,8 +46,6 @@ def test_gradients_are_cut_to_the_largest_norm() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("name", ["fp32", "bf16", "fp16"])
 def test_a_step_on_a_gpu_changes_the_weights(name: str) -> None:
-    if not torch.cuda.is_available():
-        pytest.skip("no CUDA device here")
     cuda = torch.device("cuda", 0)
     network = UNet(width=2, depth=1).to(cuda, memory_format=torch.channels_last)  # type: ignore[call-overload]
     before, precision = network.head.weight.clone(), Precision(name, cuda)
