@@ -149,7 +149,7 @@ def _damage(run: Broken, files: list[Path], field_of: Callable[[Path], str]) -> 
 
 def _truncate_chunk(run: Broken) -> None:
     store = run.folder.plate_zarr
-    files = sorted(store.glob("*/*/*/labels/nuclei/0/c/*/*"))
+    files = sorted(store.glob("*/*/*/labels/nuclei/0/c.*"))
     _damage(run, files, lambda path: path.relative_to(store).as_posix().split("/labels/")[0])
 
 

@@ -9,46 +9,30 @@ Writing again leaves the same bytes, so a task may be retried at any point.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
-import numcodecs
-import numcodecs.blosc
 import numpy as np
 import numpy.typing as npt
 import zarr
-from zarr.codecs import BloscCodec, ZstdCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from nucbatch.errors import InputError, StoreError
+from nucbatch.errors import InputError
 from nucbatch.store.atomic import cannot_write, write_bytes
+from nucbatch.store.shards import Codec, compressor, damaged, encoded, read_chunks
 from nucbatch.tiles import Box
-
-Codec = Literal["image", "labels", "maps"]
 
 LONGEST_CHUNK_PX = 1024
 _OF_A_CAMERA_PX = 1088
 """A field of 1,080 px, as many cameras have it, is one chunk, and one of 2,160 px four: a file costs more
 than the pixels of a small chunk."""
 _STEP_PX = 16
-_BLOSC_BLOCK_BYTES = 2**20
-"""Images' chunks are made of blocks of that size: three quarters of the time of Blosc's own choice, and 2 %
-fewer bytes (drawn fields)."""
-
-# Several tasks of a worker encode at once, each in its own thread; Blosc's own would fight over the cores.
-numcodecs.blosc.use_threads = False
-# Level 1 for images: 0.4 of level 3's time, for 5 % more bytes (real uint8 fields).
-_ENCODERS = {
-    "image": numcodecs.Blosc(
-        cname="zstd", clevel=1, shuffle=numcodecs.Blosc.SHUFFLE, blocksize=_BLOSC_BLOCK_BYTES
-    ),
-    "labels": numcodecs.Zstd(level=0),
-    "maps": numcodecs.Blosc(cname="lz4", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
-}
 
 
 def chunk_px(length_px: int) -> int:
@@ -64,12 +48,18 @@ def chunk_px(length_px: int) -> int:
     return -(-length_px // (count * _STEP_PX)) * _STEP_PX
 
 
+def chunks_in_file(length_px: int) -> int:
+    """Chunks along an image's side that share a file: all of a camera's field, one of larger images'."""
+    return -(-length_px // chunk_px(length_px)) if length_px <= 2 * _OF_A_CAMERA_PX else 1
+
+
 @dataclass(frozen=True, slots=True)
 class Array:
     """An array on disk: the folder it lies in, and all that its ``zarr.json`` says.
 
     ``shape`` is (Y, X) or (C, Y, X); ``chunk_px`` the chunks' (height, width), one channel each unless
-    ``together``; ``names`` are the axes', one per dimension.
+    ``together``; ``names`` are the axes', one per dimension. A file has ``in_file`` (down, across) chunks of
+    every channel.
     """
 
     path: Path
@@ -78,24 +68,43 @@ class Array:
     codec: Codec
     names: tuple[str, ...]
     chunk_px: tuple[int, int]
+    in_file: tuple[int, int] = (1, 1)
     together: bool = False
 
     @classmethod
     def of_image(
         cls, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, codec: Codec, names: tuple[str, ...]
     ) -> Array:
-        """An array whose chunks are as :func:`chunk_px` has them."""
+        """An array whose chunks and files are as :func:`chunk_px` and :func:`chunks_in_file` have them."""
         sides = chunk_px(shape[-2]), chunk_px(shape[-1])
-        return cls(path, shape, np.dtype(dtype).newbyteorder("=").name, codec, names, sides)
+        in_file = chunks_in_file(shape[-2]), chunks_in_file(shape[-1])
+        return cls(path, shape, np.dtype(dtype).newbyteorder("=").name, codec, names, sides, in_file)
 
     @property
     def chunks(self) -> tuple[int, ...]:
         """A chunk's shape."""
         return (*(self.shape[:-2] if self.together else (1,) * (len(self.shape) - 2)), *self.chunk_px)
 
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """How many chunks a file has along each axis."""
+        leading = zip(self.shape[:-2], self.chunks[:-2], strict=True)
+        return (*(length // chunk for length, chunk in leading), *self.in_file)
+
+    @property
+    def file_px(self) -> tuple[int, int]:
+        """The (height, width) that a file covers: no two writers may share one."""
+        down, across = self.chunk_px
+        return down * self.in_file[0], across * self.in_file[1]
+
+    @property
+    def alone(self) -> bool:
+        """Whether all of it is one file, which then needs no folders of its own."""
+        return all(side >= length for side, length in zip(self.file_px, self.shape[-2:], strict=True))
+
     def files(self, box: Box) -> list[Path]:
-        """The chunks' files that a box touches; one of a chunk of zeros does not exist."""
-        return [self.path.joinpath("c", *map(str, place)) for place in product(*self._touched(box))]
+        """The files that a box touches; one whose chunks are all zeros does not exist."""
+        return [self._file(row, column) for row, column in self._touched(box)]
 
     def describe(self) -> None:
         """Writes ``zarr.json``, which makes the folder an array of zeros.
@@ -107,107 +116,100 @@ class Array:
         write_bytes(self.path / "zarr.json", _description(self), durable=False)
 
     def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
-        """Writes (…, Y, X) pixels whose first one lies at ``corner`` (y, x), where a chunk begins.
+        """Writes (…, Y, X) pixels whose first one lies at ``corner`` (y, x), where a file begins.
 
-        Whole chunks, or up to the array's end: no two writers may share a chunk.
+        Whole files, or up to the array's end.
 
         Raises:
-            InputError: the pixels begin or end inside a chunk.
+            InputError: the pixels begin or end inside a file.
             StoreError: a file can't be written.
         """
         pixels = np.ascontiguousarray(pixels, dtype=np.dtype(self.dtype).newbyteorder("<"))
+        (y, x), (height, width) = corner, pixels.shape[-2:]
         for begin, length, side, whole in zip(
-            corner, pixels.shape[-2:], self.chunk_px, self.shape[-2:], strict=True
+            corner, (height, width), self.file_px, self.shape[-2:], strict=True
         ):
             if begin % side or ((begin + length) % side and begin + length != whole):
                 raise InputError(
-                    f"{self.path}: pixels from {begin} to {begin + length} don't end where chunks of {side} "
+                    f"{self.path}: pixels from {begin} to {begin + length} don't end where files of {side} "
                     "px do."
                 )
-        first = (0,) * (pixels.ndim - 2) + tuple(
-            begin // side for begin, side in zip(corner, self.chunk_px, strict=True)
-        )
-        counts = [-(-length // chunk) for length, chunk in zip(pixels.shape, self.chunks, strict=True)]
-        for place in product(*map(range, counts)):
-            begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
-            cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
-            name = (str(index + offset) for index, offset in zip(place, first, strict=True))
-            _write_chunk(self.path.joinpath("c", *name), pixels[cut], self.chunks, self.codec)
+        for row, column in self._touched(Box(y, x, y + height, x + width)):
+            own = self._box(row, column).shifted(-y, -x)
+            body = encoded(self._cut(pixels[..., *own.slices]), self.grid, self.codec)
+            path = self._file(row, column)
+            if body is None:
+                path.unlink(missing_ok=True)  # of zeros; one from an earlier attempt is not
+            else:
+                _folder(path.parent)
+                write_bytes(path, body, durable=False)
 
-    def read(self, box: Box) -> npt.NDArray[Any]:
+    def read(self, box: Box, channel: int | None = None) -> npt.NDArray[Any]:
         """(…, Y, X) pixels of a box in the array; 0 where there is no chunk.
+
+        Args:
+            channel: of this one alone, (1, Y, X); where chunks are of one channel each.
 
         Raises:
             StoreError: a chunk can't be read.
         """
-        pixels = np.zeros((*self.shape[:-2], *box.shape), self.dtype)
-        down, across = self.chunk_px
-        for place in product(*self._touched(box)):
-            path = self.path.joinpath("c", *map(str, place))
-            chunk = _read_chunk(path, self.chunks, self.dtype, self.codec)
-            if chunk is None:
-                continue
-            *leading, row, column = place
-            whole = Box(row * down, column * across, (row + 1) * down, (column + 1) * across)
-            shared = whole.clipped(box)
-            own = (
-                slice(at * length, (at + 1) * length)
-                for at, length in zip(leading, self.chunks, strict=False)
-            )
-            pixels[*own, *shared.within(box)] = chunk[..., *shared.within(whole)]
+        leading = self.shape[:-2] if channel is None else (1,)
+        pixels = np.zeros((*leading, *box.shape), self.dtype)
+        for row, column in self._touched(box):
+            self._read_file(row, column, box, channel, pixels)
         return pixels
 
-    def _touched(self, box: Box) -> list[range]:
-        """The places of chunks that a box touches, along each axis."""
-        own = self.chunks[:-2]
-        leading = (range(-(-length // chunk)) for length, chunk in zip(self.shape, own, strict=False))
-        plane = (
-            range(begin // side, -(-end // side))
-            for begin, end, side in zip((box.y0, box.x0), (box.y1, box.x1), self.chunk_px, strict=True)
+    def _read_file(
+        self, row: int, column: int, box: Box, channel: int | None, pixels: npt.NDArray[Any]
+    ) -> None:
+        """Fills in what one file has of a box."""
+        down, across = self.chunk_px
+        file = self._box(row, column)
+        wanted = {}
+        for number, (*leading, at_y, at_x) in enumerate(product(*map(range, self.grid))):
+            whole = Box(0, 0, down, across).shifted(file.y0 + at_y * down, file.x0 + at_x * across)
+            shared = whole.clipped(box)
+            if min(shared.shape) > 0 and (channel is None or leading == [channel]):
+                begins = (at * length for at, length in zip(leading, self.chunks, strict=False))
+                own = tuple(slice(at, at + length) for at, length in zip(begins, self.chunks, strict=False))
+                wanted[number] = own if channel is None else (slice(1),), shared, whole
+        little = np.dtype(self.dtype).newbyteorder("<")
+        path, count = self._file(row, column), math.prod(self.grid)
+        for number, flat in read_chunks(path, count, wanted, self.codec, little).items():
+            own, shared, whole = wanted[number]
+            if flat.size != math.prod(self.chunks):
+                raise damaged(path, ValueError(f"a chunk of {flat.size} pixels, not of {self.chunks}"))
+            chunk = flat.reshape(self.chunks)
+            pixels[*own, *shared.within(box)] = chunk[..., *shared.within(whole)]
+
+    def _cut(self, pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
+        """A file's pixels (…, Y, X) as its chunks, in C order; zeros beyond the array's end."""
+        pieces = []
+        for place in product(*map(range, self.grid)):
+            begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
+            cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
+            piece = pixels[cut]
+            if piece.shape != self.chunks:
+                beyond = (chunk - length for length, chunk in zip(piece.shape, self.chunks, strict=True))
+                piece = np.pad(piece, [(0, length) for length in beyond])
+            pieces.append(np.ascontiguousarray(piece))
+        return pieces
+
+    def _file(self, row: int, column: int) -> Path:
+        name = ("c", *("0" for _ in self.shape[:-2]), str(row), str(column))
+        return self.path.joinpath(".".join(name)) if self.alone else self.path.joinpath(*name)
+
+    def _box(self, row: int, column: int) -> Box:
+        """What a file covers; it may reach over the array's end."""
+        down, across = self.file_px
+        return Box(0, 0, down, across).shifted(row * down, column * across)
+
+    def _touched(self, box: Box) -> Iterator[tuple[int, int]]:
+        """The places (row, column) of files that a box touches."""
+        down, across = self.file_px
+        return product(
+            range(box.y0 // down, -(-box.y1 // down)), range(box.x0 // across, -(-box.x1 // across))
         )
-        return [*leading, *plane]
-
-
-def is_blank(pixels: npt.NDArray[Any]) -> bool:
-    """Whether all of them are zero, so that there is nothing to store. Several times as fast as ``any``."""
-    return not (pixels.max(initial=0) if pixels.dtype.kind == "u" else pixels.any())
-
-
-def _write_chunk(path: Path, piece: npt.NDArray[Any], chunks: tuple[int, ...], codec: Codec) -> None:
-    if is_blank(piece):
-        path.unlink(missing_ok=True)  # an absent chunk is all zeros; one from an earlier attempt is not
-        return
-    if piece.shape != chunks:
-        piece = np.pad(
-            piece, [(0, chunk - length) for length, chunk in zip(piece.shape, chunks, strict=True)]
-        )
-    _folder(path.parent)
-    write_bytes(path, _ENCODERS[codec].encode(np.ascontiguousarray(piece)), durable=False)
-
-
-def _read_chunk(path: Path, chunks: tuple[int, ...], dtype: str, codec: Codec) -> npt.NDArray[Any] | None:
-    """A chunk's pixels; None if it has no file, being zeros."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _damaged(path, error) from error
-    try:
-        # Blosc believes its header, and reads on where a file has been cut short.
-        if codec != "labels" and int.from_bytes(data[12:16], "little") != len(data):
-            raise ValueError(f"{len(data)} bytes are not the whole of it")
-        decoded = _ENCODERS[codec].decode(data)
-        return np.frombuffer(decoded, np.dtype(dtype).newbyteorder("<")).reshape(chunks)
-    except (ValueError, RuntimeError) as error:  # what codecs and NumPy raise
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} can't be read ({type(error).__name__}: {error}). Run the same command again: what is "
-        "missing is made anew."
-    )
 
 
 def _folder(path: Path) -> None:
@@ -218,29 +220,34 @@ def _folder(path: Path) -> None:
 
 
 @lru_cache(maxsize=512)
-def _document(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec: Codec, names: Any) -> bytes:
+def _document(
+    shape: tuple[int, ...],
+    chunks: tuple[int, ...],
+    shards: tuple[int, ...] | None,
+    dtype: str,
+    codec: Codec,
+    names: tuple[str, ...],
+    separator: Literal["/", "."],
+) -> bytes:
     """An array's zarr.json, as zarr makes it. Kept, because a plate's fields share theirs."""
-    typesize = np.dtype(dtype).itemsize
-    compressor = {
-        "image": BloscCodec(
-            typesize=typesize, cname="zstd", clevel=1, shuffle="shuffle", blocksize=_BLOSC_BLOCK_BYTES
-        ),
-        "labels": ZstdCodec(level=0),
-        "maps": BloscCodec(typesize=typesize, cname="lz4", clevel=1, shuffle="noshuffle"),
-    }[codec]
     array = zarr.create_array(
         store=MemoryStore(),
         shape=shape,
         chunks=chunks,
+        shards=shards,
         dtype=dtype,
         filters=[],
-        compressors=[compressor],
+        compressors=[compressor(codec, np.dtype(dtype).itemsize)],
         fill_value=0,
         dimension_names=names,
+        chunk_key_encoding={"name": "default", "separator": separator},
         zarr_format=3,
     )
     return array.metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
 
 
 def _description(array: Array) -> bytes:
-    return _document(array.shape, array.chunks, array.dtype, array.codec, array.names)
+    shard = tuple(count * length for count, length in zip(array.grid, array.chunks, strict=True))
+    shards = None if shard == array.chunks else shard
+    separator: Literal["/", "."] = "." if array.alone else "/"
+    return _document(array.shape, array.chunks, shards, array.dtype, array.codec, array.names, separator)

@@ -12,7 +12,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.store.chunks import chunk_px, is_blank
+from nucbatch.store.chunks import chunk_px
+from nucbatch.store.shards import is_blank
 
 _MODULUS = 2**256
 

@@ -17,10 +17,10 @@ from nucbatch.errors import StoreError
 from nucbatch.store.atomic import PARTIAL, cannot_write, write_text
 from nucbatch.store.label_tiff import is_label_tiff
 
-FORMAT = "1"
+FORMAT = "2"
 
 _NAMES = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_CHUNK = re.compile(r"\d+/c(/\d+)+")
+_CHUNK = re.compile(r"\d+/c([/.]\d+)+$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nucbatch.errors import InputError
 
-SMALLEST_PX = 256  # a level whose longer side fits this is the last
+SMALLEST_PX = 320  # a level whose longer side fits this is the last: of a 1,080 px field the one of 270
 FEWEST_LEVELS = 2
 
 

@@ -129,15 +129,20 @@ def test_the_schemas_refuse_what_is_no_ome_zarr(
         schemas[schema].validate({"ome": {"version": "0.5"}})
 
 
-def test_every_array_uses_slashes_names_its_axes_and_keeps_chunks_small(plate_run: RunFolder) -> None:
+def test_every_array_of_a_field_is_one_file_names_its_axes_and_keeps_chunks_small(
+    plate_run: RunFolder,
+) -> None:
     root = zarr.open_group(plate_run.plate_zarr, mode="r")
     arrays = {path: node for path, node in root.members(max_depth=None) if isinstance(node, zarr.Array)}
-    assert len(arrays) == 4 * (3 + 3)
+    assert len(arrays) == 4 * (2 + 2)
     for path, array in arrays.items():
         described = array.metadata.to_dict()
-        assert described["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "/"}}
+        assert described["chunk_key_encoding"] == {"name": "default", "configuration": {"separator": "."}}
         assert described["dimension_names"] == (("y", "x") if "labels" in path else ("c", "y", "x"))
         assert max(array.chunks) <= 1024
+        chunk = "c.0.0" if "labels" in path else "c.0.0.0"
+        files = {file.name for file in (plate_run.plate_zarr / path).iterdir()}
+        assert files <= {chunk, "zarr.json"}  # labels of a field without nuclei have no chunk
         assert array.dtype == (np.uint32 if "labels" in path else np.uint16)
 
 
@@ -186,8 +191,8 @@ def _nodes(path: Path) -> list[Node]:
 
 def test_the_reference_reader_opens_image_and_labels(plate_run: RunFolder) -> None:
     image, labels = [node for node in _nodes(plate_run.plate_zarr / "B/3/1") if node.data]
-    assert [level.shape for level in image.data] == [(2, 300, 520), (2, 150, 260), (2, 75, 130)]
-    assert [level.shape for level in labels.data] == [(300, 520), (150, 260), (75, 130)]
+    assert [level.shape for level in image.data] == [(2, 300, 520), (2, 150, 260)]
+    assert [level.shape for level in labels.data] == [(300, 520), (150, 260)]
     assert image.metadata["channel_names"] == ["DAPI", "GFP"]
     assert np.unique(labels.data[0].compute()).tolist() == [0, 1, 2]
     assert labels.metadata["name"] == "nuclei"
@@ -204,7 +209,7 @@ def test_the_reference_reader_opens_the_whole_plate(plate_run: RunFolder) -> Non
     plate = next(node for node in _nodes(plate_run.plate_zarr) if node.data)
     picture = plate.data[-1]
     # One field of each of 4 x 6 wells: D6 makes it a 24-well plate.
-    assert picture.shape == (2, 4 * 75, 6 * 130)
-    first = picture[:, 75:150, 260:390].compute()
+    assert picture.shape == (2, 4 * 150, 6 * 260)
+    first = picture[:, 150:300, 520:780].compute()
     assert first.any()
-    assert (first == zarr.open_array(plate_run.plate_zarr / "B/3/1/2", mode="r")[...]).all()
+    assert (first == zarr.open_array(plate_run.plate_zarr / "B/3/1/1", mode="r")[...]).all()

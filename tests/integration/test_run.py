@@ -146,7 +146,7 @@ def test_another_number_of_workers_and_lost_or_damaged_outputs_give_the_same_byt
     fragment, group, chunk = sorted(latest(other).values(), key=lambda receipt: receipt.nuclei)
     (other.path / fragment.fragment).unlink()
     shutil.rmtree(other.plate_zarr / group.field)
-    pixels = other.plate_zarr / chunk.field / "labels" / "nuclei" / "0" / "c" / "0" / "0"
+    pixels = other.plate_zarr / chunk.field / "labels" / "nuclei" / "0" / "c.0.0"
     pixels.write_bytes(pixels.read_bytes()[:-9])
     again = run(truth.plate_folder, other.path, "--workers", "2", "--labels", "both")
     assert "done already" not in again.output

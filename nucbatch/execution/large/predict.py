@@ -51,7 +51,7 @@ def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
     """What the network sees of a window (3, Y, X) float32, which may reach over the image's border."""
     box = needed(window, image.seen_shape)
     source = box if image.zoom == 1 else source_box(box, image.shape, image.zoom)
-    pixels = image.seen(image.image().read(source))  # (C', Y, X)
+    pixels = image.image().read(source, image.channel)  # (C', Y, X), C' 1 or 3
     seen = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
     normalised = normalise(seen, known(image).constants)
     if image.zoom != 1:

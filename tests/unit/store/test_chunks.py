@@ -10,7 +10,8 @@ import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
 from nucbatch.errors import InputError, StoreError
-from nucbatch.store.chunks import Array, Codec, chunk_px
+from nucbatch.store.chunks import Array, chunk_px, chunks_in_file
+from nucbatch.store.shards import Codec
 from nucbatch.tiles import Box
 
 
@@ -34,23 +35,38 @@ def _files(path: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "float32", "float64", ">u2"])
 @pytest.mark.parametrize(
     ("shape", "codec"),
-    [((2, 60, 70), "image"), ((2, 1100, 50), "image"), ((1, 1088, 500), "image"), ((33, 1), "labels")],
+    [
+        ((1, 1088, 500), "image"),
+        ((33, 1), "labels"),
+        ((2, 60, 70), "image"),
+        ((5, 1100, 50), "image"),
+        ((3, 1100, 1200), "image"),
+        ((2, 30, 2200), "image"),
+        ((1200, 1100), "labels"),
+    ],
 )
 def test_every_file_is_the_one_zarr_writes(
     shape: tuple[int, ...], codec: Codec, dtype: str, tmp_path: Path
 ) -> None:
     picture = _picture(shape, dtype)
+    if 1100 in shape:  # one of several chunks is blank
+        picture[*(0,) * (picture.ndim - 2), : chunk_px(shape[-2]), : chunk_px(shape[-1])] = 0
     names = ("c", "y", "x")[-len(shape) :]
     write_array(tmp_path / "ours", picture, codec, names)
+    chunks = (*(1,) * (len(shape) - 2), chunk_px(shape[-2]), chunk_px(shape[-1]))
+    in_file = (chunks_in_file(side) for side in shape[-2:])
+    shards = (*shape[:-2], *(count * side for count, side in zip(in_file, chunks[-2:], strict=True)))
     blosc = BloscCodec(cname="zstd", clevel=1, shuffle="shuffle", blocksize=2**20)
     theirs = zarr.create_array(
         store=tmp_path / "theirs",
         shape=shape,
-        chunks=(*(1,) * (len(shape) - 2), chunk_px(shape[-2]), chunk_px(shape[-1])),
+        chunks=chunks,
+        shards=None if shards == chunks else shards,
         dtype=np.dtype(dtype).newbyteorder("<"),
         filters=[],
         compressors=[blosc if codec == "image" else ZstdCodec()],
         dimension_names=names,
+        chunk_key_encoding={"name": "default", "separator": "/" if 2200 in shape else "."},
     )
     theirs[...] = picture
     assert _files(tmp_path / "ours") == _files(tmp_path / "theirs")
@@ -62,14 +78,33 @@ def test_every_file_is_the_one_zarr_writes(
 
 
 def test_chunks_of_zeros_are_left_out_and_removed_when_written_again(tmp_path: Path) -> None:
-    labels = np.zeros((40, 1500), np.uint32)
+    labels = np.zeros((40, 2500), np.uint32)
     labels[0, 0] = 5
     write_array(tmp_path / "a", labels, "labels", ("y", "x"))
     assert sorted(_files(tmp_path / "a")) == ["c/0/0", "zarr.json"]
-    moved = np.roll(labels, 1400, axis=1)
+    moved = np.roll(labels, 1000, axis=1)
     write_array(tmp_path / "a", moved, "labels", ("y", "x"))
     assert sorted(_files(tmp_path / "a")) == ["c/0/1", "zarr.json"]
     assert (zarr.open_array(tmp_path / "a", mode="r")[...] == moved).all()
+
+
+def test_a_camera_s_field_has_one_file_a_level_whatever_its_channels(tmp_path: Path) -> None:
+    for channels, side in ((1, 2160), (5, 2160), (5, 1080)):
+        array = Array.of_image(tmp_path, (channels, side, side), np.uint16, "image", ("c", "y", "x"))
+        assert len(array.files(Box(0, 0, side, side))) == 1
+    large = Array.of_image(tmp_path, (5, 4000, 3000), np.uint16, "image", ("c", "y", "x"))
+    assert len(large.files(Box(0, 0, 4000, 3000))) == 4 * 3
+
+
+def test_one_channel_is_read_alone(tmp_path: Path) -> None:
+    picture = _picture((3, 1200, 80), "uint16")
+    picture[1] = 0
+    write_array(tmp_path / "a", picture, "image", ("c", "y", "x"))
+    array = Array.of_image(tmp_path / "a", picture.shape, picture.dtype, "image", ("c", "y", "x"))
+    box = Box(590, 3, 640, 80)
+    for channel in range(3):
+        expected = picture[channel : channel + 1, *box.slices]
+        np.testing.assert_array_equal(array.read(box, channel), expected, strict=True)
 
 
 def test_an_array_that_is_a_view_with_gaps_is_written_whole(tmp_path: Path) -> None:
@@ -94,13 +129,13 @@ def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
-    picture = np.random.default_rng(4).integers(0, 9, (2, 2300, 1500)).astype(np.uint16)
+    picture = np.random.default_rng(4).integers(0, 9, (2, 2300, 2200)).astype(np.uint16)
     write_array(tmp_path / "whole", picture, "image", ("c", "y", "x"))
     array = Array.of_image(tmp_path / "parts", picture.shape, picture.dtype, "image", ("c", "y", "x"))
     array.describe()
-    down, across = array.chunk_px
+    down, across = array.file_px
     for top in (2 * down, 0, down):
-        for left in (across, 0):
+        for left in (across, 0, 2 * across):
             array.write(picture[:, top : top + down, left : left + across], (top, left))
     whole, parts = (
         {file.relative_to(top): file.read_bytes() for file in top.rglob("*") if file.is_file()}
@@ -109,7 +144,7 @@ def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
     assert whole == parts
     box = Box(690, 700, 1590, 760)
     np.testing.assert_array_equal(array.read(box), picture[:, *box.slices])
-    assert len(array.files(box)) == 2 * 3 * 2
+    assert len(array.files(box)) == 3 * 2
 
 
 def test_all_maps_of_a_box_are_read_at_once_and_what_is_not_there_is_zero(tmp_path: Path) -> None:
@@ -133,17 +168,35 @@ def test_a_chunk_that_is_cut_short_or_another_one_is_told(random: bool, codec: C
     array = Array.of_image(tmp_path / "a", pixels.shape, pixels.dtype, codec, ("y", "x"))
     (file,) = array.files(Box(0, 0, 40, 60))
     whole = file.read_bytes()
-    for damaged in (whole[:-1], whole[:10], b"", (tmp_path / "smaller" / "c" / "0" / "0").read_bytes()):
+    for damaged in (whole[:-1], whole[:10], b"", (tmp_path / "smaller" / "c.0.0").read_bytes()):
         file.write_bytes(damaged)
-        with pytest.raises(StoreError, match=r"a.c.0.0 can't be read .* Run the same command again"):
+        with pytest.raises(StoreError, match=r"a.c\.0\.0 can't be read .* Run the same command again"):
             array.read(Box(0, 0, 1, 1))
     file.write_bytes(whole)
     np.testing.assert_array_equal(array.read(Box(0, 0, 40, 60)), pixels)
 
 
-def test_pixels_that_would_share_a_chunk_with_others_are_refused(tmp_path: Path) -> None:
-    array = Array.of_image(tmp_path / "a", (2100, 1500), np.uint8, "labels", ("y", "x"))
-    with pytest.raises(InputError, match="don't end where chunks of"):
+def test_a_shard_that_is_cut_short_or_another_one_is_told(tmp_path: Path) -> None:
+    pixels = _picture((2, 40, 60), "uint8")
+    names = ("c", "y", "x")
+    write_array(tmp_path / "a", pixels, "image", names)
+    write_array(tmp_path / "smaller", pixels[:, :20], "image", names)
+    write_array(tmp_path / "more", np.concatenate([pixels, pixels]), "image", names)
+    array = Array.of_image(tmp_path / "a", pixels.shape, pixels.dtype, "image", names)
+    (file,) = array.files(Box(0, 0, 40, 60))
+    whole = file.read_bytes()
+    others = [(tmp_path / name / "c.0.0.0").read_bytes() for name in ("smaller", "more")]
+    for damaged in (whole[:-1], whole[:10], b"", whole[5:], whole[:100] + whole[-36:], *others):
+        file.write_bytes(damaged)
+        with pytest.raises(StoreError, match=r"c\.0\.0\.0 can't be read .* Run the same command again"):
+            array.read(Box(0, 0, 1, 1))
+    file.write_bytes(whole)
+    np.testing.assert_array_equal(array.read(Box(0, 0, 40, 60)), pixels)
+
+
+def test_pixels_that_would_share_a_file_with_others_are_refused(tmp_path: Path) -> None:
+    array = Array.of_image(tmp_path / "a", (2200, 1500), np.uint8, "labels", ("y", "x"))
+    with pytest.raises(InputError, match="don't end where files of"):
         array.write(np.ones((100, 100), np.uint8), (0, 0))
-    with pytest.raises(InputError, match="don't end where chunks of"):
+    with pytest.raises(InputError, match="don't end where files of"):
         array.write(np.ones((100, 100), np.uint8), (5, 0))

@@ -59,8 +59,8 @@ def test_a_creation_that_was_killed_half_way_can_be_repeated(tmp_path: Path) -> 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.create()
-    (folder.hidden / "format").write_text("2\n")
-    with pytest.raises(StoreError, match=r"format 2.*knows format 1"):
+    (folder.hidden / "format").write_text("1\n")
+    with pytest.raises(StoreError, match=r"format 1.*knows format 2"):
         folder.create()
 
 

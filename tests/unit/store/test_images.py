@@ -76,6 +76,20 @@ def test_image_and_labels_come_back_at_every_level(folder: RunFolder) -> None:
     assert read_channels(folder, "B/3/1") == ["DAPI", "GFP"]
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+@pytest.mark.parametrize(("side_px", "files", "folders"), [(1080, 15, 9), (2160, 19, 11)])
+def test_a_field_leaves_a_file_and_a_folder_a_level_whatever_its_channels(
+    side_px: int, files: int, folders: int, channels: int, tmp_path: Path
+) -> None:
+    field = Field("B03", 1, 0, "B/3/1", "x", (), side_px, side_px, "uint8")
+    names = [Channel(f"C{number}", number) for number in range(channels)]
+    image = np.ones((channels, side_px, side_px), np.uint8)
+    write_field(tmp_path, field, names, image, image[0].astype(np.uint32), pixel_size_um=None)
+    left = [tmp_path / "B/3/1", *(tmp_path / "B/3/1").rglob("*")]
+    assert sum(path.is_file() for path in left) == files
+    assert sum(path.is_dir() for path in left) == folders
+
+
 def test_metadata_above_the_fields_comes_before_any_pixels(folder: RunFolder) -> None:
     create_images(folder, _plate(_field("B03", 1), _field("B03", 2), _field("AA12", 1)))
     assert sorted(_files(folder.plate_zarr)) == [

@@ -8,15 +8,16 @@ from nucbatch.store.pyramid import halved_mean, image_pyramid, label_pyramid, le
 
 
 @pytest.mark.parametrize(
-    ("shape", "levels"), [((1, 1), 2), ((256, 256), 2), ((257, 10), 2), ((640, 640), 3), ((1080, 1080), 4)]
+    ("shape", "levels"),
+    [((1, 1), 2), ((320, 320), 2), ((640, 10), 2), ((641, 10), 3), ((1080, 1080), 3), ((2160, 2160), 4)],
 )
-def test_the_last_level_fits_256_and_there_are_always_two(shape: tuple[int, int], levels: int) -> None:
+def test_the_last_level_fits_320_and_there_are_always_two(shape: tuple[int, int], levels: int) -> None:
     assert level_count(*shape) == levels
     images = image_pyramid(np.zeros((2, *shape), np.uint8))
     labels = label_pyramid(np.zeros(shape, np.uint32))
     assert [level.shape[1:] for level in images] == [level.shape for level in labels]
     assert len(images) == levels
-    assert max(images[-1].shape) <= 256
+    assert max(images[-1].shape) <= 320
 
 
 def test_the_mean_rounds_halves_up_and_keeps_the_type() -> None:

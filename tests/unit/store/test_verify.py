@@ -62,7 +62,7 @@ def test_a_missing_or_changed_fragment_does_not_hold(folder: RunFolder) -> None:
 
 def test_a_lost_or_damaged_chunk_does_not_hold(folder: RunFolder) -> None:
     receipt = _commit(folder, np.ones((30, 40), np.uint32))
-    chunk = folder.plate_zarr / "B/3/1/labels/nuclei/0/c/0/0"
+    chunk = folder.plate_zarr / "B/3/1/labels/nuclei/0/c.0.0"
     chunk.write_bytes(chunk.read_bytes()[:-3])
     assert not labels_hold(folder, receipt)
     chunk.write_bytes(b"")
