@@ -30,8 +30,7 @@ from nucbatch.tiles import Box
 
 LONGEST_CHUNK_PX = 1024
 _OF_A_CAMERA_PX = 1088
-"""A field of 1,080 px, as many cameras have it, is one chunk, and one of 2,160 px four: a file costs more
-than the pixels of a small chunk."""
+"""A channel of a field of 1,080 px, as many cameras have it, is one chunk, and of one of 2,160 px four."""
 _STEP_PX = 16
 
 
@@ -49,7 +48,10 @@ def chunk_px(length_px: int) -> int:
 
 
 def chunks_in_file(length_px: int) -> int:
-    """Chunks along an image's side that share a file: all of a camera's field, one of larger images'."""
+    """Chunks along an image's side that share a file: all of a camera's field, one of larger images'.
+
+    Clusters count files, and on some of their disks making one takes longer than what is in it.
+    """
     return -(-length_px // chunk_px(length_px)) if length_px <= 2 * _OF_A_CAMERA_PX else 1
 
 
@@ -163,15 +165,12 @@ class Array:
         self, row: int, column: int, box: Box, channel: int | None, pixels: npt.NDArray[Any]
     ) -> None:
         """Fills in what one file has of a box."""
-        down, across = self.chunk_px
         file = self._box(row, column)
         wanted = {}
-        for number, (*leading, at_y, at_x) in enumerate(product(*map(range, self.grid))):
-            whole = Box(0, 0, down, across).shifted(file.y0 + at_y * down, file.x0 + at_x * across)
+        for number, (own, place) in enumerate(self._chunks_of_a_file()):
+            whole = place.shifted(file.y0, file.x0)
             shared = whole.clipped(box)
-            if min(shared.shape) > 0 and (channel is None or leading == [channel]):
-                begins = (at * length for at, length in zip(leading, self.chunks, strict=False))
-                own = tuple(slice(at, at + length) for at, length in zip(begins, self.chunks, strict=False))
+            if min(shared.shape) > 0 and (channel is None or own == (slice(channel, channel + 1),)):
                 wanted[number] = own if channel is None else (slice(1),), shared, whole
         little = np.dtype(self.dtype).newbyteorder("<")
         path, count = self._file(row, column), math.prod(self.grid)
@@ -185,15 +184,23 @@ class Array:
     def _cut(self, pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
         """A file's pixels (…, Y, X) as its chunks, in C order; zeros beyond the array's end."""
         pieces = []
-        for place in product(*map(range, self.grid)):
-            begins = [index * chunk for index, chunk in zip(place, self.chunks, strict=True)]
-            cut = tuple(slice(at, at + chunk) for at, chunk in zip(begins, self.chunks, strict=True))
-            piece = pixels[cut]
+        for own, place in self._chunks_of_a_file():
+            piece = pixels[*own, *place.slices]
             if piece.shape != self.chunks:
                 beyond = (chunk - length for length, chunk in zip(piece.shape, self.chunks, strict=True))
                 piece = np.pad(piece, [(0, length) for length in beyond])
             pieces.append(np.ascontiguousarray(piece))
         return pieces
+
+    def _chunks_of_a_file(self) -> Iterator[tuple[tuple[slice, ...], Box]]:
+        """A file's chunks in C order: what they have of the leading axes, and where in the file they lie."""
+        down, across = self.chunk_px
+        for *leading, y, x in product(*map(range, self.grid)):
+            own = tuple(
+                slice(at * length, (at + 1) * length)
+                for at, length in zip(leading, self.chunks, strict=False)
+            )
+            yield own, Box(0, 0, down, across).shifted(y * down, x * across)
 
     def _file(self, row: int, column: int) -> Path:
         name = ("c", *("0" for _ in self.shape[:-2]), str(row), str(column))
