@@ -33,8 +33,8 @@ fewer bytes (drawn fields)."""
 
 # Several tasks of a worker encode at once, each in its own thread; Blosc's own would fight over the cores.
 numcodecs.blosc.use_threads = False
-# Level 1 for images: 0.4 of level 3's time, for 5 % more bytes (real uint8 fields). AUTOSHUFFLE is by bits where
-# a pixel has one byte (as small, in 0.6 of the time), else by bytes (faster there, and smaller).
+# Level 1 for images: 0.4 of level 3's time, for 5 % more bytes (real uint8 fields). AUTOSHUFFLE is by bits
+# where a pixel has one byte (as small, in 0.6 of the time), else by bytes (faster there, and smaller).
 _CODECS = {
     "image": numcodecs.Blosc(
         cname="zstd", clevel=1, shuffle=numcodecs.Blosc.AUTOSHUFFLE, blocksize=_BLOSC_BLOCK_BYTES
