@@ -85,7 +85,7 @@ class Canned:
     overlaps = True
 
     def __init__(self, answers: Answers, wait_s: float = 0.0) -> None:
-        self._answers, self._wait_s = answers, wait_s
+        self.answers, self._wait_s = answers, wait_s
 
     def batch_of(self, height_px: int, width_px: int) -> int:
         return max(1, BATCH_PX // (height_px * width_px))
@@ -97,12 +97,13 @@ class Canned:
 
         def wait() -> Maps:
             time.sleep(max(0.0, began + self._wait_s - time.perf_counter()))
-            return np.stack([self._answers[_name_of(tile)] for tile in tiles])
+            return np.stack([self.answers[name_of(tile)] for tile in tiles])
 
         return SimpleNamespace(wait=wait)
 
 
-def _name_of(tile: NDArray[np.float32]) -> bytes:
+def name_of(tile: NDArray[np.float32]) -> bytes:
+    """What tells a tile from others: some of its pixels."""
     return np.ascontiguousarray(tile[0, ::7, ::7]).tobytes()
 
 
@@ -112,7 +113,7 @@ def answers_of(prepared: Prepared) -> Answers:
     real = lane.Lane(prepared.weights)
 
     def predict(tile: NDArray[np.float32]) -> Maps:
-        return answers.setdefault(_name_of(tile), real.predict(tile))
+        return answers.setdefault(name_of(tile), real.predict(tile))
 
     plan = prepared.plan
     for field in plan.usable:

@@ -200,7 +200,11 @@ make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
             "$PYTHON" -m benchmarks.bench_rivals --device "$DEVICE" --precision fp16 --size 4096 --rounds 2 2>&1 |
                 tee "$OUT/rivals.log"
             ;;
-        feed) "$PYTHON" -m benchmarks.bench_feed --rounds 1 2>&1 | tee "$OUT/feed.log" ;;
+        feed)
+            for what in bench_feed bench_stages; do
+                "$PYTHON" -m "benchmarks.$what" --rounds 1 2>&1 | tee "$OUT/$what.log"
+            done
+            ;;
         precision) precisions ;;
         train-default) training default ;;
         train-base) training base ;;

@@ -1,0 +1,131 @@
+"""What a large image costs beside the network: CPU time per Mpx of each of its stages.
+
+    python -m benchmarks.bench_stages [IMAGE] [--channel NAME] [--side PX] [--block-size PX] [--rounds N]
+
+The network answers with the maps that it made of this very image before, at once: what is left is copying,
+counting, tiles, objects, measuring, masks and pyramids, done by one thread, one unit after another. The last
+column is how many cores keep up with what a GPU predicts. Without IMAGE one is drawn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.bench_feed import Canned, name_of
+from benchmarks.fields import large_image
+from nucbatch.api import Prepared, prepare
+from nucbatch.execution.large.course import Course
+from nucbatch.execution.todo import Network, Todo
+from nucbatch.inference import lane
+from nucbatch.inference.device import Cpu
+from nucbatch.readers.find import open_plate
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
+from nucbatch.settings import RunSettings
+from nucbatch.store.folder import RunFolder
+
+DRIVER = "driver"
+
+
+class Remembering(Canned):
+    """A device that asks the network once, and knows the answer from then on."""
+
+    def __init__(self, device: Cpu) -> None:
+        super().__init__({})
+        self._device = device
+
+    def begin(self, tiles: list[NDArray[np.float32]]) -> SimpleNamespace:
+        for tile in tiles:
+            if name_of(tile) not in self.answers:
+                self.answers[name_of(tile)] = self._device.begin([tile]).wait()[0]
+        return super().begin(tiles)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("image", type=Path, nargs="?")
+    parser.add_argument("--channel", default="")
+    parser.add_argument(
+        "--side", type=int, default=6144, help="of the image that is drawn where none is given"
+    )
+    parser.add_argument("--block-size", type=int)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--gpu", type=float, default=100.0, help="Mpx/s that the network does on a GPU")
+    arguments = parser.parse_args()
+    os.environ.update(WORKER_ENVIRONMENT, CUDA_VISIBLE_DEVICES="")
+    with tempfile.TemporaryDirectory() as scratch:
+        source = arguments.image or large_image(Path(scratch, "drawn.tif"), arguments.side)
+        # A process of its own, as a worker is, whose memory is kept as a worker's is.
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            wanted = arguments.channel, arguments.block_size, arguments.rounds, Path(scratch)
+            what, costs = pool.submit(costs_of, source, *wanted).result()
+    report(costs, what, arguments.gpu)
+
+
+def costs_of(
+    source: Path, channel: str, block_px: int | None, rounds: int, scratch: Path
+) -> tuple[str, dict[str, list[float]]]:
+    """What was measured, and each stage's milliseconds of CPU time per Mpx, of every round."""
+    lane.device_for = lambda network, precision: Remembering(Cpu(network, precision))
+    prepared = prepare(open_plate(source), RunSettings(channel=channel), block_px=block_px)
+    (field,) = prepared.plan.usable
+    megapixels = field.height_px * field.width_px / 1e6
+    costs: defaultdict[str, list[float]] = defaultdict(list)
+    measured(prepared, scratch / "first")  # the network is asked, and kernels are loaded
+    for number in range(rounds):
+        nuclei, seconds = measured(prepared, scratch / str(number))
+        for stage, took in seconds.items():
+            costs[stage].append(1000 * took / megapixels)
+    what = f"{source.name}: {megapixels:.1f} Mpx, {nuclei:,} nuclei: everything but the network, one thread"
+    return what, dict(costs)
+
+
+def measured(prepared: Prepared, out: Path) -> tuple[int, Counter[str]]:
+    """Nuclei of a run's only image, and seconds of CPU time by stage."""
+    folder = RunFolder(out)
+    folder.create()
+    network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
+    image = Todo(prepared.plan, folder, network, {}).next_image()
+    if image is None:
+        raise SystemExit("the image is not cut into blocks: give a larger one, or a smaller --block-size.")
+    seconds: Counter[str] = Counter()
+    began = time.process_time()
+    course = Course(image)
+    while not course.finished:
+        task = course.next()
+        if task is None:
+            raise AssertionError("a course waits, and nothing is under way")
+        before = time.process_time()
+        outcome = task.run()
+        seconds["".join(filter(str.isalpha, task.stage))] += time.process_time() - before
+        course.accept(outcome)
+    nuclei = course.receipt().nuclei
+    seconds[DRIVER] = time.process_time() - began - seconds.total()
+    return nuclei, seconds
+
+
+def report(costs: dict[str, list[float]], what: str, gpu: float) -> None:
+    table = Table(title=what)
+    for column in ("stage", "ms of CPU per Mpx", f"cores for {gpu:g} Mpx/s"):
+        table.add_column(column, justify="left" if column == "stage" else "right")
+    medians = {stage: statistics.median(found) for stage, found in costs.items()}
+    for stage, cost in [*medians.items(), ("all", sum(medians.values()))]:
+        table.add_row(stage, f"{cost:.1f}", f"{cost * gpu / 1000:.1f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
