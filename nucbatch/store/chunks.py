@@ -1,9 +1,9 @@
-"""How an array's chunks get to disk and back: Zarr 3's files, made and read in the calling thread.
+"""Which pixels of an array lie in which chunk and file, and how they get there and back.
 
-zarr describes each array (its ``zarr.json``); the chunks are encoded here with the same codecs and land in
-the same files, byte for byte what zarr writes (a test holds it to that), and are decoded here, too. It is
-done here because a field is a dozen small chunks, and zarr's event loop costs four times what encoding and
-writing them does, and up to three times what decoding them does.
+The decision owned here: chunks are even, a camera's field is one file with all its channels, and no two
+writers ever share a file. zarr describes each array (its ``zarr.json``); files are made and read here, in
+the calling thread, byte for byte as zarr would (a test holds it to that), because zarr's event loop costs
+four times what encoding and writing small chunks does, and up to three times what decoding them does.
 Writing again leaves the same bytes, so a task may be retried at any point.
 """
 
