@@ -107,6 +107,10 @@ class Soak:
         target = self.committed() + after
         while self.driver.poll() is None and self.committed() < target:
             time.sleep(0.02)
+        if self.driver.poll() == 0:
+            raise SystemExit(
+                f"all fields were done before {fault.name!r}: more --wells or --sites, or fewer --faults."
+            )
         if self.driver.poll() is not None:
             raise AssertionError(f"before {fault.name!r} the run ended by itself: {self._log.read_text()}")
         seen = self.seen.setdefault(fault.name, Seen())
