@@ -201,6 +201,7 @@ make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
                 tee "$OUT/rivals.log"
             ;;
         feed)
+            local what
             for what in bench_feed bench_stages; do
                 "$PYTHON" -m "benchmarks.$what" --rounds 1 2>&1 | tee "$OUT/$what.log"
             done

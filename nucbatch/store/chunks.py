@@ -100,8 +100,8 @@ class Array:
         return down * self.in_file[0], across * self.in_file[1]
 
     @property
-    def alone(self) -> bool:
-        """Whether all of it is one file, which then needs no folders of its own."""
+    def is_one_file(self) -> bool:
+        """Whether all of it is one file, which then needs no folder of its own."""
         return all(side >= length for side, length in zip(self.file_px, self.shape[-2:], strict=True))
 
     def files(self, box: Box) -> list[Path]:
@@ -204,7 +204,7 @@ class Array:
 
     def _file(self, row: int, column: int) -> Path:
         name = ("c", *("0" for _ in self.shape[:-2]), str(row), str(column))
-        return self.path.joinpath(".".join(name)) if self.alone else self.path.joinpath(*name)
+        return self.path.joinpath(".".join(name)) if self.is_one_file else self.path.joinpath(*name)
 
     def _box(self, row: int, column: int) -> Box:
         """What a file covers; it may reach over the array's end."""
@@ -256,5 +256,5 @@ def _document(
 def _description(array: Array) -> bytes:
     shard = tuple(count * length for count, length in zip(array.grid, array.chunks, strict=True))
     shards = None if shard == array.chunks else shard
-    separator: Literal["/", "."] = "." if array.alone else "/"
+    separator: Literal["/", "."] = "." if array.is_one_file else "/"
     return _document(array.shape, array.chunks, shards, array.dtype, array.codec, array.names, separator)

@@ -27,7 +27,7 @@ from nucbatch.store.scratch import Scratch, read_values
 from nucbatch.tiles import SUPPORT_PX, Grid, TileGrid, block_grid, scaled_shape
 
 _CHUNKS_PER_UNIT = 2
-"""Along each side: what one task copies, numbers or shrinks at a time, about 4 Mpx."""
+"""Along each side: what one task copies, numbers or shrinks at a time, about 4 Mpx. A file has no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class LargeImage(FieldJob):
         return len(self.tiles.cuts(self.seen_shape[0])), len(self.tiles.cuts(self.seen_shape[1]))
 
     def units_of(self, level: int) -> Grid:
-        """The parts in which a level of the pyramid is written: whole chunks."""
+        """The parts in which a level of the pyramid is written: whole files, so that no two share one."""
         height, width = self.labels(level).shape
         chunks = self.labels(level).chunk_px
         return Grid(height, width, chunks[0] * _CHUNKS_PER_UNIT, chunks[1] * _CHUNKS_PER_UNIT)
