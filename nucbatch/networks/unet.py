@@ -55,10 +55,11 @@ class UNet(nn.Module):
     def receptive_radius_px(self) -> int:
         """How far, in px, an input pixel can be from an output pixel that it changes.
 
-        Convolutions reach 2·2^k at each level k on the way down and again on the way up; where pooling
-        windows begin adds up to 2^depth - 2.
+        Two convolutions reach 2·2^k px at each level k, on the way down and again on the way up (once at the
+        deepest level): 6·2^depth - 4. Poolings add 2^depth - 1: how far the two ends of one pooling window of
+        the deepest level lie apart.
         """
-        return int(7 * 2**self.depth - 6)
+        return int(7 * 2**self.depth - 5)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
