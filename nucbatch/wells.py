@@ -1,10 +1,12 @@
-"""From nuclei to wells: one row per well, with what was counted, what failed and why.
+"""From nuclei to wells: one row per well and time point, with what was counted, what failed and why.
 
-The decision owned here: a well's count is a number only where a field of it was usable. Zero nuclei is 0;
-a well whose every field failed has no count, and its row says why; fields without a well make no row.
-Nuclei are read well by well, never the whole plate, which works because the nuclei's table is in the order
-of the fields and that order keeps a well together. Where it does not, or where the rows of a well are not
-as many as its fields say, somebody lost nuclei: that is an error, never a smaller count.
+A count is a number only where a field of that well and time point was usable. Zero nuclei is 0; where every
+field failed there is no count, and the row says why; fields without a well make no row. Time points are never
+pooled: the same nucleus is in each of them.
+
+Nuclei are read one well at a time, never the whole plate, which works because the table of nuclei is in the
+order of the fields and that order keeps a well together. Where it does not, or where a well's rows are not as
+many as its fields say, nuclei were lost: that is an error, never a smaller count.
 """
 
 from __future__ import annotations
@@ -24,25 +26,27 @@ import pyarrow.parquet as pq
 from nucbatch.errors import InputNotFound, StoreError
 from nucbatch.plate import row_index, split_well
 
-Key = tuple[str, str]
-_KEYS = ["Metadata_Plate", "Metadata_Well"]
+Well = tuple[str, str]  # plate, name
+Key = tuple[str, str, int]  # plate, name, time point from 0
+_WELL = ["Metadata_Plate", "Metadata_Well"]
+_TIME = "Metadata_Time"
 _PREFIX = "Nuclei_"
 
 
 def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
-    """One row per well, by plate and then row-major: counts, failures, and statistics of every measurement.
+    """One row per well and time point, by plate, row-major, then time: counts, failures, statistics.
 
     Args:
         nuclei: the run's ``nuclei.parquet``, in the order of the fields.
-        fields: the run's ``fields.parquet`` as a table: Metadata_Plate, Metadata_Well, Status ("done", or
-            else the field failed), Count_Nuclei (missing where failed), Reason.
+        fields: the run's ``fields.parquet`` as a table: Metadata_Plate, Metadata_Well, Metadata_Time, Status
+            ("done", or else the field failed), Count_Nuclei (missing where failed), Reason.
 
     Returns:
-        Metadata_Plate, Metadata_Well; Count_Nuclei (Int64, missing where no field was usable);
-        Fields_Total, Fields_Done, Fields_Failed (int64; time points count as fields); Reason (the failed
-        fields' reasons, each once, joined by "; "); Count_Nuclei_PerField_Mean (over usable fields); then
-        for every measurement Mean_, Median_ and StDev_ (sample, missing below two nuclei), float64,
-        undefined values left out, missing where there is no value.
+        Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0); Count_Nuclei (Int64, missing where no
+        field was usable); Fields_Total, Fields_Done, Fields_Failed (int64); Reason (the failed fields'
+        reasons, each once, joined by "; "); Count_Nuclei_PerField_Mean (over usable fields); then for every
+        measurement Mean_, Median_ and StDev_ (sample, missing below two nuclei), float64, undefined values
+        left out, missing where there is no value.
 
     Raises:
         InputNotFound: there is no such table of nuclei.
@@ -54,36 +58,39 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
     wells = _wells(fields)
     with pq.ParquetFile(path) as table:
         measured = [name for name in table.schema_arrow.names if name.startswith(_PREFIX)]
-        for key, count, rows in _groups(table, [*_KEYS, *measured]):
+        for key, count, rows in _groups(table, measured):
             if key not in wells:
-                raise StoreError(
-                    f"{path} has nuclei of well {key[1] or '(none)'} of {key[0]}, but no field has."
-                )
+                raise StoreError(f"{path} has nuclei of {_told(key)}, but no field has.")
             well = wells[key]
             if count != well["nuclei"]:
                 raise StoreError(
-                    f"{path} has {count} nuclei of well {key[1] or '(none)'} of {key[0]}, its fields count "
+                    f"{path} has {count} nuclei of {_told(key)}, its fields count "
                     f"{well['nuclei']}: the tables are not of one run. Run the same command again."
                 )
             well["found"] = True
-            if rows:
-                well["statistics"] = _statistics(pa.concat_tables(rows), measured)
-    for (plate, name), well in wells.items():
+            if rows is not None:
+                well["statistics"] = _statistics(rows, measured)
+    for key, well in wells.items():
         if well["nuclei"] and not well["found"]:
             raise StoreError(
-                f"{path} has no nuclei of well {name or '(none)'} of {plate}, its fields count "
+                f"{path} has no nuclei of {_told(key)}, its fields count "
                 f"{well['nuclei']}: the tables are not of one run. Run the same command again."
             )
     return _frame(wells, measured)
 
 
+def _told(key: Key) -> str:
+    plate, name, t = key
+    return f"well {name or '(none)'} of {plate}" + (f" at time point {t}" if t else "")
+
+
 def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
-    """What the fields say of each well, in plate order; the key of well-less fields is kept, last."""
+    """What the fields say of each well and time point, in plate order; those without a well come last."""
     wells: dict[Key, dict[str, Any]] = {}
-    columns = [*_KEYS, "Status", "Count_Nuclei", "Reason"]
-    for plate, name, status, count, reason in fields[columns].itertuples(index=False, name=None):
+    columns = [*_WELL, _TIME, "Status", "Count_Nuclei", "Reason"]
+    for plate, name, t, status, count, reason in fields[columns].itertuples(index=False, name=None):
         well = wells.setdefault(
-            (plate, name), {"nuclei": 0, "done": 0, "failed": 0, "reasons": {}, "found": False}
+            (plate, name, int(t)), {"nuclei": 0, "done": 0, "failed": 0, "reasons": {}, "found": False}
         )
         if status == "done":
             well["done"] += 1
@@ -94,54 +101,64 @@ def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
     return dict(sorted(wells.items(), key=lambda item: _place(item[0])))
 
 
-def _place(key: Key) -> tuple[str, bool, int, int]:
-    plate, name = key
+def _place(key: Key) -> tuple[str, bool, int, int, int]:
+    plate, name, t = key
     if not name:
-        return plate, True, 0, 0
+        return plate, True, 0, 0, t
     row, column = split_well(name)
-    return plate, False, row_index(row), column
+    return plate, False, row_index(row), column, t
 
 
-def _groups(table: pq.ParquetFile, columns: list[str]) -> Iterator[tuple[Key, int, list[pa.Table]]]:
-    """Each well with its number of rows and the rows in parts, one well in memory at a time.
+def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, int, pa.Table | None]]:
+    """Each well and time point with its number of rows and the rows, one well in memory at a time.
 
-    Of nuclei without a well, which may be as many as a folder of images has, no row is kept.
+    A well's time points lie scattered among its sites, so they are told apart once the well is complete. Of
+    nuclei without a well, which may be as many as a folder of images has, only time points are kept.
 
     Raises:
         StoreError: a well comes a second time.
     """
-    seen: set[Key] = set()
-    current: Key | None = None
+    seen: set[Well] = set()
+    current: Well | None = None
     parts: list[pa.Table] = []
-    count = 0
-    for batch in table.iter_batches(columns=columns):
-        for key, rows in _runs(pa.Table.from_batches([batch])):
-            if key != current:
+    for batch in table.iter_batches(columns=[*_WELL, _TIME, *measured]):
+        for well, rows in _runs(pa.Table.from_batches([batch])):
+            if well != current:
                 if current is not None:
-                    yield current, count, parts
-                if key in seen:
-                    raise StoreError(f"the nuclei of well {key[1] or '(none)'} of {key[0]} are not together.")
-                seen.add(key)
-                current, count, parts = key, 0, []
-            count += rows.num_rows
-            if key[1]:
-                parts.append(rows)
+                    yield from _by_time(current, parts)
+                if well in seen:
+                    raise StoreError(
+                        f"the nuclei of well {well[1] or '(none)'} of {well[0]} are not together."
+                    )
+                seen.add(well)
+                current, parts = well, []
+            parts.append(rows if well[1] else rows.select([_TIME]))
     if current is not None:
-        yield current, count, parts
+        yield from _by_time(current, parts)
 
 
-def _runs(rows: pa.Table) -> Iterator[tuple[Key, pa.Table]]:
+def _by_time(well: Well, parts: list[pa.Table]) -> Iterator[tuple[Key, int, pa.Table | None]]:
+    """The time points of a well, in order, each with its rows; without a well with their number alone."""
+    plate, name = well
+    rows = pa.concat_tables(parts)
+    times = rows[_TIME].to_numpy()
+    for t in np.unique(times).tolist():
+        chosen = times == t
+        yield (plate, name, t), int(chosen.sum()), rows.filter(pa.array(chosen)) if name else None
+
+
+def _runs(rows: pa.Table) -> Iterator[tuple[Well, pa.Table]]:
     """Consecutive rows of one well."""
     if rows.num_rows == 0:
         return
     codes = [
         pc.dictionary_encode(rows[name].cast(pa.string()).combine_chunks()).indices.to_numpy()
-        for name in _KEYS
+        for name in _WELL
     ]
     changes = np.any([code[1:] != code[:-1] for code in codes], axis=0)
     starts = [0, *(np.flatnonzero(changes) + 1).tolist(), rows.num_rows]
     for begin, end in pairwise(starts):
-        plate, well = (str(rows[name][begin].as_py()) for name in _KEYS)
+        plate, well = (str(rows[name][begin].as_py()) for name in _WELL)
         yield (plate, well), rows.slice(begin, end - begin)
 
 
@@ -165,8 +182,9 @@ def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFram
     named = [(key, well) for key, well in wells.items() if key[1]]
     counts = [well["nuclei"] if well["done"] else None for _, well in named]
     columns: dict[str, Any] = {
-        "Metadata_Plate": pd.Series([plate for (plate, _), _ in named], dtype="str"),
-        "Metadata_Well": pd.Series([name for (_, name), _ in named], dtype="str"),
+        "Metadata_Plate": pd.Series([plate for (plate, _, _), _ in named], dtype="str"),
+        "Metadata_Well": pd.Series([name for (_, name, _), _ in named], dtype="str"),
+        "Metadata_Time": np.array([t for (_, _, t), _ in named], np.int64),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
         "Fields_Total": np.array([well["done"] + well["failed"] for _, well in named], np.int64),
         "Fields_Done": np.array([well["done"] for _, well in named], np.int64),

@@ -12,7 +12,17 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-COLUMNS = ("Run", "Status", "Wells", "Fields", "Fields_Failed", "Count_Nuclei", "Files_Quarantined", "Folder")
+COLUMNS = (
+    "Run",
+    "Status",
+    "Wells",
+    "Time_Points",
+    "Fields",
+    "Fields_Failed",
+    "Count_Nuclei",
+    "Files_Quarantined",
+    "Folder",
+)
 
 
 def rows(table: Path) -> list[dict[str, str]]:
@@ -30,17 +40,23 @@ def write(table: Path, columns: list[str], content: list[dict[str, str]]) -> Non
 
 
 def plate_row(run: Path, wells: list[dict[str, str]]) -> dict[str, str]:
-    """What became of one plate."""
+    """What became of one plate. Nuclei are those of its first time point: the later ones show them again."""
     status = Counter(row["status"] for row in rows(run / "files.csv"))
     failed = sum(int(well["Fields_Failed"]) for well in wells)
     whole = not failed and not status["quarantined"]
+    times = sorted({int(well["Metadata_Time"]) for well in wells})
     values = (
         run.name,
         "complete" if whole else "failures",
-        len(wells),
+        len({(well["Metadata_Plate"], well["Metadata_Well"]) for well in wells}),
+        len(times),
         sum(int(well["Fields_Total"]) for well in wells),
         failed,
-        sum(int(well["Count_Nuclei"]) for well in wells if well["Count_Nuclei"]),
+        sum(
+            int(well["Count_Nuclei"])
+            for well in wells
+            if well["Count_Nuclei"] and int(well["Metadata_Time"]) == times[0]
+        ),
         status["quarantined"],
         run,
     )

@@ -227,10 +227,11 @@ def summarise(console: Console, result: RunResult) -> None:
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder
+    over_time = f" (all {totals.time_points:,} time points together)" if totals.time_points > 1 else ""
     console.print(
         f"[bold]{totals.nuclei:,} {'nucleus' if totals.nuclei == 1 else 'nuclei'}[/] in "
-        f"{plural(totals.fields_done, 'field')}; {plural(totals.fields_failed, 'field')} failed; files: "
-        f"{totals.files_used:,} used, {totals.files_ignored:,} ignored, "
+        f"{plural(totals.fields_done, 'field')}{over_time}; {plural(totals.fields_failed, 'field')} failed; "
+        f"files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
         f"{totals.files_quarantined:,} quarantined"
     )
     for what, path in (

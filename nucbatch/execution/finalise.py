@@ -30,7 +30,10 @@ from nucbatch.wells import by_well
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a run found: fields and files by fate, nuclei. Quarantined fields count as failed."""
+    """What a run found: fields and files by fate, nuclei. Quarantined fields count as failed.
+
+    ``nuclei`` are those of all ``time_points``, so one that is followed over time counts in each.
+    """
 
     fields_done: int
     fields_failed: int
@@ -38,6 +41,7 @@ class Totals:
     files_used: int
     files_ignored: int
     files_quarantined: int
+    time_points: int = 1
 
     @property
     def complete(self) -> bool:
@@ -65,6 +69,7 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         files_used=fates[FileStatus.USED],
         files_ignored=fates[FileStatus.IGNORED],
         files_quarantined=fates[FileStatus.QUARANTINED],
+        time_points=len({field.t for field in plate.fields}),
     )
 
 

@@ -44,10 +44,11 @@ class WellState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Well:
-    """A well as the report shows it. ``count`` is None where nothing was counted."""
+    """A well at one time point. ``count`` is None where nothing was counted; ``t`` counts from 0."""
 
     plate: str
     name: str
+    t: int
     state: WellState
     count: int | None
     done: int
@@ -102,9 +103,11 @@ class RunData:
 
     @cached_property
     def wells(self) -> tuple[Well, ...]:
-        """Every well that has a field, by plate, row and column; empty where the input is no plate."""
+        """Every well and time point that has a field, by plate, time, row, column; none if no plate."""
         wells = []
-        for (plate, name), group in self.fields.groupby(["Metadata_Plate", "Metadata_Well"], sort=False):
+        keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
+        for key, group in self.fields.groupby(keys, sort=False):
+            plate, name, t = map(str, key)
             if not name:
                 continue
             done = group[group["Status"] == "done"]
@@ -115,7 +118,7 @@ class RunData:
             else:
                 state = WellState.PARTLY if failed or pending else WellState.COUNTED
             count = None if done.empty else int(done["Count_Nuclei"].sum())
-            wells.append(Well(str(plate), str(name), state, count, len(done), failed, pending))
+            wells.append(Well(plate, name, int(t), state, count, len(done), failed, pending))
         return tuple(sorted(wells, key=_place))
 
     @property
@@ -163,6 +166,6 @@ def _read_csv(path: Path) -> pd.DataFrame:
     return table
 
 
-def _place(well: Well) -> tuple[str, int, int]:
+def _place(well: Well) -> tuple[str, int, int, int]:
     row, column = split_well(well.name)
-    return well.plate, row_index(row), column
+    return well.plate, well.t, row_index(row), column

@@ -2,6 +2,7 @@
 
 A well that was counted has a colour, zero is an empty frame with a 0, a failed well a cross, a well without
 images hatching. A corner marks wells of which some fields have no number, since the well's is of the others.
+Time points are small maps side by side with one range of colours, because they must not be added up.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nucbatch.report.data import RunData, Well, WellState
 from nucbatch.report.panel import Panel, fill, number
 
 PLATES = ((8, 12), (16, 24), (32, 48))  # rows, columns of 96, 384 and 1536 wells
+MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
 _COLOURS = colormaps["viridis"]
 _TEXT_SHARE = 0.62  # a digit's width over the font's size
@@ -38,7 +40,7 @@ class Cell:
 
 
 def render(data: RunData) -> Markup:
-    """One map per plate; nothing where the input is no plate."""
+    """One map per plate and time point; nothing where the input is no plate."""
     plates = [
         _drawing(name, list(wells), first=index == 0)
         for index, (name, wells) in enumerate(groupby(data.wells, key=lambda well: well.plate))
@@ -61,19 +63,33 @@ def colour_range(counts: Sequence[int]) -> tuple[int, int]:
     return (low, high) if low * 2 > high and low < high else (0, max(high, 1))
 
 
+def shown_times(times: Sequence[int], most: int = MOST_TIMES) -> list[int]:
+    """At most ``most`` of the time points, in order and evenly spaced, the first and the last included."""
+    ordered = sorted(set(times))
+    if len(ordered) <= most:
+        return ordered
+    return [ordered[round(place * (len(ordered) - 1) / (most - 1))] for place in range(most)]
+
+
 def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
-    places = {(row_index(row), column): well for well in wells for row, column in [split_well(well.name)]}
-    rows, columns = plate_shape(list(places))
+    """What the template needs of a plate: its size and colours, and one map for each time point shown."""
+    rows, columns = plate_shape([_place(well) for well in wells])
     pitch = (_WIDTH - _LEFT) / columns
     height = pitch * (0.66 if columns <= 12 else 0.78)
     low, high = colour_range([well.count for well in wells if well.count])
     widest = max((len(number(well.count)) for well in wells), default=1)
     font = min(height * 0.44, (pitch - 8) / (widest * _TEXT_SHARE), 17.0)
-    cells = [
-        _cell(places.get((row, column)), _letters(row), column, pitch, height, low, high, printed=font >= 8)
-        for row in range(rows)
-        for column in range(1, columns + 1)
-    ]
+    times = sorted({well.t for well in wells})
+    maps = []
+    for t in shown_times(times):
+        places = {_place(well): well for well in wells if well.t == t}
+        printed = font >= 8 and len(times) == 1
+        cells = [
+            _cell(places.get((row, column)), _letters(row), column, pitch, height, low, high, printed=printed)
+            for row in range(rows)
+            for column in range(1, columns + 1)
+        ]
+        maps.append({"t": t, "cells": cells})
     return {
         "name": name,
         "first": first,
@@ -82,7 +98,8 @@ def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
         "cell_width": pitch - 3,
         "cell_height": height - 3,
         "font": round(font, 1),
-        "cells": cells,
+        "maps": maps,
+        "times": len(times),
         "columns": [(_LEFT + (column - 0.5) * pitch - 1.5, column) for column in range(1, columns + 1)],
         "rows": [(_TOP + (row + 0.5) * height + 3, _letters(row)) for row in range(rows)],
         "low": low,
@@ -90,6 +107,11 @@ def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
         "stops": [(step * 10, _hex(step / 10)) for step in range(11)],
         "pending": any(well.state is WellState.PENDING for well in wells),
     }
+
+
+def _place(well: Well) -> tuple[int, int]:
+    row, column = split_well(well.name)
+    return row_index(row), column
 
 
 def _cell(

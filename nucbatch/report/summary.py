@@ -13,14 +13,18 @@ def render(data: RunData) -> Markup:
     done, failed = data.done, data.failed
     counts = done["Count_Nuclei"].astype("int64")
     quarantined = int((data.files["status"] == "quarantined").sum())
+    times = data.fields["Metadata_Time"].nunique()
+    over_time = f", {number(times)} time points together" if times > 1 else ""
     tiles = [
-        ("Nuclei", number(int(counts.sum())), "in all fields counted", False),
+        ("Nuclei", number(int(counts.sum())), f"in all fields counted{over_time}", False),
         ("Median per field", number(float(counts.median()) if len(counts) else None), _spread(data), False),
     ]
     if data.wells:
-        silent = sum(well.count is None for well in data.wells)
+        silent = len({(well.plate, well.name) for well in data.wells if well.count is None})
         about = f"{silent} without a number" if silent else "each with a number"
-        tiles.append(("Wells with images", number(len(data.wells)), about, bool(silent)))
+        about += " at some time point" if silent and times > 1 else ""
+        names = {(well.plate, well.name) for well in data.wells}
+        tiles.append(("Wells with images", number(len(names)), about, bool(silent)))
     empty = int((counts == 0).sum())
     tiles += [
         ("Fields counted", number(len(done)), f"of {number(len(data.fields))}", False),

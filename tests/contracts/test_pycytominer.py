@@ -8,6 +8,7 @@ import pytest
 
 from nucbatch.plate import Field
 from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.wells import by_well
 
 # pycytominer sets this option of pandas when it is imported; pandas 3 warns that it has no effect any more.
 pytestmark = pytest.mark.filterwarnings(
@@ -64,3 +65,27 @@ def test_normalize_against_some_wells_after_aggregate(nuclei: pd.DataFrame) -> N
     controls = normalized[normalized["Metadata_Well"].isin(["A01", "A04"])]
     np.testing.assert_allclose(controls["Nuclei_Intensity_MeanIntensity_DAPI"].mean(), 0, atol=1e-12)
     assert len(normalized) == 4
+
+
+def test_aggregate_by_time_point_agrees_with_the_table_of_wells(tmp_path: Path) -> None:
+    from pycytominer import aggregate
+
+    fragments, rows = [], []
+    for site in (1, 2):
+        for t in (0, 1):
+            field = Field("B02", site, t, f"B/2/{site}t{t}", f"B02_{site}_{t}", (), 64, 64, "uint8")
+            count = 3 + site + 10 * t
+            fragments.append(tmp_path / "fragments" / f"{site}_{t}.parquet")
+            areas = np.arange(count, dtype=np.int64) + 100 * t + 10
+            measured = {"Nuclei_AreaShape_Area": areas}
+            write_fragment(fragments[-1], identity_columns("P1", field, count) | measured)
+            rows.append(("P1", "B02", t, "done", count, ""))
+    concatenate(fragments, tmp_path / "nuclei.parquet")
+    nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
+    strata = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
+    theirs = aggregate(nuclei, strata=strata, compute_object_count=True)
+    columns = [*strata, "Status", "Count_Nuclei", "Reason"]
+    ours = by_well(tmp_path / "nuclei.parquet", pd.DataFrame(rows, columns=columns))
+    assert ours["Metadata_Time"].tolist() == theirs["Metadata_Time"].tolist() == [0, 1]
+    assert ours["Count_Nuclei"].tolist() == theirs["Metadata_Object_Count"].tolist() == [9, 29]
+    assert ours["Median_Nuclei_AreaShape_Area"].tolist() == theirs["Nuclei_AreaShape_Area"].tolist()

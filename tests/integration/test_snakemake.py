@@ -151,8 +151,10 @@ def test_the_profile_for_slurm_is_one_that_snakemake_takes(tmp_path: Path) -> No
 def test_wells_of_plates_with_other_channels_keep_every_column(tmp_path: Path) -> None:
     for name, columns in {"a": "Mean_DAPI", "b": "Mean_GFP"}.items():
         (tmp_path / name).mkdir()
-        head = f"Metadata_Plate,Metadata_Well,Count_Nuclei,Fields_Total,Fields_Failed,{columns}\n"
-        (tmp_path / name / "wells.csv").write_text(f"{head}p,A01,4,1,0,7.5\n", encoding="utf-8")
+        head = (
+            f"Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed,{columns}\n"
+        )
+        (tmp_path / name / "wells.csv").write_text(f"{head}p,A01,0,4,1,0,7.5\n", encoding="utf-8")
         (tmp_path / name / "files.csv").write_text("path,status\nx.tif,used\n", encoding="utf-8")
     runs = [str(tmp_path / "a"), str(tmp_path / "b")]
     tables = ["--wells", str(tmp_path / "wells.csv"), "--plates", str(tmp_path / "plates.csv")]
@@ -161,3 +163,18 @@ def test_wells_of_plates_with_other_channels_keep_every_column(tmp_path: Path) -
     assert wells.loc["a", "Mean_DAPI"] == wells.loc["b", "Mean_GFP"] == 7.5
     assert wells.loc[["a", "b"], ["Mean_GFP", "Mean_DAPI"]].isna().sum().sum() == 2
     assert list(pd.read_csv(tmp_path / "plates.csv")["Status"]) == ["complete", "complete"]
+
+
+def test_the_table_of_plates_counts_wells_once_and_nuclei_of_one_time_point(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    head = "Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed\n"
+    rows = "p,A01,0,4,1,0\np,A01,1,6,1,0\np,A02,0,,1,1\np,A02,1,9,1,0\n"
+    (run / "wells.csv").write_text(head + rows, encoding="utf-8")
+    (run / "files.csv").write_text("path,status\nx.tif,used\n", encoding="utf-8")
+    tables = ["--wells", str(tmp_path / "wells.csv"), "--plates", str(tmp_path / "plates.csv")]
+    subprocess.run([sys.executable, str(FLOW.parent / "gather.py"), str(run), *tables], check=True)
+    (plate,) = pd.read_csv(tmp_path / "plates.csv").to_dict("records")
+    assert (plate["Wells"], plate["Time_Points"], plate["Fields"], plate["Fields_Failed"]) == (2, 2, 4, 1)
+    assert plate["Count_Nuclei"] == 4
+    assert len(pd.read_csv(tmp_path / "wells.csv")) == 4

@@ -13,13 +13,14 @@ AREA = "Nuclei_AreaShape_Area"
 FORM = "Nuclei_AreaShape_FormFactor"
 
 
-def fields(*rows):
-    """Rows of (well, count or None where failed, reason)."""
+def fields(*rows, times=None):
+    """Rows of (well, count or None where failed, reason), all at time point 0 unless told."""
     return pd.DataFrame(
         {
             "Metadata_Plate": ["P"] * len(rows),
             "Metadata_Well": [well for well, _, _ in rows],
             "Metadata_Site": range(1, len(rows) + 1),
+            "Metadata_Time": times or [0] * len(rows),
             "Status": ["failed" if count is None else "done" for _, count, _ in rows],
             "Reason": [reason for _, _, reason in rows],
             "Count_Nuclei": pd.array([count for _, count, _ in rows], dtype="Int64"),
@@ -27,11 +28,12 @@ def fields(*rows):
     )
 
 
-def nuclei(path, wells, areas, forms=None, row_group_size=2):
+def nuclei(path, wells, areas, forms=None, row_group_size=2, times=None):
     table = pa.table(
         {
             "Metadata_Plate": pa.array(["P"] * len(wells), pa.string()),
             "Metadata_Well": pa.array(wells, pa.string()),
+            "Metadata_Time": pa.array(times or [0] * len(wells), pa.int64()),
             "Metadata_ObjectNumber": pa.array(range(1, len(wells) + 1), pa.int64()),
             AREA: pa.array(areas, pa.int64()),
             FORM: pa.array(forms or [1.0] * len(wells), pa.float64()),
@@ -66,6 +68,36 @@ def test_zero_nuclei_and_failed_images_are_not_the_same(tmp_path):
     np.testing.assert_array_equal(wells["Mean_" + AREA], [30, np.nan, np.nan])
     np.testing.assert_array_equal(wells["Median_" + AREA], [20, np.nan, np.nan])
     assert wells.loc["A01", "StDev_" + AREA] == pytest.approx(np.std([10, 20, 60], ddof=1))
+
+
+@pytest.mark.parametrize("row_group_size", [1, 3, 100])
+def test_time_points_are_rows_of_their_own_and_never_added_up(tmp_path, row_group_size):
+    # the order of a run: by well, then site, then time
+    times = [0, 0, 1, 0, 1, 1, 2]
+    path = nuclei(tmp_path / "n.parquet", ["A01"] * 7, [1, 2, 10, 3, 20, 30, 5], None, row_group_size, times)
+    found = by_well(
+        path,
+        fields(
+            *[("A01", 2, ""), ("A01", 1, ""), ("A01", 1, ""), ("A01", 2, "")],
+            *[("A01", 1, ""), ("A01", None, "cut short")],
+            *[("B01", 0, ""), ("B01", None, "gone")],
+            times=[0, 1, 0, 1, 2, 2, 0, 1],
+        ),
+    )
+    assert list(found["Metadata_Well"]) == ["A01"] * 3 + ["B01"] * 2
+    assert list(found["Metadata_Time"]) == [0, 1, 2, 0, 1]
+    assert found["Count_Nuclei"].tolist() == [3, 3, 1, 0, pd.NA]
+    assert found["Fields_Total"].tolist() == [2, 2, 2, 1, 1]
+    assert found["Fields_Failed"].tolist() == [0, 0, 1, 0, 1]
+    assert found["Reason"].tolist() == ["", "", "cut short", "", "gone"]
+    np.testing.assert_array_equal(found["Mean_" + AREA], [2, 20, 5, np.nan, np.nan])
+    np.testing.assert_array_equal(found["Median_" + AREA], [2, 20, 5, np.nan, np.nan])
+
+
+def test_nuclei_of_another_time_point_do_not_make_up_for_lost_ones(tmp_path):
+    path = nuclei(tmp_path / "n.parquet", ["A01"] * 3, [1, 1, 1], times=[0, 1, 1])
+    with pytest.raises(StoreError, match="well A01 of P"):
+        by_well(path, fields(("A01", 2, ""), ("A01", 1, ""), times=[0, 1]))
 
 
 def test_wells_are_in_plate_order_even_on_1536(tmp_path):

@@ -18,13 +18,13 @@ RUN = {
 }
 
 
-def field(well, site, count, *, reason="", plate="P1", **columns):
+def field(well, site, count, *, reason="", plate="P1", time=0, **columns):
     """A row of fields.parquet; a count of None is a failed field."""
     return {
         "Metadata_Plate": plate,
         "Metadata_Well": well,
         "Metadata_Site": site,
-        "Metadata_Time": 0,
+        "Metadata_Time": time,
         "Metadata_Image": f"{well}/{site}",
         "Name": f"{plate}_{well}_s{site}",
         "Count_Nuclei": pd.NA if count is None else count,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from nucbatch.report.data import RunData
-from nucbatch.report.heatmap import colour_range, plate_shape, render
+from nucbatch.report.heatmap import colour_range, plate_shape, render, shown_times
 
 
 def cells(html):
@@ -72,3 +72,23 @@ def test_two_plates_make_two_maps_and_no_plate_makes_none(make_run):
     assert html.count('id="hatch"') == 1
     assert "<h3>one</h3>" in html
     assert render(RunData(make_run([field("", 1, 3)]))) == ""
+
+
+def test_each_time_point_has_a_map_and_they_are_not_added_up(make_run):
+    field = make_run.field
+    counts = [(0, 1, 10), (0, 2, 5), (1, 1, 12), (1, 2, 8), (7, 1, 40), (7, 2, None)]
+    html = str(render(RunData(make_run([field("B02", site, n, time=t) for t, site, n in counts]))))
+    assert re.findall(r"<title>B02: (\d+) nuclei", html) == ["15", "20", "40"]
+    assert re.findall(r"<figcaption>(.*?)</figcaption>", html) == [f"time point {t}" for t in (0, 1, 7)]
+    assert html.count('class="key"') == 1  # one range of colours for all, so that they can be compared
+    assert html.count('id="hatch"') == 1
+
+
+def test_of_many_time_points_some_are_shown_and_it_is_said(make_run):
+    assert shown_times(range(12)) == list(range(12))
+    assert shown_times([5, 0, 5]) == [0, 5]
+    shown = shown_times(range(97))
+    assert (len(shown), shown[0], shown[-1]) == (12, 0, 96)
+    html = str(render(RunData(make_run([make_run.field("B02", 1, t, time=t) for t in range(97)]))))
+    assert html.count('role="img"') == 12
+    assert "12 of 97 time points are shown; wells.csv has all" in html
