@@ -11,6 +11,7 @@ many as its fields say, nuclei were lost: that is an error, never a smaller coun
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -39,12 +40,13 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
     Args:
         nuclei: the run's ``nuclei.parquet``, in the order of the fields.
         fields: the run's ``fields.parquet`` as a table: Metadata_Plate, Metadata_Well, Metadata_Time, Status
-            ("done", or else the field failed), Count_Nuclei (missing where failed), Reason.
+            ("done", or else the field failed), Count_Nuclei (missing where failed), Reason, Flags.
 
     Returns:
         Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0); Count_Nuclei (Int64, missing where no
         field was usable); Fields_Total, Fields_Done, Fields_Failed (int64); Reason (the failed fields'
-        reasons, each once, joined by "; "); Count_Nuclei_PerField_Mean (over usable fields); then for every
+        reasons, each once, joined by "; "); Flags (the fields' flags, each once with its number of fields, as
+        "absent-pixels (2)", joined by "; "); Count_Nuclei_PerField_Mean (over usable fields); then for every
         measurement Mean_, Median_ and StDev_ (sample, missing below two nuclei), float64, undefined values
         left out, missing where there is no value.
 
@@ -87,11 +89,13 @@ def _told(key: Key) -> str:
 def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
     """What the fields say of each well and time point, in plate order; those without a well come last."""
     wells: dict[Key, dict[str, Any]] = {}
-    columns = [*_WELL, _TIME, "Status", "Count_Nuclei", "Reason"]
-    for plate, name, t, status, count, reason in fields[columns].itertuples(index=False, name=None):
+    columns = [*_WELL, _TIME, "Status", "Count_Nuclei", "Reason", "Flags"]
+    for plate, name, t, status, count, reason, flags in fields[columns].itertuples(index=False, name=None):
         well = wells.setdefault(
-            (plate, name, int(t)), {"nuclei": 0, "done": 0, "failed": 0, "reasons": {}, "found": False}
+            (plate, name, int(t)),
+            {"nuclei": 0, "done": 0, "failed": 0, "reasons": {}, "flags": Counter(), "found": False},
         )
+        well["flags"].update(filter(None, flags.split("; ")))
         if status == "done":
             well["done"] += 1
             well["nuclei"] += int(count)
@@ -190,6 +194,10 @@ def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFram
         "Fields_Done": np.array([well["done"] for _, well in named], np.int64),
         "Fields_Failed": np.array([well["failed"] for _, well in named], np.int64),
         "Reason": pd.Series(["; ".join(well["reasons"]) for _, well in named], dtype="str"),
+        "Flags": pd.Series(
+            ["; ".join(f"{flag} ({count})" for flag, count in well["flags"].items()) for _, well in named],
+            dtype="str",
+        ),
         "Count_Nuclei_PerField_Mean": np.array(
             [well["nuclei"] / well["done"] if well["done"] else np.nan for _, well in named], np.float64
         ),

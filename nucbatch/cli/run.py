@@ -224,6 +224,7 @@ def summarise(console: Console, result: RunResult) -> None:
     """What came of it, and where to look."""
     from rich.text import Text
 
+    from nucbatch.features.quality import FLAGS
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder
@@ -234,6 +235,13 @@ def summarise(console: Console, result: RunResult) -> None:
         f"files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
         f"{totals.files_quarantined:,} quarantined"
     )
+    for flag, count in totals.flagged.items():
+        console.print(
+            Text(
+                f"{plural(count, 'field')} flagged {flag}: {FLAGS[flag]}. See Flags in {folder.fields}",
+                "yellow",
+            )
+        )
     for what, path in (
         ("Counts per well", folder.wells) if result.is_plate else ("Counts per field", folder.fields),
         ("Nuclei", folder.nuclei),

@@ -16,6 +16,7 @@ import numpy as np
 from distributed import get_worker
 from numpy.typing import NDArray
 
+from nucbatch.coverage import largest_absent
 from nucbatch.errors import UnreadableImage
 from nucbatch.execution.job import FieldJob
 from nucbatch.execution.known import look_at
@@ -23,13 +24,14 @@ from nucbatch.features.measure import measure
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.segment import segment_image
 from nucbatch.plate import Field
-from nucbatch.readers.pixels import read_field
+from nucbatch.readers.pixels import read
 from nucbatch.settings import RunSettings
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.ledger import Receipt, field_digest
 from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.tiles import Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +73,11 @@ def process_field(task: FieldTask) -> Receipt:
     stations = _Stations()
     try:
         with stations.at("read"):
-            image = read_field(task.plate_root, task.field, task.channels, task.read_timeout_s)
+            whole = Box(0, 0, task.field.height_px, task.field.width_px)
+            reading = read(task.plate_root, task.field, task.channels, whole, task.read_timeout_s)
     except UnreadableImage as error:
         return failed(task.field, str(error), worker=_worker())
+    image = reading.pixels
     with stations.at("segment"):
         lane = lane_of_process(task.weights, task.settings.model_hash, task.settings.precision)
 
@@ -108,7 +112,11 @@ def process_field(task: FieldTask) -> Receipt:
         fragment=fragment.relative_to(task.folder.path).as_posix(),
         fragment_sha256=fragment_sha256,
         qc=known.quality
-        | {"QC_NormalisedLow": known.constants.low, "QC_NormalisedHigh": known.constants.high},
+        | {
+            "QC_NormalisedLow": known.constants.low,
+            "QC_NormalisedHigh": known.constants.high,
+            "QC_Absent": largest_absent(reading.coverage),
+        },
         seconds=stations.seconds,
         worker=_worker(),
         source=field_digest(task.field),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,6 +16,7 @@ from typing import Any
 
 import pandas as pd
 
+from nucbatch.features.quality import flags_of
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.readers.pixels import field_channels
@@ -33,6 +35,7 @@ class Totals:
     """What a run found: fields and files by fate, nuclei. Quarantined fields count as failed.
 
     ``nuclei`` are those of all ``time_points``, so one that is followed over time counts in each.
+    ``flagged``: how many fields that are done bear which flag (:data:`nucbatch.features.quality.FLAGS`).
     """
 
     fields_done: int
@@ -41,6 +44,7 @@ class Totals:
     files_used: int
     files_ignored: int
     files_quarantined: int
+    flagged: Mapping[str, int]
     time_points: int = 1
 
     @property
@@ -56,7 +60,8 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
     examples = [kinds[channels] for channels in by_order] if len(kinds) > 1 else ()
     concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
-    write_fields(folder.fields, plate, receipts)
+    flags = {field.key: flags_of(receipts[field.key].qc) for field in done}
+    write_fields(folder.fields, plate, receipts, flags)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
     fates = write_files_csv(folder.files, plate, unused_files(plate, receipts))
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
@@ -70,6 +75,7 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         files_ignored=fates[FileStatus.IGNORED],
         files_quarantined=fates[FileStatus.QUARANTINED],
         time_points=len({field.t for field in plate.fields}),
+        flagged=Counter(flag for names in flags.values() for flag in names),
     )
 
 

@@ -1,4 +1,4 @@
-"""How good one field's picture is: four figures that flag blank, blurred, noisy and overexposed fields.
+"""How good one field's picture is: figures that tell blank, blurred, noisy and overexposed fields; flags.
 
 Figures are of the whole plane as read. For integers up to 16 bits they come from two sums over its pixels,
 the histogram and the Laplacian's, which are whole numbers up to the last division: so they are the same on
@@ -7,6 +7,7 @@ any machine, and the same whether the plane was seen at once or box by box.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,17 @@ from nucbatch.tiles import Box
 
 # Cameras of 8 to 16 bits; a 12-bit camera writes 16-bit files and saturates at 4095.
 _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
+
+FLAGS = {
+    "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
+    "stored), and nuclei there are not counted",
+}
+"""What makes a field's count doubtful: the flag's name, and what it means."""
+
+
+def flags_of(figures: Mapping[str, float]) -> list[str]:
+    """The names of the flags that a field's figures (the ``QC_`` columns) raise."""
+    return ["absent-pixels"] if figures.get("QC_Absent", 0) > 0 else []
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,14 @@ Green and Blue. Whole fields and boxes of them are read in one way, by windows (
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.coverage import Coverage
 from nucbatch.errors import UnreadableImage
 from nucbatch.plate import READ_TIMEOUT_S, Channel, Field, Plane, Plate
 from nucbatch.readers.headers import read_header
@@ -50,18 +52,31 @@ def field_channels(plate: Plate, field: Field) -> tuple[Channel, ...]:
     return tuple(channel for channel in plate.channels if channel.name in names)
 
 
-def read_box(
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Pixels (C, Y, X) in the field's dtype, and what is there of each plane that they were made of."""
+
+    pixels: NDArray[Any]
+    coverage: tuple[Coverage, ...]
+
+
+def read(
     plate_root: str | Path,
     field: Field,
     channels: tuple[Channel, ...],
     box: Box,
     read_timeout_s: float = READ_TIMEOUT_S,
-) -> NDArray[Any]:
+    *,
+    counted: Box | None = None,
+) -> Reading:
     """A box of a field; only the tiles, strips or chunks it touches are read.
 
-    ``read_timeout_s``: how long a plane of a file may take.
+    Args:
+        read_timeout_s: how long a plane of a file may take.
+        counted: the part of the box whose coverage is told, in the image's pixels; all of it if None.
 
-    Returns: (C, Y, X) in the field's dtype, one entry per channel in the order given; z-planes max-projected.
+    Returns: one entry per channel in the order given, z-planes max-projected; coverage in the field's order
+        of planes.
 
     Raises:
         UnreadableImage: a channel or a file is missing; a file is damaged, has changed since it was planned,
@@ -73,20 +88,41 @@ def read_box(
         raise UnreadableImage(f"{field.name}: {field.problem or 'it has no channel ' + ', '.join(missing)}")
     array = np.empty((len(wanted), *box.shape), np.dtype(field.dtype or "uint8"))
     written: set[str] = set()
+    coverage: list[Coverage] = []
+    inner = counted or box
     for path, planes in _by_file(field, wanted):
 
-        def read(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
+        def look(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
             require_unchanged(plate_root, planes[0])
             with open_source(Path(plate_root, path), path) as source:
                 for plane in planes:
                     window = source.window(plane.page, plane.level)
                     _require_planned(plane, window, field)
-                    _add(plane, window.read(box), array, wanted, written)
+                    pixels = window.read(box)
+                    _add(plane, pixels, array, wanted, written)
+                    coverage.append(_covered(window, pixels[inner.within(box)], inner))
                     beat()
             require_unchanged(plate_root, planes[0])
 
-        within(read_timeout_s, path, read)
-    return array
+        within(read_timeout_s, path, look)
+    return Reading(array, tuple(coverage))
+
+
+def read_box(
+    plate_root: str | Path,
+    field: Field,
+    channels: tuple[Channel, ...],
+    box: Box,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> NDArray[Any]:
+    """The pixels (C, Y, X) of :func:`read`."""
+    return read(plate_root, field, channels, box, read_timeout_s).pixels
+
+
+def _covered(window: Window, pixels: NDArray[Any], box: Box) -> Coverage:
+    """What is there of a box of a plane."""
+    written = pixels if not window.unwritten else pixels != window.unwritten
+    return Coverage.of(written, window.shape[0], box.y0, window.cost.missing, window.cost.pieces)
 
 
 def read_field(

@@ -92,6 +92,11 @@ class RunData:
         return self.fields[self.fields["Status"] == "done"]
 
     @cached_property
+    def flagged(self) -> pd.DataFrame:
+        """The fields that were counted and whose count is doubtful."""
+        return self.done[self.done["Flags"] != ""]
+
+    @cached_property
     def failed(self) -> pd.DataFrame:
         """The fields that could not be counted: their task failed, or their files can't be used."""
         return self.fields[self.fields["Status"].isin(["failed", "quarantined"])]

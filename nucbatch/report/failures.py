@@ -1,4 +1,4 @@
-"""What was not used and why: failed fields, quarantined files, and what rules left out, with counts."""
+"""What was not used or is doubtful, and why: failed and flagged fields, quarantined and ignored files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from nucbatch.features.quality import FLAGS
 from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
 
@@ -33,9 +34,22 @@ def render(data: RunData) -> Markup:
         balance=balance,
         failed=failed,
         failed_total=len(data.failed),
+        flagged=_flagged(data),
         quarantined=_by_reason(files[files["status"] == "quarantined"], rules=False),
         ignored=_by_reason(files[files["status"] == "ignored"], rules=True),
     )
+
+
+def _flagged(data: RunData) -> list[dict[str, Any]]:
+    """The flags with their fields: name, meaning, how many, the first names."""
+    names: dict[str, list[str]] = {}
+    for name, flags in data.flagged[["Name", "Flags"]].itertuples(index=False, name=None):
+        for flag in str(flags).split("; "):
+            names.setdefault(flag, []).append(str(name))
+    return [
+        {"rule": flag, "reason": FLAGS.get(flag, ""), "count": len(fields), "paths": fields[:SHOWN]}
+        for flag, fields in names.items()
+    ]
 
 
 def _by_reason(files: pd.DataFrame, *, rules: bool) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ def render(data: RunData) -> Markup:
         ("Fields counted", number(len(done)), f"of {number(len(data.fields))}", False),
         ("Fields with no nucleus", number(empty), "counted, and the count is 0", False),
         ("Fields failed", number(len(failed)), "not counted: no number", len(failed) > 0),
+        ("Fields flagged", number(len(data.flagged)), "counted, but doubtful", len(data.flagged) > 0),
         ("Files quarantined", number(quarantined), f"of {number(len(data.files))} found", quarantined > 0),
     ]
     fields = data.wall_fields or 0
@@ -82,9 +83,21 @@ def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
         return {
             "kind": "warn",
             "word": "Done, with gaps.",
-            "text": f"{' and '.join(parts)}; all else was counted. See Failures for the reasons.",
+            "text": f"{' and '.join(parts)}; all else was counted{_doubts(data)}. See Failures for the "
+            "reasons.",
+        }
+    if len(data.flagged):
+        return {
+            "kind": "warn",
+            "word": "Done, with doubts.",
+            "text": f"Every field was counted{_doubts(data)}. See Failures for the reasons.",
         }
     return {"kind": "good", "word": "Done.", "text": "Every field was counted."}
+
+
+def _doubts(data: RunData) -> str:
+    count = len(data.flagged)
+    return f", {_many(count, 'field')} {'is' if count == 1 else 'are'} flagged" if count else ""
 
 
 def _many(count: int, noun: str) -> str:

@@ -156,15 +156,22 @@ def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] =
     return rows + held
 
 
-def write_fields(path: Path, plate: Plate, receipts: Mapping[str, Receipt]) -> None:
+def write_fields(
+    path: Path,
+    plate: Plate,
+    receipts: Mapping[str, Receipt],
+    flags: Mapping[str, Sequence[str]] | None = None,
+) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
     ``Status``: ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish), ``quarantined``
     (its files can't be used), ``pending`` (not processed yet). ``Count_Nuclei`` and the ``QC_`` columns are
-    null unless done. ``Reason`` is empty for done fields.
+    null unless done. ``Reason`` is empty for done fields. ``Flags``: what makes a count doubtful, names
+    joined by "; ".
 
     Args:
         receipts: by the field's key; fields without one are quarantined or pending.
+        flags: names by the field's key; fields without any have none.
     """
     fates = [_fate(field, receipts.get(field.key)) for field in plate.fields]
     qualities = [fate[3] for fate in fates]
@@ -177,6 +184,9 @@ def write_fields(path: Path, plate: Plate, receipts: Mapping[str, Receipt]) -> N
         "Name": pa.array([field.name for field in plate.fields], pa.string()),
         "Status": pa.array([fate[0] for fate in fates], pa.string()),
         "Reason": pa.array([fate[1] for fate in fates], pa.string()),
+        "Flags": pa.array(
+            ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
+        ),
         "Count_Nuclei": pa.array([fate[2] for fate in fates], pa.int64()),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),

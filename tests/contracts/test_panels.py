@@ -27,6 +27,7 @@ def hostile(tmp_path):
         "Count_Nuclei": 3,
         "Status": "done",
         "Reason": NASTY,
+        "Flags": NASTY,
     }
     failed = done | {"Metadata_Well": "B03", "Count_Nuclei": pd.NA, "Status": "failed"}
     pd.DataFrame([done, failed]).astype({"Count_Nuclei": "Int64"}).to_parquet(tmp_path / "fields.parquet")

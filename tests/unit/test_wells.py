@@ -23,9 +23,17 @@ def fields(*rows, times=None):
             "Metadata_Time": times or [0] * len(rows),
             "Status": ["failed" if count is None else "done" for _, count, _ in rows],
             "Reason": [reason for _, _, reason in rows],
+            "Flags": [""] * len(rows),
             "Count_Nuclei": pd.array([count for _, count, _ in rows], dtype="Int64"),
         }
     )
+
+
+def test_flags_are_counted_by_well(tmp_path):
+    table = fields(("A01", 0, ""), ("A01", 0, ""), ("A02", 0, ""))
+    table["Flags"] = ["absent-pixels", "absent-pixels; other", ""]
+    wells = by_well(nuclei(tmp_path / "n.parquet", [], []), table)
+    assert wells["Flags"].tolist() == ["absent-pixels (2); other (1)", ""]
 
 
 def nuclei(path, wells, areas, forms=None, row_group_size=2, times=None):

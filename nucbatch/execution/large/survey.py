@@ -13,6 +13,7 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
+from nucbatch.coverage import Coverage, largest_absent
 from nucbatch.execution.known import grey_of, known_of
 from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
@@ -20,7 +21,7 @@ from nucbatch.greylevels import GreyLevels
 from nucbatch.masks.block import around
 from nucbatch.plate import Plane
 from nucbatch.readers.patience import Beat, within
-from nucbatch.readers.pixels import read_box
+from nucbatch.readers.pixels import read
 from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.readers.windows import convert_once, open_window, windowable
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
@@ -87,8 +88,10 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     core = image.units_of(0).box(row, column)
     window = around(core, 1, image.shape)
     source = image.with_files(read_values(image.scratch.converted / "list.json"))
-    # (C, Y, X)
-    pixels = read_box(source.plate_root, source.field, image.channels, window, image.read_timeout_s)
+    reading = read(
+        source.plate_root, source.field, image.channels, window, image.read_timeout_s, counted=core
+    )
+    pixels = reading.pixels  # (C, Y, X)
     inner = pixels[:, *core.within(window)]
     image.image().write(inner, (core.y0, core.x0))
     grey = grey_of(image.seen(pixels))
@@ -96,7 +99,8 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     edges = edges_of(grey, Box(rows.start, columns.start, rows.stop, columns.stop))
     levels = [GreyLevels.of(plane) for plane in inner]
     levels.append(GreyLevels.of(grey[rows, columns]) if image.channel is None else levels[image.channel])
-    parts = [json.dumps(asdict(edges)).encode(), *(one.to_bytes() for one in levels)]
+    figures = {"edges": asdict(edges), "coverage": [one.to_values() for one in reading.coverage]}
+    parts = [json.dumps(figures).encode(), *(one.to_bytes() for one in levels)]
     write_parts(image.scratch.survey(row, column), parts)
 
 
@@ -107,11 +111,15 @@ def add_up(image: LargeImage) -> None:
         StoreError: a part's counts are missing, or the sum can't be written.
     """
     total, edges = [GreyLevels.none(image.field.dtype) for _ in range(len(image.channels) + 1)], Edges()
+    coverage: list[Coverage] = []
     rows, columns = image.units_of(0).shape
     for row in range(rows):
         for column in range(columns):
             first, *parts = read_parts(image.scratch.survey(row, column))
-            edges += Edges(**json.loads(first))
+            figures = json.loads(first)
+            edges += Edges(**figures["edges"])
+            covered = [Coverage.from_values(values) for values in figures["coverage"]]
+            coverage = [a + b for a, b in zip(coverage, covered, strict=True)] if coverage else covered
             total = [one + GreyLevels.from_bytes(part) for one, part in zip(total, parts, strict=True)]
     *channels, grey = total
     height, width = image.shape
@@ -123,7 +131,7 @@ def add_up(image: LargeImage) -> None:
         {
             "low": found.constants.low,
             "high": found.constants.high,
-            "quality": found.quality,
+            "quality": found.quality | {"QC_Absent": largest_absent(coverage)},
             "windows": found.windows,
         },
     )

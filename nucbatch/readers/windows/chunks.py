@@ -64,6 +64,7 @@ class ChunkWindow:
     def __init__(self, array: Path, shown: str, form: StoredForm, page: int) -> None:
         self._shown, self._form = shown, form
         self.cost = Cost()
+        self.unwritten = 0
         self._array: Any = zarr.open_array(_Counted(LocalStore(array, read_only=True), self.cost), mode="r")
         _require_sensible(tuple(map(int, self._array.chunks)), self._array)
         if len(self._array.shape) != len(form.axes):

@@ -25,10 +25,14 @@ LARGEST_PIECE_BYTES = 64 << 20
 
 @dataclass(slots=True)
 class Cost:
-    """What was read so far: tiles, strips, rows or chunks taken from the file, and their bytes as stored."""
+    """What was read so far: tiles, strips, rows or chunks taken from the file, and their bytes as stored.
+
+    ``missing``: how many more should have been there and are not stored.
+    """
 
     pieces: int = 0
     stored_bytes: int = 0
+    missing: int = 0
 
 
 class Window(Protocol):
@@ -36,12 +40,15 @@ class Window(Protocol):
 
     ``shape`` is (Y, X), or (Y, X, S) with S = 3 for RGB. ``piece_bytes`` is the memory, decoded, of the
     largest piece that has to be read as a whole. ``cost`` counts what :meth:`read` has taken from the file.
+    ``unwritten`` is the value that bytes which were never written are read as: 0, or where white is zero the
+    largest.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     piece_bytes: int
     cost: Cost
+    unwritten: int
 
     def read(self, box: Box) -> NDArray[Any]:
         """The pixels of a box: (Y, X) or (Y, X, S) in :attr:`dtype`; only the pieces it touches are read.

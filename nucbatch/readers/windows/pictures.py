@@ -75,6 +75,7 @@ class PictureWindow:
         self.shape, self.dtype = source.shape, source.dtype
         self.piece_bytes = math.prod(source.shape) * source.dtype.itemsize
         self.cost = Cost()
+        self.unwritten = 0
 
     def read(self, box: Box) -> NDArray[Any]:
         """See :class:`~nucbatch.readers.windows.contract.Window`."""

@@ -98,6 +98,8 @@ class TiffWindow:
         self.shape: tuple[int, ...] = size if self._samples == 1 else (*size, self._samples)
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
         self.cost = Cost()
+        self._white = self._white_level()
+        self.unwritten = self._white or 0
         self._separate = page.planarconfig == 2 and page.samplesperpixel > 1
         self._stored_samples = 1 if self._separate else int(page.samplesperpixel)
         self._planes = self._samples if self._separate else 1
@@ -189,10 +191,15 @@ class TiffWindow:
         return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded
 
     def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        if self._page.photometric == 0 and pixels.dtype.kind == "u":
-            bits = min(int(self._page.bitspersample), 8 * pixels.dtype.itemsize)
-            pixels = pixels.dtype.type(2**bits - 1) - pixels
+        if self._white is not None:
+            pixels = pixels.dtype.type(self._white) - pixels
         return require_finite(pixels)
+
+    def _white_level(self) -> int | None:
+        """What a stored 0 becomes where white is zero; None where black is."""
+        if self._page.photometric != 0 or self.dtype.kind != "u":
+            return None
+        return int(2 ** min(int(self._page.bitspersample), 8 * self.dtype.itemsize) - 1)
 
     def _plain_rows(self, behind: int) -> list[PlainRows]:
         """Readers of raw rows, one per stored plane; none where a decoder is needed."""

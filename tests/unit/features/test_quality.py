@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, laplace
 
 from nucbatch.errors import InputError
 from nucbatch.features import field_quality
-from nucbatch.features.quality import Edges, edges_of, figures_of
+from nucbatch.features.quality import FLAGS, Edges, edges_of, figures_of, flags_of
 from nucbatch.greylevels import GreyLevels
 from nucbatch.tiles import Box
 
@@ -180,3 +180,9 @@ def surrounded(plane, box):
     outer = Box(max(box.y0 - 1, 0), max(box.x0 - 1, 0), min(box.y1 + 1, height), min(box.x1 + 1, width))
     rows, columns = box.within(outer)
     return plane[outer.slices], Box(rows.start, columns.start, rows.stop, columns.stop)
+
+
+def test_a_field_that_lacks_pixels_is_flagged():
+    assert flags_of({"QC_Absent": 0.25}) == ["absent-pixels"]
+    assert flags_of({"QC_Absent": 0.0}) == flags_of({}) == []
+    assert set(flags_of({"QC_Absent": 1.0})) <= set(FLAGS)

@@ -1,5 +1,7 @@
 """Planes become arrays exactly as planned, or not at all."""
 
+from dataclasses import replace
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -7,7 +9,8 @@ import tifffile
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.plate import Channel, Field, Plane, Plate
-from nucbatch.readers.pixels import field_channels, probe, read_field, read_image
+from nucbatch.readers.pixels import field_channels, probe, read, read_field, read_image
+from nucbatch.tiles import Box
 
 A, B = Channel("a", 0), Channel("b", 1)
 RED, GREEN, BLUE = Channel("Red", 0), Channel("Green", 1), Channel("Blue", 2)
@@ -106,6 +109,21 @@ def test_white_is_zero_is_inverted(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", plane_of(0), photometric="miniswhite")
     array = read_field(tmp_path, field(Plane("a.tif", "a")), (A,))
     np.testing.assert_array_equal(array[0], 65535 - plane_of(0))
+
+
+@pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
+def test_what_was_never_copied_is_told(tmp_path, photometric):
+    stored = np.random.default_rng(0).integers(100, 200, (100, 80), np.uint16)
+    stored[60:] = 0
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric)
+    one = replace(field(Plane("a.tif", "a")), height_px=100, width_px=80)
+    (coverage,) = read(tmp_path, one, (A,), Box(0, 0, 100, 80)).coverage
+    assert coverage.absent == 0.4
+    parts = [
+        read(tmp_path, one, (A,), Box(max(y - 1, 0), 0, y + 50, 80), counted=Box(y, 0, y + 50, 80))
+        for y in (0, 50)
+    ]
+    assert (parts[0].coverage[0] + parts[1].coverage[0]).to_values()[:4] == coverage.to_values()[:4]
 
 
 def test_big_endian_arrives_in_native_order(tmp_path):

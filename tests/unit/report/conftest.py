@@ -30,6 +30,7 @@ def field(well, site, count, *, reason="", plate="P1", time=0, **columns):
         "Count_Nuclei": pd.NA if count is None else count,
         "Status": "failed" if count is None else "done",
         "Reason": reason,
+        "Flags": "",
         "Height_px": 64,
         "Width_px": 64,
         **columns,

@@ -43,6 +43,18 @@ def test_gaps_are_named_with_their_numbers(make_run):
     assert "1 without a number" in text
 
 
+def test_flagged_fields_are_counted_and_listed(make_run):
+    fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, 9, Flags="absent-pixels")]
+    data = RunData(make_run(fields))
+    text = words(summary.render(data))
+    assert text.startswith("Done, with doubts. Every field was counted, 1 field is flagged.")
+    assert "Fields flagged 1" in text
+    listed = words(failures.render(data))
+    assert "absent-pixels : a part of the picture was never written" in listed
+    assert "P1_B03_s1" in listed
+    assert "P1_B02_s1" not in listed
+
+
 def test_an_unfinished_run_says_so_and_fails_nothing(make_run):
     fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, None, Status="pending")]
     text = words(summary.render(RunData(make_run(fields))))

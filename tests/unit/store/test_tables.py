@@ -150,11 +150,13 @@ def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: 
     done = Receipt("B/3/1", "done", "", 0, "", "", "", {"QC_Mean": 7.0, "QC_Focus": 0.5}, {"read": 1.0}, "w")
     failed = replace(done, field="B/3/2", status="failed", reason="no memory", qc={})
     path = tmp_path / "fields.parquet"
-    write_fields(path, Plate("P", "/", "x", (), fields, ()), {"B/3/2": failed, "B/3/1": done})
+    receipts = {"B/3/2": failed, "B/3/1": done}
+    write_fields(path, Plate("P", "/", "x", (), fields, ()), receipts, {"B/3/1": ["absent-pixels", "other"]})
     table = pd.read_parquet(path)
     assert table["Metadata_Site"].tolist() == [1, 2, 3, 4]
     assert table["Status"].tolist() == ["done", "failed", "quarantined", "pending"]
     assert table["Reason"].tolist() == ["", "no memory", "cut short", "not processed yet"]
+    assert table["Flags"].tolist() == ["absent-pixels; other", "", "", ""]
     assert table["Count_Nuclei"].iloc[0] == 0
     assert table["Count_Nuclei"].isna().tolist() == [False, True, True, True]
     assert table["QC_Mean"].isna().tolist() == [False, True, True, True]

@@ -34,6 +34,17 @@ def test_all_block_sizes_leave_what_the_image_in_one_piece_leaves(bench: Any, tm
         assert mine == theirs
 
 
+def test_a_broken_copy_lacks_the_same_pixels_in_blocks(bench: Any, tmp_path: Path) -> None:
+    pixels = tifffile.imread(bench.picture)
+    pixels[1, 350:] = 0  # of the last channel
+    broken = tmp_path / "broken.ome.tif"
+    tifffile.imwrite(broken, pixels, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}})
+    bench = bench.of(broken)
+    expected = bench.in_one_piece(bench.image(tmp_path / "whole", 4096))
+    assert expected.qc["QC_Absent"] == 0.5
+    assert bench.in_blocks(bench.image(tmp_path / "blocks", 256)).qc == expected.qc
+
+
 def test_many_tiles_and_any_blocks_are_one_result(bench: Any, tmp_path: Path) -> None:
     """Tiles of 192 px: 8 by 10 of them, whose seams no block knows of."""
     images = [bench.image(tmp_path / str(px), px, largest_px=192) for px in (128, 333, 4096)]
