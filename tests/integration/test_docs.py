@@ -1,0 +1,107 @@
+"""The documentation's commands and Python lines run as they stand, and its tables name every column."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+import pandas as pd
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from nucbatch.cli.main import nucbatch
+from nucbatch.synthetic.field import make_field
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = {str(page.relative_to(DOCS)): page.read_text(encoding="utf-8") for page in sorted(DOCS.rglob("*.md"))}
+BLOCK = re.compile(r"^```(\w+)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUNNABLE = [
+    name for name, text in PAGES.items() if {"bash", "python"} & {kind for kind, _ in BLOCK.findall(text)}
+]
+REAL = "tutorial/plate.md"
+
+
+def lines_that_call_nucbatch(text: str) -> list[list[str]]:
+    """Every ``nucbatch COMMAND …`` in the page's blocks, as words without the program's name."""
+    commands = nucbatch.list_commands(click.Context(nucbatch))
+    calls = re.compile(rf"\bnucbatch ((?:{'|'.join(commands)})\b[^|;…]*)")
+    blocks = [block for kind, block in BLOCK.findall(text) if kind in ("bash", "text")]
+    found = [calls.search(line) for block in blocks for line in block.splitlines()]
+    return [shlex.split(match[1], comments=True) for match in found if match]
+
+
+@pytest.mark.parametrize("page", [name for name in PAGES if lines_that_call_nucbatch(PAGES[name])])
+def test_every_command_takes_the_options_that_a_page_gives_it(page: str) -> None:
+    for words in lines_that_call_nucbatch(PAGES[page]):
+        shown = CliRunner().invoke(nucbatch, [words[0], "--help"]).output
+        given = {word for word in words if re.fullmatch(r"--?[a-z][a-z-]*", word)}
+        assert given <= set(re.findall(r"--?[a-z][a-z-]*", shown)), words
+
+
+@pytest.fixture
+def prepared(tmp_path: Path, write_field: Callable[[Path, str, int, int], None]) -> Path:
+    """A folder with what the pages assume: labelled images in LAB, and two small plates in SCREEN."""
+    for kind in ("images", "labels"):
+        (tmp_path / "LAB" / kind).mkdir(parents=True)
+    for seed in range(6):
+        images, labels = make_field(128, np.random.default_rng(seed), nuclei=8)
+        tifffile.imwrite(tmp_path / "LAB" / "images" / f"{seed}.tif", images[0])
+        tifffile.imwrite(tmp_path / "LAB" / "labels" / f"{seed}.tif", labels.astype(np.uint16))
+    for plate in ("one", "two"):
+        (tmp_path / "SCREEN" / plate).mkdir(parents=True)
+        write_field(tmp_path / "SCREEN" / plate, "B02_1", seed=1, side=128)
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [name for name in RUNNABLE if name != REAL])
+def test_what_a_page_says_to_type_works(page: str, prepared: Path) -> None:
+    run_blocks(PAGES[page], prepared)
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_tutorial_on_a_real_plate_works(tmp_path: Path, shared_data: Path) -> None:
+    (tmp_path / "BBBC013").symlink_to(shared_data / "plates" / "sbs96")
+    run_blocks(PAGES[REAL], tmp_path)
+    missing = columns_of(tmp_path / "out") - documented_columns()
+    assert missing == set()
+
+
+def run_blocks(text: str, folder: Path) -> None:
+    """Runs the page's bash and Python blocks one after the other; the first that fails ends it."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for kind, block in BLOCK.findall(text):
+        if kind not in ("bash", "python"):
+            continue
+        command = (
+            ["bash", "-euo", "pipefail", "-c", block] if kind == "bash" else [sys.executable, "-c", block]
+        )
+        done = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900
+        )
+        assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}"
+
+
+def columns_of(out: Path) -> set[str]:
+    """All columns of a run's tables, with ``<Channel>`` and ``<measurement>`` for names that vary."""
+    columns = set(pd.read_csv(out / "wells.csv").columns) | set(pd.read_csv(out / "files.csv").columns)
+    for name in ("nuclei", "fields"):
+        columns |= set(pd.read_parquet(out / f"{name}.parquet").columns)
+    columns = {re.sub(r"^(Mean|Median|StDev)_Nuclei_.*", r"\1_<measurement>", name) for name in columns}
+    return {re.sub(r"_Channel[12]$", "_<Channel>", name) for name in columns}
+
+
+def documented_columns() -> set[str]:
+    """Every name in code style in the first cell of a table row of the reference."""
+    rows = re.findall(r"^\| (`[^|]*) \|", PAGES["reference/outputs.md"], re.MULTILINE)
+    return {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
