@@ -1,30 +1,24 @@
 """What an OME-Zarr says about itself: its images, their axes, channels, levels and pixel sizes.
 
-Decisions owned here: everything is read from the metadata's JSON, so that neither pixels nor Zarr are needed;
-versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read, and older ones where they are written alike; y and x come
-last; three channels named red, green and blue are one RGB image. Names in metadata may not lead out of their
-group, by ``..`` or by a link; they are Unicode, and of at most MOST_JSON_BYTES. Errors are bare reasons,
-without the path. Source: https://ngff.openmicroscopy.org/.
+Everything is read from the metadata's JSON, so that no pixels are needed. Versions 0.4 (Zarr 2) and 0.5
+(Zarr 3) are read, and older ones where they are written alike; y and x come last; three channels named red,
+green and blue are one RGB image. Names in metadata may not lead out of their group, by ``..`` or by a link.
+Errors are bare reasons, without the path. Source: https://ngff.openmicroscopy.org/.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from nucbatch.errors import UnreadableImage
+from nucbatch.zarray import array_form, damage, read_json
 
 GROUP_MARKERS = frozenset({"zarr.json", ".zgroup", ".zattrs"})
-
-MOST_JSON_BYTES = 1 << 28  # a plate's metadata, consolidated, have been seen at a tenth of that
 
 _OLD_AXES = "tczyx"  # of versions before 0.3, which don't name them
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
@@ -74,11 +68,11 @@ def attributes(group: Path) -> dict[str, Any]:
     Raises:
         UnreadableImage: they can't be read, or are no JSON object.
     """
-    with _damage():
+    with damage():
         if (group / "zarr.json").is_file():
-            found = _json(group / "zarr.json").get("attributes", {}).get("ome", {})
+            found = read_json(group / "zarr.json").get("attributes", {}).get("ome", {})
         elif (group / ".zattrs").is_file():
-            found = _json(group / ".zattrs")
+            found = read_json(group / ".zattrs")
         else:
             found = {}
         if not isinstance(found, dict):
@@ -104,7 +98,7 @@ def below(group: Path, name: str) -> Path:
 
 def wells_of(found: dict[str, Any]) -> list[str]:
     """The wells' paths that a plate's attributes list, each once."""
-    with _damage():
+    with damage():
         return list(dict.fromkeys(str(well["path"]) for well in found["plate"]["wells"]))
 
 
@@ -116,7 +110,7 @@ def images_of_well(found: dict[str, Any]) -> list[str]:
     """
     if "well" not in found:
         raise UnreadableImage("the plate lists it as a well, but it does not list its images")
-    with _damage():
+    with damage():
         return list(dict.fromkeys(str(image["path"]) for image in found["well"]["images"]))
 
 
@@ -124,7 +118,7 @@ def series_of(store: Path) -> list[str]:
     """The images' paths of a collection (the layout of bioformats2raw), each once; [] where it lists none."""
     if not is_group(store / "OME"):
         return []
-    with _damage():
+    with damage():
         return list(dict.fromkeys(str(name) for name in attributes(store / "OME").get("series", ())))
 
 
@@ -135,10 +129,11 @@ def form_of(group: Path) -> StoredForm:
         UnreadableImage: it is no image, a label image, or its metadata are damaged.
     """
     found = attributes(group)
-    with _damage():
+    with damage():
         described = _multiscales(group, found)
         name, size = next(_datasets(described))
-        shape, dtype = _array(below(group, name))
+        array = array_form(below(group, name))
+        shape, dtype = array.shape, array.dtype.name
         axes = _axes(described, len(shape))
         channels = _channels(found)
         length = shape[axes.index("c")] if "c" in axes else 1
@@ -156,39 +151,12 @@ def levels_of(group: Path) -> tuple[StoredLevel, ...]:
         UnreadableImage: as :func:`form_of`.
     """
     found = attributes(group)
-    with _damage():
+    with damage():
         levels = []
         for name, size in _datasets(_multiscales(group, found)):
-            shape, _ = _array(below(group, name))
+            shape = array_form(below(group, name)).shape
             levels.append(StoredLevel(name, shape[-2], shape[-1], size))
         return tuple(levels)
-
-
-@contextmanager
-def _damage() -> Iterator[None]:
-    """Whatever JSON of another form than the specification's makes Python raise is the file's fault."""
-    try:
-        yield
-    except UnreadableImage:
-        raise
-    except OSError as error:
-        raise UnreadableImage(f"its metadata can't be read ({error.strerror or error})") from error
-    except (ValueError, LookupError, TypeError, AttributeError, StopIteration, RecursionError) as error:
-        raise UnreadableImage(f"its metadata are damaged ({type(error).__name__}: {error})") from error
-
-
-def _json(path: Path) -> Any:
-    size = path.stat().st_size
-    if size > MOST_JSON_BYTES:
-        raise UnreadableImage(
-            f"its {path.name} has {size:,} bytes, more than the {MOST_JSON_BYTES:,} that are read: write the "
-            "metadata anew"
-        )
-    text = path.read_bytes()
-    value = json.loads(text)
-    if b"\\ud" in text.lower():  # half a character, which no table could hold, can only be written so
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
 
 
 def _multiscales(group: Path, found: dict[str, Any]) -> dict[str, Any]:
@@ -215,25 +183,6 @@ def _datasets(described: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
 def _x_scale(transformations: Any) -> float:
     scales = [float(one["scale"][-1]) for one in transformations or () if one.get("type") == "scale"]
     return math.prod(scales)
-
-
-def _array(place: Path) -> tuple[tuple[int, ...], str]:
-    """Shape and NumPy's dtype name of an array; an empty name where NumPy has no such type."""
-    if (place / "zarr.json").is_file():
-        document = _json(place / "zarr.json")
-        written = document["data_type"]
-    elif (place / ".zarray").is_file():
-        document = _json(place / ".zarray")
-        written = document["dtype"]
-    else:
-        raise UnreadableImage(f"its array {place.name!r} is not there")
-    shape = tuple(int(length) for length in document["shape"])
-    if len(shape) < 2 or min(shape) < 1:
-        raise UnreadableImage(f"an image of shape {shape}")
-    try:
-        return shape, np.dtype(written).name
-    except TypeError:
-        return shape, str(written)
 
 
 def _axes(described: dict[str, Any], dimensions: int) -> str:

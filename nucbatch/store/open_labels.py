@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
 from nucbatch.errors import InputError, InputNotFound, StoreError, UnreadableImage
 from nucbatch.omezarr import attributes, below, is_group
 from nucbatch.store.folder import RunFolder
+from nucbatch.zarray import StoredArray
 
 _AXES = "tczyx"
 
@@ -47,7 +47,7 @@ class StoredImage:
             StoreError: its metadata can't be read.
         """
         array, axes = _level_0(self.path)
-        return int(array.shape[axes.index("c")]) if "c" in axes else 1
+        return array.form.shape[axes.index("c")] if "c" in axes else 1
 
     def read_image(self, channel: int | None = None) -> NDArray[Any]:
         """All channels (C, Y, X), or one of them (Y, X), in the stored dtype.
@@ -160,7 +160,7 @@ def _label_names(group: Path) -> tuple[str, ...]:
     return tuple(str(name) for name in _ome(labels).get("labels", ())) if is_group(labels) else ()
 
 
-def _level_0(group: Path) -> tuple[zarr.Array[Any], list[str]]:
+def _level_0(group: Path) -> tuple[StoredArray, list[str]]:
     """The full-size array of an image or label group, and its axes' names; z and t are of length 1."""
     described = _first_multiscales(group, _ome(group))
     try:
@@ -169,16 +169,17 @@ def _level_0(group: Path) -> tuple[zarr.Array[Any], list[str]]:
         raise StoreError(f"{group}: its multiscales name no dataset.") from error
     place = _below(group, level)
     try:
-        array = zarr.open_array(place, mode="r")
-    except (OSError, ValueError, RuntimeError, KeyError) as error:  # what zarr raises
-        raise StoreError(f"{place} can't be opened ({type(error).__name__}: {error}).") from error
-    named = described.get("axes") or _AXES[-array.ndim :]
+        array = StoredArray(place)
+    except UnreadableImage as error:
+        raise StoreError(f"{place} can't be opened: {error}.") from error
+    shape = array.form.shape
+    named = described.get("axes") or _AXES[-len(shape) :]
     axes = [axis["name"] if isinstance(axis, dict) else str(axis) for axis in named]
-    if len(axes) != array.ndim or axes[-2:] != ["y", "x"]:
+    if len(axes) != len(shape) or axes[-2:] != ["y", "x"]:
         raise InputError(
-            f"{group} has the axes {', '.join(axes)} for {array.ndim} dimensions: y, x come last."
+            f"{group} has the axes {', '.join(axes)} for {len(shape)} dimensions: y, x come last."
         )
-    for axis, length in zip(axes, array.shape, strict=True):
+    for axis, length in zip(axes, shape, strict=True):
         if axis not in ("c", "y", "x") and length != 1:
             raise InputError(
                 f"{group} has {length} along {axis}: images of one plane are needed. Project it."
@@ -189,12 +190,21 @@ def _level_0(group: Path) -> tuple[zarr.Array[Any], list[str]]:
 def _read(group: Path, channel: int | None) -> NDArray[Any]:
     """(C, Y, X), or (Y, X) if there is no channel axis or one channel is asked for."""
     array, axes = _level_0(group)
-    chosen = slice(None) if channel is None else channel
-    index = tuple({"c": chosen, "y": slice(None), "x": slice(None)}.get(axis, 0) for axis in axes)
+    shape = array.form.shape
+    channels = (0, shape[axes.index("c")]) if "c" in axes and channel is None else None
+    spans = [
+        {"c": channels or (channel or 0, (channel or 0) + 1), "y": (0, length), "x": (0, length)}.get(
+            axis, (0, 1)
+        )
+        for axis, length in zip(axes, shape, strict=True)
+    ]
+    begin, end = zip(*spans, strict=True)
     try:
-        return np.asarray(array[index])
-    except (OSError, ValueError, RuntimeError) as error:  # what zarr and its codecs raise
-        raise StoreError(f"{group} can't be read ({type(error).__name__}: {error}).") from error
+        pixels, _ = array.read(begin, end)
+    except UnreadableImage as error:
+        raise StoreError(f"{group} can't be read: {error}.") from error
+    # Of the axes only c, y and x are longer than 1; c may stand anywhere before y.
+    return pixels.reshape(*((channels[1],) if channels else ()), *shape[-2:])
 
 
 def _below(group: Path, path: str) -> Path:

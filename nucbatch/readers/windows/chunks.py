@@ -1,23 +1,17 @@
-"""Windows on an OME-Zarr image: zarr reads the chunks (or parts of shards) that a box touches.
+"""Windows on an OME-Zarr image: the chunks (or parts of shards) that a box touches are read.
 
-Decisions owned here: a page is a plane's place in the order of the array's leading axes; of an RGB image the
-channels are one page. What is read is counted at the store, below zarr. A chunk is a regular file inside the
-array's folder, of no more than a limit once decoded, and not so small that an image is millions of them.
+A page is a plane's place in the order of the array's leading axes; of an RGB image the channels are one page.
+A chunk has no more than a limit of bytes once decoded, and is not so small that an image is millions of them.
 """
 
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.abc.store import ByteRequest
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import LocalStore, WrapperStore
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import StoredForm, below, form_of, levels_of
@@ -25,6 +19,7 @@ from nucbatch.readers.levels import Level, measured
 from nucbatch.readers.pixel_info import require_decodable
 from nucbatch.readers.windows.contract import Cost, named, require_finite, require_inside, require_listed
 from nucbatch.tiles import Box
+from nucbatch.zarray import ArrayForm, StoredArray
 
 SMALLEST_CHUNK_PX = 64
 _MOST_SMALL_CHUNKS = 1 << 16
@@ -64,12 +59,12 @@ class ChunkWindow:
     def __init__(self, array: Path, shown: str, form: StoredForm, page: int) -> None:
         self._shown, self._form = shown, form
         self.cost = Cost()
-        self.unwritten = 0
-        self._array: Any = zarr.open_array(_Counted(LocalStore(array, read_only=True), self.cost), mode="r")
-        _require_sensible(tuple(map(int, self._array.chunks)), self._array)
-        if len(self._array.shape) != len(form.axes):
-            raise UnreadableImage(f"its level has {len(self._array.shape)} dimensions, not {len(form.axes)}")
-        if self._array.shape[:-2] != form.shape[:-2]:
+        self._array = StoredArray(array)
+        found = self._array.form
+        _require_sensible(found)
+        if len(found.shape) != len(form.axes):
+            raise UnreadableImage(f"its level has {len(found.shape)} dimensions, not {len(form.axes)}")
+        if found.shape[:-2] != form.shape[:-2]:
             raise UnreadableImage("a level with fewer planes than the full resolution: read the full one")
         leading = {
             axis: length
@@ -80,63 +75,37 @@ class ChunkWindow:
         require_listed(shown, "page", page, count)
         place = np.unravel_index(page, tuple(leading.values())) if leading else ()
         self._place = dict(zip(leading, (int(index) for index in place), strict=True))
-        size = self._array.shape[-2], self._array.shape[-1]
+        size = found.shape[-2], found.shape[-1]
         self.shape: tuple[int, ...] = (*size, 3) if form.is_rgb else size
-        self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
-        self.piece_bytes = math.prod(self._array.chunks) * self.dtype.itemsize
+        self.dtype = found.dtype
+        self.unwritten = int(np.nan_to_num(found.fill, posinf=0, neginf=0))
+        self.piece_bytes = found.coding.chunk_bytes
 
     def read(self, box: Box) -> NDArray[Any]:
         """See :class:`~nucbatch.readers.windows.contract.Window`."""
         require_inside(self._shown, self.shape, box)
+        spans = {"y": (box.y0, box.y1), "x": (box.x0, box.x1), "c": (0, 3)}
+        spans |= {axis: (index, index + 1) for axis, index in self._place.items()}
+        begin, end = zip(*(spans[axis] for axis in self._form.axes), strict=True)
         with named(self._shown):
-            rows, columns = box.slices
-            index = tuple(
-                {"y": rows, "x": columns}.get(axis) or self._place.get(axis, slice(None))
-                for axis in self._form.axes
-            )
-            pixels = np.asarray(self._array[index])
+            pixels, taken = self._array.read(begin, end)
+            self.cost.pieces += taken.pieces
+            self.cost.stored_bytes += taken.stored_bytes
+            self.cost.missing += taken.absent
+            pixels = pixels.reshape(*((3,) if self._form.is_rgb else ()), *box.shape)
             if self._form.is_rgb:
                 pixels = np.moveaxis(pixels, 0, -1)
-            return require_finite(np.ascontiguousarray(pixels, self.dtype))
+            return require_finite(np.ascontiguousarray(pixels))
 
 
-def _require_sensible(chunk: tuple[int, ...], array: Any) -> None:
-    shape = " × ".join(f"{length:,}" for length in chunk)
-    require_decodable(f"chunks of {shape}", math.prod(chunk) * array.dtype.itemsize)
+def _require_sensible(form: ArrayForm) -> None:
+    shape = " × ".join(f"{length:,}" for length in form.chunks)
+    require_decodable(f"chunks of {shape}", form.coding.chunk_bytes)
     in_plane = math.prod(
-        -(-length // side) for length, side in zip(array.shape[-2:], chunk[-2:], strict=True)
+        -(-length // side) for length, side in zip(form.shape[-2:], form.chunks[-2:], strict=True)
     )
-    if math.prod(chunk[-2:]) < SMALLEST_CHUNK_PX and in_plane > _MOST_SMALL_CHUNKS:
+    if math.prod(form.chunks[-2:]) < SMALLEST_CHUNK_PX and in_plane > _MOST_SMALL_CHUNKS:
         raise UnreadableImage(
             f"chunks of {shape} make {in_plane:,} pieces of one plane; the limit for chunks of less than "
             f"{SMALLEST_CHUNK_PX} px is {_MOST_SMALL_CHUNKS:,}: save it again in larger ones"
         )
-
-
-class _Counted(WrapperStore[LocalStore]):
-    """A store that counts what is taken from it of chunks; metadata are no pixels."""
-
-    def __init__(self, store: LocalStore, cost: Cost) -> None:
-        super().__init__(store)
-        self._cost = cost
-
-    def _with_store(self, store: LocalStore) -> _Counted:
-        return type(self)(store, self._cost)
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        self._require_file(key)
-        found = await super().get(key, prototype, byte_range)
-        if found is not None and not key.endswith((".json", ".zarray", ".zattrs", ".zgroup", ".zmetadata")):
-            self._cost.pieces += 1
-            self._cost.stored_bytes += len(found)
-        return found
-
-    def _require_file(self, key: str) -> None:
-        place = os.path.realpath(self._store.root / key)
-        root = os.path.realpath(self._store.root)
-        if os.path.commonpath([place, root]) != root:
-            raise UnreadableImage(f"its {key} is a link that leads out of it: copy the file")
-        if os.path.lexists(place) and not os.path.isfile(place):  # noqa: PTH113  # one call per chunk
-            raise UnreadableImage(f"its {key} is no regular file")

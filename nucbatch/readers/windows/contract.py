@@ -40,8 +40,8 @@ class Window(Protocol):
 
     ``shape`` is (Y, X), or (Y, X, S) with S = 3 for RGB. ``piece_bytes`` is the memory, decoded, of the
     largest piece that has to be read as a whole. ``cost`` counts what :meth:`read` has taken from the file.
-    ``unwritten`` is the value that bytes which were never written are read as: 0, or where white is zero the
-    largest.
+    ``unwritten`` is the value that bytes which were never written are read as: 0, where white is zero the
+    largest, or a Zarr array's fill value.
     """
 
     shape: tuple[int, ...]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nucbatch.plate import Plane
 from nucbatch.readers.headers import kind_of
+from nucbatch.readers.windows.chunks import ChunkSource
 from nucbatch.readers.windows.contract import Source, Window, named
 from nucbatch.readers.windows.pictures import PictureSource
 from nucbatch.readers.windows.tiff import TiffSource
@@ -47,9 +48,6 @@ def open_window(path: str | Path, plane: Plane | None = None, *, level: int = 0)
 
 def _source(path: Path, shown: str) -> Source:
     if path.is_dir():
-        # zarr takes a third of a second to import, and most inputs have none
-        from nucbatch.readers.windows.chunks import ChunkSource
-
         return ChunkSource(path, shown)
     with named(shown), path.open("rb") as file:
         kind = kind_of(file.read(32))

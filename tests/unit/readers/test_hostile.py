@@ -18,13 +18,14 @@ import tifffile
 import zarr
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.omezarr import MOST_JSON_BYTES, attributes
+from nucbatch.omezarr import attributes
 from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.pixel_info import BOMB_BYTES, LARGEST_DECODED_BYTES, MOST_PIXELS, MOST_PROJECTED
 from nucbatch.readers.pixels import read_field, read_image
 from nucbatch.readers.scale import MOST_XML, metaseries, xml_elements
+from nucbatch.zarray import MOST_JSON_BYTES
 
 ROOT = Path(__file__).parents[3]
 GREY = np.zeros((16, 16), np.uint8)
