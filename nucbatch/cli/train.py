@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Train a network on labelled images.")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(
     "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for weights and history."
 )
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 @click.option("--test", is_flag=True, help="At the end, score the test split too.")
 @click.option("--resume", is_flag=True, help="Go on from the state in the folder.")
 def train(
-    data: Path,
+    data: tuple[Path, ...],
     out: Path,
     preset: str | None,
     start: str | None,
@@ -66,7 +66,9 @@ def train(
     """Train a network on DATA: labelled images.
 
     DATA is a folder with images/, labels/ and, if splits are given, split.csv; Kaggle's stage1_train; pairs
-    of image and binary mask; or OME-Zarr with labels, such as a run's folder.
+    of image and binary mask; or OME-Zarr with labels, such as a run's folder. Masks in a folder ignore/ mark
+    pixels to leave out of loss and scores. Several DATA are learned together: each keeps its splits, and
+    each modality of each is drawn by the square root of its number of images.
 
     Ctrl-C, SIGTERM and SIGUSR1 save the state after the step in hand and end with 130, 143 and 138; the same
     command with --resume goes on from there. On several GPUs: torchrun --nproc-per-node N -m nucbatch train.
@@ -100,6 +102,10 @@ def train(
         console.print(Text(f"Warning: {warning}", style="yellow"))
     splits = ", ".join(f"{len(found.split(name))} {name}" for name in ("train", "val", "test"))
     console.print(f"{len(found.entries)} labelled images: {splits}")
+    for name in found.sets if len(found.sets) > 1 else ():
+        inside = [entry.split for entry in found.entries if entry.dataset == name]
+        parts = ", ".join(f"{inside.count(split)} {split}" for split in ("train", "val", "test"))
+        console.print(Text(f"  {name}: {parts}"))
     try:
         with TrainingBar(console) as bar:
             weights = train_network(

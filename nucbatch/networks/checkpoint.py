@@ -32,6 +32,7 @@ class Card(BaseModel):
 
     ``config`` are the architecture's keyword arguments. ``outputs`` names the maps in order.
     ``pixel_size_um`` and ``nucleus_diameter_px`` say what it was trained on, None where that is mixed.
+    ``data_sets`` are the data sets it was trained on by name, each with its SHA-256.
     ``scores`` are on the split named in each key, such as ``"val pixel F1"``. ``sha256`` is over the tensors.
     """
 
@@ -47,6 +48,7 @@ class Card(BaseModel):
     nucleus_diameter_px: float | None = None
     data: str = ""
     data_sha256: str = ""
+    data_sets: dict[str, str] = Field(default_factory=dict)
     training: dict[str, str | int | float] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
     sha256: str = ""

@@ -18,16 +18,18 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.errors import InputError
+from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.jaccard import AggregatedJaccard, aggregated_jaccard
 from nucbatch.scoring.match import overlaps
 from nucbatch.scoring.objects import THRESHOLDS, ObjectCounts, counts_of
 from nucbatch.scoring.pairs import listed
-from nucbatch.scoring.pixel import PixelCounts, pixel_counts
+from nucbatch.scoring.pixel import PixelCounts
 from nucbatch.scoring.rand import RandCounts, rand_counts
 from nucbatch.scoring.splits import SplitCounts, split_counts
 from nucbatch.scoring.warping import WarpingCounts, warping_counts
 
 Labels = npt.NDArray[np.integer]
+Ignored = npt.NDArray[np.generic] | None
 Figures = dict[str, float]
 
 THRESHOLD_FIGURES = (
@@ -53,6 +55,7 @@ class ImageScore:
     parts: SplitCounts = field(default_factory=SplitCounts)
     rand: RandCounts = field(default_factory=RandCounts)
     warping: WarpingCounts = field(default_factory=WarpingCounts)
+    ignored_px: int = 0
 
     def __add__(self, other: ImageScore) -> ImageScore:
         return ImageScore(
@@ -63,6 +66,7 @@ class ImageScore:
             self.parts + other.parts,
             self.rand + other.rand,
             self.warping + other.warping,
+            self.ignored_px + other.ignored_px,
         )
 
     def figures(self) -> Figures:
@@ -90,6 +94,7 @@ class ImageScore:
             "rand_error": self.rand.error,
             "adapted_rand_error": self.rand.adapted_error,
             "pixel_error": warping.pixel_error,
+            "ignored_px": self.ignored_px,
         }
         for position, threshold in enumerate(THRESHOLDS):
             values = (
@@ -153,43 +158,48 @@ class ScoreTable:
         return result
 
 
-def score_image(name: str, truth: Labels, pred: Labels) -> ImageScore:
+def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) -> ImageScore:
     """Every count of one image.
 
     Args:
         name: what the table calls it.
         truth: labels (Y, X), any integer dtype, 0 is background.
         pred: labels (Y, X), the same shape.
+        ignore: (Y, X), not 0 where pixels are left out (see :mod:`nucbatch.scoring.ignore`); None: nowhere.
 
     Raises:
         InputError: not two label images of one shape; the message names the image.
     """
     try:
-        table = overlaps(truth, pred)
+        left = leave_out(truth, pred, ignore)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
+    table = overlaps(left.truth, left.pred)
     return ImageScore(
         name,
-        pixel_counts(truth, pred),
+        left.pixel_counts(),
         counts_of(table),
         aggregated_jaccard(table),
         split_counts(table),
         rand_counts(table),
-        warping_counts(truth, pred),
+        warping_counts(left.truth, left.pred, left.ignored_px),
+        left.ignored_px,
     )
 
 
-def score_images(pairs: Iterable[tuple[str, Labels, Labels]]) -> ScoreTable:
-    """Scores of (name, truth, prediction) triples, each label images (Y, X).
+def score_images(
+    pairs: Iterable[tuple[str, Labels, Labels] | tuple[str, Labels, Labels, Ignored]],
+) -> ScoreTable:
+    """Scores of (name, truth, prediction) and, where there are any, ignored pixels; each an image (Y, X).
 
     Raises:
         InputError: some pairs can't be scored (the message lists them), or there is none.
     """
     rows: list[ImageScore] = []
     problems: list[str] = []
-    for name, truth, pred in pairs:
+    for name, truth, pred, *ignore in pairs:
         try:
-            rows.append(score_image(name, truth, pred))
+            rows.append(score_image(name, truth, pred, *ignore))
         except InputError as error:
             problems.append(str(error))
     if problems:

@@ -18,7 +18,7 @@ by simple pixels and counts as a merge and a split.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cc3d
 import numpy as np
@@ -66,12 +66,15 @@ class WarpingCounts:
         return 1 - self.maps.f1
 
 
-def warping_counts(truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer]) -> WarpingCounts:
+def warping_counts(
+    truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer], ignored_px: int = 0
+) -> WarpingCounts:
     """Counts of one image.
 
     Args:
         truth: labels (Y, X), any integer dtype, 0 is background.
         pred: labels (Y, X), the same shape.
+        ignored_px: how many pixels that are background on both sides don't count.
 
     Raises:
         InputError: not two label images of one shape.
@@ -79,7 +82,8 @@ def warping_counts(truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer]
     require_labels(truth, pred)
     true_map, found_map = parted(truth), parted(pred)
     left, splits, merges = warped_difference(true_map, found_map)
-    return WarpingCounts(left, splits, merges, pixel_counts(true_map, found_map))
+    maps = pixel_counts(true_map, found_map)
+    return WarpingCounts(left, splits, merges, replace(maps, tn=maps.tn - ignored_px))
 
 
 def parted(labels: npt.NDArray[np.integer]) -> Mask:

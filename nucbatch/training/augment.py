@@ -141,6 +141,8 @@ def _crop(
     labels[~inside] = 0
     scale = zoom / math.sqrt(stretch)
     maps = _targets(labels, sample, x, y, np.linalg.inv(turn), scale)
+    if sample.ignore is not None:
+        maps[4][sample.ignore[rows.clip(0, height - 1), columns.clip(0, width - 1)]] = 0
     maps[4][~inside] = 0  # a mirrored surround has no truth: a nucleus and its image would share a middle
     return image, maps, zoom
 

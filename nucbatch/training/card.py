@@ -66,6 +66,7 @@ def weights_card(
         nucleus_diameter_px=diameter_px,
         data=f"{len(data.split('train'))} training images, {len(data.split('val'))} for validation",
         data_sha256=data.sha256,
+        data_sets=dict(data.sets),
         training=told,
         scores=scores,
     )
@@ -98,6 +99,7 @@ def write_run_card(
     report: dict[str, Any] = {
         "data": {
             "sha256": data.sha256,
+            "sets": dict(data.sets),
             "images": {name: len(data.split(name)) for name in ("train", "val", "test")},
         },
         "seed": recipe.seed,

@@ -23,7 +23,10 @@ FEWEST_VAL = 5
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the checks must know of one image's pixels. ``flat``: the image has one value only."""
+    """What the checks must know of one image's pixels. ``flat``: the image has one value only.
+
+    ``ignore_sha256`` is empty where no pixel is ignored.
+    """
 
     name: str
     image_sha256: str
@@ -31,6 +34,14 @@ class Facts:
     flat: bool
     kind: Kind
     overlap_px: int
+    ignore_sha256: str = ""
+    ignored_px: int = 0
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The hashes of all pixels that decide a training."""
+        ignore = (self.ignore_sha256,) if self.ignore_sha256 else ()
+        return (self.image_sha256, self.labels_sha256, *ignore)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,7 @@ class Placed:
 def facts_of(name: str, pixels: Pixels) -> Facts:
     """The facts of one image and its labels."""
     image = one_channel(pixels.image)
+    ignored_px = 0 if pixels.ignore is None else int(np.count_nonzero(pixels.ignore))
     return Facts(
         name,
         pixel_sha256(image),
@@ -52,6 +64,8 @@ def facts_of(name: str, pixels: Pixels) -> Facts:
         bool(image.size == 0 or (image == image.reshape(-1)[0]).all()),
         kind_of(pixels.labels),
         pixels.overlap_px,
+        pixel_sha256(pixels.ignore) if pixels.ignore is not None and ignored_px else "",
+        ignored_px,
     )
 
 
@@ -111,6 +125,13 @@ def warnings_of(placed: Sequence[Placed]) -> list[str]:
     same = [_shown(same) for same in duplicates(placed) if len({one.split for one in same}) == 1]
     if same:
         warnings.append(f"{len(same)} images are there more than once: {some(same)}.")
+    left_out = [one.facts for one in placed if one.facts.ignored_px]
+    if left_out:
+        total = sum(facts.ignored_px for facts in left_out)
+        warnings.append(
+            f"In {len(left_out)} of {len(placed)} images, {total} px in all are marked to be ignored "
+            "(ignore/): they count neither for the loss nor for scores."
+        )
     merged = [one.facts.name for one in placed if one.facts.kind == "mask"]
     if merged and len(merged) < len(placed):
         warnings.append(
@@ -125,6 +146,30 @@ def warnings_of(placed: Sequence[Placed]) -> list[str]:
             f"{some([facts.name for facts in overlapping])}."
         )
     return warnings
+
+
+def shared_groups(described: Iterable[tuple[str, str, str]]) -> list[str]:
+    """A warning where data sets have a group of the same name in different splits.
+
+    Each image is described by its data set, group and split. Groups of different data sets are taken for
+    different ones.
+    """
+    places: dict[str, set[tuple[str, str]]] = {}
+    for dataset, group, split in described:
+        if group:
+            places.setdefault(group, set()).add((dataset, split))
+    torn = [
+        f"{group} ({', '.join(f'{split} of {dataset}' for dataset, split in sorted(found))})"
+        for group, found in sorted(places.items())
+        if len({dataset for dataset, _ in found}) > 1 and len({split for _, split in found}) > 1
+    ]
+    if not torn:
+        return []
+    return [
+        f"{len(torn)} groups have the same name in several data sets and are in different splits: "
+        f"{some(torn)}. They are taken for different groups; if they are the same slide or mosaic, put each "
+        "into one split."
+    ]
 
 
 def duplicates(placed: Iterable[Placed]) -> list[list[Placed]]:

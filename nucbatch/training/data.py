@@ -1,15 +1,14 @@
-"""A folder of labelled images → a data set that has been looked at, every pixel of it, once.
+"""Folders of labelled images → one data set that has been checked, every pixel of it, once.
 
-The decision owned here: the order of things. A layout is recognised, everything is read, the splits are
-settled, and then all errors are said in one message, so that nobody mends them one run at a time. No pixels
+Of each folder the layout is recognised, everything is read and the splits are settled; then the sets are
+checked against one another, and all errors go into one message, so that they can be mended at once. No pixels
 are kept: a data set is names, places and hashes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,32 +16,28 @@ from numpy.typing import NDArray
 
 from nucbatch.errors import InputError, InputNotFound, NucbatchError
 from nucbatch.training import check
-from nucbatch.training.layouts.beside import find_beside
+from nucbatch.training.layouts import recognise
 from nucbatch.training.layouts.binary import Components, is_binary
-from nucbatch.training.layouts.contract import Findings, Found, Labels, Source, some
-from nucbatch.training.layouts.folders import find_folders
-from nucbatch.training.layouts.kaggle import find_kaggle
-from nucbatch.training.layouts.omezarr import find_omezarr
+from nucbatch.training.layouts.contract import Findings, Found, Labels, Source
 from nucbatch.training.split import SplitTable, hold_out, read_split
 
-LAYOUTS = (
-    "images/ and labels/ (or masks/) with files of the same stem, perhaps inside train/, val/ and test/",
-    "stage1_train/<id>/images and masks, as Kaggle has it",
-    "a.png beside a_mask.png",
-    "OME-Zarr with labels, or a run's folder",
-)
 _MOST_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One labelled image on disk. ``group`` is what it was cut from; group and modality may be empty."""
+    """One labelled image on disk.
+
+    ``group`` is what it was cut from; group and modality may be empty. ``dataset`` is the name of the data
+    set that it comes from, empty where there is only one.
+    """
 
     name: str
     split: str
     modality: str
     group: str
     source: Source
+    dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +45,59 @@ class DataSet:
     """A checked data set, its entries in order of name.
 
     ``sha256`` is of names, splits, modalities and pixels, the same in whatever files or layout these are (a
-    grey image saved as RGB counts as grey). ``warnings`` are sentences for the user.
+    grey image saved as RGB counts as grey). ``sets`` are the data sets it was made of by name, each with the
+    hash that it has alone. ``warnings`` are sentences for the user.
     """
 
     entries: tuple[Entry, ...]
     sha256: str
     warnings: tuple[str, ...] = ()
+    sets: Mapping[str, str] = field(default_factory=dict)
 
     def split(self, name: str) -> list[Entry]:
         """Entries of one split, in order of name."""
         return [entry for entry in self.entries if entry.split == name]
 
 
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    """One folder's entries, the facts of their pixels by name, what is wrong, and what to warn of."""
+
+    entries: tuple[Entry, ...]
+    facts: Mapping[str, check.Facts]
+    errors: list[str]
+    warnings: list[str]
+
+    @property
+    def sha256(self) -> str:
+        """Hash of all that decides a training on this folder."""
+        return check.data_sha256(
+            (entry.name, entry.split, entry.modality, *self.facts[entry.name].digests)
+            for entry in self.entries
+        )
+
+    def called(self, name: str) -> _Examined:
+        """The same as one of several data sets: image, group and warnings bear the set's name."""
+        return _Examined(
+            tuple(
+                replace(
+                    entry,
+                    name=f"{name}/{entry.name}",
+                    group=f"{name}/{entry.group}" if entry.group else "",
+                    dataset=name,
+                )
+                for entry in self.entries
+            ),
+            {f"{name}/{old}": replace(one, name=f"{name}/{old}") for old, one in self.facts.items()},
+            [f"{name}: {error}" for error in self.errors],
+            [f"{name}: {warning}" for warning in self.warnings],
+        )
+
+
 def read_entry(entry: Entry) -> tuple[NDArray[Any], Labels]:
     """One entry's pixels: image (Y, X) or (Y, X, 3) as stored, labels (Y, X) uint16 or uint32.
+
+    The pixels to leave out are in ``entry.source.read().ignore``.
 
     Raises:
         InputError: image and labels differ in size, or the labels are no integers of one channel.
@@ -73,19 +107,74 @@ def read_entry(entry: Entry) -> tuple[NDArray[Any], Labels]:
     return pixels.image, pixels.labels
 
 
-def find_data(folder: Path, channel: str = "") -> DataSet:
-    """The data set below a folder, in any layout that is known; each image is read and checked.
+def find_data(folders: Path | Sequence[Path], channel: str = "") -> DataSet:
+    """The data set below a folder, or that of several folders together; each image is read and checked.
 
-    ``split.csv`` in the folder says the splits, modalities and groups. Without it the layout's folders do, or
-    else about a tenth is ``val``. ``channel`` is the one to learn from in an OME-Zarr of several.
+    ``split.csv`` in a folder says the splits, modalities and groups. Without it the layout's folders do, or
+    else about a tenth is ``val``. Several data sets keep their own splits; an image is then called
+    ``<data set>/<name>``, where the data set is called as its folder. ``channel`` is the one to learn from in
+    an OME-Zarr of several.
 
     Raises:
         InputNotFound: there is no such folder.
-        InputError: it has no known layout, or images that can't be trained on; the message lists them all.
+        InputError: a folder is given twice, has no known layout, or images that can't be trained on; the
+            message lists them all.
     """
-    if not folder.is_dir():
-        raise InputNotFound(f"{folder} is no folder: training needs a folder of images with labels.")
-    findings = _recognised(folder, channel)
+    places = [folders] if isinstance(folders, Path) else list(folders)
+    for place in places:
+        if not place.is_dir():
+            raise InputNotFound(f"{place} is no folder: training needs a folder of images with labels.")
+    names = set_names(places)
+    sets = [_examine(place, channel) for place in places]
+    if any(one.errors for one in sets):
+        sets = [one.called(name) for one, name in zip(sets, names, strict=True)] if len(sets) > 1 else sets
+        raise InputError(_message(places, [error for one in sets for error in one.errors]))
+    hashes = dict(sorted((name, one.sha256) for name, one in zip(names, sets, strict=True)))
+    shared = [
+        (name, entry.group, entry.split)
+        for one, name in zip(sets, names, strict=True)
+        for entry in one.entries
+    ]
+    if len(sets) == 1:
+        sha256 = sets[0].sha256
+    else:
+        sets = [one.called(name) for one, name in zip(sets, names, strict=True)]
+        sha256 = check.data_sha256(hashes.items())
+    entries = sorted((entry for one in sets for entry in one.entries), key=lambda entry: entry.name)
+    facts = {name: known for one in sets for name, known in one.facts.items()}
+    placed = [check.Placed(facts[entry.name], entry.split, entry.group) for entry in entries]
+    errors = check.errors_of(placed) if placed else []
+    if errors:
+        raise InputError(_message(places, errors))
+    warnings = [warning for one in sets for warning in one.warnings] + check.warnings_of(placed)
+    warnings += check.shared_groups(shared)
+    return DataSet(tuple(entries), sha256, tuple(warnings), hashes)
+
+
+def set_names(folders: Sequence[Path]) -> list[str]:
+    """The names of the folders' data sets: the folder's own, with as many parents as tell them apart.
+
+    Raises:
+        InputError: a folder is given twice.
+    """
+    real = [folder.resolve() for folder in folders]
+    twice = next((path for path in real if real.count(path) > 1), None)
+    if twice is not None:
+        raise InputError(f"{twice} is given twice: name each data set once.")
+    for count in range(1, max(len(path.parts) for path in real) + 1):
+        names = ["/".join(path.parts[-count:]) for path in real]
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in real]
+
+
+def _examine(folder: Path, channel: str) -> _Examined:
+    """Reads everything in a folder.
+
+    Raises:
+        InputError: it has no known layout, or no images.
+    """
+    findings = recognise(folder, channel)
     if not findings.found and not findings.problems:
         raise InputError(f"{folder} has no images in it.")
     facts, unusable = _look(findings.found)
@@ -108,36 +197,7 @@ def find_data(folder: Path, channel: str = "") -> DataSet:
         )
     found = tuple(one for one in found if one.name in facts)
     entries, more = _placed(found, facts, table)
-    checked = [check.Placed(facts[entry.name], entry.split, entry.group) for entry in entries]
-    errors = problems + (check.errors_of(checked) if checked else [])
-    if errors:
-        raise InputError(_message(folder, errors))
-    rows = (
-        (
-            *(entry.name, entry.split, entry.modality),
-            *(facts[entry.name].image_sha256, facts[entry.name].labels_sha256),
-        )
-        for entry in entries
-    )
-    return DataSet(entries, check.data_sha256(rows), (*warnings, *more, *check.warnings_of(checked)))
-
-
-def _recognised(folder: Path, channel: str) -> Findings:
-    finders: tuple[Callable[[Path], Findings | None], ...] = (
-        find_folders,
-        find_kaggle,
-        partial(find_omezarr, channel=channel),
-        find_beside,
-    )
-    for find in finders:
-        findings = find(folder)
-        if findings is not None:
-            return findings
-    names = sorted(child.name for child in folder.iterdir() if not child.name.startswith("."))
-    raise InputError(
-        f"{folder} has no labelled images in a layout that is known. It holds "
-        f"{some(names, 5) or 'nothing'}. Known are:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS)
-    )
+    return _Examined(entries, facts, problems, [*warnings, *more])
 
 
 def _table(folder: Path, findings: Findings) -> SplitTable | None:
@@ -192,10 +252,11 @@ def _placed(
     )
 
 
-def _message(folder: Path, errors: list[str]) -> str:
+def _message(folders: Sequence[Path], errors: list[str]) -> str:
+    shown = " and ".join(map(str, folders))
     if len(errors) == 1:
-        return f"{folder} can't be trained on. {errors[0]}"
+        return f"{shown} can't be trained on. {errors[0]}"
     lines = [f"  {error}" for error in errors[:_MOST_SHOWN]]
     if len(errors) > _MOST_SHOWN:
         lines.append(f"  … and {len(errors) - _MOST_SHOWN} more")
-    return f"{folder} can't be trained on:\n" + "\n".join(lines)
+    return f"{shown} can't be trained on:\n" + "\n".join(lines)

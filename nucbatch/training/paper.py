@@ -4,7 +4,8 @@ The decision owned here: what the paper leaves open. Images are scaled to [0, 1]
 maximum, so that training and inference normalise alike whatever the bit depth. Masks are labels with holes
 filled, resized with the images and cut at one half. Each epoch goes once over the training split in an order
 drawn from the seed; where the last batch would be short, it is filled up from the epoch's beginning. Training
-figures are means over the epoch's batches, validation figures are pooled over the split after it.
+figures are means over the epoch's batches, validation figures are pooled over the split after it. Pixels to
+ignore count for none of these.
 """
 
 from __future__ import annotations
@@ -34,18 +35,26 @@ SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class PaperBatch:
-    """Network input (N, 3, S, S) in [0, 1] and masks (N, 1, S, S) of 0 and 1; float32."""
+    """Network input (N, 3, S, S) in [0, 1], masks (N, 1, S, S) of 0 and 1; float32.
+
+    ``known`` (N, 1, S, S) bool: the pixels that count.
+    """
 
     images: Tensor
     masks: Tensor
+    known: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A split in memory: images (N, 3, S, S) uint8, masks (N, 1, S, S) bool, nuclei's resized diameters."""
+    """A split in memory: images (N, 3, S, S) uint8, masks (N, 1, S, S) bool, nuclei's resized diameters.
+
+    ``known`` (N, 1, S, S) bool: the pixels that count.
+    """
 
     images: Tensor
     masks: Tensor
+    known: Tensor
     diameters_px: tuple[float, ...]
 
     def __len__(self) -> int:
@@ -54,7 +63,7 @@ class Split:
     def batch(self, chosen: NDArray[np.integer]) -> PaperBatch:
         """The pictures of these positions."""
         where = torch.from_numpy(chosen)
-        return PaperBatch(self.images[where].float() / 255, self.masks[where].float())
+        return PaperBatch(self.images[where].float() / 255, self.masks[where].float(), self.known[where])
 
 
 class PaperTask:
@@ -90,9 +99,9 @@ class PaperTask:
     def loss(self, logits: Tensor, batch: PaperBatch) -> tuple[Tensor, float]:
         """Binary cross-entropy, and the Dice coefficient of the pixels of probability one half or more."""
         with torch.no_grad():
-            found, truth = logits >= 0, batch.masks > 0
+            found, truth = (logits >= 0) & batch.known, (batch.masks > 0) & batch.known
             dice = (2 * (found & truth).sum() + 1) / (found.sum() + truth.sum() + 1)
-        return binary_cross_entropy_with_logits(logits, batch.masks), float(dice)
+        return cross_entropy(logits, batch), float(dice)
 
     def score(self, network: nn.Module) -> dict[str, float]:
         if not len(self._held_out):
@@ -143,9 +152,10 @@ class PaperTask:
         side = self._recipe.crop_px
         loaded = list(_resized(self._data.split(split), self._recipe.normalise, side))
         return Split(
-            torch.cat([torch.zeros(0, 3, side, side, dtype=torch.uint8), *(image for image, _, _ in loaded)]),
-            torch.cat([torch.zeros(0, 1, side, side, dtype=torch.bool), *(mask for _, mask, _ in loaded)]),
-            tuple(diameter for _, _, diameter in loaded),
+            torch.cat([torch.zeros(0, 3, side, side, dtype=torch.uint8), *(one[0] for one in loaded)]),
+            torch.cat([torch.zeros(0, 1, side, side, dtype=torch.bool), *(one[1] for one in loaded)]),
+            torch.cat([torch.zeros(0, 1, side, side, dtype=torch.bool), *(one[2] for one in loaded)]),
+            tuple(one[3] for one in loaded),
         )
 
 
@@ -170,6 +180,15 @@ def region_filled(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
     return mask
 
 
+def cross_entropy(logits: Tensor, batch: PaperBatch) -> Tensor:
+    """Mean binary cross-entropy (scalar) of logits (N, 1, S, S) over the pixels that count."""
+    if bool(batch.known.all()):
+        return binary_cross_entropy_with_logits(logits, batch.masks)
+    known = batch.known.float()
+    total = binary_cross_entropy_with_logits(logits, batch.masks, weight=known, reduction="sum")
+    return total / known.sum().clamp(min=1)
+
+
 @torch.no_grad()
 def evaluate(network: nn.Module, split: Split, batch: int) -> tuple[float, PixelCounts]:
     """Mean binary cross-entropy and pooled pixel counts of a network on a split, on the network's device."""
@@ -180,20 +199,31 @@ def evaluate(network: nn.Module, split: Split, batch: int) -> tuple[float, Pixel
         pictures = split.batch(np.arange(begin, min(begin + batch, len(split))))
         images = pictures.images.to(device).contiguous(memory_format=torch.channels_last)
         logits = network(images).float().cpu()
-        loss += float(binary_cross_entropy_with_logits(logits, pictures.masks)) * len(logits)
-        counts += pixel_counts(pictures.masks.numpy() > 0, logits.numpy() >= 0)
+        loss += float(cross_entropy(logits, pictures)) * len(logits)
+        known = pictures.known.numpy()
+        counts += pixel_counts(pictures.masks.numpy()[known] > 0, logits.numpy()[known] >= 0)
     return loss / len(split), counts
 
 
 def _resized(
     entries: list[Entry], settings: NormaliseSettings, side: int
-) -> Iterator[tuple[Tensor, Tensor, float]]:
-    """Image (1, 3, side, side) uint8, mask (1, 1, side, side) bool and nuclei's diameter of each entry."""
+) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
+    """Image (1, 3, side, side) uint8, mask and known pixels (1, 1, side, side) bool, nuclei's diameter.
+
+    A resized pixel is known if none of it is ignored.
+    """
     for entry in entries:
-        image, labels = read_entry(entry)
+        pixels = entry.source.read()
+        image, labels = pixels.image, pixels.labels
+        ignore = np.zeros(labels.shape, bool) if pixels.ignore is None else pixels.ignore
         both = np.concatenate(
-            [normalise(image, find_constants(image, settings)), region_filled(labels)[np.newaxis]]
+            [
+                normalise(image, find_constants(image, settings)),
+                region_filled(labels)[np.newaxis],
+                ignore[np.newaxis],
+            ]
         ).astype(np.float32)
         small = interpolate(torch.from_numpy(both)[None], size=(side, side), mode="bilinear", antialias=True)
         diameter = typical_diameter(labels) * side / float(np.sqrt(labels.size))
-        yield (small[:, :3] * 255).round().clamp(0, 255).to(torch.uint8), small[:, 3:] >= 0.5, diameter
+        picture = (small[:, :3] * 255).round().clamp(0, 255).to(torch.uint8)
+        yield picture, small[:, 3:4] >= 0.5, small[:, 4:] <= 1e-4, diameter

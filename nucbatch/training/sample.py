@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.settings import NormaliseSettings
-from nucbatch.training.data import Entry, read_entry
+from nucbatch.training.data import Entry
 from nucbatch.training.targets import Nuclei, nuclei_of, typical_diameter
 
 
@@ -22,6 +22,8 @@ class Sample:
 
     ``image`` (3, Y, X) uint8 is the normalised image, 0..255 for 0..1. ``labels`` (Y, X) int32 are its
     nuclei, about which ``nuclei`` knows more. ``diameter_px`` is their typical diameter, NaN without any.
+    ``ignore`` (Y, X) bool is True where pixels count neither for the loss nor for scores; None: all count.
+    ``dataset`` is the data set it comes from.
     """
 
     name: str
@@ -30,6 +32,8 @@ class Sample:
     labels: NDArray[np.int32]
     nuclei: Nuclei
     diameter_px: float
+    ignore: NDArray[np.bool_] | None = None
+    dataset: str = ""
 
 
 def load_sample(entry: Entry, settings: NormaliseSettings) -> Sample:
@@ -38,8 +42,9 @@ def load_sample(entry: Entry, settings: NormaliseSettings) -> Sample:
     Raises:
         InputError: image and labels differ in size, or the labels are no integers of one channel.
     """
-    image, labels = read_entry(entry)
-    return make_sample(entry.name, entry.modality, image, labels, settings)
+    pixels = entry.source.read()
+    sample = make_sample(entry.name, entry.modality, pixels.image, pixels.labels, settings)
+    return replace(sample, ignore=pixels.ignore, dataset=entry.dataset)
 
 
 def make_sample(
@@ -67,10 +72,11 @@ def make_sample(
 def sampling_weights(samples: Sequence[Sample]) -> NDArray[np.float64]:
     """How often each sample is drawn, (N,) summing to 1.
 
-    Kinds of image share by the square root of their number, so that rare ones are seen without being
-    learnt by heart; within a kind, an image counts by the square root of the nuclei in it.
+    Kinds of image, which are the modalities of each data set, share by the square root of their number, so
+    that rare ones are seen without being learnt by heart; within a kind, an image counts by the square root
+    of the nuclei in it.
     """
-    names = [sample.modality for sample in samples]
+    names = [(sample.dataset, sample.modality) for sample in samples]
     share = {name: np.sqrt(names.count(name)) for name in set(names)}
     crowds = np.array([np.sqrt(sample.labels.max() + 4.0) for sample in samples])
     weights = np.zeros(len(samples))

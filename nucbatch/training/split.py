@@ -49,8 +49,11 @@ def read_split(path: Path, names: Collection[str]) -> SplitTable:
     if "id" not in columns:
         raise InputError(f"{path} has the columns {', '.join(columns) or 'none'}: one must be id.")
     rows: dict[str, dict[str, str]] = {}
+    below: dict[str, list[str]] = {}
+    for name in names:
+        below.setdefault(name.rpartition("/")[2], []).append(name)
     for row in listed:
-        name = _name(row["id"], names)
+        name = _name(row["id"], names, below)
         if name in rows and rows[name] != row:
             raise InputError(f"{path} has two different rows for {name}: keep one.")
         rows[name] = row
@@ -106,9 +109,13 @@ def bound(names: Sequence[str], ties: Sequence[Mapping[str, Hashable]]) -> list[
     return sorted(groups.values())
 
 
-def _name(written: str, names: Collection[str]) -> str:
-    """An id as the images are named; people write the file's name too."""
+def _name(written: str, names: Collection[str], below: Mapping[str, list[str]]) -> str:
+    """An id as the images are named; people write the file's name too, or leave the sub-folder out.
+
+    ``below``: the images by their names without sub-folders.
+    """
     for suffix in IMAGE_SUFFIXES:
         if written not in names and written.lower().endswith(suffix):
-            return written[: -len(suffix)]
-    return written
+            written = written[: -len(suffix)]
+    same = below.get(written, [])
+    return same[0] if written not in names and len(same) == 1 else written

@@ -12,8 +12,9 @@ from torch import nn
 
 from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
 from nucbatch.masks.objects import MAPS, find_nuclei
+from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.objects import ObjectCounts, object_counts
-from nucbatch.scoring.pixel import PixelCounts, pixel_counts
+from nucbatch.scoring.pixel import PixelCounts
 from nucbatch.settings import ObjectSettings
 from nucbatch.training.sample import Sample
 
@@ -48,13 +49,12 @@ def validate(network: nn.Module, samples: Sequence[Sample], settings: ObjectSett
 def score_maps(
     predicted: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], settings: ObjectSettings
 ) -> Validation:
-    """Scores maps (outputs, Y, X) uint8 of each sample under these settings."""
+    """Scores maps (outputs, Y, X) uint8 of each sample under these settings, ignored pixels left out."""
     total = Validation(PixelCounts(), ObjectCounts())
     for sample, maps in zip(samples, predicted, strict=True):
-        labels = find_nuclei(maps, settings)
+        left = leave_out(sample.labels, find_nuclei(maps, settings), sample.ignore)
         total = Validation(
-            total.pixels + pixel_counts(sample.labels, labels),
-            total.objects + object_counts(sample.labels, labels),
+            total.pixels + left.pixel_counts(), total.objects + object_counts(left.truth, left.pred)
         )
     return total
 

@@ -1,4 +1,7 @@
-"""Image and mask side by side in one folder: ``a.png`` and ``a_mask.png``, or ``a_img`` and ``a_masks``."""
+"""Image and mask side by side in one folder: ``a.png`` and ``a_mask.png``, or ``a_img`` and ``a_masks``.
+
+``a_ignore.png`` beside them marks pixels to leave out.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,21 @@ from nucbatch.training.layouts.files import (
     stem_of,
 )
 
+IGNORED = ("_ignore",)
+
 
 def find_beside(folder: Path) -> Findings | None:
     """The pairs of a folder, None if no file in it has a partner."""
     images: dict[str, Path] = {}
     labels: dict[str, Path] = {}
+    ignore: dict[str, Path] = {}
     twice = []
     for path in pictures(folder):
-        is_label = stem_of(path).endswith(LABEL_ENDINGS)
-        files, stem = (
-            (labels, stem_of(path, LABEL_ENDINGS)) if is_label else (images, stem_of(path, IMAGE_ENDINGS))
+        masks_of = ((ignore, IGNORED), (labels, LABEL_ENDINGS))
+        files, endings = next(
+            (known for known in masks_of if stem_of(path).endswith(known[1])), (images, IMAGE_ENDINGS)
         )
+        stem = stem_of(path, endings)
         if stem in files:
             twice.append(f"{files[stem].name} and {path.name}")
         files[stem] = path
@@ -34,14 +41,17 @@ def find_beside(folder: Path) -> Findings | None:
     problems = []
     if twice:
         problems.append(f"{folder} has files that mean the same image: {some(twice)}. Keep one of each.")
-    alone = sorted(path.name for stem, path in (images | labels).items() if stem not in both)
+    alone = sorted(
+        path.name for kind in (images, labels, ignore) for stem, path in kind.items() if stem not in both
+    )
     if alone:
         problems.append(f"{len(alone)} files in {folder} have no partner such as a_mask.png: {some(alone)}.")
-    lossy = [labels[stem].name for stem in both if labels[stem].suffix.lower() not in LABEL_SUFFIXES]
+    masks = [*(labels[stem] for stem in both), *ignore.values()]
+    lossy = [path.name for path in masks if path.suffix.lower() not in LABEL_SUFFIXES]
     if lossy:
         problems.append(
             f"{len(lossy)} masks in {folder} are JPEG, which does not keep labels: {some(lossy)}. "
             "Save them anew, from their source, as PNG or TIFF."
         )
-    found = [Found(stem, FilePair(images[stem], labels[stem])) for stem in both]
+    found = [Found(stem, FilePair(images[stem], labels[stem], ignore.get(stem))) for stem in both]
     return Findings(folder, tuple(found), tuple(problems))

@@ -8,7 +8,7 @@ way. Masks that were resized have a few grey values at their edges; the highest 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import cc3d
@@ -56,4 +56,4 @@ class Components:
         inside = read.labels > int(read.labels.max(initial=0)) // 2
         labels = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)
         few = int(labels.max(initial=0)) < 2**16
-        return Pixels(read.image, labels.astype(np.uint16) if few else labels, read.overlap_px)
+        return replace(read, labels=labels.astype(np.uint16) if few else labels)

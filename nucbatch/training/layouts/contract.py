@@ -22,12 +22,15 @@ Labels = NDArray[np.unsignedinteger[Any]]
 class Pixels:
     """An image (Y, X) or (Y, X, 3) and its labels (Y, X), uint16 if they fit, else uint32; 0 is background.
 
-    ``overlap_px`` counts the pixels that several of the masks it was merged from claimed.
+    ``overlap_px`` counts the pixels that several of the masks it was merged from claimed. ``ignore`` (Y, X)
+    bool is True where the truth is unknown: those pixels count neither for the loss nor for a score. None:
+    all pixels count.
     """
 
     image: NDArray[Any]
     labels: Labels
     overlap_px: int = 0
+    ignore: NDArray[np.bool_] | None = None
 
 
 class Source(Protocol):
@@ -90,6 +93,26 @@ def paired(image: NDArray[Any], labels: NDArray[Any], place: str, overlap_px: in
     if image.dtype.kind == "f" and not np.isfinite(image).all():
         raise InputError(f"{place}: its image holds NaN or infinity")
     return Pixels(image, labels.astype(np.uint16 if high < 2**16 else np.uint32), overlap_px)
+
+
+def ignored(mask: NDArray[Any], shape: tuple[int, ...], place: str) -> NDArray[np.bool_]:
+    """The pixels (Y, X) bool to leave out, from a mask that is not 0 there; ``place`` names it in messages.
+
+    Raises:
+        InputError: a mask of several channels, no integers, or another shape than the labels'.
+    """
+    mask = one_channel(mask)
+    if mask.ndim != 2 or mask.dtype.kind not in "bui":
+        raise InputError(
+            f"{place}: {mask.dtype.name} of shape {mask.shape}; a mask of ignored pixels is one channel of "
+            "integers, 0 where the labels count"
+        )
+    if mask.shape != shape:
+        raise InputError(
+            f"{place}: the ignored pixels' mask is {mask.shape[1]} × {mask.shape[0]} px, "
+            f"the labels {shape[1]} × {shape[0]}; they must be of one size"
+        )
+    return np.asarray(mask != 0)
 
 
 def one_channel(pixels: NDArray[Any]) -> NDArray[Any]:

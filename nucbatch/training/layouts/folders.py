@@ -1,15 +1,19 @@
-"""``images/`` and ``labels/`` (or ``masks/``) with files of the same stem, perhaps once for each split.
+"""``images/`` and ``labels/`` (or ``masks/``) with files of the same stem, perhaps ``ignore/`` beside them.
 
-Decisions owned here: a label file may end in ``_mask`` or ``_label`` where its image does not; a folder that
-holds ``train/``, ``val/`` or ``test/`` with such pairs has its splits from them.
+Files may lie in sub-folders that ``images/`` and ``labels/`` have in common; an image is then named with its
+sub-folder. Splits come from folders named train, val or test, either around ``images/`` and ``labels/`` or
+right inside them. A label file may end in ``_mask`` or ``_label`` where its image does not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from nucbatch.training.layouts.contract import Findings, Found, some
 from nucbatch.training.layouts.files import (
+    IGNORE,
+    IGNORE_ENDINGS,
     IMAGE_SUFFIXES,
     LABEL_ENDINGS,
     LABEL_SUFFIXES,
@@ -27,10 +31,10 @@ SPLIT_FOLDERS = {
 
 def find_folders(folder: Path) -> Findings | None:
     """The pairs of a folder, None if it has no such layout."""
-    if _labels_of(folder) is not None:
+    if labels_folder(folder) is not None:
         return _pairs(folder, "", "")
     parts = [child for child in sorted(folder.iterdir()) if child.name.lower() in SPLIT_FOLDERS]
-    parts = [part for part in parts if _labels_of(part) is not None]
+    parts = [part for part in parts if labels_folder(part) is not None]
     if not parts:
         return None
     each = [_pairs(part, f"{part.name}/", SPLIT_FOLDERS[part.name.lower()]) for part in parts]
@@ -42,44 +46,80 @@ def find_folders(folder: Path) -> Findings | None:
     )
 
 
-def _labels_of(folder: Path) -> Path | None:
-    """The folder of labels beside ``images/``."""
+def labels_folder(folder: Path) -> Path | None:
+    """The folder of labels beside ``images/``, None where there is none."""
     if not (folder / "images").is_dir():
         return None
     return next((folder / name for name in ("labels", "masks") if (folder / name).is_dir()), None)
 
 
 def _pairs(folder: Path, prefix: str, split: str) -> Findings:
-    label_folder = _labels_of(folder) or folder / "labels"
+    label_folder = labels_folder(folder) or folder / "labels"
     problems: list[str] = []
     images: dict[str, Path] = {}
-    labels: dict[str, Path] = {}
-    for path in pictures(folder / "images"):
-        _take(images, stem_of(path), path, problems)
-    for path in pictures(label_folder):
-        stem = stem_of(path)
-        _take(labels, stem if stem in images else stem_of(path, LABEL_ENDINGS), path, problems)
-    for have, lack, where in ((images, labels, label_folder), (labels, images, folder / "images")):
+    for path in _all_pictures(folder / "images"):
+        _take(images, _name(folder / "images", path), path, problems)
+    labels = _partners(label_folder, LABEL_ENDINGS, images, problems)
+    ignore = _partners(folder / IGNORE, IGNORE_ENDINGS, images, problems)
+    for have, lack, where in (
+        (images, labels, label_folder),
+        (labels, images, folder / "images"),
+        (ignore, images, folder / "images"),
+    ):
         alone = [path.name for stem, path in have.items() if stem not in lack]
         if alone:
             problems.append(f"{len(alone)} files have no partner of the same stem in {where}: {some(alone)}.")
-    lossy = [path.name for path in labels.values() if path.suffix.lower() not in LABEL_SUFFIXES]
-    if lossy:
-        problems.append(
-            f"{len(lossy)} files in {label_folder} are JPEG, which does not keep labels: {some(lossy)}. "
-            "Save them anew, from their source, as PNG or TIFF."
-        )
+    for place, masks in ((label_folder, labels), (folder / IGNORE, ignore)):
+        lossy = [path.name for path in masks.values() if path.suffix.lower() not in LABEL_SUFFIXES]
+        if lossy:
+            problems.append(
+                f"{len(lossy)} files in {place} are JPEG, which does not keep labels: {some(lossy)}. "
+                "Save them anew, from their source, as PNG or TIFF."
+            )
     found = [
-        Found(prefix + stem, FilePair(images[stem], labels[stem]), split)
-        for stem in sorted(images.keys() & labels.keys())
+        Found(prefix + name, FilePair(images[name], labels[name], ignore.get(name)), split or _split_of(name))
+        for name in sorted(images.keys() & labels.keys())
     ]
     return Findings(folder, tuple(found), tuple(problems), tuple(_left_out(folder / "images", label_folder)))
 
 
-def _take(files: dict[str, Path], stem: str, path: Path, problems: list[str]) -> None:
-    if stem in files:
-        problems.append(f"{path.parent} has {files[stem].name} and {path.name}: keep one of that stem.")
-    files[stem] = path
+def _partners(
+    folder: Path, endings: Iterable[str], images: dict[str, Path], problems: list[str]
+) -> dict[str, Path]:
+    """The masks in a folder by the name of the image that they belong to; none where there is no folder."""
+    partners: dict[str, Path] = {}
+    for path in _all_pictures(folder) if folder.is_dir() else ():
+        name = _name(folder, path)
+        _take(partners, name if name in images else _name(folder, path, endings), path, problems)
+    return partners
+
+
+def _all_pictures(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
+    """The pictures of a folder and its sub-folders; hidden ones and links back to ``above`` are skipped."""
+    above = (*above, folder.resolve())
+    within = [
+        child
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in above
+    ]
+    return [*pictures(folder), *(path for child in within for path in _all_pictures(child, above))]
+
+
+def _name(folder: Path, path: Path, endings: Iterable[str] = ()) -> str:
+    """A file's stem with the sub-folders that it lies in: ``s1/a``."""
+    return (path.parent.relative_to(folder) / stem_of(path, endings)).as_posix()
+
+
+def _split_of(name: str) -> str:
+    """The split that an image's first sub-folder is named after, empty if none."""
+    first, slash, _ = name.partition("/")
+    return SPLIT_FOLDERS.get(first.lower(), "") if slash else ""
+
+
+def _take(files: dict[str, Path], name: str, path: Path, problems: list[str]) -> None:
+    if name in files:
+        problems.append(f"{path.parent} has {files[name].name} and {path.name}: keep one of that stem.")
+    files[name] = path
 
 
 def _left_out(*folders: Path) -> list[str]:
@@ -88,7 +128,7 @@ def _left_out(*folders: Path) -> list[str]:
         others = [
             path.name
             for path in sorted(folder.iterdir())
-            if path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() not in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
         ]
         if others:
             warnings.append(f"{len(others)} files in {folder} are no PNG, TIFF or JPEG: {some(others, 5)}.")

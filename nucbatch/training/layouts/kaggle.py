@@ -1,5 +1,7 @@
 """Kaggle's ``stage1_train/<id>/{images,masks}/*.png``: one image and one mask file per nucleus.
 
+Masks in ``<id>/ignore/`` are pixels to leave out.
+
 Decisions owned here: masks are numbered in order of their files' names, and where two overlap the later wins;
 how many pixels that concerned is counted. An empty ``masks/`` is an image without nuclei.
 Source of the layout: https://www.kaggle.com/c/data-science-bowl-2018/data
@@ -7,15 +9,15 @@ Source of the layout: https://www.kaggle.com/c/data-science-bowl-2018/data
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from nucbatch.errors import InputError
 from nucbatch.readers.pixels import read_image
-from nucbatch.training.layouts.contract import Findings, Found, Pixels, one_channel, paired, some
-from nucbatch.training.layouts.files import LABEL_SUFFIXES, pictures
+from nucbatch.training.layouts.contract import Findings, Found, Pixels, ignored, one_channel, paired, some
+from nucbatch.training.layouts.files import IGNORE, LABEL_SUFFIXES, pictures
 
 STAGE = "stage1_train"
 
@@ -26,6 +28,11 @@ class MaskFolder:
 
     image: Path
     masks: Path
+
+    @property
+    def ignore(self) -> Path:
+        """The folder of masks of ignored pixels, which need not exist."""
+        return self.masks.with_name(IGNORE)
 
     def read(self) -> Pixels:
         """The image, and its masks merged to labels."""
@@ -39,7 +46,12 @@ class MaskFolder:
             inside = mask > mask.max(initial=0) / 2  # 0/1 and 0/255 alike
             overlap_px += int(np.count_nonzero(labels[inside]))
             labels[inside] = number
-        return paired(image, labels, str(self.masks), overlap_px)
+        pixels = paired(image, labels, str(self.masks), overlap_px)
+        out = [
+            ignored(read_image(path), labels.shape, str(path))
+            for path in (pictures(self.ignore, LABEL_SUFFIXES) if self.ignore.is_dir() else ())
+        ]
+        return replace(pixels, ignore=np.logical_or.reduce(out)) if out else pixels
 
 
 def find_kaggle(folder: Path) -> Findings | None:

@@ -2,14 +2,15 @@
 
 Decisions owned here: a picture of one channel is grey and one of Red, Green and Blue is RGB; of several
 channels the one that was segmented is taken (a run records it), or the only nuclear stain. Of several label
-images ``nuclei`` is taken. Anything else is refused with the names there are, not guessed.
+images ``nuclei`` is taken, and ``ignore`` marks pixels to leave out. Anything else is refused with the names
+there are, not guessed.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from nucbatch.errors import InputError, NucbatchError, StoreError
 from nucbatch.planning.plan import nuclear_stains
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.open_labels import StoredImage, is_ome_zarr, open_images
-from nucbatch.training.layouts.contract import Findings, Found, Pixels, paired
+from nucbatch.training.layouts.contract import Findings, Found, Pixels, ignored, paired
+from nucbatch.training.layouts.files import IGNORE
 
 NUCLEI = "nuclei"
 _RGB = (("red", "green", "blue"), ("r", "g", "b"), ("0", "1", "2"))
@@ -38,7 +40,11 @@ class ZarrPair:
         if self.channel is None:
             image = np.ascontiguousarray(image.transpose(1, 2, 0))
         labels = self.stored.read_labels(self.labels)
-        return paired(image, labels, f"{self.stored.path}/labels/{self.labels}")
+        pixels = paired(image, labels, f"{self.stored.path}/labels/{self.labels}")
+        if IGNORE not in self.stored.labels or self.labels == IGNORE:
+            return pixels
+        mask = self.stored.read_labels(IGNORE)
+        return replace(pixels, ignore=ignored(mask, labels.shape, f"{self.stored.path}/labels/{IGNORE}"))
 
 
 def find_omezarr(folder: Path, channel: str = "") -> Findings | None:
@@ -101,6 +107,7 @@ def choose_labels(names: Sequence[str]) -> str:
     Raises:
         InputError: there is none, or there are several of other names.
     """
+    names = [name for name in names if name != IGNORE]
     if NUCLEI in names:
         return NUCLEI
     if len(names) != 1:

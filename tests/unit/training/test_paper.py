@@ -43,7 +43,7 @@ def test_an_epoch_sees_every_image_and_the_next_in_another_order(task: PaperTask
 def test_the_loss_is_plain_binary_cross_entropy(task: PaperTask) -> None:
     logits = torch.tensor([[[[2.0, -1.0], [0.0, 3.0]]]])
     masks = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
-    loss, dice = task.loss(logits, PaperBatch(torch.zeros(1, 3, 2, 2), masks))
+    loss, dice = task.loss(logits, PaperBatch(torch.zeros(1, 3, 2, 2), masks, masks >= 0))
     assert loss == pytest.approx(binary_cross_entropy(torch.sigmoid(logits), masks).item())
     assert dice == pytest.approx((2 * 1 + 1) / (3 + 2 + 1))
 
@@ -52,7 +52,10 @@ def test_evaluation_pools_the_pixels_of_the_split() -> None:
     torch.manual_seed(0)
     network = UNet(width=2, depth=1)
     split = Split(
-        torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8), torch.rand(5, 1, 8, 8) > 0.5, (1.0,) * 5
+        torch.randint(0, 256, (5, 3, 8, 8), dtype=torch.uint8),
+        torch.rand(5, 1, 8, 8) > 0.5,
+        torch.ones(5, 1, 8, 8, dtype=torch.bool),
+        (1.0,) * 5,
     )
     loss, counts = evaluate(network, split, batch=2)
     with torch.no_grad():

@@ -1,0 +1,45 @@
+"""Finds out in which layout a folder keeps its labelled images; the first that fits is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from nucbatch.errors import InputError
+from nucbatch.training.layouts.beside import find_beside
+from nucbatch.training.layouts.contract import Findings, some
+from nucbatch.training.layouts.folders import find_folders
+from nucbatch.training.layouts.kaggle import find_kaggle
+from nucbatch.training.layouts.omezarr import find_omezarr
+
+LAYOUTS = (
+    "images/ and labels/ (or masks/) with files of the same stem, perhaps in sub-folders or inside train/, "
+    "val/ and test/, and perhaps ignore/ with masks of pixels to leave out",
+    "stage1_train/<id>/images and masks, as Kaggle has it",
+    "a.png beside a_mask.png",
+    "OME-Zarr with labels, or a run's folder",
+)
+
+
+def recognise(folder: Path, channel: str = "") -> Findings:
+    """What a folder holds. ``channel`` is the one to learn from in an OME-Zarr of several.
+
+    Raises:
+        InputError: the folder is in no layout that is known.
+    """
+    finders: tuple[Callable[[Path], Findings | None], ...] = (
+        find_folders,
+        find_kaggle,
+        partial(find_omezarr, channel=channel),
+        find_beside,
+    )
+    for find in finders:
+        findings = find(folder)
+        if findings is not None:
+            return findings
+    names = sorted(child.name for child in folder.iterdir() if not child.name.startswith("."))
+    raise InputError(
+        f"{folder} has no labelled images in a layout that is known. It holds "
+        f"{some(names, 5) or 'nothing'}. Known are:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS)
+    )
