@@ -63,6 +63,8 @@ class Field:
     ``name`` is what label TIFFs and messages call it; unique within the plate.
     ``dtype`` is NumPy's name of the pixel type. ``pixel_size_um`` is None where the files don't tell.
     A field whose planes can't be used stays listed: ``problem`` then holds the reason and is not empty.
+    ``lacking`` are the channels without a usable plane that the field should have, each with the reason;
+    ``planes`` holds none of theirs.
     """
 
     well: str
@@ -76,6 +78,7 @@ class Field:
     dtype: str
     pixel_size_um: float | None = None
     problem: str = ""
+    lacking: tuple[tuple[str, str], ...] = ()
 
     @property
     def key(self) -> str:

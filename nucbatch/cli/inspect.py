@@ -57,7 +57,7 @@ def inspect(
         _show(terminal(), plate, summary)
     if not summary.usable_fields:
         context.exit(_NOTHING)
-    if summary.quarantined or summary.problem_fields:
+    if summary.quarantined or summary.problem_fields or summary.lacking_fields:
         context.exit(_SOME_REFUSED)
 
 
@@ -89,10 +89,15 @@ def _show(console: Console, plate: Plate, summary: Summary) -> None:
         console.print(Text("\nFields that can't be used", style="bold red"))
         for name, problem in summary.problem_fields:
             console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {problem}", style="red"))
+    if summary.lacking_fields:
+        console.print(Text("\nFields without one of their channels", style="bold red"))
+        console.print(Text("  counted, and flagged, unless that channel is the one that is segmented"))
+        for name, reason in summary.lacking_fields:
+            console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {reason}", style="red"))
 
 
 def _show_map(console: Console, summary: Summary) -> None:
-    """One mark per well: its fields (``+`` above 9), ``!`` if any can't be used, ``·`` if there is none."""
+    """One mark per well: its fields (``+`` above 9), ``!`` if any is at fault, ``·`` if there is none."""
     from rich.text import Text
 
     drawing = summary.plate_map()
@@ -105,4 +110,4 @@ def _show_map(console: Console, summary: Summary) -> None:
         shown.highlight_regex(r"!", "bold red")
         shown.highlight_regex(r"·", "dim")
         console.print(shown)
-    console.print(Text("fields per well; ! some can't be used; · no image", style="dim"))
+    console.print(Text("fields per well; ! some can't be used or lack a channel; · no image", style="dim"))

@@ -224,7 +224,7 @@ def summarise(console: Console, result: RunResult) -> None:
     """What came of it, and where to look."""
     from rich.text import Text
 
-    from nucbatch.features.quality import FLAGS
+    from nucbatch.features.quality import meaning
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder
@@ -238,7 +238,7 @@ def summarise(console: Console, result: RunResult) -> None:
     for flag, count in totals.flagged.items():
         console.print(
             Text(
-                f"{plural(count, 'field')} flagged {flag}: {FLAGS[flag]}. See Flags in {folder.fields}",
+                f"{plural(count, 'field')} flagged {flag}: {meaning(flag)}. See Flags in {folder.fields}",
                 "yellow",
             )
         )
@@ -252,7 +252,7 @@ def summarise(console: Console, result: RunResult) -> None:
 
 
 def exit_code(result: RunResult) -> int:
-    """0 all done; 1 no field could be done; 3 done, but something failed or is quarantined."""
+    """0 all done; 1 no field could be done; 3 done, but something failed, is quarantined or is missing."""
     if result.totals.fields_done == 0:
         return 1
     return 0 if result.totals.complete else 3

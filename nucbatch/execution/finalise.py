@@ -16,7 +16,7 @@ from typing import Any
 
 import pandas as pd
 
-from nucbatch.features.quality import flags_of
+from nucbatch.features.quality import MISSING_CHANNEL, flags_of
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.readers.pixels import field_channels
@@ -35,6 +35,7 @@ class Totals:
     """What a run found: fields and files by fate, nuclei. Quarantined fields count as failed.
 
     ``nuclei`` are those of all ``time_points``, so one that is followed over time counts in each.
+    ``fields_lacking`` are done, but without an image in some channel that is not segmented.
     ``flagged``: how many fields that are done bear which flag (:data:`nucbatch.features.quality.FLAGS`).
     """
 
@@ -46,11 +47,12 @@ class Totals:
     files_quarantined: int
     flagged: Mapping[str, int]
     time_points: int = 1
+    fields_lacking: int = 0
 
     @property
     def complete(self) -> bool:
-        """Nothing failed and nothing was quarantined."""
-        return self.fields_failed == 0 and self.files_quarantined == 0
+        """Nothing failed, nothing was quarantined, and no channel is missing."""
+        return self.fields_failed == self.files_quarantined == self.fields_lacking == 0
 
 
 def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *, pixels: bool) -> Totals:
@@ -60,7 +62,7 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
     examples = [kinds[channels] for channels in by_order] if len(kinds) > 1 else ()
     concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
-    flags = {field.key: flags_of(receipts[field.key].qc) for field in done}
+    flags = {field.key: [*flags_of(receipts[field.key].qc), *_missing(field)] for field in done}
     write_fields(folder.fields, plate, receipts, flags)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
     fates = write_files_csv(folder.files, plate, unused_files(plate, receipts))
@@ -75,8 +77,14 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         files_ignored=fates[FileStatus.IGNORED],
         files_quarantined=fates[FileStatus.QUARANTINED],
         time_points=len({field.t for field in plate.fields}),
+        fields_lacking=sum(bool(field.lacking) for field in done),
         flagged=Counter(flag for names in flags.values() for flag in names),
     )
+
+
+def _missing(field: Field) -> list[str]:
+    """A flag for each channel that a field should have; a channel's own ``;`` would end the flag."""
+    return [f"{MISSING_CHANNEL} {channel.replace(';', ',')}" for channel, _ in field.lacking]
 
 
 def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, Fate]:

@@ -22,11 +22,19 @@ from nucbatch.tiles import Box
 # Cameras of 8 to 16 bits; a 12-bit camera writes 16-bit files and saturates at 4095.
 _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 
+MISSING_CHANNEL = "missing-channel"
 FLAGS = {
     "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
     "stored), and nuclei there are not counted",
+    MISSING_CHANNEL: "this channel has no usable image; nuclei are counted in the one that is segmented, and "
+    "their measurements in this one are missing",
 }
-"""What makes a field's count doubtful: the flag's name, and what it means."""
+"""What is wrong with a field that is counted: the flag's name, and what it means."""
+
+
+def meaning(flag: str) -> str:
+    """What a flag means; its name may be followed by what it is about, as in ``missing-channel GFP``."""
+    return FLAGS.get(flag.split(" ")[0], "")
 
 
 def flags_of(figures: Mapping[str, float]) -> list[str]:

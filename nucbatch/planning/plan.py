@@ -73,7 +73,7 @@ def make_plan(
         )
     channel = nuclear_channel(plate, settings.channel)
     plan = Plan(
-        _without_unlit(plate, channel),
+        _judged(plate, channel),
         settings.model_copy(update={"channel": channel}),
         read_timeout_s=read_timeout_s,
     )
@@ -83,32 +83,41 @@ def make_plan(
     return replace(plan, block_px=block_px, largest_px=block_px)
 
 
-def _without_unlit(plate: Plate, channel: str) -> Plate:
-    """The plate, where a grey field that was not acquired in the channel has that as its problem.
+def _judged(plate: Plate, channel: str) -> Plate:
+    """The plate, its fields judged by the channel that is segmented.
 
-    Some channels are acquired at some time points only. To segment another one instead would be a number
-    that looks like the others and is not.
+    A grey field without an image in that channel has a problem: to segment another one instead would be a
+    number that looks like the others and is not. A field that lacks another channel is counted, and flagged
+    in the end; its measurements in that channel are missing.
     """
-    unlit = {
-        field.group
-        for field in plate.fields
-        if not field.problem
-        and not any(plane.channel == channel or plane.samples == 3 for plane in field.planes)
-    }
-    if not unlit:
-        return plate
-    problem = f"it has no image in channel {channel}, the one that is segmented"
-    reason = f"no-nuclear-channel: sound, but its field has no image in channel {channel}"
-    fields = tuple(
-        replace(field, problem=problem) if field.group in unlit else field for field in plate.fields
-    )
+    fields = tuple(_judged_field(field, channel) for field in plate.fields)
+    used = {plane.path for field in fields if not field.problem for plane in field.planes}
+    unused: dict[str, Field] = {}
+    for before, after in zip(plate.fields, fields, strict=True):
+        if after.problem and not before.problem:
+            unused |= {plane.path: before for plane in before.planes if plane.path not in used}
     files = tuple(
-        replace(file, status=FileStatus.IGNORED, reason=reason)
-        if file.status is FileStatus.USED and file.group in unlit
+        replace(file, status=FileStatus.IGNORED, reason=_unused_reason(unused[file.path], channel))
+        if file.status is FileStatus.USED and file.path in unused
         else file
         for file in plate.files
     )
     return replace(plate, fields=fields, files=files)
+
+
+def _judged_field(field: Field, channel: str) -> Field:
+    if field.problem or any(plane.channel == channel or plane.samples == 3 for plane in field.planes):
+        return field
+    reason = dict(field.lacking).get(channel)
+    unlit = f"it has no image in channel {channel}, the one that is segmented"
+    return replace(field, problem=reason or unlit)
+
+
+def _unused_reason(field: Field, channel: str) -> str:
+    """Why the sound files of a field without an image in the segmented channel are left out."""
+    if channel in dict(field.lacking):
+        return "incomplete-field: sound, but another file of its field can't be used"
+    return f"no-nuclear-channel: sound, but its field has no image in channel {channel}"
 
 
 def nuclear_channel(plate: Plate, wanted: str) -> str:

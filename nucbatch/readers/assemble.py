@@ -2,14 +2,15 @@
 
 Decisions owned here: two files that claim the same plane are both quarantined, since nothing says which is
 right; a field lacks a channel if any other field of the plate has it at the same time point (some channels
-are acquired at some time points only); a field with such a fault stays listed with its ``problem``.
+are acquired at some time points only). Which channel is segmented is not known here, so a field that lacks
+one keeps the planes of the others; only a field without any plane has a ``problem``.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate, row_index, split_well
 from nucbatch.printable import printable
@@ -46,18 +47,20 @@ def assemble(
     records: Iterable[FileRecord],
     channels: Sequence[str],
     gaps: Mapping[FieldKey, str] | None = None,
+    lacking: Mapping[FieldKey, Mapping[str, str]] | None = None,
     labels: Mapping[int, str] | None = None,
 ) -> Plate:
     """The plate made of the sightings.
 
     ``channels``: all names, in the plate's order. ``records``: the fate of every other listed file.
     ``gaps``: fields known to be missing, with the reason; a well that only stands here is listed too.
+    ``lacking``: of fields that are there, the channels known to be missing, each with the reason.
     ``labels``: for a collection without wells, the unique name of each field by its site number.
     """
     found: dict[FieldKey, dict[tuple[str, int], list[Sighting]]] = defaultdict(lambda: defaultdict(list))
     for sighting in sightings:
         found[sighting.key][sighting.channel, sighting.z].append(sighting)
-    gaps = gaps or {}
+    gaps, lacking = gaps or {}, lacking or {}
     expected: dict[int, set[str]] = defaultdict(set)
     for (_, _, t), slots in found.items():
         expected[t] |= {channel for channel, _ in slots}
@@ -66,18 +69,17 @@ def assemble(
 
     fields: list[Field] = []
     verdicts = [*listing.settled, *records]
-    for key in sorted({*found, *gaps}, key=_place):
+    for key in sorted({*found, *gaps, *lacking}, key=_place):
         slots = found.get(key, {})
         group, title = _titles(name, key, several_t, labels)
-        problems = [gaps[key]] if key in gaps else []
-        missing = sorted(expected[key[2]] - {channel for channel, _ in slots}, key=order.__getitem__)
-        if slots and missing and key not in gaps:
-            problems.append(f"no file for channel {', '.join(missing)}")
+        absent = dict(lacking.get(key, {}))
+        for channel in expected[key[2]] - {channel for channel, _ in slots}:
+            absent.setdefault(channel, f"no file for channel {channel}")
         planes: list[Plane] = []
         for (channel, z), claims in sorted(slots.items(), key=lambda slot: (order[slot[0][0]], slot[0][1])):
             claims.sort(key=lambda claim: claim.file.path)
             if len(claims) > 1:
-                problems.append(f"{len(claims)} files claim channel {channel}")
+                absent[channel] = f"{len(claims)} files claim channel {channel}"
             for claim in claims:
                 others = ", ".join(other.file.path for other in claims if other is not claim)
                 reason = (
@@ -89,9 +91,11 @@ def assemble(
                 size, mtime = file.size_bytes, file.mtime_ns
                 planes.append(Plane(file.path, channel, z, size_bytes=size, mtime_ns=mtime))
         well, site, t = key
-        fields.append(
-            Field(well, site, t, group, title, tuple(planes), 0, 0, "", problem="; ".join(problems))
-        )
+        kept = tuple(plane for plane in planes if plane.channel not in absent)
+        missing = tuple((channel, absent[channel]) for channel in sorted(absent, key=order.__getitem__))
+        problem = gaps.get(key, "") or ("" if kept else "; ".join(reason for _, reason in missing))
+        field = Field(well, site, t, group, title, kept, 0, 0, "", problem=problem)
+        fields.append(field if problem else replace(field, lacking=missing))
     verdicts.sort(key=lambda record: record.path)
     return Plate(
         name=printable(name),

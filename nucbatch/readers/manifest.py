@@ -33,15 +33,16 @@ _COLUMN = ("Metadata_Column", "Metadata_Col")
 
 @dataclass(slots=True)
 class _Findings:
-    """What the rows gave so far; ``gaps`` keeps every field listed, whatever became of its files."""
+    """What the rows gave so far; ``lacking`` keeps every field listed, whatever became of its files."""
 
     sightings: list[Sighting] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
-    gaps: dict[FieldKey, str] = field(default_factory=dict)
+    lacking: dict[FieldKey, dict[str, str]] = field(default_factory=dict)
     rows: dict[int, str] = field(default_factory=dict)
 
-    def blame(self, key: FieldKey, problem: str) -> None:
-        self.gaps[key] = "; ".join(filter(None, (self.gaps.get(key, ""), problem)))
+    def blame(self, key: FieldKey, channel: str, problem: str) -> None:
+        of_field = self.lacking.setdefault(key, {})
+        of_field[channel] = "; ".join(filter(None, (of_field.get(channel, ""), problem)))
 
 
 class ManifestReader:
@@ -87,7 +88,7 @@ class ManifestReader:
             sightings=findings.sightings,
             records=records,
             channels=channels,
-            gaps=findings.gaps,
+            lacking=findings.lacking,
             labels=None if has_wells else _labels(findings.rows),
         )
 
@@ -162,7 +163,7 @@ def _take(
     for channel in channels:
         given, relative, fault = _location(row, channel, listing.root)
         if not given:
-            findings.blame(key, f"its row names no file for channel {channel}")
+            findings.blame(key, channel, f"its row names no file for channel {channel}")
             continue
         findings.rows.setdefault(site, relative or given)
         paged = any(row.get(f"{kind}_{channel}", "").strip() not in ("", "0") for kind in ("Frame", "Series"))
@@ -170,10 +171,10 @@ def _take(
         if paged:
             found = "a frame or series inside a file of many can't be read: split the file"
         if isinstance(found, FoundFile) and found.path == listing.files[0].path:
-            findings.blame(key, f"channel {channel}: its row names the manifest itself")
+            findings.blame(key, channel, f"channel {channel}: its row names the manifest itself")
         elif isinstance(found, str):
             findings.faults[relative or given] = found
-            findings.blame(key, f"channel {channel}: {relative or given}: {found}")
+            findings.blame(key, channel, f"channel {channel}: {relative or given}: {found}")
         else:
             findings.sightings.append(Sighting(found, channel, well, site, t))
     findings.rows.setdefault(site, f"row-{site}")
@@ -208,7 +209,7 @@ def _refuse_repeats(findings: _Findings) -> None:
         path = sighting.file.path
         if counts[path] > 1:
             findings.faults[path] = f"the manifest names it {counts[path]} times"
-            findings.blame(sighting.key, f"{path} is named {counts[path]} times")
+            findings.blame(sighting.key, sighting.channel, f"{path} is named {counts[path]} times")
     findings.sightings = [sighting for sighting in findings.sightings if counts[sighting.file.path] == 1]
 
 

@@ -30,7 +30,7 @@ def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _OF_FIELD, _OF_PLANE, _OF_FILE = _values_of(Field), _values_of(Plane), _values_of(FileRecord)
-_PLANES = [field.name for field in fields_of(Field)].index("planes")
+_PLANES, _LACKING = map([field.name for field in fields_of(Field)].index, ("planes", "lacking"))
 _STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
@@ -106,6 +106,7 @@ def _may_pass(record: FileRecord) -> bool:
 
 def _field(values: list[Any]) -> Field:
     values[_PLANES] = tuple(Plane(*plane) for plane in values[_PLANES])
+    values[_LACKING] = tuple((channel, reason) for channel, reason in values[_LACKING])
     return Field(*values)
 
 

@@ -50,6 +50,8 @@ class Summary:
     ignored: tuple[IgnoredFiles, ...]
     quarantined: tuple[tuple[str, str], ...]
     problem_fields: tuple[tuple[str, str], ...]
+    lacking_fields: tuple[tuple[str, str], ...]
+    wells_lacking: frozenset[str]
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """(title, value) lines for people."""
@@ -57,8 +59,9 @@ class Summary:
         yield "plate" if self.is_plate else "images", self.name
         if self.is_plate:
             yield "wells", f"{len(self.wells):,}"
+        lacking = f", {len(self.lacking_fields):,} of them without a channel" if self.lacking_fields else ""
         unusable = f", {len(self.problem_fields):,} more can't be used" if self.problem_fields else ""
-        yield "fields", f"{self.usable_fields:,}{unusable}"
+        yield "fields", f"{self.usable_fields:,}{lacking}{unusable}"
         if self.time_points > 1:
             yield "time points", f"{self.time_points:,}"
         everywhere = all(count == self.usable_fields for _, count in self.channels)
@@ -90,7 +93,8 @@ class Summary:
         marks: dict[tuple[int, int], str] = {}
         for well, (row, column) in places.items():
             good, bad = self.wells[well]
-            marks[row_index(row), column] = "!" if bad else ("+" if good > 9 else str(good))
+            faulty = bad or well in self.wells_lacking
+            marks[row_index(row), column] = "!" if faulty else ("+" if good > 9 else str(good))
         lines = ["   " + "".join(f"{column:>3}" for column in range(1, width + 1))]
         for index in range(height):
             cells = "".join(f"{marks.get((index, column), '·'):>3}" for column in range(1, width + 1))
@@ -124,6 +128,9 @@ class Summary:
             "ignored": [asdict(rule) for rule in self.ignored],
             "quarantined": [{"path": path, "reason": reason} for path, reason in self.quarantined],
             "unusable_fields": [{"name": name, "problem": problem} for name, problem in self.problem_fields],
+            "fields_lacking_channels": [
+                {"name": name, "reason": reason} for name, reason in self.lacking_fields
+            ],
         }
 
 
@@ -156,6 +163,12 @@ def summarise(plate: Plate) -> Summary:
         problem_fields=tuple(
             (field.name, printable(field.problem)) for field in plate.fields if field.problem
         ),
+        lacking_fields=tuple(
+            (field.name, printable("; ".join(reason for _, reason in field.lacking)))
+            for field in usable
+            if field.lacking
+        ),
+        wells_lacking=frozenset(field.well for field in usable if field.lacking),
     )
 
 

@@ -98,7 +98,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def _complete(fields: list[tuple[Field, Outcomes]]) -> Iterator[tuple[Field, Outcomes]]:
-    """The fields of a plate, where one that lacks a channel which others have has that as its problem."""
+    """The fields of a plate, where one that lacks a channel which others have says so."""
     expected: dict[int, dict[str, None]] = defaultdict(dict)
     for field, outcomes in fields:
         for plane, outcome in zip(field.planes, outcomes, strict=True):
@@ -109,7 +109,7 @@ def _complete(fields: list[tuple[Field, Outcomes]]) -> Iterator[tuple[Field, Out
             name for name in expected[field.t] if name not in {plane.channel for plane in field.planes}
         ]
         if missing and field.planes and not any(isinstance(outcome, str) for outcome in outcomes):
-            problem = "; ".join(filter(None, (field.problem, f"it has no channel {', '.join(missing)}")))
-            yield replace(field, problem=problem), outcomes
+            absent = tuple((name, f"it has no channel {name}") for name in missing)
+            yield replace(field, lacking=(*field.lacking, *absent)), outcomes
         else:
             yield field, outcomes

@@ -4,10 +4,11 @@ Decisions owned here: the planes of one field must agree in size and type; the m
 one all are quarantined. So must the fields of one well of a plate at one level, where most of them, or else
 most of the plate's, are of one form; without that, as where regions of any size were acquired, they may
 differ, and so may wells and images of a collection. Files of several pages
-are unfolded first (``unfold.py``). A field that loses a plane stays listed with its
-problem, and its sound files are ignored by the rule ``incomplete-field``. RGB is allowed where a field is
-one file and the plate has no other channel; such planes belong to channel ``RGB`` and the plate gets Red,
-Green and Blue.
+are unfolded first (``unfold.py``). A field that loses a plane loses that channel, and keeps the others: what
+that means depends on the channel that is segmented, so the plan decides it. A field without any plane left
+stays listed with its problem. Sound files that nothing is made of are ignored by the rule
+``incomplete-field``. RGB is allowed where a field is one file and the plate has no other channel; such planes
+belong to channel ``RGB`` and the plate gets Red, Green and Blue.
 """
 
 from __future__ import annotations
@@ -119,9 +120,15 @@ def _checked(
             faults[plane.path] = (
                 f"{_told(_form(info))}, but the other planes of its field are {_told(agreed)}"
             )
-    kept = [(plane, info) for plane, info in sound if plane.path not in faults]
+    lost: dict[str, dict[str, None]] = defaultdict(dict)
+    for plane in field.planes:
+        if plane.path in faults:
+            lost[plane.channel][f"{plane.path}: {faults[plane.path]}"] = None
+    kept = [(plane, info) for plane, info in sound if plane.channel not in lost]
+    lacking = (*field.lacking, *((channel, "; ".join(reasons)) for channel, reasons in lost.items()))
     problems = [field.problem] if field.problem else []
-    problems += [f"{path}: {reason}" for path, reason in faults.items()]
+    if not kept:
+        problems += dict.fromkeys(reason for _, reason in lacking)
     height, width, dtype = agreed or (0, 0, "")
     sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
     checked = replace(
@@ -132,6 +139,7 @@ def _checked(
         dtype=dtype,
         pixel_size_um=pixel_size_um or (sizes[0] if sizes else None),
         problem="; ".join(problems),
+        lacking=() if problems else lacking,
     )
     return checked, faults
 

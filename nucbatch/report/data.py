@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from nucbatch.errors import StoreError
+from nucbatch.features.quality import MISSING_CHANNEL
 from nucbatch.plate import row_index, split_well
 from nucbatch.store.folder import RunFolder
 
@@ -95,6 +96,11 @@ class RunData:
     def flagged(self) -> pd.DataFrame:
         """The fields that were counted and whose count is doubtful."""
         return self.done[self.done["Flags"] != ""]
+
+    @cached_property
+    def lacking(self) -> pd.DataFrame:
+        """The fields that were counted without an image in some channel that is not segmented."""
+        return self.flagged[self.flagged["Flags"].str.contains(MISSING_CHANNEL, regex=False)]
 
     @cached_property
     def failed(self) -> pd.DataFrame:

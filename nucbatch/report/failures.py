@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from nucbatch.features.quality import FLAGS
+from nucbatch.features.quality import meaning
 from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
 
@@ -47,7 +47,7 @@ def _flagged(data: RunData) -> list[dict[str, Any]]:
         for flag in str(flags).split("; "):
             names.setdefault(flag, []).append(str(name))
     return [
-        {"rule": flag, "reason": FLAGS.get(flag, ""), "count": len(fields), "paths": fields[:SHOWN]}
+        {"rule": flag, "reason": meaning(flag), "count": len(fields), "paths": fields[:SHOWN]}
         for flag, fields in names.items()
     ]
 
@@ -73,7 +73,8 @@ def _by_reason(files: pd.DataFrame, *, rules: bool) -> list[dict[str, Any]]:
 
 def _place(row: pd.Series[Any]) -> str:
     well = str(row["Metadata_Well"])
-    return f"{well}, site {row['Metadata_Site']}" if well else ""
+    time = f", time point {row['Metadata_Time']}" if row["Metadata_Time"] else ""
+    return f"{well}, site {row['Metadata_Site']}{time}" if well else ""
 
 
 panel = Panel("Failures", 40, render)

@@ -73,8 +73,10 @@ def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
             "word": "Nothing was counted.",
             "text": "No field could be used; see Failures.",
         }
-    if failed or quarantined:
+    lacking = len(data.lacking)
+    if failed or quarantined or lacking:
         parts = [_many(failed, "field") + " failed"] if failed else []
+        parts += [f"{_many(lacking, 'field')} lack{'s' if lacking == 1 else ''} a channel"] if lacking else []
         parts += (
             [f"{_many(quarantined, 'file')} {'was' if quarantined == 1 else 'were'} quarantined"]
             if quarantined
@@ -83,8 +85,7 @@ def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
         return {
             "kind": "warn",
             "word": "Done, with gaps.",
-            "text": f"{' and '.join(parts)}; all else was counted{_doubts(data)}. See Failures for the "
-            "reasons.",
+            "text": f"{', '.join(parts)}; all else was counted{_doubts(data)}. See Failures for the reasons.",
         }
     if len(data.flagged):
         return {

@@ -79,12 +79,12 @@ def test_aggregate_by_time_point_agrees_with_the_table_of_wells(tmp_path: Path) 
             areas = np.arange(count, dtype=np.int64) + 100 * t + 10
             measured = {"Nuclei_AreaShape_Area": areas}
             write_fragment(fragments[-1], identity_columns("P1", field, count) | measured)
-            rows.append(("P1", "B02", t, "done", count, ""))
+            rows.append(("P1", "B02", t, "done", count, "", ""))
     concatenate(fragments, tmp_path / "nuclei.parquet")
     nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
     strata = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
     theirs = aggregate(nuclei, strata=strata, compute_object_count=True)
-    columns = [*strata, "Status", "Count_Nuclei", "Reason"]
+    columns = [*strata, "Status", "Count_Nuclei", "Reason", "Flags"]
     ours = by_well(tmp_path / "nuclei.parquet", pd.DataFrame(rows, columns=columns))
     assert ours["Metadata_Time"].tolist() == theirs["Metadata_Time"].tolist() == [0, 1]
     assert ours["Count_Nuclei"].tolist() == theirs["Metadata_Object_Count"].tolist() == [9, 29]

@@ -158,7 +158,7 @@ NAMES = {
     "evil\x1b[2J.tif": "evil\x1b[2J.tif",
 }
 IGNORED = {".DS_Store": "system-file: ", "notes.txt": "not-an-image: "}
-EMPTY, SATURATED, LACKING = "B01_1", "B02_1", "A08_1"
+EMPTY, SATURATED, LACKING, CUT = "B01_1", "B02_1", "A08_1", "B12_1"
 
 
 def run(plate: Path, out: Path, *options: str) -> Result:
@@ -180,12 +180,13 @@ def finished(
 ) -> Finished:
     plate = tmp_path_factory.mktemp("bad") / "plate"
     plate.mkdir()
-    stems = [*GOOD, *(bad.stem for bad in BAD), LACKING]
+    stems = [*GOOD, *(bad.stem for bad in BAD), LACKING, CUT]
     for seed, stem in enumerate(stems):
         write_field(plate, stem, seed, SIDE)
     for bad in BAD:
         bad.spoil(plate, plate / f"{bad.stem}_DAPI.tif")
     (plate / f"{LACKING}_RFP.tif").unlink()
+    (plate / f"{CUT}_RFP.tif").write_bytes(b"")
     for stem, value in ((EMPTY, 0), (SATURATED, 65_535)):
         everywhere(value, "uint16")(plate, plate / f"{stem}_DAPI.tif")
     for name in NAMES:
@@ -208,7 +209,8 @@ def test_a_run_over_everything_bad_ends_with_3_and_counts_it(finished: Finished)
     found = finished.files["status"].value_counts()
     said = ", ".join(f"{found[status]} {status}" for status in ("used", "ignored", "quarantined"))
     assert said in finished.result.output
-    assert f"{len(BAD) + 1} fields failed" in finished.result.output
+    assert f"{len(BAD)} fields failed" in finished.result.output
+    assert "2 fields flagged missing-channel RFP: " in " ".join(finished.result.output.split())
     assert "Traceback" not in finished.result.output
 
 
@@ -237,11 +239,25 @@ def test_each_bad_file_is_quarantined_with_its_reason_and_its_field_has_no_numbe
     assert pd.isna(of_field["Count_Nuclei"])
 
 
-def test_a_missing_channel_leaves_its_field_without_a_number(finished: Finished) -> None:
-    of_field = finished.fields.loc[name_of(LACKING)]
-    assert (of_field["Status"], of_field["Reason"]) == ("quarantined", "no file for channel RFP")
+@pytest.mark.parametrize("stem", [LACKING, CUT])
+def test_a_missing_channel_that_is_not_segmented_costs_its_measurements_alone(
+    finished: Finished, stem: str
+) -> None:
+    of_field = finished.fields.loc[name_of(stem)]
+    assert (of_field["Status"], of_field["Reason"]) == ("done", "")
+    assert of_field["Flags"] == "missing-channel RFP"
+    assert of_field["Count_Nuclei"] > 0
     for name in CHANNELS[:2]:
-        assert finished.files.loc[f"{LACKING}_{name}.tif", "reason"].startswith("incomplete-field: ")
+        assert finished.files.loc[f"{stem}_{name}.tif", "status"] == "used"
+    nuclei = pd.read_parquet(finished.folder.nuclei)
+    own = nuclei[nuclei["Metadata_Image"] == of_field["Metadata_Image"]]
+    assert len(own) == of_field["Count_Nuclei"]
+    assert own["Nuclei_Intensity_MeanIntensity_RFP"].isna().all()
+    assert own["Nuclei_Intensity_MeanIntensity_GFP"].notna().all()
+    wells = pd.read_csv(finished.folder.wells, keep_default_na=False).set_index("Metadata_Well")
+    assert wells.loc[of_field["Metadata_Well"], "Flags"] == "missing-channel RFP (1)"
+    assert int(wells.loc[of_field["Metadata_Well"], "Count_Nuclei"]) >= of_field["Count_Nuclei"]
+    assert of_field["Name"] in finished.folder.report.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("stem", "saturated"), [(EMPTY, 0.0), (SATURATED, 1.0)])
@@ -292,11 +308,12 @@ def test_the_neighbours_are_as_if_nothing_bad_were_there(finished: Finished, tmp
     for path in finished.files.index[finished.files["status"] == "used"]:
         shutil.copy2(finished.plate / path, plate / path)
     alone = RunFolder(tmp_path / "out")
-    assert run(plate, alone.path, "--workers", "1").exit_code == 0
+    result = run(plate, alone.path, "--workers", "1")
+    assert (result.exit_code, "; 0 fields failed; files: " in result.output) == (3, True)
     assert alone.nuclei.read_bytes() == finished.folder.nuclei.read_bytes()
     groups = list(field_groups(alone))
     assert groups == list(field_groups(finished.folder))
-    assert len(groups) == len(GOOD) + 2
+    assert len(groups) == len(GOOD) + len((EMPTY, SATURATED, LACKING, CUT))
     for group in groups:
         np.testing.assert_array_equal(read_labels(alone, group), read_labels(finished.folder, group))
     assert len(pd.read_parquet(alone.nuclei)) >= len(GOOD)

@@ -51,7 +51,7 @@ def test_a_broken_file_is_named_with_its_reason_and_exits_3(plate):
     text = " ".join(result.output.split())
     assert "Quarantined Channel2-01-A-02.tif empty file (0 bytes)" in text
     assert "A 1 ! · · · · · · · · · 1" in text
-    assert "7 found = 4 used + 2 ignored + 1 quarantined" in text
+    assert "7 found = 5 used + 1 ignored + 1 quarantined" in text
 
 
 def test_nothing_usable_exits_1(tmp_path):
@@ -64,14 +64,16 @@ def test_json_says_the_same(plate):
     result = run(plate, "--json")
     assert result.exit_code == 3
     told = json.loads(result.output)
-    assert told["files"] == {"found": 7, "used": 4, "ignored": 2, "quarantined": 1}
-    assert told["wells"]["A02"] == {"usable_fields": 0, "unusable_fields": 1}
+    assert told["files"] == {"found": 7, "used": 5, "ignored": 1, "quarantined": 1}
+    assert told["wells"]["A02"] == {"usable_fields": 1, "unusable_fields": 0}
     assert told["quarantined"] == [{"path": "Channel2-01-A-02.tif", "reason": "empty file (0 bytes)"}]
     assert {rule["name"]: rule["count"] for rule in told["ignored"]} == {
         "not-an-image": 1,
-        "incomplete-field": 1,
     }
-    assert told["channels"] == [{"name": "Channel1", "fields": 2}, {"name": "Channel2", "fields": 2}]
+    assert [one["reason"] for one in told["fields_lacking_channels"]] == [
+        "Channel2-01-A-02.tif: empty file (0 bytes)"
+    ]
+    assert told["channels"] == [{"name": "Channel1", "fields": 3}, {"name": "Channel2", "fields": 2}]
 
 
 def test_options_reach_the_readers(plate):

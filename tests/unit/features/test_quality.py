@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter, laplace
 
 from nucbatch.errors import InputError
 from nucbatch.features import field_quality
-from nucbatch.features.quality import FLAGS, Edges, edges_of, figures_of, flags_of
+from nucbatch.features.quality import FLAGS, Edges, edges_of, figures_of, flags_of, meaning
 from nucbatch.greylevels import GreyLevels
 from nucbatch.tiles import Box
 
@@ -186,3 +186,4 @@ def test_a_field_that_lacks_pixels_is_flagged():
     assert flags_of({"QC_Absent": 0.25}) == ["absent-pixels"]
     assert flags_of({"QC_Absent": 0.0}) == flags_of({}) == []
     assert set(flags_of({"QC_Absent": 1.0})) <= set(FLAGS)
+    assert meaning("missing-channel Alexa 488") == FLAGS["missing-channel"]

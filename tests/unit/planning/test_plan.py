@@ -120,14 +120,41 @@ def test_a_field_without_the_segmented_channel_has_a_reason_instead_of_another_c
     plate = plate_of("DAPI", "FITC")
     (lit,) = plate.fields
     unlit = replace(lit, t=1, group="B/3/1t1", planes=lit.planes[1:])
+    unlit = replace(unlit, planes=(replace(unlit.planes[0], path="later.tif"),))
     files = tuple(
-        FileRecord(f"{group}.tif", FileStatus.USED, group=group) for group in (lit.group, unlit.group)
+        FileRecord(field.planes[0].path, FileStatus.USED, group=field.group) for field in (lit, unlit)
     )
     plan = make_plan(replace(plate, fields=(lit, unlit), files=files), RunSettings(channel="DAPI"))
     assert plan.usable == (lit,)
     assert plan.plate.fields[1].problem == "it has no image in channel DAPI, the one that is segmented"
     assert [file.status for file in plan.plate.files] == [FileStatus.USED, FileStatus.IGNORED]
     assert plan.plate.files[1].reason.startswith("no-nuclear-channel: ")
+
+
+def test_a_file_of_several_time_points_is_used_if_one_of_them_is() -> None:
+    plate = plate_of("DAPI", "FITC")
+    (lit,) = plate.fields
+    unlit = replace(lit, t=1, group="B/3/1t1", planes=(replace(lit.planes[1], path=lit.planes[0].path),))
+    files = (FileRecord(lit.planes[0].path, FileStatus.USED, group=unlit.group),)
+    plan = make_plan(replace(plate, fields=(unlit, lit), files=files), RunSettings(channel="DAPI"))
+    assert plan.plate.files == files
+
+
+@pytest.mark.parametrize("segmented", ["DAPI", "FITC"])
+def test_a_missing_channel_costs_the_count_only_if_it_is_segmented(segmented: str) -> None:
+    plate = plate_of("DAPI", "FITC")
+    (whole,) = plate.fields
+    reason = "x_w2.tif: empty file (0 bytes)"
+    lacking = replace(whole, planes=whole.planes[:1], lacking=(("FITC", reason),))
+    files = (FileRecord(whole.planes[0].path, FileStatus.USED, group=whole.group),)
+    plan = make_plan(replace(plate, fields=(lacking,), files=files), RunSettings(channel=segmented))
+    (field,) = plan.plate.fields
+    if segmented == "DAPI":
+        assert (field.problem, field.lacking) == ("", (("FITC", reason),))
+        assert plan.plate.files == files
+    else:
+        assert field.problem == reason
+        assert plan.plate.files[0].reason.startswith("incomplete-field: ")
 
 
 def test_rgb_images_beside_grey_ones_stay_usable() -> None:

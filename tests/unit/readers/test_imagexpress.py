@@ -121,12 +121,20 @@ def test_two_files_for_one_plane_are_both_refused():
     assert len(reasons(plate, FileStatus.QUARANTINED)) == 2
 
 
-def test_a_field_that_lacks_a_channel_stays_with_its_problem():
+def test_a_field_that_lacks_a_channel_keeps_the_others_and_says_so():
     plate = read("p_B02_s1_w1.tif", "p_B02_s1_w2.tif", "p_B03_s1_w1.tif")
-    assert [(field.well, field.problem) for field in plate.fields] == [
-        ("B02", ""),
-        ("B03", "no file for channel w2"),
+    assert [(field.well, field.problem, field.lacking) for field in plate.fields] == [
+        ("B02", "", ()),
+        ("B03", "", (("w2", "no file for channel w2"),)),
     ]
+
+
+def test_two_files_for_one_plane_cost_their_channel_alone():
+    other = GUID.replace("1E94", "2E94")
+    plate = read(f"p_B02_s1_w1{GUID}.tif", f"p_B02_s1_w1{other}.tif", "p_B02_s1_w2.tif")
+    (field,) = plate.fields
+    assert [plane.channel for plane in field.planes] == ["w2"]
+    assert (field.problem, field.lacking) == ("", (("w1", "2 files claim channel w1"),))
 
 
 def test_a_channel_may_be_missing_at_a_whole_time_point():

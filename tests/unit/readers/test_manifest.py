@@ -67,10 +67,16 @@ def test_paths_that_leave_the_folder_are_quarantined(tmp_path, path):
 def test_missing_files_keep_their_field(tmp_path):
     plate = read(tmp_path, HEAD + "d.tif,,gone.tif,,P,A01,1\n" + "d2.tif,,,,P,A02,1\n", "d.tif", "d2.tif")
     assert fates(plate) == {"gone.tif": "no such file"}
-    assert [f.problem for f in plate.fields] == [
-        "channel GFP: gone.tif: no such file",
-        "its row names no file for channel GFP",
+    assert [(f.problem, dict(f.lacking)) for f in plate.fields] == [
+        ("", {"GFP": "channel GFP: gone.tif: no such file"}),
+        ("", {"GFP": "its row names no file for channel GFP"}),
     ]
+
+
+def test_a_row_without_any_usable_file_keeps_its_field(tmp_path):
+    plate = read(tmp_path, HEAD + "gone.tif,,,,P,A01,1\n" + "d2.tif,,d3.tif,,P,A02,1\n", "d2.tif", "d3.tif")
+    problem = "channel DNA: gone.tif: no such file; its row names no file for channel GFP"
+    assert [(f.well, f.problem) for f in plate.fields] == [("A01", problem), ("A02", "")]
 
 
 def test_a_file_named_twice_is_refused_everywhere(tmp_path):

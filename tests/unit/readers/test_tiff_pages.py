@@ -166,13 +166,13 @@ def test_a_plate_of_stacks_has_timed_groups_and_no_gaps(tmp_path):
     assert [channel.name for channel in plate.channels] == ["C1", "C2", "C3"]
     tifffile.imwrite(tmp_path / "A02.tif", STACK[:, :2, 0], photometric="minisblack", metadata=described)
     plate = open_plate(tmp_path, pattern=PLATE)
-    assert [field.problem for field in plate.fields] == [
-        "",
-        "",
-        "it has no channel C3",
-        "it has no channel C3",
+    assert [(field.problem, dict(field.lacking)) for field in plate.fields] == [
+        ("", {}),
+        ("", {}),
+        ("", {"C3": "it has no channel C3"}),
+        ("", {"C3": "it has no channel C3"}),
     ]
-    assert reasons(plate)["A02.tif"].startswith("incomplete-field: ")
+    assert reasons(plate) == {}
 
 
 def test_a_stack_where_the_name_tells_the_plane_is_refused(tmp_path):

@@ -49,13 +49,14 @@ def test_a_truncated_file_leaves_its_well_listed(tmp_path):
     (tmp_path / "A02_b.tif").write_bytes(whole[:-7])
     plate = open_plate(tmp_path, pattern=PATTERN)
     assert list(plate.wells()) == ["A01", "A02", "A03"]
-    assert [f.problem.startswith("A02_b.tif: truncated") for f in plate.fields] == [False, True, False]
+    assert [[channel for channel, _ in f.lacking] for f in plate.fields] == [[], ["b"], []]
+    assert plate.fields[1].lacking[0][1].startswith("A02_b.tif: truncated")
     said = fates(plate)
     assert said["A02_b.tif"].startswith("quarantined truncated")
-    assert said["A02_a.tif"].startswith("ignored incomplete-field: ")
     assert [path for path, fate in said.items() if fate == "used"] == [
         "A01_a.tif",
         "A01_b.tif",
+        "A02_a.tif",
         "A03_a.tif",
         "A03_b.tif",
     ]
@@ -68,8 +69,18 @@ def test_the_majority_of_a_field_is_right(tmp_path):
     assert said["A01_c.tif"] == (
         "quarantined uint8 of 8 × 8 px, but the other planes of its field are uint16 of 8 × 8 px"
     )
-    assert said["A01_a.tif"].startswith("ignored incomplete-field")
-    assert plate.fields[0].problem
+    assert said["A01_a.tif"] == said["A01_b.tif"] == "used"
+    assert [channel for channel, _ in plate.fields[0].lacking] == ["c"]
+
+
+def test_a_channel_that_lost_a_z_step_is_not_projected_from_the_others(tmp_path):
+    steps = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)_(?P<z>\d)\.tif"
+    write(tmp_path, **{f"A01_{c}_{z}": ((16, 16), "uint16") for c in "ab" for z in (1, 2)})
+    (tmp_path / "A01_b_1.tif").write_bytes(b"")
+    plate = open_plate(tmp_path, pattern=steps)
+    assert [plane.path for plane in plate.fields[0].planes] == ["A01_a_1.tif", "A01_a_2.tif"]
+    assert plate.fields[0].lacking == (("b", "A01_b_1.tif: empty file (0 bytes)"),)
+    assert fates(plate)["A01_b_2.tif"].startswith("ignored incomplete-field: ")
 
 
 def test_a_draw_refuses_all(tmp_path):
@@ -142,8 +153,7 @@ def test_a_file_that_does_not_answer_costs_no_other_its_header(tmp_path):
     os.mkfifo(tmp_path / "A01_b.tif")
     said = fates(verified(plate, read_timeout_s=0.5))
     assert said["A01_b.tif"].startswith("quarantined not read within 0.5 s: the disk or network share")
-    assert said["A01_a.tif"].startswith("ignored incomplete-field")
-    assert said["A01_c.tif"].startswith("ignored incomplete-field")
+    assert said["A01_a.tif"] == said["A01_c.tif"] == "used"
     with (tmp_path / "A01_b.tif").open("wb"):  # lets it go
         pass
     while hanging():

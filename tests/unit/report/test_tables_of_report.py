@@ -39,8 +39,18 @@ def test_gaps_are_named_with_their_numbers(make_run):
     fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, None)]
     files = [make_run.file("a.tif"), make_run.file("b.tif", "quarantined", "cut short")]
     text = words(summary.render(RunData(make_run(fields, files))))
-    assert text.startswith("Done, with gaps. 1 field failed and 1 file was quarantined;")
+    assert text.startswith("Done, with gaps. 1 field failed, 1 file was quarantined;")
     assert "1 without a number" in text
+
+
+def test_fields_that_lack_a_channel_are_named_by_it(make_run):
+    fields = [make_run.field("B02", 1, 3, Flags="missing-channel GFP"), make_run.field("B03", 1, 4)]
+    data = RunData(make_run(fields))
+    assert words(summary.render(data)).startswith("Done, with gaps. 1 field lacks a channel;")
+    text = words(failures.render(data))
+    assert "missing-channel GFP : this channel has no usable image" in text
+    assert "P1_B02_s1" in text
+    assert "Nothing failed" not in text
 
 
 def test_flagged_fields_are_counted_and_listed(make_run):
