@@ -51,7 +51,8 @@ def input_options(command: Command) -> Command:
             "--pattern",
             default="",
             metavar="REGEX",
-            help="Names by a regex with groups named well (or row and column), site, channel, z, t, plate.",
+            help="Names by a regex with groups named well (or row and column, or well_of_96), site, "
+            "channel, z, t, plate.",
         ),
         click.option(
             "--layout", default="", metavar="NAME", help="The input's layout, instead of finding out."

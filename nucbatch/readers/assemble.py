@@ -119,10 +119,11 @@ def _place(key: FieldKey) -> tuple[int, int, int, int]:
 def _titles(plate: str, key: FieldKey, several_t: bool, labels: Mapping[int, str] | None) -> tuple[str, str]:
     """(group inside the Zarr, name). NGFF allows only letters and digits in the parts of a plate's groups."""
     well, site, t = key
-    if labels is not None:
-        return labels[site], labels[site]
-    row, column = split_well(well)
     timed = several_t or t > 0
+    if labels is not None:
+        label = labels[site] + (f"_t{t}" if timed else "")
+        return label, label
+    row, column = split_well(well)
     image = f"{site}t{t}" if timed else str(site)
     return f"{row}/{column}/{image}", f"{safe_name(plate)}_{well}_s{site}" + (f"_t{t}" if timed else "")
 

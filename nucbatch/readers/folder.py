@@ -1,7 +1,8 @@
 """A plain folder of images: no wells, each image a field of its own, subfolders included.
 
 Whether an image is grey or RGB is only known once its header is read; until then its channel is ``Grey``.
-Folders of masks or labels beside a folder of images are annotations, not inputs, and ignored by rule.
+Folders of masks or labels beside a folder of images are annotations, not inputs, and ignored by rule. What
+looks like a plate is refused, unless the user insists (:mod:`nucbatch.readers.plate_signs`).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from nucbatch.readers.assemble import Sighting, assemble
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, unique_names
+from nucbatch.readers.plate_signs import refuse_plates
 from nucbatch.readers.rules import ignored, no_image
 
 _ANNOTATION_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "gt", "groundtruth"})
@@ -32,7 +34,7 @@ class FolderReader:
         """One field per image, in the order of the paths; sites are numbered in that order.
 
         Raises:
-            InputError: the listing is one file.
+            InputError: the listing is one file, or it is a plate, unless ``options`` insist on this layout.
         """
         if listing.single:
             raise InputError(f"{listing.name} is a file: --layout {self.name} needs a folder.")
@@ -44,6 +46,8 @@ class FolderReader:
                 records.append(ignored(file.path, "annotation"))
             else:
                 images.append(file)
+        if options.layout != self.name:
+            refuse_plates(listing, images, options.read_timeout_s)
         names = unique_names(file.path for file in images)
         return assemble(
             listing,

@@ -19,11 +19,18 @@ MOST_ROWS, MOST_COLUMNS = 32, 48  # a 1536-well plate, the largest that is made
 
 GREY = "Grey"
 
+_NUMBER_OF_A_WELL = re.compile(r"[Ww][0-9]{3,}")
+
 _LONGEST = 120  # leaves room for suffixes below the 255 bytes of most file systems
 
 
 def plausible_well(text: str) -> str:
-    """The well in its one spelling (``"b3"`` → ``"B03"``), or empty text if no plate has such a well."""
+    """The well in its one spelling (``"b3"`` → ``"B03"``), or empty text if no plate has such a well.
+
+    ``W0021`` is the number of a well, not row W: it needs the plate's columns.
+    """
+    if _NUMBER_OF_A_WELL.fullmatch(text.strip()):
+        return ""
     try:
         row, column = split_well(text)
     except InputError:

@@ -1,106 +1,39 @@
-"""File names by pattern: a regex whose named groups say which well, site, channel, z and t a file is.
+"""Plates and images whose file names follow a pattern: the user's regex, or one of some widespread ones.
 
-The regex is searched in the path relative to the input, with ``/``. ``well``, or ``row`` and ``column``,
-must be among its groups; ``site`` (or ``field``), ``channel``, ``z``, ``t`` and ``plate`` may be. Rows
-may be letters or numbers. Numbers may start at 0 or 1: if any file says 0, all are counted from 0. Some
-widespread patterns are tried unasked, in a fixed order; the first that fits at least half of the images
-is taken.
+The groups of a regex are explained in :mod:`nucbatch.readers.name_pattern`. The built-in patterns ignore case
+and are tried unasked, in a fixed order; the first that fits at least half of the images is taken.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from nucbatch.errors import InputError
-from nucbatch.plate import FileRecord, Plate
+from nucbatch.plate import FileRecord, Plate, row_index
 from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.names import GREY, natural_key, plausible_well, row_letters
+from nucbatch.readers.name_columns import are_padded
+from nucbatch.readers.name_pattern import PatternName, compiled, counts_from_zero, read_match
+from nucbatch.readers.names import GREY, natural_key, plural, unique_names
 from nucbatch.readers.rules import no_image, quarantined
+from nucbatch.readers.stains import is_numbered_channel, is_stain
 
-GROUPS = ("well", "row", "column", "site", "field", "channel", "z", "t", "plate")
-
-_END = r"\.(?:tiff?|png|jpe?g)$"
-_WELL = r"(?P<well>[A-Pa-p][0-9]{1,2})"
+_END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g)$"
+_WELL = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{2}|[A-P][0-9])"
 BUILT_IN = {
-    # Channel2-01-A-01.tif: channel, running number, row, column (BBBC013 and others of the Broad)
-    "running number": rf"(?:^|/)(?P<channel>[A-Za-z]\w*)-[0-9]+-(?P<row>[A-P])-(?P<column>[0-9]{{2}}){_END}",
+    # Channel2-01-A-01.tif, Channel 1-01-A-01-00.tif: channel, running number, row, column, perhaps a site
+    "running number": r"(?i)(?:^|/)(?P<channel>[A-Z][\w ]*)-[0-9]+-(?P<row>[A-Z]|A[A-F])-(?P<column>[0-9]{2})"
+    rf"(?:-(?P<site>[0-9]{{2}}))?{_END}",
     # B03_s1_c2_z0_t0.tif, plate_B03_f01_ch2.tif: each number with its letter
-    "lettered": rf"(?:^|[/_-]){_WELL}[_-][sf](?P<site>[0-9]+)(?:[_-]ch?(?P<channel>[0-9]+))?"
+    "lettered": rf"(?i)(?:^|[/_-]){_WELL}[_-][sf](?P<site>[0-9]+)(?:[_-](?:ch?|w)(?P<channel>[0-9]+))?"
     rf"(?:[_-]z(?P<z>[0-9]+))?(?:[_-]t(?P<t>[0-9]+))?{_END}",
     # B03_1_DAPI.tif, B03_DAPI.tif: well, perhaps a site, the stain's name
-    "well and stain": rf"(?:^|[/_-]){_WELL}[_-](?:(?P<site>[0-9]+)[_-])?"
-    rf"(?P<channel>[A-Za-z]+[0-9]{{0,5}}){_END}",
+    "well and stain": rf"(?i)(?:^|[/_-]){_WELL}[_-](?:(?P<site>[0-9]+)[_-])?"
+    rf"(?P<channel>[A-Z]+[0-9]{{0,5}}){_END}",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class PatternName:
-    """What a path tells. Numbers are as written; ``plate`` and ``channel`` are empty where not told."""
-
-    well: str
-    site: int
-    channel: str
-    z: int
-    t: int
-    plate: str
-
-
-def compiled(pattern: str) -> re.Pattern[str]:
-    """The user's regex, checked.
-
-    Raises:
-        InputError: it is no regex, has no well, or has groups of unknown names.
-    """
-    try:
-        regex = re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"--pattern {pattern!r} is no regular expression: {error}.") from error
-    groups = set(regex.groupindex)
-    unknown = sorted(groups - set(GROUPS))
-    if unknown:
-        raise InputError(
-            f"--pattern has unknown groups {', '.join(unknown)}: allowed are {', '.join(GROUPS)}."
-        )
-    if "well" not in groups and not {"row", "column"} <= groups:
-        raise InputError(
-            f"--pattern {pattern!r} does not say where the well stands: add (?P<well>[A-P][0-9]+), "
-            "or (?P<row>...) and (?P<column>...)."
-        )
-    return regex
-
-
-def parse(regex: re.Pattern[str], path: str) -> PatternName | str | None:
-    """The parts of a path; None where the regex does not match; a reason where the match makes no sense."""
-    match = regex.search(path)
-    if match is None:
-        return None
-    parts = {name: value for name, value in match.groupdict().items() if value is not None}
-    text = parts.get("well", "") or row_letters(parts.get("row", "")) + parts.get("column", "")
-    well = plausible_well(text)
-    if not well:
-        return f"{text!r} is no well (A01 to AF48)"
-    numbers: dict[str, int] = {}
-    for name, value in (
-        ("site", parts.get("site") or parts.get("field")),
-        ("z", parts.get("z")),
-        ("t", parts.get("t")),
-    ):
-        if value and not (value.isascii() and value.isdecimal() and len(value) <= 9):
-            return f"{name} {value!r} is no number"
-        if value:
-            numbers[name] = int(value)
-    return PatternName(
-        well,
-        numbers.get("site", 1),
-        parts.get("channel", "").strip(),
-        numbers.get("z", 1),
-        numbers.get("t", 1),
-        parts.get("plate", ""),
-    )
 
 
 class PatternReader:
@@ -127,30 +60,33 @@ class PatternReader:
             )
         records: list[FileRecord] = [no_image(file.path) for file in listing.others()]
         named: list[tuple[FoundFile, PatternName]] = []
-        for file in listing.images():
-            parts = parse(regex, file.path)
+        senseless: list[FileRecord] = []
+        matches = [(file, regex.search(file.path)) for file in listing.images()]
+        from_zero = counts_from_zero(match for _, match in matches if match)
+        for file, match in matches:
+            parts = read_match(match, from_zero=from_zero) if match else None
             if parts is None:
                 records.append(unfitting(file, self.name))
             elif isinstance(parts, str):
-                records.append(quarantined(file.path, parts))
+                senseless.append(quarantined(file.path, parts))
             else:
                 named.append((file, parts))
         if not named:
-            example = next((file.path for file in listing.images()), "no image at all")
-            raise InputError(
-                f"--pattern {regex.pattern!r} fits none of the {len(listing.images())} images below "
-                f"{listing.name}: the first is {example}."
-            )
+            raise InputError(_fits_none(regex, listing, senseless))
+        records += senseless
         _refuse_several(listing, named)
         first_site = min(1, *(parts.site for _, parts in named), 1)
         first_z = min(1, *(parts.z for _, parts in named), 1)
         first_t = min(1, *(parts.t for _, parts in named), 1)
+        spellings = _spellings(parts.channel or GREY for _, parts in named)
+        images = sorted({parts.label for _, parts in named}, key=natural_key)
+        numbers = {label: number for number, label in enumerate(images, start=1)}
         sightings = [
             Sighting(
                 file,
-                parts.channel or GREY,
+                spellings[parts.channel or GREY],
                 parts.well,
-                parts.site - first_site + 1,
+                parts.site - first_site + 1 if parts.well else numbers[parts.label],
                 parts.t - first_t,
                 parts.z - first_z,
             )
@@ -163,17 +99,70 @@ class PatternReader:
             sightings=sightings,
             records=records,
             channels=sorted({sighting.channel for sighting in sightings}, key=natural_key),
+            labels=None if named[0][1].well else _labels(images, listing.name),
         )
+
+
+def _fits_none(regex: re.Pattern[str], listing: Listing, senseless: list[FileRecord]) -> str:
+    images = listing.images()
+    if senseless:
+        first = senseless[0]
+        return (
+            f"--pattern {regex.pattern!r} fits {len(senseless):,} of {plural(len(images), 'image')} below "
+            f"{listing.name}, but none makes sense: {first.path}: {first.reason}."
+        )
+    example = images[0].path if images else "no image at all"
+    return (
+        f"--pattern {regex.pattern!r} fits none of the {plural(len(images), 'image')} below {listing.name}: "
+        f"the first is {example}. It is searched in the path below the input, and case counts unless it "
+        "begins with (?i)."
+    )
+
+
+def _spellings(channels: Iterable[str]) -> dict[str, str]:
+    """Each channel's name to the most frequent of the spellings that differ from it in case alone."""
+    counts = Counter(channels)
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    first: dict[str, str] = {}
+    for name in ranked:
+        first.setdefault(name.casefold(), name)
+    return {name: first[name.casefold()] for name in counts}
+
+
+def _labels(images: list[str], collection: str) -> dict[int, str]:
+    """The images' unique safe names by their number; a bare number gets the collection's name in front."""
+    written = {label: f"{collection}_{label}" if label.isdecimal() else label for label in images}
+    names = unique_names(f"{name}.tif" for name in written.values())
+    return {number: names[f"{written[label]}.tif"] for number, label in enumerate(images, start=1)}
 
 
 def _built_in(listing: Listing) -> re.Pattern[str] | None:
     images = listing.images()
-    for pattern in BUILT_IN.values():
+    for name, pattern in BUILT_IN.items():
         regex = re.compile(pattern)
-        fitting = sum(1 for file in images if isinstance(parse(regex, file.path), PatternName))
-        if fitting and 2 * fitting >= len(images):
-            return regex
+        matches = [match for file in images if (match := regex.search(file.path))]
+        fitting = [match for match in matches if isinstance(read_match(match), PatternName)]
+        if not fitting or 2 * len(fitting) < len(images):
+            continue
+        plausible = {row_index(_row(match)) for match in fitting}
+        if min(plausible) > row_index("P") or (name == "well and stain" and not _is_well_and_stain(fitting)):
+            continue
+        return regex
     return None
+
+
+def _is_well_and_stain(matches: list[re.Match[str]]) -> bool:
+    """Tells ``B3_DAPI`` and ``B03_treated`` from ``M1_control``, which is as likely a mouse as a well.
+
+    Most names have a known stain, or all wells are written with two digits.
+    """
+    channels = [match["channel"] for match in matches]
+    stained = sum(1 for channel in channels if is_stain(channel) or is_numbered_channel(channel))
+    return 2 * stained > len(matches) or are_padded({match["well"] for match in matches})
+
+
+def _row(match: re.Match[str]) -> str:
+    return (match.groupdict().get("row") or match["well"]).rstrip("0123456789")
 
 
 def _refuse_several(listing: Listing, named: list[tuple[FoundFile, PatternName]]) -> None:

@@ -39,7 +39,18 @@ def test_row_numbers_and_letters_agree(number):
 
 
 @pytest.mark.parametrize(
-    ("text", "well"), [("b3", "B03"), ("AF48", "AF48"), ("AG01", ""), ("A49", ""), ("A0", ""), ("x", "")]
+    ("text", "well"),
+    [
+        ("b3", "B03"),
+        ("AF48", "AF48"),
+        ("AG01", ""),
+        ("A49", ""),
+        ("A0", ""),
+        ("x", ""),
+        ("W0021", ""),
+        ("W021", ""),
+        ("w21", "W21"),
+    ],
 )
 def test_only_wells_that_a_plate_has(text, well):
     assert plausible_well(text) == well

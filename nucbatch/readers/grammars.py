@@ -1,0 +1,155 @@
+"""File names and side files by which microscopes' folders are known, and a regex that reads the names.
+
+Each grammar is a regex for ``--pattern`` where names alone make a plate (``reads``); the others only tell
+which instrument wrote a name. Case is ignored. Sources: the vendors' real names as quoted in public readers
+(pe2loaddata, faim-ipa, fractal-uzh-converters, plateviewer, Bio-Formats) and the tests' golden names.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_END = r"\.(?:tiff?|png|jpe?g)$"
+_LETTERED = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{1,2})"
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """How an instrument names its images: ``pattern`` is searched in the path, with ``/`` between folders."""
+
+    maker: str
+    pattern: str
+    reads: bool = True
+
+    def compiled(self) -> re.Pattern[str]:
+        """The regex, with case ignored."""
+        return re.compile(self.pattern, re.IGNORECASE)
+
+
+GRAMMARS = (
+    Grammar(
+        "Harmony (Operetta, Opera Phenix)",
+        r"r(?P<row>[0-9]{2})c(?P<column>[0-9]{2})f(?P<field>[0-9]+)p(?P<z>[0-9]+)-ch(?P<channel>[0-9]+)"
+        rf"(?:sk|t)(?P<t>[0-9]+)(?:fk[0-9]+fl[0-9]+)?{_END}",
+    ),
+    Grammar(
+        "Operetta (older export) or Columbus",
+        r"(?:^|/)(?P<row>[0-9]{3})(?P<column>[0-9]{3})-(?P<field>[0-9]+)-(?P<z>[0-9]{3})(?P<t>[0-9]{3})"
+        rf"(?P<channel>[0-9]{{3}}){_END}",
+    ),
+    Grammar(
+        "Yokogawa CellVoyager",
+        rf"_{_LETTERED}_T(?P<t>[0-9]{{4}})F(?P<field>[0-9]{{3}})L[0-9]{{2}}A[0-9]{{2}}Z(?P<z>[0-9]{{2,3}})"
+        rf"C(?P<channel>[0-9]{{2}}){_END}",
+    ),
+    Grammar(
+        "Yokogawa CQ1",
+        r"W(?P<well_of_96>[0-9]{4})F(?P<field>[0-9]{4})T(?P<t>[0-9]{4})Z(?P<z>[0-9]{3})C(?P<channel>[0-9]+)"
+        rf"{_END}",
+    ),
+    Grammar(
+        "ScanR",
+        rf"(?:^|/){_LETTERED}--W[0-9]{{5}}--P(?P<field>[0-9]{{5}})--Z(?P<z>[0-9]{{5}})--T(?P<t>[0-9]{{5}})--"
+        rf"(?P<channel>[^/]+?){_END}",
+    ),
+    Grammar(
+        "ScanR",
+        r"--W(?P<well_of_96>[0-9]{5})--P(?P<field>[0-9]{5})--Z(?P<z>[0-9]{5})--T(?P<t>[0-9]{5})--"
+        rf"(?P<channel>[^/]+?){_END}",
+    ),
+    Grammar(
+        "EMBL (ALMF) or Leica",
+        r"--W(?P<well_of_96>[0-9]{4})--P(?P<field>[0-9]+)--T(?P<t>[0-9]+)--Z(?P<z>[0-9]+)--C(?P<channel>[0-9]+)"
+        rf"(?:\.ome)?{_END}",
+    ),
+    Grammar(
+        "Leica MatrixScreener",
+        r"image--L[0-9]+--S[0-9]+--U[0-9]+--V[0-9]+--J[0-9]+--E[0-9]+--O[0-9]+--X[0-9]+--Y[0-9]+--T[0-9]+--Z[0-9]+"
+        rf"--C[0-9]+(?:\.ome)?{_END}",
+        reads=False,
+    ),
+    Grammar(
+        "ImageXpress",
+        r"_(?P<well>[A-Z]{1,2}[0-9]{2})_(?:s(?P<site>[0-9]+)_)?w(?P<channel>[0-9])(?:_?thumb)?"
+        rf"(?:_?\[?[0-9A-F]{{8}}(?:-[0-9A-F]{{4}}){{3}}-[0-9A-F]{{12}}\]?)?{_END}",
+    ),
+    Grammar(
+        "Cellomics, CellInsight or EVOS",
+        rf"_{_LETTERED}f(?P<field>[0-9]+)d(?P<channel>[0-9]+){_END}",
+    ),
+    Grammar(
+        "BioTek Gen5 (Cytation, Lionheart)",
+        rf"(?:^|/){_LETTERED}_[0-9]+_[0-9]+_(?P<field>[0-9]+)(?:Z(?P<z>[0-9]+))?_(?P<channel>[^_/]+)_"
+        rf"(?P<t>[0-9]{{3}}){_END}",
+    ),
+    Grammar(
+        "IN Cell",
+        r"(?P<row>[A-Z]{1,2}) - (?P<column>[0-9]+) ?\(fld (?P<field>[0-9]+) wv (?P<channel>[^/]+?)"
+        rf"(?: z (?P<z>[0-9]+))?(?: time (?P<t>[0-9]+)[^/]*)?\){_END}",
+    ),
+    Grammar(
+        "Incucyte",
+        rf"_{_LETTERED}_(?P<field>[0-9]+)_[0-9]{{2}}d[0-9]{{2}}h[0-9]{{2}}m{_END}",
+    ),
+    Grammar(
+        "Incucyte",
+        rf"(?:^|/){_LETTERED}-(?P<field>[0-9]+)-(?P<channel>C[0-9]+|Ph){_END}",
+    ),
+    Grammar(
+        "Squid",
+        rf"(?:(?:^|/)(?P<t>[0-9]+)/)?{_LETTERED}_(?P<field>[0-9]+)_(?P<z>[0-9]+)_"
+        rf"(?P<channel>(?:Fluorescence|BF|DF)_[^/]+?){_END}",
+    ),
+    Grammar(
+        "Micro-Manager",
+        rf"(?:^|[/_]){_LETTERED}-Site_(?P<site>[0-9]+)/(?:Default/)?img_channel(?P<channel>[0-9]+)_position[0-9]+_"
+        rf"time(?P<t>[0-9]+)_z(?P<z>[0-9]+){_END}",
+    ),
+    Grammar(
+        "Micro-Manager",
+        rf"_MMStack_{_LETTERED}-Site_(?P<site>[0-9]+)(?:_[0-9]+)?\.ome\.tiff?$",
+    ),
+    Grammar(
+        "Nikon NIS-Elements JOBS",
+        rf"Well{_LETTERED}_Point[A-Z]+[0-9]+_(?P<site>[0-9]+)_Channel(?P<channel>[^/]+?)_Seq[0-9]+{_END}",
+    ),
+    Grammar(
+        "BD Pathway",
+        rf"Well {_LETTERED}/(?P<channel>[^/]+?) - n(?P<site>[0-9]+){_END}",
+    ),
+    Grammar(
+        "Keyence BZ-X",
+        rf"Image_XY(?P<site>[0-9]+)_(?:[0-9]+_)?(?:Z(?P<z>[0-9]+)_)?CH(?P<channel>[0-9]+){_END}",
+    ),
+    Grammar(
+        "MetaMorph",
+        r"(?:^|/)(?P<site>(?:[^/]*_)?)w(?P<channel>[0-9][A-Z][^_/]*)(?:_s[0-9]+)?(?:_t[0-9]+)?"
+        rf"{_END}",
+        reads=False,
+    ),
+    Grammar(
+        "the Broad Institute",
+        r"(?:^|/)(?P<channel>[A-Z][\w ]*)-[0-9]+-(?P<row>[A-Z]|A[A-F])-(?P<column>[0-9]{2})"
+        rf"(?:-(?P<site>[0-9]{{2}}))?{_END}",
+    ),
+)
+
+_SIDE_FILES = (
+    (r".*\.(?:mlf|mrf|mes|wpi|wpp)", "Yokogawa CellVoyager"),
+    (r"MeasurementResult(?:\.ome)?\.xml", "Yokogawa CQ1"),
+    (r"Index[^/]*\.xml|.*\.ColumbusIDX\.xml", "Harmony (Operetta, Opera Phenix)"),
+    (r".*\.(?:htd|hts|mbt)", "ImageXpress"),
+    (r".*\.xdce", "IN Cell"),
+    (r"experiment_descriptor\.(?:xml|dat)|AcquisitionLog\.dat", "ScanR"),
+    (r".*\.companion\.ome|metadata\.ome\.xml", "OME-TIFF with its metadata in one file"),
+    (r"acquisition[ _]parameters\.json", "Squid"),
+    (r".*\.nd", "MetaMorph"),
+    (r"load_?data[^/]*\.csv", "CellProfiler's LoadData"),
+)
+_SIDE_FILE = tuple((re.compile(pattern, re.IGNORECASE), maker) for pattern, maker in _SIDE_FILES)
+
+
+def side_file_of(name: str) -> str:
+    """Whose side file it is, by its bare name; empty for any other."""
+    return next((maker for regex, maker in _SIDE_FILE if regex.fullmatch(name)), "")
