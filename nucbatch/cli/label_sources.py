@@ -1,14 +1,15 @@
-"""Where ``nucbatch score`` finds label images: a run, an OME-Zarr, Kaggle's masks, or a folder of files.
+"""Where ``nucbatch score`` finds label images: a run, an OME-Zarr, Kaggle's masks, a data set, or files.
 
 The decision owned here: what an image may be called. A run's names are made safe for files, an OME-Zarr has a
 title and a place, a file has a stem; so each image has several names, and two sides pair by the first kind of
-name under which they hold the same images. Nothing is read before it is asked for.
+name under which they hold the same images. Nothing is read before it is asked for. Masks of pixels to ignore
+come with the labels: from ``ignore/`` beside them, or from a folder that the user names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nucbatch.store.open_labels import StoredImage
 
 _PICTURES = (".png", ".tif", ".tiff", ".jpg", ".jpeg")
+IGNORE = "ignore"
 _COLOURS = ("Red", "Green", "Blue")
 
 
@@ -26,12 +28,13 @@ _COLOURS = ("Red", "Green", "Blue")
 class Entry:
     """One image of a side: what it may be called (best first), its labels, and its pixels if it has them.
 
-    ``labels`` gives (Y, X), ``image`` (Y, X) or (Y, X, 3).
+    ``labels`` gives (Y, X), ``image`` (Y, X) or (Y, X, 3), ``ignore`` (Y, X), not 0 where pixels don't count.
     """
 
     names: tuple[str, ...]
     labels: Callable[[], Any]
     image: Callable[[], Any] | None = None
+    ignore: Callable[[], Any] | None = None
 
 
 def open_side(path: Path) -> list[Entry]:
@@ -52,13 +55,44 @@ def open_side(path: Path) -> list[Entry]:
         return _of_run(folder)
     if path.is_dir() and is_ome_zarr(path):
         return [_of_zarr(image) for image in open_images(path)]
+    if path.is_dir() and (entries := _of_data_set(path)):
+        return entries
     if path.is_dir() and (masks := mask_folders(path)):
         return [
-            Entry(names, partial(_merged, masks[names[0]]), _of_file(masks[names[0]].image))
+            Entry(
+                names,
+                partial(_merged, masks[names[0]]),
+                _of_file(masks[names[0]].image),
+                partial(_any, masks[names[0]].ignore) if masks[names[0]].ignore else None,
+            )
             for names in _with_safe(masks)
         ]
     files = label_files(path)
-    return [Entry(names, partial(read_image, files[names[0]])) for names in _with_safe(files)]
+    entries = [Entry(names, partial(read_image, files[names[0]])) for names in _with_safe(files)]
+    beside = path.parent / IGNORE if path.name in ("labels", "masks") else path / IGNORE
+    return ignoring(entries, beside) if beside.is_dir() else entries
+
+
+def ignoring(entries: list[Entry], folder: Path) -> list[Entry]:
+    """The entries with the masks of a folder, paired by name; an image without a mask counts as a whole.
+
+    Raises:
+        InputNotFound, InputError: there is no such folder, it holds no masks, or none of these images'.
+    """
+    from nucbatch.errors import InputError
+    from nucbatch.scoring import label_files
+
+    masks = {stem.removesuffix("_ignore"): path for stem, path in label_files(folder).items()}
+    found = []
+    for entry in entries:
+        own = next((masks[name] for name in entry.names if name in masks), None)
+        found.append(entry if own is None else replace(entry, ignore=partial(_any, (own,))))
+    if all(entry.ignore is None for entry in found):
+        raise InputError(
+            f"{folder} has masks of ignored pixels of {', '.join(list(masks)[:3])}, and of none of the true "
+            f"images, such as {entries[0].names[0]}: give the masks the names of the images."
+        )
+    return found
 
 
 def pair_sides(pred: list[Entry], truth: list[Entry]) -> dict[str, tuple[Entry, Entry]]:
@@ -127,6 +161,46 @@ def _with_safe(names: Iterable[str]) -> list[tuple[str, str]]:
     return [(suffixed[path], safe) for path, safe in unique_names(suffixed).items()]
 
 
+def _of_data_set(path: Path) -> list[Entry]:
+    """The images of a folder that holds images/ and labels/, or these inside train/, val/ and test/.
+
+    Raises:
+        InputError: images and labels there don't pair up.
+    """
+    from nucbatch.errors import InputError
+    from nucbatch.readers.pixels import read_image
+    from nucbatch.training.layouts.files import FilePair
+    from nucbatch.training.layouts.folders import find_folders
+
+    findings = find_folders(path)
+    if findings is None:
+        return []
+    if findings.problems:
+        raise InputError(f"{path}: {' '.join(findings.problems)}")
+    pairs = {one.name: one.source for one in findings.found if isinstance(one.source, FilePair)}
+    return [
+        Entry(
+            names,
+            partial(read_image, pairs[names[0]].labels),
+            partial(read_image, pairs[names[0]].image),
+            partial(_any, (mask,)) if (mask := pairs[names[0]].ignore) else None,
+        )
+        for names in _with_safe(pairs)
+    ]
+
+
+def _any(paths: tuple[Path, ...]) -> Any:
+    """Where any of these masks is not 0: (Y, X) bool."""
+    import numpy as np
+
+    from nucbatch.readers.pixels import read_image
+    from nucbatch.training.layouts.contract import ignored
+
+    masks = [(path, read_image(path)) for path in paths]
+    shape = masks[0][1].shape[:2]
+    return np.logical_or.reduce([ignored(mask, shape, str(path)) for path, mask in masks])
+
+
 def _of_run(folder: RunFolder) -> list[Entry]:
     import pandas as pd
 
@@ -157,18 +231,20 @@ def _of_zarr(image: StoredImage) -> Entry:
 
     if not image.labels:
         raise InputError(f"{image.path} has no labels: score takes images with a group labels/{LABELS_NAME}.")
-    if LABELS_NAME not in image.labels and len(image.labels) > 1:
+    names = [name for name in image.labels if name != IGNORE]
+    if LABELS_NAME not in names and len(names) != 1:
         raise InputError(
             f"{image.path} has the labels {', '.join(image.labels)}: score takes {LABELS_NAME!r}, or the "
             "only one there is."
         )
-    chosen = LABELS_NAME if LABELS_NAME in image.labels else image.labels[0]
+    chosen = LABELS_NAME if LABELS_NAME in names else names[0]
     stem = image.path.name.removesuffix(".zarr").removesuffix(".ome")
     own = stem if image.path.name.endswith(".zarr") else image.group.replace("/", "_")
     return Entry(
         (image.name, own or stem, image.group or stem),
         partial(image.read_labels, chosen),
         partial(_stored_image, image),
+        partial(image.read_labels, IGNORE) if IGNORE in image.labels else None,
     )
 
 

@@ -7,6 +7,7 @@ that closes early.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +32,27 @@ WORST = 10
 @click.argument("pred", type=click.Path(path_type=Path))
 @click.option("--gt", "truth", required=True, type=click.Path(path_type=Path), help="True labels, as PRED.")
 @click.option(
-    "--by", "by_file", type=click.Path(path_type=Path), help="CSV with a row per image, to score by."
+    "--by",
+    "by_file",
+    type=click.Path(path_type=Path),
+    help="CSV with a row per image, for --column and --where.  [default: split.csv of the --gt data set]",
 )
-@click.option("--column", help="The column of the CSV of --by whose values are the groups.")
+@click.option("--column", help="The column of that CSV whose values are the groups to score by.")
+@click.option(
+    "--where",
+    "where",
+    multiple=True,
+    metavar="COLUMN=VALUE",
+    help="Score only images with that value in that CSV, such as split=test. Several values of one column: "
+    "any of them; several columns: all of them.",
+)
+@click.option(
+    "--ignore",
+    "ignore_folder",
+    type=click.Path(path_type=Path),
+    help="Masks by stem: pixels not 0 there are left out.  [default: ignore/ beside the true labels]",
+)
+@click.option("--count-ignored", is_flag=True, help="Score the pixels too that are marked to be ignored.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure there.")
 @click.option(
     "--csv",
@@ -58,6 +77,9 @@ def score(
     truth: Path,
     by_file: Path | None,
     column: str | None,
+    where: tuple[str, ...],
+    ignore_folder: Path | None,
+    count_ignored: bool,
     json_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
@@ -66,30 +88,57 @@ def score(
 ) -> None:
     """Score the masks of PRED against true ones.
 
-    Both are a run's folder, an OME-Zarr, or a folder of label images (PNG, TIFF) paired by stem; also
-    Kaggle's <id>/masks/*.png. Objects match above an IoU of 0.5, 0.55, ... 0.95. Pooled figures weigh every
-    nucleus the same, averaged ones every image.
+    Both are a run's folder, an OME-Zarr, a folder of label images (PNG, TIFF) paired by stem, or a data set
+    with images/ and labels/; also Kaggle's <id>/masks/*.png. Objects match above an IoU of 0.5, 0.55, ...
+    0.95. Pooled figures weigh every nucleus the same, averaged ones every image.
+
+    Pixels marked in ignore/ are left out. A true nucleus mostly (more than half) in them is not missed; a
+    predicted one mostly in them that matches no true one is not false.
     """
-    from nucbatch.cli.label_sources import find_images, open_side, pair_sides
+    from nucbatch.cli.label_sources import find_images, ignoring, open_side, pair_sides
+    from nucbatch.cli.score_subset import conditions, subset, table_beside
     from nucbatch.cli.score_tables import show
-    from nucbatch.scoring import score_images
+    from nucbatch.errors import InputError
+    from nucbatch.scoring import read_groups, score_images
     from nucbatch.scoring.binary import BinaryCheck
     from nucbatch.scoring.sheets import as_json, images_csv, totals_csv, totals_path
     from nucbatch.store.atomic import write_text
     from nucbatch.version import __version__
 
-    groups = _groups(by_file, column)
+    for file in (json_file, csv_file, html_file):
+        if file is not None:
+            _prepare(file)
+    wanted = conditions(where)
+    groups_file = _groups_file(by_file or table_beside(truth), column, where, named=by_file is not None)
+    groups = read_groups(groups_file, column) if groups_file is not None and column is not None else {}
     images = find_images(images_folder) if images_folder is not None else {}
-    pairs = pair_sides(open_side(pred), open_side(truth))
+    console = terminal(soft_wrap=True)
+    found, true = open_side(pred), open_side(truth)
+    if ignore_folder is not None and count_ignored:
+        raise InputError("--ignore and --count-ignored contradict one another: give one.")
+    if ignore_folder is not None:
+        true = ignoring(true, ignore_folder)
+    elif count_ignored:
+        true = [replace(entry, ignore=None) for entry in true]
+    notes = []
+    if groups_file is not None and wanted:
+        found, true, sentence = subset(found, true, groups_file, wanted)
+        notes.append(sentence)
+    pairs = pair_sides(found, true)
     by_name = _of_names(pairs, groups)
     checks = BinaryCheck("prediction"), BinaryCheck("truth")
-    console = terminal()
     with terminal(stderr=True).status(f"Scoring {len(pairs)} images ..."):
         table = score_images(_read(pairs, *checks))
         by = _grouping(table, by_name, column)
         warnings = [text for check in checks if (text := check.warning())]
+        marked = [row.ignored_px for row in table.rows if row.ignored_px]
+        if marked:
+            notes.append(
+                f"Left out: {sum(marked):,} px marked to be ignored, in {len(marked)} of {len(pairs)} images"
+            )
         if json_file is not None:
             about = {"pred": str(pred), "gt": str(truth), "nucbatch": __version__, "warnings": warnings}
+            about["notes"] = notes
             write_text(json_file, as_json(table, about, by))
         if csv_file is not None:
             write_text(csv_file, images_csv(table, by))
@@ -99,24 +148,59 @@ def score(
             if html_file is not None:
                 from nucbatch.scoring.page import About, render
 
-                about_page = About(str(pred), str(truth), __version__, tuple(warnings))
+                about_page = About(str(pred), str(truth), __version__, (*notes, *warnings))
                 write_text(html_file, render(table, about_page, worst, by))
             if pictures is not None:
                 _write_pictures(pictures, worst)
-    show(console, table, by, WORST)
+    for note in notes:
+        console.print(note, markup=False)
+    show(terminal(), table, by, WORST)
     for text in warnings:
         say_error(text)
 
 
-def _groups(by_file: Path | None, column: str | None) -> dict[str, str]:
-    from nucbatch.errors import InputError
-    from nucbatch.scoring import read_groups
+def _prepare(path: Path) -> None:
+    """Makes a file's folder, so that what can't be written is known before anything is scored.
 
-    if (by_file is None) != (column is None):
+    Raises:
+        InputError: a folder is there, or the file's folder can't be made or written to.
+    """
+    import os
+
+    from nucbatch.errors import InputError
+
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a file in it.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent} can't be made ({error.strerror}): name another file.") from error
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"{path.parent} can't be written to: set its permissions, or name another file.")
+
+
+def _groups_file(
+    table: Path | None, column: str | None, where: tuple[str, ...], *, named: bool
+) -> Path | None:
+    """The CSV of ``--column`` and ``--where``, None if neither is given.
+
+    Raises:
+        InputError: it is needed and there is none, or named and not used.
+    """
+    from nucbatch.errors import InputError
+
+    if column is None and not where:
+        if named:
+            raise InputError(
+                "--by needs --column or --where: the column whose values are groups, or the images to score."
+            )
+        return None
+    if table is None:
         raise InputError(
-            "--by and --column belong together: the CSV, and the column whose values are groups."
+            "--column and --where look up images in a CSV: name it with --by. There is no split.csv beside "
+            "the true labels."
         )
-    return read_groups(by_file, column) if by_file is not None and column is not None else {}
+    return table
 
 
 def _of_names(pairs: Pairs, known: dict[str, Any]) -> dict[str, Any]:
@@ -137,25 +221,29 @@ def _grouping(table: ScoreTable, by_name: dict[str, str], column: str | None) ->
     return None if column is None else Grouping(column, grouped(table, by_name))
 
 
-def _read(pairs: Pairs, pred_check: BinaryCheck, truth_check: BinaryCheck) -> Iterator[tuple[str, Any, Any]]:
+def _read(
+    pairs: Pairs, pred_check: BinaryCheck, truth_check: BinaryCheck
+) -> Iterator[tuple[str, Any, Any, Any]]:
     for name, (pred, truth) in pairs.items():
         found, true = pred.labels(), truth.labels()
         pred_check.look(found)
         truth_check.look(true)
-        yield name, true, found
+        yield name, true, found, truth.ignore() if truth.ignore else None
 
 
 def _worst(table: ScoreTable, pairs: Pairs, images: dict[str, Callable[[], Any]]) -> list[WorstImage]:
     from nucbatch.errors import InputError
     from nucbatch.scoring.backdrop import backdrop
+    from nucbatch.scoring.ignore import leave_out
     from nucbatch.scoring.page import WorstImage
     from nucbatch.scoring.pictures import draw
 
     worst = []
     for row in table.worst(WORST):
         pred, truth = pairs[row.name]
-        labels = truth.labels()
-        drawing = draw(labels, pred.labels())
+        left = leave_out(truth.labels(), pred.labels(), truth.ignore() if truth.ignore else None)
+        labels = left.truth
+        drawing = draw(labels, left.pred)
         read = images.get(row.name) or pred.image or truth.image
         try:
             below = backdrop(read() if read else None, drawing, labels.shape)

@@ -23,10 +23,14 @@ TRAIN = "stage1_train"
 
 @dataclass(frozen=True, slots=True)
 class MaskFolder:
-    """One image of Kaggle's layout: its mask files, and its pixels' file where there is one."""
+    """One image of Kaggle's layout: its mask files, and its pixels' file where there is one.
+
+    ``ignore``: the masks of ``<id>/ignore``, which mark pixels to leave out.
+    """
 
     masks: tuple[Path, ...]
     image: Path | None
+    ignore: tuple[Path, ...] = ()
 
 
 def mask_folders(folder: Path) -> dict[str, MaskFolder]:
@@ -45,7 +49,9 @@ def mask_folders(folder: Path) -> dict[str, MaskFolder]:
             if not (place / "masks").is_dir():
                 raise InputError(f"{place} has no folder masks, as others beside it have.")
             images = _pictures(place / "images")
-            found[place.name] = MaskFolder(_pictures(place / "masks"), images[0] if images else None)
+            found[place.name] = MaskFolder(
+                _pictures(place / "masks"), images[0] if images else None, _pictures(place / "ignore")
+            )
             if not (found[place.name].masks or images):
                 raise InputError(f"{place} has neither a mask nor an image, so its size is not known.")
         return found

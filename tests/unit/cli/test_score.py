@@ -10,7 +10,7 @@ import tifffile
 from click.testing import CliRunner
 
 from nucbatch.cli.score import score
-from nucbatch.errors import InputError, InputNotFound, StoreError
+from nucbatch.errors import InputError, InputNotFound
 from nucbatch.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
@@ -149,9 +149,17 @@ def test_sizes_that_differ_and_colours_are_listed(pred, truth):
         run(pred, "--gt", truth)
 
 
-def test_a_file_that_can_not_be_written_is_an_error_in_words(pred, truth, tmp_path):
-    with pytest.raises(StoreError):
-        run(pred, "--gt", truth, "--csv", tmp_path / "no" / "such" / "s.csv")
+def test_the_folder_of_a_file_is_made(pred, truth, tmp_path):
+    assert run(pred, "--gt", truth, "--csv", tmp_path / "no" / "such" / "s.csv").exit_code == 0
+    assert (tmp_path / "no" / "such" / "s_totals.csv").is_file()
+
+
+@pytest.mark.parametrize("option", ["--csv", "--json", "--html"])
+def test_a_file_that_can_not_be_written_is_an_error_before_anything_is_scored(option, truth, tmp_path):
+    with pytest.raises(InputError, match=r"one\.png can't be made .*: name another file"):
+        run(tmp_path / "no predictions", "--gt", truth, option, truth / "one.png" / "s.csv")
+    with pytest.raises(InputError, match="is a folder: name a file in it"):
+        run(tmp_path / "no predictions", "--gt", truth, option, truth)
 
 
 def test_names_are_not_taken_for_markup(pred, truth):
@@ -203,8 +211,18 @@ def test_a_runs_own_image_is_drawn_over(truth, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--by", "by.csv"), "--by and --column belong together"),
-        (("--column", "stain"), "--by and --column belong together"),
+        (("--by", "by.csv"), "--by needs --column or --where"),
+        (("--column", "stain"), "name it with --by. There is no split.csv"),
+        (("--where", "split=test"), "name it with --by. There is no split.csv"),
+        (("--by", "by.csv", "--where", "split"), "must be COLUMN=VALUE"),
+        (("--by", "by.csv", "--where", "dye=DAPI"), "no column 'dye': it has id, stain"),
+        (
+            ("--by", "by.csv", "--where", "stain=H&E"),
+            r"none of the 3 true images has stain = H&E in by\.csv: there stain is DAPI",
+        ),
+        (("--ignore", "empty"), "empty has no label images"),
+        (("--ignore", "no"), "no does not exist"),
+        (("--ignore", "empty", "--count-ignored"), "contradict one another"),
         (("--by", "by.csv", "--column", "dye"), "no column 'dye': it has id, stain"),
         (("--by", "by.csv", "--column", "stain"), r"2 of 3 images have no row.*\n  many\n  none\n"),
         (("--by", "no.csv", "--column", "stain"), r"no\.csv is no file"),

@@ -1,0 +1,92 @@
+"""Which images ``nucbatch score`` takes: all, or those whose row in a CSV has the values of ``--where``.
+
+The CSV is that of ``--by``, else the ``split.csv`` of the true labels' data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nucbatch.cli.label_sources import Entry
+
+Wanted = Mapping[str, frozenset[str]]
+
+
+def conditions(texts: Iterable[str]) -> Wanted:
+    """The values wanted of each column, from texts ``COLUMN=VALUE``.
+
+    Several values of one column are alternatives; all columns must fit.
+
+    Raises:
+        InputError: a text without ``=`` or a column's name.
+    """
+    from nucbatch.errors import InputError
+
+    wanted: dict[str, set[str]] = {}
+    for text in texts:
+        column, equals, value = (part.strip() for part in text.partition("="))
+        if not (column and equals):
+            raise InputError(f"--where {text!r} must be COLUMN=VALUE, such as --where split=test.")
+        wanted.setdefault(column, set()).add(value)
+    return {column: frozenset(values) for column, values in wanted.items()}
+
+
+def table_beside(truth: Path) -> Path | None:
+    """The ``split.csv`` of a data set, given its folder or its folder of labels; None if there is none."""
+    places = (truth, truth.parent) if truth.name in ("labels", "masks") else (truth,)
+    return next((place / "split.csv" for place in places if (place / "split.csv").is_file()), None)
+
+
+def subset(
+    pred: list[Entry], truth: list[Entry], table: Path, wanted: Wanted
+) -> tuple[list[Entry], list[Entry], str]:
+    """Predictions and truth of the images that fit, and a sentence on how many these are.
+
+    True images without a row are left out. A prediction goes with the true image of one of its names; one of
+    no true image stays, so that pairing lists it.
+
+    Raises:
+        InputError: no such column, or no image fits; the message has the values there are.
+    """
+    from nucbatch.errors import InputError
+    from nucbatch.scoring import read_groups
+    from nucbatch.scoring.groups import EMPTY
+
+    columns = {column: read_groups(table, column) for column in wanted}
+    known = next(iter(columns.values()))
+
+    def row(entry: Entry) -> str | None:
+        return next((name for name in entry.names if name in known), None)
+
+    kept: list[Entry] = []
+    left: list[Entry] = []
+    unlisted = 0
+    for entry in truth:
+        name = row(entry)
+        unlisted += name is None
+        fits = name is not None and all(
+            columns[column][name] in values or (columns[column][name] == EMPTY and "" in values)
+            for column, values in wanted.items()
+        )
+        (kept if fits else left).append(entry)
+    told = " and ".join(f"{column} = {' or '.join(sorted(values))}" for column, values in wanted.items())
+    if not kept:
+        there = "; ".join(
+            f"{column} is {_some(sorted(set(values.values())))}" for column, values in columns.items()
+        )
+        raise InputError(f"none of the {len(truth)} true images has {told} in {table}: there {there}.")
+    mine = {name for entry in kept for name in entry.names}
+    others = {name for entry in left for name in entry.names} - mine
+    chosen = [entry for entry in pred if mine & set(entry.names) or not others & set(entry.names)]
+    sentence = f"{len(kept)} of {len(truth)} images: {told} in {table}"
+    if unlisted:
+        sentence += f"; {unlisted} without a row there are left out"
+    return chosen, kept, sentence
+
+
+def _some(values: Sequence[str], most: int = 10) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(values[:most]) + more
