@@ -92,6 +92,8 @@ class FileRecord:
 
     ``reason`` is empty for used files, a rule's name and sentence for ignored ones, and the problem for
     quarantined ones. ``well``, ``site``, ``channel``, ``z``, ``t``, ``group`` are empty/None if unknown.
+    ``chunks``: how many an OME-Zarr image has at full resolution, and ``absent_chunks`` how many of them are
+    not stored; 0 for other files.
     """
 
     path: str
@@ -103,6 +105,8 @@ class FileRecord:
     z: int | None = None
     t: int | None = None
     group: str = ""
+    absent_chunks: int = 0
+    chunks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +143,11 @@ class Plate:
                 return channel
         names = ", ".join(channel.name for channel in self.channels) or "none"
         raise InputError(f"channel {name!r} is not in {self.name}: it has {names}. Name one with --channel.")
+
+
+def absent_text(absent: int, chunks: int) -> str:
+    """How many chunks are not stored: ``absent_text(3, 64)`` → ``"3 of 64 chunks absent"``."""
+    return f"{absent:,} of {chunks:,} {'chunk' if chunks == 1 else 'chunks'} absent"
 
 
 def split_well(well: str) -> tuple[str, int]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nucbatch.readers.summary import Summary
 
 _MOST_MAPPED_WELLS = 384
+_MOST_INCOMPLETE = 20
 _NOTHING, _SOME_REFUSED = 1, 3
 
 
@@ -85,6 +86,14 @@ def _show(console: Console, plate: Plate, summary: Summary) -> None:
         console.print(Text("\nQuarantined", style="bold red"))
         for path, reason in summary.quarantined:
             console.print(Text(f"  {path}\n", overflow="fold") + Text(f"      {reason}", style="red"))
+    if summary.incomplete_images:
+        console.print(Text("\nChunks absent", style="bold yellow"))
+        for path, absent in summary.incomplete_images[:_MOST_INCOMPLETE]:
+            console.print(Text(f"  {path}: {absent}", style="yellow", overflow="fold"))
+        if len(summary.incomplete_images) > _MOST_INCOMPLETE:
+            console.print(
+                Text(f"  and {len(summary.incomplete_images) - _MOST_INCOMPLETE:,} more images", style="dim")
+            )
     if summary.problem_fields:
         console.print(Text("\nFields that can't be used", style="bold red"))
         for name, problem in summary.problem_fields:

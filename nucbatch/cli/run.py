@@ -225,6 +225,7 @@ def summarise(console: Console, result: RunResult) -> None:
     from rich.text import Text
 
     from nucbatch.features.quality import meaning
+    from nucbatch.plate import absent_text
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder
@@ -235,6 +236,9 @@ def summarise(console: Console, result: RunResult) -> None:
         f"files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
         f"{totals.files_quarantined:,} quarantined"
     )
+    if totals.absent_chunks:
+        absent = absent_text(totals.absent_chunks, totals.chunks)
+        console.print(Text(f"{absent}, read as their fill value. See reason in {folder.files}", "yellow"))
     for flag, count in totals.flagged.items():
         console.print(
             Text(

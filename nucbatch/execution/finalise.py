@@ -36,6 +36,7 @@ class Totals:
 
     ``nuclei`` are those of all ``time_points``, so one that is followed over time counts in each.
     ``fields_lacking`` are done, but without an image in some channel that is not segmented.
+    ``absent_chunks`` of the ``chunks`` of OME-Zarr images that are used are not stored.
     ``flagged``: how many fields that are done bear which flag (:data:`nucbatch.features.quality.FLAGS`).
     """
 
@@ -46,6 +47,8 @@ class Totals:
     files_ignored: int
     files_quarantined: int
     flagged: Mapping[str, int]
+    absent_chunks: int = 0
+    chunks: int = 0
     time_points: int = 1
     fields_lacking: int = 0
 
@@ -78,6 +81,8 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         files_quarantined=fates[FileStatus.QUARANTINED],
         time_points=len({field.t for field in plate.fields}),
         fields_lacking=sum(bool(field.lacking) for field in done),
+        absent_chunks=sum(file.absent_chunks for file in plate.files if file.status is FileStatus.USED),
+        chunks=sum(file.chunks for file in plate.files if file.status is FileStatus.USED),
         flagged=Counter(flag for names in flags.values() for flag in names),
     )
 

@@ -11,18 +11,20 @@ from __future__ import annotations
 
 import os
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.omezarr import StoredForm, form_of
+from nucbatch.omezarr import StoredForm, below, form_of
 from nucbatch.plate import READ_TIMEOUT_S
 from nucbatch.readers.patience import within
 from nucbatch.readers.pixel_info import MOST_PIXELS, MOST_PROJECTED, PixelInfo, require_believable
 from nucbatch.readers.stack import stacked
 from nucbatch.readers.tiff_header import tiff_info
+from nucbatch.zarray import StoredArray
 
 DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
 
@@ -71,7 +73,7 @@ def read_header(path: str | Path) -> PixelInfo:
         UnreadableImage: it can't be used; the message is the bare reason, without the path.
     """
     if Path(path).is_dir():
-        return _of_bounded_size(_believable(_stored(form_of(Path(path)))))
+        return _with_chunks(Path(path), form_of(Path(path)))
     try:
         with Path(path).open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
@@ -127,6 +129,12 @@ def _of_bounded_size(info: PixelInfo) -> PixelInfo:
             "projected to one plane: if they are time points, save them as such, else project them before"
         )
     return info
+
+
+def _with_chunks(group: Path, form: StoredForm) -> PixelInfo:
+    info = _of_bounded_size(_believable(_stored(form)))
+    absent, chunks = StoredArray(below(group, form.array)).count_absent()
+    return replace(info, absent_chunks=absent, chunks=chunks)
 
 
 def _stored(form: StoredForm) -> PixelInfo:

@@ -54,6 +54,7 @@ class PixelInfo:
     """What a header promises: planes (Y, X) of ``samples`` values (1 grey, 3 RGB) of NumPy's ``dtype``.
 
     ``stack`` says which planes there are. ``stain`` is MetaXpress' illumination setting, if any.
+    ``absent_chunks`` of ``chunks`` are not stored, in an OME-Zarr.
     """
 
     height_px: int
@@ -63,6 +64,8 @@ class PixelInfo:
     stack: Stack = SINGLE
     pixel_size_um: float | None = None
     stain: str = ""
+    absent_chunks: int = 0
+    chunks: int = 0
 
     @property
     def pages(self) -> int:

@@ -10,7 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from nucbatch.plate import Field, FileStatus, Plate, row_index, split_well
+from nucbatch.plate import Field, FileStatus, Plate, absent_text, row_index, split_well
 from nucbatch.printable import printable
 from nucbatch.readers.names import plural, row_letters
 from nucbatch.readers.pixels import field_channels
@@ -32,7 +32,11 @@ class IgnoredFiles:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """A plate in numbers. ``wells`` maps each well to (fields that can be used, fields that can't)."""
+    """A plate in numbers. ``wells`` maps each well to (fields that can be used, fields that can't).
+
+    ``incomplete_images``: OME-Zarr images that are used though some of their chunks are not stored, and how
+    many.
+    """
 
     layout: str
     name: str
@@ -45,6 +49,9 @@ class Summary:
     pixels: tuple[tuple[str, int], ...]
     pixel_sizes_um: tuple[tuple[float | None, int], ...]
     levels: tuple[tuple[int, int], ...]
+    absent_chunks: int
+    chunks: int
+    incomplete_images: tuple[tuple[str, str], ...]
     found_files: int
     used_files: int
     ignored: tuple[IgnoredFiles, ...]
@@ -77,6 +84,13 @@ class Summary:
         if any(level for level, _ in self.levels):
             told = [(f"level {level} of the pyramid" if level else "full", n) for level, n in self.levels]
             yield "resolution", _mix(tuple(told))
+        if self.absent_chunks:
+            images = plural(len(self.incomplete_images), "image")
+            yield (
+                "chunks",
+                f"{absent_text(self.absent_chunks, self.chunks)}, in {images}: "
+                "all of their pixels are the fill value, or they were never copied",
+            )
         ignored = sum(rule.count for rule in self.ignored)
         yield (
             "files",
@@ -119,6 +133,11 @@ class Summary:
             "pixels": [{"kind": kind, "fields": count} for kind, count in self.pixels],
             "pixel_sizes_um": [{"size": size, "fields": count} for size, count in self.pixel_sizes_um],
             "levels": [{"level": level, "fields": count} for level, count in self.levels],
+            "chunks": {
+                "total": self.chunks,
+                "absent": self.absent_chunks,
+                "images": [{"path": path, "chunks": text} for path, text in self.incomplete_images],
+            },
             "files": {
                 "found": self.found_files,
                 "used": self.used_files,
@@ -143,6 +162,7 @@ def summarise(plate: Plate) -> Summary:
         wells[field.well] = (good, bad + 1) if field.problem else (good + 1, bad)
     per_channel = Counter(channel.name for field in usable for channel in field_channels(plate, field))
     used = sum(1 for record in plate.files if record.status is FileStatus.USED)
+    chunked = [record for record in plate.files if record.status is FileStatus.USED and record.chunks]
     refused = [record for record in plate.files if record.status is FileStatus.QUARANTINED]
     return Summary(
         layout=plate.layout,
@@ -156,6 +176,13 @@ def summarise(plate: Plate) -> Summary:
         pixels=tuple(Counter(_form(field) for field in usable).most_common()),
         pixel_sizes_um=tuple(Counter(field.pixel_size_um for field in usable).most_common()),
         levels=tuple(Counter(_level(field) for field in usable).most_common()),
+        absent_chunks=sum(record.absent_chunks for record in chunked),
+        chunks=sum(record.chunks for record in chunked),
+        incomplete_images=tuple(
+            (printable(record.path), absent_text(record.absent_chunks, record.chunks))
+            for record in chunked
+            if record.absent_chunks
+        ),
         found_files=len(plate.files),
         used_files=used,
         ignored=_by_rule(plate),

@@ -48,17 +48,30 @@ def verified(
     may_be_rgb = len(plate.channels) == 1
     fields: list[Field] = []
     faults: dict[str, str] = {}
+    chunks: dict[str, tuple[int, int]] = {}
     look = partial(_probe_field, plate.root, read_timeout_s)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in unfolded(plate, probed):
+        for plane, outcome in zip(field.planes, outcomes, strict=True):
+            if isinstance(outcome, PixelInfo) and outcome.chunks:
+                chunks[plane.path] = outcome.absent_chunks, outcome.chunks
         checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
         fields.append(checked)
         faults |= found
     if plate.is_plate:
         fields, odd = _like_their_wells(fields)
         faults |= odd
-    records = tuple(recorded(plate.files, fields, faults))
+    records = tuple(_counted(recorded(plate.files, fields, faults), chunks))
     return replace(plate, channels=_channels(plate, fields), fields=tuple(fields), files=records)
+
+
+def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]]) -> Iterator[FileRecord]:
+    """The records with their chunks: (absent, in all) by path."""
+    for record in records:
+        if record.path in chunks:
+            absent, count = chunks[record.path]
+            record = replace(record, absent_chunks=absent, chunks=count)
+        yield record
 
 
 def each_field(plate: Plate, look: Callable[[Field], _Value]) -> Iterator[_Value]:

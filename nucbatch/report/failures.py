@@ -35,6 +35,9 @@ def render(data: RunData) -> Markup:
         failed=failed,
         failed_total=len(data.failed),
         flagged=_flagged(data),
+        incomplete_images=_by_reason(
+            files[(files["status"] == "used") & (files["reason"] != "")], rules=False
+        ),
         quarantined=_by_reason(files[files["status"] == "quarantined"], rules=False),
         ignored=_by_reason(files[files["status"] == "ignored"], rules=True),
     )

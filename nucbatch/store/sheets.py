@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucbatch.plate import FileStatus, Plate
+from nucbatch.plate import FileStatus, Plate, absent_text
 from nucbatch.store.atomic import replacing, write_text
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ Fate = tuple[FileStatus, str]
 def write_files_csv(path: Path, plate: Plate, later: Mapping[str, Fate] | None = None) -> Counter[FileStatus]:
     """Writes one row per file found, in the plate's order, durably, and returns how many met each fate.
 
-    Unknown values are empty.
+    Unknown values are empty. A used file has a reason only where chunks of it are not stored.
 
     Args:
         later: what became, by path, of used files in the run.
@@ -47,6 +47,8 @@ def write_files_csv(path: Path, plate: Plate, later: Mapping[str, Fate] | None =
         status, reason = file.status, file.reason
         if status is FileStatus.USED and file.path in known:
             status, reason = known[file.path]
+        if status is FileStatus.USED and file.absent_chunks:
+            reason = absent_text(file.absent_chunks, file.chunks)
         place = (plate.name, file.well, file.site, file.channel, file.z, file.t, file.group)
         rows.append((file.path, status.value, reason, *place))
         fates[status] += 1

@@ -11,7 +11,8 @@ from nucbatch.errors import InputError, UnreadableImage
 from nucbatch.omezarr import below, form_of
 from nucbatch.plate import Channel, Field, FileStatus, Plate
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.readers.pixels import field_channels, read, read_field
+from nucbatch.readers.summary import summarise
 from nucbatch.readers.windows import open_source, open_window, whole
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
@@ -289,6 +290,32 @@ def test_other_chunks_may_be_damaged(tmp_path):
         np.testing.assert_array_equal(window.read(Box(0, 16, 32, 32)), STACK[0, 0, 0, :32, 16:32])
         with pytest.raises(UnreadableImage, match=r"a\.zarr: its c/0/0 can't be decoded as zstd"):
             window.read(Box(0, 0, 1, 1))
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_chunks_that_were_never_copied_are_counted(tmp_path, version):
+    path = write_plate(
+        tmp_path / "p.zarr", {"A/1": ["0", "1"]}, version, chunks=(1, 16, 16), channels=("DAPI", "GFP")
+    )
+    assert (summarise(open_plate(path)).absent_chunks, summarise(open_plate(path)).chunks) == (0, 48)
+    for chunk in sorted(
+        file for file in (path / "A/1/1/0").rglob("*") if file.is_file() and file.name[-1].isdecimal()
+    )[:5]:
+        chunk.unlink()
+    plate = open_plate(path)
+    summary = summarise(plate)
+    assert dict(summary.facts())["chunks"].startswith("5 of 48 chunks absent, in 1 image: ")
+    assert summary.incomplete_images == (("p.zarr/A/1/1/", "5 of 24 chunks absent"),)
+    assert summary.as_dict()["chunks"] == {
+        "total": 48,
+        "absent": 5,
+        "images": [{"path": "p.zarr/A/1/1/", "chunks": "5 of 24 chunks absent"}],
+    }
+    whole, lacking = (
+        read(plate.root, field, plate.channels, Box(0, 0, 40, 60)).coverage for field in plate.fields
+    )
+    assert [one.absent for one in whole] == [0, 0]
+    assert [one.absent for one in lacking] == [5 / 12, 0]
 
 
 def test_of_a_shard_only_the_index_and_the_chunks_are_read(tmp_path):

@@ -65,6 +65,15 @@ def test_flagged_fields_are_counted_and_listed(make_run):
     assert "P1_B02_s1" not in listed
 
 
+def test_images_that_lack_chunks_are_listed(make_run):
+    files = [make_run.file("p.zarr/A/1/0/", reason="3 of 64 chunks absent"), make_run.file("p.zarr/A/1/1/")]
+    listed = words(failures.render(RunData(make_run([make_run.field("A01", 1, 3)], files))))
+    assert "Images used though some of their chunks are not stored" in listed
+    assert "3 of 64 chunks absent 1 p.zarr/A/1/0/" in listed
+    assert "no reason was recorded" not in listed
+    assert "p.zarr/A/1/1/" not in listed
+
+
 def test_an_unfinished_run_says_so_and_fails_nothing(make_run):
     fields = [make_run.field("B02", 1, 3), make_run.field("B03", 1, None, Status="pending")]
     text = words(summary.render(RunData(make_run(fields))))

@@ -56,6 +56,16 @@ def test_every_file_has_its_line_in_order(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["used", "used", "ignored", "quarantined"]
 
 
+def test_a_used_image_of_which_chunks_are_not_stored_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "files.csv"
+    image = FileRecord("a.zarr/", FileStatus.USED, absent_chunks=1200, chunks=4096)
+    fates = write_files_csv(path, Plate("P", "/", "x", (), (), (image,)))
+    assert [(row["status"], row["reason"]) for row in _rows(path)] == [
+        ("used", "1,200 of 4,096 chunks absent")
+    ]
+    assert fates == {FileStatus.USED: 1}
+
+
 def test_used_files_that_could_not_be_read_are_quarantined_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     quarantined = FileStatus.QUARANTINED
