@@ -10,6 +10,7 @@ Another package adds a layout with one line in its entry points, group ``nucbatc
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,11 +32,28 @@ class ReadOptions:
     read_timeout_s: float = READ_TIMEOUT_S
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A small tree of files.
+
+    ``files``: path → content; None is a small image, inside a ``.zarr`` an image's group. ``given``: the path
+    that a user gives, relative to the tree.
+    """
+
+    files: Mapping[str, bytes | None]
+    given: str = "."
+
+
 class Reader(Protocol):
-    """One vendor layout. ``priority``: readers are asked in ascending order, the first yes wins."""
+    """One vendor layout.
+
+    ``priority``: readers are asked in ascending order, the first that recognises the listing reads it.
+    ``example``: a small tree of this layout, on which the contract tests run.
+    """
 
     name: str
     priority: int
+    example: Example
 
     def recognise(self, listing: Listing) -> bool:
         """Whether names and folders look like this layout. Opens no file."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from nucbatch.errors import InputError
 from nucbatch.plate import FileRecord, Plate
 from nucbatch.readers.assemble import Sighting, assemble
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, unique_names
 from nucbatch.readers.plate_signs import refuse_plates
@@ -25,6 +25,7 @@ class FolderReader:
 
     name = "folder"
     priority = 90
+    example = Example({"a.tif": None, "sub/a.tif": None, "b.png": b"<html>", "c.czi": b"x", "d.txt": b"x"})
 
     def recognise(self, listing: Listing) -> bool:
         """There is an image."""

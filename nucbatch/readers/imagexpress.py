@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 from nucbatch.errors import InputError
 from nucbatch.plate import FileRecord, FileStatus, Plate
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble, unfitting
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.headers import stain_name
 from nucbatch.readers.htd import Htd, read_htd
 from nucbatch.readers.listing import FoundFile, Listing
@@ -82,6 +82,16 @@ class ImageXpressReader:
 
     name = "imagexpress"
     priority = 30
+    example = Example(
+        {
+            **{f"p_B0{c}_s{s}_w{w}.tif": None for c in (2, 3) for s in (1, 2) for w in (1, 2)},
+            **{f"ZStep_{z}/p_B02_s1_w1.tif": None for z in (1, 2)},
+            "p_B02_s1_w1_thumb0A72488A-1D98-432C-B4D3-AA5CB6A2972F.tif": None,
+            "p.HTD": b'"WellsSelection2", FALSE, TRUE, TRUE\n',
+            "p_B04_s1_w1.tif": b"",
+            "stray.tif": None,
+        }
+    )
 
     def recognise(self, listing: Listing) -> bool:
         """At least half of the images have such names, and something in them is ImageXpress' alone."""

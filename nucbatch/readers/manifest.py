@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 from nucbatch.errors import InputError
 from nucbatch.plate import FileRecord, Plate
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing, look_up
 from nucbatch.readers.names import natural_key, plausible_well, row_letters, safe_name, unique_names
 from nucbatch.readers.rules import ignored, quarantined
@@ -50,6 +50,14 @@ class ManifestReader:
 
     name = "manifest"
     priority = 10
+    example = Example(
+        {
+            "load.csv": b"FileName_D,Metadata_Well\na.tif,A01\nb.tif,A02\ngone.tif,A03\n../x.tif,A04\n",
+            "a.tif": None,
+            "b.tif": b"",
+        },
+        given="load.csv",
+    )
 
     def recognise(self, listing: Listing) -> bool:
         """The input is one file, and its name ends in .csv."""

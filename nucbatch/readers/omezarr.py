@@ -27,7 +27,7 @@ from nucbatch.omezarr import (
 )
 from nucbatch.plate import FileRecord, Plate
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, plausible_well, row_letters, safe_name, unique_names
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
@@ -51,6 +51,12 @@ class OmeZarrReader:
 
     name = "omezarr"
     priority = 25
+    example = Example(
+        {
+            **{f"p.zarr/{well}/{image}": None for well in ("A/1", "B/12") for image in "01"},
+            "notes.csv": b"a,b",
+        }
+    )
 
     def recognise(self, listing: Listing) -> bool:
         """There is a Zarr store, and no other image."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from nucbatch.errors import InputError
 from nucbatch.plate import FileRecord, Plate, row_index
 from nucbatch.readers.assemble import Sighting, assemble, unfitting
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.name_columns import are_padded
 from nucbatch.readers.name_pattern import PatternName, compiled, counts_from_zero, read_match
@@ -41,6 +41,14 @@ class PatternReader:
 
     name = "pattern"
     priority = 40
+    example = Example(
+        {
+            **{f"Channel{w}-0{c}-A-0{c}.tif": None for w in (1, 2) for c in (1, 2, 3)},
+            "Channel2-04-A-04.tif": b"II*\0",
+            "notes.csv": b"a,b",
+            "odd.tif": None,
+        }
+    )
 
     def recognise(self, listing: Listing) -> bool:
         """A built-in pattern fits at least half of the images."""

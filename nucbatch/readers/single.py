@@ -5,7 +5,7 @@ from __future__ import annotations
 from nucbatch.errors import InputError
 from nucbatch.plate import Plate
 from nucbatch.readers.assemble import Sighting, assemble
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.names import GREY, unique_names
 
@@ -15,6 +15,7 @@ class SingleImageReader:
 
     name = "single"
     priority = 20
+    example = Example({"a.tif": None, "b.tif": None}, given="a.tif")
 
     def recognise(self, listing: Listing) -> bool:
         """The input is one file, and its name ends like an image."""

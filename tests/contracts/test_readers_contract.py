@@ -1,6 +1,5 @@
 """What every installed reader keeps to: full accounts, whatever the order on disk, every time the same."""
 
-import itertools
 import json
 import os
 from collections import Counter
@@ -19,55 +18,13 @@ from nucbatch.readers.find import GROUP, open_plate
 from nucbatch.readers.listing import scan
 from nucbatch.readers.pixels import field_channels, read_field
 
-# for each layout: its files (None is an image, in a .zarr an image's group; bytes are written as they are)
-# and what to open
-TREES: dict[str, tuple[dict[str, bytes | None], str]] = {
-    "imagexpress": (
-        {
-            **{f"p_B0{c}_s{s}_w{w}.tif": None for c, s, w in itertools.product((2, 3), (1, 2), (1, 2))},
-            **{f"ZStep_{z}/p_B02_s1_w1.tif": None for z in (1, 2)},
-            "p_B02_s1_w1_thumb0A72488A-1D98-432C-B4D3-AA5CB6A2972F.tif": None,
-            "p.HTD": b'"WellsSelection2", FALSE, TRUE, TRUE\n',
-            "p_B04_s1_w1.tif": b"",
-            "stray.tif": None,
-        },
-        ".",
-    ),
-    "pattern": (
-        {
-            **{f"Channel{w}-0{c}-A-0{c}.tif": None for w, c in itertools.product((1, 2), (1, 2, 3))},
-            "Channel2-04-A-04.tif": b"II*\0",
-            "notes.csv": b"a,b",
-            "odd.tif": None,
-        },
-        ".",
-    ),
-    "folder": ({"a.tif": None, "sub/a.tif": None, "b.png": b"<html>", "c.czi": b"x", "d.txt": b"x"}, "."),
-    "single": ({"a.tif": None, "b.tif": None}, "a.tif"),
-    "omezarr": (
-        {
-            **{f"p.zarr/{well}/{image}": None for well, image in itertools.product(("A/1", "B/12"), "01")},
-            "notes.csv": b"a,b",
-        },
-        ".",
-    ),
-    "manifest": (
-        {
-            "load.csv": b"FileName_D,Metadata_Well\na.tif,A01\nb.tif,A02\ngone.tif,A03\n../x.tif,A04\n",
-            "a.tif": None,
-            "b.tif": b"",
-        },
-        "load.csv",
-    ),
-}
 JUNK: dict[str, bytes | None] = {".DS_Store": b"x", "._a.tif": b"x", "Thumbs.db": b"x"}
 POINTS = {point.name: point for point in entry_points(group=GROUP)}
+TREES = {name: point.load().example for name, point in POINTS.items()}
 
 
 @pytest.fixture(params=sorted(POINTS))
 def reader(request):
-    if request.param not in TREES:
-        pytest.fail(f"add a tree of {request.param} to TREES: every reader keeps this contract")
     return POINTS[request.param].load()()
 
 
@@ -98,8 +55,8 @@ def write_stored(root: Path, path: str) -> None:
 
 
 def grow(root: Path, name: str, *, backwards: bool = False) -> Path:
-    files, start = TREES[name]
-    for path, content in sorted({**files, **JUNK}.items(), reverse=backwards):
+    example = TREES[name]
+    for path, content in sorted({**example.files, **JUNK}.items(), reverse=backwards):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         if ".zarr/" in path:
             write_stored(root, path)
@@ -110,7 +67,7 @@ def grow(root: Path, name: str, *, backwards: bool = False) -> Path:
             (root / path).write_bytes(content)
         os.utime(root / path, ns=(10**9, 10**9))
     (root / "dangling.tif").symlink_to("nowhere")
-    return root / start
+    return root / example.given
 
 
 def test_it_knows_its_own_name(reader):

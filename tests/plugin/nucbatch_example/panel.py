@@ -1,0 +1,19 @@
+"""A panel of the report: the field with the fewest nuclei."""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from nucbatch.report.data import RunData
+from nucbatch.report.panel import Panel
+
+
+def render(data: RunData) -> Markup:
+    """One sentence, or nothing where no field was counted."""
+    if data.done.empty:
+        return Markup("")
+    row = data.done.sort_values("Count_Nuclei", kind="stable").iloc[0]
+    return Markup("<p>{} has {} nuclei.</p>").format(row["Name"], int(row["Count_Nuclei"]))
+
+
+panel = Panel("Fewest nuclei", order=35, render=render)
