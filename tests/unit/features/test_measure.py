@@ -5,12 +5,14 @@ import pytest
 
 from nucbatch.errors import InputError
 from nucbatch.features import installed_families, measure
+from nucbatch.features.intensity import Intensity
+from nucbatch.features.shape import Shape
 
 LABELS = np.array([[1, 1, 0], [0, 2, 2]], np.int32)
 
 
 def test_columns_are_in_the_style_of_cellprofiler():
-    columns = measure(LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "Actin"))
+    columns = measure(LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "Actin"), families=[Shape(), Intensity()])
     assert next(iter(columns)) == "Nuclei_AreaShape_Area"
     assert {"Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Intensity_MedianIntensity_Actin"} <= set(columns)
     assert len(columns) == 15 + 2 * 6
@@ -35,7 +37,7 @@ def test_types_do_not_depend_on_the_pixels():
 
 
 def test_no_channel_leaves_the_shapes():
-    assert len(measure(LABELS, np.zeros((0, 2, 3), np.uint8), ())) == 15
+    assert len(measure(LABELS, np.zeros((0, 2, 3), np.uint8), (), families=[Shape(), Intensity()])) == 15
 
 
 def test_arrays_of_any_layout_give_the_same_bits():

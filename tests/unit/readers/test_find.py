@@ -16,14 +16,10 @@ def write(root, *names):
 
 
 def test_readers_are_asked_from_the_most_to_the_least_particular():
-    assert [reader.name for reader in known_readers()] == [
-        "manifest",
-        "single",
-        "omezarr",
-        "imagexpress",
-        "pattern",
-        "folder",
-    ]
+    ours = ["manifest", "single", "omezarr", "imagexpress", "pattern", "folder"]
+    readers = known_readers()
+    assert [reader.name for reader in readers if reader.name in ours] == ours
+    assert [reader.priority for reader in readers] == sorted(reader.priority for reader in readers)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +47,7 @@ def test_what_cannot_be_opened_says_how_to_mend_it(tmp_path):
         open_plate(tmp_path / "gone")
     with pytest.raises(
         InputError,
-        match="'czi' is not known: use one of manifest, single, omezarr, imagexpress, pattern",
+        match=r"'czi' is not known: use one of manifest, single, omezarr, imagexpress, .*pattern",
     ):
         open_plate(tmp_path, layout="czi")
     with pytest.raises(InputError, match=r"no images below .*: 0 files found"):

@@ -164,7 +164,11 @@ def test_a_training_leaves_weights_with_a_card_and_a_run_card(straight: Path, da
     assert card.scores.keys() >= {"val pixel F1", "val object F1 at 0.5"}
     assert (straight / "history.png").read_bytes().startswith(b"\x89PNG")
     run = json.loads((straight / "train.json").read_text())
-    assert run["data"] == {"sha256": data.sha256, "images": {"train": 5, "val": 1, "test": 0}}
+    assert run["data"] == {
+        "sha256": data.sha256,
+        "sets": dict(data.sets),
+        "images": {"train": 5, "val": 1, "test": 0},
+    }
     assert run["seed"] == 0
     assert run["precision"] == Precision(TINY.precision, torch.device("cpu")).name
     assert run["versions"].keys() >= {"nucbatch", "python", "torch", "numpy"}
