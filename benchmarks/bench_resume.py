@@ -29,7 +29,7 @@ from rich.table import Table
 
 from nucbatch.readers.find import open_plate
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import field_digest
+from nucbatch.store.receipt import field_digest, line_of
 
 NEW = 8
 SITES = 300
@@ -84,20 +84,16 @@ def commit(plate: Path, folder: RunFolder, fields: int) -> None:
         time.sleep(0.02)
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
-    header, line = folder.ledger.read_text().splitlines()[:2]
+    header, line = folder.ledger.read_bytes().splitlines(keepends=True)[:2]
     receipt = json.loads(line)
-    group, fragment = folder.plate_zarr / receipt["field"], folder.path / receipt["fragment"]
+    del receipt["crc"]
+    group, fragment = folder.plate_zarr / receipt["field"], folder.fragment(receipt["field"])
     read = open_plate(plate, remembered=folder.plate)
-    with folder.ledger.open("w") as ledger:
-        ledger.write(header + "\n")
+    with folder.ledger.open("wb") as ledger:
+        ledger.write(header)
         for field in read.fields[:fields]:
             target = folder.fragment(field.key)
-            changed = receipt | {
-                "field": field.key,
-                "fragment": target.relative_to(folder.path).as_posix(),
-                "source": field_digest(field),
-            }
-            ledger.write(json.dumps(changed, separators=(",", ":")) + "\n")
+            ledger.write(line_of(receipt | {"field": field.key, "source": field_digest(field)}))
             if field.key == receipt["field"]:
                 continue
             target.parent.mkdir(parents=True, exist_ok=True)

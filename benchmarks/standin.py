@@ -5,7 +5,7 @@ from __future__ import annotations
 from nucbatch.execution.block import failed
 from nucbatch.execution.large.course import Course
 from nucbatch.execution.large.unit import UnitDone, UnitTask
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 from nucbatch.store.units import Unit
 
 

@@ -5,6 +5,10 @@ know nucbatch still catch what they expect. The command line prints the message 
 without a traceback; anything else is a defect of nucbatch and keeps its traceback.
 """
 
+from __future__ import annotations
+
+from pathlib import Path
+
 
 class NucbatchError(Exception):
     """Base of all errors that a user's input or machine can cause."""
@@ -32,6 +36,20 @@ class PrecisionError(NucbatchError, ValueError):
 
 class StoreError(NucbatchError, OSError):
     """A run's folder can't be written or does not hold what its ledger says."""
+
+
+class DamagedFile(StoreError):
+    """A file of a run is missing, or is not what was written; ``path`` names it. It can be made anew."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        self.path, self.what = path, what
+        super().__init__(
+            f"{path} {what}. Run the same command again with --verify: every file is held against what was "
+            "written, and what is damaged is made anew."
+        )
+
+    def __reduce__(self) -> tuple[type[DamagedFile], tuple[Path, str]]:
+        return type(self), (self.path, self.what)
 
 
 class SettingsConflict(NucbatchError, ValueError):

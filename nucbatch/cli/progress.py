@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import TaskID
 
-    from nucbatch.store.ledger import Receipt
+    from nucbatch.store.receipt import Receipt
 
 
 class RunBar:
@@ -62,12 +62,12 @@ class RunBar:
             failures="",
         )
 
-    def again(self, receipt: Receipt) -> None:
+    def again(self, receipt: Receipt, why: str) -> None:
         """Takes back one that was counted as done and is not."""
         self._done -= 1
         self._nuclei -= receipt.nuclei
         self._bar.update(self._task, advance=-1, nuclei=f"{self._nuclei:,} nuclei")
-        self.note(f"{receipt.field}: what it left is damaged or gone; it is done again")
+        self.note(f"{receipt.field} is done again: {why}")
 
     def course(self, name: str, doing: str, done: int, units: int) -> None:
         """Shows how far a large image is, on a line of its own."""

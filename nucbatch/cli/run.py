@@ -68,6 +68,11 @@ if TYPE_CHECKING:
 )
 @click.option("--fail-fast", is_flag=True, help="End with the first file or field that is no use.")
 @click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Read every file of what is done and compare its checksum; what is damaged is made anew.",
+)
 @click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
 def run(
     source: Path,
@@ -94,6 +99,7 @@ def run(
     reuse_probabilities: bool,
     fail_fast: bool,
     dry_run: bool,
+    verify: bool,
     restart: bool,
 ) -> None:
     """Find and measure the nuclei of INPUT: a plate, a folder of images, one image, or a manifest CSV.
@@ -166,6 +172,7 @@ def run(
                 restart=restart,
                 reuse_probabilities=reuse_probabilities,
                 fail_fast=fail_fast,
+                verify=verify,
                 progress=bar,
             )
     except Stopped as stopped:

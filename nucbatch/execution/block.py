@@ -1,7 +1,7 @@
 """The task: one field from its files to its committed labels and measurements, on one worker.
 
-The decision owned here: the order of the commit. Labels and image first, then the table fragment, and only
-then the receipt, which is all that goes back to the driver.
+The order of the commit is decided here. Labels and image first, then the table fragment with a copy of the
+receipt in it. When all of them are on the disk the receipt goes back to the driver, and nothing else does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,10 +27,12 @@ from nucbatch.inference.segment import segment_image
 from nucbatch.plate import Field
 from nucbatch.readers.pixels import read
 from nucbatch.settings import RunSettings
+from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
-from nucbatch.store.images import write_field
+from nucbatch.store.images import field_files, write_field
 from nucbatch.store.label_tiff import write_label_tiff
-from nucbatch.store.ledger import Receipt, field_digest
+from nucbatch.store.receipt import Receipt, field_digest, note_of
+from nucbatch.store.stamps import TABLE, stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
 from nucbatch.tiles import Box
 
@@ -100,26 +103,37 @@ def process_field(task: FieldTask) -> Receipt:
         rows = identity_columns(task.plate_name, task.field, nuclei)
         rows |= measure(labels, image, [channel.name for channel in task.channels])
     with stations.at("write"):
-        _write_pixels(task, image, labels, known.windows)
-        fragment = task.folder.fragment(task.field.key)
-        fragment_sha256 = write_fragment(fragment, rows)
-    return Receipt(
-        task.field.key,
-        "done",
-        reason="",
-        nuclei=nuclei,
-        labels_sha256=labels_digest(labels),
-        fragment=fragment.relative_to(task.folder.path).as_posix(),
-        fragment_sha256=fragment_sha256,
-        qc=known.quality
-        | {
-            "QC_NormalisedLow": known.constants.low,
-            "QC_NormalisedHigh": known.constants.high,
-            "QC_Absent": largest_absent(reading.coverage),
-        },
+        written = _write_pixels(task, image, labels, known.windows)
+        files, _ = task.places.stamps(written)
+        receipt = Receipt(
+            task.field.key,
+            "done",
+            reason="",
+            nuclei=nuclei,
+            labels_sha256=labels_digest(labels),
+            qc=known.quality
+            | {
+                "QC_NormalisedLow": known.constants.low,
+                "QC_NormalisedHigh": known.constants.high,
+                "QC_Absent": largest_absent(reading.coverage),
+            },
+            seconds={},
+            worker=_worker(),
+            source=field_digest(task.field),
+            names=files.names,
+            stamps=files.packed,
+        )
+        table = task.places.table
+        write_fragment(table, rows, note_of(receipt, task.made_of))
+        flush_all([*written, table])
+        stamp, committed_ns = stamp_of(table)
+    files = files.and_one(TABLE, stamp)
+    return replace(
+        receipt,
         seconds=stations.seconds,
-        worker=_worker(),
-        source=field_digest(task.field),
+        names=files.names,
+        stamps=files.packed,
+        committed_ns=committed_ns,
     )
 
 
@@ -145,8 +159,6 @@ def failed(field: Field, reason: str, worker: str = "") -> Receipt:
         reason=reason,
         nuclei=0,
         labels_sha256="",
-        fragment="",
-        fragment_sha256="",
         qc={},
         seconds={},
         worker=worker,
@@ -155,10 +167,13 @@ def failed(field: Field, reason: str, worker: str = "") -> Receipt:
 
 def _write_pixels(
     task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint32], windows: list[tuple[float, float]]
-) -> None:
+) -> list[Path]:
+    """Writes labels and image as the run keeps them; the files that it left."""
+    written: list[Path] = []
     if task.settings.labels in ("zarr", "both"):
+        store = task.folder.store(task.is_plate)
         write_field(
-            task.folder.store(task.is_plate),
+            store,
             task.field,
             task.channels,
             image,
@@ -166,8 +181,11 @@ def _write_pixels(
             pixel_size_um=pixel_size_um(task.field, task.settings),
             windows=windows,
         )
+        written += field_files(store, task.field, image.shape, image.dtype)
     if task.settings.labels in ("tiff", "both"):
-        write_label_tiff(task.folder.label_tiff(task.field.name), labels)
+        write_label_tiff(task.places.label_tiff, labels)
+        written.append(task.places.label_tiff)
+    return written
 
 
 def _worker() -> str:

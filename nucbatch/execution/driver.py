@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
+from nucbatch.errors import DamagedFile
 from nucbatch.execution.block import FieldTask, failed
-from nucbatch.execution.check import CheckTask
+from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.large.course import Course
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import PREDICT, says
@@ -21,7 +22,7 @@ from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.execution.problems import is_suspect, problem_of
 from nucbatch.execution.window import Came, Window
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 
 _COURSES = 2
 
@@ -31,14 +32,19 @@ Task = FieldTask | UnitTask | CheckTask
 class Source(Protocol):
     """Where the driver's work comes from; each is None while there is none."""
 
+    @property
+    def verify(self) -> bool:
+        """Whether every file of what is done is read, not only its size and time looked at."""
+        ...
+
     def next_field(self) -> FieldTask | None: ...
 
     def next_image(self) -> LargeImage | None: ...
 
     def next_check(self) -> CheckTask | None: ...
 
-    def again(self, check: CheckTask, broken: Iterable[str]) -> list[Receipt]:
-        """Fields that did not pass their check will be done again; the receipts that don't count any more."""
+    def looked_at(self, check: CheckTask, looked: Looked) -> list[Receipt]:
+        """Fields with something wrong will be done again; the receipts that don't count any more."""
         ...
 
 
@@ -53,7 +59,7 @@ class Progress(Protocol):
         """One more field came back."""
         ...
 
-    def again(self, receipt: Receipt) -> None:
+    def again(self, receipt: Receipt, why: str) -> None:
         """A field that was said to be done is not: it will come back."""
         ...
 
@@ -128,7 +134,7 @@ class Driver:
             image = self._source.next_image() if len(self._courses) < _COURSES else None
             if image is None:
                 return self._source.next_check()
-            self._courses[image.field.key] = Course(image)
+            self._courses[image.field.key] = Course(image, verify=self._source.verify)
             self._under_way[image.field.key] = 0
 
     def _accept(self, came: list[Came[Task]]) -> list[Receipt]:
@@ -152,9 +158,9 @@ class Driver:
 
     def _look_at(self, came: Came[Task], check: CheckTask) -> None:
         """Has fields done again that did not pass their check, or that could not be checked."""
-        broken = check.keys if came.error is not None else came.outcome
-        for receipt in self._source.again(check, broken):
-            self._progress.again(receipt)
+        looked: Looked = came.outcome or Looked(dict.fromkeys(check.keys, f"can't be checked ({came.error})"))
+        for receipt in self._source.looked_at(check, looked):
+            self._progress.again(receipt, looked.wrong[receipt.field])
 
     def _advance(self, course: Course, came: list[Came[Any]]) -> list[Receipt]:
         """Commits units of an image; its receipt, if it is through with it."""
@@ -167,8 +173,12 @@ class Driver:
             if outcome.note:
                 self._progress.note(outcome.note)
         for one in came:
-            if one.error is not None:
+            if isinstance(one.error, DamagedFile):
+                course.doubt(one.error)
+            elif one.error is not None:
                 course.problem = course.problem or problem_of(one, key)
+        if not self._under_way[key] and not course.problem:
+            course.mend()
         done, units = course.units
         self._progress.course(course.image.field.name, says(came[-1].work.stage), done, units)
         if not course.finished or self._under_way[key]:

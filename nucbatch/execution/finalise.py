@@ -23,8 +23,9 @@ from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 from nucbatch.store.sheets import Fate, write_files_csv, write_wells
+from nucbatch.store.stamps import TABLE
 from nucbatch.store.tables import concatenate, write_fields
 from nucbatch.version import __version__
 from nucbatch.wells import by_well
@@ -59,12 +60,18 @@ class Totals:
 
 
 def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *, pixels: bool) -> Totals:
-    """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images."""
+    """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images.
+
+    Raises:
+        DamagedFile: a field's table fragment is not what its receipt says.
+        StoreError: a file can't be written.
+    """
     done = [field for field in plate.fields if _is_done(field, receipts)]
     kinds = {field_channels(plate, field): folder.fragment(field.key) for field in done}
     by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
     examples = [kinds[channels] for channels in by_order] if len(kinds) > 1 else ()
-    concatenate([folder.fragment(field.key) for field in done], folder.nuclei, examples)
+    fragments = {folder.fragment(field.key): receipts[field.key].files.stamp(TABLE) for field in done}
+    concatenate(fragments, folder.nuclei, examples, fragments)
     flags = {field.key: [*flags_of(receipts[field.key].qc), *_missing(field)] for field in done}
     write_fields(folder.fields, plate, receipts, flags)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))

@@ -10,6 +10,9 @@ from nucbatch.plate import Channel, Field
 from nucbatch.readers.pixels import field_channels
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
+from nucbatch.store.receipt import made_of
+from nucbatch.store.stamps import Places
+from nucbatch.store.verify import places_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,16 @@ class FieldJob:
         """See :func:`seen_channel`."""
         return seen_channel(self.channels, self.settings.channel)
 
+    @property
+    def places(self) -> Places:
+        """Where its files lie."""
+        return places_of(self.folder, self.is_plate, self.field)
+
+    @property
+    def made_of(self) -> str:
+        """See :func:`nucbatch.store.receipt.made_of`."""
+        return made_of_field(self.settings, self.plate_name, self.is_plate, self.channels)
+
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
         """The job of a plan's field; ``more`` is what a kind of job knows beyond it."""
@@ -50,6 +63,13 @@ class FieldJob:
             plan.read_timeout_s,
             *more,
         )
+
+
+def made_of_field(
+    settings: RunSettings, plate_name: str, is_plate: bool, channels: tuple[Channel, ...]
+) -> str:
+    """See :func:`nucbatch.store.receipt.made_of`."""
+    return made_of(settings, plate_name, is_plate, [channel.name for channel in channels])
 
 
 def seen_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:

@@ -13,7 +13,8 @@ from nucbatch.execution.driver import Driver, Progress
 from nucbatch.execution.todo import Todo
 from nucbatch.notice import Notice, Stopped
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.store.ledger import Ledger, Receipt
+from nucbatch.store.ledger import Ledger
+from nucbatch.store.receipt import Receipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,9 @@ class Outcome:
 
     done: int
     failed: int
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(self.done + other.done, self.failed + other.failed)
 
 
 def drive(

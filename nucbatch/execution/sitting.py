@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nucbatch.errors import FieldFailed
+from nucbatch.errors import DamagedFile, FieldFailed
 from nucbatch.execution.ahead import PRELOADED
+from nucbatch.execution.check import Looked
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.prepared import Prepared
@@ -32,13 +33,13 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
-    Receipt,
     is_continued,
     latest,
     plate_digest,
     require_probabilities,
 )
 from nucbatch.store.lock import run_lock
+from nucbatch.store.receipt import Receipt
 from nucbatch.store.sheets import write_run
 
 
@@ -54,6 +55,8 @@ class RunResult:
 
 _LEAVING = "Finishing the blocks under way, and then leaving; Ctrl-C again leaves at once."
 
+_MOST_LINES = 20
+
 _CHANGED = "Fields that were done and whose files have changed since are done again, or are gone"
 
 
@@ -64,7 +67,7 @@ class _Silent:
     def advance(self, receipt: Receipt) -> None:
         pass
 
-    def again(self, receipt: Receipt) -> None:
+    def again(self, receipt: Receipt, why: str) -> None:
         pass
 
     def course(self, name: str, doing: str, done: int, units: int) -> None:
@@ -85,6 +88,7 @@ def execute(
     restart: bool = False,
     reuse_probabilities: bool = False,
     fail_fast: bool = False,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
     """Does what was prepared, in a run's folder; resumes one that was begun.
@@ -98,6 +102,7 @@ def execute(
         reuse_probabilities: begin anew, but keep the probabilities of images of several blocks, so that only
             their objects are made again; everything but the objects' settings must be as it was.
         fail_fast: end with the first field that fails, or before it, if a file is no use.
+        verify: read every file of what is done and compare its checksum, not only its size and time.
 
     Raises:
         InputError: the scheduler or the number of workers. SettingsConflict: ``out`` has a run of other
@@ -124,13 +129,15 @@ def execute(
             if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
                 create_images(folder, plan.plate)
             network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
-            todo = Todo(plan, folder, network, latest(folder))
+            todo = Todo(plan, folder, network, latest(folder), verify=verify)
             held = todo.claimed if todo.waiting else todo.check_all_here(cores())
             told.begin(len(plan.usable), held)
             if todo.changed:
                 told.note(f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them.")
-            outcome = Outcome(0, 0)
-            if todo.waiting:
+            for sentence in _wrong(todo.looked):
+                told.note(sentence)
+
+            def drive_all() -> Outcome:
                 with Notice(impatient=2, tell=lambda: told.note(_LEAVING)) as notice:
                     place = Place(
                         folder.hidden,
@@ -144,15 +151,47 @@ def execute(
                     )
                     with backend.connect(prepared.resources(workers), place) as cluster:
                         require_fit(plan, prepared.network, cluster.worker_bytes)
-                        outcome = drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
-        remove_partials(folder.path)
-        receipts = latest(folder)
-        totals = finalise(folder, plan.plate, receipts, pixels=pixels)
+                        return drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
+
+            outcome, totals = Outcome(0, 0), None
+            while totals is None:
+                if todo.waiting:
+                    outcome += drive_all()
+                remove_partials(folder.path)
+                receipts = latest(folder)
+                try:
+                    totals = finalise(folder, plan.plate, receipts, pixels=pixels)
+                except DamagedFile as error:
+                    again = todo.tables_again(receipts, cores())
+                    if not again:
+                        raise
+                    for receipt in again:
+                        told.again(receipt, f"{error.path.relative_to(folder.path)} {error.what}")
+            if verify:
+                told.note(_verified(todo.looked))
         card = prepared.card.model_dump(mode="json")
         timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
         write_run(folder.run_json, run_card(plan, card, receipts, timings))
         write_report(folder.path)
     return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
+
+
+def _wrong(looked: Looked) -> list[str]:
+    """What a look at what is done has found, in a few lines."""
+    lines = [f"{key} is done again: {what}" for key, what in looked.wrong.items()]
+    return (
+        lines
+        if len(lines) <= _MOST_LINES
+        else [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES:,} more"]
+    )
+
+
+def _verified(looked: Looked) -> str:
+    damage = f"{len(looked.wrong):,} fields had files that were damaged or gone, and were done again"
+    return (
+        f"Verified {looked.files:,} files ({looked.stored_bytes / 1e6:,.1f} MB) by their checksums: "
+        f"{damage if looked.wrong else 'all are as they were written'}."
+    )
 
 
 def _remember(folder: RunFolder, plate: Plate) -> None:

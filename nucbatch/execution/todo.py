@@ -1,25 +1,26 @@
 """What of a plan is still to be done, in the order in which it goes out.
 
-The decision owned here: what was never done comes first, checks of what was come last, and what does not pass
-its check is done again. Fields that failed in an earlier sitting, or whose files have changed since they were
-done, are tried again. What is claimed as done is
-not proven by being claimed, so a sitting ends only when all of it was looked at.
+What was never done comes first, checks of what was come last, and what does not pass its check is done again.
+Fields that failed in an earlier session, or whose files have changed since they were done, are tried again. A
+session ends only when all that the ledger calls done was looked at.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from nucbatch.execution.block import FieldTask
-from nucbatch.execution.check import TOGETHER, CheckTask
+from nucbatch.execution.check import TOGETHER, CheckTask, Looked
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.planning.plan import Plan
 from nucbatch.plate import Field
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Receipt, changed_fields
+from nucbatch.store.ledger import changed_fields
+from nucbatch.store.receipt import Receipt
+from nucbatch.store.stamps import TABLE, stamp_of
 from nucbatch.tiles import TileGrid
 
 
@@ -37,16 +38,26 @@ class Todo:
     """Fields, large images and checks that have not gone out yet."""
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, network: Network, receipts: Mapping[str, Receipt]
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        network: Network,
+        receipts: Mapping[str, Receipt],
+        *,
+        verify: bool = False,
     ) -> None:
         """Sorts the plan's fields by what the ledger has of them.
+
+        ``verify``: of what is done every file is read, not only its size and time looked at.
 
         Raises:
             SettingsConflict: most of what is done was done of other files.
         """
         self.changed = changed_fields(folder, plan.plate, receipts)
         stale = set(self.changed)
-        self._plan, self._folder, self._network = plan, folder, network
+        self._plan, self._folder, self._network, self._verify = plan, folder, network, verify
+        self.looked = Looked()
+        """What all checks have found, so far."""
         self._fields: deque[Field] = deque()
         self._images: deque[Field] = deque()
         self._claimed: deque[tuple[Field, Receipt]] = deque()
@@ -56,6 +67,11 @@ class Todo:
                 self._claimed.append((field, receipt))
             else:
                 self._add(field)
+
+    @property
+    def verify(self) -> bool:
+        """Whether every file of what is done is read, not only its size and time looked at."""
+        return self._verify
 
     @property
     def claimed(self) -> list[Receipt]:
@@ -90,12 +106,12 @@ class Todo:
             bundle.append(self._claimed.popleft())
             if self._plan.is_large(bundle[-1][0]):
                 break
-        return CheckTask.of(self._plan, self._folder, tuple(bundle)) if bundle else None
+        return CheckTask.of(self._plan, self._folder, tuple(bundle), self._verify) if bundle else None
 
-    def again(self, check: CheckTask, broken: Iterable[str]) -> list[Receipt]:
-        """Takes up fields (by key) that did not pass their check; the receipts that don't count any more."""
-        keys = set(broken)
-        gone = [(field, receipt) for field, receipt in check.committed if field.key in keys]
+    def looked_at(self, check: CheckTask, looked: Looked) -> list[Receipt]:
+        """Takes up fields that did not pass their check; the receipts that don't count any more."""
+        self.looked += looked
+        gone = [(field, receipt) for field, receipt in check.committed if field.key in looked.wrong]
         for field, _ in gone:
             self._add(field)
         return [receipt for _, receipt in gone]
@@ -109,11 +125,31 @@ class Todo:
         while (check := self.next_check()) is not None:
             checks.append(check)
         with ThreadPoolExecutor(threads) as pool:
-            broken = list(pool.map(CheckTask.run, checks))
-        for check, keys in zip(checks, broken, strict=True):
-            self.again(check, keys)
-        lost = {key for keys in broken for key in keys}
+            for check, looked in zip(checks, pool.map(CheckTask.run, checks), strict=True):
+                self.looked_at(check, looked)
+        lost = self.looked.wrong
         return [receipt for check in checks for _, receipt in check.committed if receipt.field not in lost]
+
+    def tables_again(self, receipts: Mapping[str, Receipt], threads: int) -> list[Receipt]:
+        """Takes up done fields whose table fragment is not what was written; their receipts."""
+        done = [
+            (field, receipts[field.key])
+            for field in self._plan.usable
+            if field.key in receipts and receipts[field.key].status == "done"
+        ]
+
+        def stands(one: tuple[Field, Receipt]) -> bool:
+            field, receipt = one
+            try:
+                return stamp_of(self._folder.fragment(field.key))[0] == receipt.files.stamp(TABLE)
+            except OSError:
+                return False
+
+        with ThreadPoolExecutor(threads) as pool:
+            gone = [one for one, stand in zip(done, pool.map(stands, done), strict=True) if not stand]
+        for field, _ in gone:
+            self._add(field)
+        return [receipt for _, receipt in gone]
 
     def _add(self, field: Field) -> None:
         (self._images if self._plan.is_large(field) else self._fields).append(field)

@@ -25,7 +25,7 @@ from zarr.storage import MemoryStore
 
 from nucbatch.errors import InputError
 from nucbatch.store.atomic import cannot_write, write_bytes
-from nucbatch.store.shards import Codec, compressor, damaged, encoded, read_chunks
+from nucbatch.store.shards import Codec, compressors, damaged, encoded, read_chunks
 from nucbatch.tiles import Box
 
 LONGEST_CHUNK_PX = 1024
@@ -244,7 +244,7 @@ def _document(
         shards=shards,
         dtype=dtype,
         filters=[],
-        compressors=[compressor(codec, np.dtype(dtype).itemsize)],
+        compressors=compressors(codec, np.dtype(dtype).itemsize),
         fill_value=0,
         dimension_names=names,
         chunk_key_encoding={"name": "default", "separator": separator},

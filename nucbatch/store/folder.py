@@ -17,7 +17,7 @@ from nucbatch.errors import StoreError
 from nucbatch.store.atomic import PARTIAL, cannot_write, write_text
 from nucbatch.store.label_tiff import is_label_tiff
 
-FORMAT = "2"
+FORMAT = "3"
 
 _NAMES = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
 _CHUNK = re.compile(r"\d+/c([/.]\d+)+$")

@@ -122,6 +122,28 @@ def labels_path(group: Path) -> Path:
     return group / "labels" / ngff.LABELS_NAME
 
 
+def field_files(store: Path, field: Field, shape: tuple[int, ...], dtype: npt.DTypeLike) -> list[Path]:
+    """The files that :func:`write_field` left, of an image (C, Y, X) of that type."""
+    group = inside(store, field.group)
+    arrays = [
+        array
+        for level in range(level_count(*shape[-2:]))
+        for array in (
+            image_level(group, level, shape, dtype),
+            label_level(group, level, (shape[-2], shape[-1])),
+        )
+    ]
+    chunks = [path for array in arrays for path in array.files(Box(0, 0, *array.shape[-2:]))]
+    described = [array.path / "zarr.json" for array in arrays]
+    return [*described, *attribute_files(group), *(path for path in chunks if path.exists())]
+
+
+def attribute_files(group: Path) -> list[Path]:
+    """The files that :func:`write_attributes` writes."""
+    nuclei = labels_path(group)
+    return [folder / "zarr.json" for folder in (group, nuclei.parent, nuclei)]
+
+
 def write_attributes(
     group: Path,
     field: Field,

@@ -1,9 +1,10 @@
 """What is committed: an append-only file, one line per field, written by the driver alone.
 
-A field counts as done from the moment its line, newline included, is on the disk. A line cut short by a kill
-is dropped; damage anywhere else is refused, never skipped. The first line says what the run is made of, and
-a ledger is only continued by the same. The last line for a field wins. Each line of a done field also says of
-which files it was made: what has changed since is done again, and where most has, the input is another one.
+A field counts as done from the moment its line, newline included, is on the disk; the files that it stands
+for are there before. A line cut short by a kill is dropped; damage anywhere else is never skipped, but mended
+from the table fragments (``recover.py``). The first line says what the run is made of, and a ledger is only
+continued by the same. The last line for a field wins. Each line of a done field also says of which files it
+was made: what has changed since is done again, and where most has, the input is another one.
 """
 
 from __future__ import annotations
@@ -12,56 +13,23 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, astuple, dataclass, fields
-from operator import attrgetter
+from dataclasses import asdict, astuple
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, Self
 
 from nucbatch.errors import InputError, SettingsConflict, StoreError
 from nucbatch.garbage import uncollected
-from nucbatch.plate import Field, Plane, Plate
+from nucbatch.plate import Plate
 from nucbatch.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder
 from nucbatch.store.folder import RunFolder
+from nucbatch.store.receipt import Receipt, field_digest, line_of, receipt_of, sound
 from nucbatch.version import __version__
 
-LEDGER_FORMAT = 3
-
-# astuple says the same in ten times the time, and a resumed run asks for every field at once
-_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name != "planes"))
-_OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
+LEDGER_FORMAT = 4
 
 _OF_OBJECTS = ("objects.", "labels:")
-
-
-@dataclass(frozen=True, slots=True)
-class Receipt:
-    """What came of one field: all that a worker sends back, a few hundred bytes.
-
-    ``field`` is the field's key. ``reason`` says why a field failed and is empty for a done one.
-    ``labels_sha256`` is :func:`nucbatch.store.digest.labels_digest` of the full-resolution labels.
-    ``fragment`` is the path of its table fragment inside the run's folder, with ``/``. Digests are hex,
-    empty for a failed field. ``seconds`` per step and ``worker`` are for the record, never for a result.
-    ``source`` is :func:`field_digest` of the field as it was planned.
-    """
-
-    field: str
-    status: Literal["done", "failed"]
-    reason: str
-    nuclei: int
-    labels_sha256: str
-    fragment: str
-    fragment_sha256: str
-    qc: dict[str, float]
-    seconds: dict[str, float]
-    worker: str
-    source: str = ""
-
-
-_RECEIPT = TypeAdapter(Receipt)
 
 
 class Ledger:
@@ -75,13 +43,6 @@ class Ledger:
             StoreError: the ledger is damaged or can't be written.
         """
         self.path = folder.ledger
-        header = {
-            "format": LEDGER_FORMAT,
-            "nucbatch": __version__,
-            "settings_sha256": settings.digest(),
-            "settings": settings.model_dump(mode="json"),
-            "plate_sha256": plate_sha256,
-        }
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -92,7 +53,7 @@ class Ledger:
                 _check_header(self.path, settings, plate_sha256)
             os.ftruncate(self._descriptor, end)
             if not end:
-                self._write(header)
+                self._write(header_of(settings, plate_sha256))
                 flush_folder(self.path.parent)
         except BaseException:
             os.close(self._descriptor)
@@ -120,8 +81,18 @@ class Ledger:
         self.close()
 
     def _write(self, *values: dict[str, Any]) -> None:
-        lines = "".join(json.dumps(value, separators=(",", ":")) + "\n" for value in values).encode()
-        append_durably(self._descriptor, self.path, lines)
+        append_durably(self._descriptor, self.path, b"".join(map(line_of, values)))
+
+
+def header_of(settings: RunSettings, plate_sha256: str) -> dict[str, Any]:
+    """The first line of a ledger: what its run is made of."""
+    return {
+        "format": LEDGER_FORMAT,
+        "nucbatch": __version__,
+        "settings_sha256": settings.digest(),
+        "settings": settings.model_dump(mode="json"),
+        "plate_sha256": plate_sha256,
+    }
 
 
 def receipts(folder: RunFolder) -> Iterator[Receipt]:
@@ -140,10 +111,10 @@ def receipts(folder: RunFolder) -> Iterator[Receipt]:
                 return
             if number == 1:
                 continue
-            try:
-                yield _RECEIPT.validate_json(line)
-            except ValidationError as error:
-                raise _damaged(folder.ledger, number) from error
+            receipt = receipt_of(line)
+            if receipt is None:
+                raise _damaged(folder.ledger, number)
+            yield receipt
 
 
 def latest(folder: RunFolder) -> dict[str, Receipt]:
@@ -203,12 +174,6 @@ def plate_digest(plate: Plate) -> str:
     channels = [astuple(channel) for channel in plate.channels]
     shared = [plate.name, plate.layout, plate.is_plate, channels, levels]
     return hashlib.sha256(json.dumps(shared).encode()).hexdigest()
-
-
-def field_digest(field: Field) -> str:
-    """128 bits (hex) of all that a run knows of a field before it reads it, each file's size and time too."""
-    values = _OF_FIELD(field), [_OF_PLANE(plane) for plane in field.planes]
-    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
 
 
 def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt]) -> list[str]:
@@ -271,17 +236,15 @@ def _end_of_lines(descriptor: int) -> int:
 
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError as error:
-        raise _damaged(path, number) from error
-    if not isinstance(value, dict):
+    values = sound(line)
+    if values is None:
         raise _damaged(path, number)
-    return value
+    parsed: dict[str, Any] = json.loads(values)
+    return parsed
 
 
 def _damaged(path: Path, number: int) -> StoreError:
     return StoreError(
-        f"{path} is damaged in line {number}, so what it counts as done can't be trusted. Begin anew with "
-        "--restart, or restore the file from a copy."
+        f"{path} is damaged in line {number}. Run the same command again: what it counted as done is looked "
+        "up in the table fragments."
     )

@@ -1,8 +1,9 @@
 """What a large image leaves on the way: its probabilities, and each block's labels, keys and rows.
 
-The decision owned here: where these lie and in which form. Probabilities are a Zarr array of uint8, chunked
+Where these lie and in which form is decided here. Probabilities are a Zarr array of uint8, chunked
 so that a tile's core is whole chunks; they stay after the run, because objects can be made again from them. A
-block's outcome is one file (NumPy's .npz, without pickles). Everything is written whole or not at all.
+block's outcome is one file (NumPy's .npz, without pickles). Everything is written whole or not at all, and
+has a checksum, which is compared when it is read.
 """
 
 from __future__ import annotations
@@ -10,21 +11,25 @@ from __future__ import annotations
 import io
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
+import google_crc32c
 import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import StoreError
+from nucbatch.errors import DamagedFile
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import Array
 from nucbatch.tiles import TileGrid
 
 _LONGEST_CHUNK_PX = 512
+_SUM_BYTES = 10
 _ZSTD = numcodecs.Zstd(level=0)
 
 
@@ -139,7 +144,7 @@ def read_block(path: Path) -> StoredBlock:
     """A block's outcome.
 
     Raises:
-        StoreError: it is missing or damaged.
+        DamagedFile: it is missing or damaged.
     """
     with _stored(path) as stored:
         height, width, itemsize = stored["shape"].tolist()
@@ -157,7 +162,7 @@ def read_owned(path: Path) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """The keys of the objects that begin in a block, and its pieces of giants; no pixels are read.
 
     Raises:
-        StoreError: it is missing or damaged.
+        DamagedFile: it is missing or damaged.
     """
     with _stored(path) as stored:
         return stored["owned"], json.loads(stored["pieces"].tobytes())
@@ -171,18 +176,18 @@ def write_numbers(path: Path, numbers: NDArray[np.int64]) -> None:
     """
     content = io.BytesIO()
     np.save(content, numbers)
-    _write(path, content.getbuffer())
+    _write(path, _summed(content.getvalue()))
 
 
 def read_numbers(path: Path) -> NDArray[np.int64]:
     """A list of whole numbers (n,).
 
     Raises:
-        StoreError: it is missing or damaged.
+        DamagedFile: it is missing or damaged.
     """
     try:
-        return np.asarray(np.load(path, allow_pickle=False), np.int64)
-    except (OSError, ValueError) as error:
+        return np.asarray(np.load(io.BytesIO(_unsummed(path)), allow_pickle=False), np.int64)
+    except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, error) from error
 
 
@@ -192,17 +197,17 @@ def write_values(path: Path, values: Any) -> None:
     Raises:
         StoreError: they can't be written.
     """
-    _write(path, memoryview(json.dumps(values).encode()))
+    _write(path, _summed(json.dumps(values).encode()))
 
 
 def read_values(path: Path) -> Any:
     """Plain values.
 
     Raises:
-        StoreError: they are missing or damaged.
+        DamagedFile: they are missing or damaged.
     """
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(_unsummed(path))
     except (OSError, ValueError) as error:
         raise _damaged(path, error) from error
 
@@ -214,17 +219,17 @@ def write_parts(path: Path, parts: Sequence[bytes]) -> None:
         StoreError: it can't be written.
     """
     lengths = np.array([len(parts), *(len(part) for part in parts)], "<i8")
-    _write(path, memoryview(lengths.tobytes() + b"".join(parts)))
+    _write(path, _summed(lengths.tobytes() + b"".join(parts)))
 
 
 def read_parts(path: Path) -> list[bytes]:
     """What :func:`write_parts` wrote.
 
     Raises:
-        StoreError: it is missing or damaged.
+        DamagedFile: it is missing or damaged.
     """
     try:
-        content = path.read_bytes()
+        content = _unsummed(path)
         count = int(np.frombuffer(content[:8], "<i8")[0])
         ends = np.cumsum(np.frombuffer(content[8 : 8 + 8 * count], "<i8")) + 8 * (count + 1)
     except (OSError, ValueError, IndexError) as error:
@@ -233,11 +238,28 @@ def read_parts(path: Path) -> list[bytes]:
     return [content[begin:end] for begin, end in zip(begins, ends.tolist(), strict=True)]
 
 
-def _stored(path: Path) -> Any:
+@contextmanager
+def _stored(path: Path) -> Iterator[Any]:
+    """A block's arrays, each read, and held against its checksum, when it is asked for."""
     try:
-        return np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        with np.load(path, allow_pickle=False) as stored:
+            yield stored
+    # EOFError, BadZipFile: of NumPy's and Python's readers; RuntimeError: of the codec.
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
         raise _damaged(path, error) from error
+
+
+def _summed(content: bytes) -> memoryview:
+    """Content, and its checksum on a line of its own."""
+    return memoryview(content + b"\n%08x\n" % google_crc32c.value(content))
+
+
+def _unsummed(path: Path) -> bytes:
+    read = path.read_bytes()
+    content, line = read[:-_SUM_BYTES], read[-_SUM_BYTES:]
+    if line != b"\n%08x\n" % google_crc32c.value(content):
+        raise ValueError(f"{len(read)} bytes do not end with their checksum")
+    return content
 
 
 def _write(path: Path, content: memoryview) -> None:
@@ -248,11 +270,8 @@ def _write(path: Path, content: memoryview) -> None:
     write_bytes(path, content, durable=False)
 
 
-def _damaged(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} can't be read ({type(error).__name__}: {error}). Run the same command again: what is "
-        "missing is made anew."
-    )
+def _damaged(path: Path, error: Exception) -> DamagedFile:
+    return DamagedFile(path, f"can't be read ({type(error).__name__}: {error})")
 
 
 def _map_chunk_px(grid: TileGrid, length_px: int) -> int:

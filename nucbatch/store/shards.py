@@ -21,9 +21,9 @@ import numcodecs.blosc
 import numpy as np
 import numpy.typing as npt
 from zarr.abc.codec import BytesBytesCodec
-from zarr.codecs import BloscCodec, ZstdCodec
+from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from nucbatch.errors import StoreError
+from nucbatch.errors import DamagedFile
 
 Codec = Literal["image", "labels", "maps"]
 
@@ -39,28 +39,32 @@ _CODECS = {
     "image": numcodecs.Blosc(
         cname="zstd", clevel=1, shuffle=numcodecs.Blosc.AUTOSHUFFLE, blocksize=_BLOSC_BLOCK_BYTES
     ),
-    "labels": numcodecs.Zstd(level=0),
+    "labels": numcodecs.Zstd(level=0, checksum=True),
     "maps": numcodecs.Blosc(cname="lz4", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
 }
 _NOWHERE = 2**64 - 1  # offset and length of a chunk of zeros, which is not stored
 _CHECKSUM_BYTES = 4
 
 
-def compressor(codec: Codec, itemsize: int) -> BytesBytesCodec:
-    """The codec as zarr describes it, for pixels of so many bytes."""
+def compressors(codec: Codec, itemsize: int) -> list[BytesBytesCodec]:
+    """The codecs as zarr describes them, for pixels of so many bytes.
+
+    Labels and maps end with a checksum: a damaged one is an error, never another number.
+    """
     match codec:
         case "image":
-            return BloscCodec(
+            blosc = BloscCodec(
                 typesize=itemsize,
                 cname="zstd",
                 clevel=1,
                 shuffle="bitshuffle" if itemsize == 1 else "shuffle",
                 blocksize=_BLOSC_BLOCK_BYTES,
             )
+            return [blosc]
         case "labels":
-            return ZstdCodec(level=0)
+            return [ZstdCodec(level=0, checksum=True)]
         case "maps":
-            return BloscCodec(typesize=itemsize, cname="lz4", clevel=1, shuffle="noshuffle")
+            return [BloscCodec(typesize=itemsize, cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec()]
 
 
 def is_blank(pixels: npt.NDArray[Any]) -> bool:
@@ -75,7 +79,7 @@ def encoded(chunks: Sequence[npt.NDArray[Any]], grid: tuple[int, ...], codec: Co
         chunks: in C order of their places in the file, each whole and contiguous.
         grid: how many there are along each axis.
     """
-    bodies = [b"" if is_blank(chunk) else bytes(_CODECS[codec].encode(chunk)) for chunk in chunks]
+    bodies = [b"" if is_blank(chunk) else _body(chunk, codec) for chunk in chunks]
     if not any(bodies):
         return None
     if len(bodies) == 1:
@@ -118,12 +122,14 @@ def read_chunks(
         os.close(descriptor)
 
 
-def damaged(path: Path, error: Exception) -> StoreError:
+def damaged(path: Path, error: Exception) -> DamagedFile:
     """The error for a file of an array that can't be read, with the mend."""
-    return StoreError(
-        f"{path} can't be read ({type(error).__name__}: {error}). Run the same command again: what is "
-        "missing is made anew."
-    )
+    return DamagedFile(path, f"can't be read ({type(error).__name__}: {error})")
+
+
+def _body(chunk: npt.NDArray[Any], codec: Codec) -> bytes:
+    body = bytes(_CODECS[codec].encode(chunk))
+    return body + _checksum(body) if codec == "maps" else body
 
 
 def _places(descriptor: int, count: int) -> list[tuple[int, int, int]]:
@@ -144,6 +150,11 @@ def _places(descriptor: int, count: int) -> list[tuple[int, int, int]]:
 
 
 def _decoded(data: bytes, length: int, codec: Codec) -> Any:
+    if codec == "maps":
+        data, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
+        if _checksum(data) != checksum:
+            raise ValueError(f"{length} bytes do not have the checksum that they end with")
+        length -= _CHECKSUM_BYTES
     # Blosc believes its header, and reads on where a file has been cut short.
     if len(data) != length or (codec != "labels" and int.from_bytes(data[12:16], "little") != length):
         raise ValueError(f"{len(data)} bytes are not the whole of a chunk")

@@ -7,7 +7,6 @@ depends on images, model and parameters alone.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +16,16 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nucbatch.errors import InputError, StoreError
+from nucbatch.errors import DamagedFile, InputError, StoreError
 from nucbatch.plate import Field, Plate
 from nucbatch.store.atomic import cannot_write, replacing, write_bytes
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
+from nucbatch.store.stamps import Stamp, stamp_of
 
 Column = npt.NDArray[Any] | Sequence[Any]
 
 ROWS_PER_GROUP = 65_536
+_NOTE = b"nucbatch"  # among a Parquet file's own metadata
 _TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
 
 
@@ -45,11 +46,12 @@ def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDA
     }
 
 
-def write_fragment(path: Path, columns: Mapping[str, Column]) -> str:
-    """Writes one field's rows, durably, and returns the file's SHA-256 (hex). Its folder is made.
+def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"") -> None:
+    """Writes one field's rows; its folder is made.
 
     Args:
         columns: in the table's order, all of one length, which may be 0; text, integers or floats.
+        note: the field's receipt, kept beside the rows; see :func:`read_note`.
 
     Raises:
         InputError: columns differ in length, or one has another type.
@@ -62,19 +64,16 @@ def write_fragment(path: Path, columns: Mapping[str, Column]) -> str:
             f"the columns of {path.name} have {sorted(lengths)} rows: they must all have as many."
         )
     sink = pa.BufferOutputStream()
-    # A fragment is read once, whole. Measurements hardly compress, and trying takes longer than all the rest.
-    pq.write_table(pa.table(arrays), sink, compression="none", use_dictionary=False, write_statistics=False)
-    content = memoryview(sink.getvalue())
+    pq.write_table(_noted(pa.table(arrays), note), sink, **_PLAINLY)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path.parent, error) from error
-    write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
+    write_bytes(path, memoryview(sink.getvalue()), durable=False)
 
 
-def write_fragments(path: Path, tables: Iterable[pa.Table]) -> str:
-    """Writes the rows of a large image, durably, holding about ROWS_PER_GROUP and one table; SHA-256 (hex).
+def write_fragments(path: Path, tables: Iterable[pa.Table], note: bytes = b"") -> None:
+    """Writes the rows of a large image, holding about ROWS_PER_GROUP and one table.
 
     Groups are of ROWS_PER_GROUP rows, so that the bytes don't tell how the rows came.
 
@@ -82,33 +81,38 @@ def write_fragments(path: Path, tables: Iterable[pa.Table]) -> str:
         StoreError: the file can't be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
+    with replacing(path, durable=False) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: pa.Table | None = None
         try:
             for table in tables:
                 waiting = table if waiting is None else pa.concat_tables([waiting, table])
                 if writer is None:
-                    writer = pq.ParquetWriter(
-                        temporary,
-                        table.schema,
-                        compression="none",
-                        use_dictionary=False,
-                        write_statistics=False,
-                    )
+                    writer = pq.ParquetWriter(temporary, _noted(table, note).schema, **_PLAINLY)
                 while waiting.num_rows >= ROWS_PER_GROUP:
-                    writer.write_table(waiting.slice(0, ROWS_PER_GROUP).combine_chunks())
+                    writer.write_table(_noted(waiting.slice(0, ROWS_PER_GROUP).combine_chunks(), note))
                     waiting = waiting.slice(ROWS_PER_GROUP)
             if writer is not None and waiting is not None:
-                writer.write_table(waiting.combine_chunks())
+                writer.write_table(_noted(waiting.combine_chunks(), note))
         finally:
             if writer is not None:
                 writer.close()
-        with temporary.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] = ()) -> int:
+def read_note(path: Path) -> bytes:
+    """What was noted in a fragment; empty if nothing was, or if the fragment can't be read."""
+    try:
+        return bytes((pq.read_metadata(path).metadata or {}).get(_NOTE, b""))
+    except (OSError, pa.ArrowException):
+        return b""
+
+
+def concatenate(
+    fragments: Iterable[Path],
+    out: Path,
+    examples: Sequence[Path] = (),
+    stamps: Mapping[Path, Stamp] | None = None,
+) -> int:
     """Joins fragments, in the order given, into one table, durably; returns its rows.
 
     Holds about ``ROWS_PER_GROUP`` rows at a time. Without any fragment the table has the identity columns
@@ -117,19 +121,21 @@ def concatenate(fragments: Iterable[Path], out: Path, examples: Sequence[Path] =
     Args:
         examples: where fields differ in their channels, a fragment of each kind. The table has the columns
             of all of them, null where a field was not measured so.
+        stamps: what fragments are held against when they are read.
 
     Raises:
-        StoreError: a fragment is missing or damaged or has other columns than the examples (without any, than
-            the first), or the table can't be written.
+        DamagedFile: a fragment is missing or not what was written.
+        StoreError: one has other columns than the examples (without any, than the first), or the table can't
+            be written.
     """
     rows = 0
-    schema = pa.unify_schemas([pq.read_schema(path) for path in examples]) if examples else None
+    schema = pa.unify_schemas([_schema(path) for path in examples]) if examples else None
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
         held = 0
         try:
-            for path, table in _parts(fragments):
+            for path, table in _parts(fragments, stamps or {}):
                 schema = schema or table.schema
                 if writer is None:
                     writer = pq.ParquetWriter(temporary, schema, compression="zstd")
@@ -232,15 +238,31 @@ def _identity_schema() -> pa.Schema:
     return pa.schema([(name, pa.string() if name in _TEXT else pa.int64()) for name in names])
 
 
-def _parts(fragments: Iterable[Path]) -> Iterator[tuple[Path, pa.Table]]:
+def _parts(fragments: Iterable[Path], stamps: Mapping[Path, Stamp]) -> Iterator[tuple[Path, pa.Table]]:
     """Fragments, those of large images in groups of rows."""
     for path in fragments:
         try:
+            if path in stamps and stamp_of(path)[0] != stamps[path]:
+                raise DamagedFile(path, "has other bytes than were written")
             with pq.ParquetFile(path) as file:
                 for group in range(max(file.num_row_groups, 1)):
-                    yield path, file.read_row_group(group) if file.num_row_groups else file.read()
+                    table = file.read_row_group(group) if file.num_row_groups else file.read()
+                    yield path, table.replace_schema_metadata(None)
+        except DamagedFile:
+            raise
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from error
+
+
+def _schema(path: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(path).remove_metadata()
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def _noted(table: pa.Table, note: bytes) -> pa.Table:
+    return table.replace_schema_metadata({_NOTE: note} if note else None)
 
 
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
@@ -256,16 +278,22 @@ def read_fragment(path: Path) -> pa.Table:
     """A fragment's rows.
 
     Raises:
-        StoreError: it is missing or damaged.
+        DamagedFile: it is missing or damaged.
     """
     try:
-        return pq.ParquetFile(path).read()
+        return pq.ParquetFile(path, page_checksum_verification=True).read().replace_schema_metadata(None)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> StoreError:
-    return StoreError(
-        f"{path} can't be read ({error}). Run the same command again: fields whose fragment is damaged "
-        "are made anew."
-    )
+def _unreadable(path: Path, error: Exception) -> DamagedFile:
+    return DamagedFile(path, f"can't be read ({error})")
+
+
+# A fragment is read once, whole. Measurements hardly compress, and trying takes longer than all the rest.
+_PLAINLY: dict[str, Any] = {
+    "compression": "none",
+    "use_dictionary": False,
+    "write_statistics": False,
+    "write_page_checksum": True,
+}

@@ -1,41 +1,51 @@
 """Which units of one large image are committed: an append-only file in its scratch, written by the driver.
 
-The decision owned here: a unit is a place (row, column) in a stage; its line says how many bytes it left, how
-many nuclei it lists, and its part of the labels' digest. In memory that is a few bytes per unit, whatever
-came of it. A line cut short by a kill is dropped.
+A unit is a place (row, column) in a stage. Its line has the stamps of the files that it left, how many nuclei
+it lists, its part of the labels' digest, and a checksum of the line. In memory a unit is one bit. A line that
+is damaged or was cut short counts for nothing: its unit is done again, with the same outcome.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import StoreError
-from nucbatch.store.atomic import append_durably, cannot_write, write_text
+from nucbatch.store.atomic import append_durably, cannot_write, replacing, write_text
 from nucbatch.store.digest import joined_digest
 
-UNITS_FORMAT = 1
+UNITS_FORMAT = 2
+
+Place = tuple[str, int, int]
+"""A unit's stage, row and column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What came of one unit. ``stored_bytes`` are of the files it left, ``digest`` is of labels it wrote."""
+    """What came of one unit. ``stamps`` are of the files it left, packed, and ``changed_ns`` when the last of
+    them was changed; ``digest`` is of labels it wrote."""
 
     stage: str
     row: int
     column: int
-    stored_bytes: int = 0
+    stamps: str = ""
+    changed_ns: int = 0
     nuclei: int = 0
     pieces: int = 0
     digest: str = ""
+
+    @property
+    def place(self) -> Place:
+        """Which unit it is."""
+        return self.stage, self.row, self.column
 
 
 class Units:
@@ -55,22 +65,16 @@ class Units:
         """
         self.path = path
         self.done = {stage: np.zeros(shape, np.bool_) for stage, shape in shapes.items()}
-        self.stored_bytes = {stage: np.zeros(shape, np.int64) for stage, shape in shapes.items()}
-        self.nuclei = self.pieces = 0
-        self.digest = joined_digest("", "")
+        self._reset()
         header = json.dumps({"format": UNITS_FORMAT, **identity}, sort_keys=True)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-            if lines[0] == header.encode():
-                for line in lines[1:-1]:  # the last one is empty, or was cut short
-                    self._count(_parsed(path, line))
-                kept = sum(len(line) + 1 for line in lines[:-1])
-            else:
+            if _header(path) != header.encode():
                 write_text(path, header + "\n")
-                kept = len(header) + 1
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND)
-            os.ftruncate(self._descriptor, kept)
+            for unit in read_units(path):
+                self._count(unit)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
+            os.ftruncate(self._descriptor, _whole_lines(self._descriptor))
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -81,35 +85,35 @@ class Units:
             StoreError: the lines can't be written; the units don't count as done.
         """
         made = list(units)
-        lines = "".join(
-            f"{u.stage} {u.row} {u.column} {u.stored_bytes} {u.nuclei} {u.pieces} {u.digest or '-'}\n"
-            for u in made
-        ).encode()
-        append_durably(self._descriptor, self.path, lines)
+        append_durably(self._descriptor, self.path, b"".join(map(_line, made)))
         for unit in made:
             self._count(unit)
 
-    def forget(self, stages: Iterable[str]) -> None:
-        """Drops what is committed of some stages.
+    def forget(self, stages: Iterable[str] = (), places: Iterable[Place] = ()) -> None:
+        """Drops what is committed of some stages, and some other units.
 
         Raises:
             StoreError: the record can't be written anew.
         """
-        gone = set(stages)
-        lines = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = [line for line in lines[1:] if line.split(" ", 1)[0] not in gone]
-        write_text(self.path, lines[0] + "".join(kept))
+        gone, single = set(stages), set(places)
+        header = _header(self.path)
+        self._reset()
+        with replacing(self.path) as temporary, temporary.open("wb") as file:
+            file.write(header + b"\n")
+            for unit in read_units(self.path):
+                if unit.stage not in gone and unit.place not in single:
+                    file.write(_line(unit))
+                    self._count(unit)
         os.close(self._descriptor)
-        self._descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND)
-        for stage in self.done:
-            self.done[stage][:] = False
-        self.nuclei, self.pieces, self.digest = 0, 0, joined_digest("", "")
-        for line in kept:
-            self._count(_parsed(self.path, line.rstrip("\n").encode()))
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
 
-    def places(self, stage: str) -> NDArray[np.int64]:
-        """(row, column) of a stage's committed units, (n, 2)."""
-        return np.argwhere(self.done[stage])
+    def records(self) -> Iterator[Unit]:
+        """What came of each committed unit, from the disk."""
+        return (
+            unit
+            for unit in read_units(self.path)
+            if self._has(unit) and self.done[unit.stage][unit.place[1:]]
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -123,27 +127,72 @@ class Units:
         """Ends the writing."""
         os.close(self._descriptor)
 
+    def _reset(self) -> None:
+        for places in self.done.values():
+            places[:] = False
+        self.nuclei = self.pieces = 0
+        self.digest = joined_digest("", "")
+
+    def _has(self, unit: Unit) -> bool:
+        """Whether there is such a place; not of units of another size of blocks, which are forgotten soon."""
+        places: NDArray[np.bool_] | None = self.done.get(unit.stage)
+        return places is not None and unit.row < places.shape[0] and unit.column < places.shape[1]
+
     def _count(self, unit: Unit) -> None:
-        rows, columns = self.done[unit.stage].shape
-        if unit.row >= rows or unit.column >= columns:
-            return  # of another size of blocks: whoever knows which one counts will forget the stage
-        if self.done[unit.stage][unit.row, unit.column]:
+        if not self._has(unit) or self.done[unit.stage][unit.row, unit.column]:
             return  # done twice, with the same outcome
         self.done[unit.stage][unit.row, unit.column] = True
-        self.stored_bytes[unit.stage][unit.row, unit.column] = unit.stored_bytes
         self.nuclei += unit.nuclei
         self.pieces += unit.pieces
         self.digest = joined_digest(self.digest, unit.digest)
 
 
-def _parsed(path: Path, line: bytes) -> Unit:
-    try:
-        stage, row, column, stored, nuclei, pieces, digest = line.decode().split(" ")
-        return Unit(
-            stage, int(row), int(column), int(stored), int(nuclei), int(pieces), digest.replace("-", "")
-        )
-    except ValueError as error:
-        raise StoreError(
-            f"{path} is damaged at {line[:60]!r}: what it counts as done can't be trusted. Remove it; its "
-            "image is then made anew."
-        ) from error
+def read_units(path: Path) -> Iterator[Unit]:
+    """The units in a record, in the order of their commits; damaged lines are left out.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        file.readline()
+        for line in file:
+            unit = _parsed(line)
+            if unit is not None:
+                yield unit
+
+
+def _header(path: Path) -> bytes:
+    if not path.exists():
+        return b""
+    with path.open("rb") as file:
+        line = file.readline()
+    return line[:-1] if line.endswith(b"\n") else b""
+
+
+def _line(unit: Unit) -> bytes:
+    text = (
+        f"{unit.stage} {unit.row} {unit.column} {unit.stamps or '-'} {unit.changed_ns} {unit.nuclei} "
+        f"{unit.pieces} {unit.digest or '-'} "
+    ).encode()
+    return text + b"%08x\n" % google_crc32c.value(text)
+
+
+def _parsed(line: bytes) -> Unit | None:
+    text, crc = line[:-9], line[-9:]
+    if crc != b"%08x\n" % google_crc32c.value(text):
+        return None
+    stage, row, column, stamps, changed_ns, nuclei, pieces, digest, _ = text.decode().split(" ")
+    held = "" if stamps == "-" else stamps, int(changed_ns), int(nuclei), int(pieces)
+    return Unit(stage, int(row), int(column), *held, digest.replace("-", ""))
+
+
+def _whole_lines(descriptor: int) -> int:
+    """Bytes up to and with the last newline."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        begin = max(0, end - 65536)
+        at = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if at >= 0:
+            return begin + at + 1
+        end = begin
+    return 0

@@ -1,57 +1,48 @@
-"""Whether a field's outputs are still what its receipt says: what a resumed run asks before it skips a field.
-
-That a chunk exists proves nothing, because Zarr leaves out chunks of zeros. Digests do.
-"""
+"""Whether what an image left is still as its receipt says: asked of every field that a resumed run skips."""
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
+import json
 
-from nucbatch.errors import StoreError
-from nucbatch.store import ngff
-from nucbatch.store.digest import joined_digest, part_digest
+from nucbatch.plate import Field
 from nucbatch.store.folder import RunFolder, inside
-from nucbatch.store.images import open_labels_of
-from nucbatch.store.ledger import Receipt
-from nucbatch.tiles import Box
+from nucbatch.store.receipt import Receipt, sound
+from nucbatch.store.stamps import TABLE, Places, Stamps
+from nucbatch.store.tables import read_note
 
 
-def fragment_holds(folder: RunFolder, receipt: Receipt) -> bool:
-    """Whether the table fragment of a done field is there, byte for byte. False for a failed field.
+def places_of(folder: RunFolder, is_plate: bool, field: Field) -> Places:
+    """Where the files of a field lie."""
+    return Places(
+        inside(folder.store(is_plate), field.group),
+        folder.label_tiff(field.name),
+        folder.fragment(field.key),
+    )
 
-    Enough after a process was killed: the pixels were written before the fragment.
+
+def files_of(places: Places, receipt: Receipt) -> Stamps | None:
+    """Every file that a receipt stands for; None where the list is damaged.
+
+    That of an image of many files is in its table fragment, which is the only one that its receipt names.
     """
-    if receipt.status != "done":
-        return False
-    path = inside(folder.path, receipt.fragment)
-    return path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == receipt.fragment_sha256
+    if receipt.names != TABLE:
+        return receipt.files
+    note = sound(read_note(places.table))
+    if note is None:
+        return None
+    held = json.loads(note)["receipt"]
+    return Stamps(held["names"], held["stamps"])
 
 
-def group_is_whole(store: Path, group: str) -> bool:
-    """Whether a field's image and labels are there, by the attributes that are written after their pixels.
+def wrong_files(places: Places, receipt: Receipt, *, verify: bool = False) -> dict[str, str]:
+    """What is wrong with the files of a done field, by their names; nothing if all is as it was written.
 
-    Tells that a group was deleted, at the price of looking up two files. Damage to the image itself is not
-    looked for.
+    ``verify``: read every file, not only those that were changed since.
     """
-    image = inside(store, group)
-    return (image / "zarr.json").is_file() and (image / "labels" / ngff.LABELS_NAME / "zarr.json").is_file()
-
-
-def labels_hold(folder: RunFolder, receipt: Receipt) -> bool:
-    """Whether the full-resolution labels of a done field are there, pixel for pixel.
-
-    Needed after a machine lost power: pixels are not flushed to the disk when they are written.
-    """
-    if receipt.status != "done":
-        return False
-    total = joined_digest("", "")
-    try:
-        labels = open_labels_of(folder, receipt.field)
-        height, width = labels.shape
-        for top in range(0, height, labels.chunk_px[0]):
-            band = labels.read(Box(top, 0, min(top + labels.chunk_px[0], height), width))
-            total = joined_digest(total, part_digest(band, (top, 0), labels.chunk_px))
-    except StoreError:
-        return False
-    return total == receipt.labels_sha256
+    wrong = places.wrong(receipt.files, receipt.committed_ns, verify=verify)
+    if wrong or receipt.names != TABLE:
+        return wrong
+    files = files_of(places, receipt)
+    if files is None:
+        return {TABLE: "its list of files is damaged"}
+    return places.wrong(files, receipt.committed_ns, verify=verify)

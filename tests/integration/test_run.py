@@ -144,7 +144,7 @@ def test_another_number_of_workers_and_lost_or_damaged_outputs_give_the_same_byt
     other = RunFolder(tmp_path / "out")
     assert run(truth.plate_folder, other.path, "--workers", "1", "--labels", "both").exit_code == 3
     fragment, group, chunk = sorted(latest(other).values(), key=lambda receipt: receipt.nuclei)
-    (other.path / fragment.fragment).unlink()
+    other.fragment(fragment.field).unlink()
     shutil.rmtree(other.plate_zarr / group.field)
     pixels = other.plate_zarr / chunk.field / "labels" / "nuclei" / "0" / "c.0.0"
     pixels.write_bytes(pixels.read_bytes()[:-9])

@@ -1,33 +1,39 @@
 """A large image's course through its stages: which unit may run now, and what is done.
 
-The decision owned here: the driver knows of each unit only whether it is done, and of each stage how far it
-is complete from the top. What a unit leaves is looked at once, when a run is taken up again; and what was
-finished but is no longer whole is made again from the probabilities, which stay.
+The driver knows of each unit only whether it is done, and of each stage how far it is complete from the top.
+What a unit left is looked at when a run is taken up again. A file that turns out to be damaged later, when it
+is read, has its unit done again. What was finished but is no longer whole is made again from the
+probabilities, which stay.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import astuple
+from dataclasses import astuple, replace
+from pathlib import Path
 
 import numpy as np
 
-from nucbatch.execution.large.image import LargeImage, known
+from nucbatch.errors import DamagedFile
+from nucbatch.execution.large.files import is_whole
+from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import (
     FINISH,
     NUMBER,
     OBJECTS,
+    OPEN,
     PREDICT,
     SURVEY,
     after_probabilities,
     stages,
     station_of,
 )
-from nucbatch.execution.large.unit import UnitDone, UnitTask, stored_bytes
-from nucbatch.execution.large.write import table_sha256
-from nucbatch.store.ledger import Receipt, field_digest
+from nucbatch.execution.large.unit import UnitDone, UnitTask
+from nucbatch.store.receipt import Receipt, field_digest, receipt_in
 from nucbatch.store.scratch import read_values, write_values
+from nucbatch.store.stamps import TABLE, Stamps, stamp_of
+from nucbatch.store.tables import read_note
 from nucbatch.store.units import Units
 
 _TOGETHER_PX = 2048**2
@@ -42,8 +48,10 @@ class Course:
     lies in scratch is used up while it is fresh.
     """
 
-    def __init__(self, image: LargeImage) -> None:
+    def __init__(self, image: LargeImage, *, verify: bool = False) -> None:
         """Takes up what is committed of an image, or begins it.
+
+        ``verify``: read every file that its units left, not only those that were changed since.
 
         Raises:
             StoreError: its record can't be read or written.
@@ -52,12 +60,10 @@ class Course:
         self.shapes = stages(image)
         self._names = list(self.shapes)
         self._units = Units(image.scratch.units, identity_of(image), self.shapes)
-        self._settle()
-        self._complete = {name: self._complete_rows(name) for name in self._names}
-        self._waiting = {name: self._places(name) for name in self._names}
-        self._ahead: dict[str, tuple[int, int] | None] = {
-            name: next(places, None) for name, places in self._waiting.items()
-        }
+        self._settle(verify=verify)
+        self._line_up()
+        self._doubts: list[DamagedFile] = []
+        self._doubted: set[Path] = set()
         self._seconds: dict[str, float] = {}
         self.problem = ""
 
@@ -74,7 +80,7 @@ class Course:
 
     def next(self, *, predict: bool = True) -> UnitTask | None:
         """The next units that may begin; with ``predict`` False none that needs the network."""
-        if self.problem:
+        if self.problem or self._doubts:
             return None
         for name in reversed(self._names):
             if name == PREDICT and not predict:
@@ -101,11 +107,31 @@ class Course:
         for name in {unit.stage for unit in good}:
             self._complete[name] = self._complete_rows(name, self._complete[name])
 
+    def doubt(self, error: DamagedFile) -> None:
+        """A unit found a file of the image damaged: no other begins before :meth:`mend`."""
+        self._doubts.append(error)
+
+    def mend(self) -> None:
+        """Has units done again whose files are damaged, once none is under way any more.
+
+        Raises:
+            DamagedFile: nothing is wrong with what the units left, or the same file was damaged before.
+        """
+        for error in self._doubts:
+            if error.path in self._doubted:
+                raise error
+            self._doubted.add(error.path)
+            if not self._settle(suspect=error.path) and not self._settle(verify=True):
+                raise error
+        if self._doubts:
+            self._doubts.clear()
+            self._line_up()
+
     def receipt(self) -> Receipt:
         """What came of the image, for the run's ledger; its own record is closed.
 
         Raises:
-            StoreError: something it left can't be read.
+            DamagedFile: its table can't be read.
         """
         image = self.image
         self._units.close()
@@ -113,48 +139,59 @@ class Course:
         shutil.rmtree(image.scratch.converted, ignore_errors=True)
         if image.settings.labels == "tiff":
             shutil.rmtree(image.group / "labels", ignore_errors=True)
-        found = known(image)
-        quality = {
-            "QC_NormalisedLow": found.constants.low,
-            "QC_NormalisedHigh": found.constants.high,
-        }
-        return Receipt(
-            image.field.key,
-            "done",
-            reason="",
-            nuclei=self._units.nuclei,
-            labels_sha256=self._units.digest,
-            fragment=image.folder.fragment(image.field.key).relative_to(image.folder.path).as_posix(),
-            fragment_sha256=table_sha256(image),
-            qc=found.quality | quality,
+        table = image.places.table
+        made = receipt_in(read_note(table), image.made_of)
+        if made is None:
+            raise DamagedFile(table, "does not hold what was written a moment ago")
+        stamp, committed_ns = stamp_of(table)
+        files = Stamps.of({TABLE: stamp})
+        return replace(
+            made,
             seconds={name: round(seconds, 3) for name, seconds in self._seconds.items()},
-            worker="",
-            source=field_digest(image.field),
+            names=files.names,
+            stamps=files.packed,
+            committed_ns=committed_ns,
         )
 
     def close(self) -> None:
         """Ends the record; what is not done stays for another time."""
         self._units.close()
 
-    def _settle(self) -> None:
-        """Drops from the record what is not whole on the disk, and what must be done anew with it."""
+    def _settle(self, *, verify: bool = False, suspect: Path | None = None) -> bool:
+        """Drops from the record what is not whole on the disk; whether there was something.
+
+        A unit alone, because what others made of its files while they were whole is what they would make of
+        them again.
+        """
         objects = after_probabilities(self.image)
         made = settings_of_objects(self.image)
         note = self.image.scratch.path / "objects.json"
-        stale = not note.exists() or read_values(note) != made
-        if stale or self._units.done[FINISH].any():  # it is back: something of what was finished is gone
+        if _values(note) != made or self._units.done[FINISH].any():  # FINISH: something of it is gone
             self._units.forget(objects)
             self.image.scratch.drop_objects()
             write_values(note, made)
-        for index, name in enumerate(self._names):
-            broken = [
-                (row, column)
-                for row, column in self._units.places(name).tolist()
-                if stored_bytes(self.image, name, row, column) != self._units.stored_bytes[name][row, column]
-            ]
-            if broken:  # the survey may need files that were converted for it and have been removed since
-                self._units.forget(self._names[0 if name == SURVEY else index :])
-                return
+        broken = {
+            unit.place
+            for unit in self._units.records()
+            if not is_whole(self.image, unit, verify=verify, suspect=suspect)
+        }
+        converted = self.image.scratch.converted
+        if suspect is not None and converted in suspect.parents:
+            shutil.rmtree(converted, ignore_errors=True)
+            broken.add((OPEN, 0, 0))
+        elif any(stage == SURVEY for stage, _, _ in broken):
+            broken.add((OPEN, 0, 0))  # files that were converted for the survey may have been removed since
+        if broken:
+            self._units.forget(places=broken)
+        return bool(broken)
+
+    def _line_up(self) -> None:
+        """Puts what is not done in order."""
+        self._complete = {name: self._complete_rows(name) for name in self._names}
+        self._waiting = {name: self._places(name) for name in self._names}
+        self._ahead: dict[str, tuple[int, int] | None] = {
+            name: next(places, None) for name, places in self._waiting.items()
+        }
 
     def _take(self, name: str) -> tuple[tuple[int, int], ...]:
         """The next places of a stage that may begin, as many as go out together."""
@@ -183,6 +220,14 @@ class Course:
         rows, columns = self.shapes[name]
         done = self._units.done[name].copy()
         return ((row, column) for row in range(rows) for column in range(columns) if not done[row, column])
+
+
+def _values(path: Path) -> object:
+    """Plain values; None where they are missing or damaged."""
+    try:
+        return read_values(path)
+    except DamagedFile:
+        return None
 
 
 def identity_of(image: LargeImage) -> dict[str, object]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.errors import DamagedFile
 from nucbatch.execution.job import FieldJob
 from nucbatch.execution.known import Known
 from nucbatch.inference.normalise import Constants
@@ -129,10 +130,13 @@ def known(image: LargeImage) -> Known:
     """What the survey of an image found.
 
     Raises:
-        StoreError: it is missing or damaged.
+        DamagedFile: it is missing or damaged.
     """
     path = image.scratch.constants
-    info = path.stat()
+    try:
+        info = path.stat()
+    except OSError as error:
+        raise DamagedFile(path, f"can't be read ({error.strerror or error})") from error
     return _known(path, info.st_mtime_ns, info.st_ino)
 
 

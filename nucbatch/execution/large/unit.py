@@ -1,24 +1,25 @@
 """One unit of work on a large image, as a worker does it, and the files by which it is known to be done.
 
-The decision owned here: what a stage's unit runs, and what it leaves. Sizes of files are what a resumed run
-looks at: a unit whose files are gone or cut short is done again.
+A resumed run looks at these files (``files.py``): a unit of which one is gone or damaged is done again.
 """
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 from nucbatch.errors import MemoryRefused, UnreadableImage
 from nucbatch.execution.large import stages
+from nucbatch.execution.large.files import files_of
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.number import number
 from nucbatch.execution.large.objects import find_in_block
-from nucbatch.execution.large.predict import predict_tile, tile_at
+from nucbatch.execution.large.predict import predict_tile
 from nucbatch.execution.large.survey import add_up, open_files, survey
 from nucbatch.execution.large.write import finish, shrink, write_labels
+from nucbatch.store.atomic import flush_all
 from nucbatch.store.folder import RunFolder
+from nucbatch.store.stamps import ABSENT, packed, stamp_of
 from nucbatch.store.units import Unit
 
 CONVERSION_BYTES = 2 << 30
@@ -66,6 +67,12 @@ class UnitTask:
             done.append(self.do(place))
             if done[-1].problem:
                 break
+        flush_all(
+            path
+            for place in self.places
+            for path in files_of(self.image, self.stage, *place)
+            if path.exists()
+        )
         return done
 
     def do(self, at: tuple[int, int]) -> UnitDone:
@@ -97,37 +104,8 @@ class UnitTask:
                     shrink(self.image, stages.level_of(self.stage), *at)
         except (UnreadableImage, MemoryRefused) as error:
             return UnitDone(Unit(self.stage, *at), problem=str(error))
-        stored = stored_bytes(self.image, self.stage, *at)
-        unit = Unit(self.stage, *at, stored, nuclei, pieces, digest)
+        paths = files_of(self.image, self.stage, *at)
+        read = [stamp_of(path) if path.exists() else (ABSENT, 0) for path in paths]
+        stamps, changed_ns = packed(stamp for stamp, _ in read), max((ns for _, ns in read), default=0)
+        unit = Unit(self.stage, *at, stamps, changed_ns, nuclei, pieces, digest)
         return UnitDone(unit, time.perf_counter() - began, network_s, note)
-
-
-def stored_bytes(image: LargeImage, stage: str, row: int, column: int) -> int:
-    """Bytes of the files that a unit leaves, as they lie on the disk; chunks of zeros have none."""
-    return sum(path.stat().st_size for path in _files(image, stage, row, column) if path.exists())
-
-
-def _files(image: LargeImage, stage: str, row: int, column: int) -> list[Path]:
-    scratch = image.scratch
-    match stage:
-        case stages.OPEN:
-            return [image.image().path / "zarr.json", image.maps().path / "zarr.json"]
-        case stages.SURVEY:
-            box = image.units_of(0).box(row, column)
-            return [scratch.survey(row, column), *image.image().files(box)]
-        case stages.CONSTANTS:
-            return [scratch.constants]
-        case stages.PREDICT:
-            return image.maps().files(tile_at(image, row, column).core)
-        case stages.OBJECTS:
-            return [scratch.block(row, column), scratch.rows(row, column)]
-        case stages.NUMBER:
-            return [scratch.offsets, scratch.giants, scratch.giant_rows]
-        case stages.LABELS:
-            return image.labels().files(image.units_of(0).box(row, column))
-        case stages.FINISH:
-            return [image.folder.fragment(image.field.key)]
-        case _:
-            level = stages.level_of(stage)
-            box = image.units_of(level).box(row, column)
-            return [*image.image(level).files(box), *image.labels(level).files(box)]

@@ -7,24 +7,31 @@ size.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
+from functools import reduce
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucbatch.execution.block import pixel_size_um
+from nucbatch.execution.large import stages
+from nucbatch.execution.large.files import kept_files
 from nucbatch.execution.large.image import LargeImage, known
 from nucbatch.execution.large.number import Numbers
-from nucbatch.store.digest import part_digest
+from nucbatch.store.atomic import flush_all
+from nucbatch.store.digest import joined_digest, part_digest
 from nucbatch.store.display import limits_of
-from nucbatch.store.images import write_attributes
+from nucbatch.store.images import attribute_files, write_attributes
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.pyramid import halved_mean
+from nucbatch.store.receipt import Receipt, field_digest, note_of
 from nucbatch.store.scratch import read_block
+from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
+from nucbatch.store.units import read_units
 from nucbatch.tiles import Box
 
 
@@ -64,33 +71,56 @@ def shrink(image: LargeImage, level: int, row: int, column: int) -> None:
     labels.write(image.labels(level - 1).read(source)[::2, ::2], (box.y0, box.x0))
 
 
-def finish(image: LargeImage) -> str:
-    """Writes table, attributes and, if asked for, the label TIFF; returns the table's SHA-256 (hex).
+def finish(image: LargeImage) -> None:
+    """Writes attributes, if asked for the label TIFF, and the table with the image's receipt in it.
 
     Raises:
-        StoreError: rows can't be read or something can't be written.
+        DamagedFile: rows can't be read. StoreError: something can't be written.
     """
-    digest = write_fragments(image.folder.fragment(image.field.key), _rows(image))
-    write_attributes(
-        image.group,
-        image.field,
-        [channel.name for channel in image.channels],
-        pixel_size_um(image.field, image.settings),
-        windows=known(image).windows,
-        limits=[limits_of(image.field.dtype)] * len(image.channels),
-    )
-    if image.settings.labels in ("tiff", "both"):
-        largest = int(Numbers(image).offsets[-1])
-        write_large_label_tiff(
-            image.folder.label_tiff(image.field.name), image.labels().read, image.shape, largest
+    keeps = image.settings.labels
+    written: list[Path] = []
+    stamps: dict[str, Stamp] = {}
+    if keeps != "tiff":
+        write_attributes(
+            image.group,
+            image.field,
+            [channel.name for channel in image.channels],
+            pixel_size_um(image.field, image.settings),
+            windows=known(image).windows,
+            limits=[limits_of(image.field.dtype)] * len(image.channels),
         )
-    return digest
+        written += attribute_files(image.group)
+        stamps |= {image.places.name(path): stamp for path, stamp in kept_files(image).items()}
+    if keeps != "zarr":
+        largest, target = int(Numbers(image).offsets[-1]), image.places.label_tiff
+        write_large_label_tiff(target, image.labels().read, image.shape, largest)
+        written.append(target)
+    stamps |= {image.places.name(path): stamp_of(path)[0] for path in written}
+    note = note_of(_receipt(image, Stamps.of(stamps)), image.made_of)
+    write_fragments(image.places.table, _rows(image), note)
+    flush_all(written)
 
 
-def table_sha256(image: LargeImage) -> str:
-    """The SHA-256 (hex) of the image's rows as they lie on the disk."""
-    with image.folder.fragment(image.field.key).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _receipt(image: LargeImage, files: Stamps) -> Receipt:
+    """What came of the image, but for its table."""
+    found = known(image)
+    digests = {
+        unit.place: unit.digest for unit in read_units(image.scratch.units) if unit.stage == stages.LABELS
+    }
+    return Receipt(
+        image.field.key,
+        "done",
+        reason="",
+        nuclei=int(Numbers(image).offsets[-1]),
+        labels_sha256=reduce(joined_digest, digests.values(), joined_digest("", "")),
+        qc=found.quality
+        | {"QC_NormalisedLow": found.constants.low, "QC_NormalisedHigh": found.constants.high},
+        seconds={},
+        worker="",
+        source=field_digest(image.field),
+        names=files.names,
+        stamps=files.packed,
+    )
 
 
 def _rows(image: LargeImage) -> Iterator[pa.Table]:

@@ -18,7 +18,8 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.errors import SchedulerError
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Receipt, latest
+from nucbatch.store.ledger import latest
+from nucbatch.store.receipt import Receipt
 from nucbatch.synthetic import make_plate
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
@@ -105,7 +106,7 @@ class CancelsAJob:
             self.cancelled = answer.stdout.split()[0]
             subprocess.run(["scancel", self.cancelled], check=True)
 
-    def again(self, receipt: Receipt) -> None:
+    def again(self, receipt: Receipt, why: str) -> None:
         pass
 
     def course(self, name: str, doing: str, done: int, units: int) -> None:

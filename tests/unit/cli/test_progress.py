@@ -4,11 +4,11 @@ import re
 from rich.console import Console
 
 from nucbatch.cli.progress import RunBar
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 
 
 def receipt(field: str, nuclei: int, status: str = "done") -> Receipt:
-    return Receipt(field, status, "", nuclei, "", "", "", {}, {}, "")
+    return Receipt(field, status, "", nuclei, "", {}, {}, "")
 
 
 def shown(terminal: bool) -> str:

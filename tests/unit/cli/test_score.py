@@ -15,7 +15,7 @@ from nucbatch.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 from nucbatch.store.tables import write_fields
 
 
@@ -71,8 +71,6 @@ def receipt(key, status, reason, nuclei):
         reason=reason,
         nuclei=nuclei,
         labels_sha256="",
-        fragment="",
-        fragment_sha256="",
         qc={},
         seconds={},
         worker="",

@@ -51,7 +51,7 @@ class Told:
     def advance(self, receipt: object) -> None:
         self.fields.append(receipt.field)
 
-    def again(self, receipt: object) -> None:
+    def again(self, receipt: object, why: str) -> None:
         self.done_again.append(receipt.field)
 
     def course(self, name: str, doing: str, done: int, units: int) -> None:

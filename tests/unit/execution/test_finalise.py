@@ -3,7 +3,7 @@
 from nucbatch.execution.block import failed
 from nucbatch.execution.finalise import unused_files
 from nucbatch.plate import Channel, Field, FileStatus, Plane, Plate
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 
 
 def field(site: int, *paths: str) -> Field:
@@ -16,7 +16,7 @@ def plate(*fields: Field) -> Plate:
 
 
 def done(one: Field) -> Receipt:
-    return Receipt(one.key, "done", "", 3, "", "", "", {}, {}, "")
+    return Receipt(one.key, "done", "", 3, "", {}, {}, "")
 
 
 def test_the_file_that_is_named_is_quarantined_and_the_others_ignored_by_rule():

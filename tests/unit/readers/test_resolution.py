@@ -12,7 +12,8 @@ from nucbatch.errors import InputError
 from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
-from nucbatch.store.ledger import field_digest, plate_digest
+from nucbatch.store.ledger import plate_digest
+from nucbatch.store.receipt import field_digest
 
 RNG = np.random.default_rng(0)
 PLANES = RNG.integers(0, 900, (3, 2, 160, 240)).astype(np.uint16)  # C, Z, Y, X

@@ -11,7 +11,7 @@ from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plate
 from nucbatch.report.page import write_report
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.receipt import Receipt
 from nucbatch.store.sheets import write_files_csv, write_run
 from nucbatch.store.tables import write_fields
 from nucbatch.synthetic import make_field
@@ -74,7 +74,7 @@ def drawn_run(tmp_path, counts, channels=CHANNELS, channel="DAPI", size_px=160):
         qc = {"QC_Focus": 0.1, "QC_Saturated": 0.0} if done else {}
         status, reason = ("done", "") if done else ("failed", "cut short")
         count = int(labels.max())
-        receipts[field.key] = Receipt(field.key, status, reason, count, "", "", "", qc, {}, "here")
+        receipts[field.key] = Receipt(field.key, status, reason, count, "", qc, {}, "here")
         if done:
             write_field(store, field, channels, image, labels.astype(np.uint32), pixel_size_um=None)
     write_fields(run.fields, plate, receipts)

@@ -65,7 +65,7 @@ def test_every_file_is_the_one_zarr_writes(
         shards=None if shards == chunks else shards,
         dtype=np.dtype(dtype).newbyteorder("<"),
         filters=[],
-        compressors=[blosc if codec == "image" else ZstdCodec()],
+        compressors=[blosc if codec == "image" else ZstdCodec(checksum=True)],
         dimension_names=names,
         chunk_key_encoding={"name": "default", "separator": "/" if 2200 in shape else "."},
     )

@@ -60,7 +60,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.create()
     (folder.hidden / "format").write_text("1\n")
-    with pytest.raises(StoreError, match=r"format 1.*knows format 2"):
+    with pytest.raises(StoreError, match=r"format 1.*knows format 3"):
         folder.create()
 
 

@@ -18,13 +18,13 @@ from nucbatch.settings import ObjectSettings, RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import (
     Ledger,
-    Receipt,
     changed_fields,
-    field_digest,
     latest,
     plate_digest,
     receipts,
 )
+from nucbatch.store.receipt import Receipt, field_digest, line_of
+from nucbatch.store.stamps import Stamp, packed
 
 SETTINGS = RunSettings(channel="DAPI", model_hash="ab" * 32)
 
@@ -36,11 +36,11 @@ def _receipt(key: str, nuclei: int = 3) -> Receipt:
         reason="",
         nuclei=nuclei,
         labels_sha256="0" * 64,
-        fragment=f".nucbatch/fragments/{key}.parquet",
-        fragment_sha256="f" * 64,
         qc={"QC_Focus": 0.1 + 0.2, "QC_Background": 12.5},
         seconds={"read": 0.01},
         worker="tcp://10.0.0.1:7",
+        names="0/c.0.0.0 0/zarr.json @table",
+        stamps=packed([Stamp(7, 1), Stamp(8, 2), Stamp(9, 3)]),
     )
 
 
@@ -82,7 +82,7 @@ def test_the_first_line_says_what_the_run_is_made_of(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
-    assert header["format"] == 3
+    assert header["format"] == 4
     assert header["settings_sha256"] == SETTINGS.digest()
     assert header["settings"] == SETTINGS.model_dump(mode="json")
     assert header["plate_sha256"] == "p"
@@ -108,11 +108,11 @@ def test_another_version_of_nucbatch_is_refused(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
-    folder.ledger.write_text(json.dumps(header | {"nucbatch": "0.0.7"}) + "\n")
+    folder.ledger.write_bytes(line_of(header | {"nucbatch": "0.0.7"}))
     with pytest.raises(SettingsConflict, match=r"nucbatch: 0\.0\.7 → "):
         Ledger(folder, SETTINGS, "p")
-    folder.ledger.write_text(json.dumps(header | {"format": 99}) + "\n")
-    with pytest.raises(StoreError, match="format 99, this nucbatch knows format 3"):
+    folder.ledger.write_bytes(line_of(header | {"format": 99}))
+    with pytest.raises(StoreError, match="format 99, this nucbatch knows format 4"):
         Ledger(folder, SETTINGS, "p")
 
 
@@ -120,9 +120,7 @@ def test_settings_of_an_unknown_kind_in_the_first_line_are_damage(folder: RunFol
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
-    folder.ledger.write_text(
-        json.dumps(header | {"settings_sha256": "", "settings": {"sharpness": 11}}) + "\n"
-    )
+    folder.ledger.write_bytes(line_of(header | {"settings_sha256": "", "settings": {"sharpness": 11}}))
     with pytest.raises(StoreError, match="damaged in line 1"):
         Ledger(folder, SETTINGS, "p")
 
@@ -155,7 +153,7 @@ def test_damage_inside_is_refused_with_its_line(folder: RunFolder, damage: str, 
     lines = folder.ledger.read_text().splitlines()
     lines[number - 1] = damage
     folder.ledger.write_text("\n".join(lines) + "\n")
-    with pytest.raises(StoreError, match=f"damaged in line {number}.*--restart"):
+    with pytest.raises(StoreError, match=f"damaged in line {number}.*same command again"):
         list(receipts(folder))
 
 
@@ -164,10 +162,11 @@ import sys
 from pathlib import Path
 from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Ledger, Receipt
+from nucbatch.store.ledger import Ledger
+from nucbatch.store.receipt import Receipt
 with Ledger(RunFolder(Path(sys.argv[1])), RunSettings(), "p") as ledger:
     for number in range(100_000):
-        ledger.append(Receipt(f"A/1/{number}", "done", "x" * 200, number, "", "", "", {}, {}, "w"))
+        ledger.append(Receipt(f"A/1/{number}", "done", "x" * 200, number, "", {}, {}, "w"))
         print(number, flush=True)
 """
 

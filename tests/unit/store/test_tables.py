@@ -1,6 +1,5 @@
 """Fragments of the nuclei table, their joining, and the table of fields."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +9,12 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from nucbatch.errors import InputError, StoreError
+from nucbatch.errors import DamagedFile, InputError, StoreError
 from nucbatch.plate import Field, Plate
 from nucbatch.store import tables
-from nucbatch.store.ledger import Receipt
-from nucbatch.store.tables import concatenate, identity_columns, write_fields, write_fragment
+from nucbatch.store.receipt import Receipt
+from nucbatch.store.stamps import stamp_of
+from nucbatch.store.tables import concatenate, identity_columns, read_note, write_fields, write_fragment
 
 
 def _field(site: int, problem: str = "") -> Field:
@@ -73,10 +73,25 @@ def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def test_the_digest_is_the_files(tmp_path: Path) -> None:
-    path = tmp_path / "a.parquet"
-    digest = write_fragment(path, {"a": [1]})
-    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+def test_a_note_lies_in_the_fragment_and_is_not_joined(tmp_path: Path) -> None:
+    path, out = tmp_path / "a.parquet", tmp_path / "out"
+    write_fragment(path, {"a": [1]}, b"its receipt")
+    assert read_note(path) == b"its receipt"
+    assert read_note(tmp_path / "no.parquet") == b""
+    concatenate([path], out)
+    assert read_note(out) == b""
+    assert b"its receipt" not in out.read_bytes()
+
+
+def test_a_fragment_with_other_bytes_of_the_same_length_is_not_joined(tmp_path: Path) -> None:
+    path = _fragment(tmp_path, 1, 3)
+    stamp, _ = stamp_of(path)
+    assert concatenate([path], tmp_path / "out", stamps={path: stamp}) == 3
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DamagedFile, match=r"has other bytes than were written.*--verify"):
+        concatenate([path], tmp_path / "out", stamps={path: stamp})
 
 
 def test_joining_takes_fragments_one_by_one_and_writes_even_groups(
@@ -147,7 +162,7 @@ def test_narrow_numbers_and_lists_of_text_become_the_tables_types(tmp_path: Path
 
 def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: Path) -> None:
     fields = tuple(_field(site, "cut short" if site == 3 else "") for site in range(1, 5))
-    done = Receipt("B/3/1", "done", "", 0, "", "", "", {"QC_Mean": 7.0, "QC_Focus": 0.5}, {"read": 1.0}, "w")
+    done = Receipt("B/3/1", "done", "", 0, "", {"QC_Mean": 7.0, "QC_Focus": 0.5}, {"read": 1.0}, "w")
     failed = replace(done, field="B/3/2", status="failed", reason="no memory", qc={})
     path = tmp_path / "fields.parquet"
     receipts = {"B/3/2": failed, "B/3/1": done}
@@ -166,7 +181,7 @@ def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: 
 
 def test_workers_and_times_leave_no_trace_in_the_fields_table(tmp_path: Path) -> None:
     plate = Plate("P", "/", "x", (), (_field(1),), ())
-    one = Receipt("B/3/1", "done", "", 4, "", "", "", {"QC_Mean": 7.0}, {"read": 1.0}, "w1")
+    one = Receipt("B/3/1", "done", "", 4, "", {"QC_Mean": 7.0}, {"read": 1.0}, "w1")
     two = replace(one, seconds={"read": 2.0, "write": 1.0}, worker="w2")
     write_fields(tmp_path / "a", plate, {"B/3/1": one})
     write_fields(tmp_path / "b", plate, {"B/3/1": two})

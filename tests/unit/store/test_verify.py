@@ -1,95 +1,102 @@
 """Receipts are held against what is on the disk."""
 
+import os
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from nucbatch.errors import StoreError
 from nucbatch.plate import Channel, Field, Plate
 from nucbatch.store.chunks import chunk_px
 from nucbatch.store.digest import joined_digest, labels_digest, part_digest
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.images import create_images, write_field
-from nucbatch.store.ledger import Receipt
+from nucbatch.store.images import create_images, field_files, write_field
+from nucbatch.store.label_tiff import write_label_tiff
+from nucbatch.store.receipt import Receipt, note_of
+from nucbatch.store.stamps import TABLE, Places, Stamps, stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.store.verify import fragment_holds, group_is_whole, labels_hold
+from nucbatch.store.verify import files_of, places_of, wrong_files
 
-FIELD = Field("B03", 1, 0, "B/3/1", "x", (), 30, 40, "uint8")
+FIELD = Field("B03", 1, 0, "B/3/1", "x", (), 700, 2200, "uint8")
+SHAPE = (1, 700, 2200)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    folder = RunFolder(tmp_path)
+def _commit(out: Path, value: int = 1, *, in_table: bool = False) -> tuple[Places, Receipt, list[Path]]:
+    """A committed field: where it lies, its receipt, its files. ``in_table``: the table has their list."""
+    folder, channels = RunFolder(out), (Channel("DAPI", 0),)
     folder.create()
-    return folder
-
-
-def _commit(folder: RunFolder, labels: np.ndarray) -> Receipt:
-    channels = (Channel("DAPI", 0),)
+    labels = np.full(SHAPE[1:], value, np.uint32)
     store = create_images(folder, Plate("P", "/", "x", channels, (FIELD,), ()))
-    write_field(store, FIELD, channels, np.ones((1, 30, 40), np.uint8), labels, pixel_size_um=None)
-    path = folder.fragment(FIELD.key)
-    nuclei = int(labels.max())
-    digest = write_fragment(path, identity_columns("P", FIELD, nuclei))
-    below = path.relative_to(folder.path).as_posix()
-    return Receipt(FIELD.key, "done", "", nuclei, labels_digest(labels), below, digest, {}, {}, "w")
+    write_field(store, FIELD, channels, np.ones(SHAPE, np.uint8), labels, pixel_size_um=None)
+    places = places_of(folder, True, FIELD)
+    write_label_tiff(places.label_tiff, labels)
+    written = [*field_files(store, FIELD, SHAPE, "uint8"), places.label_tiff]
+    files, _ = places.stamps(written)
+    known = Receipt(FIELD.key, "done", "", value, labels_digest(labels), {}, {}, "w")
+    known = Receipt(*_values(known), names=files.names, stamps=files.packed)
+    write_fragment(places.table, identity_columns("P", FIELD, value), note_of(known, "made of"))
+    stamp, committed_ns = stamp_of(places.table)
+    files = Stamps.of({TABLE: stamp}) if in_table else files.and_one(TABLE, stamp)
+    receipt = Receipt(*_values(known), names=files.names, stamps=files.packed, committed_ns=committed_ns)
+    return places, receipt, [*written, places.table]
 
 
+def _values(receipt: Receipt) -> list[object]:
+    names = ("field", "status", "reason", "nuclei", "labels_sha256", "qc", "seconds", "worker", "source")
+    return [getattr(receipt, name) for name in names]
+
+
+@pytest.mark.parametrize("in_table", [False, True])
 @pytest.mark.parametrize("value", [0, 1])
-def test_what_was_committed_holds_even_with_no_nucleus(folder: RunFolder, value: int) -> None:
-    receipt = _commit(folder, np.full((30, 40), value, np.uint32))
-    assert fragment_holds(folder, receipt)
-    assert labels_hold(folder, receipt)
+def test_what_was_committed_holds_even_with_no_nucleus(tmp_path: Path, value: int, in_table: bool) -> None:
+    places, receipt, written = _commit(tmp_path, value, in_table=in_table)
+    assert wrong_files(places, receipt) == {}
+    assert wrong_files(places, receipt, verify=True) == {}
+    files = files_of(places, receipt)
+    assert files is not None
+    assert len(dict(files.items())) == len(written) - in_table
+    assert len(written) == 19 + 6 * value  # of zeros there are no chunks
 
 
-def test_a_failed_field_is_never_taken_for_done(folder: RunFolder) -> None:
-    receipt = replace(_commit(folder, np.ones((30, 40), np.uint32)), status="failed")
-    assert not fragment_holds(folder, receipt)
-    assert not labels_hold(folder, receipt)
+def test_a_receipt_names_every_file_below_the_fields_group(tmp_path: Path) -> None:
+    places, receipt, _ = _commit(tmp_path)
+    there = {path for path in places.group.rglob("*") if path.is_file()}
+    named = {places.path(name) for name, _ in receipt.files.items()}
+    assert named == there | {places.label_tiff, places.table}
 
 
-def test_a_missing_or_changed_fragment_does_not_hold(folder: RunFolder) -> None:
-    receipt = _commit(folder, np.ones((30, 40), np.uint32))
-    path = folder.fragment(FIELD.key)
-    path.write_bytes(path.read_bytes() + b"x")
-    assert not fragment_holds(folder, receipt)
-    path.unlink()
-    assert not fragment_holds(folder, receipt)
+@pytest.mark.parametrize("in_table", [False, True])
+def test_no_file_may_be_lost_emptied_shortened_or_changed(tmp_path: Path, in_table: bool) -> None:
+    places, receipt, written = _commit(tmp_path, in_table=in_table)
+    for path in written:
+        info, content = path.stat(), path.read_bytes()
+        path.unlink()
+        assert "is gone" in "".join(wrong_files(places, receipt).values())
+        for damaged in (b"", content[:-1], content + b"x", bytes(len(content))):
+            path.write_bytes(damaged)
+            (what,) = wrong_files(places, receipt).values()
+            assert what, path
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))  # as a disk that fails would leave it
+        wrong = {path for name in wrong_files(places, receipt, verify=True) for path in [places.path(name)]}
+        assert wrong == {path}
+        path.write_bytes(content)
+        assert wrong_files(places, receipt) == {}
 
 
-def test_a_lost_or_damaged_chunk_does_not_hold(folder: RunFolder) -> None:
-    receipt = _commit(folder, np.ones((30, 40), np.uint32))
-    chunk = folder.plate_zarr / "B/3/1/labels/nuclei/0/c.0.0"
-    chunk.write_bytes(chunk.read_bytes()[:-3])
-    assert not labels_hold(folder, receipt)
-    chunk.write_bytes(b"")
-    assert not labels_hold(folder, receipt)
-    chunk.unlink()
-    assert not labels_hold(folder, receipt)
-    assert fragment_holds(folder, receipt)
-
-
-def test_a_lost_array_does_not_hold(folder: RunFolder) -> None:
-    receipt = _commit(folder, np.ones((30, 40), np.uint32))
-    (folder.plate_zarr / "B/3/1/labels/nuclei/0/zarr.json").unlink()
-    assert not labels_hold(folder, receipt)
+def test_copied_files_are_read_and_hold(tmp_path: Path) -> None:
+    _, receipt, _ = _commit(tmp_path / "a")
+    shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
+    moved = places_of(RunFolder(tmp_path / "b"), True, FIELD)
+    assert moved.table.stat().st_mtime_ns > receipt.committed_ns
+    assert wrong_files(moved, receipt) == {}
 
 
 @pytest.mark.parametrize("lost", ["B/3/1", "B/3/1/labels/nuclei", "B"])
-def test_a_field_whose_group_was_deleted_is_not_whole(folder: RunFolder, lost: str) -> None:
-    _commit(folder, np.ones((30, 40), np.uint32))
-    assert group_is_whole(folder.plate_zarr, FIELD.group)
-    shutil.rmtree(folder.plate_zarr / lost)
-    assert not group_is_whole(folder.plate_zarr, FIELD.group)
-
-
-def test_a_receipt_cannot_point_outside_the_folder(folder: RunFolder) -> None:
-    receipt = replace(_commit(folder, np.ones((30, 40), np.uint32)), fragment="../../etc/passwd")
-    with pytest.raises(StoreError, match="can't name anything"):
-        fragment_holds(folder, receipt)
+def test_a_field_whose_group_was_deleted_is_not_whole(tmp_path: Path, lost: str) -> None:
+    places, receipt, _ = _commit(tmp_path)
+    shutil.rmtree(tmp_path / "plate.zarr" / lost)
+    assert len(wrong_files(places, receipt)) >= 7
 
 
 def test_the_digest_tells_places_and_numbers_apart_and_nothing_else() -> None:
