@@ -60,7 +60,7 @@ GRAMMARS = (
     ),
     Grammar(
         "EMBL (ALMF) or Leica",
-        r"--W(?P<well_of_96>[0-9]{4})--P(?P<field>[0-9]+)--T(?P<t>[0-9]+)--Z(?P<z>[0-9]+)--C(?P<channel>[0-9]+)"
+        r"(?:^|/)[^/]*--W(?P<well_of_96>[0-9]{4})--P(?P<field>[0-9]+)--T(?P<t>[0-9]+)--Z(?P<z>[0-9]+)--C(?P<channel>[0-9]+)"
         rf"(?:\.ome)?{_END}",
     ),
     Grammar(

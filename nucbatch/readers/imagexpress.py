@@ -22,6 +22,7 @@ from nucbatch.readers.headers import stain_name
 from nucbatch.readers.htd import Htd, read_htd
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plausible_well
+from nucbatch.readers.one_plate import is_inside, several_plates
 from nucbatch.readers.patience import within
 from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
 
@@ -68,7 +69,7 @@ def parse(path: str) -> ImageXpressName | None:
             stepped = True
         else:
             folder.append(part)
-    certain = stepped or any(match[part] for part in ("site", "wave", "guid"))
+    certain = stepped or bool(match["wave"] or match["guid"])
     thumbnail = bool(match["thumb"])
     plate = match["plate"] or ""
     time_point = max(steps["timepoint"], 1)
@@ -117,8 +118,7 @@ class ImageXpressReader:
                 records.append(ignored(file.path, "thumbnail"))
             else:
                 named.append((file, name))
-        _refuse_several(listing, [name for _, name in named])
-        folder = named[0][1].folder if named else ""
+        folder = _only_folder(listing, [name for _, name in named])
         htd = _side_files(listing, folder, records, options.read_timeout_s)
 
         waves = sorted({name.wave for _, name in named})
@@ -160,17 +160,25 @@ class ImageXpressReader:
         )
 
 
-def _refuse_several(listing: Listing, names: list[ImageXpressName]) -> None:
-    folders = sorted({name.folder for name in names})
+def _only_folder(listing: Listing, names: list[ImageXpressName]) -> str:
+    """The plate's folder, without the folders of wells and sites in it."""
+    folders = sorted({_plate_folder(name) for name in names})
     if len(folders) > 1:
-        listed = "\n".join(f"  {listing.root}/{folder}".rstrip("/") for folder in folders)
-        raise InputError(f"{listing.name} holds {len(folders)} plates. Run each alone:\n{listed}")
+        raise several_plates(listing, folders)
     plates = sorted({name.plate for name in names})
     if len(plates) > 1:
         raise InputError(
             f"{listing.name} mixes images of {len(plates)} plates in one folder ({', '.join(plates[:6])}). "
             "Put each plate into a folder of its own."
         )
+    return folders[0] if folders else ""
+
+
+def _plate_folder(name: ImageXpressName) -> str:
+    parts = name.folder.split("/")
+    while parts and is_inside(parts[-1], name.well, name.site):
+        parts.pop()
+    return "/".join(parts)
 
 
 def _side_files(

@@ -7,17 +7,20 @@ and are tried unasked, in a fixed order; the first that fits at least half of th
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from nucbatch.errors import InputError
 from nucbatch.plate import FileRecord, Plate, row_index
+from nucbatch.printable import printable
 from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.name_columns import are_padded
 from nucbatch.readers.name_pattern import PatternName, compiled, counts_from_zero, read_match
 from nucbatch.readers.names import GREY, natural_key, plural, unique_names
+from nucbatch.readers.one_plate import Place, placed, require_one_plate, several_plates
 from nucbatch.readers.rules import no_image, quarantined
 from nucbatch.readers.stains import is_numbered_channel, is_stain
 
@@ -67,7 +70,7 @@ class PatternReader:
                 "give --pattern."
             )
         records: list[FileRecord] = [no_image(file.path) for file in listing.others()]
-        named: list[tuple[FoundFile, PatternName]] = []
+        named: list[tuple[FoundFile, Place]] = []
         senseless: list[FileRecord] = []
         matches = [(file, regex.search(file.path)) for file in listing.images()]
         from_zero = counts_from_zero(match for _, match in matches if match)
@@ -77,17 +80,20 @@ class PatternReader:
                 records.append(unfitting(file, self.name))
             elif isinstance(parts, str):
                 senseless.append(quarantined(file.path, parts))
-            else:
-                named.append((file, parts))
+            elif match:
+                named.append((file, placed(file.path, match, parts)))
         if not named:
             raise InputError(_fits_none(regex, listing, senseless))
         records += senseless
-        _refuse_several(listing, named)
-        first_site = min(1, *(parts.site for _, parts in named), 1)
-        first_z = min(1, *(parts.z for _, parts in named), 1)
-        first_t = min(1, *(parts.t for _, parts in named), 1)
-        spellings = _spellings(parts.channel or GREY for _, parts in named)
-        images = sorted({parts.label for _, parts in named}, key=natural_key)
+        if named[0][1].parts.well:
+            require_one_plate(listing, [place for _, place in named], lambda: _as_one(listing, regex))
+        _refuse_several(listing, [(file, place.parts) for file, place in named])
+        said = [place.parts for _, place in named]
+        first_site = min(1, *(parts.site for parts in said), 1)
+        first_z = min(1, *(parts.z for parts in said), 1)
+        first_t = min(1, *(parts.t for parts in said), 1)
+        spellings = _spellings(parts.channel or GREY for parts in said)
+        images = sorted({parts.label for parts in said}, key=natural_key)
         numbers = {label: number for number, label in enumerate(images, start=1)}
         sightings = [
             Sighting(
@@ -98,16 +104,16 @@ class PatternReader:
                 parts.t - first_t,
                 parts.z - first_z,
             )
-            for file, parts in named
+            for (file, _), parts in zip(named, said, strict=True)
         ]
         return assemble(
             listing,
-            name=named[0][1].plate or listing.name,
+            name=said[0].plate or listing.name,
             layout=self.name,
             sightings=sightings,
             records=records,
             channels=sorted({sighting.channel for sighting in sightings}, key=natural_key),
-            labels=None if named[0][1].well else _labels(images, listing.name),
+            labels=None if said[0].well else _labels(images, listing.name),
         )
 
 
@@ -186,7 +192,18 @@ def _refuse_several(listing: Listing, named: list[tuple[FoundFile, PatternName]]
         folders[parts].add(file.path.rpartition("/")[0])
     clashing = sorted({folder for where in folders.values() if len(where) > 1 for folder in where})
     if clashing:
-        listed = "\n".join(f"  {listing.root}/{folder}".rstrip("/") for folder in clashing)
-        raise InputError(
-            f"{listing.name} holds the same wells in {len(clashing)} folders. Run each alone:\n{listed}"
-        )
+        raise several_plates(listing, clashing, f"the same wells in {len(clashing)} folders")
+
+
+def _as_one(listing: Listing, regex: re.Pattern[str]) -> str:
+    """The last lines of a refusal: the pattern that reads the same names as one plate, where there is one."""
+    flags = "(?i)" if regex.pattern.startswith("(?i)") else ""
+    rest = regex.pattern.removeprefix(flags)
+    if rest.startswith("^"):
+        return ""
+    pattern = f"{flags}^.*?{rest}"
+    root = printable(shlex.quote(listing.root))
+    return (
+        "\nIf they are one plate, let the pattern begin with the folders:\n"
+        f"  nucbatch inspect {root} --pattern {shlex.quote(pattern)}"
+    )

@@ -145,10 +145,20 @@ def test_a_channel_may_be_missing_at_a_whole_time_point():
 
 
 def test_several_plates_are_refused_by_name():
-    with pytest.raises(InputError, match=r"holds 2 plates. Run each alone:\n  /nowhere/one\n  /nowhere/two"):
+    with pytest.raises(
+        InputError, match=r"holds 2 plates. Run each alone:\n  nucbatch run /nowhere/one -o out/one\n"
+    ):
         read("one/TimePoint_1/p_B02_s1.tif", "two/TimePoint_1/p_B02_s1.tif")
     with pytest.raises(InputError, match=r"mixes images of 2 plates in one folder \(p, q\)"):
         read("p_B02_s1.tif", "q_B02_s1.tif")
+
+
+def test_a_plate_may_have_folders_of_wells_and_sites():
+    plate = read(*(f"p/{well}/p_{well}_s{s}_w1.tif" for well in ("B02", "C03") for s in (1, 2)), "p/p.HTD")
+    assert list(plate.wells()) == ["B02", "C03"]
+    assert len(read("Site_1/p_B02_s1_w1.tif", "Site_2/p_B02_s2_w1.tif").fields) == 2
+    with pytest.raises(InputError, match="holds 2 plates"):
+        read("B03/p_B02_s1_w1.tif", "B04/p_B02_s1_w1.tif")
 
 
 def test_the_htd_names_channels_and_missing_wells(tmp_path):

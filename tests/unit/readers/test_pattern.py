@@ -211,7 +211,7 @@ def test_a_pattern_that_fits_nothing_shows_a_name():
 
 def test_several_plates_are_refused():
     with pytest.raises(
-        InputError, match=r"same wells in 2 folders. Run each alone:\n  /nowhere/p1\n  /nowhere/p2"
+        InputError, match=r"same wells in 2 folders. Run each alone:\n  nucbatch run /nowhere/p1 -o out/p1\n"
     ):
         read("p1/Channel1-01-A-01.tif", "p2/Channel1-01-A-01.tif")
     with pytest.raises(InputError, match=r"holds 2 plates by the pattern's group plate \(p1, p2\)"):
