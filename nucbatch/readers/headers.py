@@ -80,7 +80,7 @@ def read_header(path: str | Path) -> PixelInfo:
             kind = kind_of(file.read(32))
             file.seek(0)
             if kind == "tiff":
-                info = tiff_info(file, size_bytes)
+                info = tiff_info(file, Path(path), size_bytes)
             else:
                 info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
     except UnreadableImage:

@@ -81,6 +81,8 @@ def metaseries(description: str) -> dict[str, str]:
 def xml_elements(xml: str) -> Elements:
     """(local tag, attributes) of each element in the order of the text; none where it is broken.
 
+    Of an OME ``UUID`` the text counts as an attribute without a name.
+
     Raises:
         UnreadableImage: it declares a document type or entities, or is too long.
     """
@@ -98,7 +100,14 @@ def xml_elements(xml: str) -> Elements:
         ) from error
     except (ParseError, ValueError):
         return []  # not to be told is an ordinary answer: no pixel depends on this text
-    return [(str(element.tag).rpartition("}")[2], dict(element.attrib)) for element in root.iter()]
+    elements: Elements = []
+    for element in root.iter():
+        tag = str(element.tag).rpartition("}")[2]
+        values = dict(element.attrib)
+        if tag == "UUID" and element.text:
+            values[""] = element.text.strip()
+        elements.append((tag, values))
+    return elements
 
 
 def _printed(x_resolution: tuple[int, int] | None, resolution_unit: int | None) -> float | None:

@@ -1,11 +1,12 @@
 """What a TIFF's directories promise, and whether the file is long enough to keep it. Nothing is decoded.
 
-Decision owned here: which of TIFF's many pixels are grey or RGB to nucbatch, and what counts as truncated.
 Sources: TIFF 6.0, BigTIFF.
 """
 
 from __future__ import annotations
 
+import struct
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,15 +15,19 @@ import tifffile
 from nucbatch.errors import UnreadableImage
 from nucbatch.readers.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.scale import metaseries, pixel_size_um
-from nucbatch.readers.stack import Stack
-from nucbatch.readers.tiff_pages import stack_of
+from nucbatch.readers.stack import broken
+from nucbatch.readers.tiff_samples import samples_of
+from nucbatch.readers.tiff_stack import stack_of
 
-_GREY_PHOTOMETRICS = frozenset({0, 1, 3})  # white is zero, black is zero, palette
-_COLOUR_PHOTOMETRICS = frozenset({2, 6})  # RGB, YCbCr
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_TYPE_BYTES |= dict.fromkeys((16, 17, 18), 8)
+_PRIVATE = 32768
+_TELLING = frozenset({33628, 33629, 34412, 50838, 50839, 51123})
+"""Private tags that tell of planes: MetaMorph's, Zeiss', ImageJ's, Micro-Manager's."""
 
 
-def tiff_info(file: BinaryIO, size_bytes: int) -> PixelInfo:
-    """The header of an open TIFF of that many bytes.
+def tiff_info(file: BinaryIO, path: Path, size_bytes: int) -> PixelInfo:
+    """The header of an open TIFF of that many bytes; files that it names are looked for beside ``path``.
 
     Raises:
         UnreadableImage: it can't be used.
@@ -31,15 +36,18 @@ def tiff_info(file: BinaryIO, size_bytes: int) -> PixelInfo:
         if not len(tiff.pages):
             raise UnreadableImage("truncated: a TIFF without a directory")
         page = tiff.pages[0]
+        _require_tags(tiff, size_bytes)
+        samples = samples_of(page)
+        stack = stack_of(tiff, path, samples)
         _check_segments(page, size_bytes)
-        stack = stack_of(tiff)
-        _check_pages(tiff, stack, size_bytes)
+        _check_pages(tiff, {number // samples.planes for number in stack.pages}, size_bytes)
+        _require_whole_chain(tiff, size_bytes)
         description = str(page.description or "")
         resolution = page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
         return PixelInfo(
             height_px=int(page.imagelength),
             width_px=int(page.imagewidth),
-            samples=tiff_samples(page),
+            samples=samples.in_picture,
             dtype="unknown" if page.dtype is None else str(page.dtype),
             stack=stack,
             pixel_size_um=pixel_size_um(description, *resolution),
@@ -47,49 +55,63 @@ def tiff_info(file: BinaryIO, size_bytes: int) -> PixelInfo:
         )
 
 
-def _check_pages(tiff: Any, stack: Stack, size_bytes: int) -> None:
+def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
     """The pages after the first; those that ImageJ keeps behind one directory lie one behind the other."""
-    behind = max(stack.pages) + 1 - len(tiff.pages)
-    if behind > 0:
+    count = max(numbers) + 1
+    if count > len(tiff.pages):
         page = tiff.pages[0]
-        end = page.dataoffsets[0] + page.nbytes * (max(stack.pages) + 1) if page.is_final else 0
-        if not end:
-            raise UnreadableImage(f"{behind + 1} compressed pages behind one directory: save it as OME-TIFF")
-        if end > size_bytes:
-            raise UnreadableImage(f"truncated: {size_bytes:,} bytes of at least {end:,}")
+        if not page.is_final:
+            raise UnreadableImage(f"{count} compressed pages behind one directory: save it as OME-TIFF")
+        begin, each = page.dataoffsets[0], page.nbytes
+        if begin + each * count > size_bytes:
+            raise broken(
+                count,
+                max(size_bytes - begin, 0) // max(each, 1),
+                f" (truncated: {size_bytes:,} bytes of at least {begin + each * count:,})",
+            )
         return
-    for number in set(stack.pages) - {0}:
+    for number in numbers - {0}:
         try:
             _check_segments(tiff.pages[number], size_bytes)
         except UnreadableImage as error:
             raise UnreadableImage(f"page {number + 1}: {error}") from error
 
 
-def tiff_samples(page: Any) -> int:
-    """Values per pixel that are used of a ``tifffile.TiffPage``: 1 for grey, 3 for RGB.
+def _require_tags(tiff: Any, size_bytes: int) -> None:
+    """Refuses a file whose first directory has values beyond its end: tifffile leaves such tags out."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(tiff.pages[0].offset)
+    count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    entries = file.read(count * form.tagsize)
+    counted = form.tagformat2[:-2]  # of values, and of the same size the place of the values
+    for begin in range(0, len(entries) - form.tagsize + 1, form.tagsize):
+        code, kind = struct.unpack_from(form.tagformat1, entries, begin)
+        values = struct.unpack_from(counted, entries, begin + 4)[0]
+        length = values * _TYPE_BYTES.get(kind, 0)
+        if (code >= _PRIVATE and code not in _TELLING) or length <= form.tagoffsetthreshold:
+            continue
+        at = struct.unpack_from(counted, entries, begin + 4 + struct.calcsize(counted))[0]
+        if at + length > size_bytes:
+            raise UnreadableImage(
+                f"truncated: the value of its tag {code} should lie at bytes {at:,} to {at + length:,} of "
+                f"{size_bytes:,}"
+            )
 
-    Raises:
-        UnreadableImage: neither.
-    """
-    photometric, samples = int(page.photometric), int(page.samplesperpixel)
-    colours = samples - len(page.extrasamples)
-    if photometric in _GREY_PHOTOMETRICS and colours == 1:
-        if photometric == 3 and not _is_grey_ramp(page.colormap):
-            raise UnreadableImage("false colours from a palette: convert it to grey or RGB")
-        return 1
-    if photometric in _COLOUR_PHOTOMETRICS and colours == 3:
-        return 3
-    raise UnreadableImage(
-        f"{samples} samples per pixel of photometric {photometric}: only grey and RGB can be used"
-    )
 
-
-def _is_grey_ramp(colormap: Any) -> bool:
-    """Whether a palette (3, N) only makes higher values brighter, so that they still are intensities."""
-    if colormap is None:
-        return False
-    brightness = np.asarray(colormap, dtype=np.int64).sum(axis=0)
-    return bool((np.diff(brightness) >= 0).all())
+def _require_whole_chain(tiff: Any, size_bytes: int) -> None:
+    """Refuses a file whose last directory names a further one that is not there: it was cut."""
+    form, file = tiff.tiff, tiff.filehandle
+    last = tiff.pages[-1].offset
+    file.seek(last)
+    count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    file.seek(last + form.tagnosize + count * form.tagsize)
+    further = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
+    # one that leads back is of a writer that does not end its chain; pages before it are whole
+    if further and further not in {page.offset for page in tiff.pages}:
+        raise UnreadableImage(
+            f"truncated: directory {len(tiff.pages) + 1:,} should lie at byte {further:,} of {size_bytes:,}, "
+            "and is not there"
+        )
 
 
 def _check_segments(page: Any, size_bytes: int) -> None:

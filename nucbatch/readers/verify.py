@@ -46,6 +46,7 @@ def verified(
     ``pixel_size_um`` overrides what files say. ``read_timeout_s``: how long a header may take.
     """
     may_be_rgb = len(plate.channels) == 1
+    named = plate.is_plate or [channel.name for channel in plate.channels] != [GREY]
     fields: list[Field] = []
     faults: dict[str, str] = {}
     chunks: dict[str, tuple[int, int]] = {}
@@ -55,7 +56,7 @@ def verified(
         for plane, outcome in zip(field.planes, outcomes, strict=True):
             if isinstance(outcome, PixelInfo) and outcome.chunks:
                 chunks[plane.path] = outcome.absent_chunks, outcome.chunks
-        checked, found = _checked(field, outcomes, may_be_rgb, pixel_size_um)
+        checked, found = _checked(field, outcomes, may_be_rgb, named, pixel_size_um)
         fields.append(checked)
         faults |= found
     if plate.is_plate:
@@ -113,7 +114,7 @@ def _header_or_reason(path: Path) -> PixelInfo | str:
 
 
 def _checked(
-    field: Field, outcomes: Outcomes, may_be_rgb: bool, pixel_size_um: float | None
+    field: Field, outcomes: Outcomes, may_be_rgb: bool, named: bool, pixel_size_um: float | None
 ) -> tuple[Field, dict[str, str]]:
     """The field with what its headers say, and the reason against each plane that can't be used."""
     faults: dict[str, str] = {}
@@ -123,6 +124,8 @@ def _checked(
             faults[plane.path] = outcome
         elif outcome.samples == 3 and not (may_be_rgb and len(field.planes) == 1):
             faults[plane.path] = "an RGB image where one grey channel was meant: convert it to grey"
+        elif outcome.stack.part and not named:
+            faults[plane.path] = outcome.stack.part
         else:
             sound.append((plane, outcome))
     agreed = majority([_form(info) for _, info in sound])

@@ -1,8 +1,8 @@
-"""Tiles that are pictures of their own, JPEG or JPEG 2000: their size stands in them a second time.
+"""Tiles that are pictures of their own, JPEG or JPEG 2000: they hold their size, and a mark at their end.
 
-Decision owned here: a decoder makes room for what the picture says, so a tile whose picture is much larger
-than the tile is refused before it is decoded. Sources: JPEG, ITU-T T.81 (frame header); JPEG 2000, ITU-T
-T.800 (SIZ).
+A decoder makes room for what the picture says, so a tile whose picture is much larger than the tile is
+refused before it is decoded; and it makes up what is missing, so a picture without its end is refused too.
+Sources: JPEG, ITU-T T.81 (frame header); JPEG 2000, ITU-T T.800 (SIZ).
 """
 
 from __future__ import annotations
@@ -15,7 +15,24 @@ JPEG = frozenset({6, 7, 33007, 34892})
 _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SIZ = b"\xff\x4f\xff\x51"
+_END = b"\xff\xd9"  # of both
+_ZEROS = bytes(16)
 _MOST_TIMES, _SMALL_PX = 4, 1 << 24  # writers pad; and what is small does no harm
+
+
+def require_ended(compression: int, data: bytes) -> None:
+    """Refuses a picture that zeros have taken the end of: its decoder would fill up the rest with grey.
+
+    Raises:
+        UnreadableImage: it ends in zeros, and not behind the mark that ends a picture.
+    """
+    if compression in JPEG | _JPEG_2000 and data.endswith(_ZEROS):
+        kept = data.rstrip(b"\0")
+        if not kept.endswith(_END):
+            raise UnreadableImage(
+                f"truncated: of the {len(data):,} bytes of a tile or strip the last "
+                f"{len(data) - len(kept):,} are zeros, as after a copy that broke off"
+            )
 
 
 def require_fitting(compression: int, data: bytes, height_px: int, width_px: int) -> None:

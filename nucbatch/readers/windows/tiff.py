@@ -1,8 +1,9 @@
 """Windows on TIFF, BigTIFF and SVS: only the tiles and strips that a box touches are read.
 
-Decision owned here: uncompressed strips are read by rows (``rows.py``); everything else is decoded segment
-by segment with tifffile's decoder of the page, one segment in memory at a time. Samples stored as separate
-planes are put together; Aperio's JPEG 2000 in YCbCr (33003), which no decoder converts, becomes RGB.
+Uncompressed strips are read by rows (``rows.py``); everything else is decoded segment by segment with
+tifffile's decoder of the page, one segment in memory at a time. Where a page's samples are channels
+(``tiff_samples.py``), each counts as a page. Samples stored as separate planes are put together; YCbCr that
+no decoder converts (of plain pixels, and Aperio's JPEG 2000, 33003) becomes RGB.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from numpy.typing import NDArray
 from nucbatch.errors import UnreadableImage
 from nucbatch.readers.levels import Level, measured
 from nucbatch.readers.scale import pixel_size_um
-from nucbatch.readers.tiff_header import tiff_samples
 from nucbatch.readers.tiff_pages import level_pages
+from nucbatch.readers.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, samples_of
 from nucbatch.readers.windows.contract import Cost, named, require_finite, require_inside, require_listed
-from nucbatch.readers.windows.embedded import JPEG, require_fitting
+from nucbatch.readers.windows.embedded import JPEG, require_ended, require_fitting
 from nucbatch.readers.windows.rows import PlainRows, read_exactly
 from nucbatch.readers.windows.stream import streams, strip_rows
 from nucbatch.tiles import Box
@@ -49,26 +50,36 @@ class TiffSource:
         """See :class:`~nucbatch.readers.windows.contract.Source`."""
         with named(self._shown):
             count = self._count()
-            behind = page if count > len(self._tiff.pages) else 0
-            require_listed(self._shown, "page", page, count)
-            levels = [self._tiff.pages[0]] if behind else level_pages(self._tiff, page) if level else None
+            require_listed(self._shown, "page", page, count * self._planes)
+            directory, sample = divmod(page, self._planes)
+            behind = directory if count > len(self._tiff.pages) else 0
+            levels = (
+                [self._tiff.pages[0]] if behind else level_pages(self._tiff, directory) if level else None
+            )
             require_listed(self._shown, "level", level, len(levels) if levels else 1)
-            chosen = levels[level] if levels else self._tiff.pages[page]
-            return TiffWindow(self._file.fileno(), chosen.aspage(), self._shown, behind)
+            chosen = levels[level] if levels else self._tiff.pages[directory]
+            return TiffWindow(self._file.fileno(), chosen.aspage(), self._shown, behind, sample)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
         """See :class:`~nucbatch.readers.windows.contract.Source`."""
         with named(self._shown):
             count = self._count()
-            require_listed(self._shown, "page", page, count)
+            require_listed(self._shown, "page", page, count * self._planes)
             first = self._tiff.pages[0]
             size = pixel_size_um(
                 str(first.description or ""),
                 first.tags.valueof("XResolution"),
                 first.tags.valueof("ResolutionUnit", 2),
             )
-            found = [first] if count > len(self._tiff.pages) else level_pages(self._tiff, page)
+            found = (
+                [first] if count > len(self._tiff.pages) else level_pages(self._tiff, page // self._planes)
+            )
             return measured([(int(one.imagelength), int(one.imagewidth)) for one in found], size)
+
+    @property
+    def _planes(self) -> int:
+        """How many planes each page holds: more than one where its samples are channels."""
+        return samples_of(self._tiff.pages[0]).planes
 
     def _count(self) -> int:
         """How many pages there are; ImageJ may keep all behind one directory."""
@@ -87,11 +98,14 @@ class TiffWindow:
     """One page; see :class:`~nucbatch.readers.windows.contract.Window`.
 
     ``behind``: how many pages of this form lie between the page's own pixels and those meant (ImageJ).
+    ``channel``: which of the page's channels, where its samples are some.
     """
 
-    def __init__(self, descriptor: int, page: Any, shown: str, behind: int = 0) -> None:
+    def __init__(self, descriptor: int, page: Any, shown: str, behind: int = 0, channel: int = 0) -> None:
         self._descriptor, self._page, self._shown = descriptor, page, shown
-        self._samples = tiff_samples(page)
+        found = samples_of(page)
+        self._used = (found.used[channel],) if found.names else found.used
+        self._samples = len(self._used)
         size = int(page.imagelength), int(page.imagewidth)
         if min(size) < 1 or page.dtype is None:
             raise UnreadableImage(f"damaged header ({size[0]} × {size[1]} px of {page.dtype})")
@@ -102,7 +116,6 @@ class TiffWindow:
         self.unwritten = self._white or 0
         self._separate = page.planarconfig == 2 and page.samplesperpixel > 1
         self._stored_samples = 1 if self._separate else int(page.samplesperpixel)
-        self._planes = self._samples if self._separate else 1
         tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, size[1])
         self._piece = max(1, min(int(tall), size[0])) if not page.is_tiled else int(tall), int(wide)
         self._grid = -(-size[0] // self._piece[0]), -(-size[1] // self._piece[1])
@@ -119,12 +132,23 @@ class TiffWindow:
             if self._rows:
                 for plane, rows in enumerate(self._rows):
                     values = rows.read(box, self.cost)
-                    pixels[..., plane if self._separate else slice(None)] = (
-                        values[..., 0] if self._separate else values[..., : self._samples]
-                    )
+                    if self._separate:
+                        pixels[..., plane] = values[..., 0]
+                    else:
+                        pixels[...] = values[..., self._wanted]
             else:
                 self._decode(box, pixels)
             return self._meant(pixels if self._samples > 1 else pixels[..., 0])
+
+    @property
+    def _stored_planes(self) -> tuple[int, ...]:
+        """Which planes are read where samples are stored one behind the other; else the only one."""
+        return self._used if self._separate else (0,)
+
+    @property
+    def _wanted(self) -> slice:
+        """Which samples of a pixel are used, where they lie side by side."""
+        return slice(self._used[0], self._used[-1] + 1)
 
     @property
     def streams(self) -> bool:
@@ -138,7 +162,7 @@ class TiffWindow:
             UnreadableImage: damaged or missing bytes; the message names the file.
         """
         with named(self._shown):
-            for parts in zip(*(self._stream(plane, band) for plane in range(self._planes)), strict=True):
+            for parts in zip(*(self._stream(plane, band) for plane in self._stored_planes), strict=True):
                 yield self._meant(np.concatenate(parts, axis=-1))
 
     def _stream(self, plane: int, band: int) -> Iterator[NDArray[Any]]:
@@ -147,7 +171,7 @@ class TiffWindow:
         for strip in range(self._grid[0]):
             rows = min(self._piece[0], self.shape[0] - strip * self._piece[0])
             for part in strip_rows(self._descriptor, self._page, plane * self._grid[0] + strip, rows, band):
-                waiting.append(part[..., : self._samples])
+                waiting.append(part if self._separate else part[..., self._wanted])
                 while sum(map(len, waiting)) >= band:
                     joined = np.concatenate(waiting)
                     yield joined[:band]
@@ -160,7 +184,7 @@ class TiffWindow:
         tall, wide = self._piece
         down = range(box.y0 // tall, -(-box.y1 // tall))
         across = range(box.x0 // wide, -(-box.x1 // wide))
-        for plane, row, column in product(range(self._planes), down, across):
+        for (place, plane), row, column in product(enumerate(self._stored_planes), down, across):
             index = (plane * self._grid[0] + row) * self._grid[1] + column
             piece = self._segment(index)
             whole = Box(row * tall, column * wide, (row + 1) * tall, (column + 1) * wide)
@@ -168,9 +192,9 @@ class TiffWindow:
             values = piece[part.within(whole)]
             target = pixels[part.within(box)]
             if self._separate:
-                target[..., plane] = values[..., 0]
+                target[..., place] = values[..., 0]
             else:
-                target[...] = values[..., : self._samples]
+                target[...] = values[..., self._wanted]
 
     def _segment(self, index: int) -> NDArray[Any]:
         """(Y, X, S) of one tile or strip; one at the border may be cut to the image."""
@@ -183,6 +207,7 @@ class TiffWindow:
         data = read_exactly(self._descriptor, int(page.dataoffsets[index]), count)
         self.cost.pieces += 1
         self.cost.stored_bytes += count
+        require_ended(int(page.compression), data)
         require_fitting(int(page.compression), data, *self._piece)
         tables: dict[str, Any] = {}
         if page.compression in JPEG:
@@ -191,13 +216,15 @@ class TiffWindow:
         return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded
 
     def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if self._page.photometric == YCBCR and self._samples == 3 and not converts(self._page):
+            pixels = _rgb_of_ycbcr(pixels)
         if self._white is not None:
             pixels = pixels.dtype.type(self._white) - pixels
         return require_finite(pixels)
 
     def _white_level(self) -> int | None:
         """What a stored 0 becomes where white is zero; None where black is."""
-        if self._page.photometric != 0 or self.dtype.kind != "u":
+        if self._page.photometric != WHITE_IS_ZERO or self.dtype.kind != "u":
             return None
         return int(2 ** min(int(self._page.bitspersample), 8 * self.dtype.itemsize) - 1)
 
@@ -221,11 +248,13 @@ class TiffWindow:
         strips = -(-height // rows)
         if page.is_contiguous:
             first = int(page.dataoffsets[0]) + behind * int(page.nbytes)
-            begins = first + np.arange(self._planes, dtype=np.int64) * (height * row_bytes)
+            planes = int(page.samplesperpixel) if self._separate else 1
+            begins = first + np.arange(planes, dtype=np.int64) * (height * row_bytes)
         else:
             begins = np.asarray(page.dataoffsets, np.int64)
-        if len(begins) < strips * self._planes:
-            raise UnreadableImage(f"truncated: {len(begins)} of {strips * self._planes} strips are listed")
+        needed = strips * (max(self._stored_planes) + 1)
+        if len(begins) < needed:
+            raise UnreadableImage(f"truncated: {len(begins)} of {needed} strips are listed")
         dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
         return [
             PlainRows(
@@ -236,7 +265,7 @@ class TiffWindow:
                 self._stored_samples,
                 dtype,
             )
-            for plane in range(self._planes)
+            for plane in self._stored_planes
         ]
 
 

@@ -95,7 +95,7 @@ def test_ome_xml_never_opens_another_file(tmp_path):
     )
     (tmp_path / "in").mkdir()
     tifffile.imwrite(tmp_path / "in/a.tif", np.zeros((2, 16, 16), np.uint8), description=text, metadata=None)
-    assert "gives pages to 1 of 2 planes" in refused(tmp_path / "in/a.tif")
+    assert "promise 2 planes, 1 is there: ../secret.tif not beside it" in refused(tmp_path / "in/a.tif")
 
 
 def test_every_parser_of_xml_is_the_hardened_one():
