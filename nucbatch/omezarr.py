@@ -37,6 +37,14 @@ class StoredLevel:
 
 
 @dataclass(frozen=True, slots=True)
+class WellImage:
+    """An image that a well lists: its path below the well, and its acquisition's number, empty if none."""
+
+    path: str
+    acquisition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class StoredForm:
     """What an image group promises of its full resolution.
 
@@ -102,8 +110,15 @@ def wells_of(found: dict[str, Any]) -> list[str]:
         return list(dict.fromkeys(str(well["path"]) for well in found["plate"]["wells"]))
 
 
-def images_of_well(found: dict[str, Any]) -> list[str]:
-    """The images' paths that a well's attributes list, each once.
+def acquisitions_of(found: dict[str, Any]) -> dict[str, str]:
+    """The acquisitions that a plate's attributes list: their names (empty where there is none) by number."""
+    with damage():
+        listed = found.get("plate", {}).get("acquisitions") or ()
+        return {str(one["id"]): str(one.get("name") or "") for one in listed}
+
+
+def images_of_well(found: dict[str, Any]) -> list[WellImage]:
+    """The images that a well's attributes list, each once.
 
     Raises:
         UnreadableImage: there is no such list.
@@ -111,7 +126,13 @@ def images_of_well(found: dict[str, Any]) -> list[str]:
     if "well" not in found:
         raise UnreadableImage("the plate lists it as a well, but it does not list its images")
     with damage():
-        return list(dict.fromkeys(str(image["path"]) for image in found["well"]["images"]))
+        listed = [
+            WellImage(
+                str(image["path"]), "" if image.get("acquisition") is None else str(image["acquisition"])
+            )
+            for image in found["well"]["images"]
+        ]
+        return list({image.path: image for image in listed}.values())
 
 
 def series_of(store: Path) -> list[str]:

@@ -116,7 +116,7 @@ class Plate:
     ``root`` is the absolute folder that all paths are relative to; ``layout`` the reader's name;
     ``fields`` are ordered by (well row, well column, site, t); ``files`` accounts for every file found.
     ``is_plate`` is False for collections without wells. ``listed`` tells the listing that it was read from,
-    to know it again; empty where that can't be told.
+    to know it again; empty where that can't be told. ``acquisition``: the one that is read, where files tell.
     """
 
     name: str
@@ -127,6 +127,7 @@ class Plate:
     files: tuple[FileRecord, ...]
     is_plate: bool = True
     listed: str = ""
+    acquisition: str = ""
 
     def wells(self) -> Iterator[str]:
         """The plate's wells in row-major order, each once."""

@@ -30,6 +30,7 @@ def inspect(
     context: click.Context,
     source: Path,
     layout: str,
+    acquisition: str,
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
@@ -46,6 +47,7 @@ def inspect(
     plate = open_plate(
         source,
         layout=layout,
+        acquisition=acquisition,
         pattern=pattern,
         pixel_size_um=pixel_size_um,
         resolution_um=resolution_um,

@@ -17,10 +17,11 @@ INTERRUPTED = 130
 
 
 def input_options(command: Command) -> Command:
-    """INPUT with ``--layout``, ``--pattern``, ``--pixel-size``, ``--resolution`` and ``--read-timeout``.
+    """INPUT and the options that say how to read it.
 
-    The command gets ``source`` (Path), ``layout`` and ``pattern`` (str, empty: find out), ``pixel_size_um``
-    and ``resolution_um`` (None: as the files say, and the full resolution), and ``read_timeout_s``.
+    The command gets ``source`` (Path), ``layout``, ``acquisition`` and ``pattern`` (str, empty: find out),
+    ``pixel_size_um`` and ``resolution_um`` (None: as the files say, and the full resolution), and
+    ``read_timeout_s``.
     """
     for decorate in (
         click.option(
@@ -53,6 +54,12 @@ def input_options(command: Command) -> Command:
             metavar="REGEX",
             help="Names by a regex with groups named well (or row and column, or well_of_96), site, "
             "channel, z, t, plate.",
+        ),
+        click.option(
+            "--acquisition",
+            default="",
+            metavar="ID",
+            help="Of an OME-Zarr plate that holds several acquisitions, the one that is read.",
         ),
         click.option(
             "--layout", default="", metavar="NAME", help="The input's layout, instead of finding out."

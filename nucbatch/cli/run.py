@@ -77,6 +77,7 @@ if TYPE_CHECKING:
 def run(
     source: Path,
     layout: str,
+    acquisition: str,
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
@@ -144,6 +145,7 @@ def run(
     plate = open_plate(
         source,
         layout=layout,
+        acquisition=acquisition,
         pattern=pattern,
         pixel_size_um=pixel_size_um,
         resolution_um=resolution_um,

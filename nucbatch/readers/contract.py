@@ -23,6 +23,7 @@ class ReadOptions:
     """What a user said about the input. Empty and None mean: find out.
 
     ``layout``: a reader's name. ``pattern``: a regex with named groups. ``pixel_size_um``: overrides files.
+    ``acquisition``: of a plate that was imaged several times, the one that is read.
     ``read_timeout_s``: how long a side file or header may take.
     """
 
@@ -30,6 +31,7 @@ class ReadOptions:
     pattern: str = ""
     pixel_size_um: float | None = None
     read_timeout_s: float = READ_TIMEOUT_S
+    acquisition: str = ""
 
 
 @dataclass(frozen=True, slots=True)

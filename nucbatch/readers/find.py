@@ -28,6 +28,7 @@ def open_plate(
     path: Path,
     *,
     layout: str = "",
+    acquisition: str = "",
     pattern: str = "",
     pixel_size_um: float | None = None,
     resolution_um: float | None = None,
@@ -36,7 +37,8 @@ def open_plate(
 ) -> Plate:
     """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
 
-    ``layout``: a reader's name, instead of the first that fits. ``pattern``: a regex with named groups (see
+    ``layout``: a reader's name, instead of the first that fits. ``acquisition``: of an OME-Zarr plate that
+    holds several, the one that is read. ``pattern``: a regex with named groups (see
     :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution, instead of
     what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this size.
     ``read_timeout_s``: how long a file may take to answer before it is quarantined for that. ``remembered``:
@@ -44,21 +46,26 @@ def open_plate(
 
     Raises:
         InputNotFound: nothing is there.
-        InputError: an unknown layout, a bad pattern, several plates, or nothing that is recognised; or a
-            level is asked for, and a pyramid doesn't tell its pixel size.
+        InputError: an unknown layout, a bad pattern, several plates or acquisitions, or nothing that is
+            recognised; or a level is asked for, and a pyramid doesn't tell its pixel size.
     """
     readers = known_readers()
     reader = _forced(readers, layout, pattern)
     _require_size("pixel size", pixel_size_um)
     _require_size("resolution", resolution_um)
     listing = scan(path)
-    known = fingerprint(listing, layout, pattern, pixel_size_um, resolution_um)
+    known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um)
     kept = recall(remembered, known, listing.root) if remembered else None
     if kept is not None:
         return kept
     if reader is None:
         reader = _recognised(readers, listing)
-    plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um, read_timeout_s))
+    plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um, read_timeout_s, acquisition))
+    if acquisition and not plate.acquisition:
+        raise InputError(
+            f"--acquisition is for OME-Zarr plates whose wells tell of acquisitions; {listing.name} (layout "
+            f"{plate.layout}) does not tell of any: leave it out."
+        )
     plate = verified(plate, pixel_size_um, read_timeout_s)
     if resolution_um is not None:
         plate = at_resolution(plate, resolution_um, read_timeout_s)

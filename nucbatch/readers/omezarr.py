@@ -1,11 +1,11 @@
 """OME-Zarr as input: an image, a folder of images, a collection's series, or an HCS plate (0.4 and 0.5).
 
-Decisions owned here: the metadata say which images there are, and each image's group counts as one file,
-however many chunks it has (its path ends in ``/``); a group that only lists images is ignored by the rule
-``zarr-group``. What a plate lists and is not there is quarantined; what is there and not listed is ignored by
-the rule ``unlisted``. Sites are the images' own numbers where all are numbers (nucbatch's ``2t0`` is site 2,
-time point 0), else their place in the well. Channels, z and time points are found with the headers, as those
-of a TIFF of several pages. Source: https://ngff.openmicroscopy.org/0.5/.
+The metadata say which images there are. Each image's group counts as one file, however many chunks it has
+(its path ends in ``/``); a group that only lists images is ignored by the rule ``zarr-group``. What a plate
+lists and is not there is quarantined; what is there and not listed is ignored by the rule ``unlisted``. Which
+of a well's images are sites: see ``well_images.py``. Sites are the images' own numbers where all are numbers
+(nucbatch's ``2t0`` is site 2, time point 0), else their place in the well. Channels, z and time points are
+found with the headers, as those of a TIFF of several pages. Source: https://ngff.openmicroscopy.org/0.5/.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from nucbatch.errors import InputError, UnreadableImage
 from nucbatch.omezarr import (
     GROUP_MARKERS,
+    WellImage,
+    acquisitions_of,
     attributes,
     below,
     images_of_well,
@@ -32,18 +35,39 @@ from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, plausible_well, row_letters, safe_name, unique_names
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
 from nucbatch.readers.unchanged import stamp
+from nucbatch.readers.well_images import Sites, chosen_acquisition, sites_of, titled
 
 _SITE = re.compile(r"([0-9]{1,9})(?:t([0-9]{1,9}))?")
 _ARRAY_MARKERS = ("zarr.json", ".zarray")
 
 
 @dataclass(slots=True)
+class _Store:
+    """What a store holds: a plate, or images (by path, below the input), and what is left out of it."""
+
+    is_plate: bool = False
+    images: list[str] = field(default_factory=list)
+    records: list[FileRecord] = field(default_factory=list)
+    acquisition: str = ""
+
+
+@dataclass(slots=True)
 class _Wells:
-    """What a plate lists: (well, its images' names) and their paths below the input."""
+    """What a plate lists: for each well its sites' names, and their paths below the input."""
 
     images: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     gaps: dict[FieldKey, str] = field(default_factory=dict)
     records: list[FileRecord] = field(default_factory=list)
+    acquisition: str = ""
+    doubtful: dict[str, str] = field(default_factory=dict)
+
+    def unresolved(self) -> dict[FieldKey, str]:
+        """The gaps; a field whose version is in doubt gets the next number after its well's sites."""
+        gaps = dict(self.gaps)
+        for well, reason in self.doubtful.items():
+            last = max((site for site, _ in _sites(self, well)), default=0)
+            gaps[well, last + 1, 0] = reason
+        return gaps
 
 
 class OmeZarrReader:
@@ -66,7 +90,8 @@ class OmeZarrReader:
         """The plate, or the images as a collection in the order of their paths.
 
         Raises:
-            InputError: no Zarr store, no OME-Zarr in it, several plates, or a plate and other images.
+            InputError: no Zarr store, no OME-Zarr in it, several plates, a plate and other images, or several
+                acquisitions of which none is chosen.
         """
         stores = listing.stores()
         if not stores:
@@ -75,10 +100,10 @@ class OmeZarrReader:
             ignored(file.path, "beside-zarr") if is_image_name(file.path) else no_image(file.path)
             for file in listing.files
         ]
-        kinds: dict[str, list[str]] = {}
+        kinds: dict[str, _Store] = {}
         for store in stores:
             try:
-                kinds[store] = _images_of(Path(listing.root), store)
+                kinds[store] = _look_into(Path(listing.root), store, options.acquisition)
             except UnreadableImage as error:
                 if len(stores) == 1:
                     raise InputError(
@@ -86,7 +111,7 @@ class OmeZarrReader:
                     ) from error
                 records.append(quarantined(store, str(error)))
         rest = replace(listing, settled=tuple(one for one in listing.settled if one.path not in stores))
-        plates = [store for store, images in kinds.items() if not images]
+        plates = [store for store, found in kinds.items() if found.is_plate]
         if not plates:
             return self._collection(rest, kinds, records)
         if len(kinds) > 1:
@@ -95,14 +120,16 @@ class OmeZarrReader:
                 f"{listing.name} holds {len(plates)} OME-Zarr plates among {len(kinds)} stores. Run each "
                 f"alone:\n{listed}"
             )
-        return self._plate(rest, plates[0], records)
+        return self._plate(rest, plates[0], records, options.acquisition)
 
-    def _collection(self, listing: Listing, kinds: dict[str, list[str]], records: list[FileRecord]) -> Plate:
-        paths = sorted(path for images in kinds.values() for path in images)
+    def _collection(self, listing: Listing, kinds: dict[str, _Store], records: list[FileRecord]) -> Plate:
+        paths = sorted(path for store in kinds.values() for path in store.images)
+        acquisitions = {store.acquisition for store in kinds.values()} - {""}
+        records += [record for store in kinds.values() for record in store.records]
         records += [ignored(store, "zarr-group") for store in kinds if store not in paths]
         titles = {path: _title(path) for path in paths}
         names = unique_names(titles.values())
-        return assemble(
+        plate = assemble(
             listing,
             name=safe_name(listing.name.removesuffix(".zarr")),
             layout=self.name,
@@ -114,11 +141,13 @@ class OmeZarrReader:
             channels=[GREY] if paths else [],
             labels={site: names[titles[path]] for site, path in enumerate(paths, start=1)},
         )
+        return replace(plate, acquisition=", ".join(sorted(acquisitions)))
 
-    def _plate(self, listing: Listing, store: str, records: list[FileRecord]) -> Plate:
+    def _plate(self, listing: Listing, store: str, records: list[FileRecord], acquisition: str) -> Plate:
         root = Path(listing.root, store)
-        wells = _wells(root, store)
+        wells = _wells(root, store, acquisition)
         listed = {path for images in wells.images.values() for _, path in images}
+        listed |= {record.path for record in wells.records}
         on_disk = {store + path for path in _groups(root)}
         records += [ignored(store, "zarr-group"), *wells.records]
         records += [ignored(path, "unlisted") for path in sorted(on_disk - listed)]
@@ -128,37 +157,62 @@ class OmeZarrReader:
             for (_, path), (site, t) in zip(images, _sites(wells, well), strict=True)
         ]
         name = str(attributes(root).get("plate", {}).get("name") or "")
-        return assemble(
+        plate = assemble(
             listing,
             name=name or safe_name(listing.name.removesuffix(".zarr")),
             layout=self.name,
             sightings=sightings,
             records=records,
             channels=[GREY] if sightings else [],
-            gaps=wells.gaps,
+            gaps=wells.unresolved(),
         )
+        return replace(plate, acquisition=wells.acquisition)
 
 
-def _images_of(root: Path, store: str) -> list[str]:
-    """The paths of a store's images; none where it is a plate.
+def _look_into(root: Path, store: str, acquisition: str) -> _Store:
+    """A store's images, if it isn't a plate.
 
     Raises:
-        UnreadableImage: it is neither.
+        UnreadableImage: it is neither. InputError: a well with several acquisitions of which none is chosen.
     """
     place = root / store
     found = attributes(place)
     if "plate" in found:
-        return []
+        return _Store(is_plate=True)
     if "multiscales" in found:
-        return [store]
-    names = images_of_well(found) if "well" in found else series_of(place)
+        return _Store(images=[store])
+    if "well" in found:
+        listed = _listed(place, found)
+        number = chosen_acquisition({store: listed}, acquisition, {}, store.rstrip("/"))
+        sites = sites_of(listed, number)
+        return _Store(False, [f"{store}{name}/" for name in sites.names], _left_out(store, sites), number)
+    names = series_of(place)
     if not names:  # a group of images that lists none
         names = [child.name for child in sorted(place.iterdir()) if "multiscales" in _shown_by(child)]
     if not names:
         raise UnreadableImage("a Zarr without an image, plate or series of OME-Zarr")
     for name in names:
         below(place, name)
-    return [f"{store}{name}/" for name in names]
+    return _Store(images=[f"{store}{name}/" for name in names])
+
+
+def _listed(place: Path, found: dict[str, Any]) -> list[WellImage]:
+    """The images that a well's attributes list, all of them below it.
+
+    Raises:
+        UnreadableImage: there is no such list, or a name leads out of the well.
+    """
+    images = images_of_well(found)
+    for image in images:
+        below(place, image.path)
+    return images
+
+
+def _left_out(store: str, sites: Sites) -> list[FileRecord]:
+    return [
+        *(ignored(f"{store}{name}/", rule) for name, rule in sites.ignored.items()),
+        *(quarantined(f"{store}{name}/", reason) for name, reason in sites.doubtful.items()),
+    ]
 
 
 def _shown_by(group: Path) -> dict[str, object]:
@@ -177,31 +231,39 @@ def _title(path: str) -> str:
     return "/".join(parts) if last.endswith(".zarr") else "/".join(parts) + ".zarr"
 
 
-def _wells(root: Path, store: str) -> _Wells:
-    wells = _Wells()
+def _wells(root: Path, store: str, acquisition: str) -> _Wells:
+    shown = store.rstrip("/")
     try:
-        listed = wells_of(attributes(root))
+        found = attributes(root)
+        paths, titles = wells_of(found), acquisitions_of(found)
     except UnreadableImage as error:
-        raise InputError(f"{store.rstrip('/')} is no plate that can be read: {error}.") from error
-    for path in listed:
+        raise InputError(f"{shown} is no plate that can be read: {error}.") from error
+    wells = _Wells()
+    listed: dict[str, tuple[str, list[WellImage]]] = {}
+    for path in paths:
         row, _, column = path.partition("/")
         well = plausible_well(row_letters(row) + column)
-        shown = f"{store}{path}/"
+        place = f"{store}{path}/"
         if not well:
-            wells.records.append(quarantined(shown, f"{path!r} is no well (A/1 to AF/48)"))
+            wells.records.append(quarantined(place, f"{path!r} is no well (A/1 to AF/48)"))
             continue
         try:
-            place = below(root, path)
-            images = images_of_well(attributes(place))
-            for image in images:
-                below(place, image)
+            group = below(root, path)
+            listed[place] = well, _listed(group, attributes(group))
         except UnreadableImage as error:
-            wells.gaps[well, 1, 0] = f"{shown}: {error}"
-            wells.records.append(quarantined(shown, str(error)))
-            continue
-        wells.images.setdefault(well, []).extend((image, f"{shown}{image}/") for image in images)
+            wells.gaps[well, 1, 0] = f"{place}: {error}"
+            wells.records.append(quarantined(place, str(error)))
+    by_place = {place: images for place, (_, images) in listed.items()}
+    number = chosen_acquisition(by_place, acquisition, titles, shown)
+    wells.acquisition = titled(number, titles) if number else ""
+    for place, (well, images) in listed.items():
+        sites = sites_of(images, number)
+        wells.records += _left_out(place, sites)
+        wells.images.setdefault(well, []).extend((name, f"{place}{name}/") for name in sites.names)
         if not images:
-            wells.gaps[well, 1, 0] = f"no image: {shown} lists none"
+            wells.gaps[well, 1, 0] = f"no image: {place} lists none"
+        elif sites.doubtful:
+            wells.doubtful[well] = "; ".join(dict.fromkeys(sites.doubtful.values()))
     return wells
 
 

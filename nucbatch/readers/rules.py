@@ -15,6 +15,8 @@ RULES = {
     "system-file": "left by an operating system or a file server",
     "zarr-store": "a Zarr store beside images is not read: give its own path",
     "zarr-group": "it only lists images; each of them, a Zarr group, counts as one file",
+    "other-acquisition": "of another acquisition than the one that is read",
+    "derived-image": "made from another image of its well, which is used",
     "unlisted": "an image's group on disk that its plate does not list",
     "beside-zarr": "an image beside Zarr stores, which are read instead",
     "earlier-run": "a run's folder inside the input holds results, not images",

@@ -42,6 +42,7 @@ class Summary:
     name: str
     root: str
     is_plate: bool
+    acquisition: str
     wells: dict[str, tuple[int, int]]
     usable_fields: int
     time_points: int
@@ -64,6 +65,8 @@ class Summary:
         """(title, value) lines for people."""
         yield "layout", self.layout
         yield "plate" if self.is_plate else "images", self.name
+        if self.acquisition:
+            yield "acquisition", self.acquisition
         if self.is_plate:
             yield "wells", f"{len(self.wells):,}"
         lacking = f", {len(self.lacking_fields):,} of them without a channel" if self.lacking_fields else ""
@@ -123,6 +126,7 @@ class Summary:
             "name": self.name,
             "root": self.root,
             "is_plate": self.is_plate,
+            "acquisition": self.acquisition,
             "wells": {
                 well: {"usable_fields": good, "unusable_fields": bad}
                 for well, (good, bad) in self.wells.items()
@@ -169,6 +173,7 @@ def summarise(plate: Plate) -> Summary:
         name=printable(plate.name),
         root=printable(plate.root),
         is_plate=plate.is_plate,
+        acquisition=printable(plate.acquisition),
         wells=wells,
         usable_fields=len(usable),
         time_points=len({field.t for field in plate.fields}),
