@@ -10,16 +10,21 @@ import hashlib
 import json
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nucbatch.errors import InputError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """In which numbers the network computes: 32 bits, or 16 with 8 (bfloat16) or 11 for the fraction."""
 
+MAPS = ("foreground", "interior", "offset_y", "offset_x")
+"""The maps that a network may predict, in order; it has the first 1, 2 or 4 of them."""
+
+_MOST_PROBLEMS, _LONGEST_SHOWN = 10, 100
+
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class NormaliseSettings(_Frozen):
@@ -27,6 +32,12 @@ class NormaliseSettings(_Frozen):
 
     low_percent: float = Field(default=1.0, ge=0, lt=100)
     high_percent: float = Field(default=99.8, gt=0, le=100)
+
+    @model_validator(mode="after")
+    def _low_is_below_high(self) -> NormaliseSettings:
+        if self.low_percent >= self.high_percent:
+            raise ValueError(f"low_percent {self.low_percent} must be below high_percent {self.high_percent}")
+        return self
 
 
 class ObjectSettings(_Frozen):
@@ -43,8 +54,8 @@ class ObjectSettings(_Frozen):
     join: float = Field(default=0.9, ge=0, le=2)
     interior: float = Field(default=0.5, gt=0, lt=1)
     peak: float = Field(default=0.45, ge=0, lt=1)
-    min_area_px: int = Field(default=25, ge=1)
-    min_marker_px: int = Field(default=4, ge=1)
+    min_area_px: int = Field(default=25, ge=1, le=1_000_000_000)
+    min_marker_px: int = Field(default=4, ge=1, le=1_000_000_000)
 
 
 class RunSettings(_Frozen):
@@ -89,10 +100,19 @@ def validated(values: dict[str, object]) -> RunSettings:
 
 def problems_of(error: ValidationError) -> str:
     """What is wrong with values that were validated: each one's name, value, and what is allowed."""
-    return "; ".join(
-        f"{'.'.join(map(str, problem['loc']))} = {problem['input']!r}: {problem['msg']}"
-        for problem in error.errors()
-    )
+    problems = error.errors()
+    told = [
+        f"{_short('.'.join(map(str, problem['loc'])) or 'the whole')} = {_short(repr(problem['input']))}: "
+        f"{problem['msg']}"
+        for problem in problems[:_MOST_PROBLEMS]
+    ]
+    more = len(problems) - len(told)
+    return "; ".join(told) + (f"; and {more} more" if more else "")
+
+
+def _short(text: str) -> str:
+    """A text that may come from a stranger's file, as far as a message needs it."""
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 
 def _flatten(values: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -11,8 +11,8 @@ import pyarrow as pa
 from nucbatch.features.measure import measure
 from nucbatch.features.quality import field_quality
 from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.masks.objects import MAPS, find_nuclei
-from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.masks.objects import find_nuclei
+from nucbatch.settings import MAPS, NormaliseSettings, ObjectSettings
 
 _SIDE_PX = 64
 

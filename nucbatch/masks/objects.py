@@ -25,14 +25,11 @@ from nucbatch.masks.sinks import split_by_offsets
 from nucbatch.masks.specks import drop_specks
 from nucbatch.masks.split import split_touching
 from nucbatch.runs import Runs, runs_of
-from nucbatch.settings import ObjectSettings
+from nucbatch.settings import MAPS, ObjectSettings
 from nucbatch.tiles import GROWTH_PX
 
 LARGEST_OBJECT_PX = 4096
 """What spans more is no nucleus; to measure it, its whole box has to be read."""
-
-MAPS = ("foreground", "interior", "offset_y", "offset_x")
-"""What a network's outputs mean, in order; it may have the first one, two, or all four."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,30 +1,39 @@
 """Weight files: safetensors with a card inside that says all that is needed to use them.
 
-The decision owned here: a weight file is one safetensors file whose header holds the card as JSON. Nothing
-that could run code is ever loaded: pickles are refused by their first bytes.
+A weight file is one safetensors file whose header holds the card as strict JSON (no NaN, no infinity).
+Nothing that could run code is ever loaded: what is laid out in another way is refused before a parser sees
+it, and a card's values are checked against their limits before any network is made.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import pickletools
+import re
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
+from typing import Annotated
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
 from nucbatch.errors import InputError, WeightsError
 from nucbatch.networks.contract import build
-from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.settings import MAPS, NormaliseSettings, ObjectSettings, problems_of
 
-_PICKLES = (b"\x80", b"PK\x03\x04")  # a pickle's protocol opcode; a zip archive, as torch.save writes
 _CARD = "nucbatch"
+CHANNELS = 3
+"""How many channels an image has for a network: red, green and blue, or grey three times."""
+_LARGEST_CARD = 1_000_000  # characters; a card has a few thousand
+_ZIP = b"PK\x03\x04"
+_PICKLE = re.compile(rb"\x80[\x02-\x05]")  # protocols 2 to 5 say so; 0 and 1 have no beginning of their own
+_LARGEST_TEXT_PICKLE = 1_000_000
 
 
 class Card(BaseModel):
@@ -36,22 +45,36 @@ class Card(BaseModel):
     ``scores`` are on the split named in each key, such as ``"val pixel F1"``. ``sha256`` is over the tensors.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str
+    name: str = Field(max_length=200)
     architecture: str
-    config: dict[str, int]
+    config: dict[str, Annotated[int, Field(ge=0, le=65_536)]]
     outputs: tuple[str, ...] = ("foreground", "interior")
     normalise: NormaliseSettings = NormaliseSettings()
     objects: ObjectSettings = ObjectSettings()
-    pixel_size_um: float | None = None
-    nucleus_diameter_px: float | None = None
+    pixel_size_um: float | None = Field(default=None, gt=0, le=10_000)
+    nucleus_diameter_px: float | None = Field(default=None, ge=1, le=2000)
     data: str = ""
     data_sha256: str = ""
     data_sets: dict[str, str] = Field(default_factory=dict)
     training: dict[str, str | int | float] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
     sha256: str = ""
+
+    @field_validator("outputs")
+    @classmethod
+    def _known_maps(cls, outputs: tuple[str, ...]) -> tuple[str, ...]:
+        if len(outputs) not in (1, 2, 4) or outputs != MAPS[: len(outputs)]:
+            raise ValueError(f"must be the first 1, 2 or 4 of {', '.join(MAPS)}")
+        return outputs
+
+    @model_validator(mode="after")
+    def _as_many_maps_as_outputs(self) -> Card:
+        count = self.config.get("outputs", len(self.outputs))
+        if count != len(self.outputs):
+            raise ValueError(f"config.outputs is {count}, but {len(self.outputs)} outputs are named")
+        return self
 
     def zoom(self, diameter_px: float | None) -> float:
         """How many times as large the network should see an image of such nuclei; 1 where None is given.
@@ -73,6 +96,10 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
     """Writes a network's tensors and card to ``path`` and returns the card with its hash.
 
     ``half`` stores float16, which halves the file; the network computes in float32 all the same.
+
+    Raises:
+        WeightsError: the card could not be read again; nothing is written.
+        StoreError: the file can't be written; what stood there is untouched.
     """
     tensors = {
         name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
@@ -80,10 +107,11 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
         if not name.endswith("num_batches_tracked")
     }
     card = card.model_copy(update={"sha256": _digest(tensors)})
-    payload = save(tensors, metadata={_CARD: card.model_dump_json()})
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_bytes(payload)
-    temporary.replace(path)
+    text = json.dumps(card.model_dump(mode="json"))
+    _parsed(path, text)  # what can't be read again is not written
+    with path.with_name(path.name + ".partial").open("wb") as stream:
+        stream.write(save(tensors, metadata={_CARD: text}))
+    path.with_name(path.name + ".partial").replace(path)
     return card
 
 
@@ -93,7 +121,7 @@ def read_card(path: Path) -> Card:
     Raises:
         WeightsError: no such file, a pickle, no safetensors file, or one without a card.
     """
-    _refuse_pickle(path)
+    _require_safetensors(path)
     try:
         with safe_open(path, framework="pt") as stored:
             metadata = stored.metadata() or {}
@@ -103,10 +131,7 @@ def read_card(path: Path) -> Card:
         ) from error
     if _CARD not in metadata:
         raise WeightsError(f"{path} has no nucbatch card inside. Use a weight file made by nucbatch train.")
-    try:
-        return Card.model_validate(json.loads(metadata[_CARD]))
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise WeightsError(f"the card inside {path} can't be read: {error}") from error
+    return _parsed(path, metadata[_CARD])
 
 
 def load_weights(path: Path) -> tuple[nn.Module, Card]:
@@ -134,9 +159,16 @@ def _require_fitting(path: Path, card: Card, tensors: Mapping[str, Tensor]) -> N
     """
     try:
         with torch.device("meta"):
-            built = build(card.architecture, card.config).state_dict()
+            network = build(card.architecture, card.config)
+            built = network.state_dict()
+    except InputError as error:
+        raise WeightsError(f"{path} can't be used: {error}") from error
     except (RuntimeError, OverflowError, MemoryError) as error:
         raise WeightsError(f"{path} can't be used: no network is like {card.config} ({error}).") from error
+    if network.in_channels != CHANNELS:
+        raise WeightsError(
+            f"{path} is a network of {network.in_channels} input channels: images are given in {CHANNELS}."
+        )
     wanted = {name: tuple(tensor.shape) for name, tensor in built.items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     missing = [name for name in wanted if name not in found and not name.endswith("num_batches_tracked")]
@@ -162,28 +194,91 @@ def locate(model: str) -> Path:
     """The weight file of a shipped model's name, or of a path.
 
     Raises:
-        WeightsError: neither a shipped name nor a file.
+        WeightsError: neither a shipped name nor a file; of a folder the message names the weight files in it.
     """
     if model in shipped():
         return shipped()[model]
     path = Path(model)
     if path.is_file():
         return path
+    if path.is_dir():
+        inside = sorted(file.name for file in path.glob("*.safetensors") if file.name != "state.safetensors")
+        if not inside:
+            raise WeightsError(f"model {model!r} is a folder without a weight file (*.safetensors).")
+        meant = path / ("weights.safetensors" if "weights.safetensors" in inside else inside[0])
+        raise WeightsError(
+            f"model {model!r} is a folder. Name the weight file in it, such as {meant} (there "
+            f"{'is' if len(inside) == 1 else 'are'} {', '.join(inside)})."
+        )
     names = ", ".join(shipped()) or "none"
     raise WeightsError(f"model {model!r} is neither a shipped model ({names}) nor a weight file's path.")
 
 
-def _refuse_pickle(path: Path) -> None:
+def _parsed(path: Path, text: str) -> Card:
+    """The card of a JSON text.
+
+    Raises:
+        WeightsError: it is no card; the message has each value and its limits.
+    """
+    if len(text) > _LARGEST_CARD:
+        raise WeightsError(
+            f"the card inside {path} has {len(text):,} characters; a card has at most {_LARGEST_CARD:,}."
+        )
+    try:
+        return Card.model_validate(json.loads(text, parse_constant=_refuse_constant))
+    except ValidationError as error:
+        raise WeightsError(f"the card inside {path} can't be used: {problems_of(error)}.") from error
+    except RecursionError as error:
+        raise WeightsError(f"the card inside {path} is no card: it is nested too deeply.") from error
+    except ValueError as error:
+        raise WeightsError(f"the card inside {path} is no JSON: {error}.") from error
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"it holds {name}, which is no number in JSON")
+
+
+def _require_safetensors(path: Path) -> None:
+    """Refuses a file that is not laid out as safetensors, and says what it is instead.
+
+    Eight bytes hold the length of a JSON header, which begins right after them and ends within the file
+    (https://github.com/huggingface/safetensors#format). The first byte alone says nothing: it is the low byte
+    of that length, which may be any.
+
+    Raises:
+        WeightsError: it can't be read, or is something else.
+    """
     try:
         with path.open("rb") as stream:
-            begin = stream.read(16)
+            begin = stream.read(_LARGEST_TEXT_PICKLE)
+            size = stream.seek(0, 2)
     except OSError as error:
         raise WeightsError(f"weight file {path} can't be read: {error.strerror}.") from error
-    if begin.startswith(_PICKLES):
+    if begin[8:9] == b"{" and 8 + int.from_bytes(begin[:8], "little") <= size:
+        return
+    kind = ""
+    if begin.startswith(_ZIP):
+        kind = "a zip archive as torch.save writes it"
+    elif _PICKLE.match(begin) or (size == len(begin) and _is_text_pickle(begin)):
+        kind = "a pickle"
+    if kind:
         raise WeightsError(
-            f"{path} is a pickle, which can run code when loaded; nucbatch loads safetensors only. "
+            f"{path} is {kind}, which can run code when loaded; nucbatch loads safetensors only. "
             "Convert it where you trust it, or train with nucbatch train."
         )
+    cut = begin[8:9] == b"{"
+    raise WeightsError(
+        f"{path} is no safetensors file{' or was cut short' if cut else ''}. Use one made by nucbatch train."
+    )
+
+
+def _is_text_pickle(content: bytes) -> bool:
+    """Whether it is a whole pickle of any protocol, by its opcodes; nothing is executed."""
+    try:
+        *_, last = pickletools.genops(content)
+    except (ValueError, IndexError):
+        return False
+    return last[2] == len(content) - 1
 
 
 def _digest(tensors: dict[str, Tensor]) -> str:

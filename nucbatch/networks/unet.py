@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from nucbatch.errors import InputError
 
+LIMITS = {"in_channels": 64, "outputs": 64, "width": 1024, "depth": 8}
+"""The largest value of each argument; the smallest is 1."""
+
 
 class UNet(nn.Module):
     """Images (N, C, H, W) float32 in [0, 1] → logits (N, outputs, H, W) float32.
@@ -24,11 +27,16 @@ class UNet(nn.Module):
         depth: number of poolings. 4 in the paper.
 
     Raises:
-        InputError: H or W is not a multiple of ``stride`` (the message has the padded size).
+        InputError: an argument is beyond its limits; H or W is not a multiple of ``stride`` (the message has
+            the padded size).
     """
 
     def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 64, depth: int = 4) -> None:
         super().__init__()
+        given = {"in_channels": in_channels, "outputs": outputs, "width": width, "depth": depth}
+        for name, value in given.items():
+            if not 1 <= value <= LIMITS[name]:
+                raise InputError(f"a U-Net of {name} {value}: {name} must be from 1 to {LIMITS[name]}.")
         widths = [width * 2**level for level in range(depth + 1)]
         inputs = [in_channels, *widths[:-1]]
         self.in_channels = in_channels

@@ -11,8 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nucbatch.errors import InputError
-from nucbatch.masks.objects import MAPS
-from nucbatch.settings import NormaliseSettings
+from nucbatch.settings import MAPS, NormaliseSettings
 
 
 class Recipe(BaseModel):

@@ -169,6 +169,7 @@ def test_a_training_leaves_weights_with_a_card_and_a_run_card(straight: Path, da
         "sets": dict(data.sets),
         "images": {"train": 5, "val": 1, "test": 0},
     }
+    assert card.data_sets == data.sets
     assert run["seed"] == 0
     assert run["precision"] == Precision(TINY.precision, torch.device("cpu")).name
     assert run["versions"].keys() >= {"nucbatch", "python", "torch", "numpy"}
