@@ -41,7 +41,8 @@ class Plane:
 
     ``path`` is relative to the plate's root, with ``/``. ``page`` counts the file's pages from 0.
     ``samples`` is 1 for grey and 3 for RGB. ``size_bytes`` and ``mtime_ns`` are the file's when planned.
-    ``level`` is the resolution that is read of a pyramid, 0 the full one.
+    ``level`` is the resolution that is read of a pyramid, 0 the full one. ``alone``: of a file of several
+    pages just this one is meant, whatever the file says that they are.
     """
 
     path: str
@@ -52,6 +53,7 @@ class Plane:
     size_bytes: int = 0
     mtime_ns: int = 0
     level: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ class Field:
     ``dtype`` is NumPy's name of the pixel type. ``pixel_size_um`` is None where the files don't tell.
     A field whose planes can't be used stays listed: ``problem`` then holds the reason and is not empty.
     ``lacking`` are the channels without a usable plane that the field should have, each with the reason;
-    ``planes`` holds none of theirs.
+    ``planes`` holds none of theirs. ``metadata`` is what the user's own table says of the field, by column:
+    it goes into a run's tables and decides nothing.
     """
 
     well: str
@@ -79,6 +82,7 @@ class Field:
     pixel_size_um: float | None = None
     problem: str = ""
     lacking: tuple[tuple[str, str], ...] = ()
+    metadata: tuple[tuple[str, str | float | None], ...] = ()
 
     @property
     def key(self) -> str:

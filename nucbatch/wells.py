@@ -31,6 +31,7 @@ Well = tuple[str, str]  # plate, name
 Key = tuple[str, str, int]  # plate, name, time point from 0
 _WELL = ["Metadata_Plate", "Metadata_Well"]
 _TIME = "Metadata_Time"
+_OF_FIELD = {*_WELL, _TIME, "Metadata_Site", "Metadata_Image"}
 _PREFIX = "Nuclei_"
 
 
@@ -43,7 +44,8 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
             ("done", or else the field failed), Count_Nuclei (missing where failed), Reason, Flags.
 
     Returns:
-        Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0); Count_Nuclei (Int64, missing where no
+        Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0); the other Metadata_ columns of the
+        fields, missing where a well's fields differ; Count_Nuclei (Int64, missing where no
         field was usable); Fields_Total, Fields_Done, Fields_Failed (int64); Reason (the failed fields'
         reasons, each once, joined by "; "); Flags (the fields' flags, each once with its number of fields, as
         "absent-pixels (2)", joined by "; "); Count_Nuclei_PerField_Mean (over usable fields); then for every
@@ -78,7 +80,7 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
                 f"{path} has no nuclei of {_told(key)}, its fields count "
                 f"{well['nuclei']}: the tables are not of one run. Run the same command again."
             )
-    return _frame(wells, measured)
+    return _with_metadata(_frame(wells, measured), fields)
 
 
 def _told(key: Key) -> str:
@@ -208,3 +210,16 @@ def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFram
                 [well.get("statistics", {}).get(statistic + name, np.nan) for _, well in named], np.float64
             )
     return pd.DataFrame(columns)
+
+
+def _with_metadata(table: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
+    """The table of wells with what the user's own table says of the wells' fields, where they agree."""
+    names = map(str, fields.columns)
+    kept = [name for name in names if name.startswith("Metadata_") and name not in _OF_FIELD]
+    if not kept:
+        return table
+    groups = fields.groupby([*_WELL, _TIME])[kept]
+    agreed = groups.first().where(groups.nunique(dropna=False) == 1)
+    values = agreed.reindex(pd.MultiIndex.from_frame(table[[*_WELL, _TIME]])).reset_index(drop=True)
+    place = list(table).index(_TIME) + 1
+    return pd.concat([table.iloc[:, :place], values, table.iloc[:, place:]], axis=1)

@@ -34,6 +34,7 @@ def inspect(
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
+    root: Path | None,
     read_timeout_s: float,
     as_json: bool,
 ) -> None:
@@ -51,6 +52,7 @@ def inspect(
         pattern=pattern,
         pixel_size_um=pixel_size_um,
         resolution_um=resolution_um,
+        root=root,
         read_timeout_s=read_timeout_s,
     )
     summary = summarise(plate)

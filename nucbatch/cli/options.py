@@ -20,8 +20,8 @@ def input_options(command: Command) -> Command:
     """INPUT and the options that say how to read it.
 
     The command gets ``source`` (Path), ``layout``, ``acquisition`` and ``pattern`` (str, empty: find out),
-    ``pixel_size_um`` and ``resolution_um`` (None: as the files say, and the full resolution), and
-    ``read_timeout_s``.
+    ``pixel_size_um`` and ``resolution_um`` (None: as the files say, and the full resolution), ``root`` (Path
+    or None) and ``read_timeout_s``.
     """
     for decorate in (
         click.option(
@@ -32,6 +32,12 @@ def input_options(command: Command) -> Command:
             default=READ_TIMEOUT_S,
             show_default=True,
             help="How long a file may take to answer; then it is quarantined, and its field fails.",
+        ),
+        click.option(
+            "--root",
+            type=click.Path(path_type=Path),
+            metavar="DIR",
+            help="The folder that holds a manifest's images, where its paths are another machine's.",
         ),
         click.option(
             "--resolution",

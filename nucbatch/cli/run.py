@@ -81,6 +81,7 @@ def run(
     pattern: str,
     pixel_size_um: float | None,
     resolution_um: float | None,
+    root: Path | None,
     read_timeout_s: float,
     out: Path,
     model: str,
@@ -149,6 +150,7 @@ def run(
         pattern=pattern,
         pixel_size_um=pixel_size_um,
         resolution_um=resolution_um,
+        root=root,
         remembered=RunFolder(out).plate,
         read_timeout_s=read_timeout_s,
     )

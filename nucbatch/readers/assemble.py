@@ -23,7 +23,10 @@ FieldKey = tuple[str, int, int]  # well, site, t
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One file recognised as one plane. ``site`` counts from 1, ``t`` and ``z`` from 0."""
+    """One file recognised as one plane. ``site`` counts from 1, ``t`` and ``z`` from 0.
+
+    ``page``: the one page of the file that is meant, from 0; None where it is the whole file.
+    """
 
     file: FoundFile
     channel: str
@@ -31,6 +34,7 @@ class Sighting:
     site: int = 1
     t: int = 0
     z: int = 0
+    page: int | None = None
 
     @property
     def key(self) -> FieldKey:
@@ -49,6 +53,7 @@ def assemble(
     gaps: Mapping[FieldKey, str] | None = None,
     lacking: Mapping[FieldKey, Mapping[str, str]] | None = None,
     labels: Mapping[int, str] | None = None,
+    metadata: Mapping[FieldKey, Mapping[str, str | float | None]] | None = None,
 ) -> Plate:
     """The plate made of the sightings.
 
@@ -56,11 +61,12 @@ def assemble(
     ``gaps``: fields known to be missing, with the reason; a well that only stands here is listed too.
     ``lacking``: of fields that are there, the channels known to be missing, each with the reason.
     ``labels``: for a collection without wells, the unique name of each field by its site number.
+    ``metadata``: of each field what the user's table says of it, by column; all have the same columns.
     """
     found: dict[FieldKey, dict[tuple[str, int], list[Sighting]]] = defaultdict(lambda: defaultdict(list))
     for sighting in sightings:
         found[sighting.key][sighting.channel, sighting.z].append(sighting)
-    gaps, lacking = gaps or {}, lacking or {}
+    gaps, lacking, metadata = gaps or {}, lacking or {}, metadata or {}
     expected: dict[int, set[str]] = defaultdict(set)
     for (_, _, t), slots in found.items():
         expected[t] |= {channel for channel, _ in slots}
@@ -68,7 +74,7 @@ def assemble(
     order = {channel: index for index, channel in enumerate(channels)}
 
     fields: list[Field] = []
-    verdicts = [*listing.settled, *records]
+    verdicts = {record.path: record for record in (*listing.settled, *records)}
     for key in sorted({*found, *gaps, *lacking}, key=_place):
         slots = found.get(key, {})
         group, title = _titles(name, key, several_t, labels)
@@ -85,25 +91,28 @@ def assemble(
                 reason = (
                     f"the same channel, z and t of this field is also claimed by {others}" if others else ""
                 )
-                verdicts.append(_record(claim, group, reason))
+                record = _record(claim, group, reason)
+                known = verdicts.get(claim.file.path)
+                verdicts[claim.file.path] = _joint(known, record) if known else record
             if len(claims) == 1:
-                file = claims[0].file
+                file, page = claims[0].file, claims[0].page
                 size, mtime = file.size_bytes, file.mtime_ns
-                planes.append(Plane(file.path, channel, z, size_bytes=size, mtime_ns=mtime))
+                plane = Plane(file.path, channel, z, page or 0, size_bytes=size, mtime_ns=mtime)
+                planes.append(plane if page is None else replace(plane, alone=True))
         well, site, t = key
         kept = tuple(plane for plane in planes if plane.channel not in absent)
         missing = tuple((channel, absent[channel]) for channel in sorted(absent, key=order.__getitem__))
         problem = gaps.get(key, "") or ("" if kept else "; ".join(reason for _, reason in missing))
         field = Field(well, site, t, group, title, kept, 0, 0, "", problem=problem)
+        field = replace(field, metadata=tuple(metadata.get(key, {}).items()))
         fields.append(field if problem else replace(field, lacking=missing))
-    verdicts.sort(key=lambda record: record.path)
     return Plate(
         name=printable(name),
         root=listing.root,
         layout=layout,
         channels=tuple(Channel(channel, index) for index, channel in enumerate(channels)),
         fields=tuple(fields),
-        files=tuple(verdicts),
+        files=tuple(sorted(verdicts.values(), key=lambda record: record.path)),
         is_plate=labels is None,
     )
 
@@ -139,6 +148,19 @@ def _record(claim: Sighting, group: str, reason: str) -> FileRecord:
         z=claim.z,
         t=claim.t,
         group=group,
+    )
+
+
+def _joint(one: FileRecord, other: FileRecord) -> FileRecord:
+    """What the records of two planes in one file have in common; the file is at fault if either plane is."""
+    at_fault = other if other.status is FileStatus.QUARANTINED else one
+    return replace(
+        at_fault,
+        well=one.well if one.well == other.well else "",
+        site=one.site if one.site == other.site else None,
+        channel=one.channel if one.channel == other.channel else "",
+        z=one.z if one.z == other.z else None,
+        t=one.t if one.t == other.t else None,
     )
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from nucbatch.plate import READ_TIMEOUT_S, Plate
@@ -24,7 +25,8 @@ class ReadOptions:
 
     ``layout``: a reader's name. ``pattern``: a regex with named groups. ``pixel_size_um``: overrides files.
     ``acquisition``: of a plate that was imaged several times, the one that is read.
-    ``read_timeout_s``: how long a side file or header may take.
+    ``read_timeout_s``: how long a side file or header may take. ``root``: the folder that holds the images
+    which a manifest names.
     """
 
     layout: str = ""
@@ -32,6 +34,7 @@ class ReadOptions:
     pixel_size_um: float | None = None
     read_timeout_s: float = READ_TIMEOUT_S
     acquisition: str = ""
+    root: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

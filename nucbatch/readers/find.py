@@ -16,6 +16,7 @@ from nucbatch.errors import InputError
 from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.contract import Reader, ReadOptions
 from nucbatch.readers.listing import Listing, scan
+from nucbatch.readers.manifest import ManifestReader
 from nucbatch.readers.names import plural
 from nucbatch.readers.remembered import fingerprint, recall
 from nucbatch.readers.resolution import at_resolution
@@ -34,6 +35,7 @@ def open_plate(
     resolution_um: float | None = None,
     read_timeout_s: float = READ_TIMEOUT_S,
     remembered: Path | None = None,
+    root: Path | None = None,
 ) -> Plate:
     """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
 
@@ -43,6 +45,7 @@ def open_plate(
     what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this size.
     ``read_timeout_s``: how long a file may take to answer before it is quarantined for that. ``remembered``:
     where the plate may have been kept (:mod:`nucbatch.readers.remembered`), so that headers need not be read.
+    ``root``: the folder that holds the images which a manifest names by paths of another machine.
 
     Raises:
         InputNotFound: nothing is there.
@@ -60,7 +63,10 @@ def open_plate(
         return kept
     if reader is None:
         reader = _recognised(readers, listing)
-    plate = reader.read(listing, ReadOptions(layout, pattern, pixel_size_um, read_timeout_s, acquisition))
+    if root is not None and not isinstance(reader, ManifestReader):
+        raise InputError("--root is for a manifest, whose images lie elsewhere: leave it out.")
+    options = ReadOptions(layout, pattern, pixel_size_um, read_timeout_s, acquisition, root)
+    plate = reader.read(listing, options)
     if acquisition and not plate.acquisition:
         raise InputError(
             f"--acquisition is for OME-Zarr plates whose wells tell of acquisitions; {listing.name} (layout "

@@ -66,8 +66,10 @@ def kind_of(start: bytes) -> str:
     raise UnreadableImage(f"neither TIFF, PNG nor JPEG (begins with {start[:8]!r})")
 
 
-def read_header(path: str | Path) -> PixelInfo:
+def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
     """The header of an image file, or of an OME-Zarr image's group.
+
+    ``page``: the one page of a TIFF that is meant, from 0; None for all that the file says it holds.
 
     Raises:
         UnreadableImage: it can't be used; the message is the bare reason, without the path.
@@ -79,8 +81,10 @@ def read_header(path: str | Path) -> PixelInfo:
             size_bytes = os.fstat(file.fileno()).st_size
             kind = kind_of(file.read(32))
             file.seek(0)
+            if page and kind != "tiff":
+                raise UnreadableImage(f"it has no frame {page}: it is a single picture")
             if kind == "tiff":
-                info = tiff_info(file, Path(path), size_bytes)
+                info = tiff_info(file, Path(path), size_bytes, page)
             else:
                 info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
     except UnreadableImage:

@@ -30,7 +30,9 @@ def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _OF_FIELD, _OF_PLANE, _OF_FILE = _values_of(Field), _values_of(Plane), _values_of(FileRecord)
-_PLANES, _LACKING = map([field.name for field in fields_of(Field)].index, ("planes", "lacking"))
+_PLANES, _LACKING, _METADATA = map(
+    [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata")
+)
 _STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
@@ -106,7 +108,8 @@ def _may_pass(record: FileRecord) -> bool:
 
 def _field(values: list[Any]) -> Field:
     values[_PLANES] = tuple(Plane(*plane) for plane in values[_PLANES])
-    values[_LACKING] = tuple((channel, reason) for channel, reason in values[_LACKING])
+    for pairs in (_LACKING, _METADATA):
+        values[pairs] = tuple((name, value) for name, value in values[pairs])
     return Field(*values)
 
 

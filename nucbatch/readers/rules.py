@@ -24,6 +24,7 @@ RULES = {
     "not-an-image": "no image by its name",
     "vendor-metadata": "read for names and settings only",
     "manifest": "the manifest itself",
+    "illumination-correction": "an illumination correction, which is not applied: images are used as is",
     "thumbnail": "a small preview of an image that is used",
     "z-step": "the same channel has a projection, which is used instead",
     "annotation": "in a folder of masks or labels beside a folder of images",

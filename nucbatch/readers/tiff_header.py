@@ -17,7 +17,7 @@ from nucbatch.readers.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.scale import metaseries, pixel_size_um
 from nucbatch.readers.stack import broken
 from nucbatch.readers.tiff_samples import samples_of
-from nucbatch.readers.tiff_stack import stack_of
+from nucbatch.readers.tiff_stack import page_alone, stack_of
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_BYTES |= dict.fromkeys((16, 17, 18), 8)
@@ -26,8 +26,10 @@ _TELLING = frozenset({33628, 33629, 34412, 50838, 50839, 51123})
 """Private tags that tell of planes: MetaMorph's, Zeiss', ImageJ's, Micro-Manager's."""
 
 
-def tiff_info(file: BinaryIO, path: Path, size_bytes: int) -> PixelInfo:
+def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = None) -> PixelInfo:
     """The header of an open TIFF of that many bytes; files that it names are looked for beside ``path``.
+
+    ``alone``: the one page that is meant, from 0; None for all that the file says it holds.
 
     Raises:
         UnreadableImage: it can't be used.
@@ -35,10 +37,10 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int) -> PixelInfo:
     with tifffile.TiffFile(file) as tiff:
         if not len(tiff.pages):
             raise UnreadableImage("truncated: a TIFF without a directory")
-        page = tiff.pages[0]
         _require_tags(tiff, size_bytes)
+        page = tiff.pages[alone if alone is not None and alone < len(tiff.pages) else 0]
         samples = samples_of(page)
-        stack = stack_of(tiff, path, samples)
+        stack = stack_of(tiff, path, samples) if alone is None else page_alone(tiff, alone, samples)
         _check_segments(page, size_bytes)
         _check_pages(tiff, {number // samples.planes for number in stack.pages}, size_bytes)
         _require_whole_chain(tiff, size_bytes)

@@ -58,6 +58,22 @@ def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
     return by_samples(stack, names) if samples.names else stack
 
 
+def page_alone(tiff: Any, number: int, samples: Samples) -> Stack:
+    """One page of an open ``tifffile.TiffFile``, from 0, as the only plane, whatever the file calls it.
+
+    Raises:
+        UnreadableImage: it has no such page, or the page holds several channels.
+    """
+    count = len(tiff.pages)
+    if number >= count and tiff.pages[0].is_imagej:  # it may keep all pages behind one directory
+        count = len(_imagej(tiff.imagej_metadata or {}, count).pages)
+    if number >= count:
+        raise UnreadableImage(f"it has no frame {number}: its {count} are counted from 0")
+    if samples.planes > 1:
+        raise UnreadableImage(f"its frame {number} holds {samples.planes} channels: save it with one a page")
+    return Stack(1, ("",), 1, (number,))
+
+
 def _undescribed(tiff: Any) -> Stack:
     if len(tiff.pages) == 1:
         return SINGLE

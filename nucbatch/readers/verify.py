@@ -95,7 +95,7 @@ def _probe_field(root: str, read_timeout_s: float, field: Field) -> Outcomes:
 
         def read(beat: Beat, rest: tuple[Plane, ...] = rest, found: list[PixelInfo | str] = found) -> None:
             for plane in rest:
-                found.append(_header_or_reason(Path(root, plane.path)))
+                found.append(_header_or_reason(Path(root, plane.path), plane.page if plane.alone else None))
                 beat()
 
         try:
@@ -106,9 +106,9 @@ def _probe_field(root: str, read_timeout_s: float, field: Field) -> Outcomes:
     return tuple(outcomes)
 
 
-def _header_or_reason(path: Path) -> PixelInfo | str:
+def _header_or_reason(path: Path, page: int | None) -> PixelInfo | str:
     try:
-        return read_header(path)
+        return read_header(path, page)
     except UnreadableImage as error:
         return str(error)
 

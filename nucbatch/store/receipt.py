@@ -24,7 +24,7 @@ from nucbatch.store.stamps import Stamps
 from nucbatch.version import __version__
 
 # astuple says the same in ten times the time, and a resumed run asks for every field at once
-_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name != "planes"))
+_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in ("planes", "metadata")))
 _OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
 
 _END = b',"crc":"%08x"}\n'
@@ -116,6 +116,6 @@ def made_of(settings: RunSettings, plate_name: str, is_plate: bool, channels: Se
 
 
 def field_digest(field: Field) -> str:
-    """128 bits (hex) of all that a run knows of a field before it reads it, each file's size and time too."""
+    """128 bits (hex) of all that decides a field's results, each file's size and time too."""
     values = _OF_FIELD(field), [_OF_PLANE(plane) for plane in field.planes]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

@@ -23,6 +23,8 @@ from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import Stamp, stamp_of
 
 Column = npt.NDArray[Any] | Sequence[Any]
+Metadata = Sequence[tuple[str, str | float | None]]
+"""Columns of the user's own table with a field's values: text, or a number or None."""
 
 ROWS_PER_GROUP = 65_536
 _NOTE = b"nucbatch"  # among a Parquet file's own metadata
@@ -112,6 +114,7 @@ def concatenate(
     out: Path,
     examples: Sequence[Path] = (),
     stamps: Mapping[Path, Stamp] | None = None,
+    metadata: Mapping[Path, Metadata] | None = None,
 ) -> int:
     """Joins fragments, in the order given, into one table, durably; returns its rows.
 
@@ -122,6 +125,7 @@ def concatenate(
         examples: where fields differ in their channels, a fragment of each kind. The table has the columns
             of all of them, null where a field was not measured so.
         stamps: what fragments are held against when they are read.
+        metadata: what a fragment's rows get besides, by column: the same columns for all of them.
 
     Raises:
         DamagedFile: a fragment is missing or not what was written.
@@ -137,8 +141,10 @@ def concatenate(
         try:
             for path, table in _parts(fragments, stamps or {}):
                 schema = schema or table.schema
+                added = (metadata or {}).get(path, ())
                 if writer is None:
-                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                    joint = _with_metadata(schema.empty_table(), added).schema
+                    writer = pq.ParquetWriter(temporary, joint, compression="zstd")
                 if examples and set(table.schema).issubset(schema):
                     table = _filled(table, schema)
                 elif table.schema != schema:
@@ -146,7 +152,7 @@ def concatenate(
                         f"{path} has other columns than the fragments before it: it is of another version of "
                         "nucbatch or of its measurements. Begin anew with --restart."
                     )
-                waiting.append(table)
+                waiting.append(_with_metadata(table, added))
                 held += table.num_rows
                 if held >= ROWS_PER_GROUP:
                     writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS_PER_GROUP)
@@ -187,6 +193,7 @@ def write_fields(
         "Metadata_Site": pa.array([field.site for field in plate.fields], pa.int64()),
         "Metadata_Time": pa.array([field.t for field in plate.fields], pa.int64()),
         "Metadata_Image": pa.array([field.group for field in plate.fields], pa.string()),
+        **_metadata_columns(plate.fields),
         "Name": pa.array([field.name for field in plate.fields], pa.string()),
         "Status": pa.array([fate[0] for fate in fates], pa.string()),
         "Reason": pa.array([fate[1] for fate in fates], pa.string()),
@@ -202,6 +209,15 @@ def write_fields(
         columns[name] = pa.array([quality.get(name) for quality in qualities], pa.float64())
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _metadata_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:
+    names = dict.fromkeys(name for field in fields for name, _ in field.metadata)
+    columns = {name: [dict(field.metadata).get(name) for field in fields] for name in names}
+    return {
+        name: pa.array(values, pa.string() if any(isinstance(one, str) for one in values) else pa.float64())
+        for name, values in columns.items()
+    }
 
 
 def _fate(field: Field, receipt: Receipt | None) -> tuple[str, str, int | None, Mapping[str, float]]:
@@ -263,6 +279,14 @@ def _schema(path: Path) -> pa.Schema:
 
 def _noted(table: pa.Table, note: bytes) -> pa.Table:
     return table.replace_schema_metadata({_NOTE: note} if note else None)
+
+
+def _with_metadata(table: pa.Table, added: Metadata) -> pa.Table:
+    """The table with a constant column for each value, after those that say where a nucleus is from."""
+    for place, (name, value) in enumerate(added, start=len(_identity_schema())):
+        kind = pa.string() if isinstance(value, str) else pa.float64()
+        table = table.add_column(place, name, pa.repeat(pa.scalar(value, kind), table.num_rows))
+    return table
 
 
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -175,3 +175,14 @@ def test_nuclei_that_do_not_add_up_are_an_error(tmp_path, wells, counts, message
 def test_a_missing_table_is_named(tmp_path):
     with pytest.raises(InputNotFound, match=r"nuclei\.parquet does not exist"):
         by_well(tmp_path / "nuclei.parquet", fields(("A01", 0, "")))
+
+
+def test_the_users_columns_are_kept_where_a_wells_fields_agree(tmp_path):
+    told = fields(("A01", 0, ""), ("A01", None, "gone"), ("A02", 0, ""), ("A02", 0, ""))
+    told["Metadata_Dose"] = [0.5, 0.5, np.nan, np.nan]
+    told["Metadata_Drug"] = ["x", "x", "x", "y"]
+    wells = by_well(nuclei(tmp_path / "n.parquet", [], []), told)
+    assert list(wells)[2:6] == ["Metadata_Time", "Metadata_Dose", "Metadata_Drug", "Count_Nuclei"]
+    assert wells["Metadata_Dose"].isna().tolist() == [False, True]
+    assert wells["Metadata_Drug"].iloc[0] == "x"
+    assert pd.isna(wells["Metadata_Drug"].iloc[1])

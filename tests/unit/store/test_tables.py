@@ -12,7 +12,7 @@ import pytest
 from nucbatch.errors import DamagedFile, InputError, StoreError
 from nucbatch.plate import Field, Plate
 from nucbatch.store import tables
-from nucbatch.store.receipt import Receipt
+from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import concatenate, identity_columns, read_note, write_fields, write_fragment
 
@@ -209,3 +209,33 @@ def test_fields_of_different_channels_share_one_table_with_nulls(tmp_path: Path)
     ]
     assert table["Nuclei_Intensity_MeanIntensity_Grey"].to_pylist() == [None, None, 2.5, None, None]
     assert table["Nuclei_Intensity_MeanIntensity_Red"].to_pylist() == [3.0, 4.0, None, 3.0, 4.0]
+
+
+def test_the_users_columns_reach_both_tables_with_one_type_each(tmp_path: Path) -> None:
+    values: list[tuple[tuple[str, str | float | None], ...]] = [
+        (("Metadata_Dose", 0.5), ("Metadata_Drug", "")),
+        (("Metadata_Dose", None), ("Metadata_Drug", "µ-thing")),
+        (("Metadata_Dose", None), ("Metadata_Drug", "x")),
+    ]
+    fields = [replace(_field(site), metadata=told) for site, told in enumerate(values, start=1)]
+    for field, nuclei in zip(fields, (2, 1, 0), strict=True):
+        columns = identity_columns("P", field, nuclei) | {"Nuclei_A": np.arange(nuclei, dtype=float)}
+        write_fragment(tmp_path / f"{field.site}.parquet", columns)
+    paths = [tmp_path / f"{site}.parquet" for site in (1, 2, 3)]
+    assert (
+        concatenate(paths, tmp_path / "nuclei.parquet", metadata=dict(zip(paths, values, strict=True))) == 3
+    )
+    nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
+    assert list(nuclei.columns[5:]) == ["Metadata_ObjectNumber", "Metadata_Dose", "Metadata_Drug", "Nuclei_A"]
+    assert nuclei["Metadata_Dose"].tolist()[:2] == [0.5, 0.5]
+    assert np.isnan(nuclei["Metadata_Dose"].iloc[2])
+    assert nuclei["Metadata_Drug"].tolist() == ["", "", "µ-thing"]
+    write_fields(tmp_path / "fields.parquet", Plate("P", "/", "x", (), tuple(fields), ()), {})
+    table = pd.read_parquet(tmp_path / "fields.parquet")
+    assert table["Metadata_Dose"].isna().tolist() == [False, True, True]
+    assert table["Metadata_Drug"].tolist() == ["", "µ-thing", "x"]
+
+
+def test_the_users_columns_decide_no_result() -> None:
+    field = _field(1)
+    assert field_digest(field) == field_digest(replace(field, metadata=(("Metadata_Dose", 1.0),)))
