@@ -7,6 +7,7 @@ A collection that is no plate (a folder of images, one image) is a Plate whose f
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -89,6 +90,11 @@ class Field:
         """The field's stable name in the ledger: the same for the same file names, whatever the order."""
         return self.group
 
+    @property
+    def z_steps(self) -> int:
+        """How many z-steps its deepest channel has; they are projected to one plane."""
+        return max(Counter(plane.channel for plane in self.planes).values(), default=1)
+
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
@@ -148,6 +154,11 @@ class Plate:
                 return channel
         names = ", ".join(channel.name for channel in self.channels) or "none"
         raise InputError(f"channel {name!r} is not in {self.name}: it has {names}. Name one with --channel.")
+
+
+def projection_text(z_steps: int) -> str:
+    """How z-steps become one plane: ``projection_text(5)`` → ``"5 z-steps, by maximum"``; empty for one."""
+    return f"{z_steps:,} z-steps, by maximum" if z_steps > 1 else ""
 
 
 def absent_text(absent: int, chunks: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -193,7 +194,9 @@ def describe(console: Console, prepared: Prepared) -> None:
     """What will be done, in a few lines."""
     from rich.text import Text
 
+    from nucbatch.plate import projection_text
     from nucbatch.readers.names import plural
+    from nucbatch.readers.summary import Z_HINT
     from nucbatch.tiles import block_grid
 
     plan, plate = prepared.plan, prepared.plan.plate
@@ -206,6 +209,9 @@ def describe(console: Console, prepared: Prepared) -> None:
             f"{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} ({prepared.card.sha256[:12]})"
         ),
     )
+    for steps, count in Counter(field.z_steps for field in plan.usable).most_common():
+        if steps > 1:
+            console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
     large = [field for field in plan.usable if plan.is_large(field)]
     if large:
         rows, columns = zip(

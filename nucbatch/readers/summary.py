@@ -10,12 +10,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from nucbatch.plate import Field, FileStatus, Plate, absent_text, row_index, split_well
+from nucbatch.plate import Field, FileStatus, Plate, absent_text, projection_text, row_index, split_well
 from nucbatch.printable import printable
 from nucbatch.readers.names import plural, row_letters
 from nucbatch.readers.pixels import field_channels
 
 _EXAMPLES = 3
+Z_HINT = "If they are time points, save them as such: each is then a field of its own."
 _MOST_ROWS_OF_MIX = 6
 _STANDARD_PLATES = ((8, 12), (16, 24), (32, 48))
 
@@ -50,6 +51,7 @@ class Summary:
     pixels: tuple[tuple[str, int], ...]
     pixel_sizes_um: tuple[tuple[float | None, int], ...]
     levels: tuple[tuple[int, int], ...]
+    z_steps: tuple[tuple[int, int], ...]
     absent_chunks: int
     chunks: int
     incomplete_images: tuple[tuple[str, str], ...]
@@ -74,6 +76,9 @@ class Summary:
         yield "fields", f"{self.usable_fields:,}{lacking}{unusable}"
         if self.time_points > 1:
             yield "time points", f"{self.time_points:,}"
+        if any(steps > 1 for steps, _ in self.z_steps):
+            told = [(projection_text(steps) or "one plane", n) for steps, n in self.z_steps]
+            yield "projection", f"{_mix(tuple(told))}\n{Z_HINT}"
         everywhere = all(count == self.usable_fields for _, count in self.channels)
         yield (
             "channels",
@@ -137,6 +142,10 @@ class Summary:
             "pixels": [{"kind": kind, "fields": count} for kind, count in self.pixels],
             "pixel_sizes_um": [{"size": size, "fields": count} for size, count in self.pixel_sizes_um],
             "levels": [{"level": level, "fields": count} for level, count in self.levels],
+            "projections": [
+                {"z_steps": steps, "projection": projection_text(steps), "fields": count}
+                for steps, count in self.z_steps
+            ],
             "chunks": {
                 "total": self.chunks,
                 "absent": self.absent_chunks,
@@ -181,6 +190,7 @@ def summarise(plate: Plate) -> Summary:
         pixels=tuple(Counter(_form(field) for field in usable).most_common()),
         pixel_sizes_um=tuple(Counter(field.pixel_size_um for field in usable).most_common()),
         levels=tuple(Counter(_level(field) for field in usable).most_common()),
+        z_steps=tuple(Counter(field.z_steps for field in usable).most_common()),
         absent_chunks=sum(record.absent_chunks for record in chunked),
         chunks=sum(record.chunks for record in chunked),
         incomplete_images=tuple(

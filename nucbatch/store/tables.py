@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nucbatch.errors import DamagedFile, InputError, StoreError
-from nucbatch.plate import Field, Plate
+from nucbatch.plate import Field, Plate, projection_text
 from nucbatch.store.atomic import cannot_write, replacing, write_bytes
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import Stamp, stamp_of
@@ -179,7 +179,7 @@ def write_fields(
     ``Status``: ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish), ``quarantined``
     (its files can't be used), ``pending`` (not processed yet). ``Count_Nuclei`` and the ``QC_`` columns are
     null unless done. ``Reason`` is empty for done fields. ``Flags``: what makes a count doubtful, names
-    joined by "; ".
+    joined by "; ". ``Projection``: how several z-steps became one plane; empty for one.
 
     Args:
         receipts: by the field's key; fields without one are quarantined or pending.
@@ -203,6 +203,7 @@ def write_fields(
         "Count_Nuclei": pa.array([fate[2] for fate in fates], pa.int64()),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
+        "Projection": pa.array([projection_text(field.z_steps) for field in plate.fields], pa.string()),
         "PixelSize_um": pa.array([field.pixel_size_um for field in plate.fields], pa.float64()),
     }
     for name in sorted({name for quality in qualities for name in quality}):

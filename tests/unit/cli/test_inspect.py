@@ -121,3 +121,15 @@ def test_control_characters_in_names_are_shown_not_obeyed(tmp_path):
     result = run(tmp_path)
     assert "\x1b" not in result.output
     assert r"evil\x1b[2J\n.txt" in result.output
+
+
+def test_a_projection_is_told(tmp_path):
+    movie = np.zeros((5, 16, 24), np.uint8)
+    tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, metadata={"axes": "ZYX"})
+    shown = run(tmp_path / "a.tif").output
+    assert "projection  5 z-steps, by maximum" in shown
+    assert "If they are time points, save them as such" in shown
+    (told,) = json.loads(run(tmp_path / "a.tif", "--json").output)["projections"]
+    assert told == {"z_steps": 5, "projection": "5 z-steps, by maximum", "fields": 1}
+    tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, metadata={"axes": "TYX"})
+    assert "projection" not in run(tmp_path / "a.tif").output

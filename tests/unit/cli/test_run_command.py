@@ -41,6 +41,14 @@ def test_what_will_be_done_is_told_even_of_a_folder_named_like_markup(pictures: 
     assert "channel Grey" in shown.output
 
 
+def test_a_projection_is_told_before_the_run(tmp_path: Path) -> None:
+    for name, axes in (("stack.tif", "ZYX"), ("film.tif", "TYX")):
+        pixels = np.zeros((5, 40, 40), np.uint8)
+        tifffile.imwrite(tmp_path / name, pixels, imagej=True, metadata={"axes": axes})
+    shown = command("run", tmp_path, "-o", tmp_path / "out", "--dry-run").output
+    assert "5 z-steps, by maximum, in 1 field. If they are time points" in shown
+
+
 def test_a_run_in_which_nothing_is_usable_ends_with_1_and_has_its_tables(
     unusable: Path, tmp_path: Path
 ) -> None:

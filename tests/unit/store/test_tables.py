@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from nucbatch.errors import DamagedFile, InputError, StoreError
-from nucbatch.plate import Field, Plate
+from nucbatch.plate import Field, Plane, Plate
 from nucbatch.store import tables
 from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of
@@ -177,6 +177,12 @@ def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: 
     assert table["QC_Mean"].isna().tolist() == [False, True, True, True]
     assert list(table.columns[-2:]) == ["QC_Focus", "QC_Mean"]
     assert table["PixelSize_um"].tolist() == [0.5] * 4
+
+
+def test_fields_tell_how_their_z_steps_became_one_plane(tmp_path: Path) -> None:
+    deep = replace(_field(1), planes=tuple(Plane("a.tif", "x", z, z) for z in range(5)))
+    write_fields(tmp_path / "a", Plate("P", "/", "x", (), (deep, _field(2)), ()), {})
+    assert pd.read_parquet(tmp_path / "a")["Projection"].tolist() == ["5 z-steps, by maximum", ""]
 
 
 def test_workers_and_times_leave_no_trace_in_the_fields_table(tmp_path: Path) -> None:
