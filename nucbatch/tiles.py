@@ -1,8 +1,8 @@
-"""Where windows lie: boxes, tiles and blocks, in pure integer arithmetic.
+"""Boxes, tiles and blocks, in integer arithmetic.
 
-The decision owned here: the tile grid is a function of the network's numbers and the image's shape, never
-of the schedule. An image that fits one window is one tile; a larger one is cut on a fixed, stride-aligned
-grid whose halo covers the receptive field, so that a probability can't depend on how work was divided.
+The tile grid is a function of the network's numbers and of the image's shape, never of the schedule. An
+image that fits one window is one tile. A larger one is cut on a fixed grid, aligned to the stride, with a
+halo that covers the receptive field. So a probability can't depend on how work was divided.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ class Box:
         return slice(self.y0, self.y1), slice(self.x0, self.x1)
 
     def clipped(self, to: Box) -> Box:
-        """What of it lies in ``to``, too; a box without pixels where nothing does."""
+        """The intersection with ``to``; a box without pixels where they don't overlap."""
         y0, x0 = max(self.y0, to.y0), max(self.x0, to.x0)
         return Box(y0, x0, max(y0, min(self.y1, to.y1)), max(x0, min(self.x1, to.x1)))
 
     def shifted(self, down: int, right: int) -> Box:
-        """The box so many pixels further on."""
+        """The box moved by (``down``, ``right``) pixels."""
         return Box(self.y0 + down, self.x0 + right, self.y1 + down, self.x1 + right)
 
     def within(self, outer: Box) -> tuple[slice, slice]:
@@ -50,10 +50,10 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One input window of the network: what it keeps (``core``) and what it sees (``window``).
+    """One input window of the network, and the ``core`` of it whose outputs are kept.
 
-    Both are in image coordinates. The window may reach over the image's border; what lies outside is
-    filled by reflection. Cores cover the image exactly once.
+    Both are in image coordinates. A window may extend beyond the image's border; pixels outside are filled by
+    reflection. Cores cover the image exactly once.
     """
 
     core: Box
@@ -62,7 +62,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class TileGrid:
-    """The numbers of a network that fix its tiles, all in pixels.
+    """The numbers of a network that determine its tiles, all in pixels.
 
     ``stride``: the network's downsampling; windows begin and end at multiples of it.
     ``halo``: context kept around a core, at least the receptive field's radius, a multiple of the stride.
@@ -105,12 +105,12 @@ class TileGrid:
         ]
 
     def window_px(self, length_px: int) -> int:
-        """How long the windows along a side are."""
+        """Length of the windows along a side."""
         _, _, begin, end = self.cuts(length_px)[0]
         return end - begin
 
     def step(self, length_px: int) -> int:
-        """From one core's begin to the next along a side: as few tiles as can be, and as even as can be."""
+        """Distance between cores along a side: the fewest tiles, of the most even length."""
         padded = -(-length_px // self.stride) * self.stride
         if padded <= self.whole:
             return padded
@@ -119,27 +119,30 @@ class TileGrid:
 
 
 def scaled_shape(image_shape: tuple[int, int], zoom: float) -> tuple[int, int]:
-    """(height, width) in pixels of an image seen ``zoom`` times as large; no side vanishes."""
+    """(height, width) in pixels of an image enlarged by ``zoom``; at least 1 px each."""
     height, width = image_shape
     return max(1, round(height * zoom)), max(1, round(width * zoom))
 
 
 LARGEST_PART_PX = 256
-"""A component of the foreground that spans no more is looked at as a whole."""
+"""A component of the foreground that spans at most this is split as a whole."""
 GROWTH_PX = 48
-"""How far what is found in the interior of a larger one grows back."""
+"""How far nuclei grow back over the foreground of a larger component."""
 SUPPORT_PX = LARGEST_PART_PX + 3 * GROWTH_PX + 8
-"""How far from a pixel anything can lie that decides which nucleus it belongs to: a competitor's competitor
-within reach of an object's far end, and some pixels that make an outline (:mod:`nucbatch.masks.parts`)."""
+"""Distance within which all pixels lie that can change a pixel's label: one part, three times the growth (an
+object, its competitor, and the competitor's competitor), and a few pixels of outline
+(:mod:`nucbatch.masks.parts`)."""
 
 SMALLEST_BLOCK_PX = 128
-"""Smaller blocks would spend their time on each other's margins, and could lie inside a nucleus' hole."""
+"""Smaller blocks would mostly compute margins, and could lie inside a nucleus' hole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """An image of (``height_px``, ``width_px``) cut into rectangles of (``tall_px``, ``wide_px``), the last
-    ones smaller."""
+    """An image of (``height_px``, ``width_px``) cut into rectangles of (``tall_px``, ``wide_px``).
+
+    The last row and column of rectangles may be smaller.
+    """
 
     height_px: int
     width_px: int
@@ -152,7 +155,7 @@ class Grid:
         return -(-self.height_px // self.tall_px), -(-self.width_px // self.wide_px)
 
     def box(self, row: int, column: int) -> Box:
-        """A rectangle's pixels."""
+        """The pixels of a rectangle."""
         top, left = row * self.tall_px, column * self.wide_px
         bottom, right = top + self.tall_px, left + self.wide_px
         return Box(top, left, min(bottom, self.height_px), min(right, self.width_px))
@@ -170,7 +173,7 @@ class Grid:
 
 
 def block_grid(shape: tuple[int, int], block_px: int) -> Grid:
-    """The blocks of an image (Y, X): the units of scheduling, retry and commit, with no say in any result.
+    """The blocks of an image (Y, X): the units of scheduling, retry and commit. No result depends on them.
 
     Raises:
         InputError: blocks of fewer than SMALLEST_BLOCK_PX.

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from nucbatch.errors import InputError
 from nucbatch.jit import frozen, kernel
-from nucbatch.runs import Runs, runs_of
+from nucbatch.rle import Runs, runs_of
 
 
 @dataclass(frozen=True, slots=True)

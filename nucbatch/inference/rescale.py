@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nucbatch.errors import InputError
 from nucbatch.inference.resample import check_held, resampled, support
-from nucbatch.masks.arrows import rescaled
+from nucbatch.masks.flows import rescaled
 from nucbatch.tiles import Box, scaled_shape
 
 

@@ -1,1 +1,1 @@
-"""Probabilities → labelled nuclei."""
+"""Probability maps to labelled nuclei, in whole images and in blocks of large ones."""

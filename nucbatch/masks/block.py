@@ -1,10 +1,11 @@
-"""The nuclei of one block of a large image, exactly as they are in the whole image.
+"""The nuclei of one block of a large image, exactly as in the whole image.
 
-The decision owned here: who sees what. A block looks around itself as far as it must: until every component
-that touches its core is whole, or until all lies in view on which these depend (``SUPPORT_PX``). So all
-blocks that see an object compute the same object, and call it by the same key: the linear index of its first
-pixel in the image. The block whose core holds that pixel owns the object: it alone measures and lists it. Of
-giants a block knows its own piece, and where the piece goes on (:mod:`nucbatch.masks.seams` joins them).
+A block reads maps around itself with a growing margin, until each component that touches its core is whole,
+or until everything on which these components can depend (``SUPPORT_PX``) is in view. So all blocks that see
+an object compute the same object, and give it the same key: the linear index of its first pixel in the
+image. The block whose core holds that pixel owns the object: it alone measures and lists it. Of oversized
+objects a block knows its own piece and where the piece continues; :mod:`nucbatch.masks.seams` joins the
+pieces.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ Read = Callable[[Box], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What a block knows of a giant.
+    """The part of an oversized object that lies in a block's core.
 
-    ``label``: its number there. Of the core's pixels under it, ``key`` is the first one's linear index in the
-    image, ``area_px`` their number, ``box`` (y0, x0, y1, x1) where they lie. ``links`` are linear indices of
-    pixels of the same giant in other blocks.
+    ``label``: in the block. ``key``: linear index in the image of its first pixel. ``area_px``: number of
+    pixels. ``box``: (y0, x0, y1, x1) in the image. ``links``: linear indices of pixels of the same object in
+    other blocks.
     """
 
     label: int
@@ -46,11 +47,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class BlockNuclei:
-    """What was found in one block.
+    """The nuclei of one block.
 
-    ``labels`` (Y, X) uint32 of the core, 1..n; ``keys`` (n,) int64 of each, -1 for a piece of a giant.
-    ``owned`` (m,) int64: the keys of the objects that begin here, ascending; ``shapes`` (Y', X') uint32 shows
-    them whole, as 1..m, in the image's ``shapes_box``.
+    ``labels`` (Y, X) uint32: of the core, 1..n. ``keys`` (n,) int64: of each label; -1 for a piece of an
+    oversized object. ``owned`` (m,) int64: keys of the objects whose first pixel lies in the core,
+    ascending. ``shapes`` (Y', X') uint32: these objects whole, as 1..m, in the image's ``shapes_box``.
     """
 
     labels: NDArray[np.uint32]
@@ -75,7 +76,7 @@ def nuclei_of_block(read: Read, core: Box, shape: tuple[int, int], settings: Obj
 
 
 def around(core: Box, margin_px: int, shape: tuple[int, int]) -> Box:
-    """A box with a margin, cut at the image's border."""
+    """A box enlarged by a margin and clipped to the image."""
     return Box(
         max(0, core.y0 - margin_px),
         max(0, core.x0 - margin_px),
@@ -85,7 +86,7 @@ def around(core: Box, margin_px: int, shape: tuple[int, int]) -> Box:
 
 
 def sides_beyond(window: Box, shape: tuple[int, int]) -> Open:
-    """Beyond which sides of a window the image goes on."""
+    """The sides of a window beyond which the image continues."""
     return window.y0 > 0, window.x0 > 0, window.y1 < shape[0], window.x1 < shape[1]
 
 
@@ -99,14 +100,14 @@ def _whole_in_view(
         components = foreground_of(maps, settings)
         large = too_large(components, beyond)
         if not reach(components, large, core.shifted(-window.y0, -window.x0)):
-            # Those that are large, or cut, lie apart from the core, and in no hole of what touches it.
+            # Large or cut components neither touch the core nor lie in a hole of one that does.
             components = without(components, large)
             break
     return window, find_in_window(maps, settings, beyond, components)
 
 
 def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
-    """What there is of a window's objects in the core."""
+    """Restricts a window's objects to the core."""
     inner = core.shifted(-window.y0, -window.x0)
     labels, runs = found.labels.ravel(), found.runs
     first, boxes, areas = _facts(
@@ -135,7 +136,7 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
 
 
 def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[np.uint32]:
-    """The labels of a box of a window, by a table (N + 1,) of their new numbers."""
+    """Labels of a box inside a window, renumbered by a table (N + 1,)."""
     renumbered = np.zeros(box.shape, np.uint32)
     runs, width = found.runs, found.labels.shape[1]
     _renumber(found.labels.ravel(), runs.begin, runs.end, width, numbers, box.y0, box.x0, renumbered)
@@ -145,7 +146,7 @@ def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[
 def _shapes(
     found: Found, mine: NDArray[np.int64], boxes: NDArray[np.int64], window: Box
 ) -> tuple[NDArray[np.uint32], Box]:
-    """The objects ``mine`` of a window, as 1..m, and the box of the image that holds them."""
+    """The objects ``mine`` of a window as labels 1..m, and their joint bounding box in the image."""
     if not len(mine):
         return np.zeros((0, 0), np.uint32), Box(window.y0, window.x0, window.y0, window.x0)
     y0, x0 = boxes[mine, :2].min(axis=0).tolist()
@@ -161,7 +162,7 @@ def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: 
     ys, xs = np.nonzero(found.labels[rows, columns] == label)
     ys, xs = ys + core.y0, xs + core.x0
     if found.cores is None:
-        raise AssertionError(f"label {label} is a giant's piece, and there are no giants' middles")
+        raise AssertionError(f"label {label} is a piece of an oversized object, but no cores were kept")
     own = found.cores == label
     links: list[int] = []
     for strip in (
@@ -199,8 +200,7 @@ def _facts(
     bottom: int,
     right: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """Of each label (count,): its first linear index in the window, its box there (count, 4), and how many of
-    its pixels lie in the core."""
+    """First linear index (count,), bounding box (count, 4) and core pixels (count,) of each label."""
     first = np.full(count, -1, np.int64)
     boxes = np.zeros((count, 4), np.int64)
     areas = np.zeros(count, np.int64)
@@ -232,7 +232,7 @@ def _renumber(
     left: int,
     renumbered: NDArray[np.uint32],
 ) -> None:  # pragma: no cover (compiled)
-    """Fills an empty box, whose corner is given, with the numbers of a window's labels."""
+    """Writes renumbered labels of a window into an empty box at (``top``, ``left``)."""
     height, across = renumbered.shape
     y, row = 0, 0
     for run in range(len(begin)):

@@ -1,8 +1,8 @@
-"""What hangs together in a mask, found on its runs.
+"""Connected components on runs.
 
-The decision owned here: runs of neighbouring rows are one component where they touch, side by side
-(4-connected, as nuclei are) or at a corner too (8-connected, as the ground around them). Components are
-numbered by their first pixel, in raster order.
+Runs of neighbouring rows belong to one component where they touch: along a side (4-connected, as nuclei
+are), or also at a corner (8-connected, as background is). Components are numbered in raster order of their
+first pixel.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
-from nucbatch.masks.classes import number, unite
-from nucbatch.runs import Runs, runs_of
+from nucbatch.masks.union_find import number, unite
+from nucbatch.rle import Runs, runs_of
 from nucbatch.tiles import Box
 
 
 @dataclass(frozen=True, slots=True)
 class Components:
-    """Components of a mask, or some of them.
+    """Connected components of a mask, or a selection of them.
 
     ``labels`` (Y, X) uint32, contiguous: 1..N, 0 is background. ``boxes`` (N + 1, 4) int64: y0, x0, y1, x1 of
-    each, half open; entry 0 is 0. ``runs`` are theirs.
+    each, half open; entry 0 is 0. ``runs``: their pixels.
     """
 
     labels: NDArray[np.uint32]
@@ -45,7 +45,7 @@ def components_of(inside: NDArray[np.bool_]) -> Components:
 
 
 def reach(components: Components, chosen: NDArray[np.bool_], box: Box) -> bool:
-    """Whether one of the chosen components (N + 1,) has a pixel in a box of their image."""
+    """Whether any of the chosen components (N + 1,) has a pixel inside a box."""
     begin, end, width = components.runs.begin, components.runs.end, components.labels.shape[1]
     of_chosen = chosen[components.labels.ravel()[begin]]
     y, x = np.divmod(begin[of_chosen], width)
@@ -55,7 +55,7 @@ def reach(components: Components, chosen: NDArray[np.bool_], box: Box) -> bool:
 
 
 def without(components: Components, dropped: NDArray[np.bool_]) -> Components:
-    """The components that are not dropped (N + 1,), numbered anew in the same order."""
+    """Components without the dropped ones (N + 1,), renumbered in the same order."""
     if not dropped.any():
         return components
     own = components.labels.ravel()[components.runs.begin]
@@ -67,7 +67,7 @@ def without(components: Components, dropped: NDArray[np.bool_]) -> Components:
 
 
 def _numbered(runs: Runs, component: NDArray[np.uint32], count: int, shape: tuple[int, int]) -> Components:
-    """Components from the one, 0..N - 1, to which each run belongs."""
+    """Components from the number 0..N - 1 of each run's component."""
     labels = np.zeros(shape, np.uint32)
     boxes = np.zeros((count + 1, 4), np.int64)
     _write(runs.begin, runs.end, component, shape[1], labels.ravel(), boxes)
@@ -80,7 +80,7 @@ def classes_of(
 ) -> tuple[NDArray[np.uint32], int]:  # pragma: no cover (compiled)
     """The component 0..C - 1 of each run, and C; ``corner`` is 1 where corners connect, else 0."""
     component = np.arange(len(begin)).astype(np.uint32)
-    above, row = 0, 0  # the first run of the row above that reaches this run or lies behind it
+    above, row = 0, 0  # the first run of the row above that ends at or after the begin of this run
     for run in range(len(begin)):
         while begin[run] >= row + width:
             row += width
@@ -104,7 +104,7 @@ def _write(
     labels: NDArray[np.uint32],
     boxes: NDArray[np.int64],
 ) -> None:  # pragma: no cover (compiled)
-    """Numbers the pixels of empty labels, and finds their boxes."""
+    """Writes labels into an empty image, and finds their bounding boxes."""
     y, row = 0, 0
     for run in range(len(begin)):
         while begin[run] >= row + width:

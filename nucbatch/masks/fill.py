@@ -1,13 +1,11 @@
-"""Holes inside single nuclei are filled.
+"""Fills the holes of nuclei.
 
-The decision owned here: a hole is a background region that touches neither the image's border nor more than
-one label, and that is not wider than any nucleus' hole: what is LARGEST_HOLE_PX across is ground, so that
-nothing has to be known of an image further around than that. So a ring of touching nuclei keeps the empty
-ground it encloses, and an island inside a ring is never swallowed. Background is 8-connected, as nuclei are
-4-connected.
+A hole is an 8-connected region of background that touches neither the image's border nor a second label,
+and spans less than ``LARGEST_HOLE_PX``. The limit bounds how far around itself a block must look. A ring of
+touching nuclei keeps the ground that it encloses, and an object inside a ring-shaped one keeps its label.
 
-Background is looked at as runs along rows. Most of it belongs to regions that are open by their border or by
-their size, and nobody needs to look around these pixel by pixel.
+Background is processed as runs along rows: most runs belong to regions that are too large or touch the
+border, and need no look at their pixels.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
 from nucbatch.masks.components import classes_of
-from nucbatch.runs import Runs
+from nucbatch.rle import Runs
 
 LARGEST_HOLE_PX = 64
 
@@ -26,12 +24,12 @@ _UNSEEN = 0
 
 
 def fill_holes(labels: NDArray[np.uint32], runs: Runs, giant: NDArray[np.bool_]) -> Runs:
-    """Fills the holes of each label with that label, in place; returns the runs of what there is then.
+    """Fills the holes of each label with that label, in place; returns the runs of all labels afterwards.
 
     Args:
         labels: (Y, X), contiguous, up to N.
         runs: of the labels' pixels.
-        giant: (N + 1,) labels whose holes stay open, because nobody sees the whole of them.
+        giant: (N + 1,) labels whose holes stay open, because a window may hold only a part of them.
     """
     begin, end = _between(runs.begin, runs.end, *labels.shape)
     owner = _owners(labels, begin, end, giant)
@@ -39,7 +37,7 @@ def fill_holes(labels: NDArray[np.uint32], runs: Runs, giant: NDArray[np.bool_])
     if not holes.any():
         return runs
     _fill(labels, begin[holes], end[holes], owner[holes])
-    # What lies between the rest of the ground is not ground.
+    # The complement of the remaining background: labels and filled holes.
     return Runs(*_between(begin[~holes], end[~holes], *labels.shape))
 
 
@@ -56,7 +54,7 @@ def _fill(
 def _between(
     begin: NDArray[np.int64], end: NDArray[np.int64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """The runs of what lies in the rows of an image of that shape between runs: of their background."""
+    """Runs of the background: the complement of runs in an image of that shape."""
     free_begin, free_end = np.empty(len(begin) + height, np.int64), np.empty(len(begin) + height, np.int64)
     count, run = 0, 0
     for row in range(0, height * width, width):
@@ -77,7 +75,7 @@ def _between(
 def _owners(
     labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], giant: NDArray[np.bool_]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """The label (runs,) int64 of which each run is a hole, _OPEN of those that are none."""
+    """The label (runs,) int64 whose hole each run belongs to; _OPEN for runs in no hole."""
     height, width = labels.shape
     region, count = classes_of(begin, end, width, 1)
     owner = np.full(count, _UNSEEN, np.int64)

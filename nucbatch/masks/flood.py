@@ -1,8 +1,8 @@
-"""Seeds grow over a landscape until they meet: a watershed whose ties are decided within the component alone.
+"""Seeded watershed with deterministic ties.
 
-The decision owned here: lower pixels are taken first, among equal ones those that were reached first, and
-seeds begin in raster order (Meyer's flooding: Meyer, 1991; Beucher and Meyer, 1993). So what lies elsewhere
-in the image can't turn a tie, which a general watershed's heap does not promise.
+Lower pixels are flooded first; among equals, those that were reached first; seeds start in raster order
+(Meyer's flooding: Meyer, 1991; Beucher and Meyer, 1993). So pixels elsewhere in the image can't change how
+a tie is decided, which the priority queue of a general watershed doesn't guarantee.
 """
 
 from __future__ import annotations
@@ -16,36 +16,36 @@ from nucbatch.jit import kernel
 def flood(
     seeds: NDArray[np.uint32], height: NDArray[np.uint8], inside: NDArray[np.bool_]
 ) -> NDArray[np.uint32]:
-    """Seeds (Y, X) uint32, 0 where there is none → labels (Y, X) uint32 that fill the inside they reach.
+    """Seeds (Y, X) uint32, 0 where there is none → labels (Y, X) uint32 grown over ``inside``.
 
     Args:
-        seeds: keep their pixels.
+        seeds: their pixels never change.
         height: (Y, X) uint8, low pixels are flooded first.
-        inside: (Y, X) bool, where to grow, by 4-connected steps.
+        inside: (Y, X) bool, the pixels over which seeds grow, by 4-connected steps.
     """
     grown = _flood(np.ascontiguousarray(seeds), np.ascontiguousarray(height), np.ascontiguousarray(inside))
     return np.asarray(grown, np.uint32)
 
 
 def grow(seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int) -> NDArray[np.uint32]:
-    """Seeds (Y, X) uint32 → labels (Y, X) uint32 grown by up to ``reach_px`` steps over the inside.
+    """Seeds (Y, X) uint32 → labels (Y, X) uint32 grown over ``inside`` by up to ``reach_px`` steps.
 
-    Each pixel goes to the seed that reaches it first; among several in the same step, to the one whose way
-    began first in raster order. So a pixel depends on seeds within that many steps alone.
+    Each pixel goes to the seed that reaches it first; among several in the same step, to the one
+    whose path starts first in raster order. So a pixel depends only on seeds within that many steps.
     """
     grown = _grow(np.ascontiguousarray(seeds), np.ascontiguousarray(inside), reach_px)
     return np.asarray(grown, np.uint32)
 
 
 def grow_back(labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDArray[np.int64]) -> None:
-    """Grows labels (Y, X) uint32, in place, over what is free of the inside, however far that is.
+    """Grows labels (Y, X) uint32, in place, over all free pixels that can be reached.
 
-    In the same order as :func:`grow` and as :func:`flood` over level ground, but looking at nothing else.
+    In the order of :func:`grow`, and of :func:`flood` at constant height; visits free pixels only.
 
     Args:
         labels: contiguous.
-        inside: (Y, X) uint32, contiguous; where it isn't 0.
-        free: linear indices, ascending, of the inside's pixels without label.
+        inside: (Y, X) uint32, contiguous; labels grow where it isn't 0.
+        free: linear indices, ascending, of pixels inside without a label.
     """
     _grow_on(labels, inside, np.sort(_first_ways(labels, free)), len(free))
 
@@ -102,9 +102,11 @@ def _step(
 def _first_ways(
     labels: NDArray[np.uint32], free: NDArray[np.int64]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """By which labelled neighbour, the first in raster order, free pixels are reached in the first step: its
-    linear index times 4, plus the direction from there: up, left, right, down. Sorted, that is the order in
-    which they are reached."""
+    """First steps onto free pixels: index of the labelled neighbour times 4, plus the direction from there.
+
+    The neighbour is the first in raster order; directions are up, left, right, down. Sorted, these numbers
+    give the order in which pixels are reached.
+    """
     rows, columns = labels.shape
     ways = np.empty(len(free), np.int64)
     count = 0

@@ -1,8 +1,9 @@
-"""From a field's probability maps to its labels 1..N: threshold, split, grow, fill, drop specks, number.
+"""Probability maps to labels 1..N: threshold, split, grow, fill holes, drop small objects, number.
 
-Maps are uint8 (255 is certain): what is kept on disk for re-thresholding is what was thresholded at first,
-and the last bits of a device's floats cannot move an object. How touching nuclei are told apart follows from
-the maps there are: by offsets, else by the interior, else by the foreground's own shape.
+Maps are uint8 (255 is probability 1). They are kept on disk at this resolution, so that other thresholds
+give the same objects as a new run, and the last bits of a device's floats can't change an object. Touching
+nuclei are split by offset maps if the network predicts them, else by the interior map, else by the shape of
+the foreground.
 """
 
 from __future__ import annotations
@@ -20,24 +21,25 @@ from nucbatch.jit import kernel
 from nucbatch.masks.components import Components, components_of
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
+from nucbatch.masks.flow_endpoints import split_by_offsets
 from nucbatch.masks.parts import CLOSED, Open, divide
-from nucbatch.masks.sinks import split_by_offsets
-from nucbatch.masks.specks import drop_specks
+from nucbatch.masks.small_objects import drop_small_objects
 from nucbatch.masks.split import split_touching
-from nucbatch.runs import Runs, runs_of
+from nucbatch.rle import Runs, runs_of
 from nucbatch.settings import MAPS, ObjectSettings
 from nucbatch.tiles import GROWTH_PX
 
 LARGEST_OBJECT_PX = 4096
-"""What spans more is no nucleus; to measure it, its whole box has to be read."""
+"""An object that spans more is no nucleus. To measure an object, its whole bounding box is read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Objects of a window: ``labels`` (Y, X) uint32, and which labels (N + 1,) bool are giants.
+    """Objects of a window.
 
-    Of a giant only what the window holds is known. ``cores`` (Y, X) uint32 has the giants' own pixels, those
-    that others didn't grow to, under the same numbers; None where there is no giant. ``runs``: the labels'.
+    ``labels`` (Y, X) uint32. ``giant`` (N + 1,) bool: which labels are oversized objects, of which the window
+    may hold only a part. ``cores`` (Y, X) uint32: their pixels before growth, under the same numbers; None
+    where there are none. ``runs``: the pixels of all labels.
     """
 
     labels: NDArray[np.uint32]
@@ -49,11 +51,11 @@ class Found:
 def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
     """Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel, 0 is background.
 
-    What spans more than ``LARGEST_OBJECT_PX`` is no nucleus, and background.
+    Objects that span more than ``LARGEST_OBJECT_PX`` become background.
 
     Args:
-        maps: (outputs, Y, X) uint8 of a whole image. Foreground: how surely a pixel is inside a nucleus.
-            Interior: relative distance to the nucleus' own outline. Offsets: the way to its middle.
+        maps: (outputs, Y, X) uint8 of a whole image. Foreground: probability
+            of a nucleus. Interior: relative distance to the nucleus' outline. Offsets: vector to its centre.
         settings: thresholds as fractions, areas in px.
 
     Raises:
@@ -72,11 +74,11 @@ def find_in_window(
     beyond: Open = CLOSED,
     components: Components | None = None,
 ) -> Found:
-    """The objects of a window on an image, which goes on ``beyond`` its open sides; in no given order.
+    """The objects of a window of an image that continues ``beyond`` some of its sides, in any order.
 
-    Right for whatever keeps a margin of :data:`nucbatch.tiles.SUPPORT_PX` from those sides; see there.
-    ``components`` are :func:`foreground_of` the maps, where they are known already. Other arguments and
-    errors as for :func:`find_nuclei`.
+    Exact for objects at least :data:`nucbatch.tiles.SUPPORT_PX` away from those sides. ``components``:
+    :func:`foreground_of` the maps, if already computed. Other arguments and errors as for
+    :func:`find_nuclei`.
     """
     if len(maps) not in (1, 2, 4):
         raise InputError(f"{len(maps)} maps: nuclei are made from the first 1, 2 or 4 of {', '.join(MAPS)}.")
@@ -107,8 +109,8 @@ def find_in_window(
         labels = grow(labels, parts.regrown, GROWTH_PX)
         runs = runs_of(labels != 0)
     runs = fill_holes(labels, runs, giant)
-    rest = drop_specks(labels, runs, interior, giant, settings.min_area_px, quantised(settings.peak))
-    if rest is not runs:  # a speck inside a ring may have kept a hole open
+    rest = drop_small_objects(labels, runs, interior, giant, settings.min_area_px, quantised(settings.peak))
+    if rest is not runs:  # a small object inside a ring may have kept a hole open
         rest = fill_holes(labels, rest, giant)
     return Found(labels, giant, cores, rest)
 
@@ -125,7 +127,7 @@ def _split(
     runs: Runs,
     settings: ObjectSettings,
 ) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, one per nucleus of the parts: a new array."""
+    """Labels (Y, X) uint32, one per nucleus of the parts; a new array."""
     if not parts.any():
         return np.zeros_like(parts)
     if len(offsets):
@@ -134,7 +136,7 @@ def _split(
 
 
 def _beyond_any_nucleus(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which labels (N + 1,) span more than LARGEST_OBJECT_PX."""
+    """Labels (N + 1,) that span more than ``LARGEST_OBJECT_PX``."""
     beyond = np.zeros(len(giant), np.bool_)
     places = find_objects(labels, max_label=len(giant) - 1)
     for label in np.flatnonzero(giant).tolist():
@@ -149,7 +151,7 @@ def quantised(threshold: float) -> int:
 
 
 def in_raster_order(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """The same labels renumbered 1..N by their first pixel, row by row, by a table up to the largest."""
+    """Labels renumbered 1..N in raster order of their first pixels."""
     return _numbered(np.ascontiguousarray(labels), runs_of(labels != 0))
 
 
@@ -177,7 +179,7 @@ def _in_raster_order(
     numbers: NDArray[np.uint32],
     ordered: NDArray[np.uint32],
 ) -> None:  # pragma: no cover (compiled)
-    """Writes labels in their new order; fills their table of ``numbers``."""
+    """Writes renumbered labels, and fills the table of new ``numbers``."""
     last = 0
     for run in range(len(begin)):
         for pixel in range(begin[run], end[run]):

@@ -1,14 +1,17 @@
-"""What is looked at as a whole when nuclei are told apart: parts of the foreground with a largest size.
+"""Divides the foreground into parts of bounded size, so that no label depends on distant pixels.
 
-The decision owned here: nothing may depend on pixels further away than a fixed distance, or a block of a
-large image could not compute what its neighbour computes. A connected component of the foreground that spans
-up to LARGEST_PART_PX is one part. Foreground that runs together beyond that (confluent tissue) falls into the
-components of its interior, and what they find grows back over the foreground by up to GROWTH_PX. An interior
-that spans more is a giant: one object, never split, its holes left open, whatever it is.
+A block of a large image must compute the same nuclei as its neighbours. So a label may depend only on
+pixels within a fixed distance:
 
-A window on an image sees a component cut where the image goes on beyond it; a component that is cut counts as
-larger than any. That is right for all components that come within ``SUPPORT_PX`` of the middle of a window
-with that margin, which is what :mod:`nucbatch.masks.block` builds on.
+- A component of the foreground that spans at most ``LARGEST_PART_PX`` is one part.
+- A larger one (confluent tissue) is divided into the components of its interior. Nuclei found there grow
+  back over the foreground by up to ``GROWTH_PX``.
+- A component of the interior that is larger still is an oversized object. It is never split, and its holes
+  stay open.
+
+Where the image continues beyond a window, components that touch the window's edge are cut and count as too
+large. This is right for all components within ``SUPPORT_PX`` of the centre of a window with that margin;
+:mod:`nucbatch.masks.block` relies on it.
 """
 
 from __future__ import annotations
@@ -22,22 +25,22 @@ from numpy.typing import NDArray
 from nucbatch.masks.components import Components, components_of
 from nucbatch.tiles import LARGEST_PART_PX
 
-_CORE_DEPTH_PX = 4  # how far inside an outline the interior begins, of a network that doesn't predict one
+_CORE_DEPTH_PX = 4  # distance to the outline at which the interior begins, for networks that don't predict it
 _SMALLEST_CORE_PX = 4
 
 Open = tuple[bool, bool, bool, bool]
-"""Whether the image goes on beyond a window's top, left, bottom and right."""
+"""Whether the image continues beyond a window's top, left, bottom and right side."""
 
 CLOSED: Open = (False, False, False, False)
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The foreground of a window, divided.
+    """The divided foreground of a window.
 
-    ``labels`` (Y, X) uint32: parts numbered from 1, 0 is background or not yet anybody's. ``giant`` (N + 1,)
-    bool: which of them are giants. ``regrown`` (Y, X) bool, or None where no component is too large: the
-    foreground over which parts grow.
+    ``labels`` (Y, X) uint32: parts numbered from 1; 0 is background, or foreground without a part.
+    ``giant`` (N + 1,) bool: which parts are oversized objects. ``regrown`` (Y, X) bool: the foreground over
+    which parts grow back; None where no component is too large.
     """
 
     labels: NDArray[np.uint32]
@@ -64,12 +67,12 @@ def divide(
     threshold: int,
     beyond: Open = CLOSED,
 ) -> Parts:
-    """The parts of components.
+    """Divides components into parts.
 
     Args:
-        interior: (Y, X) uint8; None of a network that predicts none.
-        threshold: interior of at least this value (0..255) holds a component that is too large together.
-        beyond: where the image goes on.
+        interior: (Y, X) uint8; None for a network that predicts none.
+        threshold: a component that is too large is divided at this value of the interior (0..255).
+        beyond: the sides at which the image continues.
     """
     large = too_large(components, beyond)
     if not large.any():

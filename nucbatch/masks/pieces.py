@@ -1,9 +1,8 @@
-"""A nucleus is in one piece.
+"""Makes each label connected.
 
-The decision owned here: of pixels with one label the largest 4-connected piece keeps it, the first of equals
-in raster order. What is left over goes to the nearest of the labels around it, by steps within the
-foreground, ties decided as in :mod:`nucbatch.masks.flood`. All is done on the list of the foreground's
-pixels, so that ground costs nothing.
+Of the pixels with one label, the largest 4-connected piece keeps it; among equals the first in raster
+order. All other pixels go to the nearest label, by steps within the foreground, with ties decided as in
+:mod:`nucbatch.masks.flood`. The work is proportional to the foreground's pixels.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
-from nucbatch.masks.classes import number, unite
 from nucbatch.masks.flood import grow_back
+from nucbatch.masks.union_find import number, unite
 
 
 def in_one_piece(
@@ -22,13 +21,13 @@ def in_one_piece(
     pixels: NDArray[np.int64],
     place: NDArray[np.uint32],
 ) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, each in one piece.
+    """Labels (Y, X) uint32, each 4-connected.
 
     Args:
-        label: (F,) uint32 of each pixel of the foreground, 0 is left over from the beginning.
+        label: (F,) uint32 of each pixel of the foreground; pixels with 0 go to a neighbouring label.
         components: (Y, X) uint32, contiguous; the foreground is where it isn't 0.
         pixels: (F,) int64, linear indices in raster order.
-        place: (Y, X) uint32, where in ``pixels`` a pixel of the foreground is listed.
+        place: (Y, X) uint32, index of each pixel of the foreground in ``pixels``.
     """
     labels = np.zeros(components.shape, np.uint32)
     left = _largest_pieces(label, int(label.max(initial=0)) + 1, pixels, place, labels)
@@ -45,7 +44,7 @@ def _largest_pieces(
     place: NDArray[np.uint32],
     labels: NDArray[np.uint32],
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """Writes each label's largest piece into empty labels (Y, X); returns the pixels that are left over."""
+    """Writes each label's largest piece into empty labels (Y, X); returns all other pixels."""
     width = labels.shape[1]
     for here in range(len(pixels)):
         labels.flat[pixels[here]] = label[here]

@@ -1,8 +1,9 @@
-"""Giants across blocks: pieces that belong together, found exactly, by the faces that blocks share.
+"""Joins the pieces of oversized objects across blocks, exactly.
 
-The decision owned here: a giant is a class of pieces under "this pixel of mine lies in that piece of yours".
-Its key is its first pixel, as for any object. What spans more than ``LARGEST_OBJECT_PX`` has no key: it is no
-nucleus. Only pieces of giants pass through here; a nucleus needs no seam.
+Pieces belong to one object where a pixel of one lies in the other; their union is found over all blocks of
+an image. The key of an object is its first pixel, as for any other. An object that spans more than
+``LARGEST_OBJECT_PX`` gets no key, because it is no nucleus. Objects of ordinary size are whole in each
+block that sees them and don't pass through here.
 """
 
 from __future__ import annotations
@@ -19,13 +20,16 @@ from nucbatch.masks.objects import LARGEST_OBJECT_PX
 from nucbatch.tiles import Box
 
 Place = tuple[int, int]
-"""A block, by its row and column."""
+"""Row and column of a block."""
 
 
 @dataclass(frozen=True, slots=True)
 class Giant:
-    """One object of several pieces: ``key`` as of any object, -1 if it is too large to be one; its ``box`` in
-    the image; ``members`` are (block, label there)."""
+    """An object that consists of pieces in several blocks.
+
+    ``key``: linear index of its first pixel in the image; -1 if it is too large to be a nucleus. ``box``: in
+    the image. ``members``: (block, label in that block) of each piece.
+    """
 
     key: int
     area_px: int
@@ -36,11 +40,11 @@ class Giant:
 def unite(
     pieces: Mapping[Place, Sequence[Piece]], label_at: Callable[[int], tuple[Place, int]]
 ) -> list[Giant]:
-    """The giants that pieces make up, in order of their first pixel.
+    """Objects made of connected pieces, in order of their first pixel.
 
     Args:
-        pieces: of every block that has any.
-        label_at: the block that holds a pixel, by linear index in the image, and the pixel's label there.
+        pieces: of every block that has any, by block.
+        label_at: linear index of a pixel in the image → the block that holds it, and its label there.
     """
     numbered = [(place, piece) for place in sorted(pieces) for piece in pieces[place]]
     number = {(place, piece.label): index for index, (place, piece) in enumerate(numbered)}

@@ -1,8 +1,8 @@
-"""Nuclei that touch are told apart by their interiors.
+"""Splits touching nuclei by their interiors, for networks without offset maps.
 
-The decision owned here: each connected part of the interior is one nucleus' marker. A foreground component
-with several markers is divided among them by a watershed on the interior map, flooded from its highest
-values; all others stay whole and cost nothing. What happens in a component depends on that component alone.
+Each connected part of the interior is the marker of one nucleus. A component of the foreground with several
+markers is divided among them by a watershed on the interior map; components with one marker or none stay
+whole. The result in a component depends on that component alone.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ def split_touching(
     threshold: int,
     min_marker_px: int,
 ) -> NDArray[np.uint32]:
-    """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in no given order.
+    """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in any order.
 
-    Always a new array.
+    Returns a new array.
 
     Args:
         components: connected components of the foreground, numbered 1..N.
-        interior: interior map (Y, X) uint8, 255 is certain.
+        interior: interior map (Y, X) uint8; 255 is probability 1.
         threshold: pixels of at least this value (0..255) belong to a marker.
         min_marker_px: smaller markers are dropped.
     """

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from nucbatch.masks.arrows import encoded
+from nucbatch.masks.flows import encoded
 from nucbatch.settings import NormaliseSettings
 from nucbatch.training import targets
 from nucbatch.training.light import relight

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits, smooth_l1_loss
 
-from nucbatch.masks.arrows import REACH_PX
+from nucbatch.masks.flows import REACH_PX
 from nucbatch.training.augment import Batch
 from nucbatch.training.targets import SMALLEST_RADIUS_PX
 

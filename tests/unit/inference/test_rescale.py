@@ -4,7 +4,7 @@ import pytest
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.inference.segment import segment_image
-from nucbatch.masks.arrows import REACH_PX, encoded
+from nucbatch.masks.flows import REACH_PX, encoded
 from nucbatch.settings import ObjectSettings
 from nucbatch.tiles import TileGrid
 

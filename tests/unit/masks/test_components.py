@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from skimage.measure import label
 
 from nucbatch.masks.components import components_of, reach, without
-from nucbatch.runs import runs_of
+from nucbatch.rle import runs_of
 from nucbatch.tiles import Box
 
 

@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
-from nucbatch.masks.arrows import STEPS, followed
 from nucbatch.masks.components import components_of
 from nucbatch.masks.fill import LARGEST_HOLE_PX, fill_holes
 from nucbatch.masks.flood import flood, grow
+from nucbatch.masks.flow_endpoints import split_by_offsets
+from nucbatch.masks.flows import STEPS, follow_flows
 from nucbatch.masks.pieces import in_one_piece
-from nucbatch.masks.sinks import split_by_offsets
-from nucbatch.masks.specks import drop_specks
-from nucbatch.runs import Runs, runs_of
+from nucbatch.masks.small_objects import drop_small_objects
+from nucbatch.rle import Runs, runs_of
 
 PLUS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.bool_)
 
@@ -26,9 +26,9 @@ lengths = st.integers(1, 90)
 
 def follow(components, offsets):
     """Where each pixel arrives, as an image of linear indices; -1 outside of components."""
-    arrows = followed(components, offsets, runs_of(components != 0))
+    flows = follow_flows(components, offsets, runs_of(components != 0))
     arrived = np.full(components.shape, -1, np.int64)
-    arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
+    arrived.ravel()[flows.pixels] = flows.pixels[flows.end]
     return arrived
 
 
@@ -64,7 +64,7 @@ def assert_runs_of(runs: Runs, labels: NDArray[np.uint32]) -> None:
 
 @drawn
 @given(seeds, blurs, st.integers(1, 30), st.integers(1, 30), st.sampled_from([2, 8, 80]))
-def test_arrows_followed_all_at_once_lead_where_single_steps_lead(
+def test_flows_followed_by_doubling_end_where_single_steps_end(
     seed: int, blur: float, height: int, width: int, spread: int
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -123,7 +123,7 @@ def test_what_is_dropped_is_small_or_unsure_and_no_giant(
         for n in range(1, 4)
         if giant[n] or ((labels == n).sum() >= area and interior[labels == n].max(initial=0) >= peak)
     ]
-    assert_runs_of(drop_specks(labels, runs_of(labels != 0), interior, giant, area, peak), labels)
+    assert_runs_of(drop_small_objects(labels, runs_of(labels != 0), interior, giant, area, peak), labels)
     np.testing.assert_array_equal(labels, sum(kept, np.zeros(labels.shape, np.uint32)))
 
 
@@ -154,8 +154,8 @@ def test_pieces_are_the_largest_the_first_of_equals_and_grow_as_a_flood_of_level
     inside = mask(rng, (height, width), blur)
     labels = patches(rng, inside.shape, 0.5) * inside
     components = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)
-    arrows = followed(components, np.full((2, height, width), 128, np.uint8), runs_of(inside))
-    found = in_one_piece(labels[inside], components, arrows.pixels, arrows.place)
+    flows = follow_flows(components, np.full((2, height, width), 128, np.uint8), runs_of(inside))
+    found = in_one_piece(labels[inside], components, flows.pixels, flows.place)
     kept = np.zeros_like(labels)
     for number in range(1, 4):
         pieces, count = label(labels == number, PLUS)

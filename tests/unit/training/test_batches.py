@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from nucbatch.masks.arrows import REACH_PX
+from nucbatch.masks.flows import REACH_PX
 from nucbatch.settings import NormaliseSettings
 from nucbatch.training.augment import Batch, BatchSettings, make_batch
 from nucbatch.training.data import find_data

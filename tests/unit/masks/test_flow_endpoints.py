@@ -5,16 +5,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nucbatch.masks.arrows import REACH_PX, encoded, followed
-from nucbatch.masks.sinks import split_by_offsets
-from nucbatch.runs import runs_of
+from nucbatch.masks.flow_endpoints import split_by_offsets
+from nucbatch.masks.flows import REACH_PX, encoded, follow_flows
+from nucbatch.rle import runs_of
 
 
 def follow(components, offsets):
     """Where each pixel arrives, as an image of linear indices; -1 outside of components."""
-    arrows = followed(components, offsets, runs_of(components != 0))
+    flows = follow_flows(components, offsets, runs_of(components != 0))
     arrived = np.full(components.shape, -1, np.int64)
-    arrived.ravel()[arrows.pixels] = arrows.pixels[arrows.end]
+    arrived.ravel()[flows.pixels] = flows.pixels[flows.end]
     return arrived
 
 

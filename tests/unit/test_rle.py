@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from nucbatch.runs import runs_of
+from nucbatch.rle import runs_of
 
 lengths = st.integers(0, 40)
 

@@ -1,7 +1,7 @@
-"""What is too small or too unsure to be a nucleus is dropped.
+"""Drops objects that are too small or too uncertain to be nuclei.
 
-The decision owned here: an object is kept if it has enough pixels and its interior is sure of one of them; a
-giant is kept whatever it is, because nobody sees the whole of it.
+An object is kept if it has at least ``min_area_px`` pixels and the interior reaches ``peak`` in one of
+them. Oversized objects are always kept here, because a window may hold only a part of them.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
-from nucbatch.runs import Runs
+from nucbatch.rle import Runs
 
 
-def drop_specks(
+def drop_small_objects(
     labels: NDArray[np.uint32],
     runs: Runs,
     interior: NDArray[np.uint8],
@@ -21,13 +21,13 @@ def drop_specks(
     min_area_px: int,
     peak: int,
 ) -> Runs:
-    """Clears the labels that are not kept, in place; returns the runs of what is left.
+    """Removes labels that are not kept, in place; returns the runs of the remaining pixels.
 
     Args:
         labels: (Y, X), contiguous, up to N.
         runs: of the labels' pixels.
-        interior: (Y, X) uint8; one pixel of a nucleus has at least ``peak``.
-        giant: (N + 1,) labels that are kept whatever they are.
+        interior: (Y, X) uint8; a nucleus has a pixel of at least ``peak``.
+        giant: (N + 1,) labels that are always kept.
     """
     areas, certain = _seen(runs.begin, runs.end, labels.ravel(), np.ravel(interior), len(giant), peak)
     kept = (areas >= min_area_px) & certain | giant
@@ -45,7 +45,7 @@ def _seen(
     count: int,
     peak: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
-    """Of each label (count,) how many pixels it has, and whether the interior of one is at least ``peak``."""
+    """Area of each label (count,), and whether the interior reaches ``peak`` in it."""
     areas = np.zeros(count, np.int64)
     certain = np.zeros(count, np.bool_)
     for run in range(len(begin)):
@@ -64,7 +64,7 @@ def _clear(
     labels: NDArray[np.uint32],
     kept: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """Clears what isn't kept; returns the begins and ends of the runs that are left."""
+    """Sets labels that are not kept to 0; returns begins and ends of the remaining runs."""
     most = (end - begin).sum()
     begins, ends = np.empty(most, np.int64), np.empty(most, np.int64)
     count = 0

@@ -1,8 +1,8 @@
-"""Which of many numbered things are one: union-find, as kernels that other kernels call.
+"""Union-find with path halving, as kernels that other kernels call.
 
-The decision owned here: a class is called by its first member, and classes are numbered in the order of
-these. Whoever lists things in raster order gets classes in raster order of their first pixels, so that ties
-between classes are decided by place alone.
+The representative of a set is its smallest member, and sets are numbered in the order of their
+representatives. Members listed in raster order therefore give sets in raster order of their first pixels,
+so ties between sets depend on position alone.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from nucbatch.jit import kernel
 
 @kernel
 def first_of(leader: NDArray[np.uint32], member: int) -> int:  # pragma: no cover (compiled)
-    """The first member of a thing's class; ways to it are halved as they are walked."""
+    """The smallest member of a set, with path halving."""
     while leader[member] != member:
         leader[member] = leader[leader[member]]
         member = leader[member]
@@ -24,7 +24,7 @@ def first_of(leader: NDArray[np.uint32], member: int) -> int:  # pragma: no cove
 
 @kernel
 def unite(leader: NDArray[np.uint32], one: int, other: int) -> None:  # pragma: no cover (compiled)
-    """Makes the classes of two things one."""
+    """Joins the sets of two members."""
     one, other = first_of(leader, one), first_of(leader, other)
     if one < other:
         leader[other] = one
@@ -34,8 +34,10 @@ def unite(leader: NDArray[np.uint32], one: int, other: int) -> None:  # pragma: 
 
 @kernel
 def number(leader: NDArray[np.uint32], begin: int, end: int) -> int:  # pragma: no cover (compiled)
-    """Turns the leaders of ``begin``..``end`` - 1 into numbers of classes, from ``begin`` on; returns the
-    number that would come next."""
+    """Replaces the leader of each member in [``begin``, ``end``) by its set's number, counted from ``begin``.
+
+    Returns the number after the last.
+    """
     count = begin
     for member in range(begin, end):
         if leader[member] == member:

@@ -1,8 +1,8 @@
-"""Nuclei that touch are told apart by where their pixels' arrows lead.
+"""Splits touching nuclei by the endpoints of their pixels' flows.
 
-The decision owned here: pixels whose arrows end at one place, or at places nearer to each other than a part
-of the radius of the nucleus gathered there, are one nucleus. It keeps its largest piece; what is left over
-goes to the nuclei around it. What happens in a component depends on that component alone.
+Pixels belong to one nucleus where their flows end at the same place, or at places nearer to each other than
+a fraction of the nucleus' radius. The nucleus keeps its largest connected piece; other pixels go to
+neighbouring nuclei. The result in a component depends on that component alone.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
 from nucbatch.jit import kernel
-from nucbatch.masks.arrows import followed
-from nucbatch.masks.classes import number, unite
+from nucbatch.masks.flows import follow_flows
 from nucbatch.masks.pieces import in_one_piece
-from nucbatch.runs import Runs
+from nucbatch.masks.union_find import number, unite
+from nucbatch.rle import Runs
 
 
 @dataclass(frozen=True, slots=True)
-class _Sinks:
-    """Places where arrows end. Entry 0 is background.
+class _Endpoints:
+    """Connected groups of endpoints. Entry 0 is background.
 
-    ``component`` (S + 1,) each lies in, ``pixels`` (S + 1,) that lead there, and ``moment_px`` (S + 1, 2):
-    the sums of the rows and columns where they end. Integers, so that distances don't depend on where in an
-    image the sinks lie.
+    ``component`` (S + 1,): the component that holds it. ``pixels`` (S + 1,): number of pixels that flow
+    there. ``moment_px`` (S + 1, 2): sums of the rows and columns of their endpoints. All are integers, so
+    that distances don't depend on the position in the image.
     """
 
     component: NDArray[np.uint32]
@@ -43,22 +43,22 @@ def split_by_offsets(
     join: float,
     min_marker_px: int,
 ) -> NDArray[np.uint32]:
-    """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in no given order.
+    """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in any order.
 
     Args:
         components: connected components of the foreground, numbered 1..N.
-        offsets: (2, Y, X) uint8, the way to the nucleus' middle in y and x.
+        offsets: (2, Y, X) uint8, vector to the nucleus' centre in y and x.
         runs: of the components' pixels.
-        join: ends of arrows nearer than this part of their nucleus' radius are one.
-        min_marker_px: nuclei that fewer pixels lead to are shared out among their component's others.
+        join: merge endpoints closer than this fraction of the nucleus' radius.
+        min_marker_px: nuclei with fewer pixels flowing to them are given to their neighbours.
     """
     components = np.ascontiguousarray(components)
-    arrows = followed(components, offsets, runs)
-    at, component, pixels, moment_px = _gathered(components, arrows.pixels, arrows.place, arrows.end)
-    sinks = _Sinks(component, pixels, moment_px)
-    group = _joined(sinks, join)
-    group[_too_small(sinks, group, min_marker_px)[group]] = 0
-    return in_one_piece(group[at][arrows.end], components, arrows.pixels, arrows.place)
+    flows = follow_flows(components, offsets, runs)
+    at, component, pixels, moment_px = _gathered(components, flows.pixels, flows.place, flows.end)
+    groups = _Endpoints(component, pixels, moment_px)
+    group = _joined(groups, join)
+    group[_too_small(groups, group, min_marker_px)[group]] = 0
+    return in_one_piece(group[at][flows.end], components, flows.pixels, flows.place)
 
 
 @kernel
@@ -70,7 +70,7 @@ def _gathered(
 ) -> tuple[
     NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]
 ]:  # pragma: no cover (compiled)
-    """The sink at each pixel (F,) where an arrow ends, 0 elsewhere, and what there is to say of the sinks."""
+    """Number of the endpoint group at each pixel (F,), 0 where no flow ends, and the groups' fields."""
     width = components.shape[1]
     arrivals = np.zeros(len(pixels), np.uint32)
     for start in range(len(end)):
@@ -89,51 +89,51 @@ def _gathered(
         y, x = pixels[here] // width, pixels[here] % width
         for dy, dx in ((-1, -1), (-1, 0), (-1, 1), (0, -1)):
             by_y, by_x = y + dy, x + dx
-            # Of pixels beside each other only those of one component are one place.
+            # Neighbouring endpoints are one group only within one component.
             if by_y < 0 or by_x < 0 or by_x >= width or components[by_y, by_x] != components[y, x]:
                 continue
             beside = at[place[by_y, by_x]]
             if beside != 0:
                 unite(leader, beside, count)
-    sinks = number(leader, 1, count + 1)
-    component = np.zeros(sinks, np.uint32)
-    total = np.zeros(sinks, np.int64)
-    moment = np.zeros((sinks, 2), np.int64)
+    groups = number(leader, 1, count + 1)
+    component = np.zeros(groups, np.uint32)
+    total = np.zeros(groups, np.int64)
+    moment = np.zeros((groups, 2), np.int64)
     for here in range(len(pixels)):
         if at[here] == 0:
             continue
-        sink = leader[at[here]]
-        at[here] = sink
+        own = leader[at[here]]
+        at[here] = own
         y, x = pixels[here] // width, pixels[here] % width
         arrived = np.int64(arrivals[here])
-        component[sink] = components[y, x]
-        total[sink] += arrived
-        moment[sink, 0] += arrived * y
-        moment[sink, 1] += arrived * x
+        component[own] = components[y, x]
+        total[own] += arrived
+        moment[own, 0] += arrived * y
+        moment[own, 1] += arrived * x
     return at, component, total, moment
 
 
-def _joined(sinks: _Sinks, join: float) -> NDArray[np.uint32]:
-    """The nucleus 1..N of each sink (S + 1,), 0 for entry 0."""
-    count, pixels = len(sinks.pixels), sinks.pixels
+def _joined(groups: _Endpoints, join: float) -> NDArray[np.uint32]:
+    """Number 1..N of the nucleus of each group (S + 1,), 0 for entry 0."""
+    count, pixels = len(groups.pixels), groups.pixels
     reach = join * np.sqrt(pixels / np.pi)
-    places = sinks.moment_px[1:] / pixels[1:, np.newaxis]
+    places = groups.moment_px[1:] / pixels[1:, np.newaxis]
     pairs = cKDTree(places).query_pairs(float(reach.max()) + 1e-3, output_type="ndarray") + 1
     one, other = pairs[:, 0], pairs[:, 1]
     apart = (
-        sinks.moment_px[one] * pixels[other, np.newaxis] - sinks.moment_px[other] * pixels[one, np.newaxis]
+        groups.moment_px[one] * pixels[other, np.newaxis] - groups.moment_px[other] * pixels[one, np.newaxis]
     )
     away = np.hypot(*(apart / (pixels[one] * pixels[other])[:, np.newaxis]).T)
-    near = (sinks.component[one] == sinks.component[other]) & (away < np.maximum(reach[one], reach[other]))
+    near = (groups.component[one] == groups.component[other]) & (away < np.maximum(reach[one], reach[other]))
     links = coo_matrix((np.ones(int(near.sum()), np.bool_), (one[near], other[near])), shape=(count, count))
     return np.asarray(connected_components(links, directed=False)[1], np.uint32)
 
 
-def _too_small(sinks: _Sinks, group: NDArray[np.uint32], min_marker_px: int) -> NDArray[np.bool_]:
-    """Which nuclei (N + 1,) are small beside a larger one in their component."""
-    pixels = np.bincount(group, weights=sinks.pixels)
+def _too_small(groups: _Endpoints, group: NDArray[np.uint32], min_marker_px: int) -> NDArray[np.bool_]:
+    """Nuclei (N + 1,) that are too small and share their component with a larger one."""
+    pixels = np.bincount(group, weights=groups.pixels)
     component = np.zeros(len(pixels), np.uint32)
-    component[group] = sinks.component
+    component[group] = groups.component
     small = pixels < min_marker_px
     beside = np.zeros(int(component.max()) + 1, np.bool_)
     beside[component[~small]] = True

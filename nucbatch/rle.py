@@ -1,8 +1,7 @@
-"""Where an image isn't empty, as runs along its rows: what lies between them is nobody's to look at.
+"""Run-length encoding of a mask, so that later passes skip background.
 
-The decision owned here: of most images of nuclei nearly all is ground. It is looked at once, eight pixels at
-a time, and whoever has to do with nuclei goes along the runs. A run ends where its row ends; runs are in
-raster order, so that going along them is going over the image.
+Most pixels of an image of nuclei are background. The mask is read once, eight pixels at a time; all later
+passes follow the runs. A run never continues into the next row, and runs are in raster order.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ class Runs:
 
     @property
     def pixels(self) -> int:
-        """How many pixels there are in all of them."""
+        """Total number of pixels."""
         return int((self.end - self.begin).sum())
 
 
 def runs_of(inside: NDArray[np.bool_]) -> Runs:
-    """The runs of a mask (Y, X)."""
+    """Runs of a mask (Y, X)."""
     height, width = inside.shape
     pixels = np.ascontiguousarray(inside).view(np.uint8).ravel()
     if len(pixels) % 8:
@@ -42,7 +41,7 @@ def runs_of(inside: NDArray[np.bool_]) -> Runs:
 
 @kernel
 def _with_edges(eights: NDArray[np.uint64]) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """Which eights may hold a pixel unlike the one before it: not those of one kind that follow the same."""
+    """Words of eight pixels in which the mask may change: all but uniform words after an equal one."""
     found = np.empty(len(eights), np.int64)
     count, before = 0, _NONE
     for at in range(len(eights)):
@@ -57,7 +56,7 @@ def _with_edges(eights: NDArray[np.uint64]) -> NDArray[np.int64]:  # pragma: no 
 def _edges(
     pixels: NDArray[np.uint8], eights: NDArray[np.int64]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """Where pixels change, in turn, beginning from ground: a run's begin, its end, the next one's begin."""
+    """Positions at which the mask changes: begin of a run, its end, begin of the next one, and so on."""
     edges = np.empty(8 * len(eights) + 1, np.int64)
     count, last = 0, np.uint8(0)
     for eight in eights:
@@ -73,7 +72,7 @@ def _edges(
 def _along_rows(
     edges: NDArray[np.int64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """Runs from edges, cut where a row ends."""
+    """Runs from edges, split at the ends of rows."""
     begin, end = np.empty(len(edges) // 2 + height, np.int64), np.empty(len(edges) // 2 + height, np.int64)
     count, row_end = 0, 0
     for edge in range(0, len(edges), 2):

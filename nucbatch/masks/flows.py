@@ -1,12 +1,13 @@
-"""Offsets as arrows: how a map holds them, and where a pixel gets that follows them.
+"""Flows: offset maps as vectors towards the nucleus' centre, and the endpoint that each pixel reaches along
+them.
 
-The decision owned here: an offset map says the way from a pixel to its nucleus' middle along one axis, 0.5
-being "here", 0 and 1 REACH_PX back and forth. Longer ways are shortened to REACH_PX in their own direction:
-one gets there in several steps. As uint8 that is a quarter of a pixel's resolution; steps are whole pixels,
-so that the last bits of a device's floats can't lead astray, and never lead out of a pixel's own component.
+An offset map holds the distance from a pixel to the centre of its nucleus along one axis: 0.5 is 0 px, 0
+and 1 are ``REACH_PX`` backwards and forwards. Longer vectors are shortened to ``REACH_PX``; the centre is
+then reached in several steps. uint8 resolves a quarter of a pixel. Steps are whole pixels, so that the last
+bits of a device's floats can't change a result, and never leave a pixel's own component.
 
-Arrows are followed for the foreground's pixels alone, often a few in a hundred, and all at once: two steps
-lead to where one step leads from where one step led.
+Flows are followed for foreground pixels alone, and for all of them at once by pointer doubling: the
+endpoint after 2n steps is the endpoint after n steps of the endpoint after n steps.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.jit import kernel
-from nucbatch.runs import Runs
+from nucbatch.rle import Runs
 
 REACH_PX = 32.0
 DOUBLINGS = 3
@@ -34,18 +35,18 @@ def encoded(offsets_px: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def rescaled(offsets: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """Offset maps (2, Y, X) uint8 with arrows ``factor`` times as long."""
+    """Offset maps (2, Y, X) uint8 with vectors ``factor`` times as long."""
     offsets_px = (offsets.astype(np.float32) / 255 - 0.5) * np.float32(2 * REACH_PX * factor)
     return np.asarray(np.rint(encoded(offsets_px) * 255), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
-class Arrows:
-    """The foreground's F < 2³² pixels in raster order, and where each arrives.
+class Flows:
+    """The foreground's pixels (F < 2³²) in raster order, and the endpoint of each.
 
-    ``pixels`` (F,) int64: linear indices. ``place`` (Y, X) uint32: where in ``pixels`` a pixel of the
-    foreground is listed; anything elsewhere. ``end`` (F,) uint32: where in ``pixels`` the one is listed at
-    which each arrives.
+    ``pixels`` (F,) int64: linear indices. ``place`` (Y, X) uint32: index of each foreground pixel in
+    ``pixels``; undefined in the background. ``end`` (F,) uint32: index in ``pixels`` of each pixel's
+    endpoint.
     """
 
     pixels: NDArray[np.int64]
@@ -53,8 +54,8 @@ class Arrows:
     end: NDArray[np.uint32]
 
 
-def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8], runs: Runs) -> Arrows:
-    """Where each pixel of components arrives.
+def follow_flows(components: NDArray[np.uint32], offsets: NDArray[np.uint8], runs: Runs) -> Flows:
+    """Follows the flow from each pixel of the components to its endpoint.
 
     Args:
         components: (Y, X) uint32, 0 is background.
@@ -67,7 +68,7 @@ def followed(components: NDArray[np.uint32], offsets: NDArray[np.uint8], runs: R
     end = _one_step(components, np.ascontiguousarray(offsets), pixels, place, _STEP_PX)
     for _ in range(DOUBLINGS):
         end = _twice(end)
-    return Arrows(pixels, place, end)
+    return Flows(pixels, place, end)
 
 
 @kernel
@@ -100,7 +101,7 @@ def _one_step(
         own = components[y, x]
         dy, dx = step_px[offsets[0, y, x]], step_px[offsets[1, y, x]]
         end[start] = start
-        # An arrow that points out of the component is shortened until it doesn't.
+        # A vector that points out of the component is halved until it doesn't.
         while dy != 0 or dx != 0:
             to_y = min(max(y + dy, 0), height - 1)
             to_x = min(max(x + dx, 0), width - 1)
@@ -114,7 +115,7 @@ def _one_step(
 
 @kernel
 def _twice(end: NDArray[np.uint32]) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
-    """What ``end`` leads to from where it leads."""
+    """The endpoints of the endpoints."""
     further = np.empty_like(end)
     for start in range(len(end)):
         further[start] = end[end[start]]
