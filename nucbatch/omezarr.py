@@ -92,15 +92,19 @@ def below(group: Path, name: str) -> Path:
     """The place that metadata name.
 
     Raises:
-        UnreadableImage: it lies outside the group.
+        UnreadableImage: it lies outside the group, or is a link.
     """
     parts = PurePosixPath(name)
     place = group / parts
     if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in name:
         raise UnreadableImage(f"its metadata name {name!r}, which leads out of it")
-    root = os.path.realpath(group)
-    if os.path.commonpath([os.path.realpath(place), root]) != root:
+    root, real = os.path.realpath(group), os.path.realpath(place)
+    if os.path.commonpath([real, root]) != root:
         raise UnreadableImage(f"its metadata name {name!r}, a link that leads out of it")
+    if real != os.path.join(root, *parts.parts):  # noqa: PTH118
+        raise UnreadableImage(
+            f"its metadata name {name!r}, a link to another part of it, which would count twice: remove it"
+        )
     return place
 
 

@@ -9,8 +9,10 @@ the end), pixel types the run can't hold, and files of several pages that don't 
 
 from __future__ import annotations
 
+import lzma
 import os
 import struct
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
@@ -32,8 +34,15 @@ _PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, without alpha; 
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
-# what the parsers raise on bytes that are not what they claim to be
+# What parsers and decoders raise on bytes that are not what they claim to be: Python's own; tifffile's
+# assertions and struct.error; imagecodecs' RuntimeErrors and ValueErrors; zlib's and lzma's own errors,
+# which are neither; and what wrappers in C raise where the size of an output is impossible.
 DAMAGE = (
+    AssertionError,
+    BufferError,
+    SystemError,
+    lzma.LZMAError,
+    zlib.error,
     ValueError,
     RuntimeError,
     LookupError,

@@ -1,12 +1,14 @@
-"""Whether a file is still the one that was planned: by its size and time of change, as the plan has them.
+"""Whether a file is still the one that was planned: by its place, its size and its time of change.
 
-Decision owned here: a file that changed between the plan and its block, or while it was read, fails its
-field; a number from other pixels than those that were listed and checked would look like any other. Of an
-OME-Zarr image the group's metadata stand for the whole; its chunks are not looked at.
+A file that changed between the plan and its block, or while it was read, fails its field: a number from other
+pixels than those that were listed and checked would look like any other. So does a file in a folder that has
+become a link since, wherever it leads. Of an OME-Zarr image the group's metadata stand for the whole; its
+chunks are not looked at.
 """
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def require_unchanged(root: str | Path, plane: Plane) -> None:
-    """Refuses a plane whose file is gone or is not what it was. One without a record passes.
+    """Refuses a plane whose file is gone, or is not what and where it was. One without a record passes.
 
     Raises:
         UnreadableImage: it is so; the message names the file.
@@ -38,6 +40,7 @@ def require_unchanged(root: str | Path, plane: Plane) -> None:
     planned = plane.size_bytes, plane.mtime_ns
     if planned == (0, 0):
         return
+    _require_in_place(root, plane.path)
     try:
         found = stamp(Path(root, plane.path))
     except FileNotFoundError as error:
@@ -51,6 +54,27 @@ def require_unchanged(root: str | Path, plane: Plane) -> None:
         raise UnreadableImage(
             f"{plane.path}: has changed since the run was planned ({_told(*planned)}; now {_told(*found)}): "
             "give the same command again once nothing writes to it any more"
+        )
+
+
+def _require_in_place(root: str | Path, path: str) -> None:
+    """Refuses a path that leads out of the root, or whose folders are links: none was when it was listed.
+
+    A file itself may be a link to another one below the root; an OME-Zarr image (its path ends in ``/``) is a
+    folder.
+    """
+    base = os.path.realpath(root)
+    folder = path.rstrip("/") if path.endswith("/") else os.path.dirname(path)  # noqa: PTH120
+    real = os.path.realpath(Path(root, path))
+    if os.path.realpath(Path(root, folder)) != os.path.normpath(Path(base, folder)):
+        raise UnreadableImage(
+            f"{path}: its folder is reached by a link, which it was not when the run was planned: put the "
+            "folder back, then give the same command again"
+        )
+    if os.path.commonpath([real, base]) != base:
+        raise UnreadableImage(
+            f"{path}: has become a link that leads out of the input: put the file back, then give the same "
+            "command again"
         )
 
 

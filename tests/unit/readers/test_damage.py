@@ -2,6 +2,9 @@
 
 import io
 import logging
+import lzma
+import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 from nucbatch.errors import UnreadableImage
 from nucbatch.readers.pixels import probe, read_image
 from nucbatch.readers.windows import open_source
+from nucbatch.readers.windows.contract import named
 from nucbatch.tiles import Box
 
 PIXELS = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
@@ -84,3 +88,11 @@ def test_any_damage_is_an_image_or_unreadable(tmp_path, kind, data):
         except UnreadableImage:
             continue
         assert result is not None
+
+
+@pytest.mark.parametrize(
+    "error", [zlib.error, lzma.LZMAError, SystemError, AssertionError, BufferError, EOFError, struct.error]
+)
+def test_what_decoders_raise_is_damage(error):
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: can't be decoded"), named("a.tif"):
+        raise error("x")

@@ -241,6 +241,15 @@ def test_links_in_a_store_stay_inside(tmp_path):
     assert "a link that leads out of it" in fates(open_plate(path))["p.zarr/A/1/"]
 
 
+def test_a_well_that_is_a_link_to_another_is_not_counted_twice(tmp_path):
+    path = write_plate(tmp_path / "p.zarr", {"A/1": ["0"], "A/2": ["0"]})
+    shutil.rmtree(path / "A/2")
+    (path / "A/2").symlink_to(path / "A/1")
+    plate = open_plate(path)
+    assert [(field.well, bool(field.problem)) for field in plate.fields] == [("A01", False), ("A02", True)]
+    assert "a link to another part of it" in fates(plate)["p.zarr/A/2/"]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -1,11 +1,13 @@
 """A file that is not the one that was planned gives no number."""
 
+import json
 import os
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.readers.find import open_plate
@@ -62,3 +64,45 @@ def test_a_plane_without_a_record_is_read_as_it_is(plate, tmp_path):
     os.utime(tmp_path / "a.tif", ns=(0, 0))
     planes = tuple(replace(plane, size_bytes=0, mtime_ns=0) for plane in field.planes)
     assert read_field(plate.root, replace(field, planes=planes), plate.channels).sum() == 72
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_folder_that_has_become_a_link_is_not_followed(tmp_path, inside):
+    (tmp_path / "in/A").mkdir(parents=True)
+    tifffile.imwrite(tmp_path / "in/A/a.tif", np.ones((8, 9), np.uint8))
+    plate = open_plate(tmp_path / "in")
+    assert read(plate).sum() == 72
+    elsewhere = tmp_path / ("in/B" if inside else "B")
+    (tmp_path / "in/A").rename(elsewhere)  # the same file, with the same size and time
+    (tmp_path / "in/A").symlink_to(elsewhere)
+    with pytest.raises(
+        UnreadableImage, match=r"^A/a\.tif: its folder is reached by a link, which it was not"
+    ):
+        read(plate)
+
+
+@pytest.mark.parametrize("level", ["p.zarr/A", "p.zarr/A/1", "p.zarr/A/1/0"])
+def test_a_well_of_a_zarr_that_has_become_a_link_is_not_followed(tmp_path, level):
+    image = tmp_path / "p.zarr/A/1/0"
+    for group, told in (
+        (tmp_path / "p.zarr", {"plate": {"wells": [{"path": "A/1"}]}}),
+        (image.parent, {"well": {"images": [{"path": "0"}]}}),
+        (image, {"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]}),
+    ):
+        group.mkdir(parents=True, exist_ok=True)
+        document = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": told}}
+        (group / "zarr.json").write_text(json.dumps(document))
+    zarr.create_array(image / "0", data=np.ones((8, 9), np.uint8))
+    plate = open_plate(tmp_path / "p.zarr")
+    assert read(plate).sum() == 72
+    (tmp_path / level).rename(tmp_path / "elsewhere")
+    (tmp_path / level).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UnreadableImage, match=r"^p\.zarr/A/1/0/: its folder is reached by a link"):
+        read(plate)
+
+
+def test_a_file_that_has_become_a_link_out_is_not_followed(plate, tmp_path):
+    (tmp_path / "a.tif").rename(tmp_path.parent / f"{tmp_path.name}.tif")
+    (tmp_path / "a.tif").symlink_to(tmp_path.parent / f"{tmp_path.name}.tif")
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: has become a link that leads out of the input"):
+        read(plate)
