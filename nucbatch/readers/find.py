@@ -14,7 +14,9 @@ from pathlib import Path
 
 from nucbatch.errors import InputError
 from nucbatch.plate import READ_TIMEOUT_S, Plate
+from nucbatch.readers.companions import without_companions
 from nucbatch.readers.contract import Reader, ReadOptions
+from nucbatch.readers.links import only_links
 from nucbatch.readers.listing import Listing, scan
 from nucbatch.readers.manifest import ManifestReader
 from nucbatch.readers.names import plural
@@ -56,7 +58,7 @@ def open_plate(
     reader = _forced(readers, layout, pattern)
     _require_size("pixel size", pixel_size_um)
     _require_size("resolution", resolution_um)
-    listing = scan(path)
+    listing = without_companions(scan(path))
     known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um)
     kept = recall(remembered, known, listing.root) if remembered else None
     if kept is not None:
@@ -111,6 +113,9 @@ def _recognised(readers: tuple[Reader, ...], listing: Listing) -> Reader:
             f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "
             "folder."
         )
+    links = only_links(listing)
+    if links:
+        raise InputError(links)
     total = len(listing.files) + len(listing.settled)
     raise InputError(
         f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "

@@ -18,6 +18,9 @@ from nucbatch.omezarr import GROUP_MARKERS, is_group
 from nucbatch.plate import FileRecord
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
 
+LINK_TO_NOTHING = "a link to nothing: its target is gone"
+LINK_OUT = "a link that leads out of the input: copy the file, or give its own folder"
+
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
@@ -174,9 +177,9 @@ def _link(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileReco
         return ignored(path, rule)
     target = Path(os.path.realpath(entry.path))
     if not target.exists():
-        return quarantined(path, "a link to nothing: its target is gone")
+        return quarantined(path, LINK_TO_NOTHING)
     if not _inside(str(target), root):
-        return quarantined(path, "a link that leads out of the input: copy the file, or give its own folder")
+        return quarantined(path, LINK_OUT)
     if target.is_dir():
         return ignored(path, "linked-folder")
     return _file(path, entry.name, target.stat())

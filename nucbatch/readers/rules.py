@@ -27,6 +27,8 @@ RULES = {
     "illumination-correction": "an illumination correction, which is not applied: images are used as is",
     "thumbnail": "a small preview of an image that is used",
     "z-step": "the same channel has a projection, which is used instead",
+    "mask": "made from an image that lies beside it: its masks, labels, outlines or an overlay",
+    "preview": "another copy of an image that lies beside it, which is used",
     "annotation": "in a folder of masks or labels beside a folder of images",
     "incomplete-field": "sound, but another file of its field can't be used",
     "failed-field": "its field could not be done, for a reason of its own that fields.parquet tells",

@@ -1,5 +1,6 @@
 """Real plates from real microscopes are read whole, every file accounted for."""
 
+import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -135,3 +136,60 @@ def test_label_images_keep_their_numbers(shared_data: Path):
     labels = read_image(path)
     assert (labels.dtype, labels.ndim) == (np.uint16, 2)
     assert labels.max() == len(np.unique(labels)) - 1
+
+
+@pytest.mark.parametrize(
+    ("folder", "said", "counted"),
+    [
+        ("plates/cellvoyager", r"Yokogawa CellVoyager \(96 images\)", (3, 2, 4, 4)),
+        ("plates/operetta", r"Harmony \(Operetta, Opera Phenix\) \(2 images\)", (1, 1, 2, 1)),
+        ("plates/operetta_index_v1", "Index.idx.xml", (1, 1, 1, 1)),
+    ],
+)
+def test_plates_of_other_makes_are_no_folders_and_the_offered_pattern_reads_them(
+    shared_data: Path, folder, said, counted
+):
+    with pytest.raises(InputError, match=said) as caught:
+        open_plate(shared_data / folder)
+    (command,) = [line for line in str(caught.value).splitlines() if " --pattern " in line]
+    plate = open_plate(shared_data / folder, pattern=shlex.split(command)[-1])
+    planes = [(field, plane) for field in plate.fields for plane in field.planes]
+    assert counted == (
+        len(list(plate.wells())),
+        len(plate.channels),
+        len({field.site for field, _ in planes}),
+        len({plane.z for _, plane in planes}),
+    )
+    assert open_plate(shared_data / folder, layout="folder").layout == "folder"
+
+
+def test_plates_of_several_makes_are_listed_one_by_one(shared_data: Path):
+    with pytest.raises(InputError, match="holds plates of several kinds") as caught:
+        open_plate(shared_data / "plates")
+    told = [line.split()[-1] for line in str(caught.value).splitlines() if "nucbatch inspect" in line]
+    assert told == [
+        str(shared_data.resolve() / "plates" / name)
+        for name in (
+            "cellvoyager",
+            "imagexpress",
+            "imagexpress_exported",
+            "operetta",
+            "operetta_index_v1",
+            "sbs96",
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("folder", "used", "rules"),
+    [
+        ("dsb2018", 664, {"mask": 664, "not-an-image": 2}),
+        ("nuclei_more", 125, {"mask": 173, "not-an-image": 2}),
+        ("dsb2018_kaggle_layout", 20, {"annotation": 667, "not-an-image": 1}),
+        ("dsb2018/labels", 664, {}),
+    ],
+)
+def test_folders_of_pictures_stay_folders(shared_data: Path, folder, used, rules):
+    plate = open_plate(shared_data / folder)
+    assert (plate.layout, counts(plate)) == ("folder", (used, sum(rules.values()), 0))
+    assert by_rule(plate) == rules

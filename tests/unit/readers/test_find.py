@@ -1,5 +1,9 @@
 """Which reader gets the input, and what is said when none does."""
 
+import shlex
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 import tifffile
@@ -40,6 +44,50 @@ def test_a_layout_can_be_forced(tmp_path):
     write(tmp_path, "p_B02_s1_w1.tif")
     assert open_plate(tmp_path, layout="folder").layout == "folder"
     assert open_plate(tmp_path, pattern=r"_(?P<well>B\d\d)_").layout == "pattern"
+
+
+def test_a_folder_of_links_says_so_and_what_to_give_instead(tmp_path):
+    (tmp_path / "my data/sub").mkdir(parents=True)
+    write(tmp_path / "my data", "a.tif", "sub/b.tif")
+    links = tmp_path / "chosen"
+    links.mkdir()
+    for name in ("a.tif", "sub/b.tif"):
+        (links / name.replace("/", "_")).symlink_to(tmp_path / "my data" / name)
+    (links / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="what is there are 2 symbolic links that lead out of it") as caught:
+        open_plate(links)
+    assert f"(a.tif to {tmp_path}/my data/a.tif)" in str(caught.value)
+    commands = [shlex.split(line) for line in str(caught.value).splitlines()[1:]]
+    assert commands[0] == ["nucbatch", "inspect", f"{tmp_path}/my data"]
+    subprocess.run([*commands[1][:3], tmp_path / "copy"], check=True)
+    assert len(open_plate(tmp_path / "copy").fields) == 2
+    subprocess.run(["cp", "-rlL", links, tmp_path / "linked"], check=True)
+    assert len(open_plate(tmp_path / "linked").fields) == 2
+    shutil.rmtree(tmp_path / "my data")
+    with pytest.raises(InputError, match="Their targets are gone, too"):
+        open_plate(links)
+
+
+def test_a_folder_of_linked_folders_says_so(tmp_path):
+    (tmp_path / "data/one").mkdir(parents=True)
+    write(tmp_path / "data/one", "a.tif")
+    (tmp_path / "chosen").mkdir()
+    (tmp_path / "chosen/one").symlink_to(tmp_path / "data/one")
+    with pytest.raises(InputError, match=rf"no image of its own.*\n  nucbatch inspect {tmp_path}/data/one"):
+        open_plate(tmp_path / "chosen")
+
+
+def test_one_file_beside_the_links_is_read_and_the_links_are_told(tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "chosen").mkdir()
+    write(tmp_path / "data", "a.tif")
+    write(tmp_path / "chosen", "b.tif")
+    (tmp_path / "chosen/a.tif").symlink_to(tmp_path / "data/a.tif")
+    plate = open_plate(tmp_path / "chosen")
+    assert {file.path: file.reason.partition(":")[0] for file in plate.files} == {
+        "a.tif": "a link that leads out of the input",
+        "b.tif": "",
+    }
 
 
 def test_what_cannot_be_opened_says_how_to_mend_it(tmp_path):
