@@ -8,8 +8,14 @@ Inputs are made contiguous and read-only first, because Numba compiles anew for 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
+
+# Numba reads .numba_config.yaml of the current folder, and unpickles files of the cache folder that it names.
+# A variable wins over that file; these are Numba's own defaults.
+os.environ.setdefault("NUMBA_CACHE_DIR", "")
+os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", "")
 
 import numba
 import numpy as np

@@ -14,17 +14,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import dask
-from distributed import Client
 from distributed.system import MEMORY_LIMIT
 
 from nucbatch.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
-from nucbatch.schedulers.environment import WORKER_ENVIRONMENT, starting_with
-from nucbatch.schedulers.forkserver import fork_from
-from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
+from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.local import cores, fitting_workers
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads
+from nucbatch.schedulers.machine import cluster_here
+from nucbatch.schedulers.workers import fitting_on_gpu, fitting_threads
 
 if TYPE_CHECKING:
     from distributed import LocalCluster
@@ -48,25 +45,15 @@ class Cuda:
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """dask-cuda's local cluster; see :class:`nucbatch.schedulers.contract.Backend`."""
-        workers, threads, worker_bytes = _sizes(resources, place)
-        from pynvml import NVMLError
-
-        how = {"distributed.worker.multiprocessing-method": fork_from(place.preload, WORKER_ENVIRONMENT)}
-        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | how):
-            try:
-                with starting_with(WORKER_ENVIRONMENT):
-                    cluster = _cluster(workers, threads, worker_bytes)
-            except (OSError, RuntimeError, TimeoutError, ValueError, NVMLError) as error:
-                raise SchedulerError(
-                    f"{workers} workers on a GPU did not start: {error}. Try --workers 1, {_INSTEAD}"
-                ) from error
-            with cluster, Client(cluster) as client:
-                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
+        sizes = _sizes(resources, place)
+        with cluster_here(_cluster, sizes, WORKER_ENVIRONMENT, place, f", {_INSTEAD.rstrip('.')}") as cluster:
+            yield cluster
 
 
-def _cluster(workers: int, threads: int, worker_bytes: int) -> LocalCluster:
+def _cluster(**options: Any) -> LocalCluster:
     """dask-cuda's cluster, but that several of its workers may have the same GPU, and each only one."""
     from dask_cuda import LocalCUDACluster
+    from pynvml import NVMLError
 
     class Shared(LocalCUDACluster):  # type: ignore[misc]  # dask-cuda has no types
         cuda_visible_devices: list[int | str]
@@ -85,18 +72,15 @@ def _cluster(workers: int, threads: int, worker_bytes: int) -> LocalCluster:
             self._i += 1  # Dask's own count of the workers it has named
             return {f"{device}-{self._i}": spec}
 
-    return Shared(
-        CUDA_VISIBLE_DEVICES=gpus(),
-        n_workers=workers,
-        threads_per_worker=threads,
-        host="127.0.0.1",
-        protocol="tcp",
-        dashboard_address="127.0.0.1:0",
-        memory_limit=worker_bytes,
-        data=dict,  # what comes back is small, and nothing is to be written to disk
-        resources={"GPU": 1},
-        silence_logs="CRITICAL",
-    )
+    try:
+        return Shared(
+            CUDA_VISIBLE_DEVICES=gpus(),
+            data=dict,  # what comes back is small, and nothing is to be written to disk
+            resources={"GPU": 1},
+            **options,
+        )
+    except NVMLError as error:
+        raise SchedulerError(f"NVIDIA's driver: {error}") from error
 
 
 def gpus() -> list[str]:

@@ -1,6 +1,6 @@
 """A worker process' environment, and how one is started in it. Imports next to nothing, for it comes first.
 
-The decision owned here: one thread per library, memory that is kept, and no ear for Ctrl-C.
+One thread per library, memory that is kept, no import from the current folder, and Ctrl-C held back.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-WORKER_ENVIRONMENT = dict.fromkeys(
-    (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMBA_NUM_THREADS",
-        "BLOSC_NTHREADS",
+from nucbatch.safepath import SAFE_PATH, safe_pythonpath
+
+WORKER_ENVIRONMENT = {
+    **dict.fromkeys(
+        (
+            "OMP_NUM_THREADS",
+            "MKL_NUM_THREADS",
+            "OPENBLAS_NUM_THREADS",
+            "NUMBA_NUM_THREADS",
+            "BLOSC_NTHREADS",
+        ),
+        "1",
     ),
-    "1",
-) | {
+    **SAFE_PATH,
     # glibc gives the large maps of a network back to the system after each layer and faults them in for the
     # next: a third of the time. Kept in one arena, because other threads' arenas hold no more than 64 MB.
     "MALLOC_ARENA_MAX": "1",
@@ -43,6 +47,7 @@ def starting_with(environment: Mapping[str, str]) -> Iterator[None]:
     but only the driver heeds it, and ends its workers itself. The thread that starts them, now and later, and
     they inherit from this one that the signal is held back.
     """
+    environment = safe_pythonpath() | dict(environment)
     before = {name: os.environ.get(name) for name in environment}
     os.environ.update(environment)
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -18,6 +18,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from nucbatch.schedulers.environment import starting_with
@@ -40,8 +41,10 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
         return "spawn"
     if running is None:
         forkserver.set_forkserver_preload(list(modules))
-        resource_tracker.ensure_running()  # else it would be started next, and let SIGINT through again
         with starting_with(environment):
+            resource_tracker.ensure_running()  # else it would be started next, and let SIGINT through again
+        # Python 3.11 and 3.12 don't give the server the import path that its processes will have.
+        with starting_with({**environment, "PYTHONPATH": own_import_path()}):
             forkserver.ensure_running()
         if not _ours:
             atexit.register(end)
@@ -60,6 +63,12 @@ def end() -> None:
         with suppress(ProcessLookupError):  # it is gone already
             os.kill(pid, signal.SIGKILL)
         _server._stop()
+
+
+def own_import_path() -> str:
+    """This process' import path, as PYTHONPATH."""
+    # An empty entry, as an interactive Python has it, stands for the current folder.
+    return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if os.pathsep not in entry)
 
 
 def _running() -> int | None:

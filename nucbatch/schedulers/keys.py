@@ -1,8 +1,9 @@
-"""A sitting's own TLS keys: whoever holds them may use its scheduler, and nobody else.
+"""TLS keys of one sitting: only who holds them can use its scheduler, workers and nannies.
 
-The decision owned here: one pair for driver, scheduler and workers, made afresh for each sitting, in files
-that only the user can read, in a folder of the run that only the user can enter; gone when the sitting is.
-The certificate is its own authority, so both sides of a connection prove that they hold this sitting's key.
+One pair for driver, scheduler and workers, made anew for each sitting. On one machine it is handed to the
+worker processes in memory; for other machines it lies in files that only the user can read, in a folder of
+the run that only the user can enter, and goes with the sitting. The certificate is its own authority, so both
+sides of a connection prove that they hold this sitting's key.
 """
 
 from __future__ import annotations
@@ -36,23 +37,33 @@ class KeyFiles:
 
     def security(self) -> Security:
         """The keys for driver, scheduler and workers alike; without encryption nothing is said."""
-        certificate, key = str(self.certificate), str(self.key)
-        return Security(
-            require_encryption=True,
-            tls_ca_file=certificate,
-            tls_client_cert=certificate,
-            tls_client_key=key,
-            tls_scheduler_cert=certificate,
-            tls_scheduler_key=key,
-            tls_worker_cert=certificate,
-            tls_worker_key=key,
-        )
+        return _security(str(self.certificate), str(self.key))
 
     @property
     def worker_arguments(self) -> dict[str, str]:
         """What a worker must be told on its command line."""
         certificate = str(self.certificate)
         return {"--tls-ca-file": certificate, "--tls-cert": certificate, "--tls-key": str(self.key)}
+
+
+def security_in_memory() -> Security:
+    """New keys that no file keeps, for processes on this machine."""
+    certificate, key = _pair()
+    return _security(certificate.decode(), key.decode())
+
+
+def _security(certificate: str, key: str) -> Security:
+    """One pair for every role; each is a path or the PEM itself."""
+    return Security(
+        require_encryption=True,
+        tls_ca_file=certificate,
+        tls_client_cert=certificate,
+        tls_client_key=key,
+        tls_scheduler_cert=certificate,
+        tls_scheduler_key=key,
+        tls_worker_cert=certificate,
+        tls_worker_key=key,
+    )
 
 
 def key_files(folder: Path) -> KeyFiles:

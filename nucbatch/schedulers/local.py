@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import dask
-from distributed import Client, LocalCluster
+from distributed import LocalCluster
 from distributed.system import MEMORY_LIMIT
 
-from nucbatch.errors import InputError, SchedulerError
+from nucbatch.errors import InputError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
-from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT, starting_with
-from nucbatch.schedulers.forkserver import fork_from
-from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_threads
+from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
+from nucbatch.schedulers.machine import cluster_here
+from nucbatch.schedulers.workers import fitting_threads
 
 
 class Local:
@@ -34,33 +31,11 @@ class Local:
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
         """A local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
-        workers, threads, worker_bytes = self._sizes(resources, place)
-        _require_semaphores()
-        how = {
-            "distributed.nanny.pre-spawn-environ": LOCAL_ENVIRONMENT,
-            "distributed.worker.multiprocessing-method": fork_from(place.preload, LOCAL_ENVIRONMENT),
-        }
-        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | how):
-            try:
-                with starting_with(LOCAL_ENVIRONMENT):
-                    cluster = LocalCluster(
-                        n_workers=workers,
-                        threads_per_worker=threads,
-                        processes=True,
-                        host="127.0.0.1",
-                        # None would still take port 8787, if only to warn of it.
-                        dashboard_address="127.0.0.1:0",
-                        memory_limit=worker_bytes,
-                        silence_logs="CRITICAL",
-                    )
-            except (OSError, RuntimeError, TimeoutError) as error:
-                raise SchedulerError(
-                    f"{workers} local workers did not start: {error}. Try --workers 1."
-                ) from error
-            with cluster, Client(cluster) as client:
-                if Path("/dev/nvidiactl").exists():
-                    place.tell("This machine has a GPU, which is left alone here: see --scheduler cuda.")
-                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
+        sizes = self._sizes(resources, place)
+        with cluster_here(LocalCluster, sizes, LOCAL_ENVIRONMENT, place) as cluster:
+            if Path("/dev/nvidiactl").exists():
+                place.tell("This machine has a GPU, which is left alone here: see --scheduler cuda.")
+            yield cluster
 
     def _sizes(self, resources: Resources, place: Place) -> tuple[int, int, int]:
         """Workers, threads of each, bytes of each."""
@@ -71,17 +46,6 @@ class Local:
         workers = resources.workers or fitting_workers(cores(), memory_bytes, one_block)
         worker_bytes = memory_bytes // workers
         return workers, fitting_threads(worker_bytes, resources), worker_bytes
-
-
-def _require_semaphores() -> None:
-    """Refuses a machine on which no process can be started and heard of; Dask would wait for good."""
-    try:
-        multiprocessing.get_context("spawn").Lock()
-    except OSError as error:
-        raise SchedulerError(
-            f"worker processes can't be started here: no semaphore can be made ({error}). Make /dev/shm "
-            "writable; a container may need --shm-size, or that folder mounted."
-        ) from error
 
 
 def fitting_workers(cores: int, memory_bytes: int, worker_bytes: int) -> int:

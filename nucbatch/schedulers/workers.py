@@ -32,6 +32,14 @@ CLUSTER_CONFIG = {
 """Dask's settings for a cluster that is started for a run."""
 
 
+def no_http() -> dict[str, list[str]]:
+    """Dask's settings for servers that answer nothing by HTTP, where every user of the machine could ask.
+
+    New lists each time, because Dask adds to them.
+    """
+    return {f"distributed.{role}.http.routes": [] for role in ("scheduler", "nanny", "worker")}
+
+
 _OF_A_GPU = 0.9
 """How much of a GPU's memory processes may take; the rest is for what libraries keep beside the maps."""
 

@@ -101,7 +101,8 @@ def main() -> None:
 def lab_client(where: str | None) -> Client:
     """A client of the lab's own cluster; of a cluster on this machine if none is named."""
     if where is None:
-        return Client(dashboard_address="127.0.0.1:0", threads_per_worker=2)
+        # TLS with keys of its own: without, every user of this machine could run programs as you.
+        return Client(security=True, dashboard_address="127.0.0.1:0", threads_per_worker=2)
     return Client(scheduler_file=where) if where.endswith(".json") else Client(where)
 
 

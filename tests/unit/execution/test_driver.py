@@ -34,7 +34,7 @@ NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whol
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
     with (
-        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as here,
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as here,
         Client(here) as client,
     ):
         yield Cluster(client, workers=1, threads_per_worker=1, worker_bytes=2**30)

@@ -1,0 +1,115 @@
+"""A cluster of worker processes on this machine: what the backends for it have in common.
+
+Other users of the machine can reach its loopback addresses and its folder for temporary files. So connections
+are TLS with keys that stay in memory, workers' scratch folders lie where only the user can go (Dask puts them
+on Python's import path), and there is no dashboard. No wait for workers is without a limit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import dask
+from distributed import Client, LocalCluster
+
+from nucbatch.errors import SchedulerError
+from nucbatch.safepath import safe_pythonpath
+from nucbatch.schedulers.children import missing_guard, require_children
+from nucbatch.schedulers.contract import Cluster, Place
+from nucbatch.schedulers.environment import starting_with
+from nucbatch.schedulers.forkserver import fork_from
+from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
+from nucbatch.schedulers.keys import security_in_memory
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, no_http
+
+_WORKER_START_S = 240.0
+"""How long a worker may take to come up: libraries are read, perhaps from a slow share."""
+
+_CLUSTER_START_S = 300.0
+"""How long all of them together may."""
+
+
+@contextmanager
+def cluster_here(
+    make: Callable[..., LocalCluster],
+    sizes: tuple[int, int, int],
+    environment: Mapping[str, str],
+    place: Place,
+    instead: str = "",
+) -> Iterator[Cluster]:
+    """A connected cluster of ``sizes``: workers, threads of each, bytes of each.
+
+    ``make`` is called with the options of a LocalCluster. ``instead``: what else the user could do.
+
+    Raises:
+        SchedulerError: the workers don't come up.
+    """
+    workers, threads, worker_bytes = sizes
+    with starting_with(environment):  # Python may start a process of its own for the semaphores
+        require_children()
+    with tempfile.TemporaryDirectory(prefix="nucbatch-", ignore_cleanup_errors=True) as scratch:
+        how = {
+            "temporary-directory": scratch,
+            "distributed.nanny.pre-spawn-environ": {**environment, **safe_pythonpath()},
+            "distributed.worker.multiprocessing-method": fork_from(place.preload, environment),
+        }
+        options = {
+            "n_workers": workers,
+            "threads_per_worker": threads,
+            "memory_limit": worker_bytes,
+            "host": "127.0.0.1",
+            "protocol": "tls",
+            "security": security_in_memory(),
+            "dashboard_address": "127.0.0.1:0",  # of a server that answers nothing; None would be port 8787
+            "scheduler_kwargs": {"dashboard": False},
+            "death_timeout": _WORKER_START_S,
+            "silence_logs": "CRITICAL",
+        }
+        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | no_http() | how):
+            try:
+                with starting_with(environment):
+                    cluster = _within(_CLUSTER_START_S, lambda: make(**options))
+            except (OSError, RuntimeError, TimeoutError, ValueError) as error:
+                raise SchedulerError(_why(workers, error, instead)) from error
+            with cluster, Client(cluster) as client:
+                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
+
+
+def _within(seconds: float, make: Callable[[], LocalCluster]) -> LocalCluster:
+    """What ``make`` returns or raises; it may hang in Dask for good, and is then left behind.
+
+    Raises:
+        TimeoutError: it does not come back in time.
+    """
+    made: list[LocalCluster] = []
+    failed: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            made.append(make())
+        except BaseException as error:  # noqa: BLE001  # raised again by who waits
+            failed.append(error)
+
+    thread = threading.Thread(target=attempt, name="nucbatch-start", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not made:
+        raise TimeoutError(f"they have not come up in {seconds:.0f} s")
+    return made[0]
+
+
+def _why(workers: int, error: BaseException, instead: str) -> str:
+    guard = missing_guard()
+    if guard:
+        return f"{workers} workers did not start. {guard}"
+    said: Any = error or "no reason was given"
+    return (
+        f"{workers} workers did not start: {said}. See whether the machine has memory and processes left "
+        f"(`ulimit -u`), or try --workers 1{instead}."
+    )
