@@ -127,6 +127,7 @@ class Plate:
     ``fields`` are ordered by (well row, well column, site, t); ``files`` accounts for every file found.
     ``is_plate`` is False for collections without wells. ``listed`` tells the listing that it was read from,
     to know it again; empty where that can't be told. ``acquisition``: the one that is read, where files tell.
+    ``remarks``: sentences for the user about how it was read.
     """
 
     name: str
@@ -138,21 +139,25 @@ class Plate:
     is_plate: bool = True
     listed: str = ""
     acquisition: str = ""
+    remarks: tuple[str, ...] = ()
 
     def wells(self) -> Iterator[str]:
         """The plate's wells in row-major order, each once."""
         yield from dict.fromkeys(field.well for field in self.fields)
 
     def channel(self, name: str) -> Channel:
-        """The channel of that name.
+        """The channel of that name, or else the only one whose name is the same but for its case.
 
         Raises:
-            InputError: the plate has no such channel.
+            InputError: the plate has no such channel, or several.
         """
         for channel in self.channels:
             if channel.name == name:
                 return channel
-        names = ", ".join(channel.name for channel in self.channels) or "none"
+        alike = [channel for channel in self.channels if channel.name.casefold() == name.strip().casefold()]
+        if len(alike) == 1:
+            return alike[0]
+        names = ", ".join(channel.name for channel in alike or self.channels) or "none"
         raise InputError(f"channel {name!r} is not in {self.name}: it has {names}. Name one with --channel.")
 
 

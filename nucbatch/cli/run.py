@@ -212,6 +212,8 @@ def describe(console: Console, prepared: Prepared) -> None:
     for steps, count in Counter(field.z_steps for field in plan.usable).most_common():
         if steps > 1:
             console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
+    for remark in plate.remarks:
+        console.print(Text(remark, style="yellow"))
     large = [field for field in plan.usable if plan.is_large(field)]
     if large:
         rows, columns = zip(

@@ -26,7 +26,6 @@ from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.segment import segment_image
 from nucbatch.plate import Field
 from nucbatch.readers.pixels import read
-from nucbatch.settings import RunSettings
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
@@ -144,13 +143,6 @@ def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:
     )
 
 
-def pixel_size_um(field: Field, settings: RunSettings) -> float | None:
-    """Micrometres per pixel, as read. A size given is the full resolution's; a level's is counted from it."""
-    if any(plane.level for plane in field.planes):
-        return field.pixel_size_um
-    return settings.pixel_size_um or field.pixel_size_um
-
-
 def failed(field: Field, reason: str, worker: str = "") -> Receipt:
     """The receipt of a field that could not be done."""
     return Receipt(
@@ -178,7 +170,7 @@ def _write_pixels(
             task.channels,
             image,
             labels,
-            pixel_size_um=pixel_size_um(task.field, task.settings),
+            pixel_size_um=task.field.pixel_size_um,
             windows=windows,
         )
         written += field_files(store, task.field, image.shape, image.dtype)

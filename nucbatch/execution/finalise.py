@@ -71,7 +71,10 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
     examples = [kinds[channels] for channels in by_order] if len(kinds) > 1 else ()
     fragments = {folder.fragment(field.key): receipts[field.key].files.stamp(TABLE) for field in done}
-    metadata = {folder.fragment(field.key): field.metadata for field in done}
+    metadata = {
+        folder.fragment(field.key): (("Metadata_PixelSize_um", field.pixel_size_um), *field.metadata)
+        for field in done
+    }
     concatenate(fragments, folder.nuclei, examples, fragments, metadata)
     flags = {field.key: [*flags_of(receipts[field.key].qc), *_missing(field)] for field in done}
     write_fields(folder.fields, plate, receipts, flags)

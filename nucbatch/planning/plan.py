@@ -20,7 +20,16 @@ from nucbatch.tiles import block_grid
 LARGEST_FIELD_PX = 4096
 BLOCK_PX = 2048
 
-_NUCLEAR_STAINS = re.compile(r"dapi|hoechst|draq5|nuc(lei|leus|lear)?\b|h2b|h33(42|258)", re.IGNORECASE)
+_NUCLEAR_STAINS = (
+    re.compile(
+        r"dapi|hoechst|draq[57]|h2b|33(?:342|258)|to-?pro-?3|(?<![a-z])dna(?![a-z])"
+        r"|(?<![a-z])nuc(?:lei|leus|lear)?(?![a-z])",
+        re.IGNORECASE,
+    ),
+    # as in OrigDNA, but not in mtDNA or cDNA
+    re.compile(r"(?:(?<=[a-z])(?<!mt)(?<![^A-Za-z]c)(?<!^c))DNA(?![A-Za-z])"),
+)
+_NUCLEAR_LIGHT = re.compile(r"(?<![0-9.])405(?![0-9.])")  # nm: the laser for DAPI and Hoechst
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +82,7 @@ def make_plan(
         )
     channel = nuclear_channel(plate, settings.channel)
     plan = Plan(
-        _judged(plate, channel),
+        _sized(_judged(plate, channel), settings.pixel_size_um),
         settings.model_copy(update={"channel": channel}),
         read_timeout_s=read_timeout_s,
     )
@@ -81,6 +90,17 @@ def make_plan(
         return plan
     block_grid((1, 1), block_px)
     return replace(plan, block_px=block_px, largest_px=block_px)
+
+
+def _sized(plate: Plate, pixel_size_um: float | None) -> Plate:
+    """The plate with the pixel size that was given; a level of a pyramid has its own, counted from it."""
+    if pixel_size_um is None:
+        return plate
+    fields = [
+        field if any(plane.level for plane in field.planes) else replace(field, pixel_size_um=pixel_size_um)
+        for field in plate.fields
+    ]
+    return replace(plate, fields=tuple(fields))
 
 
 def _judged(plate: Plate, channel: str) -> Plate:
@@ -124,7 +144,8 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     """The name of the channel that shows nuclei.
 
     A wanted one must exist. Unasked, the only grey channel is taken, or else the only one whose name is a
-    nuclear stain's (DAPI, Hoechst, DRAQ5, H2B, ...). Empty where all images are RGB.
+    nuclear stain's (DAPI, Hoechst, DRAQ5, H2B, DNA, ...), or of the laser for such stains (405). Empty where
+    all images are RGB.
 
     Raises:
         InputError: as :func:`make_plan`.
@@ -145,5 +166,7 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
 
 
 def nuclear_stains(names: Iterable[str]) -> list[str]:
-    """Those of the channels' names that are a nuclear stain's."""
-    return [name for name in names if _NUCLEAR_STAINS.search(name)]
+    """Those of the channels' names that are a nuclear stain's; if none is, those of the laser for such."""
+    names = list(names)
+    stains = [name for name in names if any(pattern.search(name) for pattern in _NUCLEAR_STAINS)]
+    return stains or [name for name in names if _NUCLEAR_LIGHT.search(name)]

@@ -26,6 +26,7 @@ OWN_METADATA = (
     "Metadata_Time",
     "Metadata_Image",
     "Metadata_ObjectNumber",
+    "Metadata_PixelSize_um",
 )
 """The columns of this name in a run's tables are the run's own."""
 

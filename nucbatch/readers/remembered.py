@@ -67,6 +67,7 @@ def recall(path: Path, wanted: str, root: str) -> Plate | None:
                 tuple(_record(values) for values in kept["files"]),
                 kept["is_plate"],
                 wanted,
+                remarks=tuple(kept["remarks"]),
             )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -89,6 +90,7 @@ def to_keep(plate: Plate) -> bytes | None:
         ],
         "files": [_OF_FILE(record) for record in plate.files],
         "is_plate": plate.is_plate,
+        "remarks": plate.remarks,
     }
     return f"{plate.listed}\n{json.dumps(kept, separators=(',', ':'))}".encode()
 

@@ -7,7 +7,7 @@ field must come out at one level and one size: the majority is right, without on
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,34 +15,51 @@ from pathlib import Path
 from nucbatch.errors import InputError, UnreadableImage
 from nucbatch.plate import READ_TIMEOUT_S, Field, Plane, Plate
 from nucbatch.readers.levels import Level, level_for_pixel_size
+from nucbatch.readers.names import plural
 from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.verify import each_field, majority, recorded
 from nucbatch.readers.windows import Source, open_source
 
-_Choice = tuple[Field, dict[str, str]]
-"""A field as it is read, and the reason against each file of it that can't be read so."""
+_Choice = tuple[Field, dict[str, str], str]
+"""A field as it is read, the reason against each file of it that can't be, and why no level was chosen."""
+
+_SINGLE, _NEAREST = "a single resolution", "the full resolution is the nearest"
 
 
 def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_TIMEOUT_S) -> Plate:
     """The plate, its pyramids read at the level whose pixels are nearest to ``wanted_um`` micrometres.
 
     Fields of a level other than the full one have its size and pixel size; those whose planes don't agree
-    have a problem. Needs the headers to be known (``verify.py``).
+    have a problem. Where nothing changes, a remark says so. Needs the headers to be known (``verify.py``).
 
     Raises:
         InputError: a pyramid doesn't tell its pixel size; the message names it.
     """
     fields: list[Field] = []
     faults: dict[str, str] = {}
-    for field, found in each_field(plate, partial(_chosen, plate.root, wanted_um, read_timeout_s)):
+    unchanged: Counter[str] = Counter()
+    for field, found, why in each_field(plate, partial(_chosen, plate.root, wanted_um, read_timeout_s)):
         fields.append(field)
         faults |= found
-    return replace(plate, fields=tuple(fields), files=tuple(recorded(plate.files, fields, faults)))
+        unchanged[why] += bool(why)
+    return replace(
+        plate,
+        fields=tuple(fields),
+        files=tuple(recorded(plate.files, fields, faults)),
+        remarks=(*plate.remarks, *_remarks(wanted_um, unchanged, sum(not field.problem for field in fields))),
+    )
+
+
+def _remarks(wanted_um: float, unchanged: Counter[str], usable: int) -> list[str]:
+    """What to tell a user where the resolution that was asked for changes nothing."""
+    whys = [f"{plural(count, 'field')}: {why}" for why, count in unchanged.items() if count]
+    of_all = "" if unchanged.total() == usable else f" in {unchanged.total():,} of {usable:,} fields"
+    return [f"--resolution {wanted_um:g} changes nothing{of_all} ({'; '.join(whys)})."] if whys else []
 
 
 def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) -> _Choice:
     if field.problem:
-        return field, {}
+        return field, {}, ""
     levels, faults = _levels(root, wanted_um, read_timeout_s, field)
     agreed = majority([_form(level) for _, level in levels])
     for plane, level in levels:
@@ -58,18 +75,20 @@ def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) ->
             )
     if faults:
         problem = "; ".join(f"{path}: {reason}" for path, reason in faults.items())
-        return replace(field, problem=problem), faults
+        return replace(field, problem=problem), faults, ""
     level = levels[0][1]
     if level.index == 0:
-        return field, {}
+        why = _NEAREST if level.pixel_size_um else _SINGLE
+        return field, {}, f"{why}, {field.pixel_size_um:g} µm" if field.pixel_size_um else why
     planes = tuple(replace(plane, level=level.index) for plane in field.planes)
-    return replace(
+    read = replace(
         field,
         planes=planes,
         height_px=level.height_px,
         width_px=level.width_px,
         pixel_size_um=level.pixel_size_um,
-    ), {}
+    )
+    return read, {}, ""
 
 
 def _levels(
@@ -103,7 +122,7 @@ def _level(source: Source, plane: Plane, field: Field, wanted_um: float) -> Leve
     """
     levels = source.levels(plane.page)
     if len(levels) == 1:
-        return levels[0]
+        return replace(levels[0], pixel_size_um=None)
     size = field.pixel_size_um
     sized = [replace(level, pixel_size_um=size and size * level.downsample) for level in levels]
     try:

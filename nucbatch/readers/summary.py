@@ -62,6 +62,7 @@ class Summary:
     problem_fields: tuple[tuple[str, str], ...]
     lacking_fields: tuple[tuple[str, str], ...]
     wells_lacking: frozenset[str]
+    remarks: tuple[str, ...]
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """(title, value) lines for people."""
@@ -99,6 +100,8 @@ class Summary:
                 f"{absent_text(self.absent_chunks, self.chunks)}, in {images}: "
                 "all of their pixels are the fill value, or they were never copied",
             )
+        for remark in self.remarks:
+            yield "note", remark
         ignored = sum(rule.count for rule in self.ignored)
         yield (
             "files",
@@ -160,6 +163,7 @@ class Summary:
             "ignored": [asdict(rule) for rule in self.ignored],
             "quarantined": [{"path": path, "reason": reason} for path, reason in self.quarantined],
             "unusable_fields": [{"name": name, "problem": problem} for name, problem in self.problem_fields],
+            "remarks": list(self.remarks),
             "fields_lacking_channels": [
                 {"name": name, "reason": reason} for name, reason in self.lacking_fields
             ],
@@ -210,6 +214,7 @@ def summarise(plate: Plate) -> Summary:
             for field in usable
             if field.lacking
         ),
+        remarks=plate.remarks,
         wells_lacking=frozenset(field.well for field in usable if field.lacking),
     )
 

@@ -16,7 +16,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nucbatch.execution.block import pixel_size_um
 from nucbatch.execution.large import stages
 from nucbatch.execution.large.files import kept_files
 from nucbatch.execution.large.image import LargeImage, known
@@ -85,7 +84,7 @@ def finish(image: LargeImage) -> None:
             image.group,
             image.field,
             [channel.name for channel in image.channels],
-            pixel_size_um(image.field, image.settings),
+            image.field.pixel_size_um,
             windows=known(image).windows,
             limits=[limits_of(image.field.dtype)] * len(image.channels),
         )

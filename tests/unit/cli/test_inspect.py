@@ -99,7 +99,9 @@ def test_of_a_pyramid_the_level_that_is_read_is_shown(tmp_path):
     ]
     full = run(path, "--resolution", "0.3")
     assert "uint8, 64 × 96 px" in full.output
-    assert "resolution" not in full.output
+    assert "--resolution 0.3 changes nothing (1 field: the full resolution is the nearest" in " ".join(
+        full.output.split()
+    )
 
 
 def test_a_wrong_path_is_a_sentence_for_the_command_line(tmp_path):

@@ -43,6 +43,57 @@ def test_the_nuclear_channel_is_the_named_the_only_or_the_stained_one(
     assert nuclear_channel(plate_of(*channels), wanted) == expected
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DNA",
+        "OrigDNA",
+        "CorrDNA",
+        "dna",
+        "SiR-DNA",
+        "Hoechst_33342",
+        "HOECHST",
+        "DAPI",
+        "w1_DAPI",
+        "H33342",
+        "nuclei",
+        "Nuclei_raw",
+        "nuclear",
+        "Nuc",
+        "H2B-mCherry",
+        "DRAQ5",
+        "405",
+        "405nm",
+        "Ex405",
+        "DNA(405)",
+    ],
+)
+@pytest.mark.parametrize("others", [("488",), ("mtDNA", "Nucleoli", "ER", "cDNA", "561", "1405", "RNA")])
+def test_a_nuclear_name_is_found_among_others(name: str, others: tuple[str, ...]) -> None:
+    assert nuclear_channel(plate_of(*others, name), "") == name
+
+
+def test_a_stain_comes_before_the_laser_and_two_stains_are_asked_about() -> None:
+    assert nuclear_channel(plate_of("405", "DNA"), "") == "DNA"
+    with pytest.raises(InputError, match="Name it with --channel"):
+        nuclear_channel(plate_of("DAPI", "H2B"), "")
+
+
+def test_a_channel_is_found_whatever_its_case_unless_two_differ_in_it_alone() -> None:
+    assert nuclear_channel(plate_of("DAPI", "Alexa 488"), " alexa 488") == "Alexa 488"
+    assert nuclear_channel(plate_of("Dapi", "DAPI"), "DAPI") == "DAPI"
+    with pytest.raises(InputError, match="'dapi' is not in p: it has Dapi, DAPI"):
+        nuclear_channel(plate_of("Dapi", "DAPI", "GFP"), "dapi")
+
+
+def test_a_pixel_size_given_is_the_fields_but_not_a_levels() -> None:
+    plate = plate_of("DAPI")
+    (field,) = plate.fields
+    level = replace(field, group="x", pixel_size_um=1.3, planes=(replace(field.planes[0], level=1),))
+    plan = make_plan(replace(plate, fields=(field, level)), RunSettings(pixel_size_um=0.65))
+    assert [one.pixel_size_um for one in plan.plate.fields] == [0.65, 1.3]
+
+
 def test_rgb_images_need_no_channel() -> None:
     assert nuclear_channel(plate_of("RGB", samples=3), "") == ""
 

@@ -12,6 +12,7 @@ from nucbatch.errors import InputError
 from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.readers.remembered import recall, to_keep
 from nucbatch.store.ledger import plate_digest
 from nucbatch.store.receipt import field_digest
 
@@ -97,6 +98,24 @@ def test_a_pixel_size_given_is_the_full_resolutions(tmp_path):
     path = write_ome_tiff(tmp_path / "a.ome.tif", PLANES[0, 0])
     plate = open_plate(path, pixel_size_um=0.1, resolution_um=0.4)
     assert form(plate.fields[0]) == (40, 60, 0.4, {2})
+
+
+def test_a_resolution_that_changes_nothing_says_so(tmp_path):
+    write_ome_tiff(tmp_path / "a.ome.tif", PLANES[0, 0])
+    assert open_plate(tmp_path, resolution_um=0.5).remarks == ()
+    assert open_plate(tmp_path, resolution_um=0.2).remarks == (
+        "--resolution 0.2 changes nothing (1 field: the full resolution is the nearest, 0.25 µm).",
+    )
+    tifffile.imwrite(tmp_path / "flat.tif", PLANES[0, 0])
+    mixed = "--resolution 0.5 changes nothing in 1 of 2 fields (1 field: a single resolution)."
+    assert open_plate(tmp_path, resolution_um=0.5).remarks == (mixed,)
+    plate = open_plate(tmp_path, resolution_um=0.5)
+    kept = to_keep(plate)
+    assert kept is not None
+    (tmp_path / "kept").write_bytes(kept)
+    recalled = recall(tmp_path / "kept", plate.listed, plate.root)
+    assert recalled is not None
+    assert recalled.remarks == (mixed,)
 
 
 def test_what_is_no_pyramid_stays_as_it_is(tmp_path):
