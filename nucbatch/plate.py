@@ -16,6 +16,10 @@ from nucbatch.errors import InputError
 
 _WELL = re.compile(r"^([A-Za-z]{1,2})0*([1-9][0-9]?)$")
 
+RGB = "RGB"
+"""The channel of a plane that holds all three colours; the plate lists them as :data:`RGB_CHANNELS`."""
+RGB_CHANNELS = ("Red", "Green", "Blue")
+
 READ_TIMEOUT_S = 300.0
 """How long a read waits for a disk or network share before it is given up. No result depends on it."""
 

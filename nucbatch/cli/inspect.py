@@ -42,7 +42,10 @@ def inspect(
 
     Exit code: 0 all is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
     """
+    from rich.text import Text
+
     from nucbatch.readers.find import open_plate
+    from nucbatch.readers.grounds import grounds_of
     from nucbatch.readers.summary import summarise
 
     plate = open_plate(
@@ -56,10 +59,15 @@ def inspect(
         read_timeout_s=read_timeout_s,
     )
     summary = summarise(plate)
+    grounds = grounds_of(plate, read_timeout_s)
     if as_json:
-        click.echo(json.dumps(summary.as_dict(), indent=2, ensure_ascii=False))
+        told = summary.as_dict() | {"dark_ground": grounds.sentence}
+        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
     else:
-        _show(terminal(), plate, summary)
+        console = terminal()
+        _show(console, plate, summary)
+        if grounds.sentence:
+            console.print(Text(f"\n{grounds.sentence}", style="yellow"))
     if not summary.usable_fields:
         context.exit(_NOTHING)
     if summary.quarantined or summary.problem_fields or summary.lacking_fields:

@@ -194,7 +194,8 @@ def describe(console: Console, prepared: Prepared) -> None:
     """What will be done, in a few lines."""
     from rich.text import Text
 
-    from nucbatch.plate import projection_text
+    from nucbatch.plate import RGB_CHANNELS, projection_text
+    from nucbatch.readers.grounds import grounds_of
     from nucbatch.readers.names import plural
     from nucbatch.readers.summary import Z_HINT
     from nucbatch.tiles import block_grid
@@ -214,6 +215,10 @@ def describe(console: Console, prepared: Prepared) -> None:
             console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
     for remark in plate.remarks:
         console.print(Text(remark, style="yellow"))
+    if plan.settings.channel not in RGB_CHANNELS:
+        grounds = grounds_of(plate, plan.read_timeout_s)
+        if grounds.sentence:
+            console.print(Text(grounds.sentence, style="yellow"))
     large = [field for field in plan.usable if plan.is_large(field)]
     if large:
         rows, columns = zip(

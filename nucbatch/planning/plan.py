@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from nucbatch.errors import InputError
 from nucbatch.greylevels import countable
-from nucbatch.plate import READ_TIMEOUT_S, Field, FileStatus, Plate
+from nucbatch.plate import READ_TIMEOUT_S, RGB_CHANNELS, Field, FileStatus, Plate
 from nucbatch.settings import RunSettings
 from nucbatch.tiles import block_grid
 
@@ -143,15 +143,15 @@ def _unused_reason(field: Field, channel: str) -> str:
 def nuclear_channel(plate: Plate, wanted: str) -> str:
     """The name of the channel that shows nuclei.
 
-    A wanted one must exist. Unasked, the only grey channel is taken, or else the only one whose name is a
-    nuclear stain's (DAPI, Hoechst, DRAQ5, H2B, DNA, ...), or of the laser for such stains (405). Empty where
-    all images are RGB.
+    A wanted one must exist; of RGB images r, g and b stand for Red, Green and Blue. Unasked, the only grey
+    channel is taken, or else the only one whose name is a nuclear stain's (DAPI, Hoechst, DRAQ5, H2B, DNA,
+    ...), or of the laser for such stains (405). Empty where all images are RGB.
 
     Raises:
         InputError: as :func:`make_plan`.
     """
     if wanted:
-        return plate.channel(wanted).name
+        return plate.channel(_colour(plate, wanted)).name
     grey = {plane.channel for field in plate.fields for plane in field.planes if plane.samples == 1}
     names = [channel.name for channel in plate.channels if channel.name in grey]
     if len(names) <= 1:
@@ -163,6 +163,13 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
         f"{plate.name} has {len(names)} channels, and their names don't tell which one shows nuclei: "
         f"{', '.join(names)}. Name it with --channel."
     )
+
+
+def _colour(plate: Plate, wanted: str) -> str:
+    """The colour that a letter means, where a plate has it and no channel of that name."""
+    names = {channel.name.casefold() for channel in plate.channels}
+    colour = next((name for name in RGB_CHANNELS if name[0].casefold() == wanted.casefold()), "")
+    return colour if colour.casefold() in names and wanted.casefold() not in names else wanted
 
 
 def nuclear_stains(names: Iterable[str]) -> list[str]:

@@ -17,16 +17,13 @@ from numpy.typing import NDArray
 
 from nucbatch.coverage import Coverage
 from nucbatch.errors import UnreadableImage
-from nucbatch.plate import READ_TIMEOUT_S, Channel, Field, Plane, Plate
+from nucbatch.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.pixel_info import PixelInfo
 from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.readers.windows import Window, open_source, open_window, whole
 from nucbatch.tiles import Box
-
-RGB = "RGB"
-RGB_CHANNELS = ("Red", "Green", "Blue")
 
 
 def probe(path: str | Path) -> PixelInfo:

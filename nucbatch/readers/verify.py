@@ -23,12 +23,21 @@ from pathlib import Path
 from typing import TypeVar
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.plate import READ_TIMEOUT_S, Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.plate import (
+    READ_TIMEOUT_S,
+    RGB,
+    RGB_CHANNELS,
+    Channel,
+    Field,
+    FileRecord,
+    FileStatus,
+    Plane,
+    Plate,
+)
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.names import GREY
 from nucbatch.readers.patience import Beat, within
 from nucbatch.readers.pixel_info import PixelInfo
-from nucbatch.readers.pixels import RGB, RGB_CHANNELS
 from nucbatch.readers.rules import RULES
 from nucbatch.readers.unfold import Outcomes, unfolded
 

@@ -135,3 +135,15 @@ def test_a_projection_is_told(tmp_path):
     assert told == {"z_steps": 5, "projection": "5 z-steps, by maximum", "fields": 1}
     tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, metadata={"axes": "TYX"})
     assert "projection" not in run(tmp_path / "a.tif").output
+
+
+def test_a_merge_of_fluorescence_is_asked_about(tmp_path):
+    merge = np.zeros((64, 64, 3), np.uint8)
+    merge[10:20, 10:20, 2] = merge[30:50, 30:50, 1] = 200
+    tifffile.imwrite(tmp_path / "a.tif", merge, photometric="rgb")
+    assert "dark ground: --channel Blue? 1 of 1 RGB images" in " ".join(run(tmp_path).output.split())
+    assert json.loads(run(tmp_path, "--json").output)["dark_ground"].startswith(
+        "dark ground: --channel Blue?"
+    )
+    tifffile.imwrite(tmp_path / "a.tif", 255 - merge // 2, photometric="rgb")
+    assert "dark ground" not in run(tmp_path).output

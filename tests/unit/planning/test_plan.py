@@ -98,6 +98,19 @@ def test_rgb_images_need_no_channel() -> None:
     assert nuclear_channel(plate_of("RGB", samples=3), "") == ""
 
 
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [("b", "Blue"), ("blue", "Blue"), ("R", "Red"), ("Green", "Green")]
+)
+def test_colours_are_known_by_their_letters_unless_a_channel_is_called_so(wanted: str, expected: str) -> None:
+    plate = replace(
+        plate_of("RGB", samples=3), channels=tuple(map(Channel, ("Red", "Green", "Blue"), range(3)))
+    )
+    assert nuclear_channel(plate, wanted) == expected
+    assert nuclear_channel(plate_of(wanted, "x"), wanted) == wanted
+    with pytest.raises(InputError, match="'b' is not in p"):
+        nuclear_channel(plate_of("Cyan"), "b")
+
+
 def test_channels_that_dont_tell_are_listed_with_the_mend() -> None:
     with pytest.raises(InputError, match=r"Channel1, Channel2\. Name it with --channel"):
         nuclear_channel(plate_of("Channel1", "Channel2"), "")
