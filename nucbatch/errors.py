@@ -41,15 +41,18 @@ class StoreError(NucbatchError, OSError):
 class DamagedFile(StoreError):
     """A file of a run is missing, or is not what was written; ``path`` names it. It can be made anew."""
 
-    def __init__(self, path: Path, what: str) -> None:
-        self.path, self.what = path, what
-        super().__init__(
+    path = Path()
+    what = ""
+
+    @classmethod
+    def at(cls, path: Path, what: str) -> DamagedFile:
+        """The error for a file, and what is wrong with it."""
+        error = cls(
             f"{path} {what}. Run the same command again with --verify: every file is held against what was "
             "written, and what is damaged is made anew."
         )
-
-    def __reduce__(self) -> tuple[type[DamagedFile], tuple[Path, str]]:
-        return type(self), (self.path, self.what)
+        error.path, error.what = path, what
+        return error
 
 
 class SettingsConflict(NucbatchError, ValueError):

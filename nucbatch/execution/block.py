@@ -31,7 +31,7 @@ from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, field_digest, note_of
-from nucbatch.store.stamps import TABLE, stamp_of
+from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
 from nucbatch.tiles import Box
 
@@ -126,14 +126,7 @@ def process_field(task: FieldTask) -> Receipt:
         write_fragment(table, rows, note_of(receipt, task.made_of))
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
-    files = files.and_one(TABLE, stamp)
-    return replace(
-        receipt,
-        seconds=stations.seconds,
-        names=files.names,
-        stamps=files.packed,
-        committed_ns=committed_ns,
-    )
+    return replace(receipt.with_table(stamp, committed_ns), seconds=stations.seconds)
 
 
 def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:

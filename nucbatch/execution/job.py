@@ -45,7 +45,8 @@ class FieldJob:
     @property
     def made_of(self) -> str:
         """See :func:`nucbatch.store.receipt.made_of`."""
-        return made_of_field(self.settings, self.plate_name, self.is_plate, self.channels)
+        names = [channel.name for channel in self.channels]
+        return made_of(self.settings, self.plate_name, self.is_plate, names)
 
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
@@ -65,11 +66,11 @@ class FieldJob:
         )
 
 
-def made_of_field(
-    settings: RunSettings, plate_name: str, is_plate: bool, channels: tuple[Channel, ...]
-) -> str:
-    """See :func:`nucbatch.store.receipt.made_of`."""
-    return made_of(settings, plate_name, is_plate, [channel.name for channel in channels])
+def made_of_field(plan: Plan, field: Field) -> str:
+    """What a job of a plan's field is made of."""
+    plate = plan.plate
+    names = [channel.name for channel in field_channels(plate, field)]
+    return made_of(plan.settings, plate.name, plate.is_plate, names)
 
 
 def seen_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:

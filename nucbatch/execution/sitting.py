@@ -18,6 +18,7 @@ from nucbatch.execution.ahead import PRELOADED
 from nucbatch.execution.check import Looked
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
+from nucbatch.execution.job import made_of_field
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.todo import Network, Todo
@@ -33,6 +34,7 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
+    header_of,
     is_continued,
     latest,
     plate_digest,
@@ -40,6 +42,7 @@ from nucbatch.store.ledger import (
 )
 from nucbatch.store.lock import run_lock
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.recover import recover
 from nucbatch.store.sheets import write_run
 
 
@@ -123,6 +126,10 @@ def execute(
         elif reuse_probabilities and not is_continued(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             folder.clear(keep_scratch=True)
+        header = header_of(plan.settings, plate_digest(plan.plate))
+        mended = recover(folder, header, ((field, made_of_field(plan, field)) for field in plan.usable))
+        if mended:
+            told.note(mended)
         begun, pixels = folder.ledger.exists(), plan.settings.labels != "tiff"
         with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
             _remember(folder, prepared.read)

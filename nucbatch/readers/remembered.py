@@ -55,9 +55,10 @@ def recall(path: Path, wanted: str, root: str) -> Plate | None:
     """
     try:
         with path.open("rb") as file, uncollected():
-            if not wanted or file.readline().decode().strip() != wanted:
+            first, body = file.readline().decode().split(), file.read()
+            if not wanted or first != [wanted, hashlib.sha256(body).hexdigest()]:
                 return None
-            kept = json.loads(file.read())
+            kept = json.loads(body)
             return Plate(
                 kept["name"],
                 root,
@@ -92,14 +93,19 @@ def to_keep(plate: Plate) -> bytes | None:
         "is_plate": plate.is_plate,
         "remarks": plate.remarks,
     }
-    return f"{plate.listed}\n{json.dumps(kept, separators=(',', ':'))}".encode()
+    body = json.dumps(kept, separators=(",", ":")).encode()
+    return f"{plate.listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
 def is_kept(path: Path, plate: Plate) -> bool:
-    """Whether just this plate is kept there."""
+    """Whether just this plate is kept there, undamaged."""
     try:
         with path.open("rb") as file:
-            return bool(plate.listed) and file.readline().decode().strip() == plate.listed
+            first = file.readline().decode().split()
+            return bool(plate.listed) and first == [
+                plate.listed,
+                hashlib.file_digest(file, "sha256").hexdigest(),
+            ]
     except (OSError, ValueError):
         return False
 

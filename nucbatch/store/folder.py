@@ -1,6 +1,6 @@
 """Where everything in a run's folder lies, and which files there are the run's own.
 
-A folder is a run from the moment ``.nucbatch/format`` stands in it. One that holds anything else is never
+A folder with ``.nucbatch/format`` or a ledger in it is a run. One that holds anything else is never
 written to, and clearing removes only what a run makes: a label group drawn by hand inside the OME-Zarr, or a
 note beside the tables, stays.
 """
@@ -132,8 +132,8 @@ class RunFolder:
         return below.with_name(f"{below.name}.tif")
 
     def is_run(self) -> bool:
-        """Whether a run was begun here."""
-        return self._format.is_file()
+        """Whether a run was begun here, also if the file that says so is gone."""
+        return self._format.is_file() or self.ledger.is_file()
 
     def create(self) -> None:
         """Makes the folder, or enters one in which a run was begun.
@@ -164,13 +164,14 @@ class RunFolder:
             raise
         except OSError as error:
             raise cannot_write(self.path, error) from error
-        if not self.is_run():
+        if not self._found_format():
             write_text(self._format, f"{FORMAT}\n")
 
     def clear(self, *, keep_scratch: bool = False) -> None:
         """Removes what a run made here and leaves the folder ready for a new run. Call it under the lock.
 
-        The ledger goes first: a clearing that is cut short leaves a run in which nothing counts as done.
+        The ledger goes first, then the table fragments: a clearing that is cut short leaves a run in which
+        nothing counts as done, or only what is whole.
         ``keep_scratch``: large images' copies and probabilities stay.
 
         Raises:
@@ -183,13 +184,16 @@ class RunFolder:
             )
         try:
             self.ledger.unlink(missing_ok=True)
+            _remove_below(
+                self.fragments, lambda path, below: True
+            )  # the ledger could be made again from them
             for path in (self.nuclei, self.fields, self.wells, self.files, self.report, self.run_json):
                 path.unlink(missing_ok=True)
             if not keep_scratch:
                 for store in (self.plate_zarr, self.images_zarr):
                     _remove_below(store, _is_own_zarr_file)
             _remove_below(self.labels, _is_own_tiff)
-            for folder in (self.fragments, self.logs, *(() if keep_scratch else (self.scratch,))):
+            for folder in (self.logs, *(() if keep_scratch else (self.scratch,))):
                 _remove_below(folder, lambda path, below: True)
             for path in self.path.glob(f".*{PARTIAL}"):
                 path.unlink(missing_ok=True)
@@ -204,9 +208,16 @@ class RunFolder:
     def _format(self) -> Path:
         return self.hidden / "format"
 
+    def _found_format(self) -> str:
+        """The format that the folder has; empty if the file that says so is gone or damaged."""
+        if not self._format.is_file():
+            return ""
+        found = self._format.read_bytes().strip()
+        return found.decode() if found.isdigit() else ""
+
     def _check_format(self) -> None:
-        found = self._format.read_text(encoding="utf-8").strip()
-        if found != FORMAT:
+        found = self._found_format()
+        if found not in (FORMAT, ""):
             raise StoreError(
                 f"{self.path} was made in format {found} of a run's folder, this nucbatch knows format "
                 f"{FORMAT}. Use the nucbatch that made it, or name another folder with -o."

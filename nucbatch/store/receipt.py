@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -20,12 +20,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from nucbatch.plate import Field, Plane
 from nucbatch.settings import RunSettings
-from nucbatch.store.stamps import Stamps
+from nucbatch.store.stamps import TABLE, Stamp, Stamps
 from nucbatch.version import __version__
 
 # astuple says the same in ten times the time, and a resumed run asks for every field at once
 _OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in ("planes", "metadata")))
 _OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
+
+_MOST_NAMES = 64
 
 _END = b',"crc":"%08x"}\n'
 _END_BYTES = len(_END % 0)
@@ -38,8 +40,8 @@ class Receipt:
     ``field`` is the field's key. ``reason`` says why a field failed and is empty for a done one.
     ``labels_sha256`` is :func:`nucbatch.store.digest.labels_digest` of the full-resolution labels (hex).
     ``names`` and ``stamps`` are those of :class:`nucbatch.store.stamps.Stamps`: every file that the field
-    left; of an image of many files the table fragment alone, which has the others'. ``committed_ns`` is the
-    latest time at which one of them was changed. ``seconds`` per step and ``worker`` are for the record,
+    left; of an image of many files the table fragment alone, which has the others'. ``committed_ns`` is when
+    the table fragment was written, the last of them. ``seconds`` per step and ``worker`` are for the record,
     never for a result. ``source`` is :func:`field_digest` of the field as it was planned.
     """
 
@@ -61,8 +63,17 @@ class Receipt:
 
     @property
     def files(self) -> Stamps:
-        """The files that it stands for."""
+        """The files that it names."""
         return Stamps(self.names, self.stamps)
+
+    def with_table(self, table: Stamp, committed_ns: int) -> Receipt:
+        """The receipt for the ledger: its files are those of this one and the table fragment.
+
+        The fragment alone where they are many: it holds the list of the others.
+        """
+        few = self.names.count(" ") < _MOST_NAMES
+        files = self.files.and_one(TABLE, table) if few else Stamps.of({TABLE: table})
+        return replace(self, names=files.names, stamps=files.packed, committed_ns=committed_ns)
 
 
 _RECEIPT = TypeAdapter(Receipt)

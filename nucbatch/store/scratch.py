@@ -271,7 +271,7 @@ def _write(path: Path, content: memoryview) -> None:
 
 
 def _damaged(path: Path, error: Exception) -> DamagedFile:
-    return DamagedFile(path, f"can't be read ({type(error).__name__}: {error})")
+    return DamagedFile.at(path, f"can't be read ({type(error).__name__}: {error})")
 
 
 def _map_chunk_px(grid: TileGrid, length_px: int) -> int:

@@ -124,7 +124,7 @@ def read_chunks(
 
 def damaged(path: Path, error: Exception) -> DamagedFile:
     """The error for a file of an array that can't be read, with the mend."""
-    return DamagedFile(path, f"can't be read ({type(error).__name__}: {error})")
+    return DamagedFile.at(path, f"can't be read ({type(error).__name__}: {error})")
 
 
 def _body(chunk: npt.NDArray[Any], codec: Codec) -> bytes:

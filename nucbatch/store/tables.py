@@ -260,7 +260,7 @@ def _parts(fragments: Iterable[Path], stamps: Mapping[Path, Stamp]) -> Iterator[
     for path in fragments:
         try:
             if path in stamps and stamp_of(path)[0] != stamps[path]:
-                raise DamagedFile(path, "has other bytes than were written")
+                raise DamagedFile.at(path, "has other bytes than were written")
             with pq.ParquetFile(path) as file:
                 for group in range(max(file.num_row_groups, 1)):
                     table = file.read_row_group(group) if file.num_row_groups else file.read()
@@ -312,7 +312,7 @@ def read_fragment(path: Path) -> pa.Table:
 
 
 def _unreadable(path: Path, error: Exception) -> DamagedFile:
-    return DamagedFile(path, f"can't be read ({error})")
+    return DamagedFile.at(path, f"can't be read ({error})")
 
 
 # A fragment is read once, whole. Measurements hardly compress, and trying takes longer than all the rest.

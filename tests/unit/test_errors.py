@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from distributed.core import clean_exception, error_message
 
@@ -30,3 +32,10 @@ def test_every_error_is_also_a_builtin() -> None:
     assert len(ALL) > 5
     builtin = (ValueError, FileNotFoundError, OSError, RuntimeError, MemoryError)
     assert [kind for kind in ALL if kind is not errors.NucbatchError and not issubclass(kind, builtin)] == []
+
+
+def test_a_damaged_file_comes_back_from_a_worker_with_its_path() -> None:
+    sent = error_message(errors.DamagedFile.at(Path("a/b"), "is gone"))
+    _, error, _ = clean_exception(sent["exception"].data)
+    assert (error.path, error.what) == (Path("a/b"), "is gone")
+    assert str(error).startswith("a/b is gone. Run the same command again with --verify")

@@ -32,7 +32,7 @@ from nucbatch.execution.large.stages import (
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.store.receipt import Receipt, field_digest, receipt_in
 from nucbatch.store.scratch import read_values, write_values
-from nucbatch.store.stamps import TABLE, Stamps, stamp_of
+from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import read_note
 from nucbatch.store.units import Units
 
@@ -117,15 +117,18 @@ class Course:
         Raises:
             DamagedFile: nothing is wrong with what the units left, or the same file was damaged before.
         """
-        for error in self._doubts:
-            if error.path in self._doubted:
+        doubts = {error.path: error for error in self._doubts}
+        if not doubts:
+            return
+        for path, error in doubts.items():
+            if path in self._doubted:
                 raise error
-            self._doubted.add(error.path)
-            if not self._settle(suspect=error.path) and not self._settle(verify=True):
-                raise error
-        if self._doubts:
-            self._doubts.clear()
-            self._line_up()
+        self._doubted |= set(doubts)
+        found = [self._settle(suspect=path) for path in doubts]
+        if not any(found) and not self._settle(verify=True):
+            raise self._doubts[0]
+        self._doubts.clear()
+        self._line_up()
 
     def receipt(self) -> Receipt:
         """What came of the image, for the run's ledger; its own record is closed.
@@ -142,16 +145,10 @@ class Course:
         table = image.places.table
         made = receipt_in(read_note(table), image.made_of)
         if made is None:
-            raise DamagedFile(table, "does not hold what was written a moment ago")
+            raise DamagedFile.at(table, "does not hold what was written a moment ago")
         stamp, committed_ns = stamp_of(table)
-        files = Stamps.of({TABLE: stamp})
-        return replace(
-            made,
-            seconds={name: round(seconds, 3) for name, seconds in self._seconds.items()},
-            names=files.names,
-            stamps=files.packed,
-            committed_ns=committed_ns,
-        )
+        seconds = {name: round(seconds, 3) for name, seconds in self._seconds.items()}
+        return replace(made.with_table(stamp, committed_ns), seconds=seconds)
 
     def close(self) -> None:
         """Ends the record; what is not done stays for another time."""
@@ -203,12 +200,17 @@ class Course:
         return tuple(taken)
 
     def _may_begin(self, name: str, row: int) -> bool:
-        index = self._names.index(name)
-        if index == 0:
-            return True
-        before = self._names[index - 1]
-        rows = self.image.rows_for(row) if name == OBJECTS else self.shapes[before][0]
-        return self._complete[before] >= rows
+        """Whether all that comes before is complete; of tiles before objects, as many rows as they look at.
+
+        Not only the stage just before it: a unit of any stage may have to be done again.
+        """
+        for before in self._names[: self._names.index(name)]:
+            rows = self.shapes[before][0]
+            if name == OBJECTS and before == PREDICT:
+                rows = self.image.rows_for(row)
+            if self._complete[before] < rows:
+                return False
+        return True
 
     def _complete_rows(self, name: str, known_rows: int = 0) -> int:
         """How many rows of a stage are complete, from the top."""

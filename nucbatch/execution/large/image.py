@@ -136,7 +136,7 @@ def known(image: LargeImage) -> Known:
     try:
         info = path.stat()
     except OSError as error:
-        raise DamagedFile(path, f"can't be read ({error.strerror or error})") from error
+        raise DamagedFile.at(path, f"can't be read ({error.strerror or error})") from error
     return _known(path, info.st_mtime_ns, info.st_ino)
 
 
