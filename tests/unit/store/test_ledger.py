@@ -125,7 +125,7 @@ def test_settings_of_an_unknown_kind_in_the_first_line_are_damage(folder: RunFol
         Ledger(folder, SETTINGS, "p")
 
 
-@settings(max_examples=40)  # each example waits for the disk
+@settings(max_examples=40, deadline=None)  # each example waits for the disk
 @given(st.data())
 def test_a_ledger_cut_at_any_byte_holds_the_whole_lines_and_goes_on(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
