@@ -45,6 +45,7 @@ def inspect(
     from rich.text import Text
 
     from nucbatch.readers.find import open_plate
+    from nucbatch.readers.finite import values_checked
     from nucbatch.readers.grounds import grounds_of
     from nucbatch.readers.summary import summarise
 
@@ -58,6 +59,7 @@ def inspect(
         root=root,
         read_timeout_s=read_timeout_s,
     )
+    plate = values_checked(plate, read_timeout_s)
     summary = summarise(plate)
     grounds = grounds_of(plate, read_timeout_s)
     if as_json:

@@ -33,6 +33,7 @@ DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, without alpha; a palette expands to RGB
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_SCAN = 0xDA
 
 # What parsers and decoders raise on bytes that are not what they claim to be: Python's own; tifffile's
 # assertions and struct.error; imagecodecs' RuntimeErrors and ValueErrors; zlib's and lzma's own errors,
@@ -177,15 +178,20 @@ def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:
         file.seek(position)
         length, chunk = struct.unpack(">I4s", file.read(8))
         position += 12 + length
+        if chunk == b"acTL":
+            frames = struct.unpack(">I", file.read(4))[0]
+            if frames > 1:
+                raise UnreadableImage(f"an animated PNG of {frames:,} frames: save each as a file of its own")
         if chunk == b"IEND" and position <= size_bytes:
             return PixelInfo(height, width, samples, "uint16" if bits == 16 else "uint8")
     raise UnreadableImage(f"truncated: the PNG breaks off after {size_bytes:,} bytes")
 
 
 def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
-    file.seek(max(0, size_bytes - 4096))
-    if b"\xff\xd9" not in file.read():
-        raise UnreadableImage("truncated: the JPEG has no end")
+    tail = max(0, size_bytes - 4096)
+    file.seek(tail)
+    end = file.read().rfind(b"\xff\xd9")
+    info: PixelInfo | None = None
     position = 2
     while position + 9 < size_bytes:
         file.seek(position)
@@ -195,9 +201,17 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
         if marker in _JPEG_FRAMES:
             bits, height, width, components = struct.unpack(">BHHB", file.read(6))
             if components not in (1, 3) or bits != 8:
+                colours = " (CMYK or YCCK)" if components == 4 else ""
                 raise UnreadableImage(
-                    f"a JPEG of {components} components of {bits} bits: only 8-bit grey and RGB"
+                    f"a JPEG of {components} components{colours} of {bits} bits: only 8-bit grey and RGB can "
+                    "be used"
                 )
-            return PixelInfo(height, width, components, "uint8")
+            info = PixelInfo(height, width, components, "uint8")
+        if marker == _JPEG_SCAN and info is not None:
+            if end < 0 or tail + end < position:  # that of a preview in front of it is not its own
+                raise UnreadableImage("truncated: the JPEG has no end")
+            return info
         position += 2 + length
+    if end < 0:
+        raise UnreadableImage("truncated: the JPEG has no end")
     raise UnreadableImage("damaged header (a JPEG without a frame)")

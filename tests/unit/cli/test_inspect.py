@@ -147,3 +147,10 @@ def test_a_merge_of_fluorescence_is_asked_about(tmp_path):
     )
     tifffile.imwrite(tmp_path / "a.tif", 255 - merge // 2, photometric="rgb")
     assert "dark ground" not in run(tmp_path).output
+
+
+def test_nan_is_seen_before_the_run(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.full((16, 24), np.nan, np.float32))
+    result = run(tmp_path)
+    assert result.exit_code == 1
+    assert "a.tif holds NaN or infinity" in " ".join(result.output.split())

@@ -9,6 +9,7 @@ import tifffile
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.readers.headers import read_header
+from nucbatch.readers.pixels import read_image
 
 GREY = np.arange(64 * 48, dtype=np.uint16).reshape(64, 48)
 RGB = np.zeros((20, 30, 3), np.uint8)
@@ -145,3 +146,30 @@ def test_a_header_that_promises_terabytes_is_damaged(tmp_path):
         for tag in ("ImageWidth", "ImageLength", "RowsPerStrip"):
             tiff.pages[0].tags[tag].overwrite(2**21 if tag == "ImageWidth" else 2**20, dtype="I")
     assert refused(tmp_path / "a.tif").startswith("damaged header (promises 2,199,023,255,552 bytes")
+
+
+def test_the_end_of_a_preview_is_not_the_end_of_a_jpeg(tmp_path):
+    data = imagecodecs.jpeg8_encode(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
+    preview = imagecodecs.jpeg8_encode(np.zeros((8, 8), np.uint8))
+    whole = data[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(preview)) + preview + data[2:]
+    (tmp_path / "a.jpg").write_bytes(whole)
+    assert read_header(tmp_path / "a.jpg").height_px == 64
+    (tmp_path / "a.jpg").write_bytes(whole[: len(preview) + 900])
+    assert refused(tmp_path / "a.jpg").startswith("truncated")
+
+
+def test_jpegs_of_four_colours_and_animations_are_refused_by_name(tmp_path):
+    cmyk = imagecodecs.jpeg8_encode(np.zeros((16, 16, 4), np.uint8), colorspace="cmyk", outcolorspace="ycck")
+    (tmp_path / "a.jpg").write_bytes(cmyk)
+    assert refused(tmp_path / "a.jpg").startswith("a JPEG of 4 components (CMYK or YCCK)")
+    png = imagecodecs.png_encode(np.zeros((9, 7), np.uint8))
+    animation = struct.pack(">I4sIII", 8, b"acTL", 5, 0, 0)
+    (tmp_path / "a.png").write_bytes(png[:33] + animation + png[33:])
+    assert refused(tmp_path / "a.png").startswith("an animated PNG of 5 frames")
+
+
+@pytest.mark.parametrize("stored_as", ["rgb", "ycbcr"])
+def test_jpegs_of_either_colour_space_are_rgb(tmp_path, stored_as):
+    colour = np.ascontiguousarray(np.broadcast_to(np.array([200, 30, 90], np.uint8), (16, 16, 3)))
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(colour, outcolorspace=stored_as))
+    assert np.abs(read_image(tmp_path / "a.jpg").astype(int) - colour).max() <= 2
