@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -31,6 +32,11 @@ def rows(table: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
+def neutral(cell: str) -> str:
+    """The cell with an apostrophe before all that a spreadsheet would run, as in a run's own tables."""
+    return re.sub(r'((?:^|[;\t\r\n])[\s"]*|")(?=[=+\-@\uff1d\uff0b\uff0d\uff20])', r"\1'", cell)
+
+
 def write(table: Path, columns: list[str], content: list[dict[str, str]]) -> None:
     """A CSV of those columns; what a row lacks stays empty."""
     with table.open("w", newline="", encoding="utf-8") as stream:
@@ -46,7 +52,7 @@ def plate_row(run: Path, wells: list[dict[str, str]]) -> dict[str, str]:
     whole = not failed and not status["quarantined"]
     times = sorted({int(well["Metadata_Time"]) for well in wells})
     values = (
-        run.name,
+        neutral(run.name),
         "complete" if whole else "failures",
         len({(well["Metadata_Plate"], well["Metadata_Well"]) for well in wells}),
         len(times),
@@ -58,7 +64,7 @@ def plate_row(run: Path, wells: list[dict[str, str]]) -> dict[str, str]:
             if well["Count_Nuclei"] and int(well["Metadata_Time"]) == times[0]
         ),
         status["quarantined"],
-        run,
+        neutral(str(run)),
     )
     return dict(zip(COLUMNS, map(str, values), strict=True))
 
@@ -67,7 +73,7 @@ def gather(runs: list[Path], wells: Path, plates: Path) -> None:
     """Writes both tables. Wells keep every column that any plate has; the first says whose they are."""
     by_run = {run: rows(run / "wells.csv") for run in runs}
     columns = dict.fromkeys(name for found in by_run.values() for row in found for name in row)
-    every = [{"Metadata_Run": run.name} | row for run, found in by_run.items() for row in found]
+    every = [{"Metadata_Run": neutral(run.name)} | row for run, found in by_run.items() for row in found]
     write(wells, ["Metadata_Run", *columns], every)
     write(plates, list(COLUMNS), [plate_row(run, found) for run, found in by_run.items()])
 

@@ -1,7 +1,8 @@
 """The files of a run that people open by hand: files.csv, wells.csv and run.json.
 
 CSV as spreadsheets and line tools read it: UTF-8, commas, quotes where needed, one line per row. Text that a
-spreadsheet would run as a formula gets an apostrophe in front, and a line break in a cell becomes a space.
+spreadsheet would run as a formula gets an apostrophe in front, also behind a semicolon, a tab or a quote:
+many spreadsheets divide cells at semicolons. A line break in a cell becomes a space.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FILE_COLUMNS = ("path", "status", "reason", "plate", "well", "site", "channel", "z", "t", "image")
-_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the last four are wide forms, which run as well
-_BREAK = re.compile(r"\r\n|[\r\n]")
+_LINE_ENDS = "\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
+_FORMULA = re.compile(
+    # where a cell begins, or a part of it once divided; the last four signs are wide forms, which run as well
+    rf'((?:^|[;\t{_LINE_ENDS}])[\s"]*|")(?=[=+\-@\uff1d\uff0b\uff0d\uff20])'
+)
+_BREAK = re.compile(rf"\r\n|[{_LINE_ENDS}]")
 
 
 Fate = tuple[FileStatus, str]
@@ -79,10 +84,11 @@ def write_run(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def neutral(cell: object) -> object:
-    """The cell; if it is text, on one line, and after an apostrophe if a spreadsheet would run it."""
+    """The cell; if it is text, on one line, with an apostrophe before all that a spreadsheet would run."""
     if not isinstance(cell, str):
         return cell
-    return _BREAK.sub(" ", f"'{cell}" if cell.startswith(_FORMULA) else cell)
+    shown = _FORMULA.sub(r"\1'", cell)
+    return _BREAK.sub(" ", f"'{shown}" if shown.startswith(("\t", "\r", "\n")) else shown)
 
 
 def _write_csv(path: Path, names: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

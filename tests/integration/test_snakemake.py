@@ -165,6 +165,20 @@ def test_wells_of_plates_with_other_channels_keep_every_column(tmp_path: Path) -
     assert list(pd.read_csv(tmp_path / "plates.csv")["Status"]) == ["complete", "complete"]
 
 
+def test_the_name_of_a_plates_folder_is_not_run_by_a_spreadsheet(tmp_path: Path) -> None:
+    run = tmp_path / "=cmd();=x"
+    run.mkdir()
+    head = "Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed,Mean_A\n"
+    (run / "wells.csv").write_text(f"{head}'=p,A01,0,4,1,0,-7.5\n", encoding="utf-8")
+    (run / "files.csv").write_text("path,status\nx.tif,used\n", encoding="utf-8")
+    tables = ["--wells", str(tmp_path / "wells.csv"), "--plates", str(tmp_path / "plates.csv")]
+    subprocess.run([sys.executable, str(FLOW.parent / "gather.py"), str(run), *tables], check=True)
+    (well,) = pd.read_csv(tmp_path / "wells.csv").to_dict("records")
+    assert (well["Metadata_Run"], well["Metadata_Plate"], well["Mean_A"]) == ("'=cmd();'=x", "'=p", -7.5)
+    (plate,) = pd.read_csv(tmp_path / "plates.csv").to_dict("records")
+    assert plate["Run"] == "'=cmd();'=x"
+
+
 def test_the_table_of_plates_counts_wells_once_and_nuclei_of_one_time_point(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()

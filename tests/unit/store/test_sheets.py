@@ -1,15 +1,19 @@
 """files.csv, wells.csv and run.json as people and pandas read them."""
 
 import csv
+import io
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nucbatch.plate import FileRecord, FileStatus, Plate
-from nucbatch.store.sheets import write_files_csv, write_run, write_wells
+from nucbatch.store.sheets import neutral, write_files_csv, write_run, write_wells
 
 FILES = (
     FileRecord("TimePoint_1/a, b.tif", FileStatus.USED, "", "B03", 1, "DAPI", 0, 0, "B/3/1"),
@@ -89,6 +93,38 @@ def test_text_that_a_spreadsheet_would_run_is_neutralised(text: str, tmp_path: P
     row = _rows(path)[0]
     shown = "'" + text.replace("\r", " ").replace("\n", " ")
     assert [row[name] for name in ("path", "reason", "channel", "plate")] == [shown] * 4
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a;=cmd()", "a;'=cmd()"),
+        ("a;  +1", "a;  '+1"),
+        ('a;"=cmd()"', 'a;"\'=cmd()"'),
+        ('x"=cmd()', "x\"'=cmd()"),
+        ("a\t@x;-1", "a\t'@x;'-1"),
+        ("a\n=cmd()", "a '=cmd()"),
+        ("a\u2028\uff1d1", "a '\uff1d1"),
+        (";=1", ";'=1"),
+        (" =1", " '=1"),
+        ("a-b; c = d (-1)", "a-b; c = d (-1)"),
+        ("B03_s1-w1.tif", "B03_s1-w1.tif"),
+    ],
+)
+def test_no_part_of_a_cell_is_run_where_semicolons_or_tabs_divide(text: str, shown: str) -> None:
+    assert neutral(text) == shown
+    assert neutral(shown) == shown
+
+
+@given(st.text(alphabet="a;=+-@\t\n\r \"'\uff1d,\x0b\u2028", max_size=12))
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_whatever_divides_the_line_no_cell_begins_with_a_formula(separator: str, text: str) -> None:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([neutral("x"), neutral(text), "y"])
+    assert len(line.getvalue().splitlines()) == 1
+    (cells,) = csv.reader([line.getvalue()], delimiter=separator)
+    for cell in cells:
+        assert not re.match(r'[\s"]*[=+\-@\uff1d]', cell)
 
 
 def test_each_row_is_one_line_whatever_a_reason_says(tmp_path: Path) -> None:
