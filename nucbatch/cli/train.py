@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="auto: a GPU if there is one.",
 )
+@click.option("--name", default="", help="The model's name.  [default: of the data sets and the preset]")
 @click.option("--test", is_flag=True, help="At the end, score the test split too.")
 @click.option("--resume", is_flag=True, help="Go on from the state in the folder.")
 def train(
@@ -59,6 +60,7 @@ def train(
     start: str | None,
     channel: str,
     device: str,
+    name: str,
     test: bool,
     resume: bool,
     **changes: Any,
@@ -116,6 +118,7 @@ def train(
                 resume=resume,
                 test=test,
                 device=device,
+                name=name,
                 command=sys.argv,
                 watcher=bar,
             )

@@ -7,6 +7,7 @@ it, and a card's values are checked against their limits before any network is m
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import pickletools
@@ -95,14 +96,15 @@ class Card(BaseModel):
 def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = True) -> Card:
     """Writes a network's tensors and card to ``path`` and returns the card with its hash.
 
-    ``half`` stores float16, which halves the file; the network computes in float32 all the same.
+    ``half`` stores float16, which halves the file; the network computes in float32 all the same. Tensors with
+    numbers too large for that stay as they are.
 
     Raises:
         WeightsError: the card could not be read again; nothing is written.
         StoreError: the file can't be written; what stood there is untouched.
     """
     tensors = {
-        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
+        name: (_halved(tensor) if half else tensor).contiguous().cpu()
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
@@ -113,6 +115,25 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
         stream.write(save(tensors, metadata={_CARD: text}))
     path.with_name(path.name + ".partial").replace(path)
     return card
+
+
+def as_stored(network: nn.Module) -> nn.Module:
+    """A copy of a network that computes as the one in its weight file: with halved numbers, in float32."""
+    copied = copy.deepcopy(network)
+    copied.load_state_dict(
+        {
+            name: _halved(tensor).float() if tensor.is_floating_point() else tensor
+            for name, tensor in network.state_dict().items()
+        }
+    )
+    return copied
+
+
+def _halved(tensor: Tensor) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    return half if bool((half.isfinite() | ~tensor.isfinite()).all()) else tensor
 
 
 def read_card(path: Path) -> Card:

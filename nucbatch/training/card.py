@@ -7,6 +7,7 @@ bytes; what differs from run to run (time, machine, versions) stands in the run 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -28,19 +29,27 @@ from nucbatch.training.state import State
 from nucbatch.version import __version__
 
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-image", "kornia", "safetensors")
+_FOUND = ("pixel F1", "val_pixel_f1", "val_dice")
+"""Ends of the names of scores that are 0 where no true pixel is found."""
+_LONGEST_NAME = 200
 
 
 def weights_card(
     recipe: Recipe,
     data: DataSet,
     *,
+    name: str,
     steps: int,
     start: Card | None,
     diameter_px: float | None,
     objects: ObjectSettings,
     scores: dict[str, float],
 ) -> Card:
-    """The card of weights after so many steps. ``start``: of the weights it began with."""
+    """The card of weights after so many steps. ``start``: of the weights it began with.
+
+    Without a ``name`` the model is called after its data sets and its recipe. Scores that are no numbers are
+    left out.
+    """
     told: dict[str, str | int | float] = {
         "preset": recipe.name,
         "steps": steps,
@@ -55,8 +64,11 @@ def weights_card(
         told["differs from the preset"] = changed
     if start is not None:
         told["from"] = f"{start.name} {start.sha256[:12]}"
+    finite = {figure: value for figure, value in scores.items() if math.isfinite(value)}
+    if any(figure.endswith(_FOUND) and value == 0 for figure, value in finite.items()):
+        told["warning"] = "finds no nuclei on the images it was scored on"
     return Card(
-        name=recipe.name,
+        name=name or f"{'+'.join(data.sets) or 'unnamed'}-{recipe.name}"[-_LONGEST_NAME:],
         architecture=recipe.architecture,
         config=recipe.config,
         outputs=recipe.outputs,
@@ -68,7 +80,7 @@ def weights_card(
         data_sha256=data.sha256,
         data_sets=dict(data.sets),
         training=told,
-        scores=scores,
+        scores=finite,
     )
 
 
@@ -120,7 +132,7 @@ def write_run_card(
         "command": list(command),
         "seconds": round(state.seconds, 1),
     }
-    write_text(path, json.dumps(report, indent=2) + "\n")
+    write_text(path, json.dumps(report, indent=2, allow_nan=False) + "\n")
 
 
 def _is_installed(package: str) -> bool:

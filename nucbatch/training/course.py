@@ -1,7 +1,7 @@
 """How a training goes: its history, the best weights so far, and whether it still gets better.
 
-The decision owned here: all of it can be made again from the history's lines, so a resumed training needs no
-more than them. The best weights are written before the line that says so.
+All of it can be made again from the history's lines, so a resumed training needs no more than them. The best
+weights are written before the line that says so, with the thresholds that the line's figures were found with.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from nucbatch.networks.checkpoint import Card, save_weights
+from nucbatch.networks.checkpoint import Card, as_stored, save_weights
+from nucbatch.settings import ObjectSettings
 from nucbatch.training.history import Record, best_of, draw_history, read_history, write_history
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import Length
@@ -24,7 +25,7 @@ class Course:
 
     Args:
         folder: gets ``history.csv``, ``history.png`` and ``best.safetensors``.
-        card: makes the card of weights after so many steps with these scores.
+        card: makes the card of weights after so many steps, with these thresholds and scores.
         told: called with each new line.
     """
 
@@ -34,7 +35,7 @@ class Course:
         task: Task,
         recipe: Recipe,
         length: Length,
-        card: Callable[[int, dict[str, float]], Card],
+        card: Callable[[int, ObjectSettings, dict[str, float]], Card],
         told: Callable[[Record], None],
     ) -> None:
         self._history, self._picture = folder / "history.csv", folder / "history.png"
@@ -49,19 +50,24 @@ class Course:
             state.tally = Tally()
 
     def score(self, state: State) -> None:
-        """Adds a line to the history if one is due."""
-        if not self._length.is_due(state.done) or (self.records and self.records[-1]["step"] == state.done):
+        """Adds a line to the history if one is due: before the first step, and as the recipe says."""
+        begins = state.done == 0
+        if (self.records and self.records[-1]["step"] == state.done) or not (
+            begins or self._length.is_due(state.done)
+        ):
             return
-        loss, dice = state.tally.means()
+        objects, figures = self._task.score(as_stored(state.average), fit=not begins)
+        if begins and not figures:
+            return
         record: Record = {"step": state.done}
         if self._recipe.epochs is not None:
             record["epoch"] = state.done // self._length.score_every
-        found = {"loss": loss, "dice": dice, **self._task.score(state.average)}
-        record |= {name: round(value, DIGITS) for name, value in found.items()}
+        means = {} if begins else dict(zip(("loss", "dice"), state.tally.means(), strict=True))
+        record |= {name: round(value, DIGITS) for name, value in {**means, **figures}.items()}
         self.records.append(record)
         if best_of(self.records, self._task.criterion) == len(self.records) - 1:
             scores = {f"while training {name}": value for name, value in record.items() if name[:4] == "val_"}
-            save_weights(self.best, state.average, self._card(state.done, scores))
+            save_weights(self.best, state.average, self._card(state.done, objects, scores))
         write_history(self._history, self.records)
         draw_history(self._picture, self.records)
         state.tally = Tally()

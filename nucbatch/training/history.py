@@ -1,13 +1,15 @@
 """What happened during a training: a CSV of figures, a line per scoring, and a picture of its curves.
 
-The decision owned here: a line is what was measured, by name, so tasks can measure different things. The
-first column is ``step``; ``loss`` and ``dice`` are means over the batches since the line before.
+A line is what was measured, by name, so tasks can measure different things. The first column is ``step``;
+``loss`` and ``dice`` are means over the batches since the line before. The line of step 0 has the scores of
+the weights to begin with, and no loss.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,9 +32,9 @@ _RISING = {
 
 
 def write_history(path: Path, records: Sequence[Record]) -> None:
-    """Writes all records as CSV; they have the same columns."""
+    """Writes all records as CSV; what a record lacks of the last one's columns is empty."""
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, fieldnames=list(records[0]))
+    writer = csv.DictWriter(text, fieldnames=list(records[-1]))
     writer.writeheader()
     writer.writerows(records)
     write_text(path, text.getvalue())
@@ -43,13 +45,18 @@ def read_history(path: Path, until_step: int) -> list[Record]:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
-        rows = [{name: _number(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+        rows = [
+            {name: _number(value) for name, value in row.items() if value} for row in csv.DictReader(stream)
+        ]
     return [row for row in rows if row["step"] <= until_step]
 
 
 def best_of(records: Sequence[Record], column: str) -> int | None:
-    """Position of the first record with the highest value of a column; None where none has one."""
-    known = [place for place, record in enumerate(records) if column in record]
+    """Position of the first record with the highest value of a column; None where none has one.
+
+    The record of step 0 is of weights that were not trained here, and left out.
+    """
+    known = [place for place, record in enumerate(records) if column in record and record["step"]]
     return max(known, key=lambda place: (records[place][column], -place), default=None)
 
 
@@ -61,19 +68,22 @@ def draw_history(path: Path, records: Sequence[Record]) -> None:
 
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    along = "epoch" if "epoch" in records[0] else "step"
-    places = [record[along] for record in records]
-    scores = "Dice" if set(records[0]) & set(_RISING) <= {"dice", "val_dice"} else "Dice and scores"
+    along = "epoch" if "epoch" in records[-1] else "step"
+    scores = "Dice" if set(records[-1]) & set(_RISING) <= {"dice", "val_dice"} else "Dice and scores"
     for axes, curves, title in zip(figure.subplots(1, 2), (_FALLING, _RISING), ("Loss", scores), strict=True):
-        there = [column for column in curves if column in records[0]]
+        there = [column for column in curves if column in records[-1]]
         for column in there:
             label, colour = curves[column]
-            axes.plot(places, [record[column] for record in records], label=label, color=colour, marker=".")
-        highest = max(record[column] for record in records for column in there)
+            known = [record for record in records if column in record]
+            values = [record[column] for record in known]
+            axes.plot([one[along] for one in known], values, label=label, color=colour, marker=".")
+        shown = [record[column] for record in records for column in there if column in record]
+        highest = max((value for value in shown if math.isfinite(value)), default=0) or 1
         axes.set(xlabel=along, title=f"{title} over the {along}s")
         axes.set_ylim(0, 1.1 * highest if curves is _FALLING else 1)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(frameon=False, loc="best" if curves is _FALLING else "lower right")
+        if there:
+            axes.legend(frameon=False, loc="best" if curves is _FALLING else "lower right")
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
     with replacing(path, durable=False) as temporary:

@@ -11,7 +11,8 @@ import copy
 import json
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +22,10 @@ from torch import nn
 from torch.optim import AdamW
 
 from nucbatch.errors import InputError
-from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
+from nucbatch.networks.checkpoint import as_stored, load_weights, read_card, save_weights
 from nucbatch.notice import Notice, Stopped
-from nucbatch.settings import ObjectSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.store.lock import run_lock
 from nucbatch.training.card import weights_card, write_run_card
 from nucbatch.training.course import Course
 from nucbatch.training.data import DataSet
@@ -74,6 +76,7 @@ def train(
     test: bool = False,
     device: str = "auto",
     workers: int | None = None,
+    name: str = "",
     command: Sequence[str] = (),
     watcher: Watcher | None = None,
 ) -> Path:
@@ -81,20 +84,26 @@ def train(
 
     The folder also gets ``state.safetensors`` (to resume), ``best.safetensors``, ``history.csv``,
     ``history.png`` and ``train.json``. With ``resume`` an earlier state in the folder is gone on from.
+    ``history.csv`` begins with the scores of the weights to begin with, at step 0.
     ``start`` is a weight file to begin with, for which the recipe was adopted. ``test`` also scores the test
     split, once, at the end. ``device`` is auto, cpu or cuda; ``workers`` make batches beside the training
-    (None: as suits the device). Under torchrun all processes call this alike.
+    (None: as suits the device). ``name`` is the model's on its card; by default it is made of the data sets'
+    names and the recipe's. Under torchrun all processes call this alike.
 
     Raises:
-        InputError: no training images; a state is there and ``resume`` was not asked for; no such device; the
-            loss is no longer a number.
+        InputError: no training images; a state is there and ``resume`` was not asked for, or weights without
+            a state; the folder is a run's; no such device; the loss is no longer a number.
+        RunLocked: another training is at work in the folder.
         SettingsConflict: the state there was made by another recipe or other data.
         Stopped: a signal asked the training to leave; its state is saved.
     """
     with team(device, recipe.batch) as members:
-        return _train(
-            data, folder, recipe, start, resume, test, members, workers, command, watcher or Nobody()
-        )
+        folder.mkdir(parents=True, exist_ok=True)
+        with _only_one_in(folder) if members.leads else nullcontext():
+            return _train(
+                *(data, folder, recipe, start, resume, test, members, workers, name, command),
+                watcher or Nobody(),
+            )
 
 
 def _train(
@@ -106,17 +115,25 @@ def _train(
     test: bool,
     members: Team,
     workers: int | None,
+    name: str,
     command: Sequence[str],
     watcher: Watcher,
 ) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
     kept, weights = folder / "state.safetensors", folder / "weights.safetensors"
     if kept.exists() and not resume:
         raise InputError(f"{folder} already holds a training. Add --resume to go on, or name another folder.")
+    there = [path.name for path in (weights, folder / "best.safetensors") if path.exists()]
+    if there and not kept.exists():
+        raise InputError(
+            f"{folder} holds {' and '.join(there)}, but no state of a training that could go on: name "
+            "another folder, so that they are not replaced."
+        )
     start_card = None if start is None else read_card(start)
     task = task_of(recipe, data, start_card)
     length = length_of(recipe, task.steps_per_epoch)
-    card_of = partial(weights_card, recipe, data, start=start_card, diameter_px=task.nucleus_diameter_px)
+    card_of = partial(
+        weights_card, recipe, data, name=name, start=start_card, diameter_px=task.nucleus_diameter_px
+    )
 
     _be_repeatable(members.device)
     network = first_network(recipe, start).to(members.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -139,7 +156,7 @@ def _train(
         task,
         recipe,
         length,
-        lambda steps, scores: card_of(steps=steps, objects=ObjectSettings(), scores=scores),
+        lambda steps, objects, scores: card_of(steps=steps, objects=objects, scores=scores),
         watcher.scored,
     )
     joined = members.joined(network)
@@ -191,11 +208,27 @@ def _train(
         steps = int(best_card.training["steps"])
     if start is not None and recipe.kept_of_start:
         follow(average, load_weights(start)[0].to(members.device), 1 - recipe.kept_of_start)
-    objects, scores = task.finish(average, test=test)
+    objects, scores = task.finish(as_stored(average), test=test)
     state.seconds = time.monotonic() - began
     card = save_weights(weights, average, card_of(steps=steps, objects=objects, scores=scores))
     write_run_card(folder / "train.json", recipe, data, card, state, length, members, command)
     return weights
+
+
+@contextmanager
+def _only_one_in(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock, the same as a run's.
+
+    Raises:
+        InputError: the folder is a run's.
+        RunLocked: another process holds it.
+    """
+    place = RunFolder(folder)
+    if place.is_run():
+        raise InputError(f"{folder} is a run's folder: name another one for the training.")
+    place.hidden.mkdir(exist_ok=True)
+    with run_lock(place):
+        yield
 
 
 @torch.no_grad()

@@ -1,10 +1,10 @@
 """The task of nucbatch's own models: nuclei one by one, from crops at the images' own scale.
 
-The decision owned here: how training judges them. During training with the general thresholds, so that the
-history's lines can be compared; at the end with those that suit the images, unless the recipe keeps those of
-the model it began with. They are fitted to the validation split and to up to three times as many of the
-training images: a validation split of some 60 images tells thresholds apart by a handful of nuclei, and a
-network that has not learnt its images by heart is judged by them nearly as fairly.
+Weights are always scored with the thresholds that they carry, so that a run with them finds what was shown.
+Unless the recipe keeps those of the model it began with, thresholds are fitted: during training to the
+validation split, at the end also to up to three times as many of the training images. A validation split of
+some 60 images tells thresholds apart by a handful of nuclei, and a network that has not learnt its images by
+heart is judged by them nearly as fairly.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nucbatch.training.data import DataSet
 from nucbatch.training.loss import loss_and_dice
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import Sample, load_sample, sampling_weights
-from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps, validate
+from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps
 
 _LEARNT_FROM_PER_HELD_OUT = 3
 
@@ -63,11 +63,15 @@ class NucleiTask:
     def loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, float]:
         return loss_and_dice(logits, batch)
 
-    def score(self, network: nn.Module) -> dict[str, float]:
+    def score(self, network: nn.Module, *, fit: bool) -> tuple[ObjectSettings, dict[str, float]]:
+        objects = self._objects or ObjectSettings()
         if not self._held_out:
-            return {}
-        found = validate(_as_run(network), self._held_out, ObjectSettings())
-        return {
+            return objects, {}
+        maps = predict_samples(_as_run(network), self._held_out)
+        if fit and self._fits:
+            objects = fitting_thresholds(maps, self._held_out, objects)
+        found = score_maps(maps, self._held_out, objects)
+        return objects, {
             "val_pixel_f1": found.pixels.f1,
             "val_pixel_iou": found.pixels.jaccard,
             "val_object_f1": found.objects.f1(0.5),
@@ -82,7 +86,7 @@ class NucleiTask:
             if not samples:
                 continue
             maps = predict_samples(network, samples)
-            if split == "val" and (self._objects is None or self._recipe.thresholds == "fit"):
+            if split == "val" and self._fits:
                 more = self._samples[:: -(-len(self._samples) // (_LEARNT_FROM_PER_HELD_OUT * len(samples)))]
                 objects = fitting_thresholds(
                     [*maps, *predict_samples(network, more)], [*samples, *more], objects
@@ -90,6 +94,11 @@ class NucleiTask:
             figures = score_maps(maps, samples, objects).figures()
             scores |= {f"{split} {name}": value for name, value in figures.items()}
         return objects, scores
+
+    @property
+    def _fits(self) -> bool:
+        """Whether thresholds are fitted, not kept."""
+        return self._objects is None or self._recipe.thresholds == "fit"
 
     def draw(self, folder: Path) -> None:
         """Nothing to draw: crops are no pictures of the data."""

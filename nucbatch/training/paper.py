@@ -10,6 +10,7 @@ ignore count for none of these.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,16 +104,16 @@ class PaperTask:
             dice = (2 * (found & truth).sum() + 1) / (found.sum() + truth.sum() + 1)
         return cross_entropy(logits, batch), float(dice)
 
-    def score(self, network: nn.Module) -> dict[str, float]:
+    def score(self, network: nn.Module, *, fit: bool) -> tuple[ObjectSettings, dict[str, float]]:
         if not len(self._held_out):
-            return {}
+            return ObjectSettings(), {}
         loss, counts = evaluate(network, self._held_out, self._recipe.batch)
-        return {
+        return ObjectSettings(), {
             "val_loss": loss,
             "val_dice": counts.f1,
             "val_accuracy": counts.accuracy,
-            "val_precision": counts.precision,
-            "val_recall": counts.recall,
+            "val_precision": defined(counts.precision),
+            "val_recall": defined(counts.recall),
             "val_jaccard": counts.jaccard,
         }
 
@@ -124,8 +125,8 @@ class PaperTask:
             loss, counts = evaluate(network, split, self._recipe.batch)
             figures = {
                 "pixel accuracy": counts.accuracy,
-                "pixel precision": counts.precision,
-                "pixel recall": counts.recall,
+                "pixel precision": defined(counts.precision),
+                "pixel recall": defined(counts.recall),
                 "pixel F1": counts.f1,
                 "pixel Jaccard": counts.jaccard,
                 "loss": loss,
@@ -178,6 +179,11 @@ def region_filled(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
     for region in regionprops(labels.astype(np.int64)):
         mask[region.slice] |= region.image_filled
     return mask
+
+
+def defined(share: float) -> float:
+    """A precision or recall as scores hold it: 0 where nothing was found, or nothing was to be found."""
+    return 0.0 if math.isnan(share) else share
 
 
 def cross_entropy(logits: Tensor, batch: PaperBatch) -> Tensor:

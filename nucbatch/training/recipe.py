@@ -80,7 +80,7 @@ _DEFAULT = Recipe()
 
 PRESETS = {
     "default": _DEFAULT,
-    "small": _DEFAULT,  # the size that ships: another name for the same recipe
+    "small": _DEFAULT.model_copy(update={"name": "small"}),  # the size that ships: the same recipe
     # 7.8 M parameters, 16 MB in half precision: for a GPU
     "base": Recipe(
         name="base",

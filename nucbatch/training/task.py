@@ -48,8 +48,13 @@ class Task(Protocol):
         """Loss (scalar, with gradient) of logits (N, outputs, H, W), and the foreground's Dice."""
         ...
 
-    def score(self, network: nn.Module) -> dict[str, float]:
-        """The history's columns of the validation split; none without one."""
+    def score(self, network: nn.Module, *, fit: bool) -> tuple[ObjectSettings, dict[str, float]]:
+        """How to make nuclei of the network's maps, and the history's columns of the validation split.
+
+        There are no columns without a validation split. They are what weights with these settings give.
+        ``fit``: whether the settings are fitted to the network, if the recipe has them fitted; else they are
+        those of the weights to begin with, or the general ones.
+        """
         ...
 
     def finish(self, network: nn.Module, *, test: bool) -> tuple[ObjectSettings, dict[str, float]]:

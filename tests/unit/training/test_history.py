@@ -29,3 +29,18 @@ def test_curves_are_drawn_with_and_without_a_validation_split(tmp_path: Path) ->
     for records in (RECORDS, [{"step": 3, "loss": 0.5, "dice": 0.4}]):
         draw_history(tmp_path / "history.png", records)
         assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_line_before_the_first_step_has_no_loss_and_is_never_the_best(tmp_path: Path) -> None:
+    records = [{"step": 0, "epoch": 0, "val_dice": 0.9}, *RECORDS]
+    write_history(tmp_path / "history.csv", records)
+    assert read_history(tmp_path / "history.csv", 9) == records
+    assert (tmp_path / "history.csv").read_text().splitlines()[1] == "0,0,,,0.9"
+    assert best_of(records, "val_dice") == 2
+    draw_history(tmp_path / "history.png", records)
+    draw_history(tmp_path / "history.png", records[:1])
+
+
+def test_a_loss_beyond_all_numbers_is_drawn_too(tmp_path: Path) -> None:
+    draw_history(tmp_path / "history.png", [{**record, "val_loss": float("inf")} for record in RECORDS])
+    assert (tmp_path / "history.png").read_bytes().startswith(b"\x89PNG")

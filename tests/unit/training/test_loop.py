@@ -9,19 +9,22 @@ import torch
 from safetensors import safe_open
 from scipy.ndimage import binary_dilation
 
-from nucbatch.errors import InputError, SettingsConflict
+from nucbatch.errors import InputError, RunLocked, SettingsConflict
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
+from nucbatch.networks.contract import build
 from nucbatch.notice import Stopped
 from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.store.folder import RunFolder
+from nucbatch.training.course import DIGITS
 from nucbatch.training.data import DataSet, find_data
-from nucbatch.training.history import Record, read_history
+from nucbatch.training.history import Record, best_of, read_history, write_history
 from nucbatch.training.loop import Nobody, train
 from nucbatch.training.precision import Precision
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import load_sample
 from nucbatch.training.start import adopt
 from nucbatch.training.targets import interior
-from nucbatch.training.validate import FOREGROUNDS, PEAKS, fitting_thresholds
+from nucbatch.training.validate import FOREGROUNDS, PEAKS, fitting_thresholds, validate
 
 TINY = Recipe(name="tiny", width=2, depth=2, steps=6, batch=2, crop_px=32, score_every=3, checkpoint_every=2)
 PAPER = Recipe(
@@ -44,7 +47,7 @@ class Failure(Exception):
 class Signals(Nobody):
     """Sends this process a signal when so many steps are done, or when a scoring is."""
 
-    def __init__(self, number: int, *, step: int = 0, scored: int = 0) -> None:
+    def __init__(self, number: int, *, step: int = -1, scored: int = -1) -> None:
         self.number, self.at_step, self.at_scored = number, step, scored
 
     def step(self, done: int, loss: float, dice: float) -> None:
@@ -59,7 +62,7 @@ class Signals(Nobody):
 class Fails(Nobody):
     """Breaks a training off as a kill would: nothing is saved on the way out."""
 
-    def __init__(self, *, step: int = 0, scored: int = 0) -> None:
+    def __init__(self, *, step: int = -1, scored: int = -1) -> None:
         self.at_step, self.at_scored = step, scored
 
     def step(self, done: int, loss: float, dice: float) -> None:
@@ -101,8 +104,9 @@ def test_a_training_that_was_killed_resumes_to_the_same_bytes(
 def test_a_scoring_that_was_killed_is_done_again(data: DataSet, straight: Path, tmp_path: Path) -> None:
     with pytest.raises(Failure):
         train(data, tmp_path, TINY, watcher=Fails(scored=3))
-    for name in ("history.csv", "best.safetensors"):  # the state was saved before them
-        (tmp_path / name).unlink()
+    history = tmp_path / "history.csv"  # the state was saved before its line and the best weights
+    write_history(history, read_history(history, 0))
+    (tmp_path / "best.safetensors").unlink()
     train(data, tmp_path, TINY, resume=True)
     assert same_outcome(tmp_path, straight)
 
@@ -130,7 +134,7 @@ def test_a_signal_during_a_scoring_loses_neither_the_scoring_nor_a_step(
     with pytest.raises(Stopped) as stopped:
         train(data, tmp_path, TINY, watcher=Signals(signal.SIGTERM, scored=3))
     assert stopped.value.done == 4
-    assert [record["step"] for record in read_history(tmp_path / "history.csv", 99)] == [3]
+    assert [record["step"] for record in read_history(tmp_path / "history.csv", 99)] == [0, 3]
     train(data, tmp_path, TINY, resume=True)
     assert same_outcome(tmp_path, straight)
 
@@ -142,7 +146,7 @@ def test_a_training_by_epochs_resumes_to_the_same_bytes_too(data: DataSet, tmp_p
     train(data, tmp_path / "halting", PAPER, resume=True)
     assert same_outcome(tmp_path / "straight", tmp_path / "halting")
     records = read_history(tmp_path / "halting" / "history.csv", 99)
-    assert [(record["step"], record["epoch"]) for record in records] == [(3, 1), (6, 2), (9, 3)]
+    assert [(record["step"], record["epoch"]) for record in records] == [(0, 0), (3, 1), (6, 2), (9, 3)]
     assert (tmp_path / "halting" / "preprocessing.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -180,7 +184,7 @@ def test_best_weights_are_those_of_the_best_line_and_become_the_model_if_asked(
 ) -> None:
     train(data, tmp_path, PAPER)
     records = read_history(tmp_path / "history.csv", 99)
-    best = max(records, key=lambda record: record["val_dice"])
+    best = max(records[1:], key=lambda record: record["val_dice"])
     assert read_card(tmp_path / "best.safetensors").training["steps"] == best["step"]
     card = read_card(tmp_path / "weights.safetensors")
     assert card.training["steps"] == best["step"]
@@ -191,8 +195,8 @@ def test_a_training_without_progress_ends_early(data: DataSet, tmp_path: Path) -
     still = PAPER.model_copy(update={"learning_rate": 1e-12, "patience": 2, "epochs": 9})
     train(data, tmp_path, still)
     records = read_history(tmp_path / "history.csv", 99)
-    best = max(range(len(records)), key=lambda place: (records[place]["val_dice"], -place))
-    assert len(records) == best + 3 < 9
+    best = max(range(1, len(records)), key=lambda place: (records[place]["val_dice"], -place))
+    assert len(records) == best + 3 < 10
     again = (tmp_path / "weights.safetensors").read_bytes()
     train(data, tmp_path, still, resume=True)
     assert read_history(tmp_path / "history.csv", 99) == records
@@ -225,7 +229,7 @@ def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Pat
     (before, _), (after, onward) = load_weights(start), load_weights(weights)
     for one, other in zip(before.parameters(), after.parameters(), strict=True):
         np.testing.assert_allclose(one.detach(), other.detach(), atol=1e-6)
-    assert onward.training["from"] == f"tiny {card.sha256[:12]}"
+    assert onward.training["from"] == f"{card.name} {card.sha256[:12]}"
 
 
 def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
@@ -295,3 +299,103 @@ def test_thresholds_are_those_that_find_the_nuclei_best(data: DataSet) -> None:
     chosen = fitting_thresholds([timid], [sample], ObjectSettings())
     assert 170 / 255 < chosen.foreground <= 190 / 255
     assert chosen.interior < 120 / 255
+
+
+def figures_of(weights: Path, data: DataSet) -> dict[str, float]:
+    """The history's columns, as the weights in a file give them with the thresholds on their card."""
+    network, card = load_weights(weights)
+    samples = [load_sample(entry, card.normalise) for entry in data.split("val")]
+    found = validate(network, samples, card.objects)
+    return {
+        "val_pixel_f1": round(found.pixels.f1, DIGITS),
+        "val_object_f1": round(found.objects.f1(0.5), DIGITS),
+        "val_mean_ap": round(found.objects.mean_ap, DIGITS),
+    }
+
+
+@pytest.mark.parametrize("thresholds", ["keep", "fit"])
+def test_the_best_weights_as_written_give_the_figures_that_were_shown(
+    data: DataSet, straight: Path, tmp_path: Path, thresholds: str
+) -> None:
+    network, card = load_weights(straight / "weights.safetensors")
+    odd = ObjectSettings(foreground=0.31, peak=0.07, min_area_px=7)  # none that a grid has
+    start = tmp_path / "start.safetensors"
+    save_weights(start, network, card.model_copy(update={"objects": odd}))
+    recipe = adopt(TINY.model_copy(update={"thresholds": thresholds}), card)
+    train(data, tmp_path / "on", recipe, start=start)
+    records = read_history(tmp_path / "on" / "history.csv", 99)
+    best = records[best_of(records, "val_object_f1") or 0]
+    assert best.items() >= figures_of(tmp_path / "on" / "best.safetensors", data).items()
+    assert (read_card(tmp_path / "on" / "best.safetensors").objects == odd) == (thresholds == "keep")
+    # the line before the first step is of the weights to begin with, as they are
+    assert records[0].items() >= figures_of(start, data).items()
+    assert records[0]["step"] == 0
+    assert "loss" not in records[0]
+
+
+def test_weights_without_a_start_have_a_line_before_the_first_step_that_is_never_the_best(
+    data: DataSet, straight: Path
+) -> None:
+    records = read_history(straight / "history.csv", 99)
+    assert [record["step"] for record in records] == [0, 3, 6]
+    assert read_card(straight / "best.safetensors").training["steps"] in (3, 6)
+
+
+def test_a_second_training_in_the_folder_of_one_at_work_is_refused(data: DataSet, tmp_path: Path) -> None:
+    class Second(Nobody):
+        refused = ""
+
+        def step(self, done: int, loss: float, dice: float) -> None:
+            with pytest.raises(RunLocked) as caught:
+                train(data, tmp_path, TINY, resume=True)
+            self.refused = str(caught.value)
+
+    watcher = Second()
+    train(data, tmp_path, TINY.model_copy(update={"steps": 1}), watcher=watcher)
+    assert f"{tmp_path} is in use by process {os.getpid()}" in watcher.refused
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_weights_without_a_state_are_not_replaced(
+    data: DataSet, straight: Path, tmp_path: Path, resume: bool
+) -> None:
+    kept = (straight / "weights.safetensors").read_bytes()
+    (tmp_path / "weights.safetensors").write_bytes(kept)
+    with pytest.raises(InputError, match=r"holds weights\.safetensors, but no state of a training"):
+        train(data, tmp_path, TINY, resume=resume)
+    assert (tmp_path / "weights.safetensors").read_bytes() == kept
+
+
+def test_a_runs_folder_is_no_place_for_a_training(data: DataSet, tmp_path: Path) -> None:
+    RunFolder(tmp_path / "run").create()
+    with pytest.raises(InputError, match="is a run's folder: name another one"):
+        train(data, tmp_path / "run", TINY)
+
+
+@pytest.mark.parametrize("recipe", [TINY, PAPER])
+def test_weights_that_find_nothing_are_written_with_scores_of_0_and_a_warning(
+    data: DataSet, tmp_path: Path, recipe: Recipe
+) -> None:
+    network = build("unet", recipe.config)
+    with torch.no_grad():
+        network.head.bias.fill_(-30.0)  # type: ignore[union-attr, operator]
+    start = tmp_path / "start.safetensors"
+    save_weights(
+        start, network, Card(name="x", architecture="unet", config=recipe.config, outputs=recipe.outputs)
+    )
+    still = recipe.model_copy(update={"learning_rate": 1e-12, "keep": "best"})
+    card = read_card(train(data, tmp_path / "on", still, start=start))
+    assert card.training["warning"] == "finds no nuclei on the images it was scored on"
+    assert all(np.isfinite(value) for value in card.scores.values())
+    assert 0 in card.scores.values()
+    assert read_card(tmp_path / "on" / "best.safetensors").training["warning"]
+    json.loads((tmp_path / "on" / "train.json").read_text(), parse_constant=pytest.fail)
+
+
+def test_a_model_is_called_after_its_data_and_recipe_or_as_asked(
+    data: DataSet, straight: Path, tmp_path: Path
+) -> None:
+    (name,) = data.sets
+    assert read_card(straight / "weights.safetensors").name == f"{name}-tiny"
+    one = TINY.model_copy(update={"steps": 1})
+    assert read_card(train(data, tmp_path, one, name="ours")).name == "ours"

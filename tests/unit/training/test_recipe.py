@@ -18,7 +18,7 @@ def test_the_papers_preset_is_the_papers_network_and_training() -> None:
 
 
 def test_small_is_another_name_for_what_ships_by_default() -> None:
-    assert preset("small") is preset("default")
+    assert preset("small") == preset("default").model_copy(update={"name": "small"})
 
 
 def test_base_fits_in_32_megabytes_of_half_precision() -> None:
