@@ -63,6 +63,8 @@ class RunSettings(_Frozen):
 
     ``diameter_px`` is what nuclei typically measure in these images, where it is far from what the model was
     trained on; the images are then scaled for the network. None: they are seen as they are.
+    ``measurements`` are the families of measurements by name, each with the package that it is from; None
+    where a run has not settled them yet.
     """
 
     channel: str = ""
@@ -74,6 +76,7 @@ class RunSettings(_Frozen):
     pixel_size_um: float | None = Field(default=None, gt=0)
     diameter_px: float | None = Field(default=None, ge=4, le=2000)
     labels: Literal["zarr", "tiff", "both"] = "zarr"
+    measurements: dict[str, str] | None = None
 
     def digest(self) -> str:
         """SHA-256 (hex) of the settings' canonical JSON: equal digests mean equal results."""
@@ -83,7 +86,12 @@ class RunSettings(_Frozen):
     def differences(self, other: RunSettings) -> list[str]:
         """One line per setting that differs, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
         mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
-        return [f"{key}: {theirs.get(key)} → {mine.get(key)}" for key in mine if mine[key] != theirs.get(key)]
+        both = [*mine, *(key for key in theirs if key not in mine)]
+        return [
+            f"{key}: {theirs.get(key, 'none')} → {mine.get(key, 'none')}"
+            for key in both
+            if mine.get(key) != theirs.get(key)
+        ]
 
 
 def validated(values: dict[str, object]) -> RunSettings:

@@ -21,7 +21,7 @@ from nucbatch.coverage import largest_absent
 from nucbatch.errors import UnreadableImage
 from nucbatch.execution.job import FieldJob
 from nucbatch.execution.known import look_at
-from nucbatch.features.measure import measure
+from nucbatch.features.measure import measure, require_families
 from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.segment import segment_image
 from nucbatch.plate import Field
@@ -100,6 +100,7 @@ def process_field(task: FieldTask) -> Receipt:
     nuclei = int(labels.max(initial=0))
     with stations.at("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei)
+        require_families(task.settings.measurements)
         rows |= measure(labels, image, [channel.name for channel in task.channels])
     with stations.at("write"):
         written = _write_pixels(task, image, labels, known.windows)

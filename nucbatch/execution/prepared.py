@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights, locate
@@ -83,6 +84,7 @@ def prepare(
         "model_hash": card.sha256,
         "objects": objects,
         "normalise": normalise,
+        "measurements": families_in_effect(),
     }
     card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)

@@ -14,7 +14,7 @@ from typing import Any
 
 from distributed import KilledWorker
 
-from nucbatch.errors import PrecisionError, StoreError, WeightsError
+from nucbatch.errors import PrecisionError, SettingsConflict, StoreError, WeightsError
 from nucbatch.execution.window import Came
 from nucbatch.execution.worker import ran_out_of_memory
 from nucbatch.store.folder import RunFolder
@@ -50,7 +50,7 @@ def problem_of(came: Came[Any], field_key: str) -> str:
             f"{folder.path} can't be written: {error.strerror or error}. Make room or give write "
             "permission, then give the same command again: what is done is kept."
         ) from error
-    if isinstance(error, PrecisionError | StoreError | WeightsError):
+    if isinstance(error, PrecisionError | SettingsConflict | StoreError | WeightsError):
         raise error
     _note(folder, field_key, came)
     return f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)"

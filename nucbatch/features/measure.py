@@ -6,7 +6,7 @@ that all workers of a run make the same columns. Zero nuclei give the same colum
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
+from nucbatch.errors import InputError, SettingsConflict
 from nucbatch.features.contract import Columns, Family
 from nucbatch.features.objects import objects_of
 
@@ -37,6 +37,35 @@ def installed_families() -> tuple[Family, ...]:
             raise InputError(f"two families of measurements are named {family.name!r}; remove {point.value}.")
         families[family.name] = family
     return tuple(families[name] for name in sorted(families))
+
+
+@cache
+def families_in_effect() -> dict[str, str]:
+    """The installed families by their entry points' names: package, version and what is loaded from it."""
+    return {
+        point.name: f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
+        for point in sorted(entry_points(group="nucbatch.features"), key=lambda point: point.name)
+    }
+
+
+def require_families(wanted: Mapping[str, str] | None) -> None:
+    """Refuses to measure where other families are installed than those that a run was begun with.
+
+    Raises:
+        SettingsConflict: the message has the difference.
+    """
+    here = families_in_effect()
+    if wanted is None or wanted == here:
+        return
+    differences = [
+        f"{name}: {wanted.get(name, 'none')} → {here.get(name, 'none')}"
+        for name in sorted(wanted.keys() | here.keys())
+        if wanted.get(name) != here.get(name)
+    ]
+    raise SettingsConflict(
+        f"a worker has other measurements than the command. {'; '.join(differences)}. Install the same "
+        "packages for both."
+    )
 
 
 def measure(

@@ -29,7 +29,7 @@ from nucbatch.version import __version__
 
 LEDGER_FORMAT = 4
 
-_OF_OBJECTS = ("objects.", "labels:")
+_OF_OBJECTS = ("objects.", "labels:", "measurements")
 
 
 class Ledger:

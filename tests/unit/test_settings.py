@@ -12,6 +12,15 @@ def test_equal_settings_have_equal_digests_and_any_change_shows() -> None:
     assert other.differences(base) == ["objects.foreground: 0.5 → 0.6"]
 
 
+def test_a_measurement_more_or_less_is_a_difference() -> None:
+    one = RunSettings(measurements={"shape": "nucbatch 0.1"})
+    two = RunSettings(measurements={"shape": "nucbatch 0.1", "texture": "other 2"})
+    assert one.digest() != two.digest()
+    assert two.differences(one) == ["measurements.texture: none → other 2"]
+    assert one.differences(two) == ["measurements.texture: other 2 → none"]
+    assert one.differences(RunSettings())[0].startswith("measurements.shape: none")
+
+
 @pytest.mark.parametrize(
     ("values", "words"),
     [

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.features.contract import Columns
-from nucbatch.features.measure import measure
+from nucbatch.features.measure import measure, require_families
 from nucbatch.inference.rescale import maps_box, maps_window_at
 from nucbatch.masks.block import nuclei_of_block
 from nucbatch.store.scratch import write_block
@@ -49,6 +49,7 @@ def rows_of(image: LargeImage, shapes: NDArray[np.uint32], box: Box, keys: NDArr
         image.image().read(box) if shapes.size else np.zeros((len(names), 0, 0), np.dtype(image.field.dtype))
     )
     rows = identity_columns(image.plate_name, image.field, len(keys))
+    require_families(image.settings.measurements)
     rows |= measure(shapes, pixels, names, origin_px=(box.y0, box.x0))
     rows["Metadata_ObjectNumber"] = keys
     return rows

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.errors import InputError, SettingsConflict
 from nucbatch.features import installed_families, measure
 from nucbatch.features.intensity import Intensity
+from nucbatch.features.measure import families_in_effect, require_families
 from nucbatch.features.shape import Shape
 
 LABELS = np.array([[1, 1, 0], [0, 2, 2]], np.int32)
@@ -75,3 +76,16 @@ def test_two_families_may_not_make_one_column():
     family = installed_families()[0]
     with pytest.raises(InputError, match="no other family"):
         measure(LABELS, np.zeros((0, 2, 3), np.uint8), (), families=(family, family))
+
+
+def test_other_families_than_the_run_was_begun_with_are_refused_with_the_difference() -> None:
+    here = families_in_effect()
+    assert set(here) >= {"intensity", "shape"}
+    assert here["shape"].endswith("(nucbatch.features.shape:Shape)")
+    require_families(None)
+    require_families(here)
+    with pytest.raises(SettingsConflict, match=r"other measurements .*texture: other 2 → none"):
+        require_families(here | {"texture": "other 2"})
+    fewer = {name: value for name, value in here.items() if name != "shape"}
+    with pytest.raises(SettingsConflict, match=r"shape: none → nucbatch"):
+        require_families(fewer)
