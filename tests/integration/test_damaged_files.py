@@ -33,7 +33,7 @@ TIMES = ("run.json", "report.html")  # they say how long it took
 @pytest.fixture(scope="module")
 def scheduler() -> Iterator[str]:
     """A worker that stays, so that a run of two fields takes a second."""
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as cluster:
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0") as cluster:
         yield cluster.scheduler_address
 
 
