@@ -2,15 +2,17 @@
 
 Of the images that it lists, those are the file's own whose TiffData are: Micro-Manager lists every position
 in each position's file. One is used; further ones are refused, unless they are what slide scanners add
-(label, macro, thumbnail, overview). An image may be spread over several files: those that hold other z-steps
-or time points of the same channels must lie beside it. The text itself may lie in a file beside it
-(``BinaryOnly``). File names are looked up in the file's own folder only. Source: the OME data model 2016-06,
-``TiffData``, ``UUID`` and ``DimensionOrder``; RGB counts its samples among ``SizeC``.
+(label, macro, thumbnail, overview). An image may be spread over several files: those that hold other
+z-steps or time points of the same channels must lie beside it. Files that are named are looked for in the
+file's own folder and never opened, so a file whose text lies in another one (``BinaryOnly``) is a plane
+only where its name tells which. Source: the OME data model 2016-06, ``TiffData``, ``UUID`` and
+``DimensionOrder``; RGB counts its samples among ``SizeC``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -18,8 +20,9 @@ from itertools import product
 from pathlib import Path
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.readers.scale import MOST_XML, Elements, xml_elements
+from nucbatch.readers.scale import Elements, xml_elements
 from nucbatch.readers.stack import Stack, broken, channel_names, promised
+from nucbatch.readers.tiff_samples import Samples
 
 _SIDE_PICTURES = ("label", "macro", "thumbnail", "overview", "barcode")
 _MOST_NAMED = 3
@@ -56,15 +59,22 @@ class _Image:
     blocks: list[_Block] = field(default_factory=list)
 
 
-def ome_image(description: str, path: Path, page_count: int, samples: int) -> OmeImage | None:
+def ome_image(description: str, path: Path, page_count: int, samples: Samples) -> OmeImage | None:
     """The image that an OME-XML describes; None where the text describes none.
 
-    ``samples``: how many channels each page holds.
+    ``samples`` are those of the file's pages.
 
     Raises:
         UnreadableImage: planes that are neither in the file nor in those it names, or several images.
     """
-    uuid, images = _parsed(xml_elements(description), path)
+    elements = xml_elements(description)
+    if not elements:
+        _require_as_many(description, page_count, samples)
+        return None
+    companion = next((values for tag, values in elements if tag == "BinaryOnly"), None)
+    if companion is not None:
+        return _of_companion(companion.get("MetadataFile", ""), path, page_count)
+    uuid, images = _parsed(elements)
     if not images:
         return None
     files = {block.file for image in images for block in image.blocks}
@@ -95,13 +105,19 @@ def ome_image(description: str, path: Path, page_count: int, samples: int) -> Om
     return _described(image, mine, theirs, path, page_count, samples)
 
 
-def _parsed(elements: Elements, path: Path) -> tuple[str, list[_Image]]:
-    """The file's UUID and the images, from its own text or the one that it names."""
+def _require_as_many(text: str, page_count: int, samples: Samples) -> None:
+    """Holds the sizes in a text that is no XML any more against the pages."""
+    found = {axis: re.search(rf'\bSize{axis}="(\d{{1,9}})"', text) for axis in "TCZ"}
+    sizes = {axis: int(match[1]) for axis, match in found.items() if match}
+    colours = -(-sizes.get("C", 1) // max(samples.planes, samples.in_picture))
+    count = sizes.get("T", 1) * sizes.get("Z", 1) * colours
+    if count > page_count:
+        raise broken(count, page_count)
+
+
+def _parsed(elements: Elements) -> tuple[str, list[_Image]]:
+    """The file's UUID and the images."""
     uuid = ""
-    companion = next((values for tag, values in elements if tag == "BinaryOnly"), None)
-    if companion is not None:
-        uuid = companion.get("UUID", "")
-        elements = xml_elements(_beside(path, companion.get("MetadataFile", "")))
     images: list[_Image] = []
     for tag, values in elements:
         if tag == "OME":
@@ -122,17 +138,17 @@ def _parsed(elements: Elements, path: Path) -> tuple[str, list[_Image]]:
     return uuid, images
 
 
-def _beside(path: Path, name: str) -> str:
-    """The text of the file that holds a file's metadata."""
+def _of_companion(name: str, path: Path, page_count: int) -> OmeImage:
+    """The page of a file whose metadata are in another one, which is not opened."""
     if name.removeprefix("./") not in _folder(path):
-        raise UnreadableImage(f"its metadata are in {name!r}, which is not beside it: copy that too")
-    try:
-        with path.with_name(name.removeprefix("./")).open("rb") as file:
-            return file.read(MOST_XML + 1).decode("utf-8-sig", errors="replace")
-    except OSError as error:
+        raise UnreadableImage(f"its metadata are in {name!r}, which is not beside it: copy the whole set")
+    if page_count > 1:
         raise UnreadableImage(
-            f"its metadata are in {name}, which can't be read ({error.strerror})"
-        ) from error
+            f"{page_count:,} pages, and what they are stands in {name}, which is not read: export it as one "
+            "file"
+        )
+    part = f"its metadata are in {name}, which is not read: give a --pattern, or export it as one file"
+    return OmeImage(Stack(1, ("",), 1, (0,), part), None, ())
 
 
 def _folder(path: Path) -> frozenset[str]:
@@ -146,14 +162,16 @@ def _listed(folder: str, mtime_ns: int) -> frozenset[str]:
 
 
 def _described(
-    image: _Image, mine: list[_Block], theirs: list[_Block], path: Path, page_count: int, samples: int
+    image: _Image, mine: list[_Block], theirs: list[_Block], path: Path, page_count: int, samples: Samples
 ) -> OmeImage:
     pixels, channels = image.pixels, image.channels
     sizes = {axis: int(pixels[f"Size{axis}"]) for axis in "TCZ"}
     merged = int(channels[0].get("SamplesPerPixel", "1")) if channels else 1
     names = [channel.get("Name", "") for channel in channels]
-    in_page = max(merged, samples)
-    if in_page > 1 and sizes["C"] % in_page == 0:
+    in_page = max(merged, samples.planes)
+    if in_page == 1 and sizes["T"] * sizes["C"] * sizes["Z"] > page_count:
+        in_page = samples.in_picture  # some writers do not say that their one channel is RGB
+    if sizes["C"] % in_page == 0:
         sizes["C"] //= in_page
     if min(sizes.values()) < 1:
         raise UnreadableImage(
@@ -199,7 +217,7 @@ def _described(
             part,
         ),
         size,
-        channel_names(samples, names) if samples > 1 and len(names) == samples else (),
+        channel_names(samples.planes, names) if len(names) == samples.planes > 1 else (),
     )
 
 

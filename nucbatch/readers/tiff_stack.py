@@ -39,7 +39,7 @@ def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
         raise unknown(int(first.imagedepth))
     _require_side_promises(tiff, count)
     description = str(first.description or "")
-    image = ome_image(description, path, count, samples.planes) if "<OME" in description else None
+    image = ome_image(description, path, count, samples) if "<OME" in description else None
     names = samples.names
     if image is not None:
         stack = image.stack

@@ -288,15 +288,31 @@ def test_a_single_file_may_be_renamed_and_one_of_a_set_is_known_by_its_uuid(tmp_
     assert refused(tmp_path / "new.tif").startswith("its OME-XML tells of other files (old.tif, other.tif)")
 
 
-def test_metadata_in_a_file_beside_it_must_be_there(tmp_path: Path) -> None:
-    path = tmp_path / "a.ome.tif"
-    write(path, STACK[0], ome('<BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/>'))
-    assert refused(path) == "its metadata are in 'a.companion.ome', which is not beside it: copy that too"
-    data = FILE.format(t=0, c=0, z=0, name="a.ome.tif", uuid="urn:uuid:1")
-    (tmp_path / "a.companion.ome").write_text(ome(pixels(1, 1, 1, data)))
-    assert read_header(path).pages == 1
-    (tmp_path / "a.companion.ome").write_text(ome(pixels(1, 1, 2, data)))
-    assert refused(path).startswith("its metadata promise 2 planes, 1 is there")
+def test_metadata_in_a_file_beside_it_are_missed_and_leave_the_plane_to_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "A01_z0.ome.tif"
+    text = ome('<BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/>')
+    write(path, STACK[0], text)
+    assert (
+        refused(path) == "its metadata are in 'a.companion.ome', which is not beside it: copy the whole set"
+    )
+    (tmp_path / "a.companion.ome").touch()
+    assert reasons(open_plate(tmp_path, pattern=r"(?P<well>[A-H]\d\d)_z(?P<z>\d)\.ome\.tif")) == {}
+    assert reasons(open_plate(path))[path.name].startswith(
+        "its metadata are in a.companion.ome, which is not read"
+    )
+    write(path, STACK, text)
+    assert refused(path).startswith("10 pages, and what they are stands in a.companion.ome")
+
+
+def test_rgb_need_not_be_told_and_a_broken_text_still_promises(tmp_path: Path) -> None:
+    rgb = np.zeros((64, 48, 3), np.uint8)
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, rgb, photometric="rgb", description=ome(pixels(1, 3, 1, "")), metadata=None)
+    assert read_header(path).samples == 3
+    tifffile.imwrite(path, rgb, photometric="rgb", description=ome(pixels(1, 3, 1, ""))[:-9], metadata=None)
+    assert read_header(path).samples == 3
+    write(path, STACK[0], ome(pixels(1, 1, 9, ""))[:-9])
+    assert refused(path) == "its metadata promise 9 planes, 1 is there"
 
 
 @pytest.mark.parametrize(
