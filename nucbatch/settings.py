@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -28,10 +28,35 @@ class _Frozen(BaseModel):
 
 
 class NormaliseSettings(_Frozen):
-    """Which percentiles of the whole image become 0 and 1."""
+    """Which pixel values of an image become 0 and 1.
 
+    ``method``: *foreground* finds the ground and the levels of what stands out from it, so that one nucleus
+    and a thousand are scaled alike (:mod:`nucbatch.inference.foreground`); *percentiles* takes those named,
+    of all pixels; *fixed* takes ``low`` and ``high`` themselves, in grey levels.
+    ``over``: one pair of values for each field, or one for the whole plate, found in a sample of its fields.
+    A run writes the plate's values into ``low`` and ``high``, and keeps them when it goes on.
+    """
+
+    method: Literal["foreground", "percentiles", "fixed"] = "foreground"
+    over: Literal["field", "plate"] = "field"
     low_percent: float = Field(default=1.0, ge=0, lt=100)
     high_percent: float = Field(default=99.8, gt=0, le=100)
+    low: float | None = Field(default=None, allow_inf_nan=False)
+    high: float | None = Field(default=None, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _check_values(self) -> Self:
+        given = [value for value in (self.low, self.high) if value is not None]
+        if len(given) == 1 or (self.method == "fixed" and not given):
+            raise ValueError(f"low is {self.low} and high is {self.high}: give both, in grey levels")
+        if given and self.method != "fixed" and self.over != "plate":
+            raise ValueError(
+                f"low {self.low:g} and high {self.high:g} are not used by method {self.method}, which finds "
+                "its own in every field: use method fixed, or leave them out"
+            )
+        if given and self.method == "fixed" and not given[0] < given[1]:
+            raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
 
     @model_validator(mode="after")
     def _low_is_below_high(self) -> NormaliseSettings:

@@ -58,6 +58,17 @@ if TYPE_CHECKING:
     help="In which numbers the network computes. bf16 is up to twice as fast on processors that have it, "
     "and refused by those that would only imitate it; fp16 is for GPUs.",
 )
+@click.option(
+    "--normalise",
+    metavar="METHOD",
+    help="foreground: from the ground and what stands out from it. percentiles: 1 and 99.8 of all pixels. "
+    "LOW,HIGH: these grey levels. [default: as the model was made for]",
+)
+@click.option(
+    "--normalise-over",
+    type=click.Choice(["field", "plate"]),
+    help="One normalisation for each field, or one for all, from up to 64 of them. [default: field]",
+)
 @click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
 @click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")
 @click.option("--interior", type=float, help="The same for models without offsets: a middle's least value.")
@@ -95,6 +106,8 @@ def run(
     labels: str,
     diameter_px: float | None,
     precision: str,
+    normalise: str | None,
+    normalise_over: str | None,
     foreground: float | None,
     join: float | None,
     interior: float | None,
@@ -140,6 +153,7 @@ def run(
             "precision": precision,
             "pixel_size_um": pixel_size_um,
             "diameter_px": diameter_px,
+            "normalise": normalisation(normalise, normalise_over),
             "objects": {name: value for name, value in objects.items() if value is not None},
         }
     )
@@ -188,6 +202,27 @@ def run(
         sys.exit(INTERRUPTED)
     summarise(console, result)
     sys.exit(exit_code(result))
+
+
+def normalisation(method: str | None, over: str | None) -> dict[str, object]:
+    """The settings that ``--normalise`` and ``--normalise-over`` ask for.
+
+    Raises:
+        InputError: the method is neither known nor two numbers.
+    """
+    from nucbatch.errors import InputError
+
+    asked: dict[str, object] = {} if over is None else {"over": over}
+    if method is None or method in ("foreground", "percentiles"):
+        return asked if method is None else asked | {"method": method}
+    try:
+        low, high = (float(value) for value in method.split(","))
+    except ValueError:
+        raise InputError(
+            f"--normalise {method} is not known: give foreground, percentiles, or two grey levels such as "
+            "100,4000."
+        ) from None
+    return asked | {"method": "fixed", "low": low, "high": high}
 
 
 def describe(console: Console, prepared: Prepared) -> None:

@@ -93,7 +93,9 @@ def prepare(
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:
     """The model's own settings, overridden by what was set, even if to a general default."""
+    asked = settings.normalise.model_dump(exclude_unset=True)
+    own = card.normalise.model_dump(exclude={"low", "high"} if "method" in asked else set())
     return (
         card.objects.model_copy(update=settings.objects.model_dump(exclude_unset=True)),
-        card.normalise.model_copy(update=settings.normalise.model_dump(exclude_unset=True)),
+        NormaliseSettings.model_validate(own | asked),
     )

@@ -19,6 +19,7 @@ from nucbatch.execution.check import Looked
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.job import made_of_field
+from nucbatch.execution.plate_constants import with_plate_constants
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.todo import Network, Todo
@@ -34,6 +35,7 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
+    begun_with,
     header_of,
     is_continued,
     latest,
@@ -108,7 +110,8 @@ def execute(
         verify: read every file of what is done and compare its checksum, not only its size and time.
 
     Raises:
-        InputError: the scheduler or the number of workers. SettingsConflict: ``out`` has a run of other
+        InputError: the scheduler or the number of workers; fields that can't be normalised as one plate.
+        SettingsConflict: ``out`` has a run of other
         settings or another input. RunLocked: another driver works there. MemoryRefused: a field is too large
         for a worker. FieldFailed: with ``fail_fast``. StoreError, SchedulerError. In the main thread,
         SIGINT (Ctrl-C), SIGTERM and SIGUSR1 raise Stopped when what is under way is committed.
@@ -123,7 +126,11 @@ def execute(
     with run_lock(folder):
         if restart:
             folder.clear()
-        elif reuse_probabilities and not is_continued(folder, plan.settings):
+        known = begun_with(folder) if plan.settings.normalise.over == "plate" else None
+        plan, alike = with_plate_constants(plan, known, cores())
+        if alike:
+            told.note(alike)
+        if not restart and reuse_probabilities and not is_continued(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             folder.clear(keep_scratch=True)
         header = header_of(plan.settings, plate_digest(plan.plate))

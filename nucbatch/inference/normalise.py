@@ -1,7 +1,7 @@
 """Normalisation: pixel values of a whole image → [0, 1] for the network. Training and inference share it.
 
-The decision owned here: two constants per image, the nearest-rank percentiles of all its pixels, from an
-exact histogram for integers, so that no tile, box, order or library version can move them.
+Two constants for each image or for a whole plate. They come from an exact histogram where pixels are
+integers, so that no tile, box, order or library version can move them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.greylevels import GreyLevels, countable
+from nucbatch.inference.foreground import limits
 from nucbatch.settings import NormaliseSettings
 
 
@@ -30,11 +31,17 @@ class Constants:
 def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> Constants:
     """The constants of a whole image of any shape, uint8, uint16 or float; all samples of RGB count alike.
 
-    Where the high percentile falls on the low one (a few bright nuclei on an even ground), the maximum
-    takes its place; if that is the same too, the image is blank.
+    Where the high value falls on the low one (a few bright pixels on an even ground), the maximum takes its
+    place; if that is the same too, the image is blank.
     """
     if countable(image.dtype):
         return constants_of(GreyLevels.of(image), settings)
+    given = _given(settings)
+    if given is not None:
+        return given
+    if settings.method == "foreground":
+        levels, counts = np.unique(image, return_counts=True)
+        return Constants(*limits(levels.astype(np.float64), counts.astype(np.int64)))
     places = [_rank(percent, image.size) - 1 for percent in (settings.low_percent, settings.high_percent)]
     ordered = np.partition(image.ravel(), [*places, image.size - 1])
     low_value, high_value = float(ordered[places[0]]), float(ordered[places[1]])
@@ -42,16 +49,30 @@ def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> C
 
 
 def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
-    """The constants of an image whose pixels are counted, in one piece or box by box.
+    """The constants of pixels that are counted: of an image in one piece or box by box, or of many images.
 
     Raises:
         InputError: there are no pixels.
     """
+    given = _given(settings)
+    if given is not None:
+        return given
+    if settings.method == "foreground":
+        levels.at_rank(1)  # refuses what has no pixels
+        found = np.flatnonzero(levels.counts)
+        return Constants(*limits(found.astype(np.float64), levels.counts[found]))
     low, high = (
         levels.at_rank(_rank(percent, levels.size))
         for percent in (settings.low_percent, settings.high_percent)
     )
     return Constants(float(low), float(high if high > low else levels.maximum))
+
+
+def _given(settings: NormaliseSettings) -> Constants | None:
+    """The constants that the settings hold themselves: fixed ones, or a plate's."""
+    if settings.low is None or settings.high is None:
+        return None
+    return Constants(settings.low, settings.high)
 
 
 def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -43,6 +43,7 @@ class Card(BaseModel):
     ``config`` are the architecture's keyword arguments. ``outputs`` names the maps in order.
     ``pixel_size_um`` and ``nucleus_diameter_px`` say what it was trained on, None where that is mixed.
     ``data_sets`` are the data sets it was trained on by name, each with its SHA-256.
+    ``normalise`` is what a run does unless told otherwise; cards of earlier versions name percentiles alone.
     ``scores`` are on the split named in each key, such as ``"val pixel F1"``. ``sha256`` is over the tensors.
     """
 
@@ -76,6 +77,14 @@ class Card(BaseModel):
         if count != len(self.outputs):
             raise ValueError(f"config.outputs is {count}, but {len(self.outputs)} outputs are named")
         return self
+
+    @field_validator("normalise", mode="before")
+    @classmethod
+    def _of_earlier_versions(cls, value: Any) -> Any:
+        """Cards without a method are of the time when percentiles were the only one."""
+        if isinstance(value, Mapping) and "method" not in value:
+            return {"method": "percentiles", **value}
+        return value
 
     def zoom(self, diameter_px: float | None) -> float:
         """How many times as large the network should see an image of such nuclei; 1 where None is given.

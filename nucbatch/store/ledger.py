@@ -125,7 +125,7 @@ def latest(folder: RunFolder) -> dict[str, Receipt]:
 
 def is_continued(folder: RunFolder, settings: RunSettings) -> bool:
     """Whether a run of just these settings was begun here."""
-    begun = _begun_with(folder)
+    begun = begun_with(folder)
     return begun is not None and begun.digest() == settings.digest()
 
 
@@ -136,7 +136,7 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
         SettingsConflict: more differs than how objects are made.
         StoreError: no probabilities are kept here.
     """
-    begun = _begun_with(folder)
+    begun = begun_with(folder)
     if begun is None or not folder.scratch.is_dir():
         raise StoreError(
             f"{folder.path} keeps no probabilities: only images of more than one block do. Leave out "
@@ -150,7 +150,7 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
         )
 
 
-def _begun_with(folder: RunFolder) -> RunSettings | None:
+def begun_with(folder: RunFolder) -> RunSettings | None:
     """The settings of the run that was begun here, None if none was."""
     if not folder.ledger.exists():
         return None

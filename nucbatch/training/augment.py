@@ -20,17 +20,21 @@ from torch.nn.functional import grid_sample
 from nucbatch.masks.flows import encoded
 from nucbatch.settings import NormaliseSettings
 from nucbatch.training import targets
+from nucbatch.training.drawn import drawn_crop
 from nucbatch.training.light import relight
 from nucbatch.training.negatives import defocused, empty_field
 from nucbatch.training.sample import Sample
+from nucbatch.training.targets import Nuclei
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What a batch is like. ``empty_share`` of crops show no nuclei, ``defocused_share`` only their haze.
+    """What a batch is like: which shares of its crops are of which kind.
 
-    Nuclei are enlarged by ``zoom``, but typical ones never made smaller than ``smallest_px``; in
-    ``rescaled_share`` of the crops, they get any diameter in ``diameters_px`` instead.
+    ``empty_share`` show no nuclei, ``defocused_share`` only their haze, ``drawn_share`` nuclei drawn for the
+    purpose. The others are cut from samples and enlarged by ``zoom``, but typical nuclei are never made
+    smaller than ``smallest_px``. In ``rescaled_share`` of them nuclei get any diameter in ``diameters_px``
+    instead, in ``large_share`` any in ``large_px``.
     """
 
     size: int = 8
@@ -40,6 +44,10 @@ class BatchSettings:
     rescaled_share: float = 0.25
     diameters_px: tuple[float, float] = (9.0, 110.0)
     largest_zoom: float = 4.0
+    large_share: float = 0.0
+    large_px: tuple[float, float] = (50.0, 150.0)
+    largest_zoom_to_large: float = 6.0
+    drawn_share: float = 0.0
     centred_share: float = 0.6
     empty_share: float = 0.03
     defocused_share: float = 0.04
@@ -78,6 +86,11 @@ def make_batch(
             images.append(torch.from_numpy(empty_field(rng, settings.crop_px, normalisation)))
             learnt.append(_nothing(settings.crop_px))
             continue
+        if kind > 1 - settings.drawn_share:
+            picture, maps = _drawn(rng, settings.crop_px, normalisation)
+            images.append(picture)
+            learnt.append(maps)
+            continue
         sample = samples[int(rng.choice(len(samples), p=chances))]
         image, maps, zoom = _crop(sample, settings, rng)
         if kind < settings.empty_share + settings.defocused_share and math.isfinite(sample.diameter_px):
@@ -93,6 +106,16 @@ def _nothing(size: int) -> NDArray[np.float32]:
     maps = np.zeros((6, size, size), np.float32)
     maps[2:4], maps[4] = 0.5, 1
     return maps
+
+
+def _drawn(
+    rng: np.random.Generator, size: int, normalisation: NormaliseSettings
+) -> tuple[Tensor, NDArray[np.float32]]:
+    """A drawn crop: image (3, H, W), maps (6, H, W)."""
+    image, labels, nuclei = drawn_crop(rng, size, normalisation)
+    places: NDArray[np.float32] = np.indices(labels.shape, np.float32)
+    y, x = places[0], places[1]
+    return torch.from_numpy(image), _targets(labels, nuclei, x, y, np.eye(2), 1.0)
 
 
 def _crop(
@@ -140,7 +163,7 @@ def _crop(
     labels = sample.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
     labels[~inside] = 0
     scale = zoom / math.sqrt(stretch)
-    maps = _targets(labels, sample, x, y, np.linalg.inv(turn), scale)
+    maps = _targets(labels, sample.nuclei, x, y, np.linalg.inv(turn), scale)
     if sample.ignore is not None:
         maps[4][sample.ignore[rows.clip(0, height - 1), columns.clip(0, width - 1)]] = 0
     maps[4][~inside] = 0  # a mirrored surround has no truth: a nucleus and its image would share a middle
@@ -151,24 +174,26 @@ def _zoom(sample: Sample, settings: BatchSettings, rng: np.random.Generator) -> 
     """How much to enlarge a sample."""
     zoom = math.exp(rng.uniform(*np.log(settings.zoom)))
     wished = math.exp(rng.uniform(*np.log(settings.diameters_px)))
-    rescale = rng.random() < settings.rescaled_share
+    large = math.exp(rng.uniform(*np.log(settings.large_px)))
+    kind = rng.random()
     if not math.isfinite(sample.diameter_px):
         return zoom
-    if rescale:
+    if kind > 1 - settings.large_share:
+        return min(large / sample.diameter_px, settings.largest_zoom_to_large)
+    if kind < settings.rescaled_share:
         zoom = wished / sample.diameter_px
     return min(max(zoom, settings.smallest_px / sample.diameter_px), settings.largest_zoom)
 
 
 def _targets(
     labels: NDArray[np.int32],
-    sample: Sample,
+    nuclei: Nuclei,
     x: NDArray[np.float32],
     y: NDArray[np.float32],
     into_crop: NDArray[np.float64],
     scale: float,
 ) -> NDArray[np.float32]:
     """Maps (6, H, W) float32 of cropped labels (H, W) whose pixels lie at x, y (H, W) in the source."""
-    nuclei = sample.nuclei
     away_x, away_y = nuclei.middle_px[labels, 1] - x, nuclei.middle_px[labels, 0] - y
     offsets = np.stack(
         [

@@ -24,13 +24,15 @@ def relight(images: Tensor, rng: np.random.Generator) -> Tensor:
     images = images.clamp(0, 1) ** torch.exp(some(uniform(-0.6, 0.6), 0.6, 0.0))
     blurred = some(uniform(0.4, 1.8), 0.2, 0.05)
     images = gaussian_blur2d(images, (7, 7), blurred.flatten()[:, None].repeat(1, 2))
-    images = images * some(uniform(0.4, 1.15), 0.4, 1.0) + some(uniform(0.0, 0.25), 0.3, 0.0)
+    # Beside brighter nuclei, or debris, others are dim; beside dimmer ones they are saturated.
+    gain = some(np.exp(uniform(np.log(0.15), np.log(1.8))), 0.4, 1.0)
+    images = images * gain + some(uniform(0.0, 0.25), 0.3, 0.0)
     images = _recolour(images, coloured, rng)
     ramp_y = torch.linspace(-1, 1, height)[None, None, :, None]
     ramp_x = torch.linspace(-1, 1, width)[None, None, None, :]
     slope_y, slope_x = some(uniform(-0.25, 0.25), 0.2, 0.0), some(uniform(-0.25, 0.25), 0.2, 0.0)
     images = images * (1 + slope_y * ramp_y + slope_x * ramp_x)
-    sigma = some(uniform(0.0, 0.08), 0.4, 0.0)
+    sigma = some(uniform(0.0, 0.08), 0.4, 0.0) * gain.clamp(max=1)
     grain = torch.from_numpy(rng.standard_normal((count, 1, height, width), dtype=np.float32))
     images = (images + sigma * grain).clamp(0, 1)
     flipped = torch.from_numpy(rng.random(count) < 0.05)[:, None, None, None]

@@ -42,7 +42,9 @@ class NucleiTask:
         if not self._samples:
             raise InputError("the data has no images in the train split: there is nothing to learn from.")
         self._chances = sampling_weights(self._samples)
-        self._batches = BatchSettings(size=recipe.batch, crop_px=recipe.crop_px)
+        self._batches = BatchSettings(
+            size=recipe.batch, crop_px=recipe.crop_px, drawn_share=recipe.drawn, large_share=recipe.large
+        )
 
     @property
     def steps_per_epoch(self) -> int:

@@ -22,9 +22,13 @@ class Recipe(BaseModel):
 
     ``steps`` optimiser steps of ``batch`` pictures; or as many as ``epochs`` passes over the training split
     take. ``schedule`` of the learning rate: *cosine* rises over the ``warmup`` share of the steps to
-    ``learning_rate`` and falls to zero; *onecycle* rises and falls along cosines (Smith and Topin 2017);
-    *constant*. ``clip`` is the largest norm of a gradient, 0 for any. ``average`` is the decay per step of
-    the exponential moving average whose weights are kept; 0 keeps the network's own.
+    ``learning_rate`` and falls to zero; *held* rises alike, stays there, and falls in the last 30 % of the
+    steps; *onecycle* rises and falls along cosines (Smith and Topin 2017); *constant*. ``clip`` is
+    the largest norm of a gradient, 0 for any. ``average`` is the decay per step of the exponential moving
+    average whose weights are kept; 0 keeps the network's own.
+
+    ``drawn`` is the share of crops that are drawn (:mod:`nucbatch.training.drawn`), ``large`` the share of
+    the others in which nuclei are enlarged to 50 to 150 px.
 
     Every ``score_every`` steps (with epochs: after each) the validation split is scored, every
     ``checkpoint_every`` steps the state is saved. ``patience`` is how many scorings without a better one
@@ -48,13 +52,15 @@ class Recipe(BaseModel):
     batch: int = Field(default=8, ge=1)
     crop_px: int = Field(default=192, ge=32)
     learning_rate: float = Field(default=3e-3, gt=0)
-    schedule: Literal["cosine", "onecycle", "constant"] = "cosine"
+    schedule: Literal["cosine", "held", "onecycle", "constant"] = "cosine"
     weight_decay: float = Field(default=1e-4, ge=0)
     warmup: float = Field(default=0.1, ge=0, lt=1)
     clip: float = Field(default=5.0, ge=0)
     average: float = Field(default=0.998, ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: int = 0
+    drawn: float = Field(default=0.0, ge=0, le=0.5)
+    large: float = Field(default=0.0, ge=0, le=0.5)
     score_every: int = Field(default=500, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     patience: int = Field(default=0, ge=0)
@@ -110,7 +116,7 @@ PRESETS = {
         clip=0,
         average=0,
         keep="best",
-        normalise=NormaliseSettings(low_percent=0, high_percent=100),
+        normalise=NormaliseSettings(method="percentiles", low_percent=0, high_percent=100),
     ),
     # On from trained weights with the images that made them: a second cosine (Loshchilov, Hutter 2017).
     "refine": Recipe(
@@ -119,6 +125,22 @@ PRESETS = {
         learning_rate=1.5e-3,
         warmup=0.05,
         kept_of_start=0.5,
+    ),
+    # A long training in pieces, on from trained weights or not: the rate is held, so that it may be stopped
+    # and resumed at any step, and falls to zero only at the end.
+    "long": Recipe(
+        name="long",
+        steps=24000,
+        batch=6,
+        crop_px=224,
+        learning_rate=1e-3,
+        schedule="held",
+        warmup=0.01,
+        average=0.999,
+        drawn=0.12,
+        large=0.16,
+        score_every=1000,
+        checkpoint_every=250,
     ),
     # On from trained weights with a few images: a low rate and few steps, so that what was learnt stays.
     "finetune": Recipe(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from nucbatch.training.recipe import Recipe
 
+_HELD = 0.7
+"""Up to this share of the steps a *held* rate stays at its highest."""
 _ONECYCLE_START, _ONECYCLE_END = 1 / 25, 1e-5  # of the highest rate
 
 
@@ -41,6 +43,8 @@ def rate_factor(step: int, steps: int, recipe: Recipe) -> float:
         return _between(1, _ONECYCLE_END, (step - rising) / rest)
     if step < rising:
         return (step + 1) / rising
+    if recipe.schedule == "held":
+        return _between(1, 0, max(0.0, step / steps - _HELD) / (1 - _HELD))
     return _between(1, 0, (step - rising) / rest)
 
 

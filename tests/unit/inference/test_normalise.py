@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,9 +9,9 @@ from hypothesis.extra import numpy as arrays
 from nucbatch.errors import InputError
 from nucbatch.greylevels import GreyLevels
 from nucbatch.inference.normalise import Constants, constants_of, find_constants, normalise
-from nucbatch.settings import NormaliseSettings
+from nucbatch.settings import NormaliseSettings, validated
 
-SETTINGS = NormaliseSettings(low_percent=10, high_percent=90)
+SETTINGS = NormaliseSettings(method="percentiles", low_percent=10, high_percent=90)
 
 
 def test_percentiles_are_nearest_rank_of_all_pixels() -> None:
@@ -18,12 +20,17 @@ def test_percentiles_are_nearest_rank_of_all_pixels() -> None:
     assert find_constants(image.astype(np.float32), SETTINGS) == Constants(10, 90)
 
 
-@given(st.lists(st.integers(0, 255), min_size=1, max_size=200))
-def test_integers_and_floats_give_the_same_constants_in_any_order(values: list[int]) -> None:
+@given(
+    st.lists(st.integers(0, 255), min_size=1, max_size=200),
+    st.sampled_from([SETTINGS, NormaliseSettings(method="foreground")]),
+)
+def test_integers_and_floats_give_the_same_constants_in_any_order(
+    values: list[int], settings: NormaliseSettings
+) -> None:
     image = np.array(values, np.uint8)
-    constants = find_constants(image, SETTINGS)
-    assert constants == find_constants(image[::-1].astype(np.float64), SETTINGS)
-    assert constants == find_constants(image.astype(np.uint16), SETTINGS)
+    constants = find_constants(image, settings)
+    assert constants == find_constants(image[::-1].astype(np.float64), settings)
+    assert constants == find_constants(image.astype(np.uint16), settings)
 
 
 @given(
@@ -38,23 +45,49 @@ def test_an_rgb_image_counted_in_parts_has_the_constants_of_the_whole(image: np.
     low, high = (ordered[-(-percent * image.size // 100) - 1] for percent in (10, 90))
     expected = Constants(float(low), float(high if high > low else ordered[-1]))
     assert constants_of(parts, SETTINGS) == find_constants(image, SETTINGS) == expected
+    by_foreground = NormaliseSettings(method="foreground")
+    assert constants_of(parts, by_foreground) == find_constants(image, by_foreground)
 
 
-def test_no_pixels_have_no_constants() -> None:
+@pytest.mark.parametrize("method", ["foreground", "percentiles"])
+def test_no_pixels_have_no_constants(method: str) -> None:
     with pytest.raises(InputError, match="at least one pixel"):
-        constants_of(GreyLevels.none(np.uint8), SETTINGS)
+        constants_of(GreyLevels.none(np.uint8), NormaliseSettings(method=method))
 
 
-def test_a_few_bright_pixels_on_an_even_ground_are_not_lost() -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_fixed_constants_are_taken_as_they_are(dtype: type) -> None:
+    image = np.arange(100, dtype=dtype).reshape(10, 10)
+    assert find_constants(image, NormaliseSettings(method="fixed", low=-3, high=500)) == Constants(-3, 500)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"method": "fixed"},
+        {"method": "fixed", "low": 5},
+        {"method": "fixed", "low": 5, "high": 5},
+        {"method": "fixed", "low": 0, "high": float("nan")},
+        {"method": "foreground", "low": 5, "high": 9},
+    ],
+)
+def test_constants_that_contradict_the_method_are_refused(values: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=r"low|high"):
+        validated({"normalise": values})
+
+
+@pytest.mark.parametrize("method", ["foreground", "percentiles"])
+def test_a_few_bright_pixels_on_an_even_ground_are_not_lost(method: str) -> None:
     image = np.full((100, 100), 7, np.uint8)
     image[0, 0] = 200
-    assert find_constants(image, NormaliseSettings()) == Constants(7, 200)
+    assert find_constants(image, NormaliseSettings(method=method)) == Constants(7, 200)
 
 
+@pytest.mark.parametrize("method", ["foreground", "percentiles"])
 @pytest.mark.parametrize("value", [0, 65535])
-def test_a_constant_image_is_blank_and_becomes_zeros(value: int) -> None:
+def test_a_constant_image_is_blank_and_becomes_zeros(value: int, method: str) -> None:
     image = np.full((8, 8), value, np.uint16)
-    constants = find_constants(image, NormaliseSettings())
+    constants = find_constants(image, NormaliseSettings(method=method))
     assert constants.blank
     assert not normalise(image, constants).any()
 
