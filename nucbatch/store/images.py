@@ -15,9 +15,8 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
-from nucbatch.errors import InputError, StoreError
+from nucbatch.errors import InputError, StoreError, UnreadableImage
 from nucbatch.plate import Channel, Field, Plate
 from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
@@ -26,6 +25,7 @@ from nucbatch.store.display import limits, window
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
 from nucbatch.tiles import Box
+from nucbatch.zarray import StoredArray
 
 
 def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:
@@ -272,9 +272,13 @@ def _ome(group: Path) -> dict[str, Any]:
 
 def _read(path: Path, box: Box | None) -> npt.NDArray[Any]:
     try:
-        array = zarr.open_array(path, mode="r")
-        return np.asarray(array[...] if box is None else array[..., *box.slices])
-    except (OSError, ValueError, RuntimeError) as error:  # what zarr and its codecs raise
+        array = StoredArray(path)
+        *leading, height, width = array.form.shape
+        whole = Box(0, 0, height, width)
+        place = box.clipped(whole) if box else whole
+        begin, end = (*(0 for _ in leading), place.y0, place.x0), (*leading, place.y1, place.x1)
+        return array.read(begin, end)[0]
+    except UnreadableImage as error:
         raise _unreadable(path, error) from error
 
 

@@ -222,3 +222,14 @@ def test_reading_what_is_not_there_is_told(folder: RunFolder) -> None:
         read_image(folder, "B/3/1")
     with pytest.raises(StoreError, match="can't be read"):
         read_channels(folder, "B/3/1")
+
+
+def test_a_chunk_that_was_cut_short_is_refused_before_it_is_decoded(folder: RunFolder) -> None:
+    field = _field("B03", 1)
+    pixels, labels = _pixels(0)
+    store = create_images(folder, _plate(field))
+    write_field(store, field, CHANNELS[:1], pixels[:1], labels, pixel_size_um=0.5)
+    chunk = next(path for path in (store / "B/3/1/0").rglob("c*") if path.is_file())
+    chunk.write_bytes(chunk.read_bytes()[:9000])
+    with pytest.raises(StoreError, match="its Blosc header promises"):
+        read_image(folder, "B/3/1")

@@ -1,0 +1,20 @@
+"""A short run of the fuzzing benchmark: damaged inputs of every kind are read or refused."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.slow
+def test_damaged_inputs_are_read_or_refused() -> None:
+    command = [sys.executable, "-m", "benchmarks.fuzz", "--mutants", "210", "--seed", "3", "--jobs", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "accepted (100.0%)" in done.stdout
+    assert "seed 3: 2" in done.stdout
