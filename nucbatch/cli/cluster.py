@@ -33,6 +33,10 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
         "--interface",
         {"help": "slurm: the network that nodes and this machine share, as in ib0."},
     ),
+    "driver_interface": (
+        "--driver-interface",
+        {"help": "slurm: what it is called on this machine, if not the same."},
+    ),
     "local_directory": ("--scratch", {"metavar": "DIR", "help": "slurm: a folder on the node for workers."}),
     "python": ("--python", {"help": "slurm: what starts Python on a node. [default: this Python]"}),
     "prologue": (

@@ -6,6 +6,7 @@ submitted; in the end every job that was submitted is cancelled.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -16,7 +17,7 @@ from nucbatch.errors import SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.slurm.commands import SlurmSilent, require_commands, would_start
 from nucbatch.schedulers.slurm.script import WorkerSpec, worker_spec
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, MOST_THREADS_PER_WORKER
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, MOST_THREADS_PER_WORKER, no_http
 
 _WATCHED = {"distributed.scheduler.worker-ttl": None}
 """Dask would ask a frozen worker's guard to start it again; the watch ends the job instead."""
@@ -48,7 +49,12 @@ class Slurm:
         from nucbatch.schedulers.walltime import LeavesInTime
 
         spec.logs.mkdir(parents=True, exist_ok=True)
-        with sitting_keys(spec.folder) as keys, dask.config.set(CLUSTER_CONFIG | _WATCHED):
+        with (
+            sitting_keys(spec.folder) as keys,
+            # Dask puts it on this process' import path, so it must not be everybody's.
+            tempfile.TemporaryDirectory(prefix="nucbatch-", ignore_cleanup_errors=True) as scratch,
+            dask.config.set(CLUSTER_CONFIG | no_http() | _WATCHED | {"temporary-directory": scratch}),
+        ):
             jobs = WorkerJobs(spec, keys.security())
             try:
                 with Client(jobs) as client:

@@ -6,6 +6,7 @@ The decision owned here: what SLURM says is shown to the user as it is, with wha
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 from collections.abc import Collection, Sequence
@@ -15,6 +16,9 @@ from nucbatch.errors import SchedulerError
 
 _TIMEOUT_S = 60
 
+_LEFT_OUT = ("SBATCH_ARRAY_INX", "SBATCH_WAIT")
+"""Variables that sbatch reads and that no option of its command line takes back."""
+
 _MENDS = {
     "unable to contact": "SLURM's controller is down, or out of reach from here: try again later",
     "account": "Name one of yours with --account; `sacctmgr show associations user=$USER` lists them",
@@ -23,6 +27,10 @@ _MENDS = {
     "generic resource": "See with `sinfo -o '%P %G'` what --gres may be",
     "feature": "See with `sinfo -o '%P %f'` what --constraint may be",
     "time limit": "Ask for less with --walltime; `sinfo -o '%P %l'` lists each partition's longest",
+    "mutually exclusive": "Give memory in one way: a job has --mem from --memory, unless a --directive asks "
+    "for --mem-per-cpu or --mem-per-gpu; SBATCH_MEM_PER_* and SLURM_MEM_PER_* in the environment count, too",
+    "memory specification": "Ask for another --memory; where the site wants none, leave --mem out with "
+    'job_directives_skip = ["--mem"] in a --profile, or ask per CPU or GPU with --directive',
     "node configuration": "No node has that many cores, memory or GPUs: ask for less with --cores, --memory "
     "or --gres; `sinfo -o '%P %c %m %G'` lists what nodes have",
 }
@@ -88,13 +96,29 @@ def require_commands() -> None:
         )
 
 
+def submission(script: str) -> list[str]:
+    """The command that submits a job script, less the script itself.
+
+    The script's own options are given on the command line as well: there they win over SBATCH_PARTITION,
+    SBATCH_TIMELIMIT and the like, which would win over those in the script. Variables that no option takes
+    back are left out: a worker job is one job, and nobody waits for its end.
+    """
+    words = (
+        shlex.split(line.removeprefix("#SBATCH"))
+        for line in script.splitlines()
+        if line.startswith("#SBATCH ")
+    )
+    without = [part for name in _LEFT_OUT for part in ("-u", name)]
+    return ["env", *without, "sbatch", *(word for line in words for word in line)]
+
+
 def would_start(script: str) -> str:
     """What SLURM would do with a job script; nothing is submitted.
 
     Raises:
         SchedulerError: it would refuse it; the message has SLURM's reason and what can be done.
     """
-    answer = _call(["sbatch", "--test-only"], script)
+    answer = _call([*submission(script), "--test-only"], script)
     said = _said(answer)
     if answer.returncode != 0:
         raise refused(said)
@@ -150,7 +174,13 @@ def cancel(job_ids: Collection[str]) -> None:
 def _call(command: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
     try:
         return subprocess.run(  # noqa: S603  # nosec B603  # a list of words, through no shell
-            command, input=text, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+            start_new_session=True,  # Ctrl-C is for the driver, which may still have jobs to cancel
         )
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]} can't be found on this machine.") from error

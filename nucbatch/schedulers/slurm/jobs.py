@@ -7,6 +7,8 @@ there are to be is decided by the watch, and by nothing that runs in the backgro
 from __future__ import annotations
 
 import asyncio
+import shlex
+import signal
 import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,23 +23,29 @@ from distributed.deploy.cluster import Cluster as DaskCluster
 from distributed.scheduler import WorkerState
 from distributed.security import Security
 
-from nucbatch.schedulers.slurm.commands import cancel
+from nucbatch.schedulers.slurm.commands import cancel, submission
 from nucbatch.schedulers.slurm.script import WorkerSpec
 
 
 @contextmanager
-def _users_configuration_untouched() -> Iterator[None]:
-    """dask-jobqueue's import puts a file into the user's Dask configuration; here it goes to nobody's."""
-    kept = dask.config.PATH
+def _without_side_effects() -> Iterator[None]:
+    """Imports dask-jobqueue without its two side effects.
+
+    It writes a file into the user's Dask configuration; and it installs a handler for Ctrl-C that ends the
+    process with 0 at once, in place of the one that has work in hand committed first.
+    """
+    path, install = dask.config.PATH, signal.signal
     with tempfile.TemporaryDirectory() as elsewhere:
         dask.config.PATH = elsewhere
+        # Replaced, not undone afterwards: outside the main thread the call itself would fail.
+        signal.signal = lambda signalnum, handler: signal.getsignal(signalnum)
         try:
             yield
         finally:
-            dask.config.PATH = kept
+            dask.config.PATH, signal.signal = path, install
 
 
-with _users_configuration_untouched():
+with _without_side_effects():
     from dask_jobqueue.slurm import SLURMCluster, SLURMJob
 
 _SUBMIT_TIMEOUT_S, _CLOSE_TIMEOUT_S = 180, 60
@@ -52,6 +60,7 @@ class WorkerJob(SLURMJob):  # type: ignore[misc]  # dask-jobqueue has no types h
     def __init__(self, scheduler: str, name: str, *, spec: WorkerSpec, **shared: Any) -> None:
         # ``shared`` is what the cluster has for its scheduler too; the spec says it for the job, quoted.
         super().__init__(scheduler, name, **spec.job_arguments())
+        self.submit_command = shlex.join(submission(self.job_script()))
         self.refusal = ""
 
     @property
@@ -125,7 +134,12 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
             security=security,
             protocol="tls://",
             interface=spec.settings.interface,
-            scheduler_options={"port": 0, "dashboard_address": "127.0.0.1:0"},
+            scheduler_options={
+                "interface": spec.settings.of_driver,
+                "port": 0,
+                "dashboard_address": "127.0.0.1:0",
+                "dashboard": False,
+            },
             silence_logs="CRITICAL",
             name=spec.name,
         )

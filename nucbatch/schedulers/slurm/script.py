@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,9 @@ from nucbatch.errors import InputError, MemoryRefused
 from nucbatch.schedulers.contract import Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.keys import key_files
-from nucbatch.schedulers.slurm.settings import SlurmSettings, slurm_settings, walltime_text
+from nucbatch.schedulers.slurm.settings import SlurmSettings, require_interface, slurm_settings, walltime_text
 from nucbatch.schedulers.walltime import JOB_END
-from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads
+from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads, no_http
 
 BESIDE_BYTES = 256 * 2**20
 """Of a job's memory, what its shell and the worker's guard process (Dask's nanny) may use."""
@@ -31,6 +32,9 @@ _ROOM = 1.25
 """How much more than projected a job asks for, if its user doesn't say."""
 
 _MIB = 2**20
+
+_SCRATCH = "NUCBATCH_SCRATCH"
+"""The shell's variable for a job's folder on its node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +92,25 @@ class WorkerSpec:
             "job_mem": f"{self.memory_bytes // _MIB}M",
             "processes": self.processes,
             "job_name": self.name,
-            "python": settings.python,
+            # -P: not the current folder, which -m puts on the import path. Also where a container keeps the
+            # environment out.
+            "python": f"{settings.python or sys.executable} -P",
             "nanny": True,
             "death_timeout": 60,
             "interface": settings.interface,
-            "local_directory": settings.local_directory and shlex.quote(settings.local_directory),
+            "local_directory": f'"${_SCRATCH}"',
             # Also with a GPU: the one that SLURM gives the job is the one that its processes see.
             "worker_command": "distributed.cli.dask_worker",
             "worker_extra_args": self._worker_arguments(),
             "job_script_prologue": self._prologue(),
             "job_extra_directives": self._directives(),
             # The user's jobqueue.yaml may send logs elsewhere; here they are read.
-            "job_directives_skip": ["#SBATCH -e ", "#SBATCH -o "],
+            "job_directives_skip": [
+                "#SBATCH -e ",
+                "#SBATCH -o ",
+                *(() if settings.asks_for_memory else ("#SBATCH --mem=",)),
+                *settings.job_directives_skip,
+            ],
         }
 
     def _directives(self) -> list[str]:
@@ -118,7 +129,20 @@ class WorkerSpec:
             f"export {JOB_END}=$(( $(date +%s) + {self.settings.walltime} ))",
             *self.settings.prologue,
             *(f"export {name}={shlex.quote(value)}" for name, value in exported().items()),
+            # Empty parts mean the current folder.
+            'export PYTHONPATH=$(printf %s "${PYTHONPATH:-}" | sed "s/::*/:/g; s/^://; s/:$//")',
+            *self._scratch(),
         ]
+
+    def _scratch(self) -> list[str]:
+        """A folder on the node that only the user can enter: Dask puts it on Python's import path."""
+        given = self.settings.local_directory
+        if given is None:
+            made = "mktemp -d -t nucbatch-XXXXXXXX 2>/dev/null || mktemp -d /tmp/nucbatch-XXXXXXXX"
+        else:
+            folder = shlex.quote(given.rstrip("/"))
+            made = f"mkdir -p {folder}/ && mktemp -d {folder}/nucbatch-XXXXXXXX"
+        return [f"{_SCRATCH}=$({made}) || exit 1", f"trap 'rm -rf \"${_SCRATCH}\"' EXIT"]
 
     def _worker_arguments(self) -> list[str]:
         arguments = {
@@ -135,8 +159,8 @@ def exported() -> Mapping[str, str]:
     # What Dask sets before it starts a worker is WORKER_ENVIRONMENT again; the rest goes by Dask's variables.
     settings = {
         f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": str(value)
-        for key, value in CLUSTER_CONFIG.items()
-        if key.startswith(("distributed.worker.", "distributed.comm."))
+        for key, value in (CLUSTER_CONFIG | no_http()).items()
+        if key.startswith(("distributed.worker.", "distributed.comm.", "distributed.nanny.http."))
     }
     return WORKER_ENVIRONMENT | settings
 
@@ -148,6 +172,7 @@ def worker_spec(resources: Resources, place: Place) -> WorkerSpec:
         InputError, InputNotFound: the settings. MemoryRefused: a block does not fit in a job's memory.
     """
     settings = slurm_settings(place.settings, resources.workers)
+    require_interface(settings.of_driver)
     folder = place.folder.absolute()
     if re.search(r"[\"\\\n]", str(folder)):
         raise InputError(

@@ -7,12 +7,14 @@ what nucbatch would choose. Everything is checked here, before anything is asked
 from __future__ import annotations
 
 import re
+import socket
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import dask.config
+import psutil
 from dask.utils import parse_bytes
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
@@ -84,6 +86,7 @@ def _directive(value: object) -> str:
 
 
 _Word = Annotated[str, Field(pattern=r"^\S+$")]
+_Skipped = Annotated[str, Field(pattern=r"^\S.*$")]
 _Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -94,7 +97,10 @@ class SlurmSettings(BaseModel):
     keeps busy. ``walltime`` in seconds. ``gpu``: one GPU, which a process for each core shares; None: if
     ``gres`` asks for one. ``gpu_memory``: the GPU's, in bytes; fewer processes where not so many fit.
     ``python``: what starts Python on a node, the driver's own if not given. ``prologue``: shell
-    lines before the worker starts. ``queue_timeout_s``: how long there may be no worker at all, as when jobs
+    lines before the worker starts. ``interface``: the network by which nodes and driver reach each other;
+    ``driver_interface``: what it is called on the driver's machine, if not the same. ``job_directives_skip``:
+    what the script must not ask for, as in ``--mem``: its lines that have one of these in them are left
+    out. ``queue_timeout_s``: how long there may be no worker at all, as when jobs
     stand in the queue; ``start_timeout_s``: how long a job may run before its worker connects;
     ``lost_timeout_s``: how long a worker may be away while its job runs; ``frozen_timeout_s``: how long it
     may say nothing.
@@ -114,10 +120,12 @@ class SlurmSettings(BaseModel):
     gpu: bool | None = None
     gpu_memory: Annotated[int, BeforeValidator(_bytes)] = 16 * 10**9
     interface: _Word | None = None
+    driver_interface: _Word | None = None
     local_directory: str | None = None
     python: str | None = None
     prologue: tuple[str, ...] = ()
     directives: tuple[Annotated[str, BeforeValidator(_directive)], ...] = ()
+    job_directives_skip: tuple[_Skipped, ...] = ()
     min_jobs: int = Field(default=1, ge=1)
     max_jobs: int = Field(default=8, ge=1)
     queue_timeout_s: _Seconds = 7 * 24 * 3600.0
@@ -130,6 +138,16 @@ class SlurmSettings(BaseModel):
         if self.min_jobs > self.max_jobs:
             raise ValueError(f"min_jobs = {self.min_jobs} is more than max_jobs = {self.max_jobs}")
         return self
+
+    @property
+    def of_driver(self) -> str | None:
+        """The network of the driver's machine."""
+        return self.driver_interface or self.interface
+
+    @property
+    def asks_for_memory(self) -> bool:
+        """Whether a job asks for its memory as a whole, and no directive asks for some per CPU or GPU."""
+        return not any(re.match(r"--mem-per-(cpu|gpu)\b", directive) for directive in self.directives)
 
     @property
     def with_gpu(self) -> bool:
@@ -149,6 +167,7 @@ _FROM_JOBQUEUE = {
     "python": "python",
     "job-script-prologue": "prologue",
     "job-extra-directives": "directives",
+    "job-directives-skip": "job_directives_skip",
 }
 """The keys of ``jobqueue.slurm`` that are heeded, and what they are called here."""
 
@@ -174,6 +193,25 @@ def slurm_settings(given: Mapping[str, Any], workers: int | None = None) -> Slur
         return SlurmSettings.model_validate(values)
     except ValidationError as error:
         raise InputError(_told(error, options, profile, path)) from error
+
+
+def require_interface(name: str | None) -> None:
+    """Refuses a network that this machine does not have.
+
+    Raises:
+        InputError: no such interface, or one without an IPv4 address; the message lists those that there are.
+    """
+    there = {
+        interface: [one.address for one in addresses if one.family == socket.AF_INET]
+        for interface, addresses in psutil.net_if_addrs().items()
+    }
+    if name is not None and not there.get(name):
+        listed = ", ".join(f"{one} ({', '.join(found)})" for one, found in sorted(there.items()) if found)
+        why = "has no IPv4 address" if name in there else "is not there"
+        raise InputError(
+            f"network interface {name!r} {why} on this machine, which has {listed}. --interface names the "
+            "nodes' and this machine's; if it is called otherwise here, add --driver-interface."
+        )
 
 
 def _profile(path: Path) -> dict[str, Any]:

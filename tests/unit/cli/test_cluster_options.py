@@ -76,7 +76,7 @@ def test_a_dry_run_shows_the_script_with_what_was_given(
         "#SBATCH --no-requeue",
     ):
         assert line in ended.output.splitlines()
-    assert "--local-directory /scratch" in ended.output
+    assert "mktemp -d /scratch/nucbatch-XXXXXXXX" in ended.output
     assert "It can't be submitted" in ended.output
     assert "worker processes on this machine" in dry_run(pictures).output
 

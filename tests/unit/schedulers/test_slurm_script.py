@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from nucbatch.errors import InputError, MemoryRefused, SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
+from nucbatch.schedulers.slurm.commands import submission
 from nucbatch.schedulers.slurm.script import BESIDE_BYTES, worker_spec
 
 GIB = 2**30
@@ -34,6 +36,7 @@ def test_a_cpu_jobs_script(tmp_path: Path) -> None:
         memory="4GiB",
         cores=2,
         interface="ib0",
+        driver_interface="lo",
         local_directory="/scratch/my dir",
         python="apptainer exec x.sif python",
         prologue=["module load a", "source b"],
@@ -55,19 +58,22 @@ def test_a_cpu_jobs_script(tmp_path: Path) -> None:
         "module load a",
         "source b",
         "export OMP_NUM_THREADS=1",
+        "export PYTHONSAFEPATH=1",
+        "NUCBATCH_SCRATCH=$(mkdir -p '/scratch/my dir'/ && mktemp -d '/scratch/my dir'/nucbatch-XXXXXXXX) "
+        "|| exit 1",
         "export MALLOC_ARENA_MAX=1",
         "export DASK_DISTRIBUTED__WORKER__MEMORY__SPILL=False",
         "export NUCBATCH_JOB_END=$(( $(date +%s) + 5400 ))",
     ):
         assert line in text.splitlines(), text
     (worker,) = re.findall(
-        r"^apptainer exec x.sif python -m distributed.cli.dask_worker .*$", text, re.MULTILINE
+        r"^apptainer exec x.sif python -P -m distributed.cli.dask_worker .*$", text, re.MULTILINE
     )
     assert f"--memory-limit {4 * GIB - BESIDE_BYTES}B" in worker
     assert "--nthreads 2 " in worker
     assert "--interface ib0" in worker
     assert "--protocol tls --dashboard-address 127.0.0.1:0" in worker
-    assert "--local-directory '/scratch/my dir'" in worker
+    assert '--local-directory "$NUCBATCH_SCRATCH"' in worker
     assert f"--tls-key {tmp_path}/keys/sitting.key" in worker
     assert "--lifetime" not in worker
     assert "GPU" not in worker
@@ -83,7 +89,7 @@ def test_a_gpu_jobs_script_has_one_gpu_and_a_process_for_each_core(tmp_path: Pat
     text = script(tmp_path, partition="gpu", gres="gpu:a100:1", cores=8, memory="32GiB")
     for line in ("#SBATCH --gres=gpu:a100:1", "#SBATCH -n 1", "#SBATCH --cpus-per-task=8"):
         assert line in text.splitlines()
-    (worker,) = re.findall(r"^\S+ -m distributed.cli.dask_worker .*$", text, re.MULTILINE)
+    (worker,) = re.findall(r"^\S+ -P -m distributed.cli.dask_worker .*$", text, re.MULTILINE)
     assert "--nworkers 8 " in worker
     assert "--resources GPU=1 " in worker
     assert "--nthreads 2 " in worker
@@ -160,3 +166,81 @@ def test_the_users_dask_configuration_is_left_alone(tmp_path: Path) -> None:
         check=True,
     )
     assert not list(tmp_path.rglob("jobqueue.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("pythonpath", "cleaned"),
+    [(None, ""), ("", ""), (":", ""), (":/a", "/a"), ("/a::/b c:", "/a:/b c"), ("/a:/b", "/a:/b")],
+)
+def test_a_job_leaves_the_current_folder_out_of_pythonpath(
+    tmp_path: Path, pythonpath: str | None, cleaned: str
+) -> None:
+    (line,) = (line for line in script(tmp_path).splitlines() if "PYTHONPATH=" in line)
+    environment = {"PATH": os.environ["PATH"]} | ({} if pythonpath is None else {"PYTHONPATH": pythonpath})
+    said = subprocess.run(
+        ["bash", "-uc", f'{line}\nprintf %s "$PYTHONPATH"'], env=environment, capture_output=True, check=True
+    )
+    assert said.stdout.decode() == cleaned
+
+
+def test_a_jobs_scratch_is_the_users_alone_and_goes_with_the_job(tmp_path: Path) -> None:
+    for given in (None, str(tmp_path / "made here")):
+        text = script(tmp_path / "run", local_directory=given).splitlines()
+        lines = [line for line in text if line.startswith(("NUCBATCH_SCRATCH=", "trap "))]
+        asked = "\n".join([*lines, 'stat -c "%a %n" "$NUCBATCH_SCRATCH"'])
+        environment = {"PATH": os.environ["PATH"], "TMPDIR": str(tmp_path)}
+        said = subprocess.run(
+            ["sh", "-c", asked], env=environment, capture_output=True, text=True, check=True
+        )
+        mode, _, folder = said.stdout.strip().partition(" ")
+        assert mode == "700"
+        assert folder.startswith(given or f"{tmp_path}/nucbatch-")
+        assert not Path(folder).exists()
+
+
+def test_memory_is_asked_for_in_one_way_or_not_at_all(tmp_path: Path) -> None:
+    assert "#SBATCH --mem=" in script(tmp_path)
+    for settings in (
+        {"job_directives_skip": ["--mem"]},
+        {"directives": ["--mem-per-gpu=40G"]},
+        {"directives": ["--mem-per-cpu 4G"]},
+    ):
+        text = script(tmp_path, memory="8GB", **settings)
+        assert "--mem=" not in text
+        assert "--memory-limit" in text, "the worker has its limit all the same"
+
+
+def test_the_command_line_has_the_scripts_options_where_they_win_over_variables(tmp_path: Path) -> None:
+    text = script(
+        tmp_path / "a $(b) %", partition="night", walltime="1:30:00", directives=["--exclude 'n 9'"]
+    )
+    command = submission(text)
+    assert command[: command.index("sbatch") + 1] == [
+        *("env", "-u", "SBATCH_ARRAY_INX", "-u", "SBATCH_WAIT", "sbatch")
+    ]
+    for words in (["-p", "night"], ["-t", "0-01:30:00"], ["--exclude", "n 9"], ["--no-requeue"]):
+        at = command.index(words[0])
+        assert command[at : at + len(words)] == words
+    assert f"--output={tmp_path}/a $(b) %%/logs/jobs/%j.log" in command
+
+
+def test_a_network_that_is_not_there_is_a_sentence_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'ib0' is not there on this machine, which has .*lo \(127.0.0.1\)"):
+        script(tmp_path, interface="ib0")
+    with pytest.raises(InputError, match=r"'ib1' is not there .*--driver-interface"):
+        script(tmp_path, interface="lo", driver_interface="ib1")
+
+
+def test_importing_dask_jobqueue_installs_no_handler_for_ctrl_c_and_works_in_any_thread() -> None:
+    asked = (
+        "import signal, threading\n"
+        "before = signal.getsignal(signal.SIGINT)\n"
+        "thread = threading.Thread(target=lambda: print(__import__('nucbatch.schedulers.slurm.jobs')))\n"
+        "thread.start(); thread.join()\n"
+        "assert signal.getsignal(signal.SIGINT) is before\n"
+        "signal.signal(signal.SIGUSR1, signal.SIG_IGN)\n"
+        "assert signal.getsignal(signal.SIGUSR1) is signal.SIG_IGN"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "<module 'nucbatch'" in done.stdout
