@@ -21,7 +21,8 @@ GREY = "Grey"
 
 _NUMBER_OF_A_WELL = re.compile(r"[Ww][0-9]{3,}")
 
-_LONGEST = 120  # leaves room for suffixes below the 255 bytes of most file systems
+_LONGEST = 120
+"""Characters of a name. File systems allow 255 bytes; numbers, endings and temporary names take up to 80."""
 
 
 def plausible_well(text: str) -> str:
@@ -53,8 +54,15 @@ def row_letters(text: str) -> str:
 
 
 def safe_name(text: str) -> str:
-    """Text in the characters that file systems and NGFF allow; anything else becomes ``_``. Never empty."""
+    """Text in the characters that file systems and NGFF allow; anything else becomes ``_``. Never empty.
+
+    A text that comes out longer than 120 characters is shortened to its first 109, ``-``, and the first 10
+    hex digits of its SHA-256, so that long names which only differ in their ends stay different.
+    """
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")
+    if len(cleaned) > _LONGEST:
+        digest = _digest(text)
+        return f"{cleaned[: _LONGEST - len(digest) - 1]}-{digest}"
     return cleaned or "unnamed"
 
 
@@ -76,8 +84,11 @@ def _with_folders(path: str) -> str:
 
 
 def _with_hash(path: str) -> str:
-    digest = hashlib.sha256(path.encode()).hexdigest()[:10]
-    return f"{safe_name(path[-_LONGEST:])}-{digest}"
+    return f"{safe_name(path[-_LONGEST:])}-{_digest(path)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:10]
 
 
 def plural(count: int, noun: str) -> str:

@@ -15,6 +15,7 @@ from uuid import uuid4
 import numpy as np
 import pandas as pd
 import pytest
+import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
@@ -257,3 +258,16 @@ def test_a_folder_of_images_without_wells_becomes_images_zarr(truth: Truth, tmp_
     assert out.images_zarr.is_dir()
     assert not out.plate_zarr.exists()
     assert (pd.read_parquet(out.fields)["Count_Nuclei"] > 0).any()
+
+
+def test_names_as_long_as_a_file_system_allows_are_done(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    names = ["a" * 206, "a" * 251, "b" * 251, "\u00e9" * 125, "\u6838" * 83]
+    for name in names:
+        tifffile.imwrite(folder / f"{name}.tif", np.full((64, 64), 100, np.uint16))
+    out = RunFolder(tmp_path / "out")
+    options = ["--workers", "1", "--labels", "both", "--channel", "Grey"]
+    result = run(folder, out.path, *options)
+    assert result.exit_code == 0, result.output
+    assert len(list(out.labels.glob("*.tif"))) == len(names)

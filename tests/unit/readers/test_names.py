@@ -1,5 +1,6 @@
 """Names that file systems, NGFF and tables can hold, whatever was found."""
 
+import hashlib
 import re
 import string
 
@@ -58,3 +59,19 @@ def test_only_wells_that_a_plate_has(text, well):
 
 def test_channels_sort_by_number():
     assert sorted(["c10", "c2", "DAPI", "C1"], key=natural_key) == ["C1", "c2", "c10", "DAPI"]
+
+
+def test_a_long_name_is_shortened_and_stays_its_own():
+    assert safe_name("a" * 120) == "a" * 120
+    long, other = safe_name("a" * 250), safe_name("a" * 249 + "b")
+    assert long == "a" * 109 + "-" + hashlib.sha256(b"a" * 250).hexdigest()[:10]
+    assert len(other) == 120
+    assert long != other
+    assert len(safe_name("\u00e9" * 200)) <= 120
+
+
+def test_long_names_of_a_collection_are_unique_whatever_their_case():
+    paths = [f"{'x' * 240}{end}.tif" for end in ("1", "2", "a", "A")] + [f"{'y' * 100}/{'x' * 240}1.tif"]
+    names = unique_names(paths)
+    assert len({name.casefold() for name in names.values()}) == len(paths)
+    assert max(map(len, names.values())) <= 131
