@@ -16,6 +16,7 @@ import numpy as np
 from nucbatch.errors import UnreadableImage
 
 WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, YCBCR = 0, 1, 2, 3, 6
+_PHOTOMETRIC = 262
 _ALPHA = frozenset({1, 2})
 _REFUSED = {4: "a transparency mask", 5: "CMYK", 8: "CIE L*a*b*", 9: "ICC L*a*b*", 10: "ITU L*a*b*"}
 _REFUSED |= {
@@ -26,9 +27,8 @@ _REFUSED |= {
 }
 
 _JPEG = frozenset({6, 7, 33007, 34892})
-_JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
-_CONVERTING = _JPEG | _JPEG_2000 | {22610, 34927, 34934, 50001, 50002}
-"""Codecs that give RGB: JPEG, JPEG 2000 (Aperio's is converted after decoding), JPEG XR, WebP, JPEG XL."""
+_CONVERTING = _JPEG | {33003, 33005, 22610, 34927, 34934, 50001, 50002}
+"""Codecs that give RGB: JPEG, Aperio's JPEG 2000 (converted after decoding), JPEG XR, WebP, JPEG XL."""
 _REC_601 = (0.299, 0.587, 0.114)
 _FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 
@@ -60,7 +60,7 @@ def samples_of(page: Any) -> Samples:
     Raises:
         UnreadableImage: they are neither grey, RGB nor channels.
     """
-    photometric, count = int(page.photometric), int(page.samplesperpixel)
+    photometric, count = photometric_of(page), int(page.samplesperpixel)
     if photometric in (_RGB, YCBCR):
         if count < 3:
             raise UnreadableImage(f"{count} samples per pixel where colours have 3: save it as grey or RGB")
@@ -87,6 +87,13 @@ def samples_of(page: Any) -> Samples:
     raise UnreadableImage(
         f"its colours are {what} ({count} samples per pixel): only grey and RGB can be used"
     )
+
+
+def photometric_of(page: Any) -> int:
+    """Its PhotometricInterpretation; without one, as libtiff takes it: RGB of three samples, else grey."""
+    if _PHOTOMETRIC in page.tags:
+        return int(page.photometric)
+    return _RGB if int(page.samplesperpixel) - len(page.extrasamples) == 3 else _BLACK_IS_ZERO
 
 
 def _with_extras(page: Any, colours: tuple[str, ...], count: int) -> Samples:

@@ -21,7 +21,7 @@ from nucbatch.errors import UnreadableImage
 from nucbatch.readers.levels import Level, measured
 from nucbatch.readers.scale import pixel_size_um
 from nucbatch.readers.tiff_pages import level_pages
-from nucbatch.readers.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, samples_of
+from nucbatch.readers.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
 from nucbatch.readers.windows.contract import Cost, named, require_finite, require_inside, require_listed
 from nucbatch.readers.windows.embedded import JPEG, require_ended, require_fitting
 from nucbatch.readers.windows.rows import PlainRows, read_exactly
@@ -216,7 +216,7 @@ class TiffWindow:
         return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded
 
     def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        if self._page.photometric == YCBCR and self._samples == 3 and not converts(self._page):
+        if photometric_of(self._page) == YCBCR and self._samples == 3 and not converts(self._page):
             pixels = _rgb_of_ycbcr(pixels)
         if self._white is not None:
             pixels = pixels.dtype.type(self._white) - pixels
@@ -224,7 +224,7 @@ class TiffWindow:
 
     def _white_level(self) -> int | None:
         """What a stored 0 becomes where white is zero; None where black is."""
-        if self._page.photometric != WHITE_IS_ZERO or self.dtype.kind != "u":
+        if photometric_of(self._page) != WHITE_IS_ZERO or self.dtype.kind != "u":
             return None
         return int(2 ** min(int(self._page.bitspersample), 8 * self.dtype.itemsize) - 1)
 

@@ -224,3 +224,28 @@ def test_a_strip_that_zeros_have_taken_the_end_of_is_refused(tmp_path: Path, com
     path.write_bytes(bytes(content))
     with pytest.raises(UnreadableImage, match="are zeros, as after a copy that broke off"):
         read_image(path)
+
+
+@pytest.mark.parametrize("pixels", [PLANES[0], RGB])
+def test_without_a_colour_space_it_is_grey_or_rgb(tmp_path: Path, pixels: np.ndarray) -> None:
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, photometric="rgb" if pixels.ndim == 3 else "minisblack", metadata=None)
+    with tifffile.TiffFile(path) as tiff:
+        at = tiff.pages[0].tags["PhotometricInterpretation"].offset
+    content = bytearray(path.read_bytes())
+    content[at : at + 2] = (65000).to_bytes(2, "little")
+    path.write_bytes(bytes(content))
+    np.testing.assert_array_equal(read_image(path), pixels)
+
+
+@pytest.mark.parametrize("planarconfig", ["contig", "separate"])
+def test_a_huge_strip_is_followed_for_one_channel(tmp_path: Path, planarconfig: str) -> None:
+    write(
+        tmp_path / "a.tif", PLANES[:3], planarconfig, compression="deflate", rowsperstrip=40, predictor=True
+    )
+    with open_source(tmp_path / "a.tif") as source:
+        for channel in range(3):
+            window = source.window(channel)
+            assert window.streams
+            rows = np.concatenate(list(window.stream(7)))
+            np.testing.assert_array_equal(rows[..., 0], PLANES[channel])
