@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
+
+from nucbatch.cli.pace import Pace
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,12 +17,16 @@ if TYPE_CHECKING:
 
 
 class RunBar:
-    """A live bar; in a log file, where there is no terminal, a line every tenth of the fields."""
+    """A live bar; in a log file, where there is no terminal, a line every tenth of the fields.
 
-    def __init__(self, console: Console) -> None:
+    ``clock``: seconds that only rise, for the time left in a log file.
+    """
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = console
+        self._clock, self._pace = clock, Pace(10, clock)
         self._bar = Progress(
             TextColumn("[bold]{task.fields[what]}"),
             BarColumn(),
@@ -35,6 +42,7 @@ class RunBar:
         self._total = self._done = self._nuclei = self._failed = 0
         self._courses: dict[str, TaskID] = {}
         self._told: dict[str, str] = {}
+        self._paces: dict[str, Pace] = {}
 
     def __enter__(self) -> RunBar:
         self._bar.start()
@@ -49,6 +57,7 @@ class RunBar:
         """Shows what is there already."""
         before = list(committed)
         self._total, self._done = total, len(before)
+        self._pace.begin(self._done, total)
         self._nuclei = sum(receipt.nuclei for receipt in before)
         if before:
             self._console.print(f"{len(before)} of {total} fields are done already; going on.")
@@ -72,9 +81,15 @@ class RunBar:
     def course(self, name: str, doing: str, done: int, units: int) -> None:
         """Shows how far a large image is, on a line of its own."""
         if not self._console.is_terminal:
-            if self._told.get(name) != doing:
-                self._told[name] = doing
-                self._console.print(f"{name}: {doing} ({done * 100 // units} %)", markup=False)
+            if name not in self._paces:
+                self._paces[name] = Pace(10, self._clock)
+                self._paces[name].begin(done, units)
+            now = f"{doing}, {done * 10 // units} tenths"
+            if self._told.get(name) != now:
+                self._told[name] = now
+                left = self._paces[name].left(done)
+                share = f"{done * 100 // units} %" + (f", {left}" if left else "")
+                self._console.print(f"{name}: {doing} ({share})", markup=False)
             return
         if name not in self._courses:
             self._courses[name] = self._bar.add_task(name, what=name, nuclei="", rate="", failures="")
@@ -98,7 +113,7 @@ class RunBar:
         self._bar.update(
             self._task, advance=1, nuclei=f"{self._nuclei:,} nuclei", rate=rate, failures=failures
         )
-        tenths = [done * 10 // self._total for done in (self._done - 1, self._done)]
-        if not self._console.is_terminal and tenths[1] > tenths[0]:
-            parts = (f"{self._done}/{self._total} fields", f"{self._nuclei:,} nuclei", failures)
+        if not self._console.is_terminal and self._pace.is_due(self._done):
+            left = self._pace.left(self._done)
+            parts = (f"{self._done}/{self._total} fields", f"{self._nuclei:,} nuclei", failures, left)
             self._console.print(", ".join(part for part in parts if part))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -10,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nucbatch.cli.options import INTERRUPTED
+from nucbatch.cli.pace import Pace
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nucbatch.networks.checkpoint import Card
     from nucbatch.training.recipe import Recipe
 
 
@@ -88,6 +92,7 @@ def train(
     from nucbatch.networks.checkpoint import locate, read_card
     from nucbatch.notice import Stopped
     from nucbatch.training.data import find_data
+    from nucbatch.training.history import read_history
     from nucbatch.training.memory import keep_memory
     from nucbatch.training.parallel import leads
 
@@ -104,10 +109,10 @@ def train(
         console.print(Text(f"Warning: {warning}", style="yellow"))
     splits = ", ".join(f"{len(found.split(name))} {name}" for name in ("train", "val", "test"))
     console.print(f"{len(found.entries)} labelled images: {splits}")
-    for name in found.sets if len(found.sets) > 1 else ():
-        inside = [entry.split for entry in found.entries if entry.dataset == name]
+    for one in found.sets if len(found.sets) > 1 else ():
+        inside = [entry.split for entry in found.entries if entry.dataset == one]
         parts = ", ".join(f"{inside.count(split)} {split}" for split in ("train", "val", "test"))
-        console.print(Text(f"  {name}: {parts}"))
+        console.print(Text(f"  {one}: {parts}"))
     try:
         with TrainingBar(console) as bar:
             weights = train_network(
@@ -131,11 +136,34 @@ def train(
     if not leads():
         return
     card = read_card(weights)
+    for sentence in verdict(card, read_history(out / "history.csv", 0)):
+        console.print(Text(f"Warning: {sentence}", style="yellow"))
     if "differs from the preset" in card.training:
         console.print(f"Preset {recipe.name}, with {card.training['differs from the preset']}.")
-    for name, value in card.scores.items():
-        console.print(f"  {name}: {value:.4f}")
+    for figure, value in card.scores.items():
+        console.print(f"  {figure}: {value:.4f}")
     console.print(Text(f"Weights: {weights}\nHistory: {out / 'history.csv'}, {out / 'history.png'}"))
+
+
+def verdict(card: Card, before: list[dict[str, float]]) -> list[str]:
+    """What speaks against finished weights: they find nothing, or less than those that were begun with.
+
+    ``before`` is the history's line of step 0, if there is one.
+    """
+    sentences = []
+    if "warning" in card.training:
+        sentences.append(f"The model {card.training['warning']}. Train longer, or look at the labels.")
+    if before and "from" in card.training:
+        for column, figure in (
+            ("val_object_f1", "val object F1 at 0.5"),
+            ("val_dice", next((name for name in card.scores if name.endswith("pixel F1")), "")),
+        ):
+            if card.scores.get(figure, 1) < before[0].get(column, 0) - 5e-5:
+                sentences.append(
+                    f"The weights to begin with scored better on the validation images: {figure} was "
+                    f"{before[0][column]:.4f} and is {card.scores[figure]:.4f}."
+                )
+    return sentences
 
 
 def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any]) -> Recipe:
@@ -167,13 +195,14 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any
 class TrainingBar:
     """A live bar with loss, Dice, the last validation and the time left; and a line for each scoring.
 
-    Where there is no terminal, the lines alone.
+    Where there is no terminal, lines alone, with the time left. ``clock``: seconds that only rise.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = console
+        self._pace, self._steps = Pace(20, clock), 0
         self._bar = Progress(
             TextColumn("[bold]steps"),
             BarColumn(),
@@ -199,18 +228,25 @@ class TrainingBar:
         """Shows what is there already."""
         if done:
             self._console.print(f"{done} of {steps} steps are done already; going on.")
+        self._pace.begin(done, steps)
+        self._steps = steps
         self._bar.reset(  # not update: what was done before is no speed
             self._task, total=steps, completed=done, now="", val=""
         )
 
     def step(self, done: int, loss: float, dice: float) -> None:
-        """Moves the bar."""
+        """Moves the bar, or prints a line now and then."""
+        if not self._console.is_terminal and self._pace.is_due(done):
+            left = self._pace.left(done)
+            figures = f"loss {loss:.3f}, Dice {dice:.3f}" + (f", {left}" if left else "")
+            self._console.print(f"{done}/{self._steps} steps: {figures}")
         self._bar.update(self._task, completed=done, now=f"loss {loss:.3f}  Dice {dice:.3f}")
 
     def scored(self, record: dict[str, float]) -> None:
         """Prints a line of the history."""
         figures = {name: value for name, value in record.items() if name not in ("step", "epoch")}
         where = f"epoch {record['epoch']:.0f}" if "epoch" in record else f"step {record['step']:.0f}"
+        where = where if record["step"] else "before the first step"
         line = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
         self._console.print(f"{where}: {line}")
         judged = next((name for name in ("val_object_f1", "val_dice") if name in record), None)

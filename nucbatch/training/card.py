@@ -68,7 +68,7 @@ def weights_card(
     if any(figure.endswith(_FOUND) and value == 0 for figure, value in finite.items()):
         told["warning"] = "finds no nuclei on the images it was scored on"
     return Card(
-        name=name or f"{'+'.join(data.sets) or 'unnamed'}-{recipe.name}"[-_LONGEST_NAME:],
+        name=name or f"{'+'.join(data.sets) or 'unnamed'}-{recipe.name}".replace("/", "_")[-_LONGEST_NAME:],
         architecture=recipe.architecture,
         config=recipe.config,
         outputs=recipe.outputs,

@@ -1,8 +1,10 @@
 import io
+import itertools
 import re
 
 from rich.console import Console
 
+from nucbatch.cli.pace import Pace
 from nucbatch.cli.progress import RunBar
 from nucbatch.store.receipt import Receipt
 
@@ -13,7 +15,7 @@ def receipt(field: str, nuclei: int, status: str = "done") -> Receipt:
 
 def shown(terminal: bool) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
-    with RunBar(console) as bar:
+    with RunBar(console, itertools.count(0, 1800).__next__) as bar:  # half an hour between looks at the clock
         bar.begin(5, [receipt("a", 1000)])
         bar.advance(receipt("b", 500))
         bar.advance(receipt("c", 0, "failed"))
@@ -34,7 +36,39 @@ def test_a_log_gets_plain_lines() -> None:
     lines = shown(terminal=False).splitlines()
     assert lines == [
         "1 of 5 fields are done already; going on.",
-        "2/5 fields, 1,500 nuclei",
-        "3/5 fields, 1,500 nuclei, 1 failed",
-        "4/5 fields, 1,525 nuclei, 1 failed",
+        "2/5 fields, 1,500 nuclei, 1:30:00 left",
+        "3/5 fields, 1,500 nuclei, 1 failed, 1:00:00 left",
+        "4/5 fields, 1,525 nuclei, 1 failed, 0:30:00 left",
+    ]
+
+
+def test_a_log_gets_a_line_early_and_one_each_tenth() -> None:
+    pace = Pace(10)
+    pace.begin(0, 1000)
+    assert [done for done in range(1, 1001) if pace.is_due(done)] == [10, *range(100, 1001, 100)]
+    pace.begin(250, 1000)
+    assert next(done for done in range(251, 1001) if pace.is_due(done)) == 260
+
+
+def test_what_was_done_before_is_no_speed_and_the_end_has_no_time_left() -> None:
+    times = iter((0.0, 100.0, 120.0))
+    pace = Pace(10, lambda: next(times))
+    pace.begin(90, 100)
+    assert pace.left(90) == ""
+    assert pace.left(92) == "0:01:20 left"
+    assert pace.left(100) == ""
+
+
+def test_a_large_image_gets_lines_with_the_time_left() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    with RunBar(console, itertools.count(0, 60).__next__) as bar:
+        bar.begin(1, [])
+        for done in (0, 1, 10, 11, 20):
+            bar.course("big", "network", done, 100)
+        bar.course("big", "labels", 21, 100)
+    assert console.file.getvalue().splitlines() == [
+        "big: network (0 %)",
+        "big: network (10 %, 0:09:00 left)",
+        "big: network (20 %, 0:08:00 left)",
+        "big: labels (21 %, 0:11:17 left)",
     ]

@@ -1,6 +1,8 @@
 """``nucbatch train`` as a user meets it: which recipe the options make, what is printed, clear errors."""
 
 import io
+import itertools
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.text import Text
 
-from nucbatch.cli.train import TrainingBar, chosen_recipe, train
+from nucbatch.cli.train import TrainingBar, chosen_recipe, train, verdict
 from nucbatch.errors import InputError
 from nucbatch.networks.checkpoint import Card, read_card, save_weights
 from nucbatch.networks.contract import build
@@ -61,6 +63,8 @@ def test_the_papers_recipe_prints_a_line_per_epoch_and_says_how_it_was_reduced(
     lines = done.output.splitlines()
     assert "4 labelled images: 2 train, 1 val, 1 test" in lines
     assert [line.split(":")[0] for line in lines if line.startswith("epoch")] == ["epoch 1", "epoch 2"]
+    assert sum(line.startswith("before the first step: val loss") for line in lines) == 1
+    assert any(line.startswith("1/2 steps: loss") and line.endswith(" left") for line in lines)
     assert "Preset paper, with width 1 instead of 64, epochs 2 instead of 35." in lines
     scores = read_card(out / "weights.safetensors").scores
     assert {"val at 256 px pixel Jaccard", "test at 256 px pixel Jaccard"} <= set(scores)
@@ -80,6 +84,60 @@ def test_a_terminal_shows_the_last_step_and_the_last_validation_beside_the_bar()
     assert "step 4: loss 0.2500, val object f1 0.7500" in shown
     last = shown.splitlines()[-1]
     assert all(part in last for part in ("5/9", "loss 0.125  Dice 0.625", "val object f1 0.750"))
+
+
+def test_a_log_has_lines_with_the_time_left() -> None:
+    console = Console(file=io.StringIO(), width=120)
+    with TrainingBar(console, itertools.count(0, 60).__next__) as bar:
+        bar.begins(20, 120)
+        for done in range(21, 121):
+            bar.step(done, 0.25, 0.5)
+        bar.scored({"step": 0, "val_object_f1": 0.75})
+    lines = console.file.getvalue().splitlines()
+    assert lines[:3] == [
+        "20 of 120 steps are done already; going on.",
+        "21/120 steps: loss 0.250, Dice 0.500, 1:39:00 left",
+        "24/120 steps: loss 0.250, Dice 0.500, 0:48:00 left",
+    ]
+    assert lines[-2:] == [
+        "120/120 steps: loss 0.250, Dice 0.500",
+        "before the first step: val object f1 0.7500",
+    ]
+
+
+def test_weights_that_got_worse_or_find_nothing_are_said_to() -> None:
+    card = Card(name="x", architecture="unet", config={}, outputs=("foreground",))
+    worse = card.model_copy(
+        update={
+            "training": {"from": "default"},
+            "scores": {"val object F1 at 0.5": 0.81, "val pixel F1": 0.9},
+        }
+    )
+    assert verdict(worse, [{"step": 0, "val_object_f1": 0.81}]) == []
+    (sentence,) = verdict(worse, [{"step": 0, "val_object_f1": 0.858}])
+    assert "val object F1 at 0.5 was 0.8580 and is 0.8100" in sentence
+    (sentence,) = verdict(card.model_copy(update={"training": {"warning": "finds no nuclei"}}), [])
+    assert sentence.startswith("The model finds no nuclei.")
+
+
+def test_several_data_sets_are_named_with_their_splits(data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "lab" / "data"
+    shutil.copytree(data, other)
+    for path in (other / "images").iterdir():
+        pixels = np.asarray(imagecodecs.imread(str(path))).astype(np.uint16)
+        imagecodecs.imwrite(str(path), 65535 - 200 * pixels)
+    out = tmp_path / "out"
+    options = ["--preset", "paper", "--width", "1", "--steps", "1", "--name", "ours"]
+    done = CliRunner().invoke(
+        train, [str(data), str(other), "-o", str(out), *options], catch_exceptions=False
+    )
+    assert done.exit_code == 0
+    card = read_card(out / "weights.safetensors")
+    assert card.name == "ours"
+    assert len(card.data_sets) == 2
+    assert "8 labelled images: 4 train, 2 val, 2 test" in done.output
+    for name in card.data_sets:
+        assert f"  {name}: 2 train, 1 val, 1 test" in done.output.splitlines()
 
 
 def test_options_change_the_preset() -> None:
