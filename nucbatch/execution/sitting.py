@@ -123,7 +123,7 @@ def execute(
     # Absolute, because workers may have been started in another folder.
     folder = RunFolder(out.absolute())
     folder.create()
-    with run_lock(folder):
+    with run_lock(folder) as lock:
         if restart:
             folder.clear()
         known = begun_with(folder) if plan.settings.normalise.over == "plate" else None
@@ -138,7 +138,8 @@ def execute(
         if mended:
             told.note(mended)
         begun, pixels = folder.ledger.exists(), plan.settings.labels != "tiff"
-        with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
+        digest = plate_digest(plan.plate)
+        with Ledger(folder, plan.settings, digest, guard=lock.require) as ledger:
             _remember(folder, prepared.read)
             if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
                 create_images(folder, plan.plate)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from types import TracebackType
@@ -35,14 +35,23 @@ _OF_OBJECTS = ("objects.", "labels:", "measurements")
 class Ledger:
     """An open ledger, for the driver that holds the run's lock. A context manager."""
 
-    def __init__(self, folder: RunFolder, settings: RunSettings, plate_sha256: str) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        settings: RunSettings,
+        plate_sha256: str,
+        *,
+        guard: Callable[[], None] = lambda: None,
+    ) -> None:
         """Opens the run's ledger for these settings and this input, or begins it; mends a torn last line.
+
+        ``guard`` is called before each commit, and raises where this driver may not write any more.
 
         Raises:
             SettingsConflict: the ledger is of other settings, another input or another nucbatch.
             StoreError: the ledger is damaged or can't be written.
         """
-        self.path = folder.ledger
+        self.path, self._guard = folder.ledger, guard
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -65,6 +74,7 @@ class Ledger:
         Raises:
             StoreError: the line can't be written; the fields don't count as done.
         """
+        self._guard()
         if receipts:
             self._write(*(asdict(receipt) for receipt in receipts))
 

@@ -1,12 +1,21 @@
 """A file appears whole or not at all."""
 
+import os
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from nucbatch.errors import StoreError
-from nucbatch.store.atomic import remove_partials, replacing, write_bytes, write_text
+from nucbatch.store import atomic
+from nucbatch.store.atomic import (
+    append_durably,
+    flush_all,
+    remove_partials,
+    replacing,
+    write_bytes,
+    write_text,
+)
 
 
 def test_a_file_is_written_and_replaced_without_leftovers(tmp_path: Path) -> None:
@@ -48,3 +57,28 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path
         "a",
         "download.partial",
     ]
+
+
+def test_an_append_that_fails_and_cannot_be_taken_back_is_a_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "ledger"
+    path.write_bytes(b"line\n")
+    descriptor = os.open(path, os.O_RDONLY)  # neither write nor ftruncate is allowed, as after an EIO
+    try:
+        with pytest.raises(StoreError, match=r"half written can't be taken back .*same command again"):
+            append_durably(descriptor, path, b"another\n")
+    finally:
+        os.close(descriptor)
+
+
+def test_what_was_written_is_flushed_with_or_without_syncfs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a" / "b"
+    path.parent.mkdir()
+    write_bytes(path, b"x", durable=False)
+    flush_all([path])
+    flush_all([])
+    monkeypatch.setattr(atomic, "_syncfs", lambda: None)
+    flush_all([path])
+    with pytest.raises(OSError, match="gone"):
+        flush_all([path.with_name("gone")])

@@ -1,27 +1,64 @@
-"""One driver per folder; a dead one holds nothing."""
+"""One driver per folder, whatever locks the file system has; a dead driver holds nothing."""
 
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from nucbatch.errors import RunLocked, StoreError
+from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
+from nucbatch.store.ledger import Ledger
 from nucbatch.store.lock import run_lock
 
 _HOLDER = """
-import sys
+import errno, fcntl, os, sys
 from pathlib import Path
+def fail(number):
+    def flock(*_):
+        raise OSError(number, os.strerror(number))
+    return flock
+kinds = {"always": lambda *_: None, "none": fail(errno.ENOSYS), "no service": fail(errno.ENOLCK)}
+fcntl.flock = kinds.get(sys.argv[2], fcntl.flock)
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.lock import run_lock
 with run_lock(RunFolder(Path(sys.argv[1]))):
     print("held", flush=True)
     sys.stdin.read()
 """
+
+KINDS = ["works", "always", "none", "no service"]
+
+
+def _fails(number: int) -> object:
+    def flock(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return flock
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What flock does on a file system: works, succeeds for everybody, is not there, has no lock service."""
+    flocks = {
+        "always": lambda *_: None,
+        "none": _fails(errno.ENOSYS),
+        "no service": _fails(errno.ENOLCK),
+    }
+    if request.param in flocks:
+        monkeypatch.setattr(fcntl, "flock", flocks[request.param])
+    return str(request.param)
 
 
 @pytest.fixture
@@ -31,7 +68,18 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def test_a_second_driver_is_told_who_holds_the_lock(folder: RunFolder) -> None:
+def _record(folder: RunFolder) -> Path:
+    return folder.lock.with_name("lock.holder")
+
+
+def _left_behind(folder: RunFolder, **changes: object) -> None:
+    """The name of a driver that was killed, with some of it changed."""
+    with run_lock(folder):
+        name = json.loads(_record(folder).read_text())
+    _record(folder).write_text(json.dumps(name | changes))
+
+
+def test_a_second_driver_is_told_who_holds_the_lock(folder: RunFolder, kind: str) -> None:
     with run_lock(folder):
         with (
             pytest.raises(RunLocked, match=f"process {os.getpid()} on {socket.gethostname()}"),
@@ -42,24 +90,25 @@ def test_a_second_driver_is_told_who_holds_the_lock(folder: RunFolder) -> None:
             pass  # the one that was turned away has not loosened the lock
     with run_lock(folder):
         pass
+    assert [path.name for path in folder.hidden.glob("lock*")] == ["lock"]
 
 
 def test_a_holder_that_has_not_said_its_name_still_holds(folder: RunFolder) -> None:
     with run_lock(folder):
-        folder.lock.with_name("lock.holder").unlink()
+        _record(folder).unlink()
         with pytest.raises(RunLocked, match="in use by another process"), run_lock(folder):
             pass
 
 
-def test_an_error_under_the_lock_releases_it(folder: RunFolder) -> None:
+def test_an_error_under_the_lock_releases_it(folder: RunFolder, kind: str) -> None:
     with pytest.raises(ZeroDivisionError), run_lock(folder):
         raise ZeroDivisionError
     with run_lock(folder):
         pass
 
 
-def test_a_killed_driver_blocks_nobody(folder: RunFolder) -> None:
-    command = [sys.executable, "-c", _HOLDER, str(folder.path)]
+def test_a_killed_driver_blocks_nobody(folder: RunFolder, kind: str) -> None:
+    command = [sys.executable, "-c", _HOLDER, str(folder.path), kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
@@ -67,11 +116,100 @@ def test_a_killed_driver_blocks_nobody(folder: RunFolder) -> None:
             pass
         holder.send_signal(signal.SIGKILL)
     assert holder.returncode == -signal.SIGKILL
+    assert _record(folder).exists()
     with run_lock(folder):
         pass
+
+
+def test_a_killed_driver_that_nobody_has_waited_for_blocks_nobody(folder: RunFolder, kind: str) -> None:
+    command = [sys.executable, "-c", _HOLDER, str(folder.path), kind]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        holder.send_signal(signal.SIGKILL)
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)  # it is dead, and a zombie
+        with run_lock(folder):
+            pass
+
+
+def test_another_process_with_the_same_number_is_not_the_holder(folder: RunFolder, kind: str) -> None:
+    _left_behind(folder, pid=os.getppid(), began="7")
+    with run_lock(folder):
+        pass
+
+
+@pytest.fixture
+def living_elsewhere(folder: RunFolder) -> Iterator[None]:
+    """A driver on another machine holds the folder, and touches its name."""
+    _left_behind(folder, machine="another", host="node7", pid=1234)
+    ended = threading.Event()
+
+    def touch() -> None:
+        while not ended.wait(0.01):
+            os.utime(_record(folder))
+
+    thread = threading.Thread(target=touch)
+    thread.start()
+    yield
+    ended.set()
+    thread.join()
+
+
+@pytest.mark.usefixtures("living_elsewhere")
+def test_a_driver_on_another_machine_that_lives_is_seen(folder: RunFolder, kind: str) -> None:
+    with pytest.raises(RunLocked, match="process 1234 on node7"), run_lock(folder, beat_s=5):
+        pass
+    assert json.loads(_record(folder).read_text())["host"] == "node7"
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_driver_on_another_machine_that_is_silent_is_dead(
+    folder: RunFolder, kind: str, damaged: bool
+) -> None:
+    _left_behind(folder, machine="another", host="node7", pid=1234)
+    if damaged:
+        _record(folder).write_bytes(b"")
+    with run_lock(folder, beat_s=0.02):
+        pass
+    os.utime(folder.lock)
+    _left_behind(folder, machine="another")
+    os.utime(_record(folder), (1, 1))  # long ago: nobody waits
+    with run_lock(folder):
+        pass
+
+
+def test_who_was_taken_over_commits_nothing_more(folder: RunFolder, kind: str) -> None:
+    with run_lock(folder) as lock, Ledger(folder, RunSettings(), "p", guard=lock.require) as ledger:
+        ledger.append()
+        name = json.loads(_record(folder).read_text())
+        _record(folder).write_text(json.dumps(name | {"pid": 99, "host": "node7", "token": "its own"}))
+        with pytest.raises(RunLocked, match="taken over by process 99 on node7"):
+            ledger.append()
+    assert json.loads(_record(folder).read_text())["pid"] == 99  # it is not ours to remove
+
+
+def test_a_name_that_was_removed_is_written_again(folder: RunFolder) -> None:
+    with run_lock(folder) as lock:
+        before = _record(folder).read_text()
+        _record(folder).unlink()
+        lock.require()
+        assert _record(folder).read_text() == before
+
+
+def test_a_holder_touches_its_name(folder: RunFolder) -> None:
+    with run_lock(folder) as lock:
+        os.utime(_record(folder), (1, 1))
+        lock.touch()
+        assert _record(folder).stat().st_mtime > 1
 
 
 def test_a_lock_that_cannot_be_made_is_told(folder: RunFolder) -> None:
     folder.lock.mkdir()
     with pytest.raises(StoreError, match="lock can't be written"), run_lock(folder):
+        pass
+
+
+def test_a_lock_that_fails_otherwise_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "flock", _fails(errno.EIO))
+    with pytest.raises(StoreError, match=r"lock can't be written: Input/output error"), run_lock(folder):
         pass
