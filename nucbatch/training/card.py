@@ -62,6 +62,8 @@ def weights_card(
     changed = recipe.differences(as_shipped(recipe, start))
     if changed:
         told["differs from the preset"] = changed
+    if data.predicted:
+        told["predictions as labels"] = f"{data.predicted} of {len(data.entries)} images"
     if start is not None:
         told["from"] = f"{start.name} {start.sha256[:12]}"
     finite = {figure: value for figure, value in scores.items() if math.isfinite(value)}

@@ -25,7 +25,7 @@ FEWEST_VAL = 5
 class Facts:
     """What the checks must know of one image's pixels. ``flat``: the image has one value only.
 
-    ``ignore_sha256`` is empty where no pixel is ignored.
+    ``ignore_sha256`` is empty where no pixel is ignored. ``predicted``: the labels are a run's, unchanged.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Facts:
     overlap_px: int
     ignore_sha256: str = ""
     ignored_px: int = 0
+    predicted: bool = False
 
     @property
     def digests(self) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from nucbatch.training import check
 from nucbatch.training.layouts import recognise
 from nucbatch.training.layouts.binary import Components, is_binary
 from nucbatch.training.layouts.contract import Findings, Found, Labels, Source
+from nucbatch.training.provenance import digests_of_run, is_prediction, warning_of
 from nucbatch.training.split import SplitTable, hold_out, read_split
 
 _MOST_SHOWN = 50
@@ -46,13 +47,15 @@ class DataSet:
 
     ``sha256`` is of names, splits, modalities and pixels, the same in whatever files or layout these are (a
     grey image saved as RGB counts as grey). ``sets`` are the data sets it was made of by name, each with the
-    hash that it has alone. ``warnings`` are sentences for the user.
+    hash that it has alone. ``predicted`` counts the images whose labels are a run's predictions, unchanged.
+    ``warnings`` are sentences for the user.
     """
 
     entries: tuple[Entry, ...]
     sha256: str
     warnings: tuple[str, ...] = ()
     sets: Mapping[str, str] = field(default_factory=dict)
+    predicted: int = 0
 
     def split(self, name: str) -> list[Entry]:
         """Entries of one split, in order of name."""
@@ -148,7 +151,8 @@ def find_data(folders: Path | Sequence[Path], channel: str = "") -> DataSet:
         raise InputError(_message(places, errors))
     warnings = [warning for one in sets for warning in one.warnings] + check.warnings_of(placed)
     warnings += check.shared_groups(shared)
-    return DataSet(tuple(entries), sha256, tuple(warnings), hashes)
+    predicted = sum(facts[entry.name].predicted for entry in entries)
+    return DataSet(tuple(entries), sha256, tuple(warnings), hashes, predicted)
 
 
 def set_names(folders: Sequence[Path]) -> list[str]:
@@ -177,7 +181,8 @@ def _examine(folder: Path, channel: str) -> _Examined:
     findings = recognise(folder, channel)
     if not findings.found and not findings.problems:
         raise InputError(f"{folder} has no images in it.")
-    facts, unusable = _look(findings.found)
+    digests = digests_of_run(folder)
+    facts, unusable = _look(findings.found, digests)
     problems = [*findings.problems, *unusable]
     table = None
     try:
@@ -188,7 +193,7 @@ def _examine(folder: Path, channel: str) -> _Examined:
     found: tuple[Found, ...] = findings.found
     if is_binary([one.kind for one in facts.values()]):
         found = tuple(replace(one, source=Components(one.source)) for one in found)
-        facts, changed = _look(tuple(one for one in found if one.name in facts))
+        facts, changed = _look(tuple(one for one in found if one.name in facts), digests)
         problems += changed
         warnings.append(
             "The masks are binary, so instances are lost: each connected component counts as one nucleus, "
@@ -197,6 +202,7 @@ def _examine(folder: Path, channel: str) -> _Examined:
         )
     found = tuple(one for one in found if one.name in facts)
     entries, more = _placed(found, facts, table)
+    more += warning_of(folder, [one.name for one in entries if facts[one.name].predicted], len(entries))
     return _Examined(entries, facts, problems, [*warnings, *more])
 
 
@@ -207,13 +213,18 @@ def _table(folder: Path, findings: Findings) -> SplitTable | None:
     return None
 
 
-def _look(found: tuple[Found, ...]) -> tuple[dict[str, check.Facts], list[str]]:
-    """The facts of all images that can be read, by name, and what is wrong with the others."""
+def _look(found: tuple[Found, ...], digests: frozenset[str]) -> tuple[dict[str, check.Facts], list[str]]:
+    """The facts of all images that can be read, by name, and what is wrong with the others.
+
+    ``digests``: of the label images of the run that is looked at, if it is one.
+    """
     facts: dict[str, check.Facts] = {}
     problems = []
     for one in found:
         try:
-            facts[one.name] = check.facts_of(one.name, one.source.read())
+            pixels = one.source.read()
+            own = is_prediction(one.source, pixels, digests)
+            facts[one.name] = replace(check.facts_of(one.name, pixels), predicted=own)
         except NucbatchError as error:
             problems.append(str(error).rstrip(".") + ".")
     return facts, problems
