@@ -20,7 +20,7 @@ from itertools import product
 from pathlib import Path
 
 from nucbatch.errors import UnreadableImage
-from nucbatch.readers.scale import Elements, xml_elements
+from nucbatch.readers.hardened_xml import Elements, xml_elements
 from nucbatch.readers.stack import Stack, broken, channel_names, promised
 from nucbatch.readers.tiff_samples import Samples
 

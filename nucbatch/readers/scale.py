@@ -3,9 +3,8 @@
 Trusted are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution), MetaXpress' MetaSeries XML
 (``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is mostly a printer's number: it is only
 believed where it makes pixels finer than 5 µm (more than 5,000 dots per inch), as slide scanners write it.
-XML comes from strangers, so it is parsed with defusedxml: a text with a document type, entities or external
-refused with its file, and so is one of more than MOST_XML characters. This is the only place
-that parses XML; tifffile is asked for pages and tags alone, for which it parses none.
+XML is parsed by :mod:`nucbatch.readers.hardened_xml` alone; tifffile is asked for pages and tags, for which
+it parses none.
 """
 
 from __future__ import annotations
@@ -13,10 +12,7 @@ from __future__ import annotations
 import math
 import re
 
-from defusedxml import DefusedXmlException
-from defusedxml.ElementTree import ParseError, fromstring
-
-from nucbatch.errors import UnreadableImage
+from nucbatch.readers.hardened_xml import xml_elements
 
 _UM_PER = {
     "um": 1.0,
@@ -32,10 +28,6 @@ _UM_PER = {
 
 _FINEST_PRINTED_UM = 5.0
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
-
-MOST_XML = 1 << 26
-
-Elements = list[tuple[str, dict[str, str]]]
 
 
 def pixel_size_um(
@@ -76,38 +68,6 @@ def metaseries(description: str) -> dict[str, str]:
     return {
         values["id"]: values.get("value", "") for _, values in xml_elements(description) if "id" in values
     }
-
-
-def xml_elements(xml: str) -> Elements:
-    """(local tag, attributes) of each element in the order of the text; none where it is broken.
-
-    Of an OME ``UUID`` the text counts as an attribute without a name.
-
-    Raises:
-        UnreadableImage: it declares a document type or entities, or is too long.
-    """
-    if len(xml) > MOST_XML:
-        raise UnreadableImage(
-            f"its XML description has {len(xml):,} characters; the limit is {MOST_XML:,}: save it again "
-            "without"
-        )
-    try:
-        root = fromstring(xml.strip("\0\r\n\t "), forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise UnreadableImage(
-            f"its XML description declares a document type or entities ({type(error).__name__}), which could "
-            "fetch other files or swell without bound, and no microscope writes any: save it again without"
-        ) from error
-    except (ParseError, ValueError):
-        return []  # not to be told is an ordinary answer: no pixel depends on this text
-    elements: Elements = []
-    for element in root.iter():
-        tag = str(element.tag).rpartition("}")[2]
-        values = dict(element.attrib)
-        if tag == "UUID" and element.text:
-            values[""] = element.text.strip()
-        elements.append((tag, values))
-    return elements
 
 
 def _printed(x_resolution: tuple[int, int] | None, resolution_unit: int | None) -> float | None:

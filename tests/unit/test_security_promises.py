@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from nucbatch.readers.hardened_xml import MOST_ATTRIBUTES, MOST_DEPTH, MOST_ELEMENTS, MOST_NAMES, MOST_XML
 from nucbatch.readers.pixel_info import (
     BOMB_BYTES,
     BOMB_RATIO,
@@ -10,7 +11,6 @@ from nucbatch.readers.pixel_info import (
     MOST_PIXELS,
     MOST_PROJECTED,
 )
-from nucbatch.readers.scale import MOST_XML
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -26,7 +26,8 @@ def test_every_promise_names_tests_that_are_there():
 
 
 def test_the_limits_are_those_of_the_code():
-    assert f"{MOST_XML:,} characters" in TEXT
+    assert f"{MOST_XML:,} characters, {MOST_ELEMENTS:,} elements, {MOST_DEPTH} levels" in TEXT
+    assert f"{MOST_ATTRIBUTES:,} attributes or {MOST_NAMES:,} different names" in TEXT
     assert f"{BOMB_RATIO:,} times its size (or {BOMB_BYTES >> 20} MiB)" in TEXT
     assert f"a tile or chunk {LARGEST_DECODED_BYTES >> 30} GiB" in TEXT
     assert f"a field {MOST_PROJECTED:,} z-steps" in TEXT

@@ -8,6 +8,7 @@ import re
 import select
 import socket
 import struct
+import tracemalloc
 import zlib
 from pathlib import Path
 
@@ -21,10 +22,11 @@ from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import attributes
 from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.hardened_xml import MOST_XML, xml_elements
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.pixel_info import BOMB_BYTES, LARGEST_DECODED_BYTES, MOST_PIXELS, MOST_PROJECTED
 from nucbatch.readers.pixels import read_field, read_image
-from nucbatch.readers.scale import MOST_XML, metaseries, xml_elements
+from nucbatch.readers.scale import metaseries
 from nucbatch.zarray import MOST_JSON_BYTES
 
 ROOT = Path(__file__).parents[3]
@@ -80,8 +82,53 @@ def test_xml_without_end_is_not_parsed():
         xml_elements("<OME>" + " " * MOST_XML)
 
 
-def test_xml_as_deep_as_it_can_be_is_read_or_refused_but_survived():
-    assert len(xml_elements("<a>" * 50_000 + "</a>" * 50_000)) in (0, 50_000)
+SWELLING = {
+    "elements": (lambda: "<OME>" + "<a/>" * 6_000_000 + "</OME>", "more elements; the limit is 1,000,000"),
+    "depth": (lambda: "<a>" * 8_000_000, "more elements inside one another; the limit is 200"),
+    "closed": (lambda: "<a>" * 50_000 + "</a>" * 50_000, "more elements inside one another"),
+    "attributes": (
+        lambda: "<a>" + "<b c='' d='' e='' f='' g='' h=''/>" * 900_000 + "</a>",
+        "more attributes; the limit is 5,000,000",
+    ),
+    "one element": (
+        lambda: "<a " + " ".join(f"b{n}=''" for n in range(2_000_000)) + "/>",
+        "an element or a comment of more bytes; the limit is 1,048,576",
+    ),
+    "one value": (lambda: f"<a b='{'x' * 3_000_000}'/>", "an element or a comment of more bytes"),
+    "names": (
+        lambda: "<a>" + "".join(f"<b{n}/>" for n in range(20_000)) + "</a>",
+        "more different names; the limit is 10,000",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SWELLING)
+def test_xml_beyond_a_limit_is_refused(kind):
+    make, what = SWELLING[kind]
+    with pytest.raises(UnreadableImage, match=what):
+        xml_elements(make())
+
+
+@pytest.mark.parametrize("kind", ["one element", "names", "depth"])
+def test_xml_that_would_swell_in_memory_is_refused_before_it_does(kind):
+    text = SWELLING[kind][0]()
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage):
+            xml_elements(text)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(text) + 2**25
+
+
+def test_a_long_but_honest_description_is_read():
+    plane = '<TiffData IFD="{n}" FirstZ="{n}"><UUID FileName="a.tif">urn:uuid:{n}</UUID></TiffData>'
+    notes = f"<!-- {'x' * 500_000} --><Note>{'y' * 5_000_000}</Note>"
+    text = "<OME>" + notes + "".join(plane.format(n=n) for n in range(1000)) + "</OME>"
+    found = xml_elements(text)
+    assert len(found) == 2001
+    assert found[-1] == ("UUID", {"FileName": "a.tif", "": "urn:uuid:999"})
 
 
 def test_ome_xml_never_opens_another_file(tmp_path):
@@ -108,9 +155,9 @@ def test_every_parser_of_xml_is_the_hardened_one():
         if parsing.search(path.read_text("utf-8"))
     }
     assert found == {
-        "nucbatch/readers/scale.py": [
+        "nucbatch/readers/hardened_xml.py": [
             "from defusedxml import DefusedXmlException",
-            "from defusedxml.ElementTree import ParseError, fromstring",
+            "from defusedxml.ElementTree import DefusedXMLParser, ParseError",
         ]
     }
 
