@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import multiprocessing
+import sys
 from multiprocessing import spawn
 from pathlib import Path
 
@@ -42,14 +44,15 @@ def require_children() -> None:
 
 
 def missing_guard() -> str:
-    """What to do about a script that workers run again because it has no guard; empty if it has one."""
-    script = spawn.get_preparation_data("worker").get("init_main_from_path")
-    if not script:
+    """What to do about a script that each worker runs again as it starts; empty where there is none."""
+    handed_on = spawn.get_preparation_data("worker")
+    script = getattr(sys.modules["__main__"], "__file__", None)
+    if not script or not handed_on.keys() & {"init_main_from_path", "init_main_from_name"}:
         return ""
     try:
-        text = Path(script).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        tree = ast.parse(Path(script).read_bytes())
+    except (OSError, SyntaxError, ValueError):  # no file, or none of Python's
         return ""
-    if "__main__" in text:
+    if any(isinstance(part, ast.If) and "__name__" in ast.dump(part.test) for part in tree.body):
         return ""
     return f"Each worker imports {Path(script).name} first, and that starts workers again: {_GUARD}"

@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -26,12 +25,6 @@ from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.keys import security_in_memory
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, no_http
 
-_WORKER_START_S = 240.0
-"""How long a worker may take to come up: libraries are read, perhaps from a slow share."""
-
-_CLUSTER_START_S = 300.0
-"""How long all of them together may."""
-
 
 @contextmanager
 def cluster_here(
@@ -40,10 +33,12 @@ def cluster_here(
     environment: Mapping[str, str],
     place: Place,
     instead: str = "",
+    start_s: float = 300.0,
 ) -> Iterator[Cluster]:
     """A connected cluster of ``sizes``: workers, threads of each, bytes of each.
 
     ``make`` is called with the options of a LocalCluster. ``instead``: what else the user could do.
+    ``start_s``: how long all workers may take to come up; libraries may be read from a slow share.
 
     Raises:
         SchedulerError: the workers don't come up.
@@ -66,13 +61,13 @@ def cluster_here(
             "security": security_in_memory(),
             "dashboard_address": "127.0.0.1:0",  # of a server that answers nothing; None would be port 8787
             "scheduler_kwargs": {"dashboard": False},
-            "death_timeout": _WORKER_START_S,
+            "death_timeout": 0.8 * start_s,  # of each worker, so that Dask itself can still say which
             "silence_logs": "CRITICAL",
         }
         with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | no_http() | how):
             try:
                 with starting_with(environment):
-                    cluster = _within(_CLUSTER_START_S, lambda: make(**options))
+                    cluster = _within(start_s, lambda: make(**options))
             except (OSError, RuntimeError, TimeoutError, ValueError) as error:
                 raise SchedulerError(_why(workers, error, instead)) from error
             with cluster, Client(cluster) as client:
@@ -108,7 +103,7 @@ def _why(workers: int, error: BaseException, instead: str) -> str:
     guard = missing_guard()
     if guard:
         return f"{workers} workers did not start. {guard}"
-    said: Any = error or "no reason was given"
+    said = str(error).rstrip(".") or "no reason was given"
     return (
         f"{workers} workers did not start: {said}. See whether the machine has memory and processes left "
         f"(`ulimit -u`), or try --workers 1{instead}."
