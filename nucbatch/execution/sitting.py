@@ -19,6 +19,7 @@ from nucbatch.execution.check import Looked
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.job import made_of_field
+from nucbatch.execution.moved import about, as_begun
 from nucbatch.execution.plate_constants import with_plate_constants
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run import Outcome, drive
@@ -133,18 +134,24 @@ def execute(
         if not restart and reuse_probabilities and not is_continued(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             folder.clear(keep_scratch=True)
-        header = header_of(plan.settings, plate_digest(plan.plate))
+
+        def header() -> dict[str, Any]:
+            return header_of(plan.settings, plate_digest(plan.plate)) | about(plan.plate)
+
         mended = recover(folder, header, ((field, made_of_field(plan, field)) for field in plan.usable))
-        if mended:
-            told.note(mended)
+        held_before = latest(folder)
+        plan, renamed = as_begun(plan, folder, held_before)
+        for sentence in filter(None, (mended, renamed)):
+            told.note(sentence)
         begun, pixels = folder.ledger.exists(), plan.settings.labels != "tiff"
+        named = {} if begun else about(plan.plate)
         digest = plate_digest(plan.plate)
-        with Ledger(folder, plan.settings, digest, guard=lock.require) as ledger:
+        with Ledger(folder, plan.settings, digest, about=named, guard=lock.require) as ledger:
             _remember(folder, prepared.read)
             if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
                 create_images(folder, plan.plate)
             network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
-            todo = Todo(plan, folder, network, latest(folder), verify=verify)
+            todo = Todo(plan, folder, network, held_before, verify=verify)
             held = todo.claimed if todo.waiting else todo.check_all_here(cores())
             told.begin(len(plan.usable), held)
             if todo.changed:
@@ -172,6 +179,7 @@ def execute(
             while totals is None:
                 if todo.waiting:
                     outcome += drive_all()
+                lock.require()
                 remove_partials(folder.path)
                 receipts = latest(folder)
                 try:

@@ -41,11 +41,14 @@ class Ledger:
         settings: RunSettings,
         plate_sha256: str,
         *,
+        about: Mapping[str, str] | None = None,
         guard: Callable[[], None] = lambda: None,
     ) -> None:
         """Opens the run's ledger for these settings and this input, or begins it; mends a torn last line.
 
-        ``guard`` is called before each commit, and raises where this driver may not write any more.
+        Args:
+            about: what else the first line says of the input, if it is written now.
+            guard: is called before each commit, and raises where this driver may not write any more.
 
         Raises:
             SettingsConflict: the ledger is of other settings, another input or another nucbatch.
@@ -62,7 +65,7 @@ class Ledger:
                 _check_header(self.path, settings, plate_sha256)
             os.ftruncate(self._descriptor, end)
             if not end:
-                self._write(header_of(settings, plate_sha256))
+                self._write(header_of(settings, plate_sha256) | dict(about or {}))
                 flush_folder(self.path.parent)
         except BaseException:
             os.close(self._descriptor)
@@ -162,16 +165,21 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
 
 def begun_with(folder: RunFolder) -> RunSettings | None:
     """The settings of the run that was begun here, None if none was."""
-    if not folder.ledger.exists():
-        return None
-    with folder.ledger.open("rb") as file:
-        line = file.readline()
-    if not line.endswith(b"\n"):
-        return None
     try:
-        return validated(_parsed(folder.ledger, 1, line)["settings"])
-    except (InputError, KeyError) as error:
+        return validated(header_in(folder)["settings"])
+    except KeyError:
+        return None
+    except InputError as error:
         raise _damaged(folder.ledger, 1) from error
+
+
+def header_in(folder: RunFolder) -> dict[str, Any]:
+    """The ledger's first line; nothing where it is gone or damaged."""
+    if not folder.ledger.exists():
+        return {}
+    with folder.ledger.open("rb") as file:
+        values = sound(file.readline())
+    return {} if values is None else dict(json.loads(values))
 
 
 def plate_digest(plate: Plate) -> str:

@@ -7,7 +7,7 @@ not in any fragment; they are tried again, as ever.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from itertools import islice
@@ -26,11 +26,13 @@ _THREADS = 8
 _AT_ONCE = 1024
 
 
-def recover(folder: RunFolder, header: dict[str, Any], fields: Iterable[tuple[Field, str]]) -> str:
+def recover(
+    folder: RunFolder, header: Callable[[], dict[str, Any]], fields: Iterable[tuple[Field, str]]
+) -> str:
     """Makes the ledger again where it is damaged or gone. For the driver that holds the run's lock.
 
     Args:
-        header: the first line, where it has to be made anew.
+        header: gives the first line, where it has to be made anew.
         fields: those of the plan, each with what it is made of (:func:`nucbatch.store.receipt.made_of`).
 
     Returns:
@@ -56,7 +58,7 @@ def recover(folder: RunFolder, header: dict[str, Any], fields: Iterable[tuple[Fi
                 receipt = receipt_of(line)
                 known |= set() if receipt is None else {receipt.field}
         else:
-            file.write(line_of(header))
+            file.write(line_of(header()))
         for receipt in _noted(folder, (one for one in fields if one[0].key not in known)):
             file.write(line_of(asdict(receipt)))
             found += 1

@@ -47,7 +47,7 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
 
         target, sentence = within(image.read_timeout_s, plane.path, convert)
         if target is not None:
-            converted[plane_key(plane)] = str(target)
+            converted[plane_key(plane)] = target.name  # the run's folder may be moved
             said.append(sentence)
     write_values(image.scratch.converted / "list.json", converted)
     return "\n".join(filter(None, said))
@@ -87,7 +87,8 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     """
     core = image.units_of(0).box(row, column)
     window = around(core, 1, image.shape)
-    source = image.with_files(read_values(image.scratch.converted / "list.json"))
+    converted = read_values(image.scratch.converted / "list.json")
+    source = image.with_files({key: str(image.scratch.converted / name) for key, name in converted.items()})
     reading = read(
         source.plate_root, source.field, image.channels, window, image.read_timeout_s, counted=core
     )

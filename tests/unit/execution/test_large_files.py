@@ -107,3 +107,11 @@ def test_of_a_pyramid_only_the_level_that_is_read(tmp_path: Path, um: float | No
     assert f"its {len(GREY) // step:,} × {GREY.shape[1] // step:,} px are compressed" in said
     assert len(copies(image)) == 1
     np.testing.assert_array_equal(surveyed(image), GREY[np.newaxis, ::step, ::step])
+
+
+def test_a_runs_folder_may_be_moved_between_conversion_and_copy(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "strip.tif", GREY, rowsperstrip=len(GREY), **STRIP)
+    assert open_files(large(tmp_path / "strip.tif", tmp_path / "out"), MEMORY_BYTES)
+    (tmp_path / "out").rename(tmp_path / "elsewhere")
+    image = large(tmp_path / "strip.tif", tmp_path / "elsewhere")
+    np.testing.assert_array_equal(surveyed(image), GREY[np.newaxis])

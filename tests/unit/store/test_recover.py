@@ -22,7 +22,10 @@ SETTINGS = RunSettings(channel="DAPI")
 FIELDS = [Field("B03", site, 0, f"B/3/{site}", f"x{site}", (), 4, 4, "uint8") for site in range(1, 6)]
 MADE_OF = "what it is made of"
 WANTED = [(field, MADE_OF) for field in FIELDS]
-HEADER = header_of(SETTINGS, "p")
+
+
+def header() -> dict[str, object]:
+    return header_of(SETTINGS, "p")
 
 
 @pytest.fixture
@@ -49,12 +52,12 @@ def _remembered(receipt: Receipt) -> Receipt:
 
 def test_nothing_is_done_to_a_sound_ledger_or_to_a_new_folder(folder: RunFolder, tmp_path: Path) -> None:
     before = folder.ledger.read_bytes()
-    assert recover(folder, HEADER, WANTED) == ""
+    assert recover(folder, header, WANTED) == ""
     folder.ledger.write_bytes(before + b'{"field":"B/3/')  # cut short by a kill
-    assert recover(folder, HEADER, WANTED) == ""
+    assert recover(folder, header, WANTED) == ""
     other = RunFolder(tmp_path / "new")
     other.create()
-    assert recover(other, HEADER, WANTED) == ""
+    assert recover(other, header, WANTED) == ""
     assert not other.ledger.exists()
 
 
@@ -67,7 +70,7 @@ def test_damaged_lines_come_back_from_the_fragments_and_the_others_stay(
     for number in lines:
         content[number - 1] = bytes(len(content[number - 1]))
     folder.ledger.write_bytes(b"\n".join(content))
-    said = recover(folder, HEADER, WANTED)
+    said = recover(folder, header, WANTED)
     assert f"damaged in {len(lines)} line" in said
     assert f"{len(lines)} field" in said
     lost = {f"B/3/{number - 1}" for number in lines}
@@ -75,7 +78,7 @@ def test_damaged_lines_come_back_from_the_fragments_and_the_others_stay(
         key: _remembered(receipt) if key in lost else receipt for key, receipt in before.items()
     }
     with Ledger(folder, SETTINGS, "p"):
-        assert recover(folder, HEADER, WANTED) == ""
+        assert recover(folder, header, WANTED) == ""
 
 
 def test_a_page_of_zeros_over_several_lines(folder: RunFolder) -> None:
@@ -83,7 +86,7 @@ def test_a_page_of_zeros_over_several_lines(folder: RunFolder) -> None:
     begin = content.index(b"\n") + 100
     content[begin : begin + 700] = bytes(700)
     folder.ledger.write_bytes(content)
-    assert "damaged in 1 line" in recover(folder, HEADER, WANTED)
+    assert "damaged in 1 line" in recover(folder, header, WANTED)
     assert set(latest(folder)) == {field.key for field in FIELDS}
 
 
@@ -103,7 +106,7 @@ def test_without_its_first_line_all_is_found_by_the_fragments(folder: RunFolder,
             folder.ledger.write_bytes(bytes(first) + content[first:])
         case _:
             folder.ledger.write_bytes(content.replace(b"DAPI", b"DAPJ", 1))
-    assert "4 fields" in recover(folder, HEADER, WANTED)
+    assert "4 fields" in recover(folder, header, WANTED)
     assert latest(folder) == {field.key: _remembered(before[field.key]) for field in FIELDS[:-1]}
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(before["B/3/5"])
@@ -111,7 +114,7 @@ def test_without_its_first_line_all_is_found_by_the_fragments(folder: RunFolder,
 
 def test_what_is_found_again_is_read_before_it_counts(folder: RunFolder) -> None:
     folder.ledger.unlink()
-    recover(folder, HEADER, WANTED)
+    recover(folder, header, WANTED)
     receipt, places = latest(folder)["B/3/1"], places_of(folder, True, FIELDS[0])
     assert wrong_files(places, receipt) == {}
     content = bytearray(places.table.read_bytes())
@@ -123,10 +126,10 @@ def test_what_is_found_again_is_read_before_it_counts(folder: RunFolder) -> None
 def test_fragments_of_other_settings_are_refused_not_counted(folder: RunFolder) -> None:
     folder.ledger.unlink()
     with pytest.raises(SettingsConflict, match=r"no ledger, and none of them was made of this input"):
-        recover(folder, HEADER, [(field, "something else") for field in FIELDS])
+        recover(folder, header, [(field, "something else") for field in FIELDS])
     assert not folder.ledger.exists()
     mixed = [(field, MADE_OF if field.site == 2 else "something else") for field in FIELDS]
-    assert "1 field found" in recover(folder, HEADER, mixed)
+    assert "1 field found" in recover(folder, header, mixed)
     assert set(latest(folder)) == {"B/3/2"}
 
 
@@ -138,5 +141,5 @@ def test_a_fragment_that_is_damaged_too_is_made_again(folder: RunFolder, damage:
         path.unlink()
     else:
         path.write_bytes(damage)
-    assert "3 fields found" in recover(folder, HEADER, WANTED)
+    assert "3 fields found" in recover(folder, header, WANTED)
     assert set(latest(folder)) == {"B/3/1", "B/3/2", "B/3/4"}
