@@ -23,7 +23,14 @@ from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import StoredForm, below, form_of
 from nucbatch.plate import READ_TIMEOUT_S
 from nucbatch.readers.patience import within
-from nucbatch.readers.pixel_info import MOST_PIXELS, MOST_PROJECTED, PixelInfo, require_believable
+from nucbatch.readers.pixel_info import (
+    JPEG_SCAN,
+    MOST_PIXELS,
+    MOST_PROJECTED,
+    PixelInfo,
+    require_believable,
+    require_few_scans,
+)
 from nucbatch.readers.stack import stacked
 from nucbatch.readers.tiff_header import tiff_info
 from nucbatch.zarray import StoredArray
@@ -33,7 +40,9 @@ DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
 _PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, without alpha; a palette expands to RGB
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_SCAN = 0xDA
+_SLICE_BYTES = 1 << 20
 
 # What parsers and decoders raise on bytes that are not what they claim to be: Python's own; tifffile's
 # assertions and struct.error; imagecodecs' RuntimeErrors and ValueErrors; zlib's and lzma's own errors,
@@ -192,6 +201,7 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
     file.seek(tail)
     end = file.read().rfind(b"\xff\xd9")
     info: PixelInfo | None = None
+    several = False
     position = 2
     while position + 9 < size_bytes:
         file.seek(position)
@@ -207,11 +217,24 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
                     "be used"
                 )
             info = PixelInfo(height, width, components, "uint8")
+            several = marker in _JPEG_PROGRESSIVE
         if marker == _JPEG_SCAN and info is not None:
             if end < 0 or tail + end < position:  # that of a preview in front of it is not its own
                 raise UnreadableImage("truncated: the JPEG has no end")
+            file.seek(position + 4)
+            if several or file.read(1)[0] < info.samples:
+                _require_few_scans(file)
             return info
         position += 2 + length
     if end < 0:
         raise UnreadableImage("truncated: the JPEG has no end")
     raise UnreadableImage("damaged header (a JPEG without a frame)")
+
+
+def _require_few_scans(file: BinaryIO) -> None:
+    """Counts the scans of an open JPEG behind its first; few have several, so few files are read whole."""
+    scans, before = 1, b""
+    while part := file.read(_SLICE_BYTES):
+        scans += (before + part).count(JPEG_SCAN)
+        before = part[-1:]
+        require_few_scans(scans)

@@ -6,7 +6,8 @@ mount ignores SIGKILL), and a process would have to send every pixel back; so th
 daemon that keeps no process alive, and what it still reads is thrown away. At most :data:`MOST_LEFT` are left
 behind in one process: while that many hang, nothing answers there, and further reads are refused at once, so
 that a share which is gone ends a run within minutes instead of one timeout per field. As soon as one of them
-comes back, so does the share, and reads go on. A read of many steps tells that it is alive after each.
+comes back, so does the share, and reads go on. A read of many steps tells that it is alive after each. One
+whose thread was busy meanwhile did not wait for the share: it is the decoding that takes long.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Generic, TypeVar
 from nucbatch.errors import UnreadableImage
 
 MOST_LEFT = 8
+_BUSY_SHARE = 0.1  # of the time; waiting for a share takes next to none, and other work may take the rest
 
 T = TypeVar("T")
 Beat = Callable[[], None]
@@ -42,6 +44,11 @@ def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
         )
     one = _Read(read)
     if not one.waited(seconds):
+        if one.busy_s >= seconds * _BUSY_SHARE:
+            raise UnreadableImage(
+                f"{shown}: not decoded within {seconds:g} s, {one.busy_s:.1f} s of which the processor was "
+                "busy with it: save it again in another compression, or wait longer with --read-timeout"
+            )
         raise UnreadableImage(
             f"{shown}: not read within {seconds:g} s: the disk or network share does not answer. Once it "
             "does, give the same command again; --read-timeout says how long is waited"
@@ -56,13 +63,15 @@ def hanging() -> int:
 
 
 class _Read(Generic[T]):
-    """One read in its thread."""
+    """One read in its thread; ``busy_s``: of the time that was waited in vain, how long it was at work."""
 
     def __init__(self, read: Callable[[Beat], T]) -> None:
         self._read = read
         self._done = threading.Event()
         self._left_behind = False
         self._alive = time.monotonic()
+        self._thread = 0
+        self._busy_before = self.busy_s = 0.0
         self._values: list[T] = []
         self._error: BaseException | None = None
         with _lock:
@@ -77,6 +86,7 @@ class _Read(Generic[T]):
                 continue
             with _lock:
                 if not self._done.is_set():
+                    self.busy_s = self._thread_s() - self._busy_before
                     self._left_behind = True
                     _left += 1
                     return False
@@ -90,6 +100,8 @@ class _Read(Generic[T]):
     def run(self) -> None:
         """Reads, in a thread of its own."""
         global _left
+        self._thread = threading.get_ident()
+        self._busy_before = self._thread_s()
         try:
             self._values.append(self._read(self._beat))
         except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
@@ -102,6 +114,11 @@ class _Read(Generic[T]):
 
     def _beat(self) -> None:
         self._alive = time.monotonic()
+        self._busy_before = self._thread_s()
+
+    def _thread_s(self) -> float:
+        """The processor time that the read's thread, which lives as long as the process, has taken."""
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread)) if self._thread else 0.0
 
 
 class _Thread:

@@ -19,6 +19,10 @@ MOST_PROJECTED = 1_000
 """Steps of a z-stack: what has more is a film, whatever its file calls it."""
 LARGEST_DECODED_BYTES = 1 << 30
 """Of one tile or chunk, which has to be decoded as a whole."""
+JPEG_SCAN = b"\xff\xda"
+"""Where a scan begins; no other byte of a scan is 255 without a 0 behind it."""
+MOST_SCANS = 100
+"""Passes over all pixels of a JPEG. Writers make 10 or so, at most 64 for each component in theory."""
 
 
 def require_believable(promised_bytes: int, size_bytes: int) -> None:
@@ -46,6 +50,19 @@ def require_decodable(what: str, decoded_bytes: int) -> None:
         raise UnreadableImage(
             f"{what} take {decoded_bytes:,} bytes each once decoded; the limit is {LARGEST_DECODED_BYTES:,}: "
             "save it again in smaller ones"
+        )
+
+
+def require_few_scans(scans: int) -> None:
+    """Refuses a JPEG that would be decoded over and over: each of its scans goes over all pixels.
+
+    Raises:
+        UnreadableImage: it has too many.
+    """
+    if scans > MOST_SCANS:
+        raise UnreadableImage(
+            f"a JPEG of more than {MOST_SCANS} scans, each of which takes as long as the whole picture: save "
+            "it again as an ordinary one"
         )
 
 

@@ -10,6 +10,7 @@ from nucbatch.readers.pixel_info import (
     LARGEST_DECODED_BYTES,
     MOST_PIXELS,
     MOST_PROJECTED,
+    MOST_SCANS,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -31,5 +32,6 @@ def test_the_limits_are_those_of_the_code():
     assert f"{BOMB_RATIO:,} times its size (or {BOMB_BYTES >> 20} MiB)" in TEXT
     assert f"a tile or chunk {LARGEST_DECODED_BYTES >> 30} GiB" in TEXT
     assert f"a field {MOST_PROJECTED:,} z-steps" in TEXT
+    assert f"a JPEG may have {MOST_SCANS} scans" in TEXT
     assert MOST_PIXELS == 2**40
     assert "an image 2⁴⁰ pixels" in TEXT

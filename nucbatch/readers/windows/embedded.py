@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 
 from nucbatch.errors import UnreadableImage
+from nucbatch.readers.pixel_info import JPEG_SCAN, require_few_scans
 
 JPEG = frozenset({6, 7, 33007, 34892})
 _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
@@ -36,12 +37,13 @@ def require_ended(compression: int, data: bytes) -> None:
 
 
 def require_fitting(compression: int, data: bytes, height_px: int, width_px: int) -> None:
-    """Refuses a tile or strip of so many pixels whose picture is far larger.
+    """Refuses a tile or strip of so many pixels whose picture is far larger, or a JPEG of very many scans.
 
     Raises:
         UnreadableImage: it is.
     """
     if compression in JPEG:
+        require_few_scans(data.count(JPEG_SCAN))
         size = _jpeg_size(data)
     elif compression in _JPEG_2000:
         size = _jpeg_2000_size(data)

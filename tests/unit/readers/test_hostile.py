@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from PIL import Image
 
 from nucbatch.errors import UnreadableImage
 from nucbatch.omezarr import attributes
@@ -24,9 +26,16 @@ from nucbatch.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.hardened_xml import MOST_XML, xml_elements
 from nucbatch.readers.headers import read_header
-from nucbatch.readers.pixel_info import BOMB_BYTES, LARGEST_DECODED_BYTES, MOST_PIXELS, MOST_PROJECTED
+from nucbatch.readers.pixel_info import (
+    BOMB_BYTES,
+    LARGEST_DECODED_BYTES,
+    MOST_PIXELS,
+    MOST_PROJECTED,
+    MOST_SCANS,
+)
 from nucbatch.readers.pixels import read_field, read_image
 from nucbatch.readers.scale import metaseries
+from nucbatch.readers.windows.embedded import require_fitting
 from nucbatch.zarray import MOST_JSON_BYTES
 
 ROOT = Path(__file__).parents[3]
@@ -327,3 +336,29 @@ def run_python(script: str, *arguments: object) -> str:
         [sys.executable, "-c", script, *map(str, arguments)], capture_output=True, text=True, check=True
     )
     return done.stdout
+
+
+def progressive(scans: int, components: int = 1) -> bytes:
+    """A progressive JPEG of 16 × 16 px with its last scan again and again, as no writer makes it."""
+    picture = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 255, (16, 16, 3)[: 2 + (components > 1)], dtype=np.uint8)
+    Image.fromarray(pixels).save(picture, "JPEG", progressive=True)
+    data = picture.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + (data[last:-2]) * (scans - data.count(b"\xff\xda") + 1) + data[-2:]
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_a_jpeg_of_very_many_scans_is_refused_before_it_is_decoded(tmp_path, components):
+    for scans in (MOST_SCANS, MOST_SCANS + 1, 2000):
+        (tmp_path / "a.jpg").write_bytes(progressive(scans, components))
+        if scans > MOST_SCANS:
+            assert f"a JPEG of more than {MOST_SCANS} scans" in refused(tmp_path / "a.jpg")
+        else:
+            assert read_header(tmp_path / "a.jpg").samples == components
+
+
+def test_so_is_a_tile_that_is_such_a_jpeg():
+    with pytest.raises(UnreadableImage, match=f"a JPEG of more than {MOST_SCANS} scans"):
+        require_fitting(7, progressive(2000), 16, 16)
+    require_fitting(7, progressive(20), 16, 16)

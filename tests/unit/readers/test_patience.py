@@ -56,3 +56,16 @@ def test_where_many_hang_the_rest_is_refused_at_once_until_one_comes_back():
     gate.set()
     wait_until_none_hangs()
     assert within(LONG_S, "b.tif", lambda beat: 7) == 7
+
+
+def test_a_read_that_is_busy_is_not_blamed_on_the_share():
+    gate = threading.Event()
+
+    def decoding(beat):
+        while not gate.is_set():
+            pass
+
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: not decoded within 1 s, .* of which the processor"):
+        within(1.0, "a.tif", decoding)
+    gate.set()
+    wait_until_none_hangs()
