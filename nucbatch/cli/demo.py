@@ -67,6 +67,11 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         click.echo(f"{stopped}. The next demo begins anew.", err=True)
         sys.exit(stopped.exit_code)
     summarise(console, result)
+    for name in drawn.truncated:
+        console.print(
+            f"The failed field is meant: a file of {name} was cut short on purpose, to show what a run does "
+            "with it."
+        )
     _compare(console, drawn.folder, result.folder)
     console.print(
         Text(

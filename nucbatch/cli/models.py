@@ -6,6 +6,9 @@ import json
 
 import click
 
+_SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
+"""Those of a card's scores that README.md has too; mean AP is pooled here, and averaged over images there."""
+
 
 @click.group(short_help="List the shipped models, or show one.")
 def models() -> None:
@@ -14,12 +17,12 @@ def models() -> None:
 
 @models.command("list")
 def list_models() -> None:
-    """One line per shipped model."""
+    """One line per shipped model, with its scores on the validation images."""
     from nucbatch.networks.checkpoint import read_card, shipped
 
     for name, path in shipped().items():
         card = read_card(path)
-        scores = ", ".join(f"{key} {value:.3f}" for key, value in card.scores.items())
+        scores = ", ".join(f"{key} {value:.3f}" for key, value in card.scores.items() if key.endswith(_SHOWN))
         click.echo(f"{name}: {card.architecture} {card.config}, {path.stat().st_size / 1e6:.1f} MB; {scores}")
 
 

@@ -42,7 +42,7 @@ def test_every_option_in_running_text_is_one() -> None:
     typed = [[name] for name in nucbatch.list_commands(click.Context(nucbatch))]
     for words in [*typed, ["models", "show"]]:
         known |= set(re.findall(r"--[a-z-]+", CliRunner().invoke(nucbatch, [*words, "--help"]).output))
-    ours = re.sub(r"^    snakemake (?:.*\\\n)*.*$", "", README, flags=re.MULTILINE)
+    ours = re.sub(r"^    (?:snakemake|python -m pip) (?:.*\\\n)*.*$", "", README, flags=re.MULTILINE)
     assert set(re.findall(r"--[a-z][a-z-]+", ours)) <= known
 
 
@@ -91,3 +91,26 @@ def test_the_lines_of_python_give_labels_as_described(shape: tuple[int, ...]) ->
     assert names["labels"].shape == (60, 70)
     assert names["labels"].dtype == np.uint32
     assert "labels (Y, X) uint32, 1..N" in code
+
+
+def test_the_models_scores_are_those_of_the_list_of_models() -> None:
+    (table,) = re.findall(r"^\| split \|.*\n(?:\|.*\n)+", README, re.MULTILINE)
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
+    told = dict(zip(head, next(row for row in rows if row[0] == "val"), strict=True))
+    listed = CliRunner().invoke(nucbatch, ["models", "list"]).output
+    scores = dict(re.findall(r"val ([^,;]+?) ([01]\.\d{3})(?=,|$)", listed, re.MULTILINE))
+    assert set(scores) == {"pixel F1", "pixel IoU", "object F1 at 0.5"}
+    assert {name: told[name] for name in scores} == scores
+
+
+def test_the_first_commands_install_what_is_here_and_the_build_of_torch_that_is_tested() -> None:
+    pinned = re.search(
+        r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert pinned is not None
+    for path in ("README.md", "docs/index.md", "docs/howto/trouble.md"):
+        text = (ROOT / path).read_text(encoding="utf-8")
+        assert f"pip install torch=={pinned[1]} --index-url https://download.pytorch.org/whl/cpu" in text
+    first = (ROOT / "cluster" / "README.md").read_text(encoding="utf-8").splitlines()[2].strip()
+    assert first.startswith("python -m pip install -c constraints.txt '.[slurm]'")
+    assert "Linux only" in README

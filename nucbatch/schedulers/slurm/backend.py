@@ -80,7 +80,7 @@ def _script(spec: WorkerSpec) -> str:
         from nucbatch.schedulers.slurm.jobs import preview_script
     except ImportError as error:
         raise SchedulerError(
-            f"--scheduler slurm needs more packages ({error}): python -m pip install 'nucbatch[slurm]'."
+            f"--scheduler slurm needs more packages ({error}): python -m pip install dask-jobqueue."
         ) from error
     return preview_script(spec)
 
