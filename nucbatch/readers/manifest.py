@@ -185,6 +185,8 @@ def _keys(rows: Sequence[Row], name: str) -> list[FieldKey]:
 
 def _key(row: Row, name: str) -> FieldKey:
     text = row.get("Metadata_Well") or row_letters(row.get("Metadata_Row")) + row.get(*_COLUMN)
+    if match := re.fullmatch(r"r([0-9]{1,2})c([0-9]{1,2})", text, re.IGNORECASE):  # as Harmony writes it
+        text = row_letters(match[1]) + match[2]
     well = plausible_well(text)
     if not well:
         raise InputError(

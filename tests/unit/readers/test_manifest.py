@@ -227,6 +227,11 @@ def test_a_row_is_named_by_its_place_in_the_file(tmp_path):
         read(tmp_path, "FileName_D,Metadata_Well\na.tif,A01\n,\nb.tif,A99\n", "a.tif", "b.tif")
 
 
+def test_wells_may_be_named_as_an_operetta_names_them(tmp_path):
+    plate = read(tmp_path, "FileName_DNA,Metadata_Well\na.tif,r02c03\nb.tif,R16C24\n", "a.tif", "b.tif")
+    assert [field.well for field in plate.fields] == ["B03", "P24"]
+
+
 def test_planes_of_one_field_are_its_z_steps(tmp_path):
     head = "FileName_DNA,Metadata_Well,Metadata_FieldID,Metadata_PlaneID,Metadata_Dose,Metadata_PositionZ\n"
     rows = "a1.tif,A01,1,1,3,0\na2.tif,A01,1,2,3,2e-6\nb1.tif,A02,1,1,4,0\n"
