@@ -9,11 +9,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import psutil
 
+from benchmarks.damage import FILES, damage, remove_the_ledger, zero_a_page_of_the_ledger
 from benchmarks.outside import Outside
 from nucbatch.store.folder import RunFolder
 
@@ -35,13 +35,13 @@ class Broken(Protocol):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """``ends``: with which codes the command may end for it; none where it must go on. ``outside``: it needs
-    a scheduler of its own. ``mends``: undoes it, before the same command is given again."""
+    a scheduler of its own. ``then``: what is undone, or damaged, before the same command is given again."""
 
     name: str
     breaks: Callable[[Broken], None]
     ends: frozenset[int] = frozenset()
     outside: bool = False
-    mends: Callable[[Broken], None] | None = None
+    then: Callable[[Broken], None] | None = None
 
 
 def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
@@ -138,26 +138,6 @@ def _make_read_only(run: Broken) -> None:
         raise AssertionError(f"a driver in a folder that is read-only ended with {code} instead of 1")
 
 
-def _damage(run: Broken, files: list[Path], field_of: Callable[[Path], str]) -> None:
-    """Kills the driver and cuts one of some files short."""
-    _kill_group(run)
-    run.driver.wait()
-    victim = run.chance.choice(files)
-    victim.write_bytes(victim.read_bytes()[:-7])
-    run.damaged.add(field_of(victim))
-
-
-def _truncate_chunk(run: Broken) -> None:
-    store = run.folder.plate_zarr
-    files = sorted(store.glob("*/*/*/labels/nuclei/0/c.*"))
-    _damage(run, files, lambda path: path.relative_to(store).as_posix().split("/labels/")[0])
-
-
-def _truncate_fragment(run: Broken) -> None:
-    files = sorted(run.folder.fragments.rglob("*.parquet"))
-    _damage(run, files, lambda path: path.relative_to(run.folder.fragments).with_suffix("").as_posix())
-
-
 def _tear_ledger(run: Broken) -> None:
     _kill_group(run)
     run.driver.wait()
@@ -182,13 +162,17 @@ FAULTS = (
     Fault("Ctrl-C twice", _interrupt_twice, frozenset({130})),
     Fault("SIGTERM", _terminate, frozenset({143})),
     Fault("a second driver at once", _two_drivers),
-    Fault("fill the disk", _fill_disk, frozenset({1}), mends=_empty_disk),
+    Fault("fill the disk", _fill_disk, frozenset({1}), then=_empty_disk),
     Fault(
-        "make the output read-only", _make_read_only, frozenset({-9}), mends=lambda run: _remount(run, "rw")
+        "make the output read-only", _make_read_only, frozenset({-9}), then=lambda run: _remount(run, "rw")
     ),
-    Fault("cut a label chunk short", _truncate_chunk, frozenset({-9})),
-    Fault("cut a table fragment short", _truncate_fragment, frozenset({-9})),
+    *(
+        Fault(f"damage {kind}", _kill_group, frozenset({-9}), then=damage(files))
+        for kind, files in FILES.items()
+    ),
     Fault("cut the ledger's last line short", _tear_ledger, frozenset({-9})),
+    Fault("zero a page of the ledger", _kill_group, frozenset({-9}), then=zero_a_page_of_the_ledger),
+    Fault("remove the ledger", _kill_group, frozenset({-9}), then=remove_the_ledger),
     Fault("leave *.partial files", _leave_partials, frozenset({-9})),
     Fault("kill the scheduler", lambda run: run.outside.kill_scheduler(), frozenset({1}), outside=True),
     Fault("kill a nanny", lambda run: run.outside.kill_nanny(), outside=True),

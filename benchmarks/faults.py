@@ -3,10 +3,11 @@
     python -m benchmarks.faults                  # 2,016 fields, 54 faults, about a quarter of an hour
     python -m benchmarks.faults --wells 8 --sites 8 --faults 18
 
-At points drawn by chance something is killed, cut, filled or damaged (``breakage.py``); then the same
-command is given again. In the end labels and tables must have the same hashes as those of an undisturbed
-run; no field may be lost or be there twice; and nothing that was committed may have been done again, but
-what was damaged on purpose. Needs root, for a small file system that can be filled and made read-only.
+At points drawn by chance something is killed, cut or filled (``breakage.py``), or a file of any kind that a
+run leaves is emptied, cut short, filled with zeros or removed (``damage.py``); then the same command is given
+again. In the end labels and tables must have the same hashes as those of an undisturbed run; no field may be
+lost or be there twice; and nothing that was committed may have been done again, but what was damaged on
+purpose. Needs root, for a small file system that can be filled and made read-only.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from nucbatch.store.ledger import receipts
 from nucbatch.synthetic import make_plate
 
 DISK = "900m"
+OPTIONS = ("--channel", "DAPI", "--labels", "both")
 HEEDS_INTERRUPTS = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
@@ -126,8 +128,8 @@ class Soak:
             return
         code = self.driver.wait()
         seen.in_flight = max(seen.in_flight, self.not_committed())
-        if fault.mends:
-            fault.mends(self)
+        if fault.then:
+            fault.then(self)
         said = self._log.read_text()
         if code not in fault.ends:
             raise AssertionError(f"{fault.name!r} ended the run with {code}: {said}")
@@ -160,7 +162,7 @@ class Soak:
         return len(there - done)
 
     def _command(self, *options: str) -> list[str]:
-        return ["run", str(self.plate), "-o", str(self.folder.path), "--channel", "DAPI", *options]
+        return ["run", str(self.plate), "-o", str(self.folder.path), *OPTIONS, *options]
 
 
 def main() -> None:
@@ -184,7 +186,7 @@ def main() -> None:
         console.print(f"{fields:,} fields; undisturbed first ...")
         began = time.perf_counter()
         alone = RunFolder(Path(scratch, "alone"))
-        command = ["run", str(plate), "-o", str(alone.path), "--channel", "DAPI", "--workers", "2"]
+        command = ["run", str(plate), "-o", str(alone.path), *OPTIONS, "--workers", "2"]
         subprocess.run([sys.executable, "-m", "nucbatch", *command], check=True, stdout=subprocess.DEVNULL)
         undisturbed_s = time.perf_counter() - began
         with small_disk(Path(scratch, "disk")) as disk:
@@ -247,7 +249,7 @@ def report(console: Console, soak: Soak, alone: RunFolder, fields: int) -> None:
 def digests(folder: RunFolder) -> dict[str, str]:
     """SHA-256, by path, of every file that a run leaves for others, but for the report and the run's card."""
     tables = [folder.nuclei, folder.wells, folder.fields, folder.files]
-    pixels = [path for path in folder.plate_zarr.rglob("*") if path.is_file()]
+    pixels = [path for top in (folder.plate_zarr, folder.labels) for path in top.rglob("*") if path.is_file()]
     return {
         path.relative_to(folder.path).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in (*tables, *pixels)
