@@ -6,6 +6,9 @@
 A plate of tiny fields is made by linking one file under many names, and a run's folder in which all but a
 few are committed, likewise. The same command is then timed: to its first line ("... are done already") and to
 the first field that it commits. Beside it stands what a run of only those few fields takes: the start itself.
+
+Workers meanwhile compare what is done with its receipts. That is timed by itself, on one thread, beside
+a bare scandir and stat of the same tree.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
+from nucbatch.execution.check import TOGETHER, CheckTask
 from nucbatch.readers.find import open_plate
 from nucbatch.store.folder import RunFolder
+from nucbatch.store.ledger import latest
 from nucbatch.store.receipt import field_digest, line_of
 
 NEW = 8
@@ -39,13 +44,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("fields", type=int, nargs="*", default=[1_000, 100_000], help="committed already")
     asked = parser.parse_args()
-    table = Table("committed before", "first new field after", "most memory of the driver", title="Resuming")
+    columns = (
+        "first new field after",
+        "most memory of the driver",
+        "look at all",
+        "bare scandir and stat",
+        "ratio",
+    )
+    table = Table("committed before", *columns, title="Resuming")
     with tempfile.TemporaryDirectory() as scratch:
         for fields in (0, *asked.fields):
             place = Path(scratch, str(fields))
             place.mkdir()
             seconds, peak_bytes = measure(place, fields)
-            table.add_row(f"{fields:,}", f"{seconds:.1f} s", f"{peak_bytes / 2**20:.0f} MiB")
+            look_s, bare_s = looks(place) if fields else (0.0, 0.0)
+            looked = (
+                (f"{look_s:.1f} s", f"{bare_s:.1f} s", f"{look_s / bare_s:.2f}") if fields else ("", "", "")
+            )
+            table.add_row(f"{fields:,}", f"{seconds:.1f} s", f"{peak_bytes / 2**20:.0f} MiB", *looked)
             shutil.rmtree(place)
     Console().print(table)
 
@@ -73,6 +89,39 @@ def measure(place: Path, fields: int) -> tuple[float, int]:
     os.killpg(driver.pid, signal.SIGKILL)
     driver.wait()
     return seconds, peak_bytes
+
+
+def looks(place: Path) -> tuple[float, float]:
+    """Seconds to compare all that is committed, and to list and stat the same tree; best of three."""
+    folder = RunFolder(place / "out")
+    read = open_plate(place / "plate", remembered=folder.plate)
+    held = latest(folder)
+    done = [(field, held[field.key]) for field in read.fields if field.key in held]
+    tasks = [
+        CheckTask(folder, True, tuple(done[begin : begin + TOGETHER]))
+        for begin in range(0, len(done), TOGETHER)
+    ]
+    look_s, bare_s = [], []
+    for _ in range(3):
+        began = time.perf_counter()
+        stat_all(folder.plate_zarr)
+        stat_all(folder.fragments)
+        bare_s.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        if any(task.run().wrong for task in tasks):
+            raise RuntimeError("what is committed does not hold")
+        look_s.append(time.perf_counter() - began)
+    return min(look_s), min(bare_s)
+
+
+def stat_all(folder: Path | str) -> None:
+    """Lists a tree and stats every file, and nothing else."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                stat_all(entry.path)
+            else:
+                entry.stat()
 
 
 def commit(plate: Path, folder: RunFolder, fields: int) -> None:

@@ -1,0 +1,81 @@
+"""What it costs to have a field's files on the disk before its receipt: one syncfs, or an fsync of each.
+
+    python -m benchmarks.bench_flush FOLDER          # on the file system that runs will be written to
+
+Writes fields of 1,080 px as a run does, without a network, and prints the time that a field takes. Beside the
+two ways stands no flush at all; they take turns, so that a disk that is busy otherwise is so for all.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from nucbatch.plate import Channel, Field
+from nucbatch.store.atomic import flush_all
+from nucbatch.store.images import field_files, write_field
+from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.synthetic import make_field
+
+FIELDS = 40
+SIDE_PX = 1080
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("folder", type=Path, nargs="?", default=Path(tempfile.gettempdir()))
+    asked = parser.parse_args()
+    images, labels = make_field(SIDE_PX, np.random.default_rng(0), nuclei=200, channels=2)
+    image = np.stack(images).astype(np.uint16)
+    ways: dict[str, Callable[[list[Path]], None]] = {
+        "nothing": lambda paths: None,
+        "one syncfs": flush_all,
+        "fsync of each file and folder": fsync_each,
+    }
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
+        for number in range(FIELDS):
+            for way, flush in ways.items():
+                os.sync()  # so that each way flushes its own files alone
+                began = time.perf_counter()
+                flush(written(Path(scratch, way.replace(" ", "_")), number, image, labels.astype(np.uint32)))
+                seconds[way].append(time.perf_counter() - began)
+    table = Table("flushed by", "ms per field, median", "mean", "beside nothing", title=f"In {asked.folder}")
+    nothing = statistics.median(seconds["nothing"])
+    for way, each in seconds.items():
+        median = statistics.median(each)
+        table.add_row(
+            way, f"{1e3 * median:.1f}", f"{1e3 * statistics.mean(each):.1f}", f"{median / nothing:.2f}"
+        )
+    Console().print(table)
+
+
+def written(store: Path, number: int, image: np.ndarray, labels: np.ndarray) -> list[Path]:
+    """Writes a field as a task does; its files."""
+    field = Field("B03", number, 0, f"B/3/{number}", "x", (), SIDE_PX, SIDE_PX, "uint16")
+    channels = [Channel(name, index) for index, name in enumerate(("DAPI", "GFP"))]
+    write_field(store, field, channels, image, labels, pixel_size_um=0.5)
+    table = store / "fragments" / f"{number}.parquet"
+    write_fragment(table, identity_columns("P", field, int(labels.max())))
+    return [*field_files(store, field, image.shape, image.dtype), table]
+
+
+def fsync_each(paths: list[Path]) -> None:
+    """As if every file were written durably."""
+    for path in [*paths, *{path.parent for path in paths}]:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main()
