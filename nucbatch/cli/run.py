@@ -172,6 +172,7 @@ def run(
     prepared = prepare(plate, settings, block_px=block_px, read_timeout_s=read_timeout_s)
     describe(console, prepared)
     if dry_run:
+        RunFolder(out).require_usable()
         forecast(console, prepared)
         place = Place(
             RunFolder(out.absolute()).hidden, plate.name, scheduler_name, scheduler_settings, insecure

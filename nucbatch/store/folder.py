@@ -7,6 +7,7 @@ note beside the tables, stays.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Callable
@@ -135,11 +136,11 @@ class RunFolder:
         """Whether a run was begun here, also if the file that says so is gone."""
         return self._format.is_file() or self.ledger.is_file()
 
-    def create(self) -> None:
-        """Makes the folder, or enters one in which a run was begun.
+    def require_usable(self) -> None:
+        """Refuses a path at which no run can be begun or continued. Writes nothing.
 
         Raises:
-            StoreError: it is a file, or holds something and is no run, or was made by a newer nucbatch, or
+            StoreError: it is a file, or holds something and is no run, or was made in another format, or
                 can't be written, or its path is not valid UTF-8.
         """
         try:
@@ -147,21 +148,33 @@ class RunFolder:
         except UnicodeEncodeError as error:
             shown = os.fsencode(self.path).decode(errors="backslashreplace")
             raise StoreError(f"{shown} is not valid UTF-8: name another folder with -o.") from error
-        if self.path.exists() and not self.path.is_dir():
-            raise StoreError(
-                f"{self.path} is a file: a run needs a folder. Name an empty or a new one with -o."
-            )
+        try:
+            there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
+            if not there.is_dir():
+                raise StoreError(
+                    f"{there} is a file: a run needs a folder. Name an empty or a new one with -o."
+                )
+            if not os.access(there, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+            if self.path.exists():
+                self._check_format() if self.is_run() else self._check_empty()
+        except StoreError:
+            raise
+        except OSError as error:
+            raise cannot_write(self.path, error) from error
+
+    def create(self) -> None:
+        """Makes the folder, or enters one in which a run was begun.
+
+        Raises:
+            StoreError: as :meth:`require_usable`.
+        """
+        self.require_usable()
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            if self.is_run():
-                self._check_format()
-            else:
-                self._check_empty()
             self.hidden.mkdir(exist_ok=True)
             self.fragments.mkdir(exist_ok=True)
             self.logs.mkdir(exist_ok=True)
-        except StoreError:
-            raise
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if not self._found_format():

@@ -41,6 +41,20 @@ def test_what_will_be_done_is_told_even_of_a_folder_named_like_markup(pictures: 
     assert "channel Grey" in shown.output
 
 
+@pytest.mark.parametrize("out", ["a file", "a file/inside", "the input", "a foreign folder"])
+def test_a_dry_run_refuses_the_outputs_that_the_run_would_refuse(
+    pictures: Path, tmp_path: Path, out: str
+) -> None:
+    (tmp_path / "a file").write_text("x")
+    (tmp_path / "a foreign folder").mkdir()
+    (tmp_path / "a foreign folder" / "thesis.txt").write_text("x")
+    place = pictures if out == "the input" else tmp_path / out
+    for more in ([], ["--dry-run"]):
+        ended = command("run", pictures, "-o", place, *more)
+        assert isinstance(ended.exception, StoreError)
+        assert "Name an empty or a new" in str(ended.exception)
+
+
 def test_a_projection_is_told_before_the_run(tmp_path: Path) -> None:
     for name, axes in (("stack.tif", "ZYX"), ("film.tif", "TYX")):
         pixels = np.zeros((5, 40, 40), np.uint8)
@@ -102,7 +116,7 @@ def test_what_cannot_be_done_is_refused_before_anything_is_written(
 def test_an_out_that_is_a_file_or_holds_other_files_is_left_alone(unusable: Path, tmp_path: Path) -> None:
     note = tmp_path / "note.txt"
     note.write_text("mine")
-    for out, words in ((note, "is a file"), (tmp_path, "not empty"), (note / "deeper", "Not a directory")):
+    for out, words in ((note, "is a file"), (tmp_path, "not empty"), (note / "deeper", "note.txt is a file")):
         refused = command("run", unusable, "-o", out, "--restart")
         assert isinstance(refused.exception, StoreError)
         assert words in str(refused.exception)
