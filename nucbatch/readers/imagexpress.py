@@ -32,6 +32,9 @@ _NAME = re.compile(
     rf"(?P<thumb>_thumb)?(?P<guid>{_GUID})?\.tiff?",
     re.IGNORECASE,
 )
+_WELL_BEFORE = re.compile(
+    r"(?:^|[_-])[A-Z]{1,2}[0-9]{1,2}[_-][sf][0-9]+$", re.IGNORECASE
+)  # B02_s1_c1 is no C01
 _STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>[0-9]+)", re.IGNORECASE)
 _SIDE_FILES = frozenset({".htd", ".hts", ".mbt", ".scan"})
 
@@ -57,7 +60,7 @@ def parse(path: str) -> ImageXpressName | None:
     match = _NAME.fullmatch(parts[-1])
     well = plausible_well(match["well"]) if match else ""
     site, wave = (int(match[part] or 1) for part in ("site", "wave")) if match else (0, 0)
-    if match is None or not well or site < 1 or wave < 1:
+    if match is None or not well or site < 1 or wave < 1 or _WELL_BEFORE.search(match["plate"] or ""):
         return None
     steps = {"timepoint": 1, "zstep": 0}
     folder = []

@@ -38,7 +38,8 @@ def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_T
     fields: list[Field] = []
     faults: dict[str, str] = {}
     unchanged: Counter[str] = Counter()
-    for field, found, why in each_field(plate, partial(_chosen, plate.root, wanted_um, read_timeout_s)):
+    choose = partial(_chosen, plate.root, wanted_um, read_timeout_s)
+    for field, found, why in each_field(plate, lambda group: [choose(one) for one in group]):
         fields.append(field)
         faults |= found
         unchanged[why] += bool(why)

@@ -42,7 +42,8 @@ from nucbatch.readers.rules import RULES
 from nucbatch.readers.unfold import Outcomes, unfolded
 
 _THREADS = 8  # headers wait for the disk or the network, not for a core
-_BATCH = 2048
+_BATCH = 2048  # fields at once, for a million futures would be a million objects
+_GROUP = 64  # fields at most that a thread is handed at once
 
 _Value = TypeVar("_Value")
 
@@ -59,7 +60,7 @@ def verified(
     fields: list[Field] = []
     faults: dict[str, str] = {}
     chunks: dict[str, tuple[int, int]] = {}
-    look = partial(_probe_field, plate.root, read_timeout_s)
+    look = partial(_probe, plate.root, read_timeout_s)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in unfolded(plate, probed):
         for plane, outcome in zip(field.planes, outcomes, strict=True):
@@ -84,25 +85,31 @@ def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]
         yield record
 
 
-def each_field(plate: Plate, look: Callable[[Field], _Value]) -> Iterator[_Value]:
-    """What a look at each field's files gives, in the plate's order; several are looked at at once."""
+def each_field(plate: Plate, look: Callable[[Sequence[Field]], Sequence[_Value]]) -> Iterator[_Value]:
+    """What a look at each field's files gives, in the plate's order; several groups of fields at once.
+
+    ``look`` gets a group of fields: handing each to a thread alone would cost more than reading its header.
+    """
+    size = max(1, min(_GROUP, len(plate.fields) // (4 * _THREADS)))
     fields = iter(plate.fields)
     with ThreadPoolExecutor(_THREADS) as pool:
-        while batch := list(islice(fields, _BATCH)):  # a million futures at once would be a million objects
-            yield from pool.map(look, batch)
+        while batch := list(islice(fields, _BATCH)):
+            groups = [batch[i : i + size] for i in range(0, len(batch), size)]
+            for found in pool.map(look, groups):
+                yield from found
 
 
-def _probe_field(root: str, read_timeout_s: float, field: Field) -> Outcomes:
-    """For each plane, the header or the reason against it.
+def _probe(root: str, read_timeout_s: float, fields: Sequence[Field]) -> list[Outcomes]:
+    """For each plane of each field, the header or the reason against it.
 
-    They are read by one thread, for that costs half as much as a header; it is only left for another one by a
-    file that does not answer.
+    They are read by one thread, which is only left for another one by a file that does not answer.
     """
+    planes = [plane for field in fields for plane in field.planes]
     outcomes: list[PixelInfo | str] = []
-    while rest := field.planes[len(outcomes) :]:
+    while rest := planes[len(outcomes) :]:
         found: list[PixelInfo | str] = []
 
-        def read(beat: Beat, rest: tuple[Plane, ...] = rest, found: list[PixelInfo | str] = found) -> None:
+        def read(beat: Beat, rest: list[Plane] = rest, found: list[PixelInfo | str] = found) -> None:
             for plane in rest:
                 found.append(_header_or_reason(Path(root, plane.path), plane.page if plane.alone else None))
                 beat()
@@ -112,7 +119,8 @@ def _probe_field(root: str, read_timeout_s: float, field: Field) -> Outcomes:
         except UnreadableImage as error:
             found = [*found, str(error).removeprefix(": ")][: len(rest)]
         outcomes += found
-    return tuple(outcomes)
+    each = iter(outcomes)
+    return [tuple(islice(each, len(field.planes))) for field in fields]
 
 
 def _header_or_reason(path: Path, page: int | None) -> PixelInfo | str:

@@ -66,7 +66,16 @@ def test_real_names(name, well, site, wave):
 
 
 @pytest.mark.parametrize(
-    "name", ["p_B02_s1_w1.png", "p_B00_s1.tif", "p_s1_w1.tif", "p_AZ01.tif", "p_B02_s0.tif", "x.tif"]
+    "name",
+    [
+        "p_B02_s1_w1.png",
+        "p_B00_s1.tif",
+        "p_s1_w1.tif",
+        "p_AZ01.tif",
+        "p_B02_s0.tif",
+        "x.tif",
+        "B02_s1_c1.tif",
+    ],
 )
 def test_other_names_are_not_taken(name):
     assert parse(name) is None

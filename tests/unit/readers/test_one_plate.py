@@ -80,6 +80,10 @@ def test_a_users_pattern_keeps_plates_apart_unless_it_spans_their_folders():
         (("row_B/B02_DAPI.tif", "row_C/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
         (("B02 DMSO/B02_DAPI.tif", "C03 drug/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
         (("TimePoint_1/B02_DAPI.tif", "TimePoint_2/B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 1 1 DAPI 0"),
+        (
+            ("TimePoint_1/B02_s1_c1.tif", "TimePoint_2/B02_s1_c1.tif"),
+            "B02 1 0 1 0, B02 1 1 1 0",
+        ),
         (("t0/B02_s1.tif", "t1/B02_s1.tif"), "B02 1 0 Grey 0, B02 1 1 Grey 0"),
         (("DAPI/B02_s1.tif", "GFP/B02_s1.tif"), "B02 1 0 DAPI 0, B02 1 0 GFP 0"),
         (("ch1/B02_s1.tif", "ch2/B02_s1.tif"), "B02 1 0 ch1 0, B02 1 0 ch2 0"),

@@ -158,3 +158,14 @@ def test_a_file_that_does_not_answer_costs_no_other_its_header(tmp_path):
         pass
     while hanging():
         pass
+
+
+def test_a_damaged_file_among_many_costs_its_own_field_alone(tmp_path):
+    write(
+        tmp_path, **{f"{row}{column:02d}_s1": ((4, 4), "uint8") for row in "ABCD" for column in range(1, 25)}
+    )
+    for name in ("A01_s1", "B13_s1", "D24_s1"):
+        (tmp_path / f"{name}.tif").write_bytes(b"II*\0")
+    plate = open_plate(tmp_path)
+    assert [field.name[-6:] for field in plate.fields if field.problem] == ["A01_s1", "B13_s1", "D24_s1"]
+    assert [field.height_px for field in plate.fields if not field.problem] == [4] * 93

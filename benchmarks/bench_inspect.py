@@ -1,0 +1,144 @@
+"""What ``nucbatch inspect`` takes of a folder of many small files: time and memory per file, step by step.
+
+    python -m benchmarks.bench_inspect                    # 10,000, 50,000 and 100,000 files
+    python -m benchmarks.bench_inspect --layout folder 20000
+
+The files are small TIFFs (``--folder /dev/shm`` makes them in memory), measured right after they are made, so
+that reading them waits for no disk. The same process scans the folder and stats each file just before, which
+gives the scale. Times are of the processor and, in brackets, of the clock. Nothing per file should grow with
+the number of files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from rich.console import Console
+from rich.table import Table
+
+from nucbatch.readers.companions import without_companions
+from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.find import known_readers
+from nucbatch.readers.listing import scan
+from nucbatch.readers.remembered import fingerprint
+from nucbatch.readers.summary import summarise
+from nucbatch.readers.verify import verified
+
+NAMES = {
+    "pattern": lambda number: f"{well(number // 8)}_s{number % 8 // 2 + 1}_c{number % 2 + 1}.tif",
+    "folder": lambda number: f"picture {number:06d}.tif",
+}
+STEPS = ("bare scandir and stat", "listing", "names", "headers", "summary")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("files", type=int, nargs="*", default=[10_000, 50_000, 100_000])
+    parser.add_argument("--layout", choices=NAMES, default="pattern", help="how the files are named")
+    parser.add_argument("--folder", type=Path, help="where files are made [default: a temporary folder]")
+    parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.measure:
+        print(json.dumps(measure(asked.measure)))
+        return
+    table = Table(
+        "files", *STEPS, "in all", "times the bare scan", "memory", title="ms per file: processor (clock)"
+    )
+    with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
+        for files in asked.files:
+            folder = Path(scratch, str(files))
+            make(folder, files, asked.layout)
+            command = [sys.executable, "-m", "benchmarks.bench_inspect", "--measure", str(folder)]
+            told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            cpu, clock = told["cpu"], told["clock"]
+            each = [f"{1000 * cpu[step] / files:.3f} ({1000 * clock[step] / files:.3f})" for step in STEPS]
+            total = sum(cpu[step] for step in STEPS[1:])
+            table.add_row(
+                f"{files:,}",
+                *each,
+                f"{1000 * total / files:.3f} ({1000 * sum(clock[step] for step in STEPS[1:]) / files:.3f})",
+                f"{total / cpu[STEPS[0]]:.0f}",
+                f"{told['bytes'] / files / 1024:.2f} KiB a file",
+            )
+    Console(width=160).print(table)
+
+
+def well(number: int) -> str:
+    """The wells of a 1536-well plate, row by row, over and over."""
+    row, column = divmod(number % 1536, 48)
+    return f"{chr(ord('A') + row) if row < 26 else 'A' + chr(ord('A') + row - 26)}{column + 1:02d}"
+
+
+def make(folder: Path, files: int, layout: str) -> None:
+    """Writes small TIFFs; those named by wells in folders of time points, as a plate's wells are few."""
+    folder.mkdir(parents=True)
+    tifffile.imwrite(folder / "first", np.zeros((8, 8), np.uint16))
+    pixels = (folder / "first").read_bytes()
+    (folder / "first").unlink()
+    for number in range(files):
+        below = folder
+        if layout == "pattern":
+            below = folder / f"TimePoint_{number // (1536 * 8) + 1}"
+            below.mkdir(exist_ok=True)
+        (below / NAMES[layout](number)).write_bytes(pixels)
+
+
+def measure(folder: Path) -> dict[str, Any]:
+    """Seconds of each step in this process, and bytes of memory that they took at most."""
+    cpu: dict[str, float] = {}
+    clock: dict[str, float] = {}
+
+    def timed(step: str, do: Callable[[], Any]) -> Any:
+        began, began_cpu = time.perf_counter(), time.process_time()
+        result = do()
+        cpu[step] = cpu.get(step, 0.0) + time.process_time() - began_cpu
+        clock[step] = clock.get(step, 0.0) + time.perf_counter() - began
+        return result
+
+    readers = known_readers()
+    bare(folder)
+    timed("bare scandir and stat", lambda: bare(folder))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    listing = timed("listing", lambda: scan(folder))
+
+    def by_names() -> Any:
+        chosen = without_companions(listing)
+        fingerprint(chosen)
+        reader = next(reader for reader in readers if reader.recognise(chosen))
+        return reader.read(chosen, ReadOptions())
+
+    plate = timed("names", by_names)
+    plate = timed("headers", lambda: verified(plate))
+    timed("summary", lambda: json.dumps(summarise(plate).as_dict()))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"cpu": cpu, "clock": clock, "bytes": (peak - before) * 1024}
+
+
+def bare(folder: Path) -> int:
+    """Bytes of all files below the folder, by scandir and stat alone."""
+    total = 0
+    waiting = [str(folder)]
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(entry.path)
+                else:
+                    total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+if __name__ == "__main__":
+    main()
