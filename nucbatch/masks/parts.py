@@ -48,12 +48,16 @@ class Parts:
     regrown: NDArray[np.bool_] | None
 
 
-def too_large(components: Components, beyond: Open) -> NDArray[np.bool_]:
-    """Which components (N + 1,) bool span more than LARGEST_PART_PX or are cut by the window."""
+def too_large(components: Components, beyond: Open, inset_px: int = 0) -> NDArray[np.bool_]:
+    """Which components (N + 1,) bool span more than LARGEST_PART_PX or are cut by the window.
+
+    ``inset_px``: how many pixels of the window at each open side hold no component, because there it isn't
+    known.
+    """
     top, left, bottom, right = components.boxes.T
     height, width = components.labels.shape
     large = np.maximum(bottom - top, right - left) > LARGEST_PART_PX
-    ends = (top == 0, left == 0, bottom == height, right == width)
+    ends = (top <= inset_px, left <= inset_px, bottom >= height - inset_px, right >= width - inset_px)
     for goes_on, at_end in zip(beyond, ends, strict=True):
         if goes_on:
             large |= at_end
@@ -80,13 +84,27 @@ def divide(
     regrown = large[components.labels]
     if interior is None:
         depth = edt.edt(np.ascontiguousarray(components.labels != 0), black_border=False, parallel=1)
-        cores = components_of(regrown & (depth >= _CORE_DEPTH_PX))
+        # Background just beyond an open side is out of view, so depth isn't known there.
+        inset_px = _CORE_DEPTH_PX - 1
+        cores = components_of(_inside(beyond, inset_px, regrown & (depth >= _CORE_DEPTH_PX)))
     else:
+        inset_px = 0
         cores = components_of(regrown & (interior >= threshold))
     kept = np.bincount(cores.labels.ravel()) >= _SMALLEST_CORE_PX
     kept[0] = False
-    giants = too_large(cores, beyond) & kept
+    giants = too_large(cores, beyond, inset_px) & kept
     count = components.count
     numbers = np.where(kept, np.arange(len(kept)) + count, 0).astype(np.uint32)
     labels = np.where(regrown, numbers[cores.labels], components.labels)
     return Parts(labels, np.concatenate([np.zeros(count, np.bool_), giants]), regrown)
+
+
+def _inside(beyond: Open, inset_px: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Clears the pixels of a mask (Y, X) nearer than ``inset_px`` to an open side, in place."""
+    top, left, bottom, right = beyond
+    height, width = mask.shape
+    mask[: inset_px * top] = False
+    mask[:, : inset_px * left] = False
+    mask[height - inset_px * bottom :] = False
+    mask[:, width - inset_px * right :] = False
+    return mask

@@ -98,7 +98,8 @@ def columns_of(out: Path) -> set[str]:
     for name in ("nuclei", "fields"):
         columns |= set(pd.read_parquet(out / f"{name}.parquet").columns)
     columns = {re.sub(r"^(Mean|Median|StDev)_Nuclei_.*", r"\1_<measurement>", name) for name in columns}
-    return {re.sub(r"_Channel[12]$", "_<Channel>", name) for name in columns}
+    foreign = re.compile(r"Nuclei_(?!AreaShape_|Intensity_)")  # measurements of other packages
+    return {re.sub(r"_Channel[12]$", "_<Channel>", name) for name in columns if not foreign.match(name)}
 
 
 def documented_columns() -> set[str]:

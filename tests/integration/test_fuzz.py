@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 def test_damaged_inputs_are_read_or_refused() -> None:
     command = [sys.executable, "-m", "benchmarks.fuzz", "--mutants", "210", "--seed", "3", "--jobs", "2"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "accepted (100.0%)" in done.stdout
     assert "seed 3: 2" in done.stdout

@@ -6,7 +6,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from nucbatch.execution.check import CheckTask
+from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.window import Came, Window
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_that_watching_brings(
     tmp_path: Path,
 ) -> None:
-    work = CheckTask(RunFolder(tmp_path), is_plate=False, kept="tiff", committed=())
+    work = CheckTask(RunFolder(tmp_path), is_plate=False, committed=())
     with (
         dask.config.set(CLUSTER_CONFIG | dict.fromkeys(KEEPER_CONFIG, "100ms")),
         LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,
@@ -33,5 +33,7 @@ def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_th
         came: list[Came[CheckTask]] = []
         while not came:
             came = window.next_batch()
-        assert [(one.work, one.outcome, one.error) for one in came] == [(work, (), None)]
+        assert [(one.work, one.outcome, one.error) for one in came] == [
+            (work, Looked(wrong={}, files=0, stored_bytes=0), None)
+        ]
         assert len(window) == 0

@@ -247,6 +247,8 @@ def test_any_maps_give_the_same_nuclei_in_blocks_of_any_size(
     block_px=st.sampled_from([128, 150, 300]),
     largest=st.sampled_from([24, 40, 64]),
 )
+# Background just outside of a block's window parts two oversized objects that look like one inside of it.
+@example(seed=5696, blur=7.5, level=0.0, outputs=1, block_px=128, largest=64)
 def test_where_everything_is_too_large_it_is_still_the_same(
     seed: int, blur: float, level: float, outputs: int, block_px: int, largest: int
 ) -> None:
