@@ -17,7 +17,8 @@ from nucbatch.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-_OF_DASK = ("asyncio", "distributed", "tornado")
+# The driver tells of workers that come and go; files.csv has a reason for each damaged file.
+_UNSHOWN = ("asyncio", "distributed", "tifffile", "tornado")
 _LAYOUT = "\n\u00a0\u2007\u2009\u202f"  # line ends, and spaces of numbers that Python calls unprintable
 
 
@@ -45,13 +46,10 @@ def say_error(sentence: str) -> None:
 
 
 def log_printably() -> None:
-    """Makes what libraries warn of harmless as well: it may quote a file.
-
-    What Dask and its event loop say of workers' comings and goings is left out: the driver tells of them.
-    """
+    """Escapes control characters in the warnings of libraries, which may quote a file, and drops some."""
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: record.name.partition(".")[0] not in _OF_DASK)
+    handler.addFilter(lambda record: record.name.partition(".")[0] not in _UNSHOWN)
     handler.setFormatter(_Printable("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 

@@ -57,10 +57,11 @@ def test_errors_and_logs_as_well(capsys):
     root.handlers.clear()  # pytest's own
     try:
         log_printably()
-        logging.getLogger("tifffile").warning("corrupt %s", EVIL)
+        logging.getLogger("tifffile").warning("invalid page offset")
+        logging.getLogger("zarr").warning("corrupt %s", EVIL)
     finally:
         root.handlers[:] = before
-    assert capsys.readouterr().err == f"tifffile: corrupt {SHOWN}\n"
+    assert capsys.readouterr().err == f"zarr: corrupt {SHOWN}\n"
 
 
 @pytest.mark.parametrize("command", [["inspect"], ["inspect", "--json"], ["run", "-o", "out", "--dry-run"]])
