@@ -58,7 +58,7 @@ def test_two_processes_learn_what_one_learns(data: Path, tmp_path: Path) -> None
     subprocess.run([sys.executable, *arguments("one")], check=True, capture_output=True)
     one, two = (read_history(tmp_path / name / "history.csv", 99) for name in ("one", "two"))
     assert [record["step"] for record in one] == [record["step"] for record in two] == [0, 1, 2, 3]
-    for single, shared in zip(one, two, strict=True):
+    for single, shared in zip(one[1:], two[1:], strict=True):  # the line before the first step has no loss
         # not equal: on CPUs each process normalises by its own half of the batch
         assert shared["loss"] == pytest.approx(single["loss"], rel=0.05)
     networks = [load_weights(tmp_path / name / "weights.safetensors")[0] for name in ("one", "two")]
