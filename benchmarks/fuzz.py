@@ -130,7 +130,7 @@ def mutants_of(
         kind = kinds[number % len(kinds)]
         sound = chance.choice(by_kind[kind])
         mutation = names[number // len(kinds) % len(names)]
-        file = chance.choice(sound.files)
+        file = _file_of(sound, chance)
         other = chance.choice(by_kind[kind])
         data = _bytes_of(sound, file)
         if data:
@@ -139,6 +139,13 @@ def mutants_of(
                 Mutant(number, sound, mutation, file),
                 mutated(data, mutation, chance, [o for o in others if o], sound.region),
             )
+
+
+def _file_of(sound: Sound, chance: random.Random) -> str:
+    """One of an input's files; of a Zarr, the metadata as often as all chunks together."""
+    metadata = [file for file in sound.files if Path(file).name.startswith((".z", "zarr.json"))]
+    chunks = [file for file in sound.files if file not in metadata]
+    return chance.choice(metadata if not chunks or (metadata and chance.random() < 0.5) else chunks)
 
 
 def _bytes_of(sound: Sound, file: str) -> bytes:
@@ -161,6 +168,7 @@ def warm(sounds: list[Sound]) -> None:
     """Loads what reading needs, without starting a thread: threads do not survive a fork."""
     import nucbatch.networks.checkpoint
     import nucbatch.readers.find
+    import nucbatch.readers.summary
     import nucbatch.store.sheets  # noqa: F401
     from nucbatch.errors import NucbatchError
     from nucbatch.readers.find import known_readers
@@ -206,10 +214,10 @@ def _run(chosen: argparse.Namespace, scratch: Path) -> int:
     warm(sounds)
     gc.freeze()  # or a collection in a child would copy every page of the parent
     runner = Runner(scratch / "mutants", chosen.jobs, chosen.memory << 20, chosen.seconds)
-    wholes: dict[Path, Outcome] = {}
+    wholes: dict[Sound, Outcome] = {}
     undamaged = ((Mutant(number, sound, "", ""), None) for number, sound in enumerate(sounds))
     for mutant, folder, found in runner.read(undamaged):
-        wholes[mutant.sound.folder] = found
+        wholes[mutant.sound] = found
         shutil.rmtree(folder)
         if found.fate != "read":
             print(f"undamaged: {mutant.sound.name}: {found.fate}: {found.reason}")
@@ -220,7 +228,7 @@ def _run(chosen: argparse.Namespace, scratch: Path) -> int:
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     numbers = range(chosen.first, chosen.first + chosen.mutants)
     for mutant, folder, found in runner.read(mutants_of(sounds, chosen.seed, numbers, kinds)):
-        fate = verdict(mutant, found, wholes[mutant.sound.folder])
+        fate = verdict(mutant, found, wholes[mutant.sound])
         counts[mutant.sound.kind][fate] += 1
         if fate in BAD:
             shown = f"mutant {mutant.number} ({mutant.mutation}) of {mutant.sound.name}: {mutant.file}"

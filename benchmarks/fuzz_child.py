@@ -67,9 +67,10 @@ def _limit(memory_bytes: int, cpu_s: int) -> None:
 
 def _read(sound: Sound, folder: Path) -> Outcome:
     try:
-        images = (
-            _weights(folder / sound.opened) if sound.kind == "weights" else _images(folder / sound.opened)
-        )
+        if sound.kind == "weights":
+            images = _weights(folder / sound.opened)
+        else:
+            images = _images(folder / sound.opened, folder / "files.csv")
     except NucbatchError as error:
         return Outcome("refused", str(error))
     except BaseException as error:  # noqa: BLE001  # what this is looked for
@@ -90,7 +91,7 @@ def _weights(path: Path) -> dict[str, str]:
     return {"network": digest.hexdigest()}
 
 
-def _images(path: Path) -> dict[str, str]:
+def _images(path: Path, table: Path) -> dict[str, str]:
     """The digest of each image that can be read; what ``inspect`` and files.csv tell is made as well."""
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.pixels import field_channels, read_field
@@ -100,7 +101,7 @@ def _images(path: Path) -> dict[str, str]:
 
     plate = open_plate(path)
     json.dumps(summarise(plate).as_dict(), ensure_ascii=False).encode()
-    write_files_csv(path.parent / "files.csv", plate)
+    write_files_csv(table, plate)
     images: dict[str, str] = {}
     for image in plate.fields:
         if image.problem:

@@ -11,7 +11,7 @@ import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -361,4 +361,7 @@ def _weights(place: Path) -> Iterator[Sound]:
         made = Card.model_validate(card)
         save_weights(folder / "w.safetensors", build("unet", config), made, half=half)
         name = f"weights {outputs} {width} {'half' if half else 'full'}"
-        yield Sound(name, "weights", folder, "w.safetensors", ("w.safetensors",))
+        sound = Sound(name, "weights", folder, "w.safetensors", ("w.safetensors",))
+        yield sound
+        header = range(8, 8 + int.from_bytes((folder / "w.safetensors").read_bytes()[:8], "little"))
+        yield replace(sound, name=f"{name}: card", region=header)
