@@ -1,4 +1,4 @@
-"""Python's import path without the current folder, so that a file lying there never stands in for a library.
+"""Keeps the current folder off Python's import path, so that a file there is never imported as a library.
 
 Python puts the current folder first on the import path for ``-c`` and ``-m``, which is how worker processes
 are started, and for each empty part of PYTHONPATH (``:/lib``, which ``$PYTHONPATH:/lib`` gives where the
@@ -23,14 +23,14 @@ def without_current_folder(pythonpath: str) -> str:
 
 
 def safe_pythonpath() -> dict[str, str]:
-    """PYTHONPATH for a process that is to be started; nothing where the variable can stay as it is."""
+    """The cleaned PYTHONPATH for child processes; empty where the variable needs no change."""
     given = os.environ.get("PYTHONPATH", "")
     cleaned = without_current_folder(given)
     return {} if cleaned == given else {"PYTHONPATH": cleaned}
 
 
 def restart_safely(*, as_module: bool) -> None:
-    """Begins this program again, as the same process, if the current folder is on its import path.
+    """Restarts this program, as the same process, if the current folder is on its import path.
 
     ``as_module``: it was started by ``python -m``. Does nothing the second time.
     """
@@ -39,4 +39,5 @@ def restart_safely(*, as_module: bool) -> None:
     unsafe = as_module or bool(sys.flags.ignore_environment)
     if sys.executable and (cleaned or (unsafe and not sys.flags.safe_path)):
         # The program, its arguments and Python's own options, as they were given.
-        os.execv(sys.executable, [sys.executable, "-P", *sys.orig_argv[1:]])  # noqa: S606  # nosec B606
+        own = [sys.executable, "-P", *sys.orig_argv[1:]]
+        os.execv(sys.executable, own)  # noqa: S606  # nosec B606  # this program itself, and no shell
