@@ -1,7 +1,7 @@
-"""The options that say where blocks run: the scheduler, and what only it understands.
+"""Command-line options that choose the scheduler and configure it.
 
-The decision owned here: an option that was not given is not passed on, so that a profile or a backend's own
-choice has its say; and an option that a scheduler doesn't know is refused by it, not ignored here.
+Options that were not given are not passed on, so that a profile or a default of the backend applies.
+A scheduler refuses options that it does not know.
 """
 
 from __future__ import annotations
@@ -21,39 +21,51 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
         "--profile",
         {"type": _FILE, "help": "slurm: settings from a TOML file; options win over it."},
     ),
-    "partition": ("--partition", {"help": "slurm: in which partition jobs are."}),
-    "account": ("--account", {"help": "slurm: whose hours they use."}),
-    "qos": ("--qos", {"help": "slurm: their quality of service."}),
-    "gres": ("--gres", {"help": "slurm: what else each job needs, as in gpu:1."}),
-    "constraint": ("--constraint", {"help": "slurm: what its node must be like."}),
-    "walltime": ("--walltime", {"metavar": "TIME", "help": "slurm: a job's longest time, as in 4:00:00."}),
-    "memory": ("--memory", {"metavar": "SIZE", "help": "slurm: a job's memory. [default: what blocks need]"}),
-    "cores": ("--cores", {"type": int, "help": "slurm: a job's cores."}),
+    "partition": ("--partition", {"help": "slurm: partition of the worker jobs."}),
+    "account": ("--account", {"help": "slurm: account that is charged."}),
+    "qos": ("--qos", {"help": "slurm: quality of service."}),
+    "gres": ("--gres", {"help": "slurm: generic resources of each job, as in gpu:1."}),
+    "constraint": ("--constraint", {"help": "slurm: required features of the nodes."}),
+    "walltime": ("--walltime", {"metavar": "TIME", "help": "slurm: time limit of a job, as in 4:00:00."}),
+    "memory": (
+        "--memory",
+        {"metavar": "SIZE", "help": "slurm: memory of a job. [default: what blocks need]"},
+    ),
+    "cores": ("--cores", {"type": int, "help": "slurm: cores of a job."}),
     "interface": (
         "--interface",
-        {"help": "slurm: the network that nodes and this machine share, as in ib0."},
+        {"help": "slurm: network interface that nodes and this machine share, as in ib0."},
     ),
     "driver_interface": (
         "--driver-interface",
-        {"help": "slurm: what it is called on this machine, if not the same."},
+        {"help": "slurm: its name on this machine, if different."},
     ),
-    "local_directory": ("--scratch", {"metavar": "DIR", "help": "slurm: a folder on the node for workers."}),
-    "python": ("--python", {"help": "slurm: what starts Python on a node. [default: this Python]"}),
+    "local_directory": (
+        "--scratch",
+        {"metavar": "DIR", "help": "slurm: folder on the node for the workers' temporary files."},
+    ),
+    "python": ("--python", {"help": "slurm: command that starts Python on a node. [default: this Python]"}),
     "prologue": (
         "--prologue",
         {
             "multiple": True,
             "metavar": "LINE",
-            "help": "slurm: a shell line before the worker; may be repeated.",
+            "help": "slurm: shell line to run before the worker; may be repeated.",
         },
     ),
     "directives": (
         "--directive",
-        {"multiple": True, "metavar": "OPTION", "help": "slurm: an option of sbatch; may be repeated."},
+        {"multiple": True, "metavar": "OPTION", "help": "slurm: further option of sbatch; may be repeated."},
     ),
-    "min_jobs": ("--min-jobs", {"type": int, "help": "slurm: so many jobs at least. [default: 1]"}),
-    "max_jobs": ("--max-jobs", {"type": int, "help": "slurm: so many at most. [default: --workers, or 8]"}),
-    "tls_ca": ("--tls-ca", {"type": _FILE, "help": "tls://: who signed the scheduler's certificate."}),
+    "min_jobs": ("--min-jobs", {"type": int, "help": "slurm: minimum number of jobs. [default: 1]"}),
+    "max_jobs": (
+        "--max-jobs",
+        {"type": int, "help": "slurm: maximum number of jobs. [default: --workers, or 8]"},
+    ),
+    "tls_ca": (
+        "--tls-ca",
+        {"type": _FILE, "help": "tls://: certificate of the authority that signed the scheduler's."},
+    ),
     "tls_cert": ("--tls-cert", {"type": _FILE, "help": "tls://: your certificate."}),
     "tls_key": ("--tls-key", {"type": _FILE, "help": "tls://: your key."}),
 }
@@ -77,7 +89,9 @@ def cluster_options(command: Command) -> Command:
     for name, (flag, attributes) in reversed(_SETTINGS.items()):
         decorated = click.option(flag, name, **attributes)(decorated)
     decorated = click.option(
-        "--insecure", is_flag=True, help="tcp://: accept a network on which others can read and meddle."
+        "--insecure",
+        is_flag=True,
+        help="tcp://: accept an unencrypted connection, which others on the network can read and change.",
     )(decorated)
     return click.option(
         "--scheduler",
