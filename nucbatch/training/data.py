@@ -181,7 +181,7 @@ def _examine(folder: Path, channel: str) -> _Examined:
     findings = recognise(folder, channel)
     if not findings.found and not findings.problems:
         raise InputError(f"{folder} has no images in it.")
-    digests = digests_of_run(folder)
+    digests, unknown = digests_of_run(folder)
     facts, unusable = _look(findings.found, digests)
     problems = [*findings.problems, *unusable]
     table = None
@@ -203,7 +203,7 @@ def _examine(folder: Path, channel: str) -> _Examined:
     found = tuple(one for one in found if one.name in facts)
     entries, more = _placed(found, facts, table)
     more += warning_of(folder, [one.name for one in entries if facts[one.name].predicted], len(entries))
-    return _Examined(entries, facts, problems, [*warnings, *more])
+    return _Examined(entries, facts, problems, [*warnings, *unknown, *more])
 
 
 def _table(folder: Path, findings: Findings) -> SplitTable | None:

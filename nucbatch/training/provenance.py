@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nucbatch.errors import StoreError
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.label_tiff import is_label_tiff
@@ -17,14 +18,26 @@ from nucbatch.training.layouts.contract import Pixels, Source, some
 from nucbatch.training.layouts.files import FilePair
 
 
-def digests_of_run(folder: Path) -> frozenset[str]:
-    """The digests of the label images that a run predicted, if the folder or the one around it is a run's.
+def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:
+    """Digests of the label images that a run predicted, if the folder or its parent is a run's folder.
 
-    Raises:
-        StoreError: the run's ledger is damaged.
+    Returns:
+        The digests, and a warning for each run whose ledger can't be read: it is learned from, but its
+        predictions can't be told from corrected labels.
     """
-    runs = [place for place in map(RunFolder, (folder, folder.absolute().parent)) if place.is_run()]
-    return frozenset(receipt.labels_sha256 for run in runs for receipt in latest(run).values())
+    digests: set[str] = set()
+    warnings = []
+    for run in map(RunFolder, (folder, folder.absolute().parent)):
+        if not run.is_run():
+            continue
+        try:
+            digests |= {receipt.labels_sha256 for receipt in latest(run).values()}
+        except StoreError as error:
+            warnings.append(
+                f"The ledger of the run {run.path} can't be read, so its own predictions can't be told from "
+                f"corrected labels: make sure that all of them were corrected. ({error})"
+            )
+    return frozenset(digests), warnings
 
 
 def is_prediction(source: Source, pixels: Pixels, digests: frozenset[str]) -> bool:

@@ -86,3 +86,14 @@ def test_the_card_says_that_predictions_were_learned(tmp_path: Path) -> None:
         objects=RunSettings().objects,
     )
     assert card.training["predictions as labels"] == "3 of 3 images"
+
+
+def test_a_run_whose_ledger_cannot_be_read_is_learned_from_with_a_warning(tmp_path: Path) -> None:
+    run = run_with(tmp_path / "run")
+    first, *_ = run.ledger.read_bytes().splitlines(keepends=True)
+    run.ledger.write_bytes(first + b"{damaged}\n" + first)
+    data = find_data(run.path)
+    assert len(data.entries) == 3
+    assert data.predicted == 0
+    (warning,) = [line for line in data.warnings if "can't be told from corrected labels" in line]
+    assert str(run.path) in warning
