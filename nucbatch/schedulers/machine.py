@@ -7,6 +7,7 @@ on Python's import path), and there is no dashboard. No wait for workers is with
 
 from __future__ import annotations
 
+import multiprocessing
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,9 @@ from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.keys import security_in_memory
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, no_http
+
+_WORKER_NAME = "Dask Worker process"
+"""How Dask's nannies call the processes of their workers."""
 
 
 @contextmanager
@@ -70,8 +74,34 @@ def cluster_here(
                     cluster = _within(start_s, lambda: make(**options))
             except (OSError, RuntimeError, TimeoutError, ValueError) as error:
                 raise SchedulerError(_why(workers, error, instead)) from error
-            with cluster, Client(cluster) as client:
-                yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
+            try:
+                with Client(cluster) as client:
+                    yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
+            finally:
+                close(cluster)
+
+
+def close(cluster: LocalCluster, patience_s: float = 15.0) -> None:
+    """Ends a cluster and its workers, without waiting for ever.
+
+    Dask waits without a limit for a worker that a nanny was starting again at this moment. Workers that are
+    still there after ``patience_s`` are killed; after three times as long, Dask's threads are left behind.
+    """
+    overdue = threading.Timer(patience_s, _kill_workers)
+    overdue.daemon = True
+    overdue.start()
+    try:
+        cluster.close(timeout=3 * patience_s)
+    except TimeoutError:
+        _kill_workers()
+    finally:
+        overdue.cancel()
+
+
+def _kill_workers() -> None:
+    for process in multiprocessing.active_children():
+        if process.name.startswith(_WORKER_NAME):
+            process.kill()
 
 
 def _within(seconds: float, make: Callable[[], LocalCluster]) -> LocalCluster:
