@@ -80,7 +80,10 @@ class Coverage:
         if below <= _LARGEST_MARGINS_RATIO * first:
             below = 0
         row_values = self.values // height
-        zeros = (self.zeros - (height - len(filled)) * row_values) / max(len(filled) * row_values, 1)
+        # The row in which zeros begin may be zero up to its last value: it says nothing of the others.
+        whole = len(filled) - (below > 0)
+        outside = (height - whole) * row_values
+        zeros = max(0, self.zeros - outside) / max(whole * row_values, 1)
         if zeros <= _SELDOM_ZERO:
             part = (below + inside) / height
             return part if part >= _LEAST_PART else 0.0

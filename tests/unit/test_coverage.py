@@ -25,6 +25,13 @@ def test_zeros_to_the_end_are_absent(shape: tuple[int, ...]) -> None:
     assert absent(np.zeros(shape, np.uint8)) == 1
 
 
+@pytest.mark.parametrize("size", [40, 80, 200])
+def test_the_row_in_which_zeros_begin_does_not_hide_them(size: int) -> None:
+    pixels = picture(size=size)
+    pixels.reshape(-1)[pixels.size * 7 // 8 + 1 :] = 0
+    assert absent(pixels) == (size // 8 - 1) / size
+
+
 def test_a_hole_is_absent() -> None:
     pixels = picture()
     pixels[40:60] = 0
