@@ -14,8 +14,6 @@ from pathlib import Path
 from benchmarks.fuzz_inputs import Sound
 from nucbatch.errors import NucbatchError
 
-_LARGEST_PX = 4096  # of a side that is read: a run reads larger images in parts
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -96,11 +94,10 @@ def _weights(path: Path) -> dict[str, str]:
 def _images(path: Path, table: Path) -> dict[str, str]:
     """The digest of each image that can be read; what ``inspect`` and files.csv tell is made as well."""
     from nucbatch.readers.find import open_plate
-    from nucbatch.readers.pixels import field_channels, read_box
+    from nucbatch.readers.pixels import field_channels, read_field
     from nucbatch.readers.summary import summarise
     from nucbatch.readers.windows import open_source
     from nucbatch.store.sheets import write_files_csv
-    from nucbatch.tiles import Box
 
     plate = open_plate(path)
     json.dumps(summarise(plate).as_dict(), ensure_ascii=False).encode()
@@ -110,8 +107,7 @@ def _images(path: Path, table: Path) -> dict[str, str]:
         if image.problem:
             continue
         try:
-            box = Box(0, 0, min(image.height_px, _LARGEST_PX), min(image.width_px, _LARGEST_PX))
-            pixels = read_box(plate.root, image, field_channels(plate, image), box, 60)
+            pixels = read_field(plate.root, image, field_channels(plate, image), 60)
             for file in {plane.path for plane in image.planes}:
                 with open_source(Path(plate.root, file), file) as source:
                     source.levels()

@@ -64,7 +64,7 @@ class RunLocked(NucbatchError, RuntimeError):
 
 
 class MemoryRefused(MemoryError, NucbatchError):
-    """A block's projected memory does not fit its worker; the message has both numbers.
+    """Something needs more memory than there is; the message has the numbers.
 
     The builtin comes first here: the other way round Python refuses ``MemoryRefused.__new__``, and with it
     the copy that Dask makes of an error on its way from a worker.

@@ -8,6 +8,7 @@ Green and Blue. Whole fields and boxes of them are read in one way, by windows (
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.coverage import Coverage
-from nucbatch.errors import UnreadableImage
+from nucbatch.errors import MemoryRefused, UnreadableImage
 from nucbatch.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.readers.headers import read_header
 from nucbatch.readers.patience import Beat, within
@@ -78,12 +79,13 @@ def read(
     Raises:
         UnreadableImage: a channel or a file is missing; a file is damaged, has changed since it was planned,
             is not of the planned size and type, or does not answer. The message begins with the file's path.
+        MemoryRefused: the box is larger than the memory that there is.
     """
     wanted = [channel.name for channel in channels]
     missing = sorted(set(wanted) - {name for plane in field.planes for name in _names(plane)})
     if missing:
         raise UnreadableImage(f"{field.name}: {field.problem or 'it has no channel ' + ', '.join(missing)}")
-    array = np.empty((len(wanted), *box.shape), np.dtype(field.dtype or "uint8"))
+    array = _empty(field.name, (len(wanted), *box.shape), np.dtype(field.dtype or "uint8"))
     written: set[str] = set()
     coverage: list[Coverage] = []
     inner = counted or box
@@ -103,6 +105,17 @@ def read(
 
         within(read_timeout_s, path, look)
     return Reading(array, tuple(coverage))
+
+
+def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    try:
+        return np.empty(shape, dtype)
+    except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
+        gib = math.prod(shape) * dtype.itemsize / 2**30
+        raise MemoryRefused(
+            f"{name}: {' × '.join(map(str, shape))} pixels of {dtype} need {gib:,.1f} GiB in one piece, "
+            "more than there is. Read it box by box, or run it in blocks."
+        ) from error
 
 
 def read_box(

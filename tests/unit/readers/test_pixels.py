@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.errors import UnreadableImage
+from nucbatch.errors import MemoryRefused, UnreadableImage
 from nucbatch.plate import Channel, Field, Plane, Plate
 from nucbatch.readers.pixels import field_channels, probe, read, read_field, read_image
 from nucbatch.tiles import Box
@@ -158,3 +158,11 @@ def test_probe_and_read_image_name_the_path(tmp_path):
     for function in (probe, read_image):
         with pytest.raises(UnreadableImage, match=r"a\.png: empty file"):
             function(tmp_path / "a.png")
+
+
+def test_an_image_larger_than_memory_is_refused_in_one_piece(tmp_path):
+    promised = field(Plane("a.tif", "a"), shape=(2**31, 2**31))
+    with pytest.raises(
+        MemoryRefused, match=r"1 × 2147483648 × 2147483648 pixels of uint16 need 8,589,934,592"
+    ):
+        read_field(tmp_path, promised, (A,))
