@@ -1,8 +1,9 @@
-"""File names and side files by which microscopes' folders are known, and a regex that reads the names.
+"""How microscopes name their images and side files.
 
-Each grammar is a regex for ``--pattern`` where names alone make a plate (``reads``); the others only tell
-which instrument wrote a name. Case is ignored. Sources: the vendors' real names as quoted in public readers
-(pe2loaddata, faim-ipa, fractal-uzh-converters, plateviewer, Bio-Formats) and the tests' golden names.
+Each grammar is a regex. Where the names alone tell well, site and channel (``reads``), it serves as
+``--pattern``; the others only tell which instrument wrote a name. Case is ignored. Sources: the vendors' real
+names as quoted in public readers (pe2loaddata, faim-ipa, fractal-uzh-converters, plateviewer, Bio-Formats)
+and the tests' golden names.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ GRAMMARS = (
     ),
     Grammar(
         "Cellomics, CellInsight or EVOS",
-        rf"_{_LETTERED}f(?P<field>[0-9]+)d(?P<channel>[0-9]+){_END}",
+        rf"(?:^|[/_]){_LETTERED}f(?P<field>[0-9]+)d(?P<channel>[0-9]+){_END}",
     ),
     Grammar(
         "BioTek Gen5 (Cytation, Lionheart)",
@@ -133,6 +134,12 @@ GRAMMARS = (
         r"(?:^|/)(?P<channel>[A-Z][\w ]*)-[0-9]+-(?P<row>[A-Z]|A[A-F])-(?P<column>[0-9]{2})"
         rf"(?:-(?P<site>[0-9]{{2}}))?{_END}",
     ),
+    Grammar(
+        "plates by row, column and field",
+        r"(?:^|[/_ -])r(?:ow)?[ _-]?(?P<row>[0-9]{1,2})[ _-]?c(?:ol(?:umn)?)?[ _-]?(?P<column>[0-9]{1,2})"
+        r"[ _-]?(?:f|fld|fov|field|s|site)[ _-]?(?P<field>[0-9]+)(?:[ _-]?z[ _-]?(?P<z>[0-9]+))?"
+        rf"(?:[ _-]?(?:ch|channel|c|w)?[ _-]?(?P<channel>[A-Z]*[0-9]{{1,5}}|[A-Z]+))?{_END}",
+    ),
 )
 
 _SIDE_FILES = (
@@ -151,5 +158,5 @@ _SIDE_FILE = tuple((re.compile(pattern, re.IGNORECASE), maker) for pattern, make
 
 
 def side_file_of(name: str) -> str:
-    """Whose side file it is, by its bare name; empty for any other."""
+    """The instrument that writes a side file of this name (without folders); empty for any other file."""
     return next((maker for regex, maker in _SIDE_FILE if regex.fullmatch(name)), "")

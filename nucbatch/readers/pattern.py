@@ -25,6 +25,9 @@ from nucbatch.readers.rules import no_image, quarantined
 from nucbatch.readers.stains import is_numbered_channel, is_stain
 
 _END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g)$"
+_ROW_AND_COLUMN = re.compile(
+    r"(?<![a-z])r(?:ow)?[ _-]?[0-9]{1,2}[ _-]?c(?:ol(?:umn)?)?[ _-]?[0-9]{1,2}(?![0-9])", re.IGNORECASE
+)
 _WELL = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{2}|[A-P][0-9])"
 BUILT_IN = {
     # Channel2-01-A-01.tif, Channel 1-01-A-01-00.tif: channel, running number, row, column, perhaps a site
@@ -154,7 +157,11 @@ def _built_in(listing: Listing) -> re.Pattern[str] | None:
     images = listing.images()
     for name, pattern in BUILT_IN.items():
         regex = re.compile(pattern)
-        matches = [match for file in images if (match := regex.search(file.path))]
+        matches = [
+            match
+            for file in images
+            if (match := regex.search(file.path)) and not _names_the_well_before(match)
+        ]
         fitting = [match for match in matches if isinstance(read_match(match), PatternName)]
         if not fitting or 2 * len(fitting) < len(images):
             continue
@@ -163,6 +170,12 @@ def _built_in(listing: Listing) -> re.Pattern[str] | None:
             continue
         return regex
     return None
+
+
+def _names_the_well_before(match: re.Match[str]) -> bool:
+    """Whether row and column are named up to what looks like a well: ``f1`` of ``r02c03-f1-C1`` is none."""
+    end = match.end("well") if "well" in match.re.groupindex else match.start()
+    return _ROW_AND_COLUMN.search(match.string, 0, end) is not None
 
 
 def _is_well_and_stain(matches: list[re.Match[str]]) -> bool:

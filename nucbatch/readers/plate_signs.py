@@ -1,7 +1,8 @@
 """Refuses to read a plate as a folder of pictures, where each channel and z-step would count as an image.
 
-A plate shows by a microscope's side files, by names as a microscope writes them, or by names of which most
-hold a well, a channel or a z-step. The message says what was seen, what would read it, and how to insist.
+A plate is known by a microscope's side files, by names as a microscope writes them, or by names with a well,
+a channel or a z-step: of most images, or of most images in one of the folders. The message says what was
+seen, what would read it, and how to read it as a folder all the same.
 """
 
 from __future__ import annotations
@@ -22,40 +23,47 @@ from nucbatch.readers.names import plural
 from nucbatch.readers.patience import within
 from nucbatch.readers.suggest_pattern import derived, that_reads
 
-_SAMPLE = 500  # names that are held against all grammars, to choose those that all names are held against
+_SAMPLE = 500  # names that are tried with all grammars; the rest only with those that fit one of these
+_FEWEST = 4  # images with a plate's names that make their folder a plate beside folders of pictures
 _MOST_TABLES, _TABLE_BYTES = 20, 1 << 16
 _LOADDATA = "CellProfiler's LoadData"
 
 
 @dataclass(frozen=True, slots=True)
 class Signs:
-    """What speaks for a plate. ``makers``: images by the instrument that names them so; ``side_files``: path
-    to instrument; ``grammars``: of the names, the most frequent first; ``tables``: names that hold wells.
+    """What was found that only plates have.
+
+    ``makers``: for each instrument, the number of images with its names; ``side_files``: path to instrument;
+    ``grammars``: those of the names, the most frequent first; ``tables``: names with a well, a channel or a
+    z-step; ``folders``: those in which most images have such names.
     """
 
     makers: dict[str, int]
     side_files: dict[str, str]
     grammars: tuple[Grammar, ...]
     tables: tuple[NameTable, ...]
+    folders: tuple[str, ...]
 
 
 def refuse_plates(listing: Listing, images: Sequence[FoundFile], read_timeout_s: float) -> None:
-    """Lets a folder of pictures pass.
+    """Checks that the images are no plate's.
 
     Raises:
-        InputError: it is a plate, or several, as far as names and side files tell.
+        InputError: names or side files are those of a plate, or of several.
     """
     paths = [file.path for file in images]
     signs = _signs(listing, paths, read_timeout_s)
     named = sum(signs.makers.values())
-    told = sum(len(table.paths) for table in signs.tables)
-    if not signs.side_files and 2 * named < len(paths) and 2 * told <= len(paths):
+    in_tables = sum(len(table.paths) for table in signs.tables)
+    mostly = 2 * named >= len(paths) > 0 or 2 * in_tables > len(paths)
+    if not (signs.side_files or mostly or signs.folders):
         return
+    mends = _mends(listing, paths, signs) if signs.side_files or mostly else _beside_pictures(listing, signs)
     raise InputError(
-        f"{printable(listing.name)} is not read as a folder of pictures: {_seen(signs, paths)}. So each "
-        "channel, z-step or field would count as an image of its own.\n"
-        f"{_mends(listing, paths, signs)}\n"
-        "If each file is an image of its own all the same, say so with --layout folder."
+        f"{printable(listing.name)} looks like a plate, not a folder of pictures: {_seen(signs, paths)}. "
+        "Read as a folder, each channel, z-step and field would count as an image of its own.\n"
+        f"{mends}\n"
+        "If each file really is an image of its own, add --layout folder."
     )
 
 
@@ -75,7 +83,18 @@ def _signs(listing: Listing, paths: list[str], read_timeout_s: float) -> Signs:
     side_files = {file.path: maker for file in listing.others() if (maker := side_file_of(_name(file.path)))}
     side_files |= dict.fromkeys(_loaddata_tables(listing, side_files, read_timeout_s), _LOADDATA)
     tables = tuple(table for table in name_tables(paths) if table.holds)
-    return Signs(dict(makers), side_files, tuple(likely[i] for i, _ in used.most_common()), tables)
+    plain = set(others).difference(*(table.paths for table in tables))
+    pictures = Counter(_folder(path) for path in plain)
+    plates = Counter(_folder(path) for path in paths if path not in plain)
+    folders = (
+        folder for folder, count in plates.items() if count >= _FEWEST and count > pictures.get(folder, 0)
+    )
+    grammars = tuple(likely[i] for i, _ in used.most_common())
+    return Signs(dict(makers), side_files, grammars, tables, tuple(sorted(folders)))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
 
 
 def _name(path: str) -> str:
@@ -101,7 +120,7 @@ def _names_images(path: Path, read_timeout_s: float) -> bool:
         text = within(read_timeout_s, path.name, start).decode("utf-8-sig", errors="replace")
         columns = next(csv.reader(text.splitlines()[:1]), [])
     except (OSError, UnreadableImage, csv.Error):
-        return False  # it speaks for nothing; what can't be read of the images is said of them
+        return False  # an unreadable table proves nothing
     columns = [column.strip().removeprefix("Image_") for column in columns]
     names = any(column.startswith(("FileName_", "URL_")) for column in columns)
     wells = any(column in ("Metadata_Well", "Metadata_Row", "Metadata_Plate") for column in columns)
@@ -112,16 +131,18 @@ def _names_images(path: Path, read_timeout_s: float) -> bool:
 def _seen(signs: Signs, paths: list[str]) -> str:
     seen = []
     if signs.makers:
-        makers = ", ".join(f"{maker} ({plural(count, 'image')})" for maker, count in _ranked(signs.makers))
+        makers = ", ".join(
+            f"{plural(count, 'name')} like those of {maker}" for maker, count in _ranked(signs.makers)
+        )
         example = next(p for p in paths if any(g.compiled().search(p) for g in signs.grammars))
-        seen.append(f"names as of {makers}, as {printable(_name(example))}")
+        seen.append(f"it has {makers}, such as {printable(_name(example))}")
     elif signs.tables:
-        told = sum(len(table.paths) for table in signs.tables)
+        in_tables = sum(len(table.paths) for table in signs.tables)
         holds = [
             text for text in ("a well", "a channel", "a z-step") if any(text in t.holds for t in signs.tables)
         ]
         seen.append(
-            f"{told:,} of {plural(len(paths), 'name')} hold {' and '.join(holds)}, as "
+            f"{in_tables:,} of {plural(len(paths), 'name')} hold {' and '.join(holds)}, such as "
             f"{printable(signs.tables[0].paths[0])}"
         )
     if signs.side_files:
@@ -129,7 +150,7 @@ def _seen(signs: Signs, paths: list[str]) -> str:
         for path, maker in sorted(signs.side_files.items()):
             by_maker.setdefault(maker, path)
         seen.append(
-            "beside the images lies "
+            "beside the images there is "
             + ", ".join(f"{printable(path)} ({maker})" for maker, path in by_maker.items())
         )
     return "; ".join(seen)
@@ -163,6 +184,15 @@ def _mends(listing: Listing, paths: list[str], signs: Signs) -> str:
         "Give --pattern with a regex whose groups say well (or row and column), site, channel, z and t; or a "
         "LoadData CSV that names a file for each field and channel; or export the plate as OME-Zarr. If it "
         "holds several plates, give the folder of one."
+    )
+
+
+def _beside_pictures(listing: Listing, signs: Signs) -> str:
+    if signs.folders == ("",):
+        return "It holds a plate beside folders of other images: put each into a folder of its own."
+    paths = (printable(shlex.quote(f"{listing.root}/{folder}".rstrip("/"))) for folder in signs.folders[:6])
+    return "It holds a plate beside other images. Look at the plate alone:\n" + "\n".join(
+        f"  nucbatch inspect {path}" for path in paths
     )
 
 

@@ -51,7 +51,8 @@ def derived(table: NameTable) -> str:
         else:
             text += _plain(table, i)
         i = last + 1
-    return text + r"\."
+    closed = any(re.search(r"[^\w.]\.", path.rpartition("/")[2]) for path in table.paths)
+    return text + (r"[^\w/]*" if closed else "") + r"\."
 
 
 def _groups(table: NameTable) -> dict[int, tuple[int, str]]:

@@ -192,7 +192,7 @@ class StoredArray:
         """A file below the array's folder, open; None if there is none."""
         path = os.path.join(self._root, name)  # noqa: PTH118  # once per chunk
         try:
-            mode = os.stat(path).st_mode  # noqa: PTH116
+            mode = os.stat(path).st_mode  # noqa: PTH116  (a Path takes twice as long)
         except (FileNotFoundError, NotADirectoryError):
             if os.path.islink(path):  # noqa: PTH114
                 raise UnreadableImage(f"its {name} is a link to nothing") from None

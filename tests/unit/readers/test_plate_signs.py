@@ -186,6 +186,22 @@ GOLDEN = {
         "a well and a channel and a z-step",
         WELLS,
     ),
+    "rows and columns": (
+        every("r{w}-f{f}-C{c}.tif", w=RC, f=(1, 2), c=(1, 2)),
+        "row, column and field",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "rows and columns in letters": (
+        every("R{r}_C{k}_F{f}.tif", r=(1, 2), k=(2, 3), f=(1, 2)),
+        "row, column and field",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "rows and columns in words": (
+        every("Row {r} Column {k} site {s} {c}.tif", r=(1, 2), k=(2, 3), s=(1, 2), c=("DAPI", "GFP")),
+        "row, column and field",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "numbers in brackets": (every("{w} DAPI ({s}).tif", w=SHORT, s=(1, 2)), "a well", WELLS),
     "wells alone": (
         [f"{row}{column}.tif" for row in "BCD" for column in range(1, 5)],
         "a well",
@@ -267,6 +283,12 @@ def test_plates_of_several_instruments_are_named_one_by_one():
     ]
 
 
+def test_a_plate_is_found_beside_a_larger_folder_of_pictures():
+    camera = [f"camera/IMG_{number:04d}.jpg" for number in range(100)]
+    plate = [f"the plate/{path.rpartition('/')[2]}" for path in GOLDEN["harmony 5"][0]]
+    assert "nucbatch inspect '/nowhere/the plate'\n" in refusal(*camera, *plate)
+
+
 FOLDERS = {
     "camera": [f"IMG_{number:04d}.jpg" for number in range(1, 9)],
     "mouse": ["mouse_B2.tif"],
@@ -284,6 +306,7 @@ FOLDERS = {
     "timepoints": [f"T{number:02d}.tif" for number in range(1, 12)],
     "stained alike": [f"tissue {number} DAPI.tif" for number in range(1, 5)],
     "mosaic": every("tile_r{r}_c{c}.tif", r=(1, 2, 3), c=(1, 2, 3)),
+    "mosaic, in words": every("row{r}_col{c}_DAPI.tif", r=(1, 2, 3), c=(1, 2, 3)),
     "mosaic, x and y": every("tile_x{x:02d}_y{y:02d}.tif", x=range(3), y=range(3)),
     "cell lines": ["U2OS_1.tif", "U2OS_2.tif", "HeLa_1.tif", "B16_1.tif", "H9_2.tif", "C2C12_1.tif"],
     "embryonic days": ["E14_cortex.tif", "E14_liver.tif", "E16_cortex.tif", "E16_liver.tif"],
