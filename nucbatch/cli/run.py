@@ -157,7 +157,7 @@ def run(
             "objects": {name: value for name, value in objects.items() if value is not None},
         }
     )
-    locate(model)  # a wrong name is told before a large plate's headers are read
+    locate(model)  # a wrong name fails before a large plate's headers are read
     plate = open_plate(
         source,
         layout=layout,

@@ -1,6 +1,6 @@
 """Plate + settings → what will be done, in order. Pure: no pixels, no dask, no clock.
 
-The decision owned here: which channel is segmented, which fields can be, in what order, and which are cut
+Decides which channel is segmented, which fields can be, in what order, and which are cut
 into blocks. A field of ordinary size is one block; the order is the plate's own.
 """
 

@@ -52,7 +52,7 @@ def open_plate(
     Raises:
         InputNotFound: nothing is there.
         InputError: an unknown layout, a bad pattern, several plates or acquisitions, or nothing that is
-            recognised; or a level is asked for, and a pyramid doesn't tell its pixel size.
+            recognised; or ``resolution_um`` is given for a pyramid without a pixel size.
     """
     readers = known_readers()
     reader = _forced(readers, layout, pattern)
@@ -71,8 +71,8 @@ def open_plate(
     plate = reader.read(listing, options)
     if acquisition and not plate.acquisition:
         raise InputError(
-            f"--acquisition is for OME-Zarr plates whose wells tell of acquisitions; {listing.name} (layout "
-            f"{plate.layout}) does not tell of any: leave it out."
+            f"--acquisition is for OME-Zarr plates with acquisitions in their metadata; {listing.name} "
+            f"(layout {plate.layout}) has none: leave it out."
         )
     plate = verified(plate, pixel_size_um, read_timeout_s)
     if resolution_um is not None:

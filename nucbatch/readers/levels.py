@@ -43,7 +43,7 @@ def level_for_pixel_size(levels: Sequence[Level], wanted_um: float) -> Level:
     """The level to read for pixels of about ``wanted_um`` micrometres.
 
     Raises:
-        InputError: the size is no positive number, or the image does not tell its own.
+        InputError: the size is no positive number, or the image's own is unknown.
     """
     if levels[0].pixel_size_um is None:
         raise InputError(

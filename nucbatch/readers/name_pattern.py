@@ -29,7 +29,7 @@ GROUPS = ("well", "row", "column", *NUMBERED, "site", "field", "channel", "z", "
 
 @dataclass(frozen=True, slots=True)
 class PatternName:
-    """What a path tells. Numbers are as written; ``plate`` and ``channel`` are empty where it does not tell.
+    """The parts of a path. Numbers are as written; ``plate`` and ``channel`` are empty if absent.
 
     ``label`` is the written site of a name without a well; ``well`` is empty then, and ``site`` is 1.
     """

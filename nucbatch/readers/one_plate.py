@@ -29,9 +29,9 @@ _ADDS = {
     "z": "zstep|zplane|z",
     "site": "site|field|fov|fld|pos|position|point|xy",
 }
-"""What a folder may add to a name that does not tell it."""
+"""What a folder's name may add where the file's name lacks it."""
 _CONFIRMS = _ADDS | {"site": f"{_ADDS['site']}|s|f|p", "channel": "channel|chan|ch|c|w|wavelength"}
-"""What it may say that the name tells too; ``P1`` alone could be a plate."""
+"""What a folder's name may repeat of the file's name; ``P1`` alone could be a plate."""
 _NUMBERED = {
     kind: re.compile(rf"(?:{words})[ _-]?([0-9]{{1,9}})", re.IGNORECASE) for kind, words in _ADDS.items()
 }

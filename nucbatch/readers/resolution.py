@@ -33,7 +33,7 @@ def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_T
     have a problem. Where nothing changes, a remark says so. Needs the headers to be known (``verify.py``).
 
     Raises:
-        InputError: a pyramid doesn't tell its pixel size; the message names it.
+        InputError: a pyramid has no pixel size; the message names it.
     """
     fields: list[Field] = []
     faults: dict[str, str] = {}

@@ -87,7 +87,7 @@ class Summary:
         )
         yield "pixels", _mix(self.pixels)
         sizes = [
-            ("not told" if size is None else f"{size:g} µm", count) for size, count in self.pixel_sizes_um
+            ("unknown" if size is None else f"{size:g} µm", count) for size, count in self.pixel_sizes_um
         ]
         yield "pixel size", _mix(tuple(sizes))
         if any(level for level, _ in self.levels):
