@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--preset",
-    help="A recipe: default, small, base, paper, refine, finetune.  [default: default; finetune with --from]",
+    help="A recipe: default, small, base, paper, refine, long, finetune.  "
+    "[default: default; finetune with --from]",
 )
 @click.option("--from", "start", metavar="MODEL", help="Go on from a model's weights: a name or a file.")
 @click.option("--channel", default="", help="Of OME-Zarr data: the channel to learn from.")
