@@ -32,10 +32,10 @@ def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:
             continue
         try:
             digests |= {receipt.labels_sha256 for receipt in latest(run).values()}
-        except StoreError as error:
+        except (StoreError, OSError):  # the message is about continuing the run: no help to a training
             warnings.append(
-                f"The ledger of the run {run.path} can't be read, so its own predictions can't be told from "
-                f"corrected labels: make sure that all of them were corrected. ({error})"
+                f"{run.ledger}, the ledger of a run, can't be read (damaged, or of another nucbatch), so its "
+                "own predictions can't be told from corrected labels: make sure that all were corrected."
             )
     return frozenset(digests), warnings
 
