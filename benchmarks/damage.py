@@ -72,8 +72,10 @@ def _below(folder: Path, pattern: str) -> list[Path]:
 def _field_of(run: RunFolder, victim: Path) -> set[str]:
     """The key of the field that a file is of; none for a file of the whole run."""
     if victim.is_relative_to(run.labels):
-        row, column, site = re.search(r"_([A-Z]+)(\d+)_s(\d+)", victim.stem).groups()  # type: ignore[union-attr]
-        return {f"{row}/{int(column)}/{int(site)}"}
+        return {
+            f"{row}/{int(column)}/{int(site)}"
+            for row, column, site in re.findall(r"_([A-Z]+)(\d+)_s(\d+)", victim.stem)
+        }
     if victim.is_relative_to(run.fragments):
         return {victim.relative_to(run.fragments).with_suffix("").as_posix()}
     parts = victim.relative_to(run.path).parts

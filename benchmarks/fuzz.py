@@ -35,6 +35,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from benchmarks.fuzz_child import Outcome, outcome, start
@@ -166,10 +167,8 @@ def verdict(mutant: Mutant, found: Outcome, whole: Outcome) -> str:
 
 def warm(sounds: list[Sound]) -> None:
     """Loads what reading needs, without starting a thread: threads do not survive a fork."""
-    import nucbatch.networks.checkpoint
-    import nucbatch.readers.find
-    import nucbatch.readers.summary
-    import nucbatch.store.sheets  # noqa: F401
+    for module in ("networks.checkpoint", "readers.find", "readers.summary", "store.sheets"):
+        import_module(f"nucbatch.{module}")
     from nucbatch.errors import NucbatchError
     from nucbatch.readers.find import known_readers
     from nucbatch.readers.pixels import read_image

@@ -73,7 +73,7 @@ def _read(sound: Sound, folder: Path) -> Outcome:
             images = _images(folder / sound.opened, folder / "files.csv")
     except NucbatchError as error:
         return Outcome("refused", str(error))
-    except BaseException as error:  # noqa: BLE001  # what this is looked for
+    except BaseException as error:  # noqa: BLE001  # foreign errors are what this benchmark counts
         last = traceback.extract_tb(error.__traceback__)[-3:]
         places = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in reversed(last))
         return Outcome("foreign", f"{type(error).__name__}: {error} ({places})"[:2000])

@@ -166,34 +166,17 @@ def _pyramid() -> bytes:
 
 
 def _pictures(place: Path) -> Iterator[Sound]:
-    rgb = _spots("uint8", 3, 70, 90).transpose(1, 2, 0).copy()
+    grey, rgb = _spots("uint8", 70, 90), _spots("uint8", 3, 70, 90).transpose(1, 2, 0).copy()
     for level in (0, 6, 9):
-        yield _file(
-            place,
-            f"PNG 8 bit {level}",
-            "picture",
-            "a.png",
-            imagecodecs.png_encode(_spots("uint8", 70, 90), level),
-        )
-        yield _file(
-            place,
-            f"PNG 16 bit {level}",
-            "picture",
-            "a.png",
-            imagecodecs.png_encode(_spots("uint16", 70, 90), level),
-        )
-        yield _file(place, f"PNG RGB {level}", "picture", "a.png", imagecodecs.png_encode(rgb, level))
+        for name, pixels in (("8 bit", grey), ("16 bit", _spots("uint16", 70, 90)), ("RGB", rgb)):
+            data = imagecodecs.png_encode(pixels, level)
+            yield _file(place, f"PNG {name} {level}", "picture", "a.png", data)
     alpha = np.dstack([rgb, np.full(rgb.shape[:2], 255, np.uint8)])
     yield _file(place, "PNG RGBA", "picture", "a.png", imagecodecs.png_encode(alpha))
     for level in (50, 90, 100):
-        yield _file(
-            place,
-            f"JPEG grey {level}",
-            "picture",
-            "a.jpg",
-            imagecodecs.jpeg8_encode(_spots("uint8", 70, 90), level),
-        )
-        yield _file(place, f"JPEG RGB {level}", "picture", "a.jpg", imagecodecs.jpeg8_encode(rgb, level))
+        for name, pixels in (("grey", grey), ("RGB", rgb)):
+            data = imagecodecs.jpeg8_encode(pixels, level)
+            yield _file(place, f"JPEG {name} {level}", "picture", "a.jpg", data)
     yield _file(place, "JPEG optimised", "picture", "a.jpg", imagecodecs.jpeg8_encode(rgb, 90, optimize=True))
 
 

@@ -101,7 +101,7 @@ def below(group: Path, name: str) -> Path:
     root, real = os.path.realpath(group), os.path.realpath(place)
     if os.path.commonpath([real, root]) != root:
         raise UnreadableImage(f"its metadata name {name!r}, a link that leads out of it")
-    if real != os.path.join(root, *parts.parts):  # noqa: PTH118
+    if Path(real) != Path(root, parts):
         raise UnreadableImage(
             f"its metadata name {name!r}, a link to another part of it, which would count twice: remove it"
         )

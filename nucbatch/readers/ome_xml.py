@@ -11,7 +11,6 @@ only where its name tells which. Source: the OME data model 2016-06, ``TiffData`
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -158,7 +157,7 @@ def _folder(path: Path) -> frozenset[str]:
 @lru_cache(maxsize=8)
 def _listed(folder: str, mtime_ns: int) -> frozenset[str]:
     """The names in a folder; kept, because each file of a set asks for all others."""
-    return frozenset(os.listdir(folder))  # noqa: PTH208  # names alone
+    return frozenset(entry.name for entry in Path(folder).iterdir())
 
 
 def _described(

@@ -64,7 +64,7 @@ def _require_in_place(root: str | Path, path: str) -> None:
     folder.
     """
     base = os.path.realpath(root)
-    folder = path.rstrip("/") if path.endswith("/") else os.path.dirname(path)  # noqa: PTH120
+    folder = path.rstrip("/") if path.endswith("/") else path.rpartition("/")[0]
     real = os.path.realpath(Path(root, path))
     if os.path.realpath(Path(root, folder)) != os.path.normpath(Path(base, folder)):
         raise UnreadableImage(

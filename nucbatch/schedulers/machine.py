@@ -116,7 +116,7 @@ def _within(seconds: float, make: Callable[[], LocalCluster]) -> LocalCluster:
     def attempt() -> None:
         try:
             made.append(make())
-        except BaseException as error:  # noqa: BLE001  # raised again by who waits
+        except BaseException as error:  # noqa: BLE001  # raised again in the thread that waits
             failed.append(error)
 
     thread = threading.Thread(target=attempt, name="nucbatch-start", daemon=True)

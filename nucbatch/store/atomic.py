@@ -62,6 +62,18 @@ def write_text(path: Path, text: str, *, durable: bool = True) -> None:
     write_bytes(path, text.encode("utf-8"), durable=durable)
 
 
+def whole_lines(descriptor: int) -> int:
+    """Bytes of an open file up to and including its last newline."""
+    end = os.fstat(descriptor).st_size
+    while end:
+        begin = max(0, end - 65536)
+        at = os.pread(descriptor, end - begin, begin).rfind(b"\n")
+        if at >= 0:
+            return begin + at + 1
+        end = begin
+    return 0
+
+
 def append_durably(descriptor: int, path: Path, content: bytes) -> None:
     """Appends to an open file; it is on the disk when the call returns, whole or not at all.
 

@@ -22,7 +22,7 @@ from nucbatch.errors import InputError, SettingsConflict, StoreError
 from nucbatch.garbage import uncollected
 from nucbatch.plate import Plate
 from nucbatch.settings import RunSettings, validated
-from nucbatch.store.atomic import append_durably, cannot_write, flush_folder
+from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt, field_digest, line_of, receipt_of, sound
 from nucbatch.version import __version__
@@ -60,7 +60,7 @@ class Ledger:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         try:
-            end = _end_of_lines(self._descriptor)
+            end = whole_lines(self._descriptor)
             if end:
                 _check_header(self.path, settings, plate_sha256)
             os.ftruncate(self._descriptor, end)
@@ -239,18 +239,6 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
             f"{path.parent.parent} holds a run that was begun otherwise. " + "; ".join(differences) + ". "
             "Go on with what it was begun with, or begin anew with --restart, or name another folder with -o."
         )
-
-
-def _end_of_lines(descriptor: int) -> int:
-    """Bytes up to and with the last newline."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        begin = max(0, end - 65536)
-        at = os.pread(descriptor, end - begin, begin).rfind(b"\n")
-        if at >= 0:
-            return begin + at + 1
-        end = begin
-    return 0
 
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:

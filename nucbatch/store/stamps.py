@@ -190,7 +190,7 @@ class Places:
 def stat_of(path: str | Path) -> os.stat_result | None:
     """What the file system says of a file; None if it is not there, or can't be looked at."""
     try:
-        return os.stat(path)  # noqa: PTH116  (a Path takes twice as long, and there are millions)
+        return os.stat(path)  # noqa: PTH116  # a Path takes twice as long, and there are millions
     except OSError:
         return None
 

@@ -19,7 +19,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.store.atomic import append_durably, cannot_write, replacing, write_text
+from nucbatch.store.atomic import append_durably, cannot_write, replacing, whole_lines, write_text
 from nucbatch.store.digest import joined_digest
 
 UNITS_FORMAT = 2
@@ -74,7 +74,7 @@ class Units:
             for unit in read_units(path):
                 self._count(unit)
             self._descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-            os.ftruncate(self._descriptor, _whole_lines(self._descriptor))
+            os.ftruncate(self._descriptor, whole_lines(self._descriptor))
         except OSError as error:
             raise cannot_write(path, error) from error
 
@@ -184,15 +184,3 @@ def _parsed(line: bytes) -> Unit | None:
     stage, row, column, stamps, changed_ns, nuclei, pieces, digest, _ = text.decode().split(" ")
     held = "" if stamps == "-" else stamps, int(changed_ns), int(nuclei), int(pieces)
     return Unit(stage, int(row), int(column), *held, digest.replace("-", ""))
-
-
-def _whole_lines(descriptor: int) -> int:
-    """Bytes up to and with the last newline."""
-    end = os.fstat(descriptor).st_size
-    while end:
-        begin = max(0, end - 65536)
-        at = os.pread(descriptor, end - begin, begin).rfind(b"\n")
-        if at >= 0:
-            return begin + at + 1
-        end = begin
-    return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,35 +107,30 @@ def rounds(out: Path) -> Iterator[list[Path]]:
         yield [group[index] for group in groups.values() if index < len(group)]
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_any_file_of_a_plate(plate: Given, tmp_path: Path, damage: str) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(plate.folder.path, out)
+def damaged_by_turns(run: Given, out: Path, damage: str, groups: Iterable[list[Path]]) -> int:
+    """Damages each group of files in turn and resumes the run after each; returns how many were damaged."""
+    shutil.copytree(run.folder.path, out)
     damaged = 0
-    for some in rounds(plate.folder.path):
-        for path in some:
+    for group in groups:
+        for path in group:
             if (out / path).exists():  # a lock or a log may be gone
                 DAMAGES[damage](out / path)
                 damaged += 1
-        again = plate.again(out)
-        assert again.exit_code == 0, (some, again.output, again.exception)
-        assert results(out) == plate.results, some
-    assert damaged > 35
+        again = run.again(out)
+        assert again.exit_code == 0, (group, again.output, again.exception)
+        assert results(out) == run.results, group
+    return damaged
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_any_file_of_a_plate(plate: Given, tmp_path: Path, damage: str) -> None:
+    assert damaged_by_turns(plate, tmp_path / "out", damage, rounds(plate.folder.path)) > 35
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_any_file_of_a_large_image(slide: Given, tmp_path: Path, damage: str) -> None:
-    out = tmp_path / "out"
-    shutil.copytree(slide.folder.path, out)
-    damaged = 0
-    for path in files(slide.folder.path):
-        if (out / path).exists():
-            DAMAGES[damage](out / path)
-            damaged += 1
-        again = slide.again(out)
-        assert again.exit_code == 0, (path, again.output, again.exception)
-        assert results(out) == slide.results, path
-    assert damaged > 30
+    each = ([path] for path in files(slide.folder.path))
+    assert damaged_by_turns(slide, tmp_path / "out", damage, each) > 30
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

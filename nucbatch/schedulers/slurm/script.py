@@ -138,6 +138,7 @@ class WorkerSpec:
         """A folder on the node that only the user can enter: Dask puts it on Python's import path."""
         given = self.settings.local_directory
         if given is None:
+            # A job may get the TMPDIR of the machine it was submitted from, which its node doesn't have.
             made = "mktemp -d -t nucbatch-XXXXXXXX 2>/dev/null || mktemp -d /tmp/nucbatch-XXXXXXXX"
         else:
             folder = shlex.quote(given.rstrip("/"))

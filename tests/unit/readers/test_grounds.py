@@ -1,4 +1,4 @@
-"""Merged fluorescence is told from stained tissue, grey pictures and blank ones before a run."""
+"""RGB merges of fluorescence are recognised; tissue, grey and blank pictures are not taken for them."""
 
 from pathlib import Path
 

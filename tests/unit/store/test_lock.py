@@ -173,7 +173,7 @@ def test_a_driver_on_another_machine_that_is_silent_is_dead(
         pass
     os.utime(folder.lock)
     _left_behind(folder, machine="another")
-    os.utime(_record(folder), (1, 1))  # long ago: nobody waits
+    os.utime(_record(folder), (1, 1))  # as if its last heartbeat were long ago
     with run_lock(folder):
         pass
 

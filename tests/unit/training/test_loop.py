@@ -86,6 +86,19 @@ def straight(data: DataSet, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+ODD = ObjectSettings(foreground=0.31, peak=0.07, min_area_px=7)
+"""Thresholds that no grid of fitted ones has."""
+
+
+@pytest.fixture
+def odd_start(straight: Path, tmp_path: Path) -> Path:
+    """Weights to begin with whose card carries odd thresholds."""
+    network, card = load_weights(straight / "weights.safetensors")
+    start = tmp_path / "start.safetensors"
+    save_weights(start, network, card.model_copy(update={"objects": ODD}))
+    return start
+
+
 def same_outcome(one: Path, other: Path) -> bool:
     names = ("weights.safetensors", "best.safetensors", "history.csv")
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
@@ -252,16 +265,12 @@ def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
 
 @pytest.mark.parametrize("thresholds", ["keep", "fit"])
 def test_thresholds_are_kept_as_the_model_has_them_or_fitted_anew(
-    data: DataSet, straight: Path, tmp_path: Path, thresholds: str
+    data: DataSet, odd_start: Path, tmp_path: Path, thresholds: str
 ) -> None:
-    network, card = load_weights(straight / "weights.safetensors")
-    odd = ObjectSettings(foreground=0.31, peak=0.07, min_area_px=7)  # none that a grid has
-    start = tmp_path / "start.safetensors"
-    save_weights(start, network, card.model_copy(update={"objects": odd}))
-    recipe = adopt(TINY.model_copy(update={"steps": 1, "thresholds": thresholds}), card)
-    found = read_card(train(data, tmp_path / "on", recipe, start=start)).objects
+    recipe = adopt(TINY.model_copy(update={"steps": 1, "thresholds": thresholds}), read_card(odd_start))
+    found = read_card(train(data, tmp_path / "on", recipe, start=odd_start)).objects
     assert found.min_area_px == 7
-    assert (found == odd) == (thresholds == "keep")
+    assert (found == ODD) == (thresholds == "keep")
     assert (found.foreground in FOREGROUNDS) == (found.peak in PEAKS) == (thresholds == "fit")
 
 
@@ -315,20 +324,16 @@ def figures_of(weights: Path, data: DataSet) -> dict[str, float]:
 
 @pytest.mark.parametrize("thresholds", ["keep", "fit"])
 def test_the_best_weights_as_written_give_the_figures_that_were_shown(
-    data: DataSet, straight: Path, tmp_path: Path, thresholds: str
+    data: DataSet, odd_start: Path, tmp_path: Path, thresholds: str
 ) -> None:
-    network, card = load_weights(straight / "weights.safetensors")
-    odd = ObjectSettings(foreground=0.31, peak=0.07, min_area_px=7)  # none that a grid has
-    start = tmp_path / "start.safetensors"
-    save_weights(start, network, card.model_copy(update={"objects": odd}))
-    recipe = adopt(TINY.model_copy(update={"thresholds": thresholds}), card)
-    train(data, tmp_path / "on", recipe, start=start)
+    recipe = adopt(TINY.model_copy(update={"thresholds": thresholds}), read_card(odd_start))
+    train(data, tmp_path / "on", recipe, start=odd_start)
     records = read_history(tmp_path / "on" / "history.csv", 99)
     best = records[best_of(records, "val_object_f1") or 0]
     assert best.items() >= figures_of(tmp_path / "on" / "best.safetensors", data).items()
-    assert (read_card(tmp_path / "on" / "best.safetensors").objects == odd) == (thresholds == "keep")
+    assert (read_card(tmp_path / "on" / "best.safetensors").objects == ODD) == (thresholds == "keep")
     # the line before the first step is of the weights to begin with, as they are
-    assert records[0].items() >= figures_of(start, data).items()
+    assert records[0].items() >= figures_of(odd_start, data).items()
     assert records[0]["step"] == 0
     assert "loss" not in records[0]
 
