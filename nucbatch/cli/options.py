@@ -37,14 +37,14 @@ def input_options(command: Command) -> Command:
             "--root",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="The folder that holds a manifest's images, where its paths are another machine's.",
+            help="The folder with a manifest's images, if its paths are from another machine.",
         ),
         click.option(
             "--resolution",
             "resolution_um",
             type=float,
             metavar="UM",
-            help="Of a pyramid, read the level whose pixels are nearest to this many micrometres. "
+            help="Read the level of a pyramid whose pixels are nearest to this size in micrometres. "
             "[default: the full resolution]",
         ),
         click.option(
@@ -58,17 +58,17 @@ def input_options(command: Command) -> Command:
             "--pattern",
             default="",
             metavar="REGEX",
-            help="Names by a regex with groups named well (or row and column, or well_of_96), site, "
+            help="Regex for the file names, with groups named well (or row and column, or well_of_96), site, "
             "channel, z, t, plate.",
         ),
         click.option(
             "--acquisition",
             default="",
             metavar="ID",
-            help="Of an OME-Zarr plate that holds several acquisitions, the one that is read.",
+            help="The acquisition to read, if an OME-Zarr plate has several.",
         ),
         click.option(
-            "--layout", default="", metavar="NAME", help="The input's layout, instead of finding out."
+            "--layout", default="", metavar="NAME", help="The input's layout, if it isn't recognised."
         ),
         click.argument("source", metavar="INPUT", type=click.Path(path_type=Path)),
     ):

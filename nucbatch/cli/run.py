@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @input_options
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
 @click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")
-@click.option("--channel", default="", help="The channel that shows nuclei, where names don't tell.")
+@click.option("--channel", default="", help="The channel with the nuclei, if its name doesn't show it.")
 @cluster_options
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
 @click.option(
@@ -48,20 +48,20 @@ if TYPE_CHECKING:
     "--diameter",
     "diameter_px",
     type=float,
-    help="What nuclei typically measure, in px; images are scaled for the model. [default: as they are]",
+    help="Typical diameter of a nucleus in px; images are scaled for the model. [default: as they are]",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),
     default="fp32",
     show_default=True,
-    help="In which numbers the network computes. bf16 is up to twice as fast on processors that have it, "
+    help="Number format of the computation. bf16 is up to twice as fast on processors that have it, "
     "and refused by those that would only imitate it; fp16 is for GPUs.",
 )
 @click.option(
     "--normalise",
     metavar="METHOD",
-    help="foreground: from the ground and what stands out from it. percentiles: 1 and 99.8 of all pixels. "
+    help="foreground: by the background and what stands out. percentiles: 1 and 99.8 of all pixels. "
     "LOW,HIGH: these grey levels. [default: as the model was made for]",
 )
 @click.option(
