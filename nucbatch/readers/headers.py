@@ -10,6 +10,7 @@ the end), pixel types the run can't hold, and files of several pages that don't 
 from __future__ import annotations
 
 import lzma
+import math
 import os
 import struct
 import zlib
@@ -157,6 +158,9 @@ def _of_bounded_size(info: PixelInfo) -> PixelInfo:
 def _with_chunks(group: Path, form: StoredForm) -> PixelInfo:
     info = _of_bounded_size(_believable(_stored(form)))
     absent, chunks = StoredArray(below(group, form.array)).count_absent()
+    # As of a file: what is stored must stand in some proportion to what the metadata promise.
+    promised_bytes = math.prod(form.shape) * np.dtype(form.dtype).itemsize
+    require_believable(promised_bytes, promised_bytes * (chunks - absent) // max(chunks, 1))
     return replace(info, absent_chunks=absent, chunks=chunks)
 
 

@@ -286,6 +286,10 @@ def unreadable(path: Path) -> str:
 def test_a_zarr_array_without_bounds(tmp_path):
     path = changed_array(zarr_image(tmp_path / "a.zarr"), shape=[1 << 40, 1 << 40])
     assert f"the limit is {MOST_PIXELS:,} px in all" in unreadable(path)
+    almost = changed_array(zarr_image(tmp_path / "b.zarr"), shape=[64, 1 << 33])  # one chunk of 134 million
+    assert "damaged header (promises 1,099,511,627,776 bytes of pixels from 8,192 of file" in unreadable(
+        almost
+    )
 
 
 @pytest.mark.parametrize("side", [1 << 15, 1 << 40])
