@@ -30,9 +30,10 @@ from rich.console import Console
 from rich.table import Table
 
 from nucbatch.api import Prepared, prepare
+from nucbatch.core.settings import RunSettings
 from nucbatch.execution.block import FieldTask, nuclear_image, process_field
 from nucbatch.execution.job import seen_channel
-from nucbatch.inference import lane
+from nucbatch.inference import queue as lane
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import predict_image
@@ -40,7 +41,6 @@ from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.local import cores
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.synthetic import make_plate
 

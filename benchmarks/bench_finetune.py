@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.table import Table
 from scipy.ndimage import gaussian_filter
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.networks.checkpoint import load_weights, locate, read_card
-from nucbatch.settings import NormaliseSettings
 from nucbatch.synthetic import make_field
 from nucbatch.training.data import find_data, read_entry
 from nucbatch.training.loop import train

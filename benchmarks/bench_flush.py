@@ -20,7 +20,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nucbatch.plate import Channel, Field
+from nucbatch.core.plate import Channel, Field
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.images import field_files, write_field
 from nucbatch.store.tables import identity_columns, write_fragment

@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from nucbatch.core.settings import Precision
 from nucbatch.inference.device import has_bf16
 from nucbatch.inference.predict import prepared
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.networks.contract import build
-from nucbatch.settings import Precision
 from nucbatch.training.recipe import preset
 
 Key = tuple[str, Precision, str]

@@ -28,11 +28,11 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
-from nucbatch.readers.companions import without_companions
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import known_readers
+from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.listing import scan
-from nucbatch.readers.remembered import fingerprint
+from nucbatch.readers.plate_cache import fingerprint
 from nucbatch.readers.summary import summarise
 from nucbatch.readers.verify import verified
 

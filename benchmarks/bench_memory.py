@@ -96,13 +96,13 @@ def draw(folder: Path, side_px: int) -> None:
 def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, int, int]:
     """Blocks, and peak and projected bytes of the one image below ``scratch``, in this process."""
     from nucbatch.api import prepare
+    from nucbatch.core.settings import RunSettings
     from nucbatch.execution.block import FieldTask, process_field
-    from nucbatch.execution.large.course import Course
     from nucbatch.execution.large.image import LargeImage
+    from nucbatch.execution.large.image_progress import Course
     from nucbatch.execution.large.stages import PREDICT
     from nucbatch.execution.large.unit import UnitDone
     from nucbatch.readers.find import open_plate
-    from nucbatch.settings import RunSettings
     from nucbatch.store.folder import RunFolder
     from nucbatch.store.units import Unit
 

@@ -107,8 +107,8 @@ def child(kind: str, name: str, arguments: argparse.Namespace) -> None:
 
 def prepare(_: str, arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
     """Writes the normalised image; says of each rival and peer what must be installed, "" for nothing."""
+    from benchmarks.competitors import PEERS
     from benchmarks.fields import field_of
-    from benchmarks.peers import PEERS
     from benchmarks.rivals import RIVALS
     from nucbatch.inference.normalise import find_constants, normalise
     from nucbatch.networks.checkpoint import locate, read_card
@@ -144,7 +144,7 @@ def run_rival(name: str, arguments: argparse.Namespace) -> dict[str, float]:
 
 def run_peer(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """Name, seconds per Mpx, parameters and peak bytes of one network."""
-    from benchmarks.peers import PEERS
+    from benchmarks.competitors import PEERS
 
     station = PEERS[name].make(arguments.threads, arguments.device)
     station.run()  # the first one chooses algorithms

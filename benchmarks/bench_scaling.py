@@ -56,14 +56,14 @@ def main() -> None:
 def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     """Units, seconds for all of them, seconds to the first one, and peak bytes of this process."""
     import nucbatch.execution.driver as driving
-    from benchmarks.standin import IdleCourse
-    from nucbatch.execution.todo import Network, Todo
+    from benchmarks.null_tasks import IdleCourse
+    from nucbatch.core.plate import Channel, Field, Plane, Plate
+    from nucbatch.core.settings import RunSettings
+    from nucbatch.core.tiles import TileGrid
+    from nucbatch.execution.work_queue import Network, Todo
     from nucbatch.planning.plan import Plan
-    from nucbatch.plate import Channel, Field, Plane, Plate
     from nucbatch.schedulers.contract import Place, Resources, scheduler
-    from nucbatch.settings import RunSettings
     from nucbatch.store.folder import RunFolder
-    from nucbatch.tiles import TileGrid
 
     side = math.isqrt(blocks) * BLOCK_PX
     field = Field("", 1, 0, "image", "image", (Plane("image.tif", "Grey"),), side, side, "uint8")

@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nucbatch.settings import Precision
+from nucbatch.core.settings import Precision
 
 
 def main() -> None:

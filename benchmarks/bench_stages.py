@@ -28,13 +28,13 @@ from rich.table import Table
 from benchmarks.bench_feed import Canned, name_of
 from benchmarks.fields import large_image
 from nucbatch.api import Prepared, prepare
-from nucbatch.execution.large.course import Course
-from nucbatch.execution.todo import Network, Todo
-from nucbatch.inference import lane
+from nucbatch.core.settings import RunSettings
+from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.work_queue import Network, Todo
+from nucbatch.inference import queue as lane
 from nucbatch.inference.device import Cpu
 from nucbatch.readers.find import open_plate
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 
 DRIVER = "driver"

@@ -35,13 +35,13 @@ from rich.table import Table
 
 from benchmarks.fields import plate_of
 from nucbatch.api import Prepared, prepare, run_plate
+from nucbatch.core.plate import Field
+from nucbatch.core.settings import RunSettings
+from nucbatch.core.tiles import Tile
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Field
 from nucbatch.readers.find import open_plate
 from nucbatch.schedulers import forkserver
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
-from nucbatch.settings import RunSettings
-from nucbatch.tiles import Tile
 
 MOST_PX = 40e6
 GPU_PX = 400e6

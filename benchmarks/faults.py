@@ -30,8 +30,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.breakage import FAULTS, Fault
-from benchmarks.outside import Outside
+from benchmarks.external_cluster import Outside
+from benchmarks.faults_catalogue import FAULTS, Fault
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import receipts
 from nucbatch.synthetic import make_plate

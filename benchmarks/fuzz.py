@@ -169,7 +169,7 @@ def warm(sounds: list[Sound]) -> None:
     """Loads what reading needs, without starting a thread: threads do not survive a fork."""
     for module in ("networks.checkpoint", "readers.find", "readers.summary", "store.sheets"):
         import_module(f"nucbatch.{module}")
-    from nucbatch.errors import NucbatchError
+    from nucbatch.core.errors import NucbatchError
     from nucbatch.readers.find import known_readers
     from nucbatch.readers.pixels import read_image
 

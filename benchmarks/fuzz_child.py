@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from benchmarks.fuzz_inputs import Sound
-from nucbatch.errors import NucbatchError
+from nucbatch.core.errors import NucbatchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ def _weights(path: Path) -> dict[str, str]:
 def _images(path: Path, table: Path) -> dict[str, str]:
     """The digest of each image that can be read; what ``inspect`` and files.csv tell is made as well."""
     from nucbatch.readers.find import open_plate
+    from nucbatch.readers.formats import open_source
     from nucbatch.readers.pixels import field_channels, read_field
     from nucbatch.readers.summary import summarise
-    from nucbatch.readers.windows import open_source
     from nucbatch.store.sheets import write_files_csv
 
     plate = open_plate(path)

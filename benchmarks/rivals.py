@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor, autocast, bfloat16, float16, from_numpy, inference_mode, nn, set_num_threads
 
 from benchmarks import scikit
+from nucbatch.core.settings import Precision
 from nucbatch.networks.checkpoint import Card
-from nucbatch.settings import Precision
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.integer]

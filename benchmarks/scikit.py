@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from skimage.measure import label, regionprops_table
 from skimage.segmentation import watershed
 
-from nucbatch.settings import ObjectSettings
+from nucbatch.core.settings import ObjectSettings
 
 PROPERTIES = (
     "label",

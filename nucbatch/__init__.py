@@ -13,9 +13,13 @@ __all__ = ["__version__", "run_plate", "segment", "segment_dask"]
 
 if TYPE_CHECKING:
     from nucbatch.api import run_plate, segment
-    from nucbatch.execution.step import segment_dask
+    from nucbatch.execution.dask_api import segment_dask
 
-_HOMES = {"run_plate": "nucbatch.api", "segment": "nucbatch.api", "segment_dask": "nucbatch.execution.step"}
+_HOMES = {
+    "run_plate": "nucbatch.api",
+    "segment": "nucbatch.api",
+    "segment_dask": "nucbatch.execution.dask_api",
+}
 
 
 def __getattr__(name: str) -> Any:

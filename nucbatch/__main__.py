@@ -1,6 +1,6 @@
 """The ``nucbatch`` command, also as ``python -m nucbatch``. Libraries are imported last."""
 
-from nucbatch.safepath import restart_safely
+from nucbatch.core.safe_path import restart_safely
 
 
 def start(*, as_module: bool = False) -> None:

@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.execution.ahead import load_ahead
+from nucbatch.core.plate import Plate
+from nucbatch.core.settings import ObjectSettings, RunSettings, validated
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.prepared import Prepared, chosen, prepare
-from nucbatch.execution.sitting import RunResult, execute
-from nucbatch.inference.lane import lane_of_process
+from nucbatch.execution.session import RunResult, execute
+from nucbatch.execution.warm_start import load_ahead
 from nucbatch.inference.normalise import find_constants
+from nucbatch.inference.queue import lane_of_process
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
-from nucbatch.plate import Plate
 from nucbatch.readers.find import open_plate
-from nucbatch.settings import ObjectSettings, RunSettings, validated
 from nucbatch.store.folder import RunFolder
 
 __all__ = ["Prepared", "RunResult", "execute", "prepare", "run_plate", "segment"]

@@ -37,8 +37,8 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     """
     from rich.text import Text
 
-    from nucbatch.execution.ahead import load_ahead
-    from nucbatch.garbage import loading
+    from nucbatch.core.gc_pause import loading
+    from nucbatch.execution.warm_start import load_ahead
 
     load_ahead("local")
 
@@ -46,10 +46,10 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         from nucbatch.api import execute, prepare
         from nucbatch.cli.progress import RunBar
         from nucbatch.cli.run import summarise
+        from nucbatch.core.settings import RunSettings
+        from nucbatch.core.signals import Stopped
         from nucbatch.networks.checkpoint import locate
-        from nucbatch.notice import Stopped
         from nucbatch.readers.find import open_plate
-        from nucbatch.settings import RunSettings
         from nucbatch.synthetic import make_plate
 
     console = terminal(soft_wrap=True)
@@ -91,7 +91,7 @@ def _emptied(out: Path) -> tuple[Path, Path, Path]:
     """
     import shutil
 
-    from nucbatch.errors import StoreError
+    from nucbatch.core.errors import StoreError
     from nucbatch.store.atomic import cannot_write
 
     parts = out / "plate", out / "truth", out / "run"

@@ -14,7 +14,7 @@ from nucbatch.cli.terminal import terminal
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nucbatch.plate import Plate
+    from nucbatch.core.plate import Plate
     from nucbatch.readers.summary import Summary
 
 _MOST_MAPPED_WELLS = 384
@@ -45,8 +45,8 @@ def inspect(
     from rich.text import Text
 
     from nucbatch.readers.find import open_plate
-    from nucbatch.readers.finite import values_checked
-    from nucbatch.readers.grounds import grounds_of
+    from nucbatch.readers.formats.finite import values_checked
+    from nucbatch.readers.merged_colours import grounds_of
     from nucbatch.readers.summary import summarise
 
     plate = open_plate(

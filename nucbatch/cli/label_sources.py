@@ -79,7 +79,7 @@ def ignoring(entries: list[Entry], folder: Path) -> list[Entry]:
     Raises:
         InputNotFound, InputError: there is no such folder, it holds no masks, or none of these images'.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.scoring import label_files
 
     masks = {stem.removesuffix("_ignore"): path for stem, path in label_files(folder).items()}
@@ -102,7 +102,7 @@ def pair_sides(pred: list[Entry], truth: list[Entry]) -> dict[str, tuple[Entry, 
         InputError: under no kind of name do the two sides hold the same images; the message lists what has
             no partner under their first names.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.scoring import paired
 
     ways = [(_by_name(pred, one), _by_name(truth, other)) for one, other in _kinds(pred, truth)]
@@ -123,7 +123,7 @@ def find_images(folder: Path) -> dict[str, Callable[[], Any]]:
         InputNotFound: there is no such folder.
         InputError: it has no pictures.
     """
-    from nucbatch.errors import InputError, InputNotFound
+    from nucbatch.core.errors import InputError, InputNotFound
     from nucbatch.readers.pixels import read_image
 
     if not folder.is_dir():
@@ -167,7 +167,7 @@ def _of_data_set(path: Path) -> list[Entry]:
     Raises:
         InputError: images and labels there don't pair up.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.readers.pixels import read_image
     from nucbatch.training.layouts.files import FilePair
     from nucbatch.training.layouts.folders import find_folders
@@ -204,7 +204,7 @@ def _any(paths: tuple[Path, ...]) -> Any:
 def _of_run(folder: RunFolder) -> list[Entry]:
     import pandas as pd
 
-    from nucbatch.errors import InputError, InputNotFound
+    from nucbatch.core.errors import InputError, InputNotFound
     from nucbatch.readers.pixels import read_image
     from nucbatch.store.images import read_labels
 
@@ -226,7 +226,7 @@ def _of_run(folder: RunFolder) -> list[Entry]:
 
 
 def _of_zarr(image: StoredImage) -> Entry:
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.store.ngff import LABELS_NAME
 
     if not image.labels:

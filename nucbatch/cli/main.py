@@ -15,7 +15,7 @@ from importlib import import_module
 import click
 
 from nucbatch.cli.terminal import log_printably, say_error
-from nucbatch.errors import (
+from nucbatch.core.errors import (
     InputError,
     InputNotFound,
     NucbatchError,

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nucbatch.plate import READ_TIMEOUT_S
+from nucbatch.core.plate import READ_TIMEOUT_S
 
 Command = Callable[..., Any]
 

@@ -122,8 +122,8 @@ def run(
 
     The same command again goes on where an earlier one stopped.
     """
-    from nucbatch.execution.ahead import load_ahead
-    from nucbatch.garbage import loading
+    from nucbatch.core.gc_pause import loading
+    from nucbatch.execution.warm_start import load_ahead
 
     if not dry_run:
         load_ahead(scheduler_name)
@@ -131,11 +131,11 @@ def run(
     with loading():
         from nucbatch.api import execute, prepare
         from nucbatch.cli.progress import RunBar
+        from nucbatch.core.settings import validated
+        from nucbatch.core.signals import Stopped
         from nucbatch.networks.checkpoint import locate
-        from nucbatch.notice import Stopped
         from nucbatch.readers.find import open_plate
         from nucbatch.schedulers.contract import Place, scheduler
-        from nucbatch.settings import validated
         from nucbatch.store.folder import RunFolder
 
     console = terminal(soft_wrap=True)
@@ -211,7 +211,7 @@ def normalisation(method: str | None, over: str | None) -> dict[str, object]:
     Raises:
         InputError: the method is neither known nor two numbers.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
 
     asked: dict[str, object] = {} if over is None else {"over": over}
     if method is None or method in ("foreground", "percentiles"):
@@ -230,11 +230,11 @@ def describe(console: Console, prepared: Prepared) -> None:
     """What will be done, in a few lines."""
     from rich.text import Text
 
-    from nucbatch.plate import RGB_CHANNELS, projection_text
-    from nucbatch.readers.grounds import grounds_of
+    from nucbatch.core.plate import RGB_CHANNELS, projection_text
+    from nucbatch.core.tiles import block_grid
+    from nucbatch.readers.merged_colours import grounds_of
     from nucbatch.readers.names import plural
     from nucbatch.readers.summary import Z_HINT
-    from nucbatch.tiles import block_grid
 
     plan, plate = prepared.plan, prepared.plan.plate
     wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
@@ -284,8 +284,8 @@ def summarise(console: Console, result: RunResult) -> None:
     """What came of it, and where to look."""
     from rich.text import Text
 
+    from nucbatch.core.plate import absent_text
     from nucbatch.features.quality import meaning
-    from nucbatch.plate import absent_text
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder

@@ -98,7 +98,7 @@ def score(
     from nucbatch.cli.label_sources import find_images, ignoring, open_side, pair_sides
     from nucbatch.cli.score_subset import conditions, subset, table_beside
     from nucbatch.cli.score_tables import show
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.scoring import read_groups, score_images
     from nucbatch.scoring.binary import BinaryCheck
     from nucbatch.scoring.sheets import as_json, images_csv, totals_csv, totals_path
@@ -167,7 +167,7 @@ def _prepare(path: Path) -> None:
     """
     import os
 
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
 
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a file in it.")
@@ -187,7 +187,7 @@ def _groups_file(
     Raises:
         InputError: it is needed and there is none, or named and not used.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
 
     if column is None and not where:
         if named:
@@ -232,7 +232,7 @@ def _read(
 
 
 def _worst(table: ScoreTable, pairs: Pairs, images: dict[str, Callable[[], Any]]) -> list[WorstImage]:
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.scoring.backdrop import backdrop
     from nucbatch.scoring.ignore import leave_out
     from nucbatch.scoring.page import WorstImage

@@ -23,7 +23,7 @@ def conditions(texts: Iterable[str]) -> Wanted:
     Raises:
         InputError: a text without ``=`` or a column's name.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
 
     wanted: dict[str, set[str]] = {}
     for text in texts:
@@ -51,7 +51,7 @@ def subset(
     Raises:
         InputError: no such column, or no image fits; the message has the values there are.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.scoring import read_groups
     from nucbatch.scoring.groups import EMPTY
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nucbatch.printable import printable
+from nucbatch.core.escape import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -82,7 +82,7 @@ def train(
     """
     from rich.text import Text
 
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
 
     try:
         from nucbatch.training.loop import train as train_network
@@ -90,8 +90,8 @@ def train(
         if error.name != "kornia":
             raise
         raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'") from error
+    from nucbatch.core.signals import Stopped
     from nucbatch.networks.checkpoint import locate, read_card
-    from nucbatch.notice import Stopped
     from nucbatch.training.data import find_data
     from nucbatch.training.history import read_history
     from nucbatch.training.memory import keep_memory
@@ -173,7 +173,7 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any
     Raises:
         InputError: no such preset, or options that contradict one another.
     """
-    from nucbatch.errors import InputError
+    from nucbatch.core.errors import InputError
     from nucbatch.networks.checkpoint import read_card
     from nucbatch.training import recipe as recipes
     from nucbatch.training.start import adopt

@@ -17,14 +17,15 @@ import numpy as np
 from distributed import get_worker
 from numpy.typing import NDArray
 
-from nucbatch.coverage import largest_absent
-from nucbatch.errors import UnreadableImage
+from nucbatch.core.coverage import largest_absent
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import Field
+from nucbatch.core.tiles import Box
+from nucbatch.execution.image_statistics import look_at
 from nucbatch.execution.job import FieldJob
-from nucbatch.execution.known import look_at
 from nucbatch.features.measure import measure, require_families
-from nucbatch.inference.lane import lane_of_process
+from nucbatch.inference.queue import lane_of_process
 from nucbatch.inference.segment import segment_image
-from nucbatch.plate import Field
 from nucbatch.readers.pixels import read
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
@@ -33,7 +34,6 @@ from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, field_digest, note_of
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.tiles import Box
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nucbatch.core.plate import Field
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Field
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE

@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
-from nucbatch.errors import DamagedFile
+from nucbatch.core.errors import DamagedFile
 from nucbatch.execution.block import FieldTask, failed
 from nucbatch.execution.check import CheckTask, Looked
-from nucbatch.execution.large.course import Course
 from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.image_progress import Course
 from nucbatch.execution.large.stages import PREDICT, says
 from nucbatch.execution.large.unit import UnitDone, UnitTask
-from nucbatch.execution.problems import is_suspect, problem_of
+from nucbatch.execution.task_errors import is_suspect, problem_of
 from nucbatch.execution.window import Came, Window
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.receipt import Receipt

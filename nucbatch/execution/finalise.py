@@ -16,9 +16,10 @@ from typing import Any
 
 import pandas as pd
 
+from nucbatch.core.plate import Field, FileStatus, Plate
+from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import MISSING_CHANNEL, flags_of
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Field, FileStatus, Plate
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
 from nucbatch.store.folder import RunFolder
@@ -28,7 +29,6 @@ from nucbatch.store.sheets import Fate, write_files_csv, write_wells
 from nucbatch.store.stamps import TABLE
 from nucbatch.store.tables import concatenate, write_fields
 from nucbatch.version import __version__
-from nucbatch.wells import by_well
 
 
 @dataclass(frozen=True, slots=True)

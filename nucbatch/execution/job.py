@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Self
 
+from nucbatch.core.plate import Channel, Field
+from nucbatch.core.settings import RunSettings
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Channel, Field
 from nucbatch.readers.pixels import field_channels
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import made_of
 from nucbatch.store.stamps import Places

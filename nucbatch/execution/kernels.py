@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings
 from nucbatch.features.measure import measure
 from nucbatch.features.quality import field_quality
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.settings import MAPS, NormaliseSettings, ObjectSettings
 
 _SIDE_PX = 64
 

@@ -10,14 +10,14 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from nucbatch.errors import InputError, UnreadableImage
+from nucbatch.core.errors import InputError, UnreadableImage
+from nucbatch.core.grey_levels import GreyLevels, countable
+from nucbatch.core.plate import Field
+from nucbatch.core.settings import NormaliseSettings, RunSettings
 from nucbatch.execution.job import seen_channel
-from nucbatch.greylevels import GreyLevels, countable
 from nucbatch.inference.normalise import constants_of
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Field
 from nucbatch.readers.pixels import field_channels, read_field
-from nucbatch.settings import NormaliseSettings, RunSettings
 
 SAMPLE = 64
 """The most fields that are looked at."""

@@ -5,7 +5,7 @@ Made for a fork server: nothing here starts a thread of Python's, leaves a file 
 
 from importlib import import_module
 
-from nucbatch.garbage import loading
+from nucbatch.core.gc_pause import loading
 
 with loading():
     for _name in ("worker", "block", "large.unit", "kernels"):

@@ -8,16 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from nucbatch.core.plate import READ_TIMEOUT_S, Plate
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
+from nucbatch.core.tiles import TileGrid
 from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights, locate
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
-from nucbatch.plate import READ_TIMEOUT_S, Plate
 from nucbatch.schedulers.contract import Resources
-from nucbatch.settings import NormaliseSettings, ObjectSettings, RunSettings
-from nucbatch.tiles import TileGrid
 
 
 @dataclass(frozen=True, slots=True)

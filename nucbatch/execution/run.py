@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nucbatch.errors import FieldFailed
+from nucbatch.core.errors import FieldFailed
+from nucbatch.core.signals import Notice, Stopped
 from nucbatch.execution.driver import Driver, Progress
-from nucbatch.execution.todo import Todo
-from nucbatch.notice import Notice, Stopped
+from nucbatch.execution.work_queue import Todo
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt

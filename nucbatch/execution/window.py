@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 from distributed import CancelledError, Future, KilledWorker, as_completed
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 from nucbatch.execution.worker import Work, perform
 from nucbatch.schedulers.contract import Cluster
 

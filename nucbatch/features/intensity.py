@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nucbatch.core.jit import frozen, kernel
 from nucbatch.features.contract import Columns
 from nucbatch.features.objects import Objects
-from nucbatch.jit import frozen, kernel
 
 
 class Intensity:

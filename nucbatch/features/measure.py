@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError, SettingsConflict
+from nucbatch.core.errors import InputError, SettingsConflict
 from nucbatch.features.contract import Columns, Family
 from nucbatch.features.objects import objects_of
 

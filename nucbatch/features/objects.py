@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
-from nucbatch.jit import frozen, kernel
-from nucbatch.rle import Runs, runs_of
+from nucbatch.core.errors import InputError
+from nucbatch.core.jit import frozen, kernel
+from nucbatch.core.rle import Runs, runs_of
 
 
 @dataclass(frozen=True, slots=True)

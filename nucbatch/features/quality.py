@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
-from nucbatch.greylevels import GreyLevels, countable
-from nucbatch.jit import frozen, kernel
-from nucbatch.tiles import Box
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import GreyLevels, countable
+from nucbatch.core.jit import frozen, kernel
+from nucbatch.core.tiles import Box
 
 # Cameras of 8 to 16 bits; a 12-bit camera writes 16-bit files and saturates at 4095.
 _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)

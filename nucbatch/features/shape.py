@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nucbatch.core.jit import kernel
 from nucbatch.features.contract import Columns
 from nucbatch.features.objects import Objects
-from nucbatch.jit import kernel
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from nucbatch.errors import PrecisionError
+from nucbatch.core.errors import PrecisionError
+from nucbatch.core.settings import Precision
 from nucbatch.inference.predict import forward, logits_to_maps, prepared
-from nucbatch.settings import Precision
 
 BATCH_PX = 2**20
 """Pixels that keep a GPU busy."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.greylevels import GreyLevels, countable
+from nucbatch.core.grey_levels import GreyLevels, countable
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.foreground import limits
-from nucbatch.settings import NormaliseSettings
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from nucbatch.core.settings import Precision
+from nucbatch.core.tiles import Box, TileGrid
 from nucbatch.inference.reflect import window_of
 from nucbatch.networks.fold import folded
-from nucbatch.settings import Precision
-from nucbatch.tiles import Box, TileGrid
 
 WHOLE_PX = 2176
 """A field of 2,160 px, as sCMOS cameras have them, is one tile: cut into four it takes 1.4 times as long."""

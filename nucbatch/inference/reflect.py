@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.tiles import Box
+from nucbatch.core.tiles import Box
 
 
 def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:

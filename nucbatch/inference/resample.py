@@ -16,9 +16,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError
-from nucbatch.jit import frozen, kernel
-from nucbatch.tiles import Box
+from nucbatch.core.errors import InputError
+from nucbatch.core.jit import frozen, kernel
+from nucbatch.core.tiles import Box
 
 
 def support(box: Box, shape: tuple[int, int], source_shape: tuple[int, int]) -> Box:

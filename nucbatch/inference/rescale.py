@@ -14,10 +14,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.tiles import Box, scaled_shape
 from nucbatch.inference.resample import check_held, resampled, support
 from nucbatch.masks.flows import rescaled
-from nucbatch.tiles import Box, scaled_shape
 
 
 def source_box(box: Box, image_shape: tuple[int, int], zoom: float) -> Box:

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import Constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
 from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import TileGrid
 
 
 def require_pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:

@@ -16,12 +16,12 @@ from dataclasses import astuple, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
+from nucbatch.core.jit import kernel
+from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.tiles import SUPPORT_PX, Box
 from nucbatch.masks.components import reach, without
 from nucbatch.masks.objects import Found, find_in_window, foreground_of
 from nucbatch.masks.parts import Open, too_large
-from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import SUPPORT_PX, Box
 
 _MARGINS_PX = (64, 160, SUPPORT_PX)
 

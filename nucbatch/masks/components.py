@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
+from nucbatch.core.jit import kernel
+from nucbatch.core.rle import Runs, runs_of
+from nucbatch.core.tiles import Box
 from nucbatch.masks.union_find import number, unite
-from nucbatch.rle import Runs, runs_of
-from nucbatch.tiles import Box
 
 
 @dataclass(frozen=True, slots=True)

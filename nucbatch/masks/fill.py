@@ -13,9 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
+from nucbatch.core.jit import kernel
+from nucbatch.core.rle import Runs
 from nucbatch.masks.components import classes_of
-from nucbatch.rle import Runs
 
 LARGEST_HOLE_PX = 64
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
+from nucbatch.core.jit import kernel
 
 
 def flood(

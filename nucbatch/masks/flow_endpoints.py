@@ -15,11 +15,11 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from nucbatch.jit import kernel
+from nucbatch.core.jit import kernel
+from nucbatch.core.rle import Runs
 from nucbatch.masks.flows import follow_flows
 from nucbatch.masks.pieces import in_one_piece
 from nucbatch.masks.union_find import number, unite
-from nucbatch.rle import Runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
-from nucbatch.rle import Runs
+from nucbatch.core.jit import kernel
+from nucbatch.core.rle import Runs
 
 REACH_PX = 32.0
 DOUBLINGS = 3

@@ -16,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import find_objects
 
-from nucbatch.errors import InputError
-from nucbatch.jit import kernel
+from nucbatch.core.errors import InputError
+from nucbatch.core.jit import kernel
+from nucbatch.core.rle import Runs, runs_of
+from nucbatch.core.settings import MAPS, ObjectSettings
+from nucbatch.core.tiles import GROWTH_PX
 from nucbatch.masks.components import Components, components_of
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
@@ -25,9 +28,6 @@ from nucbatch.masks.flow_endpoints import split_by_offsets
 from nucbatch.masks.parts import CLOSED, Open, divide
 from nucbatch.masks.small_objects import drop_small_objects
 from nucbatch.masks.split import split_touching
-from nucbatch.rle import Runs, runs_of
-from nucbatch.settings import MAPS, ObjectSettings
-from nucbatch.tiles import GROWTH_PX
 
 LARGEST_OBJECT_PX = 4096
 """An object that spans more is no nucleus. To measure an object, its whole bounding box is read."""
@@ -76,7 +76,7 @@ def find_in_window(
 ) -> Found:
     """The objects of a window of an image that continues ``beyond`` some of its sides, in any order.
 
-    Exact for objects at least :data:`nucbatch.tiles.SUPPORT_PX` away from those sides. ``components``:
+    Exact for objects at least :data:`nucbatch.core.tiles.SUPPORT_PX` away from those sides. ``components``:
     :func:`foreground_of` the maps, if already computed. Other arguments and errors as for
     :func:`find_nuclei`.
     """

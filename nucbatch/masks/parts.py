@@ -22,8 +22,8 @@ import edt
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.core.tiles import LARGEST_PART_PX
 from nucbatch.masks.components import Components, components_of
-from nucbatch.tiles import LARGEST_PART_PX
 
 _CORE_DEPTH_PX = 4  # distance to the outline at which the interior begins, for networks that don't predict it
 _SMALLEST_CORE_PX = 4

@@ -15,9 +15,9 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from nucbatch.core.tiles import Box
 from nucbatch.masks.block import Piece
 from nucbatch.masks.objects import LARGEST_OBJECT_PX
-from nucbatch.tiles import Box
 
 Place = tuple[int, int]
 """Row and column of a block."""

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.jit import kernel
-from nucbatch.rle import Runs
+from nucbatch.core.jit import kernel
+from nucbatch.core.rle import Runs
 
 
 def drop_small_objects(

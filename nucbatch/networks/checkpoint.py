@@ -24,9 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nucbatch.errors import InputError, WeightsError
+from nucbatch.core.errors import InputError, WeightsError
+from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, problems_of
 from nucbatch.networks.contract import build
-from nucbatch.settings import MAPS, NormaliseSettings, ObjectSettings, problems_of
 
 _CARD = "nucbatch"
 CHANNELS = 3

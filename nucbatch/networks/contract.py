@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 
 @runtime_checkable

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 LIMITS = {"in_channels": 64, "outputs": 64, "width": 1024, "depth": 8}
 """The largest value of each argument; the smallest is 1."""

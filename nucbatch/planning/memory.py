@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from nucbatch.errors import MemoryRefused
-from nucbatch.greylevels import countable
+from nucbatch.core.errors import MemoryRefused
+from nucbatch.core.grey_levels import countable
+from nucbatch.core.plate import Field
+from nucbatch.core.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_shape
 from nucbatch.planning.plan import BLOCK_PX, Plan
-from nucbatch.plate import Field
-from nucbatch.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_shape
 
 PROCESS_BYTES = 600 * 2**20
 """A worker before its first block: interpreter, libraries, compiled kernels and weights."""

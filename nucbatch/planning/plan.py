@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from nucbatch.errors import InputError
-from nucbatch.greylevels import countable
-from nucbatch.plate import READ_TIMEOUT_S, RGB_CHANNELS, Field, FileStatus, Plate
-from nucbatch.settings import RunSettings
-from nucbatch.tiles import block_grid
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import countable
+from nucbatch.core.plate import READ_TIMEOUT_S, RGB_CHANNELS, Field, FileStatus, Plate
+from nucbatch.core.settings import RunSettings
+from nucbatch.core.tiles import block_grid
 
 LARGEST_FIELD_PX = 4096
 BLOCK_PX = 2048

@@ -1,7 +1,7 @@
 """What a vendor layout must offer: a name, a place in the queue, a yes or no from names, and a Plate.
 
 A reader decides from a :class:`Listing` alone whether the layout is its own, and gives each listed file
-exactly one :class:`~nucbatch.plate.FileRecord`. It parses names and side files; it does not decode pixels.
+exactly one :class:`~nucbatch.core.plate.FileRecord`. It parses names and side files and decodes no pixels.
 Sizes, pixel types and broken images are found afterwards, the same way for all (``verify.py``), so a reader
 leaves ``height_px``, ``width_px`` and ``dtype`` of its fields at 0 and ``""``.
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from nucbatch.plate import READ_TIMEOUT_S, Plate
+from nucbatch.core.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.listing import Listing
 
 

@@ -12,15 +12,15 @@ from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from nucbatch.errors import InputError
-from nucbatch.plate import READ_TIMEOUT_S, Plate
-from nucbatch.readers.companions import without_companions
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.contract import Reader, ReadOptions
+from nucbatch.readers.layouts.companions import without_companions
+from nucbatch.readers.layouts.manifest import ManifestReader
 from nucbatch.readers.links import only_links
 from nucbatch.readers.listing import Listing, scan
-from nucbatch.readers.manifest import ManifestReader
 from nucbatch.readers.names import plural
-from nucbatch.readers.remembered import fingerprint, recall
+from nucbatch.readers.plate_cache import fingerprint, recall
 from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify import verified
 
@@ -43,11 +43,12 @@ def open_plate(
 
     ``layout``: a reader's name, instead of the first that fits. ``acquisition``: of an OME-Zarr plate that
     holds several, the one that is read. ``pattern``: a regex with named groups (see
-    :mod:`nucbatch.readers.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution, instead of
-    what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this size.
-    ``read_timeout_s``: how long a file may take to answer before it is quarantined for that. ``remembered``:
-    where the plate may have been kept (:mod:`nucbatch.readers.remembered`), so that headers need not be read.
-    ``root``: the folder that holds the images which a manifest names by paths of another machine.
+    :mod:`nucbatch.readers.layouts.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution,
+    instead of what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this
+    size. ``read_timeout_s``: how long a file may take to answer before it is quarantined for that.
+    ``remembered``: where the plate may have been kept (:mod:`nucbatch.readers.plate_cache`), so that headers
+    need not be read. ``root``: the folder that holds the images which a manifest names by paths of another
+    machine.
 
     Raises:
         InputNotFound: nothing is there.

@@ -6,8 +6,8 @@ import os
 import shlex
 from pathlib import Path
 
-from nucbatch.plate import FileStatus
-from nucbatch.printable import printable
+from nucbatch.core.escape import printable
+from nucbatch.core.plate import FileStatus
 from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, Listing
 
 

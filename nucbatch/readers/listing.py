@@ -13,10 +13,10 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucbatch.errors import InputError, InputNotFound
-from nucbatch.omezarr import GROUP_MARKERS, is_group
-from nucbatch.plate import FileRecord
+from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.plate import FileRecord
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
+from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group
 
 LINK_TO_NOTHING = "a link to nothing: its target is gone"
 LINK_OUT = "a link that leads out of the input: copy the file, or give its own folder"

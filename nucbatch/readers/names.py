@@ -12,8 +12,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from nucbatch.errors import InputError
-from nucbatch.plate import row_index, split_well, well_name
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import row_index, split_well, well_name
 
 MOST_ROWS, MOST_COLUMNS = 32, 48  # a 1536-well plate, the largest that is made
 

@@ -16,22 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.coverage import Coverage
-from nucbatch.errors import MemoryRefused, UnreadableImage
-from nucbatch.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
-from nucbatch.readers.headers import read_header
-from nucbatch.readers.patience import Beat, within
-from nucbatch.readers.pixel_info import PixelInfo
+from nucbatch.core.coverage import Coverage
+from nucbatch.core.errors import MemoryRefused, UnreadableImage
+from nucbatch.core.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
+from nucbatch.core.tiles import Box
+from nucbatch.readers.formats import Window, open_source, open_window, whole
+from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.formats.pixel_info import PixelInfo
+from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
-from nucbatch.readers.windows import Window, open_source, open_window, whole
-from nucbatch.tiles import Box
 
 
 def probe(path: str | Path) -> PixelInfo:
     """What an image's header promises, without decoding it.
 
     Raises:
-        UnreadableImage: it can't be used (see :mod:`nucbatch.readers.headers`); path and reason.
+        UnreadableImage: it can't be used (see :mod:`nucbatch.readers.formats.headers`); path and reason.
     """
     try:
         info = read_header(path)

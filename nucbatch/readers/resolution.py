@@ -12,13 +12,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from nucbatch.errors import InputError, UnreadableImage
-from nucbatch.plate import READ_TIMEOUT_S, Field, Plane, Plate
-from nucbatch.readers.levels import Level, level_for_pixel_size
+from nucbatch.core.errors import InputError, UnreadableImage
+from nucbatch.core.plate import READ_TIMEOUT_S, Field, Plane, Plate
+from nucbatch.readers.formats import Source, open_source
+from nucbatch.readers.formats.levels import Level, level_for_pixel_size
 from nucbatch.readers.names import plural
-from nucbatch.readers.patience import Beat, within
+from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.verify import each_field, majority, recorded
-from nucbatch.readers.windows import Source, open_source
 
 _Choice = tuple[Field, dict[str, str], str]
 """A field as it is read, the reason against each file of it that can't be, and why no level was chosen."""

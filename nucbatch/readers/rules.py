@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from nucbatch.plate import FileRecord, FileStatus
+from nucbatch.core.plate import FileRecord, FileStatus
 
 RULES = {
     "hidden": "names that begin with a dot are not part of the input",

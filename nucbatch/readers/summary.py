@@ -1,7 +1,7 @@
 """What a plate amounts to, for people and programs: counts, mixes of sizes, rules and refusals.
 
-Pure: it looks at a :class:`~nucbatch.plate.Plate` only. Control characters of file names are escaped here, so
-that no name can move the cursor of a terminal.
+Pure: it looks at a :class:`~nucbatch.core.plate.Plate` only. Control characters of file names are escaped
+here, so that no name can move the cursor of a terminal.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
-from nucbatch.plate import Field, FileStatus, Plate, absent_text, projection_text, row_index, split_well
-from nucbatch.printable import printable
+from nucbatch.core.escape import printable
+from nucbatch.core.plate import Field, FileStatus, Plate, absent_text, projection_text, row_index, split_well
 from nucbatch.readers.names import plural, row_letters
 from nucbatch.readers.pixels import field_channels
 

@@ -12,8 +12,8 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nucbatch.errors import UnreadableImage
-from nucbatch.plate import Plane
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import Plane
 
 _METADATA = ("zarr.json", ".zattrs")  # Zarr 3, Zarr 2
 

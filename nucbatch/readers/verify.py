@@ -22,8 +22,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from nucbatch.errors import UnreadableImage
-from nucbatch.plate import (
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import (
     READ_TIMEOUT_S,
     RGB,
     RGB_CHANNELS,
@@ -34,12 +34,12 @@ from nucbatch.plate import (
     Plane,
     Plate,
 )
-from nucbatch.readers.headers import read_header
+from nucbatch.readers.expand_pages import Outcomes, unfolded
+from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.names import GREY
-from nucbatch.readers.patience import Beat, within
-from nucbatch.readers.pixel_info import PixelInfo
+from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import RULES
-from nucbatch.readers.unfold import Outcomes, unfolded
 
 _THREADS = 8  # headers wait for the disk or the network, not for a core
 _BATCH = 2048  # fields at once, for a million futures would be a million objects

@@ -16,12 +16,12 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from nucbatch.core.tiles import Box
 from nucbatch.report.choose import Choice, choose_fields
 from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.pictures import contrast_limits, outline_path, png_within
 from nucbatch.store.images import read_channels, read_image, read_labels
-from nucbatch.tiles import Box
 
 FIELDS = 20
 ALL_PNGS_BYTES = 4_500_000  # base64 adds a third: the page stays below 8 MB with its outlines

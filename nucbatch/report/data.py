@@ -15,9 +15,9 @@ from typing import Any
 
 import pandas as pd
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
+from nucbatch.core.plate import row_index, split_well
 from nucbatch.features.quality import MISSING_CHANNEL
-from nucbatch.plate import row_index, split_well
 from nucbatch.store.folder import RunFolder
 
 _TEXT = (

@@ -15,7 +15,7 @@ from math import ceil
 from markupsafe import Markup
 from matplotlib import colormaps
 
-from nucbatch.plate import row_index, split_well, well_name
+from nucbatch.core.plate import row_index, split_well, well_name
 from nucbatch.report.data import RunData, Well, WellState
 from nucbatch.report.panel import Panel, fill, number
 

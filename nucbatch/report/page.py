@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucbatch.errors import InputNotFound, StoreError
+from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.report.data import RunData
 from nucbatch.report.panel import fill, load_panels
 from nucbatch.store.atomic import write_text

@@ -21,11 +21,11 @@ from distributed.comm import connect
 from distributed.security import Security
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nucbatch.errors import InputError, InputNotFound, SchedulerError
+from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
+from nucbatch.core.settings import problems_of
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
-from nucbatch.schedulers.presence import Presence
-from nucbatch.settings import problems_of
+from nucbatch.schedulers.monitor import Presence
 from nucbatch.version import __version__
 
 _NO_LIMIT = 2**62

@@ -8,7 +8,7 @@ import sys
 from multiprocessing import spawn
 from pathlib import Path
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 
 _GUARD = """put what the script does under a guard:
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol, cast
 
 from distributed import Client
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from distributed.system import MEMORY_LIMIT
 
-from nucbatch.errors import InputError, SchedulerError
+from nucbatch.core.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.local import cores, fitting_workers

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from nucbatch.safepath import SAFE_PATH, safe_pythonpath
+from nucbatch.core.safe_path import SAFE_PATH, safe_pythonpath
 
 WORKER_ENVIRONMENT = {
     **dict.fromkeys(

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from distributed.security import Security
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 
 _CLOCKS_DIFFER = datetime.timedelta(minutes=10)
 _LONGEST_SITTING = datetime.timedelta(days=365)

@@ -10,7 +10,7 @@ from pathlib import Path
 from distributed import LocalCluster
 from distributed.system import MEMORY_LIMIT
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
 from nucbatch.schedulers.machine import cluster_here

@@ -16,14 +16,14 @@ from contextlib import contextmanager
 import dask
 from distributed import Client, LocalCluster
 
-from nucbatch.errors import SchedulerError
-from nucbatch.safepath import safe_pythonpath
+from nucbatch.core.errors import SchedulerError
+from nucbatch.core.safe_path import safe_pythonpath
 from nucbatch.schedulers.children import missing_guard, require_children
 from nucbatch.schedulers.contract import Cluster, Place
 from nucbatch.schedulers.environment import starting_with
 from nucbatch.schedulers.forkserver import fork_from
-from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.keys import security_in_memory
+from nucbatch.schedulers.supervisor import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, no_http
 
 _WORKER_NAME = "Dask Worker process"

@@ -11,7 +11,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.scoring.pairs import listed, stem_of
 from nucbatch.scoring.table import ImageScore, ScoreTable
 

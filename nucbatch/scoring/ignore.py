@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring.match import matches, overlaps, require_labels
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring.match import Overlaps, iou, overlaps
 from nucbatch.scoring.pixel import ratio
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 
 SUFFIXES = (".png", ".tif", ".tiff")
 _SHOWN = 10

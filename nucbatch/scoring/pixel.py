@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.jaccard import AggregatedJaccard, aggregated_jaccard
 from nucbatch.scoring.match import overlaps

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.jit import kernel
+from nucbatch.core.jit import kernel
 
 Mask = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]

@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
 
 PARTIAL = ".partial"  # zarr ends its own temporary files the same way
 _OF_A_WRITER = re.compile(r"\.[0-9a-f]{32}" + re.escape(PARTIAL) + "$")

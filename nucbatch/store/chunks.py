@@ -23,10 +23,10 @@ import zarr
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.tiles import Box
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.shards import Codec, compressors, damaged, encoded, read_chunks
-from nucbatch.tiles import Box
 
 LONGEST_CHUNK_PX = 1024
 _OF_A_CAMERA_PX = 1088

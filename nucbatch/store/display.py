@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
-from nucbatch.greylevels import GreyLevels, countable
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import GreyLevels, countable
 
 _DARKEST_PERCENT, _BRIGHTEST_PERCENT = 0.5, 99.9
 _WHITE = "FFFFFF"

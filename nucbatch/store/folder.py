@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
 from nucbatch.store.atomic import PARTIAL, cannot_write, write_text
 from nucbatch.store.label_tiff import is_label_tiff
 

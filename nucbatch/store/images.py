@@ -16,16 +16,16 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError, StoreError, UnreadableImage
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.errors import InputError, StoreError, UnreadableImage
+from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.core.tiles import Box
 from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import Array
 from nucbatch.store.display import limits, window
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
-from nucbatch.tiles import Box
-from nucbatch.zarray import StoredArray
+from nucbatch.zarr_format import StoredArray
 
 
 def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:

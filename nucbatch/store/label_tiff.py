@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from nucbatch.core.tiles import Box
 from nucbatch.store.atomic import cannot_write, replacing, write_bytes
-from nucbatch.tiles import Box
 
 _TILE_PX = 512
 _SOFTWARE = "nucbatch"  # so that a run's own files can be told from others in the same folder

@@ -18,10 +18,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nucbatch.errors import InputError, SettingsConflict, StoreError
-from nucbatch.garbage import uncollected
-from nucbatch.plate import Plate
-from nucbatch.settings import RunSettings, validated
+from nucbatch.core.errors import InputError, SettingsConflict, StoreError
+from nucbatch.core.gc_pause import uncollected
+from nucbatch.core.plate import Plate
+from nucbatch.core.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt, field_digest, line_of, receipt_of, sound

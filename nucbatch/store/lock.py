@@ -26,7 +26,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from nucbatch.errors import RunLocked
+from nucbatch.core.errors import RunLocked
 from nucbatch.store.atomic import cannot_write, write_text
 from nucbatch.store.folder import RunFolder
 

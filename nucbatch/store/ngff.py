@@ -14,8 +14,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from nucbatch.errors import InputError
-from nucbatch.plate import row_index
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import row_index
 from nucbatch.store.display import colours
 
 VERSION = "0.5"

@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError, InputNotFound, StoreError, UnreadableImage
-from nucbatch.omezarr import attributes, below, is_group
+from nucbatch.core.errors import InputError, InputNotFound, StoreError, UnreadableImage
 from nucbatch.store.folder import RunFolder
-from nucbatch.zarray import StoredArray
+from nucbatch.zarr_format import StoredArray
+from nucbatch.zarr_format.ome import attributes, below, is_group
 
 _AXES = "tczyx"
 

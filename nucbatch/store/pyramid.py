@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 SMALLEST_PX = 320  # a level whose longer side fits this is the last: of a 1,080 px field the one of 270
 FEWEST_LEVELS = 2

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import google_crc32c
 from pydantic import TypeAdapter, ValidationError
 
-from nucbatch.plate import Field, Plane
-from nucbatch.settings import RunSettings
+from nucbatch.core.plate import Field, Plane
+from nucbatch.core.settings import RunSettings
 from nucbatch.store.stamps import TABLE, Stamp, Stamps
 from nucbatch.version import __version__
 

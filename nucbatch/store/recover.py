@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nucbatch.errors import SettingsConflict
-from nucbatch.plate import Field
+from nucbatch.core.errors import SettingsConflict
+from nucbatch.core.plate import Field
 from nucbatch.store.atomic import replacing
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt, line_of, receipt_in, receipt_of, sound

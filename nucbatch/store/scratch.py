@@ -23,10 +23,10 @@ import numcodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import DamagedFile
+from nucbatch.core.errors import DamagedFile
+from nucbatch.core.tiles import TileGrid
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import Array
-from nucbatch.tiles import TileGrid
 
 _LONGEST_CHUNK_PX = 512
 _SUM_BYTES = 10

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, Crc32cCodec, ZstdCodec
 
-from nucbatch.errors import DamagedFile
+from nucbatch.core.errors import DamagedFile
 
 Codec = Literal["image", "labels", "maps"]
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucbatch.plate import FileStatus, Plate, absent_text
+from nucbatch.core.plate import FileStatus, Plate, absent_text
 from nucbatch.store.atomic import replacing, write_text
 
 if TYPE_CHECKING:

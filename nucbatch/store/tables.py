@@ -16,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nucbatch.errors import DamagedFile, InputError, StoreError
-from nucbatch.plate import Field, Plate, projection_text
+from nucbatch.core.errors import DamagedFile, InputError, StoreError
+from nucbatch.core.plate import Field, Plate, projection_text
 from nucbatch.store.atomic import cannot_write, replacing, write_bytes
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import Stamp, stamp_of

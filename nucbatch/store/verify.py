@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from nucbatch.plate import Field
+from nucbatch.core.plate import Field
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.receipt import Receipt, sound
 from nucbatch.store.stamps import TABLE, Places, Stamps

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.synthetic.shapes import LARGEST_PX, Nucleus, paint_labels, place_nuclei
 
 _SMALLEST_FIELD_PX = 2 * int(LARGEST_PX)

@@ -18,8 +18,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError
-from nucbatch.plate import row_index, split_well, well_name
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import row_index, split_well, well_name
 from nucbatch.synthetic.field import make_field
 
 WELLS = tuple(well_name(row, column) for row in "BCDE" for column in range(2, 8))

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.masks.flows import encoded
-from nucbatch.settings import NormaliseSettings
 from nucbatch.training import targets
 from nucbatch.training.drawn import drawn_crop
 from nucbatch.training.light import relight

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
+from nucbatch.core.settings import ObjectSettings
 from nucbatch.networks.checkpoint import Card
 from nucbatch.networks.contract import count_parameters
-from nucbatch.settings import ObjectSettings
 from nucbatch.store.atomic import write_text
 from nucbatch.training.data import DataSet
 from nucbatch.training.parallel import Team

@@ -14,7 +14,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError, InputNotFound, NucbatchError
+from nucbatch.core.errors import InputError, InputNotFound, NucbatchError
 from nucbatch.training import check
 from nucbatch.training.layouts import recognise
 from nucbatch.training.layouts.binary import Components, is_binary

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter, zoom
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.settings import NormaliseSettings
 from nucbatch.synthetic.shapes import Nucleus, paint_labels
 from nucbatch.training.targets import Nuclei, nuclei_of
 

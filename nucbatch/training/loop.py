@@ -21,16 +21,16 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.signals import Notice, Stopped
 from nucbatch.networks.checkpoint import as_stored, load_weights, read_card, save_weights
-from nucbatch.notice import Notice, Stopped
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.lock import run_lock
 from nucbatch.training.card import weights_card, write_run_card
-from nucbatch.training.course import Course
 from nucbatch.training.data import DataSet
 from nucbatch.training.feed import feed, suitable_workers
 from nucbatch.training.history import Record
+from nucbatch.training.monitor import Course
 from nucbatch.training.parallel import Team, team
 from nucbatch.training.precision import Precision
 from nucbatch.training.recipe import Recipe

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.settings import NormaliseSettings
 
 
 def empty_field(rng: np.random.Generator, size_px: int, settings: NormaliseSettings) -> NDArray[np.float32]:

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor, nn
 
-from nucbatch.errors import InputError
-from nucbatch.settings import ObjectSettings
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import ObjectSettings
 from nucbatch.training.augment import Batch, BatchSettings, make_batch
 from nucbatch.training.data import DataSet
 from nucbatch.training.loss import loss_and_dice

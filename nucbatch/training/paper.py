@@ -22,10 +22,10 @@ from skimage.measure import regionprops
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits, interpolate
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
-from nucbatch.settings import NormaliseSettings, ObjectSettings
 from nucbatch.training.data import DataSet, Entry, read_entry
 from nucbatch.training.figures import Shown, draw_preprocessing
 from nucbatch.training.recipe import Recipe

@@ -22,7 +22,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 Picked = TypeVar("Picked")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from torch.optim import Optimizer
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.inference.device import has_bf16
 
 _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.label_tiff import is_label_tiff

@@ -10,8 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nucbatch.errors import InputError
-from nucbatch.settings import MAPS, NormaliseSettings
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import MAPS, NormaliseSettings
 
 
 class Recipe(BaseModel):

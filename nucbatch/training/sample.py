@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.settings import NormaliseSettings
 from nucbatch.training.data import Entry
 from nucbatch.training.targets import Nuclei, nuclei_of, typical_diameter
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.training.layouts.contract import some
 from nucbatch.training.layouts.files import IMAGE_SUFFIXES
 

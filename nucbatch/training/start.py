@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.checkpoint import Card, load_weights
 from nucbatch.networks.contract import build
 from nucbatch.training.recipe import Recipe

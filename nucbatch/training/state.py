@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, as_tensor, nn
 from torch.optim import Optimizer
 
-from nucbatch.errors import SettingsConflict
+from nucbatch.core.errors import SettingsConflict
 from nucbatch.store.atomic import write_bytes
 from nucbatch.training.precision import Precision
 

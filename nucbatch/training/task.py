@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from nucbatch.core.settings import ObjectSettings
 from nucbatch.networks.checkpoint import Card
-from nucbatch.settings import ObjectSettings
 from nucbatch.training.data import DataSet
 from nucbatch.training.nuclei import NucleiTask
 from nucbatch.training.paper import PaperTask

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from nucbatch.core.settings import MAPS, ObjectSettings
 from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.objects import ObjectCounts, object_counts
 from nucbatch.scoring.pixel import PixelCounts
-from nucbatch.settings import MAPS, ObjectSettings
 from nucbatch.training.sample import Sample
 
 FOREGROUNDS = (0.5, 0.6, 0.7, 0.75, 0.8)

@@ -22,7 +22,7 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nucbatch.plate import Field
+from nucbatch.core.plate import Field
+from nucbatch.experiment.wells import by_well
 from nucbatch.store.tables import concatenate, identity_columns, write_fragment
-from nucbatch.wells import by_well
 
 # pycytominer sets this option of pandas when it is imported; pandas 3 warns that it has no effect any more.
 pytestmark = pytest.mark.filterwarnings(

@@ -11,8 +11,8 @@ import pytest
 import tifffile
 import zarr
 
-from nucbatch.errors import InputError
-from nucbatch.plate import FileStatus, split_well
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import FileStatus, split_well
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import GROUP, open_plate
 from nucbatch.readers.listing import scan

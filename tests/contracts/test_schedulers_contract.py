@@ -13,7 +13,7 @@ import psutil
 import pytest
 from distributed import LocalCluster
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.schedulers.contract import Backend, Cluster, Place, Resources
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 

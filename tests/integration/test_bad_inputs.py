@@ -326,7 +326,7 @@ def test_a_file_without_permission_is_quarantined(mode: int) -> None:
         "import os, sys\n"
         "from pathlib import Path\n"
         "from nucbatch.readers.contract import ReadOptions\n"
-        "from nucbatch.readers.folder import FolderReader\n"
+        "from nucbatch.readers.layouts.folder import FolderReader\n"
         "from nucbatch.readers.listing import scan\n"
         "from nucbatch.readers.verify import verified\n"
         "os.geteuid() or os.setuid(65534)\n"  # entry points can't be looked up any more

@@ -91,7 +91,7 @@ def test_a_run_imports_nothing_from_the_current_folder(
 SCRIPT = """
 import os, signal, sys
 from pathlib import Path
-from nucbatch.execution.ahead import PRELOADED, load_ahead
+from nucbatch.execution.warm_start import PRELOADED, load_ahead
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 
 def path_and_files():
@@ -154,6 +154,7 @@ def test_numba_heeds_no_settings_of_the_current_folder(traps: Path) -> None:
     """It unpickles what lies in its cache folder."""
     (traps / ".numba_config.yaml").write_text("cache_dir: here\ncache_locator_classes: evil.Locator\n")
     asked = (
-        "import nucbatch.jit, numba; print(repr(numba.config.CACHE_DIR + numba.config.CACHE_LOCATOR_CLASSES))"
+        "import nucbatch.core.jit, numba; "
+        "print(repr(numba.config.CACHE_DIR + numba.config.CACHE_LOCATOR_CLASSES))"
     )
     assert run_in(traps, sys.executable, "-P", "-c", asked).strip() == "''"

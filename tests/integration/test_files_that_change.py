@@ -18,9 +18,9 @@ from click.testing import CliRunner, Result
 
 from nucbatch.api import execute, prepare
 from nucbatch.cli.main import nucbatch
+from nucbatch.core.settings import RunSettings
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.patience import hanging
-from nucbatch.settings import RunSettings
+from nucbatch.readers.read_timeout import hanging
 from nucbatch.store.folder import RunFolder
 
 pytestmark = pytest.mark.slow

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 
 from nucbatch.cli.main import nucbatch
+from nucbatch.core.plate import READ_TIMEOUT_S
+from nucbatch.core.tiles import LARGEST_PART_PX
 from nucbatch.masks.objects import LARGEST_OBJECT_PX
 from nucbatch.planning.plan import BLOCK_PX, LARGEST_FIELD_PX
-from nucbatch.plate import READ_TIMEOUT_S
-from nucbatch.tiles import LARGEST_PART_PX
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
-from nucbatch.plate import FileStatus, Plate
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field, read_image
 

@@ -12,7 +12,7 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.errors import SettingsConflict
+from nucbatch.core.errors import SettingsConflict
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import read_labels
 from nucbatch.synthetic.field import draw_field

@@ -19,7 +19,7 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.errors import RunLocked, SettingsConflict
+from nucbatch.core.errors import RunLocked, SettingsConflict
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import field_groups, read_labels
 from nucbatch.store.ledger import latest

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 import nucbatch
-from nucbatch.errors import InputError, WeightsError
+from nucbatch.core.errors import InputError, WeightsError
+from nucbatch.core.settings import MAPS
 from nucbatch.networks.checkpoint import read_card, shipped
 from nucbatch.scoring import ObjectCounts, object_counts, pixel_counts
-from nucbatch.settings import MAPS
 from nucbatch.synthetic import make_field
 
 

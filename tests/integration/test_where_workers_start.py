@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from distributed import LocalCluster
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.contract import Place
 from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
 from nucbatch.schedulers.machine import cluster_here
@@ -27,7 +27,7 @@ import nucbatch
 def attempt(plate, out):
     try:
         nucbatch.run_plate(Path(plate), Path(out))
-    except nucbatch.errors.SchedulerError as error:
+    except nucbatch.core.errors.SchedulerError as error:
         return str(error)
 
 if __name__ == "__main__":
@@ -45,7 +45,7 @@ UNGUARDED = """
 import sys
 from pathlib import Path
 import nucbatch
-from nucbatch.settings import RunSettings
+from nucbatch.core.settings import RunSettings
 
 result = nucbatch.run_plate(Path(sys.argv[1]), Path(sys.argv[2]), RunSettings(channel="DAPI"), workers=1)
 """

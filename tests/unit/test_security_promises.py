@@ -3,8 +3,14 @@
 import re
 from pathlib import Path
 
-from nucbatch.readers.hardened_xml import MOST_ATTRIBUTES, MOST_DEPTH, MOST_ELEMENTS, MOST_NAMES, MOST_XML
-from nucbatch.readers.pixel_info import (
+from nucbatch.readers.formats.hardened_xml import (
+    MOST_ATTRIBUTES,
+    MOST_DEPTH,
+    MOST_ELEMENTS,
+    MOST_NAMES,
+    MOST_XML,
+)
+from nucbatch.readers.formats.pixel_info import (
     BOMB_BYTES,
     BOMB_RATIO,
     LARGEST_DECODED_BYTES,

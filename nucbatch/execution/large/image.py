@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import DamagedFile
+from nucbatch.core.errors import DamagedFile
+from nucbatch.core.plate import Plane
+from nucbatch.core.tiles import SUPPORT_PX, Grid, TileGrid, block_grid, scaled_shape
+from nucbatch.execution.image_statistics import Known
 from nucbatch.execution.job import FieldJob
-from nucbatch.execution.known import Known
 from nucbatch.inference.normalise import Constants
-from nucbatch.plate import Plane
 from nucbatch.store.chunks import Array
 from nucbatch.store.folder import inside
 from nucbatch.store.images import image_level, label_level
 from nucbatch.store.pyramid import level_count
 from nucbatch.store.scratch import Scratch, read_values
-from nucbatch.tiles import SUPPORT_PX, Grid, TileGrid, block_grid, scaled_shape
 
 _CHUNKS_PER_UNIT = 2
 """Along each side: what one task copies, numbers or shrinks at a time, about 4 Mpx. A file has no more."""

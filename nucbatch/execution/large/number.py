@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.objects import rows_of
 from nucbatch.masks.block import Piece
@@ -28,7 +29,6 @@ from nucbatch.store.scratch import (
     write_values,
 )
 from nucbatch.store.tables import write_fragment
-from nucbatch.tiles import Box
 
 
 def number(image: LargeImage, pieces: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.features.contract import Columns
 from nucbatch.features.measure import measure, require_families
@@ -15,7 +16,6 @@ from nucbatch.inference.rescale import maps_box, maps_window_at
 from nucbatch.masks.block import nuclei_of_block
 from nucbatch.store.scratch import write_block
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.tiles import Box
 
 
 def find_in_block(image: LargeImage, row: int, column: int) -> tuple[int, int]:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.core.tiles import Box, Tile
 from nucbatch.execution.large.image import LargeImage, known
-from nucbatch.inference.lane import lane_of_process
 from nucbatch.inference.normalise import normalise
+from nucbatch.inference.queue import lane_of_process
 from nucbatch.inference.reflect import needed, window_of
 from nucbatch.inference.rescale import scaled_window, source_box
-from nucbatch.tiles import Box, Tile
 
 
 def predict_tile(image: LargeImage, row: int, column: int) -> float:

@@ -13,19 +13,19 @@ import math
 from dataclasses import asdict
 from pathlib import Path
 
-from nucbatch.coverage import Coverage, largest_absent
-from nucbatch.execution.known import grey_of, known_of
+from nucbatch.core.coverage import Coverage, largest_absent
+from nucbatch.core.grey_levels import GreyLevels
+from nucbatch.core.plate import Plane
+from nucbatch.core.tiles import Box
+from nucbatch.execution.image_statistics import grey_of, known_of
 from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
-from nucbatch.greylevels import GreyLevels
 from nucbatch.masks.block import around
-from nucbatch.plate import Plane
-from nucbatch.readers.patience import Beat, within
+from nucbatch.readers.formats import convert_once, open_window, windowable
 from nucbatch.readers.pixels import read
+from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
-from nucbatch.readers.windows import convert_once, open_window, windowable
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
-from nucbatch.tiles import Box
 
 
 def open_files(image: LargeImage, memory_bytes: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from nucbatch.errors import MemoryRefused, UnreadableImage
+from nucbatch.core.errors import MemoryRefused, UnreadableImage
 from nucbatch.execution.large import stages
 from nucbatch.execution.large.files import files_of
 from nucbatch.execution.large.image import LargeImage

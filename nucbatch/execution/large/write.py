@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from nucbatch.core.tiles import Box
 from nucbatch.execution.large import stages
 from nucbatch.execution.large.files import kept_files
 from nucbatch.execution.large.image import LargeImage, known
@@ -31,7 +32,6 @@ from nucbatch.store.scratch import read_block
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
 from nucbatch.store.units import read_units
-from nucbatch.tiles import Box
 
 
 def write_labels(image: LargeImage, row: int, column: int) -> str:

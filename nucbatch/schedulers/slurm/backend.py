@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import dask
 from distributed import Client
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.slurm.commands import SlurmSilent, require_commands, would_start
 from nucbatch.schedulers.slurm.script import WorkerSpec, worker_spec

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 
 _TIMEOUT_S = 60
 

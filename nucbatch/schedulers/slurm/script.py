@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nucbatch.errors import InputError, MemoryRefused
+from nucbatch.core.errors import InputError, MemoryRefused
 from nucbatch.schedulers.contract import Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.keys import key_files

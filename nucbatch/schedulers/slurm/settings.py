@@ -18,7 +18,7 @@ import psutil
 from dask.utils import parse_bytes
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 
 _WALLTIME = re.compile(
     r"(?:(?P<days>\d+)-(?P<hours>\d+)(?::(?P<minutes>\d+)(?::(?P<seconds>\d+))?)?"

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from time import monotonic, sleep
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.slurm import commands
 from nucbatch.schedulers.slurm.commands import JobState, SlurmSilent
+from nucbatch.schedulers.slurm.job_state import Fate, Record
 from nucbatch.schedulers.slurm.jobs import Seen, WorkerJobs
-from nucbatch.schedulers.slurm.judge import Fate, Record
 from nucbatch.schedulers.slurm.script import WorkerSpec
 from nucbatch.schedulers.slurm.waiting import Queue
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 Labels = NDArray[np.unsignedinteger[Any]]
 

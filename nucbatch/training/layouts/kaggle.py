@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.readers.pixels import read_image
 from nucbatch.training.layouts.contract import Findings, Found, Pixels, ignored, one_channel, paired, some
 from nucbatch.training.layouts.files import IGNORE, LABEL_SUFFIXES, pictures

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nucbatch.errors import InputError, NucbatchError, StoreError
+from nucbatch.core.errors import InputError, NucbatchError, StoreError
 from nucbatch.planning.plan import nuclear_stains
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.open_labels import StoredImage, is_ome_zarr, open_images

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.training.layouts.beside import find_beside
 from nucbatch.training.layouts.contract import Findings, some
 from nucbatch.training.layouts.folders import find_folders

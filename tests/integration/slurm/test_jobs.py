@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from distributed import as_completed
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]

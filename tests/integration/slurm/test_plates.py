@@ -15,8 +15,8 @@ from click.testing import CliRunner, Result
 
 from nucbatch.api import run_plate
 from nucbatch.cli.main import nucbatch
-from nucbatch.errors import SchedulerError
-from nucbatch.settings import RunSettings
+from nucbatch.core.errors import SchedulerError
+from nucbatch.core.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import latest
 from nucbatch.store.receipt import Receipt

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from nucbatch.plate import Plate
+from nucbatch.core.plate import Plate
 from nucbatch.readers.assemble import Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import Listing

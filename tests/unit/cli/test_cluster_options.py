@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from nucbatch.cli.cluster import cluster_options
 from nucbatch.cli.main import nucbatch
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.schedulers.slurm.settings import SlurmSettings
 
 

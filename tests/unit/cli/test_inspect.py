@@ -8,7 +8,7 @@ import tifffile
 from click.testing import CliRunner
 
 from nucbatch.cli.inspect import inspect
-from nucbatch.errors import InputNotFound
+from nucbatch.core.errors import InputNotFound
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from nucbatch.cli.models import models
-from nucbatch.errors import WeightsError
+from nucbatch.core.errors import WeightsError
 from nucbatch.networks.checkpoint import read_card, shipped
 
 

@@ -11,7 +11,7 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.errors import InputError, SettingsConflict, StoreError, WeightsError
+from nucbatch.core.errors import InputError, SettingsConflict, StoreError, WeightsError
 
 
 def command(*arguments: str | Path) -> Result:

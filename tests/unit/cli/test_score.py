@@ -10,8 +10,8 @@ import tifffile
 from click.testing import CliRunner
 
 from nucbatch.cli.score import score
-from nucbatch.errors import InputError, InputNotFound
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff

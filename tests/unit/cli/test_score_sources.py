@@ -8,8 +8,8 @@ import tifffile
 import zarr
 
 from nucbatch.cli.label_sources import Entry, find_images, open_side, pair_sides
-from nucbatch.errors import InputError, InputNotFound
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 

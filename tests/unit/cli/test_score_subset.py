@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from nucbatch.cli.score import score
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 
 SIDE = 40
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nucbatch.cli.terminal import log_printably, say_error, terminal
-from nucbatch.printable import printable
+from nucbatch.core.escape import printable
 
 EVIL = "evil\x1b[2J\x9b\u202e\udcff"
 SHOWN = r"evil\x1b[2J\x9b\u202e\udcff"

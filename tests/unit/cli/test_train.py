@@ -14,10 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from nucbatch.cli.train import TrainingBar, chosen_recipe, train, verdict
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.networks.checkpoint import Card, read_card, save_weights
 from nucbatch.networks.contract import build
-from nucbatch.settings import NormaliseSettings
 from nucbatch.synthetic import make_field
 from nucbatch.training.recipe import Recipe, preset
 

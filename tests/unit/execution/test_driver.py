@@ -14,18 +14,18 @@ import tifffile
 import torch
 from distributed import Client, LocalCluster
 
-from nucbatch.errors import FieldFailed, PrecisionError, StoreError, WeightsError
+from nucbatch.core.errors import FieldFailed, PrecisionError, StoreError, WeightsError
+from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.settings import RunSettings
+from nucbatch.core.signals import Notice, Stopped
+from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.run import Outcome, drive
-from nucbatch.execution.todo import Network, Todo
+from nucbatch.execution.work_queue import Network, Todo
 from nucbatch.networks.checkpoint import locate, read_card
-from nucbatch.notice import Notice, Stopped
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Channel, Field, Plane, Plate
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, latest
-from nucbatch.tiles import TileGrid
 
 WEIGHTS = locate("default")
 NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)

@@ -1,8 +1,8 @@
 """What becomes of the files of fields that failed during a run."""
 
+from nucbatch.core.plate import Channel, Field, FileStatus, Plane, Plate
 from nucbatch.execution.block import failed
 from nucbatch.execution.finalise import unused_files
-from nucbatch.plate import Channel, Field, FileStatus, Plane, Plate
 from nucbatch.store.receipt import Receipt
 
 

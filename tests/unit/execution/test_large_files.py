@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 
+from nucbatch.core.settings import RunSettings
+from nucbatch.core.tiles import Box, TileGrid
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import open_files, survey
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.windows import contract
-from nucbatch.settings import RunSettings
+from nucbatch.readers.formats import contract
 from nucbatch.store.folder import RunFolder
-from nucbatch.tiles import Box, TileGrid
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 4000, (1300, 2100)).astype(np.uint16)

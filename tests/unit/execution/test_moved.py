@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import SettingsConflict
-from nucbatch.execution.moved import about, as_begun
+from nucbatch.core.errors import SettingsConflict
+from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.settings import RunSettings
+from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.planning.plan import Plan
-from nucbatch.plate import Channel, Field, Plane, Plate
-from nucbatch.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, latest, plate_digest
 from nucbatch.store.receipt import Receipt, field_digest

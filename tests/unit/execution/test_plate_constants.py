@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import GreyLevels
+from nucbatch.core.settings import NormaliseSettings, validated
 from nucbatch.execution.plate_constants import SAMPLE, sample_of, with_plate_constants
 from nucbatch.execution.prepared import prepare
-from nucbatch.greylevels import GreyLevels
 from nucbatch.inference.normalise import constants_of
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
-from nucbatch.settings import NormaliseSettings, validated
 
 NAMES = r"(?P<well>[A-H]\d+)_s(?P<site>\d)_(?P<channel>\w+)\.tif"
 

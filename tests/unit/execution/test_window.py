@@ -9,7 +9,7 @@ from distributed import Client, LocalCluster
 from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.window import Came, Window
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.schedulers.keeper import KEEPER_CONFIG, Keeper
+from nucbatch.schedulers.supervisor import KEEPER_CONFIG, Keeper
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.store.folder import RunFolder
 

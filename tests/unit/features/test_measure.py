@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError, SettingsConflict
+from nucbatch.core.errors import InputError, SettingsConflict
 from nucbatch.features import installed_families, measure
 from nucbatch.features.intensity import Intensity
 from nucbatch.features.measure import families_in_effect, require_families

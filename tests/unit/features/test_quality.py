@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy.ndimage import gaussian_filter, laplace
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import GreyLevels
+from nucbatch.core.tiles import Box
 from nucbatch.features import field_quality
 from nucbatch.features.quality import FLAGS, Edges, edges_of, figures_of, flags_of, meaning
-from nucbatch.greylevels import GreyLevels
-from nucbatch.tiles import Box
 
 PLANES = st.sampled_from([np.uint8, np.uint16]).flatmap(
     lambda dtype: arrays.arrays(dtype, arrays.array_shapes(min_dims=2, max_dims=2, max_side=14))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.foreground import limits
 from nucbatch.inference.normalise import find_constants
-from nucbatch.settings import NormaliseSettings
 
 SETTINGS = NormaliseSettings(method="foreground")
 GROUND, SIGMA, CONTRAST = 400, 12, 900

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nucbatch.errors import InputError
-from nucbatch.greylevels import GreyLevels
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import GreyLevels
+from nucbatch.core.settings import NormaliseSettings, validated
 from nucbatch.inference.normalise import Constants, constants_of, find_constants, normalise
-from nucbatch.settings import NormaliseSettings, validated
 
 SETTINGS = NormaliseSettings(method="percentiles", low_percent=10, high_percent=90)
 

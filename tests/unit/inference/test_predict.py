@@ -4,9 +4,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
 from nucbatch.networks.unet import UNet
-from nucbatch.tiles import TileGrid
 
 
 @settings(deadline=None, max_examples=20)

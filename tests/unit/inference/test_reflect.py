@@ -2,8 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nucbatch.core.tiles import Box
 from nucbatch.inference.reflect import needed, reflected, window_of
-from nucbatch.tiles import Box
 
 
 @given(st.integers(1, 9), st.integers(-30, 0), st.integers(1, 30))

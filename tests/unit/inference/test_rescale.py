@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
+from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.inference.segment import segment_image
 from nucbatch.masks.flows import REACH_PX, encoded
-from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import TileGrid
 
 SHAPE = (120, 150)
 

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.tiles import Box, scaled_shape
 from nucbatch.inference.rescale import (
     maps_at,
     maps_box,
@@ -16,7 +17,6 @@ from nucbatch.inference.rescale import (
     scaled_window,
     source_box,
 )
-from nucbatch.tiles import Box, scaled_shape
 
 SIDES = st.integers(1, 90)
 ZOOMS = st.floats(0.3, 4.0)

@@ -11,12 +11,12 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import label as components
 from skimage.segmentation import relabel_sequential
 
+from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.tiles import Box, block_grid
 from nucbatch.masks import objects, parts
 from nucbatch.masks.block import BlockNuclei, nuclei_of_block
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.masks.seams import unite
-from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import Box, block_grid
 
 SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, peak=0.3, min_area_px=6)
 SIZES = (128, 192, 256, 512, 1024, 4096)

@@ -4,9 +4,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from skimage.measure import label
 
+from nucbatch.core.rle import runs_of
+from nucbatch.core.tiles import Box
 from nucbatch.masks.components import components_of, reach, without
-from nucbatch.rle import runs_of
-from nucbatch.tiles import Box
 
 
 @hypothesis_settings(max_examples=50, deadline=None)

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from nucbatch.core.rle import runs_of
 from nucbatch.masks.flow_endpoints import split_by_offsets
 from nucbatch.masks.flows import REACH_PX, encoded, follow_flows
-from nucbatch.rle import runs_of
 
 
 def follow(components, offsets):

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
+from nucbatch.core.rle import runs_of
+from nucbatch.core.settings import ObjectSettings
 from nucbatch.masks.fill import LARGEST_HOLE_PX, fill_holes
 from nucbatch.masks.objects import find_nuclei, in_raster_order, quantised
-from nucbatch.rle import runs_of
-from nucbatch.settings import ObjectSettings
 
 SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, peak=0, min_area_px=4, min_marker_px=1)
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.ndimage import binary_dilation, gaussian_filter, label
 
+from nucbatch.core.rle import Runs, runs_of
 from nucbatch.masks.components import components_of
 from nucbatch.masks.fill import LARGEST_HOLE_PX, fill_holes
 from nucbatch.masks.flood import flood, grow
@@ -14,7 +15,6 @@ from nucbatch.masks.flow_endpoints import split_by_offsets
 from nucbatch.masks.flows import STEPS, follow_flows
 from nucbatch.masks.pieces import in_one_piece
 from nucbatch.masks.small_objects import drop_small_objects
-from nucbatch.rle import Runs, runs_of
 
 PLUS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.bool_)
 

@@ -7,7 +7,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save, save_file
 
-from nucbatch.errors import WeightsError
+from nucbatch.core.errors import WeightsError
 from nucbatch.networks.checkpoint import Card, load_weights, locate, read_card, save_weights
 from nucbatch.networks.unet import UNet
 

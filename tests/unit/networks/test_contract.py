@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.contract import build
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.summary import Layer, as_text, summarise
 
 CONFIG = {"in_channels": 3, "outputs": 1, "width": 64, "depth": 4}

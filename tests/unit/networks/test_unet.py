@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.contract import build, count_parameters
 from nucbatch.networks.fold import folded
 from nucbatch.networks.unet import UNet

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 import torch
 
+from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.settings import Precision, RunSettings
+from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.device import BATCH_PX, Cuda
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.contract import build
 from nucbatch.planning.memory import GPU_PROCESS_BYTES, NetworkSize, gpu_bytes
 from nucbatch.planning.plan import make_plan
-from nucbatch.plate import Channel, Field, Plane, Plate
 from nucbatch.readers.find import open_plate
-from nucbatch.settings import Precision, RunSettings
 from nucbatch.synthetic import make_plate
-from nucbatch.tiles import TileGrid
 from nucbatch.training.recipe import preset
 
 

@@ -2,7 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from nucbatch.errors import InputError, MemoryRefused
+from nucbatch.core.errors import InputError, MemoryRefused
+from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.core.settings import RunSettings
+from nucbatch.core.tiles import TileGrid
 from nucbatch.planning.memory import (
     PROCESS_BYTES,
     NetworkSize,
@@ -12,9 +15,6 @@ from nucbatch.planning.memory import (
     task_bytes,
 )
 from nucbatch.planning.plan import make_plan, nuclear_channel
-from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
-from nucbatch.settings import RunSettings
-from nucbatch.tiles import TileGrid
 
 NETWORK = NetworkSize(TileGrid(stride=16, halo=112, largest=2048, whole=2176), 16)
 

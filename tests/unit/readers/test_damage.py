@@ -13,11 +13,11 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nucbatch.errors import UnreadableImage
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.tiles import Box
+from nucbatch.readers.formats import open_source
+from nucbatch.readers.formats.contract import named
 from nucbatch.readers.pixels import probe, read_image
-from nucbatch.readers.windows import open_source
-from nucbatch.readers.windows.contract import named
-from nucbatch.tiles import Box
 
 PIXELS = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.readers.find import known_readers, open_plate
 
 PIXELS = np.zeros((8, 8), np.uint8)

@@ -20,23 +20,23 @@ import tifffile
 import zarr
 from PIL import Image
 
-from nucbatch.errors import UnreadableImage
-from nucbatch.omezarr import attributes
-from nucbatch.plate import FileStatus
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import FileStatus
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.hardened_xml import MOST_XML, xml_elements
-from nucbatch.readers.headers import read_header
-from nucbatch.readers.pixel_info import (
+from nucbatch.readers.formats.embedded_jpeg import require_fitting
+from nucbatch.readers.formats.hardened_xml import MOST_XML, xml_elements
+from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.formats.pixel_info import (
     BOMB_BYTES,
     LARGEST_DECODED_BYTES,
     MOST_PIXELS,
     MOST_PROJECTED,
     MOST_SCANS,
 )
+from nucbatch.readers.formats.tiff_description import metaseries
 from nucbatch.readers.pixels import read_field, read_image
-from nucbatch.readers.scale import metaseries
-from nucbatch.readers.windows.embedded import require_fitting
-from nucbatch.zarray import MOST_JSON_BYTES
+from nucbatch.zarr_format import MOST_JSON_BYTES
+from nucbatch.zarr_format.ome import attributes
 
 ROOT = Path(__file__).parents[3]
 GREY = np.zeros((16, 16), np.uint8)
@@ -164,7 +164,7 @@ def test_every_parser_of_xml_is_the_hardened_one():
         if parsing.search(path.read_text("utf-8"))
     }
     assert found == {
-        "nucbatch/readers/hardened_xml.py": [
+        "nucbatch/readers/formats/hardened_xml.py": [
             "from defusedxml import DefusedXmlException",
             "from defusedxml.ElementTree import DefusedXMLParser, ParseError",
         ]
@@ -203,7 +203,7 @@ def test_a_strip_that_swells_beyond_its_rows_is_cut_off(tmp_path):
     overwritten(tmp_path / "a.tif", StripOffsets=len(data), StripByteCounts=len(bomb))
     script = (
         "import resource, sys\n"
-        "from nucbatch.errors import UnreadableImage\n"
+        "from nucbatch.core.errors import UnreadableImage\n"
         "from nucbatch.readers.pixels import read_image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try:\n    read_image(sys.argv[1])\nexcept UnreadableImage:\n    pass\n"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import InputNotFound
-from nucbatch.plate import FileStatus
+from nucbatch.core.errors import InputNotFound
+from nucbatch.core.plate import FileStatus
 from nucbatch.readers.listing import FoundFile, look_up, scan
 
 

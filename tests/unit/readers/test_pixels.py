@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.errors import MemoryRefused, UnreadableImage
-from nucbatch.plate import Channel, Field, Plane, Plate
+from nucbatch.core.errors import MemoryRefused, UnreadableImage
+from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.tiles import Box
 from nucbatch.readers.pixels import field_channels, probe, read, read_field, read_image
-from nucbatch.tiles import Box
 
 A, B = Channel("a", 0), Channel("b", 1)
 RED, GREEN, BLUE = Channel("Red", 0), Channel("Green", 1), Channel("Blue", 2)

@@ -8,11 +8,11 @@ import pytest
 import tifffile
 import zarr
 
-from nucbatch.errors import InputError
-from nucbatch.plate import FileStatus
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
-from nucbatch.readers.remembered import recall, to_keep
+from nucbatch.readers.plate_cache import recall, to_keep
 from nucbatch.store.ledger import plate_digest
 from nucbatch.store.receipt import field_digest
 

@@ -9,7 +9,7 @@ import pytest
 import tifffile
 import zarr
 
-from nucbatch.errors import UnreadableImage
+from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import read_field
 

@@ -5,13 +5,13 @@ import os
 import numpy as np
 import tifffile
 
-from nucbatch.plate import FileStatus
+from nucbatch.core.plate import FileStatus
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.layouts.pattern import PatternReader
 from nucbatch.readers.listing import scan
-from nucbatch.readers.patience import hanging
-from nucbatch.readers.pattern import PatternReader
 from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.readers.read_timeout import hanging
 from nucbatch.readers.verify import verified
 
 PATTERN = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)\.tif"

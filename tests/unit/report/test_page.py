@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputNotFound, StoreError
-from nucbatch.plate import Channel, Field, FileRecord, FileStatus, Plate
+from nucbatch.core.errors import InputNotFound, StoreError
+from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plate
 from nucbatch.report.page import write_report
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field

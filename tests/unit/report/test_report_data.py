@@ -2,7 +2,7 @@
 
 import pytest
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
 from nucbatch.report.data import RunData, WellState
 
 

@@ -11,7 +11,7 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from nucbatch.errors import InputError, InputNotFound, SchedulerError
+from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
 from nucbatch.schedulers.address import Address, allowed_address
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.schedulers.keys import sitting_keys

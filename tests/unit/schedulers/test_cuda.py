@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import InputError, SchedulerError
+from nucbatch.core.errors import InputError, SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.schedulers.cuda import gpus, visible
 

@@ -80,7 +80,7 @@ def test_what_is_loaded_for_blocks_starts_no_thread_that_a_fork_would_lose() -> 
     """jemalloc, which pyarrow brings along, looks after its own across forks."""
     script = (
         "import os, importlib\n"
-        "from nucbatch.execution.ahead import PRELOADED\n"
+        "from nucbatch.execution.warm_start import PRELOADED\n"
         "for name in PRELOADED:\n"
         "    importlib.import_module(name)\n"
         "for task in os.listdir('/proc/self/task'):\n"

@@ -13,7 +13,7 @@ import pytest
 from distributed import Client, LocalCluster
 from distributed.security import Security
 
-from nucbatch.errors import SchedulerError
+from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.keys import KeyFiles, key_files, sitting_keys
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.schedulers.local import Local, fitting_workers
 from nucbatch.schedulers.workers import fitting_threads

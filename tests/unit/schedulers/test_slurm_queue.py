@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from nucbatch.schedulers.slurm.commands import GONE, JobState, refused
+from nucbatch.schedulers.slurm.job_state import Fate, Record
 from nucbatch.schedulers.slurm.jobs import WorkerSeen
-from nucbatch.schedulers.slurm.judge import Fate, Record
 from nucbatch.schedulers.slurm.settings import SlurmSettings
 from nucbatch.schedulers.slurm.waiting import Queue
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import InputError, MemoryRefused, SchedulerError
+from nucbatch.core.errors import InputError, MemoryRefused, SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.schedulers.slurm.commands import submission
 from nucbatch.schedulers.slurm.script import BESIDE_BYTES, worker_spec

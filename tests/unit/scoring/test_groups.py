@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.scoring import grouped, read_groups, score_images
 
 ONE = np.ones((4, 4), int)

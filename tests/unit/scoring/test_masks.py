@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring import labels_of_masks, mask_folders
 
 

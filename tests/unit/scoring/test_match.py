@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring.match import iou, matches, overlaps
 
 LABELS = arrays(np.uint16, (7, 9), elements=st.integers(0, 5))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring import THRESHOLDS, ObjectCounts, object_counts
 from nucbatch.scoring.match import matches, overlaps
 

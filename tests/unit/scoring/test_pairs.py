@@ -2,7 +2,7 @@
 
 import pytest
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.scoring import label_files, paired
 
 

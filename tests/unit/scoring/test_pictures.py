@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring.backdrop import NO_IMAGE, backdrop, composite
 from nucbatch.scoring.match import overlaps
 from nucbatch.scoring.pictures import COLOURS, LONGEST_PX, Drawing, Outcome, draw, most_of, outcomes

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, jaccard_score, precision_score, recall_score
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring import PixelCounts, pixel_counts
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring import score_images
 
 EMPTY = np.zeros((4, 4), int)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.scoring.topology import CIRCLE, SIMPLE, offsets, warp
 from nucbatch.scoring.warping import parted, warped_difference, warping_counts
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
 from nucbatch.store import atomic
 from nucbatch.store.atomic import (
     append_durably,

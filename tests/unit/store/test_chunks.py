@@ -9,10 +9,10 @@ import pytest
 import zarr
 from zarr.codecs import BloscCodec, ZstdCodec
 
-from nucbatch.errors import InputError, StoreError
+from nucbatch.core.errors import InputError, StoreError
+from nucbatch.core.tiles import Box
 from nucbatch.store.chunks import Array, chunk_px, chunks_in_file
 from nucbatch.store.shards import Codec
-from nucbatch.tiles import Box
 
 
 def write_array(path: Path, pixels: np.ndarray, codec: Codec, names: tuple[str, ...]) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from nucbatch.errors import InputError
-from nucbatch.greylevels import GreyLevels
+from nucbatch.core.errors import InputError
+from nucbatch.core.grey_levels import GreyLevels
 from nucbatch.store.display import colours, limits, limits_of, window, window_of
 
 

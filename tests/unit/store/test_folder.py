@@ -7,8 +7,8 @@ import pytest
 import tifffile
 import zarr
 
-from nucbatch.errors import StoreError
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.errors import StoreError
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff

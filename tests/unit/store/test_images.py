@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nucbatch.errors import InputError, StoreError
-from nucbatch.plate import Channel, Field, Plate, split_well
+from nucbatch.core.errors import InputError, StoreError
+from nucbatch.core.plate import Channel, Field, Plate, split_well
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import (
     create_images,

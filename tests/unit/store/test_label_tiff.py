@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from nucbatch.errors import StoreError
+from nucbatch.core.errors import StoreError
 from nucbatch.store.label_tiff import is_label_tiff, write_label_tiff
 
 

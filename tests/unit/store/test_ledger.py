@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucbatch.errors import SettingsConflict, StoreError
-from nucbatch.plate import Channel, Field, Plane, Plate
-from nucbatch.settings import ObjectSettings, RunSettings
+from nucbatch.core.errors import SettingsConflict, StoreError
+from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import (
     Ledger,
@@ -160,7 +160,7 @@ def test_damage_inside_is_refused_with_its_line(folder: RunFolder, damage: str, 
 _WRITER = """
 import sys
 from pathlib import Path
-from nucbatch.settings import RunSettings
+from nucbatch.core.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import RunLocked, StoreError
-from nucbatch.settings import RunSettings
+from nucbatch.core.errors import RunLocked, StoreError
+from nucbatch.core.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.lock import run_lock

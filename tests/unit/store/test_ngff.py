@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from nucbatch.errors import InputError
-from nucbatch.plate import row_index
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import row_index
 from nucbatch.store import ngff
 
 

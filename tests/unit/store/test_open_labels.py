@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import zarr
 
-from nucbatch.errors import InputError, InputNotFound, StoreError
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.errors import InputError, InputNotFound, StoreError
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.open_labels import is_ome_zarr, open_images

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.store.pyramid import halved_mean, image_pyramid, label_pyramid, level_count
 
 

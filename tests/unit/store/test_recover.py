@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.errors import SettingsConflict
-from nucbatch.plate import Field
-from nucbatch.settings import RunSettings
+from nucbatch.core.errors import SettingsConflict
+from nucbatch.core.plate import Field
+from nucbatch.core.settings import RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, header_of, latest
 from nucbatch.store.receipt import Receipt, note_of

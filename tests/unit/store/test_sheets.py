@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucbatch.plate import FileRecord, FileStatus, Plate
+from nucbatch.core.plate import FileRecord, FileStatus, Plate
 from nucbatch.store.sheets import neutral, write_files_csv, write_run, write_wells
 
 FILES = (

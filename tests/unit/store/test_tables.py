@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from nucbatch.errors import DamagedFile, InputError, StoreError
-from nucbatch.plate import Field, Plane, Plate
+from nucbatch.core.errors import DamagedFile, InputError, StoreError
+from nucbatch.core.plate import Field, Plane, Plate
 from nucbatch.store import tables
 from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of

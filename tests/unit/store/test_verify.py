@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.chunks import chunk_px
 from nucbatch.store.digest import joined_digest, labels_digest, part_digest
 from nucbatch.store.folder import RunFolder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.synthetic import draw_field, make_field
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.synthetic import make_plate
 
 NAME = re.compile(

@@ -5,8 +5,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.masks.flows import REACH_PX
-from nucbatch.settings import NormaliseSettings
 from nucbatch.training.augment import Batch, BatchSettings, make_batch
 from nucbatch.training.data import find_data
 from nucbatch.training.loss import loss_and_dice

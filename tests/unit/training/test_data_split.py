@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.training.split import bound, hold_out, read_split
 
 

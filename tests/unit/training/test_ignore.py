@@ -9,8 +9,8 @@ import pytest
 import torch
 import zarr
 
-from nucbatch.errors import InputError
-from nucbatch.settings import NormaliseSettings, ObjectSettings
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.training.augment import BatchSettings, make_batch
 from nucbatch.training.data import Entry, find_data
 from nucbatch.training.loss import loss_and_dice

@@ -9,8 +9,8 @@ import pytest
 import tifffile
 import zarr
 
-from nucbatch.errors import InputError, StoreError
-from nucbatch.plate import Channel, Field, Plate
+from nucbatch.core.errors import InputError, StoreError
+from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.training.data import DataSet, find_data, read_entry

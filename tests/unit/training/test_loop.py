@@ -9,16 +9,16 @@ import torch
 from safetensors import safe_open
 from scipy.ndimage import binary_dilation
 
-from nucbatch.errors import InputError, RunLocked, SettingsConflict
+from nucbatch.core.errors import InputError, RunLocked, SettingsConflict
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
+from nucbatch.core.signals import Stopped
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.networks.contract import build
-from nucbatch.notice import Stopped
-from nucbatch.settings import NormaliseSettings, ObjectSettings
 from nucbatch.store.folder import RunFolder
-from nucbatch.training.course import DIGITS
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, best_of, read_history, write_history
 from nucbatch.training.loop import Nobody, train
+from nucbatch.training.monitor import DIGITS
 from nucbatch.training.precision import Precision
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import load_sample

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn.functional import binary_cross_entropy
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.unet import UNet
 from nucbatch.scoring.pixel import pixel_counts
 from nucbatch.training.data import DataSet, find_data

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.unet import UNet
 from nucbatch.training.parallel import Team, leads, team
 

@@ -6,8 +6,8 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from nucbatch.plate import Channel, Field, Plate
-from nucbatch.settings import RunSettings
+from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.core.settings import RunSettings
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field

@@ -1,6 +1,6 @@
 import pytest
 
-from nucbatch.errors import InputError
+from nucbatch.core.errors import InputError
 from nucbatch.networks.summary import summarise
 from nucbatch.training.card import as_shipped
 from nucbatch.training.recipe import PRESETS, Recipe, preset

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nucbatch.settings import NormaliseSettings
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.training.data import find_data, read_entry
 from nucbatch.training.sample import Sample, load_sample, make_sample, sampling_weights
 

@@ -7,8 +7,8 @@ import imagecodecs
 import numpy as np
 import pytest
 
-from nucbatch.errors import InputError
-from nucbatch.settings import NormaliseSettings
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import NormaliseSettings
 from nucbatch.training.data import find_data, set_names
 from nucbatch.training.sample import load_sample, sampling_weights
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.optim import AdamW
 
-from nucbatch.errors import SettingsConflict
+from nucbatch.core.errors import SettingsConflict
 from nucbatch.networks.unet import UNet
 from nucbatch.training.precision import Precision
 from nucbatch.training.state import State, Tally, load_state, save_state

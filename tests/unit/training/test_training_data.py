@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.errors import InputError, InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.training.data import find_data, read_entry
 
 

@@ -10,15 +10,15 @@ import pytest
 import tifffile
 import torch
 
+from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.execution.block import FieldTask, process_field
-from nucbatch.execution.large.course import Course
 from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.image_progress import Course
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.networks.unet import UNet
 from nucbatch.planning.plan import make_plan
 from nucbatch.readers.find import open_plate
-from nucbatch.settings import ObjectSettings, RunSettings
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt
 from nucbatch.synthetic import make_field

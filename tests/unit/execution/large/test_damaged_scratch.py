@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from nucbatch.errors import DamagedFile
-from nucbatch.execution.large.course import Course
+from nucbatch.core.errors import DamagedFile
+from nucbatch.execution.large.image_progress import Course
 from nucbatch.execution.large.stages import LABELS, NUMBER, OBJECTS, PREDICT
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE, packed

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 
-from nucbatch.execution.large.course import Course
+from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.tiles import Box
+from nucbatch.execution.large.image_progress import Course
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.settings import ObjectSettings
-from nucbatch.tiles import Box
 
 SIZES = (128, 200, 256, 512, 1024)
 

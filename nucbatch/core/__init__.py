@@ -1,0 +1,1 @@
+"""Vocabulary and arithmetic that every part uses; imports nothing else of the project."""

@@ -1,0 +1,1 @@
+"""From nuclei to wells and plates."""

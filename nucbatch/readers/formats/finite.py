@@ -1,0 +1,77 @@
+"""NaN and infinity in floating-point images, looked for before a run by reading their pixels.
+
+Few images are of floating point, and a run refuses those that hold NaN or infinity. All are read up to a
+limit of bytes; of more, evenly spaced ones, and a remark says how many.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import READ_TIMEOUT_S, Field, Plate
+from nucbatch.core.tiles import Box
+from nucbatch.readers.names import plural
+from nucbatch.readers.pixels import field_channels, read_box
+from nucbatch.readers.verify import recorded
+
+MOST_BYTES = 1 << 30
+_BAND_PX = 2048
+_THREADS = 4
+
+
+def values_checked(
+    plate: Plate, read_timeout_s: float = READ_TIMEOUT_S, most_bytes: int = MOST_BYTES
+) -> Plate:
+    """The plate, where fields that hold NaN or infinity, or can't be decoded, have that as their problem.
+
+    Only fields of floating-point pixels are looked at, and of more than ``most_bytes`` only some of them.
+    """
+    floats = [field for field in plate.fields if not field.problem and np.dtype(field.dtype).kind == "f"]
+    if not floats:
+        return plate
+    step = max(1, -(-sum(map(_bytes_of, floats)) // most_bytes))
+    looked_at = floats[::step]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        reasons = pool.map(lambda field: _reason(plate, field, read_timeout_s), looked_at)
+        problems = {field.key: reason for field, reason in zip(looked_at, reasons, strict=True) if reason}
+    fields = tuple(
+        replace(field, problem=problems[field.key]) if field.key in problems else field
+        for field in plate.fields
+    )
+    faults = {
+        plane.path: problems[field.key].removeprefix(f"{plane.path}: ")
+        for field in looked_at
+        if field.key in problems
+        for plane in field.planes
+        if problems[field.key].startswith(f"{plane.path}: ")
+    }
+    told: tuple[str, ...] = ()
+    if step > 1:
+        images = plural(len(floats), "floating-point image")
+        told = (f"NaN and infinity were looked for in {len(looked_at):,} of {images}",)
+    return replace(
+        plate,
+        fields=fields,
+        files=tuple(recorded(plate.files, fields, faults)),
+        remarks=(*plate.remarks, *told),
+    )
+
+
+def _bytes_of(field: Field) -> int:
+    return len(field.planes) * field.height_px * field.width_px * np.dtype(field.dtype).itemsize
+
+
+def _reason(plate: Plate, field: Field, read_timeout_s: float) -> str:
+    """Why a field can't be used once its pixels are read; empty if it can."""
+    channels = field_channels(plate, field)
+    try:
+        for top in range(0, field.height_px, _BAND_PX):
+            band = Box(top, 0, min(top + _BAND_PX, field.height_px), field.width_px)
+            read_box(plate.root, field, channels, band, read_timeout_s)
+    except UnreadableImage as error:
+        return str(error)
+    return ""

@@ -1,0 +1,244 @@
+"""What a file's header promises, and whether the file is long enough to keep it.
+
+A file is told by its first bytes, not by its name. Nothing is decoded here. Refused, with the reason,
+are: empty files, web pages saved as images, truncated files (strips, tiles or chunks that reach beyond
+the end), pixel types the run can't hold, and files of several pages that don't say what their pages are
+(``tiff_pages.py``). Alpha is not a sample: it is dropped. Formats: TIFF 6.0, BigTIFF, SVS; PNG (ISO/IEC
+15948); JPEG (ITU-T T.81); an OME-Zarr image is a folder.
+"""
+
+from __future__ import annotations
+
+import lzma
+import math
+import os
+import struct
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import READ_TIMEOUT_S
+from nucbatch.readers.formats.pixel_info import (
+    JPEG_SCAN,
+    MOST_PIXELS,
+    MOST_PROJECTED,
+    PixelInfo,
+    require_believable,
+    require_few_scans,
+)
+from nucbatch.readers.formats.stack import stacked
+from nucbatch.readers.formats.tiff_header import tiff_info
+from nucbatch.readers.read_timeout import within
+from nucbatch.zarr_format import StoredArray
+from nucbatch.zarr_format.ome import StoredForm, below, form_of
+
+DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
+
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, without alpha; a palette expands to RGB
+_TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_JPEG_SCAN = 0xDA
+_SLICE_BYTES = 1 << 20
+
+# What parsers and decoders raise on bytes that are not what they claim to be: Python's own; tifffile's
+# assertions and struct.error; imagecodecs' RuntimeErrors and ValueErrors; zlib's and lzma's own errors,
+# which are neither; and what wrappers in C raise where the size of an output is impossible.
+DAMAGE = (
+    AssertionError,
+    BufferError,
+    SystemError,
+    lzma.LZMAError,
+    zlib.error,
+    ValueError,
+    RuntimeError,
+    LookupError,
+    TypeError,
+    ArithmeticError,
+    AttributeError,
+    EOFError,
+    struct.error,
+)
+
+
+def kind_of(start: bytes) -> str:
+    """``"tiff"``, ``"png"`` or ``"jpeg"`` from a file's first bytes.
+
+    Raises:
+        UnreadableImage: something else; the message says what it looks like.
+    """
+    if start[:4] in _TIFF_MAGICS:
+        return "tiff"
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "png"
+    if start.startswith(b"\xff\xd8\xff"):
+        return "jpeg"
+    if not start:
+        raise UnreadableImage("empty file (0 bytes)")
+    if start.lstrip()[:1] == b"<":
+        raise UnreadableImage("a web page or XML text, no image")
+    if not start.strip(b"\0"):
+        raise UnreadableImage("begins with zeros, as after a copy that broke off")
+    raise UnreadableImage(f"neither TIFF, PNG nor JPEG (begins with {start[:8]!r})")
+
+
+def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
+    """The header of an image file, or of an OME-Zarr image's group.
+
+    ``page``: the one page of a TIFF that is meant, from 0; None for all that the file says it holds.
+
+    Raises:
+        UnreadableImage: it can't be used; the message is the bare reason, without the path.
+    """
+    if Path(path).is_dir():
+        return _with_chunks(Path(path), form_of(Path(path)))
+    try:
+        with Path(path).open("rb") as file:
+            size_bytes = os.fstat(file.fileno()).st_size
+            kind = kind_of(file.read(32))
+            file.seek(0)
+            if page and kind != "tiff":
+                raise UnreadableImage(f"it has no frame {page}: it is a single picture")
+            if kind == "tiff":
+                info = tiff_info(file, Path(path), size_bytes, page)
+            else:
+                info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
+    except UnreadableImage:
+        raise
+    except OSError as error:
+        raise UnreadableImage(f"can't be opened ({error.strerror or error})") from error
+    except DAMAGE as error:
+        raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
+    except MemoryError as error:  # lists and tiles of a damaged header may promise terabytes
+        raise UnreadableImage("damaged header (promises more than memory holds)") from error
+    values = info.height_px * info.width_px * info.samples
+    require_believable(values * np.dtype(_believable(info).dtype).itemsize, size_bytes)
+    return _of_bounded_size(info)
+
+
+def stain_name(root: str | Path, path: str, read_timeout_s: float = READ_TIMEOUT_S) -> str:
+    """MetaXpress' name of the illumination of an image; empty where it does not tell or can't be read."""
+    try:
+        return within(read_timeout_s, path, lambda beat: read_header(Path(root, path))).stain
+    except UnreadableImage:
+        return ""  # the same file is read again with all others, and quarantined there with its reason
+
+
+def _believable(info: PixelInfo) -> PixelInfo:
+    if info.dtype not in DTYPES:
+        raise UnreadableImage(f"pixel type {info.dtype} can't be used: convert to one of {', '.join(DTYPES)}")
+    if info.height_px < 1 or info.width_px < 1:
+        raise UnreadableImage(f"an image of {info.height_px} × {info.width_px} px")
+    if info.samples == 3 and info.stack.depth * len(info.stack.channels) > 1:
+        raise UnreadableImage(
+            f"{info.stack.depth * len(info.stack.channels)} RGB pages of one time point: colours are not "
+            "projected, and RGB has no further channels. Export one of them"
+        )
+    return info
+
+
+def _of_bounded_size(info: PixelInfo) -> PixelInfo:
+    if info.height_px * info.width_px > MOST_PIXELS:
+        raise UnreadableImage(
+            f"damaged header (an image of {info.height_px:,} × {info.width_px:,} px; the limit is "
+            f"{MOST_PIXELS:,} px in all): save it again from its source"
+        )
+    if info.stack.depth > MOST_PROJECTED:
+        raise UnreadableImage(
+            f"{info.stack.depth:,} z-steps of one field; the limit is {MOST_PROJECTED:,}, because they are "
+            "projected to one plane: if they are time points, save them as such, else project them before"
+        )
+    return info
+
+
+def _with_chunks(group: Path, form: StoredForm) -> PixelInfo:
+    info = _of_bounded_size(_believable(_stored(form)))
+    absent, chunks = StoredArray(below(group, form.array)).count_absent()
+    # As of a file: what is stored must stand in some proportion to what the metadata promise.
+    promised_bytes = math.prod(form.shape) * np.dtype(form.dtype).itemsize
+    require_believable(promised_bytes, promised_bytes * (chunks - absent) // max(chunks, 1))
+    return replace(info, absent_chunks=absent, chunks=chunks)
+
+
+def _stored(form: StoredForm) -> PixelInfo:
+    leading = {axis: length for axis, length in zip(form.axes, form.shape, strict=True) if axis not in "yx"}
+    if form.is_rgb:
+        del leading["c"]
+    return PixelInfo(
+        height_px=form.shape[-2],
+        width_px=form.shape[-1],
+        samples=3 if form.is_rgb else 1,
+        dtype=form.dtype,
+        stack=stacked("".join(leading), list(leading.values()), () if form.is_rgb else form.channels),
+        pixel_size_um=form.pixel_size_um,
+    )
+
+
+def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:
+    start = file.read(33)
+    if len(start) < 33 or start[12:16] != b"IHDR":
+        raise UnreadableImage("truncated: a PNG without a header")
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    samples = _PNG_SAMPLES.get(colour)
+    if samples is None:
+        raise UnreadableImage(f"damaged header (PNG colour type {colour})")
+    position = 33
+    while position + 12 <= size_bytes:
+        file.seek(position)
+        length, chunk = struct.unpack(">I4s", file.read(8))
+        position += 12 + length
+        if chunk == b"acTL":
+            frames = struct.unpack(">I", file.read(4))[0]
+            if frames > 1:
+                raise UnreadableImage(f"an animated PNG of {frames:,} frames: save each as a file of its own")
+        if chunk == b"IEND" and position <= size_bytes:
+            return PixelInfo(height, width, samples, "uint16" if bits == 16 else "uint8")
+    raise UnreadableImage(f"truncated: the PNG breaks off after {size_bytes:,} bytes")
+
+
+def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
+    tail = max(0, size_bytes - 4096)
+    file.seek(tail)
+    end = file.read().rfind(b"\xff\xd9")
+    info: PixelInfo | None = None
+    several = False
+    position = 2
+    while position + 9 < size_bytes:
+        file.seek(position)
+        mark, marker, length = struct.unpack(">BBH", file.read(4))
+        if mark != 0xFF:
+            break
+        if marker in _JPEG_FRAMES:
+            bits, height, width, components = struct.unpack(">BHHB", file.read(6))
+            if components not in (1, 3) or bits != 8:
+                colours = " (CMYK or YCCK)" if components == 4 else ""
+                raise UnreadableImage(
+                    f"a JPEG of {components} components{colours} of {bits} bits: only 8-bit grey and RGB can "
+                    "be used"
+                )
+            info = PixelInfo(height, width, components, "uint8")
+            several = marker in _JPEG_PROGRESSIVE
+        if marker == _JPEG_SCAN and info is not None:
+            if end < 0 or tail + end < position:  # that of a preview in front of it is not its own
+                raise UnreadableImage("truncated: the JPEG has no end")
+            file.seek(position + 4)
+            if several or file.read(1)[0] < info.samples:
+                _require_few_scans(file)
+            return info
+        position += 2 + length
+    if end < 0:
+        raise UnreadableImage("truncated: the JPEG has no end")
+    raise UnreadableImage("damaged header (a JPEG without a frame)")
+
+
+def _require_few_scans(file: BinaryIO) -> None:
+    """Counts the scans of an open JPEG behind its first; few have several, so few files are read whole."""
+    scans, before = 1, b""
+    while part := file.read(_SLICE_BYTES):
+        scans += (before + part).count(JPEG_SCAN)
+        before = part[-1:]
+        require_few_scans(scans)

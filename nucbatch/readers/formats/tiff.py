@@ -1,0 +1,278 @@
+"""Windows on TIFF, BigTIFF and SVS: only the tiles and strips that a box touches are read.
+
+Uncompressed strips are read by rows (``rows.py``); everything else is decoded segment by segment with
+tifffile's decoder of the page, one segment in memory at a time. Where a page's samples are channels
+(``tiff_samples.py``), each counts as a page. Samples stored as separate planes are put together; YCbCr that
+no decoder converts (of plain pixels, and Aperio's JPEG 2000, 33003) becomes RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.tiles import Box
+from nucbatch.readers.formats.contract import Cost, named, require_finite, require_inside, require_listed
+from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
+from nucbatch.readers.formats.levels import Level, measured
+from nucbatch.readers.formats.tiff_description import pixel_size_um
+from nucbatch.readers.formats.tiff_pages import level_pages
+from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
+from nucbatch.readers.formats.tiff_stream import streams, strip_rows
+from nucbatch.readers.formats.tiff_strips import PlainRows, read_exactly
+
+_APERIO_YCBCR = 33003
+
+
+class TiffSource:
+    """An open TIFF; ``shown`` is its name in messages."""
+
+    def __init__(self, path: Path, shown: str) -> None:
+        self._shown = shown
+        self._file = path.open("rb")
+        try:
+            with named(shown):
+                self._tiff = tifffile.TiffFile(self._file)
+                if not len(self._tiff.pages):
+                    raise UnreadableImage("truncated: a TIFF without a directory")
+        except UnreadableImage:
+            self._file.close()
+            raise
+
+    def window(self, page: int = 0, level: int = 0) -> TiffWindow:
+        """See :class:`~nucbatch.readers.formats.contract.Source`."""
+        with named(self._shown):
+            count = self._count()
+            require_listed(self._shown, "page", page, count * self._planes)
+            directory, sample = divmod(page, self._planes)
+            behind = directory if count > len(self._tiff.pages) else 0
+            levels = (
+                [self._tiff.pages[0]] if behind else level_pages(self._tiff, directory) if level else None
+            )
+            require_listed(self._shown, "level", level, len(levels) if levels else 1)
+            chosen = levels[level] if levels else self._tiff.pages[directory]
+            return TiffWindow(self._file.fileno(), chosen.aspage(), self._shown, behind, sample)
+
+    def levels(self, page: int = 0) -> tuple[Level, ...]:
+        """See :class:`~nucbatch.readers.formats.contract.Source`."""
+        with named(self._shown):
+            count = self._count()
+            require_listed(self._shown, "page", page, count * self._planes)
+            first = self._tiff.pages[0]
+            size = pixel_size_um(
+                str(first.description or ""),
+                first.tags.valueof("XResolution"),
+                first.tags.valueof("ResolutionUnit", 2),
+            )
+            found = (
+                [first] if count > len(self._tiff.pages) else level_pages(self._tiff, page // self._planes)
+            )
+            return measured([(int(one.imagelength), int(one.imagewidth)) for one in found], size)
+
+    @property
+    def _planes(self) -> int:
+        """How many planes each page holds: more than one where its samples are channels."""
+        return samples_of(self._tiff.pages[0]).planes
+
+    def _count(self) -> int:
+        """How many pages there are; ImageJ may keep all behind one directory."""
+        count = len(self._tiff.pages)
+        if count == 1 and self._tiff.is_imagej:
+            return int((self._tiff.imagej_metadata or {}).get("images", 1))
+        return count
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._tiff.close()
+        self._file.close()
+
+
+class TiffWindow:
+    """One page; see :class:`~nucbatch.readers.formats.contract.Window`.
+
+    ``behind``: how many pages of this form lie between the page's own pixels and those meant (ImageJ).
+    ``channel``: which of the page's channels, where its samples are some.
+    """
+
+    def __init__(self, descriptor: int, page: Any, shown: str, behind: int = 0, channel: int = 0) -> None:
+        self._descriptor, self._page, self._shown = descriptor, page, shown
+        found = samples_of(page)
+        self._used = (found.used[channel],) if found.names else found.used
+        self._samples = len(self._used)
+        size = int(page.imagelength), int(page.imagewidth)
+        if min(size) < 1 or page.dtype is None:
+            raise UnreadableImage(f"damaged header ({size[0]} × {size[1]} px of {page.dtype})")
+        self.shape: tuple[int, ...] = size if self._samples == 1 else (*size, self._samples)
+        self.dtype = np.dtype(page.dtype).newbyteorder("=")
+        self.cost = Cost()
+        self._white = self._white_level()
+        self.unwritten = self._white or 0
+        self._separate = page.planarconfig == 2 and page.samplesperpixel > 1
+        self._stored_samples = 1 if self._separate else int(page.samplesperpixel)
+        tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, size[1])
+        self._piece = max(1, min(int(tall), size[0])) if not page.is_tiled else int(tall), int(wide)
+        self._grid = -(-size[0] // self._piece[0]), -(-size[1] // self._piece[1])
+        self._rows = self._plain_rows(behind)
+        self.piece_bytes = self._piece[0] * self._piece[1] * self._stored_samples * self.dtype.itemsize
+        if self._rows:
+            self.piece_bytes = self.dtype.itemsize * self._stored_samples
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """See :class:`~nucbatch.readers.formats.contract.Window`."""
+        require_inside(self._shown, self.shape, box)
+        with named(self._shown):
+            pixels = np.empty((*box.shape, self._samples), self.dtype)
+            if self._rows:
+                for plane, rows in enumerate(self._rows):
+                    values = rows.read(box, self.cost)
+                    if self._separate:
+                        pixels[..., plane] = values[..., 0]
+                    else:
+                        pixels[...] = values[..., self._wanted]
+            else:
+                self._decode(box, pixels)
+            return self._meant(pixels if self._samples > 1 else pixels[..., 0])
+
+    @property
+    def _stored_planes(self) -> tuple[int, ...]:
+        """Which planes are read where samples are stored one behind the other; else the only one."""
+        return self._used if self._separate else (0,)
+
+    @property
+    def _wanted(self) -> slice:
+        """Which samples of a pixel are used, where they lie side by side."""
+        return slice(self._used[0], self._used[-1] + 1)
+
+    @property
+    def streams(self) -> bool:
+        """Whether :meth:`stream` can follow the page's codec."""
+        return streams(self._page)
+
+    def stream(self, band: int) -> Iterator[NDArray[Any]]:
+        """All rows from the top, ``band`` at a time: (Y, X, S). For strips that are too large to decode.
+
+        Raises:
+            UnreadableImage: damaged or missing bytes; the message names the file.
+        """
+        with named(self._shown):
+            for parts in zip(*(self._stream(plane, band) for plane in self._stored_planes), strict=True):
+                yield self._meant(np.concatenate(parts, axis=-1))
+
+    def _stream(self, plane: int, band: int) -> Iterator[NDArray[Any]]:
+        """The same of one stored plane."""
+        waiting: list[NDArray[Any]] = []
+        for strip in range(self._grid[0]):
+            rows = min(self._piece[0], self.shape[0] - strip * self._piece[0])
+            for part in strip_rows(self._descriptor, self._page, plane * self._grid[0] + strip, rows, band):
+                waiting.append(part if self._separate else part[..., self._wanted])
+                while sum(map(len, waiting)) >= band:
+                    joined = np.concatenate(waiting)
+                    yield joined[:band]
+                    waiting = [joined[band:]]
+        rest = np.concatenate(waiting)
+        if len(rest):
+            yield rest
+
+    def _decode(self, box: Box, pixels: NDArray[Any]) -> None:
+        tall, wide = self._piece
+        down = range(box.y0 // tall, -(-box.y1 // tall))
+        across = range(box.x0 // wide, -(-box.x1 // wide))
+        for (place, plane), row, column in product(enumerate(self._stored_planes), down, across):
+            index = (plane * self._grid[0] + row) * self._grid[1] + column
+            piece = self._segment(index)
+            whole = Box(row * tall, column * wide, (row + 1) * tall, (column + 1) * wide)
+            part = box.clipped(whole)
+            values = piece[part.within(whole)]
+            target = pixels[part.within(box)]
+            if self._separate:
+                target[..., place] = values[..., 0]
+            else:
+                target[...] = values[..., self._wanted]
+
+    def _segment(self, index: int) -> NDArray[Any]:
+        """(Y, X, S) of one tile or strip; one at the border may be cut to the image."""
+        page = self._page
+        if index >= min(len(page.dataoffsets), len(page.databytecounts)):
+            raise UnreadableImage(f"truncated: strip or tile {index + 1} is not listed")
+        count = int(page.databytecounts[index])
+        if not count:
+            raise UnreadableImage(f"incomplete: strip or tile {index + 1} was never written")
+        data = read_exactly(self._descriptor, int(page.dataoffsets[index]), count)
+        self.cost.pieces += 1
+        self.cost.stored_bytes += count
+        require_ended(int(page.compression), data)
+        require_fitting(int(page.compression), data, *self._piece)
+        tables: dict[str, Any] = {}
+        if page.compression in JPEG:
+            tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
+        decoded: NDArray[Any] = page.decode(data, index, **tables)[0][0]
+        return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded
+
+    def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        if photometric_of(self._page) == YCBCR and self._samples == 3 and not converts(self._page):
+            pixels = _rgb_of_ycbcr(pixels)
+        if self._white is not None:
+            pixels = pixels.dtype.type(self._white) - pixels
+        return require_finite(pixels)
+
+    def _white_level(self) -> int | None:
+        """What a stored 0 becomes where white is zero; None where black is."""
+        if photometric_of(self._page) != WHITE_IS_ZERO or self.dtype.kind != "u":
+            return None
+        return int(2 ** min(int(self._page.bitspersample), 8 * self.dtype.itemsize) - 1)
+
+    def _plain_rows(self, behind: int) -> list[PlainRows]:
+        """Readers of raw rows, one per stored plane; none where a decoder is needed."""
+        page = self._page
+        plain = (
+            page.compression == 1
+            and page.predictor == 1
+            and page.fillorder == 1
+            and not page.is_subsampled
+            and page.bitspersample == 8 * self.dtype.itemsize
+        )
+        if not plain or (page.is_tiled and not page.is_contiguous):
+            if behind:
+                raise UnreadableImage("compressed pages behind one directory: save it as OME-TIFF")
+            return []
+        height, width = self.shape[:2]
+        row_bytes = width * self._stored_samples * self.dtype.itemsize
+        rows = height if page.is_contiguous else self._piece[0]
+        strips = -(-height // rows)
+        if page.is_contiguous:
+            first = int(page.dataoffsets[0]) + behind * int(page.nbytes)
+            planes = int(page.samplesperpixel) if self._separate else 1
+            begins = first + np.arange(planes, dtype=np.int64) * (height * row_bytes)
+        else:
+            begins = np.asarray(page.dataoffsets, np.int64)
+        needed = strips * (max(self._stored_planes) + 1)
+        if len(begins) < needed:
+            raise UnreadableImage(f"truncated: {len(begins)} of {needed} strips are listed")
+        dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
+        return [
+            PlainRows(
+                self._descriptor,
+                begins[plane * strips : (plane + 1) * strips],
+                rows,
+                width,
+                self._stored_samples,
+                dtype,
+            )
+            for plane in self._stored_planes
+        ]
+
+
+def _rgb_of_ycbcr(pixels: NDArray[Any]) -> NDArray[Any]:
+    """uint8 (Y, X, 3) in RGB; ITU-R BT.601 with the full range, as in JFIF."""
+    luma, blue, red = (pixels[..., sample].astype(np.float32) for sample in range(3))
+    blue, red = blue - 128, red - 128
+    mixed = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
+    rgb: NDArray[Any] = np.rint(np.clip(np.stack(mixed, axis=-1), 0, 255)).astype(np.uint8)
+    return rgb

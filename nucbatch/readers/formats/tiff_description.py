@@ -1,0 +1,94 @@
+"""What a TIFF's description says besides pixels: micrometres per pixel, and MetaSeries' stain.
+
+Trusted are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution), MetaXpress' MetaSeries XML
+(``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is mostly a printer's number: it is only
+believed where it makes pixels finer than 5 µm (more than 5,000 dots per inch), as slide scanners write it.
+XML is parsed by :mod:`nucbatch.readers.formats.hardened_xml` alone; tifffile is asked for pages and tags, for
+which it parses none.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from nucbatch.readers.formats.hardened_xml import xml_elements
+
+_UM_PER = {
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "nm": 1e-3,
+    "mm": 1e3,
+    "cm": 1e4,
+}
+
+_FINEST_PRINTED_UM = 5.0
+_UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
+
+
+def pixel_size_um(
+    description: str, x_resolution: tuple[int, int] | None = None, resolution_unit: int | None = None
+) -> float | None:
+    """Micrometres per pixel, or None where the file does not tell.
+
+    ``x_resolution``: TIFF's XResolution as (numerator, denominator), in pixels per ImageJ's unit or per
+    ``resolution_unit`` (TIFF's ResolutionUnit: 2 inch, 3 centimetre).
+    """
+    if description.startswith("ImageJ="):
+        return _imagej(description, x_resolution)
+    if "spatial-calibration-x" in description:
+        properties = metaseries(description)
+        if properties.get("spatial-calibration-state", "off").lower() not in ("on", "true", "1"):
+            return None
+        size = properties.get("spatial-calibration-x", "")
+        return _in_um(size, properties.get("spatial-calibration-units", ""))
+    if "PhysicalSizeX" in description:
+        for tag, values in xml_elements(description):
+            if tag == "Pixels" and "PhysicalSizeX" in values:
+                return _in_um(values["PhysicalSizeX"], values.get("PhysicalSizeXUnit", "um"))
+    if is_aperio(description):
+        match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
+        return _in_um(match[1], "um") if match else None
+    return _printed(x_resolution, resolution_unit)
+
+
+def is_aperio(description: str) -> bool:
+    """Whether a TIFF's first description is a slide's by Aperio (SVS)."""
+    return description.startswith("Aperio ")
+
+
+def metaseries(description: str) -> dict[str, str]:
+    """The properties of MetaXpress' ``<MetaData><PlaneInfo>``; empty where the text is something else."""
+    if not description.lstrip().startswith("<MetaData"):
+        return {}
+    return {
+        values["id"]: values.get("value", "") for _, values in xml_elements(description) if "id" in values
+    }
+
+
+def _printed(x_resolution: tuple[int, int] | None, resolution_unit: int | None) -> float | None:
+    per_unit = _UM_PER_RESOLUTION_UNIT.get(resolution_unit or 0)
+    if per_unit is None or x_resolution is None or x_resolution[0] <= 0 or x_resolution[1] <= 0:
+        return None
+    size = per_unit * x_resolution[1] / x_resolution[0]
+    return size if size < _FINEST_PRINTED_UM else None
+
+
+def _imagej(description: str, x_resolution: tuple[int, int] | None) -> float | None:
+    match = re.search(r"^unit=(.*)$", description, re.MULTILINE)
+    if match is None or x_resolution is None or x_resolution[0] <= 0:
+        return None
+    unit = match[1].strip().replace("\\u00B5", "µ")
+    return _in_um(str(x_resolution[1] / x_resolution[0]), unit)
+
+
+def _in_um(size: str, unit: str) -> float | None:
+    try:
+        value = float(size) * _UM_PER[unit.strip().lower()]
+    except (ValueError, KeyError):
+        return None  # pixels of unknown unit are pixels of unknown size
+    return value if math.isfinite(value) and value > 0 else None

@@ -1,0 +1,146 @@
+"""What a TIFF's directories promise, and whether the file is long enough to keep it. Nothing is decoded.
+
+Sources: TIFF 6.0, BigTIFF.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import tifffile
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.readers.formats.pixel_info import PixelInfo, require_decodable
+from nucbatch.readers.formats.stack import broken
+from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um
+from nucbatch.readers.formats.tiff_samples import samples_of
+from nucbatch.readers.formats.tiff_stack import page_alone, stack_of
+
+_TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
+_TYPE_BYTES |= dict.fromkeys((16, 17, 18), 8)
+_PRIVATE = 32768
+_TELLING = frozenset({33628, 33629, 34412, 50838, 50839, 51123})
+"""Private tags that tell of planes: MetaMorph's, Zeiss', ImageJ's, Micro-Manager's."""
+
+
+def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = None) -> PixelInfo:
+    """The header of an open TIFF of that many bytes; files that it names are looked for beside ``path``.
+
+    ``alone``: the one page that is meant, from 0; None for all that the file says it holds.
+
+    Raises:
+        UnreadableImage: it can't be used.
+    """
+    with tifffile.TiffFile(file) as tiff:
+        if not len(tiff.pages):
+            raise UnreadableImage("truncated: a TIFF without a directory")
+        _require_tags(tiff, size_bytes)
+        page = tiff.pages[alone if alone is not None and alone < len(tiff.pages) else 0]
+        samples = samples_of(page)
+        stack = stack_of(tiff, path, samples) if alone is None else page_alone(tiff, alone, samples)
+        _check_segments(page, size_bytes)
+        _check_pages(tiff, {number // samples.planes for number in stack.pages}, size_bytes)
+        _require_whole_chain(tiff, size_bytes)
+        description = str(page.description or "")
+        resolution = page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
+        return PixelInfo(
+            height_px=int(page.imagelength),
+            width_px=int(page.imagewidth),
+            samples=samples.in_picture,
+            dtype="unknown" if page.dtype is None else str(page.dtype),
+            stack=stack,
+            pixel_size_um=pixel_size_um(description, *resolution),
+            stain=metaseries(description).get("_IllumSetting_", ""),
+        )
+
+
+def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
+    """The pages after the first; those that ImageJ keeps behind one directory lie one behind the other."""
+    count = max(numbers) + 1
+    if count > len(tiff.pages):
+        page = tiff.pages[0]
+        if not page.is_final:
+            raise UnreadableImage(f"{count} compressed pages behind one directory: save it as OME-TIFF")
+        begin, each = page.dataoffsets[0], page.nbytes
+        if begin + each * count > size_bytes:
+            raise broken(
+                count,
+                max(size_bytes - begin, 0) // max(each, 1),
+                f" (truncated: {size_bytes:,} bytes of at least {begin + each * count:,})",
+            )
+        return
+    for number in numbers - {0}:
+        try:
+            _check_segments(tiff.pages[number], size_bytes)
+        except UnreadableImage as error:
+            raise UnreadableImage(f"page {number + 1}: {error}") from error
+
+
+def _require_tags(tiff: Any, size_bytes: int) -> None:
+    """Refuses a file whose first directory has values beyond its end: tifffile leaves such tags out."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(tiff.pages[0].offset)
+    count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    entries = file.read(count * form.tagsize)
+    counted = form.tagformat2[:-2]  # of values, and of the same size the place of the values
+    for begin in range(0, len(entries) - form.tagsize + 1, form.tagsize):
+        code, kind = struct.unpack_from(form.tagformat1, entries, begin)
+        values = struct.unpack_from(counted, entries, begin + 4)[0]
+        length = values * _TYPE_BYTES.get(kind, 0)
+        if (code >= _PRIVATE and code not in _TELLING) or length <= form.tagoffsetthreshold:
+            continue
+        at = struct.unpack_from(counted, entries, begin + 4 + struct.calcsize(counted))[0]
+        if at + length > size_bytes:
+            raise UnreadableImage(
+                f"truncated: the value of its tag {code} should lie at bytes {at:,} to {at + length:,} of "
+                f"{size_bytes:,}"
+            )
+
+
+def _require_whole_chain(tiff: Any, size_bytes: int) -> None:
+    """Refuses a file whose last directory names a further one that is not there: it was cut."""
+    form, file = tiff.tiff, tiff.filehandle
+    last = tiff.pages[-1].offset
+    file.seek(last)
+    count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
+    file.seek(last + form.tagnosize + count * form.tagsize)
+    further = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
+    # one that leads back is of a writer that does not end its chain; pages before it are whole
+    if further and further not in {page.offset for page in tiff.pages}:
+        raise UnreadableImage(
+            f"truncated: directory {len(tiff.pages) + 1:,} should lie at byte {further:,} of {size_bytes:,}, "
+            "and is not there"
+        )
+
+
+def _check_segments(page: Any, size_bytes: int) -> None:
+    offsets, counts = page.dataoffsets, page.databytecounts
+    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    if page.is_tiled:
+        bits = int(tall) * int(wide) * max(page.imagedepth, 1) * page.samplesperpixel
+        bits *= max(max(np.atleast_1d(page.bitspersample)), 8)
+        require_decodable(f"tiles of {tall:,} × {wide:,} px", int(bits) // 8)
+    across = -(-page.imagewidth // max(wide, 1))
+    down = -(-page.imagelength // max(min(tall, page.imagelength), 1))
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    expected = across * down * planes * max(page.imagedepth, 1)
+    joined = len(offsets) == len(counts) == 1  # contiguous strips are read as one
+    if min(len(offsets), len(counts)) < expected and not joined:
+        raise UnreadableImage(f"truncated: {len(offsets)} of {expected} strips or tiles are listed")
+    # a slide has millions of tiles
+    begins, sizes = (
+        np.asarray(values[: len(counts)], np.uint64) for values in (offsets, counts[: len(offsets)])
+    )
+    if not sizes.all():
+        number = int(np.argmin(sizes != 0)) + 1
+        raise UnreadableImage(f"incomplete: strip or tile {number} of {expected} was never written")
+    end = int((begins + sizes).max(initial=0))
+    if end > size_bytes:
+        raise UnreadableImage(f"truncated: {size_bytes:,} bytes of at least {end:,}")
+    if page.compression == 1 and page.bitspersample % 8 == 0:
+        needed = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8
+        if sum(counts) < needed:
+            raise UnreadableImage(f"truncated: {sum(counts):,} bytes of pixels of {needed:,}")

@@ -1,0 +1,192 @@
+"""Which planes a TIFF's metadata promise, and whether they are there.
+
+Pages are planes only where the file says so: OME-XML, ImageJ's description, tifffile's shape. What these,
+and MetaMorph's, Zeiss' and Micro-Manager's tags, promise must be in the file or in files that it names; else
+it is refused with both numbers, because a file that was cut reads as a smaller one. Pages without such a text
+are resolutions of one picture (:mod:`nucbatch.readers.formats.tiff_pages`), or refused. Sources: ImageJ's
+description of hyperstacks (order XYCZT), MetaMorph Stack (STK), Zeiss LSM 5, Micro-Manager's
+file format of image stacks.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.readers.formats.ome_xml import OmeImage, ome_image
+from nucbatch.readers.formats.stack import SINGLE, Stack, broken, by_samples, stacked
+from nucbatch.readers.formats.tiff_description import is_aperio
+from nucbatch.readers.formats.tiff_pages import only_levels, require_equal, size_of, slide, unknown
+from nucbatch.readers.formats.tiff_samples import Samples
+
+_MOST_FURTHER_PAGES = 64
+_UIC1, _UIC2, _LSM = 33628, 33629, 34412
+_INDEX_OFFSET, _INDEX = 54_773_648, 3_453_623  # Micro-Manager's marks
+
+
+def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
+    """The planes of an open ``tifffile.TiffFile`` that lies at ``path``; ``samples`` are its first page's.
+
+    Raises:
+        UnreadableImage: not as many planes as its metadata promise; or several pages, and nothing that tells
+            what they are.
+    """
+    first, count = tiff.pages[0], len(tiff.pages)
+    if int(first.imagedepth) > 1:
+        raise unknown(int(first.imagedepth))
+    _require_side_promises(tiff, count)
+    description = str(first.description or "")
+    image = ome_image(description, path, count, samples) if "<OME" in description else None
+    names = samples.names
+    if image is not None:
+        stack = image.stack
+        names = image.sample_names or names
+        _require_size(image, tiff.pages[stack.pages[0]])
+    elif first.is_imagej:
+        stack = _imagej(tiff.imagej_metadata or {}, count)
+    elif first.shaped_description is not None:
+        stack = _shaped(first, count) or _undescribed(tiff)
+    else:
+        stack = _undescribed(tiff)
+    if max(stack.pages) < count:
+        for page in set(stack.pages) - {0}:
+            require_equal(first, tiff.pages[page], page)
+        _require_no_more(tiff, stack)
+    return by_samples(stack, names) if samples.names else stack
+
+
+def page_alone(tiff: Any, number: int, samples: Samples) -> Stack:
+    """One page of an open ``tifffile.TiffFile``, from 0, as the only plane, whatever the file calls it.
+
+    Raises:
+        UnreadableImage: it has no such page, or the page holds several channels.
+    """
+    count = len(tiff.pages)
+    if number >= count and tiff.pages[0].is_imagej:  # it may keep all pages behind one directory
+        count = len(_imagej(tiff.imagej_metadata or {}, count).pages)
+    if number >= count:
+        raise UnreadableImage(f"it has no frame {number}: its {count} are counted from 0")
+    if samples.planes > 1:
+        raise UnreadableImage(f"its frame {number} holds {samples.planes} channels: save it with one a page")
+    return Stack(1, ("",), 1, (number,))
+
+
+def _undescribed(tiff: Any) -> Stack:
+    if len(tiff.pages) == 1:
+        return SINGLE
+    return slide(tiff) if is_aperio(str(tiff.pages[0].description or "")) else only_levels(tiff)
+
+
+def _imagej(described: dict[str, Any], count: int) -> Stack:
+    """ImageJ may keep a stack behind one directory; its pages then count as if they had their own."""
+    shape = [int(described.get(name, 1)) for name in ("frames", "slices", "channels")]
+    if count > 1 and prod(shape) == 1 and "images" not in described:
+        raise unknown(count)
+    images = int(described.get("images", prod(shape)))
+    if count not in (1, images):
+        raise broken(images, count)
+    if prod(shape) != images:
+        told = " × ".join(map(str, shape))
+        raise broken(images, prod(shape), f" by its frames × slices × channels ({told})")
+    return stacked("tzc", shape)
+
+
+def _shaped(page: Any, count: int) -> Stack | None:
+    """tifffile's own description: ``{"shape": [3, 64, 48], "axes": "CYX"}``; None where it tells no axes."""
+    text = page.shaped_description
+    try:
+        described = json.loads(text) if text.startswith("{") else {"shape": json.loads(f"[{text[7:-1]}]")}
+        shape = [int(length) for length in described["shape"]]
+        axes = str(described.get("axes", ""))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+    leading = _leading(shape, page)
+    if leading is None:
+        return None
+    planes = prod(leading)
+    if planes > count:
+        truncated = (
+            ": it was written with truncate=True, save it as OME-TIFF" if described.get("truncated") else ""
+        )
+        raise broken(planes, count, truncated)
+    letters = axes[: len(leading)].lower()
+    used = [(letter, length) for letter, length in zip(letters, leading, strict=False) if length > 1]
+    letters = "".join(letter for letter, _ in used)
+    known = set(letters) <= set("tcz") and len(set(letters)) == len(letters)
+    if planes != count or not known or prod(length for _, length in used) != planes:
+        return None
+    return stacked(letters, [length for _, length in used])
+
+
+def _leading(shape: list[int], page: Any) -> list[int] | None:
+    """The lengths before those of one page; None where the shape does not end in a page's."""
+    height, width, samples = int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel)
+    for ending in ([height, width, samples], [samples, height, width], [height, width]):
+        if shape[-len(ending) :] == ending and (samples == 1 or len(ending) == 3):
+            return shape[: -len(ending)]
+    return None
+
+
+def _require_size(image: OmeImage, page: Any) -> None:
+    if image.size is not None and image.size != size_of(page):
+        height, width = size_of(page)
+        raise UnreadableImage(
+            f"its OME-XML promises {image.size[0]:,} × {image.size[1]:,} px, its pages have {height:,} × "
+            f"{width:,}: save it again from its source"
+        )
+
+
+def _require_no_more(tiff: Any, stack: Stack) -> None:
+    """Refuses further pages of the same size: the metadata tell of a part of the planes only."""
+    first, count, used = tiff.pages[0], len(tiff.pages), set(stack.pages)
+    further = [number for number in range(count) if number not in used]
+    equal = 0
+    for number in further[:_MOST_FURTHER_PAGES]:
+        page = tiff.pages[number].aspage()
+        equal += size_of(page) == size_of(first) and page.dtype == first.dtype and not page.is_reduced
+    if equal and not is_aperio(str(first.description or "")):
+        raise broken(len(used), len(used) + equal)
+
+
+def _require_side_promises(tiff: Any, count: int) -> None:
+    """Refuses stacks that tags of MetaMorph, Zeiss and Micro-Manager tell of, as far as no page is theirs."""
+    tags = tiff.pages[0].tags
+    if _UIC1 in tags or _UIC2 in tags:
+        planes = max((int(tags[code].count) for code in (_UIC2,) if code in tags), default=1)
+        if planes > count:
+            raise broken(planes, count, " as a directory (a MetaMorph stack): save it as OME-TIFF")
+    if _LSM in tags:
+        described = tiff.lsm_metadata or {}
+        planes = int(described.get("DimensionZ", 1)) * int(described.get("DimensionTime", 1))
+        if planes > 1:
+            raise UnreadableImage(f"a Zeiss LSM file of {planes:,} planes: save it as OME-TIFF")
+    images = _indexed_images(tiff)
+    if images > count:
+        raise broken(images, count)
+
+
+def _indexed_images(tiff: Any) -> int:
+    """How many images Micro-Manager's index map lists; 0 where the file has none.
+
+    Raises:
+        UnreadableImage: its header names a map that is not there.
+    """
+    file, order = tiff.filehandle, tiff.byteorder
+    file.seek(0)
+    start = file.read(16)
+    if len(start) < 16 or struct.unpack_from(f"{order}I", start, 8)[0] != _INDEX_OFFSET:
+        return 0
+    offset = struct.unpack_from(f"{order}I", start, 12)[0]
+    file.seek(offset)
+    found = file.read(8)
+    if not offset:
+        return 0
+    if len(found) < 8 or struct.unpack_from(f"{order}I", found)[0] != _INDEX:
+        raise UnreadableImage(
+            f"truncated: Micro-Manager's list of its images, at byte {offset:,}, is not there"
+        )
+    return int(struct.unpack_from(f"{order}I", found, 4)[0])

@@ -1,0 +1,111 @@
+"""Windows on an OME-Zarr image: the chunks (or parts of shards) that a box touches are read.
+
+A page is a plane's place in the order of the array's leading axes; of an RGB image the channels are one page.
+A chunk has no more than a limit of bytes once decoded, and is not so small that an image is millions of them.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.tiles import Box
+from nucbatch.readers.formats.contract import Cost, named, require_finite, require_inside, require_listed
+from nucbatch.readers.formats.levels import Level, measured
+from nucbatch.readers.formats.pixel_info import require_decodable
+from nucbatch.zarr_format import ArrayForm, StoredArray
+from nucbatch.zarr_format.ome import StoredForm, below, form_of, levels_of
+
+SMALLEST_CHUNK_PX = 64
+_MOST_SMALL_CHUNKS = 1 << 16
+
+
+class ChunkSource:
+    """An OME-Zarr image's group."""
+
+    def __init__(self, path: Path, shown: str) -> None:
+        self._path, self._shown = path, shown
+        with named(shown):
+            self._form = form_of(path)
+
+    def window(self, page: int = 0, level: int = 0) -> ChunkWindow:
+        """See :class:`~nucbatch.readers.formats.contract.Source`."""
+        with named(self._shown):
+            name = self._form.array
+            if level:
+                stored = levels_of(self._path)
+                require_listed(self._shown, "level", level, len(stored))
+                name = stored[level].path
+            return ChunkWindow(below(self._path, name), self._shown, self._form, page)
+
+    def levels(self, page: int = 0) -> tuple[Level, ...]:
+        """See :class:`~nucbatch.readers.formats.contract.Source`."""
+        with named(self._shown):
+            stored = levels_of(self._path)
+        return measured([(one.height_px, one.width_px) for one in stored], self._form.pixel_size_um)
+
+    def close(self) -> None:
+        """Nothing is open between reads."""
+
+
+class ChunkWindow:
+    """See :class:`~nucbatch.readers.formats.contract.Window`."""
+
+    def __init__(self, array: Path, shown: str, form: StoredForm, page: int) -> None:
+        self._shown, self._form = shown, form
+        self.cost = Cost()
+        self._array = StoredArray(array)
+        found = self._array.form
+        _require_sensible(found)
+        if len(found.shape) != len(form.axes):
+            raise UnreadableImage(f"its level has {len(found.shape)} dimensions, not {len(form.axes)}")
+        if found.shape[:-2] != form.shape[:-2]:
+            raise UnreadableImage("a level with fewer planes than the full resolution: read the full one")
+        leading = {
+            axis: length
+            for axis, length in zip(form.axes, form.shape, strict=True)
+            if axis not in ("yxc" if form.is_rgb else "yx")
+        }
+        count = int(np.prod(list(leading.values()), dtype=np.int64))
+        require_listed(shown, "page", page, count)
+        place = np.unravel_index(page, tuple(leading.values())) if leading else ()
+        self._place = dict(zip(leading, (int(index) for index in place), strict=True))
+        size = found.shape[-2], found.shape[-1]
+        self.shape: tuple[int, ...] = (*size, 3) if form.is_rgb else size
+        self.dtype = found.dtype
+        self.unwritten = int(np.nan_to_num(found.fill, posinf=0, neginf=0))
+        self.piece_bytes = found.coding.chunk_bytes
+
+    def read(self, box: Box) -> NDArray[Any]:
+        """See :class:`~nucbatch.readers.formats.contract.Window`."""
+        require_inside(self._shown, self.shape, box)
+        spans = {"y": (box.y0, box.y1), "x": (box.x0, box.x1), "c": (0, 3)}
+        spans |= {axis: (index, index + 1) for axis, index in self._place.items()}
+        begin, end = zip(*(spans[axis] for axis in self._form.axes), strict=True)
+        with named(self._shown):
+            pixels, taken = self._array.read(begin, end)
+            self.cost.pieces += taken.pieces
+            self.cost.stored_bytes += taken.stored_bytes
+            self.cost.missing += taken.absent
+            pixels = pixels.reshape(*((3,) if self._form.is_rgb else ()), *box.shape)
+            if self._form.is_rgb:
+                pixels = np.moveaxis(pixels, 0, -1)
+            return require_finite(np.ascontiguousarray(pixels))
+
+
+def _require_sensible(form: ArrayForm) -> None:
+    shape = " × ".join(f"{length:,}" for length in form.chunks)
+    require_decodable(f"chunks of {shape}", form.coding.chunk_bytes)
+    in_plane = math.prod(
+        -(-length // side) for length, side in zip(form.shape[-2:], form.chunks[-2:], strict=True)
+    )
+    if math.prod(form.chunks[-2:]) < SMALLEST_CHUNK_PX and in_plane > _MOST_SMALL_CHUNKS:
+        raise UnreadableImage(
+            f"chunks of {shape} make {in_plane:,} pieces of one plane; the limit for chunks of less than "
+            f"{SMALLEST_CHUNK_PX} px is {_MOST_SMALL_CHUNKS:,}: save it again in larger ones"
+        )

@@ -1,0 +1,104 @@
+"""Leaves out files that belong to an image beside them: masks, labels, outlines, previews and thumbnails.
+
+Each is left out only where its image is there: a folder that holds nothing but masks is a folder of images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from nucbatch.core.plate import FileRecord
+from nucbatch.readers.listing import Listing
+from nucbatch.readers.rules import FOREIGN_IMAGE_SUFFIXES, IMAGE_SUFFIXES, ignored
+
+_DERIVED = (
+    r"cp[ _-]?(?:masks?|outlines?|output|flows?)|masks?|labels?|labell?ed|label[ _-]image|seg|segm|"
+    r"segmentations?|segmented|simple[ _-]segmentation|outlines?|overlays?|annotations?|annotated|"
+    r"probabilit(?:y|ies)|predictions?|flows?|gt|ground[ _-]?truth"
+)
+_SMALL = r"thumb|thumbs|thumbnails?|previews?"
+_ENDS = re.compile(rf"(.+?)[ _.-](?:({_SMALL})|{_DERIVED}|masks?[ _-]?[0-9]{{1,4}})", re.IGNORECASE)
+_BEGINS = re.compile(rf"(?:({_SMALL})|{_DERIVED})[ _.-](.+)", re.IGNORECASE)
+_FOLDER = re.compile(rf"(?:({_SMALL})|{_DERIVED}|ignore)", re.IGNORECASE)
+_IMAGE_FOLDERS = ("images", "image")
+
+_ORIGINALS = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs"})
+_COPIES = frozenset({".png", ".jpg", ".jpeg"})
+
+
+def without_companions(listing: Listing) -> Listing:
+    """The listing with every file that belongs to an image beside it settled as ignored, by a named rule."""
+    if listing.single:
+        return listing
+    stems: dict[str, set[str]] = defaultdict(set)  # of images, by folder; in one case, as some disks have it
+    originals: set[tuple[str, str]] = set()
+    for file in listing.files:
+        folder, stem, suffix = _parts(file.path)
+        if suffix in IMAGE_SUFFIXES or suffix in FOREIGN_IMAGE_SUFFIXES:
+            stems[folder].add(stem)
+        if suffix in _ORIGINALS:
+            originals.add((folder, stem))
+    settled: dict[str, FileRecord] = {}
+    in_folders: dict[str, list[tuple[str, bool]]] = defaultdict(list)
+    for file in listing.files:
+        folder, stem, suffix = _parts(file.path)
+        if suffix in _COPIES and (folder, stem) in originals:
+            settled[file.path] = ignored(file.path, "preview")
+            continue
+        image, rule = _image_of(stem)
+        if image in stems[folder]:
+            settled[file.path] = ignored(file.path, rule)
+        elif suffix in IMAGE_SUFFIXES:
+            above = _annotation_folder(file.path)
+            if above:
+                in_folders[above].append((file.path, _is_known(file.path, above, stem, image, stems)))
+    for above, members in in_folders.items():
+        known = Counter(belongs for _, belongs in members)
+        small = _FOLDER.fullmatch(above.rpartition("/")[2])
+        rule = "thumbnail" if small and small[1] else "mask"
+        for path, belongs in members:
+            if belongs or known[True] >= known[False]:
+                settled[path] = ignored(path, rule)
+    return _without(listing, settled) if settled else listing
+
+
+def _without(listing: Listing, settled: dict[str, FileRecord]) -> Listing:
+    files = tuple(file for file in listing.files if file.path not in settled)
+    records = sorted((*listing.settled, *settled.values()), key=lambda record: record.path)
+    return replace(listing, files=files, settled=tuple(records))
+
+
+def _parts(path: str) -> tuple[str, str, str]:
+    """(folder, stem in lower case without ``.ome``, suffix in lower case)."""
+    folder, _, name = path.rpartition("/")
+    stem, dot, suffix = name.casefold().rpartition(".")
+    return folder, stem.removesuffix(".ome") if dot else name.casefold(), f".{suffix}" if dot else ""
+
+
+def _image_of(stem: str) -> tuple[str, str]:
+    """(the stem of the image that a name like ``x_mask`` belongs to, the rule); empty for other names."""
+    match = _ENDS.fullmatch(stem)
+    if match:
+        return match[1], "thumbnail" if match[2] else "mask"
+    match = _BEGINS.fullmatch(stem)
+    return (match[2], "thumbnail" if match[1] else "mask") if match else ("", "")
+
+
+def _annotation_folder(path: str) -> str:
+    """The innermost folder of masks or previews around a file, as a path; empty where there is none."""
+    folders = path.split("/")[:-1]
+    for i in range(len(folders), 0, -1):
+        if _FOLDER.fullmatch(folders[i - 1]):
+            return "/".join(folders[:i])
+    return ""
+
+
+def _is_known(path: str, above: str, stem: str, image: str, stems: dict[str, set[str]]) -> bool:
+    """Whether an image beside the folder, or in a folder of images there, has this name or its folder's."""
+    parent = above.rpartition("/")[0]
+    beside = [parent, *(f"{parent}/{name}".lstrip("/") for name in _IMAGE_FOLDERS)]
+    inner: Iterable[str] = path[len(above) + 1 :].casefold().split("/")[:-1]
+    return any(name in stems.get(folder, ()) for folder in beside for name in (stem, image, *inner) if name)

@@ -1,0 +1,77 @@
+"""A plain folder of images: no wells, each image a field of its own, subfolders included.
+
+Whether an image is grey or RGB is only known once its header is read; until then its channel is ``Grey``.
+Folders of masks or labels beside a folder of images are annotations, not inputs, and ignored by rule. What
+looks like a plate is refused, unless the user insists (:mod:`nucbatch.readers.layouts.plate_signs`).
+"""
+
+from __future__ import annotations
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.readers.assemble import Sighting, assemble
+from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.layouts.plate_signs import refuse_plates
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.names import GREY, unique_names
+from nucbatch.readers.rules import ignored, no_image
+
+_ANNOTATION_FOLDERS = frozenset({"labels", "label", "masks", "mask", "annotations", "gt", "groundtruth"})
+_IMAGE_FOLDERS = frozenset({"images", "image"})
+
+
+class FolderReader:
+    """Any folder with at least one image in it; asked last."""
+
+    name = "folder"
+    priority = 90
+    example = Example({"a.tif": None, "sub/a.tif": None, "b.png": b"<html>", "c.czi": b"x", "d.txt": b"x"})
+
+    def recognise(self, listing: Listing) -> bool:
+        """There is an image."""
+        return not listing.single and bool(listing.images())
+
+    def read(self, listing: Listing, options: ReadOptions) -> Plate:
+        """One field per image, in the order of the paths; sites are numbered in that order.
+
+        Raises:
+            InputError: the listing is one file, or it is a plate, unless ``options`` insist on this layout.
+        """
+        if listing.single:
+            raise InputError(f"{listing.name} is a file: --layout {self.name} needs a folder.")
+        records: list[FileRecord] = [no_image(file.path) for file in listing.others()]
+        images: list[FoundFile] = []
+        image_parents = _parents_of_image_folders(listing)
+        for file in listing.images():
+            if _annotates(file.path, image_parents):
+                records.append(ignored(file.path, "annotation"))
+            else:
+                images.append(file)
+        if options.layout != self.name:
+            refuse_plates(listing, images, options.read_timeout_s)
+        names = unique_names(file.path for file in images)
+        return assemble(
+            listing,
+            name=listing.name,
+            layout=self.name,
+            sightings=[Sighting(file, GREY, site=site) for site, file in enumerate(images, start=1)],
+            records=records,
+            channels=[GREY] if images else [],
+            labels={site: names[file.path] for site, file in enumerate(images, start=1)},
+        )
+
+
+def _parents_of_image_folders(listing: Listing) -> set[str]:
+    parents: set[str] = set()
+    for file in listing.images():
+        folders = file.path.split("/")[:-1]
+        parents |= {"/".join(folders[:i]) for i, part in enumerate(folders) if part.lower() in _IMAGE_FOLDERS}
+    return parents
+
+
+def _annotates(path: str, image_parents: set[str]) -> bool:
+    folders = path.split("/")[:-1]
+    return any(
+        part.lower() in _ANNOTATION_FOLDERS and "/".join(folders[:i]) in image_parents
+        for i, part in enumerate(folders)
+    )

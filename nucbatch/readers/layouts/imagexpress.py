@@ -1,0 +1,243 @@
+"""ImageXpress / MetaXpress: ``<plate>_<well>[_s<site>][_w<wavelength>][_thumb][<GUID>].tif``.
+
+Site and wavelength are absent where there is only one. Time points and z-steps are folders, ``TimePoint_N``
+and ``ZStep_N``, from 1; a file outside every ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection.
+Where a channel of a field has a projection, its z-steps are ignored; where it has only z-steps, all are used.
+Several plates below one input are refused, because wells of the same name would run together. A well that the
+.HTD selects but that has no file stays listed, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import FileRecord, FileStatus, Plate
+from nucbatch.readers.assemble import FieldKey, Sighting, assemble, unfitting
+from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.formats.headers import stain_name
+from nucbatch.readers.layouts.imagexpress_htd import Htd, read_htd
+from nucbatch.readers.layouts.one_plate import is_inside, several_plates
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.names import plausible_well
+from nucbatch.readers.read_timeout import within
+from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
+
+_GUID = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
+_NAME = re.compile(
+    r"(?:(?P<plate>.+?)_)?(?P<well>[A-Z]{1,2}[0-9]{2}|[A-P][0-9])(?:_s(?P<site>[0-9]+))?(?:_w(?P<wave>[0-9]+))?"
+    rf"(?P<thumb>_thumb)?(?P<guid>{_GUID})?\.tiff?",
+    re.IGNORECASE,
+)
+_WELL_BEFORE = re.compile(
+    r"(?:^|[_-])[A-Z]{1,2}[0-9]{1,2}[_-][sf][0-9]+$", re.IGNORECASE
+)  # B02_s1_c1 is no C01
+_STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>[0-9]+)", re.IGNORECASE)
+_SIDE_FILES = frozenset({".htd", ".hts", ".mbt", ".scan"})
+
+
+@dataclass(frozen=True, slots=True)
+class ImageXpressName:
+    """What a path tells. ``z_step`` 0 is a projection or plain plane; ``certain``: no other layout's name."""
+
+    folder: str
+    plate: str
+    well: str
+    site: int
+    wave: int
+    time_point: int
+    z_step: int
+    thumbnail: bool
+    certain: bool
+
+
+def parse(path: str) -> ImageXpressName | None:
+    """The parts of a relative path, or None if it is no ImageXpress image."""
+    parts = PurePosixPath(path).parts
+    match = _NAME.fullmatch(parts[-1])
+    well = plausible_well(match["well"]) if match else ""
+    site, wave = (int(match[part] or 1) for part in ("site", "wave")) if match else (0, 0)
+    if match is None or not well or site < 1 or wave < 1 or _WELL_BEFORE.search(match["plate"] or ""):
+        return None
+    steps = {"timepoint": 1, "zstep": 0}
+    folder = []
+    stepped = False
+    for part in parts[:-1]:
+        step = _STEP.fullmatch(part)
+        if step:
+            steps[step["kind"].lower()] = int(step["number"])
+            stepped = True
+        else:
+            folder.append(part)
+    certain = stepped or bool(match["wave"] or match["guid"])
+    thumbnail = bool(match["thumb"])
+    plate = match["plate"] or ""
+    time_point = max(steps["timepoint"], 1)
+    return ImageXpressName(
+        "/".join(folder), plate, well, site, wave, time_point, steps["zstep"], thumbnail, certain
+    )
+
+
+class ImageXpressReader:
+    """The layout of Molecular Devices' ImageXpress, as acquired and as exported by MetaXpress."""
+
+    name = "imagexpress"
+    priority = 30
+    example = Example(
+        {
+            **{f"p_B0{c}_s{s}_w{w}.tif": None for c in (2, 3) for s in (1, 2) for w in (1, 2)},
+            **{f"ZStep_{z}/p_B02_s1_w1.tif": None for z in (1, 2)},
+            "p_B02_s1_w1_thumb0A72488A-1D98-432C-B4D3-AA5CB6A2972F.tif": None,
+            "p.HTD": b'"WellsSelection2", FALSE, TRUE, TRUE\n',
+            "p_B04_s1_w1.tif": b"",
+            "stray.tif": None,
+        }
+    )
+
+    def recognise(self, listing: Listing) -> bool:
+        """At least half of the images have such names, and something in them is ImageXpress' alone."""
+        images = listing.images()
+        exported = any(PurePosixPath(file.path).suffix.lower() == ".htd" for file in listing.files)
+        names = [parse(file.path) for file in images]
+        fitting = sum(1 for name in names if name and (name.certain or exported))
+        return not listing.single and fitting > 0 and 2 * fitting >= len(images)
+
+    def read(self, listing: Listing, options: ReadOptions) -> Plate:
+        """The one plate below the listing's root.
+
+        Raises:
+            InputError: several plates, or images of several plates in one folder.
+        """
+        records: list[FileRecord] = []
+        named: list[tuple[FoundFile, ImageXpressName]] = []
+        for file in listing.images():
+            name = parse(file.path)
+            if name is None:
+                records.append(unfitting(file, self.name))
+            elif name.thumbnail:
+                records.append(ignored(file.path, "thumbnail"))
+            else:
+                named.append((file, name))
+        folder = _only_folder(listing, [name for _, name in named])
+        htd = _side_files(listing, folder, records, options.read_timeout_s)
+
+        waves = sorted({name.wave for _, name in named})
+        channels = _channel_names(listing, waves, named, htd, options.read_timeout_s)
+        chosen, z_steps = _prefer_projections(named)
+        sightings = [
+            Sighting(
+                file, channels[name.wave], name.well, name.site, name.time_point - 1, max(name.z_step - 1, 0)
+            )
+            for file, name in chosen
+        ]
+        for file, name in z_steps:
+            records.append(
+                FileRecord(
+                    file.path,
+                    FileStatus.IGNORED,
+                    f"z-step: {RULES['z-step']}",
+                    well=name.well,
+                    site=name.site,
+                    channel=channels[name.wave],
+                    z=name.z_step - 1,
+                    t=name.time_point - 1,
+                )
+            )
+        seen = {sighting.well for sighting in sightings}
+        first_t = min((sighting.t for sighting in sightings), default=0)
+        gaps: dict[FieldKey, str] = {}
+        if htd:
+            reason = f"no image: {htd.path} selects the well, but it has no file"
+            gaps = {(well, 1, first_t): reason for well in htd.wells if well not in seen}
+        return assemble(
+            listing,
+            name=(named[0][1].plate if named else "") or listing.name,
+            layout=self.name,
+            sightings=sightings,
+            records=records,
+            channels=[channels[wave] for wave in waves],
+            gaps=gaps,
+        )
+
+
+def _only_folder(listing: Listing, names: list[ImageXpressName]) -> str:
+    """The plate's folder, without the folders of wells and sites in it."""
+    folders = sorted({_plate_folder(name) for name in names})
+    if len(folders) > 1:
+        raise several_plates(listing, folders)
+    plates = sorted({name.plate for name in names})
+    if len(plates) > 1:
+        raise InputError(
+            f"{listing.name} mixes images of {len(plates)} plates in one folder ({', '.join(plates[:6])}). "
+            "Put each plate into a folder of its own."
+        )
+    return folders[0] if folders else ""
+
+
+def _plate_folder(name: ImageXpressName) -> str:
+    parts = name.folder.split("/")
+    while parts and is_inside(parts[-1], name.well, name.site):
+        parts.pop()
+    return "/".join(parts)
+
+
+def _side_files(
+    listing: Listing, folder: str, records: list[FileRecord], read_timeout_s: float
+) -> Htd | None:
+    """Accounts for everything that is no image; the .HTD nearest to the plate's folder, if there is one."""
+    below = f"{folder}/" if folder else ""
+    tables = [
+        file.path
+        for file in listing.others()
+        if file.path.lower().endswith(".htd") and file.path.startswith(below)
+    ]
+    nearest = min(tables, key=lambda path: (path.count("/"), path), default="")
+    htd = None
+    for file in listing.others():
+        if file.path == nearest:
+            try:
+                htd = within(read_timeout_s, nearest, lambda beat: read_htd(listing.root, nearest))
+            except OSError as error:
+                records.append(quarantined(nearest, f"it can't be read ({error.strerror or error})"))
+                continue
+        known = PurePosixPath(file.path).suffix.lower() in _SIDE_FILES
+        records.append(ignored(file.path, "vendor-metadata") if known else no_image(file.path))
+    return htd
+
+
+def _channel_names(
+    listing: Listing,
+    waves: list[int],
+    named: list[tuple[FoundFile, ImageXpressName]],
+    htd: Htd | None,
+    read_timeout_s: float,
+) -> dict[int, str]:
+    """Each wavelength's stain from the .HTD, else from its first image; ``w<N>`` where neither is unique."""
+    plain = {wave: f"w{wave}" for wave in waves}
+    stains = {wave: htd.wave_names.get(wave, "") for wave in waves} if htd else {}
+    if not all(stains.values()) or not stains:
+        first: dict[int, str] = {}
+        for file, name in named:
+            first.setdefault(name.wave, file.path)
+        stains = {wave: stain_name(listing.root, path, read_timeout_s) for wave, path in first.items()}
+    unique = len(set(stains.values())) == len(waves) and all(stains.values())
+    return stains if unique else plain
+
+
+def _prefer_projections(
+    named: list[tuple[FoundFile, ImageXpressName]],
+) -> tuple[list[tuple[FoundFile, ImageXpressName]], list[tuple[FoundFile, ImageXpressName]]]:
+    """(files to use, z-steps whose channel of the same field has a projection)."""
+    slots: dict[tuple[str, int, int, int], list[tuple[FoundFile, ImageXpressName]]] = defaultdict(list)
+    for file, name in named:
+        slots[name.well, name.site, name.time_point, name.wave].append((file, name))
+    used: list[tuple[FoundFile, ImageXpressName]] = []
+    dropped: list[tuple[FoundFile, ImageXpressName]] = []
+    for members in slots.values():
+        projected = any(name.z_step == 0 for _, name in members)
+        for member in members:
+            (dropped if projected and member[1].z_step else used).append(member)
+    return used, dropped

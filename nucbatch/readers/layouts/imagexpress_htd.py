@@ -1,0 +1,65 @@
+"""MetaXpress' .HTD file: which wells were selected and how wavelengths are called.
+
+A text of ``"Key", value, ...`` lines. Its encoding is unknown and varies, so undecodable bytes are replaced:
+they only occur in free text. A file that is no such text gives no wells and no names, never an error.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from nucbatch.core.plate import row_index, well_name
+from nucbatch.readers.names import MOST_COLUMNS, MOST_ROWS, row_letters
+
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Htd:
+    """``wells`` in row-major order; ``wave_names`` by wavelength number, from 1."""
+
+    path: str
+    wells: tuple[str, ...] = ()
+    wave_names: dict[int, str] = field(default_factory=dict)
+
+
+def read_htd(root: str, path: str) -> Htd:
+    """The .HTD at ``root/path``.
+
+    Raises:
+        OSError: it can't be opened or read.
+    """
+    with Path(root, path).open("rb") as file:
+        return parse_htd(path, file.read(_MOST_BYTES).decode("utf-8", errors="replace"))
+
+
+def parse_htd(path: str, text: str) -> Htd:
+    """The parts of an .HTD's text."""
+    wells: list[str] = []
+    waves: dict[int, str] = {}
+    for key, values in _entries(text):
+        row = key.removeprefix("WellsSelection")
+        wave = key.removeprefix("WaveName")
+        if row != key and row.isdecimal() and 1 <= int(row) <= MOST_ROWS:
+            wells.extend(
+                well_name(row_letters(row), column)
+                for column, value in enumerate(values[:MOST_COLUMNS], start=1)
+                if value.upper() == "TRUE"
+            )
+        elif wave != key and wave.isdecimal() and values and values[0]:
+            waves[int(wave)] = values[0]
+    wells.sort(key=lambda well: (row_index(well.rstrip("0123456789")), well))
+    return Htd(path, tuple(wells), waves)
+
+
+def _entries(text: str) -> Iterator[tuple[str, list[str]]]:
+    for line in text.replace("\0", "").splitlines():
+        try:
+            cells = next(csv.reader([line], skipinitialspace=True), [])
+        except csv.Error:
+            continue  # one overlong line says nothing about the others
+        if cells:
+            yield cells[0].strip(), [cell.strip() for cell in cells[1:]]

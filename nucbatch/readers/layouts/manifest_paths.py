@@ -1,0 +1,96 @@
+"""Where the image lies that a row of a manifest names: always below one folder, the root.
+
+Paths of another machine (``/mnt/share/plate/x.tif``, ``D:\\plate\\x.tif``, ``s3://bucket/plate/x.tif``) are
+mapped only where the user names the folder that holds the images: the longest tail of the path that is a file
+below that folder is the image. Without it, paths are relative to the manifest's folder, or lie below it.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from nucbatch.readers.layouts.manifest_table import Row
+from nucbatch.readers.listing import FoundFile, look_up
+
+_NO_FILE = "no such file"
+_DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
+
+
+@dataclass(frozen=True, slots=True)
+class Locator:
+    """``root``: an absolute folder without links. ``moved``: the user named it, and rows may name another."""
+
+    root: str
+    moved: bool
+
+    def find(self, row: Row, channel: str) -> tuple[str, FoundFile | str]:
+        """A channel's path, as it is best shown to a user, and its file or the reason against it.
+
+        The path is empty where the row names no file.
+        """
+        given, fault = _written(row, channel, self.moved)
+        if fault or not given:
+            return given, fault
+        if "\0" in given:
+            return given.replace("\0", "\\0"), "its path holds a zero byte"
+        found = self._look_up(given)
+        if found == _NO_FILE and "\\" in given:
+            given = given.replace("\\", "/")
+            found = self._look_up(given)
+        return self._shown(given), found
+
+    def _look_up(self, given: str) -> FoundFile | str:
+        relative = self._shown(given)
+        if not self.moved:
+            found = look_up(self.root, relative)
+            if isinstance(found, str) and Path(relative).is_absolute():
+                return f"{found}, or name the folder that holds them with --root"
+            if found == _NO_FILE and _DRIVE.match(relative):
+                return f"{_NO_FILE} on this machine: name the folder that holds the images with --root"
+            return found
+        parts = [part for part in posixpath.normpath(_DRIVE.sub("", relative)).split("/") if part]
+        while parts and parts[0] == "..":  # what lies above the other machine's folder is not known here
+            parts = parts[1:]
+        for begin in range(len(parts)):
+            found = look_up(self.root, "/".join(parts[begin:]))
+            if found != _NO_FILE:
+                return found
+        return _NO_FILE
+
+    def _shown(self, given: str) -> str:
+        """Relative to the root, where it lies below it; else as written."""
+        path = Path(given)
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
+
+
+def _written(row: Row, channel: str, moved: bool) -> tuple[str, str]:
+    """The path as the row has it, empty if it has none; and the reason why it can't be followed."""
+    name = row.get(f"FileName_{channel}")
+    if name:
+        folder = row.get(f"PathName_{channel}").rstrip("/\\")
+        return f"{folder}/{name}" if folder else name, ""
+    url = row.get(f"URL_{channel}")
+    if not url or _DRIVE.match(url):
+        return url, ""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        return url, f"no address that can be read ({error}): write a path below the manifest's folder"
+    path = unquote(parts.path)
+    if moved:
+        return _without_slash_before_drive(path), ""
+    if parts.scheme not in ("", "file") or parts.netloc not in ("", "localhost"):
+        return url, (
+            "only files are read, no addresses on a network: copy it beside the manifest, or name the folder "
+            "of the copies with --root"
+        )
+    return _without_slash_before_drive(path), ""
+
+
+def _without_slash_before_drive(path: str) -> str:
+    """``file:///C:/x.tif`` has the path ``/C:/x.tif``."""
+    return path[1:] if _DRIVE.match(path[1:]) else path

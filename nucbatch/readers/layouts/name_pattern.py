@@ -1,0 +1,162 @@
+"""Regular expressions with named groups: the well, site, channel, z-step and time point in a file's name.
+
+The regex is searched in the path relative to the input, with ``/`` between folders. Groups:
+
+- the well: ``well`` (``B03``), or ``row`` (letters or a number) with ``column``, or ``well_of_96`` for the
+  number of a well, counted row by row (also ``well_of_6`` to ``well_of_1536``);
+- ``site`` or ``field``, ``z`` and ``t``: numbers, from 0 or 1; ``channel`` and ``plate``: any text.
+
+Without a well each ``site`` (any text then) is an image of its own. Rows, columns and numbers of wells are
+counted from 0 where any of the names has a row, column or well 0, else from 1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import well_name
+from nucbatch.readers.names import plausible_well, row_letters
+
+_PLATE_COLUMNS = {6: 3, 12: 4, 24: 6, 48: 8, 96: 12, 384: 24, 1536: 48}
+NUMBERED = {f"well_of_{wells}": columns for wells, columns in _PLATE_COLUMNS.items()}
+"""Groups for numbers of wells, with the columns of their plates."""
+
+GROUPS = ("well", "row", "column", *NUMBERED, "site", "field", "channel", "z", "t", "plate")
+
+
+@dataclass(frozen=True, slots=True)
+class PatternName:
+    """The parts of a path. Numbers are as written; ``plate`` and ``channel`` are empty if absent.
+
+    ``label`` is the written site of a name without a well; ``well`` is empty then, and ``site`` is 1.
+    """
+
+    well: str
+    site: int
+    channel: str
+    z: int
+    t: int
+    plate: str
+    label: str = ""
+
+
+def compiled(pattern: str) -> re.Pattern[str]:
+    """The user's regex, checked.
+
+    Raises:
+        InputError: it is no regex, tells neither well nor site, or has groups of unknown names.
+    """
+    try:
+        regex = re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--pattern {pattern!r} is no regular expression: {error}.") from error
+    groups = set(regex.groupindex)
+    unknown = sorted(groups - set(GROUPS))
+    if unknown:
+        raise InputError(
+            f"--pattern has unknown groups {', '.join(unknown)}: allowed are {', '.join(GROUPS)}."
+        )
+    wells = [name for name in ("well", *NUMBERED) if name in groups]
+    wells += ["row and column"] if {"row", "column"} <= groups else []
+    if len(wells) > 1:
+        raise InputError(f"--pattern tells the well twice, by {' and by '.join(wells)}: leave one out.")
+    if {"site", "field"} <= groups:
+        raise InputError("--pattern has the groups site and field, which mean the same: leave one out.")
+    if not wells and groups & {"row", "column"}:
+        raise InputError(
+            f"--pattern {pattern!r} has a row or a column, but not both: add the other, as in "
+            "(?P<row>[A-P])(?P<column>[0-9]+)."
+        )
+    if not wells and not groups & {"site", "field"}:
+        raise InputError(
+            f"--pattern {pattern!r} does not say which image a file belongs to: add (?P<well>[A-P][0-9]+), "
+            "or (?P<row>...) and (?P<column>...), or for images without wells (?P<site>...). "
+            f"Groups: {', '.join(GROUPS)}."
+        )
+    return regex
+
+
+def counts_from_zero(matches: Iterable[re.Match[str]]) -> bool:
+    """Whether any name has a row, a column or a number of a well that is 0."""
+    return any(
+        value and value.isascii() and value.isdecimal() and int(value[:9]) == 0
+        for match in matches
+        for name, value in match.groupdict().items()
+        if name in ("row", "column") or name in NUMBERED
+    )
+
+
+def parse(regex: re.Pattern[str], path: str, *, from_zero: bool = False) -> PatternName | str | None:
+    """The parts of a path; None where the regex does not match; a reason where the match makes no sense."""
+    match = regex.search(path)
+    return None if match is None else read_match(match, from_zero=from_zero)
+
+
+def read_match(match: re.Match[str], *, from_zero: bool = False) -> PatternName | str:
+    """The parts of a name that a regex matched, or the reason why they make no sense.
+
+    ``from_zero``: rows, columns and numbers of wells are counted from 0.
+    """
+    parts = {name: value for name, value in match.groupdict().items() if value is not None}
+    groups = match.re.groupindex
+    has_wells = "well" in groups or "row" in groups or any(name in groups for name in NUMBERED)
+    well, fault = _well(parts, from_zero) if has_wells else ("", "")
+    if fault:
+        return fault
+    site = (parts.get("site") or parts.get("field") or "").strip()
+    if not has_wells and not site:
+        return "its site is empty"
+    numbers: dict[str, int] = {}
+    for name, value in (
+        ("site", site if has_wells else ""),
+        ("z", parts.get("z")),
+        ("t", parts.get("t")),
+    ):
+        if value and not (value.isascii() and value.isdecimal() and len(value) <= 9):
+            return f"{name} {value!r} is no number"
+        if value:
+            numbers[name] = int(value)
+    return PatternName(
+        well,
+        numbers.get("site", 1),
+        parts.get("channel", "").strip(),
+        numbers.get("z", 1),
+        numbers.get("t", 1),
+        parts.get("plate", ""),
+        "" if has_wells else site,
+    )
+
+
+def _well(parts: dict[str, str], from_zero: bool) -> tuple[str, str]:
+    """(well, "") or ("", the reason why there is none)."""
+    for group, columns in NUMBERED.items():
+        if group in parts:
+            return _numbered_well(parts[group], group, columns, from_zero)
+    if "well" in parts:
+        text = parts["well"]
+        if text.lstrip("Ww").isdecimal() and not plausible_well(text):
+            return "", (
+                f"the well {text!r} is a number: name the group well_of_96 (or well_of_24, well_of_384, ...) "
+                "after the wells of the plate, (?P<well_of_96>[0-9]+)"
+            )
+    else:
+        row, column = parts.get("row", ""), parts.get("column", "")
+        if from_zero:
+            row, column = (str(int(t) + 1) if t.isascii() and t.isdecimal() else t for t in (row, column))
+        text = row_letters(row) + column
+    well = plausible_well(text)
+    return (well, "") if well else ("", f"{text!r} is no well (A01 to AF48)")
+
+
+def _numbered_well(text: str, group: str, columns: int, from_zero: bool) -> tuple[str, str]:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 9):
+        return "", f"the well {text!r} is no number, as the group {group} says"
+    index = int(text) - (0 if from_zero else 1)
+    wells = int(group.rpartition("_")[2])
+    if not 0 <= index < wells:
+        return "", f"well {text} is not on a plate of {wells} wells: name the group after a larger plate"
+    row, column = divmod(index, columns)
+    return well_name(row_letters(str(row + 1)), column + 1), ""

@@ -1,0 +1,305 @@
+"""OME-Zarr as input: an image, a folder of images, a collection's series, or an HCS plate (0.4 and 0.5).
+
+The metadata say which images there are. Each image's group counts as one file, however many chunks it has
+(its path ends in ``/``); a group that only lists images is ignored by the rule ``zarr-group``. What a plate
+lists and is not there is quarantined; what is there and not listed is ignored by the rule ``unlisted``. Which
+of a well's images are sites: see ``well_images.py``. Sites are the images' own numbers where all are numbers
+(nucbatch's ``2t0`` is site 2, time point 0), else their place in the well. Channels, z and time points are
+found with the headers, as those of a TIFF of several pages. Source: https://ngff.openmicroscopy.org/0.5/.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nucbatch.core.errors import InputError, UnreadableImage
+from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.readers.assemble import FieldKey, Sighting, assemble
+from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.layouts.ome_zarr_wells import Sites, chosen_acquisition, sites_of, titled
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.names import GREY, plausible_well, row_letters, safe_name, unique_names
+from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
+from nucbatch.readers.unchanged import stamp
+from nucbatch.zarr_format.ome import (
+    GROUP_MARKERS,
+    WellImage,
+    acquisitions_of,
+    attributes,
+    below,
+    images_of_well,
+    is_group,
+    series_of,
+    wells_of,
+)
+
+_SITE = re.compile(r"([0-9]{1,9})(?:t([0-9]{1,9}))?")
+_ARRAY_MARKERS = ("zarr.json", ".zarray")
+
+
+@dataclass(slots=True)
+class _Store:
+    """What a store holds: a plate, or images (by path, below the input), and what is left out of it."""
+
+    is_plate: bool = False
+    images: list[str] = field(default_factory=list)
+    records: list[FileRecord] = field(default_factory=list)
+    acquisition: str = ""
+
+
+@dataclass(slots=True)
+class _Wells:
+    """What a plate lists: for each well its sites' names, and their paths below the input."""
+
+    images: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    gaps: dict[FieldKey, str] = field(default_factory=dict)
+    records: list[FileRecord] = field(default_factory=list)
+    acquisition: str = ""
+    doubtful: dict[str, str] = field(default_factory=dict)
+
+    def unresolved(self) -> dict[FieldKey, str]:
+        """The gaps; a field whose version is in doubt gets the next number after its well's sites."""
+        gaps = dict(self.gaps)
+        for well, reason in self.doubtful.items():
+            last = max((site for site, _ in _sites(self, well)), default=0)
+            gaps[well, last + 1, 0] = reason
+        return gaps
+
+
+class OmeZarrReader:
+    """Zarr stores that are OME-Zarr."""
+
+    name = "omezarr"
+    priority = 25
+    example = Example(
+        {
+            **{f"p.zarr/{well}/{image}": None for well in ("A/1", "B/12") for image in "01"},
+            "notes.csv": b"a,b",
+        }
+    )
+
+    def recognise(self, listing: Listing) -> bool:
+        """There is a Zarr store, and no other image."""
+        return bool(listing.stores()) and not listing.images()
+
+    def read(self, listing: Listing, options: ReadOptions) -> Plate:
+        """The plate, or the images as a collection in the order of their paths.
+
+        Raises:
+            InputError: no Zarr store, no OME-Zarr in it, several plates, a plate and other images, or several
+                acquisitions of which none is chosen.
+        """
+        stores = listing.stores()
+        if not stores:
+            raise InputError(f"{listing.name} holds no Zarr store: --layout {self.name} needs one.")
+        records = [
+            ignored(file.path, "beside-zarr") if is_image_name(file.path) else no_image(file.path)
+            for file in listing.files
+        ]
+        kinds: dict[str, _Store] = {}
+        for store in stores:
+            try:
+                kinds[store] = _look_into(Path(listing.root), store, options.acquisition)
+            except UnreadableImage as error:
+                if len(stores) == 1:
+                    raise InputError(
+                        f"{store.rstrip('/')} can't be used: {error}. Give an OME-Zarr image or plate."
+                    ) from error
+                records.append(quarantined(store, str(error)))
+        rest = replace(listing, settled=tuple(one for one in listing.settled if one.path not in stores))
+        plates = [store for store, found in kinds.items() if found.is_plate]
+        if not plates:
+            return self._collection(rest, kinds, records)
+        if len(kinds) > 1:
+            listed = "\n".join(f"  {listing.root}/{store}".rstrip("/") for store in kinds)
+            raise InputError(
+                f"{listing.name} holds {len(plates)} OME-Zarr plates among {len(kinds)} stores. Run each "
+                f"alone:\n{listed}"
+            )
+        return self._plate(rest, plates[0], records, options.acquisition)
+
+    def _collection(self, listing: Listing, kinds: dict[str, _Store], records: list[FileRecord]) -> Plate:
+        paths = sorted(path for store in kinds.values() for path in store.images)
+        acquisitions = {store.acquisition for store in kinds.values()} - {""}
+        records += [record for store in kinds.values() for record in store.records]
+        records += [ignored(store, "zarr-group") for store in kinds if store not in paths]
+        titles = {path: _title(path) for path in paths}
+        names = unique_names(titles.values())
+        plate = assemble(
+            listing,
+            name=safe_name(listing.name.removesuffix(".zarr")),
+            layout=self.name,
+            sightings=[
+                Sighting(_found(listing.root, path), GREY, site=site)
+                for site, path in enumerate(paths, start=1)
+            ],
+            records=records,
+            channels=[GREY] if paths else [],
+            labels={site: names[titles[path]] for site, path in enumerate(paths, start=1)},
+        )
+        return replace(plate, acquisition=", ".join(sorted(acquisitions)))
+
+    def _plate(self, listing: Listing, store: str, records: list[FileRecord], acquisition: str) -> Plate:
+        root = Path(listing.root, store)
+        wells = _wells(root, store, acquisition)
+        listed = {path for images in wells.images.values() for _, path in images}
+        listed |= {record.path for record in wells.records}
+        on_disk = {store + path for path in _groups(root)}
+        records += [ignored(store, "zarr-group"), *wells.records]
+        records += [ignored(path, "unlisted") for path in sorted(on_disk - listed)]
+        sightings = [
+            Sighting(_found(listing.root, path), GREY, well, site, t)
+            for well, images in wells.images.items()
+            for (_, path), (site, t) in zip(images, _sites(wells, well), strict=True)
+        ]
+        name = str(attributes(root).get("plate", {}).get("name") or "")
+        plate = assemble(
+            listing,
+            name=name or safe_name(listing.name.removesuffix(".zarr")),
+            layout=self.name,
+            sightings=sightings,
+            records=records,
+            channels=[GREY] if sightings else [],
+            gaps=wells.unresolved(),
+        )
+        return replace(plate, acquisition=wells.acquisition)
+
+
+def _look_into(root: Path, store: str, acquisition: str) -> _Store:
+    """A store's images, if it isn't a plate.
+
+    Raises:
+        UnreadableImage: it is neither. InputError: a well with several acquisitions of which none is chosen.
+    """
+    place = root / store
+    found = attributes(place)
+    if "plate" in found:
+        return _Store(is_plate=True)
+    if "multiscales" in found:
+        return _Store(images=[store])
+    if "well" in found:
+        listed = _listed(place, found)
+        number = chosen_acquisition({store: listed}, acquisition, {}, store.rstrip("/"))
+        sites = sites_of(listed, number)
+        return _Store(False, [f"{store}{name}/" for name in sites.names], _left_out(store, sites), number)
+    names = series_of(place)
+    if not names:  # a group of images that lists none
+        names = [child.name for child in sorted(place.iterdir()) if "multiscales" in _shown_by(child)]
+    if not names:
+        raise UnreadableImage("a Zarr without an image, plate or series of OME-Zarr")
+    for name in names:
+        below(place, name)
+    return _Store(images=[f"{store}{name}/" for name in names])
+
+
+def _listed(place: Path, found: dict[str, Any]) -> list[WellImage]:
+    """The images that a well's attributes list, all of them below it.
+
+    Raises:
+        UnreadableImage: there is no such list, or a name leads out of the well.
+    """
+    images = images_of_well(found)
+    for image in images:
+        below(place, image.path)
+    return images
+
+
+def _left_out(store: str, sites: Sites) -> list[FileRecord]:
+    return [
+        *(ignored(f"{store}{name}/", rule) for name, rule in sites.ignored.items()),
+        *(quarantined(f"{store}{name}/", reason) for name, reason in sites.doubtful.items()),
+    ]
+
+
+def _shown_by(group: Path) -> dict[str, object]:
+    try:
+        return attributes(group) if is_group(group) else {}
+    except UnreadableImage:
+        return {}  # nothing lists it as an image, so it is none
+
+
+def _title(path: str) -> str:
+    """What unique_names makes a name of; a number, as of bioformats2raw, goes with its store's name."""
+    parts = path.rstrip("/").split("/")
+    last = parts[-1]
+    if last.isdecimal() and len(parts) > 1:
+        parts[-1] = f"{parts[-2].removesuffix('.zarr')}_{last}"
+    return "/".join(parts) if last.endswith(".zarr") else "/".join(parts) + ".zarr"
+
+
+def _wells(root: Path, store: str, acquisition: str) -> _Wells:
+    shown = store.rstrip("/")
+    try:
+        found = attributes(root)
+        paths, titles = wells_of(found), acquisitions_of(found)
+    except UnreadableImage as error:
+        raise InputError(f"{shown} is no plate that can be read: {error}.") from error
+    wells = _Wells()
+    listed: dict[str, tuple[str, list[WellImage]]] = {}
+    for path in paths:
+        row, _, column = path.partition("/")
+        well = plausible_well(row_letters(row) + column)
+        place = f"{store}{path}/"
+        if not well:
+            wells.records.append(quarantined(place, f"{path!r} is no well (A/1 to AF/48)"))
+            continue
+        try:
+            group = below(root, path)
+            listed[place] = well, _listed(group, attributes(group))
+        except UnreadableImage as error:
+            wells.gaps[well, 1, 0] = f"{place}: {error}"
+            wells.records.append(quarantined(place, str(error)))
+    by_place = {place: images for place, (_, images) in listed.items()}
+    number = chosen_acquisition(by_place, acquisition, titles, shown)
+    wells.acquisition = titled(number, titles) if number else ""
+    for place, (well, images) in listed.items():
+        sites = sites_of(images, number)
+        wells.records += _left_out(place, sites)
+        wells.images.setdefault(well, []).extend((name, f"{place}{name}/") for name in sites.names)
+        if not images:
+            wells.gaps[well, 1, 0] = f"no image: {place} lists none"
+        elif sites.doubtful:
+            wells.doubtful[well] = "; ".join(dict.fromkeys(sites.doubtful.values()))
+    return wells
+
+
+def _sites(wells: _Wells, well: str) -> Iterator[tuple[int, int]]:
+    """(site, t) of each image of a well."""
+    names = [name for images in wells.images.values() for name, _ in images]
+    matches = {name: _SITE.fullmatch(name) for name in names}
+    numbered = all(matches.values())
+    first = min((int(match[1]) for match in matches.values() if match), default=1)
+    for place, (name, _) in enumerate(wells.images[well], start=1):
+        match = matches[name]
+        if numbered and match:
+            yield int(match[1]) + (1 if first < 1 else 0), int(match[2] or 0)
+        else:
+            yield place, 0
+
+
+def _groups(root: Path) -> Iterator[str]:
+    """Groups three levels below a plate's, where its images lie."""
+    for row in _folders(root):
+        for column in _folders(row):
+            for image in _folders(column):
+                if any((image / marker).is_file() for marker in GROUP_MARKERS):
+                    yield f"{row.name}/{column.name}/{image.name}/"
+
+
+def _folders(path: Path) -> list[Path]:
+    try:
+        return [child for child in path.iterdir() if child.is_dir() and not child.is_symlink()]
+    except OSError:
+        return []  # what is listed there is quarantined with the system's reason when it is opened
+
+
+def _found(root: str, path: str) -> FoundFile:
+    """A group with its metadata's size and time; chunks are not looked at."""
+    try:
+        return FoundFile(path, *stamp(Path(root, path)))
+    except OSError:
+        return FoundFile(path)  # a group that is not there: its header says so

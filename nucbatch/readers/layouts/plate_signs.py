@@ -1,0 +1,213 @@
+"""Refuses to read a plate as a folder of pictures, where each channel and z-step would count as an image.
+
+A plate is known by a microscope's side files, by names as a microscope writes them, or by names with a well,
+a channel or a z-step: of most images, or of most images in one of the folders. The message says what was
+seen, what would read it, and how to read it as a folder all the same.
+"""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nucbatch.core.errors import InputError, UnreadableImage
+from nucbatch.core.escape import printable
+from nucbatch.readers.layouts.grammars import GRAMMARS, Grammar, side_file_of
+from nucbatch.readers.layouts.name_columns import NameTable, name_tables
+from nucbatch.readers.layouts.suggest_pattern import derived, that_reads
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.names import plural
+from nucbatch.readers.read_timeout import within
+
+_SAMPLE = 500  # names that are tried with all grammars; the rest only with those that fit one of these
+_FEWEST = 4  # images with a plate's names that make their folder a plate beside folders of pictures
+_MOST_TABLES, _TABLE_BYTES = 20, 1 << 16
+_LOADDATA = "CellProfiler's LoadData"
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What was found that only plates have.
+
+    ``makers``: for each instrument, the number of images with its names; ``side_files``: path to instrument;
+    ``grammars``: those of the names, the most frequent first; ``tables``: names with a well, a channel or a
+    z-step; ``folders``: those in which most images have such names.
+    """
+
+    makers: dict[str, int]
+    side_files: dict[str, str]
+    grammars: tuple[Grammar, ...]
+    tables: tuple[NameTable, ...]
+    folders: tuple[str, ...]
+
+
+def refuse_plates(listing: Listing, images: Sequence[FoundFile], read_timeout_s: float) -> None:
+    """Checks that the images are no plate's.
+
+    Raises:
+        InputError: names or side files are those of a plate, or of several.
+    """
+    paths = [file.path for file in images]
+    signs = _signs(listing, paths, read_timeout_s)
+    named = sum(signs.makers.values())
+    in_tables = sum(len(table.paths) for table in signs.tables)
+    mostly = 2 * named >= len(paths) > 0 or 2 * in_tables > len(paths)
+    if not (signs.side_files or mostly or signs.folders):
+        return
+    mends = _mends(listing, paths, signs) if signs.side_files or mostly else _beside_pictures(listing, signs)
+    raise InputError(
+        f"{printable(listing.name)} looks like a plate, not a folder of pictures: {_seen(signs, paths)}. "
+        "Read as a folder, each channel, z-step and field would count as an image of its own.\n"
+        f"{mends}\n"
+        "If each file really is an image of its own, add --layout folder."
+    )
+
+
+def _signs(listing: Listing, paths: list[str], read_timeout_s: float) -> Signs:
+    step = max(1, len(paths) // _SAMPLE)
+    likely = [g for g in GRAMMARS if any(map(g.compiled().search, paths[::step]))]
+    makers: Counter[str] = Counter()
+    used: Counter[int] = Counter()
+    others = []
+    for path in paths:
+        fitting = next((i for i, grammar in enumerate(likely) if grammar.compiled().search(path)), None)
+        if fitting is None:
+            others.append(path)
+        else:
+            makers[likely[fitting].maker] += 1
+            used[fitting] += 1
+    side_files = {file.path: maker for file in listing.others() if (maker := side_file_of(_name(file.path)))}
+    side_files |= dict.fromkeys(_loaddata_tables(listing, side_files, read_timeout_s), _LOADDATA)
+    tables = tuple(table for table in name_tables(paths) if table.holds)
+    plain = set(others).difference(*(table.paths for table in tables))
+    pictures = Counter(_folder(path) for path in plain)
+    plates = Counter(_folder(path) for path in paths if path not in plain)
+    folders = (
+        folder for folder, count in plates.items() if count >= _FEWEST and count > pictures.get(folder, 0)
+    )
+    grammars = tuple(likely[i] for i, _ in used.most_common())
+    return Signs(dict(makers), side_files, grammars, tables, tuple(sorted(folders)))
+
+
+def _folder(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _loaddata_tables(listing: Listing, known: dict[str, str], read_timeout_s: float) -> list[str]:
+    """CSV files that name images, wells among their columns, and are no results of CellProfiler's."""
+    tables = [file.path for file in listing.others() if file.path.lower().endswith(".csv")]
+    return [
+        path
+        for path in tables[:_MOST_TABLES]
+        if path not in known and _names_images(Path(listing.root, path), read_timeout_s)
+    ]
+
+
+def _names_images(path: Path, read_timeout_s: float) -> bool:
+    def start(_: object) -> bytes:
+        with path.open("rb") as file:
+            return file.read(_TABLE_BYTES)
+
+    try:
+        text = within(read_timeout_s, path.name, start).decode("utf-8-sig", errors="replace")
+        columns = next(csv.reader(text.splitlines()[:1]), [])
+    except (OSError, UnreadableImage, csv.Error):
+        return False  # an unreadable table proves nothing
+    columns = [column.strip().removeprefix("Image_") for column in columns]
+    names = any(column.startswith(("FileName_", "URL_")) for column in columns)
+    wells = any(column in ("Metadata_Well", "Metadata_Row", "Metadata_Plate") for column in columns)
+    results = any(column.startswith(("ModuleError_", "ExecutionTime_", "Count_")) for column in columns)
+    return names and wells and not results
+
+
+def _seen(signs: Signs, paths: list[str]) -> str:
+    seen = []
+    if signs.makers:
+        makers = ", ".join(
+            f"{plural(count, 'name')} like those of {maker}" for maker, count in _ranked(signs.makers)
+        )
+        example = next(p for p in paths if any(g.compiled().search(p) for g in signs.grammars))
+        seen.append(f"it has {makers}, such as {printable(_name(example))}")
+    elif signs.tables:
+        in_tables = sum(len(table.paths) for table in signs.tables)
+        holds = [
+            text for text in ("a well", "a channel", "a z-step") if any(text in t.holds for t in signs.tables)
+        ]
+        seen.append(
+            f"{in_tables:,} of {plural(len(paths), 'name')} hold {' and '.join(holds)}, such as "
+            f"{printable(signs.tables[0].paths[0])}"
+        )
+    if signs.side_files:
+        by_maker: dict[str, str] = {}
+        for path, maker in sorted(signs.side_files.items()):
+            by_maker.setdefault(maker, path)
+        seen.append(
+            "beside the images there is "
+            + ", ".join(f"{printable(path)} ({maker})" for maker, path in by_maker.items())
+        )
+    return "; ".join(seen)
+
+
+def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _mends(listing: Listing, paths: list[str], signs: Signs) -> str:
+    apart = _apart(listing, paths, signs)
+    if apart:
+        return "It holds plates of several kinds. Look at each alone:\n" + "\n".join(
+            f"  nucbatch inspect {printable(shlex.quote(f'{listing.root}/{folder}'))}" for folder in apart
+        )
+    root = printable(shlex.quote(listing.root))
+    manifests = sorted(path for path, maker in signs.side_files.items() if maker == _LOADDATA)
+    if manifests:
+        return "Give the table of its images instead:\n" + "\n".join(
+            f"  nucbatch inspect {printable(shlex.quote(f'{listing.root}/{path}'))}" for path in manifests[:6]
+        )
+    candidates = [grammar.pattern for grammar in signs.grammars if grammar.reads]
+    if all(grammar.reads for grammar in signs.grammars):
+        candidates += [pattern for table in signs.tables[:3] if (pattern := derived(table))]
+    pattern = that_reads(listing, iter(candidates))
+    if pattern:
+        return (
+            f"Its names can be read by a pattern:\n  nucbatch inspect {root} --pattern {shlex.quote(pattern)}"
+        )
+    return (
+        "Give --pattern with a regex whose groups say well (or row and column), site, channel, z and t; or a "
+        "LoadData CSV that names a file for each field and channel; or export the plate as OME-Zarr. If it "
+        "holds several plates, give the folder of one."
+    )
+
+
+def _beside_pictures(listing: Listing, signs: Signs) -> str:
+    if signs.folders == ("",):
+        return "It holds a plate beside folders of other images: put each into a folder of its own."
+    paths = (printable(shlex.quote(f"{listing.root}/{folder}".rstrip("/"))) for folder in signs.folders[:6])
+    return "It holds a plate beside other images. Look at the plate alone:\n" + "\n".join(
+        f"  nucbatch inspect {path}" for path in paths
+    )
+
+
+def _apart(listing: Listing, paths: list[str], signs: Signs) -> list[str]:
+    """The folders below the input, if plates of several makers lie in them and no image beside them."""
+    makers: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        maker = next((g.maker for g in signs.grammars if g.compiled().search(path)), "")
+        makers[path.partition("/")[0] if "/" in path else ""].add(maker)
+    for path, maker in signs.side_files.items():
+        if "/" in path and path.partition("/")[0] in makers:
+            makers[path.partition("/")[0]].add(maker)
+    known = {maker for of_folder in makers.values() for maker in of_folder if maker}
+    if "" in makers or len(makers) < 2 or len(known) < 2:
+        return []
+    if len({frozenset(of_folder) for of_folder in makers.values()}) < 2:
+        return []
+    return sorted(makers)

@@ -1,0 +1,99 @@
+"""A ready ``--pattern`` for names whose parts are known, checked by reading the folder with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.plate import FileStatus
+from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.layouts.name_columns import NameTable
+from nucbatch.readers.layouts.pattern import PatternReader
+from nucbatch.readers.listing import Listing
+
+_SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
+_ANY = r"[^\W_]+"
+
+
+def that_reads(listing: Listing, patterns: Iterator[str]) -> str:
+    """The first of the patterns that reads at least 9 of 10 images, without two in one place; else empty."""
+    for plain in patterns:
+        for pattern in (plain, f"(?i){plain}"):
+            try:
+                plate = PatternReader().read(listing, ReadOptions(pattern=pattern))
+            except InputError:
+                continue
+            used = sum(1 for record in plate.files if record.status is FileStatus.USED)
+            if 10 * used >= 9 * len(listing.images()):
+                return pattern
+    return ""
+
+
+def derived(table: NameTable) -> str:
+    """A regex from the roles of a table's parts; empty where they don't say which image a name belongs to."""
+    groups = _groups(table)
+    if not groups:
+        return ""
+    text = "^"
+    i = 0
+    while i < len(table.separators):
+        text += _SPECIAL.sub(r"\\\1", table.separators[i])
+        last, group = groups.get(i, (i, ""))
+        if group == "label":
+            inside = "".join(
+                ("" if j == i else _SPECIAL.sub(r"\\\1", table.separators[j])) + _plain(table, j)
+                for j in range(i, last + 1)
+            )
+            text += f"(?P<site>{inside})"
+        elif group:
+            text += _group(table, i, group)
+        else:
+            text += _plain(table, i)
+        i = last + 1
+    closed = any(re.search(r"[^\w.]\.", path.rpartition("/")[2]) for path in table.paths)
+    return text + (r"[^\w/]*" if closed else "") + r"\."
+
+
+def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
+    """For the first part of each group: (its last part, the group's name)."""
+    taken: dict[str, int] = {}
+    for i, role in sorted(table.roles.items(), key=lambda item: (not table.varies(item[0]), item[0])):
+        taken.setdefault(role, i)
+    has_well = "well" in taken
+    if not has_well:
+        taken.pop("site", None)
+    used = set(taken.values())
+    rest = [i for i in range(len(table.separators)) if i not in used and table.varies(i)]
+    groups = {i: (i, role) for role, i in taken.items()}
+    if has_well:
+        numbers = [i for i in rest if all(part.isdecimal() for part in table.column(i))]
+        if "site" not in taken and len(numbers) == 1:
+            groups[numbers[0]] = (numbers[0], "site")
+        return groups
+    free = rest or [i for i in range(len(table.separators)) if i not in used][:1]
+    if not free or any(i in used for i in range(free[0], free[-1] + 1)):
+        return {}
+    groups[free[0]] = (free[-1], "label")
+    return groups
+
+
+def _group(table: NameTable, i: int, role: str) -> str:
+    values = table.column(i)
+    if role == "well":
+        word = re.match("well", values[0], re.IGNORECASE)
+        return (word[0] if word else "") + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,2})"
+    letters = {value.rstrip("0123456789") for value in values}
+    numbered = (
+        all(value[-1].isdecimal() for value in values) and len({text.casefold() for text in letters}) == 1
+    )
+    if numbered:
+        return f"{min(letters)}(?P<{role}>[0-9]+)"
+    return f"(?P<{role}>{_ANY})"
+
+
+def _plain(table: NameTable, i: int) -> str:
+    values = table.column(i)
+    if not table.varies(i):
+        return _SPECIAL.sub(r"\\\1", values[0])
+    return "[0-9]+" if all(value.isdecimal() for value in values) else _ANY

@@ -1,0 +1,101 @@
+"""Whether RGB pictures are merged fluorescence: a few are looked at before a run.
+
+The model sees RGB as one stained picture, where every bright nucleus of any stain is a nucleus. Of a merge
+of fluorescence channels one is the nuclear stain, mostly blue. A merge has a dark ground and bright pixels
+of pure colours. None of 157 real pictures of stained tissue is taken for one: of their pixels less than 5 %
+are darker than 0.55 of their white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import READ_TIMEOUT_S, RGB_CHANNELS, Channel, Field, Plate
+from nucbatch.core.tiles import Box
+from nucbatch.readers.pixels import read_box
+
+_MOST_LOOKED_AT = 8
+_SIDE_PX = 1024
+_GROUND_PERCENT, _DARKEST_GROUND = 10, 0.35
+"""The ground is this percentile of a picture's brightest sample; it is dark up to that part of its white."""
+_PUREST_TISSUE = 0.55
+"""Of bright pixels, the mean difference between strongest and weakest colour, in parts of white."""
+_LEAST_SIGNAL = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Grounds:
+    """``looked_at`` RGB fields, of which ``dark`` have a dark ground; ``channels`` may show their nuclei."""
+
+    looked_at: int
+    dark: int
+    channels: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What to tell the user; empty where no ground is dark."""
+        if not self.dark:
+            return ""
+        options = " or ".join(f"--channel {name}" for name in self.channels)
+        return (
+            f"dark ground: {options}? {self.dark} of {self.looked_at} RGB images looked at are bright "
+            "colours on black, as merged fluorescence is; without --channel the network sees them as one "
+            "stained picture"
+        )
+
+
+def grounds_of(plate: Plate, read_timeout_s: float = READ_TIMEOUT_S) -> Grounds:
+    """Looks at the middle of up to eight RGB fields; those that can't be read are left out."""
+    coloured = [field for field in plate.fields if not field.problem and _is_rgb(field)]
+    step = max(1, -(-len(coloured) // _MOST_LOOKED_AT))
+    channels = tuple(Channel(name, index) for index, name in enumerate(RGB_CHANNELS))
+    looked_at, found = 0, []
+    for picture in _middles(plate, coloured[::step], channels, read_timeout_s):
+        looked_at += 1
+        names = stained_on_black(picture)
+        if names:
+            found.append(names)
+    named = {name for names in found for name in names}
+    best = ("Blue",) if "Blue" in named else tuple(name for name in RGB_CHANNELS if name in named)
+    return Grounds(looked_at, len(found), best)
+
+
+def stained_on_black(picture: NDArray[Any]) -> tuple[str, ...]:
+    """The colours that show something in a merge (3, Y, X) of fluorescence; none if it is no such picture."""
+    white = float(np.percentile(picture, 99.8))
+    if white <= 0:
+        return ()
+    strongest = picture.max(axis=0)
+    if float(np.percentile(strongest, _GROUND_PERCENT)) > _DARKEST_GROUND * white:
+        return ()
+    bright = strongest > white / 2
+    purity = (
+        (strongest[bright].astype(float) - picture.min(axis=0)[bright]).mean() / white if bright.any() else 0
+    )
+    if purity < _PUREST_TISSUE:
+        return ()
+    shown = [float(np.percentile(plane, 99.8)) >= _LEAST_SIGNAL * white for plane in picture]
+    return tuple(name for name, is_shown in zip(RGB_CHANNELS, shown, strict=True) if is_shown)
+
+
+def _is_rgb(field: Field) -> bool:
+    return any(plane.samples == 3 for plane in field.planes)
+
+
+def _middles(
+    plate: Plate, fields: Iterable[Field], channels: tuple[Channel, ...], read_timeout_s: float
+) -> Iterator[NDArray[Any]]:
+    """The middle of each field (3, Y, X)."""
+    for field in fields:
+        top, left = max(0, field.height_px - _SIDE_PX) // 2, max(0, field.width_px - _SIDE_PX) // 2
+        bottom, right = min(field.height_px, top + _SIDE_PX), min(field.width_px, left + _SIDE_PX)
+        try:
+            yield read_box(plate.root, field, channels, Box(top, left, bottom, right), read_timeout_s)
+        except UnreadableImage:
+            continue  # the run reads it again, and says why it can't be used

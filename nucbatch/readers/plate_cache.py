@@ -1,0 +1,126 @@
+"""A plate as it was read last time, for as long as nothing below its folder has changed.
+
+A run of 10⁵ files that is taken up again should not read 10⁵ headers first. The decisions owned here: what is
+looked at again every time is the listing (each file's name, size and time of change) and how the user wants
+it read; if both are what they were, so is the plate. An input whose listing does not name all that is read (a
+manifest, an OME-Zarr) is never remembered, and neither is a plate with a file whose trouble may have passed
+without the file's changing: no permission, a share that did not answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import fields as fields_of
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from nucbatch.core.gc_pause import uncollected
+from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.readers.listing import Listing
+from nucbatch.version import __version__
+
+_MAY_PASS = ("can't be opened", "does not answer")
+
+
+def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*(field.name for field in fields_of(kind)))
+
+
+_OF_FIELD, _OF_PLANE, _OF_FILE = _values_of(Field), _values_of(Plane), _values_of(FileRecord)
+_PLANES, _LACKING, _METADATA = map(
+    [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata")
+)
+_STATUS = [field.name for field in fields_of(FileRecord)].index("status")
+
+
+def fingerprint(listing: Listing, *how: object) -> str:
+    """SHA-256 (hex) of what was listed and how it is to be read; empty where that does not tell all."""
+    if listing.single or listing.stores():
+        return ""
+    digest = hashlib.sha256(json.dumps([__version__, listing.name, *how]).encode())
+    for file in listing.files:
+        digest.update(f"{file.path}\n{file.size_bytes} {file.mtime_ns}\n".encode())
+    for record in listing.settled:
+        digest.update(f"{record.path}\n{record.reason}\n".encode())
+    return digest.hexdigest()
+
+
+def recall(path: Path, wanted: str, root: str) -> Plate | None:
+    """The plate that was kept under this fingerprint, now at ``root``; None if there is none.
+
+    A file that is damaged, or of another nucbatch, counts as none: the headers are then read again.
+    """
+    try:
+        with path.open("rb") as file, uncollected():
+            first, body = file.readline().decode().split(), file.read()
+            if not wanted or first != [wanted, hashlib.sha256(body).hexdigest()]:
+                return None
+            kept = json.loads(body)
+            return Plate(
+                kept["name"],
+                root,
+                kept["layout"],
+                tuple(Channel(*values) for values in kept["channels"]),
+                tuple(_field(values) for values in kept["fields"]),
+                tuple(_record(values) for values in kept["files"]),
+                kept["is_plate"],
+                wanted,
+                remarks=tuple(kept["remarks"]),
+            )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def to_keep(plate: Plate) -> bytes | None:
+    """What :func:`recall` will read; None for a plate that must be read anew each time."""
+    if not plate.listed or any(_may_pass(record) for record in plate.files):
+        return None
+    kept = {
+        "name": plate.name,
+        "layout": plate.layout,
+        "channels": [(channel.name, channel.index) for channel in plate.channels],
+        "fields": [
+            [
+                [_OF_PLANE(plane) for plane in field.planes] if index == _PLANES else value
+                for index, value in enumerate(_OF_FIELD(field))
+            ]
+            for field in plate.fields
+        ],
+        "files": [_OF_FILE(record) for record in plate.files],
+        "is_plate": plate.is_plate,
+        "remarks": plate.remarks,
+    }
+    body = json.dumps(kept, separators=(",", ":")).encode()
+    return f"{plate.listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
+
+
+def is_kept(path: Path, plate: Plate) -> bool:
+    """Whether just this plate is kept there, undamaged."""
+    try:
+        with path.open("rb") as file:
+            first = file.readline().decode().split()
+            return bool(plate.listed) and first == [
+                plate.listed,
+                hashlib.file_digest(file, "sha256").hexdigest(),
+            ]
+    except (OSError, ValueError):
+        return False
+
+
+def _may_pass(record: FileRecord) -> bool:
+    return record.status is FileStatus.QUARANTINED and any(words in record.reason for words in _MAY_PASS)
+
+
+def _field(values: list[Any]) -> Field:
+    values[_PLANES] = tuple(Plane(*plane) for plane in values[_PLANES])
+    for pairs in (_LACKING, _METADATA):
+        values[pairs] = tuple((name, value) for name, value in values[pairs])
+    return Field(*values)
+
+
+def _record(values: list[Any]) -> FileRecord:
+    values[_STATUS] = FileStatus(values[_STATUS])
+    return FileRecord(*values)

@@ -1,0 +1,6 @@
+"""Zarr arrays and OME-Zarr metadata of any writer, checked before anything is decoded."""
+
+from nucbatch.zarr_format.array import StoredArray
+from nucbatch.zarr_format.document import MOST_JSON_BYTES, ArrayForm, array_form, damage, read_json
+
+__all__ = ["MOST_JSON_BYTES", "ArrayForm", "StoredArray", "array_form", "damage", "read_json"]

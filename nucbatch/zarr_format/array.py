@@ -1,0 +1,266 @@
+"""Boxes of an array on disk: which files and chunks they touch, and what of these is there.
+
+A chunk's file is a regular file inside the array's folder: links may lead to it, but not out of the folder.
+What a shard's index says is held against the file's size. A chunk that has no file, or no place in its shard,
+holds the fill value, as the specification has it. It is counted: a copy that broke off looks the same.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.zarr_format.codecs import checksum
+from nucbatch.zarr_format.document import ArrayForm, ShardIndex, array_form
+
+_NOWHERE = 2**64 - 1  # offset and length of a chunk that a shard does not hold
+_Place = tuple[int, ...]
+
+
+@dataclass(slots=True)
+class Taken:
+    """What was taken from an array's files: pieces (chunks, indices), their bytes, and chunks not there."""
+
+    pieces: int = 0
+    stored_bytes: int = 0
+    absent: int = 0
+
+
+class StoredArray:
+    """An array of Zarr 2 or 3 in a folder; several threads may read at once."""
+
+    def __init__(self, folder: Path) -> None:
+        """Reads the metadata.
+
+        Raises:
+            UnreadableImage: see :func:`~nucbatch.zarr_format.document.array_form`.
+        """
+        self.folder = folder
+        self.form: ArrayForm = array_form(folder)
+        self._root = os.path.realpath(folder)
+
+    def read(self, begin: _Place, end: _Place) -> tuple[NDArray[Any], Taken]:
+        """The pixels from ``begin`` up to ``end`` (one number per axis), and what was taken for them.
+
+        Raises:
+            UnreadableImage: a chunk is damaged or no regular file; the message names it.
+        """
+        form, taken = self.form, Taken()
+        if not all(0 <= low <= high <= side for low, high, side in zip(begin, end, form.shape, strict=True)):
+            raise UnreadableImage(f"pixels {begin} to {end} of an array of shape {form.shape}")
+        pixels = np.empty([high - low for low, high in zip(begin, end, strict=True)], form.dtype)
+        for file in _touched(begin, end, form.files):
+            corner = tuple(at * side for at, side in zip(file, form.files, strict=True))
+            low = tuple(
+                max(one, other) - zero for one, other, zero in zip(begin, corner, corner, strict=True)
+            )
+            high = tuple(
+                min(one, zero + side) - zero for one, zero, side in zip(end, corner, form.files, strict=True)
+            )
+            for chunk, inside in self._chunks(file, low, high, taken):
+                own = tuple(
+                    zero + at * side for zero, at, side in zip(corner, chunk, form.chunks, strict=True)
+                )
+                source, target = _overlap(own, form.chunks, begin, end)
+                pixels[target] = form.fill if inside is None else inside[source]
+        return pixels, taken
+
+    def count_absent(self) -> tuple[int, int]:
+        """(chunks that are not there, chunks that the array has in all); no pixels are read.
+
+        Raises:
+            UnreadableImage: a shard's index is damaged.
+        """
+        form = self.form
+        chunks_px = zip(form.shape, form.chunks, strict=True)
+        total = math.prod(-(-length // side) for length, side in chunks_px)
+        there = 0
+        for file in self._files_there():
+            corner = tuple(at * side for at, side in zip(file, form.files, strict=True))
+            end = tuple(
+                min(side, length - zero)
+                for side, length, zero in zip(form.files, form.shape, corner, strict=True)
+            )
+            inside = list(_touched((0,) * len(corner), end, form.chunks))
+            if form.index is None:
+                there += len(inside)
+            else:
+                places = self._index_of(file, form.index)
+                there += sum(places[_flat(chunk, form.index.grid)] is not None for chunk in inside)
+        return total - there, total
+
+    def _files_there(self) -> Iterator[_Place]:
+        """The places of all files in the array's grid; names that are no place in it are passed over."""
+        form = self.form
+        names = {"/": len(form.shape) + bool(form.prefix), ".": 1}[form.separator]
+        grid = form.file_grid
+        for path in _below(self.folder, names):
+            parts = path.split(form.separator)
+            if form.prefix and parts.pop(0) != form.prefix:
+                continue
+            if len(parts) != len(grid) or not all(part.isdecimal() and part.isascii() for part in parts):
+                continue
+            place = tuple(map(int, parts))
+            if all(at < count for at, count in zip(place, grid, strict=True)) and form.name(place) == path:
+                yield place
+
+    def _chunks(
+        self, file: _Place, low: _Place, high: _Place, taken: Taken
+    ) -> Iterator[tuple[_Place, NDArray[Any] | None]]:
+        """(place in the file, pixels) of each chunk of a file that ``low`` to ``high`` in it touch.
+
+        None in the place of pixels: the chunk is not there.
+        """
+        form, name = self.form, self.form.name(file)
+        wanted = list(_touched(low, high, form.chunks))
+        with self._opened(name) as descriptor:
+            if descriptor is None:
+                taken.absent += len(wanted)
+                yield from ((chunk, None) for chunk in wanted)
+                return
+            size = os.fstat(descriptor).st_size
+            places = [(0, size)] if form.index is None else self._index(descriptor, name, form.index, taken)
+            for chunk in wanted:
+                place = places[0 if form.index is None else _flat(chunk, form.index.grid)]
+                if place is None:
+                    taken.absent += 1
+                    yield chunk, None
+                    continue
+                begin, length = place
+                if length > form.coding.most_stored_bytes:
+                    raise UnreadableImage(
+                        f"its {name} is damaged: a chunk of {length:,} bytes, where one has at most "
+                        f"{form.coding.most_stored_bytes:,}"
+                    )
+                data = _exactly(descriptor, begin, length, name)
+                taken.pieces += 1
+                taken.stored_bytes += length
+                try:
+                    yield chunk, form.coding.decoded(data)
+                except UnreadableImage as error:
+                    raise UnreadableImage(f"its {name} {error}") from error
+
+    def _index_of(self, file: _Place, index: ShardIndex) -> list[tuple[int, int] | None]:
+        name = self.form.name(file)
+        with self._opened(name) as descriptor:
+            if descriptor is None:
+                return [None] * math.prod(index.grid)
+            return self._index(descriptor, name, index, Taken())
+
+    @staticmethod
+    def _index(descriptor: int, name: str, index: ShardIndex, taken: Taken) -> list[tuple[int, int] | None]:
+        """(offset, length) of each chunk of an open shard in C order; None where it isn't there."""
+        size = os.fstat(descriptor).st_size
+        if size < index.size_bytes:
+            raise UnreadableImage(
+                f"its {name} is damaged: {size:,} bytes, and a shard's index alone has {index.size_bytes:,}"
+            )
+        at = 0 if index.at_start else size - index.size_bytes
+        data = _exactly(descriptor, at, index.size_bytes, name)
+        taken.pieces += 1
+        taken.stored_bytes += len(data)
+        table = data[: 16 * math.prod(index.grid)]
+        if index.checksum and data[len(table) :] != checksum(table):
+            raise UnreadableImage(f"its {name} is damaged: the checksum of its index is another")
+        low, high = (index.size_bytes, size) if index.at_start else (0, at)
+        places: list[tuple[int, int] | None] = []
+        for begin, length in np.frombuffer(table, "<u8").reshape(-1, 2).tolist():
+            if (begin, length) == (_NOWHERE, _NOWHERE):
+                places.append(None)
+            elif low <= begin and begin + length <= high:
+                places.append((begin, length))
+            else:
+                raise UnreadableImage(
+                    f"its {name} is damaged: its index puts a chunk at {begin:,} to {begin + length:,}, and "
+                    f"chunks lie between {low:,} and {high:,}"
+                )
+        return places
+
+    @contextmanager
+    def _opened(self, name: str) -> Iterator[int | None]:
+        """A file below the array's folder, open; None if there is none."""
+        path = f"{self._root}/{name}"  # no Path: it would take longer than the look itself, once per chunk
+        try:
+            mode = os.stat(path).st_mode  # noqa: PTH116  (a Path takes twice as long)
+        except (FileNotFoundError, NotADirectoryError):
+            if Path(path).is_symlink():
+                raise UnreadableImage(f"its {name} is a link to nothing") from None
+            yield None
+            return
+        if not stat.S_ISREG(mode):
+            raise UnreadableImage(f"its {name} is no regular file")
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise UnreadableImage(f"its {name} is no regular file")
+            place = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115  # see above
+            if not place.startswith(self._root + os.sep):
+                raise UnreadableImage(f"its {name} is a link that leads out of it: copy the file")
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+
+def _touched(begin: _Place, end: _Place, side: _Place) -> Iterator[_Place]:
+    """The places, in a grid of pieces of ``side``, that pixels ``begin`` to ``end`` touch."""
+    return product(
+        *(
+            range(low // length, -(-high // length))
+            for low, high, length in zip(begin, end, side, strict=True)
+        )
+    )
+
+
+def _overlap(
+    corner: _Place, side: _Place, begin: _Place, end: _Place
+) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """What a piece at ``corner`` shares with the pixels ``begin`` to ``end``, in both."""
+    source, target = [], []
+    for zero, length, low, high in zip(corner, side, begin, end, strict=True):
+        first, last = max(zero, low), min(zero + length, high)
+        source.append(slice(first - zero, last - zero))
+        target.append(slice(first - low, last - low))
+    return tuple(source), tuple(target)
+
+
+def _flat(place: _Place, grid: _Place) -> int:
+    number = 0
+    for at, count in zip(place, grid, strict=True):
+        number = number * count + at
+    return number
+
+
+def _exactly(descriptor: int, offset: int, count: int, name: str) -> bytes:
+    data = os.pread(descriptor, count, offset)
+    while len(data) < count:
+        more = os.pread(descriptor, count - len(data), offset + len(data))
+        if not more:
+            raise UnreadableImage(f"its {name} is damaged: it ends {count - len(data):,} bytes too early")
+        data += more
+    return data
+
+
+def _below(folder: Path, depth: int, before: str = "") -> Iterator[str]:
+    """The relative paths, of ``depth`` names each, of all files below a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            found = list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in found:
+        if depth == 1:
+            if entry.is_file():
+                yield before + entry.name
+        elif entry.is_dir():
+            yield from _below(Path(entry.path), depth - 1, before + entry.name + "/")

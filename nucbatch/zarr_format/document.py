@@ -1,0 +1,309 @@
+"""What an array's ``zarr.json`` (Zarr 3) or ``.zarray`` (Zarr 2) says: shape, chunks, pixel type and codecs.
+
+Pixel types and codecs are those of an allow-list (see also ``codecs.py``); anything else is refused by its
+name, so that no codec which runs code (numcodecs' ``pickle``) or builds Python objects is ever looked up.
+Errors are bare reasons, without the path. Sources: https://zarr-specs.readthedocs.io (v2, and v3 core with
+its codecs).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.zarr_format.codecs import Coding, step_of
+
+MOST_JSON_BYTES = 1 << 28  # a plate's metadata, consolidated, have been seen at a tenth of that
+
+_PIXEL_TYPES = frozenset(
+    np.dtype(name).name for name in ("?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
+)
+_MOST_DIMENSIONS = 32
+_MOST_INDEX_BYTES = 1 << 26
+_CHECKSUM_BYTES = 4
+_V3_KEYS = {"zarr_format", "node_type", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs"}
+_V3_KEYS |= {"fill_value", "attributes", "dimension_names", "storage_transformers", "consolidated_metadata"}
+
+
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """The table of a shard: how many chunks it has along each axis, and where the table stands."""
+
+    grid: tuple[int, ...]
+    at_start: bool
+    checksum: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Offset and length of each chunk, and a checksum."""
+        return 16 * math.prod(self.grid) + (_CHECKSUM_BYTES if self.checksum else 0)
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayForm:
+    """An array as its metadata describe it.
+
+    ``chunks`` is the shape of what is decoded at once; ``files`` that of one file: a chunk, or a shard of
+    several where there is an ``index``. A file's name is ``prefix`` and its place in the grid, joined by
+    ``separator``. ``dtype`` is in native byte order; ``fill`` (), is the value of pixels without a chunk.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunks: tuple[int, ...]
+    files: tuple[int, ...]
+    index: ShardIndex | None
+    coding: Coding
+    fill: NDArray[Any]
+    prefix: str
+    separator: str
+
+    @property
+    def file_grid(self) -> tuple[int, ...]:
+        """How many files the array has along each axis, if none is absent."""
+        return tuple(-(-length // side) for length, side in zip(self.shape, self.files, strict=True))
+
+    def name(self, place: tuple[int, ...]) -> str:
+        """The path of a file below the array's folder."""
+        parts = [self.prefix] if self.prefix else []
+        parts += map(str, place) if place or self.prefix else ["0"]
+        return self.separator.join(parts)
+
+
+def array_form(folder: Path) -> ArrayForm:
+    """The form of the array in a folder.
+
+    Raises:
+        UnreadableImage: there is none, its metadata are damaged, or it has a pixel type or codec that isn't
+            read.
+    """
+    with damage():
+        if (folder / "zarr.json").is_file():
+            return _version_3(read_json(folder / "zarr.json"))
+        if (folder / ".zarray").is_file():
+            return _version_2(read_json(folder / ".zarray"))
+        raise UnreadableImage(f"its array {folder.name!r} is not there")
+
+
+def read_json(path: Path) -> Any:
+    """The value of a JSON file of metadata.
+
+    Raises:
+        UnreadableImage: it is too large.
+        OSError, ValueError, RecursionError: it can't be read, is no JSON, or has text that is no Unicode.
+    """
+    size = path.stat().st_size
+    if size > MOST_JSON_BYTES:
+        raise UnreadableImage(
+            f"its {path.name} has {size:,} bytes, more than the {MOST_JSON_BYTES:,} that are read: write the "
+            "metadata anew"
+        )
+    text = path.read_bytes()
+    value = json.loads(text)
+    if b"\\ud" in text.lower():  # half a character, which no table could hold, can only be written so
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+@contextmanager
+def damage() -> Iterator[None]:
+    """Turns what Python raises on JSON of another form than the specification's into an UnreadableImage."""
+    try:
+        yield
+    except UnreadableImage:
+        raise
+    except OSError as error:
+        raise UnreadableImage(f"its metadata can't be read ({error.strerror or error})") from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        StopIteration,
+        TypeError,
+        ValueError,
+    ) as error:
+        raise UnreadableImage(f"its metadata are damaged ({type(error).__name__}: {error})") from error
+
+
+def _version_3(document: dict[str, Any]) -> ArrayForm:
+    if document.get("node_type", "array") != "array":
+        raise UnreadableImage(f"a Zarr {document['node_type']} where an array was meant")
+    for key in sorted(set(document) - _V3_KEYS):
+        value = document[key]
+        if not (isinstance(value, dict) and value.get("must_understand") is False):
+            raise UnreadableImage(f"its metadata have the field {key!r}, which is not known")
+    if document.get("storage_transformers"):
+        raise UnreadableImage("its array has storage transformers: write it again without")
+    shape, dtype = _shape(document["shape"]), _pixel_type(document["data_type"])
+    name, grid = _extension(document["chunk_grid"])
+    if name != "regular":
+        raise UnreadableImage(f"its chunks form a {name!r} grid: only regular ones are read")
+    files = _sides(grid["chunk_shape"], shape)
+    name, settings = _extension(document["chunk_key_encoding"])
+    if name not in ("default", "v2"):
+        raise UnreadableImage(f"its chunks' names are encoded as {name!r}: default and v2 are read")
+    separator = _separator(settings.get("separator", "/" if name == "default" else "."))
+    codecs = [_extension(codec) for codec in document["codecs"]]
+    index = None
+    chunks = files
+    if any(name == "sharding_indexed" for name, _ in codecs):
+        if len(codecs) != 1:
+            raise UnreadableImage(
+                "its shards have codecs around them (" + ", ".join(name for name, _ in codecs) + "): write "
+                "them without"
+            )
+        settings = codecs[0][1]
+        chunks = _sides(settings["chunk_shape"], shape)
+        if any(file % chunk for file, chunk in zip(files, chunks, strict=True)):
+            raise UnreadableImage(f"its shards of {files} hold no whole number of chunks of {chunks}")
+        index = _index(settings, tuple(file // chunk for file, chunk in zip(files, chunks, strict=True)))
+        codecs = [_extension(codec) for codec in settings["codecs"]]
+    return ArrayForm(
+        shape,
+        dtype.newbyteorder("="),
+        chunks,
+        files,
+        index,
+        _coding_3(codecs, dtype, chunks),
+        _fill(document["fill_value"], dtype),
+        "c" if name == "default" else "",
+        separator,
+    )
+
+
+def _index(settings: dict[str, Any], grid: tuple[int, ...]) -> ShardIndex:
+    names = [name for name, _ in map(_extension, settings["index_codecs"])]
+    big = any(config.get("endian") == "big" for _, config in map(_extension, settings["index_codecs"]))
+    where = settings.get("index_location", "end")
+    if names not in (["bytes"], ["bytes", "crc32c"]) or big or where not in ("start", "end"):
+        raise UnreadableImage(
+            f"its shards' indices are encoded by {', '.join(names)} at the {where}: little-endian bytes, "
+            "with or without crc32c, at start or end are read"
+        )
+    index = ShardIndex(grid, where == "start", len(names) == 2)
+    if index.size_bytes > _MOST_INDEX_BYTES:
+        raise UnreadableImage(
+            f"its shards have indices of {index.size_bytes:,} bytes; the limit is {_MOST_INDEX_BYTES:,}: "
+            "save it again in larger chunks"
+        )
+    return index
+
+
+def _coding_3(
+    codecs: list[tuple[str, dict[str, Any]]], dtype: np.dtype[Any], chunk: tuple[int, ...]
+) -> Coding:
+    order = tuple(range(len(chunk)))
+    rest = list(codecs)
+    while rest and rest[0][0] == "transpose":
+        turned = tuple(int(axis) for axis in rest.pop(0)[1]["order"])
+        if sorted(turned) != list(range(len(chunk))):
+            raise UnreadableImage(f"its codec transpose has the order {turned} for {len(chunk)} dimensions")
+        order = tuple(order[axis] for axis in turned)
+    if not rest or rest[0][0] != "bytes":
+        raise UnreadableImage(
+            f"its codec {rest[0][0] if rest else 'bytes'!r} is not read: transpose, bytes and compressors are"
+        )
+    endian = rest.pop(0)[1].get("endian", "little")
+    if endian not in ("little", "big"):
+        raise UnreadableImage(f"its bytes have the order {endian!r}: little and big are read")
+    stored = dtype.newbyteorder("<" if endian == "little" else ">")
+    return Coding(chunk, order, stored, tuple(step_of(name, settings, dtype) for name, settings in rest))
+
+
+def _version_2(document: dict[str, Any]) -> ArrayForm:
+    shape, dtype = _shape(document["shape"]), _pixel_type(document["dtype"])
+    chunks = _sides(document["chunks"], shape)
+    order = document.get("order", "C")
+    if order not in ("C", "F"):
+        raise UnreadableImage(f"its chunks are in the order {order!r}: C and F are read")
+    codecs = [
+        *(document.get("filters") or ()),
+        *([document["compressor"]] if document.get("compressor") else []),
+    ]
+    steps = tuple(step_of(str(codec["id"]), codec, dtype) for codec in codecs)
+    axes = tuple(range(len(shape)))
+    written = document.get("fill_value")
+    return ArrayForm(
+        shape,
+        dtype.newbyteorder("="),
+        chunks,
+        chunks,
+        None,
+        Coding(chunks, axes if order == "C" else axes[::-1], dtype, steps),
+        _fill(0 if written is None else written, dtype),
+        "",
+        _separator(document.get("dimension_separator", ".")),
+    )
+
+
+def _extension(written: Any) -> tuple[str, dict[str, Any]]:
+    """Name and configuration of one of Zarr 3's extension points, which may also be a bare name."""
+    if isinstance(written, str):
+        return written, {}
+    return str(written["name"]), dict(written.get("configuration") or {})
+
+
+def _shape(written: Any) -> tuple[int, ...]:
+    shape = tuple(_whole(length) for length in written)
+    if not 2 <= len(shape) <= _MOST_DIMENSIONS or min(shape) < 1:
+        raise UnreadableImage(f"an image of shape {shape}")
+    return shape
+
+
+def _sides(written: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    sides = tuple(_whole(length) for length in written)
+    if len(sides) != len(shape) or min(sides) < 1:
+        raise UnreadableImage(f"its chunks of shape {sides} don't fit an array of shape {shape}")
+    return sides
+
+
+def _whole(number: Any) -> int:
+    if isinstance(number, bool) or int(number) != number:
+        raise ValueError(f"{number!r} is no whole number")
+    return int(number)
+
+
+def _pixel_type(written: Any) -> np.dtype[Any]:
+    """NumPy's type, in the byte order that Zarr 2 names."""
+    refusal = (
+        f"pixel type {str(written)[:60]} can't be used: convert to one of {', '.join(sorted(_PIXEL_TYPES))}"
+    )
+    if not isinstance(written, str):
+        raise UnreadableImage(refusal)
+    try:
+        dtype = np.dtype(written)
+    except (TypeError, ValueError, SyntaxError) as error:
+        raise UnreadableImage(refusal) from error
+    if dtype.name not in _PIXEL_TYPES or dtype.shape:
+        raise UnreadableImage(refusal)
+    return dtype
+
+
+def _fill(written: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+    native = dtype.newbyteorder("=")
+    if dtype.kind == "f" and isinstance(written, str) and written.startswith("0x"):
+        bits = int(written, 16).to_bytes(dtype.itemsize, "little")
+        return np.frombuffer(bits, native.newbyteorder("<")).reshape(()).astype(native)
+    if dtype.kind == "f":
+        return np.array(float(written), native)
+    number = _whole(written) if not isinstance(written, bool) else int(written)
+    limits = (0, 1) if dtype.kind == "b" else (np.iinfo(native).min, np.iinfo(native).max)
+    if not limits[0] <= number <= limits[1]:
+        raise UnreadableImage(f"its fill value {number} is none of type {dtype.name}")
+    return np.array(number, native)
+
+
+def _separator(written: Any) -> str:
+    if written not in ("/", "."):
+        raise UnreadableImage(f"its chunks' names have the separator {written!r}: / and . are read")
+    return str(written)

@@ -1,0 +1,227 @@
+"""What an OME-Zarr says about itself: its images, their axes, channels, levels and pixel sizes.
+
+Everything is read from the metadata's JSON, so that no pixels are needed. Versions 0.4 (Zarr 2) and 0.5
+(Zarr 3) are read, and older ones where they are written alike; y and x come last; three channels named red,
+green and blue are one RGB image. Names in metadata may not lead out of their group, by ``..`` or by a link.
+Errors are bare reasons, without the path. Source: https://ngff.openmicroscopy.org/.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.zarr_format import array_form, damage, read_json
+
+GROUP_MARKERS = frozenset({"zarr.json", ".zgroup", ".zattrs"})
+
+_OLD_AXES = "tczyx"  # of versions before 0.3, which don't name them
+_RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
+_UM_PER = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
+_UM_PER |= {"nm": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "mm": 1e3}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLevel:
+    """One resolution of an image: its array's path below the group, and its size."""
+
+    path: str
+    height_px: int
+    width_px: int
+    pixel_size_um: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class WellImage:
+    """An image that a well lists: its path below the well, and its acquisition's number, empty if none."""
+
+    path: str
+    acquisition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredForm:
+    """What an image group promises of its full resolution.
+
+    ``axes`` are single letters in stored order, ending in ``yx``; ``shape`` goes with them. ``channels`` are
+    the recorded names, empty if none are. ``is_rgb``: the three channels are one picture in colours.
+    """
+
+    array: str
+    axes: str
+    shape: tuple[int, ...]
+    dtype: str
+    channels: tuple[str, ...]
+    is_rgb: bool
+    pixel_size_um: float | None
+
+    def length(self, axis: str) -> int:
+        """How long the image is along an axis; 1 where it has no such axis."""
+        return self.shape[self.axes.index(axis)] if axis in self.axes else 1
+
+
+def is_group(path: Path) -> bool:
+    """Whether a folder is a Zarr group, or a Zarr array (then it has no attributes of OME-Zarr)."""
+    return any((path / name).is_file() for name in GROUP_MARKERS)
+
+
+def attributes(group: Path) -> dict[str, Any]:
+    """OME-Zarr's attributes of a group; {} if it has none.
+
+    Raises:
+        UnreadableImage: they can't be read, or are no JSON object.
+    """
+    with damage():
+        if (group / "zarr.json").is_file():
+            found = read_json(group / "zarr.json").get("attributes", {}).get("ome", {})
+        elif (group / ".zattrs").is_file():
+            found = read_json(group / ".zattrs")
+        else:
+            found = {}
+        if not isinstance(found, dict):
+            raise UnreadableImage(f"its OME-Zarr attributes are {type(found).__name__}, no JSON object")
+        return found
+
+
+def below(group: Path, name: str) -> Path:
+    """The place that metadata name.
+
+    Raises:
+        UnreadableImage: it lies outside the group, or is a link.
+    """
+    parts = PurePosixPath(name)
+    place = group / parts
+    if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in name:
+        raise UnreadableImage(f"its metadata name {name!r}, which leads out of it")
+    root, real = os.path.realpath(group), os.path.realpath(place)
+    if os.path.commonpath([real, root]) != root:
+        raise UnreadableImage(f"its metadata name {name!r}, a link that leads out of it")
+    if Path(real) != Path(root, parts):
+        raise UnreadableImage(
+            f"its metadata name {name!r}, a link to another part of it, which would count twice: remove it"
+        )
+    return place
+
+
+def wells_of(found: dict[str, Any]) -> list[str]:
+    """The wells' paths that a plate's attributes list, each once."""
+    with damage():
+        return list(dict.fromkeys(str(well["path"]) for well in found["plate"]["wells"]))
+
+
+def acquisitions_of(found: dict[str, Any]) -> dict[str, str]:
+    """The acquisitions that a plate's attributes list: their names (empty where there is none) by number."""
+    with damage():
+        listed = found.get("plate", {}).get("acquisitions") or ()
+        return {str(one["id"]): str(one.get("name") or "") for one in listed}
+
+
+def images_of_well(found: dict[str, Any]) -> list[WellImage]:
+    """The images that a well's attributes list, each once.
+
+    Raises:
+        UnreadableImage: there is no such list.
+    """
+    if "well" not in found:
+        raise UnreadableImage("the plate lists it as a well, but it does not list its images")
+    with damage():
+        listed = [
+            WellImage(
+                str(image["path"]), "" if image.get("acquisition") is None else str(image["acquisition"])
+            )
+            for image in found["well"]["images"]
+        ]
+        return list({image.path: image for image in listed}.values())
+
+
+def series_of(store: Path) -> list[str]:
+    """The images' paths of a collection (the layout of bioformats2raw), each once; [] where it lists none."""
+    if not is_group(store / "OME"):
+        return []
+    with damage():
+        return list(dict.fromkeys(str(name) for name in attributes(store / "OME").get("series", ())))
+
+
+def form_of(group: Path) -> StoredForm:
+    """What an image group promises; the full resolution is its first dataset.
+
+    Raises:
+        UnreadableImage: it is no image, a label image, or its metadata are damaged.
+    """
+    found = attributes(group)
+    with damage():
+        described = _multiscales(group, found)
+        name, size = next(_datasets(described))
+        array = array_form(below(group, name))
+        shape, dtype = array.shape, array.dtype.name
+        axes = _axes(described, len(shape))
+        channels = _channels(found)
+        length = shape[axes.index("c")] if "c" in axes else 1
+        if channels and len(channels) != length:
+            channels = ()
+        lowered = tuple(channel.lower() for channel in channels)
+        is_rgb = lowered in _RGB_NAMES and dtype in ("uint8", "uint16")
+        return StoredForm(name, axes, shape, dtype, channels, is_rgb, size)
+
+
+def levels_of(group: Path) -> tuple[StoredLevel, ...]:
+    """All resolutions of an image group, as listed: the largest first.
+
+    Raises:
+        UnreadableImage: as :func:`form_of`.
+    """
+    found = attributes(group)
+    with damage():
+        levels = []
+        for name, size in _datasets(_multiscales(group, found)):
+            shape = array_form(below(group, name)).shape
+            levels.append(StoredLevel(name, shape[-2], shape[-1], size))
+        return tuple(levels)
+
+
+def _multiscales(group: Path, found: dict[str, Any]) -> dict[str, Any]:
+    if "image-label" in found:
+        raise UnreadableImage("a label image: name the image that it belongs to")
+    if not found.get("multiscales"):
+        raise UnreadableImage("no image: its metadata have no multiscales of OME-Zarr")
+    described: dict[str, Any] = dict(found["multiscales"][0])
+    return described
+
+
+def _datasets(described: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
+    """(array's path, pixel size in µm) of each level."""
+    if not described["datasets"]:
+        raise UnreadableImage("its multiscales name no dataset")
+    overall = _x_scale(described.get("coordinateTransformations"))
+    axes = described.get("axes") or ()
+    unit = str(axes[-1].get("unit", "")) if axes and isinstance(axes[-1], dict) else ""
+    for dataset in described["datasets"]:
+        size = overall * _x_scale(dataset.get("coordinateTransformations")) * _UM_PER.get(unit, math.nan)
+        yield str(dataset["path"]), size if math.isfinite(size) and size > 0 else None
+
+
+def _x_scale(transformations: Any) -> float:
+    scales = [float(one["scale"][-1]) for one in transformations or () if one.get("type") == "scale"]
+    return math.prod(scales)
+
+
+def _axes(described: dict[str, Any], dimensions: int) -> str:
+    written = described.get("axes") or _OLD_AXES[-dimensions:]
+    names = [str(axis["name"]) if isinstance(axis, dict) else str(axis) for axis in written]
+    known = len(set(names)) == len(names) == dimensions and set(names) <= set(_OLD_AXES)
+    if not known or names[-2:] != ["y", "x"]:
+        raise UnreadableImage(
+            f"the axes {', '.join(names)} for {dimensions} dimensions: allowed are some of t, c, z, then y, x"
+        )
+    return "".join(names)
+
+
+def _channels(found: dict[str, Any]) -> tuple[str, ...]:
+    listed = (found.get("omero") or {}).get("channels") or ()
+    names = tuple(str(channel.get("label") or "").strip() for channel in listed)
+    return names if all(names) and len(set(names)) == len(names) else ()

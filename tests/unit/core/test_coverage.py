@@ -1,0 +1,84 @@
+"""Zeros that are no picture are told from a clipped ground, a mask and a dark picture."""
+
+import json
+
+import numpy as np
+import pytest
+
+from nucbatch.core.coverage import Coverage, largest_absent
+
+
+def picture(lowest: int = 100, size: int = 200) -> np.ndarray:
+    return np.random.default_rng(0).integers(lowest, lowest + 50, (size, size), dtype=np.uint16)
+
+
+def absent(pixels: np.ndarray) -> float:
+    return Coverage.of(pixels, len(pixels)).absent
+
+
+@pytest.mark.parametrize("shape", [(200, 200), (200, 200, 3)])
+def test_zeros_to_the_end_are_absent(shape: tuple[int, ...]) -> None:
+    pixels = np.ones(shape, np.uint8)
+    assert absent(pixels) == 0
+    pixels.reshape(-1)[pixels.size // 2 :] = 0
+    assert absent(pixels) == 0.5
+    assert absent(np.zeros(shape, np.uint8)) == 1
+
+
+@pytest.mark.parametrize("size", [40, 80, 200])
+def test_the_row_in_which_zeros_begin_does_not_hide_them(size: int) -> None:
+    pixels = picture(size=size)
+    pixels.reshape(-1)[pixels.size * 7 // 8 + 1 :] = 0
+    assert absent(pixels) == (size // 8 - 1) / size
+
+
+def test_a_hole_is_absent() -> None:
+    pixels = picture()
+    pixels[40:60] = 0
+    assert absent(pixels) == pytest.approx(0.1)
+
+
+def test_a_ground_clipped_to_zero_is_a_picture_and_half_of_it_is_not() -> None:
+    pixels = np.where(picture(0) > 30, picture(), 0).astype(np.uint8)
+    pixels[-20:] = 0  # nothing lies there
+    assert absent(pixels) == 0
+    pixels[100:] = 0
+    assert absent(pixels) == 0.5
+
+
+def test_a_few_nuclei_on_black_tell_nothing() -> None:
+    pixels = np.zeros((200, 200), np.uint8)
+    pixels[10:30, 50:70] = 90
+    pixels[40:60, 150:160] = 90
+    assert absent(pixels) == 0
+
+
+def test_a_mask_that_leaves_zero_rows_above_and_below_is_a_picture() -> None:
+    y, x = np.mgrid[-100:100, -100:100]
+    assert absent(np.where(y**2 + x**2 < 80**2, picture(), 0)) == 0
+    letterbox = picture()
+    letterbox[:10] = letterbox[-15:] = 0
+    assert absent(letterbox) == 0
+
+
+def test_pieces_that_are_not_stored_are_absent() -> None:
+    some = Coverage.of(picture(), 200, missing=1, stored=3)
+    assert some.absent == 0.25
+    assert largest_absent([Coverage.of(picture(), 200), some]) == 0.25
+    assert largest_absent([]) == 0
+
+
+def test_parts_add_up_to_the_whole_also_as_json() -> None:
+    pixels = picture()
+    pixels[:, 90:] //= 200
+    pixels[120:] = 0
+    whole = Coverage.of(pixels, 200, missing=2, stored=4)
+    parts = [
+        Coverage.of(pixels[rows, columns], 200, rows.start, *counts)
+        for rows, counts in ((slice(0, 77), (1, 0)), (slice(77, 200), (0, 2)))
+        for columns in (slice(0, 90), slice(90, 200))
+    ]
+    total = sum(parts[1:], parts[0])
+    assert total.to_values() == [*whole.to_values()[:4], 2, 6]
+    assert total.absent == whole.absent > 0.3
+    assert Coverage.from_values(json.loads(json.dumps(total.to_values()))).to_values() == total.to_values()

@@ -1,0 +1,34 @@
+import pytest
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import RunSettings, validated
+
+
+def test_equal_settings_have_equal_digests_and_any_change_shows() -> None:
+    base = RunSettings(channel="DAPI")
+    other = validated({"channel": "DAPI", "objects": {"foreground": 0.6}})
+    assert base.digest() == RunSettings(channel="DAPI").digest()
+    assert base.digest() != other.digest()
+    assert other.differences(base) == ["objects.foreground: 0.5 → 0.6"]
+
+
+def test_a_measurement_more_or_less_is_a_difference() -> None:
+    one = RunSettings(measurements={"shape": "nucbatch 0.1"})
+    two = RunSettings(measurements={"shape": "nucbatch 0.1", "texture": "other 2"})
+    assert one.digest() != two.digest()
+    assert two.differences(one) == ["measurements.texture: none → other 2"]
+    assert one.differences(two) == ["measurements.texture: other 2 → none"]
+    assert one.differences(RunSettings())[0].startswith("measurements.shape: none")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"objects": {"foreground": 1.5}}, "objects.foreground = 1.5"),
+        ({"chanel": "DAPI"}, "chanel = 'DAPI'"),
+        ({"pixel_size_um": -1}, "pixel_size_um = -1"),
+    ],
+)
+def test_a_setting_out_of_range_is_named_with_its_value(values: dict[str, object], words: str) -> None:
+    with pytest.raises(InputError, match=words.replace(".", r"\.")):
+        validated(values)

@@ -1,0 +1,57 @@
+"""Micrometres per pixel from what microscopes write, and from nothing else."""
+
+import pytest
+
+from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um
+
+OME = (
+    '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image>'
+    '<Pixels PhysicalSizeX="{size}" PhysicalSizeXUnit="{unit}"/></Image></OME>'
+)
+METASERIES = (
+    '<MetaData><PlaneInfo><prop id="spatial-calibration-state" type="bool" value="{state}"/>'
+    '<prop id="spatial-calibration-x" type="float" value="1.3668"/>'
+    '<prop id="spatial-calibration-units" type="string" value="um"/>'
+    '<custom-prop id="_IllumSetting_" type="string" value="Texas Red"/></PlaneInfo></MetaData>'
+)
+
+
+@pytest.mark.parametrize(
+    ("size", "unit", "expected"),
+    [
+        ("0.65", "µm", 0.65),
+        ("650", "nm", 0.65),
+        ("0.65", "pixel", None),
+        ("0", "µm", None),
+        ("nan", "µm", None),
+    ],
+)
+def test_ome_xml(size, unit, expected):
+    assert pixel_size_um(OME.format(size=size, unit=unit)) == pytest.approx(expected)
+
+
+def test_ome_without_a_unit_means_micrometres():
+    assert pixel_size_um('<OME><Image><Pixels PhysicalSizeX="0.5"/></Image></OME>') == 0.5
+
+
+def test_metaseries_gives_size_and_stain():
+    text = METASERIES.format(state="on")
+    assert pixel_size_um(text) == 1.3668
+    assert metaseries(text)["_IllumSetting_"] == "Texas Red"
+    assert pixel_size_um(METASERIES.format(state="off")) is None
+
+
+def test_imagej_uses_its_unit():
+    assert pixel_size_um("ImageJ=1.53\nunit=micron\n", (2, 1)) == 0.5
+    assert pixel_size_um("ImageJ=1.53\nunit=\\u00B5m\n", (2, 1)) == 0.5
+    assert pixel_size_um("ImageJ=1.53\n", (72, 1)) is None
+    assert pixel_size_um("ImageJ=1.53\nunit=inch\n", (72, 1)) is None
+
+
+def test_dots_per_inch_are_no_pixel_size():
+    assert pixel_size_um("", (72, 1)) is None
+
+
+def test_broken_xml_tells_nothing():
+    assert pixel_size_um('<OME><Pixels PhysicalSizeX="1"') is None
+    assert metaseries("<MetaData") == {}

@@ -1,0 +1,109 @@
+"""Masks, outlines and previews beside their images are ignored by a named rule; alone they are images."""
+
+import pytest
+
+from nucbatch.readers.layouts.companions import without_companions
+from nucbatch.readers.listing import FoundFile, Listing
+
+
+def rules(*paths: str) -> dict[str, str]:
+    """The rule that leaves out each path, empty for what stays."""
+    listing = without_companions(Listing("/nowhere", "x", tuple(FoundFile(path) for path in sorted(paths))))
+    left_out = {record.path: record.reason.split(":")[0] for record in listing.settled}
+    assert {file.path for file in listing.files} | set(left_out) == set(paths)
+    return {path: left_out.get(path, "") for path in paths}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "x_cp_masks.png",
+        "x_cp_masks.tif",
+        "x_cp_outlines.png",
+        "x_cp_output.png",
+        "x_seg.npy",
+        "x_mask.tif",
+        "x_Masks.TIF",
+        "X_MASK.PNG",
+        "x-labels.tiff",
+        "x_label.png",
+        "x_outlines.tif",
+        "x.labels.ome.tif",
+        "x_Simple Segmentation.tif",
+        "x_Probabilities.tif",
+        "x_overlay.jpg",
+        "x_mask_12.png",
+        "x_mask3.png",
+        "x_gt.png",
+        "mask_x.png",
+        "masks/x.png",
+        "masks/x_mask.png",
+        "labels/x.tif",
+        "Outlines/x.png",
+        "segmentation/x_seg.tif",
+        "masks/x/0001.png",
+        "ignore/x.png",
+    ],
+)
+def test_what_was_made_from_an_image_beside_it_is_ignored(name):
+    assert rules("x.tif", "y.tif", name) == {"x.tif": "", "y.tif": "", name: "mask"}
+    assert rules("y.tif", name) == {"y.tif": "", name: ""}
+    assert rules("sub/x.ome.tif", f"sub/{name}")[f"sub/{name}"] == "mask"
+
+
+@pytest.mark.parametrize(
+    ("name", "rule"),
+    [
+        ("x.jpg", "preview"),
+        ("X.PNG", "preview"),
+        ("x_thumb.tif", "thumbnail"),
+        ("x-thumbnail.jpg", "thumbnail"),
+        ("x_preview.png", "thumbnail"),
+        ("thumb_x.png", "thumbnail"),
+        ("thumbnails/x.jpg", "thumbnail"),
+        ("thumbs/x_thumb.jpg", "thumbnail"),
+    ],
+)
+def test_previews_are_ignored(name, rule):
+    assert rules("x.tif", name) == {"x.tif": "", name: rule}
+    assert rules("other.tif", name)[name] == ""
+
+
+def test_masks_alone_are_images():
+    masks = ("a_mask.tif", "b_cp_masks.png", "masks/c.png", "labels/d.tif", "e.png")
+    assert set(rules(*masks).values()) == {""}
+
+
+def test_a_folder_of_masks_goes_as_a_whole_where_most_belong_to_images():
+    found = rules("images/a.png", "images/b.png", "labels/a.tif", "labels/b.tif", "labels/lost.tif")
+    assert [path for path, rule in found.items() if rule] == [
+        "labels/a.tif",
+        "labels/b.tif",
+        "labels/lost.tif",
+    ]
+    found = rules("a.png", "labels/a.tif", "labels/slide1.tif", "labels/slide2.tif")
+    assert [path for path, rule in found.items() if rule] == ["labels/a.tif"]
+
+
+def test_masks_of_an_image_that_cannot_be_decoded_do_not_take_its_place():
+    assert rules("x.czi", "x_mask.tif", "x.jpg") == {"x.czi": "", "x_mask.tif": "mask", "x.jpg": ""}
+
+
+def test_other_names_stay():
+    names = (
+        "x.tif",
+        "x_2.tif",
+        "x_roi1.tif",
+        "x_nuclei.tif",
+        "xmask.tif",
+        "sub/x.png",
+        "x_crop.png",
+        "y.png",
+        "y.jpg",
+    )
+    assert set(rules(*names).values()) == {""}
+
+
+def test_one_file_stays_whatever_its_name():
+    listing = Listing("/nowhere", "x_mask.tif", (FoundFile("x_mask.tif"),), single=True)
+    assert without_companions(listing) is listing

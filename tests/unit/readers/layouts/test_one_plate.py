@@ -1,0 +1,126 @@
+"""Folders inside a plate, and folders and names that tell plates apart."""
+
+import re
+import shlex
+
+import pytest
+
+from nucbatch.core.errors import InputError
+from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.find import known_readers
+from nucbatch.readers.layouts.pattern import PatternReader
+from nucbatch.readers.listing import FoundFile, Listing
+
+
+def listing(*paths: str) -> Listing:
+    return Listing("/nowhere", "plates", tuple(FoundFile(path) for path in sorted(paths)))
+
+
+def read(*paths: str, pattern: str = ""):
+    """What the first reader that recognises the names makes of them."""
+    found = listing(*paths)
+    reader = next(reader for reader in known_readers() if pattern or reader.recognise(found))
+    return (PatternReader() if pattern else reader).read(found, ReadOptions(pattern=pattern))
+
+
+def planes(plate) -> str:
+    """Well, site, t, channel and z of each plane."""
+    return ", ".join(
+        f"{field.well} {field.site} {field.t} {plane.channel} {plane.z}"
+        for field in plate.fields
+        for plane in field.planes
+    )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("PlateA/B02_s1_c1.tif", "PlateB/C03_s1_c1.tif"),
+        ("PlateA/B02_s1_c1.tif", "PlateA/B03_s1_c1.tif", "PlateB/C03_s1_c1.tif"),
+        ("PlateA/Images/B02_DAPI.tif", "PlateB/Images/C03_DAPI.tif"),
+        ("PlateA/TimePoint_1/B02_DAPI.tif", "PlateB/TimePoint_1/C03_DAPI.tif"),
+        ("P1/B02_DAPI.tif", "P2/B03_DAPI.tif"),
+        ("1/B02_DAPI.tif", "2/B04_DAPI.tif", "2/B05_DAPI.tif"),
+        ("Channel1-01-A-01.tif", "rerun/Channel1-02-A-02.tif"),
+        ("PlateA/Channel1-01-A-01.tif", "PlateB/Channel1-02-A-02.tif"),
+        ("PlateA/p_B02_s1_w1.tif", "PlateB/p_C03_s1_w1.tif"),
+    ],
+)
+def test_plates_with_other_wells_are_not_run_together(names):
+    with pytest.raises(InputError, match=r"holds 2 plates\. Run each alone:\n  nucbatch run /nowhere"):
+        read(*names)
+
+
+def test_the_message_has_the_command_for_each_plate_and_for_one():
+    names = ("Plate A/B02_s1_c1.tif", "Plate B/C03_s1_c1.tif")
+    with pytest.raises(InputError) as caught:
+        read(*names)
+    lines = str(caught.value).splitlines()
+    assert lines[1:3] == [
+        "  nucbatch run '/nowhere/Plate A' -o out/Plate_A",
+        "  nucbatch run '/nowhere/Plate B' -o out/Plate_B",
+    ]
+    as_one = read(*names, pattern=shlex.split(lines[-1])[-1])
+    assert list(as_one.wells()) == ["B02", "C03"]
+
+
+def test_a_users_pattern_keeps_plates_apart_unless_it_spans_their_folders():
+    names = ("PlateA/B02_x.tif", "PlateB/C03_x.tif")
+    with pytest.raises(InputError, match="holds 2 plates"):
+        read(*names, pattern=r"(?P<well>[A-H]\d\d)_x")
+    assert list(read(*names, pattern=r"Plate./(?P<well>[A-H]\d\d)_x").wells()) == ["B02", "C03"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (("B02/B02_s1_c1.tif", "C03/C03_s1_c1.tif"), "B02 1 0 1 0, C03 1 0 1 0"),
+        (("Well_B02/B02_DAPI.tif", "Well_C3/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+        (("B/2/B02_DAPI.tif", "C/3/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+        (("row_B/B02_DAPI.tif", "row_C/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+        (("B02 DMSO/B02_DAPI.tif", "C03 drug/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+        (("TimePoint_1/B02_DAPI.tif", "TimePoint_2/B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 1 1 DAPI 0"),
+        (
+            ("TimePoint_1/B02_s1_c1.tif", "TimePoint_2/B02_s1_c1.tif"),
+            "B02 1 0 1 0, B02 1 1 1 0",
+        ),
+        (("t0/B02_s1.tif", "t1/B02_s1.tif"), "B02 1 0 Grey 0, B02 1 1 Grey 0"),
+        (("DAPI/B02_s1.tif", "GFP/B02_s1.tif"), "B02 1 0 DAPI 0, B02 1 0 GFP 0"),
+        (("ch1/B02_s1.tif", "ch2/B02_s1.tif"), "B02 1 0 ch1 0, B02 1 0 ch2 0"),
+        (("DAPI/B02_DAPI.tif", "GFP/B02_GFP.tif"), "B02 1 0 DAPI 0, B02 1 0 GFP 0"),
+        (("ZStep_1/B02_DAPI.tif", "ZStep_2/B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 1 0 DAPI 1"),
+        (("Site_1/B02_DAPI.tif", "Site_2/B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 2 0 DAPI 0"),
+        (("s1/B02_s1.tif", "s2/B02_s2.tif"), "B02 1 0 Grey 0, B02 2 0 Grey 0"),
+        (("Images/B02_DAPI.tif", "Images/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+        (("001_B02_DAPI.tif", "002_C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+    ],
+)
+def test_a_plate_in_folders_of_its_parts_stays_one(names, expected):
+    assert planes(read(*names)) == expected
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("PlateA_B02_DAPI.tif", "PlateA_B03_DAPI.tif", "PlateB_C03_DAPI.tif"),
+        ("PlateA_B02_s1_c1.tif", "PlateA_B03_s1_c1.tif", "PlateB_B02_s1_c1.tif"),
+        ("exp1_B02/B02_DAPI.tif", "exp1_B03/B03_DAPI.tif", "exp2_C03/C03_DAPI.tif"),
+    ],
+)
+def test_plates_in_one_folder_are_told_apart_by_what_stands_before_the_well(names):
+    with pytest.raises(InputError, match="mixes images of 2 plates by what stands beside the well"):
+        read(*names)
+
+
+@pytest.mark.parametrize("folders", [("t1", "t2"), ("Site_1", "Site_2"), ("P1", "P2"), ("GFP", "DAPI")])
+def test_a_folder_that_contradicts_the_names_tells_plates_apart(folders):
+    names = [f"{folder}/B0{column}_s3_c1_t7.tif" for column, folder in enumerate(folders, start=1)]
+    with pytest.raises(InputError, match="holds 2 plates"):
+        read(*names)
+
+
+def test_many_plates_are_not_all_listed():
+    with pytest.raises(InputError, match=r"holds 30 plates") as caught:
+        read(*(f"plate{i:02d}/Channel1-01-A-{i:02d}.tif" for i in range(1, 31)))
+    assert len(re.findall("nucbatch run", str(caught.value))) == 20
+    assert "and 10 more" in str(caught.value)

@@ -1,0 +1,347 @@
+"""A plate is never read as a folder of pictures, and a folder of pictures stays one."""
+
+import itertools
+import re
+import shlex
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nucbatch.core.errors import InputError
+from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.find import known_readers
+from nucbatch.readers.layouts.folder import FolderReader
+from nucbatch.readers.layouts.pattern import PatternReader
+from nucbatch.readers.listing import FoundFile, Listing
+
+
+def listing(*paths: str, root: str = "/nowhere") -> Listing:
+    return Listing(root, "things", tuple(FoundFile(path) for path in sorted(set(paths))))
+
+
+def read(*paths: str):
+    """What the first reader that recognises the names makes of them."""
+    found = listing(*paths)
+    reader = next(reader for reader in known_readers() if reader.recognise(found))
+    return reader.read(found, ReadOptions())
+
+
+def refusal(*paths: str) -> str:
+    with pytest.raises(InputError) as caught:
+        read(*paths)
+    return str(caught.value)
+
+
+def suggested(message: str) -> str:
+    (line,) = [line for line in message.splitlines() if " --pattern " in line]
+    return shlex.split(line)[-1]
+
+
+def every(template: str, **values) -> list[str]:
+    """The template filled with every combination of the values."""
+    return [
+        template.format(**dict(zip(values, combination, strict=True)))
+        for combination in itertools.product(*values.values())
+    ]
+
+
+SHORT = ("B2", "B3", "C2", "C3")
+WELLS = ("B02", "B03", "C02", "C03")
+RC = ("01c02", "01c03", "02c02", "02c03")
+# names as the instruments write them: (files, what the refusal says, wells by the pattern that it offers)
+GOLDEN = {
+    "harmony 5": (
+        every("Images/r{w}f{f:02d}p{z:02d}-ch{c}sk1fk1fl1.tiff", w=RC, f=(1, 2), z=(1, 2), c=(1, 2)),
+        "Harmony",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "harmony 7": (
+        every("images/r03c07/r{w}f{f:02d}p01-ch{c:02d}t{t:02d}.tiff", w=RC, f=(1, 2), c=(1, 2), t=(1, 2)),
+        "Harmony",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "operetta, old": (
+        every("00{r}00{k}-{f}-00100100{c}.tif", r=(1, 2), k=(2, 3), f=(1, 2), c=(1, 2)),
+        "Operetta",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "cellvoyager": (
+        every(
+            "my plate_1/my plate_1_{w}_T0001F00{f}L01A01Z0{z}C0{c}.tif", w=WELLS, f=(1, 2), z=(1, 2), c=(1, 2)
+        ),
+        "CellVoyager",
+        WELLS,
+    ),
+    "cq1": (
+        every("Image/W00{w}F000{f}T0001Z001C{c}.tif", w=("14", "15", "26", "27"), f=(1, 2), c=(1, 2)),
+        "CQ1",
+        WELLS,
+    ),
+    "scanr": (
+        every(
+            "data/{w}--P0000{f}--Z00000--T00000--{c}.tif",
+            w=("B2--W00014", "C3--W00027"),
+            f=(1, 2),
+            c=("405 nm #1", "GFP"),
+        ),
+        "ScanR",
+        ("B02", "C03"),
+    ),
+    "scanr without wells": (
+        every("data/--W000{w}--P0000{f}--Z00000--T00000--{c}.tif", w=(14, 27), f=(1, 2), c=("DAPI", "GFP")),
+        "ScanR",
+        ("B02", "C03"),
+    ),
+    "embl": (
+        every(
+            "W00{w}--B9--empty/P00{p}--B9--empty/B9--empty--W00{w}--P00{p}--T0000--Z000--C0{c}.ome.tif",
+            w=(14, 27),
+            p=(0, 1),
+            c=(0, 1),
+        ),
+        "EMBL",
+        ("B02", "C03"),
+    ),
+    "matrixscreener": (
+        every(
+            "slide--S00/chamber--U00--V00/field--X0{x}--Y00/"
+            "image--L00--S00--U00--V00--J20--E00--O00--X0{x}--Y00--T00--Z0{z}--C0{c}.ome.tif",
+            x=(0, 1),
+            z=(0, 1),
+            c=(0, 1),
+        ),
+        "MatrixScreener",
+        None,
+    ),
+    "cellomics": (
+        every("AS_09047_050428030001_{w}f0{f}d{c}.TIF", w=WELLS, f=(0, 1), c=(0, 1)),
+        "Cellomics",
+        WELLS,
+    ),
+    "evos": (every("scan_Plate_R_p00_0_{w}f0{f}d{c}.TIF", w=WELLS, f=(0, 1), c=(0, 4)), "EVOS", WELLS),
+    "gen5": (every("{w}_01_{c}_001.tif", w=SHORT, c=("1_3_DAPI", "2_3_GFP")), "BioTek", WELLS),
+    "in cell": (
+        every(
+            "{w}(fld {f} wv {c}).tif",
+            w=("B - 02", "B - 03", "C - 02", "C - 03"),
+            f=(1, 2),
+            c=("DAPI - DAPI", "UV - FITC"),
+        ),
+        "IN Cell",
+        WELLS,
+    ),
+    "in cell, z": (
+        every(
+            "{w}(fld {f} wv 390 - Blue z {z}).tif",
+            w=("B - 2", "B - 3", "C - 2", "C - 3"),
+            f=(1, 2),
+            z=("1", "07"),
+        ),
+        "IN Cell",
+        WELLS,
+    ),
+    "incucyte export": (every("VID1607_{w}_{f}_00d00h00m.tif", w=SHORT, f=(1, 2)), "Incucyte", WELLS),
+    "incucyte export, times": (
+        every("green/VID1607_{w}_1_00d0{h}h00m.tif", w=("B2", "C3"), h=(0, 4)),
+        "Incucyte",
+        None,
+    ),
+    "squid": (
+        every(
+            "{t}/{w}_{f}_{z}_Fluorescence_{c}_nm_Ex.tiff", t=(0, 1), w=SHORT, f=(0, 1), z=(0, 1), c=(405, 488)
+        ),
+        "Squid",
+        WELLS,
+    ),
+    "micro-manager": (
+        every(
+            "{w}-Site_{s}/img_channel00{c}_position000_time000000000_z00{z}.tif",
+            w=SHORT,
+            s=(0, 1),
+            c=(0, 1),
+            z=(0, 1),
+        ),
+        "Micro-Manager",
+        WELLS,
+    ),
+    "micro-manager stacks": (
+        every("exp_MMStack_{w}-Site_{s}.ome.tif", w=SHORT, s=(0, 1)),
+        "Micro-Manager",
+        WELLS,
+    ),
+    "jobs": (
+        every("Well{w}_Point{w}_000{s}_ChannelDAPI,GFP_Seq000{s}.tif", w=WELLS, s=(0, 1)),
+        "JOBS",
+        WELLS,
+    ),
+    "pathway": (
+        every("Well {w}/{c} - n00000{s}.tif", w=WELLS, c=("DAPI", "GFP"), s=(0, 1)),
+        "BD Pathway",
+        WELLS,
+    ),
+    "keyence": (every("XY0{p}/Image_XY0{p}_00001_CH{c}.tif", p=(1, 2), c=(1, 4)), "Keyence", ()),
+    "letters in other orders": (
+        every("exp_{w}_ch{c}_s{s}_z{z}.tif", w=WELLS, c=(0, 1), s=(1, 2), z=(1, 2)),
+        "a well and a channel and a z-step",
+        WELLS,
+    ),
+    "rows and columns": (
+        every("r{w}-f{f}-C{c}.tif", w=RC, f=(1, 2), c=(1, 2)),
+        "row, column and field",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "rows and columns in letters": (
+        every("R{r}_C{k}_F{f}.tif", r=(1, 2), k=(2, 3), f=(1, 2)),
+        "row, column and field",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "rows and columns in words": (
+        every("Row {r} Column {k} site {s} {c}.tif", r=(1, 2), k=(2, 3), s=(1, 2), c=("DAPI", "GFP")),
+        "row, column and field",
+        ("A02", "A03", "B02", "B03"),
+    ),
+    "numbers in brackets": (every("{w} DAPI ({s}).tif", w=SHORT, s=(1, 2)), "a well", WELLS),
+    "wells alone": (
+        [f"{row}{column}.tif" for row in "BCD" for column in range(1, 5)],
+        "a well",
+        tuple(f"{row}0{column}" for row in "BCD" for column in range(1, 5)),
+    ),
+    "wells in folders": (every("Well_{w}/img_{i}.tif", w=WELLS, i=(1, 2, 3)), "a well", WELLS),
+    "wells, running sites": (every("{w}_{i}.png", w=WELLS, i=(1, 2, 3)), "a well", WELLS),
+    "channels in folders": (every("{c}/sample{s}.tif", c=("DAPI", "GFP"), s=(1, 2)), "a channel", ()),
+    "channels": (every("{s}_{c}.tif", s=("mouse 1", "mouse 2"), c=("DAPI", "Cy5")), "a channel", ()),
+    "numbered channels": (every("{s}_c{c}.tif", s=("control_1", "treated_1"), c=(1, 2)), "a channel", ()),
+    "z-steps": (every("embryo_z{z:02d}.tif", z=range(8)), "a z-step", ()),
+}
+
+
+@pytest.mark.parametrize("upper", [False, True])
+@pytest.mark.parametrize("name", GOLDEN)
+def test_a_plate_is_refused_with_what_would_read_it(name, upper):
+    paths, said, wells = GOLDEN[name]
+    if upper:
+        paths = [re.sub(r"\.(ome\.)?tiff?$", lambda match: match[0].upper(), path) for path in paths]
+    message = refusal(*paths)
+    assert said in message
+    assert "--layout folder" in message
+    if wells is None:
+        assert "LoadData CSV" in message
+        return
+    plate = PatternReader().read(listing(*paths), ReadOptions(pattern=suggested(message)))
+    assert tuple(well for well in plate.wells() if well) == wells
+    assert len(plate.files) == len([file for file in plate.files if not file.reason]) == len(paths)
+    assert not any(field.problem for field in plate.fields)
+    assert FolderReader().read(listing(*paths), ReadOptions(layout="folder")).layout == "folder"
+
+
+@pytest.mark.parametrize(
+    ("name", "maker"),
+    [
+        ("MeasurementData.mlf", "CellVoyager"),
+        ("MeasurementDetail.mrf", "CellVoyager"),
+        ("x.mes", "CellVoyager"),
+        ("Images/Index.idx.xml", "Harmony"),
+        ("Index.xml", "Harmony"),
+        ("Index.ref.xml", "Harmony"),
+        ("MeasurementIndex.ColumbusIDX.xml", "Harmony"),
+        ("9987.HTD", "ImageXpress"),
+        ("scan.xdce", "IN Cell"),
+        ("experiment_descriptor.xml", "ScanR"),
+        ("experiment_descriptor.dat", "ScanR"),
+        ("data/metadata.ome.xml", "OME-TIFF"),
+        ("plate.companion.ome", "OME-TIFF"),
+        ("MeasurementResult.ome.xml", "CQ1"),
+        ("load_data_with_illum.csv", "LoadData"),
+    ],
+)
+def test_a_known_side_file_is_enough(name, maker):
+    message = refusal("one.tif", "two.tif", name)
+    assert maker in message
+    assert name in message
+
+
+def test_a_table_of_images_is_offered_instead(tmp_path):
+    (tmp_path / "images.csv").write_text("FileName_DNA,Metadata_Well\none.tif,A01\n")
+    (tmp_path / "doses.csv").write_text("Well,Dose\nA01,3\n")
+    (tmp_path / "MyExpt_Image.csv").write_text("Count_Nuclei,FileName_DNA,Metadata_Well\n3,one.tif,A01\n")
+    names = ("one.tif", "doses.csv", "MyExpt_Image.csv")
+    assert FolderReader().read(listing(*names, root=str(tmp_path)), ReadOptions()).layout == "folder"
+    with pytest.raises(InputError, match=rf"nucbatch inspect {tmp_path}/images\.csv"):
+        FolderReader().read(listing(*names, "images.csv", root=str(tmp_path)), ReadOptions())
+
+
+def test_plates_of_several_instruments_are_named_one_by_one():
+    message = refusal(
+        *(f"{name}/{path}" for name in ("cellvoyager", "harmony 5", "squid") for path in GOLDEN[name][0]),
+        "other/readme.txt",
+    )
+    assert re.findall(r"nucbatch inspect (.*)", message) == [
+        "/nowhere/cellvoyager",
+        "'/nowhere/harmony 5'",
+        "/nowhere/squid",
+    ]
+
+
+def test_a_plate_is_found_beside_a_larger_folder_of_pictures():
+    camera = [f"camera/IMG_{number:04d}.jpg" for number in range(100)]
+    plate = [f"the plate/{path.rpartition('/')[2]}" for path in GOLDEN["harmony 5"][0]]
+    assert "nucbatch inspect '/nowhere/the plate'\n" in refusal(*camera, *plate)
+
+
+FOLDERS = {
+    "camera": [f"IMG_{number:04d}.jpg" for number in range(1, 9)],
+    "mouse": ["mouse_B2.tif"],
+    "mice": ["mouse_A1.tif", "mouse_B2.tif", "mouse_C3.tif"],
+    "condition": ["M1_control.tif"],
+    "conditions": every("M{m}_{c}.tif", m=(1, 2, 3), c=("control", "treated")),
+    "samples": [f"sample {number}.png" for number in range(1, 5)],
+    "dates": [f"2024-01-0{day}_exp{number}.tif" for day in (5, 6) for number in (1, 2)],
+    "slides": [f"slide{number}.tif" for number in range(8, 16)],
+    "digests": [f"{number * 0x9E3779B97F4A7C15 % 2**64:016x}.png" for number in range(1, 40)],
+    "times": [f"movie_t{t:03d}.tif" for t in range(10)],
+    "sites": [f"slide3_s{s}.tif" for s in range(1, 10)],
+    "cells": [f"c{number}.tif" for number in range(1, 9)],
+    "patients": [f"P{number:02d}.tif" for number in range(1, 30)],
+    "timepoints": [f"T{number:02d}.tif" for number in range(1, 12)],
+    "stained alike": [f"tissue {number} DAPI.tif" for number in range(1, 5)],
+    "mosaic": every("tile_r{r}_c{c}.tif", r=(1, 2, 3), c=(1, 2, 3)),
+    "mosaic, in words": every("row{r}_col{c}_DAPI.tif", r=(1, 2, 3), c=(1, 2, 3)),
+    "mosaic, x and y": every("tile_x{x:02d}_y{y:02d}.tif", x=range(3), y=range(3)),
+    "cell lines": ["U2OS_1.tif", "U2OS_2.tif", "HeLa_1.tif", "B16_1.tif", "H9_2.tif", "C2C12_1.tif"],
+    "embryonic days": ["E14_cortex.tif", "E14_liver.tif", "E16_cortex.tif", "E16_liver.tif"],
+    "papers": ["Fig1A.png", "Fig1B.png", "Fig2A.png", "Fig2B.png"],
+    "scans": ["Scan001.tif", "Scan002.tif", "overview.jpg"],
+    "words": ["cat.tif", "dog.tif"],
+    "not ASCII": ["Übersicht.tif", "核_1.tif", "核_2.tif"],
+    "train and test": every("{s}/images/{i}.png", s=("train", "test"), i=("a", "b", "c")),
+}
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_of_pictures_stays_one(name):
+    plate = read(*FOLDERS[name])
+    assert (plate.layout, len(plate.fields)) == ("folder", len(FOLDERS[name]))
+
+
+@given(
+    st.text("abcdefghijklmnopqrstuvwxyz", min_size=5, max_size=12),
+    st.sampled_from(["{} {}", "{}_{}", "{}{:03d}", "{}-{:05d}"]),
+    st.lists(st.integers(1, 99999), min_size=1, max_size=30, unique=True),
+)
+def test_a_word_and_a_number_are_no_plate(word, template, numbers):
+    assert read(*(f"{template.format('my' + word, number)}.tif" for number in numbers)).layout == "folder"
+
+
+@given(
+    st.sampled_from(["{w}", "exp_{w}", "{w}_{i}", "2024-01-05 {w} {i}", "{w}-{i}", "{w}/{i}"]),
+    st.sets(st.tuples(st.sampled_from("ABCDEFGHIJKLMNOP"), st.integers(1, 24)), min_size=8),
+    st.integers(1, 4),
+)
+def test_wells_of_several_rows_are_never_a_folder(template, wells, images):
+    rows = {row for row, _ in wells}
+    names = [
+        template.format(w=f"{row}{column:02d}", i=i) for row, column in wells for i in range(1, images + 1)
+    ]
+    if len(rows) > 1 and min(column for _, column in wells) < 10:
+        assert "a well" in refusal(*(f"{name}.tif" for name in names))

@@ -1,0 +1,116 @@
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import FileStatus, Plate
+from nucbatch.readers.find import open_plate
+from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.plate_cache import is_kept, recall, to_keep
+from nucbatch.readers.read_timeout import within
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for well in ("A01", "B02"):
+        for channel in (1, 2):
+            tifffile.imwrite(folder / f"p_{well}_s1_w{channel}.tif", np.zeros((8, 9), np.uint16))
+    (folder / "p_A01_s2_w1.tif").write_bytes(b"no picture")
+    (folder / "notes.txt").write_text("notes")
+    return folder
+
+
+def kept(plate: Plate, at: Path) -> Path:
+    content = to_keep(plate)
+    assert content is not None
+    at.write_bytes(content)
+    return at
+
+
+def unreadable(folder: Path) -> None:
+    """Empties every file but leaves name, size and time as they were: a header that is read again fails."""
+    for path in folder.iterdir():
+        info = path.stat()
+        path.write_bytes(bytes(info.st_size))
+        os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
+
+
+def test_a_plate_comes_back_as_it_was_without_a_look_into_its_files(plate: Path, tmp_path: Path) -> None:
+    read = open_plate(plate)
+    assert {file.status for file in read.files} == set(FileStatus)
+    at = kept(read, tmp_path / "plate.json")
+    unreadable(plate)
+    assert open_plate(plate, remembered=at) == read
+    assert open_plate(plate) != read
+    assert is_kept(at, read)
+
+
+@pytest.mark.parametrize("change", ["touched", "longer", "one more", "one less", "read otherwise"])
+def test_anything_that_changed_has_the_headers_read_again(plate: Path, tmp_path: Path, change: str) -> None:
+    read = open_plate(plate)
+    at = kept(read, tmp_path / "plate.json")
+    image = plate / "p_A01_s1_w1.tif"
+    info = image.stat()
+    options = {}
+    if change == "touched":
+        os.utime(image, ns=(info.st_atime_ns, info.st_mtime_ns + 1))
+    elif change == "longer":
+        image.write_bytes(image.read_bytes() + b"\0")
+        os.utime(image, ns=(info.st_atime_ns, info.st_mtime_ns))
+    elif change == "one more":
+        (plate / "p_B03_s1_w1.tif").write_bytes(image.read_bytes())
+    elif change == "one less":
+        image.unlink()
+    else:
+        options = {"pixel_size_um": 0.5}
+    again = open_plate(plate, remembered=at, **options)
+    assert again.listed != read.listed
+    assert again == open_plate(plate, **options)
+    assert not is_kept(at, again)
+
+
+def test_a_plate_may_be_moved(plate: Path, tmp_path: Path) -> None:
+    at = kept(open_plate(plate), tmp_path / "plate.json")
+    moved = tmp_path / "elsewhere" / "in"
+    moved.parent.mkdir()
+    plate.rename(moved)
+    assert open_plate(moved, remembered=at) == open_plate(moved)
+
+
+def test_what_is_kept_may_be_damaged_or_missing(plate: Path, tmp_path: Path) -> None:
+    read = open_plate(plate)
+    at = kept(read, tmp_path / "plate.json")
+    at.write_bytes(at.read_bytes()[:-40])
+    assert recall(at, read.listed, read.root) is None
+    assert open_plate(plate, remembered=at) == read
+    assert open_plate(plate, remembered=tmp_path / "missing.json") == read
+
+
+def test_trouble_that_may_pass_is_not_remembered(plate: Path, tmp_path: Path) -> None:
+    read, answered = open_plate(plate), threading.Event()
+    with pytest.raises(UnreadableImage) as closed:
+        read_header(tmp_path / "not there")
+    with pytest.raises(UnreadableImage) as silent:
+        within(0.01, "x.tif", lambda beat: answered.wait())
+    answered.set()
+    assert to_keep(read) is not None
+    for trouble in (closed, silent):
+        files = tuple(
+            replace(file, reason=str(trouble.value)) if file.status is FileStatus.QUARANTINED else file
+            for file in read.files
+        )
+        assert to_keep(replace(read, files=files)) is None
+
+
+def test_an_input_whose_listing_does_not_tell_all_is_not_remembered(plate: Path, tmp_path: Path) -> None:
+    image = plate / "p_A01_s1_w1.tif"
+    single = open_plate(image)
+    assert single.listed == ""
+    assert to_keep(single) is None
