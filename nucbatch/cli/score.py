@@ -16,13 +16,13 @@ import click
 from nucbatch.cli.terminal import say_error, terminal
 
 if TYPE_CHECKING:
-    from nucbatch.cli.label_sources import Entry
+    from nucbatch.labels.binary import BinaryCheck
+    from nucbatch.labels.sides import LabelImage
     from nucbatch.scoring import ScoreTable
-    from nucbatch.scoring.binary import BinaryCheck
     from nucbatch.scoring.page import WorstImage
     from nucbatch.scoring.sheets import Grouping
 
-Pairs = dict[str, "tuple[Entry, Entry]"]
+Pairs = dict[str, "tuple[LabelImage, LabelImage]"]
 
 WORST = 10
 """Images that are shown, printed and drawn as the worst."""
@@ -95,12 +95,12 @@ def score(
     Pixels marked in ignore/ are left out. A true nucleus mostly (more than half) in them is not missed; a
     predicted one mostly in them that matches no true one is not false.
     """
-    from nucbatch.cli.label_sources import find_images, ignoring, open_side, pair_sides
     from nucbatch.cli.score_subset import conditions, subset, table_beside
     from nucbatch.cli.score_tables import show
     from nucbatch.core.errors import InputError
+    from nucbatch.labels.binary import BinaryCheck
+    from nucbatch.labels.sides import find_images, ignoring, open_side, pair_sides
     from nucbatch.scoring import read_groups, score_images
-    from nucbatch.scoring.binary import BinaryCheck
     from nucbatch.scoring.sheets import as_json, images_csv, totals_csv, totals_path
     from nucbatch.store.atomic import write_text
     from nucbatch.version import __version__

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nucbatch.cli.label_sources import Entry
+    from nucbatch.labels.sides import LabelImage
 
 Wanted = Mapping[str, frozenset[str]]
 
@@ -41,8 +41,8 @@ def table_beside(truth: Path) -> Path | None:
 
 
 def subset(
-    pred: list[Entry], truth: list[Entry], table: Path, wanted: Wanted
-) -> tuple[list[Entry], list[Entry], str]:
+    pred: list[LabelImage], truth: list[LabelImage], table: Path, wanted: Wanted
+) -> tuple[list[LabelImage], list[LabelImage], str]:
     """Predictions and truth of the images that fit, and a sentence on how many these are.
 
     True images without a row are left out. A prediction goes with the true image of one of its names; one of
@@ -58,11 +58,11 @@ def subset(
     columns = {column: read_groups(table, column) for column in wanted}
     known = next(iter(columns.values()))
 
-    def row(entry: Entry) -> str | None:
+    def row(entry: LabelImage) -> str | None:
         return next((name for name in entry.names if name in known), None)
 
-    kept: list[Entry] = []
-    left: list[Entry] = []
+    kept: list[LabelImage] = []
+    left: list[LabelImage] = []
     unlisted = 0
     for entry in truth:
         name = row(entry)

@@ -2,9 +2,7 @@
 
 from nucbatch.scoring.groups import grouped, read_groups
 from nucbatch.scoring.jaccard import AggregatedJaccard
-from nucbatch.scoring.masks import labels_of_masks, mask_folders
 from nucbatch.scoring.objects import THRESHOLDS, ObjectCounts, object_counts
-from nucbatch.scoring.pairs import label_files, paired
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
 from nucbatch.scoring.rand import RandCounts
 from nucbatch.scoring.splits import SplitCounts
@@ -22,11 +20,7 @@ __all__ = [
     "SplitCounts",
     "WarpingCounts",
     "grouped",
-    "label_files",
-    "labels_of_masks",
-    "mask_folders",
     "object_counts",
-    "paired",
     "pixel_counts",
     "read_groups",
     "score_image",

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.scoring.pairs import listed, stem_of
+from nucbatch.labels.pairing import listed, without_suffix
 from nucbatch.scoring.table import ImageScore, ScoreTable
 
 ID_COLUMNS = ("id", "name")
@@ -42,7 +42,7 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
     groups: dict[str, str] = {}
     for row in rows:
         # Cells that a short row lacks are None.
-        name, group = stem_of((row[name_column] or "").strip()), (row[column] or "").strip() or EMPTY
+        name, group = without_suffix((row[name_column] or "").strip()), (row[column] or "").strip() or EMPTY
         if groups.setdefault(name, group) != group:
             raise InputError(
                 f"{path} has {name!r} twice in column {name_column!r}, with {column} {groups[name]!r} and "

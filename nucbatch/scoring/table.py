@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.errors import InputError
+from nucbatch.labels.pairing import listed
 from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.jaccard import AggregatedJaccard, aggregated_jaccard
 from nucbatch.scoring.match import overlaps
 from nucbatch.scoring.objects import THRESHOLDS, ObjectCounts, counts_of
-from nucbatch.scoring.pairs import listed
 from nucbatch.scoring.pixel import PixelCounts
 from nucbatch.scoring.rand import RandCounts, rand_counts
 from nucbatch.scoring.splits import SplitCounts, split_counts

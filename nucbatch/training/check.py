@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.training.layouts.binary import Kind, kind_of
-from nucbatch.training.layouts.contract import Pixels, one_channel, some
+from nucbatch.labels.binary import Kind, kind_of
+from nucbatch.labels.contract import Pixels, one_channel, some
 
 FEWEST_VAL = 5
 

@@ -15,10 +15,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound, NucbatchError
+from nucbatch.labels import recognise
+from nucbatch.labels.binary import Components, is_binary
+from nucbatch.labels.contract import Findings, Found, Labels, Source
 from nucbatch.training import check
-from nucbatch.training.layouts import recognise
-from nucbatch.training.layouts.binary import Components, is_binary
-from nucbatch.training.layouts.contract import Findings, Found, Labels, Source
 from nucbatch.training.provenance import digests_of_run, is_prediction, warning_of
 from nucbatch.training.split import SplitTable, hold_out, read_split
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from nucbatch.core.errors import StoreError
+from nucbatch.labels.contract import Pixels, Source, some
+from nucbatch.labels.files import FilePair
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.label_tiff import is_label_tiff
 from nucbatch.store.ledger import latest
-from nucbatch.training.layouts.contract import Pixels, Source, some
-from nucbatch.training.layouts.files import FilePair
 
 
 def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
-from nucbatch.training.layouts.contract import some
-from nucbatch.training.layouts.files import IMAGE_SUFFIXES
+from nucbatch.labels.contract import some
+from nucbatch.labels.files import IMAGE_SUFFIXES
 
 SPLITS = ("train", "val", "test")
 HELD_OUT_EVERY = 10

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nucbatch.labels.contract import Pixels
 from nucbatch.training.check import (
     Facts,
     Placed,
@@ -13,7 +14,6 @@ from nucbatch.training.check import (
     pixel_sha256,
     warnings_of,
 )
-from nucbatch.training.layouts.contract import Pixels
 
 
 def placed(name: str, split: str, image: str = "", group: str = "") -> Placed:

@@ -1,7 +1,7 @@
-"""What a layout gives: the labelled images it found, each of which reads its own pixels.
+"""The types that every layout of labelled images gives: images found, and their pixels.
 
-The decision owned here: every layout ends in :func:`paired`, so that image and labels have one form whatever
-they were stored as, and what doesn't fit is refused with one wording.
+All layouts pass pixels through :func:`paired`, so that image and labels have the same form however they were
+stored, and images that don't fit are refused with the same message.
 """
 
 from __future__ import annotations

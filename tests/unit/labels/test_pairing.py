@@ -3,7 +3,8 @@
 import pytest
 
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.scoring import label_files, paired
+from nucbatch.labels.files import label_files
+from nucbatch.labels.pairing import pair_names
 
 
 def test_label_images_are_found_by_stem_and_nothing_else(tmp_path):
@@ -36,14 +37,14 @@ def test_no_folder_a_file_and_an_empty_folder(tmp_path):
 
 
 def test_pairs_are_sorted():
-    assert paired(["b", "a"], ["a", "b"]) == ["a", "b"]
+    assert pair_names(["b", "a"], ["a", "b"]) == ["a", "b"]
 
 
 def test_whatever_has_no_partner_is_listed():
     with pytest.raises(InputError, match="1 without truth:\n  b\n1 without prediction:\n  c\n"):
-        paired(["a", "b"], ["a", "c"])
+        pair_names(["a", "b"], ["a", "c"])
 
 
 def test_a_long_list_ends_with_a_number():
     with pytest.raises(InputError, match=r"12 without truth:\n(  n.*\n){10}  … and 2 more"):
-        paired([f"n{i:02d}" for i in range(12)] + ["a"], ["a"])
+        pair_names([f"n{i:02d}" for i in range(12)] + ["a"], ["a"])

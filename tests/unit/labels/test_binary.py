@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nucbatch.scoring.binary import BinaryCheck
+from nucbatch.labels.binary import BinaryCheck
 
 TWO = np.array([[1, 0, 0, 1]])
 ONE = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1, 0]])  # cc3d makes two of it, if it is bool

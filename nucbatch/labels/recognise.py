@@ -1,4 +1,4 @@
-"""Finds out in which layout a folder keeps its labelled images; the first that fits is taken."""
+"""Recognises the layout of a folder of labelled images; the first layout that fits is taken."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
-from nucbatch.training.layouts.beside import find_beside
-from nucbatch.training.layouts.contract import Findings, some
-from nucbatch.training.layouts.folders import find_folders
-from nucbatch.training.layouts.kaggle import find_kaggle
-from nucbatch.training.layouts.omezarr import find_omezarr
+from nucbatch.labels.beside import find_beside
+from nucbatch.labels.contract import Findings, some
+from nucbatch.labels.folders import find_folders
+from nucbatch.labels.kaggle import find_kaggle
+from nucbatch.labels.ome_zarr import find_omezarr
 
 LAYOUTS = (
     "images/ and labels/ (or masks/) with files of the same stem, perhaps in sub-folders or inside train/, "

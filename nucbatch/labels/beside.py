@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucbatch.training.layouts.contract import Findings, Found, some
-from nucbatch.training.layouts.files import (
+from nucbatch.labels.contract import Findings, Found, some
+from nucbatch.labels.files import (
     IMAGE_ENDINGS,
     LABEL_ENDINGS,
     LABEL_SUFFIXES,

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from nucbatch.training.layouts.contract import Findings, Found, some
-from nucbatch.training.layouts.files import (
+from nucbatch.labels.contract import Findings, Found, some
+from nucbatch.labels.files import (
     IGNORE,
     IGNORE_ENDINGS,
     IMAGE_SUFFIXES,

@@ -1,9 +1,9 @@
-"""OME-Zarr with labels: an image, a plate, a folder of them, or a run's folder whose labels were corrected.
+"""Finds labelled images in OME-Zarr: an image, a plate, a folder of them, or a run with corrected labels.
 
-Decisions owned here: a picture of one channel is grey and one of Red, Green and Blue is RGB; of several
-channels the one that was segmented is taken (a run records it), or the only nuclear stain. Of several label
-images ``nuclei`` is taken, and ``ignore`` marks pixels to leave out. Anything else is refused with the names
-there are, not guessed.
+An image of one channel is grey; one of the channels Red, Green and Blue is RGB. Of several channels the one
+that the run segmented is taken (run.json records it), or the only nuclear stain. Of several label images
+``nuclei`` is taken, and ``ignore`` marks pixels to leave out. Every other case is refused, with the names
+that are there.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 
 from nucbatch.core.errors import InputError, NucbatchError, StoreError
+from nucbatch.labels.contract import Findings, Found, Pixels, ignored, paired
+from nucbatch.labels.files import IGNORE
+from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.planning.plan import nuclear_stains
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.open_labels import StoredImage, is_ome_zarr, open_images
-from nucbatch.training.layouts.contract import Findings, Found, Pixels, ignored, paired
-from nucbatch.training.layouts.files import IGNORE
 
 NUCLEI = "nuclei"
 _RGB = (("red", "green", "blue"), ("r", "g", "b"), ("0", "1", "2"))

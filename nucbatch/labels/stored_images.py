@@ -1,9 +1,9 @@
-"""Anybody's OME-Zarr with label images, opened for reading: the images of a path and their labels, level 0.
+"""Reads images and label images of any OME-Zarr, whoever wrote it, at full size (level 0).
 
-Decisions owned here: what counts as one image (a group with ``multiscales``) and where images are looked for:
-the group itself, a plate's wells, a collection's series, a run's folder, and a folder of any of these.
-Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are read; source: https://ngff.openmicroscopy.org/. Paths written in
-metadata that lead out of their group are refused.
+An image is a group with ``multiscales``. Images are looked for in the group itself, a plate's wells, a
+collection's series, a run's folder, and a folder of any of these. Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are
+read; source: https://ngff.openmicroscopy.org/. Paths written in metadata that lead out of their group are
+refused.
 """
 
 from __future__ import annotations

@@ -7,9 +7,9 @@ import pytest
 import tifffile
 import zarr
 
-from nucbatch.cli.label_sources import Entry, find_images, open_side, pair_sides
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.labels.sides import LabelImage, find_images, open_side, pair_sides
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 
@@ -105,10 +105,10 @@ def test_a_folder_of_zarr_images(tmp_path):
 
 def test_it_must_be_clear_which_labels_are_meant(tmp_path):
     zarr_of(tmp_path / "two.zarr", ("cells", "spots"))
-    with pytest.raises(InputError, match="has the labels cells, spots"):
+    with pytest.raises(InputError, match=r"two\.zarr: it has the label images cells, spots"):
         open_side(tmp_path / "two.zarr")
     assert open_side(zarr_of(tmp_path / "n.zarr", ("cells", "nuclei")))
-    with pytest.raises(InputError, match="has no labels"):
+    with pytest.raises(InputError, match=r"none\.zarr: it has no labels group"):
         open_side(zarr_of(tmp_path / "none.zarr", ()))
 
 
@@ -128,10 +128,10 @@ def test_kaggles_masks_with_their_image(tmp_path, given):
 def test_names_that_never_pair_are_listed_and_two_of_one_name_are_no_pair(tmp_path):
     with pytest.raises(InputError, match=r"without truth:\n  a\n.*without prediction:\n  b\n"):
         names_of(folder_of(tmp_path / "p", "a"), folder_of(tmp_path / "g", "b"))
-    twice = [Entry(("a", "1"), dict), Entry(("a", "2"), dict)]
-    assert list(pair_sides(twice, [Entry(("1",), dict), Entry(("2",), dict)])) == ["1", "2"]
+    twice = [LabelImage(("a", "1"), dict), LabelImage(("a", "2"), dict)]
+    assert list(pair_sides(twice, [LabelImage(("1",), dict), LabelImage(("2",), dict)])) == ["1", "2"]
     with pytest.raises(InputError, match="prediction has a twice"):
-        pair_sides(twice, [Entry(("a",), dict)])
+        pair_sides(twice, [LabelImage(("a",), dict)])
 
 
 def test_paths_that_are_nothing(tmp_path):

@@ -11,11 +11,11 @@ import zarr
 
 from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.labels.binary import is_binary, kind_of
+from nucbatch.labels.ome_zarr import choose_channel, choose_labels
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.training.data import DataSet, find_data, read_entry
-from nucbatch.training.layouts.binary import is_binary, kind_of
-from nucbatch.training.layouts.omezarr import choose_channel, choose_labels
 
 SHAPE = (20, 24)
 BINARY = "The masks are binary, so instances are lost"

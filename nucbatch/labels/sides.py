@@ -1,0 +1,229 @@
+"""The two sides of a comparison: opens the label images of each, and pairs them by name.
+
+A side is a run's folder, an OME-Zarr, Kaggle's masks, a data set, or a folder of files. An image has several
+names, and two sides pair by the first kind of name under which both hold the same images. No pixels are read
+before they are asked for. Masks of pixels to ignore come with the labels: from ``ignore/`` beside them, or
+from a folder that the user names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.labels.contract import Findings
+from nucbatch.labels.files import (
+    IGNORE,
+    IMAGE_SUFFIXES,
+    FilePair,
+    label_files,
+    pictures,
+    read_ignored,
+    stem_of,
+)
+from nucbatch.labels.folders import find_folders
+from nucbatch.labels.kaggle import MaskFolder, find_kaggle
+from nucbatch.labels.ome_zarr import choose_labels, recorded_channel
+from nucbatch.labels.pairing import pair_names
+from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
+from nucbatch.readers.names import unique_names
+from nucbatch.readers.pixels import read_image
+from nucbatch.store import images as run_images
+from nucbatch.store.folder import RunFolder
+
+Reader = Callable[[], NDArray[Any]]
+_COLOURS = ("Red", "Green", "Blue")
+
+
+@dataclass(frozen=True, slots=True)
+class LabelImage:
+    """One label image of a side, with functions that read its pixels.
+
+    ``names`` are those it may be paired by, best first: a run makes names safe for files, an OME-Zarr has a
+    title and a place, a file has a stem. ``labels`` reads (Y, X), ``image`` (Y, X) or (Y, X, 3), ``ignore``
+    (Y, X), not 0 where pixels don't count.
+    """
+
+    names: tuple[str, ...]
+    labels: Reader
+    image: Reader | None = None
+    ignore: Reader | None = None
+
+
+def open_side(path: Path) -> list[LabelImage]:
+    """The label images of one side, whichever kind it is.
+
+    Raises:
+        InputNotFound: there is no such path, or the run there has not ended.
+        InputError: it holds no label images, or it isn't clear which.
+        StoreError: an OME-Zarr's metadata can't be read.
+    """
+    folder = RunFolder(path)
+    if folder.is_run():
+        return _of_run(folder)
+    if path.is_dir() and is_ome_zarr(path):
+        return [_of_zarr(image) for image in open_images(path)]
+    if path.is_dir():
+        findings = find_folders(path) or find_kaggle(path, need_images=False)
+        if findings is not None and (findings.found or findings.problems):
+            return _of_findings(path, findings)
+    files = label_files(path)
+    images = [LabelImage(names, partial(read_image, files[names[0]])) for names in _with_safe(files)]
+    beside = path.parent / IGNORE if path.name in ("labels", "masks") else path / IGNORE
+    return ignoring(images, beside) if beside.is_dir() else images
+
+
+def ignoring(images: list[LabelImage], folder: Path) -> list[LabelImage]:
+    """The label images with the masks in a folder, paired by name; an image without a mask counts as a whole.
+
+    Raises:
+        InputNotFound, InputError: there is no such folder, it holds no masks, or none of these images'.
+    """
+    masks = {stem.removesuffix("_ignore"): path for stem, path in label_files(folder).items()}
+    found = []
+    for image in images:
+        own = next((masks[name] for name in image.names if name in masks), None)
+        found.append(image if own is None else replace(image, ignore=partial(read_ignored, (own,))))
+    if all(image.ignore is None for image in found):
+        raise InputError(
+            f"{folder} has masks of ignored pixels of {', '.join(list(masks)[:3])}, and of none of the true "
+            f"images, such as {images[0].names[0]}: give the masks the names of the images."
+        )
+    return found
+
+
+def pair_sides(pred: list[LabelImage], truth: list[LabelImage]) -> dict[str, tuple[LabelImage, LabelImage]]:
+    """Prediction and truth of each image by the name they share, in the order of the names.
+
+    Raises:
+        InputError: the two sides hold different images under every kind of name; the message lists the images
+            without partner under their first names.
+    """
+    ways = [(_by_name(pred, one), _by_name(truth, other)) for one, other in _kinds(pred, truth)]
+    for predicted, true in ways:
+        if predicted and set(predicted) == set(true):
+            return {name: (predicted[name], true[name]) for name in pair_names(predicted, true)}
+    firsts = [[image.names[0] for image in side] for side in (pred, truth)]
+    pair_names(*firsts)  # raises with the list of images without partner
+    role, names = ("prediction", firsts[0]) if len(set(firsts[0])) < len(firsts[0]) else ("truth", firsts[1])
+    twice = next(name for name in names if names.count(name) > 1)
+    raise InputError(f"the {role} has {twice} twice: images are paired by name, so each name may occur once.")
+
+
+def find_images(folder: Path) -> dict[str, Reader]:
+    """The pictures right in a folder by stem, each read when called: (Y, X) or (Y, X, 3).
+
+    Raises:
+        InputNotFound: there is no such folder.
+        InputError: it has no pictures.
+    """
+    if not folder.is_dir():
+        raise InputNotFound(f"{folder} is no folder: --images takes the folder of the images' files.")
+    found: dict[str, Reader] = {stem_of(path): partial(read_image, path) for path in pictures(folder)}
+    if not found:
+        raise InputError(
+            f"{folder} has no pictures: --images takes a folder of {', '.join(IMAGE_SUFFIXES)} files."
+        )
+    return found
+
+
+def _with_safe(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Each name, with the name that a run would give to an image so called."""
+    # With a suffix added, the part of a name after its last dot isn't taken for one.
+    suffixed = {f"{name}.x": name for name in names}
+    return [(suffixed[path], safe) for path, safe in unique_names(suffixed).items()]
+
+
+def _of_findings(path: Path, findings: Findings) -> list[LabelImage]:
+    """The images of a data set or of Kaggle's layout.
+
+    Raises:
+        InputError: images and labels there don't pair up.
+    """
+    if findings.problems:
+        raise InputError(f"{path}: {' '.join(findings.problems)}")
+    sources = {
+        one.name: one.source for one in findings.found if isinstance(one.source, FilePair | MaskFolder)
+    }
+    return [
+        LabelImage(
+            names,
+            source.read_labels,
+            source.read_image if source.image is not None else None,
+            source.read_ignore if source.ignore else None,
+        )
+        for names in _with_safe(sources)
+        for source in (sources[names[0]],)
+    ]
+
+
+def _of_run(folder: RunFolder) -> list[LabelImage]:
+    if not folder.fields.is_file():
+        raise InputNotFound(f"{folder.fields} does not exist: the run has not ended. Finish it first.")
+    fields = pd.read_parquet(folder.fields, columns=["Name", "Metadata_Image", "Status"])
+    done = fields[fields["Status"] == "done"]
+    if done.empty:
+        raise InputError(
+            f"{folder.path} is a run in which no image was segmented: there is nothing to score."
+        )
+    in_zarr = folder.plate_zarr.is_dir() or folder.images_zarr.is_dir()
+    return [
+        LabelImage(
+            (name, group), partial(run_images.read_labels, folder, group), partial(_run_image, folder, group)
+        )
+        if in_zarr
+        else LabelImage((name, group), partial(read_image, folder.label_tiff(name)))
+        for name, group in zip(done["Name"].astype(str), done["Metadata_Image"].astype(str), strict=True)
+    ]
+
+
+def _of_zarr(image: StoredImage) -> LabelImage:
+    try:
+        chosen = choose_labels(image.labels)
+    except InputError as error:
+        raise InputError(f"{image.path}: {error}.") from error
+    stem = image.path.name.removesuffix(".zarr").removesuffix(".ome")
+    own = stem if image.path.name.endswith(".zarr") else image.group.replace("/", "_")
+    return LabelImage(
+        (image.name, own or stem, image.group or stem),
+        partial(image.read_labels, chosen),
+        partial(_stored_image, image),
+        partial(image.read_labels, IGNORE) if IGNORE in image.labels else None,
+    )
+
+
+def _run_image(folder: RunFolder, group: str) -> NDArray[Any]:
+    """The channel that a run segmented, or its three colours."""
+    pixels, channels = run_images.read_image(folder, group), run_images.read_channels(folder, group)
+    return _one_picture(pixels, channels, recorded_channel(folder.path))
+
+
+def _stored_image(image: StoredImage) -> NDArray[Any]:
+    return _one_picture(image.read_image(), list(image.channels), "")
+
+
+def _one_picture(pixels: NDArray[Any], channels: list[str], channel: str) -> NDArray[Any]:
+    """(Y, X, 3) of red, green and blue; else (Y, X) of the named channel; else of the first."""
+    if len(pixels) == 3 and tuple(channels) == _COLOURS and channel not in channels:
+        return np.moveaxis(pixels, 0, -1)
+    return np.asarray(pixels[channels.index(channel) if channel in channels else 0])
+
+
+def _kinds(pred: list[LabelImage], truth: list[LabelImage]) -> Iterable[tuple[int, int]]:
+    """Pairs of kinds of name, the best on both sides first."""
+    every = [(one, other) for one in range(len(pred[0].names)) for other in range(len(truth[0].names))]
+    return sorted(every, key=sum)
+
+
+def _by_name(images: list[LabelImage], kind: int) -> dict[str, LabelImage]:
+    """Images by one kind of name; none if two share one."""
+    named = {image.names[kind]: image for image in images}
+    return named if len(named) == len(images) else {}
