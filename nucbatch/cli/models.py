@@ -7,7 +7,7 @@ import json
 import click
 
 _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
-"""Those of a card's scores that README.md has too; mean AP is pooled here, and averaged over images there."""
+"""Scores on the card that docs/model.md has too; mean AP is pooled here and averaged over images there."""
 
 
 @click.group(short_help="List the shipped models, or show one.")

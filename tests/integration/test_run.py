@@ -70,7 +70,7 @@ def test_a_run_with_a_broken_file_ends_with_3_and_names_its_outputs(
 def test_the_folder_is_as_the_readme_draws_it(finished: tuple[RunFolder, Result]) -> None:
     folder, _ = finished
     readme = README.read_text(encoding="utf-8")
-    drawn = re.findall(r"^    out/(\S+)", readme, re.MULTILINE)
+    drawn = re.findall(r"^\| `([^`]+)` \|", readme, re.MULTILINE)
     assert len(drawn) == 9
     for name in drawn:
         place = next(folder.path.glob(name.replace("<name>", "*").rstrip("/")), None)
