@@ -26,6 +26,10 @@ class UnreadableImage(NucbatchError, OSError):
     """An image's bytes can't be turned into pixels; the field is quarantined and the run goes on."""
 
 
+class ReadTimeout(UnreadableImage):
+    """An image was not read in time; another attempt may succeed."""
+
+
 class WeightsError(NucbatchError, ValueError):
     """A weight file is missing, is a pickle, or does not fit the network its card names."""
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nucbatch.core.errors import InputError
@@ -93,6 +93,13 @@ class Field:
     def key(self) -> str:
         """The field's stable name in the ledger: the same for the same file names, whatever the order."""
         return self.group
+
+    def without(self, channels: Mapping[str, str]) -> Field:
+        """The field without the planes of these channels, which it lacks for the reasons given."""
+        if not channels:
+            return self
+        planes = tuple(plane for plane in self.planes if plane.channel not in channels)
+        return replace(self, planes=planes, lacking=(*self.lacking, *channels.items()))
 
     @property
     def z_steps(self) -> int:

@@ -7,7 +7,7 @@ receipt in it. When all of them are on the disk the receipt goes back to the dri
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from nucbatch.core.coverage import largest_absent
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import Field
-from nucbatch.core.tiles import Box
 from nucbatch.execution.image_statistics import look_at
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
 from nucbatch.inference.queue import lane_of_process
 from nucbatch.inference.segment import segment_image
-from nucbatch.readers.pixels import read
+from nucbatch.readers.pixels import read_usable
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
@@ -44,6 +43,11 @@ class FieldTask(FieldJob):
     def key(self) -> str:
         """A name that no other work in the run has."""
         return self.field.key
+
+    def without(self, channels: Mapping[str, str]) -> FieldTask:
+        """The task for a field that lacks these channels, for the reasons given."""
+        left = tuple(channel for channel in self.channels if channel.name not in channels)
+        return replace(self, field=self.field.without(channels), channels=left)
 
     def run(self) -> Receipt:
         """See :func:`process_field`."""
@@ -75,10 +79,12 @@ def process_field(task: FieldTask) -> Receipt:
     stations = _Stations()
     try:
         with stations.at("read"):
-            whole = Box(0, 0, task.field.height_px, task.field.width_px)
-            reading = read(task.plate_root, task.field, task.channels, whole, task.read_timeout_s)
+            reading, lost = read_usable(
+                task.plate_root, task.field, task.channels, task.settings.channel, task.read_timeout_s
+            )
     except UnreadableImage as error:
         return failed(task.field, str(error), worker=_worker())
+    planned, task = task, task.without(lost)
     image = reading.pixels
     with stations.at("segment"):
         lane = lane_of_process(task.weights, task.settings.model_hash, task.settings.precision)
@@ -119,12 +125,13 @@ def process_field(task: FieldTask) -> Receipt:
             },
             seconds={},
             worker=_worker(),
-            source=field_digest(task.field),
+            source=field_digest(planned.field),
             names=files.names,
             stamps=files.packed,
+            lacking=tuple(lost.items()),
         )
         table = task.places.table
-        write_fragment(table, rows, note_of(receipt, task.made_of))
+        write_fragment(table, rows, note_of(receipt, planned.made_of))
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
     return replace(receipt.with_table(stamp, committed_ns), seconds=stations.seconds)

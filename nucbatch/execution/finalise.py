@@ -10,7 +10,7 @@ import os
 import platform
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -66,6 +66,8 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         DamagedFile: a field's table fragment is not what its receipt says.
         StoreError: a file can't be written.
     """
+    unused = unused_files(plate, receipts)
+    plate = _as_read(plate, receipts)
     done = [field for field in plate.fields if _is_done(field, receipts)]
     kinds = {field_channels(plate, field): folder.fragment(field.key) for field in done}
     by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
@@ -79,7 +81,7 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     flags = {field.key: [*flags_of(receipts[field.key].qc), *_missing(field)] for field in done}
     write_fields(folder.fields, plate, receipts, flags)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
-    fates = write_files_csv(folder.files, plate, unused_files(plate, receipts))
+    fates = write_files_csv(folder.files, plate, unused)
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
     if pixels:
         create_images(folder, plate, failures)
@@ -98,30 +100,45 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
     )
 
 
+def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
+    """The plate without the channels that turned out to be damaged when their pixels were read."""
+    lost = {key: dict(receipt.lacking) for key, receipt in receipts.items() if receipt.lacking}
+    fields = tuple(field.without(lost.get(field.key, {})) for field in plate.fields)
+    return replace(plate, fields=fields) if lost else plate
+
+
 def _missing(field: Field) -> list[str]:
     """A flag for each channel that a field should have; a channel's own ``;`` would end the flag."""
     return [f"{MISSING_CHANNEL} {channel.replace(';', ',')}" for channel, _ in field.lacking]
 
 
 def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, Fate]:
-    """What became, by path, of files that were to be used and whose fields failed during the run.
+    """What became, by path, of files that were to be used and were not.
 
-    The one that could not be read (reading names it first) is quarantined; the others are ignored by a rule,
-    unless another field was made of them.
+    A file that could not be read is quarantined; reasons begin with its path. The other files of a field that
+    failed are ignored by a rule, unless another field was made of them.
     """
     good: set[str] = set()
     fates: dict[str, Fate] = {}
     for field in plate.fields:
         receipt = receipts.get(field.key)
-        if receipt is None or receipt.status == "done":
-            good.update(plane.path for plane in field.planes)
-            continue
-        named = next((path for path in _paths(field) if receipt.reason.startswith(f"{path}: ")), "")
-        rule = "incomplete-field" if named else "failed-field"
-        for path in _paths(field):
-            if path == named:
-                fates[path] = FileStatus.QUARANTINED, receipt.reason.removeprefix(f"{path}: ")
-            else:
+        is_used = receipt is None or receipt.status == "done"
+        reasons = [reason for _, reason in receipt.lacking] if receipt else []
+        if is_used:
+            lost = dict(receipt.lacking) if receipt else {}
+            good.update(plane.path for plane in field.without(lost).planes)
+        elif receipt:
+            reasons.append(receipt.reason)
+        unread = {
+            path: reason.removeprefix(f"{path}: ")
+            for path in _paths(field)
+            for reason in reasons
+            if reason.startswith(f"{path}: ")
+        }
+        fates |= {path: (FileStatus.QUARANTINED, reason) for path, reason in unread.items()}
+        if not is_used:
+            rule = "incomplete-field" if unread else "failed-field"
+            for path in _paths(field):
                 fates.setdefault(path, (FileStatus.IGNORED, f"{rule}: {RULES[rule]}"))
     return {
         path: fate for path, fate in fates.items() if fate[0] is FileStatus.QUARANTINED or path not in good

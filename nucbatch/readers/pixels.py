@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.coverage import Coverage
-from nucbatch.core.errors import MemoryRefused, UnreadableImage
+from nucbatch.core.errors import MemoryRefused, ReadTimeout, UnreadableImage
 from nucbatch.core.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats import Window, open_source, open_window, whole
@@ -105,6 +105,46 @@ def read(
 
         within(read_timeout_s, path, look)
     return Reading(array, tuple(coverage))
+
+
+def read_usable(
+    plate_root: str | Path,
+    field: Field,
+    channels: tuple[Channel, ...],
+    segmented: str,
+    read_timeout_s: float = READ_TIMEOUT_S,
+) -> tuple[Reading, dict[str, str]]:
+    """A whole field, without the channels whose pixels are damaged.
+
+    A damaged channel that is not segmented costs the field that channel's measurements, and not its count.
+
+    Returns: the pixels of the channels that can be read, and why each of the others can't.
+
+    Raises:
+        UnreadableImage: as :func:`read`, where the channel ``segmented`` can't be read, or is a part of RGB.
+        ReadTimeout: a file did not answer, of whichever channel: the field may be whole at the next attempt.
+        MemoryRefused: as :func:`read`.
+    """
+    box = Box(0, 0, field.height_px, field.width_px)
+    try:
+        return read(plate_root, field, channels, box, read_timeout_s), {}
+    except ReadTimeout:
+        raise
+    except UnreadableImage as error:
+        if segmented not in {plane.channel for plane in field.planes}:
+            raise
+        lost: dict[str, str] = {}
+        for channel in channels:
+            try:
+                read(plate_root, field, (channel,), box, read_timeout_s)
+            except ReadTimeout:
+                raise
+            except UnreadableImage as one:
+                if channel.name == segmented:
+                    raise error from one
+                lost[channel.name] = str(one)
+    usable = tuple(channel for channel in channels if channel.name not in lost)
+    return read(plate_root, field, usable, box, read_timeout_s), lost
 
 
 def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

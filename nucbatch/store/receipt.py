@@ -42,7 +42,8 @@ class Receipt:
     ``names`` and ``stamps`` are those of :class:`nucbatch.store.stamps.Stamps`: every file that the field
     left; of an image of many files the table fragment alone, which has the others'. ``committed_ns`` is when
     the table fragment was written, the last of them. ``seconds`` per step and ``worker`` are for the record,
-    never for a result. ``source`` is :func:`field_digest` of the field as it was planned.
+    never for a result. ``lacking`` are the channels that are not segmented and whose pixels could not be
+    read, each with the reason. ``source`` is :func:`field_digest` of the field as it was planned.
     """
 
     field: str
@@ -57,6 +58,7 @@ class Receipt:
     names: str = ""
     stamps: str = ""
     committed_ns: int = 0
+    lacking: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", sys.intern(self.names))  # fields of one size share theirs

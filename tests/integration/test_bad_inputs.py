@@ -77,6 +77,16 @@ def bomb(folder: Path, first: Path) -> None:
             tiff.pages[0].tags[tag].overwrite(1 << 20, dtype="I")
 
 
+def undecodable(folder: Path, first: Path) -> None:
+    """A sound header before compressed pixels that are not what was compressed."""
+    tifffile.imwrite(first, tifffile.imread(first), compression="deflate", rowsperstrip=SIDE)
+    with tifffile.TiffFile(first) as tiff:
+        offset, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
+    with first.open("r+b") as file:
+        file.seek(offset + count // 2)
+        file.write(bytes(byte ^ 0x5A for byte in range(64)))
+
+
 def entities(folder: Path, first: Path) -> None:
     said = '<!DOCTYPE OME [<!ENTITY a "1">]><OME><Image><Pixels PhysicalSizeX="&a;"/></Image></OME>'
     tifffile.imwrite(first, np.zeros((SIDE, SIDE), np.uint16), description=said, metadata=None)
@@ -158,7 +168,7 @@ NAMES = {
     "evil\x1b[2J.tif": "evil\x1b[2J.tif",
 }
 IGNORED = {".DS_Store": "system-file: ", "notes.txt": "not-an-image: "}
-EMPTY, SATURATED, LACKING, CUT = "B01_1", "B02_1", "A08_1", "B12_1"
+EMPTY, SATURATED, LACKING, CUT, SPOILT = "B01_1", "B02_1", "A08_1", "B12_1", "C01_1"
 
 
 def run(plate: Path, out: Path, *options: str) -> Result:
@@ -180,13 +190,14 @@ def finished(
 ) -> Finished:
     plate = tmp_path_factory.mktemp("bad") / "plate"
     plate.mkdir()
-    stems = [*GOOD, *(bad.stem for bad in BAD), LACKING, CUT]
+    stems = [*GOOD, *(bad.stem for bad in BAD), LACKING, CUT, SPOILT]
     for seed, stem in enumerate(stems):
         write_field(plate, stem, seed, SIDE)
     for bad in BAD:
         bad.spoil(plate, plate / f"{bad.stem}_DAPI.tif")
     (plate / f"{LACKING}_RFP.tif").unlink()
     (plate / f"{CUT}_RFP.tif").write_bytes(b"")
+    undecodable(plate, plate / f"{SPOILT}_RFP.tif")
     for stem, value in ((EMPTY, 0), (SATURATED, 65_535)):
         everywhere(value, "uint16")(plate, plate / f"{stem}_DAPI.tif")
     for name in NAMES:
@@ -210,7 +221,7 @@ def test_a_run_over_everything_bad_ends_with_3_and_counts_it(finished: Finished)
     said = ", ".join(f"{found[status]} {status}" for status in ("used", "ignored", "quarantined"))
     assert said in finished.result.output
     assert f"{len(BAD)} fields failed" in finished.result.output
-    assert "2 fields flagged missing-channel RFP: " in " ".join(finished.result.output.split())
+    assert "3 fields flagged missing-channel RFP: " in " ".join(finished.result.output.split())
     assert "Traceback" not in finished.result.output
 
 
@@ -239,7 +250,7 @@ def test_each_bad_file_is_quarantined_with_its_reason_and_its_field_has_no_numbe
     assert pd.isna(of_field["Count_Nuclei"])
 
 
-@pytest.mark.parametrize("stem", [LACKING, CUT])
+@pytest.mark.parametrize("stem", [LACKING, CUT, SPOILT])
 def test_a_missing_channel_that_is_not_segmented_costs_its_measurements_alone(
     finished: Finished, stem: str
 ) -> None:
@@ -249,6 +260,8 @@ def test_a_missing_channel_that_is_not_segmented_costs_its_measurements_alone(
     assert of_field["Count_Nuclei"] > 0
     for name in CHANNELS[:2]:
         assert finished.files.loc[f"{stem}_{name}.tif", "status"] == "used"
+    if stem != LACKING:
+        assert finished.files.loc[f"{stem}_RFP.tif", "status"] == "quarantined"
     nuclei = pd.read_parquet(finished.folder.nuclei)
     own = nuclei[nuclei["Metadata_Image"] == of_field["Metadata_Image"]]
     assert len(own) == of_field["Count_Nuclei"]
@@ -313,7 +326,7 @@ def test_the_neighbours_are_as_if_nothing_bad_were_there(finished: Finished, tmp
     assert alone.nuclei.read_bytes() == finished.folder.nuclei.read_bytes()
     groups = list(field_groups(alone))
     assert groups == list(field_groups(finished.folder))
-    assert len(groups) == len(GOOD) + len((EMPTY, SATURATED, LACKING, CUT))
+    assert len(groups) == len(GOOD) + len((EMPTY, SATURATED, LACKING, CUT, SPOILT))
     for group in groups:
         np.testing.assert_array_equal(read_labels(alone, group), read_labels(finished.folder, group))
     assert len(pd.read_parquet(alone.nuclei)) >= len(GOOD)
