@@ -26,8 +26,8 @@ class UnreadableImage(NucbatchError, OSError):
     """An image's bytes can't be turned into pixels; the field is quarantined and the run goes on."""
 
 
-class ReadTimeout(UnreadableImage):
-    """An image was not read in time; another attempt may succeed."""
+class ImageUnavailable(UnreadableImage):
+    """An image did not answer in time, or is gone or changed since the plan; another attempt may succeed."""
 
 
 class WeightsError(NucbatchError, ValueError):

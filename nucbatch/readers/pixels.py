@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.coverage import Coverage
-from nucbatch.core.errors import MemoryRefused, ReadTimeout, UnreadableImage
+from nucbatch.core.errors import ImageUnavailable, MemoryRefused, UnreadableImage
 from nucbatch.core.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats import Window, open_source, open_window, whole
@@ -122,13 +122,13 @@ def read_usable(
 
     Raises:
         UnreadableImage: as :func:`read`, where the channel ``segmented`` can't be read, or is a part of RGB.
-        ReadTimeout: a file did not answer, of whichever channel: the field may be whole at the next attempt.
+        ImageUnavailable: any file did not answer, or is gone or changed: the next attempt may find it whole.
         MemoryRefused: as :func:`read`.
     """
     box = Box(0, 0, field.height_px, field.width_px)
     try:
         return read(plate_root, field, channels, box, read_timeout_s), {}
-    except ReadTimeout:
+    except ImageUnavailable:
         raise
     except UnreadableImage as error:
         if segmented not in {plane.channel for plane in field.planes}:
@@ -137,7 +137,7 @@ def read_usable(
         for channel in channels:
             try:
                 read(plate_root, field, (channel,), box, read_timeout_s)
-            except ReadTimeout:
+            except ImageUnavailable:
                 raise
             except UnreadableImage as one:
                 if channel.name == segmented:
@@ -232,7 +232,7 @@ def _names(plane: Plane) -> tuple[str, ...]:
 def _require_planned(plane: Plane, window: Window, field: Field) -> None:
     planned = (field.height_px, field.width_px) + ((plane.samples,) if plane.samples > 1 else ())
     if window.shape != planned or window.dtype.name != field.dtype:
-        raise UnreadableImage(
+        raise ImageUnavailable(
             f"{plane.path}: {window.dtype.name} {window.shape}, but {field.dtype} {planned} was planned: "
             "the file has changed since"
         )

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-from nucbatch.core.errors import ReadTimeout
+from nucbatch.core.errors import ImageUnavailable
 
 MOST_LEFT = 8
 _BUSY_SHARE = 0.1  # of the time; waiting for a share takes next to none, and other work may take the rest
@@ -35,21 +35,21 @@ def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
     """What ``read`` returns or raises, if it comes back in time. ``shown`` names the file in messages.
 
     Raises:
-        ReadTimeout: it did not come back, or too many before it hang.
+        ImageUnavailable: it did not come back, or too many before it hang.
     """
     if hanging() >= MOST_LEFT:
-        raise ReadTimeout(
+        raise ImageUnavailable(
             f"{shown}: not read, because {MOST_LEFT} reads before it don't come back after {seconds:g} s "
             "each: the disk or network share does not answer. Once it does, give the same command again"
         )
     one = _Read(read)
     if not one.waited(seconds):
         if one.busy_s >= seconds * _BUSY_SHARE:
-            raise ReadTimeout(
+            raise ImageUnavailable(
                 f"{shown}: not decoded within {seconds:g} s, {one.busy_s:.1f} s of which the processor was "
                 "busy with it: save it again in another compression, or wait longer with --read-timeout"
             )
-        raise ReadTimeout(
+        raise ImageUnavailable(
             f"{shown}: not read within {seconds:g} s: the disk or network share does not answer. Once it "
             "does, give the same command again; --read-timeout says how long is waited"
         )

@@ -12,7 +12,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.errors import ImageUnavailable
 from nucbatch.core.plate import Plane
 
 _METADATA = ("zarr.json", ".zattrs")  # Zarr 3, Zarr 2
@@ -35,7 +35,7 @@ def require_unchanged(root: str | Path, plane: Plane) -> None:
     """Refuses a plane whose file is gone, or is not what and where it was. One without a record passes.
 
     Raises:
-        UnreadableImage: it is so; the message names the file.
+        ImageUnavailable: it is so; the message names the file.
     """
     planned = plane.size_bytes, plane.mtime_ns
     if planned == (0, 0):
@@ -44,14 +44,14 @@ def require_unchanged(root: str | Path, plane: Plane) -> None:
     try:
         found = stamp(Path(root, plane.path))
     except FileNotFoundError as error:
-        raise UnreadableImage(
+        raise ImageUnavailable(
             f"{plane.path}: has vanished since the run was planned: put it back, then give the same command "
             "again"
         ) from error
     except OSError as error:
-        raise UnreadableImage(f"{plane.path}: can't be opened ({error.strerror or error})") from error
+        raise ImageUnavailable(f"{plane.path}: can't be opened ({error.strerror or error})") from error
     if found != planned:
-        raise UnreadableImage(
+        raise ImageUnavailable(
             f"{plane.path}: has changed since the run was planned ({_told(*planned)}; now {_told(*found)}): "
             "give the same command again once nothing writes to it any more"
         )
@@ -67,12 +67,12 @@ def _require_in_place(root: str | Path, path: str) -> None:
     folder = path.rstrip("/") if path.endswith("/") else path.rpartition("/")[0]
     real = os.path.realpath(Path(root, path))
     if os.path.realpath(Path(root, folder)) != os.path.normpath(Path(base, folder)):
-        raise UnreadableImage(
+        raise ImageUnavailable(
             f"{path}: its folder is reached by a link, which it was not when the run was planned: put the "
             "folder back, then give the same command again"
         )
     if os.path.commonpath([real, base]) != base:
-        raise UnreadableImage(
+        raise ImageUnavailable(
             f"{path}: has become a link that leads out of the input: put the file back, then give the same "
             "command again"
         )
