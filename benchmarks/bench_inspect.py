@@ -28,6 +28,7 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
+from nucbatch.core.plate_geometry import row_letters, well_name
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import known_readers
 from nucbatch.readers.layouts.companions import without_companions
@@ -78,7 +79,7 @@ def main() -> None:
 def well(number: int) -> str:
     """The wells of a 1536-well plate, row by row, over and over."""
     row, column = divmod(number % 1536, 48)
-    return f"{chr(ord('A') + row) if row < 26 else 'A' + chr(ord('A') + row - 26)}{column + 1:02d}"
+    return well_name(row_letters(row), column + 1)
 
 
 def make(folder: Path, files: int, layout: str) -> None:

@@ -30,6 +30,7 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
+from nucbatch.core.plate_geometry import row_letters, well_name
 from nucbatch.execution.check import TOGETHER, CheckTask
 from nucbatch.readers.find import open_plate
 from nucbatch.store.folder import RunFolder
@@ -165,7 +166,7 @@ def link(source: str | Path, target: str | Path) -> None:
 def name(number: int) -> str:
     """A file's name, well and site of a plate with 300 sites a well."""
     well, site = divmod(number, SITES)
-    return f"p_{chr(ord('A') + well // 24)}{well % 24 + 1:02}_s{site + 1}_w1.tif"
+    return f"p_{well_name(row_letters(well // 24), well % 24 + 1)}_s{site + 1}_w1.tif"
 
 
 def command(plate: Path, folder: RunFolder) -> list[str]:

@@ -37,12 +37,12 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     """
     from rich.text import Text
 
-    from nucbatch.core.gc_pause import loading
+    from nucbatch.core.gc_pause import gc_frozen
     from nucbatch.execution.warm_start import load_ahead
 
     load_ahead("local")
 
-    with loading():
+    with gc_frozen():
         from nucbatch.api import execute, prepare
         from nucbatch.cli.progress import RunBar
         from nucbatch.cli.run import summarise

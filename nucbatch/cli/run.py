@@ -122,13 +122,13 @@ def run(
 
     The same command again goes on where an earlier one stopped.
     """
-    from nucbatch.core.gc_pause import loading
+    from nucbatch.core.gc_pause import gc_frozen
     from nucbatch.execution.warm_start import load_ahead
 
     if not dry_run:
         load_ahead(scheduler_name)
 
-    with loading():
+    with gc_frozen():
         from nucbatch.api import execute, prepare
         from nucbatch.cli.progress import RunBar
         from nucbatch.core.settings import validated

@@ -1,11 +1,15 @@
-"""Which rows of a plane hold anything: finds pixels that were never copied, which read as exact zeros.
+"""Detects image rows that were never copied: their pixels read as exact zeros.
 
-A copy that broke off leaves zeros from somewhere to the end of the file, or a hole of them. A camera's black
-is not zero, but exported pictures may have a black ground that was clipped to zero, or a round mask. So zero
-rows are judged by the rows beside them: where those hold hardly any zero, zero rows are no picture; where
-they hold many, only a long end is; where they are nearly all zeros, nothing can be said. Of 1,266 real
-pictures (38 with more than 1 % of zeros, 6 of them masked) none is said to lack a pixel; with the second half
-of their pixels set to zero all are found but one, whose ground is zero almost everywhere.
+An interrupted copy leaves zeros from some point to the end of the file, or a block of zeros in the middle.
+Camera black is not zero, but an exported picture may have a background clipped to zero, or a round mask.
+The fraction of zeros in the occupied rows therefore decides how to read the empty rows:
+
+- Almost no zeros elsewhere: empty rows are missing data.
+- Many zeros elsewhere: only a long empty end of the plane is missing data.
+- Almost all zeros elsewhere: no conclusion is possible, and nothing is reported.
+
+Measured on 1,266 real pictures (38 with more than 1 % zeros, 6 of them masked): no false alarm. With the
+second half of the pixels set to zero, all are detected except one whose background is zero almost everywhere.
 """
 
 from __future__ import annotations
@@ -18,22 +22,25 @@ import numpy as np
 import numpy.typing as npt
 
 _SELDOM_ZERO = 0.01
-"""Part of zeros, in rows that hold something, up to which a row of zeros is no picture."""
+"""Up to this fraction of zeros in the occupied rows, empty rows count as missing data."""
 _OFTEN_ZERO = 0.9
-"""Above it, rows without anything are to be expected."""
+"""Above this fraction of zeros in the occupied rows, empty rows are expected and not reported."""
 _LEAST_PART, _LEAST_PART_OF_CLIPPED = 0.01, 0.2
-"""Of a plane's rows, from which on zero rows count as absent."""
+"""Smallest reported fraction of a plane's rows; the second value is for pictures with clipped backgrounds."""
 _LARGEST_MARGINS_RATIO = 2
-"""A mask leaves zero rows above as well as below; more than this times as many below are no mask."""
+"""A mask leaves empty rows above and below. A bottom margin larger than this times the top one is no mask."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coverage:
-    """What is there of one plane, or of some rows or columns of it; ``a + b`` joins parts of one plane.
+    """Occupied rows and zero counts of one plane or a part of it; ``a + b`` joins parts of one plane.
 
-    ``occupied``: (Y,) bool, the plane's rows that hold a value other than zero. ``zeros``, ``values``: how
-    many values (pixels times samples) are zero, and how many there are, in all rows. ``missing``, ``pieces``:
-    how many tiles or chunks are known not to be stored, and how many should be.
+    Attributes:
+        occupied: (Y,) bool, the rows of the plane that hold a non-zero value.
+        zeros: number of zero values (pixels × samples) in the surveyed rows.
+        values: number of values (pixels × samples) in the surveyed rows.
+        missing: number of tiles or chunks known to be absent from the file.
+        pieces: number of tiles or chunks expected.
     """
 
     occupied: npt.NDArray[np.bool_]
@@ -46,9 +53,14 @@ class Coverage:
     def of(
         cls, pixels: npt.NDArray[Any], height_px: int, top: int = 0, missing: int = 0, stored: int = 0
     ) -> Coverage:
-        """The coverage by pixels (Y, X) or (Y, X, S) that begin at row ``top`` of a plane so many rows high.
+        """Computes the coverage of pixels (Y, X) or (Y, X, S) cut from a plane.
 
-        ``missing`` and ``stored`` count the tiles or chunks that they were read from.
+        Args:
+            pixels: any numeric dtype.
+            height_px: height of the whole plane.
+            top: row of the plane at which ``pixels`` begin.
+            missing: number of absent tiles or chunks among those that were read.
+            stored: number of present tiles or chunks among those that were read.
         """
         occupied = np.zeros(height_px, bool)
         occupied[top : top + len(pixels)] = pixels.reshape(len(pixels), -1).any(axis=1)
@@ -66,7 +78,7 @@ class Coverage:
 
     @property
     def absent(self) -> float:
-        """The part of the plane (0 to 1) that was never written, as far as can be told."""
+        """Estimated fraction of the plane that was never written, 0 to 1."""
         stored = self.missing / self.pieces if self.pieces else 0.0
         return max(stored, self._zero_rows())
 
@@ -80,7 +92,7 @@ class Coverage:
         if below <= _LARGEST_MARGINS_RATIO * first:
             below = 0
         row_values = self.values // height
-        # The row in which zeros begin may be zero up to its last value: it says nothing of the others.
+        # The row in which the zeros begin may be partly empty, so it is left out of the estimate.
         whole = len(filled) - (below > 0)
         outside = (height - whole) * row_values
         zeros = max(0, self.zeros - outside) / max(whole * row_values, 1)
@@ -91,18 +103,18 @@ class Coverage:
         return part if zeros <= _OFTEN_ZERO and part >= _LEAST_PART_OF_CLIPPED else 0.0
 
     def to_values(self) -> list[Any]:
-        """The same as plain values for JSON."""
+        """Converts to plain values for JSON."""
         rows = np.packbits(self.occupied).tobytes().hex()
         return [rows, len(self.occupied), self.zeros, self.values, self.missing, self.pieces]
 
     @classmethod
     def from_values(cls, values: list[Any]) -> Coverage:
-        """What :meth:`to_values` made."""
+        """Restores a coverage from :meth:`to_values`."""
         rows, height, *counts = values
         packed = np.frombuffer(bytes.fromhex(rows), np.uint8)
         return cls(np.unpackbits(packed, count=height).astype(bool), *counts)
 
 
 def largest_absent(planes: Iterable[Coverage]) -> float:
-    """The part that is absent of the plane that lacks most; 0 without planes."""
+    """Returns the largest absent fraction of several planes, 0 to 1; 0 without planes."""
     return max((plane.absent for plane in planes), default=0.0)

@@ -1,8 +1,9 @@
-"""Every error a user can meet: what was given, what is allowed, how to mend it.
+"""Errors that a user's input or machine can cause.
 
-One base, :class:`NucbatchError`; each error is also the builtin that fits it, so that callers who do not
-know nucbatch still catch what they expect. The command line prints the message of a ``NucbatchError``
-without a traceback; anything else is a defect of nucbatch and keeps its traceback.
+Each message says which value was given, what is allowed and how to mend it. All derive from
+:class:`NucbatchError`, and each also derives from the matching builtin, so that callers who do not know
+nucbatch catch what they expect. The command line prints the message of a ``NucbatchError`` without a
+traceback. Any other exception is a bug in nucbatch and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ class NucbatchError(Exception):
 
 
 class InputError(NucbatchError, ValueError):
-    """A value from outside is not what it must be (an option, a table's column, a setting)."""
+    """A value given by the user (an option, a table column, a setting) is invalid."""
 
 
 class InputNotFound(NucbatchError, FileNotFoundError):
@@ -23,7 +24,7 @@ class InputNotFound(NucbatchError, FileNotFoundError):
 
 
 class UnreadableImage(NucbatchError, OSError):
-    """An image's bytes can't be turned into pixels; the field is quarantined and the run goes on."""
+    """An image file cannot be decoded; the field is quarantined and the run continues."""
 
 
 class ImageUnavailable(UnreadableImage):
@@ -31,53 +32,58 @@ class ImageUnavailable(UnreadableImage):
 
 
 class WeightsError(NucbatchError, ValueError):
-    """A weight file is missing, is a pickle, or does not fit the network its card names."""
+    """A weight file is missing, is a pickle, or does not fit the network named by its card."""
 
 
 class PrecisionError(NucbatchError, ValueError):
-    """A worker's device does not compute in the numbers that were asked for."""
+    """A worker's device does not support the requested precision."""
 
 
 class StoreError(NucbatchError, OSError):
-    """A run's folder can't be written or does not hold what its ledger says."""
+    """A run's folder cannot be written, or does not hold what its ledger records."""
 
 
 class DamagedFile(StoreError):
-    """A file of a run is missing, or is not what was written; ``path`` names it. It can be made anew."""
+    """A file of a run is missing or has changed; it can be rebuilt.
+
+    Attributes:
+        path: the file.
+        what: the defect, as it continues the sentence "PATH …".
+    """
 
     path = Path()
     what = ""
 
     @classmethod
     def at(cls, path: Path, what: str) -> DamagedFile:
-        """The error for a file, and what is wrong with it."""
+        """Creates the error for ``path`` with the defect ``what``."""
         error = cls(
-            f"{path} {what}. Run the same command again with --verify: every file is held against what was "
-            "written, and what is damaged is made anew."
+            f"{path} {what}. Run the same command again with --verify: it checks every file against its "
+            "recorded digest and rebuilds damaged ones."
         )
         error.path, error.what = path, what
         return error
 
 
 class SettingsConflict(NucbatchError, ValueError):
-    """A run's folder was made with other settings; the message shows the difference."""
+    """A run's folder was made with other settings; the message lists the differences."""
 
 
 class RunLocked(NucbatchError, RuntimeError):
-    """Another driver works in the same run's folder."""
+    """Another driver is working in the same run's folder."""
 
 
 class MemoryRefused(MemoryError, NucbatchError):
-    """Something needs more memory than there is; the message has the numbers.
+    """A task needs more memory than is available; the message has the numbers.
 
-    The builtin comes first here: the other way round Python refuses ``MemoryRefused.__new__``, and with it
-    the copy that Dask makes of an error on its way from a worker.
+    The builtin comes first among the bases. The other way round Python rejects ``MemoryRefused.__new__``, and
+    Dask could not copy the error from a worker to the client.
     """
 
 
 class SchedulerError(NucbatchError, RuntimeError):
-    """A cluster can't be started or reached."""
+    """A cluster cannot be started or reached."""
 
 
 class FieldFailed(NucbatchError, RuntimeError):
-    """A field failed in a run that is to end with the first one that does."""
+    """A field failed in a run that stops at the first failure."""

@@ -1,14 +1,18 @@
-"""Text from strangers (names of files, what files say of themselves) as a terminal may show it.
+"""Escapes untrusted text (file names, metadata) for display in a terminal.
 
-Decision owned here: whatever Python does not call printable is shown as an escape, ``\\x1b`` or ``\\udcff``,
-so that no name can move a cursor, hide a line, reverse the reading direction, or fail to be encoded.
+Characters that Python does not call printable are shown as escapes such as ``\\x1b`` or ``\\udcff``. A file
+name can then not move the cursor, hide a line, reverse the reading direction, or fail to be encoded.
 """
 
 from __future__ import annotations
 
 
 def printable(text: str, keep: str = "") -> str:
-    """The text with every character that is neither printable nor in ``keep`` as Python would escape it."""
+    r"""Returns ``text`` with non-printable characters as Python escapes, except those in ``keep``.
+
+    >>> printable("plate\x1b[2J")
+    'plate\\x1b[2J'
+    """
     if text.isprintable():
         return text
     return "".join(

@@ -1,8 +1,8 @@
-"""Python's garbage collector, kept from looking at what is just being built.
+"""Pauses Python's garbage collector while many objects are created.
 
-The decision owned here: where 10⁵ small frozen values are made at once, the collector would go through all of
-them again and again, for two thirds of the time, and find nothing: they have no cycles. So it would while
-libraries are loaded, for a quarter of the time, and what they leave stays.
+Creating 10⁵ small frozen values triggers the collector repeatedly. It takes two thirds of the time and frees
+nothing, because such values form no cycles. Importing large libraries has the same problem, with a quarter
+of the time, and the objects live until the process ends.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """No cycles are looked for while the context lasts."""
+def gc_paused() -> Iterator[None]:
+    """Disables garbage collection inside the context and restores its previous state."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -25,8 +25,8 @@ def uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def loading() -> Iterator[None]:
-    """No cycles are looked for while the context lasts, nor later among what there is at its end."""
-    with uncollected():
+def gc_frozen() -> Iterator[None]:
+    """Pauses garbage collection inside the context, then exempts all live objects from later collections."""
+    with gc_paused():
         yield
         gc.freeze()

@@ -1,9 +1,9 @@
-"""How kernels are compiled: without the GIL, kept on disk, and for one kind of array each.
+"""Compiles kernels with Numba: GIL released, cached on disk, one input layout each.
 
-A cluster's worker is a new process; compiling takes seconds, loading a compiled kernel milliseconds, so
-kernels are cached beside the package. Where neither the package nor the user's cache folder can be written
-(a read-only container without a home) Numba refuses to decorate at all; kernels then compile in memory.
-Inputs are made contiguous and read-only first, because Numba compiles anew for each layout it meets.
+Every cluster worker is a new process. Compiling takes seconds and loading a compiled kernel milliseconds, so
+kernels are cached beside the package. Numba refuses to decorate where neither the package nor the user's
+cache folder is writeable (a read-only container without a home); kernels are then compiled in memory.
+Inputs are made contiguous and read-only first, because Numba compiles a new version for each layout it meets.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import os
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-# Numba reads .numba_config.yaml of the current folder, and unpickles files of the cache folder that it names.
-# A variable wins over that file; these are Numba's own defaults.
+# Numba reads .numba_config.yaml in the current folder and unpickles files of the cache folder named there.
+# Environment variables override that file. These are Numba's own defaults.
 os.environ.setdefault("NUMBA_CACHE_DIR", "")
 os.environ.setdefault("NUMBA_CACHE_LOCATOR_CLASSES", "")
 
@@ -26,7 +26,7 @@ R = TypeVar("R")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile at the first call; release the GIL; cache on disk where a place for it can be written."""
+    """Compiles a function at its first call, releases the GIL, and caches on disk where possible."""
     try:
         return cast("Callable[P, R]", numba.njit(nogil=True, cache=True)(function))
     except RuntimeError as error:
@@ -36,7 +36,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def frozen(array: npt.NDArray[Any], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """A contiguous read-only view (a copy only where needed), the one kind of input kernels take."""
+    """Returns a contiguous read-only view of ``dtype``, as kernels expect it; copies only where needed."""
     view = np.ascontiguousarray(array, dtype).view()
     view.flags.writeable = False
     return view

@@ -1,12 +1,11 @@
-"""The vocabulary of what was acquired: Plate, Field, Channel, Plane, and the fate of every file.
+"""Data model of an acquisition: Plate, Field, Channel, Plane, and the status of every file.
 
-Frozen values without behaviour that touches disk. Readers make them, everything else only reads them.
-A collection that is no plate (a folder of images, one image) is a Plate whose fields have an empty well.
+These are frozen values without disk access. Readers create them, all other packages only read them. A
+collection without wells (a folder of images, one image) is a Plate whose fields have an empty well.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -14,18 +13,16 @@ from enum import StrEnum
 
 from nucbatch.core.errors import InputError
 
-_WELL = re.compile(r"^([A-Za-z]{1,2})0*([1-9][0-9]?)$")
-
 RGB = "RGB"
-"""The channel of a plane that holds all three colours; the plate lists them as :data:`RGB_CHANNELS`."""
+"""Channel name of a plane that holds all three colours; the plate lists them as :data:`RGB_CHANNELS`."""
 RGB_CHANNELS = ("Red", "Green", "Blue")
 
 READ_TIMEOUT_S = 300.0
-"""How long a read waits for a disk or network share before it is given up. No result depends on it."""
+"""Default timeout in seconds for reading from a disk or network share. No result depends on it."""
 
 
 class FileStatus(StrEnum):
-    """What became of a file that was found below the input."""
+    """Status of a file found below the input."""
 
     USED = "used"
     IGNORED = "ignored"
@@ -34,7 +31,12 @@ class FileStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """One colour of a plate: its name as users write it, and its order in the plate (0, 1, ...)."""
+    """Channel of a plate.
+
+    Attributes:
+        name: as users write it.
+        index: position in the plate, from 0.
+    """
 
     name: str
     index: int
@@ -42,12 +44,18 @@ class Channel:
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """One two-dimensional picture in one file: a channel, z step and time point of a field.
+    """Single two-dimensional image in a file: one channel, z-step and time point of a field.
 
-    ``path`` is relative to the plate's root, with ``/``. ``page`` counts the file's pages from 0.
-    ``samples`` is 1 for grey and 3 for RGB. ``size_bytes`` and ``mtime_ns`` are the file's when planned.
-    ``level`` is the resolution that is read of a pyramid, 0 the full one. ``alone``: of a file of several
-    pages just this one is meant, whatever the file says that they are.
+    Attributes:
+        path: file, relative to the plate's root, with ``/``.
+        channel: name of the channel, or :data:`RGB`.
+        z: z-step, from 0.
+        page: page of the file, from 0.
+        samples: values per pixel: 1 for grey, 3 for RGB.
+        size_bytes: size of the file when the run was planned.
+        mtime_ns: modification time of the file when the run was planned.
+        level: resolution level that is read of a pyramid; 0 is the full resolution.
+        alone: read this one page only, whatever the file's metadata say about the roles of its pages.
     """
 
     path: str
@@ -63,16 +71,23 @@ class Plane:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of view at one time point: what is segmented as one image.
+    """Field of view at one time point, segmented as one image.
 
-    ``well`` is as ``"B03"`` (empty where there is no plate), ``site`` counts from 1, ``t`` from 0.
-    ``group`` is its place inside the run's OME-Zarr, such as ``"B/3/1"``; unique within the plate.
-    ``name`` is what label TIFFs and messages call it; unique within the plate.
-    ``dtype`` is NumPy's name of the pixel type. ``pixel_size_um`` is None where the files don't tell.
-    A field whose planes can't be used stays listed: ``problem`` then holds the reason and is not empty.
-    ``lacking`` are the channels without a usable plane that the field should have, each with the reason;
-    ``planes`` holds none of theirs. ``metadata`` is what the user's own table says of the field, by column:
-    it goes into a run's tables and decides nothing.
+    Attributes:
+        well: name such as ``"B03"``; empty outside a plate.
+        site: number in the well, from 1.
+        t: time point, from 0.
+        group: path inside the run's OME-Zarr, such as ``"B/3/1"``; unique in the plate.
+        name: name for label TIFFs and messages; unique in the plate.
+        planes: usable planes of all channels and z-steps.
+        height_px: image height.
+        width_px: image width.
+        dtype: NumPy name of the pixel type.
+        pixel_size_um: None if the files do not record it.
+        problem: reason why the field cannot be used; empty for usable fields. Unusable fields stay listed.
+        lacking: (channel, reason) for each expected channel without a usable plane.
+        metadata: (column, value) from the user's own table. Copied to the run's tables, without effect on
+            results.
     """
 
     well: str
@@ -91,7 +106,7 @@ class Field:
 
     @property
     def key(self) -> str:
-        """The field's stable name in the ledger: the same for the same file names, whatever the order."""
+        """Identifier of the field in the ledger; it depends on file names only, not on their order."""
         return self.group
 
     def without(self, channels: Mapping[str, str]) -> Field:
@@ -103,18 +118,28 @@ class Field:
 
     @property
     def z_steps(self) -> int:
-        """How many z-steps its deepest channel has; they are projected to one plane."""
+        """Largest number of z-steps of a channel; they are projected to one plane."""
         return max(Counter(plane.channel for plane in self.planes).values(), default=1)
 
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """One row of ``files.csv``: a file found, and what became of it.
+    """Row of ``files.csv``: a file found, and its status.
 
-    ``reason`` is empty for used files, a rule's name and sentence for ignored ones, and the problem for
-    quarantined ones. ``well``, ``site``, ``channel``, ``z``, ``t``, ``group`` are empty/None if unknown.
-    ``chunks``: how many an OME-Zarr image has at full resolution, and ``absent_chunks`` how many of them are
-    not stored; 0 for other files.
+    Unknown values are empty or None.
+
+    Attributes:
+        path: relative to the plate's root.
+        status: used, ignored or quarantined.
+        reason: empty for used files; rule and explanation for ignored ones; the problem for quarantined ones.
+        well: well of the file's field.
+        site: site of the file's field, from 1.
+        channel: name of the channel.
+        z: z-step, from 0.
+        t: time point, from 0.
+        group: path of the field inside the run's OME-Zarr.
+        absent_chunks: number of full-resolution chunks of an OME-Zarr image that are not stored.
+        chunks: number of full-resolution chunks of an OME-Zarr image; 0 for other files.
     """
 
     path: str
@@ -132,13 +157,19 @@ class FileRecord:
 
 @dataclass(frozen=True, slots=True)
 class Plate:
-    """A plate (or a plain collection of images) as a reader found it.
+    """Plate, or plain collection of images, as described by a reader.
 
-    ``root`` is the absolute folder that all paths are relative to; ``layout`` the reader's name;
-    ``fields`` are ordered by (well row, well column, site, t); ``files`` accounts for every file found.
-    ``is_plate`` is False for collections without wells. ``listed`` tells the listing that it was read from,
-    to know it again; empty where that can't be told. ``acquisition``: the one that is read, where files tell.
-    ``remarks``: sentences for the user about how it was read.
+    Attributes:
+        name: name of the plate.
+        root: absolute path of the folder that all paths are relative to.
+        layout: name of the reader.
+        channels: in order of their index.
+        fields: ordered by (well row, well column, site, t).
+        files: one record for every file found.
+        is_plate: False for collections without wells.
+        listed: fingerprint of the file listing, used to recognise an unchanged plate; empty if unavailable.
+        acquisition: name of the acquisition that is read, if the files record several.
+        remarks: sentences for the user about how the plate was read.
     """
 
     name: str
@@ -153,14 +184,14 @@ class Plate:
     remarks: tuple[str, ...] = ()
 
     def wells(self) -> Iterator[str]:
-        """The plate's wells in row-major order, each once."""
+        """Yields the plate's wells in row-major order, each once."""
         yield from dict.fromkeys(field.well for field in self.fields)
 
     def channel(self, name: str) -> Channel:
-        """The channel of that name, or else the only one whose name is the same but for its case.
+        """Finds a channel by name; an exact match wins over a unique match that ignores case.
 
         Raises:
-            InputError: the plate has no such channel, or several.
+            InputError: no such channel, or an ambiguous name.
         """
         for channel in self.channels:
             if channel.name == name:
@@ -169,41 +200,16 @@ class Plate:
         if len(alike) == 1:
             return alike[0]
         names = ", ".join(channel.name for channel in alike or self.channels) or "none"
-        raise InputError(f"channel {name!r} is not in {self.name}: it has {names}. Name one with --channel.")
+        raise InputError(
+            f"channel {name!r} is not in {self.name}: it has {names}. Choose one with --channel."
+        )
 
 
 def projection_text(z_steps: int) -> str:
-    """How z-steps become one plane: ``projection_text(5)`` → ``"5 z-steps, by maximum"``; empty for one."""
+    """Describes a z-projection: ``projection_text(5)`` → ``"5 z-steps, by maximum"``; empty for one step."""
     return f"{z_steps:,} z-steps, by maximum" if z_steps > 1 else ""
 
 
 def absent_text(absent: int, chunks: int) -> str:
-    """How many chunks are not stored: ``absent_text(3, 64)`` → ``"3 of 64 chunks absent"``."""
+    """Describes absent chunks: ``absent_text(3, 64)`` → ``"3 of 64 chunks absent"``."""
     return f"{absent:,} of {chunks:,} {'chunk' if chunks == 1 else 'chunks'} absent"
-
-
-def split_well(well: str) -> tuple[str, int]:
-    """Row letters and column number of a well's name: ``"b03"`` → ``("B", 3)``, ``"AF48"`` → ``("AF", 48)``.
-
-    Raises:
-        InputError: the text is not one or two letters followed by 1 to 99.
-    """
-    match = _WELL.match(well.strip())
-    if match is None:
-        raise InputError(
-            f"{well!r} is no well name: one or two letters and a number from 1 to 99, as in B03."
-        )
-    return match[1].upper(), int(match[2])
-
-
-def well_name(row: str, column: int) -> str:
-    """The one spelling of a well used in every table: ``("b", 3)`` → ``"B03"``."""
-    return f"{row.upper()}{column:02d}"
-
-
-def row_index(row: str) -> int:
-    """Number of a row from 0: A is 0, Z is 25, AA is 26, AF is 31 (1536-well plates)."""
-    index = 0
-    for letter in row.upper():
-        index = index * 26 + ord(letter) - ord("A") + 1
-    return index - 1

@@ -1,7 +1,7 @@
 """Run-length encoding of a mask, so that later passes skip background.
 
-Most pixels of an image of nuclei are background. The mask is read once, eight pixels at a time; all later
-passes follow the runs. A run never continues into the next row, and runs are in raster order.
+Most pixels of an image of nuclei are background. The mask is read once, eight pixels at a time. All later
+passes follow the runs. Runs are in raster order, and a run ends at the end of its row.
 """
 
 from __future__ import annotations
@@ -13,25 +13,35 @@ from numpy.typing import NDArray
 
 from nucbatch.core.jit import kernel
 
-# Eight pixels, none or all of them inside.
+# Words of eight pixels that are all background, and all foreground.
 _NONE, _ALL = np.uint64(0), np.uint64(0x0101010101010101)
 
 
 @dataclass(frozen=True, slots=True)
 class Runs:
-    """``begin`` and ``end`` (R,) int64, half open: linear indices of runs of pixels in an image."""
+    """Run-length encoded mask: runs of foreground pixels in raster order.
+
+    Attributes:
+        begin: (R,) int64, linear index of the first pixel of each run.
+        end: (R,) int64, linear index after the last pixel of each run.
+    """
 
     begin: NDArray[np.int64]
     end: NDArray[np.int64]
 
     @property
     def pixels(self) -> int:
-        """Total number of pixels."""
+        """Total number of foreground pixels."""
         return int((self.end - self.begin).sum())
 
 
 def runs_of(inside: NDArray[np.bool_]) -> Runs:
-    """Runs of a mask (Y, X)."""
+    """Encodes a mask (Y, X), bool.
+
+    >>> runs = runs_of(np.array([[0, 1, 1], [1, 0, 1]], bool))
+    >>> runs.begin.tolist(), runs.end.tolist()
+    ([1, 3, 5], [3, 4, 6])
+    """
     height, width = inside.shape
     pixels = np.ascontiguousarray(inside).view(np.uint8).ravel()
     if len(pixels) % 8:
@@ -41,7 +51,7 @@ def runs_of(inside: NDArray[np.bool_]) -> Runs:
 
 @kernel
 def _with_edges(eights: NDArray[np.uint64]) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """Words of eight pixels in which the mask may change: all but uniform words after an equal one."""
+    """Returns the words in which the mask may change: all except uniform words after an equal one."""
     found = np.empty(len(eights), np.int64)
     count, before = 0, _NONE
     for at in range(len(eights)):
@@ -56,7 +66,7 @@ def _with_edges(eights: NDArray[np.uint64]) -> NDArray[np.int64]:  # pragma: no 
 def _edges(
     pixels: NDArray[np.uint8], eights: NDArray[np.int64]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """Positions at which the mask changes: begin of a run, its end, begin of the next one, and so on."""
+    """Returns the positions where the mask changes: alternately begin and end of a run."""
     edges = np.empty(8 * len(eights) + 1, np.int64)
     count, last = 0, np.uint8(0)
     for eight in eights:
@@ -64,7 +74,7 @@ def _edges(
             edges[count] = at
             count += pixels[at] != last
             last = pixels[at]
-    edges[count] = len(pixels)  # the end of the last run, where nothing follows
+    edges[count] = len(pixels)  # closes a run that reaches the end of the mask
     return edges[: count + last]
 
 
@@ -72,7 +82,7 @@ def _edges(
 def _along_rows(
     edges: NDArray[np.int64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """Runs from edges, split at the ends of rows."""
+    """Builds runs from edges and splits them at row ends."""
     begin, end = np.empty(len(edges) // 2 + height, np.int64), np.empty(len(edges) // 2 + height, np.int64)
     count, row_end = 0, 0
     for edge in range(0, len(edges), 2):

@@ -1,7 +1,7 @@
-"""A run's settings: validated once, frozen, hashed. What changes a pixel or a number is in the hash.
+"""Settings of a run: validated, frozen and hashed.
 
-Only *what* is computed stands here. *Where* it is computed (scheduler, workers) is the driver's business
-and never part of the hash, because results may not depend on it.
+These settings decide *what* is computed, so every one of them is part of the hash. *Where* it is computed
+(scheduler, workers) belongs to the driver and is never hashed, because results do not depend on it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from nucbatch.core.errors import InputError
 
 Precision = Literal["fp32", "bf16", "fp16"]
-"""In which numbers the network computes: 32 bits, or 16 with 8 (bfloat16) or 11 for the fraction."""
+"""Number format of the network: float32, bfloat16 (8-bit significand) or float16 (11-bit significand)."""
 
 MAPS = ("foreground", "interior", "offset_y", "offset_x")
-"""The maps that a network may predict, in order; it has the first 1, 2 or 4 of them."""
+"""Maps that a network can predict, in order; a network has the first 1, 2 or 4 of them."""
 
 _MOST_PROBLEMS, _LONGEST_SHOWN = 10, 100
 
@@ -28,13 +28,18 @@ class _Frozen(BaseModel):
 
 
 class NormaliseSettings(_Frozen):
-    """Which pixel values of an image become 0 and 1.
+    """How pixel values are scaled: which values become 0 and 1.
 
-    ``method``: *foreground* finds the ground and the levels of what stands out from it, so that one nucleus
-    and a thousand are scaled alike (:mod:`nucbatch.inference.foreground`); *percentiles* takes those named,
-    of all pixels; *fixed* takes ``low`` and ``high`` themselves, in grey levels.
-    ``over``: one pair of values for each field, or one for the whole plate, found in a sample of its fields.
-    A run writes the plate's values into ``low`` and ``high``, and keeps them when it goes on.
+    Attributes:
+        method: *foreground* measures the background level and the levels of bright objects, so that one
+            nucleus and a thousand are scaled alike (:mod:`nucbatch.inference.foreground`). *percentiles*
+            takes ``low_percent`` and ``high_percent`` of all pixels. *fixed* takes ``low`` and ``high``.
+        over: one pair of values per *field*, or one for the *plate*, measured on a sample of its fields.
+        low_percent: percentile that becomes 0.
+        high_percent: percentile that becomes 1.
+        low: grey level that becomes 0, for *fixed*. With ``over="plate"`` the run stores its measured value
+            here and reuses it when it is resumed.
+        high: grey level that becomes 1, likewise.
     """
 
     method: Literal["foreground", "percentiles", "fixed"] = "foreground"
@@ -51,8 +56,8 @@ class NormaliseSettings(_Frozen):
             raise ValueError(f"low is {self.low} and high is {self.high}: give both, in grey levels")
         if given and self.method != "fixed" and self.over != "plate":
             raise ValueError(
-                f"low {self.low:g} and high {self.high:g} are not used by method {self.method}, which finds "
-                "its own in every field: use method fixed, or leave them out"
+                f"low {self.low:g} and high {self.high:g} are not used by method {self.method}, which "
+                "measures them in every field: use method fixed, or leave them out"
             )
         if given and self.method == "fixed" and not given[0] < given[1]:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
@@ -66,13 +71,15 @@ class NormaliseSettings(_Frozen):
 
 
 class ObjectSettings(_Frozen):
-    """How probabilities become nuclei. Areas in pixels of the image, thresholds are probabilities.
+    """How probability maps become nuclei. Areas are in pixels of the image, thresholds are probabilities.
 
-    ``foreground``: a pixel belongs to a nucleus at or above it. ``join``: of a model with offsets, middles
-    nearer than this part of their nucleus' radius are one. ``interior``: of a model without, connected
-    interior pixels at or above it are one nucleus' marker. ``peak``: an object whose interior never reaches
-    it is debris and dropped. ``min_area_px``: smaller objects are specks and dropped. ``min_marker_px``:
-    smaller markers, or middles that fewer pixels point to, don't split an object.
+    Attributes:
+        foreground: a pixel at or above this belongs to a nucleus.
+        join: for models with offsets, merge centres closer than this fraction of the radius.
+        interior: for models without offsets, connected pixels at or above this form one marker.
+        peak: drop objects whose interior probability never reaches this (debris).
+        min_area_px: drop objects smaller than this.
+        min_marker_px: ignore markers smaller than this, or centres that fewer pixels point to.
     """
 
     foreground: float = Field(default=0.5, gt=0, lt=1)
@@ -84,12 +91,21 @@ class ObjectSettings(_Frozen):
 
 
 class RunSettings(_Frozen):
-    """Everything that decides a run's results, besides the images and the weights.
+    """All settings that determine a run's results, besides the images and the weights.
 
-    ``diameter_px`` is what nuclei typically measure in these images, where it is far from what the model was
-    trained on; the images are then scaled for the network. None: they are seen as they are.
-    ``measurements`` are the families of measurements by name, each with the package that it is from; None
-    where a run has not settled them yet.
+    Attributes:
+        channel: name of the segmented channel; empty before it is chosen, or where all images are RGB.
+        model: name or path of the model.
+        model_hash: SHA-256 of the weights.
+        normalise: see :class:`NormaliseSettings`.
+        objects: see :class:`ObjectSettings`.
+        precision: number format of the network.
+        pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
+        diameter_px: typical diameter of nuclei in these images, if it is far from the training data. Images
+            are then rescaled for the network. None: no rescaling.
+        labels: format of the label images.
+        measurements: families of measurements by name, each with its package; None until the run chooses
+            them.
     """
 
     channel: str = ""
@@ -104,12 +120,12 @@ class RunSettings(_Frozen):
     measurements: dict[str, str] | None = None
 
     def digest(self) -> str:
-        """SHA-256 (hex) of the settings' canonical JSON: equal digests mean equal results."""
+        """Returns the SHA-256 (hex) of the settings' canonical JSON; equal digests mean equal results."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differences(self, other: RunSettings) -> list[str]:
-        """One line per setting that differs, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
+        """Lists the settings that differ, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
         mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
         both = [*mine, *(key for key in theirs if key not in mine)]
         return [
@@ -120,7 +136,7 @@ class RunSettings(_Frozen):
 
 
 def validated(values: dict[str, object]) -> RunSettings:
-    """Settings from plain values.
+    """Builds settings from plain values.
 
     Raises:
         InputError: a value is out of range or unknown; the message names each and what is allowed.
@@ -128,23 +144,23 @@ def validated(values: dict[str, object]) -> RunSettings:
     try:
         return RunSettings.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"Settings can't be used. {problems_of(error)}") from error
+        raise InputError(f"Invalid settings. {validation_problems(error)}") from error
 
 
-def problems_of(error: ValidationError) -> str:
-    """What is wrong with values that were validated: each one's name, value, and what is allowed."""
+def validation_problems(error: ValidationError) -> str:
+    """Formats a validation error: name, value and allowed range of each invalid value."""
     problems = error.errors()
-    told = [
+    shown = [
         f"{_short('.'.join(map(str, problem['loc'])) or 'the whole')} = {_short(repr(problem['input']))}: "
         f"{problem['msg']}"
         for problem in problems[:_MOST_PROBLEMS]
     ]
-    more = len(problems) - len(told)
-    return "; ".join(told) + (f"; and {more} more" if more else "")
+    more = len(problems) - len(shown)
+    return "; ".join(shown) + (f"; and {more} more" if more else "")
 
 
 def _short(text: str) -> str:
-    """A text that may come from a stranger's file, as far as a message needs it."""
+    """Truncates a text from an untrusted file for a message."""
     return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
 
 

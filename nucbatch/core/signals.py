@@ -1,9 +1,9 @@
-"""Being asked to leave: a signal is noted, and work ends at the next point from which it can go on.
+"""Turns termination signals into a request to stop at the next safe point.
 
-Ctrl-C (SIGINT), what a scheduler sends before it takes a node away (SIGTERM), and what it can be told to
-send a while before (SIGUSR1, as ``#SBATCH --signal=USR1@120``) mean the same. The exit code is a shell's, 128
-and the signal's number: 130, 143, 138. Repeats change nothing, because a scheduler and torchrun may both pass
-a signal on; only repeated Ctrl-C ends the process at once.
+Ctrl-C (SIGINT), the signal of a scheduler before it takes a node away (SIGTERM), and an optional earlier
+warning (SIGUSR1, as in ``#SBATCH --signal=USR1@120``) have the same effect. The exit code follows the shell's
+convention, 128 + signal number: 130, 143, 138. A repeated signal has no further effect, because a scheduler
+and torchrun may both forward it. Only repeated Ctrl-C ends the process at once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,13 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1")  # the last is not on every system
 
 
 class Stopped(Exception):
-    """A signal asked to leave before the end; the ``done`` things (steps, fields) are kept."""
+    """A signal stopped the work early; finished items are kept.
+
+    Args:
+        number: the signal.
+        done: how many items are finished.
+        things: plural noun of the items for the message, such as ``"fields"``.
+    """
 
     def __init__(self, number: int, done: int, things: str) -> None:
         super().__init__(f"Stopped by {signal.Signals(number).name} after {done} {things}")
@@ -27,22 +33,28 @@ class Stopped(Exception):
 
     @property
     def exit_code(self) -> int:
+        """Exit code of a process stopped by this signal: 128 + its number."""
         return 128 + self.signal
 
 
-class Notice:
-    """Notes signals while its ``with`` block lasts. Elsewhere than in the main thread it notes none.
+class StopSignal:
+    """Records termination signals inside its ``with`` block; does nothing outside the main thread.
 
-    ``impatient``: how many Ctrl-C end the process at once. ``tell`` is called at the first signal.
+    Args:
+        interrupts_to_abort: number of Ctrl-C after which the process ends at once.
+        on_first: called at the first signal.
+
+    Attributes:
+        signal: number of the first signal received, 0 before.
     """
 
-    def __init__(self, impatient: int = 3, tell: Callable[[], None] | None = None) -> None:
+    def __init__(self, interrupts_to_abort: int = 3, on_first: Callable[[], None] | None = None) -> None:
         self.signal = 0
-        self._impatient, self._tell = impatient, tell
+        self._interrupts_to_abort, self._on_first = interrupts_to_abort, on_first
         self._interrupts = 0
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
 
-    def __enter__(self) -> Notice:
+    def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
             for name in _NAMES:
                 number = getattr(signal, name, None)
@@ -60,7 +72,7 @@ class Notice:
         first = not self.signal
         self.signal = self.signal or number
         self._interrupts += number == signal.SIGINT
-        if self._interrupts >= self._impatient:
+        if self._interrupts >= self._interrupts_to_abort:
             raise KeyboardInterrupt
-        if first and self._tell:
-            self._tell()
+        if first and self._on_first:
+            self._on_first()

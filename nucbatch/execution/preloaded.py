@@ -5,8 +5,8 @@ Made for a fork server: nothing here starts a thread of Python's, leaves a file 
 
 from importlib import import_module
 
-from nucbatch.core.gc_pause import loading
+from nucbatch.core.gc_pause import gc_frozen
 
-with loading():
+with gc_frozen():
     for _name in ("worker", "block", "large.unit", "kernels"):
         import_module(f"nucbatch.execution.{_name}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nucbatch.core.errors import FieldFailed
-from nucbatch.core.signals import Notice, Stopped
+from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.execution.driver import Driver, Progress
 from nucbatch.execution.work_queue import Todo
 from nucbatch.schedulers.contract import Cluster
@@ -33,7 +33,7 @@ def drive(
     ledger: Ledger,
     cluster: Cluster,
     progress: Progress,
-    notice: Notice,
+    notice: StopSignal,
     *,
     fail_fast: bool = False,
 ) -> Outcome:

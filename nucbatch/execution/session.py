@@ -15,7 +15,7 @@ from typing import Any
 
 from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.plate import FileStatus, Plate
-from nucbatch.core.signals import Notice
+from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import Looked
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
@@ -160,7 +160,7 @@ def execute(
                 told.note(sentence)
 
             def drive_all() -> Outcome:
-                with Notice(impatient=2, tell=lambda: told.note(_LEAVING)) as notice:
+                with StopSignal(interrupts_to_abort=2, on_first=lambda: told.note(_LEAVING)) as notice:
                     place = Place(
                         folder.hidden,
                         plan.plate.name,

@@ -1,1 +1,1 @@
-"""From nuclei to wells and plates."""
+"""Aggregates nuclei into wells and plates."""

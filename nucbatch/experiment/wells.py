@@ -1,12 +1,12 @@
-"""From nuclei to wells: one row per well and time point, with what was counted, what failed and why.
+"""Aggregates nuclei per well: one row per well and time point, with counts, failures and statistics.
 
-A count is a number only where a field of that well and time point was usable. Zero nuclei is 0; where every
-field failed there is no count, and the row says why; fields without a well make no row. Time points are never
-pooled: the same nucleus is in each of them.
+A well has a count only if at least one of its fields was usable. Zero nuclei is 0. If every field failed the
+count is missing and the row gives the reasons. Fields without a well make no row. Time points are never
+pooled, because the same nucleus appears in each of them.
 
-Nuclei are read one well at a time, never the whole plate, which works because the table of nuclei is in the
-order of the fields and that order keeps a well together. Where it does not, or where a well's rows are not as
-many as its fields say, nuclei were lost: that is an error, never a smaller count.
+Nuclei are read one well at a time, never the whole plate. This works because the table of nuclei follows the
+order of the fields, which keeps a well together. A well that is scattered in the table, or whose rows differ
+from its fields' counts, means lost nuclei: that is an error, never a smaller count.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nucbatch.core.errors import InputNotFound, StoreError
-from nucbatch.core.plate import row_index, split_well
+from nucbatch.core.plate_geometry import row_index, split_well
 
 Well = tuple[str, str]  # plate, name
 Key = tuple[str, str, int]  # plate, name, time point from 0
@@ -36,25 +36,29 @@ _PREFIX = "Nuclei_"
 
 
 def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
-    """One row per well and time point, by plate, row-major, then time: counts, failures, statistics.
+    """Aggregates nuclei per well and time point, ordered by plate, well (row-major) and time.
 
     Args:
         nuclei: the run's ``nuclei.parquet``, in the order of the fields.
         fields: the run's ``fields.parquet`` as a table: Metadata_Plate, Metadata_Well, Metadata_Time, Status
-            ("done", or else the field failed), Count_Nuclei (missing where failed), Reason, Flags.
+            ("done", any other value means failed), Count_Nuclei (missing for failed fields), Reason, Flags.
 
     Returns:
-        Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0); the other Metadata_ columns of the
-        fields, missing where a well's fields differ; Count_Nuclei (Int64, missing where no
-        field was usable); Fields_Total, Fields_Done, Fields_Failed (int64); Reason (the failed fields'
-        reasons, each once, joined by "; "); Flags (the fields' flags, each once with its number of fields, as
-        "absent-pixels (2)", joined by "; "); Count_Nuclei_PerField_Mean (over usable fields); then for every
-        measurement Mean_, Median_ and StDev_ (sample, missing below two nuclei), float64, undefined values
-        left out, missing where there is no value.
+        One row per well and time point with these columns:
+
+        - Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0)
+        - the other Metadata_ columns of the fields, missing where a well's fields differ
+        - Count_Nuclei (Int64), missing where no field was usable
+        - Fields_Total, Fields_Done, Fields_Failed (int64)
+        - Reason: the distinct reasons of the failed fields, joined by "; "
+        - Flags: the distinct flags with their numbers of fields, as "absent-pixels (2)", joined by "; "
+        - Count_Nuclei_PerField_Mean (float64), over usable fields
+        - Mean_, Median_ and StDev_ (sample, missing below two nuclei) of every measurement (float64).
+          Undefined values are left out; missing where no value is left.
 
     Raises:
-        InputNotFound: there is no such table of nuclei.
-        StoreError: the table's wells are scattered, unknown, or not as populous as the fields say.
+        InputNotFound: the table of nuclei does not exist.
+        StoreError: a well is scattered in the table, unknown, or its rows differ from its fields' counts.
     """
     path = Path(nuclei)
     if not path.is_file():
@@ -64,11 +68,11 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
         measured = [name for name in table.schema_arrow.names if name.startswith(_PREFIX)]
         for key, count, rows in _groups(table, measured):
             if key not in wells:
-                raise StoreError(f"{path} has nuclei of {_told(key)}, but no field has.")
+                raise StoreError(f"{path} has nuclei of {_described(key)}, but no field belongs to it.")
             well = wells[key]
             if count != well["nuclei"]:
                 raise StoreError(
-                    f"{path} has {count} nuclei of {_told(key)}, its fields count "
+                    f"{path} has {count} nuclei of {_described(key)}, its fields count "
                     f"{well['nuclei']}: the tables are not of one run. Run the same command again."
                 )
             well["found"] = True
@@ -77,19 +81,19 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
     for key, well in wells.items():
         if well["nuclei"] and not well["found"]:
             raise StoreError(
-                f"{path} has no nuclei of {_told(key)}, its fields count "
+                f"{path} has no nuclei of {_described(key)}, its fields count "
                 f"{well['nuclei']}: the tables are not of one run. Run the same command again."
             )
     return _with_metadata(_frame(wells, measured), fields)
 
 
-def _told(key: Key) -> str:
+def _described(key: Key) -> str:
     plate, name, t = key
     return f"well {name or '(none)'} of {plate}" + (f" at time point {t}" if t else "")
 
 
 def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
-    """What the fields say of each well and time point, in plate order; those without a well come last."""
+    """Summarises the fields of each well and time point, in plate order; fields without a well come last."""
     wells: dict[Key, dict[str, Any]] = {}
     columns = [*_WELL, _TIME, "Status", "Count_Nuclei", "Reason", "Flags"]
     for plate, name, t, status, count, reason, flags in fields[columns].itertuples(index=False, name=None):
@@ -116,13 +120,13 @@ def _place(key: Key) -> tuple[str, bool, int, int, int]:
 
 
 def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, int, pa.Table | None]]:
-    """Each well and time point with its number of rows and the rows, one well in memory at a time.
+    """Yields each well and time point with its number of rows and its rows, one well in memory at a time.
 
-    A well's time points lie scattered among its sites, so they are told apart once the well is complete. Of
-    nuclei without a well, which may be as many as a folder of images has, only time points are kept.
+    A well's time points are scattered among its sites, so they are separated once the well is complete.
+    Nuclei without a well can be as many as a whole folder holds, so only their time points are kept.
 
     Raises:
-        StoreError: a well comes a second time.
+        StoreError: a well appears a second time.
     """
     seen: set[Well] = set()
     current: Well | None = None
@@ -134,7 +138,7 @@ def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, i
                     yield from _by_time(current, parts)
                 if well in seen:
                     raise StoreError(
-                        f"the nuclei of well {well[1] or '(none)'} of {well[0]} are not together."
+                        f"the nuclei of well {well[1] or '(none)'} of {well[0]} are not consecutive."
                     )
                 seen.add(well)
                 current, parts = well, []
@@ -144,7 +148,7 @@ def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, i
 
 
 def _by_time(well: Well, parts: list[pa.Table]) -> Iterator[tuple[Key, int, pa.Table | None]]:
-    """The time points of a well, in order, each with its rows; without a well with their number alone."""
+    """Yields the time points of a well in order, with their rows; without a well only with their counts."""
     plate, name = well
     rows = pa.concat_tables(parts)
     times = rows[_TIME].to_numpy()
@@ -154,7 +158,7 @@ def _by_time(well: Well, parts: list[pa.Table]) -> Iterator[tuple[Key, int, pa.T
 
 
 def _runs(rows: pa.Table) -> Iterator[tuple[Well, pa.Table]]:
-    """Consecutive rows of one well."""
+    """Yields runs of consecutive rows that belong to one well."""
     if rows.num_rows == 0:
         return
     codes = [
@@ -179,7 +183,7 @@ def _statistics(rows: pa.Table, measured: list[str]) -> dict[str, float]:
 
 
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """The values that are there, as (N,) float64."""
+    """Returns the defined values of a column, (N,) float64."""
     values = column.cast(pa.float64()).to_numpy()
     return np.asarray(values[~np.isnan(values)], np.float64)
 
@@ -213,7 +217,7 @@ def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFram
 
 
 def _with_metadata(table: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
-    """The table of wells with what the user's own table says of the wells' fields, where they agree."""
+    """Adds the columns of the user's own table, where all fields of a well agree."""
     names = map(str, fields.columns)
     kept = [name for name in names if name.startswith("Metadata_") and name not in _OF_FIELD]
     if not kept:

@@ -25,7 +25,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from nucbatch.core.errors import InputError, WeightsError
-from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, problems_of
+from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, validation_problems
 from nucbatch.networks.contract import build
 
 _CARD = "nucbatch"
@@ -257,7 +257,7 @@ def _parsed(path: Path, text: str) -> Card:
     try:
         return Card.model_validate(json.loads(text, parse_constant=_refuse_constant))
     except ValidationError as error:
-        raise WeightsError(f"the card inside {path} can't be used: {problems_of(error)}.") from error
+        raise WeightsError(f"the card inside {path} can't be used: {validation_problems(error)}.") from error
     except RecursionError as error:
         raise WeightsError(f"the card inside {path} is no card: it is nested too deeply.") from error
     except ValueError as error:

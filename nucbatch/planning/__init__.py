@@ -1,1 +1,1 @@
-"""What will be done and what it will cost, before anything runs."""
+"""Plans a run: blocks, their order and their projected memory. Pure, before anything runs."""

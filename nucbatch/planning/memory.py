@@ -1,8 +1,8 @@
-"""Projected memory of a block, in bytes, and the refusal of what can't fit, before anything is submitted.
+"""Projects the peak memory of a block in bytes and refuses plans that do not fit, before submission.
 
-Sums what a task holds at its peak: the planes as read, the normalised image, the network's activations of
-one tile, the maps, and the working arrays of object finding and measuring. ``benchmarks/bench_memory.py``
-holds the sum against real peaks.
+The projection adds everything that a task holds at its peak: the planes as read, the normalised image, the
+network's activations for one tile, the maps, and the working arrays of object finding and measuring.
+``benchmarks/bench_memory.py`` compares the projection with measured peaks.
 """
 
 from __future__ import annotations
@@ -20,18 +20,24 @@ from nucbatch.core.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_
 from nucbatch.planning.plan import BLOCK_PX, Plan
 
 PROCESS_BYTES = 600 * 2**20
-"""A worker before its first block: interpreter, libraries, compiled kernels and weights."""
+"""Memory of a worker before its first block: interpreter, libraries, compiled kernels and weights."""
 GPU_PROCESS_BYTES = 700 * 2**20
-"""What a process takes of a GPU's memory before its first tile: CUDA's context, libraries and weights."""
-_NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # the image and the window cut from it, three float32 channels each
+"""GPU memory of a process before its first tile: CUDA context, libraries and weights."""
+_NORMALISED_BYTES_PER_PX = 3 * 4 * 2  # image and window, three float32 channels each
 _OBJECT_BYTES_PER_PX = 64  # components, markers, labels, watershed and measuring, in 32 and 64 bits
 _SCALED_BYTES_PER_PX = 3 * 4 * 2 + 4 + 2 * 4  # image and window, four maps, two of them in float32
-_ACTIVATION_FLOATS_PER_PX_AND_WIDTH = 9  # two levels' worth of maps at the widest point, and freed ones kept
+_ACTIVATION_FLOATS_PER_PX_AND_WIDTH = 9  # maps of two levels at the widest point, and cached free memory
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkSize:
-    """What a network's memory grows with: its tiles, its first level's channels, the scale it sees."""
+    """Properties of a network that determine its memory.
+
+    Attributes:
+        grid: tile geometry.
+        width: channels of the first level.
+        zoom: factor by which images are resized for the network.
+    """
 
     grid: TileGrid
     width: int
@@ -39,20 +45,20 @@ class NetworkSize:
 
 
 _BLOCK_BYTES_PER_PX = 56  # maps, components, labels and measuring of a block with its margins
-_UNIT_PX = 2 * 1088  # the longest side of what is copied, numbered or shrunk at once
+_UNIT_PX = 2 * 1088  # longest side of a unit of copying, numbering or downsampling
 
 
 def task_bytes(plan: Plan, field: Field, network: NetworkSize) -> int:
-    """Projected peak of the largest task of a field, without the process itself."""
+    """Projects the peak of a field's largest task, without the process itself."""
     if not plan.is_large(field):
         return block_bytes(field, network)
     return unit_bytes(field, plan.block_px, network)
 
 
 def unit_bytes(field: Field, block_px: int, network: NetworkSize) -> int:
-    """Projected peak of the largest unit of a field that is cut into blocks.
+    """Projects the peak of the largest unit of a field that is cut into blocks.
 
-    It grows with neither side: the network's windows end at a fixed length.
+    It does not grow with the image, because the network's windows have a maximum length.
     """
     samples = sum(plane.samples for plane in field.planes) * np.dtype(field.dtype).itemsize
     tile = _tile_px((field.height_px, field.width_px), network)
@@ -63,18 +69,18 @@ def unit_bytes(field: Field, block_px: int, network: NetworkSize) -> int:
     finding = view * (_BLOCK_BYTES_PER_PX + samples)
     if network.zoom != 1:
         finding += round(view * network.zoom**2) * 4
-    # Beside a unit that finds objects another one may be in the network.
+    # While one unit finds objects, another one may be in the network.
     return max(finding + _activations(tile, network), predicting, _UNIT_PX**2 * (4 * samples + 12))
 
 
 def block_bytes(field: Field, network: NetworkSize) -> int:
-    """Projected peak of one field's task, without the process itself."""
+    """Projects the peak of the task of a field in one block, without the process itself."""
     samples = sum(plane.samples for plane in field.planes)
     return image_bytes((field.height_px, field.width_px), samples, np.dtype(field.dtype), network)
 
 
 def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], network: NetworkSize) -> int:
-    """Projected peak of an image (Y, X) in one piece, ``samples`` values per pixel, without the process."""
+    """Projects the peak of an uncut image (Y, X) with ``samples`` values per pixel, without the process."""
     pixels = math.prod(shape)
     planes = pixels * dtype.itemsize * (samples + 2)
     activations = _activations(_tile_px(shape, network), network)
@@ -83,14 +89,20 @@ def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], netw
 
 
 def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
-    """The field whose task takes most, and :func:`task_bytes` of it; None and 0 where none is usable."""
+    """Returns the field with the largest task and its :func:`task_bytes`; (None, 0) if no field is usable."""
     sizes = ((task_bytes(plan, field, network), field) for field in plan.usable)
     one, field = max(sizes, key=lambda size: size[0], default=(0, None))
     return field, one
 
 
 def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
-    """What a process takes of a GPU's memory, which gets as many tiles at once as ``batch_px`` has pixels."""
+    """Projects the GPU memory of a process.
+
+    Args:
+        plan: its usable fields determine the largest tile.
+        network: tile geometry and width.
+        batch_px: pixels of a batch of tiles; a larger tile is a batch of its own.
+    """
     shapes = {(field.height_px, field.width_px) for field in plan.usable}
     largest_px = max((_tile_px(shape, network) for shape in shapes), default=0)
     halved = 1 if plan.settings.precision == "fp32" else 2
@@ -98,42 +110,40 @@ def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
 
 
 def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:
-    """Refuses a plan whose largest block does not fit in a worker of ``worker_bytes``.
+    """Checks that the largest block of a plan fits in a worker.
 
     Raises:
-        MemoryRefused: it does not; the message has both numbers.
+        MemoryRefused: it does not fit in ``worker_bytes``; the message has both numbers.
     """
     field, one = largest_block(plan, network)
     if field is not None and PROCESS_BYTES + one > worker_bytes:
         raise MemoryRefused(
             f"{field.name} ({field.height_px} × {field.width_px} px) needs "
             f"{gib(PROCESS_BYTES + one)} in one worker, which has {gib(worker_bytes)}. "
-            f"{_mend(plan, field)}Use fewer workers (--workers) on this machine, or one with more memory."
+            f"{_remedy(plan, field)}Use fewer workers (--workers) on this machine, or one with more memory."
         )
 
 
-def _mend(plan: Plan, field: Field) -> str:
-    """What a smaller block would do."""
+def _remedy(plan: Plan, field: Field) -> str:
+    """Suggests a block size for the error message."""
     if plan.is_large(field):
         smaller = max(SMALLEST_BLOCK_PX, plan.block_px // 2)
         return f"Use smaller blocks (--block-size {smaller}; now {plan.block_px}). "
     if not countable(field.dtype):
-        return (
-            f"Images of {field.dtype} are not cut into blocks: convert it to 8 or 16 bits, and it will be. "
-        )
+        return f"Images of {field.dtype} can't be cut into blocks: convert it to 8 or 16 bits. "
     return f"Cut it into blocks (--block-size {BLOCK_PX}). "
 
 
 def _activations(tile_px: int, network: NetworkSize) -> int:
-    """Bytes of the network's own maps for a tile of so many pixels."""
+    """Projects the bytes of the network's own maps for a tile of ``tile_px`` pixels."""
     return tile_px * 4 * network.width * _ACTIVATION_FLOATS_PER_PX_AND_WIDTH
 
 
 def _tile_px(shape: tuple[int, int], network: NetworkSize) -> int:
-    """Pixels of one of the windows that an image (Y, X) is cut into."""
+    """Returns the number of pixels of a window of an image (Y, X)."""
     return math.prod(network.grid.window_px(side) for side in scaled_shape(shape, network.zoom))
 
 
 def gib(count: int) -> str:
-    """So many bytes as a reader wants them."""
+    """Formats a number of bytes in GiB."""
     return f"{count / 2**30:.1f} GiB"

@@ -1,7 +1,7 @@
-"""Plate + settings → what will be done, in order. Pure: no pixels, no dask, no clock.
+"""Plans a run: the segmented channel, the usable fields, their order and their division into blocks.
 
-Decides which channel is segmented, which fields can be, in what order, and which are cut
-into blocks. A field of ordinary size is one block; the order is the plate's own.
+The plan is a pure function of plate and settings. It needs no pixels and no dask. A field of ordinary size is
+one block, and the fields keep the plate's order.
 """
 
 from __future__ import annotations
@@ -26,18 +26,22 @@ _NUCLEAR_STAINS = (
         r"|(?<![a-z])nuc(?:lei|leus|lear)?(?![a-z])",
         re.IGNORECASE,
     ),
-    # as in OrigDNA, but not in mtDNA or cDNA
+    # Matches OrigDNA, but not mtDNA or cDNA.
     re.compile(r"(?:(?<=[a-z])(?<!mt)(?<![^A-Za-z]c)(?<!^c))DNA(?![A-Za-z])"),
 )
-_NUCLEAR_LIGHT = re.compile(r"(?<![0-9.])405(?![0-9.])")  # nm: the laser for DAPI and Hoechst
+_NUCLEAR_LIGHT = re.compile(r"(?<![0-9.])405(?![0-9.])")  # nm, laser line for DAPI and Hoechst
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run will do. ``settings.channel`` is the segmented one's name, empty if all are RGB.
+    """Work of a run.
 
-    ``block_px`` is the side of the blocks of images that are cut into several; ``largest_px`` the longest
-    side of an image that is not. ``read_timeout_s`` is how long a read may take.
+    Attributes:
+        plate: fields that cannot be segmented have a ``problem``.
+        settings: ``channel`` is the name of the segmented channel, empty if all images are RGB.
+        block_px: side of a block.
+        largest_px: longest side of an image that is not cut into blocks.
+        read_timeout_s: timeout for reading an image.
     """
 
     plate: Plate
@@ -52,12 +56,12 @@ class Plan:
         return tuple(field for field in self.plate.fields if not field.problem)
 
     def is_large(self, field: Field) -> bool:
-        """Whether a field is cut into blocks; only pixels of 8 and 16 bits can be surveyed part by part."""
+        """Returns whether a field is cut into blocks; only 8-bit and 16-bit images can be."""
         return max(field.height_px, field.width_px) > self.largest_px and countable(field.dtype)
 
     @property
     def pixels(self) -> int:
-        """Pixels that the network will see, without padding."""
+        """Number of image pixels of all usable fields, without padding."""
         return sum(field.height_px * field.width_px for field in self.usable)
 
 
@@ -67,22 +71,26 @@ def make_plan(
     block_px: int | None = None,
     read_timeout_s: float = READ_TIMEOUT_S,
 ) -> Plan:
-    """The plan of a run, with the channel settled.
+    """Plans a run and chooses the segmented channel.
 
-    ``block_px``: images longer than that are cut into blocks of that side. None cuts what is longer than
-    LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it, nor on ``read_timeout_s``.
+    Args:
+        plate: as opened by a reader.
+        settings: ``channel`` may be empty.
+        block_px: longer images are cut into blocks of this side. None cuts images longer than
+            LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it.
+        read_timeout_s: timeout for reading an image. No result depends on it.
 
     Raises:
-        InputError: the channel named is not there; or several are, none was named, and no name is a
-            nuclear stain's. Or blocks are too small, or the time to read is none.
+        InputError: the named channel does not exist; several channels exist, none is named and their names do
+            not identify a nuclear stain; ``block_px`` is too small; or ``read_timeout_s`` is not positive.
     """
     if not (math.isfinite(read_timeout_s) and read_timeout_s > 0):
         raise InputError(
-            f"a read can't be waited for {read_timeout_s} s: give a number of seconds above 0, such as 300."
+            f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
         )
     channel = nuclear_channel(plate, settings.channel)
     plan = Plan(
-        _sized(_judged(plate, channel), settings.pixel_size_um),
+        _with_pixel_size(_for_channel(plate, channel), settings.pixel_size_um),
         settings.model_copy(update={"channel": channel}),
         read_timeout_s=read_timeout_s,
     )
@@ -92,8 +100,8 @@ def make_plan(
     return replace(plan, block_px=block_px, largest_px=block_px)
 
 
-def _sized(plate: Plate, pixel_size_um: float | None) -> Plate:
-    """The plate with the pixel size that was given; a level of a pyramid has its own, counted from it."""
+def _with_pixel_size(plate: Plate, pixel_size_um: float | None) -> Plate:
+    """Sets the given pixel size; a pyramid's levels keep their own, which is derived from the file's."""
     if pixel_size_um is None:
         return plate
     fields = [
@@ -103,14 +111,14 @@ def _sized(plate: Plate, pixel_size_um: float | None) -> Plate:
     return replace(plate, fields=tuple(fields))
 
 
-def _judged(plate: Plate, channel: str) -> Plate:
-    """The plate, its fields judged by the channel that is segmented.
+def _for_channel(plate: Plate, channel: str) -> Plate:
+    """Marks the fields that cannot be segmented in this channel.
 
-    A grey field without an image in that channel has a problem: to segment another one instead would be a
-    number that looks like the others and is not. A field that lacks another channel is counted, and flagged
-    in the end; its measurements in that channel are missing.
+    A grey field without an image in the channel gets a problem; to segment another channel instead would give
+    a count that looks valid and is not. A field that lacks another channel is counted and flagged, and its
+    measurements in that channel are missing.
     """
-    fields = tuple(_judged_field(field, channel) for field in plate.fields)
+    fields = tuple(_field_for_channel(field, channel) for field in plate.fields)
     used = {plane.path for field in fields if not field.problem for plane in field.planes}
     unused: dict[str, Field] = {}
     for before, after in zip(plate.fields, fields, strict=True):
@@ -125,30 +133,33 @@ def _judged(plate: Plate, channel: str) -> Plate:
     return replace(plate, fields=fields, files=files)
 
 
-def _judged_field(field: Field, channel: str) -> Field:
+def _field_for_channel(field: Field, channel: str) -> Field:
     if field.problem or any(plane.channel == channel or plane.samples == 3 for plane in field.planes):
         return field
     reason = dict(field.lacking).get(channel)
-    unlit = f"it has no image in channel {channel}, the one that is segmented"
-    return replace(field, problem=reason or unlit)
+    absent = f"it has no image in channel {channel}, the one that is segmented"
+    return replace(field, problem=reason or absent)
 
 
 def _unused_reason(field: Field, channel: str) -> str:
-    """Why the sound files of a field without an image in the segmented channel are left out."""
+    """Explains why valid files of a field without an image in the segmented channel are ignored."""
     if channel in dict(field.lacking):
         return "incomplete-field: sound, but another file of its field can't be used"
     return f"no-nuclear-channel: sound, but its field has no image in channel {channel}"
 
 
 def nuclear_channel(plate: Plate, wanted: str) -> str:
-    """The name of the channel that shows nuclei.
+    """Chooses the channel that shows nuclei.
 
-    A wanted one must exist; of RGB images r, g and b stand for Red, Green and Blue. Unasked, the only grey
-    channel is taken, or else the only one whose name is a nuclear stain's (DAPI, Hoechst, DRAQ5, H2B, DNA,
-    ...), or of the laser for such stains (405). Empty where all images are RGB.
+    A wanted channel must exist; in RGB images r, g and b mean Red, Green and Blue. Without a wish, the only
+    grey channel is chosen, else the only channel named after a nuclear stain (DAPI, Hoechst, DRAQ5, H2B, DNA,
+    ...), else the only one named after the laser line for such stains (405 nm).
+
+    Returns:
+        The channel's name; empty if all images are RGB.
 
     Raises:
-        InputError: as :func:`make_plan`.
+        InputError: no channel of that name, or several candidates.
     """
     if wanted:
         return plate.channel(_colour(plate, wanted)).name
@@ -160,20 +171,20 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     if len(stains) == 1:
         return stains[0]
     raise InputError(
-        f"{plate.name} has {len(names)} channels, and their names don't tell which one shows nuclei: "
-        f"{', '.join(names)}. Name it with --channel."
+        f"{plate.name} has {len(names)} channels, and their names do not identify a nuclear stain: "
+        f"{', '.join(names)}. Choose one with --channel."
     )
 
 
 def _colour(plate: Plate, wanted: str) -> str:
-    """The colour that a letter means, where a plate has it and no channel of that name."""
+    """Expands a colour's initial to its name, if the plate has that colour and no channel of that name."""
     names = {channel.name.casefold() for channel in plate.channels}
     colour = next((name for name in RGB_CHANNELS if name[0].casefold() == wanted.casefold()), "")
     return colour if colour.casefold() in names and wanted.casefold() not in names else wanted
 
 
 def nuclear_stains(names: Iterable[str]) -> list[str]:
-    """Those of the channels' names that are a nuclear stain's; if none is, those of the laser for such."""
+    """Selects the channel names of nuclear stains, or else those of the laser line for such stains."""
     names = list(names)
     stains = [name for name in names if any(pattern.search(name) for pattern in _NUCLEAR_STAINS)]
     return stains or [name for name in names if _NUCLEAR_LIGHT.search(name)]

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate, row_index, split_well
+from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import safe_name
 from nucbatch.readers.rules import quarantined

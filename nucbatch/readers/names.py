@@ -12,45 +12,10 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
-from nucbatch.core.errors import InputError
-from nucbatch.core.plate import row_index, split_well, well_name
-
-MOST_ROWS, MOST_COLUMNS = 32, 48  # a 1536-well plate, the largest that is made
-
 GREY = "Grey"
-
-_NUMBER_OF_A_WELL = re.compile(r"[Ww][0-9]{3,}")
 
 _LONGEST = 120
 """Characters of a name. File systems allow 255 bytes; numbers, endings and temporary names take up to 80."""
-
-
-def plausible_well(text: str) -> str:
-    """The well in its one spelling (``"b3"`` → ``"B03"``), or empty text if no plate has such a well.
-
-    ``W0021`` is the number of a well, not row W: it needs the plate's columns.
-    """
-    if _NUMBER_OF_A_WELL.fullmatch(text.strip()):
-        return ""
-    try:
-        row, column = split_well(text)
-    except InputError:
-        return ""
-    if row_index(row) >= MOST_ROWS or column > MOST_COLUMNS:
-        return ""
-    return well_name(row, column)
-
-
-def row_letters(text: str) -> str:
-    """Row letters from letters or a number from 1: ``"C"``, ``"c"``, ``"3"`` and ``"03"`` → ``"C"``."""
-    if not text.isdecimal():
-        return text.upper()
-    number = int(text)
-    letters = ""
-    while number > 0:
-        number, digit = divmod(number - 1, 26)
-        letters = chr(ord("A") + digit) + letters
-    return letters
 
 
 def safe_name(text: str) -> str:

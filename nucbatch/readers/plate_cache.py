@@ -17,7 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from nucbatch.core.gc_pause import uncollected
+from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.readers.listing import Listing
 from nucbatch.version import __version__
@@ -54,7 +54,7 @@ def recall(path: Path, wanted: str, root: str) -> Plate | None:
     A file that is damaged, or of another nucbatch, counts as none: the headers are then read again.
     """
     try:
-        with path.open("rb") as file, uncollected():
+        with path.open("rb") as file, gc_paused():
             first, body = file.readline().decode().split(), file.read()
             if not wanted or first != [wanted, hashlib.sha256(body).hexdigest()]:
                 return None

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import Field, FileStatus, Plate, absent_text, projection_text, row_index, split_well
-from nucbatch.readers.names import plural, row_letters
+from nucbatch.core.plate import Field, FileStatus, Plate, absent_text, projection_text
+from nucbatch.core.plate_geometry import plate_size, row_index, row_letters, split_well
+from nucbatch.readers.names import plural
 from nucbatch.readers.pixels import field_channels
 
 _EXAMPLES = 3
 Z_HINT = "If they are time points, save them as such: each is then a field of its own."
 _MOST_ROWS_OF_MIX = 6
-_STANDARD_PLATES = ((8, 12), (16, 24), (32, 48))
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,9 @@ class Summary:
     def plate_map(self) -> list[str]:
         """The wells as lines of text, on a plate of 96, 384 or 1536 wells, the smallest that holds them."""
         places = {well: split_well(well) for well in self.wells}
-        rows = max(row_index(row) for row, _ in places.values()) + 1
-        columns = max(column for _, column in places.values())
-        height, width = next(size for size in _STANDARD_PLATES if size[0] >= rows and size[1] >= columns)
+        height, width = plate_size(
+            ((row_index(row), column) for row, column in places.values()), least_wells=96
+        )
         marks: dict[tuple[int, int], str] = {}
         for well, (row, column) in places.items():
             good, bad = self.wells[well]
@@ -123,7 +123,7 @@ class Summary:
         lines = ["   " + "".join(f"{column:>3}" for column in range(1, width + 1))]
         for index in range(height):
             cells = "".join(f"{marks.get((index, column), '·'):>3}" for column in range(1, width + 1))
-            lines.append(f"{row_letters(str(index + 1)):>3}{cells}")
+            lines.append(f"{row_letters(index):>3}{cells}")
         return lines
 
     def as_dict(self) -> dict[str, object]:

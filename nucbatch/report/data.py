@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from nucbatch.core.errors import StoreError
-from nucbatch.core.plate import row_index, split_well
+from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.features.quality import MISSING_CHANNEL
 from nucbatch.store.folder import RunFolder
 

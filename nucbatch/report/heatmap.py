@@ -15,11 +15,10 @@ from math import ceil
 from markupsafe import Markup
 from matplotlib import colormaps
 
-from nucbatch.core.plate import row_index, split_well, well_name
+from nucbatch.core.plate_geometry import plate_size, row_index, row_letters, split_well, well_name
 from nucbatch.report.data import RunData, Well, WellState
 from nucbatch.report.panel import Panel, fill, number
 
-PLATES = ((8, 12), (16, 24), (32, 48))  # rows, columns of 96, 384 and 1536 wells
 MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
 _COLOURS = colormaps["viridis"]
@@ -48,15 +47,6 @@ def render(data: RunData) -> Markup:
     return fill("heatmap.html", plates=plates) if plates else Markup("")
 
 
-def plate_shape(places: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Rows and columns of the smallest usual plate that has all places (row from 0, column from 1)."""
-    rows, columns = max(row for row, _ in places) + 1, max(column for _, column in places)
-    for shape in PLATES:
-        if rows <= shape[0] and columns <= shape[1]:
-            return shape
-    return rows, columns
-
-
 def colour_range(counts: Sequence[int]) -> tuple[int, int]:
     """Counts at the two ends of the colour bar: from 0, unless all counts lie in the upper half."""
     low, high = min(counts, default=0), max(counts, default=0)
@@ -73,7 +63,7 @@ def shown_times(times: Sequence[int], most: int = MOST_TIMES) -> list[int]:
 
 def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
     """What the template needs of a plate: its size and colours, and one map for each time point shown."""
-    rows, columns = plate_shape([_place(well) for well in wells])
+    rows, columns = plate_size([_place(well) for well in wells], least_wells=96)
     pitch = (_WIDTH - _LEFT) / columns
     height = pitch * (0.66 if columns <= 12 else 0.78)
     low, high = colour_range([well.count for well in wells if well.count])
@@ -85,7 +75,9 @@ def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
         places = {_place(well): well for well in wells if well.t == t}
         printed = font >= 8 and len(times) == 1
         cells = [
-            _cell(places.get((row, column)), _letters(row), column, pitch, height, low, high, printed=printed)
+            _cell(
+                places.get((row, column)), row_letters(row), column, pitch, height, low, high, printed=printed
+            )
             for row in range(rows)
             for column in range(1, columns + 1)
         ]
@@ -101,7 +93,7 @@ def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
         "maps": maps,
         "times": len(times),
         "columns": [(_LEFT + (column - 0.5) * pitch - 1.5, column) for column in range(1, columns + 1)],
-        "rows": [(_TOP + (row + 0.5) * height + 3, _letters(row)) for row in range(rows)],
+        "rows": [(_TOP + (row + 0.5) * height + 3, row_letters(row)) for row in range(rows)],
         "low": low,
         "high": high,
         "stops": [(step * 10, _hex(step / 10)) for step in range(11)],
@@ -146,10 +138,6 @@ def _cell(
 
 def _fields(count: int) -> str:
     return f"{count} field" + ("" if count == 1 else "s")
-
-
-def _letters(row: int) -> str:
-    return (chr(ord("A") + row // 26 - 1) if row >= 26 else "") + chr(ord("A") + row % 26)
 
 
 def _hex(share: float) -> str:

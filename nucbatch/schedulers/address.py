@@ -22,7 +22,7 @@ from distributed.security import Security
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
-from nucbatch.core.settings import problems_of
+from nucbatch.core.settings import validation_problems
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.monitor import Presence
@@ -152,7 +152,7 @@ def _settings(place: Place) -> AddressSettings:
     except ValidationError as error:
         allowed = ", ".join(AddressSettings.model_fields)
         raise InputError(
-            f"a scheduler's address has other settings ({allowed}): {problems_of(error)}."
+            f"a scheduler's address has other settings ({allowed}): {validation_problems(error)}."
         ) from error
 
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from nucbatch.core.errors import InputError, SettingsConflict, StoreError
-from nucbatch.core.gc_pause import uncollected
+from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Plate
 from nucbatch.core.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
@@ -132,7 +132,7 @@ def receipts(folder: RunFolder) -> Iterator[Receipt]:
 
 def latest(folder: RunFolder) -> dict[str, Receipt]:
     """The receipt that counts, by the field's key."""
-    with uncollected():
+    with gc_paused():
         return {receipt.field: receipt for receipt in receipts(folder)}
 
 

@@ -11,20 +11,17 @@ of the centres. Scales without a known pixel size count pixels and carry no unit
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import row_index
+from nucbatch.core.plate_geometry import plate_size, row_index, row_letters
 from nucbatch.store.display import colours
 
 VERSION = "0.5"
 LABELS_NAME = "nuclei"
 
 Attributes = dict[str, Any]
-
-# Rows and columns of the plates that are made: NGFF wants the physical plate's, whichever wells were used.
-_PLATES = ((2, 3), (3, 4), (4, 6), (6, 8), (8, 12), (16, 24), (32, 48))
 
 
 def group_document(attributes: Attributes) -> bytes:
@@ -35,7 +32,8 @@ def group_document(attributes: Attributes) -> bytes:
 
 def plate_attributes(name: str, images: dict[tuple[str, int], list[str]]) -> Attributes:
     """Attributes of a plate's group, by the images' paths of each well; at least one well has an image."""
-    rows, columns = plate_shape(images)
+    # NGFF wants the size of the physical plate, whichever wells were used.
+    rows, columns = plate_size((row_index(row), column) for row, column in images)
     return _ome(
         {
             "plate": {
@@ -119,20 +117,6 @@ def nuclei_attributes(levels: int, pixel_size_um: float | None) -> Attributes:
     return _ome(
         {"image-label": {"source": {"image": "../../"}, "version": VERSION}, "multiscales": described}
     )
-
-
-def plate_shape(wells: Iterable[tuple[str, int]]) -> tuple[int, int]:
-    """(rows, columns) of the smallest plate that is made and has these wells; else just enough."""
-    places = [(row_index(row) + 1, column) for row, column in wells]
-    rows, columns = (max(place[axis] for place in places) for axis in (0, 1))
-    fitting = (plate for plate in _PLATES if plate[0] >= rows and plate[1] >= columns)
-    return next(fitting, (rows, columns))
-
-
-def row_letters(index: int) -> str:
-    """Letters of a row counted from 0: 0 is A, 25 is Z, 26 is AA."""
-    letters = chr(ord("A") + index % 26)
-    return letters if index < 26 else row_letters(index // 26 - 1) + letters
 
 
 def image_place(group: str) -> tuple[str, int, str]:

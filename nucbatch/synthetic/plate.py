@@ -19,7 +19,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import row_index, split_well, well_name
+from nucbatch.core.plate_geometry import plate_size, row_index, split_well, well_name
 from nucbatch.synthetic.field import make_field
 
 WELLS = tuple(well_name(row, column) for row in "BCDE" for column in range(2, 8))
@@ -204,9 +204,8 @@ def _description(stem: str, channel: str) -> str:
 def _index(wells: Sequence[str], sites: int, channels: Sequence[str]) -> str:
     """The text of an ImageXpress .HTD file: plate geometry, wells and sites taken, channel names."""
     places = [split_well(well) for well in wells]
-    small = all(row_index(row) < 8 and column <= 12 for row, column in places)
-    height, width = (8, 12) if small else (16, 24)
     taken = {(row_index(row), column) for row, column in places}
+    height, width = plate_size(taken, least_wells=96)
     flags = [
         ", ".join("TRUE" if (row, column) in taken else "FALSE" for column in range(1, width + 1))
         for row in range(height)

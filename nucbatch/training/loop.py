@@ -22,7 +22,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.signals import Notice, Stopped
+from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.networks.checkpoint import as_stored, load_weights, read_card, save_weights
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.lock import run_lock
@@ -169,7 +169,7 @@ def _train(
     over = members.highest(course.is_exhausted())
 
     workers = suitable_workers(members.device, members.size) if workers is None else workers
-    with Notice() as notice:
+    with StopSignal() as notice:
         for batch in feed(task, state.done, state.done if over else length.steps, workers):
             for group in optimiser.param_groups:
                 group["lr"] = recipe.learning_rate * rate_factor(state.done, length.steps, recipe)

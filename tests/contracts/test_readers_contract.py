@@ -12,7 +12,8 @@ import tifffile
 import zarr
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import FileStatus, split_well
+from nucbatch.core.plate import FileStatus
+from nucbatch.core.plate_geometry import split_well
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import GROUP, open_plate
 from nucbatch.readers.listing import scan

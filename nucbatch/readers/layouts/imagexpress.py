@@ -16,13 +16,13 @@ from pathlib import PurePosixPath
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileRecord, FileStatus, Plate
+from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble, unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.formats.headers import stain_name
 from nucbatch.readers.layouts.imagexpress_htd import Htd, read_htd
 from nucbatch.readers.layouts.one_plate import is_inside, several_plates
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.names import plausible_well
 from nucbatch.readers.read_timeout import within
 from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
 

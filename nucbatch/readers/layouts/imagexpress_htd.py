@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nucbatch.core.plate import row_index, well_name
-from nucbatch.readers.names import MOST_COLUMNS, MOST_ROWS, row_letters
+from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, parse_row, row_index, well_name
 
 _MOST_BYTES = 1 << 20
 
@@ -45,7 +44,7 @@ def parse_htd(path: str, text: str) -> Htd:
         wave = key.removeprefix("WaveName")
         if row != key and row.isdecimal() and 1 <= int(row) <= MOST_ROWS:
             wells.extend(
-                well_name(row_letters(row), column)
+                well_name(parse_row(row), column)
                 for column, value in enumerate(values[:MOST_COLUMNS], start=1)
                 if value.upper() == "TRUE"
             )

@@ -22,12 +22,13 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.core.plate_geometry import parse_row, plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.manifest_paths import Locator
 from nucbatch.readers.layouts.manifest_table import Row, Value, metadata_columns, read_rows
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.names import natural_key, plausible_well, row_letters, safe_name, unique_names
+from nucbatch.readers.names import natural_key, safe_name, unique_names
 from nucbatch.readers.rules import ignored, quarantined
 
 _SITE = ("Metadata_Site", "Metadata_Field", "Metadata_FieldID", "Metadata_ImageNumber")
@@ -184,9 +185,9 @@ def _keys(rows: Sequence[Row], name: str) -> list[FieldKey]:
 
 
 def _key(row: Row, name: str) -> FieldKey:
-    text = row.get("Metadata_Well") or row_letters(row.get("Metadata_Row")) + row.get(*_COLUMN)
+    text = row.get("Metadata_Well") or parse_row(row.get("Metadata_Row")) + row.get(*_COLUMN)
     if match := re.fullmatch(r"r([0-9]{1,2})c([0-9]{1,2})", text, re.IGNORECASE):  # as Harmony writes it
-        text = row_letters(match[1]) + match[2]
+        text = parse_row(match[1]) + match[2]
     well = plausible_well(text)
     if not well:
         raise InputError(

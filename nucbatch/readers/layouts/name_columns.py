@@ -16,9 +16,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from string import ascii_letters
 
-from nucbatch.core.plate import row_index, split_well
+from nucbatch.core.plate_geometry import plausible_well, row_index, split_well
 from nucbatch.readers.layouts.stains import is_stain
-from nucbatch.readers.names import plausible_well
 
 _SUFFIX = re.compile(r"(?:\.ome)?\.[A-Za-z0-9]{2,4}$", re.IGNORECASE)
 _PART = re.compile(r"[^\W_]+")

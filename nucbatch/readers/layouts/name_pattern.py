@@ -17,11 +17,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import well_name
-from nucbatch.readers.names import plausible_well, row_letters
+from nucbatch.core.plate_geometry import PLATE_SIZES, parse_row, plausible_well, row_letters, well_name
 
-_PLATE_COLUMNS = {6: 3, 12: 4, 24: 6, 48: 8, 96: 12, 384: 24, 1536: 48}
-NUMBERED = {f"well_of_{wells}": columns for wells, columns in _PLATE_COLUMNS.items()}
+NUMBERED = {f"well_of_{rows * columns}": columns for rows, columns in PLATE_SIZES}
 """Groups for numbers of wells, with the columns of their plates."""
 
 GROUPS = ("well", "row", "column", *NUMBERED, "site", "field", "channel", "z", "t", "plate")
@@ -146,7 +144,7 @@ def _well(parts: dict[str, str], from_zero: bool) -> tuple[str, str]:
         row, column = parts.get("row", ""), parts.get("column", "")
         if from_zero:
             row, column = (str(int(t) + 1) if t.isascii() and t.isdecimal() else t for t in (row, column))
-        text = row_letters(row) + column
+        text = parse_row(row) + column
     well = plausible_well(text)
     return (well, "") if well else ("", f"{text!r} is no well (A01 to AF48)")
 
@@ -159,4 +157,4 @@ def _numbered_well(text: str, group: str, columns: int, from_zero: bool) -> tupl
     if not 0 <= index < wells:
         return "", f"well {text} is not on a plate of {wells} wells: name the group after a larger plate"
     row, column = divmod(index, columns)
-    return well_name(row_letters(str(row + 1)), column + 1), ""
+    return well_name(row_letters(row), column + 1), ""

@@ -18,11 +18,12 @@ from typing import Any
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.core.plate_geometry import parse_row, plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.ome_zarr_wells import Sites, chosen_acquisition, sites_of, titled
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.names import GREY, plausible_well, row_letters, safe_name, unique_names
+from nucbatch.readers.names import GREY, safe_name, unique_names
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
 from nucbatch.readers.unchanged import stamp
 from nucbatch.zarr_format.ome import (
@@ -242,7 +243,7 @@ def _wells(root: Path, store: str, acquisition: str) -> _Wells:
     listed: dict[str, tuple[str, list[WellImage]]] = {}
     for path in paths:
         row, _, column = path.partition("/")
-        well = plausible_well(row_letters(row) + column)
+        well = plausible_well(parse_row(row) + column)
         place = f"{store}{path}/"
         if not well:
             wells.records.append(quarantined(place, f"{path!r} is no well (A/1 to AF/48)"))

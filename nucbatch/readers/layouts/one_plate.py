@@ -17,11 +17,10 @@ from functools import lru_cache
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import split_well
+from nucbatch.core.plate_geometry import plausible_well, split_well
 from nucbatch.readers.layouts.name_pattern import NUMBERED, PatternName
 from nucbatch.readers.layouts.stains import is_stain
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.names import plausible_well
 
 _MOST_COMMANDS = 20
 _ADDS = {

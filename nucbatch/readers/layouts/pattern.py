@@ -13,7 +13,8 @@ from collections.abc import Iterable
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import FileRecord, Plate, row_index
+from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.core.plate_geometry import row_index
 from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.name_columns import are_padded

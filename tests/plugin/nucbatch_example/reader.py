@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 
 from nucbatch.core.plate import Plate
+from nucbatch.core.plate_geometry import parse_row
 from nucbatch.readers.assemble import Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.names import row_letters
 from nucbatch.readers.rules import ignored, no_image, quarantined
 
 _NAME = re.compile(r"(?:^|/)acme_R(\d\d)C(\d\d)_F(\d+)_(\w+)\.tif$")
@@ -38,7 +38,7 @@ class AcmeReader:
             match = _NAME.search(file.path)
             if match:
                 row, column, field, stain = match.groups()
-                sightings.append(Sighting(file, stain, f"{row_letters(row)}{column}", int(field)))
+                sightings.append(Sighting(file, stain, f"{parse_row(row)}{column}", int(field)))
             elif file.path.endswith("acme.plate"):
                 records.append(ignored(file.path, "vendor-metadata"))
             elif file.path.endswith(".tif"):

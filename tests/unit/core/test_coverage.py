@@ -17,7 +17,7 @@ def absent(pixels: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("shape", [(200, 200), (200, 200, 3)])
-def test_zeros_to_the_end_are_absent(shape: tuple[int, ...]) -> None:
+def test_zero_rows_at_the_end_are_absent(shape: tuple[int, ...]) -> None:
     pixels = np.ones(shape, np.uint8)
     assert absent(pixels) == 0
     pixels.reshape(-1)[pixels.size // 2 :] = 0
@@ -32,13 +32,13 @@ def test_the_row_in_which_zeros_begin_does_not_hide_them(size: int) -> None:
     assert absent(pixels) == (size // 8 - 1) / size
 
 
-def test_a_hole_is_absent() -> None:
+def test_zero_rows_in_the_middle_are_absent() -> None:
     pixels = picture()
     pixels[40:60] = 0
     assert absent(pixels) == pytest.approx(0.1)
 
 
-def test_a_ground_clipped_to_zero_is_a_picture_and_half_of_it_is_not() -> None:
+def test_a_clipped_background_is_valid_but_its_missing_half_is_detected() -> None:
     pixels = np.where(picture(0) > 30, picture(), 0).astype(np.uint8)
     pixels[-20:] = 0  # nothing lies there
     assert absent(pixels) == 0
@@ -46,14 +46,14 @@ def test_a_ground_clipped_to_zero_is_a_picture_and_half_of_it_is_not() -> None:
     assert absent(pixels) == 0.5
 
 
-def test_a_few_nuclei_on_black_tell_nothing() -> None:
+def test_few_nuclei_on_black_are_not_reported() -> None:
     pixels = np.zeros((200, 200), np.uint8)
     pixels[10:30, 50:70] = 90
     pixels[40:60, 150:160] = 90
     assert absent(pixels) == 0
 
 
-def test_a_mask_that_leaves_zero_rows_above_and_below_is_a_picture() -> None:
+def test_a_round_mask_is_valid() -> None:
     y, x = np.mgrid[-100:100, -100:100]
     assert absent(np.where(y**2 + x**2 < 80**2, picture(), 0)) == 0
     letterbox = picture()
@@ -61,14 +61,14 @@ def test_a_mask_that_leaves_zero_rows_above_and_below_is_a_picture() -> None:
     assert absent(letterbox) == 0
 
 
-def test_pieces_that_are_not_stored_are_absent() -> None:
+def test_missing_chunks_count_as_absent() -> None:
     some = Coverage.of(picture(), 200, missing=1, stored=3)
     assert some.absent == 0.25
     assert largest_absent([Coverage.of(picture(), 200), some]) == 0.25
     assert largest_absent([]) == 0
 
 
-def test_parts_add_up_to_the_whole_also_as_json() -> None:
+def test_coverage_of_parts_adds_up_and_survives_json() -> None:
     pixels = picture()
     pixels[:, 90:] //= 200
     pixels[120:] = 0

@@ -17,7 +17,7 @@ ALL = [
 
 
 @pytest.mark.parametrize("kind", ALL)
-def test_an_error_comes_back_from_a_worker_as_it_was(kind: type[errors.NucbatchError]) -> None:
+def test_errors_survive_the_way_from_a_worker(kind: type[errors.NucbatchError]) -> None:
     try:
         raise kind("7 is too many: give 6.")
     except errors.NucbatchError as error:
@@ -34,7 +34,7 @@ def test_every_error_is_also_a_builtin() -> None:
     assert [kind for kind in ALL if kind is not errors.NucbatchError and not issubclass(kind, builtin)] == []
 
 
-def test_a_damaged_file_comes_back_from_a_worker_with_its_path() -> None:
+def test_a_damaged_files_path_survives_the_way_from_a_worker() -> None:
     sent = error_message(errors.DamagedFile.at(Path("a/b"), "is gone"))
     _, error, _ = clean_exception(sent["exception"].data)
     assert (error.path, error.what) == (Path("a/b"), "is gone")

@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.gc_pause import loading, uncollected
+from nucbatch.core.gc_pause import gc_frozen, gc_paused
 
 
 @pytest.fixture(autouse=True)
@@ -15,27 +15,27 @@ def _as_before():
     gc.enable()
 
 
-def test_it_is_off_meanwhile_and_on_again() -> None:
-    with uncollected():
+def test_collection_is_disabled_inside_and_restored_after() -> None:
+    with gc_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
 
 
-def test_it_is_on_again_after_an_error() -> None:
-    with pytest.raises(InputError), uncollected():
+def test_collection_is_restored_after_an_error() -> None:
+    with pytest.raises(InputError), gc_paused():
         raise InputError("as it happens")
     assert gc.isenabled()
 
 
-def test_who_had_it_off_keeps_it_off() -> None:
+def test_disabled_collection_stays_disabled() -> None:
     gc.disable()
-    with uncollected():
+    with gc_paused():
         pass
     assert not gc.isenabled()
 
 
-def test_what_was_loaded_is_never_looked_at_again() -> None:
-    with loading():
+def test_loaded_objects_are_frozen() -> None:
+    with gc_frozen():
         loaded = [[] for _ in range(1000)]
     assert gc.isenabled()
     assert gc.get_freeze_count() >= len(loaded)

@@ -8,7 +8,7 @@ import numpy as np
 from nucbatch.core.jit import frozen, kernel
 
 
-def test_a_function_that_has_no_place_for_a_cache_compiles_in_memory():
+def test_a_kernel_without_a_cache_folder_compiles_in_memory():
     # Numba finds no writable place beside "<string>", just as beside a package that is read-only.
     names = {}
     exec("def twice(value):\n    return 2 * value\n", names)
@@ -17,7 +17,7 @@ def test_a_function_that_has_no_place_for_a_cache_compiles_in_memory():
     assert compiled.signatures  # compiled, not merely called
 
 
-def test_everything_loads_where_no_cache_can_be_written():
+def test_all_modules_import_without_a_writeable_cache():
     # As in an image that is read only, for a user without a home: Numba finds no place at all.
     code = (
         "import pkgutil, numba.core.caching as caching, nucbatch\n"

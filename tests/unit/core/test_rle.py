@@ -26,7 +26,7 @@ def plainly(inside: NDArray[np.bool_]) -> tuple[list[int], list[int]]:
 @given(
     st.integers(0, 2**32 - 1), lengths, lengths, st.sampled_from([0.0, 0.02, 0.5, 0.98, 1.0]), st.booleans()
 )
-def test_runs_begin_and_end_where_a_row_does_or_its_pixels_change(
+def test_runs_equal_those_found_pixel_by_pixel(
     seed: int, height: int, width: int, share: float, turned: bool
 ) -> None:
     inside = np.random.default_rng(seed).random((height, width)) < share
@@ -38,7 +38,7 @@ def test_runs_begin_and_end_where_a_row_does_or_its_pixels_change(
 
 
 @pytest.mark.parametrize("width", [7, 8, 9, 16])
-def test_a_run_goes_on_to_the_last_pixel_and_not_into_the_next_row(width: int) -> None:
+def test_a_run_ends_with_its_row(width: int) -> None:
     runs = runs_of(np.ones((3, width), np.bool_))
     assert runs.begin.tolist() == [0, width, 2 * width]
     assert runs.end.tolist() == [width, 2 * width, 3 * width]

@@ -12,7 +12,7 @@ def test_equal_settings_have_equal_digests_and_any_change_shows() -> None:
     assert other.differences(base) == ["objects.foreground: 0.5 → 0.6"]
 
 
-def test_a_measurement_more_or_less_is_a_difference() -> None:
+def test_differences_list_added_and_removed_measurements() -> None:
     one = RunSettings(measurements={"shape": "nucbatch 0.1"})
     two = RunSettings(measurements={"shape": "nucbatch 0.1", "texture": "other 2"})
     assert one.digest() != two.digest()
@@ -29,6 +29,6 @@ def test_a_measurement_more_or_less_is_a_difference() -> None:
         ({"pixel_size_um": -1}, "pixel_size_um = -1"),
     ],
 )
-def test_a_setting_out_of_range_is_named_with_its_value(values: dict[str, object], words: str) -> None:
+def test_an_invalid_setting_is_named_with_its_value(values: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words.replace(".", r"\.")):
         validated(values)

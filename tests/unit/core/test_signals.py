@@ -4,20 +4,20 @@ import threading
 
 import pytest
 
-from nucbatch.core.signals import Notice, Stopped
+from nucbatch.core.signals import Stopped, StopSignal
 
 
-def test_a_signal_is_noted_and_its_handler_put_back() -> None:
+def test_a_signal_is_recorded_and_its_handler_restored() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Notice() as notice:
+    with StopSignal() as notice:
         assert notice.signal == 0
         os.kill(os.getpid(), signal.SIGTERM)
         assert notice.signal == signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_repeated_signals_change_nothing_but_a_third_ctrl_c_is_not_waited_for() -> None:
-    with Notice() as notice:
+def test_the_third_ctrl_c_aborts_and_other_repeats_have_no_effect() -> None:
+    with StopSignal() as notice:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGTERM, signal.SIGINT, signal.SIGINT):
             os.kill(os.getpid(), number)
         assert notice.signal == signal.SIGTERM
@@ -25,9 +25,9 @@ def test_repeated_signals_change_nothing_but_a_third_ctrl_c_is_not_waited_for() 
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_the_first_signal_alone_is_told_and_patience_can_be_less() -> None:
+def test_the_callback_runs_once_and_the_abort_count_is_configurable() -> None:
     told: list[str] = []
-    with Notice(impatient=2, tell=lambda: told.append("leaving")) as notice:
+    with StopSignal(interrupts_to_abort=2, on_first=lambda: told.append("leaving")) as notice:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
         assert (notice.signal, told) == (signal.SIGTERM, ["leaving"])
@@ -35,11 +35,11 @@ def test_the_first_signal_alone_is_told_and_patience_can_be_less() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_outside_the_main_thread_nothing_is_noted_and_nothing_breaks() -> None:
+def test_other_threads_record_no_signal() -> None:
     seen: list[int] = []
 
     def noting() -> None:
-        with Notice() as notice:
+        with StopSignal() as notice:
             seen.append(notice.signal)
 
     thread = threading.Thread(target=noting)
@@ -48,7 +48,7 @@ def test_outside_the_main_thread_nothing_is_noted_and_nothing_breaks() -> None:
     assert seen == [0]
 
 
-def test_exit_codes_are_a_shells() -> None:
+def test_exit_codes_follow_the_shell() -> None:
     assert Stopped(signal.SIGINT, 1, "steps").exit_code == 130
     assert Stopped(signal.SIGTERM, 1, "steps").exit_code == 143
     assert str(Stopped(signal.SIGTERM, 7, "steps")) == "Stopped by SIGTERM after 7 steps"

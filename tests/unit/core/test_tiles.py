@@ -51,12 +51,12 @@ def test_cores_cover_every_pixel_once_and_windows_have_their_halo(height: int, w
     ("halo", "largest", "whole"),
     [(100, 512, 512), (112, 500, 512), (112, 224, 512), (112, 512, 520), (112, 512, 496)],
 )
-def test_a_grid_that_could_not_be_aligned_is_refused(halo: int, largest: int, whole: int) -> None:
+def test_an_unaligned_grid_is_rejected(halo: int, largest: int, whole: int) -> None:
     with pytest.raises(InputError, match="multiples of the stride"):
         TileGrid(16, halo, largest, whole)
 
 
-def test_an_image_without_pixels_is_refused() -> None:
+def test_an_image_without_pixels_is_rejected() -> None:
     with pytest.raises(InputError, match="at least 1 px"):
         GRID.tiles(0, 10)
 
@@ -65,7 +65,7 @@ BOXES = st.tuples(*[st.integers(0, 9)] * 4).map(lambda at: Box(at[0], at[1], at[
 
 
 @given(BOXES, BOXES)
-def test_a_box_is_clipped_to_the_pixels_that_lie_in_both(one: Box, other: Box) -> None:
+def test_clipping_gives_the_intersection(one: Box, other: Box) -> None:
     images = np.zeros((2, 20, 20), np.bool_)
     images[0, *one.slices] = images[1, *other.slices] = True
     clipped = np.zeros((20, 20), np.bool_)

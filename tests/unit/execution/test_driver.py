@@ -17,7 +17,7 @@ from distributed import Client, LocalCluster
 from nucbatch.core.errors import FieldFailed, PrecisionError, StoreError, WeightsError
 from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import RunSettings
-from nucbatch.core.signals import Notice, Stopped
+from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.work_queue import Network, Todo
@@ -75,13 +75,13 @@ def plan_of(folder: Path, *names: str, model_hash: str | None = None, **change: 
 
 
 def driven(
-    plan: Plan, out: Path, cluster: Cluster, *, fail_fast: bool = False, notice: Notice | None = None
+    plan: Plan, out: Path, cluster: Cluster, *, fail_fast: bool = False, notice: StopSignal | None = None
 ) -> tuple[RunFolder, Outcome, Told]:
     folder, told = RunFolder(out), Told()
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger:
         todo = Todo(plan, folder, NETWORK, latest(folder))
-        outcome = drive(todo, ledger, cluster, told, notice or Notice(), fail_fast=fail_fast)
+        outcome = drive(todo, ledger, cluster, told, notice or StopSignal(), fail_fast=fail_fast)
         return folder, outcome, told
 
 
@@ -152,7 +152,7 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
 
     folder, told = RunFolder(tmp_path / "out"), Leaving()
     folder.create()
-    with Ledger(folder, plan.settings, "input") as ledger, Notice() as notice:
+    with Ledger(folder, plan.settings, "input") as ledger, StopSignal() as notice:
         with pytest.raises(Stopped) as stopped:
             drive(Todo(plan, folder, NETWORK, {}), ledger, cluster, told, notice)
         assert stopped.value.exit_code == 128 + signal.SIGTERM

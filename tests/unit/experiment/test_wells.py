@@ -29,7 +29,7 @@ def fields(*rows, times=None):
     )
 
 
-def test_flags_are_counted_by_well(tmp_path):
+def test_flags_are_counted_per_well(tmp_path):
     table = fields(("A01", 0, ""), ("A01", 0, ""), ("A02", 0, ""))
     table["Flags"] = ["absent-pixels", "absent-pixels; other", ""]
     wells = by_well(nuclei(tmp_path / "n.parquet", [], []), table)
@@ -79,7 +79,7 @@ def test_zero_nuclei_and_failed_images_are_not_the_same(tmp_path):
 
 
 @pytest.mark.parametrize("row_group_size", [1, 3, 100])
-def test_time_points_are_rows_of_their_own_and_never_added_up(tmp_path, row_group_size):
+def test_time_points_are_separate_rows(tmp_path, row_group_size):
     # the order of a run: by well, then site, then time
     times = [0, 0, 1, 0, 1, 1, 2]
     path = nuclei(tmp_path / "n.parquet", ["A01"] * 7, [1, 2, 10, 3, 20, 30, 5], None, row_group_size, times)
@@ -102,7 +102,7 @@ def test_time_points_are_rows_of_their_own_and_never_added_up(tmp_path, row_grou
     np.testing.assert_array_equal(found["Median_" + AREA], [2, 20, 5, np.nan, np.nan])
 
 
-def test_nuclei_of_another_time_point_do_not_make_up_for_lost_ones(tmp_path):
+def test_counts_are_checked_per_time_point(tmp_path):
     path = nuclei(tmp_path / "n.parquet", ["A01"] * 3, [1, 1, 1], times=[0, 1, 1])
     with pytest.raises(StoreError, match="well A01 of P"):
         by_well(path, fields(("A01", 2, ""), ("A01", 1, ""), times=[0, 1]))
@@ -116,7 +116,7 @@ def test_wells_are_in_plate_order_even_on_1536(tmp_path):
 
 
 @pytest.mark.parametrize("row_group_size", [1, 2, 5, 100])
-def test_statistics_do_not_depend_on_how_the_file_is_cut(tmp_path, row_group_size):
+def test_statistics_do_not_depend_on_row_groups(tmp_path, row_group_size):
     rng = np.random.default_rng(0)
     wells = ["A01"] * 7 + ["A02"] * 1 + ["B01"] * 12
     areas = rng.integers(20, 900, len(wells)).tolist()
@@ -162,11 +162,11 @@ def test_images_without_wells_make_no_row(tmp_path):
         (["A01"], [("A01", 2, "")], "has 1 nuclei of well A01 of P, its fields count 2"),
         ([], [("A01", 2, "")], "has no nuclei of well A01"),
         (["A02"], [("A01", 0, "")], "nuclei of well A02 of P, but no field"),
-        (["A01", "A02", "A01"], [("A01", 1, ""), ("A02", 1, "")], "well A01 of P are not together"),
+        (["A01", "A02", "A01"], [("A01", 1, ""), ("A02", 1, "")], "well A01 of P are not consecutive"),
         ([""], [("", 2, "")], r"has 1 nuclei of well \(none\)"),
     ],
 )
-def test_nuclei_that_do_not_add_up_are_an_error(tmp_path, wells, counts, message):
+def test_inconsistent_counts_are_an_error(tmp_path, wells, counts, message):
     path = nuclei(tmp_path / "n.parquet", wells, [1] * len(wells))
     with pytest.raises(StoreError, match=message):
         by_well(path, fields(*counts))

@@ -21,7 +21,7 @@ from nucbatch.synthetic import make_plate
 from nucbatch.training.recipe import preset
 
 
-def test_small_fields_fill_a_batch_larger_ones_count_and_half_precision_halves() -> None:
+def test_gpu_memory_follows_batch_tile_and_precision() -> None:
     network = NetworkSize(TileGrid(stride=16, halo=112, largest=2048, whole=2176), width=16)
 
     def projected(side_px: int, precision: Precision) -> int:
@@ -40,7 +40,7 @@ def test_small_fields_fill_a_batch_larger_ones_count_and_half_precision_halves()
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize(("name", "side_px"), [("default", 512), ("default", 2160), ("paper", 1088)])
-def test_a_process_takes_no_more_of_a_gpu_than_is_projected(
+def test_gpu_memory_stays_below_the_projection(
     tmp_path: Path, name: str, side_px: int, precision: Precision
 ) -> None:
     recipe = preset(name)

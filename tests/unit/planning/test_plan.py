@@ -37,7 +37,7 @@ def plate_of(*channels: str, samples: int = 1, problem: str = "") -> Plate:
         (("FITC", "DAPI"), "FITC", "FITC"),
     ],
 )
-def test_the_nuclear_channel_is_the_named_the_only_or_the_stained_one(
+def test_the_nuclear_channel_is_named_single_or_a_nuclear_stain(
     channels: tuple[str, ...], wanted: str, expected: str
 ) -> None:
     assert nuclear_channel(plate_of(*channels), wanted) == expected
@@ -69,24 +69,24 @@ def test_the_nuclear_channel_is_the_named_the_only_or_the_stained_one(
     ],
 )
 @pytest.mark.parametrize("others", [("488",), ("mtDNA", "Nucleoli", "ER", "cDNA", "561", "1405", "RNA")])
-def test_a_nuclear_name_is_found_among_others(name: str, others: tuple[str, ...]) -> None:
+def test_a_nuclear_stain_is_found_among_other_channels(name: str, others: tuple[str, ...]) -> None:
     assert nuclear_channel(plate_of(*others, name), "") == name
 
 
-def test_a_stain_comes_before_the_laser_and_two_stains_are_asked_about() -> None:
+def test_a_stain_wins_over_a_laser_line_and_two_stains_are_ambiguous() -> None:
     assert nuclear_channel(plate_of("405", "DNA"), "") == "DNA"
-    with pytest.raises(InputError, match="Name it with --channel"):
+    with pytest.raises(InputError, match="Choose one with --channel"):
         nuclear_channel(plate_of("DAPI", "H2B"), "")
 
 
-def test_a_channel_is_found_whatever_its_case_unless_two_differ_in_it_alone() -> None:
+def test_channel_lookup_ignores_case_unless_ambiguous() -> None:
     assert nuclear_channel(plate_of("DAPI", "Alexa 488"), " alexa 488") == "Alexa 488"
     assert nuclear_channel(plate_of("Dapi", "DAPI"), "DAPI") == "DAPI"
     with pytest.raises(InputError, match="'dapi' is not in p: it has Dapi, DAPI"):
         nuclear_channel(plate_of("Dapi", "DAPI", "GFP"), "dapi")
 
 
-def test_a_pixel_size_given_is_the_fields_but_not_a_levels() -> None:
+def test_a_given_pixel_size_applies_to_fields_but_not_to_pyramid_levels() -> None:
     plate = plate_of("DAPI")
     (field,) = plate.fields
     level = replace(field, group="x", pixel_size_um=1.3, planes=(replace(field.planes[0], level=1),))
@@ -101,7 +101,7 @@ def test_rgb_images_need_no_channel() -> None:
 @pytest.mark.parametrize(
     ("wanted", "expected"), [("b", "Blue"), ("blue", "Blue"), ("R", "Red"), ("Green", "Green")]
 )
-def test_colours_are_known_by_their_letters_unless_a_channel_is_called_so(wanted: str, expected: str) -> None:
+def test_a_colours_initial_selects_it_unless_a_channel_has_that_name(wanted: str, expected: str) -> None:
     plate = replace(
         plate_of("RGB", samples=3), channels=tuple(map(Channel, ("Red", "Green", "Blue"), range(3)))
     )
@@ -111,14 +111,14 @@ def test_colours_are_known_by_their_letters_unless_a_channel_is_called_so(wanted
         nuclear_channel(plate_of("Cyan"), "b")
 
 
-def test_channels_that_dont_tell_are_listed_with_the_mend() -> None:
-    with pytest.raises(InputError, match=r"Channel1, Channel2\. Name it with --channel"):
+def test_ambiguous_channels_are_listed_with_the_remedy() -> None:
+    with pytest.raises(InputError, match=r"Channel1, Channel2\. Choose one with --channel"):
         nuclear_channel(plate_of("Channel1", "Channel2"), "")
     with pytest.raises(InputError, match="'DAPI' is not in p"):
         nuclear_channel(plate_of("Channel1", "Channel2"), "DAPI")
 
 
-def test_a_broken_field_is_listed_but_not_done() -> None:
+def test_an_unreadable_field_is_listed_but_not_used() -> None:
     plan = make_plan(plate_of("DAPI", problem="truncated"), RunSettings())
     assert [field.key for field in plan.usable] == ["B/3/1"]
     assert [field.key for field in plan.plate.fields] == ["B/3/1", "B/3/2"]
@@ -126,7 +126,7 @@ def test_a_broken_field_is_listed_but_not_done() -> None:
     assert plan.settings.channel == "DAPI"
 
 
-def test_memory_grows_with_the_field_and_what_cannot_fit_is_refused_with_both_numbers() -> None:
+def test_a_field_too_large_for_a_worker_is_rejected_with_both_numbers() -> None:
     plan = make_plan(plate_of("DAPI"), RunSettings())
     (field,) = plan.usable
     large = replace(field, height_px=40_000, width_px=40_000)
@@ -142,7 +142,7 @@ def test_memory_grows_with_the_field_and_what_cannot_fit_is_refused_with_both_nu
     require_fit(replace(too_large, largest_px=4096), NETWORK, 8 * 2**30)  # in blocks it fits
 
 
-def test_a_block_takes_the_same_memory_whatever_the_image() -> None:
+def test_a_blocks_memory_does_not_depend_on_the_image() -> None:
     (field,) = make_plan(plate_of("DAPI"), RunSettings()).usable
     plans = [
         replace(make_plan(plate_of("DAPI"), RunSettings()), block_px=block_px) for block_px in (512, 2048)
@@ -155,7 +155,7 @@ def test_a_block_takes_the_same_memory_whatever_the_image() -> None:
         require_fit(replace(plans[1], plate=replace(plans[1].plate, fields=(huge,))), NETWORK, 2**30)
 
 
-def test_floats_stay_in_one_piece_and_are_told_how_to_be_cut() -> None:
+def test_float_images_are_not_cut_and_the_message_says_how() -> None:
     plan = make_plan(plate_of("DAPI"), RunSettings())
     (field,) = plan.usable
     large = replace(field, height_px=40_000, width_px=40_000, dtype="float32")
@@ -164,14 +164,14 @@ def test_floats_stay_in_one_piece_and_are_told_how_to_be_cut() -> None:
         require_fit(replace(plan, plate=replace(plan.plate, fields=(large,))), NETWORK, 8 * 2**30)
 
 
-def test_an_image_enlarged_for_the_network_takes_more_memory() -> None:
+def test_rescaled_images_need_more_memory() -> None:
     (field,) = make_plan(plate_of("DAPI"), RunSettings()).usable
     once, twice, half = (block_bytes(field, replace(NETWORK, zoom=zoom)) for zoom in (1.0, 2.0, 0.5))
     assert twice > 2 * once
     assert half < once
 
 
-def test_the_block_that_takes_most_counts_not_the_one_with_most_pixels() -> None:
+def test_the_largest_block_is_chosen_by_bytes_not_pixels() -> None:
     plan = make_plan(plate_of("DAPI"), RunSettings())
     (field,) = plan.usable
     wide = replace(field, group="B/3/2", width_px=210)
@@ -180,7 +180,7 @@ def test_the_block_that_takes_most_counts_not_the_one_with_most_pixels() -> None
     assert largest_block(plan, NETWORK) == (stacked, block_bytes(stacked, NETWORK))
 
 
-def test_a_field_without_the_segmented_channel_has_a_reason_instead_of_another_channels_count() -> None:
+def test_a_field_without_the_segmented_channel_gets_a_problem() -> None:
     plate = plate_of("DAPI", "FITC")
     (lit,) = plate.fields
     unlit = replace(lit, t=1, group="B/3/1t1", planes=lit.planes[1:])
@@ -205,7 +205,7 @@ def test_a_file_of_several_time_points_is_used_if_one_of_them_is() -> None:
 
 
 @pytest.mark.parametrize("segmented", ["DAPI", "FITC"])
-def test_a_missing_channel_costs_the_count_only_if_it_is_segmented(segmented: str) -> None:
+def test_a_missing_channel_prevents_the_count_only_if_it_is_segmented(segmented: str) -> None:
     plate = plate_of("DAPI", "FITC")
     (whole,) = plate.fields
     reason = "x_w2.tif: empty file (0 bytes)"

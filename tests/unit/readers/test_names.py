@@ -1,14 +1,12 @@
-"""Names that file systems, NGFF and tables can hold, whatever was found."""
+"""Safe and unique names of fields."""
 
 import hashlib
 import re
-import string
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nucbatch.readers.names import natural_key, plausible_well, row_letters, safe_name, unique_names
+from nucbatch.readers.names import natural_key, safe_name, unique_names
 
 
 @given(st.text())
@@ -27,34 +25,6 @@ def test_names_are_unique_even_where_case_does_not_count(paths):
 def test_clashing_stems_get_their_folders():
     names = unique_names(["x/a.tif", "y/a.tif", "b.tif"])
     assert names == {"x/a.tif": "x_a.tif", "y/a.tif": "y_a.tif", "b.tif": "b"}
-
-
-@given(st.integers(1, 702))
-def test_row_numbers_and_letters_agree(number):
-    letters = row_letters(str(number))
-    assert set(letters) <= set(string.ascii_uppercase)
-    value = 0
-    for letter in letters:
-        value = value * 26 + ord(letter) - 64
-    assert value == number
-
-
-@pytest.mark.parametrize(
-    ("text", "well"),
-    [
-        ("b3", "B03"),
-        ("AF48", "AF48"),
-        ("AG01", ""),
-        ("A49", ""),
-        ("A0", ""),
-        ("x", ""),
-        ("W0021", ""),
-        ("W021", ""),
-        ("w21", "W21"),
-    ],
-)
-def test_only_wells_that_a_plate_has(text, well):
-    assert plausible_well(text) == well
 
 
 def test_channels_sort_by_number():

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from nucbatch.report.data import RunData
-from nucbatch.report.heatmap import colour_range, plate_shape, render, shown_times
+from nucbatch.report.heatmap import colour_range, render, shown_times
 
 
 def cells(html):
@@ -17,13 +17,6 @@ def cells(html):
         value = re.search(r"<text[^>]*>([^<]*)</text>", rest)
         found[title.split(":")[0]] = (kind, value[1] if value else "", title)
     return found
-
-
-def test_the_smallest_usual_plate_is_drawn():
-    assert plate_shape([(7, 12)]) == (8, 12)
-    assert plate_shape([(8, 1)]) == (16, 24)
-    assert plate_shape([(0, 25)]) == (32, 48)
-    assert plate_shape([(40, 2)]) == (41, 2)
 
 
 def test_colours_begin_at_zero_unless_all_counts_are_high():

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from nucbatch.core.errors import InputError, StoreError
-from nucbatch.core.plate import Channel, Field, Plate, split_well
+from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.core.plate_geometry import split_well
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import (
     create_images,

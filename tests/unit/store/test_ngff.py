@@ -5,27 +5,7 @@ import json
 import pytest
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import row_index
 from nucbatch.store import ngff
-
-
-@pytest.mark.parametrize("index", [0, 25, 26, 31, 51, 52, 701])
-def test_row_letters_undo_row_indices(index: int) -> None:
-    assert row_index(ngff.row_letters(index)) == index
-
-
-@pytest.mark.parametrize(
-    ("wells", "shape"),
-    [
-        ([("A", 1)], (2, 3)),
-        ([("B", 2), ("H", 1)], (8, 12)),
-        ([("A", 13)], (16, 24)),
-        ([("AF", 48)], (32, 48)),
-        ([("AG", 1)], (33, 1)),
-    ],
-)
-def test_a_plate_is_the_smallest_that_is_made(wells: list[tuple[str, int]], shape: tuple[int, int]) -> None:
-    assert ngff.plate_shape(wells) == shape
 
 
 def test_wells_point_at_their_row_and_column() -> None:

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import FileStatus, well_name
+from nucbatch.core.plate import FileStatus
+from nucbatch.core.plate_geometry import well_name
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.layouts.imagexpress import ImageXpressReader, parse
