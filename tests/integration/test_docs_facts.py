@@ -119,6 +119,13 @@ def test_install_lines_name_extras_and_files_that_exist() -> None:
     assert f"Licence: {project['license']}" in README
 
 
+def test_the_order_of_imports_is_the_one_that_is_enforced() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (contract,) = [one for one in project["tool"]["importlinter"]["contracts"] if one["type"] == "layers"]
+    layers = [layer.replace("nucbatch.", "") for layer in contract["layers"]]
+    assert "\n".join(layer for layer in layers if layer != "version") in PAGES["CONTRIBUTING.md"]
+
+
 def test_limits_are_the_ones_in_force() -> None:
     large, blocks = text_of("docs/howto/large-image.md"), text_of("docs/explanation/blocks.md")
     assert f"An image with a side of more than {LARGEST_FIELD_PX:,} px is cut into blocks" in large
