@@ -107,6 +107,17 @@ def test_files_and_modules_that_pages_name_exist(name: str) -> None:
     assert [module for module in modules if not (ROOT / "benchmarks" / f"{module}.py").is_file()] == []
 
 
+def test_the_readme_on_a_package_index_has_no_links_that_lead_nowhere() -> None:
+    hatch = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]
+    text = README
+    for one in hatch["metadata"]["hooks"]["fancy-pypi-readme"]["substitutions"]:
+        text = re.sub(one["pattern"], one["replacement"], text)
+    assert re.findall(r"\]\((?!https?://)[^)]*\)", text) == []
+    shipped_with_the_source = set(hatch["build"]["targets"]["sdist"]["include"])
+    links = [link for link in re.findall(r"\]\(([^)]+)\)", README) if "://" not in link]
+    assert {link.split("/")[0] for link in links} <= shipped_with_the_source
+
+
 def test_install_lines_name_extras_and_files_that_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     installs = re.findall(r"^python -m pip install -c (\S+) '?\.(?:\[(\w+)\])?'?$", README, re.MULTILINE)
