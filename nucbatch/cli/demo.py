@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.terminal import terminal
+from nucbatch.cli.verbosity import is_quiet, verbosity_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +31,7 @@ _MARK = ".nucbatch-demo"
 @click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")
 @click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
 @click.option("--seed", default=0, show_default=True, help="Draws another plate.")
+@verbosity_options
 def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     """Make a synthetic plate, find its nuclei the whole way, and compare them with the truth.
 
@@ -52,7 +54,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         from nucbatch.readers.find import open_plate
         from nucbatch.synthetic import make_plate
 
-    console = terminal(soft_wrap=True)
+    console, results = terminal(soft_wrap=True, quiet=is_quiet()), terminal(soft_wrap=True)
     locate(model)  # before an earlier demo is thrown away
     plate, truth, run = _emptied(out)
     with console.status("Drawing a synthetic plate ..."):
@@ -66,13 +68,13 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     except Stopped as stopped:
         click.echo(f"{stopped}. The next demo begins anew.", err=True)
         sys.exit(stopped.exit_code)
-    summarise(console, result)
+    summarise(results, result)
     for name in drawn.truncated:
         console.print(
             f"The failed field is meant: a file of {name} was cut short on purpose, to show what a run does "
             "with it."
         )
-    _compare(console, drawn.folder, result.folder)
+    _compare(results, drawn.folder, result.folder)
     console.print(
         Text(
             f"Open next: the table {result.folder.wells}, the report {result.folder.report}, and in napari "

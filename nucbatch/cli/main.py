@@ -14,7 +14,8 @@ from importlib import import_module
 
 import click
 
-from nucbatch.cli.terminal import log_printably, say_error
+from nucbatch.cli.terminal import log_to_terminal, say_error
+from nucbatch.cli.verbosity import verbosity_options
 from nucbatch.core.errors import (
     InputError,
     InputNotFound,
@@ -56,6 +57,7 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nucbatch")
+@verbosity_options
 def nucbatch() -> None:
     """Finds cell nuclei in whole plates: masks, measurements, counts, and a line for every file."""
 
@@ -64,7 +66,7 @@ def main() -> None:
     """Runs the command line and exits with its code."""
     # Python counts what killed workers leave to the system, and would tell the user of it.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
-    log_printably()
+    log_to_terminal()
     try:
         nucbatch(standalone_mode=True)
     except NucbatchError as error:

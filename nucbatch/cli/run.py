@@ -12,6 +12,7 @@ import click
 from nucbatch.cli.cluster import cluster_options
 from nucbatch.cli.options import INTERRUPTED, input_options
 from nucbatch.cli.terminal import terminal
+from nucbatch.cli.verbosity import is_quiet, verbosity_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     help="Read every file of what is done and compare its checksum; what is damaged is made anew.",
 )
 @click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
+@verbosity_options
 def run(
     source: Path,
     layout: str,
@@ -138,7 +140,7 @@ def run(
         from nucbatch.schedulers.contract import Place, scheduler
         from nucbatch.store.folder import RunFolder
 
-    console = terminal(soft_wrap=True)
+    console = terminal(soft_wrap=True, quiet=is_quiet())
     objects = {
         "foreground": foreground,
         "join": join,
@@ -178,7 +180,7 @@ def run(
             RunFolder(out.absolute()).hidden, plate.name, scheduler_name, scheduler_settings, insecure
         )
         shown = scheduler(scheduler_name).preview(prepared.resources(workers), place)
-        console.print(shown, markup=False)
+        terminal(soft_wrap=True).print(shown, markup=False)
         return
     try:
         with RunBar(console) as bar:
@@ -201,7 +203,7 @@ def run(
     except KeyboardInterrupt:
         click.echo("\nStopped. What is done is kept: the same command again goes on from there.", err=True)
         sys.exit(INTERRUPTED)
-    summarise(console, result)
+    summarise(terminal(soft_wrap=True), result)
     sys.exit(exit_code(result))
 
 
@@ -281,7 +283,7 @@ def forecast(console: Console, prepared: Prepared) -> None:
 
 
 def summarise(console: Console, result: RunResult) -> None:
-    """What came of it, and where to look."""
+    """What came of it, and where to look; with ``--quiet`` the first line alone."""
     from rich.text import Text
 
     from nucbatch.core.plate import absent_text
@@ -296,6 +298,8 @@ def summarise(console: Console, result: RunResult) -> None:
         f"files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
         f"{totals.files_quarantined:,} quarantined"
     )
+    if is_quiet():
+        return
     if totals.absent_chunks:
         absent = absent_text(totals.absent_chunks, totals.chunks)
         console.print(Text(f"{absent}, read as their fill value. See reason in {folder.files}", "yellow"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 # The driver tells of workers that come and go; files.csv has a reason for each damaged file.
-_UNSHOWN = ("asyncio", "distributed", "tifffile", "tornado")
+_UNSHOWN = ("PIL", "asyncio", "distributed", "tifffile", "tornado")
 _LAYOUT = "\n\u00a0\u2007\u2009\u202f"  # line ends, and spaces of numbers that Python calls unprintable
 
 
@@ -45,15 +45,36 @@ def say_error(sentence: str) -> None:
     click.echo(f"nucbatch: {printable(sentence, _LAYOUT)}", err=True)
 
 
-def log_printably() -> None:
-    """Escapes control characters in the warnings of libraries, which may quote a file, and drops some."""
-    handler = logging.StreamHandler()
-    handler.setLevel(logging.WARNING)
-    handler.addFilter(lambda record: record.name.partition(".")[0] not in _UNSHOWN)
-    handler.setFormatter(_Printable("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+def log_to_terminal() -> None:
+    """Shows log records of WARNING and above on standard error, with control characters escaped.
+
+    What the command shows in another way is left out, and libraries that tell of each damaged file or lost
+    worker; all of these are in the run's log, and here with ``--verbose``. Python's warnings become records.
+    """
+    logging.basicConfig(level=logging.WARNING, handlers=[_Terminal()])
+    logging.captureWarnings(True)
 
 
-class _Printable(logging.Formatter):
-    def format(self, record: logging.LogRecord) -> str:
-        return printable(super().format(record), _LAYOUT)
+def set_log_level(level: int) -> None:
+    """The least level of records that are shown; with DEBUG, nothing is left out."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, _Terminal):
+            handler.setLevel(level)
+
+
+class _Terminal(logging.Handler):
+    """Writes to standard error, above a progress bar if there is one."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.setFormatter(logging.Formatter("%(message)s"))  # else basicConfig sets one
+        self.addFilter(self._is_shown)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = f"{record.levelname} " if self.level == logging.DEBUG else ""
+        click.echo(printable(f"{level}{record.name}: {self.format(record)}", _LAYOUT), err=True)
+
+    def _is_shown(self, record: logging.LogRecord) -> bool:
+        if self.level == logging.DEBUG:
+            return True
+        return not getattr(record, "shown", False) and record.name.partition(".")[0] not in _UNSHOWN

@@ -14,6 +14,7 @@ import click
 from nucbatch.cli.options import INTERRUPTED
 from nucbatch.cli.pace import Pace
 from nucbatch.cli.terminal import terminal
+from nucbatch.cli.verbosity import is_quiet, verbosity_options
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 @click.option("--name", default="", help="The model's name.  [default: of the data sets and the preset]")
 @click.option("--test", is_flag=True, help="At the end, score the test split too.")
 @click.option("--resume", is_flag=True, help="Go on from the state in the folder.")
+@verbosity_options
 def train(
     data: tuple[Path, ...],
     out: Path,
@@ -98,7 +100,7 @@ def train(
     from nucbatch.training.parallel import leads
 
     keep_memory()
-    console = terminal(soft_wrap=True, quiet=not leads())
+    console = terminal(soft_wrap=True, quiet=is_quiet() or not leads())
     weights = locate(start) if start else None
     recipe = chosen_recipe(preset, weights, changes)
     found = find_data(data, channel)
@@ -143,7 +145,8 @@ def train(
         console.print(f"Preset {recipe.name}, with {card.training['differs from the preset']}.")
     for figure, value in card.scores.items():
         console.print(f"  {figure}: {value:.4f}")
-    console.print(Text(f"Weights: {weights}\nHistory: {out / 'history.csv'}, {out / 'history.png'}"))
+    terminal(soft_wrap=True).print(Text(f"Weights: {weights}"))
+    console.print(Text(f"History: {out / 'history.csv'}, {out / 'history.png'}"))
 
 
 def verdict(card: Card, before: list[dict[str, float]]) -> list[str]:

@@ -8,11 +8,13 @@ until nothing else is under way, and then tried alone: what goes down alone, too
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from nucbatch.core.errors import DamagedFile
+from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.execution.block import FieldTask, failed
 from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.large.image import LargeImage
@@ -25,6 +27,8 @@ from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.receipt import Receipt
 
 _COURSES = 2
+
+_log = logging.getLogger(__name__)
 
 Task = FieldTask | UnitTask | CheckTask
 
@@ -146,6 +150,7 @@ class Driver:
             self._alone = None if tried_alone else self._alone
             if is_suspect(one) and not tried_alone:
                 self._suspects.append(one.work)
+                _log.warning("%s will be tried again alone: %s", one.work.key, one.error, extra=SHOWN)
             elif isinstance(one.work, UnitTask):
                 units.setdefault(one.work.image.field.key, []).append(one)
             elif isinstance(one.work, FieldTask):
@@ -160,7 +165,9 @@ class Driver:
         """Has fields done again that did not pass their check, or that could not be checked."""
         looked: Looked = came.outcome or Looked(dict.fromkeys(check.keys, f"can't be checked ({came.error})"))
         for receipt in self._source.looked_at(check, looked):
-            self._progress.again(receipt, looked.wrong[receipt.field])
+            why = looked.wrong[receipt.field]
+            _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
+            self._progress.again(receipt, why)
 
     def _advance(self, course: Course, came: list[Came[Any]]) -> list[Receipt]:
         """Commits units of an image; its receipt, if it is through with it."""
@@ -171,7 +178,7 @@ class Driver:
         course.accept(outcomes)
         for outcome in outcomes:
             if outcome.note:
-                self._progress.note(outcome.note)
+                _log.warning(outcome.note, extra=NOTE)
         for one in came:
             if isinstance(one.error, DamagedFile):
                 course.doubt(one.error)
@@ -180,6 +187,7 @@ class Driver:
         if not self._under_way[key] and not course.problem:
             course.mend()
         done, units = course.units
+        _log.debug("Image %s: %d of %d units done, %s", key, done, units, says(came[-1].work.stage))
         self._progress.course(course.image.field.name, says(came[-1].work.stage), done, units)
         if not course.finished or self._under_way[key]:
             return []

@@ -6,15 +6,19 @@ more and commits what is under way; with ``fail_fast``, it does so after the fir
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 
 from nucbatch.core.errors import FieldFailed
+from nucbatch.core.log_file import SHOWN
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.execution.driver import Driver, Progress
 from nucbatch.execution.work_queue import Todo
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ def drive(
             for receipt in receipts:
                 counts[receipt.status] += 1
                 progress.advance(receipt)
+                _log_receipt(receipt, sum(counts.values()))
                 if fail_fast and receipt.status == "failed":
                     culprit = culprit or receipt
     finally:
@@ -67,3 +72,13 @@ def drive(
     if notice.signal:
         raise Stopped(notice.signal, counts["done"] + counts["failed"], "fields in this sitting")
     return Outcome(counts["done"], counts["failed"])
+
+
+def _log_receipt(receipt: Receipt, number: int) -> None:
+    """Logs a failure with its reason, every hundredth field that came back, and all of them at DEBUG."""
+    if receipt.status == "failed":
+        _log.error("Field %s failed: %s", receipt.field, receipt.reason, extra=SHOWN)
+    else:
+        _log.debug("Field %s is done on %s: %d nuclei", receipt.field, receipt.worker, receipt.nuclei)
+    if number % 100 == 0:
+        _log.info("%d fields have come back in this session", number)

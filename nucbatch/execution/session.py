@@ -7,6 +7,7 @@ makes none: the same command does, when it has come to the end.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nucbatch.core.errors import DamagedFile, FieldFailed
+from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import Looked
@@ -24,6 +26,7 @@ from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.execution.plate_constants import with_plate_constants
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run import Outcome, drive
+from nucbatch.execution.run_log import log_plan, log_totals, run_log
 from nucbatch.execution.warm_start import PRELOADED
 from nucbatch.execution.work_queue import Network, Todo
 from nucbatch.planning.memory import require_fit
@@ -62,6 +65,8 @@ class RunResult:
 _LEAVING = "Finishing the blocks under way, and then leaving; Ctrl-C again leaves at once."
 
 _MOST_LINES = 20
+
+_log = logging.getLogger(__name__)
 
 _CHANGED = "Fields that were done and whose files have changed since are done again, or are gone"
 
@@ -124,16 +129,17 @@ def execute(
     # Absolute, because workers may have been started in another folder.
     folder = RunFolder(out.absolute())
     folder.create()
-    with run_lock(folder) as lock:
+    with run_lock(folder) as lock, run_log(folder, told.note) as log:
         if restart:
-            folder.clear()
+            folder.clear(keep=log)
         known = begun_with(folder) if plan.settings.normalise.over == "plate" else None
         plan, alike = with_plate_constants(plan, known, cores())
+        log_plan(prepared, plan)
         if alike:
-            told.note(alike)
+            _log.info(alike, extra=NOTE)
         if not restart and reuse_probabilities and not is_continued(folder, plan.settings):
             require_probabilities(folder, plan.settings)
-            folder.clear(keep_scratch=True)
+            folder.clear(keep_scratch=True, keep=log)
 
         def header() -> dict[str, Any]:
             return header_of(plan.settings, plate_digest(plan.plate)) | about(plan.plate)
@@ -142,7 +148,7 @@ def execute(
         held_before = latest(folder)
         plan, renamed = as_begun(plan, folder, held_before)
         for sentence in filter(None, (mended, renamed)):
-            told.note(sentence)
+            _log.warning(sentence, extra=NOTE)
         begun, pixels = folder.ledger.exists(), plan.settings.labels != "tiff"
         named = {} if begun else about(plan.plate)
         digest = plate_digest(plan.plate)
@@ -154,23 +160,28 @@ def execute(
             todo = Todo(plan, folder, network, held_before, verify=verify)
             held = todo.claimed if todo.waiting else todo.check_all_here(cores())
             told.begin(len(plan.usable), held)
+            _log.info("%d of %d fields are done already", len(held), len(plan.usable))
             if todo.changed:
-                told.note(f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them.")
+                changed = f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them."
+                _log.warning(changed, extra=NOTE)
             for sentence in _wrong(todo.looked):
-                told.note(sentence)
+                _log.warning(sentence, extra=NOTE)
 
             def drive_all() -> Outcome:
-                with StopSignal(interrupts_to_abort=2, on_first=lambda: told.note(_LEAVING)) as notice:
+                with StopSignal(
+                    interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)
+                ) as notice:
                     place = Place(
                         folder.hidden,
                         plan.plate.name,
                         scheduler_name,
                         scheduler_settings or {},
                         insecure,
-                        told.note,
+                        lambda sentence: _log.warning(sentence, extra=NOTE),
                         lambda: bool(notice.signal),
                         PRELOADED,
                     )
+                    _log.info("Workers: --scheduler %s", scheduler_name)
                     with backend.connect(prepared.resources(workers), place) as cluster:
                         require_fit(plan, prepared.network, cluster.worker_bytes)
                         return drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
@@ -189,13 +200,17 @@ def execute(
                     if not again:
                         raise
                     for receipt in again:
-                        told.again(receipt, f"{error.path.relative_to(folder.path)} {error.what}")
+                        why = f"{error.path.relative_to(folder.path)} {error.what}"
+                        _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
+                        told.again(receipt, why)
+            log_totals(totals, folder)
             if verify:
-                told.note(_verified(todo.looked))
+                _log.info(_verified(todo.looked), extra=NOTE)
         card = prepared.card.model_dump(mode="json")
         timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
         write_run(folder.run_json, run_card(plan, card, receipts, timings))
         write_report(folder.path)
+        _log.info("Report: %s, after %.1f s", folder.report, timings.wall_s)
     return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
 
 

@@ -9,15 +9,18 @@ killed it. All else is the field's own.
 from __future__ import annotations
 
 import errno
-import traceback
+import logging
 from typing import Any
 
 from distributed import KilledWorker
 
 from nucbatch.core.errors import PrecisionError, SettingsConflict, StoreError, WeightsError
+from nucbatch.core.log_file import SHOWN
 from nucbatch.execution.window import Came
 from nucbatch.execution.worker import ran_out_of_memory
 from nucbatch.store.folder import RunFolder
+
+_log = logging.getLogger(__name__)
 
 _CANNOT_WRITE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}
 _MORE_MEMORY = "Give each worker more with a smaller --workers, or cut images smaller with --block-size"
@@ -52,13 +55,6 @@ def problem_of(came: Came[Any], field_key: str) -> str:
         ) from error
     if isinstance(error, PrecisionError | SettingsConflict | StoreError | WeightsError):
         raise error
-    _note(folder, field_key, came)
-    return f"{type(error).__name__}: {error} (traceback in .nucbatch/logs/failures.log)"
-
-
-def _note(folder: RunFolder, field_key: str, came: Came[Any]) -> None:
-    """Keeps an unforeseen error's traceback, which a table has no room for, with the run."""
-    kind = None if came.error is None else type(came.error)
-    lines = traceback.format_exception(kind, came.error, came.trace)
-    with (folder.logs / "failures.log").open("a", encoding="utf-8") as file:
-        file.write(f"{field_key}\n{''.join(lines)}\n")
+    trace = (type(error), error, came.trace) if error is not None else None
+    _log.error("Field %s failed by an unexpected error", field_key, exc_info=trace, extra=SHOWN)
+    return f"{type(error).__name__}: {error} (traceback in .nucbatch/logs)"

@@ -107,8 +107,13 @@ class RunFolder:
 
     @property
     def logs(self) -> Path:
-        """Folder of workers' and schedulers' logs."""
+        """Folder of the logs: one file per session, and those of workers and SLURM jobs."""
         return self.hidden / "logs"
+
+    @property
+    def warnings(self) -> Path:
+        """The warnings of all sessions, one JSON object per line, for the report."""
+        return self.logs / "warnings.jsonl"
 
     def store(self, is_plate: bool) -> Path:
         """The OME-Zarr store of a plate, or of a collection that is none."""
@@ -180,12 +185,12 @@ class RunFolder:
         if not self._found_format():
             write_text(self._format, f"{FORMAT}\n")
 
-    def clear(self, *, keep_scratch: bool = False) -> None:
+    def clear(self, *, keep_scratch: bool = False, keep: Path | None = None) -> None:
         """Removes what a run made here and leaves the folder ready for a new run. Call it under the lock.
 
         The ledger goes first, then the table fragments: a clearing that is cut short leaves a run in which
         nothing counts as done, or only what is whole.
-        ``keep_scratch``: large images' copies and probabilities stay.
+        ``keep_scratch``: large images' copies and probabilities stay. ``keep``: this log stays.
 
         Raises:
             StoreError: the folder is no run, or something can't be removed.
@@ -206,8 +211,9 @@ class RunFolder:
                 for store in (self.plate_zarr, self.images_zarr):
                     _remove_below(store, _is_own_zarr_file)
             _remove_below(self.labels, _is_own_tiff)
-            for folder in (self.logs, *(() if keep_scratch else (self.scratch,))):
-                _remove_below(folder, lambda path, below: True)
+            _remove_below(self.logs, lambda path, below: path != keep)
+            if not keep_scratch:
+                _remove_below(self.scratch, lambda path, below: True)
             for path in self.path.glob(f".*{PARTIAL}"):
                 path.unlink(missing_ok=True)
         except OSError as error:

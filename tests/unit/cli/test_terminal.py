@@ -14,7 +14,7 @@ import tifffile
 from rich.table import Table
 from rich.text import Text
 
-from nucbatch.cli.terminal import log_printably, say_error, terminal
+from nucbatch.cli.terminal import log_to_terminal, say_error, terminal
 from nucbatch.core.escape import printable
 
 EVIL = "evil\x1b[2J\x9b\u202e\udcff"
@@ -56,11 +56,12 @@ def test_errors_and_logs_as_well(capsys):
     before = root.handlers[:]
     root.handlers.clear()  # pytest's own
     try:
-        log_printably()
+        log_to_terminal()
         logging.getLogger("tifffile").warning("invalid page offset")
         logging.getLogger("zarr").warning("corrupt %s", EVIL)
     finally:
         root.handlers[:] = before
+        logging.captureWarnings(False)
     assert capsys.readouterr().err == f"zarr: corrupt {SHOWN}\n"
 
 

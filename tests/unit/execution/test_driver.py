@@ -85,7 +85,9 @@ def driven(
         return folder, outcome, told
 
 
-def test_a_field_that_fails_has_its_reason_and_the_others_go_on(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
+    tmp_path: Path, cluster: Cluster, caplog: pytest.LogCaptureFixture
+) -> None:
     plan = plan_of(tmp_path / "in", "gone", "odd", "sound", dtype="no such type")
     folder, outcome, told = driven(plan, tmp_path / "out", cluster)
     assert outcome == Outcome(done=1, failed=2)
@@ -93,9 +95,12 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(tmp_path: Path, 
     receipts = latest(folder)
     assert "can't be opened" in receipts["gone"].reason
     assert receipts["odd"].reason.startswith("TypeError: ")
-    noted = (folder.logs / "failures.log").read_text()
-    assert noted.startswith("odd\nTraceback")
-    assert "TypeError: data type" in noted
+    ours = [record for record in caplog.records if record.name.startswith("nucbatch")]
+    (noted,) = [record for record in ours if record.exc_info]
+    assert noted.getMessage() == "Field odd failed by an unexpected error"
+    assert "TypeError: data type" in str(noted.exc_info[1])
+    logged = [record.getMessage() for record in ours if record.levelname == "ERROR"]
+    assert f"Field gone failed: {receipts['gone'].reason}" in logged
     assert [receipt.field for receipt in Todo(plan, folder, NETWORK, receipts).claimed] == ["sound"]
 
 

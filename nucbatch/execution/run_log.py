@@ -1,0 +1,158 @@
+"""The log of one session of a run, and the warnings that its report lists.
+
+``.nucbatch/logs/<time>.log`` is written from the moment a session holds the folder's lock until it ends. What
+a user should read in the report as well goes into ``.nucbatch/logs/warnings.jsonl``: each warning of this
+project's, once a session.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nucbatch.core.errors import NucbatchError
+from nucbatch.core.log_file import PROJECT, SHOWN, LogFile, logging_to, new_log
+from nucbatch.core.plate import FileStatus, absent_text
+from nucbatch.core.signals import Stopped
+from nucbatch.execution.finalise import Totals
+from nucbatch.execution.prepared import Prepared
+from nucbatch.planning.plan import Plan
+from nucbatch.store.atomic import cannot_write
+from nucbatch.store.folder import RunFolder
+from nucbatch.version import __version__
+
+IN_REPORT = {"shown": True, "in_report": True}
+"""``extra`` of a warning that the report shows in another place, made of the tables."""
+
+_MOST_WARNINGS = 1000
+"""Kept for the report by one session; the log has them all."""
+
+_MOST_UNUSABLE = 200
+"""Fields of the input whose reasons are logged at the beginning of each session."""
+
+_log = logging.getLogger(__name__)
+
+
+@contextmanager
+def run_log(folder: RunFolder, show: Callable[[str], None]) -> Iterator[Path]:
+    """Logs to a new file of the run's folder while the context lasts, and yields its path.
+
+    An error that ends the session is logged. ``show`` gets the sentences that are meant for the user.
+
+    Raises:
+        StoreError: no file can be made.
+    """
+    try:
+        folder.logs.mkdir(exist_ok=True)
+        path = new_log(folder.logs)
+    except OSError as error:
+        raise cannot_write(folder.path, error) from error
+    with logging_to(LogFile(path), _Notes(show), _Warnings(folder.warnings)):
+        _log.info(
+            "nucbatch %s, Python %s, %s, folder %s",
+            __version__,
+            platform.python_version(),
+            platform.platform(),
+            folder.path,
+        )
+        try:
+            yield path
+        except (Stopped, KeyboardInterrupt) as error:
+            _log.info("The session ends: %s", str(error) or "interrupted")
+            raise
+        except NucbatchError as error:
+            _log.error("The session ends: %s", error, extra=SHOWN)
+            _log.debug("It was raised here", exc_info=True)
+            raise
+        except BaseException:
+            _log.critical("The session ends by an unexpected error", exc_info=True, extra=SHOWN)
+            raise
+        else:
+            _log.info("The session has come to its end")
+
+
+def log_plan(prepared: Prepared, plan: Plan) -> None:
+    """Logs what is to be done and with what, and the remarks about the input."""
+    plate = plan.plate
+    files = Counter(file.status for file in plate.files)
+    _log.info(
+        "Input %s (%s) at %s: %d fields, %d usable, %.1f Mpx; files: %s",
+        plate.name,
+        plate.layout,
+        plate.root,
+        len(plate.fields),
+        len(plan.usable),
+        plan.pixels / 1e6,
+        ", ".join(f"{files[status]} {status.value}" for status in FileStatus),
+    )
+    _log.info("Settings %s: %s", plan.settings.digest(), json.dumps(plan.settings.model_dump(mode="json")))
+    large = sum(plan.is_large(field) for field in plan.usable)
+    _log.info("Plan: %d images in blocks of %s px; model %s", large, plan.block_px, prepared.card.sha256)
+    unusable = [field for field in plate.fields if field.problem]
+    for field in unusable[:_MOST_UNUSABLE]:
+        _log.error("Field %s can't be used: %s", field.key, field.problem, extra=SHOWN)
+    if len(unusable) > _MOST_UNUSABLE:
+        _log.error("%d fields more can't be used: see files.csv", len(unusable) - _MOST_UNUSABLE)
+    for remark in plate.remarks:
+        _log.warning(remark, extra=SHOWN)
+
+
+def log_totals(totals: Totals, folder: RunFolder) -> None:
+    """Logs what the tables say in sum, and what of it the user should look at."""
+    _log.info(
+        "Tables written: %d nuclei, %d fields done, %d failed; files: %d used, %d ignored, %d quarantined",
+        totals.nuclei,
+        totals.fields_done,
+        totals.fields_failed,
+        totals.files_used,
+        totals.files_ignored,
+        totals.files_quarantined,
+    )
+    if totals.absent_chunks:
+        absent = absent_text(totals.absent_chunks, totals.chunks)
+        _log.warning("%s, read as their fill value. See reason in %s", absent, folder.files, extra=IN_REPORT)
+    for flag, count in totals.flagged.items():
+        _log.warning("Flagged %s: %d fields. See Flags in %s", flag, count, folder.fields, extra=IN_REPORT)
+
+
+class _Notes(logging.Handler):
+    """Shows the user the sentences that are meant for them."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        super().__init__()
+        self._show = show
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if getattr(record, "note", False):
+            self._show(record.getMessage())
+
+
+class _Warnings(LogFile):
+    """Keeps this project's warnings for the report, each text once."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, _AsJson())
+        self.setLevel(logging.WARNING)
+        self._kept: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = record.getMessage()
+        if (
+            record.levelno == logging.WARNING  # failed fields have a list of their own
+            and record.name.partition(".")[0] == PROJECT
+            and not getattr(record, "in_report", False)
+            and text not in self._kept
+            and len(self._kept) < _MOST_WARNINGS
+        ):
+            self._kept.add(text)
+            super().emit(record)
+
+
+class _AsJson(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps({"time": round(record.created), "text": record.getMessage()})
