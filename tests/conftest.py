@@ -24,6 +24,14 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need a SLURM or a GPU are slow, without a mark of their own."""
+    for item in items:
+        if any(item.get_closest_marker(name) for name in ("gpu", "slurm")):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def a_gpu_for_those_that_need_one(request: pytest.FixtureRequest) -> None:
     """Skips tests marked ``gpu`` where there is none."""

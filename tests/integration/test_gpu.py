@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from nucbatch.cli.main import nucbatch
 from nucbatch.synthetic import make_field, make_plate
 
-pytestmark = [pytest.mark.gpu, pytest.mark.slow]
+pytestmark = pytest.mark.gpu
 
 
 pytest.importorskip("dask_cuda", reason="the extra [cuda] is not installed")

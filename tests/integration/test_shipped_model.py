@@ -66,6 +66,7 @@ def test_nuclei_far_out_of_focus_are_not_counted(sigma_px: float) -> None:
     assert nucbatch.segment(seen).max() == 0
 
 
+@pytest.mark.slow
 def test_large_nuclei_are_found_at_their_own_scale_and_at_the_models() -> None:
     for diameter_px, least in ((None, 0.6), (100.0, 0.93)):
         counts = ObjectCounts()

@@ -12,6 +12,8 @@ import pytest
 
 from nucbatch.synthetic import make_field
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:

@@ -13,6 +13,8 @@ from nucbatch.networks.checkpoint import load_weights
 from nucbatch.synthetic import make_field
 from nucbatch.training.history import read_history
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:

@@ -11,7 +11,7 @@ from distributed import KilledWorker
 
 from nucbatch.schedulers.contract import Resources, scheduler
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = pytest.mark.slurm
 
 
 def test_a_gpu_job_gets_one_gpu_of_its_node(slurm, place, eventually, jobs, tmp_path) -> None:

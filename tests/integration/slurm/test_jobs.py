@@ -14,7 +14,7 @@ from distributed import as_completed
 from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = pytest.mark.slurm
 
 SMALL = Resources(process_bytes=200 * 2**20, block_bytes=50 * 2**20)
 SCRIPTS = Path(__file__).parents[3] / "cluster" / "slurm" / "local"

@@ -22,7 +22,7 @@ from nucbatch.store.ledger import latest
 from nucbatch.store.receipt import Receipt
 from nucbatch.synthetic import make_plate
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = pytest.mark.slurm
 
 DRIVER = Path(__file__).parents[3] / "cluster" / "slurm" / "driver.sbatch"
 WELLS = tuple(f"{row}0{column}" for row in "BC" for column in range(2, 6))

@@ -14,7 +14,7 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import latest
 from nucbatch.synthetic import make_plate
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = pytest.mark.slurm
 
 SMALL = Resources(process_bytes=200 * 2**20, block_bytes=50 * 2**20)
 

@@ -82,6 +82,7 @@ def test_a_plate_whose_own_name_is_no_unicode_and_moves_the_cursor(command, tmp_
     done.stdout.decode()
 
 
+@pytest.mark.slow
 def test_a_run_folder_whose_name_is_no_unicode_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     tifffile.imwrite(tmp_path / "in/a.tif", np.eye(40, dtype=np.uint8))

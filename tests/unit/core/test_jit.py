@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
 from nucbatch.core.jit import frozen, kernel
 
@@ -17,6 +18,7 @@ def test_a_kernel_without_a_cache_folder_compiles_in_memory():
     assert compiled.signatures  # compiled, not merely called
 
 
+@pytest.mark.slow
 def test_all_modules_import_without_a_writeable_cache():
     # As in an image that is read only, for a user without a home: Numba finds no place at all.
     code = (

@@ -135,6 +135,7 @@ def test_names_tell_what_is_equal(weights: Path) -> None:
     assert len({name, *(other.name for other in others)}) == len(others) + 1
 
 
+@pytest.mark.slow
 def test_names_are_the_same_in_another_process() -> None:
     code = (
         "import dask.array as da, nucbatch\n"

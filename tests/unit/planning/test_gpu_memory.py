@@ -37,7 +37,6 @@ def test_gpu_memory_follows_batch_tile_and_precision() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize(("name", "side_px"), [("default", 512), ("default", 2160), ("paper", 1088)])
 def test_gpu_memory_stays_below_the_projection(

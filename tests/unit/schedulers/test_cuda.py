@@ -61,7 +61,6 @@ def test_the_gpus_that_the_environment_shows_and_that_there_are(
 
 
 @pytest.mark.gpu
-@pytest.mark.slow
 def test_processes_share_the_gpus_evenly_and_each_sees_one(tmp_path: Path) -> None:
     pytest.importorskip("dask_cuda", reason="the extra [cuda] is not installed")
     there = gpus()

@@ -18,6 +18,7 @@ from nucbatch.masks.objects import find_nuclei
 SIZES = (128, 200, 256, 512, 1024)
 
 
+@pytest.mark.slow
 def test_all_block_sizes_leave_what_the_image_in_one_piece_leaves(bench: Any, tmp_path: Path) -> None:
     whole = bench.image(tmp_path / "whole", 4096)
     expected = bench.in_one_piece(whole)
@@ -45,6 +46,7 @@ def test_a_broken_copy_lacks_the_same_pixels_in_blocks(bench: Any, tmp_path: Pat
     assert bench.in_blocks(bench.image(tmp_path / "blocks", 256)).qc == expected.qc
 
 
+@pytest.mark.slow
 def test_many_tiles_and_any_blocks_are_one_result(bench: Any, tmp_path: Path) -> None:
     """Tiles of 192 px: 8 by 10 of them, whose seams no block knows of."""
     images = [bench.image(tmp_path / str(px), px, largest_px=192) for px in (128, 333, 4096)]
@@ -66,6 +68,7 @@ def test_tiles_of_another_size_move_last_bits_at_most(bench: Any, tmp_path: Path
     assert np.abs(maps[0][:, shown].astype(int) - maps[1][:, shown]).max() <= 1
 
 
+@pytest.mark.slow
 def test_scaled_images_too(bench: Any, tmp_path: Path) -> None:
     whole = bench.image(tmp_path / "whole", 4096, diameter_px=14.0)
     assert whole.zoom != 1
@@ -107,6 +110,7 @@ def test_rgb_is_seen_whole(bench: Any, tmp_path: Path) -> None:
     assert (receipt.labels_sha256, receipt.qc) == (expected.labels_sha256, expected.qc)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stopped_after", [5, 30])
 def test_what_was_stopped_and_damaged_ends_with_the_same_bytes(
     bench: Any, tmp_path: Path, stopped_after: int
@@ -135,6 +139,7 @@ def test_a_run_taken_up_again_repeats_only_what_was_not_committed(bench: Any, tm
     course.close()
 
 
+@pytest.mark.slow
 def test_objects_can_be_made_again_without_the_network(
     bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +184,7 @@ def test_labels_pass_65535(bench: Any, tmp_path: Path, monkeypatch: pytest.Monke
     assert table["Metadata_ObjectNumber"].to_pylist() == list(range(1, 260 * 260 + 1))
 
 
+@pytest.mark.slow
 def test_images_wider_than_65536(bench: Any, tmp_path: Path) -> None:
     path = tmp_path / "wide.tif"
     strip = np.zeros((140, 70_000), np.uint8)
