@@ -34,7 +34,7 @@ from nucbatch.core.plate_geometry import row_letters, well_name
 from nucbatch.execution.check import TOGETHER, CheckTask
 from nucbatch.readers.find import open_plate
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import latest
+from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import field_digest, line_of
 
 NEW = 8
@@ -96,7 +96,7 @@ def looks(place: Path) -> tuple[float, float]:
     """Seconds to compare all that is committed, and to list and stat the same tree; best of three."""
     folder = RunFolder(place / "out")
     read = open_plate(place / "plate", remembered=folder.plate)
-    held = latest(folder)
+    held = latest_receipts(folder)
     done = [(field, held[field.key]) for field in read.fields if field.key in held]
     tasks = [
         CheckTask(folder, True, tuple(done[begin : begin + TOGETHER]))

@@ -30,7 +30,7 @@ from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
 from nucbatch.store.label_tiff import write_label_tiff
-from nucbatch.store.receipt import Receipt, field_digest, note_of
+from nucbatch.store.receipt import Receipt, field_digest, fragment_note
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
 
@@ -131,7 +131,7 @@ def process_field(task: FieldTask) -> Receipt:
             lacking=tuple(lost.items()),
         )
         table = task.places.table
-        write_fragment(table, rows, note_of(receipt, planned.made_of))
+        write_fragment(table, rows, fragment_note(receipt, planned.inputs_digest))
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
     return replace(receipt.with_table(stamp, committed_ns), seconds=stations.seconds)

@@ -13,7 +13,7 @@ from nucbatch.planning.plan import Plan
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE
-from nucbatch.store.verify import files_of, places_of, wrong_files
+from nucbatch.store.verify import file_problems, files_of, places_of
 
 TOGETHER = 64
 """Fields in a bundle; a large image goes alone."""
@@ -66,7 +66,7 @@ class CheckTask:
         looked = Looked()
         for one, receipt in self.committed:
             places = places_of(self.folder, self.is_plate, one)
-            wrong = wrong_files(places, receipt, verify=self.verify)
+            wrong = file_problems(places, receipt, verify=self.verify)
             if wrong:
                 name, what = next(iter(wrong.items()))
                 more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""

@@ -25,7 +25,7 @@ from nucbatch.readers.rules import RULES
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.receipt import Receipt
-from nucbatch.store.sheets import Fate, write_files_csv, write_wells
+from nucbatch.store.sheets import FileOutcome, write_files_csv, write_wells
 from nucbatch.store.stamps import TABLE
 from nucbatch.store.tables import concatenate, write_fields
 from nucbatch.version import __version__
@@ -112,14 +112,14 @@ def _missing(field: Field) -> list[str]:
     return [f"{MISSING_CHANNEL} {channel.replace(';', ',')}" for channel, _ in field.lacking]
 
 
-def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, Fate]:
+def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, FileOutcome]:
     """What became, by path, of files that were to be used and were not.
 
     A file that could not be read is quarantined; reasons begin with its path. The other files of a field that
     failed are ignored by a rule, unless another field was made of them.
     """
     good: set[str] = set()
-    fates: dict[str, Fate] = {}
+    fates: dict[str, FileOutcome] = {}
     for field in plate.fields:
         receipt = receipts.get(field.key)
         is_used = receipt is None or receipt.status == "done"

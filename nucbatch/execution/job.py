@@ -10,8 +10,8 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.receipt import made_of
-from nucbatch.store.stamps import Places
+from nucbatch.store.receipt import inputs_digest
+from nucbatch.store.stamps import ImagePaths
 from nucbatch.store.verify import places_of
 
 
@@ -38,15 +38,15 @@ class FieldJob:
         return seen_channel(self.channels, self.settings.channel)
 
     @property
-    def places(self) -> Places:
+    def places(self) -> ImagePaths:
         """Where its files lie."""
         return places_of(self.folder, self.is_plate, self.field)
 
     @property
-    def made_of(self) -> str:
-        """See :func:`nucbatch.store.receipt.made_of`."""
+    def inputs_digest(self) -> str:
+        """See :func:`nucbatch.store.receipt.inputs_digest`."""
         names = [channel.name for channel in self.channels]
-        return made_of(self.settings, self.plate_name, self.is_plate, names)
+        return inputs_digest(self.settings, self.plate_name, self.is_plate, names)
 
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
@@ -70,7 +70,7 @@ def made_of_field(plan: Plan, field: Field) -> str:
     """What a job of a plan's field is made of."""
     plate = plan.plate
     names = [channel.name for channel in field_channels(plate, field)]
-    return made_of(plan.settings, plate.name, plate.is_plate, names)
+    return inputs_digest(plan.settings, plate.name, plate.is_plate, names)
 
 
 def seen_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:

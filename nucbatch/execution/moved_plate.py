@@ -13,7 +13,7 @@ from dataclasses import replace
 from nucbatch.core.plate import Plate
 from nucbatch.planning.plan import Plan
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import header_in, plate_digest
+from nucbatch.store.ledger import plate_digest, read_header
 from nucbatch.store.receipt import Receipt, field_digest
 
 
@@ -30,7 +30,7 @@ def as_begun(plan: Plan, folder: RunFolder, receipts: Mapping[str, Receipt]) -> 
 
     The plan as it is, where the files are others; opening the ledger then refuses it.
     """
-    header = header_in(folder)
+    header = read_header(folder)
     name = header.get("plate", plan.plate.name)
     if name == plan.plate.name:
         return plan, ""

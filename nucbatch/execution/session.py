@@ -39,12 +39,12 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
-    begun_with,
-    header_of,
-    is_continued,
-    latest,
+    continues_run,
+    latest_receipts,
+    make_header,
     plate_digest,
     require_probabilities,
+    started_settings,
 )
 from nucbatch.store.lock import run_lock
 from nucbatch.store.receipt import Receipt
@@ -132,20 +132,20 @@ def execute(
     with run_lock(folder) as lock, run_log(folder, told.note) as log:
         if restart:
             folder.clear(keep=log)
-        known = begun_with(folder) if plan.settings.normalise.over == "plate" else None
+        known = started_settings(folder) if plan.settings.normalise.over == "plate" else None
         plan, alike = with_plate_constants(plan, known, cores())
         log_plan(prepared, plan)
         if alike:
             _log.info(alike, extra=NOTE)
-        if not restart and reuse_probabilities and not is_continued(folder, plan.settings):
+        if not restart and reuse_probabilities and not continues_run(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             folder.clear(keep_scratch=True, keep=log)
 
         def header() -> dict[str, Any]:
-            return header_of(plan.settings, plate_digest(plan.plate)) | about(plan.plate)
+            return make_header(plan.settings, plate_digest(plan.plate)) | about(plan.plate)
 
         mended = recover(folder, header, ((field, made_of_field(plan, field)) for field in plan.usable))
-        held_before = latest(folder)
+        held_before = latest_receipts(folder)
         plan, renamed = as_begun(plan, folder, held_before)
         for sentence in filter(None, (mended, renamed)):
             _log.warning(sentence, extra=NOTE)
@@ -192,7 +192,7 @@ def execute(
                     outcome += drive_all()
                 lock.require()
                 remove_partials(folder.path)
-                receipts = latest(folder)
+                receipts = latest_receipts(folder)
                 try:
                     totals = finalise(folder, plan.plate, receipts, pixels=pixels)
                 except DamagedFile as error:

@@ -1,1 +1,1 @@
-"""A run's folder: images and labels as OME-Zarr, tables, the ledger of what is committed, and the lock."""
+"""Storage of a run: its folder, OME-Zarr images and labels, tables, ledger and scratch files."""

@@ -1,9 +1,9 @@
-"""How a file appears: whole or not at all, by a temporary file beside it and a rename.
+"""Atomic file writing: a temporary file beside the target, then a rename.
 
-Two grades. Durable (the default) also survives a loss of power: file and folder are flushed to the disk
-before the call returns. What a task writes is not, file by file: all of it is flushed at once, by
-:func:`flush_all`, before the task's receipt goes to the driver. For a field of 1,080 px one ``syncfs``
-takes 4 to 8 ms on ext4, ``fsync`` of each of its files 28 to 79 ms (``python -m benchmarks.bench_flush``).
+A durable write (the default) also survives a power failure: file and folder are flushed before the call
+returns. The files of a task are not flushed one by one. :func:`flush_all` flushes all of them before the
+task's receipt goes to the driver. For a field of 1,080 px one ``syncfs`` takes 4 to 8 ms on ext4, ``fsync``
+of each file 28 to 79 ms (``python -m benchmarks.bench_flush``).
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _OF_A_WRITER = re.compile(r"\.[0-9a-f]{32}" + re.escape(PARTIAL) + "$")
 
 @contextmanager
 def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """A temporary path in ``path``'s folder that takes its place when the block ends without an error.
+    """Yields a temporary path that replaces ``path`` when the block ends without an error.
 
     Raises:
-        StoreError: the file can't be written; what stood at ``path`` is untouched.
+        StoreError: the file cannot be written; an existing file at ``path`` is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{PARTIAL}")
     try:
@@ -48,22 +48,22 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
-    """Writes or replaces one file; its folder must exist.
+    """Writes or replaces a file in an existing folder.
 
     Raises:
-        StoreError: the file can't be written; what stood at ``path`` is untouched.
+        StoreError: the file cannot be written; an existing file at ``path`` is unchanged.
     """
     with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
         file.write(content)
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:
-    """Writes or replaces one UTF-8 file; as :func:`write_bytes`."""
+    """Writes or replaces a UTF-8 file, as :func:`write_bytes`."""
     write_bytes(path, text.encode("utf-8"), durable=durable)
 
 
 def whole_lines(descriptor: int) -> int:
-    """Bytes of an open file up to and including its last newline."""
+    """Returns the size of an open file up to and including its last newline."""
     end = os.fstat(descriptor).st_size
     while end:
         begin = max(0, end - 65536)
@@ -75,10 +75,10 @@ def whole_lines(descriptor: int) -> int:
 
 
 def append_durably(descriptor: int, path: Path, content: bytes) -> None:
-    """Appends to an open file; it is on the disk when the call returns, whole or not at all.
+    """Appends to an open file, all or nothing; the content is on disk when the call returns.
 
     Raises:
-        StoreError: it can't be written; the file is as long as before.
+        StoreError: the content cannot be written; the file keeps its length.
     """
     begin = os.fstat(descriptor).st_size
     try:
@@ -91,15 +91,15 @@ def append_durably(descriptor: int, path: Path, content: bytes) -> None:
             os.ftruncate(descriptor, begin)  # half a line would damage the next
         except OSError as worse:
             raise StoreError(
-                f"{path} can't be written ({error.strerror or error}), and what was half written can't be "
-                f"taken back ({worse.strerror or worse}): the disk or the network share has failed. When it "
-                "is mended, run the same command again: it goes on where it stopped."
+                f"{path} can't be written ({error.strerror or error}), and a partial line can't be removed "
+                f"({worse.strerror or worse}): the disk or the network share has failed. When it works "
+                "again, repeat the command: the run continues where it stopped."
             ) from error
         raise cannot_write(path, error) from error
 
 
 def flush_folder(folder: Path) -> None:
-    """Makes a folder's own entries (new names, renames) durable."""
+    """Flushes a folder's entries (new names, renames) to disk."""
     try:
         _flush(folder)
     except OSError as error:
@@ -108,12 +108,12 @@ def flush_folder(folder: Path) -> None:
 
 
 def flush_all(paths: Iterable[Path]) -> None:
-    """Makes files durable that were written before, and their folders' entries.
+    """Flushes files written earlier and the entries of their folders.
 
-    By ``syncfs`` of their file system where there is such a call, else file by file.
+    Uses one ``syncfs`` per file system where available, else flushes file by file.
 
     Raises:
-        OSError: something can't be flushed.
+        OSError: a flush failed.
     """
     listed = list(paths)
     folders = {path.parent for path in listed}
@@ -136,14 +136,14 @@ def flush_all(paths: Iterable[Path]) -> None:
 
 @cache
 def _syncfs() -> Any:
-    """The C library's syncfs; None where it has none (it is Linux' own)."""
+    """Returns the C library's ``syncfs`` (Linux only), or None."""
     return getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
 
 
 def remove_partials(folder: Path) -> int:
-    """Removes what killed writers left below ``folder``, and counts it. Only while nothing writes there.
+    """Removes temporary files of killed writers below ``folder`` and returns their number.
 
-    What somebody else keeps there under a name of the same ending stays.
+    No writer may be active there. Other files with the same ending are kept.
     """
     removed = 0
     for where, _, names in os.walk(folder):
@@ -155,10 +155,10 @@ def remove_partials(folder: Path) -> int:
 
 
 def cannot_write(path: Path, error: OSError) -> StoreError:
-    """The error for a path that can't be written, with the mend."""
+    """Builds the error for a path that cannot be written."""
     return StoreError(
-        f"{path} can't be written: {error.strerror or error}. Make room or set the permissions, then run the "
-        "same command again: it goes on where it stopped."
+        f"{path} can't be written: {error.strerror or error}. Free some space or set the permissions, then "
+        "run the same command again: it continues where it stopped."
     )
 
 

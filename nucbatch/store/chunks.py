@@ -1,9 +1,9 @@
-"""Which pixels of an array lie in which chunk and file, and how they get there and back.
+"""Zarr arrays on disk: maps pixels to chunks and files, and reads and writes them.
 
-The decision owned here: chunks are even, a camera's field is one file with all its channels, and no two
-writers ever share a file. zarr describes each array (its ``zarr.json``); files are made and read here, in
-the calling thread, byte for byte as zarr would (a test holds it to that), because zarr's event loop costs
-four times what encoding and writing small chunks does, and up to three times what decoding them does.
+Chunks are of even size, a camera's field is one file with all its channels, and no two writers share a file.
+zarr itself writes the description of each array (``zarr.json``). The files are read and written here, in the
+calling thread, with the same bytes that zarr would produce (a test compares them). zarr's event loop costs
+four times as much as encoding and writing small chunks, and up to three times as much as decoding them.
 Writing again leaves the same bytes, so a task may be retried at any point.
 """
 
@@ -30,16 +30,15 @@ from nucbatch.store.shards import Codec, compressors, damaged, encoded, read_chu
 
 LONGEST_CHUNK_PX = 1024
 _OF_A_CAMERA_PX = 1088
-"""A channel of a field of 1,080 px, as many cameras have it, is one chunk, and of one of 2,160 px four."""
+"""Longest side of a single chunk: a channel of a 1,080 px camera is one chunk, of a 2,160 px camera four."""
 _STEP_PX = 16
 
 
 def chunk_px(length_px: int) -> int:
-    """The chunk's side for an image's side: the fewest chunks of up to 1024 px, as even as 16 px allow.
+    """Returns the chunk side for an image side: the fewest chunks of up to 1024 px, as even as 16 px allow.
 
-    Of up to 1,088 px, if one or two of them suffice.
-
-    Even, because a last chunk of a few pixels costs as much to encode as a full one.
+    Up to 1,088 px are allowed if one or two chunks then suffice. Chunks are even because a last chunk of a
+    few pixels costs as much to encode as a full one.
     """
     if length_px <= _OF_A_CAMERA_PX:
         return max(length_px, 1)
@@ -48,20 +47,27 @@ def chunk_px(length_px: int) -> int:
 
 
 def chunks_in_file(length_px: int) -> int:
-    """Chunks along an image's side that share a file: all of a camera's field, one of larger images'.
+    """Returns the number of chunks along an image side that share a file: all of a camera's field, else one.
 
-    Clusters count files, and on some of their disks making one takes longer than what is in it.
+    Clusters limit the number of files, and on some of their disks creating a file takes longer than writing
+    it.
     """
     return -(-length_px // chunk_px(length_px)) if length_px <= 2 * _OF_A_CAMERA_PX else 1
 
 
 @dataclass(frozen=True, slots=True)
 class Array:
-    """An array on disk: the folder it lies in, and all that its ``zarr.json`` says.
+    """Zarr array on disk: its folder and everything that its ``zarr.json`` describes.
 
-    ``shape`` is (Y, X) or (C, Y, X); ``chunk_px`` the chunks' (height, width), one channel each unless
-    ``together``; ``names`` are the axes', one per dimension. A file has ``in_file`` (down, across) chunks of
-    every channel.
+    Attributes:
+        path: folder of the array.
+        shape: (Y, X) or (C, Y, X).
+        dtype: NumPy name of the pixel type.
+        codec: kind of compression.
+        names: axis names, one per dimension.
+        chunk_px: (height, width) of a chunk.
+        in_file: (down, across) chunks per file; a file holds them for every channel.
+        together: a chunk holds all channels instead of one.
     """
 
     path: Path
@@ -77,54 +83,56 @@ class Array:
     def of_image(
         cls, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, codec: Codec, names: tuple[str, ...]
     ) -> Array:
-        """An array whose chunks and files are as :func:`chunk_px` and :func:`chunks_in_file` have them."""
+        """Creates the array of an image, divided by :func:`chunk_px` and :func:`chunks_in_file`."""
         sides = chunk_px(shape[-2]), chunk_px(shape[-1])
         in_file = chunks_in_file(shape[-2]), chunks_in_file(shape[-1])
         return cls(path, shape, np.dtype(dtype).newbyteorder("=").name, codec, names, sides, in_file)
 
     @property
     def chunks(self) -> tuple[int, ...]:
-        """A chunk's shape."""
+        """Shape of a chunk."""
         return (*(self.shape[:-2] if self.together else (1,) * (len(self.shape) - 2)), *self.chunk_px)
 
     @property
     def grid(self) -> tuple[int, ...]:
-        """How many chunks a file has along each axis."""
+        """Number of chunks per file along each axis."""
         leading = zip(self.shape[:-2], self.chunks[:-2], strict=True)
         return (*(length // chunk for length, chunk in leading), *self.in_file)
 
     @property
     def file_px(self) -> tuple[int, int]:
-        """The (height, width) that a file covers: no two writers may share one."""
+        """(height, width) covered by a file, in pixels; no two writers may share one."""
         down, across = self.chunk_px
         return down * self.in_file[0], across * self.in_file[1]
 
     @property
     def is_one_file(self) -> bool:
-        """Whether all of it is one file, which then needs no folder of its own."""
+        """Whether the whole array is one file, which then needs no folder of its own."""
         return all(side >= length for side, length in zip(self.file_px, self.shape[-2:], strict=True))
 
     def files(self, box: Box) -> list[Path]:
-        """The files that a box touches; one whose chunks are all zeros does not exist."""
+        """Lists the files that overlap a box; a file whose chunks are all zeros does not exist."""
         return [self._file(row, column) for row, column in self._touched(box)]
 
     def describe(self) -> None:
         """Writes ``zarr.json``, which makes the folder an array of zeros.
 
         Raises:
-            StoreError: it can't be written.
+            StoreError: the file cannot be written.
         """
         _folder(self.path)
         write_bytes(self.path / "zarr.json", _description(self), durable=False)
 
     def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
-        """Writes (…, Y, X) pixels whose first one lies at ``corner`` (y, x), where a file begins.
+        """Writes pixels (…, Y, X) as whole files, or up to the array's end.
 
-        Whole files, or up to the array's end.
+        Args:
+            pixels: any dtype that converts to the array's.
+            corner: (y, x) of the first pixel; a file begins there.
 
         Raises:
             InputError: the pixels begin or end inside a file.
-            StoreError: a file can't be written.
+            StoreError: a file cannot be written.
         """
         pixels = np.ascontiguousarray(pixels, dtype=np.dtype(self.dtype).newbyteorder("<"))
         (y, x), (height, width) = corner, pixels.shape[-2:]
@@ -133,27 +141,28 @@ class Array:
         ):
             if begin % side or ((begin + length) % side and begin + length != whole):
                 raise InputError(
-                    f"{self.path}: pixels from {begin} to {begin + length} don't end where files of {side} "
-                    "px do."
+                    f"{self.path}: pixels {begin} to {begin + length} are not aligned to files of {side} px: "
+                    "give whole files, or pixels up to the array's end."
                 )
         for row, column in self._touched(Box(y, x, y + height, x + width)):
             own = self._box(row, column).shifted(-y, -x)
             body = encoded(self._cut(pixels[..., *own.slices]), self.grid, self.codec)
             path = self._file(row, column)
             if body is None:
-                path.unlink(missing_ok=True)  # of zeros; one from an earlier attempt is not
+                path.unlink(missing_ok=True)  # all zeros; removes the file of an earlier attempt
             else:
                 _folder(path.parent)
                 write_bytes(path, body, durable=False)
 
     def read(self, box: Box, channel: int | None = None) -> npt.NDArray[Any]:
-        """(…, Y, X) pixels of a box in the array; 0 where there is no chunk.
+        """Reads the pixels (…, Y, X) of a box in the array; 0 where no chunk is stored.
 
         Args:
-            channel: of this one alone, (1, Y, X); where chunks are of one channel each.
+            box: pixels to read.
+            channel: read this channel only, (1, Y, X); needs chunks of one channel each.
 
         Raises:
-            StoreError: a chunk can't be read.
+            StoreError: a chunk cannot be read.
         """
         leading = self.shape[:-2] if channel is None else (1,)
         pixels = np.zeros((*leading, *box.shape), self.dtype)
@@ -164,7 +173,7 @@ class Array:
     def _read_file(
         self, row: int, column: int, box: Box, channel: int | None, pixels: npt.NDArray[Any]
     ) -> None:
-        """Fills in what one file has of a box."""
+        """Copies one file's part of a box into ``pixels``."""
         file = self._box(row, column)
         wanted = {}
         for number, (own, place) in enumerate(self._chunks_of_a_file()):
@@ -182,7 +191,7 @@ class Array:
             pixels[*own, *shared.within(box)] = chunk[..., *shared.within(whole)]
 
     def _cut(self, pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-        """A file's pixels (…, Y, X) as its chunks, in C order; zeros beyond the array's end."""
+        """Cuts a file's pixels (…, Y, X) into its chunks in C order, padded with zeros beyond the array."""
         pieces = []
         for own, place in self._chunks_of_a_file():
             piece = pixels[*own, *place.slices]
@@ -193,7 +202,7 @@ class Array:
         return pieces
 
     def _chunks_of_a_file(self) -> Iterator[tuple[tuple[slice, ...], Box]]:
-        """A file's chunks in C order: what they have of the leading axes, and where in the file they lie."""
+        """Yields a file's chunks in C order: their slices of the leading axes and their boxes in the file."""
         down, across = self.chunk_px
         for *leading, y, x in product(*map(range, self.grid)):
             own = tuple(
@@ -207,12 +216,12 @@ class Array:
         return self.path.joinpath(".".join(name)) if self.is_one_file else self.path.joinpath(*name)
 
     def _box(self, row: int, column: int) -> Box:
-        """What a file covers; it may reach over the array's end."""
+        """Returns the box covered by a file; it may extend beyond the array's end."""
         down, across = self.file_px
         return Box(0, 0, down, across).shifted(row * down, column * across)
 
     def _touched(self, box: Box) -> Iterator[tuple[int, int]]:
-        """The places (row, column) of files that a box touches."""
+        """Returns the (row, column) of each file that overlaps a box."""
         down, across = self.file_px
         return product(
             range(box.y0 // down, -(-box.y1 // down)), range(box.x0 // across, -(-box.x1 // across))
@@ -236,7 +245,7 @@ def _document(
     names: tuple[str, ...],
     separator: Literal["/", "."],
 ) -> bytes:
-    """An array's zarr.json, as zarr makes it. Kept, because a plate's fields share theirs."""
+    """Returns an array's zarr.json as zarr writes it; cached, because a plate's fields share it."""
     array = zarr.create_array(
         store=MemoryStore(),
         shape=shape,

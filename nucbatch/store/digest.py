@@ -1,7 +1,7 @@
-"""A label image's digest, which can be taken chunk by chunk, in any order, on any machine.
+"""Order-independent digest of a label image, computed chunk by chunk on any machine.
 
-The decision owned here: a digest is the sum, modulo 2²⁵⁶, of each chunk's SHA-256, its place included; chunks
-of zeros count nothing, as they are not stored. So parts add up to the whole's.
+The digest is the sum, modulo 2²⁵⁶, of the SHA-256 of every chunk together with its position. Chunks of zeros
+contribute nothing, as they are not stored. The digests of parts therefore add up to that of the whole image.
 """
 
 from __future__ import annotations
@@ -19,12 +19,18 @@ _MODULUS = 2**256
 
 
 def labels_digest(labels: npt.NDArray[np.integer]) -> str:
-    """The digest, 64 hex digits, of a whole label image (Y, X)."""
+    """Returns the digest, 64 hex digits, of a whole label image (Y, X)."""
     return part_digest(labels, (0, 0), (chunk_px(labels.shape[0]), chunk_px(labels.shape[1])))
 
 
 def part_digest(labels: npt.NDArray[np.integer], corner: tuple[int, int], chunks: tuple[int, int]) -> str:
-    """What labels (Y, X) that begin at ``corner``, where a chunk begins, add to their image's digest."""
+    """Returns the contribution of a part of a label image to its digest.
+
+    Args:
+        labels: (Y, X), the part.
+        corner: (y, x) of the part in the image; a chunk begins there.
+        chunks: (height, width) of the image's chunks.
+    """
     total = 0
     for top, left in product(range(0, labels.shape[0], chunks[0]), range(0, labels.shape[1], chunks[1])):
         piece = labels[top : top + chunks[0], left : left + chunks[1]]
@@ -37,7 +43,7 @@ def part_digest(labels: npt.NDArray[np.integer], corner: tuple[int, int], chunks
 
 
 def joined_digest(one: str, other: str) -> str:
-    """The digest of two parts that share no chunk; nothing's is empty."""
+    """Adds the digests of two parts that share no chunk; an empty string is the digest of no part."""
     return _hex(int(one or "0", 16) + int(other or "0", 16))
 
 

@@ -1,6 +1,6 @@
-"""How a viewer should first show a channel: its colour and the grey levels that are black and full.
+"""Display settings of a channel: colour and contrast window, for OME-Zarr's ``omero`` block.
 
-Nothing is computed from this. It fills OME-Zarr's ``omero`` block, which viewers read.
+Only viewers use them; no result depends on them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _OTHERS = ("00FFFF", "FFFF00", "FF00FF", "FF8000", "80FF00", "8000FF", _WHITE)
 
 
 def colours(names: Sequence[str]) -> list[str]:
-    """One RRGGBB per channel: white for an only one, a stain's usual colour where the name tells."""
+    """Chooses an RRGGBB colour per channel: white for a single one, else the stain's usual colour."""
     if len(names) == 1:
         return [_WHITE]
     chosen = [next((colour for pattern, colour in _KNOWN if pattern.search(name)), "") for name in names]
@@ -39,7 +39,7 @@ def colours(names: Sequence[str]) -> list[str]:
 
 
 def window(plane: npt.NDArray[Any]) -> tuple[float, float]:
-    """(start, end) for one plane (Y, X), as read: its 0.5 and 99.9 percentiles, end above start."""
+    """Returns (start, end) for one plane (Y, X): its 0.5 and 99.9 percentiles, end above start."""
     if countable(plane.dtype):
         return window_of(GreyLevels.of(plane))
     finite = _finite(plane)
@@ -49,7 +49,7 @@ def window(plane: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def window_of(levels: GreyLevels) -> tuple[float, float]:
-    """(start, end) for one plane whose pixels are counted, in one piece or box by box."""
+    """Returns (start, end) for one plane from its grey levels."""
     if levels.size == 0:
         return 0.0, 1.0
     darkest, brightest = (
@@ -60,7 +60,7 @@ def window_of(levels: GreyLevels) -> tuple[float, float]:
 
 
 def limits(plane: npt.NDArray[Any]) -> tuple[float, float]:
-    """(min, max) that the window's sliders may reach: the pixel type's, or for floats the plane's own."""
+    """Returns (min, max) of the window's sliders: the pixel type's range, or for floats the plane's."""
     if plane.dtype.kind in "ui":
         return limits_of(plane.dtype)
     finite = _finite(plane)
@@ -68,15 +68,15 @@ def limits(plane: npt.NDArray[Any]) -> tuple[float, float]:
 
 
 def limits_of(dtype: npt.DTypeLike) -> tuple[float, float]:
-    """(min, max) that the window's sliders may reach for pixels of an integer type.
+    """Returns (min, max) of the window's sliders for an integer pixel type.
 
     Raises:
-        InputError: floats, whose limits are those of the pixels.
+        InputError: a float type, whose limits depend on the pixels.
     """
     if np.dtype(dtype).kind not in "ui":
         raise InputError(
-            f"{np.dtype(dtype)} has no limits of its own: it must be a type of integers. limits(plane) finds "
-            "those of the pixels."
+            f"{np.dtype(dtype)} has no fixed limits: it must be an integer type. Use limits(plane) for "
+            "floats."
         )
     info = np.iinfo(dtype)
     return float(info.min), float(info.max)

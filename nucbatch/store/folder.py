@@ -1,8 +1,8 @@
-"""Where everything in a run's folder lies, and which files there are the run's own.
+"""Layout of a run's folder, and which of its files belong to the run.
 
-A folder with ``.nucbatch/format`` or a ledger in it is a run. One that holds anything else is never
-written to, and clearing removes only what a run makes: a label group drawn by hand inside the OME-Zarr, or a
-note beside the tables, stays.
+A folder with ``.nucbatch/format`` or a ledger is a run. A folder that holds anything else is never written
+to. Clearing removes only files written by a run: a hand-drawn label group inside the OME-Zarr, or a note
+beside the tables, stays.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _CHUNK = re.compile(r"\d+/c([/.]\d+)+$")
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """The paths of one run's folder; nothing is touched until :meth:`create`."""
+    """Paths of a run's folder; :meth:`create` is the first to touch the disk."""
 
     path: Path
 
@@ -37,7 +37,7 @@ class RunFolder:
 
     @property
     def images_zarr(self) -> Path:
-        """OME-Zarr images of a collection that is no plate."""
+        """OME-Zarr images of a collection that is not a plate."""
         return self.path / "images.zarr"
 
     @property
@@ -47,27 +47,27 @@ class RunFolder:
 
     @property
     def nuclei(self) -> Path:
-        """One row per nucleus."""
+        """Table with one row per nucleus."""
         return self.path / "nuclei.parquet"
 
     @property
     def fields(self) -> Path:
-        """One row per field."""
+        """Table with one row per field."""
         return self.path / "fields.parquet"
 
     @property
     def wells(self) -> Path:
-        """One row per well."""
+        """Table with one row per well."""
         return self.path / "wells.csv"
 
     @property
     def files(self) -> Path:
-        """One row per file found."""
+        """Table with one row per file found."""
         return self.path / "files.csv"
 
     @property
     def report(self) -> Path:
-        """The report, one file."""
+        """Report, a single file."""
         return self.path / "report.html"
 
     @property
@@ -77,32 +77,32 @@ class RunFolder:
 
     @property
     def hidden(self) -> Path:
-        """What only nucbatch reads."""
+        """Folder of files that only nucbatch reads."""
         return self.path / ".nucbatch"
 
     @property
     def ledger(self) -> Path:
-        """The append-only record of committed fields."""
+        """Append-only record of committed fields."""
         return self.hidden / "ledger.jsonl"
 
     @property
     def lock(self) -> Path:
-        """The file whose lock a driver holds while it works here."""
+        """File whose lock a driver holds while it works here."""
         return self.hidden / "lock"
 
     @property
     def plate(self) -> Path:
-        """The plate as its files' headers told it, so that they need not be read again."""
+        """Cached plate, so that file headers need not be read again."""
         return self.hidden / "plate.json"
 
     @property
     def fragments(self) -> Path:
-        """Folder of the fields' pieces of the nuclei table."""
+        """Folder of the table fragments, one per field."""
         return self.hidden / "fragments"
 
     @property
     def scratch(self) -> Path:
-        """Folder of what large images leave on the way; their probabilities stay there."""
+        """Folder of large images' intermediate files; their probabilities stay there."""
         return self.hidden / "scratch"
 
     @property
@@ -116,48 +116,48 @@ class RunFolder:
         return self.logs / "warnings.jsonl"
 
     def store(self, is_plate: bool) -> Path:
-        """The OME-Zarr store of a plate, or of a collection that is none."""
+        """Returns the OME-Zarr store of a plate, or of a collection that is not a plate."""
         return self.plate_zarr if is_plate else self.images_zarr
 
     def fragment(self, key: str) -> Path:
-        """A field's piece of the nuclei table, by the field's key.
+        """Returns the path of a field's table fragment.
 
         Raises:
-            StoreError: the key would lead out of the folder.
+            StoreError: the key would lead outside the folder.
         """
         below = inside(self.fragments, key)
         return below.with_name(f"{below.name}.parquet")
 
     def label_tiff(self, name: str) -> Path:
-        """A field's label TIFF, by the field's name.
+        """Returns the path of a field's label TIFF.
 
         Raises:
-            StoreError: the name would lead out of the folder.
+            StoreError: the name would lead outside the folder.
         """
         below = inside(self.labels, name)
         return below.with_name(f"{below.name}.tif")
 
     def is_run(self) -> bool:
-        """Whether a run was begun here, also if the file that says so is gone."""
+        """Returns whether a run was started here, even if its format file is missing."""
         return self._format.is_file() or self.ledger.is_file()
 
     def require_usable(self) -> None:
-        """Refuses a path at which no run can be begun or continued. Writes nothing.
+        """Checks that a run can be started or continued here. Writes nothing.
 
         Raises:
-            StoreError: it is a file, or holds something and is no run, or was made in another format, or
-                can't be written, or its path is not valid UTF-8.
+            StoreError: the path is a file, a non-empty folder that is not a run, a run of another format, not
+                writeable, or not valid UTF-8.
         """
         try:
             str(self.path).encode()
         except UnicodeEncodeError as error:
             shown = os.fsencode(self.path).decode(errors="backslashreplace")
-            raise StoreError(f"{shown} is not valid UTF-8: name another folder with -o.") from error
+            raise StoreError(f"{shown} is not valid UTF-8: choose another folder with -o.") from error
         try:
             there = next(path for path in (self.path, *self.path.absolute().parents) if path.exists())
             if not there.is_dir():
                 raise StoreError(
-                    f"{there} is a file: a run needs a folder. Name an empty or a new one with -o."
+                    f"{there} is a file: a run needs a folder. Choose an empty or a new one with -o."
                 )
             if not os.access(there, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
@@ -169,7 +169,7 @@ class RunFolder:
             raise cannot_write(self.path, error) from error
 
     def create(self) -> None:
-        """Makes the folder, or enters one in which a run was begun.
+        """Creates the folder, or prepares an existing run's folder.
 
         Raises:
             StoreError: as :meth:`require_usable`.
@@ -186,25 +186,26 @@ class RunFolder:
             write_text(self._format, f"{FORMAT}\n")
 
     def clear(self, *, keep_scratch: bool = False, keep: Path | None = None) -> None:
-        """Removes what a run made here and leaves the folder ready for a new run. Call it under the lock.
+        """Removes the files of a run and prepares the folder for a new one, under the run lock.
 
-        The ledger goes first, then the table fragments: a clearing that is cut short leaves a run in which
-        nothing counts as done, or only what is whole.
-        ``keep_scratch``: large images' copies and probabilities stay. ``keep``: this log stays.
+        The ledger goes first, then the table fragments. If clearing is interrupted, no field counts as done
+        whose files are incomplete.
+
+        Args:
+            keep_scratch: keep large images' copies and probabilities.
+            keep: a log file to keep.
 
         Raises:
-            StoreError: the folder is no run, or something can't be removed.
+            StoreError: the folder is not a run, or a file cannot be removed.
         """
         if not self.is_run():
             raise StoreError(
                 f"{self.path} is no run of nucbatch (it has no {self._format.relative_to(self.path)}), so "
-                "nothing in it was removed. Leave --restart out, or name a run's folder with -o."
+                "nothing in it was removed. Leave out --restart, or choose a run's folder with -o."
             )
         try:
             self.ledger.unlink(missing_ok=True)
-            _remove_below(
-                self.fragments, lambda path, below: True
-            )  # the ledger could be made again from them
+            _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
             for path in (self.nuclei, self.fields, self.wells, self.files, self.report, self.run_json):
                 path.unlink(missing_ok=True)
             if not keep_scratch:
@@ -228,7 +229,7 @@ class RunFolder:
         return self.hidden / "format"
 
     def _found_format(self) -> str:
-        """The format that the folder has; empty if the file that says so is gone or damaged."""
+        """Reads the folder's format; empty if its file is missing or damaged."""
         if not self._format.is_file():
             return ""
         found = self._format.read_bytes().strip()
@@ -238,8 +239,8 @@ class RunFolder:
         found = self._found_format()
         if found not in (FORMAT, ""):
             raise StoreError(
-                f"{self.path} was made in format {found} of a run's folder, this nucbatch knows format "
-                f"{FORMAT}. Use the nucbatch that made it, or name another folder with -o."
+                f"{self.path} has format {found} of a run's folder, this version of nucbatch reads format "
+                f"{FORMAT}. Use the version that wrote it, or choose another folder with -o."
             )
 
     def _check_empty(self) -> None:
@@ -247,27 +248,27 @@ class RunFolder:
         if foreign:
             shown = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3} more" if len(foreign) > 3 else "")
             raise StoreError(
-                f"{self.path} is no run of nucbatch and not empty: it holds {shown}. Name an empty or a new "
-                "folder with -o."
+                f"{self.path} is no run of nucbatch and not empty: it holds {shown}. Choose an empty or a "
+                "new folder with -o."
             )
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path of ``name`` (parts divided by ``/``) below ``folder``.
+    """Returns the path of ``name`` (parts divided by ``/``) below ``folder``.
 
     Raises:
-        StoreError: a part is empty, ``.`` or ``..``, or has other characters than A-Z a-z 0-9 . _ and -.
+        StoreError: a part is empty, ``.`` or ``..``, or has characters other than A-Z a-z 0-9 . _ and -.
     """
     if not all(_NAMES.fullmatch(part) for part in name.split("/")):
         raise StoreError(
-            f"{name!r} can't name anything in a run's folder: its parts must be of A-Z, a-z, 0-9, '.', '_' "
-            "and '-', and not dots alone."
+            f"{name!r} is not a valid name in a run's folder: its parts must consist of A-Z, a-z, 0-9, '.', "
+            "'_' and '-', and not of dots alone."
         )
     return folder.joinpath(*PurePosixPath(name).parts)
 
 
 def _remove_below(top: Path, is_own: Callable[[Path, str], bool]) -> None:
-    """Removes own files below ``top``, then the folders that are empty, ``top`` too. Follows no links."""
+    """Removes a run's own files below ``top``, then empty folders, ``top`` included; ignores links."""
     if top.is_symlink():
         return
     for where, _, names in os.walk(top, topdown=False):
@@ -283,9 +284,9 @@ def _remove_below(top: Path, is_own: Callable[[Path, str], bool]) -> None:
 
 
 def _is_own_zarr_file(path: Path, below: str) -> bool:
-    """Whether a run writes this file of a store; label groups other than ``nuclei`` are somebody's work."""
+    """Returns whether a run writes this file; label groups other than ``nuclei`` belong to the user."""
     parts = below.split("/")
-    # The first part is a plate's row or a collection's image, which may itself be called "labels".
+    # The first part is a plate's row or a collection's image, which may itself have the name "labels".
     at = parts.index("labels", 1) if "labels" in parts[1:] else None
     if at is not None and parts[at + 1] not in ("nuclei", "zarr.json"):
         return False
@@ -293,5 +294,5 @@ def _is_own_zarr_file(path: Path, below: str) -> bool:
 
 
 def _is_own_tiff(path: Path, below: str) -> bool:
-    """Whether a run wrote this file among the label TIFFs."""
+    """Returns whether a run wrote this label TIFF."""
     return path.suffix == ".tif" and not path.is_symlink() and is_label_tiff(path)

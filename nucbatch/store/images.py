@@ -1,8 +1,8 @@
-"""Images and labels of a run: OME-Zarr 0.5, each field's group written by one task alone.
+"""Images and labels of a run as OME-Zarr 0.5; each field's group has a single writer.
 
-The driver writes what is above the fields (plate, wells, or the list of a collection's images), before any
-pixels and again when it is known which fields failed. A field's task writes the field's group: pixels first,
-the attributes that make it an image last. No two writers ever share a file.
+The driver writes everything above the fields (plate, wells, or the list of a collection's images), before any
+pixels and again once the failed fields are known. A field's task writes the field's group: pixels first, and
+last the attributes that make it an image. No two writers share a file.
 """
 
 from __future__ import annotations
@@ -29,14 +29,22 @@ from nucbatch.zarr_format import StoredArray
 
 
 def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:
-    """Writes all metadata above the fields, and returns the store's path. No pixels are touched.
+    """Writes all metadata above the fields, without touching pixels.
 
-    Fields with a ``problem`` and those ``failed`` (keys) are not listed, and what a failed one has left is
-    removed. Called again at the end, with the fields that failed, it leaves what a first call would have.
+    Fields with a ``problem`` and failed fields are not listed, and files of failed ones are removed. Calling
+    it again at the end, with the failed fields, gives the same result as a single call.
+
+    Args:
+        folder: the run's folder.
+        plate: the input.
+        failed: keys of failed fields.
+
+    Returns:
+        Path of the store.
 
     Raises:
-        InputError: a field's group is no place inside a plate.
-        StoreError: something can't be written.
+        InputError: a field's group is not a valid path inside a plate.
+        StoreError: a file cannot be written.
     """
     store = folder.store(plate.is_plate)
     shown = [field.group for field in plate.fields if not field.problem and field.key not in failed]
@@ -66,23 +74,25 @@ def write_field(
     pixel_size_um: float | None,
     windows: Sequence[tuple[float, float]] | None = None,
 ) -> None:
-    """Writes a field's image pyramid and its ``labels/nuclei`` pyramid. The same input gives the same bytes.
+    """Writes a field's image pyramid and its ``labels/nuclei`` pyramid; the same input gives the same bytes.
 
     Args:
-        store: what :func:`create_images` returned.
+        store: path returned by :func:`create_images`.
+        field: the field.
+        channels: channels of ``image``.
         image: (C, Y, X), as read: integers of up to 32 bits, or floats.
         labels: (Y, X) uint32, 0 is background.
-        pixel_size_um: of one pixel, None if it isn't known.
-        windows: (start, end) grey levels to show per channel; None takes them from the image.
+        pixel_size_um: size of a pixel; None if unknown.
+        windows: (start, end) grey levels to display per channel; None computes them from the image.
 
     Raises:
-        InputError: image, labels and channels don't fit one another.
-        StoreError: something can't be written.
+        InputError: image, labels and channels do not match.
+        StoreError: a file cannot be written.
     """
     if image.ndim != 3 or image.shape != (len(channels), *labels.shape) or 0 in image.shape:
         raise InputError(
-            f"field {field.name}: an image of shape {image.shape} with {len(channels)} channels and labels "
-            f"of shape {labels.shape} don't fit: they must be (C, Y, X), C and (Y, X)."
+            f"field {field.name}: an image of shape {image.shape}, {len(channels)} channels and labels of "
+            f"shape {labels.shape} do not match: they must be (C, Y, X), C and (Y, X)."
         )
     if labels.dtype != np.uint32:
         raise InputError(f"field {field.name}: labels are {labels.dtype}, they must be uint32.")
@@ -106,24 +116,24 @@ def write_field(
 
 
 def image_level(group: Path, level: int, shape: tuple[int, ...], dtype: npt.DTypeLike) -> Array:
-    """One level of the pyramid of an image that is (C, Y, X) in full."""
+    """Returns the array of one pyramid level of an image with full shape (C, Y, X)."""
     sides = (-(-side // 2**level) for side in shape[-2:])
     return Array.of_image(group / str(level), (shape[0], *sides), dtype, "image", ("c", "y", "x"))
 
 
 def label_level(group: Path, level: int, shape: tuple[int, ...]) -> Array:
-    """One level of the labels' pyramid of an image that is (Y, X) in full; uint32."""
+    """Returns the array of one pyramid level of labels with full shape (Y, X), uint32."""
     sides = tuple(-(-side // 2**level) for side in shape[-2:])
     return Array.of_image(labels_path(group) / str(level), sides, np.uint32, "labels", ("y", "x"))
 
 
 def labels_path(group: Path) -> Path:
-    """Where an image's labels lie."""
+    """Returns the path of an image's labels."""
     return group / "labels" / ngff.LABELS_NAME
 
 
 def field_files(store: Path, field: Field, shape: tuple[int, ...], dtype: npt.DTypeLike) -> list[Path]:
-    """The files that :func:`write_field` left, of an image (C, Y, X) of that type."""
+    """Lists the files that :func:`write_field` wrote for an image (C, Y, X) of this dtype."""
     group = inside(store, field.group)
     arrays = [
         array
@@ -139,7 +149,7 @@ def field_files(store: Path, field: Field, shape: tuple[int, ...], dtype: npt.DT
 
 
 def attribute_files(group: Path) -> list[Path]:
-    """The files that :func:`write_attributes` writes."""
+    """Lists the files that :func:`write_attributes` writes."""
     nuclei = labels_path(group)
     return [folder / "zarr.json" for folder in (group, nuclei.parent, nuclei)]
 
@@ -153,7 +163,19 @@ def write_attributes(
     windows: Sequence[tuple[float, float]],
     limits: Sequence[tuple[float, float]],
 ) -> None:
-    """Writes the attributes that make a field's arrays an image with labels: after the pixels."""
+    """Writes the attributes that make a field's arrays an image with labels, after the pixels.
+
+    Args:
+        group: the image's group.
+        field: the field.
+        channels: names of its channels.
+        pixel_size_um: size of a pixel; None if unknown.
+        windows: (start, end) grey levels to display per channel.
+        limits: (min, max) range of these windows per channel.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
     nuclei, levels = labels_path(group), level_count(field.height_px, field.width_px)
     _write_group(nuclei, ngff.nuclei_attributes(levels, pixel_size_um))
     _write_group(nuclei.parent, ngff.labels_attributes())
@@ -164,10 +186,10 @@ def write_attributes(
 
 
 def field_groups(folder: RunFolder) -> list[str]:
-    """The groups of all images that a run's OME-Zarr lists, in the plate's order.
+    """Lists the groups of all images in a run's OME-Zarr, in the plate's order.
 
     Raises:
-        StoreError: there is no OME-Zarr, or a well's list can't be read.
+        StoreError: there is no OME-Zarr, or a well's list cannot be read.
     """
     store = _store(folder)
     if store == folder.images_zarr:
@@ -180,10 +202,10 @@ def field_groups(folder: RunFolder) -> list[str]:
 
 
 def read_image(folder: RunFolder, group: str, level: int = 0, box: Box | None = None) -> npt.NDArray[Any]:
-    """A field's image (C, Y, X), or a box of it, at one level of its pyramid, as it was read from its files.
+    """Reads a field's image (C, Y, X), or a box of it, at one pyramid level, in its original dtype.
 
     Raises:
-        StoreError: it isn't there or can't be read.
+        StoreError: the image is missing or cannot be read.
     """
     return _read(inside(_store(folder), group) / str(level), box)
 
@@ -191,19 +213,19 @@ def read_image(folder: RunFolder, group: str, level: int = 0, box: Box | None = 
 def read_labels(
     folder: RunFolder, group: str, level: int = 0, box: Box | None = None
 ) -> npt.NDArray[np.uint32]:
-    """A field's labels (Y, X) uint32, or a box of them, at one level of their pyramid.
+    """Reads a field's labels (Y, X) uint32, or a box of them, at one pyramid level.
 
     Raises:
-        StoreError: they aren't there or can't be read.
+        StoreError: the labels are missing or cannot be read.
     """
     return _read(inside(_store(folder), group) / "labels" / ngff.LABELS_NAME / str(level), box)
 
 
 def open_labels_of(folder: RunFolder, group: str) -> Array:
-    """A field's full-resolution labels (Y, X) uint32, to be read by boxes.
+    """Opens a field's full-resolution labels (Y, X) uint32 for reading by boxes.
 
     Raises:
-        StoreError: they aren't there.
+        StoreError: the labels are missing.
     """
     path = labels_path(inside(_store(folder), group)) / "0"
     try:
@@ -214,10 +236,10 @@ def open_labels_of(folder: RunFolder, group: str) -> Array:
 
 
 def read_channels(folder: RunFolder, group: str) -> list[str]:
-    """The names of a field's channels, in the image's order.
+    """Reads the names of a field's channels, in the image's order.
 
     Raises:
-        StoreError: the field's image isn't there.
+        StoreError: the field's image is missing.
     """
     return [channel["label"] for channel in _ome(inside(_store(folder), group))["omero"]["channels"]]
 
@@ -227,7 +249,7 @@ def _create_plate(store: Path, plate: Plate, shown: Set[str]) -> None:
     for field in plate.fields:
         row, column, image = ngff.image_place(field.group)
         images.setdefault((row, column), []).extend([image] if field.group in shown else [])
-    # Without a single image there is no plate to describe, only a group.
+    # NGFF requires an image in each plate, so a plate without images is written as a plain group.
     _write_group(store, ngff.plate_attributes(plate.name, images) if shown else {})
     rows = {row for (row, _), paths in images.items() if paths}
     for (row, column), paths in images.items():
@@ -246,7 +268,7 @@ def _write_group(path: Path, attributes: ngff.Attributes) -> None:
 
 
 def _remove_group(path: Path) -> None:
-    """Takes a group's attributes away, and the group if nothing else is in it."""
+    """Removes a group's attributes, and the group itself if it is then empty."""
     (path / "zarr.json").unlink(missing_ok=True)
     if path.is_dir() and next(path.iterdir(), None) is None:
         path.rmdir()
@@ -257,8 +279,8 @@ def _store(folder: RunFolder) -> Path:
         if (store / "zarr.json").is_file():
             return store
     raise StoreError(
-        f"{folder.path} has neither plate.zarr nor images.zarr: nothing was segmented there. Name the folder "
-        "that was given to nucbatch run with -o."
+        f"{folder.path} has neither plate.zarr nor images.zarr: nothing was segmented there. Give the folder "
+        "that was the -o of nucbatch run."
     )
 
 
@@ -285,5 +307,5 @@ def _read(path: Path, box: Box | None) -> npt.NDArray[Any]:
 def _unreadable(path: Path, error: Exception) -> StoreError:
     return StoreError(
         f"{path} can't be read ({type(error).__name__}: {error}). Remove its image's folder and run the "
-        "same command again: what is missing is made anew."
+        "same command again: it rebuilds missing files."
     )

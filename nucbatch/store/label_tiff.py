@@ -1,6 +1,6 @@
-"""How a label image becomes a TIFF that ImageJ, CellProfiler and napari open: one page, grey, unsigned.
+"""Writes label images as TIFF for ImageJ, CellProfiler and napari: one page, grey, unsigned.
 
-16 bits where all numbers fit, because more programs read that; 32 bits otherwise.
+Pixels have 16 bits where all labels fit, because more programs read that; otherwise 32 bits.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from nucbatch.core.tiles import Box
 from nucbatch.store.atomic import cannot_write, replacing, write_bytes
 
 _TILE_PX = 512
-_SOFTWARE = "nucbatch"  # so that a run's own files can be told from others in the same folder
+_SOFTWARE = "nucbatch"  # distinguishes a run's own files from others in the same folder
 
 
 def write_label_tiff(path: Path, labels: npt.NDArray[np.uint32]) -> None:
     """Writes labels (Y, X) uint32 as one deflated page, uint16 if the largest label is below 65,536.
 
-    The same labels give the same bytes. The folder is made if it is absent.
+    The same labels give the same bytes. Missing folders are created.
 
     Raises:
-        StoreError: the file can't be written.
+        StoreError: the file cannot be written.
     """
     narrow = labels.size == 0 or int(labels.max()) < 2**16
     content = io.BytesIO()
@@ -49,15 +49,16 @@ def write_label_tiff(path: Path, labels: npt.NDArray[np.uint32]) -> None:
 def write_large_label_tiff(
     path: Path, read: Callable[[Box], npt.NDArray[np.uint32]], shape: tuple[int, int], largest: int
 ) -> None:
-    """Writes labels (Y, X) uint32 that are too many to hold, as a tiled BigTIFF, deflated.
+    """Writes labels that do not fit in memory as a tiled, deflated BigTIFF.
 
     Args:
-        read: gives the labels of boxes.
-        shape: (Y, X).
+        path: the file; missing folders are created.
+        read: returns the labels (Y, X) uint32 of a box.
+        shape: (Y, X) of the image.
         largest: the largest label; below 65,536 the pixels are uint16.
 
     Raises:
-        StoreError: the labels can't be read or the file can't be written.
+        StoreError: the labels cannot be read or the file cannot be written.
     """
     narrow = np.uint16 if largest < 2**16 else np.uint32
     height, width = shape
@@ -87,7 +88,7 @@ def write_large_label_tiff(
 
 
 def is_label_tiff(path: Path) -> bool:
-    """Whether this file was written by :func:`write_label_tiff`, as its Software tag says."""
+    """Returns whether this package wrote the file, according to its Software tag."""
     try:
         with tifffile.TiffFile(path) as tiff:
             return bool(tiff.pages.first.software == _SOFTWARE)

@@ -1,10 +1,12 @@
-"""What is committed: an append-only file, one line per field, written by the driver alone.
+"""Ledger of a run: an append-only record of committed fields, written by the driver only.
 
-A field counts as done from the moment its line, newline included, is on the disk; the files that it stands
-for are there before. A line cut short by a kill is dropped; damage anywhere else is never skipped, but mended
-from the table fragments (``recover.py``). The first line says what the run is made of, and a ledger is only
-continued by the same. The last line for a field wins. Each line of a done field also says of which files it
-was made: what has changed since is done again, and where most has, the input is another one.
+- A field counts as done once its line, newline included, is on disk. Its files are on disk before.
+- A line truncated by a kill is dropped. Any other damage is repaired from the table fragments
+  (``recover.py``), never skipped.
+- The first line records the inputs of the run; only a run with the same inputs may continue it.
+- The last line of a field wins.
+- The line of a done field identifies its source files. Fields whose files have changed are computed again. If
+  most have changed, the input is a different one and the run is rejected.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from nucbatch.core.plate import Plate
 from nucbatch.core.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.receipt import Receipt, field_digest, line_of, receipt_of, sound
+from nucbatch.store.receipt import Receipt, checked_json, field_digest, line_of, receipt_of
 from nucbatch.version import __version__
 
 LEDGER_FORMAT = 4
@@ -33,7 +35,7 @@ _OF_OBJECTS = ("objects.", "labels:", "measurements")
 
 
 class Ledger:
-    """An open ledger, for the driver that holds the run's lock. A context manager."""
+    """Open ledger, for the driver that holds the run lock; a context manager."""
 
     def __init__(
         self,
@@ -44,15 +46,18 @@ class Ledger:
         about: Mapping[str, str] | None = None,
         guard: Callable[[], None] = lambda: None,
     ) -> None:
-        """Opens the run's ledger for these settings and this input, or begins it; mends a torn last line.
+        """Opens or creates the ledger and removes a truncated last line.
 
         Args:
-            about: what else the first line says of the input, if it is written now.
-            guard: is called before each commit, and raises where this driver may not write any more.
+            folder: the run's folder.
+            settings: settings of the run.
+            plate_sha256: :func:`plate_digest` of the input.
+            about: further values for a new first line.
+            guard: called before each commit; raises if this driver has lost the run lock.
 
         Raises:
-            SettingsConflict: the ledger is of other settings, another input or another nucbatch.
-            StoreError: the ledger is damaged or can't be written.
+            SettingsConflict: the ledger belongs to other settings, another input or another version.
+            StoreError: the ledger is damaged or cannot be written.
         """
         self.path, self._guard = folder.ledger, guard
         try:
@@ -65,24 +70,24 @@ class Ledger:
                 _check_header(self.path, settings, plate_sha256)
             os.ftruncate(self._descriptor, end)
             if not end:
-                self._write(header_of(settings, plate_sha256) | dict(about or {}))
+                self._write(make_header(settings, plate_sha256) | dict(about or {}))
                 flush_folder(self.path.parent)
         except BaseException:
             os.close(self._descriptor)
             raise
 
     def append(self, *receipts: Receipt) -> None:
-        """Commits fields; they are on the disk when the call returns. Several at once cost one flush.
+        """Commits fields durably; they are on disk when the call returns. One call costs one flush.
 
         Raises:
-            StoreError: the line can't be written; the fields don't count as done.
+            StoreError: the lines cannot be written; the fields are not committed.
         """
         self._guard()
         if receipts:
             self._write(*(asdict(receipt) for receipt in receipts))
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Closes the ledger."""
         os.close(self._descriptor)
 
     def __enter__(self) -> Self:
@@ -97,8 +102,8 @@ class Ledger:
         append_durably(self._descriptor, self.path, b"".join(map(line_of, values)))
 
 
-def header_of(settings: RunSettings, plate_sha256: str) -> dict[str, Any]:
-    """The first line of a ledger: what its run is made of."""
+def make_header(settings: RunSettings, plate_sha256: str) -> dict[str, Any]:
+    """Builds the first line of a ledger, which records the inputs of the run."""
     return {
         "format": LEDGER_FORMAT,
         "nucbatch": __version__,
@@ -109,9 +114,9 @@ def header_of(settings: RunSettings, plate_sha256: str) -> dict[str, Any]:
 
 
 def receipts(folder: RunFolder) -> Iterator[Receipt]:
-    """All receipts in the order of their commits, one at a time; a field may come again, the last counts.
+    """Yields all receipts in commit order; a field may appear several times, and the last one counts.
 
-    None where there is no ledger. A last line without its newline is left out.
+    Yields nothing if there is no ledger. A last line without its newline is skipped.
 
     Raises:
         StoreError: a line is damaged; the message has its number.
@@ -130,63 +135,63 @@ def receipts(folder: RunFolder) -> Iterator[Receipt]:
             yield receipt
 
 
-def latest(folder: RunFolder) -> dict[str, Receipt]:
-    """The receipt that counts, by the field's key."""
+def latest_receipts(folder: RunFolder) -> dict[str, Receipt]:
+    """Returns the valid receipt of each field, by the field's key."""
     with gc_paused():
         return {receipt.field: receipt for receipt in receipts(folder)}
 
 
-def is_continued(folder: RunFolder, settings: RunSettings) -> bool:
-    """Whether a run of just these settings was begun here."""
-    begun = begun_with(folder)
+def continues_run(folder: RunFolder, settings: RunSettings) -> bool:
+    """Returns whether a run with exactly these settings was started here."""
+    begun = started_settings(folder)
     return begun is not None and begun.digest() == settings.digest()
 
 
 def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
-    """Refuses to make objects anew where the probabilities kept are of other settings, or none are.
+    """Checks that the stored probabilities can be reused with these settings.
 
     Raises:
-        SettingsConflict: more differs than how objects are made.
-        StoreError: no probabilities are kept here.
+        SettingsConflict: settings differ that affect the probabilities.
+        StoreError: no probabilities are stored here.
     """
-    begun = begun_with(folder)
+    begun = started_settings(folder)
     if begun is None or not folder.scratch.is_dir():
         raise StoreError(
-            f"{folder.path} keeps no probabilities: only images of more than one block do. Leave out "
-            "--reuse-probabilities; with --block-size smaller than the images they are cut into blocks."
+            f"{folder.path} has no stored probabilities: they are stored only for images of more than one "
+            "block. Leave out --reuse-probabilities, or cut the images with a smaller --block-size."
         )
     differences = [one for one in settings.differences(begun) if not one.startswith(_OF_OBJECTS)]
     if differences:
         raise SettingsConflict(
-            f"{folder.path} keeps probabilities of other settings. " + "; ".join(differences) + ". Only how "
-            "objects are made may differ with --reuse-probabilities; else begin anew with --restart."
+            f"{folder.path} has probabilities of other settings. " + "; ".join(differences) + ". With "
+            "--reuse-probabilities only object settings may differ. Start over with --restart."
         )
 
 
-def begun_with(folder: RunFolder) -> RunSettings | None:
-    """The settings of the run that was begun here, None if none was."""
+def started_settings(folder: RunFolder) -> RunSettings | None:
+    """Returns the settings of the run that was started here; None if there is none."""
     try:
-        return validated(header_in(folder)["settings"])
+        return validated(read_header(folder)["settings"])
     except KeyError:
         return None
     except InputError as error:
         raise _damaged(folder.ledger, 1) from error
 
 
-def header_in(folder: RunFolder) -> dict[str, Any]:
-    """The ledger's first line; nothing where it is gone or damaged."""
+def read_header(folder: RunFolder) -> dict[str, Any]:
+    """Reads the ledger's first line; empty if it is missing or damaged."""
     if not folder.ledger.exists():
         return {}
     with folder.ledger.open("rb") as file:
-        values = sound(file.readline())
+        values = checked_json(file.readline())
     return {} if values is None else dict(json.loads(values))
 
 
 def plate_digest(plate: Plate) -> str:
-    """SHA-256 (hex) of what all fields of a run share: names, layout, channels, and levels of pyramids.
+    """Returns the SHA-256 (hex) of what all fields share: names, layout, channels and pyramid levels.
 
-    The folder it lies in is left out, so that a plate may be moved between two sittings of a run; and so are
-    the fields, each of which has a digest of its own.
+    The root folder is not included, so a plate may be moved between two sessions of a run. The fields are not
+    included either, because each has a digest of its own.
     """
     levels = sorted({plane.level for field in plate.fields for plane in field.planes})
     channels = [astuple(channel) for channel in plate.channels]
@@ -195,10 +200,15 @@ def plate_digest(plate: Plate) -> str:
 
 
 def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt]) -> list[str]:
-    """The keys of done fields (of ``held``, by key) that are not what they were when they were done.
+    """Lists the keys of done fields whose source files have changed or are gone.
+
+    Args:
+        folder: the run's folder.
+        plate: the input as it is now.
+        held: valid receipts by field key.
 
     Raises:
-        SettingsConflict: most are not.
+        SettingsConflict: more than half of the done fields have changed.
     """
     done = {receipt.field: receipt for receipt in held.values() if receipt.status == "done"}
     same = {
@@ -209,9 +219,9 @@ def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt])
     changed = [key for key in done if key not in same]
     if 2 * len(changed) > len(done):
         raise SettingsConflict(
-            f"{folder.path} holds a run of another input: of {len(done):,} fields that are done, "
-            f"{len(changed):,} are gone or have files of other sizes or times (the first is {changed[0]}). "
-            "Go on with the input it was begun with, or begin anew with --restart, or name another folder."
+            f"{folder.path} holds a run of another input: of {len(done):,} finished fields, {len(changed):,} "
+            f"are missing or have files of other sizes or times (the first is {changed[0]}). Continue with "
+            "the original input, or start over with --restart, or choose another folder."
         )
     return changed
 
@@ -221,8 +231,8 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
         header = _parsed(path, 1, file.readline())
     if header.get("format") != LEDGER_FORMAT:
         raise StoreError(
-            f"{path} is of format {header.get('format')}, this nucbatch knows format {LEDGER_FORMAT}. Use "
-            "the nucbatch that made it, or --restart."
+            f"{path} has format {header.get('format')}, this version of nucbatch reads format "
+            f"{LEDGER_FORMAT}. Use the version that wrote it, or --restart."
         )
     differences = []
     if header.get("nucbatch") != __version__:
@@ -233,16 +243,16 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
         except (InputError, KeyError) as error:
             raise _damaged(path, 1) from error
     if header.get("plate_sha256") != plate_sha256:
-        differences.append("the input: its name, layout, channels or resolution are not what they were")
+        differences.append("the input: its name, layout, channels or resolution have changed")
     if differences:
         raise SettingsConflict(
-            f"{path.parent.parent} holds a run that was begun otherwise. " + "; ".join(differences) + ". "
-            "Go on with what it was begun with, or begin anew with --restart, or name another folder with -o."
+            f"{path.parent.parent} holds a run with other inputs. " + "; ".join(differences) + ". Continue "
+            "with the original ones, or start over with --restart, or choose another folder with -o."
         )
 
 
 def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    values = sound(line)
+    values = checked_json(line)
     if values is None:
         raise _damaged(path, number)
     parsed: dict[str, Any] = json.loads(values)
@@ -251,6 +261,6 @@ def _parsed(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _damaged(path: Path, number: int) -> StoreError:
     return StoreError(
-        f"{path} is damaged in line {number}. Run the same command again: what it counted as done is looked "
-        "up in the table fragments."
+        f"{path} is damaged in line {number}. Run the same command again: it rebuilds the ledger from the "
+        "table fragments."
     )

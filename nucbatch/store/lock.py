@@ -1,11 +1,14 @@
-"""One driver at a time in a run's folder.
+"""Run lock: allows one driver at a time in a run's folder.
 
-``flock`` on ``.nucbatch/lock`` ends with the process that holds it, however that ended. But some file systems
-have no ``flock``, and on others it succeeds for everybody (NFS with ``local_lock``, some FUSE). So the driver
-also keeps its name in ``.nucbatch/lock.holder``: its machine, process and start time. On the same machine
-that tells whether it still runs. For other machines it touches the file every ten seconds; a driver that has
-not done so for a minute is dead. Before each commit the driver looks whether the name is still its own, so
-that of two that may have begun at once one stops.
+``flock`` on ``.nucbatch/lock`` is released when the holding process ends, however it ends. Some file systems
+have no ``flock``, and on others every process gets it (NFS with ``local_lock``, some FUSE). The driver
+therefore also writes an owner record, ``.nucbatch/lock.holder``, with its machine, process and start time.
+
+- On the same machine the record tells whether the owner is still running.
+- On another machine the owner's heartbeat tells: it touches the record every ten seconds, and counts as dead
+  after a minute without one.
+- Before each commit the driver checks that the record is still its own. If two drivers started at the same
+  moment, one of them stops there.
 """
 
 from __future__ import annotations
@@ -31,10 +34,10 @@ from nucbatch.store.atomic import cannot_write, write_text
 from nucbatch.store.folder import RunFolder
 
 BEAT_S = 10.0
-"""How often a driver touches its name."""
+"""Interval of the heartbeat, in seconds."""
 
 _DEAD_AFTER = 6
-"""Beats without a touch after which a driver on another machine counts as dead."""
+"""Number of missed heartbeats after which a driver on another machine counts as dead."""
 
 _LOOKS_PER_BEAT = 10
 _HELD_BY_ANOTHER = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
@@ -43,7 +46,15 @@ _NO_FLOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A driver: the machine (its boot and process namespace), the process, when that began, and a token."""
+    """Owner record: identifies the driver that holds a run lock.
+
+    Attributes:
+        host: host name, for messages.
+        machine: host, boot id and process namespace, in which ``pid`` is valid.
+        pid: process id of the driver.
+        began: start time of the process, in the system's own ticks.
+        token: unique id of this lock.
+    """
 
     host: str
     machine: str
@@ -53,7 +64,7 @@ class Owner:
 
     @classmethod
     def here(cls) -> Owner:
-        """This process."""
+        """Creates the record of the current process."""
         pid = os.getpid()
         return cls(socket.gethostname(), _machine(), pid, _began(pid), uuid.uuid4().hex)
 
@@ -63,41 +74,46 @@ _HELD_HERE: set[str] = set()  # tokens of the locks that this process holds
 
 
 class RunLock:
-    """A lock that is held."""
+    """Handle of a held run lock."""
 
     def __init__(self, folder: RunFolder, owner: Owner) -> None:
         self._folder, self._owner, self._record = folder, owner, _record(folder)
 
     def require(self) -> None:
-        """Makes sure that no other driver has taken the folder over.
+        """Checks that this driver still owns the folder.
 
         Raises:
-            RunLocked: one has.
+            RunLocked: another driver has taken it over.
         """
         found = _read(self._record)
         if found is None and _claimed(self._record, self._owner):
-            return  # somebody has removed it
+            return  # the record had been removed
         if found != self._owner:
             raise RunLocked(
-                f"{self._folder.path} was taken over by {_named(found)} while this one was silent. What is "
-                "done is kept; wait for that one to end."
+                f"{self._folder.path} was taken over by {_named(found)} after this driver missed its "
+                "heartbeats. Finished fields are kept. Wait for the other driver to end."
             )
 
     def touch(self) -> None:
-        """Shows other machines that this driver lives."""
+        """Sends a heartbeat to drivers on other machines."""
         if _read(self._record) == self._owner:
             os.utime(self._record)
 
 
 @contextmanager
 def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
-    """Holds the folder's lock for the block's duration. The folder must have been created.
+    """Holds the folder's lock inside the ``with`` block.
 
-    Waits only where a driver on another machine has left its name: until it is seen to live, or for a minute.
+    The call waits only if a driver on another machine has left its record: until its heartbeat is seen, or
+    for a minute.
+
+    Args:
+        folder: an existing run's folder.
+        beat_s: interval of the heartbeat in seconds.
 
     Raises:
-        RunLocked: another driver holds it; the message has its process and machine.
-        StoreError: the file system can't be written.
+        RunLocked: another driver holds the lock; the message names its process and machine.
+        StoreError: the file system cannot be written.
     """
     owner = Owner.here()
     try:
@@ -120,7 +136,7 @@ def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
             yield lock
         finally:
             ended.set()
-            beating.join(beat_s)  # a touch may hang with the network share
+            beating.join(beat_s)  # a heartbeat may hang on the network share
             _HELD_HERE.discard(owner.token)
             if _read(_record(folder)) == owner:
                 _record(folder).unlink(missing_ok=True)
@@ -129,7 +145,7 @@ def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
 
 
 def _flock(folder: RunFolder, descriptor: int) -> None:
-    """Takes the operating system's lock, where there is one."""
+    """Takes the operating system's lock, where the file system supports it."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -140,7 +156,7 @@ def _flock(folder: RunFolder, descriptor: int) -> None:
 
 
 def _take(folder: RunFolder, owner: Owner, beat_s: float) -> None:
-    """Writes the driver's name, where there is none, or that of a dead one."""
+    """Writes the owner record, replacing that of a dead driver."""
     record = _record(folder)
     while not _claimed(record, owner):
         found = _read(record)
@@ -152,7 +168,7 @@ def _take(folder: RunFolder, owner: Owner, beat_s: float) -> None:
         except FileNotFoundError:
             continue  # another driver was faster
         taken = _read(aside)
-        if taken != found:  # that other driver's, which lives
+        if taken != found:  # the record of a faster driver, which is running
             with suppress(FileExistsError):
                 os.link(aside, record)
             aside.unlink()
@@ -161,7 +177,7 @@ def _take(folder: RunFolder, owner: Owner, beat_s: float) -> None:
 
 
 def _lives(record: Path, owner: Owner | None, beat_s: float) -> bool:
-    """Whether the driver whose name stands there still runs."""
+    """Returns whether the recorded driver is still running."""
     if owner is not None and owner.machine == _machine():
         if owner.pid == os.getpid():
             return owner.token in _HELD_HERE
@@ -178,7 +194,7 @@ def _lives(record: Path, owner: Owner | None, beat_s: float) -> bool:
 
 
 def _claimed(record: Path, owner: Owner) -> bool:
-    """Whether the name could be written; not where there is one."""
+    """Writes the owner record; False if one exists."""
     text = json.dumps(asdict(owner)) + "\n"
     aside = record.with_name(f"{record.name}.{owner.token}.partial")
     write_text(aside, text, durable=False)
@@ -199,7 +215,7 @@ def _claimed(record: Path, owner: Owner) -> bool:
 
 def _beat(lock: RunLock, ended: threading.Event, beat_s: float) -> None:
     while not ended.wait(beat_s):
-        with suppress(OSError):  # it may be written again by the next beat
+        with suppress(OSError):  # the next heartbeat may succeed
             lock.touch()
 
 
@@ -219,7 +235,7 @@ def _record(folder: RunFolder) -> Path:
 
 
 def _read(record: Path) -> Owner | None:
-    """Whose name stands there; None if there is none, or it is damaged."""
+    """Reads the owner record; None if it is absent or damaged."""
     try:
         return _OWNER.validate_json(record.read_bytes())
     except (OSError, ValidationError):
@@ -227,7 +243,7 @@ def _read(record: Path) -> Owner | None:
 
 
 def _touched(record: Path) -> float | None:
-    """When the name was touched last. By an open file, because network shares remember what a path said."""
+    """Returns the time of the last heartbeat; from an open file, because network shares cache metadata."""
     try:
         with record.open("rb") as file:
             return os.fstat(file.fileno()).st_mtime
@@ -236,7 +252,7 @@ def _touched(record: Path) -> float | None:
 
 
 def _file_time(record: Path) -> float:
-    """What time it is by the clock of the file system."""
+    """Returns the current time by the file system's clock."""
     aside = record.with_name(f"{record.name}.{uuid.uuid4().hex}.partial")
     try:
         aside.touch()
@@ -247,7 +263,7 @@ def _file_time(record: Path) -> float:
 
 @cache
 def _machine() -> str:
-    """The machine since it was started, and the namespace in which a process number means something."""
+    """Identifies the machine since its last boot, and the namespace in which process ids are valid."""
     with suppress(OSError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
@@ -255,7 +271,7 @@ def _machine() -> str:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in the system's own ticks; empty if there is none, or it has ended."""
+    """Returns the start time of a process in the system's own ticks; empty if it does not run."""
     try:
         after_name = (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]

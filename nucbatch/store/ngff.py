@@ -1,11 +1,12 @@
-"""The words of OME-Zarr 0.5: attributes of plates, wells, images and labels, as plain dictionaries.
+"""OME-Zarr 0.5 attributes of plates, wells, images and labels, as plain dictionaries. Touches no disk.
 
-Source: https://ngff.openmicroscopy.org/0.5/. Nothing here touches a disk.
+Source: https://ngff.openmicroscopy.org/0.5/. Where the specification leaves a choice:
 
-Three readings of the text are decided here. A well without any image is left out of ``plate.wells``: a well
-must list an image, and readers open the first of every listed well; its row and column stay, and wells.csv
-has it. A pixel of a lower level stands for the pixels it was made of, so levels are shifted by the distance
-of the centres. Scales without a known pixel size count pixels and carry no unit.
+- A well without images is left out of ``plate.wells``, because a well must list an image and readers open the
+  first one. Its row and column stay, and wells.csv lists it.
+- A pixel of a lower level represents the pixels it was made from, so each level is translated by the distance
+  of the pixel centres.
+- Without a known pixel size, scales count pixels and have no unit.
 """
 
 from __future__ import annotations
@@ -25,13 +26,18 @@ Attributes = dict[str, Any]
 
 
 def group_document(attributes: Attributes) -> bytes:
-    """The ``zarr.json`` of a Zarr 3 group with these attributes, UTF-8."""
+    """Returns the ``zarr.json`` of a Zarr 3 group with these attributes, UTF-8."""
     document = {"attributes": attributes, "zarr_format": 3, "node_type": "group"}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode("utf-8")
 
 
 def plate_attributes(name: str, images: dict[tuple[str, int], list[str]]) -> Attributes:
-    """Attributes of a plate's group, by the images' paths of each well; at least one well has an image."""
+    """Builds the attributes of a plate's group.
+
+    Args:
+        name: name of the plate.
+        images: paths of the images of each well (row letters, column); at least one well has an image.
+    """
     # NGFF wants the size of the physical plate, whichever wells were used.
     rows, columns = plate_size((row_index(row), column) for row, column in images)
     return _ome(
@@ -41,7 +47,7 @@ def plate_attributes(name: str, images: dict[tuple[str, int], list[str]]) -> Att
                 "field_count": max(len(paths) for paths in images.values()),
                 "name": name,
                 "rows": [{"name": row_letters(index)} for index in range(rows)],
-                # The text asks for the version here, the schema in the namespace; both are satisfied.
+                # The specification wants the version here, its schema in the namespace: both have it.
                 "version": VERSION,
                 "wells": [
                     {"path": f"{row}/{column}", "rowIndex": row_index(row), "columnIndex": column - 1}
@@ -54,17 +60,17 @@ def plate_attributes(name: str, images: dict[tuple[str, int], list[str]]) -> Att
 
 
 def well_attributes(images: Sequence[str]) -> Attributes:
-    """Attributes of a well's group: its images' paths, at least one."""
+    """Builds the attributes of a well's group from the paths of its images, at least one."""
     return _ome({"well": {"images": [{"path": path} for path in images], "version": VERSION}})
 
 
 def collection_attributes() -> Attributes:
-    """Attributes of the root of a collection of images: the layout that lists its series in ``OME/``."""
+    """Builds the attributes of a collection's root, whose images are listed in ``OME/``."""
     return _ome({"bioformats2raw.layout": 3})
 
 
 def series_attributes(images: Sequence[str]) -> Attributes:
-    """Attributes of a collection's ``OME`` group: the paths of its images, in order."""
+    """Builds the attributes of a collection's ``OME`` group from the paths of its images."""
     return _ome({"series": list(images)})
 
 
@@ -77,12 +83,15 @@ def image_attributes(
     windows: Sequence[tuple[float, float]],
     limits: Sequence[tuple[float, float]],
 ) -> Attributes:
-    """Attributes of an image's group, without its pixels: what is said of them is given per channel.
+    """Builds the attributes of an image's group.
 
     Args:
-        levels: of the image's pyramid.
-        windows: (start, end) grey levels to show, as :mod:`nucbatch.store.display` finds them.
-        limits: (min, max) grey levels that a window may reach, from there too.
+        name: name of the image.
+        channels: names of the channels.
+        levels: number of pyramid levels.
+        pixel_size_um: size of a pixel; None if unknown.
+        windows: (start, end) grey levels to display per channel, from :mod:`nucbatch.store.display`.
+        limits: (min, max) range of these windows per channel, from there too.
     """
     omero = {
         "channels": [
@@ -107,12 +116,12 @@ def image_attributes(
 
 
 def labels_attributes() -> Attributes:
-    """Attributes of an image's ``labels`` group."""
+    """Builds the attributes of an image's ``labels`` group."""
     return _ome({"labels": [LABELS_NAME]})
 
 
 def nuclei_attributes(levels: int, pixel_size_um: float | None) -> Attributes:
-    """Attributes of the label image ``labels/nuclei``; its levels are those of its image."""
+    """Builds the attributes of the label image ``labels/nuclei``; it has as many levels as its image."""
     described = _multiscales(LABELS_NAME, "yx", levels, pixel_size_um, "nearest", "first of 2 x 2 pixels")
     return _ome(
         {"image-label": {"source": {"image": "../../"}, "version": VERSION}, "multiscales": described}
@@ -120,10 +129,10 @@ def nuclei_attributes(levels: int, pixel_size_um: float | None) -> Attributes:
 
 
 def image_place(group: str) -> tuple[str, int, str]:
-    """Row, column and image of a group inside a plate: ``"B/3/1"`` → ``("B", 3, "1")``.
+    """Splits the path of an image inside a plate: ``"B/3/1"`` → ``("B", 3, "1")``.
 
     Raises:
-        InputError: the group has other than these three parts, or other characters than letters and digits.
+        InputError: the path is not row/column/image of letters and digits.
     """
     parts = group.split("/")
     if (

@@ -1,8 +1,8 @@
-"""How a pyramid's lower levels are made: which sides, which pixels. Pure arrays.
+"""Downsamples images and labels to the levels of a pyramid. Pure array functions.
 
-Each level halves the sides, rounded up. Images take the rounded mean of 2 x 2 pixels, labels the first pixel
-of the 2 x 2, so that every label in a lower level is one of the full image. Only integers take part in an
-integer image, so the bytes are the same on any machine.
+Each level halves the sides, rounded up. Images take the rounded mean of 2 × 2 pixels. Labels take the first
+pixel of each 2 × 2, so that every label in a lower level exists in the full image. Integer images are
+processed with integers only, so the bytes are the same on any machine.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import InputError
 
-SMALLEST_PX = 320  # a level whose longer side fits this is the last: of a 1,080 px field the one of 270
+SMALLEST_PX = 320  # longest side of the last level: 270 px for a field of 1,080 px
 FEWEST_LEVELS = 2
 
 
 def level_count(height_px: int, width_px: int) -> int:
-    """Levels of an image's pyramid, the full image included; an image and its labels have as many."""
+    """Returns the number of pyramid levels of an image and its labels, the full resolution included."""
     side, levels = max(height_px, width_px), 1
     while side > SMALLEST_PX or levels < FEWEST_LEVELS:
         side, levels = -(-side // 2), levels + 1
@@ -27,7 +27,7 @@ def level_count(height_px: int, width_px: int) -> int:
 
 
 def image_pyramid(image: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """The levels (C, Y, X), (C, ceil(Y/2), ceil(X/2)), ... of an image, integer or float, dtype kept."""
+    """Returns the levels (C, Y, X), (C, ceil(Y/2), ceil(X/2)), ... of an integer or float image."""
     levels = [image]
     for _ in range(level_count(*image.shape[-2:]) - 1):
         levels.append(halved_mean(levels[-1]))
@@ -35,7 +35,7 @@ def image_pyramid(image: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
 
 
 def label_pyramid(labels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
-    """The levels (Y, X), (ceil(Y/2), ceil(X/2)), ... of a label image, dtype kept."""
+    """Returns the levels (Y, X), (ceil(Y/2), ceil(X/2)), ... of a label image in its dtype."""
     levels = [labels]
     for _ in range(level_count(*labels.shape) - 1):
         levels.append(np.ascontiguousarray(levels[-1][::2, ::2]))
@@ -43,33 +43,33 @@ def label_pyramid(labels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
 
 
 def halved_mean(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """(..., Y, X) → (..., ceil(Y/2), ceil(X/2)): the mean of 2 x 2 pixels, halves rounded up.
+    """Averages 2 × 2 pixels: (..., Y, X) → (..., ceil(Y/2), ceil(X/2)), halves rounded up.
 
-    At an odd side's end the mean is over the pixels there are.
+    At the end of an odd side the mean covers the existing pixels.
 
     Raises:
-        InputError: the pixels are no integers of up to 32 bits and no floats.
+        InputError: a dtype other than integers of up to 32 bits and floats.
     """
     height, width = image.shape[-2:]
     if height % 2 or width % 2:
-        # Repeating the last row doubles both pixels of a column, which leaves their mean as it is.
+        # Repeating the last row or column does not change the mean of its pixels.
         image = np.pad(image, [(0, 0)] * (image.ndim - 2) + [(0, height % 2), (0, width % 2)], mode="edge")
     wide = _SUMS.get(image.dtype.newbyteorder("="))
     if wide is None:
         kinds = ", ".join(str(dtype) for dtype in _SUMS)
-        raise InputError(f"pixels of type {image.dtype} can't be shrunk: they must be one of {kinds}.")
+        raise InputError(f"pixels of type {image.dtype} can't be downsampled: they must be one of {kinds}.")
     rows = np.add(image[..., 0::2, :], image[..., 1::2, :], dtype=wide)
     total = rows[..., 0::2] + rows[..., 1::2]
     if wide.kind == "f":
         total *= 0.25
     else:
         total += 2
-        total >>= 2  # rounds down for negative numbers too, so that the sum's remainder alone decides
+        total >>= 2  # floors for negative numbers too, so that halves are always rounded up
     halved: npt.NDArray[Any] = total.astype(image.dtype)
     return halved
 
 
-# The narrowest type that holds four pixels' sum.
+# The narrowest type that holds the sum of four pixels.
 _SUMS = {
     np.dtype(narrow): np.dtype(wide)
     for narrow, wide in {

@@ -1,8 +1,8 @@
-"""What came of one field: its receipt, as it stands in the ledger and in the field's table fragment.
+"""Receipt of a field: its result as stored in the ledger and in the field's table fragment.
 
-A line ends with its own checksum, so that damage is told from what was written. The fragment holds the same
-receipt, but for what the fragment can't know (its own checksum, times, the worker), and a digest of what the
-run was made of: a ledger that is damaged or gone can be made again from the fragments.
+A ledger line ends with its own checksum, so that damage is detected. The fragment holds the same receipt,
+except what it cannot know (its own checksum, times, the worker), and a digest of the run's inputs. A damaged
+or missing ledger can therefore be rebuilt from the fragments.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.store.stamps import TABLE, Stamp, Stamps
 from nucbatch.version import __version__
 
-# astuple says the same in ten times the time, and a resumed run asks for every field at once
+# astuple gives the same values but takes ten times as long, and a resumed run needs them for every field.
 _OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in ("planes", "metadata")))
 _OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
 
@@ -35,15 +35,23 @@ _END_BYTES = len(_END % 0)
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What came of one field: all that a worker sends back, below a kilobyte and a half.
+    """Result of one field as sent by a worker, less than 1.5 kB.
 
-    ``field`` is the field's key. ``reason`` says why a field failed and is empty for a done one.
-    ``labels_sha256`` is :func:`nucbatch.store.digest.labels_digest` of the full-resolution labels (hex).
-    ``names`` and ``stamps`` are those of :class:`nucbatch.store.stamps.Stamps`: every file that the field
-    left; of an image of many files the table fragment alone, which has the others'. ``committed_ns`` is when
-    the table fragment was written, the last of them. ``seconds`` per step and ``worker`` are for the record,
-    never for a result. ``lacking`` are the channels that are not segmented and whose pixels could not be
-    read, each with the reason. ``source`` is :func:`field_digest` of the field as it was planned.
+    Attributes:
+        field: the field's key.
+        status: done or failed.
+        reason: why the field failed; empty if it is done.
+        nuclei: number of nuclei.
+        labels_sha256: :func:`nucbatch.store.digest.labels_digest` of the full-resolution labels (hex).
+        qc: quality measures by column name.
+        seconds: time per step, for information only.
+        worker: name of the worker, for information only.
+        source: :func:`field_digest` of the field as planned.
+        names: names of the field's files, see :class:`nucbatch.store.stamps.Stamps`. An image of many files
+            names only its table fragment, which holds the list of the others.
+        stamps: stamps of these files.
+        committed_ns: modification time of the table fragment, the last file written.
+        lacking: (channel, reason) for channels that are not segmented and could not be read.
     """
 
     field: str
@@ -61,17 +69,17 @@ class Receipt:
     lacking: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "names", sys.intern(self.names))  # fields of one size share theirs
+        object.__setattr__(self, "names", sys.intern(self.names))  # fields of one size share their names
 
     @property
     def files(self) -> Stamps:
-        """The files that it names."""
+        """Stamps of the files named by the receipt."""
         return Stamps(self.names, self.stamps)
 
     def with_table(self, table: Stamp, committed_ns: int) -> Receipt:
-        """The receipt for the ledger: its files are those of this one and the table fragment.
+        """Returns the receipt for the ledger, with the table fragment added to its files.
 
-        The fragment alone where they are many: it holds the list of the others.
+        If the files are many, the receipt names the fragment only, which holds the list of the others.
         """
         few = self.names.count(" ") < _MOST_NAMES
         files = self.files.and_one(TABLE, table) if few else Stamps.of({TABLE: table})
@@ -82,39 +90,39 @@ _RECEIPT = TypeAdapter(Receipt)
 
 
 def line_of(values: dict[str, Any]) -> bytes:
-    """A line of the ledger: JSON, with a checksum of all before it as its last value."""
+    """Formats a ledger line: JSON whose last value is a checksum of everything before it."""
     body: bytes = json.dumps(values, separators=(",", ":"))[:-1].encode()
     return body + _END % int(google_crc32c.value(body))
 
 
-def sound(line: bytes) -> bytes | None:
-    """The JSON of a line, without the checksum; None if the line is damaged or cut short."""
+def checked_json(line: bytes) -> bytes | None:
+    """Returns the JSON of a line without its checksum; None if the line is damaged or truncated."""
     body = line[:-_END_BYTES]
     return body + b"}" if body and line[-_END_BYTES:] == _END % google_crc32c.value(body) else None
 
 
 def receipt_of(line: bytes) -> Receipt | None:
-    """The receipt in a line of the ledger; None if it is damaged."""
-    values = sound(line)
+    """Parses the receipt in a ledger line; None if it is damaged."""
+    values = checked_json(line)
     try:
         return None if values is None else _RECEIPT.validate_json(values)
     except ValidationError:
         return None
 
 
-def note_of(receipt: Receipt, made_of: str) -> bytes:
-    """A receipt as it is kept in the field's table fragment, the same whenever and wherever it was made."""
+def fragment_note(receipt: Receipt, inputs_digest: str) -> bytes:
+    """Formats a receipt for the field's table fragment, without times and worker name."""
     kept = asdict(receipt) | {"seconds": {}, "worker": "", "committed_ns": 0}
-    return line_of({"made_of": made_of, "receipt": kept})
+    return line_of({"made_of": inputs_digest, "receipt": kept})
 
 
-def receipt_in(note: bytes, made_of: str) -> Receipt | None:
-    """The receipt in a note; None if it is damaged, or of a run that was made of something else."""
-    values = sound(note)
+def receipt_from_note(note: bytes, inputs_digest: str) -> Receipt | None:
+    """Parses the receipt in a fragment's note; None if it is damaged or was made from other inputs."""
+    values = checked_json(note)
     if values is None:
         return None
     held = json.loads(values)
-    if held.get("made_of") != made_of:
+    if held.get("made_of") != inputs_digest:
         return None
     try:
         return _RECEIPT.validate_python(held.get("receipt"))
@@ -122,13 +130,13 @@ def receipt_in(note: bytes, made_of: str) -> Receipt | None:
         return None
 
 
-def made_of(settings: RunSettings, plate_name: str, is_plate: bool, channels: Sequence[str]) -> str:
-    """128 bits (hex) of what decides a field's results besides its own files."""
+def inputs_digest(settings: RunSettings, plate_name: str, is_plate: bool, channels: Sequence[str]) -> str:
+    """Returns 128 bits (hex) that identify all inputs of a field's results besides its own files."""
     values = [__version__, settings.digest(), plate_name, is_plate, list(channels)]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
 
 
 def field_digest(field: Field) -> str:
-    """128 bits (hex) of all that decides a field's results, each file's size and time too."""
+    """Returns 128 bits (hex) that identify a field's definition and the sizes and times of its files."""
     values = _OF_FIELD(field), [_OF_PLANE(plane) for plane in field.planes]
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

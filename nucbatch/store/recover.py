@@ -1,8 +1,8 @@
-"""A ledger that is damaged or gone is made again: from its sound lines, and from the table fragments.
+"""Rebuilds a damaged or missing ledger from its intact lines and from the table fragments.
 
-Each fragment holds its field's receipt. Such a receipt counts if it is of this very input, settings and
-nucbatch, and the first check of the resumed run reads every file that it names. Fields that had failed are
-not in any fragment; they are tried again, as ever.
+Each fragment holds its field's receipt. A receipt counts if it was made from the same input, with the same
+settings and version. The first check of the resumed run then reads every file that it lists. Failed fields
+have no fragment and are tried again, as in any resumed run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nucbatch.core.errors import SettingsConflict
 from nucbatch.core.plate import Field
 from nucbatch.store.atomic import replacing
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.receipt import Receipt, line_of, receipt_in, receipt_of, sound
+from nucbatch.store.receipt import Receipt, checked_json, line_of, receipt_from_note, receipt_of
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import read_note
 
@@ -29,25 +29,26 @@ _AT_ONCE = 1024
 def recover(
     folder: RunFolder, header: Callable[[], dict[str, Any]], fields: Iterable[tuple[Field, str]]
 ) -> str:
-    """Makes the ledger again where it is damaged or gone. For the driver that holds the run's lock.
+    """Rebuilds the ledger if it is damaged or missing. The caller must hold the run lock.
 
     Args:
-        header: gives the first line, where it has to be made anew.
-        fields: those of the plan, each with what it is made of (:func:`nucbatch.store.receipt.made_of`).
+        folder: the run's folder.
+        header: returns the ledger's first line, called if that has to be rebuilt.
+        fields: the plan's fields, each with its :func:`nucbatch.store.receipt.inputs_digest`.
 
     Returns:
-        A sentence that says what was done; empty where nothing is wrong.
+        A sentence for the user about what was rebuilt; empty if the ledger is intact.
 
     Raises:
-        SettingsConflict: the first line is gone, and there are fragments, but all are of something else.
-        StoreError: the ledger can't be written.
+        SettingsConflict: the first line is missing and every fragment was made from other inputs.
+        StoreError: the ledger cannot be written.
     """
     has_header, damaged = _look(folder.ledger)
     fragments = next(folder.fragments.rglob("*.parquet"), None) is not None
     if has_header and not damaged:
         return ""
     if not has_header and not fragments:
-        folder.ledger.unlink(missing_ok=True)  # nothing was committed that could be found again
+        folder.ledger.unlink(missing_ok=True)  # nothing was committed that could be recovered
         return ""
     found = 0
     with replacing(folder.ledger) as temporary, temporary.open("wb") as file:
@@ -64,26 +65,26 @@ def recover(
             found += 1
         if not has_header and not found:
             raise SettingsConflict(
-                f"{folder.path} has table fragments but no ledger, and none of them was made of this input "
-                "with these settings by this nucbatch. Give the command that they were made with, or begin "
-                "anew with --restart, or name another folder with -o."
+                f"{folder.path} has table fragments but no ledger, and none of them was made from this input "
+                "with these settings by this version of nucbatch. Repeat the original command, or start over "
+                "with --restart, or choose another folder with -o."
             )
     what = f"was damaged in {damaged:,} line{'s' * (damaged != 1)}" if has_header else "was damaged or gone"
     return (
-        f"The run's ledger {what}. It was made again: {found:,} field{'s' * (found != 1)} found by their "
+        f"The run's ledger {what}. It was rebuilt: {found:,} field{'s' * (found != 1)} recovered from "
         "table fragments."
     )
 
 
 def _look(ledger: Path) -> tuple[bool, int]:
-    """Whether a ledger has its first line, and how many of the others are damaged."""
+    """Returns whether a ledger has its first line, and the number of damaged lines."""
     if not ledger.exists():
         return False, 0
     has_header, damaged = False, 0
     with ledger.open("rb") as file:
         for number, line in enumerate(file):
-            if line.endswith(b"\n"):  # else it was cut short, and is dropped
-                is_sound = sound(line) is not None
+            if line.endswith(b"\n"):  # a truncated last line is dropped
+                is_sound = checked_json(line) is not None
                 has_header |= number == 0 and is_sound
                 damaged += not is_sound
     return has_header, damaged
@@ -91,20 +92,20 @@ def _look(ledger: Path) -> tuple[bool, int]:
 
 def _sound_lines(ledger: Path) -> Iterator[bytes]:
     with ledger.open("rb") as file:
-        yield from (line for line in file if sound(line) is not None)
+        yield from (line for line in file if checked_json(line) is not None)
 
 
 def _noted(folder: RunFolder, fields: Iterator[tuple[Field, str]]) -> Iterator[Receipt]:
-    """Receipts out of the fragments of fields, in their order."""
+    """Yields the receipts in the fields' fragments, in the order of the fields."""
 
     def receipt(one: tuple[Field, str]) -> Receipt | None:
-        field, made_of = one
+        field, inputs_digest = one
         path = folder.fragment(field.key)
-        held = receipt_in(read_note(path), made_of)
+        held = receipt_from_note(read_note(path), inputs_digest)
         if held is None or held.field != field.key:
             return None
         try:
-            return held.with_table(stamp_of(path)[0], committed_ns=0)  # 0: every file is newer, and is read
+            return held.with_table(stamp_of(path)[0], committed_ns=0)  # 0: read every file
         except OSError:
             return None
 

@@ -1,9 +1,8 @@
-"""What a large image leaves on the way: its probabilities, and each block's labels, keys and rows.
+"""Intermediate files of a large image: probabilities, and the labels, keys and rows of each block.
 
-Where these lie and in which form is decided here. Probabilities are a Zarr array of uint8, chunked
-so that a tile's core is whole chunks; they stay after the run, because objects can be made again from them. A
-block's outcome is one file (NumPy's .npz, without pickles). Everything is written whole or not at all, and
-has a checksum, which is compared when it is read.
+Probabilities are a Zarr array of uint8 whose chunks divide a tile's core. They stay after the run, so that
+objects can be made again with other settings. A block's result is one .npz file without pickles. Every file
+is written whole or not at all and has a checksum, which is compared when it is read.
 """
 
 from __future__ import annotations
@@ -35,38 +34,38 @@ _ZSTD = numcodecs.Zstd(level=0)
 
 @dataclass(frozen=True, slots=True)
 class Scratch:
-    """The scratch folder of one image."""
+    """Paths in the scratch folder of one image."""
 
     path: Path
 
     @property
     def units(self) -> Path:
-        """The record of committed units."""
+        """Ledger of committed units."""
         return self.path / "units.txt"
 
     @property
     def constants(self) -> Path:
-        """What is known of the whole image before the network sees it."""
+        """Statistics of the whole image, computed before inference."""
         return self.path / "constants.json"
 
     @property
     def converted(self) -> Path:
-        """Folder of files that were converted to be read by window, and the list of them."""
+        """Folder of files converted for windowed reading, and their list."""
         return self.path / "converted"
 
     @property
     def offsets(self) -> Path:
-        """How many nuclei begin above each row of blocks."""
+        """Number of nuclei above each row of blocks."""
         return self.path / "numbers" / "offsets.npy"
 
     @property
     def giants(self) -> Path:
-        """Which pieces are one giant."""
+        """Groups of pieces that form one oversized object."""
         return self.path / "numbers" / "giants.json"
 
     @property
     def giant_rows(self) -> Path:
-        """Giants' rows of the nuclei table."""
+        """Rows of oversized objects in the nuclei table."""
         return self.path / "numbers" / "giants.parquet"
 
     def survey(self, row: int, column: int) -> Path:
@@ -74,11 +73,11 @@ class Scratch:
         return self.path / "survey" / str(row) / f"{column}.bin"
 
     def block(self, row: int, column: int) -> Path:
-        """A block's labels and keys."""
+        """Labels and keys of a block."""
         return self.path / "blocks" / str(row) / f"{column}.npz"
 
     def rows(self, row: int, column: int) -> Path:
-        """A block's rows of the nuclei table."""
+        """Rows of a block in the nuclei table."""
         return self.path / "rows" / str(row) / f"{column}.parquet"
 
     def keys(self, row: int) -> Path:
@@ -86,7 +85,13 @@ class Scratch:
         return self.path / "numbers" / f"{row}.npy"
 
     def maps(self, grid: TileGrid, shape: tuple[int, int], outputs: int) -> Array:
-        """The probabilities (outputs, Y, X) uint8 of an image of (Y, X) as the network sees it."""
+        """Returns the array of probabilities (outputs, Y, X) uint8.
+
+        Args:
+            grid: tile geometry of the network.
+            shape: (Y, X) of the image in the network's scale.
+            outputs: number of maps.
+        """
         return Array(
             self.path / "probabilities",
             (outputs, *shape),
@@ -98,15 +103,21 @@ class Scratch:
         )
 
     def drop_objects(self) -> None:
-        """Removes what was made from the probabilities."""
+        """Removes everything derived from the probabilities."""
         for name in ("blocks", "rows", "numbers"):
             shutil.rmtree(self.path / name, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredBlock:
-    """A block's outcome: ``labels`` (Y, X) uint32 of its core, 1..n; ``keys`` (n,) int64, -1 for a piece of a
-    giant; ``owned`` (m,) int64; ``pieces`` as plain values."""
+    """Result of a block.
+
+    Attributes:
+        labels: (Y, X) uint32 of the block's core, 1..n.
+        keys: (n,) int64, object key of each label; -1 for a piece of an oversized object.
+        owned: (m,) int64, keys of the objects that begin in the core.
+        pieces: pieces of oversized objects, as plain values.
+    """
 
     labels: NDArray[np.uint32]
     keys: NDArray[np.int64]
@@ -121,10 +132,17 @@ def write_block(
     owned: NDArray[np.int64],
     pieces: Sequence[Any],
 ) -> None:
-    """Writes a block's outcome; ``pieces`` are dataclasses.
+    """Writes the result of a block.
+
+    Args:
+        path: the file; missing folders are created.
+        labels: (Y, X) uint32.
+        keys: (n,) int64.
+        owned: (m,) int64.
+        pieces: dataclasses.
 
     Raises:
-        StoreError: it can't be written.
+        StoreError: the file cannot be written.
     """
     narrow = np.uint16 if len(keys) < 2**16 else np.uint32
     packed = np.frombuffer(_ZSTD.encode(np.ascontiguousarray(labels, narrow)), np.uint8)
@@ -141,10 +159,10 @@ def write_block(
 
 
 def read_block(path: Path) -> StoredBlock:
-    """A block's outcome.
+    """Reads the result of a block.
 
     Raises:
-        DamagedFile: it is missing or damaged.
+        DamagedFile: the file is missing or damaged.
     """
     with _stored(path) as stored:
         height, width, itemsize = stored["shape"].tolist()
@@ -159,20 +177,20 @@ def read_block(path: Path) -> StoredBlock:
 
 
 def read_owned(path: Path) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
-    """The keys of the objects that begin in a block, and its pieces of giants; no pixels are read.
+    """Reads the keys of the objects that begin in a block, and its pieces of oversized ones, without pixels.
 
     Raises:
-        DamagedFile: it is missing or damaged.
+        DamagedFile: the file is missing or damaged.
     """
     with _stored(path) as stored:
         return stored["owned"], json.loads(stored["pieces"].tobytes())
 
 
 def write_numbers(path: Path, numbers: NDArray[np.int64]) -> None:
-    """Writes a list of whole numbers (n,).
+    """Writes an array of integers (n,) int64.
 
     Raises:
-        StoreError: it can't be written.
+        StoreError: the file cannot be written.
     """
     content = io.BytesIO()
     np.save(content, numbers)
@@ -180,10 +198,10 @@ def write_numbers(path: Path, numbers: NDArray[np.int64]) -> None:
 
 
 def read_numbers(path: Path) -> NDArray[np.int64]:
-    """A list of whole numbers (n,).
+    """Reads an array of integers (n,) int64.
 
     Raises:
-        DamagedFile: it is missing or damaged.
+        DamagedFile: the file is missing or damaged.
     """
     try:
         return np.asarray(np.load(io.BytesIO(_unsummed(path)), allow_pickle=False), np.int64)
@@ -195,16 +213,16 @@ def write_values(path: Path, values: Any) -> None:
     """Writes plain values as JSON.
 
     Raises:
-        StoreError: they can't be written.
+        StoreError: the file cannot be written.
     """
     _write(path, _summed(json.dumps(values).encode()))
 
 
 def read_values(path: Path) -> Any:
-    """Plain values.
+    """Reads plain values.
 
     Raises:
-        DamagedFile: they are missing or damaged.
+        DamagedFile: the file is missing or damaged.
     """
     try:
         return json.loads(_unsummed(path))
@@ -213,20 +231,20 @@ def read_values(path: Path) -> Any:
 
 
 def write_parts(path: Path, parts: Sequence[bytes]) -> None:
-    """Writes several runs of bytes into one file.
+    """Writes several byte strings into one file.
 
     Raises:
-        StoreError: it can't be written.
+        StoreError: the file cannot be written.
     """
     lengths = np.array([len(parts), *(len(part) for part in parts)], "<i8")
     _write(path, _summed(lengths.tobytes() + b"".join(parts)))
 
 
 def read_parts(path: Path) -> list[bytes]:
-    """What :func:`write_parts` wrote.
+    """Reads the byte strings written by :func:`write_parts`.
 
     Raises:
-        DamagedFile: it is missing or damaged.
+        DamagedFile: the file is missing or damaged.
     """
     try:
         content = _unsummed(path)
@@ -240,17 +258,17 @@ def read_parts(path: Path) -> list[bytes]:
 
 @contextmanager
 def _stored(path: Path) -> Iterator[Any]:
-    """A block's arrays, each read, and held against its checksum, when it is asked for."""
+    """Opens a block's arrays; each is read and checked when it is accessed."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             yield stored
-    # EOFError, BadZipFile: of NumPy's and Python's readers; RuntimeError: of the codec.
+    # NumPy and zipfile raise EOFError and BadZipFile, the codec RuntimeError.
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, RuntimeError) as error:
         raise _damaged(path, error) from error
 
 
 def _summed(content: bytes) -> memoryview:
-    """Content, and its checksum on a line of its own."""
+    """Appends a line with the content's checksum."""
     return memoryview(content + b"\n%08x\n" % google_crc32c.value(content))
 
 
@@ -258,7 +276,7 @@ def _unsummed(path: Path) -> bytes:
     read = path.read_bytes()
     content, line = read[:-_SUM_BYTES], read[-_SUM_BYTES:]
     if line != b"\n%08x\n" % google_crc32c.value(content):
-        raise ValueError(f"{len(read)} bytes do not end with their checksum")
+        raise ValueError(f"the checksum of its {len(read)} bytes does not match")
     return content
 
 
@@ -275,7 +293,7 @@ def _damaged(path: Path, error: Exception) -> DamagedFile:
 
 
 def _map_chunk_px(grid: TileGrid, length_px: int) -> int:
-    """The largest chunk of up to 512 px of which a tile's core is a whole number."""
+    """Returns the largest chunk side of up to 512 px that divides a tile's core."""
     step = grid.step(length_px)
     if step >= length_px:
         return min(length_px, _LONGEST_CHUNK_PX)

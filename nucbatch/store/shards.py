@@ -1,9 +1,9 @@
-"""What one file of an array holds: a chunk, or a shard of several chunks with an index at its end.
+"""Encodes and decodes the files of an array: a chunk, or a shard of several chunks with an index at its end.
 
-The decision owned here: how chunks are compressed, each by itself, and how a shard is laid out. Who looks at
-one channel of a shard reads its chunks alone.
-Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/; the order of a shard's chunks
-is zarr's, where the text leaves it open.
+Each chunk is compressed separately, so that reading one channel of a shard reads only its chunks.
+
+Source: https://zarr-specs.readthedocs.io/en/latest/v3/codecs/sharding-indexed/. Where the specification
+leaves the order of a shard's chunks open, zarr's own order is used.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from nucbatch.core.errors import DamagedFile
 Codec = Literal["image", "labels", "maps"]
 
 _BLOSC_BLOCK_BYTES = 2**20
-"""Images' chunks are made of blocks of that size: three quarters of the time of Blosc's own choice, and 2 %
-fewer bytes (drawn fields)."""
+"""Blosc's internal block size for images: three quarters of the time of Blosc's default, and 2 % fewer bytes
+(synthetic fields)."""
 
-# Several tasks of a worker encode at once, each in its own thread; Blosc's own would fight over the cores.
+# Several tasks of a worker encode at once in threads of their own, so Blosc's threads would oversubscribe.
 numcodecs.blosc.use_threads = False
-# Level 1 for images: 0.4 of level 3's time, for 5 % more bytes (real uint8 fields). AUTOSHUFFLE is by bits
-# where a pixel has one byte (as small, in 0.6 of the time), else by bytes (faster there, and smaller).
+# Level 1 for images: 0.4 of level 3's time for 5 % more bytes (real uint8 fields). AUTOSHUFFLE shuffles bits
+# of 1-byte pixels (same size in 0.6 of the time) and bytes of wider ones (faster and smaller there).
 _CODECS = {
     "image": numcodecs.Blosc(
         cname="zstd", clevel=1, shuffle=numcodecs.Blosc.AUTOSHUFFLE, blocksize=_BLOSC_BLOCK_BYTES
@@ -42,14 +42,14 @@ _CODECS = {
     "labels": numcodecs.Zstd(level=0, checksum=True),
     "maps": numcodecs.Blosc(cname="lz4", clevel=1, shuffle=numcodecs.Blosc.NOSHUFFLE),
 }
-_NOWHERE = 2**64 - 1  # offset and length of a chunk of zeros, which is not stored
+_NOWHERE = 2**64 - 1  # offset and length in the index of a chunk that is not stored (all zeros)
 _CHECKSUM_BYTES = 4
 
 
 def compressors(codec: Codec, itemsize: int) -> list[BytesBytesCodec]:
-    """The codecs as zarr describes them, for pixels of so many bytes.
+    """Returns zarr's description of a codec for pixels of ``itemsize`` bytes.
 
-    Labels and maps end with a checksum: a damaged one is an error, never another number.
+    Labels and maps end with a checksum, so that damage is an error instead of a wrong number.
     """
     match codec:
         case "image":
@@ -68,16 +68,20 @@ def compressors(codec: Codec, itemsize: int) -> list[BytesBytesCodec]:
 
 
 def is_blank(pixels: npt.NDArray[Any]) -> bool:
-    """Whether all of them are zero, so that there is nothing to store. Several times as fast as ``any``."""
+    """Returns whether all pixels are zero, so that nothing is stored; several times as fast as ``any``."""
     return not (pixels.max(initial=0) if pixels.dtype.kind == "u" else pixels.any())
 
 
 def encoded(chunks: Sequence[npt.NDArray[Any]], grid: tuple[int, ...], codec: Codec) -> bytes | None:
-    """The bytes of a file; None if all its chunks are zeros, so that there is none.
+    """Encodes a file of an array.
 
     Args:
-        chunks: in C order of their places in the file, each whole and contiguous.
-        grid: how many there are along each axis.
+        chunks: in C order of their positions in the file, each whole and contiguous.
+        grid: number of chunks along each axis.
+        codec: kind of compression.
+
+    Returns:
+        The file's bytes; None if all chunks are zeros and no file is needed.
     """
     bodies = [b"" if is_blank(chunk) else _body(chunk, codec) for chunk in chunks]
     if not any(bodies):
@@ -97,12 +101,20 @@ def encoded(chunks: Sequence[npt.NDArray[Any]], grid: tuple[int, ...], codec: Co
 def read_chunks(
     path: Path, count: int, wanted: Container[int], codec: Codec, dtype: npt.DTypeLike
 ) -> dict[int, npt.NDArray[Any]]:
-    """Pixels (n,) of the chunks ``wanted``, by their places among the ``count`` that a file has in C order.
+    """Reads some chunks of a file.
 
-    Chunks of zeros are left out.
+    Args:
+        path: the file; a missing file has no chunks.
+        count: number of chunks in the file.
+        wanted: positions of the chunks to read, in C order.
+        codec: kind of compression.
+        dtype: of the pixels.
+
+    Returns:
+        Pixels (n,) of each stored chunk by its position; chunks of zeros are left out.
 
     Raises:
-        StoreError: the file can't be read or is damaged.
+        StoreError: the file cannot be read or is damaged.
     """
     try:
         descriptor = os.open(path, os.O_RDONLY)
@@ -116,14 +128,14 @@ def read_chunks(
             for place, begin, length in _places(descriptor, count)
             if place in wanted
         }
-    except (OSError, ValueError, RuntimeError) as error:  # RuntimeError: what codecs raise
+    except (OSError, ValueError, RuntimeError) as error:  # codecs raise RuntimeError
         raise damaged(path, error) from error
     finally:
         os.close(descriptor)
 
 
 def damaged(path: Path, error: Exception) -> DamagedFile:
-    """The error for a file of an array that can't be read, with the mend."""
+    """Builds the error for a file of an array that cannot be read."""
     return DamagedFile.at(path, f"can't be read ({type(error).__name__}: {error})")
 
 
@@ -133,7 +145,7 @@ def _body(chunk: npt.NDArray[Any], codec: Codec) -> bytes:
 
 
 def _places(descriptor: int, count: int) -> list[tuple[int, int, int]]:
-    """Which chunks there are in an open file, where each begins, and how long it is."""
+    """Reads the index of an open file: (position, offset, length) of each stored chunk."""
     size = os.fstat(descriptor).st_size
     if count == 1:
         return [(0, 0, size)]
@@ -141,7 +153,7 @@ def _places(descriptor: int, count: int) -> list[tuple[int, int, int]]:
     end = os.pread(descriptor, length, max(0, size - length))
     table, checksum = end[:-_CHECKSUM_BYTES], end[-_CHECKSUM_BYTES:]
     if len(end) != length or _checksum(table) != checksum:
-        raise ValueError(f"{size} bytes don't end with the index of a shard")
+        raise ValueError(f"its {size} bytes do not end with a shard index")
     index = np.frombuffer(table, "<u8").reshape(count, 2).tolist()
     places = [(place, begin, length) for place, (begin, length) in enumerate(index) if begin != _NOWHERE]
     if any(begin + length > size for _, begin, length in places):
@@ -153,11 +165,11 @@ def _decoded(data: bytes, length: int, codec: Codec) -> Any:
     if codec == "maps":
         data, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
         if _checksum(data) != checksum:
-            raise ValueError(f"{length} bytes do not have the checksum that they end with")
+            raise ValueError(f"the checksum of its {length} bytes does not match")
         length -= _CHECKSUM_BYTES
-    # Blosc believes its header, and reads on where a file has been cut short.
+    # Blosc trusts its header and would read beyond the end of a truncated file.
     if len(data) != length or (codec != "labels" and int.from_bytes(data[12:16], "little") != length):
-        raise ValueError(f"{len(data)} bytes are not the whole of a chunk")
+        raise ValueError(f"{len(data)} bytes are not a whole chunk")
     return _CODECS[codec].decode(data)
 
 
@@ -167,7 +179,7 @@ def _checksum(table: bytes) -> bytes:
 
 @lru_cache(maxsize=64)
 def _order(grid: tuple[int, ...]) -> tuple[int, ...]:
-    """Places of a shard's chunks in the order in which they lie: of their indices' bits, interleaved."""
+    """Returns the storage order of a shard's chunks: Morton order (interleaved bits of their indices)."""
     widths = [(count - 1).bit_length() for count in grid]
     bits = [(bit, axis) for bit in range(max(widths)) for axis, width in enumerate(widths) if bit < width]
     places = list(product(*map(range, grid)))

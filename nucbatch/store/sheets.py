@@ -1,8 +1,8 @@
-"""The files of a run that people open by hand: files.csv, wells.csv and run.json.
+"""Writes the files of a run that people open by hand: files.csv, wells.csv and run.json.
 
-CSV as spreadsheets and line tools read it: UTF-8, commas, quotes where needed, one line per row. Text that a
-spreadsheet would run as a formula gets an apostrophe in front, also behind a semicolon, a tab or a quote:
-many spreadsheets divide cells at semicolons. A line break in a cell becomes a space.
+CSV is UTF-8 with commas, quotes where needed, and one line per row. Text that a spreadsheet would run as a
+formula gets a leading apostrophe. This includes text behind a semicolon, a tab or a quote, because many
+spreadsheets split cells at semicolons. A line break in a cell becomes a space.
 """
 
 from __future__ import annotations
@@ -24,26 +24,33 @@ if TYPE_CHECKING:
 FILE_COLUMNS = ("path", "status", "reason", "plate", "well", "site", "channel", "z", "t", "image")
 _LINE_ENDS = "\r\n\v\f\x1c-\x1e\x85\u2028\u2029"
 _FORMULA = re.compile(
-    # where a cell begins, or a part of it once divided; the last four signs are wide forms, which run as well
+    # At the start of a cell or of a part of it after splitting; the last four are full-width signs.
     rf'((?:^|[;\t{_LINE_ENDS}])[\s"]*|")(?=[=+\-@\uff1d\uff0b\uff0d\uff20])'
 )
 _BREAK = re.compile(rf"\r\n|[{_LINE_ENDS}]")
 
 
-Fate = tuple[FileStatus, str]
-"""A file's status, and the reason for it."""
+FileOutcome = tuple[FileStatus, str]
+"""Status of a file, and the reason for it."""
 
 
-def write_files_csv(path: Path, plate: Plate, later: Mapping[str, Fate] | None = None) -> Counter[FileStatus]:
-    """Writes one row per file found, in the plate's order, durably, and returns how many met each fate.
+def write_files_csv(
+    path: Path, plate: Plate, later: Mapping[str, FileOutcome] | None = None
+) -> Counter[FileStatus]:
+    """Writes one row per file found, in the plate's order, durably.
 
-    Unknown values are empty. A used file has a reason only where chunks of it are not stored.
+    Unknown values are empty. A used file has a reason only if chunks of it are not stored.
 
     Args:
-        later: what became, by path, of used files in the run.
+        path: the file.
+        plate: the input.
+        later: outcome of used files in the run, by path.
+
+    Returns:
+        Number of files per status.
 
     Raises:
-        StoreError: the file can't be written.
+        StoreError: the file cannot be written.
     """
     known = later or {}
     rows = []
@@ -62,29 +69,29 @@ def write_files_csv(path: Path, plate: Plate, later: Mapping[str, Fate] | None =
 
 
 def write_wells(path: Path, wells: pd.DataFrame) -> None:
-    """Writes the table of wells, one row per well, durably; its index is left out, missing values are empty.
+    """Writes the table of wells, one row per well, durably, without its index; missing values are empty.
 
-    Floats are written in the fewest digits that read back as the same number.
+    Floats have the fewest digits that read back as the same number.
 
     Raises:
-        StoreError: the file can't be written.
+        StoreError: the file cannot be written.
     """
-    # As objects, so that whole numbers beside missing ones stay whole.
+    # dtype object keeps integers beside missing values integers.
     values = wells.astype(object).where(wells.notna(), None)
     _write_csv(path, [str(name) for name in wells.columns], values.itertuples(index=False, name=None))
 
 
 def write_run(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes run.json, durably: plain values, in the order given, UTF-8, without NaN.
+    """Writes run.json, durably: plain values in the given order, UTF-8, without NaN.
 
     Raises:
-        StoreError: the file can't be written.
+        StoreError: the file cannot be written.
     """
     write_text(path, json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def neutral(cell: object) -> object:
-    """The cell; if it is text, on one line, with an apostrophe before all that a spreadsheet would run."""
+    """Escapes a cell for spreadsheets: text is put on one line, with an apostrophe before any formula."""
     if not isinstance(cell, str):
         return cell
     shown = _FORMULA.sub(r"\1'", cell)

@@ -1,11 +1,11 @@
-"""The files that an image left, each with its name, size and CRC-32C, and whether they still are as written.
+"""Stamps (size and CRC-32C) of an image's files, and their verification.
 
-Sizes are compared whenever a run is taken up again. A file that was changed since it was committed, and one
-that is to be verified, is read and its checksum compared.
+A resumed run compares the sizes. It reads a file and compares its checksum if the file was modified after the
+commit, or if ``--verify`` is given.
 
-Names are paths below the image's group, with two that lie elsewhere: ``@labels`` is the label TIFF and
-``@table`` the table fragment. Fields of one size have the same names, so these are kept once in memory. A
-size takes 5 bytes and a checksum 4, written as base64: some 200 characters for a field's 17 files.
+Names are paths below the image's group; ``@labels`` is the label TIFF and ``@table`` the table fragment.
+Fields of one size have the same names, which are kept once in memory. A size takes 5 bytes and a checksum 4,
+written as base64: about 200 characters for the 17 files of a field.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _SIZE_BYTES, _CRC_BYTES = 5, 4
 _CHARACTERS = 12  # of a packed stamp
 _AT_ONCE = 2**20
 _SCANNED_FROM = 5
-"""Files wanted of a folder from which on listing it is cheaper than looking up each."""
+"""From this many files on, listing a folder is cheaper than looking up each file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """A file's size and CRC-32C; of a file that is not there the size is -1."""
+    """Size and CRC-32C of a file; a missing file has size -1."""
 
     size_bytes: int
     crc: int
@@ -41,10 +41,10 @@ ABSENT = Stamp(-1, 0)
 
 
 def stamp_of(path: Path) -> tuple[Stamp, int]:
-    """Reads a file; its stamp, and when it was changed last (ns).
+    """Reads a file and returns its stamp and its modification time (ns).
 
     Raises:
-        OSError: it can't be read.
+        OSError: the file cannot be read.
     """
     crc = size = 0
     with path.open("rb", buffering=0) as file:
@@ -54,7 +54,7 @@ def stamp_of(path: Path) -> tuple[Stamp, int]:
 
 
 def packed(stamps: Iterable[Stamp]) -> str:
-    """Stamps as base64, 12 characters each."""
+    """Encodes stamps as base64, 12 characters each."""
     return base64.b64encode(
         b"".join(
             stamp.size_bytes.to_bytes(_SIZE_BYTES, "little", signed=True)
@@ -65,14 +65,14 @@ def packed(stamps: Iterable[Stamp]) -> str:
 
 
 def unpacked(text: str) -> list[Stamp]:
-    """What :func:`packed` packed.
+    """Decodes stamps from :func:`packed`.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the text is damaged.
     """
     values = base64.b64decode(text, validate=True)
     if len(values) % (_SIZE_BYTES + _CRC_BYTES):
-        raise ValueError(f"{len(values)} bytes are no whole number of stamps")
+        raise ValueError(f"{len(values)} bytes are not a whole number of stamps")
     return [
         Stamp(
             int.from_bytes(values[at : at + _SIZE_BYTES], "little", signed=True),
@@ -84,81 +84,95 @@ def unpacked(text: str) -> list[Stamp]:
 
 @dataclass(frozen=True, slots=True)
 class Stamps:
-    """Names, ascending and joined by spaces, and as many packed stamps."""
+    """Stamps of several files.
+
+    Attributes:
+        names: file names in ascending order, joined by spaces.
+        packed: their stamps in the same order, see :func:`packed`.
+    """
 
     names: str = ""
     packed: str = ""
 
     @classmethod
     def of(cls, stamps: Mapping[str, Stamp]) -> Stamps:
-        """Stamps by name."""
+        """Builds the value from stamps by name."""
         ordered = sorted(stamps)
         return cls(sys.intern(" ".join(ordered)), packed(stamps[name] for name in ordered))
 
     def items(self) -> Iterator[tuple[str, Stamp]]:
-        """Each file's name and stamp.
+        """Yields each file's name and stamp.
 
         Raises:
-            ValueError: there are not as many names as stamps.
+            ValueError: the numbers of names and stamps differ.
         """
         return zip(_names(self.names), unpacked(self.packed), strict=True)
 
     def stamp(self, name: str) -> Stamp:
-        """One file's stamp.
+        """Returns the stamp of one file.
 
         Raises:
-            ValueError: there is none of that name.
+            ValueError: there is no file of that name.
         """
         at = _names(self.names).index(name) * _CHARACTERS
         return unpacked(self.packed[at : at + _CHARACTERS])[0]
 
     def and_one(self, name: str, stamp: Stamp) -> Stamps:
-        """These, and another file's."""
+        """Returns the stamps with one more file."""
         return Stamps.of(dict(self.items()) | {name: stamp})
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
-    """Where the files of an image lie: its group in the OME-Zarr, its label TIFF, its table fragment."""
+class ImagePaths:
+    """Paths of an image's files.
+
+    Attributes:
+        group: the image's group in the OME-Zarr.
+        label_tiff: its label TIFF.
+        table: its table fragment.
+    """
 
     group: Path
     label_tiff: Path
     table: Path
 
     def path(self, name: str) -> Path:
-        """A file's path, by its name in the stamps."""
+        """Returns the path of a file by its name in the stamps."""
         if name == LABEL_TIFF:
             return self.label_tiff
         return self.table if name == TABLE else self.group.joinpath(*PurePosixPath(name).parts)
 
     def name(self, path: Path) -> str:
-        """A file's name in the stamps."""
+        """Returns the name of a file in the stamps."""
         if path == self.label_tiff:
             return LABEL_TIFF
         return TABLE if path == self.table else path.relative_to(self.group).as_posix()
 
     def stamps(self, paths: Iterable[Path]) -> tuple[Stamps, int]:
-        """Reads files; their stamps, and when the last of them was changed (ns).
+        """Reads files and returns their stamps and the latest modification time (ns).
 
         Raises:
-            OSError: one can't be read.
+            OSError: a file cannot be read.
         """
         read = {self.name(path): stamp_of(path) for path in paths}
         newest = max((changed_ns for _, changed_ns in read.values()), default=0)
         return Stamps.of({name: stamp for name, (stamp, _) in read.items()}), newest
 
-    def wrong(self, stamps: Stamps, committed_ns: int, *, verify: bool = False) -> dict[str, str]:
-        """What is wrong with files, by their names; nothing of those that are as they were written.
+    def problems(self, stamps: Stamps, committed_ns: int, *, verify: bool = False) -> dict[str, str]:
+        """Checks files against their stamps.
 
         Args:
-            committed_ns: when they were committed, in the file system's own time. Files that were changed
-                later are read.
-            verify: read all of them.
+            stamps: the expected stamps.
+            committed_ns: time of the commit by the file system's clock; files modified later are read.
+            verify: read all files.
+
+        Returns:
+            The problem of each file that does not match, by name; empty if all match.
         """
         found = self._found(stamps.names)
         try:
             looks = {
-                name: wrong_with(self.path(name), found.get(name), stamp, committed_ns, verify=verify)
+                name: file_problem(self.path(name), found.get(name), stamp, committed_ns, verify=verify)
                 for name, stamp in stamps.items()
             }
         except ValueError as error:
@@ -166,7 +180,7 @@ class Places:
         return {name: what for name, what in looks.items() if what}
 
     def _found(self, names: str) -> dict[str, os.stat_result]:
-        """What the file system says of files, of those that there are."""
+        """Returns the stat results of the existing files."""
         found: dict[str, os.stat_result] = {}
         for folder, entries in _by_folder(names):
             where = str(self.group.joinpath(*folder))
@@ -188,17 +202,28 @@ class Places:
 
 
 def stat_of(path: str | Path) -> os.stat_result | None:
-    """What the file system says of a file; None if it is not there, or can't be looked at."""
+    """Returns the stat result of a file; None if it is missing or inaccessible."""
     try:
-        return os.stat(path)  # noqa: PTH116  # a Path takes twice as long, and there are millions
+        return os.stat(path)  # noqa: PTH116  # Path.stat takes twice as long, and there are millions of files
     except OSError:
         return None
 
 
-def wrong_with(
+def file_problem(
     path: Path, found: os.stat_result | None, stamp: Stamp, committed_ns: int, *, verify: bool = False
 ) -> str:
-    """What is wrong with a file, of which the file system says what was ``found``; empty if nothing is."""
+    """Checks a file against its stamp.
+
+    Args:
+        path: the file.
+        found: its stat result; None if it is missing.
+        stamp: the expected stamp.
+        committed_ns: time of the commit; a file modified later is read.
+        verify: read the file in any case.
+
+    Returns:
+        The problem, as it continues the sentence "PATH …"; empty if the file matches.
+    """
     if found is None:
         return "" if stamp == ABSENT else "is gone"
     if stamp == ABSENT:
@@ -220,7 +245,7 @@ def _names(names: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _by_folder(names: str) -> tuple[tuple[tuple[str, ...], dict[str, str]], ...]:
-    """Names below the group by the folders they lie in: (parts of the folder, names by its entries)."""
+    """Groups names below the image's group by folder: (parts of the folder, names by file name)."""
     folders: dict[tuple[str, ...], dict[str, str]] = {}
     for name in _names(names):
         if name not in (LABEL_TIFF, TABLE):

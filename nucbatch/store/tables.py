@@ -1,8 +1,8 @@
-"""The Parquet tables: a fragment of the nuclei table per field, joined in the plate's order; the fields.
+"""Parquet tables: one fragment of the nuclei table per field, their concatenation, and the fields table.
 
-Text is text, whole numbers are int64 and measurements float64, in every fragment alike, an empty one
-included. The same values give the same bytes. No time and no worker's name is in a table, so that a table
-depends on images, model and parameters alone.
+Text, integers (int64) and measurements (float64) have the same types in every fragment, including empty
+ones. The same values give the same bytes. No table contains times or worker names, so it depends on images,
+model and parameters only.
 """
 
 from __future__ import annotations
@@ -24,19 +24,25 @@ from nucbatch.store.stamps import Stamp, stamp_of
 
 Column = npt.NDArray[Any] | Sequence[Any]
 Metadata = Sequence[tuple[str, str | float | None]]
-"""Columns of the user's own table with a field's values: text, or a number or None."""
+"""(column, value) from the user's own table for a field; a value is text, a number or None."""
 
 ROWS_PER_GROUP = 65_536
-_NOTE = b"nucbatch"  # among a Parquet file's own metadata
+_NOTE = b"nucbatch"  # key in the Parquet file's metadata
 _TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
 
 
 def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDArray[Any]]:
-    """The first columns of a field's nuclei: where each is from, and its label.
+    """Returns the first columns of a field's nuclei: their origin and label.
 
-    ``Metadata_Plate``, ``Metadata_Well`` (empty where there is no plate), ``Metadata_Site`` from 1,
-    ``Metadata_Time`` from 0, ``Metadata_Image`` (the field's group inside the OME-Zarr),
-    ``Metadata_ObjectNumber`` 1..N. Each (N,), text or int64.
+    Args:
+        plate: name of the plate.
+        field: the field.
+        nuclei: number of nuclei N.
+
+    Returns:
+        Columns (N,) of text or int64: ``Metadata_Plate``, ``Metadata_Well`` (empty outside a plate),
+        ``Metadata_Site`` from 1, ``Metadata_Time`` from 0, ``Metadata_Image`` (the field's group inside the
+        OME-Zarr), ``Metadata_ObjectNumber`` 1..N.
     """
     return {
         "Metadata_Plate": np.full(nuclei, plate),
@@ -49,21 +55,22 @@ def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDA
 
 
 def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"") -> None:
-    """Writes one field's rows; its folder is made.
+    """Writes the rows of one field; missing folders are created.
 
     Args:
-        columns: in the table's order, all of one length, which may be 0; text, integers or floats.
-        note: the field's receipt, kept beside the rows; see :func:`read_note`.
+        path: the file.
+        columns: in the table's order, all (N,) with the same N, which may be 0; text, integers or floats.
+        note: the field's receipt, stored in the file's metadata; see :func:`read_note`.
 
     Raises:
-        InputError: columns differ in length, or one has another type.
-        StoreError: the file can't be written.
+        InputError: columns differ in length, or a column has another type.
+        StoreError: the file cannot be written.
     """
     arrays = {name: _arrow(name, values) for name, values in columns.items()}
     lengths = {len(array) for array in arrays.values()}
     if len(lengths) != 1:
         raise InputError(
-            f"the columns of {path.name} have {sorted(lengths)} rows: they must all have as many."
+            f"the columns of {path.name} have {sorted(lengths)} rows: all must have the same number."
         )
     sink = pa.BufferOutputStream()
     pq.write_table(_noted(pa.table(arrays), note), sink, **_PLAINLY)
@@ -75,12 +82,17 @@ def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"")
 
 
 def write_fragments(path: Path, tables: Iterable[pa.Table], note: bytes = b"") -> None:
-    """Writes the rows of a large image, holding about ROWS_PER_GROUP and one table.
+    """Writes the rows of a large image, with about ROWS_PER_GROUP rows and one table in memory.
 
-    Groups are of ROWS_PER_GROUP rows, so that the bytes don't tell how the rows came.
+    Row groups have ROWS_PER_GROUP rows, so the bytes do not depend on how the rows were divided into tables.
+
+    Args:
+        path: the file; missing folders are created.
+        tables: consecutive rows of the image.
+        note: the image's receipt; see :func:`read_note`.
 
     Raises:
-        StoreError: the file can't be written.
+        StoreError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, durable=False) as temporary:
@@ -102,7 +114,7 @@ def write_fragments(path: Path, tables: Iterable[pa.Table], note: bytes = b"") -
 
 
 def read_note(path: Path) -> bytes:
-    """What was noted in a fragment; empty if nothing was, or if the fragment can't be read."""
+    """Reads the note of a fragment; empty if there is none or the fragment cannot be read."""
     try:
         return bytes((pq.read_metadata(path).metadata or {}).get(_NOTE, b""))
     except (OSError, pa.ArrowException):
@@ -116,21 +128,25 @@ def concatenate(
     stamps: Mapping[Path, Stamp] | None = None,
     metadata: Mapping[Path, Metadata] | None = None,
 ) -> int:
-    """Joins fragments, in the order given, into one table, durably; returns its rows.
+    """Concatenates fragments into one table, durably, with about ROWS_PER_GROUP rows in memory.
 
-    Holds about ``ROWS_PER_GROUP`` rows at a time. Without any fragment the table has the identity columns
-    and no rows.
+    Without fragments the table has the identity columns and no rows.
 
     Args:
-        examples: where fields differ in their channels, a fragment of each kind. The table has the columns
-            of all of them, null where a field was not measured so.
-        stamps: what fragments are held against when they are read.
-        metadata: what a fragment's rows get besides, by column: the same columns for all of them.
+        fragments: in the table's order.
+        out: the table's file.
+        examples: one fragment of each kind, if fields differ in their channels. The table has the columns of
+            all of them, null where a field lacks a measurement.
+        stamps: expected stamps of the fragments.
+        metadata: further columns and values for each fragment; the same columns for all.
+
+    Returns:
+        Number of rows.
 
     Raises:
-        DamagedFile: a fragment is missing or not what was written.
-        StoreError: one has other columns than the examples (without any, than the first), or the table can't
-            be written.
+        DamagedFile: a fragment is missing or does not match its stamp.
+        StoreError: a fragment has other columns than the examples (without examples: than the first), or the
+            table cannot be written.
     """
     rows = 0
     schema = pa.unify_schemas([_schema(path) for path in examples]) if examples else None
@@ -149,8 +165,8 @@ def concatenate(
                     table = _filled(table, schema)
                 elif table.schema != schema:
                     raise StoreError(
-                        f"{path} has other columns than the fragments before it: it is of another version of "
-                        "nucbatch or of its measurements. Begin anew with --restart."
+                        f"{path} has other columns than the fragments before it: it was written by another "
+                        "version of nucbatch or of its measurements. Start over with --restart."
                     )
                 waiting.append(_with_metadata(table, added))
                 held += table.num_rows
@@ -176,31 +192,36 @@ def write_fields(
 ) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
-    ``Status``: ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish), ``quarantined``
-    (its files can't be used), ``pending`` (not processed yet). ``Count_Nuclei`` and the ``QC_`` columns are
-    null unless done. ``Reason`` is empty for done fields. ``Flags``: what makes a count doubtful, names
-    joined by "; ". ``Projection``: how several z-steps became one plane; empty for one.
+    ``Status`` is ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish),
+    ``quarantined`` (its files cannot be used) or ``pending`` (not processed yet). ``Count_Nuclei`` and the
+    ``QC_`` columns are null unless done. ``Reason`` is empty for done fields. ``Flags`` lists doubts about a
+    count, joined by "; ". ``Projection`` says how several z-steps became one plane; empty for one.
 
     Args:
+        path: the file.
+        plate: the input.
         receipts: by the field's key; fields without one are quarantined or pending.
-        flags: names by the field's key; fields without any have none.
+        flags: names of flags by the field's key.
+
+    Raises:
+        StoreError: the file cannot be written.
     """
-    fates = [_fate(field, receipts.get(field.key)) for field in plate.fields]
-    qualities = [fate[3] for fate in fates]
+    outcomes = [_outcome(field, receipts.get(field.key)) for field in plate.fields]
+    qualities = [outcome[3] for outcome in outcomes]
     columns: dict[str, pa.Array] = {
-        "Metadata_Plate": pa.array([plate.name] * len(fates), pa.string()),
+        "Metadata_Plate": pa.array([plate.name] * len(outcomes), pa.string()),
         "Metadata_Well": pa.array([field.well for field in plate.fields], pa.string()),
         "Metadata_Site": pa.array([field.site for field in plate.fields], pa.int64()),
         "Metadata_Time": pa.array([field.t for field in plate.fields], pa.int64()),
         "Metadata_Image": pa.array([field.group for field in plate.fields], pa.string()),
         **_metadata_columns(plate.fields),
         "Name": pa.array([field.name for field in plate.fields], pa.string()),
-        "Status": pa.array([fate[0] for fate in fates], pa.string()),
-        "Reason": pa.array([fate[1] for fate in fates], pa.string()),
+        "Status": pa.array([outcome[0] for outcome in outcomes], pa.string()),
+        "Reason": pa.array([outcome[1] for outcome in outcomes], pa.string()),
         "Flags": pa.array(
             ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
         ),
-        "Count_Nuclei": pa.array([fate[2] for fate in fates], pa.int64()),
+        "Count_Nuclei": pa.array([outcome[2] for outcome in outcomes], pa.int64()),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
         "Projection": pa.array([projection_text(field.z_steps) for field in plate.fields], pa.string()),
@@ -221,8 +242,8 @@ def _metadata_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:
     }
 
 
-def _fate(field: Field, receipt: Receipt | None) -> tuple[str, str, int | None, Mapping[str, float]]:
-    """Status, reason, count, quality."""
+def _outcome(field: Field, receipt: Receipt | None) -> tuple[str, str, int | None, Mapping[str, float]]:
+    """Returns (status, reason, number of nuclei, quality measures) of a field."""
     if field.problem:
         return "quarantined", field.problem, None, {}
     if receipt is None:
@@ -241,7 +262,7 @@ def _arrow(name: str, values: Column) -> pa.Array:
         or (kind == "O" and not all(isinstance(v, str) for v in array))
     ):
         raise InputError(
-            f"column {name} is of shape {array.shape}, {array.dtype}: it must be text or numbers, (N,)."
+            f"column {name} has shape {array.shape} and type {array.dtype}: it must be text or numbers, (N,)."
         )
     if kind in "iu":
         return pa.array(array.astype(np.int64))
@@ -256,7 +277,7 @@ def _identity_schema() -> pa.Schema:
 
 
 def _parts(fragments: Iterable[Path], stamps: Mapping[Path, Stamp]) -> Iterator[tuple[Path, pa.Table]]:
-    """Fragments, those of large images in groups of rows."""
+    """Yields the tables of fragments; fragments of large images come in row groups."""
     for path in fragments:
         try:
             if path in stamps and stamp_of(path)[0] != stamps[path]:
@@ -283,7 +304,7 @@ def _noted(table: pa.Table, note: bytes) -> pa.Table:
 
 
 def _with_metadata(table: pa.Table, added: Metadata) -> pa.Table:
-    """The table with a constant column for each value, after those that say where a nucleus is from."""
+    """Inserts a constant column for each value after the identity columns."""
     for place, (name, value) in enumerate(added, start=len(_identity_schema())):
         kind = pa.string() if isinstance(value, str) else pa.float64()
         table = table.add_column(place, name, pa.repeat(pa.scalar(value, kind), table.num_rows))
@@ -291,7 +312,7 @@ def _with_metadata(table: pa.Table, added: Metadata) -> pa.Table:
 
 
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with the schema's columns in its order, null where it had none."""
+    """Arranges a table by the schema, with nulls for missing columns."""
     columns = [
         table[column.name] if column.name in table.column_names else pa.nulls(table.num_rows, column.type)
         for column in schema
@@ -300,10 +321,10 @@ def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def read_fragment(path: Path) -> pa.Table:
-    """A fragment's rows.
+    """Reads the rows of a fragment.
 
     Raises:
-        DamagedFile: it is missing or damaged.
+        DamagedFile: the fragment is missing or damaged.
     """
     try:
         return pq.ParquetFile(path, page_checksum_verification=True).read().replace_schema_metadata(None)
@@ -315,7 +336,7 @@ def _unreadable(path: Path, error: Exception) -> DamagedFile:
     return DamagedFile.at(path, f"can't be read ({error})")
 
 
-# A fragment is read once, whole. Measurements hardly compress, and trying takes longer than all the rest.
+# Each fragment is read once, as a whole. Compression saves little and takes longer than all the rest.
 _PLAINLY: dict[str, Any] = {
     "compression": "none",
     "use_dictionary": False,

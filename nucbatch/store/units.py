@@ -1,8 +1,9 @@
-"""Which units of one large image are committed: an append-only file in its scratch, written by the driver.
+"""Ledger of the committed units of one large image: an append-only file in its scratch folder.
 
-A unit is a place (row, column) in a stage. Its line has the stamps of the files that it left, how many nuclei
-it lists, its part of the labels' digest, and a checksum of the line. In memory a unit is one bit. A line that
-is damaged or was cut short counts for nothing: its unit is done again, with the same outcome.
+A unit is one (row, column) of a stage. Its line has the stamps of its files, the number of nuclei that it
+lists, its part of the labels' digest, and a checksum of the line. In memory a unit takes one bit. Damaged or
+truncated lines are ignored: their units are computed again, with the same result. Only the driver writes
+here.
 """
 
 from __future__ import annotations
@@ -24,14 +25,24 @@ from nucbatch.store.digest import joined_digest
 
 UNITS_FORMAT = 2
 
-Place = tuple[str, int, int]
-"""A unit's stage, row and column."""
+UnitKey = tuple[str, int, int]
+"""Key of a unit: stage, row and column."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What came of one unit. ``stamps`` are of the files it left, packed, and ``changed_ns`` when the last of
-    them was changed; ``digest`` is of labels it wrote."""
+    """Result record of one unit.
+
+    Attributes:
+        stage: name of the stage.
+        row: row in the stage's grid.
+        column: column in the stage's grid.
+        stamps: packed stamps of the unit's files.
+        changed_ns: latest modification time of these files.
+        nuclei: number of nuclei listed by the unit.
+        pieces: number of pieces of oversized objects.
+        digest: part of the labels' digest that the unit wrote.
+    """
 
     stage: str
     row: int
@@ -43,25 +54,26 @@ class Unit:
     digest: str = ""
 
     @property
-    def place(self) -> Place:
-        """Which unit it is."""
+    def place(self) -> UnitKey:
+        """Key of the unit."""
         return self.stage, self.row, self.column
 
 
 class Units:
-    """The committed units of one image. A context manager, for the driver alone."""
+    """Committed units of one image; a context manager, used by the driver only."""
 
     def __init__(
         self, path: Path, identity: Mapping[str, Any], shapes: Mapping[str, tuple[int, int]]
     ) -> None:
-        """Opens or begins the record of an image.
+        """Opens or creates the ledger of an image.
 
         Args:
-            identity: what the units were made of; those of another identity count for nothing.
-            shapes: rows and columns of each stage, in order.
+            path: the ledger's file.
+            identity: inputs of the units; units recorded with another identity are ignored.
+            shapes: (rows, columns) of each stage, in order.
 
         Raises:
-            StoreError: it can't be read or written.
+            StoreError: the file cannot be read or written.
         """
         self.path = path
         self.done = {stage: np.zeros(shape, np.bool_) for stage, shape in shapes.items()}
@@ -79,21 +91,21 @@ class Units:
             raise cannot_write(path, error) from error
 
     def append(self, units: Iterable[Unit]) -> None:
-        """Commits units; they are on the disk when the call returns.
+        """Commits units durably; they are on disk when the call returns.
 
         Raises:
-            StoreError: the lines can't be written; the units don't count as done.
+            StoreError: the lines cannot be written; the units are not committed.
         """
         made = list(units)
         append_durably(self._descriptor, self.path, b"".join(map(_line, made)))
         for unit in made:
             self._count(unit)
 
-    def forget(self, stages: Iterable[str] = (), places: Iterable[Place] = ()) -> None:
-        """Drops what is committed of some stages, and some other units.
+    def forget(self, stages: Iterable[str] = (), places: Iterable[UnitKey] = ()) -> None:
+        """Removes all units of some stages, and some single units.
 
         Raises:
-            StoreError: the record can't be written anew.
+            StoreError: the ledger cannot be rewritten.
         """
         gone, single = set(stages), set(places)
         header = _header(self.path)
@@ -108,7 +120,7 @@ class Units:
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND)
 
     def records(self) -> Iterator[Unit]:
-        """What came of each committed unit, from the disk."""
+        """Yields the records of the committed units from disk."""
         return (
             unit
             for unit in read_units(self.path)
@@ -124,7 +136,7 @@ class Units:
         self.close()
 
     def close(self) -> None:
-        """Ends the writing."""
+        """Closes the ledger."""
         os.close(self._descriptor)
 
     def _reset(self) -> None:
@@ -134,13 +146,13 @@ class Units:
         self.digest = joined_digest("", "")
 
     def _has(self, unit: Unit) -> bool:
-        """Whether there is such a place; not of units of another size of blocks, which are forgotten soon."""
+        """Returns whether the unit fits the grid of its stage; units of another block size do not."""
         places: NDArray[np.bool_] | None = self.done.get(unit.stage)
         return places is not None and unit.row < places.shape[0] and unit.column < places.shape[1]
 
     def _count(self, unit: Unit) -> None:
         if not self._has(unit) or self.done[unit.stage][unit.row, unit.column]:
-            return  # done twice, with the same outcome
+            return  # computed twice, with the same result
         self.done[unit.stage][unit.row, unit.column] = True
         self.nuclei += unit.nuclei
         self.pieces += unit.pieces
@@ -148,10 +160,10 @@ class Units:
 
 
 def read_units(path: Path) -> Iterator[Unit]:
-    """The units in a record, in the order of their commits; damaged lines are left out.
+    """Yields the units of a ledger in commit order, without damaged lines.
 
     Raises:
-        OSError: it can't be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         file.readline()

@@ -15,7 +15,7 @@ from nucbatch.labels.files import FilePair
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.label_tiff import is_label_tiff
-from nucbatch.store.ledger import latest
+from nucbatch.store.ledger import latest_receipts
 
 
 def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:
@@ -31,7 +31,7 @@ def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:
         if not run.is_run():
             continue
         try:
-            digests |= {receipt.labels_sha256 for receipt in latest(run).values()}
+            digests |= {receipt.labels_sha256 for receipt in latest_receipts(run).values()}
         except (StoreError, OSError):  # the message is about continuing the run: no help to a training
             warnings.append(
                 f"{run.ledger}, the ledger of a run, can't be read (damaged, or of another nucbatch), so its "

@@ -110,7 +110,7 @@ def test_other_thresholds_need_no_network(picture: Path, tmp_path: Path) -> None
 
 def test_probabilities_that_are_not_there_cannot_be_reused(picture: Path, tmp_path: Path) -> None:
     refused = run(picture, tmp_path / "out", "--reuse-probabilities")
-    assert "keeps no probabilities" in str(refused.exception)
+    assert "has no stored probabilities" in str(refused.exception)
 
 
 def test_small_fields_and_a_large_image_in_one_folder(picture: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_another_resolution_on_the_same_folder_is_refused(
 ) -> None:
     refused = run(pyramid, finished.path, *options, "--labels", "both")
     assert isinstance(refused.exception, SettingsConflict)
-    assert "channels or resolution are not what they were" in str(refused.exception)
+    assert "channels or resolution have changed" in str(refused.exception)
 
 
 def test_one_that_chooses_the_same_level_goes_on(finished: RunFolder, pyramid: Path) -> None:

@@ -22,7 +22,7 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import RunLocked, SettingsConflict
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import field_groups, read_labels
-from nucbatch.store.ledger import latest
+from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.lock import run_lock
 from nucbatch.synthetic import Truth, make_plate
 
@@ -144,7 +144,7 @@ def test_another_number_of_workers_and_lost_or_damaged_outputs_give_the_same_byt
     folder, _ = finished
     other = RunFolder(tmp_path / "out")
     assert run(truth.plate_folder, other.path, "--workers", "1", "--labels", "both").exit_code == 3
-    fragment, group, chunk = sorted(latest(other).values(), key=lambda receipt: receipt.nuclei)
+    fragment, group, chunk = sorted(latest_receipts(other).values(), key=lambda receipt: receipt.nuclei)
     other.fragment(fragment.field).unlink()
     shutil.rmtree(other.plate_zarr / group.field)
     pixels = other.plate_zarr / chunk.field / "labels" / "nuclei" / "0" / "c.0.0"

@@ -7,7 +7,7 @@ from pathlib import Path
 from nucbatch.execution.large import stages
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.predict import tile_at
-from nucbatch.store.stamps import ABSENT, Stamp, stat_of, unpacked, wrong_with
+from nucbatch.store.stamps import ABSENT, Stamp, file_problem, stat_of, unpacked
 from nucbatch.store.units import Unit, read_units
 
 
@@ -50,7 +50,7 @@ def is_whole(image: LargeImage, unit: Unit, *, verify: bool = False, suspect: Pa
     """
     paths, stamps = files_of(image, *unit.place), unpacked(unit.stamps)
     return len(paths) == len(stamps) and not any(
-        wrong_with(path, stat_of(path), stamp, unit.changed_ns, verify=verify or path == suspect)
+        file_problem(path, stat_of(path), stamp, unit.changed_ns, verify=verify or path == suspect)
         for path, stamp in zip(paths, stamps, strict=True)
     )
 

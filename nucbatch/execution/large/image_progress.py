@@ -30,7 +30,7 @@ from nucbatch.execution.large.stages import (
     station_of,
 )
 from nucbatch.execution.large.unit import UnitDone, UnitTask
-from nucbatch.store.receipt import Receipt, field_digest, receipt_in
+from nucbatch.store.receipt import Receipt, field_digest, receipt_from_note
 from nucbatch.store.scratch import read_values, write_values
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import read_note
@@ -143,7 +143,7 @@ class Course:
         if image.settings.labels == "tiff":
             shutil.rmtree(image.group / "labels", ignore_errors=True)
         table = image.places.table
-        made = receipt_in(read_note(table), image.made_of)
+        made = receipt_from_note(read_note(table), image.inputs_digest)
         if made is None:
             raise DamagedFile.at(table, "does not hold what was written a moment ago")
         stamp, committed_ns = stamp_of(table)

@@ -27,7 +27,7 @@ from nucbatch.store.display import limits_of
 from nucbatch.store.images import attribute_files, write_attributes
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.pyramid import halved_mean
-from nucbatch.store.receipt import Receipt, field_digest, note_of
+from nucbatch.store.receipt import Receipt, field_digest, fragment_note
 from nucbatch.store.scratch import read_block
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
@@ -95,7 +95,7 @@ def finish(image: LargeImage) -> None:
         write_large_label_tiff(target, image.labels().read, image.shape, largest)
         written.append(target)
     stamps |= {image.places.name(path): stamp_of(path)[0] for path in written}
-    note = note_of(_receipt(image, Stamps.of(stamps)), image.made_of)
+    note = fragment_note(_receipt(image, Stamps.of(stamps)), image.inputs_digest)
     write_fragments(image.places.table, _rows(image), note)
     flush_all(written)
 

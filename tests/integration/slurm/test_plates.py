@@ -18,7 +18,7 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import SchedulerError
 from nucbatch.core.settings import RunSettings
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import latest
+from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import Receipt
 from nucbatch.synthetic import make_plate
 
@@ -162,11 +162,11 @@ def test_a_driver_that_is_a_job_leaves_in_time_goes_back_into_the_queue_and_come
             in subprocess.run(["scontrol", "show", "job", driver], capture_output=True, text=True).stdout
         )
 
-    eventually(lambda: RunFolder(out).ledger.exists() and latest(RunFolder(out)))
+    eventually(lambda: RunFolder(out).ledger.exists() and latest_receipts(RunFolder(out)))
     # What SLURM sends some time before the walltime ends (--signal=B:USR1@120).
     subprocess.run(["scancel", "--batch", "--signal=USR1", driver], check=True)
     eventually(lambda: told("Restarts=1"))
-    first = len(latest(RunFolder(out)))
+    first = len(latest_receipts(RunFolder(out)))
     assert 0 < first < 15, "it was in the middle"
     assert "goes on when SLURM starts it again" in log.read_text()
     eventually(lambda: told("JobState=RUNNING"))

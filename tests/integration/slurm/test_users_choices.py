@@ -11,7 +11,7 @@ import pytest
 
 from nucbatch.schedulers.contract import Resources, scheduler
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import latest
+from nucbatch.store.ledger import latest_receipts
 from nucbatch.synthetic import make_plate
 
 pytestmark = pytest.mark.slurm
@@ -42,12 +42,12 @@ def test_ctrl_c_commits_what_is_under_way_and_ends_with_130(slurm, jobs, eventua
         *options,
     ]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as run:
-        eventually(lambda: out.ledger.exists() and latest(out))
+        eventually(lambda: out.ledger.exists() and latest_receipts(out))
         run.send_signal(signal.SIGINT)
         _, said = run.communicate()
     assert run.returncode == 128 + signal.SIGINT, said
     assert "the same command again goes on" in said
-    done = latest(out)
+    done = latest_receipts(out)
     assert 0 < len(done) < 24
     assert not jobs() or all(state == "COMPLETING" for state in jobs().values())
 

@@ -52,7 +52,7 @@ def test_a_dry_run_refuses_the_outputs_that_the_run_would_refuse(
     for more in ([], ["--dry-run"]):
         ended = command("run", pictures, "-o", place, *more)
         assert isinstance(ended.exception, StoreError)
-        assert "Name an empty or a new" in str(ended.exception)
+        assert "Choose an empty or a new" in str(ended.exception)
 
 
 def test_a_projection_is_told_before_the_run(tmp_path: Path) -> None:

@@ -93,4 +93,4 @@ def test_a_run_folder_whose_name_is_no_unicode_is_refused(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.decode().endswith("/out\\xff is not valid UTF-8: name another folder with -o.\n")
+    assert done.stderr.decode().endswith("/out\\xff is not valid UTF-8: choose another folder with -o.\n")

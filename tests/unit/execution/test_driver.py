@@ -25,7 +25,7 @@ from nucbatch.networks.checkpoint import locate, read_card
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Ledger, latest
+from nucbatch.store.ledger import Ledger, latest_receipts
 
 WEIGHTS = locate("default")
 NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)
@@ -80,7 +80,7 @@ def driven(
     folder, told = RunFolder(out), Told()
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger:
-        todo = Todo(plan, folder, NETWORK, latest(folder))
+        todo = Todo(plan, folder, NETWORK, latest_receipts(folder))
         outcome = drive(todo, ledger, cluster, told, notice or StopSignal(), fail_fast=fail_fast)
         return folder, outcome, told
 
@@ -92,7 +92,7 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
     folder, outcome, told = driven(plan, tmp_path / "out", cluster)
     assert outcome == Outcome(done=1, failed=2)
     assert sorted(told.fields) == ["gone", "odd", "sound"]
-    receipts = latest(folder)
+    receipts = latest_receipts(folder)
     assert "can't be opened" in receipts["gone"].reason
     assert receipts["odd"].reason.startswith("TypeError: ")
     ours = [record for record in caplog.records if record.name.startswith("nucbatch")]
@@ -122,10 +122,10 @@ def test_what_was_never_done_comes_before_what_must_be_looked_at(tmp_path: Path,
 def test_with_nothing_to_be_done_the_looking_needs_no_cluster(tmp_path: Path, cluster: Cluster) -> None:
     plan = plan_of(tmp_path / "in", "a", "b")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
-    todo = Todo(plan, folder, NETWORK, latest(folder))
+    todo = Todo(plan, folder, NETWORK, latest_receipts(folder))
     assert [receipt.field for receipt in todo.check_all_here(threads=2)] == ["a", "b"]
     folder.label_tiff("a").unlink()
-    todo = Todo(plan, folder, NETWORK, latest(folder))
+    todo = Todo(plan, folder, NETWORK, latest_receipts(folder))
     assert [receipt.field for receipt in todo.check_all_here(threads=2)] == ["b"]
     assert todo.waiting == 1
 
@@ -138,11 +138,11 @@ def test_asked_to_fail_fast_it_ends_with_the_first_failure_and_goes_on_later(
     with pytest.raises(FieldFailed, match="field gone failed: gone"):
         driven(plan, tmp_path / "out", cluster, fail_fast=True)
     folder = RunFolder(tmp_path / "out")
-    assert latest(folder)["gone"].status == "failed"
-    assert len(latest(folder)) < len(names)
+    assert latest_receipts(folder)["gone"].status == "failed"
+    assert len(latest_receipts(folder)) < len(names)
     _, outcome, _ = driven(plan, folder.path, cluster)
     assert outcome.failed == 1
-    assert len(latest(folder)) == len(names)
+    assert len(latest_receipts(folder)) == len(names)
 
 
 def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
@@ -162,7 +162,7 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
             drive(Todo(plan, folder, NETWORK, {}), ledger, cluster, told, notice)
         assert stopped.value.exit_code == 128 + signal.SIGTERM
     assert 0 < len(told.fields) < 12
-    assert stopped.value.done == len(told.fields) == len(latest(folder))
+    assert stopped.value.done == len(told.fields) == len(latest_receipts(folder))
     assert driven(plan, folder.path, cluster)[1] == Outcome(12 - len(told.fields), 0)
 
 
@@ -181,7 +181,7 @@ def test_a_precision_that_workers_lack_ends_the_sitting(
     plan = replace(plan, settings=plan.settings.model_copy(update={"precision": "fp16"}))
     with pytest.raises(PrecisionError, match="--precision fp16 is for GPUs"):
         driven(plan, tmp_path / "out", cluster)
-    assert latest(RunFolder(tmp_path / "out")) == {}
+    assert latest_receipts(RunFolder(tmp_path / "out")) == {}
 
 
 def test_a_folder_that_cannot_be_written_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
@@ -190,7 +190,7 @@ def test_a_folder_that_cannot_be_written_ends_the_sitting(tmp_path: Path, cluste
     folder.labels.write_text("in the way")
     with pytest.raises(StoreError, match="can't be written"):
         driven(plan_of(tmp_path / "in", "a"), folder.path, cluster)
-    assert latest(folder) == {}
+    assert latest_receipts(folder) == {}
 
 
 def test_an_image_of_several_blocks_that_cannot_be_read_is_one_failed_field(
@@ -200,6 +200,6 @@ def test_an_image_of_several_blocks_that_cannot_be_read_is_one_failed_field(
     plan = replace(plan, block_px=128, largest_px=31)
     folder, outcome, told = driven(plan, tmp_path / "out", cluster)
     assert outcome == Outcome(done=1, failed=1)
-    assert "can't be opened" in latest(folder)["gone"].reason
-    assert latest(folder)["sound"].nuclei == 0
+    assert "can't be opened" in latest_receipts(folder)["gone"].reason
+    assert latest_receipts(folder)["sound"].nuclei == 0
     assert sorted(told.fields) == ["gone", "sound"]

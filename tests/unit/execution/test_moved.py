@@ -13,7 +13,7 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.planning.plan import Plan
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Ledger, latest, plate_digest
+from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
 from nucbatch.store.receipt import Receipt, field_digest
 
 FIELDS = tuple(
@@ -47,24 +47,24 @@ def _changed(field: Field) -> Field:
 @pytest.mark.parametrize("done", [0, 1, 4])
 def test_the_same_files_under_another_name_go_on(tmp_path: Path, done: int) -> None:
     folder = _begun(tmp_path, done)
-    plan, said = as_begun(_renamed(), folder, latest(folder))
+    plan, said = as_begun(_renamed(), folder, latest_receipts(folder))
     assert plan.plate == replace(PLATE, root="/here")
     assert said.startswith("tuesday has the files of monday")
     with Ledger(folder, plan.settings, plate_digest(plan.plate)):
         pass
-    assert as_begun(PLAN, folder, latest(folder)) == (PLAN, "")
+    assert as_begun(PLAN, folder, latest_receipts(folder)) == (PLAN, "")
 
 
 def test_one_changed_field_of_those_that_are_done_is_still_the_same_plate(tmp_path: Path) -> None:
     folder = _begun(tmp_path, 3)
-    plan, said = as_begun(_renamed(_changed(FIELDS[0]), *FIELDS[1:]), folder, latest(folder))
+    plan, said = as_begun(_renamed(_changed(FIELDS[0]), *FIELDS[1:]), folder, latest_receipts(folder))
     assert (plan.plate.name, bool(said)) == ("monday", True)
 
 
 @pytest.mark.parametrize("done", [0, 3])
 def test_other_files_under_another_name_are_another_plate(tmp_path: Path, done: int) -> None:
     folder = _begun(tmp_path, done)
-    plan, said = as_begun(_renamed(*map(_changed, FIELDS)), folder, latest(folder))
+    plan, said = as_begun(_renamed(*map(_changed, FIELDS)), folder, latest_receipts(folder))
     assert (plan.plate.name, said) == ("tuesday", "")
     with pytest.raises(SettingsConflict, match="the input: its name"):
         Ledger(folder, plan.settings, plate_digest(plan.plate))

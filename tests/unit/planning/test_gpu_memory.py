@@ -1,4 +1,4 @@
-"""What a process takes of a GPU's memory, as projected, and against a real one."""
+"""GPU memory of a process compared with its projection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file appears whole or not at all."""
+"""Atomic file writing."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_a_file_is_written_and_replaced_without_leftovers(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_writer_that_fails_leaves_what_stood_there(tmp_path: Path) -> None:
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     write_text(path, "old")
     with pytest.raises(ZeroDivisionError):
@@ -41,12 +41,12 @@ def _stop_half_way(path: Path) -> None:
         raise ZeroDivisionError
 
 
-def test_a_folder_that_is_not_there_is_told_with_the_mend(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"No such file or directory.*run the same command again"):
         write_text(tmp_path / "no" / "a.txt", "x")
 
 
-def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path) -> None:
+def test_only_temporary_files_of_killed_writers_are_removed(tmp_path: Path) -> None:
     (tmp_path / "c" / "0").mkdir(parents=True)
     ours, zarrs = f".a.{uuid4().hex}.partial", f"c/0/0.{uuid4().hex}.partial"
     for name in (ours, zarrs, "c/0/0", "a", "download.partial"):
@@ -59,20 +59,18 @@ def test_leftovers_of_killed_writers_are_removed_and_nothing_else(tmp_path: Path
     ]
 
 
-def test_an_append_that_fails_and_cannot_be_taken_back_is_a_sentence(tmp_path: Path) -> None:
+def test_a_failed_append_that_cannot_be_undone_is_a_store_error(tmp_path: Path) -> None:
     path = tmp_path / "ledger"
     path.write_bytes(b"line\n")
     descriptor = os.open(path, os.O_RDONLY)  # neither write nor ftruncate is allowed, as after an EIO
     try:
-        with pytest.raises(StoreError, match=r"half written can't be taken back .*same command again"):
+        with pytest.raises(StoreError, match=r"a partial line can't be removed .*repeat the command"):
             append_durably(descriptor, path, b"another\n")
     finally:
         os.close(descriptor)
 
 
-def test_what_was_written_is_flushed_with_or_without_syncfs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_flushed_with_or_without_syncfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a" / "b"
     path.parent.mkdir()
     write_bytes(path, b"x", durable=False)

@@ -1,4 +1,4 @@
-"""Chunks on the disk are those that zarr itself would write."""
+"""Zarr arrays on disk have the bytes that zarr writes."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -89,7 +89,7 @@ def test_chunks_of_zeros_are_left_out_and_removed_when_written_again(tmp_path: P
     assert (zarr.open_array(tmp_path / "a", mode="r")[...] == moved).all()
 
 
-def test_a_field_of_a_camera_has_one_file_a_level_whatever_its_channels(tmp_path: Path) -> None:
+def test_a_cameras_field_is_one_file_per_level(tmp_path: Path) -> None:
     for channels, side in ((1, 2160), (5, 2160), (5, 1080)):
         array = Array.of_image(tmp_path, (channels, side, side), np.uint16, "image", ("c", "y", "x"))
         assert len(array.files(Box(0, 0, side, side))) == 1
@@ -97,7 +97,7 @@ def test_a_field_of_a_camera_has_one_file_a_level_whatever_its_channels(tmp_path
     assert len(large.files(Box(0, 0, 4000, 3000))) == 4 * 3
 
 
-def test_one_channel_is_read_alone(tmp_path: Path) -> None:
+def test_a_single_channel_can_be_read(tmp_path: Path) -> None:
     picture = _picture((3, 1200, 80), "uint16")
     picture[1] = 0
     write_array(tmp_path / "a", picture, "image", ("c", "y", "x"))
@@ -108,7 +108,7 @@ def test_one_channel_is_read_alone(tmp_path: Path) -> None:
         np.testing.assert_array_equal(array.read(box, channel), expected, strict=True)
 
 
-def test_an_array_that_is_a_view_with_gaps_is_written_whole(tmp_path: Path) -> None:
+def test_a_strided_view_is_written_correctly(tmp_path: Path) -> None:
     picture = _picture((1, 50, 60), "uint16")[:, ::3, ::-2]
     write_array(tmp_path / "a", picture, "image", ("c", "y", "x"))
     assert (zarr.open_array(tmp_path / "a", mode="r")[...] == picture).all()
@@ -123,13 +123,13 @@ def test_chunks_are_even_and_few(length: int, chunk: int) -> None:
     assert chunk * (-(-length // chunk) - 1) < length
 
 
-def test_a_path_that_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("x")
     with pytest.raises(StoreError, match="can't be written"):
         write_array(tmp_path / "a" / "0", np.ones((2, 2), np.uint8), "labels", ("y", "x"))
 
 
-def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
+def test_boxes_can_be_written_in_any_order(tmp_path: Path) -> None:
     picture = np.random.default_rng(4).integers(0, 9, (2, 2300, 2200)).astype(np.uint16)
     write_array(tmp_path / "whole", picture, "image", ("c", "y", "x"))
     array = Array.of_image(tmp_path / "parts", picture.shape, picture.dtype, "image", ("c", "y", "x"))
@@ -148,7 +148,7 @@ def test_boxes_written_in_any_order_are_the_whole_array(tmp_path: Path) -> None:
     assert len(array.files(box)) == 3 * 2
 
 
-def test_all_maps_of_a_box_are_read_at_once_and_what_is_not_there_is_zero(tmp_path: Path) -> None:
+def test_maps_of_a_box_are_read_together_and_missing_chunks_are_zero(tmp_path: Path) -> None:
     maps = np.random.default_rng(5).integers(0, 9, (4, 70, 90)).astype(np.uint8)
     maps[:, :32, 32:64] = 0
     array = Array(tmp_path / "a", maps.shape, "uint8", "maps", ("map", "y", "x"), (32, 32), together=True)
@@ -160,7 +160,7 @@ def test_all_maps_of_a_box_are_read_at_once_and_what_is_not_there_is_zero(tmp_pa
 
 @pytest.mark.parametrize("codec", ["image", "labels", "maps"])
 @pytest.mark.parametrize("random", [True, False])
-def test_a_chunk_that_is_cut_short_or_another_one_is_told(random: bool, codec: Codec, tmp_path: Path) -> None:
+def test_a_truncated_or_wrong_chunk_is_an_error(random: bool, codec: Codec, tmp_path: Path) -> None:
     pixels = np.ones((40, 60), np.uint8)
     if random:
         pixels = np.random.default_rng(6).integers(0, 255, (40, 60)).astype(np.uint8)
@@ -172,7 +172,7 @@ def test_a_chunk_that_is_cut_short_or_another_one_is_told(random: bool, codec: C
     np.testing.assert_array_equal(array.read(Box(0, 0, 40, 60)), pixels)
 
 
-def test_a_shard_that_is_cut_short_or_another_one_is_told(tmp_path: Path) -> None:
+def test_a_truncated_or_wrong_shard_is_an_error(tmp_path: Path) -> None:
     pixels = _picture((2, 40, 60), "uint8")
     names = ("c", "y", "x")
     write_array(tmp_path / "a", pixels, "image", names)
@@ -195,9 +195,9 @@ def _require_told(array: Array, *damages: bytes) -> None:
     file.write_bytes(whole)
 
 
-def test_pixels_that_would_share_a_file_with_others_are_refused(tmp_path: Path) -> None:
+def test_pixels_not_aligned_to_files_are_rejected(tmp_path: Path) -> None:
     array = Array.of_image(tmp_path / "a", (2200, 1500), np.uint8, "labels", ("y", "x"))
-    with pytest.raises(InputError, match="don't end where files of"):
+    with pytest.raises(InputError, match="are not aligned to files of"):
         array.write(np.ones((100, 100), np.uint8), (0, 0))
-    with pytest.raises(InputError, match="don't end where files of"):
+    with pytest.raises(InputError, match="are not aligned to files of"):
         array.write(np.ones((100, 100), np.uint8), (5, 0))

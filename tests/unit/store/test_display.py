@@ -1,4 +1,4 @@
-"""What viewers are told: colours and windows."""
+"""Colours and contrast windows for viewers."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ from nucbatch.core.grey_levels import GreyLevels
 from nucbatch.store.display import colours, limits, limits_of, window, window_of
 
 
-def test_an_only_channel_is_white_and_stains_have_their_colour() -> None:
+def test_a_single_channel_is_white_and_stains_have_their_colours() -> None:
     assert colours(["DAPI"]) == ["FFFFFF"]
     assert colours(["GFP", "Hoechst 33342", "w3"]) == ["00FF00", "0000FF", "00FFFF"]
 
 
-def test_many_nameless_channels_all_have_a_colour() -> None:
+def test_unknown_channels_all_have_a_colour() -> None:
     assert len(colours([str(index) for index in range(30)])) == 30
 
 
@@ -29,11 +29,11 @@ def test_the_window_spans_nearly_all_pixels(dtype: type[np.generic]) -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_a_constant_plane_has_a_window_all_the_same(dtype: type[np.generic]) -> None:
+def test_a_constant_plane_has_a_window(dtype: type[np.generic]) -> None:
     assert window(np.full((5, 5), 7, dtype)) == (7.0, 8.0)
 
 
-def test_nan_takes_no_part() -> None:
+def test_nan_is_ignored() -> None:
     assert window(np.array([[np.nan, 3.0]])) == (3.0, 4.0)
     assert window(np.full((2, 2), np.nan)) == (0.0, 1.0)
     assert limits(np.array([[np.nan, 3.0, 5.0]])) == (3.0, 5.0)
@@ -42,7 +42,7 @@ def test_nan_takes_no_part() -> None:
 def test_limits_are_the_pixel_types() -> None:
     assert limits(np.zeros((2, 2), np.uint16)) == limits_of(np.uint16) == (0.0, 65535.0)
     assert limits_of(np.int8) == (-128.0, 127.0)
-    with pytest.raises(InputError, match="float32 has no limits of its own"):
+    with pytest.raises(InputError, match="float32 has no fixed limits"):
         limits_of(np.float32)
 
 
@@ -52,12 +52,12 @@ def test_limits_are_the_pixel_types() -> None:
     ),
     st.integers(0, 60),
 )
-def test_a_plane_counted_in_parts_has_the_window_of_the_whole(plane: np.ndarray, row: int) -> None:
+def test_a_window_does_not_depend_on_how_pixels_were_counted(plane: np.ndarray, row: int) -> None:
     parts = GreyLevels.of(plane[row:]) + GreyLevels.of(plane[:row])
     cumulated = np.cumsum(np.bincount(plane.ravel()))
     start, end = np.searchsorted(cumulated, np.array([0.5, 99.9]) / 100 * plane.size).tolist()
     assert window_of(parts) == window(plane) == (start, max(end, start + 1))
 
 
-def test_no_pixels_have_a_window_all_the_same() -> None:
+def test_an_empty_plane_has_a_window() -> None:
     assert window_of(GreyLevels.none(np.uint8)) == window(np.zeros((0, 3), np.uint8)) == (0.0, 1.0)

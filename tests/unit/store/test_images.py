@@ -1,4 +1,4 @@
-"""Plates and collections of images: what is listed, what comes back, what a retry changes (nothing)."""
+"""OME-Zarr plates and collections: listing, reading, repeated writing."""
 
 import json
 from collections.abc import Collection
@@ -66,7 +66,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return RunFolder(tmp_path / "run")
 
 
-def test_image_and_labels_come_back_at_every_level(folder: RunFolder) -> None:
+def test_image_and_labels_can_be_read_at_every_level(folder: RunFolder) -> None:
     _write(folder, _plate(_field("B03", 1)))
     image, labels = _pixels(0)
     assert (read_image(folder, "B/3/1") == image).all()
@@ -79,7 +79,7 @@ def test_image_and_labels_come_back_at_every_level(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("channels", [1, 5])
 @pytest.mark.parametrize(("side_px", "files", "folders"), [(1080, 15, 9), (2160, 19, 11)])
-def test_a_field_leaves_a_file_and_a_folder_a_level_whatever_its_channels(
+def test_a_field_writes_one_file_per_level(
     side_px: int, files: int, folders: int, channels: int, tmp_path: Path
 ) -> None:
     field = Field("B03", 1, 0, "B/3/1", "x", (), side_px, side_px, "uint8")
@@ -91,7 +91,7 @@ def test_a_field_leaves_a_file_and_a_folder_a_level_whatever_its_channels(
     assert sum(path.is_dir() for path in left) == folders
 
 
-def test_metadata_above_the_fields_comes_before_any_pixels(folder: RunFolder) -> None:
+def test_metadata_above_the_fields_are_written_before_pixels(folder: RunFolder) -> None:
     create_images(folder, _plate(_field("B03", 1), _field("B03", 2), _field("AA12", 1)))
     assert sorted(_files(folder.plate_zarr)) == [
         *["AA/12/zarr.json", "AA/zarr.json", "B/3/zarr.json", "B/zarr.json"],
@@ -100,7 +100,7 @@ def test_metadata_above_the_fields_comes_before_any_pixels(folder: RunFolder) ->
     assert field_groups(folder) == ["B/3/1", "B/3/2", "AA/12/1"]
 
 
-def test_fields_with_a_problem_are_not_listed_and_a_well_without_images_keeps_its_row_and_column(
+def test_unusable_fields_are_not_listed_and_empty_wells_keep_row_and_column(
     folder: RunFolder,
 ) -> None:
     create_images(
@@ -114,7 +114,7 @@ def test_fields_with_a_problem_are_not_listed_and_a_well_without_images_keeps_it
     assert names == [list("ABCDEFGH"), [str(number) for number in range(1, 13)]]
 
 
-def test_fields_that_fail_later_leave_what_a_first_call_would_have(tmp_path: Path) -> None:
+def test_fields_that_fail_later_give_the_same_metadata(tmp_path: Path) -> None:
     fields = (_field("B03", 1), _field("B03", 2), _field("B04", 1), _field("C01", 1))
     known, late = RunFolder(tmp_path / "known"), RunFolder(tmp_path / "late")
     failed = {"B/3/2", "B/4/1", "C/1/1"}
@@ -129,7 +129,7 @@ def test_fields_that_fail_later_leave_what_a_first_call_would_have(tmp_path: Pat
     assert folders[0] == folders[1]
 
 
-def test_a_plate_of_which_everything_failed_is_a_group_without_claims(folder: RunFolder) -> None:
+def test_a_plate_without_usable_fields_is_a_plain_group(folder: RunFolder) -> None:
     create_images(folder, _plate(_field("B03", 1, "cut short")))
     assert field_groups(folder) == []
     assert sorted(_files(folder.plate_zarr)) == ["zarr.json"]
@@ -143,7 +143,7 @@ def test_writing_twice_gives_the_same_bytes(folder: RunFolder) -> None:
     assert _files(folder.path) == before
 
 
-def test_a_field_is_no_image_until_all_its_pixels_are_there(folder: RunFolder) -> None:
+def test_a_field_becomes_an_image_after_its_pixels_are_written(folder: RunFolder) -> None:
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
     image, labels = _pixels(0)
@@ -165,7 +165,7 @@ def test_a_collection_lists_its_images_in_order(folder: RunFolder) -> None:
     assert (read_labels(folder, "labels") == _pixels(1)[1]).all()
 
 
-def test_a_field_without_nuclei_has_labels_all_the_same(folder: RunFolder) -> None:
+def test_a_field_without_nuclei_has_labels(folder: RunFolder) -> None:
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
     image = np.zeros((2, 300, 280), np.uint16)
@@ -174,7 +174,7 @@ def test_a_field_without_nuclei_has_labels_all_the_same(folder: RunFolder) -> No
     assert read_image(folder, "B/3/1").shape == image.shape
 
 
-def test_images_of_one_pixel_are_images(folder: RunFolder) -> None:
+def test_an_image_of_one_pixel_is_valid(folder: RunFolder) -> None:
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
     write_field(
@@ -192,16 +192,16 @@ def test_images_of_one_pixel_are_images(folder: RunFolder) -> None:
     ("image", "labels"),
     [((300, 280), (300, 280)), ((1, 300, 280), (300, 280)), ((2, 300, 280), (280, 300)), ((2, 0, 5), (0, 5))],
 )
-def test_pixels_that_do_not_fit_are_refused(
+def test_mismatched_shapes_are_rejected(
     image: tuple[int, ...], labels: tuple[int, int], folder: RunFolder
 ) -> None:
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
-    with pytest.raises(InputError, match="don't fit"):
+    with pytest.raises(InputError, match="do not match"):
         write_field(store, field, CHANNELS, np.zeros(image), np.zeros(labels, np.uint32), pixel_size_um=None)
 
 
-def test_labels_of_another_type_are_refused(folder: RunFolder) -> None:
+def test_labels_of_another_dtype_are_rejected(folder: RunFolder) -> None:
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
     image, labels = _pixels(0)
@@ -209,13 +209,13 @@ def test_labels_of_another_type_are_refused(folder: RunFolder) -> None:
         write_field(store, field, CHANNELS, image, labels.astype(np.int64), pixel_size_um=None)  # type: ignore[arg-type]  # the point
 
 
-def test_a_group_that_leads_elsewhere_is_refused(folder: RunFolder) -> None:
+def test_a_group_outside_the_store_is_rejected(folder: RunFolder) -> None:
     field = Field("", 1, 0, "../outside", "x", (), 300, 280, "uint16")
-    with pytest.raises(StoreError, match="can't name anything"):
+    with pytest.raises(StoreError, match="is not a valid name"):
         write_field(folder.images_zarr, field, CHANNELS, *_pixels(0), pixel_size_um=None)
 
 
-def test_reading_what_is_not_there_is_told(folder: RunFolder) -> None:
+def test_reading_a_missing_image_is_an_error(folder: RunFolder) -> None:
     with pytest.raises(StoreError, match=r"neither plate\.zarr nor images\.zarr"):
         field_groups(folder)
     create_images(folder, _plate(_field("B03", 1)))
@@ -225,7 +225,7 @@ def test_reading_what_is_not_there_is_told(folder: RunFolder) -> None:
         read_channels(folder, "B/3/1")
 
 
-def test_a_chunk_that_was_cut_short_is_refused_before_it_is_decoded(folder: RunFolder) -> None:
+def test_a_truncated_chunk_is_rejected_before_decoding(folder: RunFolder) -> None:
     field = _field("B03", 1)
     pixels, labels = _pixels(0)
     store = create_images(folder, _plate(field))

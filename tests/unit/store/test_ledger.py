@@ -1,4 +1,4 @@
-"""What is committed, and what a kill, a torn line or other settings do to it."""
+"""Ledger: commits, kills, damage and changed settings."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import (
     Ledger,
     changed_fields,
-    latest,
+    latest_receipts,
     plate_digest,
     receipts,
 )
@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> RunFolder:
     return folder
 
 
-def test_receipts_come_back_as_they_were_in_the_order_of_commits(folder: RunFolder) -> None:
+def test_receipts_are_read_in_commit_order(folder: RunFolder) -> None:
     failed = replace(
         _receipt("B/3/2"), status="failed", reason="µ: no\nsuch «file»", qc={"QC_Focus": float("inf")}
     )
@@ -62,7 +62,7 @@ def test_receipts_come_back_as_they_were_in_the_order_of_commits(folder: RunFold
     assert list(receipts(folder)) == [_receipt("B/3/1"), failed, _receipt("A/1/1")]
 
 
-def test_a_receipt_is_a_few_hundred_bytes(folder: RunFolder) -> None:
+def test_a_receipt_is_small(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(_receipt("B/3/1"))
     assert len(folder.ledger.read_bytes().splitlines()[1]) < 500
@@ -71,14 +71,17 @@ def test_a_receipt_is_a_few_hundred_bytes(folder: RunFolder) -> None:
 def test_the_last_receipt_of_a_field_counts(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(_receipt("B/3/1", 1), _receipt("B/3/2"), _receipt("B/3/1", 7))
-    assert {key: receipt.nuclei for key, receipt in latest(folder).items()} == {"B/3/1": 7, "B/3/2": 3}
+    assert {key: receipt.nuclei for key, receipt in latest_receipts(folder).items()} == {
+        "B/3/1": 7,
+        "B/3/2": 3,
+    }
 
 
-def test_there_are_no_receipts_where_there_is_no_ledger(folder: RunFolder) -> None:
+def test_a_missing_ledger_has_no_receipts(folder: RunFolder) -> None:
     assert list(receipts(folder)) == []
 
 
-def test_the_first_line_says_what_the_run_is_made_of(folder: RunFolder) -> None:
+def test_the_first_line_records_the_runs_inputs(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
@@ -89,7 +92,7 @@ def test_the_first_line_says_what_the_run_is_made_of(folder: RunFolder) -> None:
     assert header["nucbatch"]
 
 
-def test_the_same_settings_go_on_and_others_are_refused_with_the_difference(folder: RunFolder) -> None:
+def test_only_the_same_settings_continue_a_run(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(_receipt("B/3/1"))
     before = folder.ledger.read_bytes()
@@ -101,10 +104,10 @@ def test_the_same_settings_go_on_and_others_are_refused_with_the_difference(fold
     assert folder.ledger.read_bytes() == before
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(_receipt("B/3/2"))
-    assert set(latest(folder)) == {"B/3/1", "B/3/2"}
+    assert set(latest_receipts(folder)) == {"B/3/1", "B/3/2"}
 
 
-def test_another_version_of_nucbatch_is_refused(folder: RunFolder) -> None:
+def test_another_version_of_nucbatch_is_rejected(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
@@ -112,11 +115,11 @@ def test_another_version_of_nucbatch_is_refused(folder: RunFolder) -> None:
     with pytest.raises(SettingsConflict, match=r"nucbatch: 0\.0\.7 → "):
         Ledger(folder, SETTINGS, "p")
     folder.ledger.write_bytes(line_of(header | {"format": 99}))
-    with pytest.raises(StoreError, match="format 99, this nucbatch knows format 4"):
+    with pytest.raises(StoreError, match="format 99, this version of nucbatch reads format 4"):
         Ledger(folder, SETTINGS, "p")
 
 
-def test_settings_of_an_unknown_kind_in_the_first_line_are_damage(folder: RunFolder) -> None:
+def test_invalid_settings_in_the_first_line_count_as_damage(folder: RunFolder) -> None:
     with Ledger(folder, SETTINGS, "p"):
         pass
     header = json.loads(folder.ledger.read_text())
@@ -127,7 +130,7 @@ def test_settings_of_an_unknown_kind_in_the_first_line_are_damage(folder: RunFol
 
 @settings(max_examples=40, deadline=None)  # each example waits for the disk
 @given(st.data())
-def test_a_ledger_cut_at_any_byte_holds_the_whole_lines_and_goes_on(
+def test_a_ledger_truncated_at_any_byte_keeps_its_whole_lines(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
 ) -> None:
     folder = RunFolder(tmp_path_factory.mktemp("run"))
@@ -147,7 +150,7 @@ def test_a_ledger_cut_at_any_byte_holds_the_whole_lines_and_goes_on(
 
 @pytest.mark.parametrize("damage", ["{", "[]", "\x00\x00", '{"field": "B/3/1"}'])
 @pytest.mark.parametrize("number", [2, 3, 4])
-def test_damage_inside_is_refused_with_its_line(folder: RunFolder, damage: str, number: int) -> None:
+def test_damage_is_reported_with_its_line(folder: RunFolder, damage: str, number: int) -> None:
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(*(_receipt(f"B/3/{site}") for site in range(1, 4)))
     lines = folder.ledger.read_text().splitlines()
@@ -171,7 +174,7 @@ with Ledger(RunFolder(Path(sys.argv[1])), RunSettings(), "p") as ledger:
 """
 
 
-def test_a_killed_driver_leaves_at_least_what_it_had_committed_and_nothing_false(folder: RunFolder) -> None:
+def test_a_killed_driver_loses_no_committed_field(folder: RunFolder) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", _WRITER, str(folder.path)], stdout=subprocess.PIPE
     ) as writer:
@@ -189,7 +192,7 @@ def test_a_killed_driver_leaves_at_least_what_it_had_committed_and_nothing_false
     assert len(list(receipts(folder))) == len(found) + 1
 
 
-def test_a_ledger_that_cannot_be_opened_is_told(folder: RunFolder) -> None:
+def test_a_ledger_that_cannot_be_opened_is_an_error(folder: RunFolder) -> None:
     folder.ledger.mkdir()
     with pytest.raises(StoreError, match="can't be written"):
         Ledger(folder, SETTINGS, "p")
@@ -200,7 +203,7 @@ FIELD = Field("B03", 1, 0, "B/3/1", "x", (PLANE,), 4, 4, "uint8")
 PLATE = Plate("P", "/here", "x", (Channel("DAPI", 0),), (FIELD,), ())
 
 
-def test_the_plates_digest_follows_what_all_fields_share_but_not_its_place() -> None:
+def test_the_plate_digest_covers_shared_properties_but_not_the_path() -> None:
     same = [PLATE, replace(PLATE, root="/there"), replace(PLATE, fields=(replace(FIELD, site=2),))]
     others = [
         replace(PLATE, name="Q"),
@@ -213,7 +216,7 @@ def test_the_plates_digest_follows_what_all_fields_share_but_not_its_place() -> 
     assert len({plate_digest(plate) for plate in [PLATE, *others]}) == 6
 
 
-def test_a_fields_digest_follows_everything_known_of_it() -> None:
+def test_the_field_digest_covers_every_attribute() -> None:
     planes = [
         replace(PLANE, **{name: value})
         for name, value in {
@@ -231,7 +234,7 @@ def _done(plate: Plate) -> dict[str, Receipt]:
     return {field.key: replace(_receipt(field.key), source=field_digest(field)) for field in plate.fields}
 
 
-def test_a_few_changed_fields_are_named_and_another_input_is_refused(folder: RunFolder) -> None:
+def test_few_changed_fields_are_listed_and_another_input_is_rejected(folder: RunFolder) -> None:
     many = replace(
         PLATE, fields=tuple(replace(FIELD, group=f"B/3/{site}", site=site) for site in (1, 2, 3, 4))
     )
@@ -245,7 +248,7 @@ def test_a_few_changed_fields_are_named_and_another_input_is_refused(folder: Run
         "B/3/1",
         "B/3/2",
     ]
-    with pytest.raises(SettingsConflict, match="another input: of 4 fields that are done, 3 are gone"):
+    with pytest.raises(SettingsConflict, match="another input: of 4 finished fields, 3 are missing"):
         changed_fields(folder, replace(many, fields=(first,)), held)
     later = replace(FIELD, group="B/3/5", site=5)
     assert changed_fields(folder, replace(many, fields=(*many.fields, later)), held) == []

@@ -1,4 +1,4 @@
-"""One driver per folder, whatever locks the file system has; a dead driver holds nothing."""
+"""Run lock on file systems with and without flock; locks of dead drivers are released."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _fails(number: int) -> object:
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What flock does on a file system: works, succeeds for everybody, is not there, has no lock service."""
+    """Behaviour of flock: works, succeeds for every process, is missing, has no lock service."""
     flocks = {
         "always": lambda *_: None,
         "none": _fails(errno.ENOSYS),
@@ -73,13 +73,13 @@ def _record(folder: RunFolder) -> Path:
 
 
 def _left_behind(folder: RunFolder, **changes: object) -> None:
-    """The name of a driver that was killed, with some of it changed."""
+    """Owner record of a killed driver, with some values changed."""
     with run_lock(folder):
         name = json.loads(_record(folder).read_text())
     _record(folder).write_text(json.dumps(name | changes))
 
 
-def test_a_second_driver_is_told_who_holds_the_lock(folder: RunFolder, kind: str) -> None:
+def test_a_second_driver_is_rejected_with_the_owners_name(folder: RunFolder, kind: str) -> None:
     with run_lock(folder):
         with (
             pytest.raises(RunLocked, match=f"process {os.getpid()} on {socket.gethostname()}"),
@@ -93,7 +93,7 @@ def test_a_second_driver_is_told_who_holds_the_lock(folder: RunFolder, kind: str
     assert [path.name for path in folder.hidden.glob("lock*")] == ["lock"]
 
 
-def test_a_holder_that_has_not_said_its_name_still_holds(folder: RunFolder) -> None:
+def test_a_lock_without_an_owner_record_still_holds(folder: RunFolder) -> None:
     with run_lock(folder):
         _record(folder).unlink()
         with pytest.raises(RunLocked, match="in use by another process"), run_lock(folder):
@@ -107,7 +107,7 @@ def test_an_error_under_the_lock_releases_it(folder: RunFolder, kind: str) -> No
         pass
 
 
-def test_a_killed_driver_blocks_nobody(folder: RunFolder, kind: str) -> None:
+def test_a_killed_drivers_lock_is_released(folder: RunFolder, kind: str) -> None:
     command = [sys.executable, "-c", _HOLDER, str(folder.path), kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -121,7 +121,7 @@ def test_a_killed_driver_blocks_nobody(folder: RunFolder, kind: str) -> None:
         pass
 
 
-def test_a_killed_driver_that_nobody_has_waited_for_blocks_nobody(folder: RunFolder, kind: str) -> None:
+def test_a_zombie_drivers_lock_is_released(folder: RunFolder, kind: str) -> None:
     command = [sys.executable, "-c", _HOLDER, str(folder.path), kind]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
@@ -132,7 +132,7 @@ def test_a_killed_driver_that_nobody_has_waited_for_blocks_nobody(folder: RunFol
             pass
 
 
-def test_another_process_with_the_same_number_is_not_the_holder(folder: RunFolder, kind: str) -> None:
+def test_a_reused_process_id_is_not_the_owner(folder: RunFolder, kind: str) -> None:
     _left_behind(folder, pid=os.getppid(), began="7")
     with run_lock(folder):
         pass
@@ -140,7 +140,7 @@ def test_another_process_with_the_same_number_is_not_the_holder(folder: RunFolde
 
 @pytest.fixture
 def living_elsewhere(folder: RunFolder) -> Iterator[None]:
-    """A driver on another machine holds the folder, and touches its name."""
+    """A driver on another machine that holds the folder and sends heartbeats."""
     _left_behind(folder, machine="another", host="node7", pid=1234)
     ended = threading.Event()
 
@@ -156,14 +156,14 @@ def living_elsewhere(folder: RunFolder) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("living_elsewhere")
-def test_a_driver_on_another_machine_that_lives_is_seen(folder: RunFolder, kind: str) -> None:
+def test_a_live_driver_on_another_machine_keeps_its_lock(folder: RunFolder, kind: str) -> None:
     with pytest.raises(RunLocked, match="process 1234 on node7"), run_lock(folder, beat_s=5):
         pass
     assert json.loads(_record(folder).read_text())["host"] == "node7"
 
 
 @pytest.mark.parametrize("damaged", [False, True])
-def test_a_driver_on_another_machine_that_is_silent_is_dead(
+def test_a_driver_on_another_machine_without_heartbeat_is_dead(
     folder: RunFolder, kind: str, damaged: bool
 ) -> None:
     _left_behind(folder, machine="another", host="node7", pid=1234)
@@ -178,7 +178,7 @@ def test_a_driver_on_another_machine_that_is_silent_is_dead(
         pass
 
 
-def test_who_was_taken_over_commits_nothing_more(folder: RunFolder, kind: str) -> None:
+def test_a_driver_that_lost_the_lock_commits_nothing(folder: RunFolder, kind: str) -> None:
     with run_lock(folder) as lock, Ledger(folder, RunSettings(), "p", guard=lock.require) as ledger:
         ledger.append()
         name = json.loads(_record(folder).read_text())
@@ -188,7 +188,7 @@ def test_who_was_taken_over_commits_nothing_more(folder: RunFolder, kind: str) -
     assert json.loads(_record(folder).read_text())["pid"] == 99  # it is not ours to remove
 
 
-def test_a_name_that_was_removed_is_written_again(folder: RunFolder) -> None:
+def test_a_removed_owner_record_is_rewritten(folder: RunFolder) -> None:
     with run_lock(folder) as lock:
         before = _record(folder).read_text()
         _record(folder).unlink()
@@ -196,20 +196,20 @@ def test_a_name_that_was_removed_is_written_again(folder: RunFolder) -> None:
         assert _record(folder).read_text() == before
 
 
-def test_a_holder_touches_its_name(folder: RunFolder) -> None:
+def test_the_owner_sends_heartbeats(folder: RunFolder) -> None:
     with run_lock(folder) as lock:
         os.utime(_record(folder), (1, 1))
         lock.touch()
         assert _record(folder).stat().st_mtime > 1
 
 
-def test_a_lock_that_cannot_be_made_is_told(folder: RunFolder) -> None:
+def test_a_lock_that_cannot_be_created_is_an_error(folder: RunFolder) -> None:
     folder.lock.mkdir()
     with pytest.raises(StoreError, match="lock can't be written"), run_lock(folder):
         pass
 
 
-def test_a_lock_that_fails_otherwise_is_told(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_lock_errors_are_reported(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fcntl, "flock", _fails(errno.EIO))
     with pytest.raises(StoreError, match=r"lock can't be written: Input/output error"), run_lock(folder):
         pass

@@ -1,4 +1,4 @@
-"""The words of OME-Zarr: plates, wells, scales."""
+"""OME-Zarr attributes of plates, wells and images."""
 
 import json
 
@@ -8,7 +8,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.store import ngff
 
 
-def test_wells_point_at_their_row_and_column() -> None:
+def test_wells_have_row_and_column_indices() -> None:
     plate = ngff.plate_attributes("P", {("AB", 7): ["1"], ("C", 12): ["1", "2t0"]})["ome"]["plate"]
     for well in plate["wells"]:
         row, column = well["path"].split("/")
@@ -19,12 +19,12 @@ def test_wells_point_at_their_row_and_column() -> None:
 
 
 @pytest.mark.parametrize("group", ["B/3", "B/3/1/0", "B/x/1", "B/3/a-b", "B//1", "../3/1"])
-def test_groups_that_are_no_place_in_a_plate_are_refused(group: str) -> None:
+def test_invalid_image_paths_in_a_plate_are_rejected(group: str) -> None:
     with pytest.raises(InputError, match="it must be row/column/image"):
         ngff.image_place(group)
 
 
-def test_every_level_covers_the_same_ground() -> None:
+def test_all_levels_cover_the_same_area() -> None:
     (described,) = ngff.nuclei_attributes(3, 0.5)["ome"]["multiscales"]
     for level, dataset in enumerate(described["datasets"]):
         scale, translation = (
@@ -35,7 +35,7 @@ def test_every_level_covers_the_same_ground() -> None:
         assert scale == [0.5 * 2**level] * 2
 
 
-def test_units_stand_only_where_the_pixel_size_is_known() -> None:
+def test_units_need_a_pixel_size() -> None:
     known, unknown = (
         ngff.image_attributes(
             "x", ["a", "b"], 2, size_um, windows=[(0.0, 1.0)] * 2, limits=[(0.0, 255.0)] * 2

@@ -1,4 +1,4 @@
-"""A ledger that is damaged or gone is made again from its sound lines and the table fragments."""
+"""A damaged or missing ledger is rebuilt from its intact lines and the table fragments."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from nucbatch.core.errors import SettingsConflict
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import RunSettings
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.ledger import Ledger, header_of, latest
-from nucbatch.store.receipt import Receipt, note_of
+from nucbatch.store.ledger import Ledger, latest_receipts, make_header
+from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.recover import recover
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.store.verify import places_of, wrong_files
+from nucbatch.store.verify import file_problems, places_of
 
 SETTINGS = RunSettings(channel="DAPI")
 FIELDS = [Field("B03", site, 0, f"B/3/{site}", f"x{site}", (), 4, 4, "uint8") for site in range(1, 6)]
@@ -25,7 +25,7 @@ WANTED = [(field, MADE_OF) for field in FIELDS]
 
 
 def header() -> dict[str, object]:
-    return header_of(SETTINGS, "p")
+    return make_header(SETTINGS, "p")
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def folder(tmp_path: Path) -> RunFolder:
                 ledger.append(replace(receipt, status="failed", reason="cut short", nuclei=0))
                 continue
             path = folder.fragment(field.key)
-            write_fragment(path, identity_columns("P", field, 2), note_of(receipt, MADE_OF))
+            write_fragment(path, identity_columns("P", field, 2), fragment_note(receipt, MADE_OF))
             ledger.append(receipt.with_table(*stamp_of(path)))
     return folder
 
 
 def _remembered(receipt: Receipt) -> Receipt:
-    """What a fragment has of a receipt."""
+    """The part of a receipt that a fragment stores."""
     return replace(receipt, seconds={}, worker="", committed_ns=0)
 
 
-def test_nothing_is_done_to_a_sound_ledger_or_to_a_new_folder(folder: RunFolder, tmp_path: Path) -> None:
+def test_an_intact_ledger_and_a_new_folder_are_unchanged(folder: RunFolder, tmp_path: Path) -> None:
     before = folder.ledger.read_bytes()
     assert recover(folder, header, WANTED) == ""
     folder.ledger.write_bytes(before + b'{"field":"B/3/')  # cut short by a kill
@@ -62,10 +62,8 @@ def test_nothing_is_done_to_a_sound_ledger_or_to_a_new_folder(folder: RunFolder,
 
 
 @pytest.mark.parametrize("lines", [[2], [3, 5], [2, 3, 4, 5]])
-def test_damaged_lines_come_back_from_the_fragments_and_the_others_stay(
-    folder: RunFolder, lines: list[int]
-) -> None:
-    before = latest(folder)
+def test_damaged_lines_are_rebuilt_from_fragments(folder: RunFolder, lines: list[int]) -> None:
+    before = latest_receipts(folder)
     content = folder.ledger.read_bytes().split(b"\n")
     for number in lines:
         content[number - 1] = bytes(len(content[number - 1]))
@@ -74,25 +72,25 @@ def test_damaged_lines_come_back_from_the_fragments_and_the_others_stay(
     assert f"damaged in {len(lines)} line" in said
     assert f"{len(lines)} field" in said
     lost = {f"B/3/{number - 1}" for number in lines}
-    assert latest(folder) == {
+    assert latest_receipts(folder) == {
         key: _remembered(receipt) if key in lost else receipt for key, receipt in before.items()
     }
     with Ledger(folder, SETTINGS, "p"):
         assert recover(folder, header, WANTED) == ""
 
 
-def test_a_page_of_zeros_over_several_lines(folder: RunFolder) -> None:
+def test_lines_overwritten_with_zeros_are_rebuilt(folder: RunFolder) -> None:
     content = bytearray(folder.ledger.read_bytes())
     begin = content.index(b"\n") + 100
     content[begin : begin + 700] = bytes(700)
     folder.ledger.write_bytes(content)
     assert "damaged in 1 line" in recover(folder, header, WANTED)
-    assert set(latest(folder)) == {field.key for field in FIELDS}
+    assert set(latest_receipts(folder)) == {field.key for field in FIELDS}
 
 
 @pytest.mark.parametrize("what", ["gone", "empty", "zeros", "its first line", "one letter of it"])
-def test_without_its_first_line_all_is_found_by_the_fragments(folder: RunFolder, what: str) -> None:
-    before = latest(folder)
+def test_a_missing_first_line_rebuilds_everything_from_fragments(folder: RunFolder, what: str) -> None:
+    before = latest_receipts(folder)
     content = folder.ledger.read_bytes()
     first = content.index(b"\n")
     match what:
@@ -107,39 +105,39 @@ def test_without_its_first_line_all_is_found_by_the_fragments(folder: RunFolder,
         case _:
             folder.ledger.write_bytes(content.replace(b"DAPI", b"DAPJ", 1))
     assert "4 fields" in recover(folder, header, WANTED)
-    assert latest(folder) == {field.key: _remembered(before[field.key]) for field in FIELDS[:-1]}
+    assert latest_receipts(folder) == {field.key: _remembered(before[field.key]) for field in FIELDS[:-1]}
     with Ledger(folder, SETTINGS, "p") as ledger:
         ledger.append(before["B/3/5"])
 
 
-def test_what_is_found_again_is_read_before_it_counts(folder: RunFolder) -> None:
+def test_recovered_fields_are_read_before_they_count(folder: RunFolder) -> None:
     folder.ledger.unlink()
     recover(folder, header, WANTED)
-    receipt, places = latest(folder)["B/3/1"], places_of(folder, True, FIELDS[0])
-    assert wrong_files(places, receipt) == {}
+    receipt, places = latest_receipts(folder)["B/3/1"], places_of(folder, True, FIELDS[0])
+    assert file_problems(places, receipt) == {}
     content = bytearray(places.table.read_bytes())
     content[len(content) // 2] ^= 1
     places.table.write_bytes(content)
-    assert wrong_files(places, receipt) == {"@table": "has other bytes than were written"}
+    assert file_problems(places, receipt) == {"@table": "has other bytes than were written"}
 
 
-def test_fragments_of_other_settings_are_refused_not_counted(folder: RunFolder) -> None:
+def test_fragments_of_other_settings_are_rejected(folder: RunFolder) -> None:
     folder.ledger.unlink()
-    with pytest.raises(SettingsConflict, match=r"no ledger, and none of them was made of this input"):
+    with pytest.raises(SettingsConflict, match=r"no ledger, and none of them was made from this input"):
         recover(folder, header, [(field, "something else") for field in FIELDS])
     assert not folder.ledger.exists()
     mixed = [(field, MADE_OF if field.site == 2 else "something else") for field in FIELDS]
-    assert "1 field found" in recover(folder, header, mixed)
-    assert set(latest(folder)) == {"B/3/2"}
+    assert "1 field recovered" in recover(folder, header, mixed)
+    assert set(latest_receipts(folder)) == {"B/3/2"}
 
 
 @pytest.mark.parametrize("damage", [b"", b"no table", None])
-def test_a_fragment_that_is_damaged_too_is_made_again(folder: RunFolder, damage: bytes | None) -> None:
+def test_a_damaged_fragment_is_computed_again(folder: RunFolder, damage: bytes | None) -> None:
     folder.ledger.unlink()
     path = folder.fragment("B/3/3")
     if damage is None:
         path.unlink()
     else:
         path.write_bytes(damage)
-    assert "3 fields found" in recover(folder, header, WANTED)
-    assert set(latest(folder)) == {"B/3/1", "B/3/2", "B/3/4"}
+    assert "3 fields recovered" in recover(folder, header, WANTED)
+    assert set(latest_receipts(folder)) == {"B/3/1", "B/3/2", "B/3/4"}

@@ -1,4 +1,4 @@
-"""files.csv, wells.csv and run.json as people and pandas read them."""
+"""files.csv, wells.csv and run.json."""
 
 import csv
 import io
@@ -28,7 +28,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_every_file_has_its_line_in_order(tmp_path: Path) -> None:
+def test_every_file_has_a_row_in_order(tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     write_files_csv(path, Plate("P", "/", "x", (), (), FILES))
     rows = _rows(path)
@@ -60,7 +60,7 @@ def test_every_file_has_its_line_in_order(tmp_path: Path) -> None:
     assert [row["status"] for row in rows] == ["used", "used", "ignored", "quarantined"]
 
 
-def test_a_used_image_of_which_chunks_are_not_stored_says_so(tmp_path: Path) -> None:
+def test_absent_chunks_of_a_used_image_are_reported(tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     image = FileRecord("a.zarr/", FileStatus.USED, absent_chunks=1200, chunks=4096)
     fates = write_files_csv(path, Plate("P", "/", "x", (), (), (image,)))
@@ -70,7 +70,7 @@ def test_a_used_image_of_which_chunks_are_not_stored_says_so(tmp_path: Path) -> 
     assert fates == {FileStatus.USED: 1}
 
 
-def test_used_files_that_could_not_be_read_are_quarantined_with_the_reason(tmp_path: Path) -> None:
+def test_unreadable_used_files_are_quarantined_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     quarantined = FileStatus.QUARANTINED
     later = {"TimePoint_1/c.tif": (quarantined, "the disk said no"), "d.tif": (quarantined, "never asked")}
@@ -86,7 +86,7 @@ def test_used_files_that_could_not_be_read_are_quarantined_with_the_reason(tmp_p
 @pytest.mark.parametrize(
     "text", ['=HYPERLINK("x")', "+1", "-1+2", "@SUM(A1)", "\tx", "\rx", "\nx", "\uff1d1"]
 )
-def test_text_that_a_spreadsheet_would_run_is_neutralised(text: str, tmp_path: Path) -> None:
+def test_formulas_are_escaped(text: str, tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     record = FileRecord(text, FileStatus.IGNORED, text, channel=text)
     write_files_csv(path, Plate(text, "/", "x", (), (), (record,)))
@@ -111,14 +111,14 @@ def test_text_that_a_spreadsheet_would_run_is_neutralised(text: str, tmp_path: P
         ("B03_s1-w1.tif", "B03_s1-w1.tif"),
     ],
 )
-def test_no_part_of_a_cell_is_run_where_semicolons_or_tabs_divide(text: str, shown: str) -> None:
+def test_formulas_behind_separators_are_escaped(text: str, shown: str) -> None:
     assert neutral(text) == shown
     assert neutral(shown) == shown
 
 
 @given(st.text(alphabet="a;=+-@\t\n\r \"'\uff1d,\x0b\u2028", max_size=12))
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_whatever_divides_the_line_no_cell_begins_with_a_formula(separator: str, text: str) -> None:
+def test_no_cell_begins_with_a_formula_for_any_separator(separator: str, text: str) -> None:
     line = io.StringIO()
     csv.writer(line, lineterminator="\n").writerow([neutral("x"), neutral(text), "y"])
     assert len(line.getvalue().splitlines()) == 1
@@ -127,7 +127,7 @@ def test_whatever_divides_the_line_no_cell_begins_with_a_formula(separator: str,
         assert not re.match(r'[\s"]*[=+\-@\uff1d]', cell)
 
 
-def test_each_row_is_one_line_whatever_a_reason_says(tmp_path: Path) -> None:
+def test_each_row_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "files.csv"
     records = [FileRecord("a", FileStatus.QUARANTINED, 'first\r\nsecond\nthird\rfourth, "x"')]
     write_files_csv(path, Plate("P", "/", "x", (), (), tuple(records)))
@@ -135,7 +135,7 @@ def test_each_row_is_one_line_whatever_a_reason_says(tmp_path: Path) -> None:
     assert _rows(path)[0]["reason"] == 'first second third fourth, "x"'
 
 
-def test_wells_come_back_exactly_with_missing_values_empty(tmp_path: Path) -> None:
+def test_wells_round_trip_with_missing_values_empty(tmp_path: Path) -> None:
     path = tmp_path / "wells.csv"
     wells = pd.DataFrame(
         {
@@ -154,12 +154,12 @@ def test_wells_come_back_exactly_with_missing_values_empty(tmp_path: Path) -> No
     ]
 
 
-def test_a_table_of_no_wells_has_its_columns(tmp_path: Path) -> None:
+def test_an_empty_wells_table_has_its_columns(tmp_path: Path) -> None:
     write_wells(tmp_path / "wells.csv", pd.DataFrame({"Metadata_Well": [], "Count_Nuclei": []}))
     assert (tmp_path / "wells.csv").read_text() == "Metadata_Well,Count_Nuclei\n"
 
 
-def test_run_json_keeps_order_and_letters_and_refuses_what_is_no_json(tmp_path: Path) -> None:
+def test_run_json_keeps_order_and_rejects_nan(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     write_run(path, {"version": "0.1.0", "device": "µ", "a": [1, None]})
     assert list(json.loads(path.read_text(encoding="utf-8"))) == ["version", "device", "a"]

@@ -1,4 +1,4 @@
-"""Fragments of the nuclei table, their joining, and the table of fields."""
+"""Fragments of the nuclei table, their concatenation, and the fields table."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +31,7 @@ def _fragment(folder: Path, site: int, nuclei: int) -> Path:
     return path
 
 
-def test_fragments_join_in_the_order_given_with_one_schema(tmp_path: Path) -> None:
+def test_fragments_are_concatenated_in_order_with_one_schema(tmp_path: Path) -> None:
     out = tmp_path / "nuclei.parquet"
     assert concatenate([_fragment(tmp_path, site, site % 3) for site in (4, 3, 2, 1)], out) == 4
     table = pd.read_parquet(out)
@@ -50,7 +50,7 @@ def test_an_empty_fragment_has_the_same_columns_and_types(tmp_path: Path) -> Non
     assert pq.read_schema(_fragment(tmp_path, 1, 0)) == pq.read_schema(_fragment(tmp_path, 2, 5))
 
 
-def test_a_run_with_no_nucleus_at_all_has_all_columns(tmp_path: Path) -> None:
+def test_a_run_without_nuclei_has_all_columns(tmp_path: Path) -> None:
     out = tmp_path / "nuclei.parquet"
     assert concatenate([_fragment(tmp_path, site, 0) for site in (1, 2)], out) == 0
     assert pd.read_parquet(out).shape == (0, 8)
@@ -73,7 +73,7 @@ def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     assert contents[0] == contents[1]
 
 
-def test_a_note_lies_in_the_fragment_and_is_not_joined(tmp_path: Path) -> None:
+def test_notes_are_stored_in_fragments_but_not_in_the_table(tmp_path: Path) -> None:
     path, out = tmp_path / "a.parquet", tmp_path / "out"
     write_fragment(path, {"a": [1]}, b"its receipt")
     assert read_note(path) == b"its receipt"
@@ -83,7 +83,7 @@ def test_a_note_lies_in_the_fragment_and_is_not_joined(tmp_path: Path) -> None:
     assert b"its receipt" not in out.read_bytes()
 
 
-def test_a_fragment_with_other_bytes_of_the_same_length_is_not_joined(tmp_path: Path) -> None:
+def test_a_fragment_with_a_wrong_checksum_is_rejected(tmp_path: Path) -> None:
     path = _fragment(tmp_path, 1, 3)
     stamp, _ = stamp_of(path)
     assert concatenate([path], tmp_path / "out", stamps={path: stamp}) == 3
@@ -94,7 +94,7 @@ def test_a_fragment_with_other_bytes_of_the_same_length_is_not_joined(tmp_path: 
         concatenate([path], tmp_path / "out", stamps={path: stamp})
 
 
-def test_joining_takes_fragments_one_by_one_and_writes_even_groups(
+def test_concatenation_reads_fragments_one_by_one_and_writes_even_groups(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tables, "ROWS_PER_GROUP", 10)
@@ -115,9 +115,7 @@ def test_joining_takes_fragments_one_by_one_and_writes_even_groups(
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 not"])
-def test_a_damaged_or_missing_fragment_is_told_and_leaves_the_old_table(
-    damage: bytes, tmp_path: Path
-) -> None:
+def test_a_damaged_or_missing_fragment_keeps_the_old_table(damage: bytes, tmp_path: Path) -> None:
     good, bad, out = _fragment(tmp_path, 1, 2), tmp_path / "bad.parquet", tmp_path / "nuclei.parquet"
     concatenate([good], out)
     before = out.read_bytes()
@@ -129,14 +127,14 @@ def test_a_damaged_or_missing_fragment_is_told_and_leaves_the_old_table(
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_fragments_of_different_columns_are_refused(tmp_path: Path) -> None:
+def test_fragments_with_different_columns_are_rejected(tmp_path: Path) -> None:
     write_fragment(tmp_path / "a.parquet", {"a": [1]})
     write_fragment(tmp_path / "b.parquet", {"a": [1.0]})
     with pytest.raises(StoreError, match=r"b\.parquet has other columns"):
         concatenate([tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "out")
 
 
-def test_columns_that_fit_no_table_are_refused(tmp_path: Path) -> None:
+def test_invalid_columns_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"have \[1, 2\] rows"):
         write_fragment(tmp_path / "a.parquet", {"a": [1], "b": [1, 2]})
     for values in (np.zeros((2, 2)), [None], [1j], np.array([1, "x"], object)):
@@ -144,7 +142,7 @@ def test_columns_that_fit_no_table_are_refused(tmp_path: Path) -> None:
             write_fragment(tmp_path / "a.parquet", {"a": values})
 
 
-def test_narrow_numbers_and_lists_of_text_become_the_tables_types(tmp_path: Path) -> None:
+def test_columns_are_converted_to_the_tables_types(tmp_path: Path) -> None:
     columns = {
         "i": np.ones(2, np.uint16),
         "f": np.ones(2, np.float32),
@@ -160,7 +158,7 @@ def test_narrow_numbers_and_lists_of_text_become_the_tables_types(tmp_path: Path
     ]
 
 
-def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: Path) -> None:
+def test_zero_nuclei_failed_quarantined_and_pending_are_distinct(tmp_path: Path) -> None:
     fields = tuple(_field(site, "cut short" if site == 3 else "") for site in range(1, 5))
     done = Receipt("B/3/1", "done", "", 0, "", {"QC_Mean": 7.0, "QC_Focus": 0.5}, {"read": 1.0}, "w")
     failed = replace(done, field="B/3/2", status="failed", reason="no memory", qc={})
@@ -179,13 +177,13 @@ def test_fields_tell_zero_nuclei_failure_quarantine_and_pending_apart(tmp_path: 
     assert table["PixelSize_um"].tolist() == [0.5] * 4
 
 
-def test_fields_tell_how_their_z_steps_became_one_plane(tmp_path: Path) -> None:
+def test_the_projection_of_z_steps_is_recorded(tmp_path: Path) -> None:
     deep = replace(_field(1), planes=tuple(Plane("a.tif", "x", z, z) for z in range(5)))
     write_fields(tmp_path / "a", Plate("P", "/", "x", (), (deep, _field(2)), ()), {})
     assert pd.read_parquet(tmp_path / "a")["Projection"].tolist() == ["5 z-steps, by maximum", ""]
 
 
-def test_workers_and_times_leave_no_trace_in_the_fields_table(tmp_path: Path) -> None:
+def test_the_fields_table_has_no_workers_or_times(tmp_path: Path) -> None:
     plate = Plate("P", "/", "x", (), (_field(1),), ())
     one = Receipt("B/3/1", "done", "", 4, "", {"QC_Mean": 7.0}, {"read": 1.0}, "w1")
     two = replace(one, seconds={"read": 2.0, "write": 1.0}, worker="w2")
@@ -217,7 +215,7 @@ def test_fields_of_different_channels_share_one_table_with_nulls(tmp_path: Path)
     assert table["Nuclei_Intensity_MeanIntensity_Red"].to_pylist() == [3.0, 4.0, None, 3.0, 4.0]
 
 
-def test_the_users_columns_reach_both_tables_with_one_type_each(tmp_path: Path) -> None:
+def test_the_users_columns_are_in_both_tables_with_one_type(tmp_path: Path) -> None:
     values: list[tuple[tuple[str, str | float | None], ...]] = [
         (("Metadata_Dose", 0.5), ("Metadata_Drug", "")),
         (("Metadata_Dose", None), ("Metadata_Drug", "µ-thing")),
@@ -242,6 +240,6 @@ def test_the_users_columns_reach_both_tables_with_one_type_each(tmp_path: Path) 
     assert table["Metadata_Drug"].tolist() == ["", "µ-thing", "x"]
 
 
-def test_the_users_columns_decide_no_result() -> None:
+def test_the_users_columns_do_not_change_digests() -> None:
     field = _field(1)
     assert field_digest(field) == field_digest(replace(field, metadata=(("Metadata_Dose", 1.0),)))

@@ -1,4 +1,4 @@
-"""Receipts are held against what is on the disk."""
+"""Receipts are verified against the files on disk."""
 
 import os
 import shutil
@@ -13,17 +13,17 @@ from nucbatch.store.digest import joined_digest, labels_digest, part_digest
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, field_files, write_field
 from nucbatch.store.label_tiff import write_label_tiff
-from nucbatch.store.receipt import Receipt, note_of
-from nucbatch.store.stamps import TABLE, Places, Stamps, stamp_of
+from nucbatch.store.receipt import Receipt, fragment_note
+from nucbatch.store.stamps import TABLE, ImagePaths, Stamps, stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.store.verify import files_of, places_of, wrong_files
+from nucbatch.store.verify import file_problems, files_of, places_of
 
 FIELD = Field("B03", 1, 0, "B/3/1", "x", (), 700, 2200, "uint8")
 SHAPE = (1, 700, 2200)
 
 
-def _commit(out: Path, value: int = 1, *, in_table: bool = False) -> tuple[Places, Receipt, list[Path]]:
-    """A committed field: where it lies, its receipt, its files. ``in_table``: the table has their list."""
+def _commit(out: Path, value: int = 1, *, in_table: bool = False) -> tuple[ImagePaths, Receipt, list[Path]]:
+    """A committed field: paths, receipt and files; ``in_table`` puts their list into the table."""
     folder, channels = RunFolder(out), (Channel("DAPI", 0),)
     folder.create()
     labels = np.full(SHAPE[1:], value, np.uint32)
@@ -35,7 +35,7 @@ def _commit(out: Path, value: int = 1, *, in_table: bool = False) -> tuple[Place
     files, _ = places.stamps(written)
     known = Receipt(FIELD.key, "done", "", value, labels_digest(labels), {}, {}, "w")
     known = Receipt(*_values(known), names=files.names, stamps=files.packed)
-    write_fragment(places.table, identity_columns("P", FIELD, value), note_of(known, "made of"))
+    write_fragment(places.table, identity_columns("P", FIELD, value), fragment_note(known, "made of"))
     stamp, committed_ns = stamp_of(places.table)
     files = Stamps.of({TABLE: stamp}) if in_table else files.and_one(TABLE, stamp)
     receipt = Receipt(*_values(known), names=files.names, stamps=files.packed, committed_ns=committed_ns)
@@ -49,17 +49,17 @@ def _values(receipt: Receipt) -> list[object]:
 
 @pytest.mark.parametrize("in_table", [False, True])
 @pytest.mark.parametrize("value", [0, 1])
-def test_what_was_committed_holds_even_with_no_nucleus(tmp_path: Path, value: int, in_table: bool) -> None:
+def test_committed_files_match_their_receipt(tmp_path: Path, value: int, in_table: bool) -> None:
     places, receipt, written = _commit(tmp_path, value, in_table=in_table)
-    assert wrong_files(places, receipt) == {}
-    assert wrong_files(places, receipt, verify=True) == {}
+    assert file_problems(places, receipt) == {}
+    assert file_problems(places, receipt, verify=True) == {}
     files = files_of(places, receipt)
     assert files is not None
     assert len(dict(files.items())) == len(written) - in_table
     assert len(written) == 19 + 6 * value  # of zeros there are no chunks
 
 
-def test_a_receipt_names_every_file_below_the_fields_group(tmp_path: Path) -> None:
+def test_a_receipt_lists_every_file_of_the_field(tmp_path: Path) -> None:
     places, receipt, _ = _commit(tmp_path)
     there = {path for path in places.group.rglob("*") if path.is_file()}
     named = {places.path(name) for name, _ in receipt.files.items()}
@@ -67,39 +67,39 @@ def test_a_receipt_names_every_file_below_the_fields_group(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("in_table", [False, True])
-def test_no_file_may_be_lost_emptied_shortened_or_changed(tmp_path: Path, in_table: bool) -> None:
+def test_lost_truncated_or_changed_files_are_detected(tmp_path: Path, in_table: bool) -> None:
     places, receipt, written = _commit(tmp_path, in_table=in_table)
     for path in written:
         info, content = path.stat(), path.read_bytes()
         path.unlink()
-        assert "is gone" in "".join(wrong_files(places, receipt).values())
+        assert "is gone" in "".join(file_problems(places, receipt).values())
         for damaged in (b"", content[:-1], content + b"x", bytes(len(content))):
             path.write_bytes(damaged)
-            (what,) = wrong_files(places, receipt).values()
+            (what,) = file_problems(places, receipt).values()
             assert what, path
         os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))  # as a disk that fails would leave it
-        wrong = {path for name in wrong_files(places, receipt, verify=True) for path in [places.path(name)]}
+        wrong = {path for name in file_problems(places, receipt, verify=True) for path in [places.path(name)]}
         assert wrong == {path}
         path.write_bytes(content)
-        assert wrong_files(places, receipt) == {}
+        assert file_problems(places, receipt) == {}
 
 
-def test_copied_files_are_read_and_hold(tmp_path: Path) -> None:
+def test_copied_files_are_read_and_match(tmp_path: Path) -> None:
     _, receipt, _ = _commit(tmp_path / "a")
     shutil.copytree(tmp_path / "a", tmp_path / "b", copy_function=shutil.copyfile)
     moved = places_of(RunFolder(tmp_path / "b"), True, FIELD)
     assert moved.table.stat().st_mtime_ns > receipt.committed_ns
-    assert wrong_files(moved, receipt) == {}
+    assert file_problems(moved, receipt) == {}
 
 
 @pytest.mark.parametrize("lost", ["B/3/1", "B/3/1/labels/nuclei", "B"])
-def test_a_field_whose_group_was_deleted_is_not_whole(tmp_path: Path, lost: str) -> None:
+def test_a_deleted_group_is_detected(tmp_path: Path, lost: str) -> None:
     places, receipt, _ = _commit(tmp_path)
     shutil.rmtree(tmp_path / "plate.zarr" / lost)
-    assert len(wrong_files(places, receipt)) >= 7
+    assert len(file_problems(places, receipt)) >= 7
 
 
-def test_the_digest_tells_places_and_numbers_apart_and_nothing_else() -> None:
+def test_the_digest_depends_on_positions_and_labels_only() -> None:
     labels = np.zeros((3, 3), np.uint32)
     labels[1, 2] = 1
     others = [labels.T, labels * 2, labels[:2], np.zeros((3, 3), np.uint32)]

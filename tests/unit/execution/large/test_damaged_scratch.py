@@ -15,7 +15,7 @@ from nucbatch.execution.large.image_progress import Course
 from nucbatch.execution.large.stages import LABELS, NUMBER, OBJECTS, PREDICT
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE, packed
-from nucbatch.store.verify import files_of, wrong_files
+from nucbatch.store.verify import file_problems, files_of
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,
@@ -146,7 +146,7 @@ def test_a_finished_image_stands_for_all_its_files(bench: Any, tmp_path: Path) -
     written = {path for path in image.group.rglob("*") if path.is_file()}
     assert named == written | {image.places.label_tiff, image.places.table}
     many = replace(receipt, names=TABLE, stamps=packed([receipt.files.stamp(TABLE)]))
-    assert wrong_files(image.places, many, verify=True) == {}
+    assert file_problems(image.places, many, verify=True) == {}
     files = files_of(image.places, many)
     assert files is not None
     assert {image.places.path(name) for name, _ in files.items()} == named - {image.places.table}
