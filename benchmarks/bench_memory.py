@@ -114,7 +114,7 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
     weights = str(prepared.weights)
     blocks = 1
     if prepared.plan.is_large(field):
-        sight = prepared.grid, len(prepared.card.outputs), prepared.zoom, prepared.plan.block_px
+        sight = prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom, prepared.plan.block_px
         image = LargeImage.of(prepared.plan, field, folder, weights, *sight)
         course, blocks = Course(image), image.blocks.shape[0] * image.blocks.shape[1]
         while not course.finished:

@@ -97,7 +97,9 @@ def measured(prepared: Prepared, out: Path) -> tuple[int, Counter[str]]:
     """Nuclei of a run's only image, and seconds of CPU time by stage."""
     folder = RunFolder(out)
     folder.create()
-    network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
+    network = Network(
+        str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom
+    )
     image = Todo(prepared.plan, folder, network, {}).next_image()
     if image is None:
         raise SystemExit("the image is not cut into blocks: give a larger one, or a smaller --block-size.")

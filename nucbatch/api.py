@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from nucbatch.execution.session import RunResult, execute
 from nucbatch.execution.warm_start import load_ahead
 from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.queue import lane_of_process
+from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
 from nucbatch.readers.find import open_plate
@@ -30,7 +31,7 @@ def segment(
     *,
     model: str = "default",
     objects: ObjectSettings | None = None,
-    diameter_px: float | None = None,
+    diameter_px: float | Literal["auto", "none"] = "auto",
 ) -> NDArray[np.uint32]:
     """Nuclei of one image, the same way as in a run.
 
@@ -38,7 +39,8 @@ def segment(
         image: (Y, X) grey or (Y, X, 3) RGB; integers or floats.
         model: a shipped model's name or a weight file's path.
         objects: what is set in it takes the place of the model's own thresholds and sizes.
-        diameter_px: what nuclei typically measure, where that is far from what the model was trained on.
+        diameter_px: typical diameter of the nuclei, to which the image is rescaled for the model. "auto": it
+            is reduced if its nuclei are found to be much larger than those the model was trained on.
 
     Returns:
         Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel; 0 is background.
@@ -52,9 +54,9 @@ def segment(
     given: dict[str, object] = {"diameter_px": diameter_px}
     settings = validated(given if objects is None else given | {"objects": objects})
     thresholds, normalisation = chosen(lane.card, settings)
-    zoom = lane.card.zoom(settings.diameter_px)
     constants = find_constants(image, normalisation)
-    return segment_image(image, constants, lane.grid, lane.predict, thresholds, zoom)
+    scale = Scale.of(lane.card, settings)
+    return segment_image(image, constants, lane.grid, lane.predict, thresholds, scale).labels
 
 
 def run_plate(

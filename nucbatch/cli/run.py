@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.cluster import cluster_options
+from nucbatch.cli.diameter import diameter_asked, diameter_in_px
 from nucbatch.cli.options import INTERRUPTED, input_options
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
@@ -47,9 +48,9 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--diameter",
-    "diameter_px",
-    type=float,
-    help="Typical diameter of a nucleus in px; images are scaled for the model. [default: as they are]",
+    metavar="D",
+    help="Typical diameter of a nucleus, to which images are rescaled for the model: 60 (px), or 12um. "
+    "none: images as they are. auto: much larger nuclei than the model knows are found out. [default: none]",
 )
 @click.option(
     "--precision",
@@ -106,7 +107,7 @@ def run(
     workers: int | None,
     block_px: int | None,
     labels: str,
-    diameter_px: float | None,
+    diameter: str | None,
     precision: str,
     normalise: str | None,
     normalise_over: str | None,
@@ -147,18 +148,18 @@ def run(
         "interior": interior,
         "min_area_px": min_area_px,
     }
-    settings = validated(
-        {
-            "channel": channel,
-            "model": model,
-            "labels": labels,
-            "precision": precision,
-            "pixel_size_um": pixel_size_um,
-            "diameter_px": diameter_px,
-            "normalise": normalisation(normalise, normalise_over),
-            "objects": {name: value for name, value in objects.items() if value is not None},
-        }
-    )
+    diameter_px = diameter_asked(diameter)
+    values: dict[str, object] = {
+        "channel": channel,
+        "model": model,
+        "labels": labels,
+        "precision": precision,
+        "pixel_size_um": pixel_size_um,
+        "diameter_px": "none" if diameter_px is None else diameter_px,
+        "normalise": normalisation(normalise, normalise_over),
+        "objects": {name: value for name, value in objects.items() if value is not None},
+    }
+    settings = validated(values)
     locate(model)  # a wrong name fails before a large plate's headers are read
     plate = open_plate(
         source,
@@ -171,6 +172,8 @@ def run(
         remembered=RunFolder(out).plate,
         read_timeout_s=read_timeout_s,
     )
+    if diameter is not None and diameter_px is None:
+        settings = validated(values | {"diameter_px": diameter_in_px(diameter, plate, pixel_size_um)})
     prepared = prepare(plate, settings, block_px=block_px, read_timeout_s=read_timeout_s)
     describe(console, prepared)
     if dry_run:

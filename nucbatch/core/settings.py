@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -79,6 +79,8 @@ class ObjectSettings(_Frozen):
         interior: for models without offsets, connected pixels at or above this form one marker.
         peak: drop objects whose interior probability never reaches this (debris).
         min_area_px: drop objects smaller than this.
+        min_area_of: which pixels ``min_area_px`` counts. "seen": those of the image as the network sees it,
+            so that the area follows the scale. "image": the image's own, as for an area that a user gives.
         min_marker_px: ignore markers smaller than this, or centres that fewer pixels point to.
     """
 
@@ -87,7 +89,20 @@ class ObjectSettings(_Frozen):
     interior: float = Field(default=0.5, gt=0, lt=1)
     peak: float = Field(default=0.45, ge=0, lt=1)
     min_area_px: int = Field(default=25, ge=1, le=1_000_000_000)
+    min_area_of: Literal["seen", "image"] = "seen"
     min_marker_px: int = Field(default=4, ge=1, le=1_000_000_000)
+
+    def at(self, zoom: float) -> ObjectSettings:
+        """Returns the settings for an image that the network sees ``zoom`` times as large.
+
+        >>> ObjectSettings(min_area_px=25).at(0.5).min_area_px
+        100
+        >>> ObjectSettings(min_area_px=25, min_area_of="image").at(0.5).min_area_px
+        25
+        """
+        if zoom == 1 or self.min_area_of == "image":
+            return self
+        return self.model_copy(update={"min_area_px": max(1, round(self.min_area_px / zoom**2))})
 
 
 class RunSettings(_Frozen):
@@ -101,8 +116,11 @@ class RunSettings(_Frozen):
         objects: see :class:`ObjectSettings`.
         precision: number format of the network.
         pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
-        diameter_px: typical diameter of nuclei in these images, if it is far from the training data. Images
-            are then rescaled for the network. None: no rescaling.
+        diameter_px: scale at which the network sees images. A number is the nuclei's typical diameter, and
+            images are rescaled so that it becomes the training data's. "none": no rescaling. "auto": images
+            whose nuclei are found to be much larger are reduced (:mod:`nucbatch.inference.scale`).
+        plate_diameter_px: diameter that "auto" measured for a whole plate, 0 if it found no nuclei; None
+            measures each image by itself. A run sets it, and keeps it when it is resumed.
         labels: format of the label images.
         measurements: families of measurements by name, each with its package; None until the run chooses
             them.
@@ -115,7 +133,8 @@ class RunSettings(_Frozen):
     objects: ObjectSettings = ObjectSettings()
     precision: Precision = "fp32"
     pixel_size_um: float | None = Field(default=None, gt=0)
-    diameter_px: float | None = Field(default=None, ge=4, le=2000)
+    diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "none"
+    plate_diameter_px: float | None = Field(default=None, ge=0)
     labels: Literal["zarr", "tiff", "both"] = "zarr"
     measurements: dict[str, str] | None = None
 

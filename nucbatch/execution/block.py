@@ -24,6 +24,7 @@ from nucbatch.execution.image_statistics import look_at
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
 from nucbatch.inference.queue import lane_of_process
+from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
 from nucbatch.readers.pixels import read_usable
 from nucbatch.store.atomic import flush_all
@@ -95,14 +96,15 @@ def process_field(task: FieldTask) -> Receipt:
             return maps
 
         known = look_at(image, task.channel, task.settings.normalise)
-        labels = segment_image(
+        found = segment_image(
             nuclear_image(image, task.channel),
             known.constants,
             lane.grid,
             predict,
             task.settings.objects,
-            lane.card.zoom(task.settings.diameter_px),
+            Scale.of(lane.card, task.settings),
         )
+        labels = found.labels
     nuclei = int(labels.max(initial=0))
     with stations.at("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei)
@@ -121,6 +123,8 @@ def process_field(task: FieldTask) -> Receipt:
             | {
                 "QC_NormalisedLow": known.constants.low,
                 "QC_NormalisedHigh": known.constants.high,
+                "QC_NuclearDiameter": found.diameter_px,
+                "QC_Zoom": found.zoom,
                 "QC_Absent": largest_absent(reading.coverage),
             },
             seconds={},

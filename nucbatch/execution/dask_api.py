@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import dask.array as da
 import numpy as np
@@ -26,13 +26,16 @@ from nucbatch.core.settings import NormaliseSettings, ObjectSettings, validated
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gib, image_bytes
 from nucbatch.version import __version__
 
+if TYPE_CHECKING:
+    from nucbatch.inference.scale import Scale
+
 
 def segment_dask(
     images: da.Array,
     *,
     model: str = "default",
     objects: ObjectSettings | None = None,
-    diameter_px: float | None = None,
+    diameter_px: float | Literal["auto", "none"] = "auto",
 ) -> da.Array:
     """Nuclei of every image of a Dask array, lazily; each image's are those of ``nucbatch.segment``.
 
@@ -45,7 +48,8 @@ def segment_dask(
             one of length 3 is colour.
         model: a shipped model's name, or a weight file's path that every worker can read.
         objects: what is set in it takes the place of the model's own thresholds and sizes.
-        diameter_px: what nuclei typically measure, where that is far from what the model was trained on.
+        diameter_px: typical diameter of the nuclei, to which images are rescaled for the model. "auto": each
+            image is reduced if its nuclei are found to be much larger than those the model was trained on.
 
     Returns:
         Labels (..., Y, X) uint32, in the leading axes' chunks; in each image 1..N, 0 is background.
@@ -59,6 +63,7 @@ def segment_dask(
     """
     from nucbatch.execution.prepared import chosen
     from nucbatch.inference.predict import grid_of
+    from nucbatch.inference.scale import Scale
     from nucbatch.networks.checkpoint import locate, read_card, shipped
     from nucbatch.networks.contract import build
 
@@ -66,6 +71,7 @@ def segment_dask(
     settings = validated({"diameter_px": diameter_px} | ({} if objects is None else {"objects": objects}))
     path = locate(model)
     card = read_card(path)
+    scale = Scale.of(card, settings)
     thresholds, normalisation = chosen(card, settings)
     step = _Step(
         # The shipped weights lie where each worker has nucbatch; any other file, at one path for all.
@@ -76,8 +82,9 @@ def segment_dask(
         NetworkSize(
             grid_of(build(card.architecture, card.config)),
             card.config.get("width", 64),
-            card.zoom(settings.diameter_px),
+            scale.largest_zoom,
         ),
+        scale,
         colour,
     )
     rows = images.ndim - (3 if colour else 2)
@@ -102,13 +109,14 @@ class _Step:
     objects: ObjectSettings
     normalise: NormaliseSettings
     network: NetworkSize
+    scale: Scale
     colour: bool
 
     @property
     def parts(self) -> tuple[str, ...]:
         """All of it as text, the same in every process: what makes the name of a result."""
         settings = (self.objects.model_dump_json(), self.normalise.model_dump_json())
-        return (self.model, self.sha256, *settings, repr(self.network.zoom), str(self.colour))
+        return (self.model, self.sha256, *settings, repr(self.scale), str(self.colour))
 
 
 def segment_chunk(
@@ -146,8 +154,8 @@ def segment_chunk(
             ) from error
         constants = find_constants(image, step.normalise)
         labels[place] = segment_image(
-            image, constants, lane.grid, lane.predict, step.objects, step.network.zoom
-        )
+            image, constants, lane.grid, lane.predict, step.objects, step.scale
+        ).labels
     return labels
 
 

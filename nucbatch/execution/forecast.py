@@ -28,8 +28,9 @@ def core_seconds(prepared: Prepared) -> float:
     if not shapes:
         return 0.0
     windows: Counter[tuple[int, int]] = Counter()
+    zoom = prepared.scale.largest_zoom
     for (height, width), fields in shapes.items():
-        seen = max(1, round(height * prepared.zoom)), max(1, round(width * prepared.zoom))
+        seen = max(1, round(height * zoom)), max(1, round(width * zoom))
         for tile in prepared.grid.tiles(*seen):
             windows[tile.window.shape] += fields
     most, _ = max(windows.items(), key=lambda item: item[1] * item[0][0] * item[0][1])

@@ -14,6 +14,7 @@ from nucbatch.core.tiles import TileGrid
 from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
+from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, locate
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
@@ -35,14 +36,14 @@ class Prepared:
     grid: TileGrid
 
     @property
-    def zoom(self) -> float:
-        """How many times as large the network sees images."""
-        return self.card.zoom(self.plan.settings.diameter_px)
+    def scale(self) -> Scale:
+        """At which scale the network sees images."""
+        return Scale.of(self.card, self.plan.settings)
 
     @property
     def network(self) -> NetworkSize:
         """What the network's memory grows with."""
-        return NetworkSize(self.grid, self.card.config.get("width", 64), self.zoom)
+        return NetworkSize(self.grid, self.card.config.get("width", 64), self.scale.largest_zoom)
 
     @property
     def worker_bytes(self) -> int:
@@ -86,7 +87,7 @@ def prepare(
         "normalise": normalise,
         "measurements": families_in_effect(),
     }
-    card.zoom(settings.diameter_px)  # a model that can't be scaled is told here, not by every field
+    Scale.of(card, settings)  # a model that can't be scaled is told here, not by every field
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network))
 
@@ -95,7 +96,10 @@ def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, Normalise
     """The model's own settings, overridden by what was set, even if to a general default."""
     asked = settings.normalise.model_dump(exclude_unset=True)
     own = card.normalise.model_dump(exclude={"low", "high"} if "method" in asked else set())
+    given = settings.objects.model_dump(exclude_unset=True)
+    if "min_area_px" in given:
+        given = {"min_area_of": "image"} | given
     return (
-        card.objects.model_copy(update=settings.objects.model_dump(exclude_unset=True)),
+        card.objects.model_copy(update=given),
         NormaliseSettings.model_validate(own | asked),
     )

@@ -156,7 +156,9 @@ def execute(
             _remember(folder, prepared.read)
             if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
                 create_images(folder, plan.plate)
-            network = Network(str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.zoom)
+            network = Network(
+                str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom
+            )
             todo = Todo(plan, folder, network, held_before, verify=verify)
             held = todo.claimed if todo.waiting else todo.check_all_here(cores())
             told.begin(len(plan.usable), held)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import Constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
 from nucbatch.inference.rescale import maps_at, scaled_image
+from nucbatch.inference.scale import AS_IT_IS, Scale, areas_of, nuclear_diameter
 from nucbatch.masks.objects import find_nuclei
 
 
@@ -52,19 +54,50 @@ def maps_of(
     return maps_at(maps, normalised.shape[-2:], zoom)
 
 
+@dataclass(frozen=True, slots=True)
+class Segmented:
+    """Nuclei of an image, and the scale at which they were found.
+
+    Attributes:
+        labels: (Y, X) uint32, 1..N, in the image's own pixels.
+        zoom: how many times as large the network saw the image.
+        diameter_px: :func:`nucbatch.inference.scale.nuclear_diameter` of the labels.
+    """
+
+    labels: NDArray[np.uint32]
+    zoom: float
+    diameter_px: float
+
+
 def segment_image(
     image: NDArray[np.generic],
     constants: Constants,
     grid: TileGrid,
     predict: Predict,
     objects: ObjectSettings,
-    zoom: float = 1.0,
-) -> NDArray[np.uint32]:
-    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float as labels 1..N; a blank one has none.
+    scale: Scale = AS_IT_IS,
+) -> Segmented:
+    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float; a blank one has none.
 
-    ``constants`` are the whole image's. ``zoom`` is how many times as large the network sees the image;
-    labels are of the image's own size.
+    ``constants`` are the whole image's. Labels are of the image's own size, whatever the scale.
     """
     if constants.blank:
-        return np.zeros(image.shape[:2], np.uint32)
-    return find_nuclei(maps_of(image, constants, grid, predict, zoom), objects)
+        return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
+    zoom = 1.0 if scale.zoom is None else scale.zoom
+    found = _segmented(image, constants, grid, predict, objects, zoom)
+    if scale.zoom is not None or (zoom := scale.zoom_for(found.diameter_px)) == 1:
+        return found
+    return _segmented(image, constants, grid, predict, objects, zoom)
+
+
+def _segmented(
+    image: NDArray[np.generic],
+    constants: Constants,
+    grid: TileGrid,
+    predict: Predict,
+    objects: ObjectSettings,
+    zoom: float,
+) -> Segmented:
+    """One pass over an image that is not blank."""
+    labels = find_nuclei(maps_of(image, constants, grid, predict, zoom), objects.at(zoom))
+    return Segmented(labels, zoom, nuclear_diameter(areas_of(labels)))

@@ -86,14 +86,12 @@ class Card(BaseModel):
             return {"method": "percentiles", **value}
         return value
 
-    def zoom(self, diameter_px: float | None) -> float:
+    def zoom(self, diameter_px: float) -> float:
         """How many times as large the network should see an image of such nuclei; 1 where None is given.
 
         Raises:
             InputError: the card doesn't know the nuclei it was trained on.
         """
-        if diameter_px is None:
-            return 1.0
         if self.nucleus_diameter_px is None:
             raise InputError(
                 f"model {self.name} doesn't say how large the nuclei were that it was trained on, so a "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -67,18 +68,27 @@ def test_nuclei_far_out_of_focus_are_not_counted(sigma_px: float) -> None:
 
 
 @pytest.mark.slow
-def test_large_nuclei_are_found_at_their_own_scale_and_at_the_models() -> None:
-    for diameter_px, least in ((None, 0.6), (100.0, 0.93)):
-        counts = ObjectCounts()
-        for seed in range(6, 12):
-            images, truth = make_field(192, np.random.default_rng(seed), nuclei=9)
-            plane = images[0].repeat(4, axis=0).repeat(4, axis=1)
-            large = gaussian_filter(plane.astype(np.float32), 2.5)
-            expected = truth.repeat(4, axis=0).repeat(4, axis=1)
-            labels = nucbatch.segment(large, diameter_px=diameter_px)
-            assert labels.shape == expected.shape
-            counts += object_counts(expected, labels)
-        assert counts.f1(0.5) > least
+@pytest.mark.parametrize(("diameter_px", "least"), [("auto", 0.93), (100.0, 0.93), ("none", 0.6)])
+def test_large_nuclei_are_found_without_being_told(
+    diameter_px: float | Literal["auto", "none"], least: float
+) -> None:
+    counts = ObjectCounts()
+    for seed in range(6, 12):
+        images, truth = make_field(192, np.random.default_rng(seed), nuclei=9)  # about 25 px across
+        plane = images[0].repeat(4, axis=0).repeat(4, axis=1)
+        large = gaussian_filter(plane.astype(np.float32), 2.5)
+        expected = truth.repeat(4, axis=0).repeat(4, axis=1)
+        labels = nucbatch.segment(large, diameter_px=diameter_px)
+        assert labels.shape == expected.shape
+        counts += object_counts(expected, labels)
+    assert counts.f1(0.5) > least
+
+
+def test_nuclei_of_the_sizes_that_the_model_knows_are_seen_as_they_are() -> None:
+    for enlarged in (1, 2):
+        images, _ = make_field(256, np.random.default_rng(2), nuclei=15)
+        image = images[0].repeat(enlarged, axis=0).repeat(enlarged, axis=1)
+        np.testing.assert_array_equal(nucbatch.segment(image), nucbatch.segment(image, diameter_px="none"))
 
 
 def test_synthetic_nuclei_are_found() -> None:

@@ -5,6 +5,7 @@ from nucbatch.core.settings import ObjectSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.rescale import maps_at, scaled_image
+from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
 from nucbatch.masks.flows import REACH_PX, encoded
 
@@ -43,7 +44,7 @@ def test_a_network_that_sees_another_scale_gives_the_nuclei_of_the_image_itself(
         return maps
 
     grid = TileGrid(stride=16, halo=16, largest=2048, whole=2048)
-    labels = segment_image(image, Constants(0, 200), grid, network, ObjectSettings(), zoom)
+    labels = segment_image(image, Constants(0, 200), grid, network, ObjectSettings(), Scale(zoom)).labels
     assert labels.shape == SHAPE
     assert labels.max() == 2
     for number in (1, 2):

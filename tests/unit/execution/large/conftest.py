@@ -15,6 +15,7 @@ from nucbatch.execution.block import FieldTask, process_field
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import Course
 from nucbatch.inference.predict import grid_of
+from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.networks.unet import UNet
 from nucbatch.planning.plan import make_plan
@@ -62,7 +63,12 @@ class Bench:
         folder = RunFolder(out)
         folder.create()
         (field,) = plan.usable
-        sight = grid_of(network, largest_px, largest_px), 4, card.zoom(plan.settings.diameter_px), block_px
+        sight = (
+            grid_of(network, largest_px, largest_px),
+            4,
+            Scale.of(card, plan.settings).largest_zoom,
+            block_px,
+        )
         return LargeImage.of(plan, field, folder, str(self.weights), *sight)
 
 

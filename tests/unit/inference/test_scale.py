@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.settings import ObjectSettings, RunSettings
+from nucbatch.core.tiles import TileGrid
+from nucbatch.execution.prepared import chosen
+from nucbatch.inference.normalise import Constants
+from nucbatch.inference.scale import LARGEST_RATIO, Scale, nuclear_diameter
+from nucbatch.inference.segment import segment_image
+from nucbatch.networks.checkpoint import Card, read_card, shipped
+
+CARD = read_card(shipped()["default"]).model_copy(update={"nucleus_diameter_px": 20.0})
+GRID = TileGrid(stride=16, halo=16, largest=2048, whole=2048)
+
+
+def discs(side: int, diameter_px: int, pitch_px: int) -> NDArray[np.uint8]:
+    """An image of discs on a square grid, bright on dark."""
+    image = np.zeros((side, side), np.uint8)
+    y, x = np.mgrid[:pitch_px, :pitch_px] - pitch_px / 2 + 0.5
+    disc = np.hypot(y, x) <= diameter_px / 2
+    for top in range(0, side - pitch_px + 1, pitch_px):
+        for left in range(0, side - pitch_px + 1, pitch_px):
+            image[top : top + pitch_px, left : left + pitch_px][disc] = 200
+    return image
+
+
+class Shredder:
+    """A network that finds bright discs, but cuts what is longer than ``most_px`` by a wide grid of gaps."""
+
+    def __init__(self, most_px: int) -> None:
+        self.most_px = most_px
+        self.seen: list[int] = []
+
+    def __call__(self, tile: NDArray[np.float32]) -> NDArray[np.uint8]:
+        self.seen.append(tile.shape[-1])
+        bright = tile[0] > 0.5
+        starts = np.flatnonzero(np.diff(np.pad(bright.any(axis=0).astype(int), 1)))
+        longest = int(np.diff(starts)[::2].max(initial=0))
+        if longest > self.most_px:
+            bright[:: self.most_px] = False
+            bright[:, :: self.most_px] = False
+        maps = np.zeros((2, *bright.shape), np.uint8)
+        maps[:, bright] = 255
+        return maps
+
+
+def test_pieces_hardly_move_the_diameter() -> None:
+    whole = np.full(10, 7854)
+    pieces = np.full(40, 400)
+    assert nuclear_diameter(whole) == 100.0
+    assert nuclear_diameter(np.concatenate([whole, pieces])) == 100.0
+    assert nuclear_diameter(np.zeros(0, np.int64)) == 0.0
+    assert nuclear_diameter(np.array([314, 314, 315])) == 19.99  # half of the area is reached in the second
+
+
+def test_only_much_larger_nuclei_are_reduced_and_then_to_the_models_size() -> None:
+    scale = Scale.of(CARD, RunSettings(diameter_px="auto"))
+    assert scale.zoom is None
+    assert scale.zoom_for(0.0) == scale.zoom_for(20.0) == scale.zoom_for(LARGEST_RATIO * 20) == 1.0
+    assert scale.zoom_for(80.0) == 0.25
+    assert scale.zoom_for(8.0) == 1.0
+
+
+def test_the_scale_that_settings_ask_for() -> None:
+    def zoom(**settings: object) -> float | None:
+        return Scale.of(CARD, RunSettings.model_validate(settings)).zoom
+
+    assert zoom(diameter_px=40) == 0.5
+    assert zoom(diameter_px="none") == 1.0
+    assert zoom(diameter_px="auto") is None
+    assert zoom(diameter_px="auto", plate_diameter_px=100) == 0.2
+    assert zoom(diameter_px="auto", plate_diameter_px=30) == 1.0
+    assert zoom(diameter_px="auto", plate_diameter_px=0) == 1.0
+    assert zoom(diameter_px="none", plate_diameter_px=100) == 1.0
+
+
+def test_a_model_that_does_not_know_its_nuclei_sees_images_as_they_are() -> None:
+    unknowing: Card = CARD.model_copy(update={"nucleus_diameter_px": None})
+    assert Scale.of(unknowing, RunSettings(diameter_px="auto")).zoom == 1.0
+    with pytest.raises(InputError, match="how large the nuclei were"):
+        Scale.of(unknowing, RunSettings(diameter_px=50.0))
+
+
+def test_large_nuclei_that_come_out_in_pieces_are_found_whole_in_a_second_pass() -> None:
+    image = discs(480, 110, 160)
+    network = Shredder(most_px=70)
+    found = segment_image(image, Constants(0, 200), GRID, network, ObjectSettings(), Scale(None, 20.0))
+    assert found.labels.max() == 9
+    assert found.zoom < 0.5
+    assert found.diameter_px == pytest.approx(110, rel=0.05)
+    assert found.labels.shape == image.shape
+    assert network.seen[0] == 480
+    assert network.seen[1] < 240
+    as_it_is = segment_image(image, Constants(0, 200), GRID, network, ObjectSettings())
+    assert as_it_is.labels.max() > 9
+
+
+def test_nuclei_of_ordinary_size_are_looked_at_once() -> None:
+    image = discs(320, 30, 64)
+    network = Shredder(most_px=70)
+    found = segment_image(image, Constants(0, 200), GRID, network, ObjectSettings(), Scale(None, 20.0))
+    assert network.seen == [320]
+    assert found.zoom == 1.0
+    np.testing.assert_array_equal(
+        found.labels, segment_image(image, Constants(0, 200), GRID, network, ObjectSettings()).labels
+    )
+
+
+def test_a_blank_image_has_no_scale_to_find() -> None:
+    blank = np.full((64, 64), 7, np.uint8)
+    network = Shredder(most_px=70)
+    found = segment_image(blank, Constants(7, 7), GRID, network, ObjectSettings(), Scale(None, 20.0))
+    assert (found.labels.max(), found.zoom, found.diameter_px) == (0, 1.0, 0.0)
+    assert network.seen == []
+
+
+def test_the_smallest_area_follows_the_scale_unless_it_was_given() -> None:
+    own, _ = chosen(CARD, RunSettings())
+    given, _ = chosen(CARD, RunSettings(objects=ObjectSettings(min_area_px=25)))
+    assert own.min_area_px == given.min_area_px == 25
+    assert own.at(0.2).min_area_px == 625
+    assert own.at(2.0).min_area_px == 6
+    assert given.at(0.2).min_area_px == given.at(2.0).min_area_px == 25
+    assert own.at(1.0) == own
