@@ -59,6 +59,7 @@ class LogFile(logging.Handler):
         # Opened each time: other machines see the line when it is closed, and --restart may remove the file.
         line = f"{self.format(record)}\n".encode()
         try:
+            self._path.parent.mkdir(exist_ok=True)
             descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
             try:
                 os.write(descriptor, line)
@@ -95,18 +96,34 @@ def logging_to(*handlers: logging.Handler) -> Iterator[None]:
     """
     project = logging.getLogger(PROJECT)
     level, propagate = project.level, project.propagate
-    outwards = [_ToRoot(project.getEffectiveLevel())] if propagate else []
-    own = [*handlers, *outwards]
+    outwards = _ToRoot(project.getEffectiveLevel())
+    project.setLevel(min(logging.INFO, project.getEffectiveLevel()))
+    project.propagate = False
+    if propagate:
+        project.addHandler(outwards)
+    try:
+        with sent_to(*handlers):
+            yield
+    finally:
+        project.removeHandler(outwards)
+        project.setLevel(level)
+        project.propagate = propagate
+
+
+@contextmanager
+def sent_to(*handlers: logging.Handler) -> Iterator[None]:
+    """Sends what is logged anyway to the handlers as well while the context lasts; then closes them.
+
+    Of other libraries, only records of WARNING and above.
+    """
     foreign = [_FromLibraries(handler) for handler in handlers]
     # Libraries such as distributed have loggers from which nothing gets to the root.
     apart = [logging.getLogger()] + [
         logger
-        for name, logger in logging.root.manager.loggerDict.items()
+        for name, logger in list(logging.root.manager.loggerDict.items())
         if isinstance(logger, logging.Logger) and not logger.propagate and name != PROJECT
     ]
-    project.setLevel(min(logging.INFO, project.getEffectiveLevel()))
-    project.propagate = False
-    _add(project, own)
+    _add(logging.getLogger(PROJECT), handlers)
     for logger in apart:
         _add(logger, foreign)
     try:
@@ -114,10 +131,8 @@ def logging_to(*handlers: logging.Handler) -> Iterator[None]:
     finally:
         for logger in apart:
             _remove(logger, foreign)
-        _remove(project, own)
-        project.setLevel(level)
-        project.propagate = propagate
-        for handler in (*own, *foreign):
+        _remove(logging.getLogger(PROJECT), handlers)
+        for handler in (*handlers, *foreign):
             handler.close()
 
 

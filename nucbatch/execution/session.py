@@ -29,6 +29,7 @@ from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
 from nucbatch.execution.warm_start import PRELOADED
 from nucbatch.execution.work_queue import Network, Todo
+from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.planning.memory import require_fit
 from nucbatch.readers.plate_cache import is_kept, to_keep
 from nucbatch.report.page import write_report
@@ -184,7 +185,11 @@ def execute(
                         PRELOADED,
                     )
                     _log.info("Workers: --scheduler %s", scheduler_name)
-                    with backend.connect(prepared.resources(workers), place) as cluster:
+                    with (
+                        WorkerLogs(folder) as logs,
+                        backend.connect(prepared.resources(workers), place) as connected,
+                        logs.of(connected) as cluster,
+                    ):
                         require_fit(plan, prepared.network, cluster.worker_bytes)
                         return drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
 

@@ -8,6 +8,7 @@ the process next; and the work in hand comes back to the driver as that of any w
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -20,10 +21,13 @@ from typing import Any, Protocol
 import psutil
 from distributed import get_worker
 
+from nucbatch.execution.worker_log import logged_as
 from nucbatch.store.folder import RunFolder
 
 MOST_OF_MEMORY = 0.95
 """The share of its memory that a worker may use; Dask's own nanny kills at the same."""
+
+_log = logging.getLogger(__name__)
 
 _EVERY_S = 0.05
 _OUT_OF_MEMORY = 137
@@ -50,7 +54,7 @@ class Work(Protocol):
 
 def perform(work: Work) -> Any:
     """What runs on a worker."""
-    with _memory_guard().over(work):
+    with _memory_guard().over(work), logged_as(work):
         return work.run()
 
 
@@ -104,6 +108,12 @@ class MemoryGuard:
 
     def _note(self, used_bytes: int) -> None:
         works = list(self._in_hand.values())
+        _log.error(
+            "Out of memory: %d of %d bytes are used; the worker ends, with these blocks in hand: %s",
+            used_bytes,
+            self._limit_bytes,
+            ", ".join(work.key for work in works),
+        )
         note = {
             "work": [work.key for work in works],
             "used_bytes": used_bytes,

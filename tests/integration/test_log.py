@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,30 @@ from nucbatch.synthetic import Truth, make_plate
 
 pytestmark = pytest.mark.slow
 
+PLUG_IN = """
+import logging, multiprocessing, os, signal, warnings
+from pathlib import Path
+import numpy as np
+
+class Talkative:
+    name = "Talkative"
+
+    def measure(self, objects, image, channels):
+        if not multiprocessing.current_process().name.startswith("Dask Worker"):
+            return {"AreaShape_Nothing": np.zeros(objects.count, np.int64)}
+        logging.getLogger("talkative").warning("what a worker \\x1b[31msays")
+        logging.getLogger("nucbatch.talkative").warning("a warning of ours")
+        warnings.warn("what a library warns of")
+        if "KILL_ONCE" in os.environ:
+            try:
+                Path(os.environ["KILL_ONCE"]).touch(exist_ok=False)
+            except FileExistsError:
+                pass
+            else:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return {"AreaShape_Nothing": np.zeros(objects.count, np.int64)}
+"""
+
 
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> Truth:
@@ -21,10 +46,31 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Truth:
     )
 
 
-def run(source: Path, out: Path, *options: str, before: tuple[str, ...] = ()) -> tuple[int, str, str]:
+@pytest.fixture(scope="module")
+def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A package with a measurement that warns in every way, and kills its worker once."""
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "talkative.py").write_text(PLUG_IN)
+    info = folder / "talkative-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: talkative\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[nucbatch.features]\ntalkative = talkative:Talkative\n")
+    return folder
+
+
+def run(
+    source: Path,
+    out: Path,
+    *options: str,
+    before: tuple[str, ...] = (),
+    channel: str = "DAPI",
+    python_path: Path | None = None,
+) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "nucbatch", *before, "run", str(source), "-o", str(out)]
+    paths = filter(None, [python_path and str(python_path), os.environ.get("PYTHONPATH")])
     done = subprocess.run(
-        [*command, "--workers", "1", "--channel", "DAPI", *options],
+        [*command, "--workers", "1", "--channel", channel, *options],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
         check=False,
@@ -87,3 +133,21 @@ def test_verbose_and_quiet_contradict_each_other(tmp_path: Path) -> None:
     code, _, complained = run(tmp_path, tmp_path / "out", "--quiet", before=("--verbose",))
     assert code == 2
     assert "give one of them" in complained
+
+
+def test_records_of_a_worker_that_was_killed_are_in_the_log(
+    plate: Truth, plug_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KILL_ONCE", str(tmp_path / "killed"))
+    out = tmp_path / "out"
+    code, _, complained = run(plate.plate_folder, out, "-q", python_path=plug_in)
+    assert code in (0, 3), complained
+    assert complained == ""
+    lines = logs(out)[0].read_text().splitlines()
+    said = [line for line in lines if " WARNING talkative worker:0@" in line]
+    assert len({line.split()[3] for line in said}) == 2, "of the killed process and of the one after it"
+    assert any(line.endswith(r": what a worker \x1b[31msays") for line in said)
+    assert any("py.warnings" in line and "what a library warns of" in line for line in lines)
+    assert any(" WARNING " in line and " is lost; blocks that others do now: " in line for line in lines)
+    assert sum(" has joined" in line for line in lines) >= 1
+    assert not (out / ".nucbatch/logs/workers").exists()

@@ -91,7 +91,7 @@ def test_two_logs_of_the_same_second_are_two_files(tmp_path: Path) -> None:
 def test_a_log_that_cannot_be_written_says_so_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with logging_to(LogFile(tmp_path / "gone" / "a.log")):
+    with logging_to(LogFile(tmp_path / "gone" / "gone" / "a.log")):
         OURS.info("one")
         OURS.info("two")
     assert capsys.readouterr().err.count("can't be written: No such file or directory") == 1
