@@ -28,10 +28,10 @@ from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.networks.checkpoint import load_weights, locate, read_card
 from nucbatch.synthetic import make_field
 from nucbatch.training.data import find_data, read_entry
+from nucbatch.training.initial_weights import adapt_to_weights
 from nucbatch.training.loop import train
 from nucbatch.training.recipe import preset
 from nucbatch.training.sample import make_sample
-from nucbatch.training.start import adopt
 from nucbatch.training.validate import validate
 
 Field = tuple[NDArray[np.generic], NDArray[np.integer]]
@@ -55,7 +55,9 @@ def main() -> None:
     judged = slice(arguments.images, arguments.images + arguments.judges)
 
     start = locate(arguments.model)
-    recipe = adopt(preset("finetune"), read_card(start)).model_copy(update={"steps": arguments.steps})
+    recipe = adapt_to_weights(preset("finetune"), read_card(start)).model_copy(
+        update={"steps": arguments.steps}
+    )
     with tempfile.TemporaryDirectory() as scratch:
         data = Path(scratch, "lab")
         write_set(data, shifted[: arguments.images])

@@ -119,7 +119,7 @@ def _compare(console: Console, truth: Path, folder: RunFolder) -> None:
     """The run's labels against what was drawn; the field whose file was cut short has neither."""
     import pandas as pd
 
-    from nucbatch.labels.files import label_files
+    from nucbatch.labels.label_files import label_files
     from nucbatch.readers.pixels import read_image
     from nucbatch.scoring import score_images
     from nucbatch.store.images import read_labels

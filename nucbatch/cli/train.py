@@ -96,11 +96,11 @@ def train(
     from nucbatch.networks.checkpoint import locate, read_card
     from nucbatch.training.data import find_data
     from nucbatch.training.history import read_history
-    from nucbatch.training.memory import keep_memory
-    from nucbatch.training.parallel import leads
+    from nucbatch.training.malloc import keep_freed_memory
+    from nucbatch.training.processes import is_main_process
 
-    keep_memory()
-    console = terminal(soft_wrap=True, quiet=is_quiet() or not leads())
+    keep_freed_memory()
+    console = terminal(soft_wrap=True, quiet=is_quiet() or not is_main_process())
     weights = locate(start) if start else None
     recipe = chosen_recipe(preset, weights, changes)
     found = find_data(data, channel)
@@ -128,7 +128,7 @@ def train(
                 device=device,
                 name=name,
                 command=sys.argv,
-                watcher=bar,
+                listener=bar,
             )
     except Stopped as stopped:
         console.print(f"{stopped}; the state is saved. Add --resume to go on from there.")
@@ -136,7 +136,7 @@ def train(
     except KeyboardInterrupt:
         click.echo("\nStopped. Add --resume to go on from the last state that was saved, if any.", err=True)
         sys.exit(INTERRUPTED)
-    if not leads():
+    if not is_main_process():
         return
     card = read_card(weights)
     for sentence in verdict(card, read_history(out / "history.csv", 0)):
@@ -179,7 +179,7 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any
     from nucbatch.core.errors import InputError
     from nucbatch.networks.checkpoint import read_card
     from nucbatch.training import recipe as recipes
-    from nucbatch.training.start import adopt
+    from nucbatch.training.initial_weights import adapt_to_weights
 
     asked = {key: value for key, value in changes.items() if value is not None}
     if "steps" in asked and "epochs" in asked:
@@ -188,12 +188,12 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any
         asked["epochs"] = None
     recipe = recipes.preset(preset or ("finetune" if start else "default"))
     if start is None:
-        if recipe.name in recipes.GO_ON:
+        if recipe.name in recipes.FROM_WEIGHTS:
             raise InputError(f"preset {recipe.name} goes on from trained weights: name them with --from.")
         return recipe.model_copy(update=asked)
     if "width" in asked:
         raise InputError("--width is decided by the weights of --from: leave it out.")
-    return adopt(recipe, read_card(start)).model_copy(update=asked)
+    return adapt_to_weights(recipe, read_card(start)).model_copy(update=asked)
 
 
 class TrainingBar:
@@ -228,7 +228,7 @@ class TrainingBar:
     ) -> None:
         self._bar.stop()
 
-    def begins(self, done: int, steps: int) -> None:
+    def started(self, done: int, steps: int) -> None:
         """Shows what is there already."""
         if done:
             self._console.print(f"{done} of {steps} steps are done already; going on.")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nucbatch.labels.contract import Findings, Found, some
-from nucbatch.labels.files import (
+from nucbatch.labels.label_files import (
     IMAGE_ENDINGS,
     LABEL_ENDINGS,
     LABEL_SUFFIXES,
@@ -16,6 +15,7 @@ from nucbatch.labels.files import (
     pictures,
     stem_of,
 )
+from nucbatch.labels.sources import Findings, LabelledImage, some
 
 IGNORED = ("_ignore",)
 
@@ -53,5 +53,5 @@ def find_beside(folder: Path) -> Findings | None:
             f"{len(lossy)} masks in {folder} are JPEG, which does not keep labels: {some(lossy)}. "
             "Save them anew, from their source, as PNG or TIFF."
         )
-    found = [Found(stem, FilePair(images[stem], labels[stem], ignore.get(stem))) for stem in both]
+    found = [LabelledImage(stem, FilePair(images[stem], labels[stem], ignore.get(stem))) for stem in both]
     return Findings(folder, tuple(found), tuple(problems))

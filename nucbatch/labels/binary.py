@@ -17,7 +17,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.labels.contract import Pixels, Source
+from nucbatch.labels.sources import LabelSource, Pixels
 
 _FULL = (255, 65535)
 """The values of white in 8 and 16 bits."""
@@ -77,13 +77,13 @@ def is_binary(kinds: Collection[Kind]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Components:
+class ComponentLabels:
     """The labels of a binary mask's connected components, nuclei that touch being one.
 
     Connected by edges, as a run's nuclei are.
     """
 
-    source: Source
+    source: LabelSource
 
     def read(self) -> Pixels:
         """Image and labels, 1..N."""

@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.contract import Findings, Found, Pixels, one_channel, paired, some
-from nucbatch.labels.files import IGNORE, LABEL_SUFFIXES, pictures, read_ignored
+from nucbatch.labels.label_files import IGNORE, LABEL_SUFFIXES, pictures, read_ignored
+from nucbatch.labels.sources import Findings, LabelledImage, Pixels, one_channel, paired, some
 from nucbatch.readers.pixels import probe, read_image
 
 STAGE = "stage1_train"
@@ -118,7 +118,7 @@ def find_kaggle(folder: Path, *, need_images: bool = True) -> Findings | None:
         if not (images or source.masks):
             problems.append(f"{child} has neither a mask nor an image, so its size is not known.")
             continue
-        found.append(Found(child.name, source))
+        found.append(LabelledImage(child.name, source))
     if lacking:
         fault = (
             "have not one image in images/ and a folder masks/"

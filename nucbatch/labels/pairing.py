@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.files import LABEL_SUFFIXES
+from nucbatch.labels.label_files import LABEL_SUFFIXES
 
 _SHOWN = 10
 

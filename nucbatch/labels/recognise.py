@@ -8,10 +8,10 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.labels.beside import find_beside
-from nucbatch.labels.contract import Findings, some
-from nucbatch.labels.folders import find_folders
 from nucbatch.labels.kaggle import find_kaggle
-from nucbatch.labels.ome_zarr import find_omezarr
+from nucbatch.labels.paired_folders import find_folders
+from nucbatch.labels.sources import Findings, some
+from nucbatch.labels.zarr_pairs import find_omezarr
 
 LAYOUTS = (
     "images/ and labels/ (or masks/) with files of the same stem, perhaps in sub-folders or inside train/, "

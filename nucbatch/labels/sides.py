@@ -19,8 +19,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.labels.contract import Findings
-from nucbatch.labels.files import (
+from nucbatch.labels.kaggle import MaskFolder, find_kaggle
+from nucbatch.labels.label_files import (
     IGNORE,
     IMAGE_SUFFIXES,
     FilePair,
@@ -29,11 +29,11 @@ from nucbatch.labels.files import (
     read_ignored,
     stem_of,
 )
-from nucbatch.labels.folders import find_folders
-from nucbatch.labels.kaggle import MaskFolder, find_kaggle
-from nucbatch.labels.ome_zarr import choose_labels, recorded_channel
+from nucbatch.labels.paired_folders import find_folders
 from nucbatch.labels.pairing import pair_names
+from nucbatch.labels.sources import Findings
 from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
+from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
 from nucbatch.readers.names import unique_names
 from nucbatch.readers.pixels import read_image
 from nucbatch.store import images as run_images

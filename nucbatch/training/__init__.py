@@ -1,1 +1,1 @@
-"""Learning weights from images with labelled nuclei."""
+"""Training of networks."""

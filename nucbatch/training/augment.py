@@ -1,8 +1,8 @@
-"""Batches: crops of samples, turned, scaled and re-lit, as a pure function of the seed and the step.
+"""Makes training batches: crops of labelled images, rotated, scaled and with altered intensities.
 
-The decision owned here: a step's batch depends on (seed, step) and the data alone. So a run that stops and
-resumes sees the same batches, and no generator's state needs saving. Labels are turned and scaled, and the
-targets are made from what they then are: so no outline is ever blurred.
+A step's batch is a pure function of the seed, the step and the data. A resumed training therefore sees the
+same batches, and no state of a random generator is saved. Labels are rotated and scaled first, and the
+targets are computed from the transformed labels, so that outlines stay sharp.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from torch.nn.functional import grid_sample
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.masks.flows import encoded
 from nucbatch.training import targets
-from nucbatch.training.drawn import drawn_crop
-from nucbatch.training.light import relight
 from nucbatch.training.negatives import defocused, empty_field
+from nucbatch.training.photometric import augment_intensities
 from nucbatch.training.sample import Sample
-from nucbatch.training.targets import Nuclei
+from nucbatch.training.synthetic_crops import synthetic_crop
+from nucbatch.training.targets import NucleusGeometry
 
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What a batch is like: which shares of its crops are of which kind.
+    """Size of a batch, and the shares of the kinds of crop in it.
 
-    ``empty_share`` show no nuclei, ``defocused_share`` only their haze, ``drawn_share`` nuclei drawn for the
-    purpose. The others are cut from samples and enlarged by ``zoom``, but typical nuclei are never made
-    smaller than ``smallest_px``. In ``rescaled_share`` of them nuclei get any diameter in ``diameters_px``
-    instead, in ``large_share`` any in ``large_px``.
+    ``empty_share`` of the crops show no nuclei, ``defocused_share`` only the haze of nuclei far out of focus,
+    ``drawn_share`` synthetic nuclei. The others are cut from samples and enlarged by a factor within
+    ``zoom``, but nuclei of typical size are never made smaller than ``smallest_px``. In ``rescaled_share`` of
+    the cut crops the typical nucleus gets a diameter drawn from ``diameters_px`` instead, in ``large_share``
+    one from ``large_px``.
     """
 
     size: int = 8
@@ -55,11 +56,11 @@ class BatchSettings:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What a step learns from; all float32.
+    """One batch of crops with their targets, all float32.
 
-    ``images`` (N, 3, H, W) in [0, 1]. ``targets`` (N, 4, H, W) in [0, 1]: foreground, interior, offsets in
-    y and x as maps hold them. ``weight`` (N, 1, H, W): how much a pixel counts. ``radius`` (N, 1, H, W): of
-    the nucleus a pixel is in, in px, 0 outside.
+    ``images`` (N, 3, H, W) in [0, 1]. ``targets`` (N, 4, H, W) in [0, 1]: foreground, interior, and encoded
+    offsets in y and x. ``weight`` (N, 1, H, W): weight of each pixel in the loss. ``radius`` (N, 1, H, W):
+    radius in px of the nucleus that a pixel belongs to, 0 outside nuclei.
     """
 
     images: Tensor
@@ -77,14 +78,23 @@ def make_batch(
     seed: int,
     step: int,
 ) -> Batch:
-    """The batch of a step. ``chances`` (N,) is how often each sample is drawn."""
+    """The batch of a step.
+
+    Args:
+        samples: the labelled images.
+        chances: (N,) probability with which each sample is drawn; they sum to 1.
+        settings: size of the batch and shares of the kinds of crop.
+        normalisation: how synthetic and empty crops are normalised; samples are normalised already.
+        seed: of the training.
+        step: number of the step, from 0.
+    """
     rng = np.random.default_rng((seed, step))
     images, learnt = [], []
     for _ in range(settings.size):
         kind = rng.random()
         if kind < settings.empty_share:
             images.append(torch.from_numpy(empty_field(rng, settings.crop_px, normalisation)))
-            learnt.append(_nothing(settings.crop_px))
+            learnt.append(_empty_maps(settings.crop_px))
             continue
         if kind > 1 - settings.drawn_share:
             picture, maps = _drawn(rng, settings.crop_px, normalisation)
@@ -94,15 +104,15 @@ def make_batch(
         sample = samples[int(rng.choice(len(samples), p=chances))]
         image, maps, zoom = _crop(sample, settings, rng)
         if kind < settings.empty_share + settings.defocused_share and math.isfinite(sample.diameter_px):
-            image, maps = defocused(rng, image, sample.diameter_px * zoom), _nothing(settings.crop_px)
+            image, maps = defocused(rng, image, sample.diameter_px * zoom), _empty_maps(settings.crop_px)
         images.append(image)
         learnt.append(maps)
-    lit = relight(torch.stack(images), rng)
+    lit = augment_intensities(torch.stack(images), rng)
     known = torch.from_numpy(np.stack(learnt))  # (N, 6, H, W)
     return Batch(lit, known[:, :4], known[:, 4:5], known[:, 5:6])
 
 
-def _nothing(size: int) -> NDArray[np.float32]:
+def _empty_maps(size: int) -> NDArray[np.float32]:
     maps = np.zeros((6, size, size), np.float32)
     maps[2:4], maps[4] = 0.5, 1
     return maps
@@ -111,8 +121,8 @@ def _nothing(size: int) -> NDArray[np.float32]:
 def _drawn(
     rng: np.random.Generator, size: int, normalisation: NormaliseSettings
 ) -> tuple[Tensor, NDArray[np.float32]]:
-    """A drawn crop: image (3, H, W), maps (6, H, W)."""
-    image, labels, nuclei = drawn_crop(rng, size, normalisation)
+    """A crop with synthetic nuclei: image (3, H, W), maps (6, H, W)."""
+    image, labels, nuclei = synthetic_crop(rng, size, normalisation)
     places: NDArray[np.float32] = np.indices(labels.shape, np.float32)
     y, x = places[0], places[1]
     return torch.from_numpy(image), _targets(labels, nuclei, x, y, np.eye(2), 1.0)
@@ -121,9 +131,11 @@ def _drawn(
 def _crop(
     sample: Sample, settings: BatchSettings, rng: np.random.Generator
 ) -> tuple[Tensor, NDArray[np.float32], float]:
-    """A turned, mirrored, scaled window: image (3, H, W), maps (6, H, W), how much it was enlarged.
+    """A rotated, mirrored and scaled window of a sample, with its maps.
 
-    The maps are foreground, interior, two offsets, weight and radius.
+    Returns:
+        Image (3, H, W), maps (6, H, W), and the factor by which the sample was enlarged. The maps are
+        foreground, interior, two offsets, weight and radius.
     """
     size = settings.crop_px
     zoom = _zoom(sample, settings, rng)
@@ -141,7 +153,7 @@ def _crop(
         ]
     )
     if len(sample.nuclei.radius_px) > 1 and rng.random() < settings.centred_share:
-        middle = sample.nuclei.middle_px[rng.integers(1, len(sample.nuclei.radius_px)), ::-1]
+        middle = sample.nuclei.centre_px[rng.integers(1, len(sample.nuclei.radius_px)), ::-1]
         wished = middle + rng.uniform(-0.35, 0.35, 2) * 2 * reach
         low = np.minimum(reach, np.array([width, height]) / 2)
         center = np.clip(wished, low, np.array([width, height]) - low)
@@ -166,12 +178,12 @@ def _crop(
     maps = _targets(labels, sample.nuclei, x, y, np.linalg.inv(turn), scale)
     if sample.ignore is not None:
         maps[4][sample.ignore[rows.clip(0, height - 1), columns.clip(0, width - 1)]] = 0
-    maps[4][~inside] = 0  # a mirrored surround has no truth: a nucleus and its image would share a middle
+    maps[4][~inside] = 0  # mirrored padding has no truth: a nucleus and its mirror image would share a centre
     return image, maps, zoom
 
 
 def _zoom(sample: Sample, settings: BatchSettings, rng: np.random.Generator) -> float:
-    """How much to enlarge a sample."""
+    """The factor by which a sample is enlarged."""
     zoom = math.exp(rng.uniform(*np.log(settings.zoom)))
     wished = math.exp(rng.uniform(*np.log(settings.diameters_px)))
     large = math.exp(rng.uniform(*np.log(settings.large_px)))
@@ -187,14 +199,14 @@ def _zoom(sample: Sample, settings: BatchSettings, rng: np.random.Generator) -> 
 
 def _targets(
     labels: NDArray[np.int32],
-    nuclei: Nuclei,
+    nuclei: NucleusGeometry,
     x: NDArray[np.float32],
     y: NDArray[np.float32],
     into_crop: NDArray[np.float64],
     scale: float,
 ) -> NDArray[np.float32]:
     """Maps (6, H, W) float32 of cropped labels (H, W) whose pixels lie at x, y (H, W) in the source."""
-    away_x, away_y = nuclei.middle_px[labels, 1] - x, nuclei.middle_px[labels, 0] - y
+    away_x, away_y = nuclei.centre_px[labels, 1] - x, nuclei.centre_px[labels, 0] - y
     offsets = np.stack(
         [
             into_crop[1, 0] * away_x + into_crop[1, 1] * away_y,
@@ -207,7 +219,7 @@ def _targets(
             (labels > 0)[np.newaxis].astype(np.float32),
             targets.interior(labels, nuclei.depth_px * np.float32(scale))[np.newaxis],
             encoded(offsets),
-            targets.weight(labels, targets.importance(nuclei.radius_px, scale))[np.newaxis],
+            targets.weight(labels, targets.size_weight(nuclei.radius_px, scale))[np.newaxis],
             np.where(labels > 0, nuclei.radius_px[labels] * np.float32(scale), np.float32(0))[np.newaxis],
         ]
     ).astype(np.float32)

@@ -1,7 +1,7 @@
-"""What a training says of itself: the card inside its weights, and the run card ``train.json`` beside them.
+"""Describes a training: the card inside the weights, and the run card ``train.json`` beside them.
 
-The decision owned here: the weights' card holds what decides the weights, so the same training gives the same
-bytes; what differs from run to run (time, machine, versions) stands in the run card alone.
+The weights' card holds what decides the weights, so that the same training gives the same bytes. Time,
+machine and versions differ from run to run and stand in ``train.json`` alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nucbatch.networks.checkpoint import Card
 from nucbatch.networks.contract import count_parameters
 from nucbatch.store.atomic import write_text
 from nucbatch.training.data import DataSet
-from nucbatch.training.parallel import Team
+from nucbatch.training.processes import ProcessGroup
 from nucbatch.training.recipe import PRESETS, Recipe
 from nucbatch.training.schedule import Length
 from nucbatch.training.state import State
@@ -45,10 +45,19 @@ def weights_card(
     objects: ObjectSettings,
     scores: dict[str, float],
 ) -> Card:
-    """The card of weights after so many steps. ``start``: of the weights it began with.
+    """The card of the weights after a number of steps.
 
-    Without a ``name`` the model is called after its data sets and its recipe. Scores that are no numbers are
-    left out.
+    Scores that are not finite are left out.
+
+    Args:
+        recipe: the training's settings.
+        data: the data set that was trained on.
+        name: of the model; if empty, it is made from the names of the data sets and the recipe.
+        steps: optimiser steps taken.
+        start: card of the initial weights, None if they were random.
+        diameter_px: typical diameter of the nuclei, as the network sees them.
+        objects: the thresholds that turn maps into nuclei.
+        scores: figures by name.
     """
     told: dict[str, str | int | float] = {
         "preset": recipe.name,
@@ -87,7 +96,10 @@ def weights_card(
 
 
 def as_shipped(recipe: Recipe, start: Card | None) -> Recipe:
-    """The preset of that name with what the weights to start from decide; without one the recipe itself."""
+    """The preset with the recipe's name, adapted to the initial weights.
+
+    The recipe itself if no preset has its name.
+    """
     named = PRESETS.get(recipe.name, recipe)
     if start is None:
         return named
@@ -104,10 +116,10 @@ def write_run_card(
     card: Card,
     state: State,
     length: Length,
-    team: Team,
+    team: ProcessGroup,
     command: Sequence[str],
 ) -> None:
-    """Writes ``train.json``: data, split, seed, recipe, card, versions, machine, command and time taken."""
+    """Writes ``train.json``: data, splits, seed, recipe, card, versions, machine, command and time taken."""
     every, trainable = count_parameters(state.network)
     cuda = team.device.type == "cuda"
     report: dict[str, Any] = {

@@ -1,8 +1,8 @@
-"""Folders of labelled images → one data set that has been checked, every pixel of it, once.
+"""Makes one checked data set from folders of labelled images.
 
-Of each folder the layout is recognised, everything is read and the splits are settled; then the sets are
-checked against one another, and all errors go into one message, so that they can be mended at once. No pixels
-are kept: a data set is names, places and hashes.
+For each folder the layout is recognised, all pixels are read once, and the splits are assigned. Then the sets
+are checked against one another, and all errors are raised in one message. No pixels are kept: a data set
+consists of names, places and hashes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound, NucbatchError
 from nucbatch.labels import recognise
-from nucbatch.labels.binary import Components, is_binary
-from nucbatch.labels.contract import Findings, Found, Labels, Source
-from nucbatch.training import check
+from nucbatch.labels.binary import ComponentLabels, is_binary
+from nucbatch.labels.sources import Findings, LabelledImage, Labels, LabelSource
+from nucbatch.training import data_checks
+from nucbatch.training.data_split import SplitTable, hold_out, read_split
 from nucbatch.training.provenance import digests_of_run, is_prediction, warning_of
-from nucbatch.training.split import SplitTable, hold_out, read_split
 
 _MOST_SHOWN = 50
 
@@ -29,26 +29,26 @@ _MOST_SHOWN = 50
 class Entry:
     """One labelled image on disk.
 
-    ``group`` is what it was cut from; group and modality may be empty. ``dataset`` is the name of the data
-    set that it comes from, empty where there is only one.
+    ``group`` is the mosaic, slide or patient it was cut from; group and modality may be empty. ``dataset`` is
+    the name of the data set it belongs to, empty if there is only one.
     """
 
     name: str
     split: str
     modality: str
     group: str
-    source: Source
+    source: LabelSource
     dataset: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class DataSet:
-    """A checked data set, its entries in order of name.
+    """A checked data set, with its entries in order of name.
 
-    ``sha256`` is of names, splits, modalities and pixels, the same in whatever files or layout these are (a
-    grey image saved as RGB counts as grey). ``sets`` are the data sets it was made of by name, each with the
-    hash that it has alone. ``predicted`` counts the images whose labels are a run's predictions, unchanged.
-    ``warnings`` are sentences for the user.
+    ``sha256`` covers names, splits, modalities and pixels, independent of file format and layout (a grey
+    image saved as RGB counts as grey). ``sets`` maps the name of each data set in it to the hash that it has
+    alone. ``predicted`` counts the images whose labels are a run's predictions, unchanged. ``warnings`` are
+    sentences for the user.
     """
 
     entries: tuple[Entry, ...]
@@ -58,29 +58,32 @@ class DataSet:
     predicted: int = 0
 
     def split(self, name: str) -> list[Entry]:
-        """Entries of one split, in order of name."""
+        """The entries of one split, in order of name."""
         return [entry for entry in self.entries if entry.split == name]
 
 
 @dataclass(frozen=True, slots=True)
 class _Examined:
-    """One folder's entries, the facts of their pixels by name, what is wrong, and what to warn of."""
+    """One folder's entries, the facts of their pixels by name, errors and warnings."""
 
     entries: tuple[Entry, ...]
-    facts: Mapping[str, check.Facts]
+    facts: Mapping[str, data_checks.ImageFacts]
     errors: list[str]
     warnings: list[str]
 
     @property
     def sha256(self) -> str:
-        """Hash of all that decides a training on this folder."""
-        return check.data_sha256(
+        """Hash of everything that decides a training on this folder."""
+        return data_checks.data_sha256(
             (entry.name, entry.split, entry.modality, *self.facts[entry.name].digests)
             for entry in self.entries
         )
 
     def called(self, name: str) -> _Examined:
-        """The same as one of several data sets: image, group and warnings bear the set's name."""
+        """The same as one of several data sets.
+
+        Names of images and groups, errors and warnings get the set's name as prefix.
+        """
         return _Examined(
             tuple(
                 replace(
@@ -100,10 +103,10 @@ class _Examined:
 def read_entry(entry: Entry) -> tuple[NDArray[Any], Labels]:
     """One entry's pixels: image (Y, X) or (Y, X, 3) as stored, labels (Y, X) uint16 or uint32.
 
-    The pixels to leave out are in ``entry.source.read().ignore``.
+    Pixels to ignore are given by ``entry.source.read().ignore``.
 
     Raises:
-        InputError: image and labels differ in size, or the labels are no integers of one channel.
+        InputError: image and labels differ in size, or the labels are not integers of one channel.
         UnreadableImage, StoreError: they can't be read.
     """
     pixels = entry.source.read()
@@ -111,22 +114,26 @@ def read_entry(entry: Entry) -> tuple[NDArray[Any], Labels]:
 
 
 def find_data(folders: Path | Sequence[Path], channel: str = "") -> DataSet:
-    """The data set below a folder, or that of several folders together; each image is read and checked.
+    """The data set in a folder, or in several folders together. Every image is read and checked.
 
-    ``split.csv`` in a folder says the splits, modalities and groups. Without it the layout's folders do, or
-    else about a tenth is ``val``. Several data sets keep their own splits; an image is then called
-    ``<data set>/<name>``, where the data set is called as its folder. ``channel`` is the one to learn from in
-    an OME-Zarr of several.
+    Splits, modalities and groups are taken from ``split.csv`` in a folder. Without that file, splits are
+    taken from the layout's folders, or about a tenth of the images become ``val``. Several data sets keep
+    their own splits, and an image is then named ``<data set>/<name>``, where a data set has its folder's
+    name.
+
+    Args:
+        folders: one folder or several.
+        channel: name of the channel to learn from, in an OME-Zarr of several.
 
     Raises:
         InputNotFound: there is no such folder.
-        InputError: a folder is given twice, has no known layout, or images that can't be trained on; the
-            message lists them all.
+        InputError: a folder is given twice, has no known layout, or holds images that can't be trained on;
+            the message lists them all.
     """
     places = [folders] if isinstance(folders, Path) else list(folders)
     for place in places:
         if not place.is_dir():
-            raise InputNotFound(f"{place} is no folder: training needs a folder of images with labels.")
+            raise InputNotFound(f"{place} is not a folder: training needs a folder of images with labels.")
     names = set_names(places)
     sets = [_examine(place, channel) for place in places]
     if any(one.errors for one in sets):
@@ -142,21 +149,21 @@ def find_data(folders: Path | Sequence[Path], channel: str = "") -> DataSet:
         sha256 = sets[0].sha256
     else:
         sets = [one.called(name) for one, name in zip(sets, names, strict=True)]
-        sha256 = check.data_sha256(hashes.items())
+        sha256 = data_checks.data_sha256(hashes.items())
     entries = sorted((entry for one in sets for entry in one.entries), key=lambda entry: entry.name)
     facts = {name: known for one in sets for name, known in one.facts.items()}
-    placed = [check.Placed(facts[entry.name], entry.split, entry.group) for entry in entries]
-    errors = check.errors_of(placed) if placed else []
+    placed = [data_checks.Assigned(facts[entry.name], entry.split, entry.group) for entry in entries]
+    errors = data_checks.errors_of(placed) if placed else []
     if errors:
         raise InputError(_message(places, errors))
-    warnings = [warning for one in sets for warning in one.warnings] + check.warnings_of(placed)
-    warnings += check.shared_groups(shared)
+    warnings = [warning for one in sets for warning in one.warnings] + data_checks.warnings_of(placed)
+    warnings += data_checks.shared_groups(shared)
     predicted = sum(facts[entry.name].predicted for entry in entries)
     return DataSet(tuple(entries), sha256, tuple(warnings), hashes, predicted)
 
 
 def set_names(folders: Sequence[Path]) -> list[str]:
-    """The names of the folders' data sets: the folder's own, with as many parents as tell them apart.
+    """The names of the data sets: each folder's name, with as many parent folders as make the names unique.
 
     Raises:
         InputError: a folder is given twice.
@@ -190,14 +197,14 @@ def _examine(folder: Path, channel: str) -> _Examined:
     except InputError as error:
         problems.append(str(error))
     warnings = [*findings.warnings, *(table.warnings if table else ())]
-    found: tuple[Found, ...] = findings.found
+    found: tuple[LabelledImage, ...] = findings.found
     if is_binary([one.kind for one in facts.values()]):
-        found = tuple(replace(one, source=Components(one.source)) for one in found)
+        found = tuple(replace(one, source=ComponentLabels(one.source)) for one in found)
         facts, changed = _look(tuple(one for one in found if one.name in facts), digests)
         problems += changed
         warnings.append(
             "The masks are binary, so instances are lost: each connected component counts as one nucleus, "
-            "and nuclei that touch are learnt as one. Use instance labels where there are any (of the 2018 "
+            "and touching nuclei are learnt as one. Use instance labels where there are any (of the 2018 "
             "Data Science Bowl stage1_train, not the processed masks)."
         )
     found = tuple(one for one in found if one.name in facts)
@@ -213,25 +220,27 @@ def _table(folder: Path, findings: Findings) -> SplitTable | None:
     return None
 
 
-def _look(found: tuple[Found, ...], digests: frozenset[str]) -> tuple[dict[str, check.Facts], list[str]]:
-    """The facts of all images that can be read, by name, and what is wrong with the others.
+def _look(
+    found: tuple[LabelledImage, ...], digests: frozenset[str]
+) -> tuple[dict[str, data_checks.ImageFacts], list[str]]:
+    """The facts of all readable images by name, and the errors of the others.
 
-    ``digests``: of the label images of the run that is looked at, if it is one.
+    ``digests``: of the labels that a run predicted, if the folder is a run's.
     """
-    facts: dict[str, check.Facts] = {}
+    facts: dict[str, data_checks.ImageFacts] = {}
     problems = []
     for one in found:
         try:
             pixels = one.source.read()
             own = is_prediction(one.source, pixels, digests)
-            facts[one.name] = replace(check.facts_of(one.name, pixels), predicted=own)
+            facts[one.name] = replace(data_checks.facts_of(one.name, pixels), predicted=own)
         except NucbatchError as error:
             problems.append(str(error).rstrip(".") + ".")
     return facts, problems
 
 
 def _placed(
-    found: tuple[Found, ...], facts: Mapping[str, check.Facts], table: SplitTable | None
+    found: tuple[LabelledImage, ...], facts: Mapping[str, data_checks.ImageFacts], table: SplitTable | None
 ) -> tuple[tuple[Entry, ...], list[str]]:
     """The entries with their splits, and a warning where these were chosen here."""
     rows = table.rows if table else {}
@@ -257,7 +266,7 @@ def _placed(
     chosen = {entry.name: "val" if entry.name in held_out else "train" for entry in free}
     return (
         tuple(replace(entry, split=chosen.get(entry.name, entry.split)) for entry in entries),
-        [f"No validation images are named: {len(held_out)} of {len(free)} were taken by their names' hash."]
+        [f"No validation split is given: {len(held_out)} of {len(free)} were chosen by name hash."]
         if held_out
         else [],
     )

@@ -1,8 +1,8 @@
-"""What happened during a training: a CSV of figures, a line per scoring, and a picture of its curves.
+"""The history of a training: a CSV with one line per scoring, and a figure of its curves.
 
-A line is what was measured, by name, so tasks can measure different things. The first column is ``step``;
-``loss`` and ``dice`` are means over the batches since the line before. The line of step 0 has the scores of
-the weights to begin with, and no loss.
+A line holds figures by name, so different tasks can record different figures. The first column is ``step``.
+``loss`` and ``dice`` are means over the batches since the previous line. The line of step 0 holds the scores
+of the initial weights and no loss.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nucbatch.store.atomic import replacing, write_text
 
 Record = dict[str, float]
 
-# column: the curve's name and colour; the left panel is what should fall, the right what should rise
+# column: the curve's name and colour. Falling curves are in the left panel, rising ones in the right.
 _FALLING = {
     "loss": ("loss (training)", "#b1432b"),
     "val_loss": ("loss (validation)", "#1f6f8b"),
@@ -32,7 +32,10 @@ _RISING = {
 
 
 def write_history(path: Path, records: Sequence[Record]) -> None:
-    """Writes all records as CSV; what a record lacks of the last one's columns is empty."""
+    """Writes all records as CSV.
+
+    The last record gives the columns; values that a record lacks are left empty.
+    """
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, fieldnames=list(records[-1]))
     writer.writeheader()
@@ -41,7 +44,7 @@ def write_history(path: Path, records: Sequence[Record]) -> None:
 
 
 def read_history(path: Path, until_step: int) -> list[Record]:
-    """The records up to a step, none where there is no file."""
+    """The records up to a step; none if there is no file."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as stream:
@@ -52,16 +55,16 @@ def read_history(path: Path, until_step: int) -> list[Record]:
 
 
 def best_of(records: Sequence[Record], column: str) -> int | None:
-    """Position of the first record with the highest value of a column; None where none has one.
+    """Position of the first record with the highest value of a column; None if no record has a value.
 
-    The record of step 0 is of weights that were not trained here, and left out.
+    The record of step 0 is left out, because its weights were not trained here.
     """
     known = [place for place, record in enumerate(records) if column in record and record["step"]]
     return max(known, key=lambda place: (records[place][column], -place), default=None)
 
 
 def draw_history(path: Path, records: Sequence[Record]) -> None:
-    """Draws losses and scores over the epochs, or over the steps where there are none, as a PNG."""
+    """Draws losses and scores over the epochs as a PNG; over the steps if records have no epochs."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator

@@ -1,4 +1,4 @@
-"""The loss: how wrong logits are against foreground, interior and offsets."""
+"""The loss of the nuclei task: weighted cross-entropy, soft Dice and the error of offsets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ OFFSET_BETA = 0.1
 
 
 def loss_and_dice(logits: Tensor, batch: Batch) -> tuple[Tensor, float]:
-    """Loss (scalar, with gradient) of logits (N, 4, H, W), and the foreground's Dice coefficient.
+    """Loss (scalar, with gradient) of logits (N, 4, H, W), and the Dice coefficient of the foreground.
 
-    Weighted binary cross-entropy on foreground and interior (the interior's target is a fraction, for which
-    it is proper as well), the soft Dice loss of the foreground (Milletari et al. 2016) over the whole batch,
-    and inside nuclei the offsets' smooth L1 distance in units of the nucleus' own radius, each pixel weighing
-    inversely to that radius, so that small nuclei are not outvoted.
+    The loss is the sum of three terms. (1) Weighted binary cross-entropy of foreground and interior; the
+    interior's target is a fraction, for which cross-entropy is a proper loss too. (2) Soft Dice loss of the
+    foreground over the whole batch (Milletari et al. 2016). (3) Inside nuclei, the smooth L1 distance of the
+    offsets in units of the nucleus' radius. Each pixel is weighted by the inverse of that radius, so that
+    large nuclei don't dominate small ones.
     """
     known = (batch.weight[:, 0] > 0).float()
     pixels = known.sum().clamp(min=1)

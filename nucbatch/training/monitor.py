@@ -1,7 +1,8 @@
-"""How a training goes: its history, the best weights so far, and whether it still gets better.
+"""Monitors a training: writes its history, keeps the best weights, and decides when to stop early.
 
-All of it can be made again from the history's lines, so a resumed training needs no more than them. The best
-weights are written before the line that says so, with the thresholds that the line's figures were found with.
+Everything is computed from the lines of the history, so a resumed training needs nothing else. The best
+weights are written before their line in the history, with the thresholds that the line's figures were
+computed with.
 """
 
 from __future__ import annotations
@@ -14,19 +15,22 @@ from nucbatch.networks.checkpoint import Card, as_stored, save_weights
 from nucbatch.training.history import Record, best_of, draw_history, read_history, write_history
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import Length
-from nucbatch.training.state import State, Tally
+from nucbatch.training.state import RunningMeans, State
 from nucbatch.training.task import Task
 
 DIGITS = 5
 
 
-class Course:
-    """The course of one training in a folder; only the process that leads has one.
+class TrainingMonitor:
+    """History, best weights and early stopping of one training; exists in the main process alone.
 
     Args:
         folder: gets ``history.csv``, ``history.png`` and ``best.safetensors``.
-        card: makes the card of weights after so many steps, with these thresholds and scores.
-        told: called with each new line.
+        task: scores the network.
+        recipe: says when to stop early.
+        length: says when to score.
+        card: makes the card of weights from steps, thresholds and scores.
+        on_record: called with each new line.
     """
 
     def __init__(
@@ -36,21 +40,30 @@ class Course:
         recipe: Recipe,
         length: Length,
         card: Callable[[int, ObjectSettings, dict[str, float]], Card],
-        told: Callable[[Record], None],
+        on_record: Callable[[Record], None],
     ) -> None:
         self._history, self._picture = folder / "history.csv", folder / "history.png"
         self.best = folder / "best.safetensors"
-        self._task, self._recipe, self._length, self._card, self._told = task, recipe, length, card, told
+        self._task, self._recipe, self._length, self._card, self._on_record = (
+            task,
+            recipe,
+            length,
+            card,
+            on_record,
+        )
         self.records: list[Record] = []
 
-    def go_on(self, state: State) -> None:
-        """Takes up the history of a training that was left, as far as its state goes."""
+    def resume(self, state: State) -> None:
+        """Reads the history of an interrupted training up to its saved state."""
         self.records = read_history(self._history, state.done)
         if self.records and self.records[-1]["step"] == state.done:
-            state.tally = Tally()
+            state.tally = RunningMeans()
 
     def score(self, state: State) -> None:
-        """Adds a line to the history if one is due: before the first step, and as the recipe says."""
+        """Scores, and adds a line to the history, if one is due.
+
+        That is before the first step, and whenever the recipe says.
+        """
         begins = state.done == 0
         if (self.records and self.records[-1]["step"] == state.done) or not (
             begins or self._length.is_due(state.done)
@@ -70,11 +83,11 @@ class Course:
             save_weights(self.best, state.average, self._card(state.done, objects, scores))
         write_history(self._history, self.records)
         draw_history(self._picture, self.records)
-        state.tally = Tally()
-        self._told(record)
+        state.tally = RunningMeans()
+        self._on_record(record)
 
-    def is_exhausted(self) -> bool:
-        """Whether nothing got better for as many scorings as the recipe has patience."""
+    def should_stop(self) -> bool:
+        """Whether the best score is at least ``recipe.patience`` scorings old."""
         best = best_of(self.records, self._task.criterion)
         if not self._recipe.patience or best is None:
             return False

@@ -1,7 +1,7 @@
-"""Pictures without nuclei, so that the network learns to find none in them.
+"""Training images without nuclei, from which the network learns to find none.
 
-Empty, constant, noise-only, unevenly lit and saturated fields are normalised to the full range like any
-other, so without examples a network takes their noise for nuclei.
+Empty, constant, noisy, unevenly lit and saturated fields are normalised to the full range like any other. A
+network that never saw such images would take their noise for nuclei.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def empty_field(rng: np.random.Generator, size_px: int, settings: NormaliseSetti
     else:
         spread = rng.uniform(0.5, 2000)
         noise = rng.normal(0, 1, (size_px, size_px))
-        if rng.random() < 0.5:  # a camera's or a compressor's noise has a short reach
+        if rng.random() < 0.5:  # noise of cameras and compression is correlated over short distances
             noise = gaussian_filter(noise, rng.uniform(0.3, 1.2))
             noise /= noise.std()
         image = level + spread * noise
@@ -38,13 +38,14 @@ def empty_field(rng: np.random.Generator, size_px: int, settings: NormaliseSetti
             where = rng.random((size_px, size_px)) < 10 ** rng.uniform(-5, -3)
             image[where] += spread * rng.uniform(10, 100)
     pixels = np.clip(np.rint(image), 0, 65535).astype(np.uint16)
-    return np.array(normalise(pixels, find_constants(pixels, settings)))  # its own channels, to write to
+    return np.array(normalise(pixels, find_constants(pixels, settings)))  # a writable copy
 
 
 def defocused(rng: np.random.Generator, image: Tensor, diameter_px: float) -> Tensor:
-    """What is left of nuclei of that diameter far out of focus: image (3, H, W) in [0, 1] → the same shape.
+    """The image (3, H, W) in [0, 1] of nuclei far out of focus, made from an image of the same shape.
 
-    Haze is stretched to the full range, as normalisation would, and keeps its camera's noise.
+    The haze is stretched to the full range, as normalisation does, and noise is added. ``diameter_px`` is the
+    typical diameter of the nuclei in the image.
     """
     sigma = diameter_px * rng.uniform(0.6, 2.5)
     haze = gaussian_filter(image.numpy(), (0, sigma, sigma), mode="reflect")

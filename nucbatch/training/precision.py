@@ -1,6 +1,6 @@
-"""In which numbers a step is computed: float32 throughout, or half-wide ones where they are safe (AMP).
+"""Numeric precision of a training step: float32 throughout, or automatic mixed precision (AMP).
 
-Weights, their average and the optimiser are float32 always; so is the loss.
+Weights, their average, the optimiser's state and the loss are float32 always.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class Precision:
-    """How a network is run forwards and how its gradients are applied.
+    """Runs a network forwards and applies its gradients in a given precision.
 
-    ``name``: fp32, bf16, fp16, or auto: bf16 on a device that has instructions for it, fp32 elsewhere (a CPU
-    without them imitates bf16, slowly). fp16 scales the loss, so that small gradients don't vanish;
-    ``scaler`` holds by how much.
+    ``name`` is fp32, bf16, fp16 or auto. auto means bf16 on a device with instructions for it and fp32
+    elsewhere (a CPU without them emulates bf16, slowly). fp16 scales the loss, so that small gradients don't
+    vanish; ``scaler`` holds the factor.
 
     Raises:
         InputError: the device has no such type.
@@ -48,7 +48,7 @@ class Precision:
         return logits.float()
 
     def step(self, loss: Tensor, network: nn.Module, optimiser: Optimizer, clip: float) -> None:
-        """One step down the loss' gradient, whose norm is at most ``clip`` (0: any)."""
+        """Takes one optimiser step; ``clip`` is the largest norm of the gradient, 0 for no limit."""
         optimiser.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]  # so in torch
         if clip:

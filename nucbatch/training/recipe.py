@@ -1,7 +1,7 @@
-"""A training's settings and the presets that have names.
+"""Settings of a training, and the named presets.
 
-The decision owned here: a preset is data. Which targets, loss and batches go together is its ``task``; all
-else is numbers. What a preset is told to do differently can be listed, so that a card can say so.
+A preset is data. ``task`` chooses targets, loss and batches that belong together; all other fields are
+numbers. The differences of a recipe from its preset can be listed, so that a card can record them.
 """
 
 from __future__ import annotations
@@ -15,28 +15,29 @@ from nucbatch.core.settings import MAPS, NormaliseSettings
 
 
 class Recipe(BaseModel):
-    """Everything that decides the weights besides the data.
+    """All settings that decide the weights besides the data.
 
-    ``task``: *nuclei* learns ``outputs`` from crops of ``crop_px``² at the image's own scale (foreground,
-    interior, offsets); *paper* learns one mask from whole images resized to ``crop_px``².
+    ``task``: *nuclei* learns ``outputs`` (foreground, interior, offsets) from crops of ``crop_px``² at the
+    image's own scale; *paper* learns one mask from whole images resized to ``crop_px``².
 
-    ``steps`` optimiser steps of ``batch`` pictures; or as many as ``epochs`` passes over the training split
-    take. ``schedule`` of the learning rate: *cosine* rises over the ``warmup`` share of the steps to
-    ``learning_rate`` and falls to zero; *held* rises alike, stays there, and falls in the last 30 % of the
-    steps; *onecycle* rises and falls along cosines (Smith and Topin 2017); *constant*. ``clip`` is
-    the largest norm of a gradient, 0 for any. ``average`` is the decay per step of the exponential moving
-    average whose weights are kept; 0 keeps the network's own.
+    ``steps`` is the number of optimiser steps of ``batch`` images; with ``epochs`` it is the number that so
+    many passes over the training split take. ``schedule`` of the learning rate: *cosine* rises to
+    ``learning_rate`` over the ``warmup`` share of the steps and falls to zero; *held* rises likewise, stays
+    there, and falls in the last 30 % of the steps; *onecycle* rises and falls along cosines (Smith and Topin
+    2017); *constant*. ``clip`` is the largest norm of a gradient, 0 for no limit. ``average`` is the decay
+    per step of the exponential moving average of the weights, which is kept; 0 keeps the network's own
+    weights.
 
-    ``drawn`` is the share of crops that are drawn (:mod:`nucbatch.training.drawn`), ``large`` the share of
-    the others in which nuclei are enlarged to 50 to 150 px.
+    ``drawn`` is the share of crops with synthetic nuclei (:mod:`nucbatch.training.synthetic_crops`),
+    ``large`` the share of the others in which nuclei are enlarged to 50 to 150 px.
 
-    Every ``score_every`` steps (with epochs: after each) the validation split is scored, every
-    ``checkpoint_every`` steps the state is saved. ``patience`` is how many scorings without a better one
-    end the training, 0 for never. ``keep``: which weights become the model, the last or the best scored.
-    ``kept_of_start``: the share of the weights to begin with in the mean that becomes the model (Wortsman et
-    al., CVPR 2022: such a mean does better on images unlike these); 0 for the new ones alone.
-    ``thresholds``: whether those that make nuclei of maps are fitted at the end, or kept as the weights to
-    begin with have them.
+    The validation split is scored every ``score_every`` steps (with epochs: after each epoch); the state is
+    saved every ``checkpoint_every`` steps. The training stops after ``patience`` scorings without a better
+    one, 0 for never. ``keep``: whether the last or the best scored weights become the model.
+    ``kept_of_start``: share of the initial weights in the weighted mean that becomes the model; 0 for the new
+    weights alone. Such a mean does better on images unlike the training images (Wortsman et al., CVPR 2022).
+    ``thresholds``: whether the thresholds that turn maps into nuclei are fitted at the end, or kept from the
+    initial weights.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,7 +76,7 @@ class Recipe(BaseModel):
         return {"in_channels": 3, "outputs": len(self.outputs), "width": self.width, "depth": self.depth}
 
     def differences(self, other: Recipe) -> str:
-        """What is not as in ``other``, such as ``"width 16 instead of 64"``; empty where all is the same."""
+        """The fields that differ from ``other``, such as ``"width 16 instead of 64"``; empty if none do."""
         mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
         return ", ".join(
             f"{key} {mine[key]} instead of {theirs[key]}" for key in mine if mine[key] != theirs[key]
@@ -86,7 +87,7 @@ _DEFAULT = Recipe()
 
 PRESETS = {
     "default": _DEFAULT,
-    "small": _DEFAULT.model_copy(update={"name": "small"}),  # the size that ships: the same recipe
+    "small": _DEFAULT.model_copy(update={"name": "small"}),  # the size of the shipped model; the same recipe
     # 7.8 M parameters, 16 MB in half precision: for a GPU
     "base": Recipe(
         name="base",
@@ -99,8 +100,8 @@ PRESETS = {
         score_every=2000,
         checkpoint_every=500,
     ),
-    # The paper's as it says; what it does not say (optimiser, batch, which epoch is kept) is what its kind
-    # uses: Adam at 1e-3 (AdamW without decay is Adam), batches of 16, the epoch of the best validation Dice.
+    # As the paper says. What it leaves open (optimiser, batch, epoch) is set as usual: Adam at 1e-3 (AdamW
+    # without decay is Adam), batches of 16, the epoch with the best validation Dice.
     "paper": Recipe(
         name="paper",
         task="paper",
@@ -118,7 +119,7 @@ PRESETS = {
         keep="best",
         normalise=NormaliseSettings(method="percentiles", low_percent=0, high_percent=100),
     ),
-    # On from trained weights with the images that made them: a second cosine (Loshchilov, Hutter 2017).
+    # Continues from trained weights with the same images: a second cosine (Loshchilov, Hutter 2017).
     "refine": Recipe(
         name="refine",
         steps=2600,
@@ -126,8 +127,8 @@ PRESETS = {
         warmup=0.05,
         kept_of_start=0.5,
     ),
-    # A long training in pieces, on from trained weights or not: the rate is held, so that it may be stopped
-    # and resumed at any step, and falls to zero only at the end.
+    # A long training in parts, from trained or random weights. The rate is held, so that the training can be
+    # stopped and resumed at any step, and falls to zero only at the end.
     "long": Recipe(
         name="long",
         steps=24000,
@@ -142,7 +143,7 @@ PRESETS = {
         score_every=1000,
         checkpoint_every=250,
     ),
-    # On from trained weights with a few images: a low rate and few steps, so that what was learnt stays.
+    # Continues from trained weights with a few images: a low rate and few steps, to avoid forgetting.
     "finetune": Recipe(
         name="finetune",
         steps=300,
@@ -150,21 +151,21 @@ PRESETS = {
         average=0.98,
         score_every=50,
         checkpoint_every=50,
-        thresholds="keep",  # a few images choose none
+        thresholds="keep",  # too few images to fit them
     ),
 }
 
 
-GO_ON = ("refine", "finetune")
-"""Presets that begin at trained weights."""
+FROM_WEIGHTS = ("refine", "finetune")
+"""Presets that start from trained weights."""
 
 
 def preset(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe of a preset.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no preset of that name.
     """
     if name not in PRESETS:
-        raise InputError(f"preset {name!r} is not known: there are {', '.join(PRESETS)}.")
+        raise InputError(f"there is no preset {name!r}: the presets are {', '.join(PRESETS)}.")
     return PRESETS[name]

@@ -1,4 +1,4 @@
-"""A labelled image in memory, ready to be cut into crops, and how often each is drawn."""
+"""Labelled images in memory, ready to be cropped, and the probability with which each is drawn."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from torch import Tensor
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.training.data import Entry
-from nucbatch.training.targets import Nuclei, nuclei_of, typical_diameter
+from nucbatch.training.targets import NucleusGeometry, geometry_of, typical_diameter
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image in memory.
 
-    ``image`` (3, Y, X) uint8 is the normalised image, 0..255 for 0..1. ``labels`` (Y, X) int32 are its
-    nuclei, about which ``nuclei`` knows more. ``diameter_px`` is their typical diameter, NaN without any.
-    ``ignore`` (Y, X) bool is True where pixels count neither for the loss nor for scores; None: all count.
-    ``dataset`` is the data set it comes from.
+    ``image`` (3, Y, X) uint8 is the normalised image, 0..255 for 0..1. ``labels`` (Y, X) int32 are numbered
+    1..N, and ``nuclei`` holds the geometry of each. ``diameter_px`` is their typical diameter, NaN without
+    nuclei. ``ignore`` (Y, X) bool marks pixels that count neither for the loss nor for scores; None if all
+    count. ``dataset`` is the name of the data set.
     """
 
     name: str
     modality: str
     image: Tensor
     labels: NDArray[np.int32]
-    nuclei: Nuclei
+    nuclei: NucleusGeometry
     diameter_px: float
     ignore: NDArray[np.bool_] | None = None
     dataset: str = ""
@@ -40,7 +40,8 @@ def load_sample(entry: Entry, settings: NormaliseSettings) -> Sample:
     """Reads one entry.
 
     Raises:
-        InputError: image and labels differ in size, or the labels are no integers of one channel.
+        InputError: image and labels differ in size, or the labels are not integers of one channel.
+        UnreadableImage, StoreError: they can't be read.
     """
     pixels = entry.source.read()
     sample = make_sample(entry.name, entry.modality, pixels.image, pixels.labels, settings)
@@ -64,17 +65,17 @@ def make_sample(
         modality,
         torch.from_numpy(channels),
         numbered,
-        nuclei_of(numbered),
+        geometry_of(numbered),
         typical_diameter(numbered),
     )
 
 
 def sampling_weights(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """How often each sample is drawn, (N,) summing to 1.
+    """Probability with which each sample is drawn, (N,) summing to 1.
 
-    Kinds of image, which are the modalities of each data set, share by the square root of their number, so
-    that rare ones are seen without being learnt by heart; within a kind, an image counts by the square root
-    of the nuclei in it.
+    A kind of image is one modality of one data set. Kinds are weighted by the square root of their number of
+    images, so that rare kinds are seen but not memorised. Within a kind, images are weighted by the square
+    root of their number of nuclei.
     """
     names = [(sample.dataset, sample.modality) for sample in samples]
     share = {name: np.sqrt(names.count(name)) for name in set(names)}

@@ -1,4 +1,4 @@
-"""How long a training is, and how the learning rate goes over it. A step's rate depends on the step alone."""
+"""Number of steps of a training, and its learning rate, which depends on the step alone."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from nucbatch.training.recipe import Recipe
 
 _HELD = 0.7
-"""Up to this share of the steps a *held* rate stays at its highest."""
-_ONECYCLE_START, _ONECYCLE_END = 1 / 25, 1e-5  # of the highest rate
+"""The share of the steps up to which a *held* rate stays at its maximum."""
+_ONECYCLE_START, _ONECYCLE_END = 1 / 25, 1e-5  # fractions of the maximum
 
 
 @dataclass(frozen=True, slots=True)
 class Length:
-    """A training's steps, and after how many the validation split is scored each time."""
+    """Number of steps of a training, and the interval of scorings in steps."""
 
     steps: int
     score_every: int
 
     def is_due(self, done: int) -> bool:
-        """Whether to score after that many steps."""
+        """Whether to score after ``done`` steps."""
         return done > 0 and (done % self.score_every == 0 or done == self.steps)
 
 
 def length_of(recipe: Recipe, steps_per_epoch: int) -> Length:
-    """The recipe's steps, or those of its epochs."""
+    """The length of a training by the recipe's steps, or by its epochs."""
     if recipe.epochs is None:
         return Length(recipe.steps, recipe.score_every)
     return Length(recipe.epochs * steps_per_epoch, steps_per_epoch)
 
 
 def rate_factor(step: int, steps: int, recipe: Recipe) -> float:
-    """Learning rate at a step (0, 1, …) of so many, as a fraction of the highest."""
+    """Learning rate at ``step`` (0, 1, …) of ``steps``, as a fraction of the maximum."""
     if recipe.schedule == "constant":
         return 1.0
     rising = max(1, round(recipe.warmup * steps))
@@ -49,5 +49,5 @@ def rate_factor(step: int, steps: int, recipe: Recipe) -> float:
 
 
 def _between(begin: float, end: float, share: float) -> float:
-    """Along half a cosine from ``begin`` to ``end``."""
+    """Half a cosine from ``begin`` to ``end``; ``share`` is the position on it, 0 to 1."""
     return end + (begin - end) * 0.5 * (1 + math.cos(math.pi * share))

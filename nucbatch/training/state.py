@@ -1,8 +1,8 @@
-"""A training's state, and how it lies on disk: one safetensors file.
+"""The state of a training, saved in one safetensors file.
 
-The decision owned here: batches depend on the step alone, so tensors, the step, the running means since the
-last line of the history, and the time taken are the whole state. A file is written beside its final name,
-flushed and renamed, so a kill or a loss of power leaves the state before or after, never half.
+Batches depend on the step alone, so the state consists of tensors, the step, the running means since the last
+line of the history, and the time taken. A file is written under a temporary name, flushed and renamed, so
+that a kill or a power failure leaves the old state or the new one, never a part.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _KEY = "nucbatch-training"
 
 
 @dataclass(slots=True)
-class Tally:
-    """Sums of loss and Dice over steps, for their means."""
+class RunningMeans:
+    """Sums of loss and Dice over steps, from which their means are computed."""
 
     loss: float = 0.0
     dice: float = 0.0
@@ -38,7 +38,7 @@ class Tally:
         self.steps += 1
 
     def means(self) -> tuple[float, float]:
-        """Mean loss and Dice; NaN without a step."""
+        """Mean loss and Dice; NaN if no step was added."""
         if not self.steps:
             return float("nan"), float("nan")
         return self.loss / self.steps, self.dice / self.steps
@@ -46,22 +46,25 @@ class Tally:
 
 @dataclass(slots=True)
 class State:
-    """What a step changes. ``done`` steps are taken; ``tally`` is since the last scoring."""
+    """Everything that a step changes.
+
+    ``done`` counts the steps taken; ``tally`` holds the means since the last scoring.
+    """
 
     network: nn.Module
     average: nn.Module
     optimiser: Optimizer
     precision: Precision
     done: int = 0
-    tally: Tally = field(default_factory=Tally)
+    tally: RunningMeans = field(default_factory=RunningMeans)
     seconds: float = 0.0
 
 
 def save_state(path: Path, state: State, identity: str) -> None:
-    """Writes everything needed to go on; ``identity`` says what it belongs to.
+    """Writes everything that is needed to resume; ``identity`` describes recipe, data and initial weights.
 
     Raises:
-        StoreError: the file can't be written; an earlier state is untouched.
+        StoreError: the file can't be written; an earlier state is left unchanged.
     """
     tensors: dict[str, Tensor] = {}
     for prefix, module in (("network", state.network), ("average", state.average)):
@@ -80,11 +83,11 @@ def save_state(path: Path, state: State, identity: str) -> None:
 
 
 def load_state(path: Path, state: State, identity: str) -> None:
-    """Puts a saved state back, and has it go on in the precision it was in, whatever this machine prefers.
+    """Restores a saved state, and continues in its precision, whatever this machine prefers.
 
     Raises:
-        InputError: this device has no such precision.
-        SettingsConflict: the state belongs to another recipe, other data or other weights to start from.
+        InputError: this device lacks that precision.
+        SettingsConflict: the state belongs to another recipe, other data or other initial weights.
     """
     with safe_open(path, framework="pt") as stored:
         header = json.loads((stored.metadata() or {}).get(_KEY, "{}"))
@@ -105,11 +108,11 @@ def load_state(path: Path, state: State, identity: str) -> None:
             slots.setdefault(int(position), {})[slot] = value
     groups = state.optimiser.state_dict()["param_groups"]
     state.optimiser.load_state_dict({"state": slots, "param_groups": groups})
-    if "precision" in header:  # a state of an earlier version has none: it was this machine's own
+    if "precision" in header:  # a state of an earlier version has none, and used the default of this machine
         state.precision = Precision(header["precision"], state.precision.device)
     if header["scaler"]:
         state.precision.scaler.load_state_dict(header["scaler"])
-    state.done, state.tally, state.seconds = header["step"], Tally(*header["tally"]), header["seconds"]
+    state.done, state.tally, state.seconds = header["step"], RunningMeans(*header["tally"]), header["seconds"]
 
 
 def _stored(value: Any) -> Tensor:

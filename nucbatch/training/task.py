@@ -1,6 +1,7 @@
-"""What a network is taught and how it is judged: batches, loss and scores that belong together.
+"""Training tasks: batches, loss and scores that belong together.
 
-The one place where a recipe's ``task`` becomes code. A new one is a class with these members and a line here.
+A recipe's ``task`` is resolved here and nowhere else. A new task is a class with the members of :class:`Task`
+and a line in :func:`task_of`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from torch import Tensor, nn
 from nucbatch.core.settings import ObjectSettings
 from nucbatch.networks.checkpoint import Card
 from nucbatch.training.data import DataSet
-from nucbatch.training.nuclei import NucleiTask
-from nucbatch.training.paper import PaperTask
+from nucbatch.training.nuclei_task import NucleiTask
+from nucbatch.training.paper_task import PaperTask
 from nucbatch.training.recipe import Recipe
 
 
-class Pictures(Protocol):
+class ImageBatch(Protocol):
     """A batch: a dataclass of tensors (N, …), among them the network's input (N, 3, H, W) in [0, 1]."""
 
     @property
@@ -26,10 +27,11 @@ class Pictures(Protocol):
 
 
 class Task(Protocol):
-    """Images with labels, as something to learn.
+    """A way to train a network on labelled images.
 
-    ``steps_per_epoch``: about one pass over the training split. ``criterion``: the history's column that the
-    best weights have the highest of. ``nucleus_diameter_px``: typical, as the network sees nuclei.
+    ``steps_per_epoch``: steps of about one pass over the training split. ``criterion``: the history's column
+    by which the best weights are chosen; higher is better. ``nucleus_diameter_px``: typical diameter as the
+    network sees it.
     """
 
     criterion: str
@@ -40,7 +42,7 @@ class Task(Protocol):
     @property
     def nucleus_diameter_px(self) -> float | None: ...
 
-    def batch(self, step: int) -> Pictures:
+    def batch(self, step: int) -> ImageBatch:
         """The batch of a step: a pure function of the recipe's seed, the step and the data."""
         ...
 
@@ -49,28 +51,28 @@ class Task(Protocol):
         ...
 
     def score(self, network: nn.Module, *, fit: bool) -> tuple[ObjectSettings, dict[str, float]]:
-        """How to make nuclei of the network's maps, and the history's columns of the validation split.
+        """Thresholds for the network's maps, and figures of the validation split for the history.
 
-        There are no columns without a validation split. They are what weights with these settings give.
-        ``fit``: whether the settings are fitted to the network, if the recipe has them fitted; else they are
-        those of the weights to begin with, or the general ones.
+        The figures are computed with these thresholds; there are none without a validation split. ``fit``:
+        whether the thresholds are fitted to the network, if the recipe says so; otherwise they are those of
+        the initial weights, or the defaults.
         """
         ...
 
     def finish(self, network: nn.Module, *, test: bool) -> tuple[ObjectSettings, dict[str, float]]:
-        """How to make nuclei of the finished network's maps, and its scores, each named with its split."""
+        """Thresholds for the finished network's maps, and its scores, each named with its split."""
         ...
 
     def draw(self, folder: Path) -> None:
-        """Pictures of the data, before the first step."""
+        """Draws figures of the data into a folder, before the first step."""
         ...
 
 
 def task_of(recipe: Recipe, data: DataSet, start: Card | None = None) -> Task:
-    """The task a recipe names. ``start``: the card of the weights to go on from.
+    """The task that a recipe names. ``start``: card of the initial weights.
 
     Raises:
-        InputError: the data has no images to learn from.
+        InputError: the data has no training images.
     """
     if recipe.task == "paper":
         return PaperTask(data, recipe)

@@ -1,4 +1,4 @@
-"""How good weights are on held-out images, the same way as in a run, and which thresholds suit them."""
+"""Scores weights on held-out images as a run would segment them, and fits thresholds to them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Validation:
     objects: ObjectCounts
 
     def figures(self) -> dict[str, float]:
-        """The figures that stand in the history and the card."""
+        """The figures for the history and the card."""
         return {
             "pixel F1": round(self.pixels.f1, 4),
             "pixel IoU": round(self.pixels.jaccard, 4),
@@ -49,7 +49,7 @@ def validate(network: nn.Module, samples: Sequence[Sample], settings: ObjectSett
 def score_maps(
     predicted: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], settings: ObjectSettings
 ) -> Validation:
-    """Scores maps (outputs, Y, X) uint8 of each sample under these settings, ignored pixels left out."""
+    """Scores the maps (outputs, Y, X) uint8 of each sample with these settings, without ignored pixels."""
     total = Validation(PixelCounts(), ObjectCounts())
     for sample, maps in zip(samples, predicted, strict=True):
         left = leave_out(sample.labels, find_nuclei(maps, settings), sample.ignore)
@@ -62,12 +62,13 @@ def score_maps(
 def fitting_thresholds(
     predicted: Sequence[NDArray[np.uint8]], samples: Sequence[Sample], start: ObjectSettings
 ) -> ObjectSettings:
-    """The thresholds of a small grid that suit these images best; the first of equals.
+    """The thresholds of a small grid that score best on these images; the first of equals.
 
-    Foreground and what splits nuclei (``join`` of maps with offsets, else ``interior``) are chosen together,
-    by panoptic quality, which weighs outlines as well as nuclei. Then the peak, which says what is a nucleus
-    at all, by object F1 at IoU 0.5: it weighs missed and invented nuclei alike, so that counts lean neither
-    way more than they must. Mean AP and panoptic quality both preferred to miss nuclei.
+    The foreground threshold and the one that splits nuclei (``join`` for maps with offsets, else
+    ``interior``) are chosen together by panoptic quality, which rewards good outlines as well as found
+    nuclei. Then the peak, which decides what is a nucleus at all, is chosen by object F1 at IoU 0.5. F1
+    weighs missed and false nuclei alike, so that counts are biased as little as possible; mean AP and
+    panoptic quality both favoured missing nuclei.
     """
 
     def best(candidates: list[ObjectSettings], figure: Callable[[ObjectCounts], float]) -> ObjectSettings:

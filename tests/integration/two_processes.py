@@ -13,41 +13,41 @@ from torch import Tensor
 from torch.nn.functional import binary_cross_entropy_with_logits as entropy
 
 from nucbatch.networks.unet import UNet
-from nucbatch.training.parallel import team
+from nucbatch.training.processes import process_group
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ImageBatch:
     images: Tensor
     masks: Tensor
 
 
 def main(out: Path) -> None:
     seen: dict[str, object] = {}
-    with team("auto", batch=4) as members:
+    with process_group("auto", batch=4) as group:
         torch.manual_seed(0)
-        batch = Pictures(torch.rand(4, 3, 16, 16), (torch.rand(4, 1, 16, 16) > 0.5).float())
+        batch = ImageBatch(torch.rand(4, 3, 16, 16), (torch.rand(4, 1, 16, 16) > 0.5).float())
         alone = UNet(width=2, depth=1).eval()  # running statistics: no picture depends on its neighbours
         entropy(alone(batch.images), batch.masks).backward()
         expected = [parameter.grad.clone() for parameter in alone.parameters()]
         alone.zero_grad()
-        share = members.share(batch)
-        joined = members.joined(alone)
+        share = group.share(batch)
+        joined = group.joined(alone)
         entropy(joined(share.images), share.masks).backward()
         seen["gradient"] = all(
             torch.allclose(parameter.grad, one, atol=1e-6)
             for parameter, one in zip(alone.parameters(), expected, strict=True)
         )
-        seen["mean"], seen["highest"] = members.mean(members.rank), members.highest(members.rank)
-        members.check_agreement(alone)
+        seen["mean"], seen["highest"] = group.mean(group.rank), group.highest(group.rank)
+        group.check_agreement(alone)
         with torch.no_grad():
-            alone.head.bias += members.rank
+            alone.head.bias += group.rank
         try:
-            members.check_agreement(alone)
+            group.check_agreement(alone)
         except RuntimeError as error:
             seen["disagreement"] = str(error)
-        seen["rank"] = members.rank
-    (out / f"rank{members.rank}.json").write_text(json.dumps(seen))
+        seen["rank"] = group.rank
+    (out / f"rank{group.rank}.json").write_text(json.dumps(seen))
 
 
 if __name__ == "__main__":

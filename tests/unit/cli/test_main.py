@@ -57,7 +57,7 @@ def test_python_dash_m_is_the_same_command() -> None:
     [
         (["inspect", "no/such/folder"], 2, "no/such/folder"),
         (["run", ".", "-o", "out", "--model", "no-such-model"], 2, "neither a shipped model"),
-        (["train", "no/such/folder", "-o", "out"], 2, "is no folder"),
+        (["train", "no/such/folder", "-o", "out"], 2, "is not a folder"),
         (["run", "."], 2, "Missing option '-o'"),
     ],
 )

@@ -75,7 +75,7 @@ def test_the_papers_recipe_prints_a_line_per_epoch_and_says_how_it_was_reduced(
 def test_a_terminal_shows_the_last_step_and_the_last_validation_beside_the_bar() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
     with TrainingBar(console) as bar:
-        bar.begins(3, 9)
+        bar.started(3, 9)
         bar.step(4, 0.25, 0.5)
         bar.scored({"step": 4, "loss": 0.25, "val_object_f1": 0.75})
         bar.step(5, 0.125, 0.625)
@@ -89,7 +89,7 @@ def test_a_terminal_shows_the_last_step_and_the_last_validation_beside_the_bar()
 def test_a_log_has_lines_with_the_time_left() -> None:
     console = Console(file=io.StringIO(), width=120)
     with TrainingBar(console, itertools.count(0, 60).__next__) as bar:
-        bar.begins(20, 120)
+        bar.started(20, 120)
         for done in range(21, 121):
             bar.step(done, 0.25, 0.5)
         bar.scored({"step": 0, "val_object_f1": 0.75})
@@ -161,7 +161,7 @@ def test_a_training_from_weights_takes_their_size_and_normalisation(weights: Pat
         ("default", {"steps": 5, "epochs": 5}, "give one"),
         ("finetune", {}, "name them with --from"),
         ("refine", {}, "refine goes on from trained weights: name them with --from"),
-        ("huge", {}, "there are default"),
+        ("huge", {}, "the presets are default"),
     ],
 )
 def test_options_that_make_no_recipe_are_refused(name: str, changes: dict[str, Any], words: str) -> None:

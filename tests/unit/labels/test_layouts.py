@@ -12,7 +12,7 @@ import zarr
 from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.labels.binary import is_binary, kind_of
-from nucbatch.labels.ome_zarr import choose_channel, choose_labels
+from nucbatch.labels.zarr_pairs import choose_channel, choose_labels
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.training.data import DataSet, find_data, read_entry
@@ -110,7 +110,7 @@ def test_without_a_folder_for_validation_a_tenth_of_train_is_taken(tmp_path: Pat
         write(tmp_path / part / "labels" / f"{seed}.png", TOUCHING)
     data = find_data(tmp_path)
     assert [len(data.split(name)) for name in ("train", "val", "test")] == [6, 1, 1]
-    assert any("1 of 7 were taken" in warning for warning in data.warnings)
+    assert any("1 of 7 were chosen by name hash" in warning for warning in data.warnings)
 
 
 # binary masks
@@ -147,7 +147,7 @@ def test_instance_labels_are_never_taken_for_masks(tmp_path: Path) -> None:
     write(tmp_path / "labels" / "b.png", (apart > 0).astype(np.uint16))
     data = find_data(tmp_path)
     assert not any(BINARY in warning for warning in data.warnings)
-    assert any("taken for one nucleus: b." in warning for warning in data.warnings)
+    assert any("each counted as one nucleus: b." in warning for warning in data.warnings)
     assert read_entry(data.entries[1])[1].max() == 1
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.labels.files import label_files
+from nucbatch.labels.label_files import label_files
 from nucbatch.labels.pairing import pair_names
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nucbatch.core.errors import InputError
-from nucbatch.training.split import bound, hold_out, read_split
+from nucbatch.training.data_split import connected_groups, hold_out, read_split
 
 
 def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -27,7 +27,7 @@ def test_images_without_a_row_and_rows_without_an_image_are_warnings(tmp_path: P
     read = read_split(table(tmp_path, "id,split\na,train\nz,val\n"), ["a", "b", "c"])
     assert len(read.warnings) == 2
     assert "no row for 2 images, which are left out: b, c." in read.warnings[0]
-    assert "lists 1 images that are not there: z." in read.warnings[1]
+    assert "lists 1 images that don't exist: z." in read.warnings[1]
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,14 @@ def test_a_table_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, mess
 
 
 def test_a_table_in_another_encoding_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is no CSV in UTF-8"):
+    with pytest.raises(InputError, match="is not a CSV in UTF-8"):
         read_split(table(tmp_path, "id,split\nZelle_ä,train\n", "latin-1"), ["Zelle_ä"])
 
 
 def test_chains_of_ties_make_one_group() -> None:
-    groups = bound(list("abcdef"), [{"a": 1, "b": 1, "c": 2}, {"c": "m", "b": "m", "e": "n", "f": "n"}])
+    groups = connected_groups(
+        list("abcdef"), [{"a": 1, "b": 1, "c": 2}, {"c": "m", "b": "m", "e": "n", "f": "n"}]
+    )
     assert groups == [["a", "b", "c"], ["d"], ["e", "f"]]
 
 

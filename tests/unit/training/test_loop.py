@@ -17,12 +17,12 @@ from nucbatch.networks.contract import build
 from nucbatch.store.folder import RunFolder
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, best_of, read_history, write_history
-from nucbatch.training.loop import Nobody, train
+from nucbatch.training.initial_weights import adapt_to_weights
+from nucbatch.training.loop import SilentListener, train
 from nucbatch.training.monitor import DIGITS
 from nucbatch.training.precision import Precision
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import load_sample
-from nucbatch.training.start import adopt
 from nucbatch.training.targets import interior
 from nucbatch.training.validate import FOREGROUNDS, PEAKS, fitting_thresholds, validate
 
@@ -44,7 +44,7 @@ class Failure(Exception):
     pass
 
 
-class Signals(Nobody):
+class Signals(SilentListener):
     """Sends this process a signal when so many steps are done, or when a scoring is."""
 
     def __init__(self, number: int, *, step: int = -1, scored: int = -1) -> None:
@@ -59,7 +59,7 @@ class Signals(Nobody):
             os.kill(os.getpid(), self.number)
 
 
-class Fails(Nobody):
+class Fails(SilentListener):
     """Breaks a training off as a kill would: nothing is saved on the way out."""
 
     def __init__(self, *, step: int = -1, scored: int = -1) -> None:
@@ -104,19 +104,19 @@ def same_outcome(one: Path, other: Path) -> bool:
     return all((one / name).read_bytes() == (other / name).read_bytes() for name in names)
 
 
-@pytest.mark.parametrize("watcher", [Fails(step=1), Fails(step=5), Fails(scored=3), Fails(scored=6)])
+@pytest.mark.parametrize("listener", [Fails(step=1), Fails(step=5), Fails(scored=3), Fails(scored=6)])
 def test_a_training_that_was_killed_resumes_to_the_same_bytes(
-    data: DataSet, straight: Path, tmp_path: Path, watcher: Fails
+    data: DataSet, straight: Path, tmp_path: Path, listener: Fails
 ) -> None:
     with pytest.raises(Failure):
-        train(data, tmp_path, TINY, watcher=watcher)
+        train(data, tmp_path, TINY, listener=listener)
     train(data, tmp_path, TINY, resume=True)
     assert same_outcome(tmp_path, straight)
 
 
 def test_a_scoring_that_was_killed_is_done_again(data: DataSet, straight: Path, tmp_path: Path) -> None:
     with pytest.raises(Failure):
-        train(data, tmp_path, TINY, watcher=Fails(scored=3))
+        train(data, tmp_path, TINY, listener=Fails(scored=3))
     history = tmp_path / "history.csv"  # the state was saved before its line and the best weights
     write_history(history, read_history(history, 0))
     (tmp_path / "best.safetensors").unlink()
@@ -132,7 +132,7 @@ def test_a_signal_saves_the_state_after_the_step_in_hand(
 ) -> None:
     before = signal.getsignal(number)
     with pytest.raises(Stopped) as stopped:
-        train(data, tmp_path, TINY, watcher=Signals(number, step=5))
+        train(data, tmp_path, TINY, listener=Signals(number, step=5))
     assert (stopped.value.done, stopped.value.exit_code) in ((5, code), (6, code))
     assert signal.getsignal(number) is before
     with safe_open(tmp_path / "state.safetensors", framework="pt") as stored:
@@ -145,7 +145,7 @@ def test_a_signal_during_a_scoring_loses_neither_the_scoring_nor_a_step(
     data: DataSet, straight: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(Stopped) as stopped:
-        train(data, tmp_path, TINY, watcher=Signals(signal.SIGTERM, scored=3))
+        train(data, tmp_path, TINY, listener=Signals(signal.SIGTERM, scored=3))
     assert stopped.value.done == 4
     assert [record["step"] for record in read_history(tmp_path / "history.csv", 99)] == [0, 3]
     train(data, tmp_path, TINY, resume=True)
@@ -155,7 +155,7 @@ def test_a_signal_during_a_scoring_loses_neither_the_scoring_nor_a_step(
 def test_a_training_by_epochs_resumes_to_the_same_bytes_too(data: DataSet, tmp_path: Path) -> None:
     train(data, tmp_path / "straight", PAPER)
     with pytest.raises(Stopped):
-        train(data, tmp_path / "halting", PAPER, watcher=Signals(signal.SIGTERM, step=4))
+        train(data, tmp_path / "halting", PAPER, listener=Signals(signal.SIGTERM, step=4))
     train(data, tmp_path / "halting", PAPER, resume=True)
     assert same_outcome(tmp_path / "straight", tmp_path / "halting")
     records = read_history(tmp_path / "halting" / "history.csv", 99)
@@ -167,7 +167,7 @@ def test_fp16_resumes_with_its_loss_scale(data: DataSet, tmp_path: Path) -> None
     half = TINY.model_copy(update={"precision": "fp16"})
     train(data, tmp_path / "straight", half)
     with pytest.raises(Failure):
-        train(data, tmp_path / "halting", half, watcher=Fails(step=5))
+        train(data, tmp_path / "halting", half, listener=Fails(step=5))
     train(data, tmp_path / "halting", half, resume=True)
     assert same_outcome(tmp_path / "straight", tmp_path / "halting")
 
@@ -234,7 +234,7 @@ def test_a_folder_in_use_needs_resume_and_the_same_recipe(
 def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Path, tmp_path: Path) -> None:
     start = straight / "weights.safetensors"
     card = read_card(start)
-    recipe = adopt(
+    recipe = adapt_to_weights(
         TINY.model_copy(update={"name": "on", "steps": 1, "learning_rate": 1e-12, "width": 7}), card
     )
     assert recipe.width == 2
@@ -249,7 +249,7 @@ def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
     data: DataSet, straight: Path, tmp_path: Path
 ) -> None:
     start = straight / "weights.safetensors"
-    recipe = adopt(TINY.model_copy(update={"steps": 2, "learning_rate": 0.1}), read_card(start))
+    recipe = adapt_to_weights(TINY.model_copy(update={"steps": 2, "learning_rate": 0.1}), read_card(start))
     found = {}
     for share in (0.0, 0.25):
         one = recipe.model_copy(update={"kept_of_start": share})
@@ -267,7 +267,9 @@ def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
 def test_thresholds_are_kept_as_the_model_has_them_or_fitted_anew(
     data: DataSet, odd_start: Path, tmp_path: Path, thresholds: str
 ) -> None:
-    recipe = adopt(TINY.model_copy(update={"steps": 1, "thresholds": thresholds}), read_card(odd_start))
+    recipe = adapt_to_weights(
+        TINY.model_copy(update={"steps": 1, "thresholds": thresholds}), read_card(odd_start)
+    )
     found = read_card(train(data, tmp_path / "on", recipe, start=odd_start)).objects
     assert found.min_area_px == 7
     assert (found == ODD) == (thresholds == "keep")
@@ -279,12 +281,12 @@ def test_weights_of_other_maps_are_refused_as_a_beginning() -> None:
         name="old", architecture="unet", config={"in_channels": 3}, outputs=("foreground", "interior")
     )
     with pytest.raises(InputError, match="the weights of old predict foreground, interior"):
-        adopt(TINY, card)
+        adapt_to_weights(TINY, card)
 
 
 def test_a_loss_that_is_no_number_ends_the_training_with_a_sentence(data: DataSet, tmp_path: Path) -> None:
     wild = TINY.model_copy(update={"learning_rate": 1e30, "clip": 0.0, "warmup": 0.0})
-    with pytest.raises(InputError, match="the training ran away"):
+    with pytest.raises(InputError, match="the training diverged"):
         train(data, tmp_path, wild)
 
 
@@ -293,7 +295,7 @@ def test_a_training_on_a_gpu_is_broken_off_and_resumed(data: DataSet, tmp_path: 
     for recipe in (TINY, PAPER):
         folder = tmp_path / recipe.task
         with pytest.raises(Stopped):
-            train(data, folder, recipe, watcher=Signals(signal.SIGTERM, step=4))
+            train(data, folder, recipe, listener=Signals(signal.SIGTERM, step=4))
         weights = train(data, folder, recipe, resume=True)
         run = json.loads((folder / "train.json").read_text())
         assert run["precision"] in ("bf16", "fp32")
@@ -326,7 +328,7 @@ def figures_of(weights: Path, data: DataSet) -> dict[str, float]:
 def test_the_best_weights_as_written_give_the_figures_that_were_shown(
     data: DataSet, odd_start: Path, tmp_path: Path, thresholds: str
 ) -> None:
-    recipe = adopt(TINY.model_copy(update={"thresholds": thresholds}), read_card(odd_start))
+    recipe = adapt_to_weights(TINY.model_copy(update={"thresholds": thresholds}), read_card(odd_start))
     train(data, tmp_path / "on", recipe, start=odd_start)
     records = read_history(tmp_path / "on" / "history.csv", 99)
     best = records[best_of(records, "val_object_f1") or 0]
@@ -347,7 +349,7 @@ def test_weights_without_a_start_have_a_line_before_the_first_step_that_is_never
 
 
 def test_a_second_training_in_the_folder_of_one_at_work_is_refused(data: DataSet, tmp_path: Path) -> None:
-    class Second(Nobody):
+    class Second(SilentListener):
         refused = ""
 
         def step(self, done: int, loss: float, dice: float) -> None:
@@ -355,9 +357,9 @@ def test_a_second_training_in_the_folder_of_one_at_work_is_refused(data: DataSet
                 train(data, tmp_path, TINY, resume=True)
             self.refused = str(caught.value)
 
-    watcher = Second()
-    train(data, tmp_path, TINY.model_copy(update={"steps": 1}), watcher=watcher)
-    assert f"{tmp_path} is in use by process {os.getpid()}" in watcher.refused
+    listener = Second()
+    train(data, tmp_path, TINY.model_copy(update={"steps": 1}), listener=listener)
+    assert f"{tmp_path} is in use by process {os.getpid()}" in listener.refused
 
 
 @pytest.mark.parametrize("resume", [False, True])
@@ -366,14 +368,16 @@ def test_weights_without_a_state_are_not_replaced(
 ) -> None:
     kept = (straight / "weights.safetensors").read_bytes()
     (tmp_path / "weights.safetensors").write_bytes(kept)
-    with pytest.raises(InputError, match=r"holds weights\.safetensors, but no state of a training"):
+    with pytest.raises(
+        InputError, match=r"holds weights\.safetensors, but no state that a training could continue from"
+    ):
         train(data, tmp_path, TINY, resume=resume)
     assert (tmp_path / "weights.safetensors").read_bytes() == kept
 
 
 def test_a_runs_folder_is_no_place_for_a_training(data: DataSet, tmp_path: Path) -> None:
     RunFolder(tmp_path / "run").create()
-    with pytest.raises(InputError, match="is a run's folder: name another one"):
+    with pytest.raises(InputError, match="is the output of a run: name another folder"):
         train(data, tmp_path / "run", TINY)
 
 

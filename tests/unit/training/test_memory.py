@@ -7,8 +7,8 @@ import pytest
 FAULTS = """
 import resource, sys
 import numpy as np
-from nucbatch.training.memory import keep_memory
-if "keep" in sys.argv and not keep_memory():
+from nucbatch.training.malloc import keep_freed_memory
+if "keep" in sys.argv and not keep_freed_memory():
     sys.exit(3)
 def round():
     np.ones(16 << 20, np.uint8).sum()

@@ -9,8 +9,8 @@ from nucbatch.core.errors import InputError
 from nucbatch.networks.unet import UNet
 from nucbatch.scoring.pixel import pixel_counts
 from nucbatch.training.data import DataSet, find_data
-from nucbatch.training.figures import WINDOW_PX, Shown, fullest_window, overlaid
-from nucbatch.training.paper import PaperBatch, PaperTask, Split, boundaries, evaluate, region_filled
+from nucbatch.training.paper_task import PaperBatch, PaperTask, Split, boundaries, evaluate, region_filled
+from nucbatch.training.preprocessing_figure import WINDOW_PX, Shown, fullest_window, overlaid
 from nucbatch.training.recipe import preset
 
 PAPER = preset("paper").model_copy(update={"batch": 2, "crop_px": 64})

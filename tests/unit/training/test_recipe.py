@@ -7,7 +7,7 @@ from nucbatch.training.recipe import PRESETS, Recipe, preset
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match="there are default"):
+    with pytest.raises(InputError, match="the presets are default"):
         preset("huge")
 
 

@@ -8,7 +8,7 @@ from torch.optim import AdamW
 from nucbatch.core.errors import SettingsConflict
 from nucbatch.networks.unet import UNet
 from nucbatch.training.precision import Precision
-from nucbatch.training.state import State, Tally, load_state, save_state
+from nucbatch.training.state import RunningMeans, State, load_state, save_state
 
 CPU = torch.device("cpu")
 
@@ -29,7 +29,7 @@ def stepped(state: State) -> State:
 
 def test_a_state_comes_back_whole(tmp_path: Path) -> None:
     saved = stepped(fresh(0))
-    saved.tally, saved.seconds = Tally(0.1 + 0.2, 0.7, 3), 1.5
+    saved.tally, saved.seconds = RunningMeans(0.1 + 0.2, 0.7, 3), 1.5
     save_state(tmp_path / "state", saved, '{"a": 1}')
     loaded = fresh(1)
     load_state(tmp_path / "state", loaded, '{"a": 1}')

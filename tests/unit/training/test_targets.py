@@ -1,7 +1,7 @@
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from nucbatch.training.targets import GAP_WEIGHT, interior, nuclei_of, typical_diameter, weight
+from nucbatch.training.targets import GAP_WEIGHT, geometry_of, interior, typical_diameter, weight
 
 
 def test_interior_is_one_in_the_middle_of_small_and_large_alike_and_falls_where_two_touch() -> None:
@@ -51,9 +51,9 @@ def test_the_middle_of_a_nucleus_lies_inside_it_even_if_its_centre_of_mass_does_
     labels[2:28, 2:28] = 2
     labels[8:28, 8:22] = 0  # a horseshoe
     labels[15:18, 12:17] = 1
-    nuclei = nuclei_of(labels)
-    np.testing.assert_allclose(nuclei.middle_px[1], [16, 14])
-    y, x = nuclei.middle_px[2].astype(int)
+    nuclei = geometry_of(labels)
+    np.testing.assert_allclose(nuclei.centre_px[1], [16, 14])
+    y, x = nuclei.centre_px[2].astype(int)
     assert labels[y, x] == 2
     np.testing.assert_allclose(nuclei.radius_px[1], np.sqrt(15 / np.pi))
     assert nuclei.depth_px[1] == 2
@@ -63,5 +63,5 @@ def test_a_part_of_a_nucleus_is_as_deep_as_the_whole() -> None:
     labels = np.zeros((40, 40), np.uint16)
     labels[10:30, 10:30] = 1
     whole = interior(labels)
-    deepest = nuclei_of(labels).depth_px
+    deepest = geometry_of(labels).depth_px
     np.testing.assert_allclose(interior(labels[:, :18], deepest)[15:25, 10:14], whole[15:25, 10:14])

@@ -82,7 +82,7 @@ def test_without_split_csv_a_tenth_is_held_out_and_copies_stay_together(tmp_path
     plain = find_data(folder)
     assert len(plain.split("val")) == 3
     assert len(plain.split("train")) == 27
-    assert any("3 of 30 were taken by their names' hash" in warning for warning in plain.warnings)
+    assert any("3 of 30 were chosen by name hash" in warning for warning in plain.warnings)
     shutil.copy(folder / "images" / f"{plain.split('val')[0].name}.png", folder / "images" / "f30.png")
     shutil.copy(folder / "labels" / "f00.png", folder / "labels" / "f30.png")
     again = find_data(folder)
@@ -183,7 +183,7 @@ def test_no_images_to_learn_from_are_an_error_and_none_to_validate_on_a_warning(
 
 
 def test_a_missing_folder_and_an_unknown_layout_say_what_is_needed(tmp_path: Path) -> None:
-    with pytest.raises(InputNotFound, match="is no folder"):
+    with pytest.raises(InputNotFound, match="is not a folder"):
         find_data(tmp_path / "nowhere")
     write(tmp_path / "scan.png", noise(0))
     with pytest.raises(InputError, match=r"It holds scan.png. Known are:\n  images/ and labels/"):

@@ -1,11 +1,11 @@
-"""The paper's task: whole images resized to a square, one mask of all nuclei, plain binary cross-entropy.
+"""The paper's training task: whole images resized to a square, and one mask of all nuclei.
 
-The decision owned here: what the paper leaves open. Images are scaled to [0, 1] between their own minimum and
-maximum, so that training and inference normalise alike whatever the bit depth. Masks are labels with holes
-filled, resized with the images and cut at one half. Each epoch goes once over the training split in an order
-drawn from the seed; where the last batch would be short, it is filled up from the epoch's beginning. Training
-figures are means over the epoch's batches, validation figures are pooled over the split after it. Pixels to
-ignore count for none of these.
+The loss is binary cross-entropy. The paper leaves some steps open, which are done as follows. Images are
+scaled to [0, 1] between their own minimum and maximum, so that training and inference normalise alike at any
+bit depth. Masks are labels with holes filled, resized with the images and thresholded at one half. Each epoch
+passes once over the training split in an order drawn from the seed; a short last batch is filled up from the
+epoch's beginning. Training figures are means over the epoch's batches; validation figures are pooled over the
+split. Ignored pixels count for none of these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
 from nucbatch.training.data import DataSet, Entry, read_entry
-from nucbatch.training.figures import Shown, draw_preprocessing
+from nucbatch.training.preprocessing_figure import Shown, draw_preprocessing
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.targets import typical_diameter
 
@@ -36,7 +36,7 @@ SHOWN = 4
 
 @dataclass(frozen=True, slots=True)
 class PaperBatch:
-    """Network input (N, 3, S, S) in [0, 1], masks (N, 1, S, S) of 0 and 1; float32.
+    """Network input (N, 3, S, S) in [0, 1] and masks (N, 1, S, S) of 0 and 1, float32.
 
     ``known`` (N, 1, S, S) bool: the pixels that count.
     """
@@ -48,9 +48,10 @@ class PaperBatch:
 
 @dataclass(frozen=True, slots=True)
 class Split:
-    """A split in memory: images (N, 3, S, S) uint8, masks (N, 1, S, S) bool, nuclei's resized diameters.
+    """A split in memory.
 
-    ``known`` (N, 1, S, S) bool: the pixels that count.
+    ``images`` (N, 3, S, S) uint8; ``masks`` (N, 1, S, S) bool; ``known`` (N, 1, S, S) bool: the pixels that
+    count; ``diameters_px``: typical nucleus diameter of each image after resizing.
     """
 
     images: Tensor
@@ -62,16 +63,16 @@ class Split:
         return len(self.images)
 
     def batch(self, chosen: NDArray[np.integer]) -> PaperBatch:
-        """The pictures of these positions."""
+        """The images and masks at these positions."""
         where = torch.from_numpy(chosen)
         return PaperBatch(self.images[where].float() / 255, self.masks[where].float(), self.known[where])
 
 
 class PaperTask:
-    """See :class:`nucbatch.training.task.Task`.
+    """Implements :class:`nucbatch.training.task.Task` for the paper's one mask.
 
     Raises:
-        InputError: the data has no images to learn from.
+        InputError: the data has no training images.
     """
 
     criterion = "val_dice"
@@ -98,7 +99,7 @@ class PaperTask:
         return self._train.batch(filled[place * self._recipe.batch :][: self._recipe.batch])
 
     def loss(self, logits: Tensor, batch: PaperBatch) -> tuple[Tensor, float]:
-        """Binary cross-entropy, and the Dice coefficient of the pixels of probability one half or more."""
+        """Binary cross-entropy, and the Dice coefficient of the pixels with a probability of 0.5 or more."""
         with torch.no_grad():
             found, truth = (logits >= 0) & batch.known, (batch.masks > 0) & batch.known
             dice = (2 * (found & truth).sum() + 1) / (found.sum() + truth.sum() + 1)
@@ -136,7 +137,7 @@ class PaperTask:
         return ObjectSettings(), scores
 
     def draw(self, folder: Path) -> None:
-        """``preprocessing.png``: outlines and filled regions of a few training images of different kinds."""
+        """Draws ``preprocessing.png``: outlines and filled regions of a few training images."""
         entries = self._data.split("train")
         kinds = {entry.modality: entry for entry in reversed(entries)}
         first = [*kinds.values(), *(entry for entry in entries if entry not in kinds.values())][:SHOWN]
@@ -161,10 +162,10 @@ class PaperTask:
 
 
 def boundaries(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Outlines (Y, X) of labels (Y, X): pixels of a nucleus with a 4-neighbour that is not of it.
+    """Outlines (Y, X) of labels (Y, X): pixels of a nucleus with a 4-neighbour of another value.
 
-    Boundary extraction, the set less its erosion (Gonzalez and Woods, Digital Image Processing, section
-    9.5), per nucleus. The image's border is no outline.
+    This is boundary extraction per nucleus, the set minus its erosion (Gonzalez and Woods, Digital Image
+    Processing, section 9.5). Pixels at the image's border are not outline for that reason alone.
     """
     padded = np.pad(labels, 1, mode="edge")
     middle = padded[1:-1, 1:-1]
@@ -174,7 +175,10 @@ def boundaries(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def region_filled(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Mask (Y, X) of labels (Y, X), each nucleus' own holes filled; ground between nuclei stays ground."""
+    """Mask (Y, X) of labels (Y, X) with the holes of each nucleus filled.
+
+    Background that several nuclei enclose together stays background.
+    """
     mask = labels > 0
     for region in regionprops(labels.astype(np.int64)):
         mask[region.slice] |= region.image_filled
@@ -182,7 +186,7 @@ def region_filled(labels: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def defined(share: float) -> float:
-    """A precision or recall as scores hold it: 0 where nothing was found, or nothing was to be found."""
+    """A precision or recall for scores: 0 where it is undefined (NaN)."""
     return 0.0 if math.isnan(share) else share
 
 
@@ -197,7 +201,10 @@ def cross_entropy(logits: Tensor, batch: PaperBatch) -> Tensor:
 
 @torch.no_grad()
 def evaluate(network: nn.Module, split: Split, batch: int) -> tuple[float, PixelCounts]:
-    """Mean binary cross-entropy and pooled pixel counts of a network on a split, on the network's device."""
+    """Mean binary cross-entropy and pooled pixel counts of a network on a split.
+
+    The network runs on the device that it is on.
+    """
     device = next(network.parameters()).device
     network.eval()
     loss, counts = 0.0, PixelCounts()
@@ -214,9 +221,10 @@ def evaluate(network: nn.Module, split: Split, batch: int) -> tuple[float, Pixel
 def _resized(
     entries: list[Entry], settings: NormaliseSettings, side: int
 ) -> Iterator[tuple[Tensor, Tensor, Tensor, float]]:
-    """Image (1, 3, side, side) uint8, mask and known pixels (1, 1, side, side) bool, nuclei's diameter.
+    """The images of entries, resized to a square.
 
-    A resized pixel is known if none of it is ignored.
+    Each gives an image (1, 3, side, side) uint8, mask and known pixels (1, 1, side, side) bool, and the
+    typical diameter of its nuclei. A resized pixel is known if no ignored pixel contributes to it.
     """
     for entry in entries:
         pixels = entry.source.read()

@@ -1,10 +1,10 @@
-"""The task of nucbatch's own models: nuclei one by one, from crops at the images' own scale.
+"""The training task of nucbatch's own models: single nuclei, learnt from crops at the images' own scale.
 
-Weights are always scored with the thresholds that they carry, so that a run with them finds what was shown.
-Unless the recipe keeps those of the model it began with, thresholds are fitted: during training to the
-validation split, at the end also to up to three times as many of the training images. A validation split of
-some 60 images tells thresholds apart by a handful of nuclei, and a network that has not learnt its images by
-heart is judged by them nearly as fairly.
+Weights are always scored with the thresholds that they carry, so that a run with them finds the same nuclei.
+Thresholds are fitted, unless the recipe keeps those of the initial weights: to the validation split during
+training, and at the end to the validation split and up to three times as many training images. On a
+validation split of some 60 images alone, a handful of nuclei would decide between thresholds; a network that
+has not overfitted scores nearly as fairly on its training images.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import Sample, load_sample, sampling_weights
 from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps
 
-_LEARNT_FROM_PER_HELD_OUT = 3
+_TRAINING_IMAGES_PER_HELD_OUT = 3
 
 
 class NucleiTask:
-    """See :class:`nucbatch.training.task.Task`.
+    """Implements :class:`nucbatch.training.task.Task` for single nuclei.
 
     Raises:
-        InputError: the data has no images to learn from.
+        InputError: the data has no training images.
     """
 
     criterion = "val_object_f1"
@@ -69,7 +69,7 @@ class NucleiTask:
         objects = self._objects or ObjectSettings()
         if not self._held_out:
             return objects, {}
-        maps = predict_samples(_as_run(network), self._held_out)
+        maps = predict_samples(_cpu_copy(network), self._held_out)
         if fit and self._fits:
             objects = fitting_thresholds(maps, self._held_out, objects)
         found = score_maps(maps, self._held_out, objects)
@@ -81,7 +81,7 @@ class NucleiTask:
         }
 
     def finish(self, network: nn.Module, *, test: bool) -> tuple[ObjectSettings, dict[str, float]]:
-        network = _as_run(network)
+        network = _cpu_copy(network)
         objects = self._objects or ObjectSettings()
         scores: dict[str, float] = {}
         for split, samples in (("val", self._held_out), ("test", self._load("test") if test else [])):
@@ -89,7 +89,9 @@ class NucleiTask:
                 continue
             maps = predict_samples(network, samples)
             if split == "val" and self._fits:
-                more = self._samples[:: -(-len(self._samples) // (_LEARNT_FROM_PER_HELD_OUT * len(samples)))]
+                more = self._samples[
+                    :: -(-len(self._samples) // (_TRAINING_IMAGES_PER_HELD_OUT * len(samples)))
+                ]
                 objects = fitting_thresholds(
                     [*maps, *predict_samples(network, more)], [*samples, *more], objects
                 )
@@ -99,16 +101,16 @@ class NucleiTask:
 
     @property
     def _fits(self) -> bool:
-        """Whether thresholds are fitted, not kept."""
+        """Whether thresholds are fitted rather than kept."""
         return self._objects is None or self._recipe.thresholds == "fit"
 
     def draw(self, folder: Path) -> None:
-        """Nothing to draw: crops are no pictures of the data."""
+        """Draws nothing: random crops would not show the data."""
 
     def _load(self, split: str) -> list[Sample]:
         return [load_sample(entry, self._recipe.normalise) for entry in self._data.split(split)]
 
 
-def _as_run(network: nn.Module) -> nn.Module:
-    """The network on the CPU, where validation predicts whole images the way a run does."""
+def _cpu_copy(network: nn.Module) -> nn.Module:
+    """A copy of the network on the CPU, where validation predicts whole images as a run does."""
     return copy.deepcopy(network).cpu()

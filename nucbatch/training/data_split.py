@@ -1,9 +1,9 @@
-"""Which images are learnt from, which choose the thresholds, which are kept for the last word.
+"""Assigns images to the splits train, val and test.
 
-Decisions owned here: ``split.csv`` rules where it stands; an image without a row is left out, because it may
-be anything's neighbour. Where nothing says so, every tenth group is held out, a group being images that must
-not be divided (the same pixels, the same mosaic), in order of a hash of its first name: the same for everyone
-who has the same images.
+``split.csv`` decides if it exists; an image without a row is left out, because it might be a neighbour of any
+other. Without it, every tenth group is held out as val. A group consists of images that must not be
+separated: those with the same pixels or from the same mosaic. Groups are ordered by a hash of their first
+name, so that the same images always give the same split.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.contract import some
-from nucbatch.labels.files import IMAGE_SUFFIXES
+from nucbatch.labels.label_files import IMAGE_SUFFIXES
+from nucbatch.labels.sources import some
 
 SPLITS = ("train", "val", "test")
 HELD_OUT_EVERY = 10
@@ -25,7 +25,7 @@ FEWEST_TO_HOLD_OUT = 4
 
 @dataclass(frozen=True, slots=True)
 class SplitTable:
-    """``split.csv``: its rows by image, and whether it has the column ``split`` at all."""
+    """The rows of ``split.csv`` by image, and whether it has a column ``split``."""
 
     rows: Mapping[str, Mapping[str, str]]
     has_split: bool
@@ -33,11 +33,11 @@ class SplitTable:
 
 
 def read_split(path: Path, names: Collection[str]) -> SplitTable:
-    """Reads split.csv: columns ``id`` and perhaps ``split``, ``modality``, ``group``; others are ignored.
+    """Reads split.csv: columns ``id`` and optionally ``split``, ``modality``, ``group``; others are ignored.
 
     Raises:
-        InputError: no CSV in UTF-8; no column ``id``; an image twice; a split that is not train, val or test;
-            none of the images.
+        InputError: it is not a CSV in UTF-8, has no column ``id``, lists an image twice, names a split other
+            than train, val and test, or lists none of the images.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -45,7 +45,7 @@ def read_split(path: Path, names: Collection[str]) -> SplitTable:
             columns = reader.fieldnames or []
             listed = [{key: (value or "").strip() for key, value in row.items() if key} for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is no CSV in UTF-8 ({error}): save it anew as one.") from error
+        raise InputError(f"{path} is not a CSV in UTF-8 ({error}): save it as one.") from error
     if "id" not in columns:
         raise InputError(f"{path} has the columns {', '.join(columns) or 'none'}: one must be id.")
     rows: dict[str, dict[str, str]] = {}
@@ -61,36 +61,42 @@ def read_split(path: Path, names: Collection[str]) -> SplitTable:
     wrong = sorted({row["split"] for row in rows.values()} - set(SPLITS)) if has_split else []
     if wrong:
         raise InputError(f"{path}: split must be train, val or test, not {', '.join(map(repr, wrong))}.")
-    missing, strangers = sorted(set(names) - rows.keys()), sorted(rows.keys() - set(names))
+    missing, extra = sorted(set(names) - rows.keys()), sorted(rows.keys() - set(names))
     if len(missing) == len(names):
         raise InputError(
             f"{path} has no row for any of the {len(names)} images: id is the name without .png. "
-            f"It has {some(strangers, 3)}; the images are {some(missing, 3)}."
+            f"It has {some(extra, 3)}; the images are {some(missing, 3)}."
         )
     warnings = []
     if missing:
         fate = "left out" if has_split else "without modality and group"
         warnings.append(f"{path} has no row for {len(missing)} images, which are {fate}: {some(missing)}.")
-    if strangers:
-        warnings.append(f"{path} lists {len(strangers)} images that are not there: {some(strangers)}.")
+    if extra:
+        warnings.append(f"{path} lists {len(extra)} images that don't exist: {some(extra)}.")
     return SplitTable(rows, has_split, tuple(warnings))
 
 
-def hold_out(names: Sequence[str], ties: Sequence[Mapping[str, Hashable]]) -> set[str]:
-    """Those of the names that are val where nobody has chosen: about a tenth, none of fewer than four groups.
+def hold_out(names: Sequence[str], keep_together: Sequence[Mapping[str, Hashable]]) -> set[str]:
+    """The names that become val: about a tenth, or none if there are fewer than four groups.
 
     Args:
-        ties: each a mapping from names to what binds them: names with an equal value stay together.
+        names: all names.
+        keep_together: mappings from names to values; names with equal values stay together.
     """
-    groups = bound(names, ties)
+    groups = connected_groups(names, keep_together)
     if len(groups) < FEWEST_TO_HOLD_OUT:
         return set()
     order = sorted(groups, key=lambda group: hashlib.sha256(group[0].encode()).hexdigest())
     return {name for group in order[::HELD_OUT_EVERY] for name in group}
 
 
-def bound(names: Sequence[str], ties: Sequence[Mapping[str, Hashable]]) -> list[list[str]]:
-    """The names in groups, two names being in one group if any chain of ties connects them; all sorted."""
+def connected_groups(
+    names: Sequence[str], keep_together: Sequence[Mapping[str, Hashable]]
+) -> list[list[str]]:
+    """The names in groups, all sorted: connected components under the given mappings.
+
+    Two names are connected if a mapping gives them the same value.
+    """
     parent = {name: name for name in names}
 
     def root(name: str) -> str:
@@ -99,7 +105,7 @@ def bound(names: Sequence[str], ties: Sequence[Mapping[str, Hashable]]) -> list[
             name = parent[name]
         return name
 
-    for tie in ties:
+    for tie in keep_together:
         first: dict[Hashable, str] = {}
         for name, value in tie.items():
             parent[root(name)] = root(first.setdefault(value, name))
@@ -110,7 +116,7 @@ def bound(names: Sequence[str], ties: Sequence[Mapping[str, Hashable]]) -> list[
 
 
 def _name(written: str, names: Collection[str], below: Mapping[str, list[str]]) -> str:
-    """An id as the images are named; people write the file's name too, or leave the sub-folder out.
+    """The image that an id means; users also write file names, or leave out the sub-folder.
 
     ``below``: the images by their names without sub-folders.
     """

@@ -1,4 +1,4 @@
-"""The picture of the pre-processing: how labels become masks, drawn over images."""
+"""Draws the figure of the pre-processing: outlines and filled masks beside and over their images."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ FILL = (0.20, 0.62, 0.95)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One row: its caption, image (3, Y, X) float32 in [0, 1], outlines and filled regions (Y, X) bool."""
+    """One row of the figure.
+
+    ``image`` (3, Y, X) float32 in [0, 1]; ``outlines`` and ``filled`` regions (Y, X) bool.
+    """
 
     caption: str
     image: NDArray[np.float32]
@@ -28,9 +31,10 @@ class Shown:
 
 
 def draw_preprocessing(path: Path, rows: Sequence[Shown]) -> None:
-    """Draws image, outlines, filled regions and both over the image, a row per image, as a PNG.
+    """Draws image, outlines, filled regions and an overlay, one row per image, as a PNG.
 
-    Of a large image the window of at most WINDOW_PX² with the most nuclei in it is shown, pixel for pixel.
+    Of an image larger than WINDOW_PX, the window of WINDOW_PX² with the most nuclei is shown, at full
+    resolution.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -54,7 +58,7 @@ def draw_preprocessing(path: Path, rows: Sequence[Shown]) -> None:
 
 
 def fullest_window(row: Shown) -> Shown:
-    """The window with the most filled pixels, on a grid of half its side."""
+    """The window with the most filled pixels, on a grid of half the window's side."""
     height, width = row.filled.shape
     tops, lefts = (range(0, max(1, side - WINDOW_PX // 2), WINDOW_PX // 2) for side in (height, width))
 
@@ -72,7 +76,7 @@ def fullest_window(row: Shown) -> Shown:
 
 
 def overlaid(row: Shown) -> NDArray[np.float32]:
-    """The image (Y, X, 3) with filled regions tinted and outlines drawn on top."""
+    """The image (Y, X, 3) with tinted regions and outlines drawn on top."""
     picture = row.image.transpose(1, 2, 0).copy()
     picture[row.filled] = 0.65 * picture[row.filled] + 0.35 * np.array(FILL, np.float32)
     picture[row.outlines] = OUTLINE

@@ -1,8 +1,8 @@
-"""What is wrong with a data set, found before the first step and said all at once.
+"""Checks a data set before the first training step, and reports all errors and warnings at once.
 
-Decisions owned here: what would make the scores lie is an error (the same pixels in two splits, a mosaic in
-two splits), what only makes them weaker is a warning. Pixels are compared, not files: a grey picture saved as
-RGB is the same picture. Pictures of a single value have nothing to give away and are never duplicates.
+What would falsify scores is an error: the same pixels in two splits, or parts of one mosaic in two splits.
+What only makes them less certain is a warning. Pixels are compared, not files: a grey image saved as RGB is
+the same image. Images of a single value are never duplicates.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.labels.binary import Kind, kind_of
-from nucbatch.labels.contract import Pixels, one_channel, some
+from nucbatch.labels.sources import Pixels, one_channel, some
 
 FEWEST_VAL = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What the checks must know of one image's pixels. ``flat``: the image has one value only.
+class ImageFacts:
+    """Hashes and properties of one image and its labels, as the checks need them.
 
-    ``ignore_sha256`` is empty where no pixel is ignored. ``predicted``: the labels are a run's, unchanged.
+    ``flat``: the image has a single value. ``ignore_sha256`` is empty if no pixel is ignored. ``predicted``:
+    the labels are a run's predictions, unchanged.
     """
 
     name: str
@@ -40,25 +41,25 @@ class Facts:
 
     @property
     def digests(self) -> tuple[str, ...]:
-        """The hashes of all pixels that decide a training."""
+        """The hashes of image, labels and ignored pixels."""
         ignore = (self.ignore_sha256,) if self.ignore_sha256 else ()
         return (self.image_sha256, self.labels_sha256, *ignore)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """An image's facts with its split and the mosaic (or slide, or patient) it was cut from."""
+class Assigned:
+    """An image's facts with its split and its group: the mosaic, slide or patient it was cut from."""
 
-    facts: Facts
+    facts: ImageFacts
     split: str
     group: str
 
 
-def facts_of(name: str, pixels: Pixels) -> Facts:
-    """The facts of one image and its labels."""
+def facts_of(name: str, pixels: Pixels) -> ImageFacts:
+    """Computes the facts of one image and its labels."""
     image = one_channel(pixels.image)
     ignored_px = 0 if pixels.ignore is None else int(np.count_nonzero(pixels.ignore))
-    return Facts(
+    return ImageFacts(
         name,
         pixel_sha256(image),
         pixel_sha256(pixels.labels),
@@ -71,7 +72,7 @@ def facts_of(name: str, pixels: Pixels) -> Facts:
 
 
 def pixel_sha256(pixels: NDArray[Any]) -> str:
-    """SHA-256 (hex) of shape, dtype and little-endian values: the same in whatever file they were."""
+    """SHA-256 (hex) of shape, dtype and little-endian values, independent of the file format."""
     ordered = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
     digest = hashlib.sha256(f"{ordered.shape} {ordered.dtype.name}".encode())
     digest.update(ordered.data)
@@ -79,23 +80,23 @@ def pixel_sha256(pixels: NDArray[Any]) -> str:
 
 
 def data_sha256(described: Iterable[Sequence[str]]) -> str:
-    """SHA-256 (hex) of the rows of a data set, in order; each row the fields that decide the training."""
+    """SHA-256 (hex) of the rows of a data set, in order. A row holds all fields that decide the training."""
     digest = hashlib.sha256()
     for row in described:
         digest.update(("\t".join(row) + "\n").encode())
     return digest.hexdigest()
 
 
-def errors_of(placed: Sequence[Placed]) -> list[str]:
-    """Why training on these would be wrong; empty if nothing is."""
+def errors_of(placed: Sequence[Assigned]) -> list[str]:
+    """Reasons why training on these images would give false scores; empty if there are none."""
     errors = []
     if not any(one.split == "train" for one in placed):
         errors.append("No image is in the train split: there is nothing to learn from.")
     pairs = [_shown(same) for same in duplicates(placed) if len({one.split for one in same}) > 1]
     if pairs:
         errors.append(
-            f"{len(pairs)} images stand in more than one split with the same pixels, so scores would be of "
-            f"images already seen: {some(pairs)}. Put each into one split, or remove its copies."
+            f"{len(pairs)} images are in more than one split with the same pixels, so they would be scored "
+            f"after being seen in training: {some(pairs)}. Put each into one split, or remove its copies."
         )
     mosaics: dict[str, set[str]] = {}
     for one in placed:
@@ -110,8 +111,8 @@ def errors_of(placed: Sequence[Placed]) -> list[str]:
     return errors
 
 
-def warnings_of(placed: Sequence[Placed]) -> list[str]:
-    """What a user should know of a data set that can be trained on."""
+def warnings_of(placed: Sequence[Assigned]) -> list[str]:
+    """Warnings about a data set that can be trained on."""
     warnings = []
     held_out = sum(one.split == "val" for one in placed)
     if held_out == 0:
@@ -125,7 +126,7 @@ def warnings_of(placed: Sequence[Placed]) -> list[str]:
         warnings.append(f"{len(empty)} images have no labels and count as negatives: {some(empty)}.")
     same = [_shown(same) for same in duplicates(placed) if len({one.split for one in same}) == 1]
     if same:
-        warnings.append(f"{len(same)} images are there more than once: {some(same)}.")
+        warnings.append(f"{len(same)} images occur more than once: {some(same)}.")
     left_out = [one.facts for one in placed if one.facts.ignored_px]
     if left_out:
         total = sum(facts.ignored_px for facts in left_out)
@@ -136,7 +137,7 @@ def warnings_of(placed: Sequence[Placed]) -> list[str]:
     merged = [one.facts.name for one in placed if one.facts.kind == "mask"]
     if merged and len(merged) < len(placed):
         warnings.append(
-            f"{len(merged)} label images have one value on several separate shapes, which are taken for one "
+            f"{len(merged)} label images have one value on several separate shapes, each counted as one "
             f"nucleus: {some(merged)}."
         )
     overlapping = [one.facts for one in placed if one.facts.overlap_px]
@@ -150,10 +151,10 @@ def warnings_of(placed: Sequence[Placed]) -> list[str]:
 
 
 def shared_groups(described: Iterable[tuple[str, str, str]]) -> list[str]:
-    """A warning where data sets have a group of the same name in different splits.
+    """A warning if data sets have a group of the same name in different splits.
 
-    Each image is described by its data set, group and split. Groups of different data sets are taken for
-    different ones.
+    ``described`` gives the data set, group and split of each image. Groups of different data sets are treated
+    as different groups.
     """
     places: dict[str, set[tuple[str, str]]] = {}
     for dataset, group, split in described:
@@ -168,21 +169,21 @@ def shared_groups(described: Iterable[tuple[str, str, str]]) -> list[str]:
         return []
     return [
         f"{len(torn)} groups have the same name in several data sets and are in different splits: "
-        f"{some(torn)}. They are taken for different groups; if they are the same slide or mosaic, put each "
+        f"{some(torn)}. They are treated as different groups; if they are the same slide or mosaic, put each "
         "into one split."
     ]
 
 
-def duplicates(placed: Iterable[Placed]) -> list[list[Placed]]:
-    """Images with the same pixels, as groups of two and more."""
-    by_pixels: dict[str, list[Placed]] = {}
+def duplicates(placed: Iterable[Assigned]) -> list[list[Assigned]]:
+    """Groups of two or more images with the same pixels."""
+    by_pixels: dict[str, list[Assigned]] = {}
     for one in placed:
         if not one.facts.flat:
             by_pixels.setdefault(one.facts.image_sha256, []).append(one)
     return [same for same in by_pixels.values() if len(same) > 1]
 
 
-def _shown(same: list[Placed]) -> str:
+def _shown(same: list[Assigned]) -> str:
     differ = len({one.facts.labels_sha256 for one in same}) > 1
     names = " = ".join(f"{one.facts.name} ({one.split})" for one in same)
     return names + (", with different labels" if differ else "")

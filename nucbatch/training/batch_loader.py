@@ -1,6 +1,7 @@
-"""The batches of the coming steps, made beside the training where a GPU would wait for them.
+"""Loads the batches of the coming steps, in worker processes beside a GPU.
 
-A batch depends on its step alone, so any process can make it, and the order is the steps' own.
+A batch depends on its step alone, so any process can make it, and batches are returned in the order of the
+steps.
 """
 
 from __future__ import annotations
@@ -12,24 +13,24 @@ from collections.abc import Iterator
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from nucbatch.training.task import Pictures, Task
+from nucbatch.training.task import ImageBatch, Task
 
 MOST_WORKERS = 14
 
 
-class _Steps(Dataset[Pictures]):
+class _Steps(Dataset[ImageBatch]):
     def __init__(self, task: Task, first: int, end: int) -> None:
         self._task, self._first, self._end = task, first, end
 
     def __len__(self) -> int:
         return self._end - self._first
 
-    def __getitem__(self, position: int) -> Pictures:
+    def __getitem__(self, position: int) -> ImageBatch:
         return self._task.batch(self._first + position)
 
 
-def feed(task: Task, first: int, end: int, workers: int) -> Iterator[Pictures]:
-    """The batches of steps ``first`` to ``end`` - 1, made by so many processes, or by this one at 0."""
+def load_batches(task: Task, first: int, end: int, workers: int) -> Iterator[ImageBatch]:
+    """The batches of steps ``first`` to ``end`` - 1, made by ``workers`` processes (0: by this one)."""
     if workers == 0 or first >= end:
         for step in range(first, end):
             yield task.batch(step)
@@ -44,14 +45,20 @@ def feed(task: Task, first: int, end: int, workers: int) -> Iterator[Pictures]:
     )
 
 
-def suitable_workers(device: torch.device, processes: int) -> int:
-    """On a CPU the cores are busy with the network: none. Beside a GPU this process' share of the cores."""
+def default_workers(device: torch.device, processes: int) -> int:
+    """Number of worker processes for batches.
+
+    On a CPU none, because the network uses all cores; on a GPU this process' share of the cores.
+    """
     if device.type != "cuda" or not hasattr(os, "fork"):
         return 0
     return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // processes - 1))
 
 
 def _leave_signals_to_the_trainer(worker: int) -> None:
-    """A scheduler signals all processes of a job; batches are needed until the trainer has saved."""
+    """Ignores signals in a worker process.
+
+    A scheduler signals all processes of a job, and the trainer needs batches until it has saved.
+    """
     for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
         signal.signal(getattr(signal, name), signal.SIG_IGN)

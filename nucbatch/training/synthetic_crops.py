@@ -1,7 +1,8 @@
-"""Crops of drawn nuclei, for what few labelled images show: very large, small, long, lobed and heaped ones.
+"""Draws crops with synthetic nuclei of kinds that are rare in labelled images.
 
-Each crop is drawn anew from the step's generator, and normalised as any image. Specks, haze and nuclei out of
-focus are drawn as well and belong to the background.
+These are very large, small, elongated, lobed and crowded nuclei. Each crop is drawn from the step's random
+generator and normalised like any image. Specks, haze and nuclei out of focus are drawn too, and belong to the
+background.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from scipy.ndimage import gaussian_filter, zoom
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.synthetic.shapes import Nucleus, paint_labels
-from nucbatch.training.targets import Nuclei, nuclei_of
+from nucbatch.training.targets import NucleusGeometry, geometry_of
 
 Picture = NDArray[np.float32]
 
@@ -26,11 +27,13 @@ _TRIES = 8
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """Nuclei of one kind of field.
+    """One kind of synthetic field.
 
-    ``diameters_px`` and ``aspects`` are ranges; ``lobes`` is how far the outline may leave an ellipse;
-    ``cover`` is the largest share of the field under nuclei; ``touching`` of them lie beside another one, at
-    ``gap`` (from, to) of the distance at which two would just touch. ``texture`` is how uneven they are.
+    ``chance`` is the probability of the kind. ``diameters_px`` and ``aspects`` are ranges. ``lobes`` is the
+    largest relative deviation of an outline from an ellipse. ``cover`` is the range of the share of the field
+    under nuclei. ``touching`` is the share of nuclei placed beside another one, at ``gap`` (from, to) times
+    the distance at which the two would just touch. ``texture`` is the strength of the chromatin texture,
+    ``specks`` the probability of specks.
     """
 
     chance: float
@@ -54,12 +57,12 @@ _KINDS = (
 )
 
 
-def drawn_crop(
+def synthetic_crop(
     rng: np.random.Generator, size_px: int, settings: NormaliseSettings
-) -> tuple[Picture, NDArray[np.int32], Nuclei]:
-    """A normalised image (3, size_px, size_px) float32 in [0, 1], its labels, and the facts of each nucleus.
+) -> tuple[Picture, NDArray[np.int32], NucleusGeometry]:
+    """A normalised image (3, size_px, size_px) float32 in [0, 1], its labels, and the geometry of its nuclei.
 
-    Nuclei may be cut by the crop's border; their middles and radii are those of the whole ones.
+    Nuclei may be cut by the crop's border; their centres and radii are those of the whole nuclei.
     """
     kind = _KINDS[int(rng.choice(len(_KINDS), p=[one.chance for one in _KINDS]))]
     typical = math.exp(rng.uniform(*np.log(kind.diameters_px)))
@@ -69,16 +72,16 @@ def drawn_crop(
     labels, radius, order = paint_labels(side, side, placed)
     counts = _picture(rng, kind, typical, labels, radius, len(order))
     image = normalise(counts, find_constants(counts, settings))
-    nuclei = nuclei_of(labels.astype(np.int32))
+    nuclei = geometry_of(labels.astype(np.int32))
     inner = slice(margin, margin + size_px)
-    moved = Nuclei(
-        nuclei.middle_px - np.float32(margin), nuclei.depth_px, nuclei.radius_px
+    moved = NucleusGeometry(
+        nuclei.centre_px - np.float32(margin), nuclei.depth_px, nuclei.radius_px
     )  # in the crop's own pixels
     return np.array(image[:, inner, inner]), labels[inner, inner].astype(np.int32), moved
 
 
 def _place(rng: np.random.Generator, kind: _Kind, typical: float, side: int) -> list[Nucleus]:
-    """Nuclei in a square field: some alone, some in groups whose members lie side by side."""
+    """Places nuclei in a square field: some alone, some in groups whose members lie side by side."""
     cover, spread = rng.uniform(*kind.cover), rng.uniform(0.05, 0.3)
     wanted = max(int(cover * side * side / (math.pi / 4 * typical**2)), int(rng.integers(0, 3)))
     placed: list[Nucleus] = []
@@ -116,7 +119,7 @@ def _nucleus(
 
 
 def _reach_of(diameter: float, aspect: float, angle: float, way: float) -> float:
-    """How far an ellipse reaches from its middle in a direction, in px."""
+    """Distance in px from an ellipse's centre to its outline in a direction."""
     along, across = diameter / 2 * aspect**0.5, diameter / 2 / aspect**0.5
     turn = way - angle
     return float(along * across / math.hypot(across * math.cos(turn), along * math.sin(turn)))
@@ -127,7 +130,7 @@ def _reach(nucleus: Nucleus, way: float) -> float:
 
 
 def _apart(one: Nucleus, other: Nucleus) -> float:
-    """Distance of two middles as a multiple of the one at which their ellipses reach each other."""
+    """Distance of two centres, relative to the distance at which their ellipses touch."""
     dy, dx = other.y - one.y, other.x - one.x
     way = math.atan2(dy, dx)
     return math.hypot(dy, dx) / max(_reach(one, way) + _reach(other, way), 1e-6)
@@ -141,7 +144,7 @@ def _picture(
     radius: Picture,
     count: int,
 ) -> NDArray[np.uint16]:
-    """What a camera makes of them: counts (Y, X) uint16."""
+    """Simulates a camera image: counts (Y, X) uint16."""
     side = len(labels)
     level = math.exp(rng.uniform(math.log(15), math.log(1500)))  # electrons of a typical nucleus
     levels = level * rng.lognormal(0, rng.uniform(0.1, 0.5), count)
@@ -175,7 +178,7 @@ def _picture(
 
 
 def _specks(rng: np.random.Generator, side: int, typical: float, level: float) -> Picture:
-    """Bright specks much smaller than the nuclei: dust and debris, sharp or not."""
+    """Bright specks much smaller than nuclei, such as dust and debris, more or less in focus."""
     picture = np.zeros((side, side), np.float32)
     for _ in range(int(rng.integers(1, 15))):
         y, x = rng.integers(0, side, 2)
@@ -185,7 +188,10 @@ def _specks(rng: np.random.Generator, side: int, typical: float, level: float) -
 
 
 def _cloud(rng: np.random.Generator, side: int, scale_px: float) -> Picture:
-    """Smooth texture (side, side), mean 0, standard deviation 1; a coarse one is made small and enlarged."""
+    """Smooth random texture (side, side) with mean 0 and standard deviation 1.
+
+    Coarse texture is made small and enlarged.
+    """
     shrink = max(1.0, scale_px / 2)
     small = max(4, math.ceil(side / shrink) + 1)
     texture = gaussian_filter(rng.standard_normal((small, small), dtype=np.float32), scale_px / shrink)
@@ -195,7 +201,7 @@ def _cloud(rng: np.random.Generator, side: int, scale_px: float) -> Picture:
 
 
 def _wide(picture: Picture, sigma_px: float) -> Picture:
-    """A broad blur, made on a smaller image."""
+    """A wide Gaussian blur, computed on a smaller image."""
     shrink = max(1, int(sigma_px / 3))
     if shrink == 1:
         return np.asarray(gaussian_filter(picture, sigma_px), np.float32)

@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nucbatch.labels.contract import Pixels
-from nucbatch.training.check import (
-    Facts,
-    Placed,
+from nucbatch.labels.sources import Pixels
+from nucbatch.training.data_checks import (
+    Assigned,
+    ImageFacts,
     data_sha256,
     duplicates,
     errors_of,
@@ -16,8 +16,8 @@ from nucbatch.training.check import (
 )
 
 
-def placed(name: str, split: str, image: str = "", group: str = "") -> Placed:
-    return Placed(Facts(name, image or name, "labels", False, "labels", 0), split, group)
+def placed(name: str, split: str, image: str = "", group: str = "") -> Assigned:
+    return Assigned(ImageFacts(name, image or name, "labels", False, "labels", 0), split, group)
 
 
 FINE = [placed("a", "train"), *(placed(f"v{number}", "val") for number in range(5))]

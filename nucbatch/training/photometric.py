@@ -1,4 +1,4 @@
-"""How crops are re-lit: what other lamps, cameras, stains and lenses might have made of the same nuclei."""
+"""Photometric augmentation: intensities and colours as other lamps, cameras and stains would give."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def relight(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Gamma, blur, contrast, colour, uneven light, noise and inversion of images (N, 3, H, W) in [0, 1]."""
+def augment_intensities(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Changes intensities and colours of images (N, 3, H, W) in [0, 1].
+
+    Changed are gamma, blur, contrast, colour, illumination and noise; some images are inverted.
+    """
     count, _, height, width = images.shape
 
     def some(values: NDArray[np.float64], chance: float, neutral: float) -> Tensor:
@@ -24,7 +27,7 @@ def relight(images: Tensor, rng: np.random.Generator) -> Tensor:
     images = images.clamp(0, 1) ** torch.exp(some(uniform(-0.6, 0.6), 0.6, 0.0))
     blurred = some(uniform(0.4, 1.8), 0.2, 0.05)
     images = gaussian_blur2d(images, (7, 7), blurred.flatten()[:, None].repeat(1, 2))
-    # Beside brighter nuclei, or debris, others are dim; beside dimmer ones they are saturated.
+    # Nuclei are dim beside brighter ones or debris, and saturated beside dimmer ones.
     gain = some(np.exp(uniform(np.log(0.15), np.log(1.8))), 0.4, 1.0)
     images = images * gain + some(uniform(0.0, 0.25), 0.3, 0.0)
     images = _recolour(images, coloured, rng)
@@ -40,11 +43,11 @@ def relight(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _recolour(images: Tensor, coloured: Tensor, rng: np.random.Generator) -> Tensor:
-    """Stains shift and mix, colour turns to grey, and grey fluorescence comes as one colour of three."""
+    """Shifts and mixes stains, turns colour to grey, and shows grey fluorescence in one colour."""
     count = len(images)
     mix = np.eye(3) + rng.normal(0, 0.12, (count, 3, 3)) * (rng.random((count, 1, 1)) < 0.6)
     shift = rng.uniform(-0.1, 0.1, (count, 3)) * (rng.random((count, 1)) < 0.5)
-    order = np.stack([rng.permutation(3) for _ in range(count)])  # an unfamiliar stain
+    order = np.stack([rng.permutation(3) for _ in range(count)])  # swapped channels, as of an unknown stain
     swapped = rng.random(count) < 0.1
     mix[swapped] = np.take_along_axis(mix, order[:, :, np.newaxis], axis=1)[swapped]
     to_grey = rng.random(count) < 0.12

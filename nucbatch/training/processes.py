@@ -1,12 +1,11 @@
-"""Several processes on one training, as torchrun starts them: who leads, and who learns from what.
+"""Training in several processes, as torchrun starts them.
 
-The decision owned here: a step's batch is the same whatever the number of processes. Each takes every n-th
-picture of it and gradients are averaged, so a loss that is a mean over pictures has the gradient of one
-process (Dice, pooled over a batch, is pooled over each process' share instead). Only rank 0 writes and
-prints.
+A step's batch does not depend on the number of processes. Each process takes every n-th image of it, and
+gradients are averaged. A loss that is a mean over images thus has the same gradient as in one process. Dice,
+which is pooled over a batch, is pooled over each process' share instead. Only rank 0 writes and prints.
 
-Batch normalisation sees the whole batch on CUDA (SyncBatchNorm). On CPUs torch has no such layer: there each
-process normalises by its own share, and rank 0's running statistics are the ones kept.
+On CUDA, batch normalisation uses the whole batch (SyncBatchNorm). On CPUs torch has no such layer: each
+process normalises by its own share, and the running statistics of rank 0 are kept.
 """
 
 from __future__ import annotations
@@ -27,25 +26,25 @@ from nucbatch.core.errors import InputError
 Picked = TypeVar("Picked")
 
 
-def leads() -> bool:
-    """Whether this process writes and prints; true where there is only one."""
+def is_main_process() -> bool:
+    """Whether this process writes and prints (rank 0); true if it is the only one."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Team:
-    """The processes of a training: this one's rank from 0, how many there are, and this one's device."""
+class ProcessGroup:
+    """The processes of a training: rank of this one, number of all, and this one's device."""
 
     rank: int
     size: int
     device: torch.device
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
     def share(self, batch: Picked) -> Picked:
-        """This process' pictures of a batch (a dataclass of tensors (N, …)), on its device."""
+        """This process' part of a batch (a dataclass of tensors (N, …)), moved to its device."""
         parts = {
             field.name: getattr(batch, field.name)[self.rank :: self.size].to(self.device, non_blocking=True)
             for field in dataclasses.fields(batch)  # type: ignore[arg-type]  # "a dataclass" can't be said
@@ -53,7 +52,7 @@ class Team:
         return dataclasses.replace(batch, **parts)  # type: ignore[type-var]  # the same
 
     def joined(self, network: nn.Module) -> nn.Module:
-        """The network to call in training: its gradients are the processes' mean."""
+        """The network to call in training, whose gradients are averaged over the processes."""
         if self.size == 1:
             return network
         if self.device.type != "cuda":
@@ -62,11 +61,11 @@ class Team:
         return DistributedDataParallel(network, device_ids=[self.device.index])
 
     def highest(self, value: float) -> float:
-        """The largest of the processes' values; all wait for one another here."""
+        """The largest of the processes' values; waits for all of them."""
         return self._over_all(value, dist.ReduceOp.MAX)
 
     def mean(self, value: float) -> float:
-        """The mean of the processes' values."""
+        """The mean of the processes' values; waits for all of them."""
         return self._over_all(value, dist.ReduceOp.SUM) / self.size
 
     def _over_all(self, value: float, operation: Any) -> float:
@@ -77,7 +76,7 @@ class Team:
         return float(shared)
 
     def check_agreement(self, network: nn.Module) -> None:
-        """Makes sure that all processes hold the same parameters.
+        """Checks that all processes hold the same parameters.
 
         Raises:
             RuntimeError: they don't, which no input can cause.
@@ -88,28 +87,32 @@ class Team:
 
 
 @contextmanager
-def team(device: str, batch: int) -> Iterator[Team]:
-    """The team that torchrun's environment tells of, or this process alone. ``device``: auto, cpu or cuda.
+def process_group(device: str, batch: int) -> Iterator[ProcessGroup]:
+    """The process group that torchrun's environment variables describe, or this process alone.
+
+    Args:
+        device: auto, cpu or cuda.
+        batch: images in a batch.
 
     Raises:
-        InputError: no such device here; or a batch of so many pictures can't be shared out evenly.
+        InputError: there is no such device, or the batch can't be divided evenly among the processes.
     """
     size, rank = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("RANK", "0"))
     own = _device(device, int(os.environ.get("LOCAL_RANK", "0")))
     if size == 1:
-        yield Team(0, 1, own)
+        yield ProcessGroup(0, 1, own)
         return
     if batch % size:
         raise InputError(
-            f"a batch of {batch} pictures can't be shared evenly by {size} processes: start a number that "
+            f"a batch of {batch} images can't be divided evenly among {size} processes: start a number that "
             f"divides {batch}."
         )
     if own.type == "cuda":
         torch.cuda.set_device(own)
     dist.init_process_group("cpu:gloo,cuda:nccl" if own.type == "cuda" else "gloo")
     try:
-        yield Team(rank, size, own)
-        dist.barrier()  # who leaves while another still listens may be aborted in its last moment
+        yield ProcessGroup(rank, size, own)
+        dist.barrier()  # leaving while another process still waits for a message may abort that one
     finally:
         dist.destroy_process_group()
 
@@ -120,7 +123,7 @@ def _device(name: str, local_rank: int) -> torch.device:
         return torch.device("cpu")
     if not there:
         raise InputError(
-            f"device {name!r} is not here: torch {torch.__version__} sees no CUDA device. Use cpu."
+            f"device {name!r} is not available: torch {torch.__version__} sees no CUDA device. Use cpu."
         )
     if local_rank >= torch.cuda.device_count():
         raise InputError(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.labels.contract import Pixels, ignored, paired
+from nucbatch.labels.sources import Pixels, ignored, paired
 from nucbatch.readers.pixels import read_image
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")

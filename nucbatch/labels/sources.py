@@ -33,7 +33,7 @@ class Pixels:
     ignore: NDArray[np.bool_] | None = None
 
 
-class Source(Protocol):
+class LabelSource(Protocol):
     """Where an image and its labels lie. Frozen, so that a worker process can be given one."""
 
     def read(self) -> Pixels:
@@ -46,11 +46,11 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class LabelledImage:
     """One labelled image. ``split`` is train, val or test if the layout's folders say so."""
 
     name: str
-    source: Source
+    source: LabelSource
     split: str = ""
 
 
@@ -62,7 +62,7 @@ class Findings:
     """
 
     root: Path
-    found: tuple[Found, ...]
+    found: tuple[LabelledImage, ...]
     problems: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 

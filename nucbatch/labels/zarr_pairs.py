@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from nucbatch.core.errors import InputError, NucbatchError, StoreError
-from nucbatch.labels.contract import Findings, Found, Pixels, ignored, paired
-from nucbatch.labels.files import IGNORE
+from nucbatch.labels.label_files import IGNORE
+from nucbatch.labels.sources import Findings, LabelledImage, Pixels, ignored, paired
 from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.planning.plan import nuclear_stains
 from nucbatch.store.folder import RunFolder
@@ -56,7 +56,7 @@ def find_omezarr(folder: Path, channel: str = "") -> Findings | None:
     for stored in open_images(folder):
         try:
             place = choose_channel(stored.channels, stored.count_channels(), wanted)
-            found.append(Found(stored.name, ZarrPair(stored, place, choose_labels(stored.labels))))
+            found.append(LabelledImage(stored.name, ZarrPair(stored, place, choose_labels(stored.labels))))
         except NucbatchError as error:
             problems.append(f"{stored.name}: {str(error).rstrip('.')}.")
     found.sort(key=lambda one: one.name)

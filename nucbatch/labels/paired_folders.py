@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from nucbatch.labels.contract import Findings, Found, some
-from nucbatch.labels.files import (
+from nucbatch.labels.label_files import (
     IGNORE,
     IGNORE_ENDINGS,
     IMAGE_SUFFIXES,
@@ -21,6 +20,7 @@ from nucbatch.labels.files import (
     pictures,
     stem_of,
 )
+from nucbatch.labels.sources import Findings, LabelledImage, some
 
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -77,7 +77,9 @@ def _pairs(folder: Path, prefix: str, split: str) -> Findings:
                 "Save them anew, from their source, as PNG or TIFF."
             )
     found = [
-        Found(prefix + name, FilePair(images[name], labels[name], ignore.get(name)), split or _split_of(name))
+        LabelledImage(
+            prefix + name, FilePair(images[name], labels[name], ignore.get(name)), split or _split_of(name)
+        )
         for name in sorted(images.keys() & labels.keys())
     ]
     return Findings(folder, tuple(found), tuple(problems), tuple(_left_out(folder / "images", label_folder)))

@@ -1,4 +1,4 @@
-"""Where a training begins: at fresh weights from the recipe's seed, or at a model's (fine-tuning)."""
+"""The network that a training starts from: random weights from the recipe's seed, or those of a model."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from nucbatch.networks.contract import build
 from nucbatch.training.recipe import Recipe
 
 
-def adopt(recipe: Recipe, card: Card) -> Recipe:
-    """The recipe with what the weights to start from decide: architecture, size, maps and normalisation.
+def adapt_to_weights(recipe: Recipe, card: Card) -> Recipe:
+    """The recipe with architecture, size and normalisation of the weights to start from.
 
     Raises:
-        InputError: the recipe teaches other maps than the weights predict.
+        InputError: the weights predict other maps than the recipe trains, or need arguments that recipes
+            lack.
     """
     if card.outputs != recipe.outputs:
         raise InputError(
-            f"preset {recipe.name} teaches {', '.join(recipe.outputs)}, the weights of {card.name} predict "
+            f"preset {recipe.name} trains {', '.join(recipe.outputs)}, the weights of {card.name} predict "
             f"{', '.join(card.outputs)}: start from weights of the same maps, or train with another --preset."
         )
     unknown = card.config.keys() - recipe.config.keys()
     if unknown or card.config.get("in_channels") != 3:
         raise InputError(
-            f"the weights of {card.name} need {card.config}: nucbatch trains networks of 3 input channels "
-            f"that take {', '.join(recipe.config)} alone."
+            f"the weights of {card.name} need {card.config}: nucbatch trains networks with 3 input channels "
+            f"and the arguments {', '.join(recipe.config)} alone."
         )
     size = recipe.config | card.config
     return recipe.model_copy(
@@ -41,11 +42,11 @@ def adopt(recipe: Recipe, card: Card) -> Recipe:
     )
 
 
-def first_network(recipe: Recipe, start: Path | None) -> nn.Module:
+def initial_network(recipe: Recipe, start: Path | None) -> nn.Module:
     """The network before the first step, float32, in training mode.
 
     Raises:
-        WeightsError: ``start`` is no weight file that can be used.
+        WeightsError: ``start`` is not a usable weight file.
     """
     torch.manual_seed(recipe.seed)
     network = build(recipe.architecture, recipe.config) if start is None else load_weights(start)[0]
