@@ -19,8 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nucbatch.scoring import THRESHOLDS
+from nucbatch.scoring.detection import counts_of
 from nucbatch.scoring.match import overlaps
-from nucbatch.scoring.objects import counts_of
 from nucbatch.scoring.table import score_image
 from nucbatch.scoring.warping import warping_counts
 

@@ -21,7 +21,7 @@ from nucbatch.inference.predict import LARGEST_TILE_PX, forward, grid_of, predic
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.readers.pixels import read_image
-from nucbatch.scoring.objects import object_counts
+from nucbatch.scoring.detection import object_counts
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nucbatch.labels.binary import BinaryCheck
     from nucbatch.labels.sides import LabelImage
     from nucbatch.scoring import ScoreTable
-    from nucbatch.scoring.page import WorstImage
-    from nucbatch.scoring.sheets import Grouping
+    from nucbatch.scoring.html_page import WorstImage
+    from nucbatch.scoring.score_files import Grouping
 
 Pairs = dict[str, "tuple[LabelImage, LabelImage]"]
 
@@ -101,7 +101,7 @@ def score(
     from nucbatch.labels.binary import BinaryCheck
     from nucbatch.labels.sides import find_images, ignoring, open_side, pair_sides
     from nucbatch.scoring import read_groups, score_images
-    from nucbatch.scoring.sheets import as_json, images_csv, totals_csv, totals_path
+    from nucbatch.scoring.score_files import as_json, images_csv, totals_csv, totals_path
     from nucbatch.store.atomic import write_text
     from nucbatch.version import __version__
 
@@ -146,7 +146,7 @@ def score(
         if html_file is not None or pictures is not None:
             worst = _worst(table, pairs, _of_names(pairs, images))
             if html_file is not None:
-                from nucbatch.scoring.page import About, render
+                from nucbatch.scoring.html_page import About, render
 
                 about_page = About(str(pred), str(truth), __version__, (*notes, *warnings))
                 write_text(html_file, render(table, about_page, worst, by))
@@ -216,7 +216,7 @@ def _of_names(pairs: Pairs, known: dict[str, Any]) -> dict[str, Any]:
 
 def _grouping(table: ScoreTable, by_name: dict[str, str], column: str | None) -> Grouping | None:
     from nucbatch.scoring import grouped
-    from nucbatch.scoring.sheets import Grouping
+    from nucbatch.scoring.score_files import Grouping
 
     return None if column is None else Grouping(column, grouped(table, by_name))
 
@@ -234,9 +234,9 @@ def _read(
 def _worst(table: ScoreTable, pairs: Pairs, images: dict[str, Callable[[], Any]]) -> list[WorstImage]:
     from nucbatch.core.errors import InputError
     from nucbatch.scoring.backdrop import backdrop
+    from nucbatch.scoring.html_page import WorstImage
     from nucbatch.scoring.ignore import leave_out
-    from nucbatch.scoring.page import WorstImage
-    from nucbatch.scoring.pictures import draw
+    from nucbatch.scoring.match_drawing import draw
 
     worst = []
     for row in table.worst(WORST):

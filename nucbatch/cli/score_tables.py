@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from nucbatch.scoring import ScoreTable
-    from nucbatch.scoring.sheets import Grouping
+    from nucbatch.scoring.score_files import Grouping
 
 # In a terminal of 80 columns more would be cut off; the files and the page have every column.
 _IN_GROUPS = ("truth", "found", "pixel F1", "F1 0.5", "AP 0.5", "mean AP", "PQ")
@@ -28,41 +28,45 @@ def show(console: Console, table: ScoreTable, by: Grouping | None, most: int) ->
 
 def _totals(totals: dict[str, dict[str, float]], images: int) -> Table:
     from nucbatch.readers.names import plural
-    from nucbatch.scoring import names
+    from nucbatch.scoring import figure_names
 
     title = f"{plural(images, 'image')}; averages and medians are over images"
-    shown = _table(title, "figure", *(total for total, _ in names.TOTALS))
-    for section, figures in names.SECTIONS:
+    shown = _table(title, "figure", *(total for total, _ in figure_names.TOTALS))
+    for section, figures in figure_names.SECTIONS:
         shown.add_section()
         shown.add_row(f"[bold]{section}[/]")
         for name, title in figures:
-            shown.add_row(f"  {title}", *(names.shown(totals[total][name]) for total, _ in names.TOTALS))
+            shown.add_row(
+                f"  {title}", *(figure_names.shown(totals[total][name]) for total, _ in figure_names.TOTALS)
+            )
     return shown
 
 
 def _thresholds(totals: dict[str, dict[str, float]]) -> Table:
-    from nucbatch.scoring import THRESHOLDS, names
+    from nucbatch.scoring import THRESHOLDS, figure_names
     from nucbatch.scoring.table import at_threshold
 
-    headings = (heading for _, _, heading in names.THRESHOLD_COLUMNS)
+    headings = (heading for _, _, heading in figure_names.THRESHOLD_COLUMNS)
     shown = _table("Matched above an IoU; pooled, but for the last column", "IoU", *headings)
     for threshold in THRESHOLDS:
-        values = [totals[total][at_threshold(stem, threshold)] for total, stem, _ in names.THRESHOLD_COLUMNS]
-        shown.add_row(f"{threshold:.2f}", *map(names.shown, values))
+        values = [
+            totals[total][at_threshold(stem, threshold)] for total, stem, _ in figure_names.THRESHOLD_COLUMNS
+        ]
+        shown.add_row(f"{threshold:.2f}", *map(figure_names.shown, values))
     return shown
 
 
 def _groups(by: Grouping) -> Table:
     from rich.text import Text
 
-    from nucbatch.scoring import names
+    from nucbatch.scoring import figure_names
 
-    columns = [column for column in names.GROUP_COLUMNS if column[2] in _IN_GROUPS]
+    columns = [column for column in figure_names.GROUP_COLUMNS if column[2] in _IN_GROUPS]
     title = f"By {by.column}; pooled, but mean AP averaged over images"
     shown = _table(title, by.column, "images", *(heading for _, _, heading in columns))
     for group, part in by.tables.items():
         totals = part.totals()
-        values = (names.shown(totals[total][name]) for total, name, _ in columns)
+        values = (figure_names.shown(totals[total][name]) for total, name, _ in columns)
         shown.add_row(Text(group), f"{len(part.rows):,}", *values)
     return shown
 
@@ -70,15 +74,17 @@ def _groups(by: Grouping) -> Table:
 def _images(table: ScoreTable, most: int) -> Table:
     from rich.text import Text
 
-    from nucbatch.scoring import names
+    from nucbatch.scoring import figure_names
 
     every = len(table.rows) <= 2 * most
     rows = sorted(table.rows, key=lambda row: row.name) if every else table.worst(most)
     title = "Images" if every else f"{len(rows)} of lowest object F1"
-    shown = _table(title, "image", *(heading for _, heading in names.IMAGE_COLUMNS))
+    shown = _table(title, "image", *(heading for _, heading in figure_names.IMAGE_COLUMNS))
     for row in rows:
         figures = row.figures()
-        shown.add_row(Text(row.name), *(names.shown(figures[name]) for name, _ in names.IMAGE_COLUMNS))
+        shown.add_row(
+            Text(row.name), *(figure_names.shown(figures[name]) for name, _ in figure_names.IMAGE_COLUMNS)
+        )
     return shown
 
 

@@ -1,8 +1,8 @@
-"""Scores of predicted labels against true ones."""
+"""Scores predicted labels against true ones."""
 
+from nucbatch.scoring.detection import THRESHOLDS, ObjectCounts, object_counts
 from nucbatch.scoring.groups import grouped, read_groups
 from nucbatch.scoring.jaccard import AggregatedJaccard
-from nucbatch.scoring.objects import THRESHOLDS, ObjectCounts, object_counts
 from nucbatch.scoring.pixel import PixelCounts, pixel_counts
 from nucbatch.scoring.rand import RandCounts
 from nucbatch.scoring.splits import SplitCounts

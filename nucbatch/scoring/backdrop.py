@@ -1,8 +1,8 @@
-"""The image below a drawing: grey stretched for the eye, colours as they are, packed for a page or file.
+"""Prepares the image that is shown below a drawing of matches, for the page and for picture files.
 
-Decided here: percentiles 0.5 and 99.8 of the whole image become black and white, so that what is shown of a
-large image looks as the rest of it. Pages get the image as JPEG, for which a hundred pixels of error do no
-harm, and the drawing as PNG, so that either can be looked at alone.
+Grey levels are stretched between the percentiles 0.5 and 99.8 of the whole image, so that a part of a large
+image looks like the rest of it. Colours are kept. Pages get the image as JPEG, where compression errors do no
+harm, and the drawing as PNG, so that either can be viewed alone.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.errors import InputError
-from nucbatch.scoring.pictures import Drawing
+from nucbatch.scoring.match_drawing import Drawing
 
 Bytes = npt.NDArray[np.uint8]
 
 NO_IMAGE = 38  # grey level where no image was found
-_GAMMA = 0.8  # dim nuclei show
+_GAMMA = 0.8  # makes dim nuclei visible
 
 
 def backdrop(image: npt.NDArray[Any] | None, drawing: Drawing, shape: tuple[int, int]) -> Bytes:
-    """The drawing's part of an image as uint8: (Y, X) grey or (Y, X, 3) colours.
+    """The drawing's part of an image as uint8: (Y, X) grey or (Y, X, 3) colour.
 
     Args:
-        image: (Y, X) or (Y, X, 3), any numbers; None gives an even grey.
-        drawing: what will lie over it.
-        shape: the labels' height and width.
+        image: (Y, X) or (Y, X, 3) of any dtype; None gives uniform grey.
+        drawing: the drawing that will lie over it.
+        shape: height and width of the labels.
 
     Raises:
-        InputError: the image is not of the labels' size.
+        InputError: the image has another size than the labels.
     """
     part = drawing.rows, drawing.columns
     if image is None:
@@ -63,11 +63,11 @@ def png(picture: Bytes) -> bytes:
 
 
 def png_uri(picture: Bytes) -> str:
-    """A picture (Y, X, S) as PNG that a page can hold."""
+    """A picture (Y, X, S) as a data URI of a PNG."""
     return "data:image/png;base64," + base64.b64encode(png(picture)).decode("ascii")
 
 
 def jpeg_uri(picture: Bytes) -> str:
-    """A picture (Y, X) or (Y, X, 3) as JPEG that a page can hold."""
+    """A picture (Y, X) or (Y, X, 3) as a data URI of a JPEG."""
     encoded = bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(picture), level=90))
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")

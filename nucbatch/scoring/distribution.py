@@ -1,7 +1,7 @@
-"""How images spread over a figure: bars over twentieths from 0 to 1, for all images and for each group.
+"""Histograms of figures over images: 20 bins from 0 to 1, for all images and for each group.
 
-Decided here: counts of images, drawn relative to each row's fullest bar, because groups differ in size; the
-median stands as a line and a number. Images in which the figure is undefined are left out and counted.
+Bars count images, relative to the tallest bar of the row, because groups differ in size. The median is shown
+as a line and a number. Images in which the figure is undefined are left out and counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,11 @@ MOST_ROWS = 12
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """One row's bars for one figure. ``bars`` has ``BINS`` numbers of images; ``median`` is NaN if none."""
+    """The histogram of one figure in one row.
+
+    ``bars``: number of images in each of ``BINS`` bins. ``median`` is NaN if the figure is defined in no
+    image. ``undefined``: number of images in which it is not defined.
+    """
 
     bars: tuple[int, ...]
     median: float
@@ -33,13 +37,13 @@ class Spread:
 
     @property
     def fullest(self) -> int:
-        """The most images in one bar, at least 1."""
+        """The count of the tallest bar, at least 1."""
         return max(1, *self.bars)
 
 
 @dataclass(frozen=True, slots=True)
 class SpreadRow:
-    """A group's name, its number of images, and its spread over each of ``FIGURES``."""
+    """A group's name, its number of images, and its histogram for each of ``FIGURES``."""
 
     name: str
     images: int
@@ -47,7 +51,7 @@ class SpreadRow:
 
 
 def spread_rows(tables: Mapping[str, ScoreTable]) -> list[SpreadRow]:
-    """A row per table in the order given; of more than ``MOST_ROWS`` those with the most images."""
+    """A row per table in the given order; of more than ``MOST_ROWS`` tables, those with the most images."""
     most = sorted(tables, key=lambda name: -len(tables[name].rows))[:MOST_ROWS]
     rows = []
     for name in (name for name in tables if name in most):
@@ -58,7 +62,7 @@ def spread_rows(tables: Mapping[str, ScoreTable]) -> list[SpreadRow]:
 
 
 def spread(values: list[float]) -> Spread:
-    """Bars of values from 0 to 1 (1 itself falls into the last); NaN is undefined."""
+    """The histogram of values from 0 to 1 (1 falls into the last bin); NaN is undefined."""
     defined = [value for value in values if not math.isnan(value)]
     bars = [0] * BINS
     for value in defined:

@@ -1,8 +1,8 @@
-"""Images by a column of a table: by modality, plate, stain, whatever a CSV says of each image.
+"""Groups images by a column of a CSV, such as modality, plate or stain.
 
-Decided here: the CSV names an image in its column ``id``, else ``name``, else its first one, with or
-without a file's suffix. Every scored image needs a row there; rows of other images are no matter. An empty
-cell is a group of its own, ``(empty)``, so that no image drops out of the groups in silence.
+The CSV names an image in its column ``id``, else ``name``, else its first column, with or without a file's
+suffix. Every scored image needs a row; rows of other images are ignored. An empty cell is a group of its own,
+``(empty)``, so that no image is missing from the groups.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
 
     Raises:
         InputNotFound: there is no such file.
-        InputError: it is no CSV in UTF-8, has no such column, or gives one image two groups.
+        InputError: it is not a CSV in UTF-8, has no such column, or gives one image two groups.
     """
     if not path.is_file():
-        raise InputNotFound(f"{path} is no file: --by takes a CSV with a row for each image.")
+        raise InputNotFound(f"{path} is not a file: --by takes a CSV with a row for each image.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -46,23 +46,23 @@ def read_groups(path: Path, column: str) -> dict[str, str]:
         if groups.setdefault(name, group) != group:
             raise InputError(
                 f"{path} has {name!r} twice in column {name_column!r}, with {column} {groups[name]!r} and "
-                f"{group!r}: an image may have one."
+                f"{group!r}: an image can have only one."
             )
     return groups
 
 
 def grouped(table: ScoreTable, groups: Mapping[str, str]) -> dict[str, ScoreTable]:
-    """The table's images by group, groups in the order of their names.
+    """The table's images by group, in the order of the groups' names.
 
     Raises:
-        InputError: an image has no group; the message lists those.
+        InputError: some images have no group; the message lists them.
     """
     missing = [row.name for row in table.rows if row.name not in groups]
     if missing:
         known = ", ".join(list(groups)[:3]) or "none"
         raise InputError(
             f"{len(missing)} of {len(table.rows)} images have no row in the CSV of --by:\n{listed(missing)}\n"
-            f"It names images such as {known}. Add the rows, named as the images are."
+            f"It names images such as {known}. Add rows with the names of the images."
         )
     members: dict[str, list[ImageScore]] = {}
     for row in table.rows:

@@ -1,13 +1,15 @@
-"""Leaves pixels of unknown truth out of a comparison, and the nuclei that lie mostly in them.
+"""Leaves out pixels of unknown truth, and the nuclei that lie mostly in them.
 
 The rules are those of *void* pixels in panoptic quality (Kirillov et al., Panoptic Segmentation, CVPR 2019,
-section 4.1), which play the part of crowd regions in COCO's evaluation (``iscrowd``):
+section 4.1), which correspond to crowd regions in COCO's evaluation (``iscrowd``):
 
-1. A true nucleus of which more than half is ignored is not looked for: it is neither hit nor missed, and all
-   its pixels are ignored as well.
-2. Ignored pixels are taken out of both sides before areas and IoU are counted, and out of the pixel figures.
+1. A true nucleus of which more than half is ignored counts neither as hit nor as missed, and all its pixels
+are ignored as well.
+
+2. Ignored pixels are removed from both sides before areas and IoU are computed, and from the pixel figures.
+
 3. A predicted nucleus of which more than half is ignored, and which matches no true one above an IoU of 0.5
-   in the pixels that are left, is not a false one: it is left out.
+in the remaining pixels, is left out and does not count as false.
 
 Exactly half is not more than half.
 """
@@ -29,11 +31,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """What is left of two label images of one shape.
+    """The part of two label images of one shape that counts.
 
-    ``truth``, ``pred`` (Y, X): labels with what is left out as background. ``pixels`` (Y, X): the prediction
-    without the ignored pixels alone, for pixel figures. ``void`` (Y, X) bool: the pixels that don't count,
-    None where all do.
+    ``truth``, ``pred`` (Y, X): labels in which everything left out is background. ``pixels`` (Y, X): the
+    prediction without the ignored pixels alone, for pixel figures. ``void`` (Y, X) bool: the pixels that
+    don't count, None if all do.
     """
 
     truth: Labels
@@ -43,7 +45,7 @@ class Counted:
 
     @property
     def ignored_px(self) -> int:
-        """Pixels that don't count."""
+        """Number of pixels that don't count."""
         return 0 if self.void is None else int(np.count_nonzero(self.void))
 
     def pixel_counts(self) -> PixelCounts:
@@ -57,7 +59,7 @@ def leave_out(truth: Labels, pred: Labels, ignore: npt.NDArray[np.generic] | Non
     """Applies the rules above to labels (Y, X); ``ignore`` (Y, X) is not 0 where the truth is unknown.
 
     Raises:
-        InputError: not two label images of one shape, or a mask of another one.
+        InputError: the arrays are not two label images of one shape, or the mask has another shape.
     """
     require_labels(truth, pred)
     if ignore is None:

@@ -1,9 +1,9 @@
-"""The aggregated Jaccard index: one ratio of pixels in which a nucleus that is wrong counts by its area.
+"""The aggregated Jaccard index (AJI): a ratio of pixels in which each wrong nucleus counts by its area.
 
-Decided here: the definition is Algorithm 1 of Kumar et al. (A dataset and a technique for generalized nuclear
-segmentation, IEEE Transactions on Medical Imaging 36, 2017). Each true nucleus takes the prediction of
-highest IoU, whether another has taken it or not; predictions nobody took add their area to the union. Later
-programs, which give a prediction away once only, report other figures under the same name.
+It is Algorithm 1 of Kumar et al. (A dataset and a technique for generalized nuclear segmentation, IEEE
+Transactions on Medical Imaging 36, 2017). Each true nucleus takes the prediction with the highest IoU, even
+if another has taken it already; predictions that none takes add their area to the union. Later programs
+assign each prediction at most once, and report other figures under the same name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nucbatch.scoring.pixel import ratio
 
 @dataclass(frozen=True, slots=True)
 class AggregatedJaccard:
-    """The two sums of pixels of which the index is the ratio. Adds over images."""
+    """Intersection and union in pixels, whose ratio is the index. Adds over images."""
 
     intersection_px: int = 0
     union_px: int = 0
@@ -28,7 +28,7 @@ class AggregatedJaccard:
 
     @property
     def value(self) -> float:
-        """AJI, 0 to 1; 1 where nothing is to find and nothing was found."""
+        """AJI, 0 to 1; 1 if there is no nucleus on either side."""
         return ratio(self.intersection_px, self.union_px, empty=1.0)
 
 

@@ -1,9 +1,9 @@
-"""Which predicted nucleus is which true one: the decision is intersection over union, strictly above 0.5.
+"""Matches predicted nuclei with true ones: intersection over union strictly above 0.5.
 
-Two labels of one image can't both cover more than half of the union with a third, so above 0.5 a match is
-unique by construction and no assignment problem has to be solved (Kirillov et al., Panoptic Segmentation,
-CVPR 2019, section 4.1). A pair at exactly the threshold does **not** match: at exactly 0.5 one true nucleus
-could have two partners (its two halves), and the same strict rule then holds at every higher threshold.
+Two labels of one image can't both cover more than half of the union with a third, so matches above 0.5 are
+unique and no assignment problem has to be solved (Kirillov et al., Panoptic Segmentation, CVPR 2019, section
+4.1). A pair at exactly the threshold does **not** match: at exactly 0.5 one true nucleus could have two
+partners (its two halves), and the same strict rule is used at every higher threshold.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ class Overlaps:
 
 
 def overlaps(truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer]) -> Overlaps:
-    """Areas and shared areas of every label of two images.
+    """Areas and shared areas of all labels of two images.
 
-    The pair of labels changes only at nuclei's edges, so runs along the raster are sorted, not pixels.
+    Pairs of labels change only at the edges of nuclei, so runs along the raster are sorted instead of pixels.
 
     Args:
         truth: labels (Y, X), any integer dtype, 0 is background.
         pred: labels (Y, X), any integer dtype, 0 is background.
 
     Raises:
-        InputError: not two label images of one shape.
+        InputError: the arrays are not two label images of one shape.
     """
     require_labels(truth, pred)
     flat_truth, flat_pred = truth.ravel(), pred.ravel()
@@ -70,7 +70,7 @@ def overlaps(truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer]) -> O
 
     truth_areas = _sums(truth_index, areas, len(truth_labels))
     pred_areas = _sums(pred_index, areas, len(pred_labels))
-    # Labels ascend and none is negative: the background, where present, is the first.
+    # Labels ascend and none is negative, so the background comes first if it is present.
     skip_truth = int(len(truth_labels) > 0 and truth_labels[0] == 0)
     skip_pred = int(len(pred_labels) > 0 and pred_labels[0] == 0)
     both = (truth_index >= skip_truth) & (pred_index >= skip_pred)
@@ -94,31 +94,31 @@ def iou(table: Overlaps) -> Floats:
 
 
 def matches(table: Overlaps, threshold: float = 0.5) -> Ints:
-    """Positions (M,) int64 of the pairs that match: those with an IoU strictly above ``threshold``.
+    """Positions (M,) int64 of the matching pairs: those with an IoU strictly above ``threshold``.
 
-    Each true and each predicted label is in at most one of them.
+    Each true and each predicted label is in at most one pair.
 
     Raises:
         InputError: the threshold is below 0.5, where matches would not be unique, or not below 1.
     """
     if not 0.5 <= threshold < 1:
         raise InputError(
-            f"an IoU threshold of {threshold}: matches are unique from 0.5 on, and below 1 they exist."
+            f"the IoU threshold is {threshold}: it must be at least 0.5, for unique matches, and below 1."
         )
     return np.flatnonzero(iou(table) > threshold)
 
 
 def require_labels(truth: npt.NDArray[np.generic], pred: npt.NDArray[np.generic]) -> None:
-    """Refuse what is not a pair of label images.
+    """Checks that two arrays are label images of one shape.
 
     Raises:
-        InputError: an array that is not (Y, X), not of integers, has negative labels, or two shapes.
+        InputError: an array is not (Y, X), not of integers or has negative labels, or the shapes differ.
     """
     for role, labels in (("truth", truth), ("prediction", pred)):
         if labels.ndim != 2:
             raise InputError(
                 f"the {role} has shape {labels.shape}: label images are (Y, X), one number per nucleus. "
-                "Colour pictures of masks can't be scored; save the labels as integers."
+                "Colour images of masks can't be scored; save the labels as integers."
             )
         if not np.issubdtype(labels.dtype, np.integer):
             raise InputError(
@@ -131,7 +131,7 @@ def require_labels(truth: npt.NDArray[np.generic], pred: npt.NDArray[np.generic]
             )
     if truth.shape != pred.shape:
         raise InputError(
-            f"the truth is {_size(truth)} and the prediction {_size(pred)}: they must be of one size. "
+            f"the truth is {_size(truth)} and the prediction {_size(pred)}: they must have the same size. "
             "Were both made from the same image, without resizing?"
         )
 

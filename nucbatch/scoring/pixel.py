@@ -1,8 +1,8 @@
-"""How well nucleus is told from background: confusion counts of pixels, pooled before any division.
+"""Pixel scores: confusion counts of foreground and background, pooled before any division.
 
-Counts add, ratios don't: a data set's F1 is that of its summed counts, so that large and small images
-weigh by their pixels. What "nothing to find and nothing found" is worth is decided here too: F1 and
-Jaccard are then 1; a ratio whose denominator is zero is otherwise undefined (NaN), never a made-up 0.
+Counts add and ratios don't: the F1 of a data set is that of its summed counts, so that images weigh by their
+pixels. If there is nothing to find and nothing was found, F1 and Jaccard are 1. Any other ratio with a
+denominator of zero is undefined (NaN).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nucbatch.core.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class PixelCounts:
-    """Pixels by truth and prediction; adds over images."""
+    """Confusion counts of pixels. Adds over images."""
 
     tp: int = 0
     fp: int = 0
@@ -39,22 +39,22 @@ class PixelCounts:
 
     @property
     def precision(self) -> float:
-        """TP / (TP + FP); NaN where nothing was predicted."""
+        """TP / (TP + FP); NaN without predicted pixels."""
         return ratio(self.tp, self.tp + self.fp)
 
     @property
     def recall(self) -> float:
-        """TP / (TP + FN); NaN where there is nothing to find."""
+        """TP / (TP + FN); NaN without true pixels."""
         return ratio(self.tp, self.tp + self.fn)
 
     @property
     def f1(self) -> float:
-        """Dice's coefficient, 2 TP / (2 TP + FP + FN); 1 where nothing is to find and nothing was found."""
+        """Dice coefficient, 2 TP / (2 TP + FP + FN); 1 if there is no foreground on either side."""
         return ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn, empty=1.0)
 
     @property
     def jaccard(self) -> float:
-        """Foreground IoU, TP / (TP + FP + FN); 1 where nothing is to find and nothing was found."""
+        """Foreground IoU, TP / (TP + FP + FN); 1 if there is no foreground on either side."""
         return ratio(self.tp, self.tp + self.fp + self.fn, empty=1.0)
 
 
@@ -62,11 +62,11 @@ def pixel_counts(truth: npt.NDArray[np.generic], pred: npt.NDArray[np.generic]) 
     """Confusion counts of two masks.
 
     Args:
-        truth: labels or mask (Y, X), integer or bool; whatever is not 0 is nucleus.
+        truth: labels or mask (Y, X), integer or bool; any value but 0 is foreground.
         pred: the same, of the same shape.
 
     Raises:
-        InputError: shapes differ or pixels are neither integer nor bool (threshold probabilities first).
+        InputError: shapes differ, or pixels are neither integer nor bool (threshold probabilities first).
     """
     if truth.shape != pred.shape:
         raise InputError(
@@ -84,5 +84,5 @@ def pixel_counts(truth: npt.NDArray[np.generic], pred: npt.NDArray[np.generic]) 
 
 
 def ratio(part: float, whole: float, empty: float = float("nan")) -> float:
-    """``part / whole``, and ``empty`` where the whole is 0."""
+    """``part / whole``, or ``empty`` if the whole is 0."""
     return part / whole if whole else empty

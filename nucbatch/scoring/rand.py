@@ -1,14 +1,15 @@
-"""The Rand error: of two pixels of true nuclei, do both sides agree on whether they are of one nucleus?
+"""The Rand error: whether both sides agree that two pixels of true nuclei belong to the same nucleus.
 
-Decided here: both published readings are kept, under two names, because they differ in what the predicted
-background is. Either way only pixels of true nuclei count, pairs are of two different pixels, and the error
-is 1 - F, where F is the harmonic mean of precision and recall over pairs said to be of one nucleus.
+Two published definitions are computed, because they differ in how they treat the predicted background. In
+both, only pixels of true nuclei count, pairs consist of two different pixels, and the error is 1 - F, where F
+is the harmonic mean of precision and recall over pairs assigned to one nucleus.
 
-*Rand error* is the ISBI 2012 challenge's, the one of the U-Net paper (Arganda-Carreras et al., Crowdsourcing
-the creation of image segmentation algorithms for connectomics, Frontiers in Neuroanatomy 9, 2015, and the
+*Rand error* is that of the ISBI 2012 challenge and the U-Net paper (Arganda-Carreras et al., Crowdsourcing
+the creation of image segmentation algorithms for connectomics, Frontiers in Neuroanatomy 9, 2015; the
 challenge's foreground-restricted score): predicted background belongs to no segment, so two of its pixels are
-a pair of nothing. *Adapted Rand error* takes the predicted background as one more segment, as scikit-image's
-``adapted_rand_error`` does. The challenge minimised over thresholds of a probability map; labels have none.
+not a pair. *Adapted Rand error* treats the predicted background as one more segment, as scikit-image's
+``adapted_rand_error`` does. The challenge minimised over thresholds of a probability map; labels have no
+threshold.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from nucbatch.scoring.pixel import ratio
 class RandCounts:
     """Ordered pairs of different pixels within true nuclei. Adds over images.
 
-    ``truth``, ``pred``: in one true nucleus; in one predicted. ``both``: in one of each. The predicted
-    background adds ``background`` to the pairs of the prediction, and ``background_both`` to those of both.
+    ``truth``: pairs in one true nucleus; ``pred``: in one predicted nucleus; ``both``: in one of each. The
+    predicted background adds ``background`` to the pairs of the prediction, and ``background_both`` to those
+    of both.
     """
 
     both: int = 0
@@ -46,18 +48,18 @@ class RandCounts:
 
     @property
     def error(self) -> float:
-        """The challenge's Rand error, 0 to 1; NaN where no true nucleus has two pixels."""
+        """The challenge's Rand error, 0 to 1; NaN if no true nucleus has two pixels."""
         return 1 - ratio(2 * self.both, self.truth + self.pred) if self.truth else float("nan")
 
     @property
     def adapted_error(self) -> float:
-        """The same with the predicted background as a segment; NaN as above."""
+        """The same with the predicted background as a segment; NaN likewise."""
         both, pred = self.both + self.background_both, self.pred + self.background
         return 1 - ratio(2 * both, self.truth + pred) if self.truth else float("nan")
 
 
 def rand_counts(table: Overlaps) -> RandCounts:
-    """Pairs of one image from its overlaps."""
+    """Pair counts of one image from its overlaps."""
     within = np.zeros(len(table.pred_labels), np.int64)
     np.add.at(within, table.pred_index, table.pair_areas_px)
     uncovered = table.truth_areas_px.copy()
@@ -72,6 +74,6 @@ def rand_counts(table: Overlaps) -> RandCounts:
 
 
 def _pairs(areas_px: Ints) -> int:
-    """Ordered pairs of different pixels in one segment, summed; in Python's integers, which have no end."""
+    """Ordered pairs of different pixels in one segment, summed as Python integers, which can't overflow."""
     squares = np.dot(areas_px.astype(object), areas_px.astype(object)) if len(areas_px) else 0
     return int(squares) - int(areas_px.sum())

@@ -1,9 +1,9 @@
-"""Nuclei cut into parts, and nuclei run together: by majority of area, not by IoU.
+"""Counts nuclei that are split into parts and nuclei that are merged, by majority of area.
 
-Decided here: a prediction lies *in* the true nucleus that holds more than half of its area. A true nucleus in
-which two or more predictions lie is split. In the same way a true nucleus lies in the prediction that holds
-more than half of it, and a prediction in which two or more true nuclei lie is a merge. Exactly half is no
-majority. The background can hold a majority too; what lies in it is part of no split and no merge.
+A prediction lies *in* the true nucleus that holds more than half of its area. A true nucleus in which two or
+more predictions lie is split. Likewise, a true nucleus lies in the prediction that holds more than half of
+it, and a prediction in which two or more true nuclei lie is a merge. Exactly half is no majority. The
+background can hold a majority too; nuclei that lie in it belong to no split and no merge.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nucbatch.scoring.match import Ints, Overlaps
 
 @dataclass(frozen=True, slots=True)
 class SplitCounts:
-    """How many true nuclei are split, and how many predictions are merges. Adds over images."""
+    """Number of split true nuclei and of merging predictions. Adds over images."""
 
     splits: int = 0
     merges: int = 0
@@ -28,7 +28,7 @@ class SplitCounts:
 
 @dataclass(frozen=True, slots=True)
 class Majorities:
-    """Which label lies in which, as positions in the arrays of :class:`Overlaps`; -1 is in none.
+    """Which label lies in which, as positions in the arrays of :class:`Overlaps`; -1 for none.
 
     ``pred_in`` (P,): the true nucleus that holds most of each prediction. ``truth_in`` (T,): the prediction
     that holds most of each true nucleus. All int64.
@@ -49,7 +49,7 @@ class Majorities:
 
 
 def majorities(table: Overlaps) -> Majorities:
-    """Who lies in whom, from an image's overlaps."""
+    """The majorities of an image, from its overlaps."""
     pred_in = np.full(len(table.pred_labels), -1, np.int64)
     most = 2 * table.pair_areas_px > table.pred_areas_px[table.pred_index]
     pred_in[table.pred_index[most]] = table.truth_index[most]

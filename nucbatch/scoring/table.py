@@ -1,10 +1,10 @@
-"""Scores of many images in one table: a row each, and totals that answer different questions.
+"""Scores of many images in one table: a row per image, and three kinds of totals.
 
-*Pooled* sums the counts of all images first: every nucleus (every pixel) weighs the same. *Averaged* takes
-the mean of the images' figures, *median* their middle: every image weighs the same, so that one dense field
-can't hide ten failed ones. The Data Science Bowl's score is the average of ``mean_ap``. Figures that are
-undefined in an image (NaN, such as precision where nothing was predicted) are left out of that figure's
-average and median. Images are taken one at a time; only their counts are kept.
+*Pooled* sums the counts of all images first, so that every nucleus (every pixel) has the same weight.
+*Averaged* and *median* are computed from the images' figures, so that every image has the same weight and one
+dense field can't hide ten failed ones. The Data Science Bowl's score is the average of ``mean_ap``. Figures
+that are undefined in an image (NaN, such as precision without a prediction) are left out of the average and
+median. Images are read one at a time; only their counts are kept.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import InputError
 from nucbatch.labels.pairing import listed
+from nucbatch.scoring.detection import THRESHOLDS, ObjectCounts, counts_of
 from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.jaccard import AggregatedJaccard, aggregated_jaccard
 from nucbatch.scoring.match import overlaps
-from nucbatch.scoring.objects import THRESHOLDS, ObjectCounts, counts_of
 from nucbatch.scoring.pixel import PixelCounts
 from nucbatch.scoring.rand import RandCounts, rand_counts
 from nucbatch.scoring.splits import SplitCounts, split_counts
@@ -46,7 +46,7 @@ THRESHOLD_FIGURES = (
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """The counts of one image, or of several pooled. Adds over images; the name is the first one's."""
+    """The counts of one image, or of several pooled. Adds over images; the sum keeps the first name."""
 
     name: str
     pixels: PixelCounts = field(default_factory=PixelCounts)
@@ -70,7 +70,7 @@ class ImageScore:
         )
 
     def figures(self) -> Figures:
-        """Every figure by its name, in the order that files show; undefined ones are NaN."""
+        """All figures by name, in the order of the files; undefined ones are NaN."""
         pixels, objects, warping = self.pixels, self.objects, self.warping
         figures: Figures = {
             "nuclei_truth": objects.truth,
@@ -113,38 +113,38 @@ class ImageScore:
 
 @dataclass(frozen=True, slots=True)
 class ScoreTable:
-    """Per-image scores in the order given, and their totals."""
+    """Scores of images in the given order, and their totals."""
 
     rows: tuple[ImageScore, ...]
 
     @property
     def pooled(self) -> ImageScore:
-        """All images' counts summed."""
+        """The summed counts of all images."""
         return sum(self.rows, ImageScore("pooled"))
 
     def averaged(self) -> Figures:
-        """The mean over images of every figure, undefined ones left out; ``count_error`` by magnitude."""
+        """The mean of every figure over images, without undefined ones; of ``count_error`` the magnitude."""
         return self._over_images(lambda values: math.fsum(values) / len(values))
 
     def median(self) -> Figures:
-        """The median over images of every figure, as :meth:`averaged` otherwise."""
+        """The median of every figure over images; otherwise as :meth:`averaged`."""
         return self._over_images(statistics.median)
 
     def totals(self) -> dict[str, Figures]:
-        """The three totals by their names."""
+        """The three totals by name."""
         return {"pooled": self.pooled.figures(), "averaged": self.averaged(), "median": self.median()}
 
     def worst(self, count: int) -> list[ImageScore]:
-        """The images with an error and the lowest object F1 at 0.5, then mean AP, worst first."""
+        """The images with errors, by lowest object F1 at 0.5 and then mean AP, worst first."""
         wrong = [row for row in self.rows if row.objects.mean_ap < 1]
         return sorted(wrong, key=lambda row: (row.objects.f1(), row.objects.mean_ap, row.name))[:count]
 
     def records(self) -> list[dict[str, str | float | None]]:
-        """One plain dictionary per image, undefined figures as None: for CSV and JSON."""
+        """One dictionary per image for CSV and JSON; undefined figures are None."""
         return [{"name": row.name, **plain(row.figures())} for row in self.rows]
 
     def summary(self) -> dict[str, object]:
-        """Number of images, the totals and every image's row, as JSON can hold them."""
+        """Number of images, totals and the row of every image, for JSON."""
         totals = {name: plain(figures) for name, figures in self.totals().items()}
         return {"images": len(self.rows), **totals, "per_image": self.records()}
 
@@ -159,16 +159,16 @@ class ScoreTable:
 
 
 def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) -> ImageScore:
-    """Every count of one image.
+    """All counts of one image.
 
     Args:
-        name: what the table calls it.
+        name: the image's name in the table.
         truth: labels (Y, X), any integer dtype, 0 is background.
         pred: labels (Y, X), the same shape.
-        ignore: (Y, X), not 0 where pixels are left out (see :mod:`nucbatch.scoring.ignore`); None: nowhere.
+        ignore: (Y, X), not 0 where pixels are left out (see :mod:`nucbatch.scoring.ignore`); None for none.
 
     Raises:
-        InputError: not two label images of one shape; the message names the image.
+        InputError: the arrays are not two label images of one shape; the message names the image.
     """
     try:
         left = leave_out(truth, pred, ignore)
@@ -190,10 +190,13 @@ def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) 
 def score_images(
     pairs: Iterable[tuple[str, Labels, Labels] | tuple[str, Labels, Labels, Ignored]],
 ) -> ScoreTable:
-    """Scores of (name, truth, prediction) and, where there are any, ignored pixels; each an image (Y, X).
+    """Scores pairs of label images.
+
+    Args:
+        pairs: name, truth (Y, X), prediction (Y, X) and optionally ignored pixels (Y, X) of each image.
 
     Raises:
-        InputError: some pairs can't be scored (the message lists them), or there is none.
+        InputError: some pairs can't be scored (the message lists them), or there are none.
     """
     rows: list[ImageScore] = []
     problems: list[str] = []
@@ -212,10 +215,10 @@ def score_images(
 
 
 def at_threshold(stem: str, threshold: float) -> str:
-    """A figure's name at an IoU threshold: ``("ap", 0.5)`` → ``"ap_50"``."""
+    """The name of a figure at an IoU threshold: ``("ap", 0.5)`` → ``"ap_50"``."""
     return f"{stem}_{round(threshold * 100)}"
 
 
 def plain(figures: Mapping[str, float]) -> dict[str, str | float | None]:
-    """Figures as files can hold them: undefined ones are None."""
+    """Figures for files; undefined ones are None."""
     return {name: None if math.isnan(value) else value for name, value in figures.items()}

@@ -1,9 +1,9 @@
-"""Digital topology in the plane: which pixels may change without anything being joined, cut, made or filled.
+"""Digital topology in the plane: which pixels can change without changing objects or holes.
 
-Decided here: foreground is connected over edges (4), background over corners too (8), and beyond the image
-there is background. A pixel is *simple* if exactly one piece of foreground in its 3 × 3 neighbourhood touches
-it by an edge, and the neighbourhood has background (Kong & Rosenfeld, Digital topology, Computer Vision,
-Graphics and Image Processing 48, 1989). Changing a simple pixel changes no count of objects or holes.
+No change of such a pixel joins, cuts, creates or removes an object or a hole. Foreground is 4-connected,
+background 8-connected, and beyond the image lies background. A pixel is *simple* if exactly one foreground
+component in its 3 × 3 neighbourhood touches it by an edge, and the neighbourhood has background (Kong &
+Rosenfeld, Digital topology, Computer Vision, Graphics and Image Processing 48, 1989).
 """
 
 from __future__ import annotations
@@ -18,43 +18,46 @@ from nucbatch.core.jit import kernel
 Mask = npt.NDArray[np.uint8]
 Ints = npt.NDArray[np.int64]
 
-# The eight neighbours in a circle, from the one above, clockwise; even ones share an edge with the pixel.
+# The eight neighbours, clockwise from the one above; those of even index share an edge with the pixel.
 CIRCLE: tuple[tuple[int, int], ...] = ((-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1))
 
 
 def _pieces(code: int) -> int:
-    """Pieces of foreground that touch the pixel by an edge; bit k of ``code`` is neighbour k of the circle.
+    """Foreground components that touch a pixel by an edge; bit k of ``code`` is neighbour k of the circle.
 
-    Two edge neighbours are of one piece if the corner between them is foreground.
+    Two edge neighbours belong to one component if the corner between them is foreground.
     """
     edges = sum(code >> k & 1 for k in range(0, 8, 2))
     joints = sum(all(code >> (k + step) % 8 & 1 for step in range(3)) for k in range(0, 8, 2))
-    # Four edges joined by four corners close the circle: one piece, not none.
+    # Four edges joined by four corners close the circle: one component, not zero.
     return max(edges - joints, int(edges > 0))
 
 
 PIECES: Mask = np.array([_pieces(code) for code in range(256)], np.uint8)
-"""(256,) uint8: pieces of foreground at a pixel by its neighbourhood's code."""
+"""(256,) uint8: foreground components that touch a pixel, by its neighbourhood's code."""
 
 SIMPLE: Mask = np.array([_pieces(code) == 1 and code != 255 for code in range(256)], np.uint8)
-"""(256,) uint8: 1 where a pixel with such a neighbourhood is simple."""
+"""(256,) uint8: 1 if a pixel with that neighbourhood is simple."""
 
 
 def offsets(width: int) -> Ints:
-    """The circle (8,) int64 as steps in a flat image of that width."""
+    """The circle of neighbours (8,) int64 as offsets in a flat image of that width."""
     return np.array([row * width + column for row, column in CIRCLE], np.int64)
 
 
 @kernel
 def warp(source: Any, target: Any, simple: Any, around: Any, pending: Any) -> int:
-    """Changes simple pixels of ``source`` towards ``target`` until none is left; returns how many changed.
+    """Changes simple pixels of ``source`` towards ``target`` until none is left.
 
-    The pixels that differ are visited in waves, the first in raster order; a change puts its neighbours that
-    differ into the next wave. So borders move evenly from all sides, and the result is always the same.
+    Returns the number of changes.
+
+    Pixels that differ are visited in waves, the first in raster order; a change puts its differing neighbours
+    into the next wave. Borders thus move evenly from all sides, and the result is deterministic.
 
     Args:
         source, target: (N,) uint8 of 0 and 1, flat images with a frame of background; source is changed.
-        simple: (256,) :data:`SIMPLE`. around: (8,) :func:`offsets`.
+        simple: (256,) :data:`SIMPLE`.
+        around: (8,) :func:`offsets`.
         pending: (K,) int64, all positions where the two differ, ascending. It is overwritten.
     """
     changed = 0
@@ -90,16 +93,19 @@ def warp(source: Any, target: Any, simple: Any, around: Any, pending: Any) -> in
 def splits_and_merges(
     source: Any, objects: Any, grounds: Any, pieces: Any, around: Any, differing: Any
 ) -> tuple[int, int]:
-    """How many of the pixels that can't change would cut an object, and how many would join two.
+    """Counts the pixels that would cut an object if changed, and those that would join two objects.
 
-    A foreground pixel with several pieces around it cuts its object if two backgrounds at it are one
-    elsewhere; if all are different it only opens holes into one another. A background pixel joins objects if
-    the pieces at it are of different objects; if they are of one, it closes off a hole.
+    A foreground pixel with several components around it cuts its object if two backgrounds next to it are
+    connected elsewhere; if all are different, changing it only joins holes. A background pixel joins objects
+    if the components next to it belong to different objects; if they belong to one, it closes off a hole.
 
     Args:
-        source: (N,) uint8 flat image with a frame. objects: (N,) its 4-connected foreground components.
-        grounds: (N,) its 8-connected background components. pieces: (256,) :data:`PIECES`.
-        around: (8,) :func:`offsets`. differing: (K,) int64 positions.
+        source: (N,) uint8 flat image with a frame.
+        objects: (N,) its 4-connected foreground components.
+        grounds: (N,) its 8-connected background components.
+        pieces: (256,) :data:`PIECES`.
+        around: (8,) :func:`offsets`.
+        differing: (K,) int64 positions.
     """
     cuts = 0
     joins = 0

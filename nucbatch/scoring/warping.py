@@ -1,17 +1,17 @@
-"""Warping and pixel error: what is left wrong once borders may lie a little elsewhere.
+"""Warping error and pixel error: errors that remain when borders may be slightly displaced.
 
-Decided here: how the ISBI 2012 challenge's binary metrics (the U-Net paper's Table 1) apply to label images.
-The challenge scored maps of cells (foreground) parted by membranes (background). Such a map is drawn from
-labels: a pixel is foreground if it has a label and none of its four neighbours has another label, so that
-nuclei that touch are parted by a line of two pixels. Everything else is border.
+These apply the binary metrics of the ISBI 2012 challenge (the U-Net paper's Table 1) to label images. The
+challenge scored maps of cells (foreground) separated by membranes (background). Such a map is made from
+labels: a pixel is foreground if it has a label and none of its four neighbours has another label, so that a
+line of two pixels separates touching nuclei.
 
 *Warping error* (Jain et al., Boundary learning by optimization with topological constraints, CVPR 2010): the
 true map is changed towards the predicted one, one simple pixel after another (see ``topology``), so that no
-object or hole is made, lost, cut or joined on the way. The pixels that still differ are topological errors.
-Their share of all pixels is the *total* warping error; the challenge's own counts only those whose change
-would cut an object or join two. The best warp is not searched for: as in the challenge's program changes are
-made while there are any. A dividing line that is more than its width away from the true one can't be reached
-by simple pixels and counts as a merge and a split.
+object or hole is created, lost, cut or joined. The pixels that still differ are topological errors. Their
+share of all pixels is the *total* warping error; the challenge's own counts only pixels whose change would
+cut an object or join two. The best warp is not searched for: as in the challenge's program, pixels are
+changed until no change is left. A dividing line that is displaced by more than its width can't be reached by
+simple pixels, and counts as a merge and a split.
 
 *Pixel error* is 1 - F1 of the two maps' foreground, as in the challenge.
 """
@@ -31,10 +31,10 @@ from nucbatch.scoring.topology import PIECES, SIMPLE, Mask, offsets, splits_and_
 
 @dataclass(frozen=True, slots=True)
 class WarpingCounts:
-    """What the warped truth and the prediction still disagree on, in pixels. Adds over images.
+    """Pixels on which the warped truth and the prediction still differ. Adds over images.
 
     ``left``: all pixels that differ after warping; of these ``splits`` would cut an object and ``merges``
-    would join two. ``maps``: the confusion of the two maps before warping.
+    would join two. ``maps``: confusion counts of the two maps before warping.
     """
 
     left: int = 0
@@ -52,17 +52,17 @@ class WarpingCounts:
 
     @property
     def error(self) -> float:
-        """The challenge's warping error: pixels of splits and merges by all pixels; NaN without pixels."""
+        """The challenge's warping error: pixels of splits and merges over all pixels; NaN without pixels."""
         return ratio(self.splits + self.merges, self.maps.total)
 
     @property
     def total_error(self) -> float:
-        """Jain et al.'s: all pixels left by all pixels, missed and invented objects and holes included."""
+        """Jain et al.'s error: remaining pixels over all pixels, with missed and false objects and holes."""
         return ratio(self.left, self.maps.total)
 
     @property
     def pixel_error(self) -> float:
-        """1 - F1 of the maps before warping; 0 where neither has any foreground."""
+        """1 - F1 of the maps before warping; 0 if neither has foreground."""
         return 1 - self.maps.f1
 
 
@@ -74,10 +74,10 @@ def warping_counts(
     Args:
         truth: labels (Y, X), any integer dtype, 0 is background.
         pred: labels (Y, X), the same shape.
-        ignored_px: how many pixels that are background on both sides don't count.
+        ignored_px: pixels that are background on both sides and don't count.
 
     Raises:
-        InputError: not two label images of one shape.
+        InputError: the arrays are not two label images of one shape.
     """
     require_labels(truth, pred)
     true_map, found_map = parted(truth), parted(pred)
@@ -87,10 +87,10 @@ def warping_counts(
 
 
 def parted(labels: npt.NDArray[np.integer]) -> Mask:
-    """Map (Y, X) uint8 of labels (Y, X): 1 where a label is and no other label is beside, above or below."""
+    """Map (Y, X) uint8 of labels (Y, X): 1 where a pixel has a label and no 4-neighbour has another label."""
     foreground = labels != 0
     result: Mask = np.asarray(foreground, np.uint8)
-    # Rows, then columns by the same words on transposed views.
+    # Rows, then columns by the same code on transposed views.
     for near, inside, target in ((labels, foreground, result), (labels.T, foreground.T, result.T)):
         touching = (near[1:] != near[:-1]) & inside[1:] & inside[:-1]
         target[1:][touching] = 0
@@ -99,7 +99,7 @@ def parted(labels: npt.NDArray[np.integer]) -> Mask:
 
 
 def warped_difference(source: Mask, target: Mask) -> tuple[int, int, int]:
-    """Pixels that differ after warping ``source`` to ``target``, and of these the splits and the merges.
+    """Pixels that differ after warping ``source`` to ``target``, and how many of these are splits and merges.
 
     Args:
         source, target: maps (Y, X) uint8 of 0 and 1.

@@ -13,8 +13,8 @@ from torch import nn
 from nucbatch.core.settings import MAPS, ObjectSettings
 from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
 from nucbatch.masks.objects import find_nuclei
+from nucbatch.scoring.detection import ObjectCounts, object_counts
 from nucbatch.scoring.ignore import leave_out
-from nucbatch.scoring.objects import ObjectCounts, object_counts
 from nucbatch.scoring.pixel import PixelCounts
 from nucbatch.training.sample import Sample
 

@@ -42,7 +42,7 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(sheet):
 
 
 def test_no_file_and_no_text(sheet, tmp_path):
-    with pytest.raises(InputNotFound, match="is no file"):
+    with pytest.raises(InputNotFound, match="is not a file"):
         read_groups(tmp_path / "none.csv", "x")
     with pytest.raises(InputError, match="UTF-8"):
         read_groups(sheet("id,x\nä,1\n", "latin-1"), "x")

@@ -93,5 +93,5 @@ def test_what_is_not_a_pair_of_label_images_is_refused(truth, pred, message):
 @pytest.mark.parametrize("threshold", [0.49, 1.0, float("nan")])
 def test_thresholds_without_unique_matches_are_refused(threshold):
     table = overlaps(np.ones((1, 1), int), np.ones((1, 1), int))
-    with pytest.raises(InputError, match="unique from"):
+    with pytest.raises(InputError, match="for unique matches"):
         matches(table, threshold)

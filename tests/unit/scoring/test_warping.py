@@ -165,5 +165,5 @@ def test_counts_add_before_they_divide():
 
 def test_no_pixels_and_two_shapes():
     assert math.isnan(warping_counts(np.zeros((0, 3), int), np.zeros((0, 3), int)).error)
-    with pytest.raises(InputError, match="one size"):
+    with pytest.raises(InputError, match="the same size"):
         warping_counts(np.zeros((4, 4), int), np.zeros((4, 5), int))

@@ -6,12 +6,12 @@ import pytest
 from nucbatch.core.errors import InputError
 from nucbatch.scoring.backdrop import NO_IMAGE, backdrop, composite
 from nucbatch.scoring.match import overlaps
-from nucbatch.scoring.pictures import COLOURS, LONGEST_PX, Drawing, Outcome, draw, most_of, outcomes
+from nucbatch.scoring.match_drawing import COLOURS, LONGEST_PX, Drawing, MatchKind, draw, match_kinds, most_of
 
 
 def names_of(truth, pred):
-    found = outcomes(overlaps(np.array(truth), np.array(pred)))
-    return [Outcome(kind).name for kind in found.truth], [Outcome(kind).name for kind in found.pred]
+    found = match_kinds(overlaps(np.array(truth), np.array(pred)))
+    return [MatchKind(kind).name for kind in found.truth], [MatchKind(kind).name for kind in found.pred]
 
 
 def test_hits_misses_and_false_ones():
@@ -38,7 +38,7 @@ def test_the_drawing_has_each_outcomes_colour_where_it_is():
     drawing = draw(truth, pred)
     scale = drawing.overlay.shape[1] // 90
     assert drawing.overlay.shape == (40 * scale, 90 * scale, 4)
-    for kind, column in ((Outcome.HIT, 5), (Outcome.MISSED, 35), (Outcome.FALSE, 65)):
+    for kind, column in ((MatchKind.HIT, 5), (MatchKind.MISSED, 35), (MatchKind.FALSE, 65)):
         assert tuple(drawing.overlay[15 * scale, column * scale]) == (*COLOURS[kind], 255)
     assert drawing.overlay[15 * scale, 15 * scale, 3] == 0  # a hit is not filled
     assert 0 < drawing.overlay[15 * scale, 75 * scale, 3] < 255  # a false one is

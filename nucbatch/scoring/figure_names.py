@@ -1,6 +1,6 @@
-"""What figures are called where people read them, in which order and under which heading.
+"""Names of the figures in printed tables and on the page, with their order and headings.
 
-Files keep the short names; the printed tables and the page take their words from here.
+Files use the short names.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
     (
         "Counts",
         (
-            ("nuclei_truth", "Nuclei there are"),
-            ("nuclei_predicted", "Nuclei found"),
-            ("count_error", "Count error, found - there are"),
+            ("nuclei_truth", "True nuclei"),
+            ("nuclei_predicted", "Predicted nuclei"),
+            ("count_error", "Count error, predicted - true"),
             ("count_error_relative", "Count error, relative"),
         ),
     ),
@@ -42,7 +42,7 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "Nuclei, otherwise",
+        "Nuclei, other figures",
         (
             ("mean_ap", "Mean AP, 0.5 to 0.95"),
             ("aji", "AJI"),
@@ -51,12 +51,12 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
         ),
     ),
     (
-        "As the ISBI 2012 challenge",
+        "Metrics of the ISBI 2012 challenge",
         (
             ("warping_error", "Warping error, splits and merges"),
             ("warping_error_total", "Warping error, all"),
             ("rand_error", "Rand error"),
-            ("adapted_rand_error", "Rand error, background a segment"),
+            ("adapted_rand_error", "Rand error, with background as a segment"),
             ("pixel_error", "Pixel error"),
         ),
     ),
@@ -76,7 +76,7 @@ GROUP_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("pooled", "splits", "splits"),
     ("pooled", "merges", "merges"),
 )
-"""Total, figure and heading of each column where groups stand below one another."""
+"""Total, figure and heading of each column of the table of groups."""
 
 IMAGE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("nuclei_truth", "truth"),
@@ -88,7 +88,7 @@ IMAGE_COLUMNS: tuple[tuple[str, str], ...] = (
     ("splits", "splits"),
     ("merges", "merges"),
 )
-"""Figure and heading of each column where images stand below one another."""
+"""Figure and heading of each column of the table of images."""
 
 THRESHOLD_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("pooled", "object_tp", "TP"),
@@ -100,7 +100,7 @@ THRESHOLD_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("pooled", "ap", "AP"),
     ("averaged", "ap", "AP averaged"),
 )
-"""Total, stem of the figure and heading of each column where IoU thresholds stand below one another."""
+"""Total, stem of the figure and heading of each column of the table of IoU thresholds."""
 
 TOTALS: tuple[tuple[str, str], ...] = (
     ("pooled", "pooled"),
@@ -111,7 +111,10 @@ TOTALS: tuple[tuple[str, str], ...] = (
 
 
 def shown(value: float) -> str:
-    """A figure for people: three decimals, whole numbers with separators, tiny ones as powers; – if none."""
+    """A figure as text: three decimals, whole numbers with separators, tiny values as powers.
+
+    Undefined figures (NaN) become –.
+    """
     if math.isnan(value):
         return "–"
     if isinstance(value, int):

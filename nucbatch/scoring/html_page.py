@@ -1,7 +1,7 @@
-"""``score.html``: all figures, how they spread, and what went wrong in the worst images, in one file.
+"""Renders ``score.html``: all figures, their histograms, and drawings of the worst images, in one file.
 
-There are no scripts, and a policy in the page's head forbids loading anything. Names come from file names and
-are escaped by the templates.
+The page has no scripts, and a content policy in its head forbids loading anything. Names come from file names
+and are escaped by the templates.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from nucbatch.scoring import names
+from nucbatch.scoring import figure_names
 from nucbatch.scoring.backdrop import Bytes, jpeg_uri, png_uri
+from nucbatch.scoring.detection import THRESHOLDS
 from nucbatch.scoring.distribution import BINS, FIGURES, MOST_ROWS, spread_rows
-from nucbatch.scoring.objects import THRESHOLDS
-from nucbatch.scoring.pictures import COLOURS, LONGEST_PX, Drawing, Outcome
-from nucbatch.scoring.sheets import Grouping
+from nucbatch.scoring.match_drawing import COLOURS, LONGEST_PX, Drawing, MatchKind
+from nucbatch.scoring.score_files import Grouping
 from nucbatch.scoring.table import ImageScore, ScoreTable, at_threshold
 
 MOST_IMAGES = 2000  # rows in the page's list of images; the CSV has all
 
 _LEGEND = (
-    (Outcome.HIT, "hit", "the prediction's outline"),
-    (Outcome.MISSED, "missed", "the true nucleus, hatched"),
-    (Outcome.FALSE, "false", "the prediction, filled"),
-    (Outcome.MERGED, "merged", "one prediction holds most of several true nuclei: all outlines, hatched"),
-    (Outcome.SPLIT, "split", "one true nucleus holds most of several predictions: all outlines, dotted"),
+    (MatchKind.HIT, "hit", "the prediction's outline"),
+    (MatchKind.MISSED, "missed", "the true nucleus, hatched"),
+    (MatchKind.FALSE, "false", "the prediction, filled"),
+    (MatchKind.MERGED, "merged", "one prediction holds most of several true nuclei: all outlines, hatched"),
+    (MatchKind.SPLIT, "split", "one true nucleus holds most of several predictions: all outlines, dotted"),
 )
 _TILES = (
     ("averaged", "mean_ap", "Mean AP, 0.5 to 0.95", "averaged over images, as the Data Science Bowl"),
@@ -41,7 +41,7 @@ _TILES = (
 
 @dataclass(frozen=True, slots=True)
 class WorstImage:
-    """One image to look at: its score, the drawing, and what lies below it (``backdrop``)."""
+    """One image on the page: its score, the drawing of its matches, and the image below it (``backdrop``)."""
 
     score: ImageScore
     drawing: Drawing
@@ -51,7 +51,7 @@ class WorstImage:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What was scored: the two inputs as the user named them, nucbatch's version, warnings in sentences."""
+    """Describes the comparison: both inputs as the user named them, nucbatch's version, and warnings."""
 
     pred: str
     truth: str
@@ -60,7 +60,7 @@ class About:
 
 
 def render(table: ScoreTable, about: About, worst: Sequence[WorstImage], by: Grouping | None = None) -> str:
-    """The page's HTML."""
+    """The page as HTML text."""
     totals = table.totals()
     group_of = {row.name: group for group, part in by.tables.items() for row in part.rows} if by else {}
     rows = table.worst(MOST_IMAGES)
@@ -73,20 +73,20 @@ def render(table: ScoreTable, about: About, worst: Sequence[WorstImage], by: Gro
             perfect=sum(row.objects.mean_ap == 1 for row in table.rows),
             tiles=[(title, totals[total][name], note) for total, name, title, note in _TILES],
             totals=totals,
-            headings=names.TOTALS,
-            sections=names.SECTIONS,
+            headings=figure_names.TOTALS,
+            sections=figure_names.SECTIONS,
             thresholds=_thresholds(totals),
-            threshold_headings=[heading for _, _, heading in names.THRESHOLD_COLUMNS],
+            threshold_headings=[heading for _, _, heading in figure_names.THRESHOLD_COLUMNS],
             by=by,
             groups=_groups(by) if by else [],
-            group_columns=names.GROUP_COLUMNS,
+            group_columns=figure_names.GROUP_COLUMNS,
             figures=[title for _, title in FIGURES],
             spreads=spread_rows({"all images": table} | (by.tables if by else {})),
             unspread=max(0, 1 + len(by.tables) - MOST_ROWS) if by else 0,
             bins=BINS,
             worst=[_cell(one, group_of) for one in worst],
             legend=[(f"rgb{COLOURS[kind]}", kind.name.lower(), word, what) for kind, word, what in _LEGEND],
-            image_headings=[heading for _, heading in names.IMAGE_COLUMNS],
+            image_headings=[heading for _, heading in figure_names.IMAGE_COLUMNS],
             rows=[(row.name, group_of.get(row.name, ""), _of_image(row)) for row in rows],
         )
     )
@@ -96,7 +96,10 @@ def _thresholds(totals: dict[str, dict[str, float]]) -> list[tuple[str, list[flo
     return [
         (
             f"{threshold:.2f}",
-            [totals[total][at_threshold(stem, threshold)] for total, stem, _ in names.THRESHOLD_COLUMNS],
+            [
+                totals[total][at_threshold(stem, threshold)]
+                for total, stem, _ in figure_names.THRESHOLD_COLUMNS
+            ],
         )
         for threshold in THRESHOLDS
     ]
@@ -107,14 +110,14 @@ def _groups(by: Grouping) -> list[tuple[str, int, list[float]]]:
     for group, part in by.tables.items():
         totals = part.totals()
         result.append(
-            (group, len(part.rows), [totals[total][name] for total, name, _ in names.GROUP_COLUMNS])
+            (group, len(part.rows), [totals[total][name] for total, name, _ in figure_names.GROUP_COLUMNS])
         )
     return result
 
 
 def _of_image(row: ImageScore) -> list[float]:
     figures = row.figures()
-    return [figures[name] for name, _ in names.IMAGE_COLUMNS]
+    return [figures[name] for name, _ in figure_names.IMAGE_COLUMNS]
 
 
 def _cell(one: WorstImage, group_of: dict[str, str]) -> dict[str, object]:
@@ -153,5 +156,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = names.shown
+    environment.filters["figure"] = figure_names.shown
     return environment

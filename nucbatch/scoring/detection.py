@@ -1,9 +1,9 @@
-"""How well nuclei are found one by one: matched, missed and invented ones at ten IoU thresholds.
+"""Detection scores: matched, missed and false nuclei at ten IoU thresholds.
 
-The decision owned here: thresholds 0.50, 0.55, ... 0.95, each matched strictly above (see ``match``), and
-counts that add over images, so that a data set's figures are those of its summed counts. AP is
-TP / (TP + FP + FN), as in the 2018 Data Science Bowl (Caicedo et al., Nature Methods 16, 2019); panoptic
-quality and its two factors are Kirillov et al.'s (CVPR 2019): PQ = SQ · DQ.
+The thresholds are 0.50, 0.55, ... 0.95, and matches lie strictly above them (see ``match``). Counts add over
+images, so the figures of a data set are those of its summed counts. AP is TP / (TP + FP + FN), as in the 2018
+Data Science Bowl (Caicedo et al., Nature Methods 16, 2019). Panoptic quality and its two factors are those of
+Kirillov et al. (CVPR 2019): PQ = SQ · DQ.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from nucbatch.core.errors import InputError
 from nucbatch.scoring.match import Overlaps, iou, overlaps
 from nucbatch.scoring.pixel import ratio
 
-# As k / 20 each is the double nearest to its decimal, so an IoU of exactly 3 / 5 compares equal to 0.6.
+# k / 20 is the double nearest to its decimal, so that an IoU of exactly 3 / 5 equals 0.6.
 THRESHOLDS: tuple[float, ...] = tuple(k / 20 for k in range(10, 20))
 _NONE = (0,) * len(THRESHOLDS)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectCounts:
-    """Matched (TP), invented (FP) and missed (FN) nuclei, one number per entry of ``THRESHOLDS``.
+    """Matched (TP), false (FP) and missed (FN) nuclei, one number per entry of ``THRESHOLDS``.
 
     ``iou_sum`` is the summed IoU of the matched pairs. Adds over images.
     """
@@ -44,41 +44,41 @@ class ObjectCounts:
 
     @property
     def truth(self) -> int:
-        """Nuclei there are."""
+        """Number of true nuclei."""
         return self.tp[0] + self.fn[0]
 
     @property
     def predicted(self) -> int:
-        """Nuclei found."""
+        """Number of predicted nuclei."""
         return self.tp[0] + self.fp[0]
 
     @property
     def count_error(self) -> int:
-        """Nuclei found minus nuclei there are."""
+        """Predicted minus true nuclei."""
         return self.predicted - self.truth
 
     @property
     def count_error_relative(self) -> float:
-        """|found - there are| / there are. Where there is none it is divided by 1."""
+        """|predicted - true| / true; the divisor is 1 if there is no true nucleus."""
         return abs(self.count_error) / max(self.truth, 1)
 
     def precision(self, threshold: float = 0.5) -> float:
-        """TP / (TP + FP); NaN where nothing was predicted."""
+        """TP / (TP + FP); NaN without a prediction."""
         at = _position(threshold)
         return ratio(self.tp[at], self.tp[at] + self.fp[at])
 
     def recall(self, threshold: float = 0.5) -> float:
-        """TP / (TP + FN); NaN where there is nothing to find."""
+        """TP / (TP + FN); NaN without a true nucleus."""
         at = _position(threshold)
         return ratio(self.tp[at], self.tp[at] + self.fn[at])
 
     def f1(self, threshold: float = 0.5) -> float:
-        """2 TP / (2 TP + FP + FN); 1 where nothing is to find and nothing was found. Also called DQ."""
+        """2 TP / (2 TP + FP + FN), also called DQ; 1 if there is no nucleus on either side."""
         at = _position(threshold)
         return ratio(2 * self.tp[at], 2 * self.tp[at] + self.fp[at] + self.fn[at], empty=1.0)
 
     def ap(self, threshold: float = 0.5) -> float:
-        """TP / (TP + FP + FN); 1 where nothing is to find and nothing was found."""
+        """TP / (TP + FP + FN); 1 if there is no nucleus on either side."""
         at = _position(threshold)
         return ratio(self.tp[at], self.tp[at] + self.fp[at] + self.fn[at], empty=1.0)
 
@@ -89,7 +89,7 @@ class ObjectCounts:
 
     @property
     def pq(self) -> float:
-        """Panoptic quality: summed IoU of matches at 0.5 / (TP + FP / 2 + FN / 2); 1 as for F1."""
+        """Panoptic quality: summed IoU of matches at 0.5 / (TP + FP / 2 + FN / 2); 1 without any nucleus."""
         whole = self.tp[0] + self.fp[0] / 2 + self.fn[0] / 2
         return ratio(self.iou_sum[0], whole, empty=1.0)
 
@@ -112,7 +112,7 @@ def object_counts(truth: npt.NDArray[np.integer], pred: npt.NDArray[np.integer])
         pred: labels (Y, X), any integer dtype, 0 is background.
 
     Raises:
-        InputError: not two label images of one shape.
+        InputError: the arrays are not two label images of one shape.
     """
     return counts_of(overlaps(truth, pred))
 
@@ -133,7 +133,7 @@ def counts_of(table: Overlaps) -> ObjectCounts:
 def _position(threshold: float) -> int:
     if threshold not in THRESHOLDS:
         raise InputError(
-            f"an IoU threshold of {threshold} was not counted: choose one of "
+            f"there are no counts at the IoU threshold {threshold}: choose one of "
             f"{', '.join(f'{known:.2f}' for known in THRESHOLDS)}."
         )
     return THRESHOLDS.index(threshold)

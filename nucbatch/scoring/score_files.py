@@ -1,8 +1,8 @@
-"""Scores as files: a CSV of images, a CSV of totals, a JSON of everything.
+"""Writes scores as files: a CSV of images, a CSV of totals, and a JSON file with everything.
 
-Decided here: figures keep their short names, undefined ones are empty (CSV) or null (JSON). A CSV holds rows
-of one kind, so totals have a file of their own: one row per total and group, the group of all images first.
-Names that a spreadsheet would run as a formula are neutralised as in a run's own CSV files.
+Figures keep their short names; undefined ones are empty (CSV) or null (JSON). Totals have a CSV of their own,
+so that each file has rows of one kind: one row per total and group, the group of all images first. Names that
+a spreadsheet would evaluate as a formula are neutralised as in the CSV files of a run.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Row = Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Grouping:
-    """A table's images by a column of a CSV: the column's name, and a table per group."""
+    """Images grouped by a column of a CSV: the column's name, and a table per group."""
 
     column: str
     tables: dict[str, ScoreTable]
 
 
 def images_csv(table: ScoreTable, by: Grouping | None = None) -> str:
-    """One row per image; with groups, the image's group under the column's name right after its own."""
+    """One row per image; with groups, the second column holds the image's group."""
     group_of = {row.name: group for group, part in by.tables.items() for row in part.rows} if by else {}
     return _as_csv(
         {"name": record["name"]} | ({by.column: group_of[str(record["name"])]} if by else {}) | record
@@ -50,12 +50,12 @@ def totals_csv(table: ScoreTable, by: Grouping | None = None) -> str:
 
 
 def totals_path(path: Path) -> Path:
-    """Where the totals go beside the images' file: ``a.csv`` → ``a_totals.csv``."""
+    """Path of the totals beside the file of images: ``a.csv`` → ``a_totals.csv``."""
     return path.with_name(f"{path.stem}_totals{path.suffix}")
 
 
 def as_json(table: ScoreTable, about: Row, by: Grouping | None = None) -> str:
-    """Everything as JSON text: what it is ``about``, then the table's summary, then groups by their names."""
+    """Everything as JSON text: ``about``, the table's summary, and the groups by name."""
     content = dict(about) | table.summary()
     if by is not None:
         groups = {

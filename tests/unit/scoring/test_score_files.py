@@ -7,7 +7,7 @@ import json
 import numpy as np
 
 from nucbatch.scoring import THRESHOLDS, grouped, score_images
-from nucbatch.scoring.sheets import Grouping, as_json, images_csv, totals_csv, totals_path
+from nucbatch.scoring.score_files import Grouping, as_json, images_csv, totals_csv, totals_path
 
 EMPTY, ONE = np.zeros((4, 4), int), np.ones((4, 4), int)
 TABLE = score_images([("a", ONE, ONE), ("b", ONE, EMPTY), ("c", EMPTY, EMPTY)])

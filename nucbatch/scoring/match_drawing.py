@@ -1,9 +1,10 @@
-"""What went right and wrong in one image, nucleus by nucleus, and as a drawing to lay over the pixels.
+"""Classifies each nucleus of a comparison as hit, missed, false, merged or split, and draws the result.
 
-Decided here: every nucleus has one outcome. A merge and a split (see ``splits``) are shown as such, whether a
-part of them matches at IoU 0.5 or not; what else matches is a hit, the rest missed or false. Colours are
-near Okabe and Ito's, told apart with any colour vision; outcomes differ in texture too. The drawing is a
-picture of its own with see-through background, finer than a small image, so that lines stay thin.
+Each nucleus is of one kind. Merges and splits (see ``splits``) are shown as such, whether or not a part of
+them matches at IoU 0.5; of the others, matches are hits and the rest is missed or false. Colours follow Okabe
+and Ito, which can be told apart with any colour vision, and kinds differ in texture too. The drawing is a
+separate picture with transparent background. It has a higher resolution than a small image, so that lines
+stay thin.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ import numpy.typing as npt
 from nucbatch.scoring.match import Overlaps, matches, overlaps
 from nucbatch.scoring.splits import majorities
 
-LONGEST_PX = 1024  # a longer image is shown where most of it is wrong
-FINEST_PX = 1200  # the drawing's longest side, where the image is small
+LONGEST_PX = 1024  # of a longer image, the part with most errors is shown
+FINEST_PX = 1200  # longest side of the drawing of a small image
 _STEP_PX = 128
 
 Labels = npt.NDArray[np.integer]
@@ -27,8 +28,8 @@ Bytes = npt.NDArray[np.uint8]
 Pixel = TypeVar("Pixel", bound=np.generic)
 
 
-class Outcome(IntEnum):
-    """What became of a nucleus."""
+class MatchKind(IntEnum):
+    """The kinds of nuclei in a comparison."""
 
     HIT = 1
     MISSED = 2
@@ -37,18 +38,18 @@ class Outcome(IntEnum):
     SPLIT = 5
 
 
-COLOURS: dict[Outcome, tuple[int, int, int]] = {
-    Outcome.HIT: (0, 190, 140),
-    Outcome.MISSED: (235, 85, 0),
-    Outcome.FALSE: (86, 180, 233),
-    Outcome.MERGED: (240, 228, 66),
-    Outcome.SPLIT: (240, 150, 205),
+COLOURS: dict[MatchKind, tuple[int, int, int]] = {
+    MatchKind.HIT: (0, 190, 140),
+    MatchKind.MISSED: (235, 85, 0),
+    MatchKind.FALSE: (86, 180, 233),
+    MatchKind.MERGED: (240, 228, 66),
+    MatchKind.SPLIT: (240, 150, 205),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Outcomes:
-    """The outcome of every label, as :class:`Outcome` numbers uint8 by position in the overlaps' arrays.
+class MatchKinds:
+    """The kind of each label, as :class:`MatchKind` numbers uint8, in the order of the overlaps' arrays.
 
     ``truth`` (T,), ``pred`` (P,).
     """
@@ -57,26 +58,27 @@ class Outcomes:
     pred: Bytes
 
 
-def outcomes(table: Overlaps) -> Outcomes:
-    """The outcome of every true and predicted nucleus of an image, from its overlaps."""
-    truth = np.full(len(table.truth_labels), Outcome.MISSED, np.uint8)
-    pred = np.full(len(table.pred_labels), Outcome.FALSE, np.uint8)
+def match_kinds(table: Overlaps) -> MatchKinds:
+    """The kinds of all true and predicted nuclei of an image, from its overlaps."""
+    truth = np.full(len(table.truth_labels), MatchKind.MISSED, np.uint8)
+    pred = np.full(len(table.pred_labels), MatchKind.FALSE, np.uint8)
     hits = matches(table)
-    truth[table.truth_index[hits]] = Outcome.HIT
-    pred[table.pred_index[hits]] = Outcome.HIT
+    truth[table.truth_index[hits]] = MatchKind.HIT
+    pred[table.pred_index[hits]] = MatchKind.HIT
     found = majorities(table)
-    pred[np.isin(found.pred_in, found.split_truths)] = Outcome.SPLIT
-    truth[found.split_truths] = Outcome.SPLIT
-    truth[np.isin(found.truth_in, found.merging_preds)] = Outcome.MERGED
-    pred[found.merging_preds] = Outcome.MERGED
-    return Outcomes(truth, pred)
+    pred[np.isin(found.pred_in, found.split_truths)] = MatchKind.SPLIT
+    truth[found.split_truths] = MatchKind.SPLIT
+    truth[np.isin(found.truth_in, found.merging_preds)] = MatchKind.MERGED
+    pred[found.merging_preds] = MatchKind.MERGED
+    return MatchKinds(truth, pred)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """The part of an image that is shown, and the drawing over it.
+    """A drawing of the part of an image that is shown.
 
-    ``rows``, ``columns``: the part in the image. ``overlay``: (Y·scale, X·scale, 4) uint8 RGBA of that part.
+    ``rows``, ``columns``: the part's place in the image. ``overlay``: (Y·scale, X·scale, 4) uint8 RGBA of
+    that part.
     """
 
     rows: slice
@@ -85,19 +87,20 @@ class Drawing:
 
 
 def draw(truth: Labels, pred: Labels) -> Drawing:
-    """Outlines and fills of all outcomes in the part of an image where most of it is wrong.
+    """Draws outlines and fills of all kinds, in the part of an image with most errors.
 
     Args:
-        truth: labels (Y, X). pred: labels (Y, X), the same shape.
+        truth: labels (Y, X).
+        pred: labels (Y, X), the same shape.
 
     Raises:
-        InputError: not two label images of one shape.
+        InputError: the arrays are not two label images of one shape.
     """
     table = overlaps(truth, pred)
-    found = outcomes(table)
+    found = match_kinds(table)
     true_kind = _painted(truth, table.truth_labels, found.truth)
     pred_kind = _painted(pred, table.pred_labels, found.pred)
-    wrong = (true_kind > Outcome.HIT) | (pred_kind > Outcome.HIT)
+    wrong = (true_kind > MatchKind.HIT) | (pred_kind > MatchKind.HIT)
     rows, columns = most_of(wrong, LONGEST_PX)
     part = rows, columns
     scale = max(1, min(4, FINEST_PX // max(wrong[part].shape)))
@@ -112,7 +115,7 @@ def draw(truth: Labels, pred: Labels) -> Drawing:
 
 
 def most_of(mask: npt.NDArray[np.bool_], longest_px: int) -> tuple[slice, slice]:
-    """Rows and columns of the window of at most ``longest_px`` a side that holds most of a mask (Y, X)."""
+    """Rows and columns of the window, at most ``longest_px`` a side, that holds most of a mask (Y, X)."""
     height, width = (min(side, longest_px) for side in mask.shape)
     sums = np.zeros((mask.shape[0] + 1, mask.shape[1] + 1), np.int64)
     sums[1:, 1:] = mask.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
@@ -130,26 +133,29 @@ def most_of(mask: npt.NDArray[np.bool_], longest_px: int) -> tuple[slice, slice]
 
 
 def _overlay(truth: Labels, pred: Labels, true_kind: Bytes, pred_kind: Bytes, *, line: int) -> Bytes:
-    """RGBA (Y, X, 4). Truth and prediction are both outlined where they are at odds, hits by prediction."""
+    """RGBA (Y, X, 4). Truth and prediction are both outlined where they differ.
+
+    Of hits only the prediction is.
+    """
     canvas = np.zeros((*truth.shape, 4), np.uint8)
     row, column = np.ogrid[: truth.shape[0], : truth.shape[1]]
     period = 6 * line
     textures = {
-        Outcome.MISSED: (row + column) % period < line,
-        Outcome.FALSE: np.ones(truth.shape, bool),
-        Outcome.MERGED: (row - column) % period < line,
-        Outcome.SPLIT: (row % period < 2 * line) & (column % period < 2 * line),
+        MatchKind.MISSED: (row + column) % period < line,
+        MatchKind.FALSE: np.ones(truth.shape, bool),
+        MatchKind.MERGED: (row - column) % period < line,
+        MatchKind.SPLIT: (row % period < 2 * line) & (column % period < 2 * line),
     }
     for kind, texture in textures.items():
         # Of a missed nucleus there is only the truth, of a false one only the prediction.
-        area = (true_kind == kind) if kind != Outcome.FALSE else (pred_kind == kind)
-        canvas[area & texture] = (*COLOURS[kind], 110 if kind == Outcome.FALSE else 190)
+        area = (true_kind == kind) if kind != MatchKind.FALSE else (pred_kind == kind)
+        canvas[area & texture] = (*COLOURS[kind], 110 if kind == MatchKind.FALSE else 190)
     true_edges, pred_edges = _edges(truth, line), _edges(pred, line)
-    for kind in Outcome:
+    for kind in MatchKind:
         edge = np.zeros(truth.shape, bool)
-        if kind in (Outcome.MISSED, Outcome.MERGED, Outcome.SPLIT):
+        if kind in (MatchKind.MISSED, MatchKind.MERGED, MatchKind.SPLIT):
             edge |= true_edges & (true_kind == kind)
-        if kind != Outcome.MISSED:
+        if kind != MatchKind.MISSED:
             edge |= pred_edges & (pred_kind == kind)
         canvas[edge] = (*COLOURS[kind], 255)
     _darken_around(canvas)
@@ -157,7 +163,7 @@ def _overlay(truth: Labels, pred: Labels, true_kind: Bytes, pred_kind: Bytes, *,
 
 
 def _darken_around(canvas: Bytes) -> None:
-    """A thin dark rim along the lines of RGBA (Y, X, 4), so that they show on light images as well."""
+    """Draws a thin dark rim along the lines of RGBA (Y, X, 4), so that they are visible on light images."""
     lines = canvas[..., 3] == 255
     rim = np.zeros(lines.shape, bool)
     for near, out in ((lines, rim), (lines.T, rim.T)):
@@ -180,7 +186,7 @@ def _edges(labels: Labels, width: int) -> npt.NDArray[np.bool_]:
 
 
 def _painted(labels: Labels, present: Labels, kinds: Bytes) -> Bytes:
-    """The outcome (Y, X) uint8 of each pixel's label, 0 for background."""
+    """The kind (Y, X) uint8 of each pixel's label, 0 for background."""
     known = np.concatenate([np.zeros(1, present.dtype), present])
     return np.concatenate([np.zeros(1, np.uint8), kinds])[np.searchsorted(known, labels)]
 

@@ -8,10 +8,10 @@ import pytest
 from nucbatch.scoring import grouped, score_images
 from nucbatch.scoring.backdrop import backdrop
 from nucbatch.scoring.distribution import BINS, MOST_ROWS, spread, spread_rows
-from nucbatch.scoring.names import SECTIONS, shown
-from nucbatch.scoring.page import About, WorstImage, render
-from nucbatch.scoring.pictures import draw
-from nucbatch.scoring.sheets import Grouping
+from nucbatch.scoring.figure_names import SECTIONS, shown
+from nucbatch.scoring.html_page import About, WorstImage, render
+from nucbatch.scoring.match_drawing import draw
+from nucbatch.scoring.score_files import Grouping
 
 EMPTY, ONE = np.zeros((12, 12), int), np.pad(np.ones((6, 6), int), 3)
 NASTY = "<script>alert('x')</script>&"
@@ -56,7 +56,7 @@ def test_figures_groups_and_pictures_are_there():
 def test_without_groups_and_without_errors():
     html = page_of({"b": (ONE, ONE)})
     assert "By st" not in html
-    assert "nothing to show" in html
+    assert "no errors to show" in html
     assert "Score of 1 image<" in html
 
 
