@@ -1,7 +1,7 @@
-"""The tables of a screen, from the folders of its runs: all wells, and what became of each plate.
+"""Joins the tables of a screen's runs: the wells of all plates, and one row per plate with its status.
 
-The decision owned here: a plate whose files or fields failed is told apart from one that is whole by what its
-own tables say, not by how its job ended. Needs nothing but Python, so that it runs beside any container.
+Whether a plate has failures is read from its own tables, not from the exit code of its job. The script needs only
+Python's standard library, so that it runs outside any container.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def rows(table: Path) -> list[dict[str, str]]:
 
 
 def neutral(cell: str) -> str:
-    """The cell with an apostrophe before all that a spreadsheet would run, as in a run's own tables."""
+    """The cell with an apostrophe before anything that a spreadsheet would execute, as in a run's own tables."""
     return re.sub(r'((?:^|[;\t\r\n])[\s"]*|")(?=[=+\-@\uff1d\uff0b\uff0d\uff20])', r"\1'", cell)
 
 
 def write(table: Path, columns: list[str], content: list[dict[str, str]]) -> None:
-    """A CSV of those columns; what a row lacks stays empty."""
+    """Writes a CSV with these columns; missing values stay empty."""
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
         writer.writeheader()
@@ -46,7 +46,7 @@ def write(table: Path, columns: list[str], content: list[dict[str, str]]) -> Non
 
 
 def plate_row(run: Path, wells: list[dict[str, str]]) -> dict[str, str]:
-    """What became of one plate. Nuclei are those of its first time point: the later ones show them again."""
+    """The row of one plate. Its count is that of the first time point, because later ones show the same nuclei."""
     status = Counter(row["status"] for row in rows(run / "files.csv"))
     failed = sum(int(well["Fields_Failed"]) for well in wells)
     whole = not failed and not status["quarantined"]

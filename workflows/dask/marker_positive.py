@@ -1,7 +1,7 @@
-"""How many nuclei of each well show a marker: nucbatch as one step of a lab's own Dask graph.
+"""Counts the marker-positive nuclei of each well: nucbatch as one step of a lab's own Dask graph.
 
-The decision owned here: the lab reads its files, measures and sums up as it likes, on its own client, and
-nucbatch only makes the labels in between. Nothing is held but what is in work, and the table of nuclei.
+The lab's own code reads files, measures and counts, on its own client; nucbatch only makes the labels in between.
+Memory holds the chunks in progress and the table of nuclei.
 
     python workflows/dask/marker_positive.py PLATE -o wells.csv                    # on this machine
     python workflows/dask/marker_positive.py PLATE -o wells.csv --client FILE      # on the lab's own cluster
@@ -46,14 +46,14 @@ def fields(plate: Path, nuclear: str, marker: str) -> pd.DataFrame:
 
 
 def stack(paths: pd.Series) -> da.Array:
-    """The files' images (N, Y, X), read when they are needed; all are as large as the first."""
+    """The files' images (N, Y, X), read lazily; all have the shape of the first."""
     first = tifffile.imread(paths.iloc[0])
     read = dask.delayed(tifffile.imread, pure=True)
     return da.stack([da.from_delayed(read(path), first.shape, first.dtype) for path in paths])
 
 
 def measure(well: str, site: str, labels: NDArray[np.uint32], marker: NDArray[np.generic]) -> pd.DataFrame:
-    """One row per nucleus: how bright the marker is in it, as a multiple of the field's background.
+    """One row per nucleus: mean marker intensity as a multiple of the field's background.
 
     ``labels`` and ``marker`` are (1, Y, X).
     """

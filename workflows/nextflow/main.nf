@@ -1,9 +1,10 @@
 /*
- * A screen: every folder in --plates is a plate; each gets a run's folder in --runs, all get one table of wells.
+ * Runs all plates of a screen: each folder in --plates is a plate and gets a run's folder in --runs; one table has
+ * the wells of all.
  *
  *     nextflow run workflows/nextflow --plates SCREEN --runs RUNS --channel DAPI
  *
- * The same command again goes on with plates that were not finished; with -resume it leaves out those that were.
+ * The same command again goes on with unfinished plates; with -resume it skips the finished ones.
  */
 
 include { NUCBATCH ; GATHER } from './nucbatch.nf'
@@ -14,7 +15,7 @@ workflow {
 
     NUCBATCH(plates, runs)
 
-    // A plate that could not be done is not in the table; Nextflow has named it and fails in the end.
+    // A plate of which nothing could be done is not in the table; Nextflow names it and fails in the end.
     def done = NUCBATCH.out.wells.map { name, _table -> name }.collect()
     GATHER(done, runs)
     GATHER.out.failures.view()

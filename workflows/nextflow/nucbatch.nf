@@ -1,10 +1,10 @@
 /*
  * nucbatch as a Nextflow module: one plate in, the tables of its run out.
  *
- * The decision owned here: the run's folder lies outside Nextflow's work folders, at <runs>/<plate>, the same
- * at every try. So a plate that was killed goes on where it stopped, in another try as in another `nextflow run`,
- * and its images, which may be terabytes, are copied nowhere. What others build on is linked into the task's
- * folder as its outputs. A plate that is done with failures (exit code 3) is done; its tables say what failed.
+ * The run's folder is outside Nextflow's work folders, at <runs>/<plate>, for every attempt. So a plate that was killed
+ * goes on where it stopped, in the next attempt or the next `nextflow run`, and its images, which may be terabytes, are
+ * never copied. The tables are linked into the task's folder as its outputs. A plate with failures (exit code 3) counts
+ * as done; its tables say what failed.
  */
 
 process NUCBATCH {

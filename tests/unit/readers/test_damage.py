@@ -70,6 +70,7 @@ def lowest_level(path):
         return window.read(Box(0, 0, 1, window.shape[1]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", list(WHOLE))
 @given(data=st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
