@@ -1,7 +1,7 @@
 """Joins the tables of a screen's runs: the wells of all plates, and one row per plate with its status.
 
-Whether a plate has failures is read from its own tables, not from the exit code of its job. The script needs only
-Python's standard library, so that it runs outside any container.
+Whether a plate has failures is read from its own tables, not from the exit code of its job. The script needs
+only Python's standard library, so that it runs outside any container.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def rows(table: Path) -> list[dict[str, str]]:
 
 
 def neutral(cell: str) -> str:
-    """The cell with an apostrophe before anything that a spreadsheet would execute, as in a run's own tables."""
+    """The cell with an apostrophe before anything that a spreadsheet would execute, as in a run's tables."""
     return re.sub(r'((?:^|[;\t\r\n])[\s"]*|")(?=[=+\-@\uff1d\uff0b\uff0d\uff20])', r"\1'", cell)
 
 
@@ -46,7 +46,7 @@ def write(table: Path, columns: list[str], content: list[dict[str, str]]) -> Non
 
 
 def plate_row(run: Path, wells: list[dict[str, str]]) -> dict[str, str]:
-    """The row of one plate. Its count is that of the first time point, because later ones show the same nuclei."""
+    """The row of one plate. Its count is that of the first time point: later ones show the same nuclei."""
     status = Counter(row["status"] for row in rows(run / "files.csv"))
     failed = sum(int(well["Fields_Failed"]) for well in wells)
     whole = not failed and not status["quarantined"]

@@ -1,7 +1,7 @@
 """Counts the marker-positive nuclei of each well: nucbatch as one step of a lab's own Dask graph.
 
-The lab's own code reads files, measures and counts, on its own client; nucbatch only makes the labels in between.
-Memory holds the chunks in progress and the table of nuclei.
+The lab's own code reads files, measures and counts, on its own client; nucbatch only makes the labels in
+between. Memory holds the chunks in progress and the table of nuclei.
 
     python workflows/dask/marker_positive.py PLATE -o wells.csv                    # on this machine
     python workflows/dask/marker_positive.py PLATE -o wells.csv --client FILE      # on the lab's own cluster
