@@ -119,7 +119,7 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
         course, blocks = Course(image), image.blocks.shape[0] * image.blocks.shape[1]
         while not course.finished:
             unit = course.next()
-            if unit.stage == PREDICT and (predicted := predicted - 1) < 0:
+            if unit.stage == PREDICT.name and (predicted := predicted - 1) < 0:
                 course.accept([UnitDone(Unit(unit.stage, *place)) for place in unit.places])
             else:
                 course.accept(unit.run())

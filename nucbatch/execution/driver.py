@@ -19,7 +19,7 @@ from nucbatch.execution.block import FieldTask, failed
 from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import Course
-from nucbatch.execution.large.stages import PREDICT, says
+from nucbatch.execution.large.stages import PREDICT, stages_of
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.execution.task_errors import is_suspect, problem_of
 from nucbatch.execution.window import Came, Window
@@ -117,7 +117,7 @@ class Driver:
             work = self._next()
             if work is None:
                 break
-            (urgent if isinstance(work, UnitTask) and work.stage != PREDICT else patient).append(work)
+            (urgent if isinstance(work, UnitTask) and work.stage != PREDICT.name else patient).append(work)
         self._window.submit(urgent, priority=1)
         self._window.submit(patient)
         if not len(self._window) and self._suspects:
@@ -133,7 +133,7 @@ class Driver:
                 unit = course.next(predict=self._predicting < self._most_predicting)
                 if unit is not None:
                     self._under_way[course.image.field.key] += 1
-                    self._predicting += unit.stage == PREDICT
+                    self._predicting += unit.stage == PREDICT.name
                     return unit
             image = self._source.next_image() if len(self._courses) < _COURSES else None
             if image is None:
@@ -173,7 +173,7 @@ class Driver:
         """Commits units of an image; its receipt, if it is through with it."""
         key = course.image.field.key
         self._under_way[key] -= len(came)
-        self._predicting -= sum(one.work.stage == PREDICT for one in came)
+        self._predicting -= sum(one.work.stage == PREDICT.name for one in came)
         outcomes: list[UnitDone] = [done for one in came if one.error is None for done in one.outcome]
         course.accept(outcomes)
         for outcome in outcomes:
@@ -187,8 +187,9 @@ class Driver:
         if not self._under_way[key] and not course.problem:
             course.mend()
         done, units = course.units
-        _log.debug("Image %s: %d of %d units done, %s", key, done, units, says(came[-1].work.stage))
-        self._progress.course(course.image.field.name, says(came[-1].work.stage), done, units)
+        doing = stages_of(course.image)[came[-1].work.stage].doing
+        _log.debug("Image %s: %d of %d units done, %s", key, done, units, doing)
+        self._progress.course(course.image.field.name, doing, done, units)
         if not course.finished or self._under_way[key]:
             return []
         del self._courses[key]

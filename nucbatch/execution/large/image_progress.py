@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from nucbatch.core.errors import DamagedFile
-from nucbatch.execution.large.files import is_whole
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import (
     FINISH,
@@ -26,15 +25,14 @@ from nucbatch.execution.large.stages import (
     PREDICT,
     SURVEY,
     after_probabilities,
-    stages,
-    station_of,
+    stages_of,
 )
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.store.receipt import Receipt, field_digest, receipt_from_note
 from nucbatch.store.scratch import read_values, write_values
-from nucbatch.store.stamps import stamp_of
+from nucbatch.store.stamps import stamp_of, stat_of, unpacked, wrong_with
 from nucbatch.store.tables import read_note
-from nucbatch.store.units import Units
+from nucbatch.store.units import Unit, Units
 
 _TOGETHER_PX = 2048**2
 """Blocks go out together up to this size, so that small ones cost no more to schedule than large ones."""
@@ -57,8 +55,9 @@ class Course:
             StoreError: its record can't be read or written.
         """
         self.image = image
-        self.shapes = stages(image)
-        self._names = list(self.shapes)
+        self._stages = stages_of(image)
+        self._names = list(self._stages)
+        self.shapes = {name: stage.grid(image) for name, stage in self._stages.items()}
         self._units = Units(image.scratch.units, identity_of(image), self.shapes)
         self._settle(verify=verify)
         self._line_up()
@@ -70,7 +69,7 @@ class Course:
     @property
     def finished(self) -> bool:
         """Whether every unit is done, or the image can't be read."""
-        return bool(self.problem) or bool(self._units.done[FINISH].all())
+        return bool(self.problem) or bool(self._units.done[FINISH.name].all())
 
     @property
     def units(self) -> tuple[int, int]:
@@ -83,11 +82,11 @@ class Course:
         if self.problem or self._doubts:
             return None
         for name in reversed(self._names):
-            if name == PREDICT and not predict:
+            if name == PREDICT.name and not predict:
                 continue
             places = self._take(name)
             if places:
-                return UnitTask(self.image, name, places, self._units.pieces if name == NUMBER else 0)
+                return UnitTask(self.image, name, places, self._units.pieces if name == NUMBER.name else 0)
         return None
 
     def accept(self, outcomes: list[UnitDone]) -> None:
@@ -100,8 +99,8 @@ class Course:
         self.problem = self.problem or next((one.problem for one in outcomes if one.problem), "")
         self._units.append(good)
         for one in outcomes:
-            station = station_of(one.unit.stage)
-            self._seconds[station] = self._seconds.get(station, 0.0) + one.seconds
+            timer = self._stages[one.unit.stage].timer
+            self._seconds[timer] = self._seconds.get(timer, 0.0) + one.seconds
             if one.network_s:
                 self._seconds["network"] = self._seconds.get("network", 0.0) + one.network_s
         for name in {unit.stage for unit in good}:
@@ -163,24 +162,38 @@ class Course:
         objects = after_probabilities(self.image)
         made = settings_of_objects(self.image)
         note = self.image.scratch.path / "objects.json"
-        if _values(note) != made or self._units.done[FINISH].any():  # FINISH: something of it is gone
+        if _values(note) != made or self._units.done[FINISH.name].any():  # FINISH: something of it is gone
             self._units.forget(objects)
             self.image.scratch.drop_objects()
             write_values(note, made)
         broken = {
             unit.place
             for unit in self._units.records()
-            if not is_whole(self.image, unit, verify=verify, suspect=suspect)
+            if not self._is_whole(unit, verify=verify, suspect=suspect)
         }
         converted = self.image.scratch.converted
         if suspect is not None and converted in suspect.parents:
             shutil.rmtree(converted, ignore_errors=True)
-            broken.add((OPEN, 0, 0))
-        elif any(stage == SURVEY for stage, _, _ in broken):
-            broken.add((OPEN, 0, 0))  # files that were converted for the survey may have been removed since
+            broken.add((OPEN.name, 0, 0))
+        elif any(stage == SURVEY.name for stage, _, _ in broken):
+            broken.add(
+                (OPEN.name, 0, 0)
+            )  # files that were converted for the survey may have been removed since
         if broken:
             self._units.forget(places=broken)
         return bool(broken)
+
+    def _is_whole(self, unit: Unit, *, verify: bool, suspect: Path | None) -> bool:
+        """Whether a unit's files are as they were written.
+
+        ``verify``: read all of them; ``suspect``: read this one, if it is among them.
+        """
+        paths = self._stages[unit.stage].files(self.image, (unit.row, unit.column))
+        stamps = unpacked(unit.stamps)
+        return len(paths) == len(stamps) and not any(
+            wrong_with(path, stat_of(path), stamp, unit.changed_ns, verify=verify or path == suspect)
+            for path, stamp in zip(paths, stamps, strict=True)
+        )
 
     def _line_up(self) -> None:
         """Puts what is not done in order."""
@@ -192,7 +205,7 @@ class Course:
 
     def _take(self, name: str) -> tuple[tuple[int, int], ...]:
         """The next places of a stage that may begin, as many as go out together."""
-        most = max(1, _TOGETHER_PX // self.image.block_px**2) if name == OBJECTS else 1
+        most = max(1, _TOGETHER_PX // self.image.block_px**2) if name == OBJECTS.name else 1
         taken: list[tuple[int, int]] = []
         while len(taken) < most and (place := self._ahead[name]) and self._may_begin(name, place[0]):
             taken.append(place)
@@ -205,10 +218,8 @@ class Course:
         Not only the stage just before it: a unit of any stage may have to be done again.
         """
         for before in self._names[: self._names.index(name)]:
-            rows = self.shapes[before][0]
-            if name == OBJECTS and before == PREDICT:
-                rows = self.image.rows_for(row)
-            if self._complete[before] < rows:
+            needed = self._stages[name].rows_needed(self.image, row, self._stages[before])
+            if self._complete[before] < needed:
                 return False
         return True
 

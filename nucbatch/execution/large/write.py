@@ -7,7 +7,7 @@ size.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from itertools import product
 from pathlib import Path
@@ -17,8 +17,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucbatch.core.tiles import Box
-from nucbatch.execution.large import stages
-from nucbatch.execution.large.files import kept_files
 from nucbatch.execution.large.image import LargeImage, known
 from nucbatch.execution.large.number import Numbers
 from nucbatch.store.atomic import flush_all
@@ -31,7 +29,6 @@ from nucbatch.store.receipt import Receipt, field_digest, fragment_note
 from nucbatch.store.scratch import read_block
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
-from nucbatch.store.units import read_units
 
 
 def write_labels(image: LargeImage, row: int, column: int) -> str:
@@ -70,8 +67,12 @@ def shrink(image: LargeImage, level: int, row: int, column: int) -> None:
     labels.write(image.labels(level - 1).read(source)[::2, ::2], (box.y0, box.x0))
 
 
-def finish(image: LargeImage) -> None:
+def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]) -> None:
     """Writes attributes, if asked for the label TIFF, and the table with the image's receipt in it.
+
+    Args:
+        kept: the files in the image's OME-Zarr that are written already.
+        digests: of all parts of the labels.
 
     Raises:
         DamagedFile: rows can't be read. StoreError: something can't be written.
@@ -89,29 +90,26 @@ def finish(image: LargeImage) -> None:
             limits=[limits_of(image.field.dtype)] * len(image.channels),
         )
         written += attribute_files(image.group)
-        stamps |= {image.places.name(path): stamp for path, stamp in kept_files(image).items()}
+        stamps |= {image.places.name(path): stamp for path, stamp in kept.items()}
     if keeps != "zarr":
         largest, target = int(Numbers(image).offsets[-1]), image.places.label_tiff
         write_large_label_tiff(target, image.labels().read, image.shape, largest)
         written.append(target)
     stamps |= {image.places.name(path): stamp_of(path)[0] for path in written}
-    note = fragment_note(_receipt(image, Stamps.of(stamps)), image.inputs_digest)
+    note = fragment_note(_receipt(image, Stamps.of(stamps), digests), image.inputs_digest)
     write_fragments(image.places.table, _rows(image), note)
     flush_all(written)
 
 
-def _receipt(image: LargeImage, files: Stamps) -> Receipt:
-    """What came of the image, but for its table."""
+def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receipt:
+    """The image's receipt, without the stamp of its table."""
     found = known(image)
-    digests = {
-        unit.place: unit.digest for unit in read_units(image.scratch.units) if unit.stage == stages.LABELS
-    }
     return Receipt(
         image.field.key,
         "done",
         reason="",
         nuclei=int(Numbers(image).offsets[-1]),
-        labels_sha256=reduce(joined_digest, digests.values(), joined_digest("", "")),
+        labels_sha256=reduce(joined_digest, digests, joined_digest("", "")),
         qc=found.quality
         | {"QC_NormalisedLow": found.constants.low, "QC_NormalisedHigh": found.constants.high},
         seconds={},
