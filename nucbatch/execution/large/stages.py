@@ -31,8 +31,8 @@ CONVERSION_BYTES = 2 << 30
 class Outcome:
     """The outcome of a unit's work, besides its files.
 
-    ``nuclei`` begin in the unit, ``pieces`` of oversized objects lie in it, ``digest`` is of the labels that it
-    wrote, ``note`` is a sentence for the user, ``network_s`` are the seconds that the network took.
+    ``nuclei`` begin in the unit, ``pieces`` of oversized objects lie in it, ``digest`` is of the labels
+    that it wrote, ``note`` is a sentence for the user, ``network_s`` are the seconds that the network took.
     """
 
     nuclei: int = 0
@@ -51,7 +51,7 @@ class Stage:
         doing: what users read while it runs.
         timer: the stage timer to which its seconds count.
         grid: (rows, columns) of its units.
-        run: does the unit at (row, column); its last argument is how many pieces of oversized objects there are.
+        run: does the unit at (row, column); the last argument counts the pieces of oversized objects.
         files: the files that a unit leaves, in a fixed order; chunks of zeros have none.
         is_kept: whether files of its units stay in the image's OME-Zarr.
         needs: the stage of which a row of units needs some rows only, from the top, and how many; of every

@@ -63,7 +63,7 @@ def expected(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Rece
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("until", [PREDICT, OBJECTS, NUMBER, LABELS])
+@pytest.mark.parametrize("until", [stage.name for stage in (PREDICT, OBJECTS, NUMBER, LABELS)])
 def test_files_damaged_under_way_are_made_again(
     bench: Any, expected: tuple[Receipt, dict[str, bytes]], tmp_path: Path, until: str, damage: str
 ) -> None:
