@@ -176,9 +176,8 @@ class Course:
             shutil.rmtree(converted, ignore_errors=True)
             broken.add((OPEN.name, 0, 0))
         elif any(stage == SURVEY.name for stage, _, _ in broken):
-            broken.add(
-                (OPEN.name, 0, 0)
-            )  # files that were converted for the survey may have been removed since
+            # files that were converted for the survey may have been removed since
+            broken.add((OPEN.name, 0, 0))
         if broken:
             self._units.forget(places=broken)
         return bool(broken)

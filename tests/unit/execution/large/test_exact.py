@@ -150,8 +150,8 @@ def test_objects_can_be_made_again_without_the_network(
     def refuse(*_: object) -> None:
         raise AssertionError("the network ran")
 
-    monkeypatch.setattr("nucbatch.execution.large.unit.predict_tile", refuse)
-    monkeypatch.setattr("nucbatch.execution.large.unit.survey", refuse)
+    monkeypatch.setattr("nucbatch.execution.large.stages.predict_tile", refuse)
+    monkeypatch.setattr("nucbatch.execution.large.stages.survey", refuse)
     again = bench.image(tmp_path / "out", 128, objects=other)
     assert bench.in_blocks(again) == expected
     maps = again.maps().read(Box(0, 0, 700, 900))
@@ -172,7 +172,7 @@ def test_labels_pass_65535(bench: Any, tmp_path: Path, monkeypatch: pytest.Monke
         image.maps().write(dots[:, : image.shape[0], : image.shape[1]])  # type: ignore[attr-defined]
         return 0.0
 
-    monkeypatch.setattr("nucbatch.execution.large.unit.predict_tile", predict)
+    monkeypatch.setattr("nucbatch.execution.large.stages.predict_tile", predict)
     settings = ObjectSettings(foreground=0.5, peak=0.0, min_area_px=2)
     image = bench.of(path).image(tmp_path / "out", 512, objects=settings, labels="both")
     receipt = bench.in_blocks(image)
