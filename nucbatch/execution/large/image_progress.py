@@ -30,7 +30,7 @@ from nucbatch.execution.large.stages import (
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.store.receipt import Receipt, field_digest, receipt_from_note
 from nucbatch.store.scratch import read_values, write_values
-from nucbatch.store.stamps import stamp_of, stat_of, unpacked, wrong_with
+from nucbatch.store.stamps import file_problem, stamp_of, stat_of, unpacked
 from nucbatch.store.tables import read_note
 from nucbatch.store.units import Unit, Units
 
@@ -190,7 +190,7 @@ class Course:
         paths = self._stages[unit.stage].files(self.image, (unit.row, unit.column))
         stamps = unpacked(unit.stamps)
         return len(paths) == len(stamps) and not any(
-            wrong_with(path, stat_of(path), stamp, unit.changed_ns, verify=verify or path == suspect)
+            file_problem(path, stat_of(path), stamp, unit.changed_ns, verify=verify or path == suspect)
             for path, stamp in zip(paths, stamps, strict=True)
         )
 
