@@ -235,9 +235,8 @@ def describe(console: Console, prepared: Prepared) -> None:
     """What will be done, in a few lines."""
     from rich.text import Text
 
-    from nucbatch.core.plate import RGB_CHANNELS, projection_text
+    from nucbatch.core.plate import projection_text
     from nucbatch.core.tiles import block_grid
-    from nucbatch.readers.merged_colours import grounds_of
     from nucbatch.readers.names import plural
     from nucbatch.readers.summary import Z_HINT
 
@@ -254,12 +253,8 @@ def describe(console: Console, prepared: Prepared) -> None:
     for steps, count in Counter(field.z_steps for field in plan.usable).most_common():
         if steps > 1:
             console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
-    for remark in plate.remarks:
-        console.print(Text(remark, style="yellow"))
-    if plan.settings.channel not in RGB_CHANNELS:
-        grounds = grounds_of(plate, plan.read_timeout_s)
-        if grounds.sentence:
-            console.print(Text(grounds.sentence, style="yellow"))
+    for sentence in prepared.warnings:
+        console.print(Text(sentence, style="yellow"))
     large = [field for field in plan.usable if plan.is_large(field)]
     if large:
         rows, columns = zip(

@@ -15,11 +15,11 @@ from nucbatch.cli.options import INTERRUPTED
 from nucbatch.cli.pace import Pace
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
+from nucbatch.training.verdict import verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nucbatch.networks.checkpoint import Card
     from nucbatch.training.recipe import Recipe
 
 
@@ -147,27 +147,6 @@ def train(
         console.print(f"  {figure}: {value:.4f}")
     terminal(soft_wrap=True).print(Text(f"Weights: {weights}"))
     console.print(Text(f"History: {out / 'history.csv'}, {out / 'history.png'}"))
-
-
-def verdict(card: Card, before: list[dict[str, float]]) -> list[str]:
-    """What speaks against finished weights: they find nothing, or less than those that were begun with.
-
-    ``before`` is the history's line of step 0, if there is one.
-    """
-    sentences = []
-    if "warning" in card.training:
-        sentences.append(f"The model {card.training['warning']}. Train longer, or look at the labels.")
-    if before and "from" in card.training:
-        for column, figure in (
-            ("val_object_f1", "val object F1 at 0.5"),
-            ("val_dice", next((name for name in card.scores if name.endswith("pixel F1")), "")),
-        ):
-            if card.scores.get(figure, 1) < before[0].get(column, 0) - 5e-5:
-                sentences.append(
-                    f"The weights to begin with scored better on the validation images: {figure} was "
-                    f"{before[0][column]:.4f} and is {card.scores[figure]:.4f}."
-                )
-    return sentences
 
 
 def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any]) -> Recipe:

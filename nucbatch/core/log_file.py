@@ -20,7 +20,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from nucbatch.core.errors import NucbatchError
 from nucbatch.core.escape import printable
+from nucbatch.core.signals import Stopped
 
 PROJECT = "nucbatch"
 """The logger above all others of this project."""
@@ -86,6 +88,25 @@ def new_log(folder: Path, now: datetime | None = None) -> Path:
             number += 1
         else:
             return path
+
+
+@contextmanager
+def logged_to_its_end(log: logging.Logger, what: str) -> Iterator[None]:
+    """Logs how the context ends: as it should, by a signal, or by an error; ``what`` is its name."""
+    try:
+        yield
+    except (Stopped, KeyboardInterrupt) as error:
+        log.info("The %s ends: %s", what, str(error) or "interrupted")
+        raise
+    except NucbatchError as error:
+        log.error("The %s ends: %s", what, error, extra=SHOWN)
+        log.debug("It was raised here", exc_info=True)
+        raise
+    except BaseException:
+        log.critical("The %s ends by an unexpected error", what, exc_info=True, extra=SHOWN)
+        raise
+    else:
+        log.info("The %s has come to its end", what)
 
 
 @contextmanager

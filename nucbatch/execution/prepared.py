@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucbatch.core.plate import READ_TIMEOUT_S, Plate
+from nucbatch.core.plate import READ_TIMEOUT_S, RGB_CHANNELS, Plate
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.features.measure import families_in_effect
@@ -18,6 +18,7 @@ from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, locate
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
+from nucbatch.readers.merged_colours import grounds_of
 from nucbatch.schedulers.contract import Resources
 
 
@@ -27,6 +28,7 @@ class Prepared:
 
     ``plan.settings`` are complete: channel, weights' hash, normalisation and thresholds are settled.
     ``read`` is the plate as it was read; the plan's may leave out fields that lack the channel.
+    ``warnings`` are sentences for the user about the input.
     """
 
     plan: Plan
@@ -34,6 +36,7 @@ class Prepared:
     weights: Path
     card: Card
     grid: TileGrid
+    warnings: tuple[str, ...] = ()
 
     @property
     def scale(self) -> Scale:
@@ -89,7 +92,15 @@ def prepare(
     }
     Scale.of(card, settings)  # a model that can't be scaled is told here, not by every field
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)
-    return Prepared(plan, plate, weights.absolute(), card, grid_of(network))
+    warnings = tuple(filter(None, (*plan.plate.remarks, _dark_ground(plan))))
+    return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
+
+
+def _dark_ground(plan: Plan) -> str:
+    """A doubt about RGB images that look like merged fluorescence; empty where a colour was chosen."""
+    if plan.settings.channel in RGB_CHANNELS:
+        return ""
+    return grounds_of(plan.plate, plan.read_timeout_s).sentence
 
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:

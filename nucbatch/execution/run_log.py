@@ -15,10 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nucbatch.core.errors import NucbatchError
-from nucbatch.core.log_file import PROJECT, SHOWN, LogFile, logging_to, new_log
+from nucbatch.core.log_file import PROJECT, SHOWN, LogFile, logged_to_its_end, logging_to, new_log
 from nucbatch.core.plate import FileStatus, absent_text
-from nucbatch.core.signals import Stopped
 from nucbatch.execution.finalise import Totals
 from nucbatch.execution.prepared import Prepared
 from nucbatch.planning.plan import Plan
@@ -60,20 +58,8 @@ def run_log(folder: RunFolder, show: Callable[[str], None]) -> Iterator[Path]:
             platform.platform(),
             folder.path,
         )
-        try:
+        with logged_to_its_end(_log, "session"):
             yield path
-        except (Stopped, KeyboardInterrupt) as error:
-            _log.info("The session ends: %s", str(error) or "interrupted")
-            raise
-        except NucbatchError as error:
-            _log.error("The session ends: %s", error, extra=SHOWN)
-            _log.debug("It was raised here", exc_info=True)
-            raise
-        except BaseException:
-            _log.critical("The session ends by an unexpected error", exc_info=True, extra=SHOWN)
-            raise
-        else:
-            _log.info("The session has come to its end")
 
 
 def log_plan(prepared: Prepared, plan: Plan) -> None:
@@ -98,8 +84,8 @@ def log_plan(prepared: Prepared, plan: Plan) -> None:
         _log.error("Field %s can't be used: %s", field.key, field.problem, extra=SHOWN)
     if len(unusable) > _MOST_UNUSABLE:
         _log.error("%d fields more can't be used: see files.csv", len(unusable) - _MOST_UNUSABLE)
-    for remark in plate.remarks:
-        _log.warning(remark, extra=SHOWN)
+    for sentence in prepared.warnings:
+        _log.warning(sentence, extra=SHOWN)
 
 
 def log_totals(totals: Totals, folder: RunFolder) -> None:

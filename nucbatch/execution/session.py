@@ -183,6 +183,7 @@ def execute(
                         lambda sentence: _log.warning(sentence, extra=NOTE),
                         lambda: bool(notice.signal),
                         PRELOADED,
+                        lambda sentence: _log.info(sentence, extra=NOTE),
                     )
                     _log.info("Workers: --scheduler %s", scheduler_name)
                     with (

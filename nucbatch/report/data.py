@@ -88,6 +88,19 @@ class RunData:
         return _read_csv(self._existing(self.paths.files))
 
     @cached_property
+    def warnings(self) -> dict[str, int]:
+        """The warnings of all sessions, in the order in which they came first, and in how many each came."""
+        counts: dict[str, int] = {}
+        lines = self.paths.warnings.read_bytes().splitlines() if self.paths.warnings.is_file() else []
+        for line in lines:
+            try:
+                text = str(json.loads(line)["text"])
+            except (ValueError, KeyError, TypeError):  # cut short by a kill or a full disk
+                continue
+            counts[text] = counts.get(text, 0) + 1
+        return counts
+
+    @cached_property
     def done(self) -> pd.DataFrame:
         """The fields that were counted, zero included."""
         return self.fields[self.fields["Status"] == "done"]

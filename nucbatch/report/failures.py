@@ -11,11 +11,11 @@ from nucbatch.features.quality import meaning
 from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
 
-SHOWN = 200  # paths listed per reason; a plate can have a hundred thousand thumbnails
+SHOWN = 200  # warnings, and paths listed per reason; a plate can have a hundred thousand thumbnails
 
 
 def render(data: RunData) -> Markup:
-    """The files' balance, then failed fields and files by reason."""
+    """The files' balance, the warnings of the run, then failed fields and files by reason."""
     files = data.files
     balance = {
         status: int((files["status"] == status).sum()) for status in ("used", "ignored", "quarantined")
@@ -30,6 +30,8 @@ def render(data: RunData) -> Markup:
     ]
     return fill(
         "failures.html",
+        warnings=list(data.warnings.items())[:SHOWN],
+        warnings_total=len(data.warnings),
         found=len(files),
         balance=balance,
         failed=failed,

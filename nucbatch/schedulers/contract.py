@@ -59,9 +59,9 @@ class Place:
     scripts and logs. ``name`` says whose workers these are, where others see them. ``address`` is what came
     as ``--scheduler`` where that is no backend's name. ``settings`` are the backend's own, by name, not yet
     checked. ``insecure``: the user accepts a connection that others could read or use. ``tell`` takes
-    sentences for the user while the run goes on. ``leaving`` says whether they asked to leave: a wait for
-    workers ends then, though none has come. ``preload`` names modules that a worker will need, for backends
-    that can have them imported before.
+    warnings for the user while the run goes on, ``inform`` what is no warning. ``leaving`` says whether they
+    asked to leave: a wait for workers ends then, though none has come. ``preload`` names modules that a
+    worker will need, for backends that can have them imported before.
     """
 
     folder: Path
@@ -72,6 +72,7 @@ class Place:
     tell: Callable[[str], None] = _keep_quiet
     leaving: Callable[[], bool] = _never
     preload: tuple[str, ...] = ()
+    inform: Callable[[str], None] = _keep_quiet
 
 
 def _all_is_well() -> None:

@@ -34,7 +34,7 @@ class Local:
         sizes = self._sizes(resources, place)
         with cluster_here(LocalCluster, sizes, LOCAL_ENVIRONMENT, place) as cluster:
             if Path("/dev/nvidiactl").exists():
-                place.tell("This machine has a GPU, which is left alone here: see --scheduler cuda.")
+                place.inform("This machine has a GPU, which is left alone here: see --scheduler cuda.")
             yield cluster
 
     def _sizes(self, resources: Resources, place: Place) -> tuple[int, int, int]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 import math
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -22,6 +23,7 @@ from torch import nn
 from torch.optim import AdamW
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.log_file import SHOWN
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.networks.checkpoint import as_stored, load_weights, read_card, save_weights
 from nucbatch.store.folder import RunFolder
@@ -29,8 +31,9 @@ from nucbatch.store.lock import run_lock
 from nucbatch.training.batch_loader import default_workers, load_batches
 from nucbatch.training.card import weights_card, write_run_card
 from nucbatch.training.data import DataSet
-from nucbatch.training.history import Record
+from nucbatch.training.history import Record, read_history
 from nucbatch.training.initial_weights import initial_network
+from nucbatch.training.log import LoggedListener, training_log
 from nucbatch.training.monitor import TrainingMonitor
 from nucbatch.training.precision import Precision
 from nucbatch.training.processes import ProcessGroup, process_group
@@ -38,6 +41,9 @@ from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import length_of, rate_factor
 from nucbatch.training.state import State, load_state, save_state
 from nucbatch.training.task import task_of
+from nucbatch.training.verdict import verdict
+
+_log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
@@ -83,8 +89,8 @@ def train(
     """Trains a network and returns the path of its weights, ``folder/weights.safetensors``.
 
     The folder also gets ``state.safetensors`` (to resume), ``best.safetensors``, ``history.csv``,
-    ``history.png`` and ``train.json``. ``history.csv`` begins with the scores of the initial weights, at step
-    0. Under torchrun all processes call this function with the same arguments.
+    ``history.png``, ``train.json`` and ``train.log``. ``history.csv`` begins with the scores of the initial
+    weights, at step 0. Under torchrun all processes call this function with the same arguments.
 
     Args:
         data: the checked data set.
@@ -108,10 +114,13 @@ def train(
     """
     with process_group(device, recipe.batch) as group:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder) if group.is_main else nullcontext():
+        with ExitStack() as stack:
+            if group.is_main:
+                stack.enter_context(_locked(folder))
+                stack.enter_context(training_log(folder, data, recipe, group))
             return _train(
                 *(data, folder, recipe, start, resume, test, group, workers, name, command),
-                listener or SilentListener(),
+                LoggedListener(listener or SilentListener()),
             )
 
 
@@ -223,6 +232,8 @@ def _train(
     objects, scores = task.finish(as_stored(average), test=test)
     state.seconds = time.monotonic() - began
     card = save_weights(weights, average, card_of(steps=steps, objects=objects, scores=scores))
+    for sentence in verdict(card, read_history(folder / "history.csv", 0)):
+        _log.warning(sentence, extra=SHOWN)
     write_run_card(folder / "train.json", recipe, data, card, state, length, group, command)
     return weights
 

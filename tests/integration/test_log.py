@@ -151,3 +151,7 @@ def test_records_of_a_worker_that_was_killed_are_in_the_log(
     assert any(" WARNING " in line and " is lost; blocks that others do now: " in line for line in lines)
     assert sum(" has joined" in line for line in lines) >= 1
     assert not (out / ".nucbatch/logs/workers").exists()
+    report = (out / "report.html").read_text()
+    assert "Warnings of this run" in report
+    assert report.count("B/2/1: a warning of ours") == 1, "twice in this session, and once in the list"
+    assert "what a library warns of" not in report

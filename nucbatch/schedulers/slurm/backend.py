@@ -59,7 +59,7 @@ class Slurm:
             try:
                 with Client(jobs) as client:
                     client.register_plugin(LeavesInTime())
-                    watch = Watch(jobs, spec, place.tell)
+                    watch = Watch(jobs, spec, place.tell, place.inform)
                     watch.wait_for_a_worker(place.leaving)
                     workers = spec.settings.max_jobs * spec.processes
                     yield Cluster(client, workers, spec.threads, spec.worker_bytes, watch)

@@ -35,9 +35,11 @@ _LOG_LINES, _LOG_BYTES = 12, 4096
 class Watch:
     """Looks after the jobs of one sitting each time it is called."""
 
-    def __init__(self, jobs: WorkerJobs, spec: WorkerSpec, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, jobs: WorkerJobs, spec: WorkerSpec, tell: Callable[[str], None], inform: Callable[[str], None]
+    ) -> None:
         self._jobs, self._spec, self._settings = jobs, spec, spec.settings
-        self._tell, self._queue = tell, Queue()
+        self._tell, self._inform, self._queue = tell, inform, Queue()
         self._records: dict[str, Record] = {}
         self._said_once: set[str] = set()
         self._stillborn = self._fruitless = self._finished = self._surplus_looks = self._pause_looks = 0
@@ -79,7 +81,7 @@ class Watch:
             return
         self._said_once.discard("silent")
         for told in self._queue.look(states, somebody_works=bool(seen.workers)):
-            self._tell(told)
+            self._inform(told)
         if self._queue.hopeless and not seen.workers:
             raise SchedulerError(f"SLURM will never start the worker jobs. {self._queue.hopeless}")
         self._give_up_late(seen, self._queue.because)
@@ -146,7 +148,8 @@ class Watch:
         had_work = fate is not Fate.LEFT or seen.unfinished > len(seen.workers) * self._spec.blocks
         if not blocks and had_work:
             self._fruitless += 1
-        self._tell(f"{job} {self._what_became(fate, state)}")
+        say = self._inform if fate is Fate.LEFT else self._tell
+        say(f"{job} {self._what_became(fate, state)}")
         if self._fruitless >= _MOST_IN_A_ROW * max(1, len(seen.workers)):
             raise SchedulerError(self._why_fruitless(state))
 

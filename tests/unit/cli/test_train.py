@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.text import Text
 
-from nucbatch.cli.train import TrainingBar, chosen_recipe, train, verdict
+from nucbatch.cli.train import TrainingBar, chosen_recipe, train
 from nucbatch.core.errors import InputError
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.networks.checkpoint import Card, read_card, save_weights
 from nucbatch.networks.contract import build
 from nucbatch.synthetic import make_field
 from nucbatch.training.recipe import Recipe, preset
+from nucbatch.training.verdict import verdict
 
 NOTHING: dict[str, Any] = dict.fromkeys(("steps", "epochs", "width", "seed", "patience", "precision"))
 
@@ -70,6 +71,13 @@ def test_the_papers_recipe_prints_a_line_per_epoch_and_says_how_it_was_reduced(
     assert {"val at 256 px pixel Jaccard", "test at 256 px pixel Jaccard"} <= set(scores)
     files = {path.name for path in out.iterdir()}
     assert {"history.png", "history.csv", "preprocessing.png", "train.json", "best.safetensors"} <= files
+    log = (out / "train.log").read_text().splitlines()
+    assert any(" INFO nucbatch.training.log driver" in line and "Recipe: " in line for line in log)
+    assert sum("Scores: " in line for line in log) == 3
+    assert log[-1].endswith("The training has come to its end")
+    again = CliRunner().invoke(train, [str(data), "-o", str(out), *options, "--resume", "--quiet"])
+    assert again.output.splitlines() == [f"Weights: {out / 'weights.safetensors'}"]
+    assert (out / "train.log").read_text().splitlines()[: len(log)] == log
 
 
 def test_a_terminal_shows_the_last_step_and_the_last_validation_beside_the_bar() -> None:

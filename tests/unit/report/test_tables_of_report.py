@@ -1,5 +1,6 @@
 """The summary, the failures and the settings, as words."""
 
+import json
 import re
 
 import pytest
@@ -114,6 +115,22 @@ def test_long_lists_are_cut_and_say_so(make_run):
     html = str(failures.render(RunData(make_run([make_run.field("B02", 1, 3)], files))))
     assert html.count("<li") == failures.SHOWN
     assert "and 1 050 more: see files.csv" in words(html)
+
+
+def test_warnings_of_all_sessions_are_listed_once_and_escaped(make_run):
+    run = make_run([make_run.field("B02", 1, 3)])
+    said = ["No file says its pixel size.", "<b>bold</b>.tif is done again", "No file says its pixel size."]
+    lines = [json.dumps({"time": 1, "text": text}) for text in said]
+    run.warnings.write_text("\n".join([*lines, '{"time": 1, "te']))  # the last one cut short by a kill
+    html = str(failures.render(RunData(run)))
+    assert "Warnings of this run No file says its pixel size. in 2 sessions" in words(html)
+    assert html.count("<li>") == 2
+    assert "&lt;b&gt;bold&lt;/b&gt;.tif is done again" in html
+
+
+def test_a_run_without_warnings_has_no_list_of_them(make_run):
+    run = make_run([make_run.field("B02", 1, 3)])
+    assert "Warnings" not in str(failures.render(RunData(run)))
 
 
 def test_settings_show_every_value_of_run_json(make_run):
