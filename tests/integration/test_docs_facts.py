@@ -19,6 +19,7 @@ from click.testing import CliRunner
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.core.tiles import LARGEST_PART_PX
+from nucbatch.inference.predict import WHOLE_PX
 from nucbatch.masks.objects import LARGEST_OBJECT_PX
 from nucbatch.networks.checkpoint import read_card, shipped
 from nucbatch.planning.plan import BLOCK_PX, LARGEST_FIELD_PX
@@ -143,6 +144,8 @@ def test_limits_are_the_ones_in_force() -> None:
     assert f"# blocks of {BLOCK_PX:,} px" in large
     assert f"A component that spans more than {LARGEST_PART_PX} px is split into its interiors" in blocks
     assert f"What spans more than {LARGEST_OBJECT_PX:,} px is no nucleus" in blocks
+    for name in ("docs/benchmarks.md", "docs/reference/outputs.md"):
+        assert f"of up to {WHOLE_PX:,} px" in text_of(name)
 
 
 def test_every_scheduler_is_named() -> None:
@@ -152,6 +155,15 @@ def test_every_scheduler_is_named() -> None:
         text = "".join(PAGES[name] for name in pages)
         assert set(re.findall(r"--scheduler ([a-z]+)", text)) - {"tls"} == ours - {"address", "local"}
         assert "--scheduler tls://" in text
+
+
+def test_the_table_of_readers_has_each_with_its_priority() -> None:
+    points = entry_points(group="nucbatch.readers")
+    readers = [point.load() for point in points if point.dist and point.dist.name == "nucbatch"]
+    table = re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGES["CONTRIBUTING.md"], re.MULTILINE)
+    assert table == [
+        (str(reader.priority), reader.name) for reader in sorted(readers, key=lambda reader: reader.priority)
+    ]
 
 
 def test_defaults_in_running_text_are_the_ones_in_force() -> None:
