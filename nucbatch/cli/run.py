@@ -72,7 +72,13 @@ if TYPE_CHECKING:
     help="One normalisation for each field, or one for all, from up to 64 of them. [default: field]",
 )
 @click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
-@click.option("--join", type=float, help="Middles nearer than this part of the radius are one nucleus.")
+@click.option("--join", type=float, help="Merge centres closer than this fraction of the radius.")
+@click.option(
+    "--merge",
+    type=float,
+    help="Merge neighbouring nuclei where the interior map on their border exceeds this fraction of the "
+    "lower of their maxima; 1 never.",
+)
 @click.option("--interior", type=float, help="The same for models without offsets: a middle's least value.")
 @click.option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px.")
 @click.option(
@@ -113,6 +119,7 @@ def run(
     normalise_over: str | None,
     foreground: float | None,
     join: float | None,
+    merge: float | None,
     interior: float | None,
     min_area_px: int | None,
     reuse_probabilities: bool,
@@ -145,6 +152,7 @@ def run(
     objects = {
         "foreground": foreground,
         "join": join,
+        "merge": merge,
         "interior": interior,
         "min_area_px": min_area_px,
     }

@@ -76,6 +76,8 @@ class ObjectSettings(_Frozen):
     Attributes:
         foreground: a pixel at or above this belongs to a nucleus.
         join: for models with offsets, merge centres closer than this fraction of the radius.
+        merge: for models with offsets, merge neighbouring nuclei where the interior on their border exceeds
+            this fraction of the lower of their maxima; 1 never.
         interior: for models without offsets, connected pixels at or above this form one marker.
         peak: drop objects whose interior probability never reaches this (debris).
         min_area_px: drop objects smaller than this.
@@ -86,6 +88,7 @@ class ObjectSettings(_Frozen):
 
     foreground: float = Field(default=0.5, gt=0, lt=1)
     join: float = Field(default=0.9, ge=0, le=2)
+    merge: float = Field(default=1.0, gt=0, le=1)
     interior: float = Field(default=0.5, gt=0, lt=1)
     peak: float = Field(default=0.45, ge=0, lt=1)
     min_area_px: int = Field(default=25, ge=1, le=1_000_000_000)

@@ -25,6 +25,7 @@ from nucbatch.masks.components import Components, components_of
 from nucbatch.masks.fill import fill_holes
 from nucbatch.masks.flood import grow
 from nucbatch.masks.flow_endpoints import split_by_offsets
+from nucbatch.masks.merge import merge_cut_nuclei
 from nucbatch.masks.parts import CLOSED, Open, divide
 from nucbatch.masks.small_objects import drop_small_objects
 from nucbatch.masks.split import split_touching
@@ -131,7 +132,8 @@ def _split(
     if not parts.any():
         return np.zeros_like(parts)
     if len(offsets):
-        return split_by_offsets(parts, offsets, runs, settings.join, settings.min_marker_px)
+        labels = split_by_offsets(parts, offsets, runs, settings.join, settings.min_marker_px)
+        return merge_cut_nuclei(labels, interior, runs, quantised(settings.merge))
     return split_touching(parts, interior, quantised(settings.interior), settings.min_marker_px)
 
 

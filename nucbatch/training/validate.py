@@ -20,6 +20,7 @@ from nucbatch.training.sample import Sample
 
 FOREGROUNDS = (0.5, 0.6, 0.7, 0.75, 0.8)
 JOINS = (0.6, 0.75, 0.9, 1.05)
+MERGES = (1.0, 0.8, 0.65, 0.6, 0.55, 0.5)
 INTERIORS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.55)
 PEAKS = (0.0, 0.35, 0.4, 0.45, 0.5, 0.525, 0.55, 0.6)
 
@@ -66,9 +67,9 @@ def fitting_thresholds(
 
     The foreground threshold and the one that splits nuclei (``join`` for maps with offsets, else
     ``interior``) are chosen together by panoptic quality, which rewards good outlines as well as found
-    nuclei. Then the peak, which decides what is a nucleus at all, is chosen by object F1 at IoU 0.5. F1
-    weighs missed and false nuclei alike, so that counts are biased as little as possible; mean AP and
-    panoptic quality both favoured missing nuclei.
+    nuclei. Then the peak, which decides what is a nucleus at all, is chosen by object F1 at IoU 0.5, and at
+    last ``merge``, which mends nuclei that were cut. F1 weighs missed and false nuclei alike, so that
+    counts are biased as little as possible; mean AP and panoptic quality both favoured missing nuclei.
     """
 
     def best(candidates: list[ObjectSettings], figure: Callable[[ObjectCounts], float]) -> ObjectSettings:
@@ -85,7 +86,14 @@ def fitting_thresholds(
     )
     if len(predicted[0]) == 1:
         return split
-    return best([split.model_copy(update={"peak": peak}) for peak in PEAKS], lambda objects: objects.f1(0.5))
+    peaked = best(
+        [split.model_copy(update={"peak": peak}) for peak in PEAKS], lambda objects: objects.f1(0.5)
+    )
+    if not by_offsets:
+        return peaked
+    return best(
+        [peaked.model_copy(update={"merge": merge}) for merge in MERGES], lambda objects: objects.f1(0.5)
+    )
 
 
 def predict_samples(network: nn.Module, samples: Sequence[Sample]) -> list[NDArray[np.uint8]]:

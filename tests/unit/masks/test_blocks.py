@@ -18,7 +18,7 @@ from nucbatch.masks.block import BlockNuclei, nuclei_of_block
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.masks.seams import unite
 
-SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, peak=0.3, min_area_px=6)
+SETTINGS = ObjectSettings(foreground=0.5, interior=0.5, peak=0.3, min_area_px=6, merge=0.6)
 SIZES = (128, 192, 256, 512, 1024, 4096)
 
 Maps = NDArray[np.uint8]
