@@ -1,4 +1,4 @@
-"""What notebooks and scripts call: one image to labels, a plate to a run's folder."""
+"""The Python interface for notebooks and scripts: segments one image, or runs a whole plate."""
 
 from __future__ import annotations
 
@@ -33,21 +33,22 @@ def segment(
     objects: ObjectSettings | None = None,
     diameter_px: float | Literal["auto", "none"] = "auto",
 ) -> NDArray[np.uint32]:
-    """Nuclei of one image, the same way as in a run.
+    """Finds the nuclei of one image, in the same way as a run.
 
     Args:
         image: (Y, X) grey or (Y, X, 3) RGB; integers or floats.
-        model: a shipped model's name or a weight file's path.
-        objects: what is set in it takes the place of the model's own thresholds and sizes.
-        diameter_px: typical diameter of the nuclei, to which the image is rescaled for the model. "auto": it
-            is reduced if its nuclei are found to be much larger than those the model was trained on.
+        model: name of a shipped model, or path of a weight file.
+        objects: thresholds and sizes that replace the model's own; only those that are set.
+        diameter_px: typical diameter of the nuclei, to which the image is rescaled for the model. "auto": the
+            image is reduced if its nuclei turn out to be much larger than those the model was trained on.
+            "none": never rescaled.
 
     Returns:
         Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel; 0 is background.
 
     Raises:
-        InputError: another shape or pixel type, no pixels, or pixels that are not finite.
-        WeightsError: no such model.
+        InputError: the image has another shape or pixel type, no pixels, or pixels that are not finite.
+        WeightsError: there is no such model.
     """
     image = require_image(image)
     lane = lane_of_process(str(locate(model)))
@@ -74,12 +75,28 @@ def run_plate(
     fail_fast: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Segments and measures a whole plate or collection into a run's folder; resumes one that was begun.
+    """Segments and measures a plate or a collection of images into a run's folder; resumes an unfinished run.
 
-    With the local scheduler, a process that has a worker's libraries loaded stays for the next call.
+    With the local scheduler, a process that has loaded the worker's libraries is kept for the next call.
+
+    Args:
+        source: path of the input, or a plate that was opened.
+        out: the run's folder.
+        settings: None for the defaults.
+        scheduler_name: local, or another installed scheduler.
+        scheduler_settings: its own settings.
+        insecure: whether to connect to a scheduler without TLS.
+        workers: number of workers; None for the scheduler's default.
+        block_px: side of a block of large images; None for the default.
+        restart: whether to discard the results of an earlier run in ``out``.
+        reuse_probabilities: whether to keep the network's maps and redo the objects alone.
+        fail_fast: whether to stop at the first failed field.
+        progress: receives the progress.
 
     Raises:
-        InputError, InputNotFound: the input or a setting. WeightsError: the model. Others as :func:`execute`.
+        InputError, InputNotFound: the input or a setting can't be used.
+        WeightsError: there is no such model.
+        Others: as :func:`execute`.
     """
     load_ahead(scheduler_name)
     plate = source if isinstance(source, Plate) else open_plate(source, remembered=RunFolder(out).plate)

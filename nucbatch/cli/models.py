@@ -39,7 +39,7 @@ def show(model: str, layers: bool, as_json: bool) -> None:
     from dataclasses import asdict
 
     from nucbatch.networks.checkpoint import locate, read_card, shipped
-    from nucbatch.networks.summary import as_text, summarise
+    from nucbatch.networks.layer_table import as_text, summarise
     from nucbatch.training.recipe import PRESETS
 
     if model in PRESETS and model not in shipped():

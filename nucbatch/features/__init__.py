@@ -1,4 +1,4 @@
-"""Measurements of nuclei, and of the fields they lie in."""
+"""Measurements of nuclei, and quality figures of fields."""
 
 from nucbatch.features.contract import Columns, Family
 from nucbatch.features.measure import installed_families, measure

@@ -1,8 +1,8 @@
-"""What a family of measurements is: something with a name that turns objects and pixels into columns.
+"""The interface of a family of measurements, which computes columns from objects and pixels.
 
-A family is found by the entry points of the group ``nucbatch.features``; another package can add its own.
-What it returns may depend on each object's own pixels (and their surroundings, if it says so) and on
-nothing else: not on the window the object came in, not on other objects' order.
+Families are found by entry points of the group ``nucbatch.features``; other packages can add their own. A
+measurement may depend on each object's own pixels (and on their surroundings, if it says so), but not on the
+window in which the object was seen, nor on the order of other objects.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
 
 @runtime_checkable
 class Family(Protocol):
-    """One family of measurements; made without arguments.
+    """One family of measurements; constructed without arguments.
 
-    ``name`` is the second word of its columns, as in ``Nuclei_AreaShape_Area``; families run, and their
-    columns stand, in alphabetical order of it.
+    ``name`` is the second part of its columns' names, as in ``Nuclei_AreaShape_Area``. Families run in
+    alphabetical order of their names, and their columns have the same order.
     """
 
     name: str
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
-        """Columns (N,) int64 or float64, the same names and dtypes whatever the image, N = 0 included.
+        """Columns (N,) int64 or float64, with the same names and dtypes for every image, also if N = 0.
 
         Args:
             objects: the label image (Y, X) and its objects' areas and boxes.
-            image: (C, Y, X), integer or float, as read: no normalisation. C may be 0.
-            channels: C names.
+            image: (C, Y, X), integer or float, as read, without normalisation. C may be 0.
+            channels: names of the C channels.
         """
         ...

@@ -1,9 +1,10 @@
-"""How bright nuclei are in each channel, in the grey levels of the file: nothing is normalised or rescaled.
+"""Intensity of nuclei in each channel, in the grey levels of the file, neither normalised nor rescaled.
 
-(CellProfiler divides by the pixel type's range first; its figures are these over 255 or 65535.) Integer
-images up to 16 bits are summed in int64 and so exactly; others in float64 over the object's own pixels in
-raster order. Either way an object's figures don't depend on its window. Deviations are taken from the
-object's first pixel, so that nothing large cancels; the standard deviation is that of a population.
+(CellProfiler divides by the range of the pixel type; its values are these over 255 or 65535.) Integer images
+up to 16 bits are summed exactly in int64, others in float64 over the object's own pixels in raster order.
+Either way the figures of an object don't depend on the window in which it was seen. Deviations are taken from
+the object's first pixel, which avoids cancellation of large numbers. The standard deviation is that of a
+population.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from nucbatch.features.objects import Objects
 
 
 class Intensity:
-    """Six columns per channel, all float64; NaN where an object has a pixel that is no number."""
+    """Six columns per channel, all float64; NaN if an object has a pixel that is not finite."""
 
     name = "Intensity"
 
@@ -89,15 +90,15 @@ def _sum(
     sums: npt.NDArray[Any],
     extremes: npt.NDArray[Any],
 ) -> None:
-    """Sums each object's values in their order.
+    """Sums the values of each object in order.
 
-    ``sums`` (N, 2): of deviations from the object's first pixel, and of their squares.
-    ``extremes`` (N, 3): first, smallest and largest value.
+    ``sums`` (N, 2): of the deviations from the object's first pixel, and of their squares. ``extremes`` (N,
+    3): first, smallest and largest value.
     """
     for at in range(len(sums)):
         own = grouped[begins[at] : begins[at + 1]]
         first = smallest = largest = own[0]
-        # Both are widened before they are subtracted: unsigned pixels would wrap around.
+        # Both are widened before the subtraction, because unsigned pixels would wrap around.
         base = sums.dtype.type(first)
         total, squares = sums[at, 0], sums[at, 1]
         for value in own:

@@ -1,7 +1,7 @@
-"""All measurements of an image's nuclei: every installed family, in one fixed order, as columns.
+"""Measures the nuclei of an image with all installed families, in a fixed order.
 
-Which families run is decided by the entry points of the group ``nucbatch.features`` and by nothing else, so
-that all workers of a run make the same columns. Zero nuclei give the same columns with no rows.
+The entry points of the group ``nucbatch.features`` alone decide which families run, so that all workers of a
+run compute the same columns. An image without nuclei gives the same columns with no rows.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from nucbatch.features.objects import objects_of
 
 @cache
 def installed_families() -> tuple[Family, ...]:
-    """One of each family the entry points list, by name.
+    """One instance of each installed family, sorted by name.
 
     Raises:
-        InputError: an entry point names something that is no family, or two share a name.
+        InputError: an entry point does not name a family, or two families share a name.
     """
     families: dict[str, Family] = {}
     for point in sorted(entry_points(group="nucbatch.features"), key=lambda point: point.name):
         family = point.load()()
         if not isinstance(family, Family):
             raise InputError(
-                f"{point.value} of nucbatch.features is no family: it needs a name and measure()."
+                f"{point.value} of nucbatch.features is not a family: it needs name and measure()."
             )
         if family.name in families:
             raise InputError(f"two families of measurements are named {family.name!r}; remove {point.value}.")
@@ -41,7 +41,7 @@ def installed_families() -> tuple[Family, ...]:
 
 @cache
 def families_in_effect() -> dict[str, str]:
-    """The installed families by their entry points' names: package, version and what is loaded from it."""
+    """Package, version and object of each installed family, by the entry point's name."""
     return {
         point.name: f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
         for point in sorted(entry_points(group="nucbatch.features"), key=lambda point: point.name)
@@ -49,10 +49,10 @@ def families_in_effect() -> dict[str, str]:
 
 
 def require_families(wanted: Mapping[str, str] | None) -> None:
-    """Refuses to measure where other families are installed than those that a run was begun with.
+    """Checks that the same families are installed as when the run started.
 
     Raises:
-        SettingsConflict: the message has the difference.
+        SettingsConflict: they differ; the message lists the differences.
     """
     here = families_in_effect()
     if wanted is None or wanted == here:
@@ -76,20 +76,20 @@ def measure(
     origin_px: tuple[int, int] = (0, 0),
     families: Sequence[Family] | None = None,
 ) -> Columns:
-    """Every measurement of every object, as columns named in CellProfiler's style.
+    """All measurements of all objects, as columns named in CellProfiler's style.
 
     Args:
         labels: (Y, X), any integer dtype, 0 background, objects 1..N without gaps. Row i is label i + 1.
-        image: (C, Y, X), integer or float, as read. C may be 0: shape is then all there is.
-        channels: the C channels' names, each once; they end the names of intensity columns.
-        origin_px: (y, x) of the window's first pixel in its image; positions are the image's.
-        families: instead of the installed ones.
+        image: (C, Y, X), integer or float, as read. C may be 0; then shape is measured alone.
+        channels: names of the C channels, all different; they end the names of intensity columns.
+        origin_px: (y, x) of the window's first pixel in its image; positions are given in the image.
+        families: used instead of the installed ones.
 
     Returns:
         Columns (N,) int64 or float64, in the same order with the same dtypes for every image.
 
     Raises:
-        InputError: labels, image and channels don't fit one another, or families make the same column.
+        InputError: labels, image and channels don't fit one another, or two families make the same column.
     """
     names = tuple(channels)
     if image.ndim != 3 or image.shape[1:] != labels.shape or len(image) != len(names):
@@ -98,7 +98,7 @@ def measure(
             f"of shape {labels.shape}: it must be (C, Y, X) with one name per channel."
         )
     if len(set(names)) != len(names):
-        raise InputError(f"channels {', '.join(names)}: each name may stand once, because columns bear them.")
+        raise InputError(f"channels {', '.join(names)}: names must differ, because columns carry them.")
     if image.dtype.kind not in "uif":
         raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
     objects = objects_of(labels, origin_px)

@@ -1,8 +1,8 @@
-"""What every family of measurements shares: the label image, and each object's pixels, area and bounding box.
+"""The objects of a label image, with areas, bounding boxes and pixel runs, for all measurements.
 
-Found once per image, in whole numbers, so that families can crop, allocate and divide without a pass of
-their own, and go over objects without going over the ground. Labels must be 1..N without gaps: a gap means
-that somebody dropped an object and kept its row.
+They are computed once per image, as integers, so that families can crop, allocate and divide without a pass
+of their own, and can skip the background. Labels must be 1..N without gaps: a gap means that an object was
+removed and its row kept.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from nucbatch.core.rle import Runs, runs_of
 class Objects:
     """The objects of one image or window.
 
-    ``labels`` (Y, X) uint32, contiguous, read-only: 0 background, 1..N objects.
-    ``areas_px`` (N,) int64. ``boxes`` (N, 4) int64: y0, x0, y1, x1, half open, in the window's pixels.
-    ``runs``, R of them, along rows, in raster order, each of one object: together all pixels of objects.
-    ``owner`` (R,) int64: whose pixels each run is of, 0..N - 1.
-    ``origin_px``: (y, x) of the window's first pixel in its image; add it to report positions.
+    ``labels`` (Y, X) uint32, contiguous, read-only: 0 background, 1..N objects. ``areas_px`` (N,) int64.
+    ``boxes`` (N, 4) int64: y0, x0, y1, x1, half open, in the window's pixels. ``runs``: R runs along rows in
+    raster order, each of one object, which together hold all pixels of objects. ``owner`` (R,) int64: index
+    of each run's object, 0..N - 1. ``origin_px``: (y, x) of the window's first pixel in its image; add it to
+    report positions.
     """
 
     labels: npt.NDArray[np.uint32]
@@ -42,14 +42,14 @@ class Objects:
 
 
 def objects_of(labels: npt.NDArray[np.integer], origin_px: tuple[int, int] = (0, 0)) -> Objects:
-    """Areas and boxes of the objects of a label image.
+    """Areas, boxes and runs of the objects of a label image.
 
     Args:
         labels: (Y, X), any integer dtype, values 0..N.
         origin_px: (y, x) of the window's first pixel in its image.
 
     Raises:
-        InputError: not a label image, or its labels are not 1..N without gaps.
+        InputError: the array is not a label image, or its labels are not 1..N without gaps.
     """
     if labels.ndim != 2 or labels.dtype.kind not in "iu":
         raise InputError(
@@ -79,7 +79,7 @@ def _cut(
 ) -> tuple[
     npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]
 ]:  # pragma: no cover (compiled)
-    """Runs cut where one object follows another, and whose they are."""
+    """Splits runs where one object follows another, and gives the object of each part."""
     most = (end - begin).sum()
     begins, ends, owner = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
     count = 0

@@ -1,8 +1,8 @@
-"""How good one field's picture is: figures that tell blank, blurred, noisy and overexposed fields; flags.
+"""Quality figures of a field that reveal blank, blurred, noisy and overexposed images, and flags.
 
-Figures are of the whole plane as read. For integers up to 16 bits they come from two sums over its pixels,
-the histogram and the Laplacian's, which are whole numbers up to the last division: so they are the same on
-any machine, and the same whether the plane was seen at once or box by box.
+Figures are computed from the whole plane as read. For integers up to 16 bits they come from two sums over its
+pixels, those of the histogram and of the Laplacian. These are integers up to the last division, so they are
+the same on any machine, and whether the plane was read at once or box by box.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ FLAGS = {
     MISSING_CHANNEL: "this channel has no usable image; nuclei are counted in the one that is segmented, and "
     "their measurements in this one are missing",
 }
-"""What is wrong with a field that is counted: the flag's name, and what it means."""
+"""Names of flags for problems of a field that is counted all the same, and their meaning."""
 
 
 def meaning(flag: str) -> str:
-    """What a flag means; its name may be followed by what it is about, as in ``missing-channel GFP``."""
+    """The meaning of a flag; its name may be followed by a subject, as in ``missing-channel GFP``."""
     return FLAGS.get(flag.split(" ")[0], "")
 
 
 def flags_of(figures: Mapping[str, float]) -> list[str]:
-    """The names of the flags that a field's figures (the ``QC_`` columns) raise."""
+    """Names of the flags that follow from a field's figures (the ``QC_`` columns)."""
     return ["absent-pixels"] if figures.get("QC_Absent", 0) > 0 else []
 
 
 @dataclass(frozen=True, slots=True)
 class Edges:
-    """Sums of the 4-neighbour Laplacian over some pixels; ``a + b``: over both's, ``Edges()``: over none.
+    """Sums of the 4-neighbour Laplacian over some pixels; they add.
 
-    ``pixels``: how many have a Laplacian. ``total``, ``squares``: sum of it, and of its square, in grey
-    levels.
+    ``pixels``: number of pixels with a Laplacian. ``total``, ``squares``: sums of it and of its square, in
+    grey levels.
     """
 
     pixels: int = 0
@@ -62,13 +62,13 @@ def edges_of(window: npt.NDArray[Any], core: Box) -> Edges:
     """The sums over the pixels of ``core`` that have all four neighbours in the window.
 
     Args:
-        window: (Y, X) uint8 or uint16: the core and, wherever the image goes on, one pixel more around it.
+        window: (Y, X) uint8 or uint16: the core, and one more pixel around it wherever the image continues.
             Where the core reaches the window's border, that is the image's border, whose pixels have no
-            Laplacian. So cores that cover an image once give the sums of the whole.
+            Laplacian. Cores that cover an image once therefore give the sums of the whole image.
         core: the pixels to count, in the window's coordinates.
 
     Raises:
-        InputError: the window is no plane of these types, or the core does not lie in it.
+        InputError: the window is not a plane of these types, or the core does not lie in it.
     """
     if window.ndim != 2 or not countable(window.dtype):
         raise InputError(
@@ -85,16 +85,16 @@ def edges_of(window: npt.NDArray[Any], core: Box) -> Edges:
     if bottom <= top or right <= left:
         return Edges()
     rows = _laplacian(frozen(window[top - 1 : bottom + 1, left - 1 : right + 1], np.uint16))
-    # Rows are added up in Python's integers: the squares of a large 16-bit plane may pass 64 bits.
+    # Rows are summed as Python integers: the squares of a large 16-bit plane may exceed 64 bits.
     return Edges((bottom - top) * (right - left), sum(rows[:, 0].tolist()), sum(rows[:, 1].tolist()))
 
 
 def figures_of(levels: GreyLevels, edges: Edges) -> dict[str, float]:
-    """The figures of :func:`field_quality` for a plane that was seen at once or box by box.
+    """The figures of :func:`field_quality` from sums over a plane, read at once or box by box.
 
     Args:
-        levels: of all its pixels.
-        edges: of all its pixels.
+        levels: histogram of all its pixels.
+        edges: Laplacian sums of all its pixels.
 
     Raises:
         InputError: there are no pixels.
@@ -113,15 +113,15 @@ def field_quality(plane: npt.NDArray[Any]) -> dict[str, float]:
     """Quality of one plane (Y, X); integer or float, as read.
 
     Returns:
-        ``QC_Saturated``: fraction of pixels at full scale, where the brightest pixel is at the full scale
-        of an 8, 10, 12, 14 or 16-bit camera; 0 otherwise and for float images, which have none.
-        ``QC_Focus``: variance of the 4-neighbour Laplacian over the variance of the picture. Blurred is
-        near 0, pure white noise is 20, whatever gain and offset; 0 for a constant picture. The measure is
-        Pech-Pacheco et al.'s (ICPR 2000), divided by the variance to be comparable between fields.
-        ``QC_Background``: median grey level. ``QC_Mean``: mean grey level.
+        ``QC_Saturated``: fraction of pixels at full scale, if the brightest pixel is at the full scale of an
+        8, 10, 12, 14 or 16-bit camera; 0 otherwise and for float images. ``QC_Focus``: variance of the
+        4-neighbour Laplacian over the variance of the image, which is near 0 for a blurred image and 20 for
+        white noise, whatever gain and offset; 0 for a constant image. The measure is that of Pech-Pacheco et
+        al. (ICPR 2000), divided by the variance to be comparable between fields. ``QC_Background``: median
+        grey level. ``QC_Mean``: mean grey level.
 
     Raises:
-        InputError: not a plane of numbers, or empty, or a float plane with NaN or infinity.
+        InputError: the plane is not 2-D, is empty, is not numeric, or has NaN or infinite pixels.
     """
     if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "uif":
         raise InputError(f"a plane of shape {plane.shape} and type {plane.dtype}: it must be (Y, X) numbers.")
@@ -148,7 +148,7 @@ def _figures(saturated: float, focus: float, background: float, mean: float) -> 
 
 @kernel
 def _laplacian(plane: npt.NDArray[np.uint16]) -> npt.NDArray[np.int64]:
-    """Per row of a plane (Y, X), the sums of its inner pixels' Laplacian and of the square (Y, 2)."""
+    """Per row of a plane (Y, X), the sums of the Laplacian of its inner pixels and of its square (Y, 2)."""
     height, width = plane.shape
     rows = np.zeros((height, 2), np.int64)
     for y in range(1, height - 1):

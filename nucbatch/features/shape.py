@@ -1,10 +1,10 @@
-"""Size, place and form of nuclei, from whole-number sums about each object's own bounding box.
+"""Size, position and shape of nuclei, from integer sums relative to each object's bounding box.
 
-Definitions are CellProfiler's (MeasureObjectSizeShape), which are scikit-image's: areas in px², lengths and
-places in px, half-open boxes, orientation in degrees. Sums are int64, so the same object gives the same
-bits in whatever window it is seen. The perimeter classifies border pixels by their border neighbours
-(Benkrid and Crookes, "Design and FPGA implementation of a perimeter estimator", 2000) and counts three
-classes; it is 0 for a single pixel, whose form factor is undefined (NaN).
+The definitions are those of CellProfiler (MeasureObjectSizeShape), which are scikit-image's: areas in px²,
+lengths and positions in px, half-open boxes, orientation in degrees. Sums are int64, so that an object gives
+the same bits in any window. The perimeter classifies border pixels by their border neighbours (Benkrid and
+Crookes, "Design and FPGA implementation of a perimeter estimator", 2000) and counts three classes. It is 0
+for a single pixel, whose form factor is undefined (NaN).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DIAGONAL = float(np.sqrt(2.0))
 
 
 class Shape:
-    """Measurements that need no pixels."""
+    """Measurements of size, position and shape, which need no pixel values."""
 
     name = "AreaShape"
 
@@ -36,7 +36,7 @@ class Shape:
         )
         area, boxes = objects.areas_px, objects.boxes
         top, left = objects.origin_px
-        # Whole numbers up to the division, so that a place has the same bits seen from any window.
+        # Integers up to the division, so that a position has the same bits in any window.
         center_y = (moments[:, 0] + (boxes[:, 0] + top) * area) / area
         center_x = (moments[:, 1] + (boxes[:, 1] + left) * area) / area
         major, minor, eccentricity, orientation = _ellipse(area, moments)
@@ -64,12 +64,12 @@ class Shape:
 
 
 def _ellipse(area: Ints, moments: Ints) -> tuple[Floats, Floats, Floats, Floats]:
-    """Axes (px), eccentricity and orientation (degrees) of the ellipse of the same second moments.
+    """Axes (px), eccentricity and orientation (degrees) of the ellipse with the same second moments.
 
-    ``moments`` (N, 5) int64: sums of y, x, y², x², xy about the box. Orientation runs from -90 to 90
-    between the y axis and the major axis.
+    ``moments`` (N, 5) int64: sums of y, x, y², x², xy relative to the box. Orientation is the angle between
+    the y axis and the major axis, from -90 to 90.
     """
-    # Seen from the whole pixel nearest the centre the sums stay exact and nothing large cancels below.
+    # Relative to the pixel nearest the centre the sums are exact, and no large numbers cancel below.
     near_y, near_x = (2 * moments[:, 0] + area) // (2 * area), (2 * moments[:, 1] + area) // (2 * area)
     rest_y, rest_x = (moments[:, 0] - near_y * area) / area, (moments[:, 1] - near_x * area) / area
     yy = moments[:, 2] - 2 * near_y * moments[:, 0] + near_y * near_y * area
@@ -88,7 +88,7 @@ def _ellipse(area: Ints, moments: Ints) -> tuple[Floats, Floats, Floats, Floats]
 
 @kernel
 def _on_border(labels: npt.NDArray[np.uint32], y: int, x: int) -> bool:
-    """Whether one of a pixel's four neighbours belongs to something else or lies outside."""
+    """Whether one of a pixel's four neighbours has another label or lies outside the image."""
     height, width = labels.shape
     if y == 0 or x == 0 or y == height - 1 or x == width - 1:
         return True
@@ -105,9 +105,10 @@ def _on_border(labels: npt.NDArray[np.uint32], y: int, x: int) -> bool:
 def _sums(
     labels: npt.NDArray[np.uint32], begin: Ints, end: Ints, owner: Ints, boxes: Ints
 ) -> tuple[Ints, Ints]:
-    """First and second moments about each box's corner (N, 5), and border pixels by class (N, 3).
+    """First and second moments relative to each box's corner (N, 5), and border pixels by class (N, 3).
 
-    Classes by the number of border neighbours (beside, diagonal): straight, diagonal, and in between.
+    The classes depend on the number of border neighbours (by edge, by corner): straight, diagonal, and in
+    between.
     """
     height, width = labels.shape
     moments = np.zeros((len(boxes), 5), np.int64)

@@ -1,1 +1,1 @@
-"""Architectures by name, and the weight files that carry their own card."""
+"""Network architectures by name, and weight files with their cards."""

@@ -1,8 +1,8 @@
-"""Weight files: safetensors with a card inside that says all that is needed to use them.
+"""Weight files: safetensors that contain a card with everything that is needed to use them.
 
-A weight file is one safetensors file whose header holds the card as strict JSON (no NaN, no infinity).
-Nothing that could run code is ever loaded: what is laid out in another way is refused before a parser sees
-it, and a card's values are checked against their limits before any network is made.
+The header of the file holds the card as strict JSON (no NaN, no infinity). Nothing that could run code is
+loaded: a file with another layout is refused before it is parsed, and the values of a card are checked
+against limits before a network is made.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from nucbatch.networks.contract import build
 
 _CARD = "nucbatch"
 CHANNELS = 3
-"""How many channels an image has for a network: red, green and blue, or grey three times."""
+"""Number of input channels of a network: red, green and blue, or grey three times."""
 _LARGEST_CARD = 1_000_000  # characters; a card has a few thousand
 _ZIP = b"PK\x03\x04"
 _PICKLE = re.compile(rb"\x80[\x02-\x05]")  # protocols 2 to 5 say so; 0 and 1 have no beginning of their own
@@ -38,13 +38,13 @@ _LARGEST_TEXT_PICKLE = 1_000_000
 
 
 class Card(BaseModel):
-    """What a weight file says of itself.
+    """The description inside a weight file.
 
     ``config`` are the architecture's keyword arguments. ``outputs`` names the maps in order.
-    ``pixel_size_um`` and ``nucleus_diameter_px`` say what it was trained on, None where that is mixed.
-    ``data_sets`` are the data sets it was trained on by name, each with its SHA-256.
-    ``normalise`` is what a run does unless told otherwise; cards of earlier versions name percentiles alone.
-    ``scores`` are on the split named in each key, such as ``"val pixel F1"``. ``sha256`` is over the tensors.
+    ``pixel_size_um`` and ``nucleus_diameter_px`` describe the training images, None if they are mixed.
+    ``data_sets`` maps the name of each training data set to its SHA-256. ``normalise`` is a run's default;
+    cards of earlier versions name percentiles alone. ``scores`` refer to the split named in each key, such as
+    ``"val pixel F1"``. ``sha256`` covers the tensors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -81,7 +81,7 @@ class Card(BaseModel):
     @field_validator("normalise", mode="before")
     @classmethod
     def _of_earlier_versions(cls, value: Any) -> Any:
-        """Cards without a method are of the time when percentiles were the only one."""
+        """Adds the method to cards from before there were several: percentiles."""
         if isinstance(value, Mapping) and "method" not in value:
             return {"method": "percentiles", **value}
         return value
@@ -104,11 +104,11 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
     """Writes a network's tensors and card to ``path`` and returns the card with its hash.
 
     ``half`` stores float16, which halves the file; the network computes in float32 all the same. Tensors with
-    numbers too large for that stay as they are.
+    values beyond the range of float16 stay float32.
 
     Raises:
         WeightsError: the card could not be read again; nothing is written.
-        StoreError: the file can't be written; what stood there is untouched.
+        StoreError: the file can't be written; an existing file is left unchanged.
     """
     tensors = {
         name: (_halved(tensor) if half else tensor).contiguous().cpu()
@@ -117,7 +117,7 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
     }
     card = card.model_copy(update={"sha256": _digest(tensors)})
     text = json.dumps(card.model_dump(mode="json"))
-    _parsed(path, text)  # what can't be read again is not written
+    _parsed(path, text)  # refuses to write what could not be read again
     with path.with_name(path.name + ".partial").open("wb") as stream:
         stream.write(save(tensors, metadata={_CARD: text}))
     path.with_name(path.name + ".partial").replace(path)
@@ -125,7 +125,7 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
 
 
 def as_stored(network: nn.Module) -> nn.Module:
-    """A copy of a network that computes as the one in its weight file: with halved numbers, in float32."""
+    """A copy of a network that computes as its weight file does: values rounded to float16, in float32."""
     copied = copy.deepcopy(network)
     copied.load_state_dict(
         {
@@ -147,7 +147,7 @@ def read_card(path: Path) -> Card:
     """The card inside a weight file; tensors are not read.
 
     Raises:
-        WeightsError: no such file, a pickle, no safetensors file, or one without a card.
+        WeightsError: there is no such file, or it is a pickle, not a safetensors file, or has no card.
     """
     _require_safetensors(path)
     try:
@@ -155,7 +155,7 @@ def read_card(path: Path) -> Card:
             metadata = stored.metadata() or {}
     except SafetensorError as error:
         raise WeightsError(
-            f"{path} is no safetensors file ({error}). Use one made by nucbatch train."
+            f"{path} is not a safetensors file ({error}). Use one made by nucbatch train."
         ) from error
     if _CARD not in metadata:
         raise WeightsError(f"{path} has no nucbatch card inside. Use a weight file made by nucbatch train.")
@@ -172,7 +172,7 @@ def load_weights(path: Path) -> tuple[nn.Module, Card]:
     with safe_open(path, framework="pt") as stored:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iteration)
     if _digest(tensors) != card.sha256:
-        raise WeightsError(f"the weights in {path} are not those its card was written for. Fetch it again.")
+        raise WeightsError(f"the weights in {path} don't match the hash in its card. Download it again.")
     _require_fitting(path, card, tensors)
     network = build(card.architecture, card.config)
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=False)
@@ -180,10 +180,9 @@ def load_weights(path: Path) -> tuple[nn.Module, Card]:
 
 
 def _require_fitting(path: Path, card: Card, tensors: Mapping[str, Tensor]) -> None:
-    """Compares shapes without making the network: a card may promise one that no memory holds.
+    """Checks the tensors' shapes without making the network.
 
-    Raises:
-        WeightsError: the tensors are not that network's.
+    A card may describe a network that exceeds the memory.
     """
     try:
         with torch.device("meta"):
@@ -192,7 +191,9 @@ def _require_fitting(path: Path, card: Card, tensors: Mapping[str, Tensor]) -> N
     except InputError as error:
         raise WeightsError(f"{path} can't be used: {error}") from error
     except (RuntimeError, OverflowError, MemoryError) as error:
-        raise WeightsError(f"{path} can't be used: no network is like {card.config} ({error}).") from error
+        raise WeightsError(
+            f"{path} can't be used: no network can be made from {card.config} ({error})."
+        ) from error
     if network.in_channels != CHANNELS:
         raise WeightsError(
             f"{path} is a network of {network.in_channels} input channels: images are given in {CHANNELS}."
@@ -207,13 +208,13 @@ def _require_fitting(path: Path, card: Card, tensors: Mapping[str, Tensor]) -> N
     if other:
         raise WeightsError(
             f"{path} does not fit {card.architecture} of {card.config}: {other} has shape {found[other]}, "
-            f"not {wanted[other]}. Fetch it again."
+            f"not {wanted[other]}. Download it again."
         )
 
 
 @cache
 def shipped() -> dict[str, Path]:
-    """Weight files inside the package by name."""
+    """The weight files inside the package, by name."""
     folder = Path(str(files("nucbatch.networks"))) / "weights"
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
 
@@ -222,7 +223,8 @@ def locate(model: str) -> Path:
     """The weight file of a shipped model's name, or of a path.
 
     Raises:
-        WeightsError: neither a shipped name nor a file; of a folder the message names the weight files in it.
+        WeightsError: it is neither a shipped name nor a file; for a folder, the message names the weight
+            files in it.
     """
     if model in shipped():
         return shipped()[model]
@@ -246,7 +248,7 @@ def _parsed(path: Path, text: str) -> Card:
     """The card of a JSON text.
 
     Raises:
-        WeightsError: it is no card; the message has each value and its limits.
+        WeightsError: it is not a card; the message lists each wrong value with its limits.
     """
     if len(text) > _LARGEST_CARD:
         raise WeightsError(
@@ -257,21 +259,21 @@ def _parsed(path: Path, text: str) -> Card:
     except ValidationError as error:
         raise WeightsError(f"the card inside {path} can't be used: {validation_problems(error)}.") from error
     except RecursionError as error:
-        raise WeightsError(f"the card inside {path} is no card: it is nested too deeply.") from error
+        raise WeightsError(f"the card inside {path} is not valid: it is nested too deeply.") from error
     except ValueError as error:
-        raise WeightsError(f"the card inside {path} is no JSON: {error}.") from error
+        raise WeightsError(f"the card inside {path} is not JSON: {error}.") from error
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"it holds {name}, which is no number in JSON")
+    raise ValueError(f"it contains {name}, which is not a number in JSON")
 
 
 def _require_safetensors(path: Path) -> None:
-    """Refuses a file that is not laid out as safetensors, and says what it is instead.
+    """Checks that a file has the layout of safetensors, and says what it is otherwise.
 
     Eight bytes hold the length of a JSON header, which begins right after them and ends within the file
-    (https://github.com/huggingface/safetensors#format). The first byte alone says nothing: it is the low byte
-    of that length, which may be any.
+    (https://github.com/huggingface/safetensors#format). The first byte alone is no evidence: it is the low
+    byte of that length, which can have any value.
 
     Raises:
         WeightsError: it can't be read, or is something else.
@@ -296,12 +298,13 @@ def _require_safetensors(path: Path) -> None:
         )
     cut = begin[8:9] == b"{"
     raise WeightsError(
-        f"{path} is no safetensors file{' or was cut short' if cut else ''}. Use one made by nucbatch train."
+        f"{path} is not a safetensors file{' or was cut short' if cut else ''}. Use one made by nucbatch "
+        "train."
     )
 
 
 def _is_text_pickle(content: bytes) -> bool:
-    """Whether it is a whole pickle of any protocol, by its opcodes; nothing is executed."""
+    """Whether it is a complete pickle of any protocol, by its opcodes; nothing is executed."""
     try:
         *_, last = pickletools.genops(content)
     except (ValueError, IndexError):

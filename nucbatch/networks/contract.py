@@ -1,7 +1,7 @@
-"""What an architecture must offer, and how one is found by name.
+"""The interface of a network architecture, and how architectures are found by name.
 
-To add an architecture: one file with such a class, and one line under ``nucbatch.networks`` in the entry
-points. Its keyword arguments are what a weight file's card records.
+To add an architecture, write one file with such a class, and add one line under ``nucbatch.networks`` in the
+entry points. A weight file's card records the class's keyword arguments.
 """
 
 from __future__ import annotations
@@ -30,19 +30,22 @@ class Network(Protocol):
 
 
 def architectures() -> list[str]:
-    """Names of all architectures that are installed."""
+    """Names of all installed architectures."""
     return sorted(point.name for point in entry_points(group="nucbatch.networks"))
 
 
 def build(architecture: str, config: dict[str, int]) -> nn.Module:
-    """A network with fresh weights.
+    """A network with random weights.
 
     Raises:
-        InputError: no such architecture, it does not take such a parameter, or it keeps not the contract.
+        InputError: there is no such architecture, it does not take such a parameter, or it lacks a member of
+            :class:`Network`.
     """
     points = {point.name: point for point in entry_points(group="nucbatch.networks")}
     if architecture not in points:
-        raise InputError(f"architecture {architecture!r} is not installed: there are {', '.join(points)}.")
+        raise InputError(
+            f"architecture {architecture!r} is not installed: installed are {', '.join(points)}."
+        )
     make = points[architecture].load()
     try:
         network = make(**config)
@@ -50,14 +53,14 @@ def build(architecture: str, config: dict[str, int]) -> nn.Module:
         raise InputError(f"architecture {architecture!r} does not take {config}: {error}.") from error
     if not (isinstance(network, nn.Module) and isinstance(network, Network)):
         raise InputError(
-            f"{points[architecture].value} is no network: it must be a torch module with "
+            f"{points[architecture].value} is not a network: it must be a torch module with "
             "in_channels, stride and receptive_radius_px."
         )
     return network
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:
-    """(all, trainable) numbers of a network; all counts normalisation's running means and variances."""
+    """Numbers of (all, trainable) values of a network; *all* includes running means and variances."""
     trainable = sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
     every = sum(
         tensor.numel()

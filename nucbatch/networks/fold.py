@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolution before it: the same function with fewer passes."""
+"""Folds batch normalisation into the preceding convolution: the same function with fewer passes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 def folded(network: nn.Module) -> nn.Module:
-    """A copy in evaluation mode in which each convolution has swallowed the normalisation that follows it."""
+    """A copy in evaluation mode in which convolutions include the batch normalisation that follows them."""
     network = copy.deepcopy(network).eval()
     for module in network.modules():
         if not isinstance(module, nn.Sequential):

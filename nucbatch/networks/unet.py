@@ -61,11 +61,11 @@ class UNet(nn.Module):
 
     @property
     def receptive_radius_px(self) -> int:
-        """How far, in px, an input pixel can be from an output pixel that it changes.
+        """Largest distance, in px, of an input pixel from an output pixel that depends on it.
 
         Two convolutions reach 2·2^k px at each level k, on the way down and again on the way up (once at the
-        deepest level): 6·2^depth - 4. Poolings add 2^depth - 1: how far the two ends of one pooling window of
-        the deepest level lie apart.
+        deepest level): 6·2^depth - 4. Poolings add 2^depth - 1, the distance between both ends of a pooling
+        window of the deepest level.
         """
         return int(7 * 2**self.depth - 5)
 
@@ -76,7 +76,7 @@ class UNet(nn.Module):
                 f"an image of {tuple(x.shape[-2:])} px does not fit the network: both sides must be "
                 f"multiples of {self.stride}. Pad it by reflection to {right}."
             )
-        # Layer by layer, and a skip is let go of where it is used: no map outlives its last reader.
+        # Layer by layer, and each skip is released where it is used, so that no map is kept longer.
         skips: list[Tensor] = []
         for level in range(self.depth + 1):
             for layer in self.encoder[level].children():

@@ -1,6 +1,6 @@
-"""Pictures of nuclei that never lived, with their truth: for the demo, the tests and the benchmarks."""
+"""Synthetic images of nuclei with their truth, for the demo, tests and benchmarks."""
 
 from nucbatch.synthetic.field import draw_field, make_field
-from nucbatch.synthetic.plate import Truth, TruthRow, make_plate
+from nucbatch.synthetic.imagexpress_plate import Truth, TruthRow, make_plate
 
 __all__ = ["Truth", "TruthRow", "draw_field", "make_field", "make_plate"]

@@ -1,7 +1,7 @@
-"""What a microscope makes of nuclei: chromatin, blur, haze, debris, shading, and the camera's noise.
+"""Draws a synthetic field: nuclei with chromatin, blur, haze, debris, uneven illumination and camera noise.
 
-Intensities are electrons until the camera turns them into counts. The first channel shows nuclei, the others
-the cells' bodies. The truth is the nuclei's outline before the optics, as a hand would draw it.
+Intensities are in electrons until the camera converts them to counts. The first channel shows nuclei, the
+others the cells' bodies. The truth is the outline of nuclei before the optics, as an annotator would draw it.
 """
 
 from __future__ import annotations
@@ -39,14 +39,20 @@ def draw_field(
 ) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
     """Images and truth of one field at "20x": nuclei of 18 to 34 px, some of them touching.
 
-    ``nuclei`` is an upper bound: where the field is full there are fewer. Zero gives background, shading and
-    noise alone. ``touching`` is the share of nuclei put against another one.
+    Args:
+        height_px: height of the field.
+        width_px: width of the field.
+        rng: random generator; the field follows from its state.
+        nuclei: largest number of nuclei; a full field gets fewer, and 0 gives background, shading and noise
+            alone.
+        channels: number of channels.
+        touching: share of nuclei that are placed against another one.
 
     Returns:
         images (C, Y, X) uint16; labels (Y, X) uint16, 1..N in raster order of their first pixel.
 
     Raises:
-        InputError: a side below 68 px, a negative count, or no channel.
+        InputError: a side is below 68 px, a count is negative, or there is no channel.
     """
     if min(height_px, width_px) < _SMALLEST_FIELD_PX or nuclei < 0 or channels < 1:
         raise InputError(
@@ -83,7 +89,7 @@ def _nuclear_channel(
     chromatin = (
         1.0 + 0.16 * _cloud(height_px, width_px, 1.5, rng) + 0.15 * _cloud(height_px, width_px, 3.6, rng)
     )
-    # A nucleus is a flattened lens: bright plateau, rim falling off.
+    # A nucleus is a flattened lens: a bright plateau and a darker rim.
     lens = np.sqrt(np.clip(1.0 - np.where(labels > 0, radius, 1.0) ** 4, 0.0, 1.0)) * 0.75 + 0.25
     sharp = np.append(0.0, levels)[labels] * lens * np.clip(chromatin, 0.25, None)
     sharp *= _spots(labels, radius, nuclei, rng)
@@ -91,7 +97,7 @@ def _nuclear_channel(
     picture = np.asarray(background, np.float32)
     for depth, sigma_px in enumerate(_DEPTH_BLURS_PX):
         picture += _blur(np.where((labels > 0) & (depths == depth), sharp, 0.0), sigma_px)
-    # Light from above and below the focal plane: a wide skirt round each nucleus, and cells afloat.
+    # Light from above and below the focal plane: a wide halo around each nucleus, and floating cells.
     picture += 0.16 * _blur_wide(np.asarray(sharp, np.float32), 11.0)
     return picture + _afloat(height_px, width_px, len(nuclei), rng)
 
@@ -99,7 +105,7 @@ def _nuclear_channel(
 def _body_channel(
     labels: NDArray[np.uint16], levels: NDArray[np.float64], rng: np.random.Generator
 ) -> Picture:
-    """Electrons (Y, X) of a stain of the cells' bodies: round the nuclei, weaker inside them."""
+    """Electrons (Y, X) of a stain of the cells' bodies: strong around nuclei, weaker inside them."""
     height_px, width_px = labels.shape
     background = 55.0 + 6.0 * _cloud(height_px, width_px, 60.0, rng)
     if not len(levels):
@@ -116,7 +122,7 @@ def _body_channel(
 def _spots(
     labels: NDArray[np.uint16], radius: Picture, nuclei: list[Nucleus], rng: np.random.Generator
 ) -> Picture:
-    """Factors (Y, X): dark nucleoli and bright chromocentres inside nuclei."""
+    """Factors (Y, X) of dark nucleoli and bright chromocentres inside nuclei."""
     height_px, width_px = labels.shape
     factors = np.ones((height_px, width_px), np.float32)
     for nucleus in nuclei:
@@ -131,7 +137,7 @@ def _spots(
 
 
 def _afloat(height_px: int, width_px: int, count: int, rng: np.random.Generator) -> Picture:
-    """Electrons (Y, X) of cells far out of focus: broad, faint, and no part of the truth."""
+    """Electrons (Y, X) of cells far out of focus: wide, faint, and not part of the truth."""
     picture = np.zeros((height_px, width_px), np.float32)
     for _ in range(int(rng.poisson(0.025 * count + 0.8))):
         y, x = rng.uniform(0, height_px), rng.uniform(0, width_px)
@@ -140,7 +146,7 @@ def _afloat(height_px: int, width_px: int, count: int, rng: np.random.Generator)
 
 
 def _debris(height_px: int, width_px: int, rng: np.random.Generator) -> Picture:
-    """Electrons (Y, X) of bright specks smaller than any nucleus, alone or as a crumb of several."""
+    """Electrons (Y, X) of bright specks smaller than any nucleus, single or in clumps."""
     picture = np.zeros((height_px, width_px), np.float32)
     for _ in range(int(rng.poisson(5.0 * height_px * width_px / 512**2))):
         y, x = rng.uniform(0, height_px), rng.uniform(0, width_px)
@@ -164,14 +170,14 @@ def _add_spot(picture: Picture, y: float, x: float, sigma_px: float, strength: f
 
 
 def _shading(height_px: int, width_px: int) -> Picture:
-    """Factors (Y, X) of uneven light, the same in each field as on a real microscope."""
+    """Factors (Y, X) of uneven illumination, the same in each field as on a real microscope."""
     y = np.linspace(-1.0, 1.0, height_px, dtype=np.float32)[:, None] + 0.14
     x = np.linspace(-1.0, 1.0, width_px, dtype=np.float32)[None, :] - 0.1
     return np.asarray(1.0 / (1.0 + 0.24 * (y * y + x * x)), np.float32)
 
 
 def _camera(electrons: Picture, rng: np.random.Generator) -> NDArray[np.uint16]:
-    """Counts (Y, X) uint16: photons arrive by chance, reading adds noise, the converter an offset."""
+    """Counts (Y, X) uint16 with shot noise, read noise and offset."""
     caught = rng.poisson(np.clip(electrons, 0.0, None)).astype(np.float32)
     caught += _READ_NOISE_ELECTRONS * rng.standard_normal(electrons.shape, dtype=np.float32)
     counts = np.rint(_OFFSET_COUNTS + _COUNTS_PER_ELECTRON * caught)
@@ -179,7 +185,10 @@ def _camera(electrons: Picture, rng: np.random.Generator) -> NDArray[np.uint16]:
 
 
 def _cloud(height_px: int, width_px: int, scale_px: float, rng: np.random.Generator) -> Picture:
-    """Smooth texture (Y, X), mean 0, standard deviation 1; coarse ones are made small and enlarged."""
+    """Smooth random texture (Y, X) with mean 0 and standard deviation 1.
+
+    Coarse texture is made small and enlarged.
+    """
     shrink = max(1, int(scale_px // 2))
     shape = (-(-height_px // shrink) + 1, -(-width_px // shrink) + 1)
     texture = _blur(rng.standard_normal(shape, dtype=np.float32), scale_px / shrink)
@@ -195,7 +204,7 @@ def _blur(picture: NDArray[np.float32], sigma_px: float) -> Picture:
 
 
 def _blur_wide(picture: Picture, sigma_px: float) -> Picture:
-    """A broad blur made on an image four times smaller: the same to the eye, much faster."""
+    """A wide Gaussian blur computed on an image four times smaller; visually the same and much faster."""
     height_px, width_px = picture.shape
     padded = np.pad(picture, ((0, -height_px % 4), (0, -width_px % 4)), mode="edge")
     small = padded.reshape(padded.shape[0] // 4, 4, padded.shape[1] // 4, 4).mean(axis=(1, 3))
@@ -204,7 +213,7 @@ def _blur_wide(picture: Picture, sigma_px: float) -> Picture:
 
 
 def _enlarged(picture: Picture, factor: int, height_px: int, width_px: int) -> Picture:
-    """Linear enlargement to (``height_px``, ``width_px``); the input reaches one sample beyond."""
+    """Linear enlargement to (``height_px``, ``width_px``); the input extends one sample beyond."""
     if factor == 1:
         return picture[:height_px, :width_px]
     rows, row_share = np.divmod(np.arange(height_px), factor)

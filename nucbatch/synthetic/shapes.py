@@ -1,7 +1,7 @@
-"""Where nuclei lie and which pixels are whose: the truth of a synthetic field, before any optics.
+"""Positions and shapes of synthetic nuclei: the truth of a field, before any optics.
 
-Each nucleus is an ellipse whose radius is bent by a few low harmonics. A pixel belongs to the nucleus whose
-scaled radius is smallest there, so that neighbours meet along a line and labels touch without overlapping.
+Each nucleus is an ellipse whose radius is modulated by a few low harmonics. A pixel belongs to the nucleus
+with the smallest scaled radius there, so that neighbours meet along a line and labels touch without overlap.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HARMONICS = (2, 3, 4, 5)
 
 @dataclass(frozen=True, slots=True)
 class Nucleus:
-    """One nucleus: centre and diameter of the circle of equal area in pixels, angles in radians."""
+    """One nucleus. The diameter is that of the circle of equal area in px; angles are in radians."""
 
     y: float
     x: float
@@ -37,7 +37,7 @@ class Nucleus:
         return self.diameter_px / 2
 
     def window(self, height_px: int, width_px: int) -> tuple[slice, slice]:
-        """The part of the image that the nucleus may reach."""
+        """The part of the image that the nucleus can cover."""
         reach = self.radius_px * self.aspect**0.5 * 1.35 + 2
         return (
             slice(max(0, int(self.y - reach)), min(height_px, int(self.y + reach) + 2)),
@@ -45,7 +45,7 @@ class Nucleus:
         )
 
     def scaled_radius(self, window: tuple[slice, slice]) -> NDArray[np.float32]:
-        """Distance from the centre over the outline's distance in that direction: (Y, X), below 1 inside."""
+        """Distance from the centre relative to the outline's in that direction: (Y, X), below 1 inside."""
         rows, columns = window
         dy = np.arange(rows.start, rows.stop, dtype=np.float32)[:, None] - np.float32(self.y)
         dx = np.arange(columns.start, columns.stop, dtype=np.float32)[None, :] - np.float32(self.x)
@@ -62,10 +62,10 @@ class Nucleus:
 def place_nuclei(
     height_px: int, width_px: int, count: int, rng: np.random.Generator, *, touching: float
 ) -> list[Nucleus]:
-    """Up to ``count`` nuclei: a share ``touching`` of them is put against one that is there already.
+    """Places up to ``count`` nuclei; a share ``touching`` of them is placed against an earlier one.
 
-    Fewer come back where the field has no room left. Centres keep 6 px from the border, so that what is cut
-    by it is still large enough to count.
+    There are fewer if the field is full. Centres keep 6 px from the border, so that nuclei cut by it are
+    still large enough to count.
     """
     placed: list[Nucleus] = []
     where = np.empty((count, 3))
@@ -98,12 +98,12 @@ def place_nuclei(
 def paint_labels(
     height_px: int, width_px: int, nuclei: list[Nucleus]
 ) -> tuple[NDArray[np.uint16], NDArray[np.float32], list[int]]:
-    """Labels, scaled radii and the order of the nuclei in them.
+    """Draws labels of nuclei.
 
     Returns:
-        labels (Y, X) uint16: 1..N in raster order of their first pixel, each one 4-connected piece;
-        the scaled radius of each pixel's own nucleus (Y, X) float32, infinite outside nuclei;
-        the index into ``nuclei`` of label 1, 2, ...
+        labels (Y, X) uint16: 1..N in raster order of their first pixel, each 4-connected; the scaled radius
+        of each pixel's own nucleus (Y, X) float32, infinite outside nuclei; the index into ``nuclei`` of
+        label 1, 2, ...
     """
     nearest = np.full((height_px, width_px), np.inf, np.float32)
     owner = np.zeros((height_px, width_px), np.uint16)
@@ -128,10 +128,10 @@ def paint_labels(
 
 
 def _shape(rng: np.random.Generator) -> Nucleus:
-    """A nucleus at the origin; sizes gather round 25 px, few are much longer than broad."""
+    """A nucleus at the origin; diameters are distributed around 25 px, and few nuclei are elongated."""
     diameter_px = float(np.clip(rng.normal(25.0, 3.4), SMALLEST_PX, LARGEST_PX))
     aspect = 1.0 + min(abs(rng.normal(0.12, 0.2)), 0.7)
-    # Higher harmonics bend less: outlines stay smooth, a few become bean-shaped.
+    # Higher harmonics have smaller amplitudes: outlines are smooth, and a few nuclei are bean-shaped.
     amplitudes = tuple(float(rng.normal(0.0, 0.095 / harmonic)) for harmonic in _HARMONICS)
     phases = tuple(float(rng.uniform(0, 2 * np.pi)) for _ in _HARMONICS)
     return Nucleus(0.0, 0.0, diameter_px, aspect, float(rng.uniform(0, np.pi)), amplitudes, phases)

@@ -59,7 +59,7 @@ def test_families_are_in_alphabetical_order():
     [
         (LABELS, np.ones((1, 3, 3), np.uint8), ("DNA",), r"\(1, 3, 3\).*\(2, 3\)"),
         (LABELS, np.ones((2, 2, 3), np.uint8), ("DNA",), "one name per channel"),
-        (LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "DNA"), "once"),
+        (LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "DNA"), "names must differ"),
         (LABELS, np.ones((1, 2, 3), bool), ("DNA",), "type bool"),
         (LABELS * 1.0, np.ones((1, 2, 3), np.uint8), ("DNA",), "float64"),
         (LABELS * 2, np.ones((1, 2, 3), np.uint8), ("DNA",), "label 1 of 4"),

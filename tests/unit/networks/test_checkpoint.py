@@ -75,7 +75,7 @@ def test_what_torch_saves_is_refused_as_what_it_is(tmp_path: Path) -> None:
 )
 def test_other_files_are_no_pickles(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "w").write_bytes(content)
-    with pytest.raises(WeightsError, match=r"is no safetensors file\. Use one made by"):
+    with pytest.raises(WeightsError, match=r"is not a safetensors file\. Use one made by"):
         read_card(tmp_path / "w")
 
 
@@ -85,7 +85,7 @@ def test_weights_that_were_cut_short_are_refused(tmp_path: Path, card: Card) -> 
     whole = path.read_bytes()
     for kept in (4, 12, 400, len(whole) - 1):
         path.write_bytes(whole[:kept])
-        with pytest.raises(WeightsError, match="no safetensors file"):
+        with pytest.raises(WeightsError, match="not a safetensors file"):
             load_weights(path)
 
 
@@ -106,13 +106,13 @@ def with_card(path: Path, card: Card, text: str) -> Path:
         ({"nucleus_diameter_px": 0}, "nucleus_diameter_px = 0: .* greater than or equal to 1"),
         ({"nucleus_diameter_px": -20}, "nucleus_diameter_px = -20: .* greater than or equal to 1"),
         ({"nucleus_diameter_px": 1e9}, "nucleus_diameter_px = 1000000000.0: .* less than or equal to 2000"),
-        ({"nucleus_diameter_px": float("nan")}, "it holds NaN, which is no number in JSON"),
+        ({"nucleus_diameter_px": float("nan")}, "it contains NaN, which is not a number in JSON"),
         ({"pixel_size_um": 0}, "pixel_size_um = 0: .* greater than 0"),
         ({"objects": {"foreground": 1.5}}, "objects.foreground = 1.5: .* less than 1"),
         ({"objects": {"peak": -0.1}}, "objects.peak = -0.1: .* greater than or equal to 0"),
         ({"objects": {"min_area_px": 10**12}}, "objects.min_area_px = 1000000000000"),
         ({"normalise": {"low_percent": 90, "high_percent": 10}}, "90.0 must be below high_percent 10.0"),
-        ({"scores": {"val pixel F1": float("-inf")}}, "it holds -Infinity"),
+        ({"scores": {"val pixel F1": float("-inf")}}, "it contains -Infinity"),
         ({"name": "x" * 300}, "at most 200 characters"),
         ({"unknown": 1}, "unknown = 1: Extra inputs are not permitted"),
     ],
@@ -132,11 +132,11 @@ def test_values_of_a_card_are_within_their_limits(
         ("[" * 200_000, "nested too deeply"),
         ('{"a":' * 150_000, "nested too deeply"),
         ('"' + "x" * 2_000_000 + '"', "2,000,002 characters; a card has at most 1,000,000"),
-        ("9" * 5000, "is no JSON"),
+        ("9" * 5000, "is not JSON"),
         ("1e999", "should be a valid dictionary"),
         ("null", "should be a valid dictionary"),
-        ("{", "is no JSON"),
-        ("", "is no JSON"),
+        ("{", "is not JSON"),
+        ("", "is not JSON"),
     ],
 )
 def test_what_is_no_card_is_refused_in_words(tmp_path: Path, card: Card, text: str, words: str) -> None:
@@ -166,7 +166,7 @@ def test_a_card_that_could_not_be_read_again_is_not_written(tmp_path: Path, card
     path = tmp_path / "w.safetensors"
     save_weights(path, UNet(**CONFIG), card)
     before = path.read_bytes()
-    with pytest.raises(WeightsError, match="it holds NaN"):
+    with pytest.raises(WeightsError, match="it contains NaN"):
         save_weights(path, UNet(**CONFIG), card.model_copy(update={"scores": {"val": float("nan")}}))
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["w.safetensors"]
@@ -194,7 +194,7 @@ def test_a_file_without_a_card_and_one_that_is_no_safetensors_are_refused(tmp_pa
     with pytest.raises(WeightsError, match="no nucbatch card"):
         load_weights(tmp_path / "bare.safetensors")
     (tmp_path / "text.safetensors").write_text("not weights at all")
-    with pytest.raises(WeightsError, match="no safetensors file"):
+    with pytest.raises(WeightsError, match="not a safetensors file"):
         load_weights(tmp_path / "text.safetensors")
 
 
@@ -204,7 +204,7 @@ def test_damaged_tensors_are_noticed(tmp_path: Path, card: Card) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 0xFF
     path.write_bytes(bytes(content))
-    with pytest.raises(WeightsError, match="not those its card was written for"):
+    with pytest.raises(WeightsError, match="don't match the hash in its card"):
         load_weights(path)
 
 

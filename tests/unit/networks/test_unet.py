@@ -50,7 +50,7 @@ def test_folding_the_normalisation_leaves_the_function() -> None:
 
 
 def test_an_unknown_architecture_or_parameter_is_named() -> None:
-    with pytest.raises(InputError, match=r"'vnet' is not installed: there are .*unet"):
+    with pytest.raises(InputError, match=r"'vnet' is not installed: installed are .*unet"):
         build("vnet", {})
     with pytest.raises(InputError, match="does not take"):
         build("unet", {"heads": 3})

@@ -120,7 +120,7 @@ def test_what_can_not_be_made_is_refused_before_a_file_is_written(tmp_path, wron
 def test_a_folder_in_use_is_left_alone(tmp_path):
     (tmp_path / "plate").mkdir()
     (tmp_path / "plate" / "precious.tif").write_bytes(b"")
-    with pytest.raises(InputError, match="holds something"):
+    with pytest.raises(InputError, match="not an empty folder"):
         make_plate(tmp_path / "plate", **SMALL)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from nucbatch.core.errors import InputError
-from nucbatch.networks.summary import summarise
+from nucbatch.networks.layer_table import summarise
 from nucbatch.training.card import as_shipped
 from nucbatch.training.recipe import PRESETS, Recipe, preset
 

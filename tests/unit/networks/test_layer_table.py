@@ -1,7 +1,7 @@
 import pytest
 
 from nucbatch.core.errors import InputError
-from nucbatch.networks.summary import Layer, as_text, summarise
+from nucbatch.networks.layer_table import Layer, as_text, summarise
 
 CONFIG = {"in_channels": 3, "outputs": 1, "width": 64, "depth": 4}
 

@@ -1,6 +1,7 @@
-"""A network as a table: each layer with its output's shape and its parameters, in the order they are run.
+"""A network as a table: each layer with its output's shape and its parameters, in order of execution.
 
-Made on torch's *meta* device: shapes without numbers, so that 31 million parameters cost nothing.
+The network is built on torch's *meta* device, which has shapes without values, so that 31 million parameters
+need no memory.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from nucbatch.networks.contract import build, count_parameters
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One row: where the layer stands, its kind, its output's shape (C, Y, X) and its numbers.
+    """One row: name, kind, output shape (C, Y, X) and number of values of a layer.
 
-    ``parameters`` counts normalisation's running means and variances too. A layer without numbers that is
-    run several times has a row each time.
+    ``parameters`` includes running means and variances. A layer without parameters that is called several
+    times has a row for each call.
     """
 
     name: str
@@ -29,19 +30,19 @@ class Layer:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """All layers, and the totals: all numbers, and those that training changes by gradient."""
+class LayerTable:
+    """All layers, and the total numbers of values and of trainable parameters."""
 
     layers: tuple[Layer, ...]
     parameters: int
     trainable: int
 
 
-def summarise(architecture: str, config: dict[str, int], side_px: int = 256) -> Summary:
+def summarise(architecture: str, config: dict[str, int], side_px: int = 256) -> LayerTable:
     """The layers of an architecture on an image of ``side_px``².
 
     Raises:
-        InputError: no such architecture, or ``side_px`` does not fit it.
+        InputError: there is no such architecture, or ``side_px`` does not fit it.
     """
     with torch.device("meta"):
         network = build(architecture, config).eval()
@@ -58,10 +59,10 @@ def summarise(architecture: str, config: dict[str, int], side_px: int = 256) -> 
             module.register_forward_hook(lambda module, _, output, name=name: note(name, module, output))
     with torch.no_grad():
         network(image)
-    return Summary(tuple(layers), *count_parameters(network))
+    return LayerTable(tuple(layers), *count_parameters(network))
 
 
-def as_text(summary: Summary) -> str:
+def as_text(summary: LayerTable) -> str:
     """The table as text, with the totals below it."""
     rows = [
         (layer.name, layer.kind, " × ".join(map(str, layer.output)), f"{layer.parameters:,}")

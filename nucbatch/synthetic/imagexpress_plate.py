@@ -1,8 +1,8 @@
-"""A synthetic plate on disk: ImageXpress names, a dose along the columns, an empty well, a file cut short.
+"""Writes a synthetic ImageXpress plate with a dose series along the columns.
 
-The truth lies outside the plate's folder, so that no reader can find it. Everything follows from the seed:
-names, GUIDs, pixels. A field depends on its well, its site and its column's step in the dose series, not on
-which other fields are made.
+It has an empty well and a truncated file. The truth lies outside the plate's folder, so that no reader finds
+it. Names, GUIDs and pixels follow from the seed. A field depends on its well, its site and its column's step
+in the dose series, but not on which other fields are made.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _THUMBNAIL_SHRINK = 4
 
 @dataclass(frozen=True, slots=True)
 class TruthRow:
-    """A field's truth: its label TIFF's stem, place, nuclei drawn, and whether its files are whole."""
+    """The truth of one field: stem of its label TIFF, well, site and number of nuclei.
+
+    ``readable``: whether none of its files is truncated.
+    """
 
     name: str
     well: str
@@ -42,7 +45,10 @@ class TruthRow:
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """What was drawn. ``folder`` has truth.csv and, per readable field, labels in ``<name>.tif`` (uint16)."""
+    """The truth of a plate.
+
+    ``folder`` holds truth.csv and, per readable field, labels in ``<name>.tif`` (uint16).
+    """
 
     plate_folder: Path
     folder: Path
@@ -51,11 +57,11 @@ class Truth:
 
     @property
     def truncated(self) -> tuple[str, ...]:
-        """Names of the fields with a file cut short: they have a count but no label TIFF to score against."""
+        """Names of the fields with a truncated file, which have a count but no label TIFF."""
         return tuple(row.name for row in self.rows if not row.readable)
 
     def counts(self) -> dict[str, int]:
-        """Nuclei drawn per well, over all its fields."""
+        """Number of nuclei per well, over all its fields."""
         counts: dict[str, int] = {}
         for row in self.rows:
             counts[row.well] = counts.get(row.well, 0) + row.count
@@ -76,14 +82,14 @@ def make_plate(
     thumbnails: bool = True,
     truth_folder: Path | None = None,
 ) -> Truth:
-    """Writes a plate into ``folder`` and its truth beside it, into ``truth/`` unless told otherwise.
+    """Writes a plate into ``folder`` and its truth into ``truth_folder``, by default ``truth/`` beside it.
 
     Files are named ``<name>_B02_s1_w1<GUID>.tif`` (uint16), thumbnails ``..._w1_thumb<GUID>.tif``, and
     ``<name>.HTD`` names the channels. ``empty_well`` gets fields without nuclei, if the plate has that well.
-    ``truncated`` cuts the first channel's file of the last site in one well.
+    ``truncated``: whether the first channel's file of the last site in one well is cut short.
 
     Raises:
-        InputError: a well, name or number can't be used, or the folder holds files already.
+        InputError: a well, name or number can't be used, or the folder already holds files.
     """
     places = [split_well(well) for well in wells]
     wells = [well_name(row, column) for row, column in places]
@@ -135,11 +141,13 @@ def _check(
         raise InputError(f"{truth_folder} lies inside the plate {folder}: put the truth somewhere else.")
     for target in (folder, truth_folder):
         if target.exists() and (not target.is_dir() or any(target.iterdir())):
-            raise InputError(f"{target} holds something already: name an empty or a new folder.")
+            raise InputError(
+                f"{target} already exists and is not an empty folder: name a new or an empty one."
+            )
 
 
 def _dose_response(step: int, steps: int) -> float:
-    """Nuclei expected on 512 x 512 px: a sigmoid (Hill) fall from the first column to the last."""
+    """Expected nuclei on 512 x 512 px: a sigmoid (Hill) decrease from the first column to the last."""
     dose = step / max(1, steps - 1)
     return _FEWEST_NUCLEI + (_MOST_NUCLEI - _FEWEST_NUCLEI) / (1.0 + (dose / 0.55) ** 4)
 
@@ -154,7 +162,7 @@ def _write_field(
     thumbnails: bool,
     cut: bool,
 ) -> None:
-    """One file per channel of ``images`` (C, Y, X), with thumbnails beside them if asked for."""
+    """Writes one file per channel of ``images`` (C, Y, X), and thumbnails if requested."""
     for number, (image, channel) in enumerate(zip(images, channels, strict=True), start=1):
         path = folder / f"{stem}_w{number}{_guid(rng)}.tif"
         _write_tiff(path, image, _description(stem, channel))
@@ -167,7 +175,7 @@ def _write_field(
 
 
 def _write_tiff(path: Path, image: NDArray[np.uint16], description: str = "") -> None:
-    # tifffile would otherwise add a timestamp and its version, and the bytes would not follow from the seed.
+    # Without these arguments tifffile adds a timestamp and its version, and the bytes would vary.
     tifffile.imwrite(
         path, image, description=description or None, metadata=None, software=False, datetime=False
     )
@@ -186,7 +194,7 @@ def _guid(rng: np.random.Generator) -> str:
 
 
 def _description(stem: str, channel: str) -> str:
-    """The few MetaSeries properties of MetaXpress files that readers look for."""
+    """The MetaSeries properties of MetaXpress files that readers look for."""
     properties = (
         ("spatial-calibration-state", "bool", "on"),
         ("spatial-calibration-x", "float", str(PIXEL_SIZE_UM)),
@@ -202,7 +210,7 @@ def _description(stem: str, channel: str) -> str:
 
 
 def _index(wells: Sequence[str], sites: int, channels: Sequence[str]) -> str:
-    """The text of an ImageXpress .HTD file: plate geometry, wells and sites taken, channel names."""
+    """The text of an ImageXpress .HTD file: plate geometry, wells and sites, channel names."""
     places = [split_well(well) for well in wells]
     taken = {(row_index(row), column) for row, column in places}
     height, width = plate_size(taken, least_wells=96)
