@@ -45,7 +45,7 @@ def inspect(
     from rich.text import Text
 
     from nucbatch.readers.find import open_plate
-    from nucbatch.readers.formats.finite import values_checked
+    from nucbatch.readers.finite import values_checked
     from nucbatch.readers.merged_colours import grounds_of
     from nucbatch.readers.summary import summarise
 

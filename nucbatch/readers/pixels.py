@@ -3,7 +3,7 @@
 Decisions owned here: z-planes of a channel are projected by maximum; what differs from the plan in size
 or type is refused, never cast; NaN and infinity are refused; white-is-zero TIFFs are inverted, so that
 bright is always large; alpha is dropped. An RGB plane (its channel in the plan is ``RGB``) gives Red,
-Green and Blue. Whole fields and boxes of them are read in one way, by windows (``windows/``).
+Green and Blue. Whole fields and boxes of them are read in one way, by box.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nucbatch.core.coverage import Coverage
 from nucbatch.core.errors import ImageUnavailable, MemoryRefused, UnreadableImage
 from nucbatch.core.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats import Window, open_source, open_window, whole
+from nucbatch.readers.formats import PlaneReader, open_plane, open_source, whole
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.read_timeout import Beat, within
@@ -95,7 +95,7 @@ def read(
             require_unchanged(plate_root, planes[0])
             with open_source(Path(plate_root, path), path) as source:
                 for plane in planes:
-                    window = source.window(plane.page, plane.level)
+                    window = source.plane(plane.page, plane.level)
                     _require_planned(plane, window, field)
                     pixels = window.read(box)
                     _add(plane, pixels, array, wanted, written)
@@ -169,7 +169,7 @@ def read_box(
     return read(plate_root, field, channels, box, read_timeout_s).pixels
 
 
-def _covered(window: Window, pixels: NDArray[Any], box: Box) -> Coverage:
+def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:
     """What is there of a box of a plane."""
     written = pixels if not window.unwritten else pixels != window.unwritten
     return Coverage.of(written, window.shape[0], box.y0, window.cost.missing, window.cost.pieces)
@@ -198,7 +198,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
         UnreadableImage: it can't be decoded; the message has the path and the reason.
     """
     probe(path)
-    with open_window(path) as window:
+    with open_plane(path) as window:
         return window.read(whole(window))
 
 
@@ -229,7 +229,7 @@ def _names(plane: Plane) -> tuple[str, ...]:
     return RGB_CHANNELS if plane.channel == RGB else (plane.channel,)
 
 
-def _require_planned(plane: Plane, window: Window, field: Field) -> None:
+def _require_planned(plane: Plane, window: PlaneReader, field: Field) -> None:
     planned = (field.height_px, field.width_px) + ((plane.samples,) if plane.samples > 1 else ())
     if window.shape != planned or window.dtype.name != field.dtype:
         raise ImageUnavailable(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import READ_TIMEOUT_S, Field, Plane, Plate
-from nucbatch.readers.formats import Source, open_source
+from nucbatch.readers.formats import ImageSource, open_source
 from nucbatch.readers.formats.levels import Level, level_for_pixel_size
 from nucbatch.readers.names import plural
 from nucbatch.readers.read_timeout import Beat, within
@@ -114,7 +114,7 @@ def _levels(
     return levels, faults
 
 
-def _level(source: Source, plane: Plane, field: Field, wanted_um: float) -> Level:
+def _level(source: ImageSource, plane: Plane, field: Field, wanted_um: float) -> Level:
     """The level that fits a plane, with its pixel size counted from the field's.
 
     Raises:
@@ -131,7 +131,7 @@ def _level(source: Source, plane: Plane, field: Field, wanted_um: float) -> Leve
     except InputError as error:
         raise InputError(f"{plane.path}: {error}") from error
     if level.index:
-        window = source.window(plane.page, level.index)
+        window = source.plane(plane.page, level.index)
         form = (level.height_px, level.width_px) + ((plane.samples,) if plane.samples > 1 else ())
         if window.shape != form or window.dtype.name != field.dtype:
             raise UnreadableImage(

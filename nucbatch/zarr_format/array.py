@@ -1,8 +1,9 @@
-"""Boxes of an array on disk: which files and chunks they touch, and what of these is there.
+"""Reads boxes of a Zarr array, checks its files, and counts absent chunks.
 
-A chunk's file is a regular file inside the array's folder: links may lead to it, but not out of the folder.
-What a shard's index says is held against the file's size. A chunk that has no file, or no place in its shard,
-holds the fill value, as the specification has it. It is counted: a copy that broke off looks the same.
+A chunk's file is a regular file inside the array's folder. Links inside the folder are followed, links out of
+it are rejected. A shard's index is compared with the file's size. A chunk without a file, or without an entry
+in its shard, holds the fill value, as the specification says. Such chunks are counted, because an interrupted
+copy looks the same.
 """
 
 from __future__ import annotations
@@ -24,13 +25,19 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.zarr_format.codecs import checksum
 from nucbatch.zarr_format.document import ArrayForm, ShardIndex, array_form
 
-_NOWHERE = 2**64 - 1  # offset and length of a chunk that a shard does not hold
-_Place = tuple[int, ...]
+_NOWHERE = 2**64 - 1  # offset and length in a shard's index of an absent chunk
+_Index = tuple[int, ...]
 
 
 @dataclass(slots=True)
-class Taken:
-    """What was taken from an array's files: pieces (chunks, indices), their bytes, and chunks not there."""
+class ReadStatistics:
+    """Statistics of a read.
+
+    Attributes:
+        pieces: number of chunks and indices read.
+        stored_bytes: their stored size.
+        absent: number of absent chunks.
+    """
 
     pieces: int = 0
     stored_bytes: int = 0
@@ -38,7 +45,7 @@ class Taken:
 
 
 class StoredArray:
-    """An array of Zarr 2 or 3 in a folder; several threads may read at once."""
+    """Zarr 2 or 3 array in a folder; several threads may read at once."""
 
     def __init__(self, folder: Path) -> None:
         """Reads the metadata.
@@ -50,13 +57,13 @@ class StoredArray:
         self.form: ArrayForm = array_form(folder)
         self._root = os.path.realpath(folder)
 
-    def read(self, begin: _Place, end: _Place) -> tuple[NDArray[Any], Taken]:
-        """The pixels from ``begin`` up to ``end`` (one number per axis), and what was taken for them.
+    def read(self, begin: _Index, end: _Index) -> tuple[NDArray[Any], ReadStatistics]:
+        """Reads the pixels from ``begin`` up to ``end`` (one number per axis), with statistics.
 
         Raises:
-            UnreadableImage: a chunk is damaged or no regular file; the message names it.
+            UnreadableImage: a chunk is damaged or not a regular file; the message names it.
         """
-        form, taken = self.form, Taken()
+        form, taken = self.form, ReadStatistics()
         if not all(0 <= low <= high <= side for low, high, side in zip(begin, end, form.shape, strict=True)):
             raise UnreadableImage(f"pixels {begin} to {end} of an array of shape {form.shape}")
         pixels = np.empty([high - low for low, high in zip(begin, end, strict=True)], form.dtype)
@@ -77,7 +84,7 @@ class StoredArray:
         return pixels, taken
 
     def count_absent(self) -> tuple[int, int]:
-        """(chunks that are not there, chunks that the array has in all); no pixels are read.
+        """Returns (absent chunks, all chunks) without reading pixels.
 
         Raises:
             UnreadableImage: a shard's index is damaged.
@@ -100,8 +107,8 @@ class StoredArray:
                 there += sum(places[_flat(chunk, form.index.grid)] is not None for chunk in inside)
         return total - there, total
 
-    def _files_there(self) -> Iterator[_Place]:
-        """The places of all files in the array's grid; names that are no place in it are passed over."""
+    def _files_there(self) -> Iterator[_Index]:
+        """Yields the grid positions of all existing files; other file names are skipped."""
         form = self.form
         names = {"/": len(form.shape) + bool(form.prefix), ".": 1}[form.separator]
         grid = form.file_grid
@@ -116,11 +123,11 @@ class StoredArray:
                 yield place
 
     def _chunks(
-        self, file: _Place, low: _Place, high: _Place, taken: Taken
-    ) -> Iterator[tuple[_Place, NDArray[Any] | None]]:
-        """(place in the file, pixels) of each chunk of a file that ``low`` to ``high`` in it touch.
+        self, file: _Index, low: _Index, high: _Index, taken: ReadStatistics
+    ) -> Iterator[tuple[_Index, NDArray[Any] | None]]:
+        """Yields (position in the file, pixels) of a file's chunks that overlap ``low`` to ``high``.
 
-        None in the place of pixels: the chunk is not there.
+        The pixels of an absent chunk are None.
         """
         form, name = self.form, self.form.name(file)
         wanted = list(_touched(low, high, form.chunks))
@@ -151,16 +158,18 @@ class StoredArray:
                 except UnreadableImage as error:
                     raise UnreadableImage(f"its {name} {error}") from error
 
-    def _index_of(self, file: _Place, index: ShardIndex) -> list[tuple[int, int] | None]:
+    def _index_of(self, file: _Index, index: ShardIndex) -> list[tuple[int, int] | None]:
         name = self.form.name(file)
         with self._opened(name) as descriptor:
             if descriptor is None:
                 return [None] * math.prod(index.grid)
-            return self._index(descriptor, name, index, Taken())
+            return self._index(descriptor, name, index, ReadStatistics())
 
     @staticmethod
-    def _index(descriptor: int, name: str, index: ShardIndex, taken: Taken) -> list[tuple[int, int] | None]:
-        """(offset, length) of each chunk of an open shard in C order; None where it isn't there."""
+    def _index(
+        descriptor: int, name: str, index: ShardIndex, taken: ReadStatistics
+    ) -> list[tuple[int, int] | None]:
+        """Reads (offset, length) of each chunk of an open shard in C order; None for absent chunks."""
         size = os.fstat(descriptor).st_size
         if size < index.size_bytes:
             raise UnreadableImage(
@@ -189,8 +198,8 @@ class StoredArray:
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[int | None]:
-        """A file below the array's folder, open; None if there is none."""
-        path = f"{self._root}/{name}"  # no Path: it would take longer than the look itself, once per chunk
+        """Opens a file below the array's folder; None if it does not exist."""
+        path = f"{self._root}/{name}"  # pathlib would take longer than the stat call, once per chunk
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116  (a Path takes twice as long)
         except (FileNotFoundError, NotADirectoryError):
@@ -212,8 +221,8 @@ class StoredArray:
             os.close(descriptor)
 
 
-def _touched(begin: _Place, end: _Place, side: _Place) -> Iterator[_Place]:
-    """The places, in a grid of pieces of ``side``, that pixels ``begin`` to ``end`` touch."""
+def _touched(begin: _Index, end: _Index, side: _Index) -> Iterator[_Index]:
+    """Yields the grid positions of pieces of ``side`` that overlap the pixels ``begin`` to ``end``."""
     return product(
         *(
             range(low // length, -(-high // length))
@@ -223,9 +232,9 @@ def _touched(begin: _Place, end: _Place, side: _Place) -> Iterator[_Place]:
 
 
 def _overlap(
-    corner: _Place, side: _Place, begin: _Place, end: _Place
+    corner: _Index, side: _Index, begin: _Index, end: _Index
 ) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """What a piece at ``corner`` shares with the pixels ``begin`` to ``end``, in both."""
+    """Returns the overlap of a piece at ``corner`` with pixels ``begin`` to ``end``, as slices of both."""
     source, target = [], []
     for zero, length, low, high in zip(corner, side, begin, end, strict=True):
         first, last = max(zero, low), min(zero + length, high)
@@ -234,7 +243,7 @@ def _overlap(
     return tuple(source), tuple(target)
 
 
-def _flat(place: _Place, grid: _Place) -> int:
+def _flat(place: _Index, grid: _Index) -> int:
     number = 0
     for at, count in zip(place, grid, strict=True):
         number = number * count + at
@@ -252,7 +261,7 @@ def _exactly(descriptor: int, offset: int, count: int, name: str) -> bytes:
 
 
 def _below(folder: Path, depth: int, before: str = "") -> Iterator[str]:
-    """The relative paths, of ``depth`` names each, of all files below a folder."""
+    """Yields the relative paths, of ``depth`` parts each, of all files below a folder."""
     try:
         with os.scandir(folder) as entries:
             found = list(entries)

@@ -1,8 +1,8 @@
-"""From the bytes of one chunk to its pixels, never more and never fewer than its metadata promise.
+"""Decodes the bytes of one chunk into exactly the pixels that its metadata promise.
 
-Each codec decodes into at most as many bytes as the chunk can have, and what it gives has to be exactly a
-chunk. Blosc's header is held against the bytes that are there before anything is decoded, because the library
-believes it and reads on behind the end. Codecs are those in ``_STEPS``; no other is looked up.
+Each codec decodes into at most the size that the chunk can have, and its result must be exactly one chunk.
+Blosc's header is compared with the available bytes before decoding, because the library trusts it and would
+read beyond the end. Only the codecs in ``_CODECS`` are looked up.
 """
 
 from __future__ import annotations
@@ -23,25 +23,36 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 
-# Each task decodes in its own thread; Blosc's own would fight over the cores.
+# Each task decodes in its own thread, so Blosc's threads would oversubscribe the cores.
 numcodecs.blosc.use_threads = False
 
 _BLOSC_HEADER_BYTES = 16
 _CHECKSUM_BYTES = 4
 _LZMA_MEMORY_BYTES = 1 << 28
 
-_FOREIGN = (zlib.error, lzma.LZMAError, EOFError, OSError, RuntimeError, SystemError, TypeError, ValueError)
-"""What codecs raise on damaged bytes: zlib's, lzma's and bz2's own (EOFError, OSError, ValueError),
-imagecodecs' and Blosc's RuntimeErrors, and a SystemError or TypeError where a wrapper in C finds the sizes
-of its output impossible."""
+_CODEC_ERRORS = (
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    SystemError,
+    TypeError,
+    ValueError,
+)
+"""Errors that codecs raise on damaged bytes: those of zlib, lzma and bz2 (EOFError, OSError, ValueError),
+RuntimeError of imagecodecs and Blosc, SystemError or TypeError of C wrappers on impossible output sizes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One codec between bytes and bytes.
+class Codec:
+    """Codec from bytes to bytes.
 
-    ``decode`` takes the stored bytes and the most that may come of them. ``added`` is how many bytes longer
-    the stored form is; None where it is compressed, and its length can't be told before.
+    Attributes:
+        name: for messages.
+        decode: takes the stored bytes and the largest allowed size of the result.
+        added: number of bytes that the stored form is longer; None for compressors, whose output length
+            varies.
     """
 
     name: str
@@ -50,29 +61,36 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Coding:
-    """How a chunk is stored: its axes in the order ``order``, as ``dtype``, then through ``steps``."""
+class ChunkCoding:
+    """Storage of a chunk: axes, number type, then codecs.
+
+    Attributes:
+        chunk: shape of the chunk.
+        order: stored order of its axes.
+        dtype: in stored byte order.
+        steps: codecs in the order of encoding.
+    """
 
     chunk: tuple[int, ...]
     order: tuple[int, ...]
     dtype: np.dtype[Any]
-    steps: tuple[Step, ...]
+    steps: tuple[Codec, ...]
 
     @property
     def chunk_bytes(self) -> int:
-        """A chunk's size once decoded."""
+        """Size of a decoded chunk in bytes."""
         return math.prod(self.chunk) * self.dtype.itemsize
 
     @property
     def most_stored_bytes(self) -> int:
-        """What a chunk takes at most as it is stored."""
+        """Largest possible size of a stored chunk in bytes."""
         return self._sizes()[-1][0]
 
     def decoded(self, data: bytes) -> NDArray[Any]:
-        """The pixels of a chunk, in native byte order.
+        """Decodes a chunk into pixels in native byte order.
 
         Raises:
-            UnreadableImage: the bytes are damaged, or not those of a whole chunk.
+            UnreadableImage: the bytes are damaged, or are not a whole chunk.
         """
         sizes = self._sizes()
         _require_size("it", len(data), sizes[-1])
@@ -81,14 +99,14 @@ class Coding:
                 data = step.decode(data, size[0])
             except UnreadableImage:
                 raise
-            except _FOREIGN as error:
+            except _CODEC_ERRORS as error:
                 raise UnreadableImage(f"can't be decoded as {step.name} ({error})") from error
             _require_size(f"what {step.name} makes of it", len(data), size)
         stored = np.frombuffer(data, self.dtype).reshape([self.chunk[axis] for axis in self.order])
         return stored.transpose(np.argsort(self.order)).astype(self.dtype.newbyteorder("="), copy=False)
 
     def _sizes(self) -> list[tuple[int, bool]]:
-        """(most bytes, whether it is exactly that) before the first step and after each."""
+        """Returns (largest size in bytes, whether it is exact) before the first codec and after each."""
         size, exact = self.chunk_bytes, True
         sizes = [(size, exact)]
         for step in self.steps:
@@ -100,19 +118,19 @@ class Coding:
         return sizes
 
 
-def step_of(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Step:
-    """The codec of that name, of Zarr 3 or numcodecs.
+def codec_named(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Codec:
+    """Returns the codec of this name, in Zarr 3 or numcodecs.
 
     Raises:
-        UnreadableImage: it isn't read.
+        UnreadableImage: the codec is not supported.
     """
     plain = name.removeprefix("numcodecs.")
-    if plain not in _STEPS:
+    if plain not in _CODECS:
         raise UnreadableImage(
             f"its codec {name[:60]!r} is not read: those that are, beside transpose and sharding, are "
-            f"{', '.join(sorted(_STEPS))}. Write it again with one of them"
+            f"{', '.join(sorted(_CODECS))}. Write it again with one of them"
         )
-    return _STEPS[plain](plain, settings, dtype)
+    return _CODECS[plain](plain, settings, dtype)
 
 
 def _require_size(what: str, found: int, size: tuple[int, bool]) -> None:
@@ -137,7 +155,7 @@ def _zstd(data: bytes, most: int) -> bytes:
 
 
 def _lz4(data: bytes, most: int) -> bytes:
-    """numcodecs' form: the decoded length, then one block."""
+    """Decodes numcodecs' LZ4 form: the decoded length, then one block."""
     promised = int.from_bytes(data[:4], "little")
     if promised > most:
         raise UnreadableImage(f"is damaged: LZ4 would make {promised:,} bytes of it, not {most:,}")
@@ -148,7 +166,7 @@ def _lz4(data: bytes, most: int) -> bytes:
 
 
 class _Stream(Protocol):
-    """What zlib, bz2 and lzma offer to decode a stream."""
+    """Common interface of the stream decoders of zlib, bz2 and lzma."""
 
     @property
     def eof(self) -> bool: ...
@@ -160,7 +178,7 @@ class _Stream(Protocol):
 
 
 def _streams(begin: Callable[[], _Stream]) -> Callable[[bytes, int], bytes]:
-    """Decodes one stream after another, as gzip's members are."""
+    """Decodes concatenated streams, such as gzip members."""
 
     def decode(data: bytes, most: int) -> bytes:
         made = bytearray()
@@ -185,11 +203,11 @@ def _crc32c(data: bytes, most: int) -> bytes:
 
 
 def checksum(data: bytes) -> bytes:
-    """CRC-32C of some bytes, as Zarr stores it."""
+    """Returns the CRC-32C of some bytes as Zarr stores it."""
     return int(google_crc32c.value(data)).to_bytes(_CHECKSUM_BYTES, "little")
 
 
-def _shuffle(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Step:
+def _shuffle(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Codec:
     size = int(settings.get("elementsize", 4))
     if size < 1:
         raise UnreadableImage(f"its codec shuffle has elements of {size} bytes")
@@ -199,10 +217,10 @@ def _shuffle(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Step:
         whole = np.frombuffer(data, np.uint8, count * size).reshape(size, count).T
         return whole.tobytes() + data[count * size :]
 
-    return Step(name, decode, 0)
+    return Codec(name, decode, 0)
 
 
-def _delta(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Step:
+def _delta(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Codec:
     written = settings.get("dtype", dtype.str)
     if {written, settings.get("astype") or written} != {dtype.str} or dtype.kind not in "iu":
         raise UnreadableImage(f"its codec delta is of type {str(written)[:60]}, not the array's {dtype.str}")
@@ -210,17 +228,17 @@ def _delta(name: str, settings: dict[str, Any], dtype: np.dtype[Any]) -> Step:
     def decode(data: bytes, most: int) -> bytes:
         return np.cumsum(np.frombuffer(data, dtype), dtype=dtype).tobytes()
 
-    return Step(name, decode, 0)
+    return Codec(name, decode, 0)
 
 
-_Make = Callable[[str, dict[str, Any], "np.dtype[Any]"], Step]
+_Make = Callable[[str, dict[str, Any], "np.dtype[Any]"], Codec]
 
 
 def _always(decode: Callable[[bytes, int], bytes], added: int | None = None) -> _Make:
-    return lambda name, settings, dtype: Step(name, decode, added)
+    return lambda name, settings, dtype: Codec(name, decode, added)
 
 
-_STEPS: dict[str, _Make] = {
+_CODECS: dict[str, _Make] = {
     "blosc": _always(_blosc),
     "zstd": _always(_zstd),
     "gzip": _always(_streams(lambda: zlib.decompressobj(31))),

@@ -1,9 +1,10 @@
-"""What an array's ``zarr.json`` (Zarr 3) or ``.zarray`` (Zarr 2) says: shape, chunks, pixel type and codecs.
+"""Parses the metadata of Zarr arrays: ``zarr.json`` (Zarr 3) and ``.zarray`` (Zarr 2).
 
-Pixel types and codecs are those of an allow-list (see also ``codecs.py``); anything else is refused by its
-name, so that no codec which runs code (numcodecs' ``pickle``) or builds Python objects is ever looked up.
-Errors are bare reasons, without the path. Sources: https://zarr-specs.readthedocs.io (v2, and v3 core with
-its codecs).
+Pixel types and codecs come from an allow-list (see also ``codecs.py``), and all others are rejected by name.
+Codecs that run code (numcodecs' ``pickle``) or build Python objects are therefore never looked up. Error
+messages are bare reasons without the path.
+
+Sources: https://zarr-specs.readthedocs.io (v2, and v3 core with its codecs).
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.zarr_format.codecs import Coding, step_of
+from nucbatch.zarr_format.codecs import ChunkCoding, codec_named
 
-MOST_JSON_BYTES = 1 << 28  # a plate's metadata, consolidated, have been seen at a tenth of that
+MOST_JSON_BYTES = 1 << 28  # ten times the largest consolidated plate metadata seen
 
 _PIXEL_TYPES = frozenset(
     np.dtype(name).name for name in ("?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
@@ -36,7 +37,13 @@ _V3_KEYS |= {"fill_value", "attributes", "dimension_names", "storage_transformer
 
 @dataclass(frozen=True, slots=True)
 class ShardIndex:
-    """The table of a shard: how many chunks it has along each axis, and where the table stands."""
+    """Index of a shard, the table of its chunks.
+
+    Attributes:
+        grid: number of chunks along each axis.
+        at_start: the index is at the start of the file instead of the end.
+        checksum: a CRC-32C follows the table.
+    """
 
     grid: tuple[int, ...]
     at_start: bool
@@ -44,17 +51,24 @@ class ShardIndex:
 
     @property
     def size_bytes(self) -> int:
-        """Offset and length of each chunk, and a checksum."""
+        """Size of the index: offset and length of each chunk, and the checksum."""
         return 16 * math.prod(self.grid) + (_CHECKSUM_BYTES if self.checksum else 0)
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayForm:
-    """An array as its metadata describe it.
+    """Array metadata.
 
-    ``chunks`` is the shape of what is decoded at once; ``files`` that of one file: a chunk, or a shard of
-    several where there is an ``index``. A file's name is ``prefix`` and its place in the grid, joined by
-    ``separator``. ``dtype`` is in native byte order; ``fill`` (), is the value of pixels without a chunk.
+    Attributes:
+        shape: of the array.
+        dtype: in native byte order.
+        chunks: shape of a chunk, the unit of decoding.
+        files: shape of a file: a chunk, or a shard of several chunks.
+        index: index of the shards; None if a file is one chunk.
+        coding: how a chunk is stored.
+        fill: (), value of pixels without a stored chunk.
+        prefix: first part of a file's name.
+        separator: joins the prefix and the position in the grid.
     """
 
     shape: tuple[int, ...]
@@ -62,29 +76,29 @@ class ArrayForm:
     chunks: tuple[int, ...]
     files: tuple[int, ...]
     index: ShardIndex | None
-    coding: Coding
+    coding: ChunkCoding
     fill: NDArray[Any]
     prefix: str
     separator: str
 
     @property
     def file_grid(self) -> tuple[int, ...]:
-        """How many files the array has along each axis, if none is absent."""
+        """Number of files along each axis if none is absent."""
         return tuple(-(-length // side) for length, side in zip(self.shape, self.files, strict=True))
 
     def name(self, place: tuple[int, ...]) -> str:
-        """The path of a file below the array's folder."""
+        """Returns the path of a file below the array's folder."""
         parts = [self.prefix] if self.prefix else []
         parts += map(str, place) if place or self.prefix else ["0"]
         return self.separator.join(parts)
 
 
 def array_form(folder: Path) -> ArrayForm:
-    """The form of the array in a folder.
+    """Reads the metadata of the array in a folder.
 
     Raises:
-        UnreadableImage: there is none, its metadata are damaged, or it has a pixel type or codec that isn't
-            read.
+        UnreadableImage: there is no array, its metadata are damaged, or its pixel type or a codec is not
+            supported.
     """
     with damage():
         if (folder / "zarr.json").is_file():
@@ -95,11 +109,11 @@ def array_form(folder: Path) -> ArrayForm:
 
 
 def read_json(path: Path) -> Any:
-    """The value of a JSON file of metadata.
+    """Reads a JSON metadata file.
 
     Raises:
-        UnreadableImage: it is too large.
-        OSError, ValueError, RecursionError: it can't be read, is no JSON, or has text that is no Unicode.
+        UnreadableImage: the file is too large.
+        OSError, ValueError, RecursionError: it cannot be read, is not JSON, or has text that is not Unicode.
     """
     size = path.stat().st_size
     if size > MOST_JSON_BYTES:
@@ -109,14 +123,14 @@ def read_json(path: Path) -> Any:
         )
     text = path.read_bytes()
     value = json.loads(text)
-    if b"\\ud" in text.lower():  # half a character, which no table could hold, can only be written so
+    if b"\\ud" in text.lower():  # a lone surrogate, which no table could hold, is always written as an escape
         json.dumps(value, ensure_ascii=False).encode()
     return value
 
 
 @contextmanager
 def damage() -> Iterator[None]:
-    """Turns what Python raises on JSON of another form than the specification's into an UnreadableImage."""
+    """Converts Python errors on malformed metadata into an UnreadableImage."""
     try:
         yield
     except UnreadableImage:
@@ -201,7 +215,7 @@ def _index(settings: dict[str, Any], grid: tuple[int, ...]) -> ShardIndex:
 
 def _coding_3(
     codecs: list[tuple[str, dict[str, Any]]], dtype: np.dtype[Any], chunk: tuple[int, ...]
-) -> Coding:
+) -> ChunkCoding:
     order = tuple(range(len(chunk)))
     rest = list(codecs)
     while rest and rest[0][0] == "transpose":
@@ -217,7 +231,9 @@ def _coding_3(
     if endian not in ("little", "big"):
         raise UnreadableImage(f"its bytes have the order {endian!r}: little and big are read")
     stored = dtype.newbyteorder("<" if endian == "little" else ">")
-    return Coding(chunk, order, stored, tuple(step_of(name, settings, dtype) for name, settings in rest))
+    return ChunkCoding(
+        chunk, order, stored, tuple(codec_named(name, settings, dtype) for name, settings in rest)
+    )
 
 
 def _version_2(document: dict[str, Any]) -> ArrayForm:
@@ -230,7 +246,7 @@ def _version_2(document: dict[str, Any]) -> ArrayForm:
         *(document.get("filters") or ()),
         *([document["compressor"]] if document.get("compressor") else []),
     ]
-    steps = tuple(step_of(str(codec["id"]), codec, dtype) for codec in codecs)
+    steps = tuple(codec_named(str(codec["id"]), codec, dtype) for codec in codecs)
     axes = tuple(range(len(shape)))
     written = document.get("fill_value")
     return ArrayForm(
@@ -239,7 +255,7 @@ def _version_2(document: dict[str, Any]) -> ArrayForm:
         chunks,
         chunks,
         None,
-        Coding(chunks, axes if order == "C" else axes[::-1], dtype, steps),
+        ChunkCoding(chunks, axes if order == "C" else axes[::-1], dtype, steps),
         _fill(0 if written is None else written, dtype),
         "",
         _separator(document.get("dimension_separator", ".")),
@@ -247,7 +263,7 @@ def _version_2(document: dict[str, Any]) -> ArrayForm:
 
 
 def _extension(written: Any) -> tuple[str, dict[str, Any]]:
-    """Name and configuration of one of Zarr 3's extension points, which may also be a bare name."""
+    """Returns name and configuration of a Zarr 3 extension point, which may also be a bare name."""
     if isinstance(written, str):
         return written, {}
     return str(written["name"]), dict(written.get("configuration") or {})
@@ -274,7 +290,7 @@ def _whole(number: Any) -> int:
 
 
 def _pixel_type(written: Any) -> np.dtype[Any]:
-    """NumPy's type, in the byte order that Zarr 2 names."""
+    """Returns the NumPy type, in the byte order given by Zarr 2."""
     refusal = (
         f"pixel type {str(written)[:60]} can't be used: convert to one of {', '.join(sorted(_PIXEL_TYPES))}"
     )

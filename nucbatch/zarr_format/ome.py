@@ -1,9 +1,10 @@
-"""What an OME-Zarr says about itself: its images, their axes, channels, levels and pixel sizes.
+"""Reads OME-Zarr metadata: images, axes, channels, levels and pixel sizes, without pixels.
 
-Everything is read from the metadata's JSON, so that no pixels are needed. Versions 0.4 (Zarr 2) and 0.5
-(Zarr 3) are read, and older ones where they are written alike; y and x come last; three channels named red,
-green and blue are one RGB image. Names in metadata may not lead out of their group, by ``..`` or by a link.
-Errors are bare reasons, without the path. Source: https://ngff.openmicroscopy.org/.
+Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are supported, and older ones where they are written alike. The axes y
+and x come last. Three channels named red, green and blue are one RGB image. Names in metadata may not lead
+out of their group, neither by ``..`` nor by a link. Error messages are bare reasons without the path.
+
+Source: https://ngff.openmicroscopy.org/.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nucbatch.zarr_format import array_form, damage, read_json
 
 GROUP_MARKERS = frozenset({"zarr.json", ".zgroup", ".zattrs"})
 
-_OLD_AXES = "tczyx"  # of versions before 0.3, which don't name them
+_OLD_AXES = "tczyx"  # versions before 0.3 do not name their axes
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
 _UM_PER = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 _UM_PER |= {"nm": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "mm": 1e3}
@@ -28,7 +29,14 @@ _UM_PER |= {"nm": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "mm": 1e3}
 
 @dataclass(frozen=True, slots=True)
 class StoredLevel:
-    """One resolution of an image: its array's path below the group, and its size."""
+    """Resolution level of an image.
+
+    Attributes:
+        path: of its array, below the group.
+        height_px: height of the level.
+        width_px: width of the level.
+        pixel_size_um: None if unknown.
+    """
 
     path: str
     height_px: int
@@ -38,7 +46,12 @@ class StoredLevel:
 
 @dataclass(frozen=True, slots=True)
 class WellImage:
-    """An image that a well lists: its path below the well, and its acquisition's number, empty if none."""
+    """Image listed by a well.
+
+    Attributes:
+        path: below the well.
+        acquisition: number of its acquisition; empty if none.
+    """
 
     path: str
     acquisition: str = ""
@@ -46,10 +59,16 @@ class WellImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredForm:
-    """What an image group promises of its full resolution.
+    """Full resolution of an image group, as its metadata describe it.
 
-    ``axes`` are single letters in stored order, ending in ``yx``; ``shape`` goes with them. ``channels`` are
-    the recorded names, empty if none are. ``is_rgb``: the three channels are one picture in colours.
+    Attributes:
+        array: path of the array, below the group.
+        axes: single letters in stored order, ending in ``yx``.
+        shape: lengths of these axes.
+        dtype: NumPy name of the pixel type.
+        channels: recorded names; empty if none are recorded.
+        is_rgb: the three channels are one RGB picture.
+        pixel_size_um: None if unknown.
     """
 
     array: str
@@ -61,20 +80,20 @@ class StoredForm:
     pixel_size_um: float | None
 
     def length(self, axis: str) -> int:
-        """How long the image is along an axis; 1 where it has no such axis."""
+        """Returns the length of an axis; 1 if the image does not have it."""
         return self.shape[self.axes.index(axis)] if axis in self.axes else 1
 
 
 def is_group(path: Path) -> bool:
-    """Whether a folder is a Zarr group, or a Zarr array (then it has no attributes of OME-Zarr)."""
+    """Returns whether a folder is a Zarr group, or a Zarr array (which has no OME-Zarr attributes)."""
     return any((path / name).is_file() for name in GROUP_MARKERS)
 
 
 def attributes(group: Path) -> dict[str, Any]:
-    """OME-Zarr's attributes of a group; {} if it has none.
+    """Reads the OME-Zarr attributes of a group; {} if it has none.
 
     Raises:
-        UnreadableImage: they can't be read, or are no JSON object.
+        UnreadableImage: they cannot be read, or are not a JSON object.
     """
     with damage():
         if (group / "zarr.json").is_file():
@@ -89,10 +108,10 @@ def attributes(group: Path) -> dict[str, Any]:
 
 
 def below(group: Path, name: str) -> Path:
-    """The place that metadata name.
+    """Resolves a path named by metadata inside a group.
 
     Raises:
-        UnreadableImage: it lies outside the group, or is a link.
+        UnreadableImage: the path lies outside the group, or is a link.
     """
     parts = PurePosixPath(name)
     place = group / parts
@@ -109,23 +128,23 @@ def below(group: Path, name: str) -> Path:
 
 
 def wells_of(found: dict[str, Any]) -> list[str]:
-    """The wells' paths that a plate's attributes list, each once."""
+    """Lists the paths of a plate's wells, each once."""
     with damage():
         return list(dict.fromkeys(str(well["path"]) for well in found["plate"]["wells"]))
 
 
 def acquisitions_of(found: dict[str, Any]) -> dict[str, str]:
-    """The acquisitions that a plate's attributes list: their names (empty where there is none) by number."""
+    """Lists a plate's acquisitions: name by number; unnamed ones have an empty name."""
     with damage():
         listed = found.get("plate", {}).get("acquisitions") or ()
         return {str(one["id"]): str(one.get("name") or "") for one in listed}
 
 
 def images_of_well(found: dict[str, Any]) -> list[WellImage]:
-    """The images that a well's attributes list, each once.
+    """Lists the images of a well, each once.
 
     Raises:
-        UnreadableImage: there is no such list.
+        UnreadableImage: the well has no list of images.
     """
     if "well" not in found:
         raise UnreadableImage("the plate lists it as a well, but it does not list its images")
@@ -140,7 +159,7 @@ def images_of_well(found: dict[str, Any]) -> list[WellImage]:
 
 
 def series_of(store: Path) -> list[str]:
-    """The images' paths of a collection (the layout of bioformats2raw), each once; [] where it lists none."""
+    """Lists the image paths of a collection (bioformats2raw layout), each once; [] if it has no list."""
     if not is_group(store / "OME"):
         return []
     with damage():
@@ -148,10 +167,10 @@ def series_of(store: Path) -> list[str]:
 
 
 def form_of(group: Path) -> StoredForm:
-    """What an image group promises; the full resolution is its first dataset.
+    """Reads the full resolution of an image group, its first dataset.
 
     Raises:
-        UnreadableImage: it is no image, a label image, or its metadata are damaged.
+        UnreadableImage: the group is not an image, is a label image, or its metadata are damaged.
     """
     found = attributes(group)
     with damage():
@@ -170,7 +189,7 @@ def form_of(group: Path) -> StoredForm:
 
 
 def levels_of(group: Path) -> tuple[StoredLevel, ...]:
-    """All resolutions of an image group, as listed: the largest first.
+    """Lists all resolution levels of an image group, the largest first.
 
     Raises:
         UnreadableImage: as :func:`form_of`.
@@ -194,7 +213,7 @@ def _multiscales(group: Path, found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _datasets(described: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
-    """(array's path, pixel size in µm) of each level."""
+    """Yields (path of the array, pixel size in µm) of each level."""
     if not described["datasets"]:
         raise UnreadableImage("its multiscales name no dataset")
     overall = _x_scale(described.get("coordinateTransformations"))

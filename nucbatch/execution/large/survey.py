@@ -21,7 +21,7 @@ from nucbatch.execution.image_statistics import grey_of, known_of
 from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
 from nucbatch.masks.block import around
-from nucbatch.readers.formats import convert_once, open_window, windowable
+from nucbatch.readers.formats import convert_once, open_plane, reads_by_box
 from nucbatch.readers.pixels import read
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
@@ -56,8 +56,8 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
 def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -> tuple[Path | None, str]:
     """The tiled copy of a plane, and what is said of it if it is made now; None where none is needed."""
     require_unchanged(image.plate_root, plane)
-    with open_window(image.plate_root, plane, level=plane.level) as window:
-        if windowable(window):
+    with open_plane(image.plate_root, plane, level=plane.level) as window:
+        if reads_by_box(window):
             return None, ""
     said: list[str] = []
 

@@ -1,7 +1,16 @@
-"""File formats, one file each: bytes to pixels, by window, and headers checked against the file."""
+"""File formats, one file each: open an image file, read its planes by box, and check its header."""
 
-from nucbatch.readers.formats.contract import Cost, Source, Window, whole, windowable
+from nucbatch.readers.formats.contract import Cost, ImageSource, PlaneReader, reads_by_box, whole
 from nucbatch.readers.formats.convert import convert_once
-from nucbatch.readers.formats.opening import open_source, open_window
+from nucbatch.readers.formats.opening import open_plane, open_source
 
-__all__ = ["Cost", "Source", "Window", "convert_once", "open_source", "open_window", "whole", "windowable"]
+__all__ = [
+    "Cost",
+    "ImageSource",
+    "PlaneReader",
+    "convert_once",
+    "open_plane",
+    "open_source",
+    "reads_by_box",
+    "whole",
+]

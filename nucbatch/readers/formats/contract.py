@@ -1,8 +1,8 @@
-"""What a window on one plane offers: its shape and type, and any box of it, at the cost of that box.
+"""Interfaces of file formats: open image files (:class:`ImageSource`) and planes (:class:`PlaneReader`).
 
-Decisions owned here: pixels arrive as everywhere in nucbatch (native byte order, alpha dropped, bright is
-large, no NaN), and what a read cost is counted, so that tests and benchmarks need no clock. A plane that can
-only be decoded in one piece above :data:`LARGEST_PIECE_BYTES` is no good for windows: convert it once.
+Pixels have the same form for all formats: native byte order, no alpha, bright is large, no NaN. The cost of
+each read is counted, so that tests and benchmarks need no clock. A plane whose pieces exceed
+:data:`LARGEST_PIECE_BYTES` once decoded is too slow to read by box and should be converted once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.headers import DAMAGE
+from nucbatch.readers.formats.headers import DECODER_ERRORS
 from nucbatch.readers.formats.levels import Level
 
 LARGEST_PIECE_BYTES = 64 << 20
@@ -25,9 +25,12 @@ LARGEST_PIECE_BYTES = 64 << 20
 
 @dataclass(slots=True)
 class Cost:
-    """What was read so far: tiles, strips, rows or chunks taken from the file, and their bytes as stored.
+    """Statistics of the reads so far.
 
-    ``missing``: how many more should have been there and are not stored.
+    Attributes:
+        pieces: number of tiles, strips, rows or chunks read.
+        stored_bytes: their stored size.
+        missing: number of further pieces that should exist and are not stored.
     """
 
     pieces: int = 0
@@ -35,13 +38,16 @@ class Cost:
     missing: int = 0
 
 
-class Window(Protocol):
-    """One plane at one resolution, open for reading; several threads may read at once.
+class PlaneReader(Protocol):
+    """One plane at one resolution, open for reading by box; several threads may read at once.
 
-    ``shape`` is (Y, X), or (Y, X, S) with S = 3 for RGB. ``piece_bytes`` is the memory, decoded, of the
-    largest piece that has to be read as a whole. ``cost`` counts what :meth:`read` has taken from the file.
-    ``unwritten`` is the value that bytes which were never written are read as: 0, where white is zero the
-    largest, or a Zarr array's fill value.
+    Attributes:
+        shape: (Y, X), or (Y, X, 3) for RGB.
+        dtype: of the pixels, in native byte order.
+        piece_bytes: memory of the largest piece that must be decoded as a whole.
+        cost: statistics of :meth:`read`.
+        unwritten: value of pixels that were never written: 0, the maximum where white is zero, or the fill
+            value of a Zarr array.
     """
 
     shape: tuple[int, ...]
@@ -51,51 +57,55 @@ class Window(Protocol):
     unwritten: int
 
     def read(self, box: Box) -> NDArray[Any]:
-        """The pixels of a box: (Y, X) or (Y, X, S) in :attr:`dtype`; only the pieces it touches are read.
+        """Reads the pixels of a box, (Y, X) or (Y, X, 3), from the pieces that overlap it.
 
         Raises:
-            InputError: the box is empty or reaches over the image's border.
+            InputError: the box is empty or extends beyond the image.
             UnreadableImage: damaged or missing bytes, NaN or infinity; the message names the file.
         """
         ...
 
 
-class Source(Protocol):
-    """One file (or OME-Zarr image), open; its planes share what was read of its directories."""
+class ImageSource(Protocol):
+    """Open image file or OME-Zarr image; its planes share its metadata."""
 
-    def window(self, page: int = 0, level: int = 0) -> Window:
-        """The plane ``page`` (see :class:`nucbatch.core.plate.Plane`) at resolution ``level`` (0: full).
+    def plane(self, page: int = 0, level: int = 0) -> PlaneReader:
+        """Opens a plane.
+
+        Args:
+            page: number of the plane, see :class:`nucbatch.core.plate.Plane`.
+            level: resolution level, 0 is the full resolution.
 
         Raises:
-            InputError: there is no such page or level.
-            UnreadableImage: its pixels can't be read.
+            InputError: no such page or level.
+            UnreadableImage: the pixels cannot be read.
         """
         ...
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """The resolutions of a plane, the full one first."""
+        """Lists the resolution levels of a plane, the full resolution first."""
         ...
 
     def close(self) -> None:
-        """Closes the file; windows on it can't be read any more."""
+        """Closes the file; its planes can no longer be read."""
         ...
 
 
-def windowable(window: Window) -> bool:
-    """Whether reading a small box is cheap; if not, convert the file once."""
-    return window.piece_bytes <= LARGEST_PIECE_BYTES
+def reads_by_box(reader: PlaneReader) -> bool:
+    """Returns whether reading a small box is cheap; if not, convert the file once."""
+    return reader.piece_bytes <= LARGEST_PIECE_BYTES
 
 
-def whole(window: Window) -> Box:
-    """The box of all of a window's pixels."""
-    return Box(0, 0, window.shape[0], window.shape[1])
+def whole(reader: PlaneReader) -> Box:
+    """Returns the box of all pixels of a plane."""
+    return Box(0, 0, reader.shape[0], reader.shape[1])
 
 
 def require_inside(shown: str, shape: tuple[int, ...], box: Box) -> None:
-    """Refuses a box that is empty or reaches over the border.
+    """Checks that a box is not empty and lies inside the image.
 
     Raises:
-        InputError: it does.
+        InputError: it does not.
     """
     if not (0 <= box.y0 < box.y1 <= shape[0] and 0 <= box.x0 < box.x1 <= shape[1]):
         raise InputError(
@@ -105,20 +115,20 @@ def require_inside(shown: str, shape: tuple[int, ...], box: Box) -> None:
 
 
 def require_listed(shown: str, what: str, number: int, count: int) -> None:
-    """Refuses a page or level that is not there.
+    """Checks the number of a page or level.
 
     Raises:
-        InputError: it is not.
+        InputError: there is no such page or level.
     """
     if not 0 <= number < count:
         raise InputError(f"{shown} has no {what} {number}: it has {count}, counted from 0.")
 
 
 def require_finite(pixels: NDArray[Any]) -> NDArray[Any]:
-    """The pixels, if none is NaN or infinite.
+    """Returns the pixels after checking for NaN and infinity.
 
     Raises:
-        UnreadableImage: one is.
+        UnreadableImage: a pixel is NaN or infinite.
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
         raise UnreadableImage("holds NaN or infinity")
@@ -126,8 +136,8 @@ def require_finite(pixels: NDArray[Any]) -> NDArray[Any]:
 
 
 @contextmanager
-def named(shown: str) -> Iterator[None]:
-    """Turns whatever decoding raises into an UnreadableImage that names the file."""
+def naming_file(shown: str) -> Iterator[None]:
+    """Converts decoding errors inside the context into an UnreadableImage that names the file."""
     try:
         yield
     except InputError:
@@ -138,5 +148,5 @@ def named(shown: str) -> Iterator[None]:
         raise UnreadableImage(f"{shown}: can't be opened ({error.strerror or error})") from error
     except MemoryError as error:
         raise UnreadableImage(f"{shown}: damaged (a piece of it takes more than memory holds)") from error
-    except DAMAGE as error:
+    except DECODER_ERRORS as error:
         raise UnreadableImage(f"{shown}: can't be decoded ({type(error).__name__}: {error})") from error

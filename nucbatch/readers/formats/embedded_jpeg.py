@@ -1,7 +1,9 @@
-"""Tiles that are pictures of their own, JPEG or JPEG 2000: they hold their size, and a mark at their end.
+"""Checks TIFF tiles that are JPEG or JPEG 2000 pictures before they are decoded.
 
-A decoder makes room for what the picture says, so a tile whose picture is much larger than the tile is
-refused before it is decoded; and it makes up what is missing, so a picture without its end is refused too.
+Such a tile has its own size and end marker. A decoder allocates memory for the picture's size, so a picture
+much larger than its tile is rejected. A decoder also invents missing pixels, so a picture without its end is
+rejected.
+
 Sources: JPEG, ITU-T T.81 (frame header); JPEG 2000, ITU-T T.800 (SIZ).
 """
 
@@ -16,16 +18,16 @@ JPEG = frozenset({6, 7, 33007, 34892})
 _JPEG_2000 = frozenset({33003, 33004, 33005, 34712})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SIZ = b"\xff\x4f\xff\x51"
-_END = b"\xff\xd9"  # of both
+_END = b"\xff\xd9"  # end marker of both formats
 _ZEROS = bytes(16)
-_MOST_TIMES, _SMALL_PX = 4, 1 << 24  # writers pad; and what is small does no harm
+_MOST_TIMES, _SMALL_PX = 4, 1 << 24  # writers pad tiles, and small pictures are harmless
 
 
 def require_ended(compression: int, data: bytes) -> None:
-    """Refuses a picture that zeros have taken the end of: its decoder would fill up the rest with grey.
+    """Rejects a picture whose end was replaced by zeros; its decoder would fill the rest with grey.
 
     Raises:
-        UnreadableImage: it ends in zeros, and not behind the mark that ends a picture.
+        UnreadableImage: it ends in zeros instead of the end marker.
     """
     if compression in JPEG | _JPEG_2000 and data.endswith(_ZEROS):
         kept = data.rstrip(b"\0")
@@ -37,7 +39,7 @@ def require_ended(compression: int, data: bytes) -> None:
 
 
 def require_fitting(compression: int, data: bytes, height_px: int, width_px: int) -> None:
-    """Refuses a tile or strip of so many pixels whose picture is far larger, or a JPEG of very many scans.
+    """Rejects a picture far larger than its tile or strip, or a JPEG of too many scans.
 
     Raises:
         UnreadableImage: it is.
@@ -58,14 +60,14 @@ def require_fitting(compression: int, data: bytes, height_px: int, width_px: int
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    """(Y, X) of the first frame; None where there is none, which its decoder then says."""
+    """Returns (Y, X) of the first frame; None if there is none, which the decoder then reports."""
     place = 2
     while place + 9 <= len(data) and data[place] == 0xFF:
         marker = data[place + 1]
         if marker in _FRAMES:
             height, width = struct.unpack_from(">HH", data, place + 5)
             return height, width
-        # fill bytes, and markers without a length
+        # Fill bytes, and markers without a length field.
         if marker in (0xFF, 0x01) or 0xD0 <= marker <= 0xD8:
             place += 1 if marker == 0xFF else 2
         else:
@@ -74,7 +76,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 
 def _jpeg_2000_size(data: bytes) -> tuple[int, int] | None:
-    """(Y, X) of the reference grid's image area."""
+    """Returns (Y, X) of the image area on the reference grid."""
     place = data.find(_SIZ)
     if place < 0 or place + 24 > len(data):
         return None

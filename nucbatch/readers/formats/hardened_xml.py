@@ -1,8 +1,8 @@
-"""XML of strangers, read element by element: the one place that parses XML.
+"""Parses untrusted XML in a single pass with limits. All XML is parsed here.
 
-It is parsed with defusedxml: a text with a document type, entities or external references is refused with its
-file. No tree is built, and elements, depth, names and attributes are counted while the text is parsed: 24 MB
-of ``<a/>`` as a tree take 2 GiB. What exceeds the limits below was written by no microscope.
+defusedxml rejects document types, entities and external references. No tree is built, because 24 MB of
+``<a/>`` as a tree take 2 GiB. Elements, depth, names and attributes are counted during parsing; no microscope
+writes XML beyond the limits below.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from defusedxml.ElementTree import DefusedXMLParser, ParseError
 from nucbatch.core.errors import UnreadableImage
 
 MOST_XML = 1 << 26
-"""Characters of a text."""
+"""Largest text, in characters."""
 MOST_ELEMENTS = 1_000_000
-"""OME-XML has up to three for each plane."""
+"""OME-XML has up to three elements for each plane."""
 MOST_DEPTH = 200
 MOST_ATTRIBUTES = 5_000_000
 MOST_NAMES = 10_000
-"""Different names of elements and attributes: a parser keeps them all."""
+"""Different names of elements and attributes; a parser keeps all of them in memory."""
 LONGEST_TAG_BYTES = 1 << 20
-"""Of an element's name with its attributes, which a parser holds as a whole."""
+"""Largest tag: a name with its attributes, which a parser keeps in memory as a whole."""
 
 _SLICE_BYTES = 1 << 16
 _KEPT = frozenset({"OME", "Image", "Pixels", "Channel", "TiffData", "UUID", "BinaryOnly"})
@@ -30,13 +30,13 @@ Elements = list[tuple[str, dict[str, str]]]
 
 
 def xml_elements(xml: str) -> Elements:
-    """(local tag, attributes) of the elements that tell of planes, in the order of the text.
+    """Returns (local tag, attributes) of the elements that describe planes, in document order.
 
-    These are OME-XML's (``_KEPT``), and all that have an ``id``. None where the text is broken. Of an OME
-    ``UUID`` the text counts as an attribute without a name.
+    These are the OME-XML elements in ``_KEPT`` and all elements with an ``id``. The text of an OME ``UUID``
+    is returned as an attribute without a name. Malformed XML gives an empty list.
 
     Raises:
-        UnreadableImage: it declares a document type or entities, or exceeds a limit.
+        UnreadableImage: the text declares a document type or entities, or exceeds a limit.
     """
     if len(xml) > MOST_XML:
         raise _beyond(f"{len(xml):,} characters", MOST_XML)
@@ -55,12 +55,12 @@ def xml_elements(xml: str) -> Elements:
             "fetch other files or swell without bound, and no microscope writes any: save it again without"
         ) from error
     except (ParseError, ValueError):
-        return []  # not to be told is an ordinary answer: no pixel depends on this text
+        return []  # malformed metadata are treated as absent: no pixel depends on them
     return found.elements
 
 
 class _Found:
-    """What a parser calls as it meets an element; counts everything and keeps what is asked for."""
+    """Parser target: counts all elements and keeps the relevant ones."""
 
     def __init__(self) -> None:
         self.elements: Elements = []
@@ -109,7 +109,7 @@ class _Found:
             self._text = None
 
     def close(self) -> None:
-        """Ends the parsing."""
+        """Does nothing; required by the parser."""
 
 
 def _beyond(what: str, limit: int) -> UnreadableImage:

@@ -1,10 +1,16 @@
-"""What a file's header promises, and whether the file is long enough to keep it.
+"""Reads and checks image headers: what they promise, and whether the file is long enough for it.
 
-A file is told by its first bytes, not by its name. Nothing is decoded here. Refused, with the reason,
-are: empty files, web pages saved as images, truncated files (strips, tiles or chunks that reach beyond
-the end), pixel types the run can't hold, and files of several pages that don't say what their pages are
-(``tiff_pages.py``). Alpha is not a sample: it is dropped. Formats: TIFF 6.0, BigTIFF, SVS; PNG (ISO/IEC
-15948); JPEG (ITU-T T.81); an OME-Zarr image is a folder.
+The format is detected from the first bytes, not from the name. Nothing is decoded here. Rejected, with the
+reason, are:
+
+- empty files and web pages saved as images
+- truncated files, whose strips, tiles or chunks extend beyond the end
+- pixel types that a run does not support
+- files of several pages whose roles are not recorded (``tiff_pages.py``)
+
+Alpha is dropped and does not count as a sample.
+
+Sources: TIFF 6.0, BigTIFF, SVS; PNG (ISO/IEC 15948); JPEG (ITU-T T.81). An OME-Zarr image is a folder.
 """
 
 from __future__ import annotations
@@ -38,17 +44,23 @@ from nucbatch.zarr_format.ome import StoredForm, below, form_of
 
 DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
 
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 1, 6: 3}  # by colour type, without alpha; a palette expands to RGB
+_PNG_SAMPLES = {
+    0: 1,
+    2: 3,
+    3: 3,
+    4: 1,
+    6: 3,
+}  # by colour type, without alpha; a palette expands to RGB
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 _JPEG_SCAN = 0xDA
 _SLICE_BYTES = 1 << 20
 
-# What parsers and decoders raise on bytes that are not what they claim to be: Python's own; tifffile's
-# assertions and struct.error; imagecodecs' RuntimeErrors and ValueErrors; zlib's and lzma's own errors,
-# which are neither; and what wrappers in C raise where the size of an output is impossible.
-DAMAGE = (
+# Errors that parsers and decoders raise on damaged bytes: Python's own; assertions and struct.error of
+# tifffile; RuntimeError and ValueError of imagecodecs; errors of zlib and lzma, which are neither; and those
+# of C wrappers on impossible output sizes.
+DECODER_ERRORS = (
     AssertionError,
     BufferError,
     SystemError,
@@ -65,11 +77,11 @@ DAMAGE = (
 )
 
 
-def kind_of(start: bytes) -> str:
-    """``"tiff"``, ``"png"`` or ``"jpeg"`` from a file's first bytes.
+def detect_format(start: bytes) -> str:
+    """Detects ``"tiff"``, ``"png"`` or ``"jpeg"`` from a file's first bytes.
 
     Raises:
-        UnreadableImage: something else; the message says what it looks like.
+        UnreadableImage: another format; the message says what it looks like.
     """
     if start[:4] in _TIFF_MAGICS:
         return "tiff"
@@ -87,19 +99,21 @@ def kind_of(start: bytes) -> str:
 
 
 def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
-    """The header of an image file, or of an OME-Zarr image's group.
+    """Reads the header of an image file, or of an OME-Zarr image's group.
 
-    ``page``: the one page of a TIFF that is meant, from 0; None for all that the file says it holds.
+    Args:
+        path: file, or folder of an OME-Zarr image.
+        page: number of the only page of a TIFF to use, from 0; None for all planes of the file.
 
     Raises:
-        UnreadableImage: it can't be used; the message is the bare reason, without the path.
+        UnreadableImage: the image cannot be used; the message is the bare reason, without the path.
     """
     if Path(path).is_dir():
         return _with_chunks(Path(path), form_of(Path(path)))
     try:
         with Path(path).open("rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
-            kind = kind_of(file.read(32))
+            kind = detect_format(file.read(32))
             file.seek(0)
             if page and kind != "tiff":
                 raise UnreadableImage(f"it has no frame {page}: it is a single picture")
@@ -111,9 +125,9 @@ def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
         raise
     except OSError as error:
         raise UnreadableImage(f"can't be opened ({error.strerror or error})") from error
-    except DAMAGE as error:
+    except DECODER_ERRORS as error:
         raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
-    except MemoryError as error:  # lists and tiles of a damaged header may promise terabytes
+    except MemoryError as error:  # a damaged header may promise terabytes
         raise UnreadableImage("damaged header (promises more than memory holds)") from error
     values = info.height_px * info.width_px * info.samples
     require_believable(values * np.dtype(_believable(info).dtype).itemsize, size_bytes)
@@ -121,11 +135,11 @@ def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
 
 
 def stain_name(root: str | Path, path: str, read_timeout_s: float = READ_TIMEOUT_S) -> str:
-    """MetaXpress' name of the illumination of an image; empty where it does not tell or can't be read."""
+    """Returns MetaXpress' illumination name of an image; empty if absent or unreadable."""
     try:
         return within(read_timeout_s, path, lambda beat: read_header(Path(root, path))).stain
     except UnreadableImage:
-        return ""  # the same file is read again with all others, and quarantined there with its reason
+        return ""  # the file is read again with all others, and quarantined there with its reason
 
 
 def _believable(info: PixelInfo) -> PixelInfo:
@@ -158,7 +172,7 @@ def _of_bounded_size(info: PixelInfo) -> PixelInfo:
 def _with_chunks(group: Path, form: StoredForm) -> PixelInfo:
     info = _of_bounded_size(_believable(_stored(form)))
     absent, chunks = StoredArray(below(group, form.array)).count_absent()
-    # As of a file: what is stored must stand in some proportion to what the metadata promise.
+    # As for files: the stored size must be in proportion to the promised size.
     promised_bytes = math.prod(form.shape) * np.dtype(form.dtype).itemsize
     require_believable(promised_bytes, promised_bytes * (chunks - absent) // max(chunks, 1))
     return replace(info, absent_chunks=absent, chunks=chunks)
@@ -223,7 +237,7 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
             info = PixelInfo(height, width, components, "uint8")
             several = marker in _JPEG_PROGRESSIVE
         if marker == _JPEG_SCAN and info is not None:
-            if end < 0 or tail + end < position:  # that of a preview in front of it is not its own
+            if end < 0 or tail + end < position:  # the end mark of an embedded preview does not count
                 raise UnreadableImage("truncated: the JPEG has no end")
             file.seek(position + 4)
             if several or file.read(1)[0] < info.samples:
@@ -236,7 +250,7 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
 
 
 def _require_few_scans(file: BinaryIO) -> None:
-    """Counts the scans of an open JPEG behind its first; few have several, so few files are read whole."""
+    """Counts the further scans of an open JPEG; few files have several, so few are read as a whole."""
     scans, before = 1, b""
     while part := file.read(_SLICE_BYTES):
         scans += (before + part).count(JPEG_SCAN)

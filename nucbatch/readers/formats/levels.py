@@ -1,8 +1,8 @@
-"""Which resolution of a pyramid is read.
+"""Chooses the resolution level of a pyramid to read.
 
-Decision owned here: the full resolution, unless a coarser one is asked for; then the coarsest whose pixels
-are at most a third larger than asked for (so that nothing has to be enlarged by more than 4/3), and the full
-resolution where none is. Between levels a factor of two or more apart that is also the nearest one.
+The full resolution is the default. For a requested pixel size the coarsest level is chosen whose pixels are
+at most a third larger, so that nothing is enlarged by more than 4/3. If there is none, the full resolution is
+read. For levels a factor of two or more apart this is also the nearest level.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ _LARGEST_ENLARGEMENT = 4 / 3
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One resolution. ``downsample`` is how many pixels of the full resolution one of its pixels spans."""
+    """Resolution level of a pyramid.
+
+    Attributes:
+        index: 0 is the full resolution.
+        height_px: height of the level.
+        width_px: width of the level.
+        downsample: side of a pixel of this level in pixels of the full resolution.
+        pixel_size_um: None if unknown.
+    """
 
     index: int
     height_px: int
@@ -27,12 +35,12 @@ class Level:
     pixel_size_um: float | None = None
 
 
-def measured(sizes: Sequence[tuple[int, int]], pixel_size_um: float | None) -> tuple[Level, ...]:
-    """Levels of these (height, width), the first being the full resolution with that pixel size."""
+def pyramid_levels(sizes: Sequence[tuple[int, int]], pixel_size_um: float | None) -> tuple[Level, ...]:
+    """Builds the levels from their (height, width), the first being the full resolution."""
     height, width = sizes[0]
     levels = []
     for index, (tall, wide) in enumerate(sizes):
-        # the longer side: its rounding to whole pixels matters least
+        # The longer side has the smaller rounding error.
         downsample = height / tall if height > width else width / wide
         size = None if pixel_size_um is None else pixel_size_um * downsample
         levels.append(Level(index, tall, wide, downsample, size))
@@ -40,10 +48,10 @@ def measured(sizes: Sequence[tuple[int, int]], pixel_size_um: float | None) -> t
 
 
 def level_for_pixel_size(levels: Sequence[Level], wanted_um: float) -> Level:
-    """The level to read for pixels of about ``wanted_um`` micrometres.
+    """Chooses the level for pixels of about ``wanted_um`` micrometres.
 
     Raises:
-        InputError: the size is no positive number, or the image's own is unknown.
+        InputError: the size is not positive, or the image's own is unknown.
     """
     if levels[0].pixel_size_um is None:
         raise InputError(
@@ -54,10 +62,10 @@ def level_for_pixel_size(levels: Sequence[Level], wanted_um: float) -> Level:
 
 
 def level_for_diameter(levels: Sequence[Level], diameter_px: float, wanted_px: float) -> Level:
-    """The level at which nuclei that measure ``diameter_px`` at full resolution measure about ``wanted_px``.
+    """Chooses the level at which nuclei of ``diameter_px`` at full resolution measure about ``wanted_px``.
 
     Raises:
-        InputError: one of the two is no positive number.
+        InputError: one of the two is not positive.
     """
     return _coarsest(
         levels, diameter_px / wanted_px if wanted_px else math.nan, f"{diameter_px} px for {wanted_px} px"

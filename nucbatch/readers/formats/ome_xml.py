@@ -1,12 +1,14 @@
-"""What OME-XML says about a TIFF's pages: which directory is which channel, z and time point.
+"""Interprets the OME-XML of a TIFF: which directory is which channel, z-step and time point.
 
-Of the images that it lists, those are the file's own whose TiffData are: Micro-Manager lists every position
-in each position's file. One is used; further ones are refused, unless they are what slide scanners add
-(label, macro, thumbnail, overview). An image may be spread over several files: those that hold other
-z-steps or time points of the same channels must lie beside it. Files that are named are looked for in the
-file's own folder and never opened, so a file whose text lies in another one (``BinaryOnly``) is a plane
-only where its name tells which. Source: the OME data model 2016-06, ``TiffData``, ``UUID`` and
-``DimensionOrder``; RGB counts its samples among ``SizeC``.
+- Micro-Manager lists every position in each position's file. The file's own images are those whose TiffData
+  belong to it. One of them is used. Further ones are rejected, except the side pictures of slide scanners
+  (label, macro, thumbnail, overview).
+- An image may be spread over several files. Files with other z-steps or time points of the same channels must
+  be in the same folder. They are looked up by name and never opened.
+- A file whose metadata are in another one (``BinaryOnly``) is a plane only if its name tells which.
+
+Source: OME data model 2016-06, ``TiffData``, ``UUID`` and ``DimensionOrder``; RGB counts its samples among
+``SizeC``.
 """
 
 from __future__ import annotations
@@ -20,20 +22,23 @@ from pathlib import Path
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.hardened_xml import Elements, xml_elements
-from nucbatch.readers.formats.stack import Stack, broken, channel_names, promised
+from nucbatch.readers.formats.stack import Stack, channel_names, planes_text, wrong_plane_count
 from nucbatch.readers.formats.tiff_samples import Samples
 
 _SIDE_PICTURES = ("label", "macro", "thumbnail", "overview", "barcode")
 _MOST_NAMED = 3
 
-Place = tuple[int, int, int]  # t, c, z
+PlaneKey = tuple[int, int, int]  # t, c, z
 
 
 @dataclass(frozen=True, slots=True)
 class OmeImage:
-    """The file's own planes; ``size`` (Y, X) as promised.
+    """Planes of a file, from its OME-XML.
 
-    ``sample_names`` are the channels' where each page holds several.
+    Attributes:
+        stack: the file's own planes.
+        size: (Y, X) as recorded; None if not recorded.
+        sample_names: channel names if each page holds several channels.
     """
 
     stack: Stack
@@ -43,7 +48,7 @@ class OmeImage:
 
 @dataclass(slots=True)
 class _Block:
-    """A ``TiffData`` and the ``UUID`` in it: which file holds which planes, empty for the file itself."""
+    """``TiffData`` element with its ``UUID``: the file of some planes; an empty name means this file."""
 
     values: dict[str, str]
     file: str = ""
@@ -59,12 +64,20 @@ class _Image:
 
 
 def ome_image(description: str, path: Path, page_count: int, samples: Samples) -> OmeImage | None:
-    """The image that an OME-XML describes; None where the text describes none.
+    """Interprets the OME-XML of a file.
 
-    ``samples`` are those of the file's pages.
+    Args:
+        description: the OME-XML.
+        path: the file.
+        page_count: number of its pages.
+        samples: samples of its pages.
+
+    Returns:
+        The image of this file; None if the text describes none.
 
     Raises:
-        UnreadableImage: planes that are neither in the file nor in those it names, or several images.
+        UnreadableImage: planes are neither in the file nor in files that it names, or it holds several
+            images.
     """
     elements = xml_elements(description)
     if not elements:
@@ -77,7 +90,7 @@ def ome_image(description: str, path: Path, page_count: int, samples: Samples) -
     if not images:
         return None
     files = {block.file for image in images for block in image.blocks}
-    alone = len(files) == 1  # a single file may have been renamed
+    alone = len(files) == 1  # if only one file is named, this file may have been renamed
 
     def is_own(block: _Block) -> bool:
         return not block.file or alone or block.file == path.name or (bool(uuid) and block.uuid == uuid)
@@ -105,17 +118,17 @@ def ome_image(description: str, path: Path, page_count: int, samples: Samples) -
 
 
 def _require_as_many(text: str, page_count: int, samples: Samples) -> None:
-    """Holds the sizes in a text that is no XML any more against the pages."""
+    """Compares the sizes in malformed OME-XML with the number of pages."""
     found = {axis: re.search(rf'\bSize{axis}="(\d{{1,9}})"', text) for axis in "TCZ"}
     sizes = {axis: int(match[1]) for axis, match in found.items() if match}
     colours = -(-sizes.get("C", 1) // max(samples.planes, samples.in_picture))
     count = sizes.get("T", 1) * sizes.get("Z", 1) * colours
     if count > page_count:
-        raise broken(count, page_count)
+        raise wrong_plane_count(count, page_count)
 
 
 def _parsed(elements: Elements) -> tuple[str, list[_Image]]:
-    """The file's UUID and the images."""
+    """Returns the file's UUID and its images."""
     uuid = ""
     images: list[_Image] = []
     for tag, values in elements:
@@ -138,7 +151,7 @@ def _parsed(elements: Elements) -> tuple[str, list[_Image]]:
 
 
 def _of_companion(name: str, path: Path, page_count: int) -> OmeImage:
-    """The page of a file whose metadata are in another one, which is not opened."""
+    """Returns the single page of a file whose metadata are in another one, which is not opened."""
     if name.removeprefix("./") not in _folder(path):
         raise UnreadableImage(f"its metadata are in {name!r}, which is not beside it: copy the whole set")
     if page_count > 1:
@@ -156,7 +169,7 @@ def _folder(path: Path) -> frozenset[str]:
 
 @lru_cache(maxsize=8)
 def _listed(folder: str, mtime_ns: int) -> frozenset[str]:
-    """The names in a folder; kept, because each file of a set asks for all others."""
+    """Returns the names in a folder; cached, because each file of a set checks all others."""
     return frozenset(entry.name for entry in Path(folder).iterdir())
 
 
@@ -169,7 +182,7 @@ def _described(
     names = [channel.get("Name", "") for channel in channels]
     in_page = max(merged, samples.planes)
     if in_page == 1 and sizes["T"] * sizes["C"] * sizes["Z"] > page_count:
-        in_page = samples.in_picture  # some writers do not say that their one channel is RGB
+        in_page = samples.in_picture  # some writers do not record that their only channel is RGB
     if sizes["C"] % in_page == 0:
         sizes["C"] //= in_page
     if min(sizes.values()) < 1:
@@ -177,21 +190,21 @@ def _described(
             f"damaged header (its OME-XML tells of {sizes['T'] * sizes['C'] * sizes['Z']:,} planes)"
         )
     count = sizes["T"] * sizes["C"] * sizes["Z"]
-    order = pixels.get("DimensionOrder", "XYCZT")[2:][::-1]  # as in an array: slowest first
+    order = pixels.get("DimensionOrder", "XYCZT")[2:][::-1]  # slowest axis first, as in an array
     if sorted(order) != ["C", "T", "Z"]:
         raise UnreadableImage(f"damaged header (DimensionOrder {pixels['DimensionOrder']!r})")
     if not theirs and count > page_count:
-        raise broken(count, page_count)
+        raise wrong_plane_count(count, page_count)
     places = [_place(order, index) for index in product(*(range(sizes[axis]) for axis in order))]
     ranks = {place: rank for rank, place in enumerate(places)}
-    own = mine or ([] if theirs else [_Block({})])  # without TiffData they follow one another
+    own = mine or ([] if theirs else [_Block({})])  # without TiffData the planes are consecutive
     directories = {place: page for block in own for place, page in _planes(block, places, ranks)}
     here = {place: page for place, page in directories.items() if page < page_count}
-    elsewhere: dict[Place, str] = {}
+    elsewhere: dict[PlaneKey, str] = {}
     for block in theirs:
         elsewhere |= {place: block.file for place, _ in _planes(block, places, ranks)}
     if len(here) < len(directories):
-        raise broken(len(directories), len(here))
+        raise wrong_plane_count(len(directories), len(here))
     part = _part(here, elsewhere, places, path) if theirs else ""
     if not theirs and (len(here) < count or len(set(here.values())) < count):
         raise UnreadableImage(
@@ -201,8 +214,8 @@ def _described(
     wanted = list(product(times, colours, steps))
     if len(wanted) != len(here) or len(set(here.values())) != len(here):
         raise UnreadableImage(
-            f"a part of a set of files ({len(here)} of {promised(count)}), and not the same z-steps of each "
-            "channel: export it as one file"
+            f"a part of a set of files ({len(here)} of {planes_text(count)}), and not the same z-steps of "
+            "each channel: export it as one file"
         )
     several = len(colours) > 1
     told = [names[colour] for colour in colours] if several and len(names) == sizes["C"] else []
@@ -220,11 +233,13 @@ def _described(
     )
 
 
-def _part(here: dict[Place, int], elsewhere: dict[Place, str], places: list[Place], path: Path) -> str:
-    """What is to be said of a file that holds a part of an image, if its name does not tell which.
+def _part(
+    here: dict[PlaneKey, int], elsewhere: dict[PlaneKey, str], places: list[PlaneKey], path: Path
+) -> str:
+    """Returns the problem of a file that holds a part of an image and whose name does not tell which part.
 
     Raises:
-        UnreadableImage: of its channels, z-steps or time points are missing.
+        UnreadableImage: some z-steps or time points of its channels are missing.
     """
     folder = _folder(path)
     lost = [place for place in places if place not in here and elsewhere.get(place, "") not in folder]
@@ -233,33 +248,35 @@ def _part(here: dict[Place, int], elsewhere: dict[Place, str], places: list[Plac
     sentence = f": {_named(names)} not beside it" if names else ""
     colours = {place[1] for place in here}
     if any(place[1] in colours for place in lost):
-        raise broken(len(places), there, sentence)
+        raise wrong_plane_count(len(places), there, sentence)
     if lost:
-        return str(broken(len(places), there, sentence))
+        return str(wrong_plane_count(len(places), there, sentence))
     spread = [place for place in places if place not in here and place[0] in {one[0] for one in here}]
     if not spread:
         return ""
     return (
-        f"{len(here)} of the {promised(len(places))} of one image, the others are in "
+        f"{len(here)} of the {planes_text(len(places))} of one image, the others are in "
         f"{_named(sorted({elsewhere[place] for place in spread}))}, and names do not tell which is which: "
         "give a --pattern, or export it as one file"
     )
 
 
-def _place(order: str, index: tuple[int, ...]) -> Place:
+def _place(order: str, index: tuple[int, ...]) -> PlaneKey:
     at = dict(zip(order, index, strict=True))
     return at["T"], at["C"], at["Z"]
 
 
-def _planes(block: _Block, places: list[Place], ranks: dict[Place, int]) -> Iterator[tuple[Place, int]]:
-    """The planes of a TiffData, in the order of dimensions, and the directory of each."""
+def _planes(
+    block: _Block, places: list[PlaneKey], ranks: dict[PlaneKey, int]
+) -> Iterator[tuple[PlaneKey, int]]:
+    """Yields the planes of a TiffData in dimension order, with the directory of each."""
     values = block.values
     t, c, z = (int(values.get(f"First{axis}", "0")) for axis in "TCZ")
     begin = ranks.get((t, c, z))
     if begin is None:
         raise UnreadableImage(f"damaged header (TiffData for T {t}, C {c}, Z {z})")
     directory = int(values.get("IFD", "0"))
-    # the data model: with a directory but no count, one plane; with neither, all that follow
+    # OME data model: IFD without PlaneCount means one plane; neither means all following planes.
     count = int(values.get("PlaneCount", "1" if "IFD" in values else str(len(places) - begin)))
     for step, place in enumerate(places[begin : begin + max(count, 0)]):
         yield place, directory + step

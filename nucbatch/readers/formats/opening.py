@@ -1,4 +1,4 @@
-"""Opens any readable file or OME-Zarr image for windows, told by its first bytes and not by its name."""
+"""Opens any supported image file or OME-Zarr image; the format is detected from the first bytes."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nucbatch.core.plate import Plane
-from nucbatch.readers.formats.contract import Source, Window, named
-from nucbatch.readers.formats.headers import kind_of
+from nucbatch.readers.formats.contract import ImageSource, PlaneReader, naming_file
+from nucbatch.readers.formats.headers import detect_format
 from nucbatch.readers.formats.pictures import PictureSource
 from nucbatch.readers.formats.tiff import TiffSource
-from nucbatch.readers.formats.zarr import ChunkSource
+from nucbatch.readers.formats.zarr import ZarrSource
 
 
 @contextmanager
-def open_source(path: str | Path, shown: str = "") -> Iterator[Source]:
-    """A file or an OME-Zarr image's folder, open until the context ends.
+def open_source(path: str | Path, shown: str = "") -> Iterator[ImageSource]:
+    """Opens an image file or an OME-Zarr image's folder inside the context.
 
-    ``shown`` is its name in messages; the path if empty.
+    Args:
+        path: file or folder.
+        shown: name in messages; the path if empty.
 
     Raises:
-        UnreadableImage: it is none, or damaged; the message names it.
+        UnreadableImage: not an image, or damaged; the message names it.
     """
     source = _source(Path(path), shown or str(path))
     try:
@@ -31,24 +33,27 @@ def open_source(path: str | Path, shown: str = "") -> Iterator[Source]:
 
 
 @contextmanager
-def open_window(path: str | Path, plane: Plane | None = None, *, level: int = 0) -> Iterator[Window]:
-    """One plane for reading by boxes: ``path`` is the file, or with ``plane`` the plate's root.
+def open_plane(path: str | Path, plane: Plane | None = None, *, level: int = 0) -> Iterator[PlaneReader]:
+    """Opens one plane for reading by box inside the context.
 
-    Without a plane it is the file's first page. ``level`` 0 is the full resolution; see
-    :mod:`nucbatch.readers.formats.levels` for how to choose another.
+    Args:
+        path: the file; with ``plane`` the plate's root.
+        plane: the plane; None for the first page of the file.
+        level: resolution level, 0 is the full resolution; :mod:`nucbatch.readers.formats.levels` chooses
+            others.
 
     Raises:
-        InputError: there is no such level.
-        UnreadableImage: it can't be read.
+        InputError: no such level.
+        UnreadableImage: the plane cannot be read.
     """
     where = Path(path) if plane is None else Path(path, plane.path)
     with open_source(where, "" if plane is None else plane.path) as source:
-        yield source.window(0 if plane is None else plane.page, level)
+        yield source.plane(0 if plane is None else plane.page, level)
 
 
-def _source(path: Path, shown: str) -> Source:
+def _source(path: Path, shown: str) -> ImageSource:
     if path.is_dir():
-        return ChunkSource(path, shown)
-    with named(shown), path.open("rb") as file:
-        kind = kind_of(file.read(32))
+        return ZarrSource(path, shown)
+    with naming_file(shown), path.open("rb") as file:
+        kind = detect_format(file.read(32))
     return TiffSource(path, shown) if kind == "tiff" else PictureSource(path, shown)

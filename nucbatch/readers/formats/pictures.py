@@ -1,4 +1,4 @@
-"""PNG and JPEG: formats without windows. They are decoded as a whole at the first read, and kept."""
+"""PNG and JPEG: decoded as a whole at the first read, and cached."""
 
 from __future__ import annotations
 
@@ -12,49 +12,49 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import Cost, named, require_inside, require_listed
-from nucbatch.readers.formats.headers import kind_of, read_header
-from nucbatch.readers.formats.levels import Level, measured
+from nucbatch.readers.formats.contract import Cost, naming_file, require_inside, require_listed
+from nucbatch.readers.formats.headers import detect_format, read_header
+from nucbatch.readers.formats.levels import Level, pyramid_levels
 
 
 class PictureSource:
-    """A PNG or JPEG, decoded at the first read of a window."""
+    """PNG or JPEG file, decoded at the first read of its plane."""
 
     def __init__(self, path: Path, shown: str) -> None:
         self._path, self.shown = path, shown
-        with named(shown):
+        with naming_file(shown):
             self._info = read_header(path)
         size = self._info.height_px, self._info.width_px
         self.shape: tuple[int, ...] = size if self._info.samples == 1 else (*size, self._info.samples)
         self.dtype = np.dtype(self._info.dtype)
         self._pixels: NDArray[Any] | None = None
 
-    def window(self, page: int = 0, level: int = 0) -> PictureWindow:
-        """See :class:`~nucbatch.readers.formats.contract.Source`."""
+    def plane(self, page: int = 0, level: int = 0) -> PicturePlane:
+        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
         require_listed(self.shown, "page", page, 1)
         require_listed(self.shown, "level", level, 1)
-        return PictureWindow(self)
+        return PicturePlane(self)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.contract.Source`."""
+        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
         require_listed(self.shown, "page", page, 1)
-        return measured([(self._info.height_px, self._info.width_px)], self._info.pixel_size_um)
+        return pyramid_levels([(self._info.height_px, self._info.width_px)], self._info.pixel_size_um)
 
     def close(self) -> None:
-        """Lets the pixels go; nothing is open between reads."""
+        """Releases the pixels; the file is not open between reads."""
         self._pixels = None
 
     def decoded(self, cost: Cost) -> NDArray[Any]:
-        """(Y, X) or (Y, X, S), decoded once.
+        """Returns the pixels (Y, X) or (Y, X, S), decoded once.
 
         Raises:
-            UnreadableImage: not what the header says.
+            UnreadableImage: the pixels do not match the header.
         """
         if self._pixels is None:
             data = self._path.read_bytes()
             cost.pieces += 1
             cost.stored_bytes += len(data)
-            decode = imagecodecs.png_decode if kind_of(data[:32]) == "png" else imagecodecs.jpeg8_decode
+            decode = imagecodecs.png_decode if detect_format(data[:32]) == "png" else imagecodecs.jpeg8_decode
             pixels: NDArray[Any] = decode(data)
             if pixels.ndim == 3:
                 pixels = pixels[..., :3] if len(self.shape) == 3 else pixels[..., 0]
@@ -67,8 +67,8 @@ class PictureSource:
         return self._pixels
 
 
-class PictureWindow:
-    """See :class:`~nucbatch.readers.formats.contract.Window`."""
+class PicturePlane:
+    """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
 
     def __init__(self, source: PictureSource) -> None:
         self._source = source
@@ -78,7 +78,7 @@ class PictureWindow:
         self.unwritten = 0
 
     def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.contract.Window`."""
+        """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
         require_inside(self._source.shown, self.shape, box)
-        with named(self._source.shown):
+        with naming_file(self._source.shown):
             return self._source.decoded(self.cost)[box.slices]

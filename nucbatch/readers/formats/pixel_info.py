@@ -1,7 +1,6 @@
-"""What is known of an image before its pixels are read, whatever its format.
+"""Properties of an image known from its header, and limits on what a header may promise.
 
-Decision owned here: how much a header may promise before it counts as damaged or as a decompression bomb.
-Each limit stands in its message.
+A header beyond a limit counts as damaged or as a decompression bomb. Each message contains its limit.
 """
 
 from __future__ import annotations
@@ -11,25 +10,25 @@ from dataclasses import dataclass
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.stack import SINGLE, Stack
 
-# no codec packs denser (zstd's run-length blocks reach 32,768 : 1), so a header that promises more lies
+# No codec compresses further (run-length blocks of zstd reach 32,768 : 1), so such a header is wrong.
 BOMB_BYTES, BOMB_RATIO = 1 << 28, 100_000
 MOST_PIXELS = 1 << 40
-"""A million pixels a side: ten times the largest slide."""
+"""A million pixels per side, ten times the largest slide."""
 MOST_PROJECTED = 1_000
-"""Steps of a z-stack: what has more is a film, whatever its file calls it."""
+"""Most steps of a z-stack; a longer one is a time series that is labelled wrongly."""
 LARGEST_DECODED_BYTES = 1 << 30
-"""Of one tile or chunk, which has to be decoded as a whole."""
+"""Largest decoded tile or chunk, which must be decoded as a whole."""
 JPEG_SCAN = b"\xff\xda"
-"""Where a scan begins; no other byte of a scan is 255 without a 0 behind it."""
+"""Marker of a scan; inside a scan every byte 255 is followed by 0."""
 MOST_SCANS = 100
-"""Passes over all pixels of a JPEG. Writers make 10 or so, at most 64 for each component in theory."""
+"""Most scans (passes over all pixels) of a JPEG. Writers make about 10; 64 per component are possible."""
 
 
 def require_believable(promised_bytes: int, size_bytes: int) -> None:
-    """Refuses a header that promises more pixels than a file of ``size_bytes`` can hold.
+    """Checks that a header does not promise more pixels than a file of ``size_bytes`` can hold.
 
     Raises:
-        UnreadableImage: it does.
+        UnreadableImage: it promises more.
     """
     limit = max(BOMB_BYTES, BOMB_RATIO * size_bytes)
     if promised_bytes > limit:
@@ -41,10 +40,10 @@ def require_believable(promised_bytes: int, size_bytes: int) -> None:
 
 
 def require_decodable(what: str, decoded_bytes: int) -> None:
-    """Refuses tiles or chunks that are too large to be decoded; ``what`` says which.
+    """Checks the decoded size of tiles or chunks; ``what`` names them in the message.
 
     Raises:
-        UnreadableImage: they are.
+        UnreadableImage: they are too large.
     """
     if decoded_bytes > LARGEST_DECODED_BYTES:
         raise UnreadableImage(
@@ -54,10 +53,10 @@ def require_decodable(what: str, decoded_bytes: int) -> None:
 
 
 def require_few_scans(scans: int) -> None:
-    """Refuses a JPEG that would be decoded over and over: each of its scans goes over all pixels.
+    """Checks the number of scans of a JPEG, each of which is a pass over all pixels.
 
     Raises:
-        UnreadableImage: it has too many.
+        UnreadableImage: there are too many.
     """
     if scans > MOST_SCANS:
         raise UnreadableImage(
@@ -68,10 +67,18 @@ def require_few_scans(scans: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PixelInfo:
-    """What a header promises: planes (Y, X) of ``samples`` values (1 grey, 3 RGB) of NumPy's ``dtype``.
+    """Properties of an image, from its header.
 
-    ``stack`` says which planes there are. ``stain`` is MetaXpress' illumination setting, if any.
-    ``absent_chunks`` of ``chunks`` are not stored, in an OME-Zarr.
+    Attributes:
+        height_px: height of a plane.
+        width_px: width of a plane.
+        samples: values per pixel: 1 for grey, 3 for RGB.
+        dtype: NumPy name of the pixel type.
+        stack: the planes of the file.
+        pixel_size_um: None if unknown.
+        stain: MetaXpress' illumination setting, if any.
+        absent_chunks: number of chunks of an OME-Zarr that are not stored.
+        chunks: number of chunks of an OME-Zarr.
     """
 
     height_px: int
@@ -86,5 +93,5 @@ class PixelInfo:
 
     @property
     def pages(self) -> int:
-        """How many planes there are."""
+        """Number of planes."""
         return len(self.stack.pages)

@@ -1,8 +1,8 @@
-"""Several planes in one file: how its pages are numbered by time point, channel and z.
+"""Numbers the planes of a file by time point, channel and z-step.
 
-A page's number is what a file counts by itself: a TIFF's directories (times the channels that each holds side
-by side), or a Zarr array's planes in the order of its leading axes. Everything else in nucbatch asks for (t,
-channel, z).
+A page number is the file's own count: TIFF directories (times the channels that each holds side by side), or
+planes of a Zarr array in the order of its leading axes. The rest of nucbatch addresses planes by (t, channel,
+z).
 """
 
 from __future__ import annotations
@@ -20,10 +20,15 @@ _MOST_PLANES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """``pages`` are a file's page numbers in the order (t, c, z), z fastest.
+    """Planes of one file.
 
-    ``channels`` are names; one empty name where the file has one channel and does not name it. ``part``: what
-    is wrong where file names do not tell planes, because others of the same image are in other files.
+    Attributes:
+        times: number of time points.
+        channels: channel names; one empty name if a single channel is not named.
+        depth: number of z-steps.
+        pages: page numbers in the order (t, c, z), z fastest.
+        part: problem to report if other files hold further planes of the image and file names do not tell
+            which is which.
     """
 
     times: int
@@ -33,7 +38,7 @@ class Stack:
     part: str = ""
 
     def planes(self, t: int) -> Iterator[tuple[str, int, int]]:
-        """(channel, z, page) of each plane of a time point."""
+        """Yields (channel, z, page) of each plane of a time point."""
         numbers = iter(self.pages[t * len(self.channels) * self.depth :])
         for channel in self.channels:
             for z in range(self.depth):
@@ -44,12 +49,15 @@ SINGLE = Stack(1, ("",), 1, (0,))
 
 
 def stacked(axes: str, shape: Sequence[int], names: Sequence[str] = ()) -> Stack:
-    """The stack whose pages are stored in the order of ``axes`` (of t, c, z; the last is fastest).
+    """Builds a stack whose pages are stored in the order of ``axes`` (letters t, c, z; the last is fastest).
 
-    ``names`` are the channels'; C1, C2, ... take their place where they are missing or not unique.
+    Args:
+        axes: letters of the stored axes.
+        shape: their lengths.
+        names: channel names; replaced by C1, C2, ... if some are missing or not unique.
 
     Raises:
-        UnreadableImage: no planes, or more than any image has.
+        UnreadableImage: there are no planes, or more than any image has.
     """
     if not all(length > 0 for length in shape) or prod(shape) > _MOST_PLANES:
         raise UnreadableImage(f"damaged header (a stack of {' × '.join(map(str, shape))} planes)")
@@ -68,7 +76,7 @@ def stacked(axes: str, shape: Sequence[int], names: Sequence[str] = ()) -> Stack
 
 
 def by_samples(stack: Stack, names: Sequence[str]) -> Stack:
-    """The stack whose pages hold several channels side by side; each sample then counts as a page.
+    """Expands a stack whose pages hold several channels side by side; each sample then counts as a page.
 
     Raises:
         UnreadableImage: the pages are channels already.
@@ -85,20 +93,20 @@ def by_samples(stack: Stack, names: Sequence[str]) -> Stack:
     return replace(stack, channels=channel_names(len(names), names), pages=pages)
 
 
-def promised(count: int) -> str:
-    """``1 plane``, ``10 planes``."""
+def planes_text(count: int) -> str:
+    """Formats a number of planes: ``1 plane``, ``10 planes``."""
     return f"{count:,} plane{'' if count == 1 else 's'}"
 
 
-def broken(count: int, there: int, more: str = "") -> UnreadableImage:
-    """The refusal of a file that has not as many planes as its metadata promise."""
+def wrong_plane_count(count: int, there: int, more: str = "") -> UnreadableImage:
+    """Builds the error for a file with another number of planes than its metadata promise."""
     return UnreadableImage(
-        f"its metadata promise {promised(count)}, {there:,} {'is' if there == 1 else 'are'} there{more}"
+        f"its metadata promise {planes_text(count)}, {there:,} {'is' if there == 1 else 'are'} there{more}"
     )
 
 
 def channel_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
-    """The names if there is a different one for each channel; else C1, C2, ..., or "" for a single one."""
+    """Returns the names if all channels have different ones; else C1, C2, ..., or "" for a single channel."""
     told = tuple(printable(name.strip()) for name in names)
     if len(told) == count and all(told) and len(set(told)) == count:
         return told

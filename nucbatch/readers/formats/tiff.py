@@ -1,9 +1,9 @@
-"""Windows on TIFF, BigTIFF and SVS: only the tiles and strips that a box touches are read.
+"""Reads planes of TIFF, BigTIFF and SVS by box; only the tiles and strips that overlap a box are read.
 
-Uncompressed strips are read by rows (``rows.py``); everything else is decoded segment by segment with
-tifffile's decoder of the page, one segment in memory at a time. Where a page's samples are channels
-(``tiff_samples.py``), each counts as a page. Samples stored as separate planes are put together; YCbCr that
-no decoder converts (of plain pixels, and Aperio's JPEG 2000, 33003) becomes RGB.
+Uncompressed strips are read row by row (``tiff_strips.py``). All others are decoded with tifffile's decoder
+of the page, one segment in memory at a time. If a page's samples are channels (``tiff_samples.py``), each
+counts as a page. Samples stored as separate planes are combined. YCbCr that no decoder converts (plain
+pixels, and Aperio's JPEG 2000, 33003) is converted to RGB.
 """
 
 from __future__ import annotations
@@ -19,9 +19,15 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import Cost, named, require_finite, require_inside, require_listed
+from nucbatch.readers.formats.contract import (
+    Cost,
+    naming_file,
+    require_finite,
+    require_inside,
+    require_listed,
+)
 from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
-from nucbatch.readers.formats.levels import Level, measured
+from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.tiff_description import pixel_size_um
 from nucbatch.readers.formats.tiff_pages import level_pages
 from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
@@ -32,13 +38,13 @@ _APERIO_YCBCR = 33003
 
 
 class TiffSource:
-    """An open TIFF; ``shown`` is its name in messages."""
+    """Open TIFF file; ``shown`` is its name in messages."""
 
     def __init__(self, path: Path, shown: str) -> None:
         self._shown = shown
         self._file = path.open("rb")
         try:
-            with named(shown):
+            with naming_file(shown):
                 self._tiff = tifffile.TiffFile(self._file)
                 if not len(self._tiff.pages):
                     raise UnreadableImage("truncated: a TIFF without a directory")
@@ -46,9 +52,9 @@ class TiffSource:
             self._file.close()
             raise
 
-    def window(self, page: int = 0, level: int = 0) -> TiffWindow:
-        """See :class:`~nucbatch.readers.formats.contract.Source`."""
-        with named(self._shown):
+    def plane(self, page: int = 0, level: int = 0) -> TiffPlane:
+        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        with naming_file(self._shown):
             count = self._count()
             require_listed(self._shown, "page", page, count * self._planes)
             directory, sample = divmod(page, self._planes)
@@ -58,11 +64,11 @@ class TiffSource:
             )
             require_listed(self._shown, "level", level, len(levels) if levels else 1)
             chosen = levels[level] if levels else self._tiff.pages[directory]
-            return TiffWindow(self._file.fileno(), chosen.aspage(), self._shown, behind, sample)
+            return TiffPlane(self._file.fileno(), chosen.aspage(), self._shown, behind, sample)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.contract.Source`."""
-        with named(self._shown):
+        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        with naming_file(self._shown):
             count = self._count()
             require_listed(self._shown, "page", page, count * self._planes)
             first = self._tiff.pages[0]
@@ -74,15 +80,15 @@ class TiffSource:
             found = (
                 [first] if count > len(self._tiff.pages) else level_pages(self._tiff, page // self._planes)
             )
-            return measured([(int(one.imagelength), int(one.imagewidth)) for one in found], size)
+            return pyramid_levels([(int(one.imagelength), int(one.imagewidth)) for one in found], size)
 
     @property
     def _planes(self) -> int:
-        """How many planes each page holds: more than one where its samples are channels."""
+        """Number of planes per page: more than one if its samples are channels."""
         return samples_of(self._tiff.pages[0]).planes
 
     def _count(self) -> int:
-        """How many pages there are; ImageJ may keep all behind one directory."""
+        """Returns the number of pages; ImageJ may store all of them behind one directory."""
         count = len(self._tiff.pages)
         if count == 1 and self._tiff.is_imagej:
             return int((self._tiff.imagej_metadata or {}).get("images", 1))
@@ -94,11 +100,15 @@ class TiffSource:
         self._file.close()
 
 
-class TiffWindow:
-    """One page; see :class:`~nucbatch.readers.formats.contract.Window`.
+class TiffPlane:
+    """Page of a TIFF; see :class:`~nucbatch.readers.formats.contract.PlaneReader`.
 
-    ``behind``: how many pages of this form lie between the page's own pixels and those meant (ImageJ).
-    ``channel``: which of the page's channels, where its samples are some.
+    Args:
+        descriptor: of the open file.
+        page: the ``tifffile.TiffPage``.
+        shown: name of the file in messages.
+        behind: number of pages between the page's own pixels and the wanted ones (ImageJ).
+        channel: which of the page's channels, if its samples are channels.
     """
 
     def __init__(self, descriptor: int, page: Any, shown: str, behind: int = 0, channel: int = 0) -> None:
@@ -125,9 +135,9 @@ class TiffWindow:
             self.piece_bytes = self.dtype.itemsize * self._stored_samples
 
     def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.contract.Window`."""
+        """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
         require_inside(self._shown, self.shape, box)
-        with named(self._shown):
+        with naming_file(self._shown):
             pixels = np.empty((*box.shape, self._samples), self.dtype)
             if self._rows:
                 for plane, rows in enumerate(self._rows):
@@ -142,31 +152,31 @@ class TiffWindow:
 
     @property
     def _stored_planes(self) -> tuple[int, ...]:
-        """Which planes are read where samples are stored one behind the other; else the only one."""
+        """Stored planes to read if samples are stored separately; else (0,)."""
         return self._used if self._separate else (0,)
 
     @property
     def _wanted(self) -> slice:
-        """Which samples of a pixel are used, where they lie side by side."""
+        """Used samples of a pixel, if samples are interleaved."""
         return slice(self._used[0], self._used[-1] + 1)
 
     @property
     def streams(self) -> bool:
-        """Whether :meth:`stream` can follow the page's codec."""
+        """Whether :meth:`stream` supports the page's codec."""
         return streams(self._page)
 
     def stream(self, band: int) -> Iterator[NDArray[Any]]:
-        """All rows from the top, ``band`` at a time: (Y, X, S). For strips that are too large to decode.
+        """Yields all rows from the top as (Y, X, S), ``band`` rows at a time, for strips too large to decode.
 
         Raises:
             UnreadableImage: damaged or missing bytes; the message names the file.
         """
-        with named(self._shown):
+        with naming_file(self._shown):
             for parts in zip(*(self._stream(plane, band) for plane in self._stored_planes), strict=True):
                 yield self._meant(np.concatenate(parts, axis=-1))
 
     def _stream(self, plane: int, band: int) -> Iterator[NDArray[Any]]:
-        """The same of one stored plane."""
+        """Yields the rows of one stored plane."""
         waiting: list[NDArray[Any]] = []
         for strip in range(self._grid[0]):
             rows = min(self._piece[0], self.shape[0] - strip * self._piece[0])
@@ -197,7 +207,7 @@ class TiffWindow:
                 target[...] = values[..., self._wanted]
 
     def _segment(self, index: int) -> NDArray[Any]:
-        """(Y, X, S) of one tile or strip; one at the border may be cut to the image."""
+        """Decodes one tile or strip (Y, X, S); one at the border may be cut to the image."""
         page = self._page
         if index >= min(len(page.dataoffsets), len(page.databytecounts)):
             raise UnreadableImage(f"truncated: strip or tile {index + 1} is not listed")
@@ -223,13 +233,13 @@ class TiffWindow:
         return require_finite(pixels)
 
     def _white_level(self) -> int | None:
-        """What a stored 0 becomes where white is zero; None where black is."""
+        """Returns the value of a stored 0 if white is zero; None if black is zero."""
         if photometric_of(self._page) != WHITE_IS_ZERO or self.dtype.kind != "u":
             return None
         return int(2 ** min(int(self._page.bitspersample), 8 * self.dtype.itemsize) - 1)
 
     def _plain_rows(self, behind: int) -> list[PlainRows]:
-        """Readers of raw rows, one per stored plane; none where a decoder is needed."""
+        """Returns readers of raw rows, one per stored plane; empty if a decoder is needed."""
         page = self._page
         plain = (
             page.compression == 1
@@ -270,7 +280,7 @@ class TiffWindow:
 
 
 def _rgb_of_ycbcr(pixels: NDArray[Any]) -> NDArray[Any]:
-    """uint8 (Y, X, 3) in RGB; ITU-R BT.601 with the full range, as in JFIF."""
+    """Converts uint8 YCbCr (Y, X, 3) to RGB: ITU-R BT.601 with the full range, as in JFIF."""
     luma, blue, red = (pixels[..., sample].astype(np.float32) for sample in range(3))
     blue, red = blue - 128, red - 128
     mixed = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)

@@ -1,10 +1,12 @@
-"""What a TIFF's description says besides pixels: micrometres per pixel, and MetaSeries' stain.
+"""Parses a TIFF's description for the pixel size and MetaSeries' stain.
 
-Trusted are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution), MetaXpress' MetaSeries XML
-(``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is mostly a printer's number: it is only
-believed where it makes pixels finer than 5 µm (more than 5,000 dots per inch), as slide scanners write it.
-XML is parsed by :mod:`nucbatch.readers.formats.hardened_xml` alone; tifffile is asked for pages and tags, for
-which it parses none.
+Trusted sources of the pixel size are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution),
+MetaXpress' MetaSeries XML (``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is usually a
+print resolution. It is used only if it gives pixels finer than 5 µm (more than 5,000 dots per inch), as
+written by slide scanners.
+
+XML is parsed by :mod:`nucbatch.readers.formats.hardened_xml` only; tifffile reads pages and tags, for which
+it parses no XML.
 """
 
 from __future__ import annotations
@@ -33,10 +35,13 @@ _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimet
 def pixel_size_um(
     description: str, x_resolution: tuple[int, int] | None = None, resolution_unit: int | None = None
 ) -> float | None:
-    """Micrometres per pixel, or None where the file does not tell.
+    """Returns micrometres per pixel, or None if the file does not record them.
 
-    ``x_resolution``: TIFF's XResolution as (numerator, denominator), in pixels per ImageJ's unit or per
-    ``resolution_unit`` (TIFF's ResolutionUnit: 2 inch, 3 centimetre).
+    Args:
+        description: ImageDescription of the first page.
+        x_resolution: TIFF's XResolution as (numerator, denominator), in pixels per ImageJ's unit or per
+            ``resolution_unit``.
+        resolution_unit: TIFF's ResolutionUnit: 2 inch, 3 centimetre.
     """
     if description.startswith("ImageJ="):
         return _imagej(description, x_resolution)
@@ -57,12 +62,12 @@ def pixel_size_um(
 
 
 def is_aperio(description: str) -> bool:
-    """Whether a TIFF's first description is a slide's by Aperio (SVS)."""
+    """Returns whether a TIFF's first description is that of an Aperio slide (SVS)."""
     return description.startswith("Aperio ")
 
 
 def metaseries(description: str) -> dict[str, str]:
-    """The properties of MetaXpress' ``<MetaData><PlaneInfo>``; empty where the text is something else."""
+    """Returns the properties of MetaXpress' ``<MetaData><PlaneInfo>``; empty for other texts."""
     if not description.lstrip().startswith("<MetaData"):
         return {}
     return {
@@ -90,5 +95,5 @@ def _in_um(size: str, unit: str) -> float | None:
     try:
         value = float(size) * _UM_PER[unit.strip().lower()]
     except (ValueError, KeyError):
-        return None  # pixels of unknown unit are pixels of unknown size
+        return None  # an unknown unit means an unknown size
     return value if math.isfinite(value) and value > 0 else None

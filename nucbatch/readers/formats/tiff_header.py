@@ -1,4 +1,4 @@
-"""What a TIFF's directories promise, and whether the file is long enough to keep it. Nothing is decoded.
+"""Reads a TIFF's header and checks that the file is long enough for it. Decodes nothing.
 
 Sources: TIFF 6.0, BigTIFF.
 """
@@ -14,7 +14,7 @@ import tifffile
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.pixel_info import PixelInfo, require_decodable
-from nucbatch.readers.formats.stack import broken
+from nucbatch.readers.formats.stack import wrong_plane_count
 from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um
 from nucbatch.readers.formats.tiff_samples import samples_of
 from nucbatch.readers.formats.tiff_stack import page_alone, stack_of
@@ -23,16 +23,20 @@ _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _TYPE_BYTES |= dict.fromkeys((16, 17, 18), 8)
 _PRIVATE = 32768
 _TELLING = frozenset({33628, 33629, 34412, 50838, 50839, 51123})
-"""Private tags that tell of planes: MetaMorph's, Zeiss', ImageJ's, Micro-Manager's."""
+"""Private tags that describe planes: those of MetaMorph, Zeiss, ImageJ and Micro-Manager."""
 
 
 def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = None) -> PixelInfo:
-    """The header of an open TIFF of that many bytes; files that it names are looked for beside ``path``.
+    """Reads the header of an open TIFF.
 
-    ``alone``: the one page that is meant, from 0; None for all that the file says it holds.
+    Args:
+        file: the open file.
+        path: where it lies; files named by its metadata are looked for beside it.
+        size_bytes: size of the file.
+        alone: number of the only page to use, from 0; None for all planes of the file.
 
     Raises:
-        UnreadableImage: it can't be used.
+        UnreadableImage: the file cannot be used.
     """
     with tifffile.TiffFile(file) as tiff:
         if not len(tiff.pages):
@@ -58,7 +62,7 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
 
 
 def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
-    """The pages after the first; those that ImageJ keeps behind one directory lie one behind the other."""
+    """Checks the pages after the first; pages that ImageJ stores behind one directory are contiguous."""
     count = max(numbers) + 1
     if count > len(tiff.pages):
         page = tiff.pages[0]
@@ -66,7 +70,7 @@ def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
             raise UnreadableImage(f"{count} compressed pages behind one directory: save it as OME-TIFF")
         begin, each = page.dataoffsets[0], page.nbytes
         if begin + each * count > size_bytes:
-            raise broken(
+            raise wrong_plane_count(
                 count,
                 max(size_bytes - begin, 0) // max(each, 1),
                 f" (truncated: {size_bytes:,} bytes of at least {begin + each * count:,})",
@@ -80,12 +84,12 @@ def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
 
 
 def _require_tags(tiff: Any, size_bytes: int) -> None:
-    """Refuses a file whose first directory has values beyond its end: tifffile leaves such tags out."""
+    """Rejects a file whose first directory has values beyond the end; tifffile would skip such tags."""
     form, file = tiff.tiff, tiff.filehandle
     file.seek(tiff.pages[0].offset)
     count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
     entries = file.read(count * form.tagsize)
-    counted = form.tagformat2[:-2]  # of values, and of the same size the place of the values
+    counted = form.tagformat2[:-2]  # format of the value count, and of the offset, which has the same size
     for begin in range(0, len(entries) - form.tagsize + 1, form.tagsize):
         code, kind = struct.unpack_from(form.tagformat1, entries, begin)
         values = struct.unpack_from(counted, entries, begin + 4)[0]
@@ -101,14 +105,14 @@ def _require_tags(tiff: Any, size_bytes: int) -> None:
 
 
 def _require_whole_chain(tiff: Any, size_bytes: int) -> None:
-    """Refuses a file whose last directory names a further one that is not there: it was cut."""
+    """Rejects a truncated file, whose last directory points to a missing one."""
     form, file = tiff.tiff, tiff.filehandle
     last = tiff.pages[-1].offset
     file.seek(last)
     count = struct.unpack(form.tagnoformat, file.read(form.tagnosize))[0]
     file.seek(last + form.tagnosize + count * form.tagsize)
     further = struct.unpack(form.offsetformat, file.read(form.offsetsize))[0]
-    # one that leads back is of a writer that does not end its chain; pages before it are whole
+    # Some writers end the chain with a link back to an earlier directory; the pages before it are complete.
     if further and further not in {page.offset for page in tiff.pages}:
         raise UnreadableImage(
             f"truncated: directory {len(tiff.pages) + 1:,} should lie at byte {further:,} of {size_bytes:,}, "
@@ -130,7 +134,7 @@ def _check_segments(page: Any, size_bytes: int) -> None:
     joined = len(offsets) == len(counts) == 1  # contiguous strips are read as one
     if min(len(offsets), len(counts)) < expected and not joined:
         raise UnreadableImage(f"truncated: {len(offsets)} of {expected} strips or tiles are listed")
-    # a slide has millions of tiles
+    # Vectorised, because a slide has millions of tiles.
     begins, sizes = (
         np.asarray(values[: len(counts)], np.uint64) for values in (offsets, counts[: len(offsets)])
     )

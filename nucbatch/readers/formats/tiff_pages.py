@@ -1,8 +1,10 @@
-"""Pages of a TIFF that are resolutions of one picture.
+"""Recognises TIFF pages that are resolution levels of one picture.
 
-They are where they are marked as reduced, lie in SubIFDs, or shrink by one factor in both directions; a
-slide's thumbnail, label and macro are no part of it. Which page of others is the plane is not to be guessed:
-they are refused. Sources: TIFF 6.0 (NewSubfileType, SubIFDs), Aperio's SVS.
+A page is a level if it is marked as reduced, lies in a SubIFD, or is smaller by the same factor in both
+directions. A slide's thumbnail, label and macro are not levels. If several pages could be the plane, the file
+is rejected, because guessing could select the wrong one.
+
+Sources: TIFF 6.0 (NewSubfileType, SubIFDs), Aperio's SVS.
 """
 
 from __future__ import annotations
@@ -14,13 +16,13 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.stack import SINGLE, Stack
 from nucbatch.readers.formats.tiff_description import is_aperio
 
-_LEAST_SHRINKING = 1.4  # what is hardly smaller is another picture
-_MOST_LEVELS = 64  # halved so often, no picture has a pixel left; thumbnails and labels are few
-_LARGEST_SKEW = 0.02  # between both directions, beyond their rounding to whole pixels
+_LEAST_SHRINKING = 1.4  # smallest factor; a page that is hardly smaller is another picture
+_MOST_LEVELS = 64  # more than any image can be halved; thumbnails and labels are few
+_LARGEST_SKEW = 0.02  # difference between both directions, beyond rounding to whole pixels
 
 
 def level_pages(tiff: Any, page: int) -> list[Any]:
-    """All resolutions of one page, the full one first: from its SubIFDs, else from the next pages."""
+    """Lists all resolution levels of one page, the full one first: its SubIFDs, else the next pages."""
     full = tiff.pages[page]
     below = list(full.pages or ()) if full.subifds else []
     if not below and page == 0:
@@ -33,7 +35,7 @@ def level_pages(tiff: Any, page: int) -> list[Any]:
 
 
 def slide(tiff: Any) -> Stack:
-    """Aperio: one full resolution; several of its size are focal planes."""
+    """Returns the plane of an Aperio slide; rejects several pages of full size, which are focal planes."""
     first = tiff.pages[0]
     equal = [
         page
@@ -46,14 +48,14 @@ def slide(tiff: Any) -> Stack:
 
 
 def only_levels(tiff: Any) -> Stack:
-    """One plane, if every other page is a reduced copy of it or marked as one."""
+    """Returns a single plane if every other page is a reduced copy of it or marked as one."""
     first, count = tiff.pages[0], len(tiff.pages)
-    if count > _MOST_LEVELS:  # not looked at one by one
-        raise unknown(count)
+    if count > _MOST_LEVELS:  # too many to examine one by one
+        raise undescribed_pages(count)
     others = [page.aspage() for page in list(tiff.pages)[1:]]
     pictures = [page for page in others if not page.is_reduced and not _shrinks(first, page)]
     if pictures:
-        raise unknown(1 + len(pictures))
+        raise undescribed_pages(1 + len(pictures))
     return SINGLE
 
 
@@ -62,19 +64,19 @@ def _reductions(tiff: Any) -> Iterator[Any]:
     slide = is_aperio(str(tiff.pages[0].description or ""))
     for page in list(tiff.pages)[1:]:
         one = page.aspage()
-        # a slide's thumbnail, label and macro are stripped, its resolutions tiled
+        # A slide's thumbnail, label and macro have strips, its levels have tiles.
         if one.is_tiled == tiled and not (slide and one.is_reduced):
             yield one
 
 
 def _shrinks(full: Any, page: Any) -> bool:
-    """Whether a page can be the same picture, smaller."""
+    """Returns whether a page can be a smaller copy of the same picture."""
     if (page.samplesperpixel, page.dtype) != (full.samplesperpixel, full.dtype):
         return False
     if min(page.imagelength, page.imagewidth) < 1:
         return False
     factor = max(full.imagelength / page.imagelength, full.imagewidth / page.imagewidth)
-    # a side of n pixels at a level may stand for up to one pixel more or less of that level
+    # A level's side may be rounded by up to one of its own pixels.
     skew = abs(full.imagelength / factor - page.imagelength), abs(full.imagewidth / factor - page.imagewidth)
     allowed = (
         1 + _LARGEST_SKEW * page.imagelength,
@@ -84,6 +86,11 @@ def _shrinks(full: Any, page: Any) -> bool:
 
 
 def require_equal(first: Any, page: Any, number: int) -> None:
+    """Checks that a page has the size and type of the first.
+
+    Raises:
+        UnreadableImage: it differs.
+    """
     if (size_of(page), page.samplesperpixel, page.dtype) != (
         size_of(first),
         first.samplesperpixel,
@@ -93,10 +100,12 @@ def require_equal(first: Any, page: Any, number: int) -> None:
 
 
 def size_of(page: Any) -> tuple[int, int]:
+    """Returns (height, width) of a page in pixels."""
     return int(page.imagelength), int(page.imagewidth)
 
 
-def unknown(count: int) -> UnreadableImage:
+def undescribed_pages(count: int) -> UnreadableImage:
+    """Builds the error for several pages whose roles are not recorded."""
     return UnreadableImage(
         f"{count:,} pages where one plane was meant, and the file does not say whether they are channels, z "
         "or time points: split it into single planes, or save it as OME-TIFF"

@@ -1,9 +1,11 @@
-"""What the samples of a TIFF's pixels are: one grey value, RGB, or several channels side by side.
+"""Interprets the samples of TIFF pages: one grey value, RGB, or several channels side by side.
 
-A sample is alpha, and dropped, only where ExtraSamples calls it so (1 or 2). What else comes beside the
-colours is a channel, and then all samples are: C1, C2, ..., or Red, Green, Blue, C4, ... Colour spaces that
-are neither grey nor RGB are refused, but for YCbCr: codecs that convert it by themselves do, and other 8-bit
-pixels are converted where they are read. Sources: TIFF 6.0 (PhotometricInterpretation, ExtraSamples, YCbCr).
+A sample is alpha, and dropped, only if ExtraSamples marks it as such (1 or 2). Any other extra sample is a
+channel, and then all samples are channels: C1, C2, ..., or Red, Green, Blue, C4, ... Colour spaces other than
+grey and RGB are rejected, except YCbCr: some codecs convert it, and other 8-bit pixels are converted on
+reading.
+
+Sources: TIFF 6.0 (PhotometricInterpretation, ExtraSamples, YCbCr).
 """
 
 from __future__ import annotations
@@ -28,16 +30,19 @@ _REFUSED |= {
 
 _JPEG = frozenset({6, 7, 33007, 34892})
 _CONVERTING = _JPEG | {33003, 33005, 22610, 34927, 34934, 50001, 50002}
-"""Codecs that give RGB: JPEG, Aperio's JPEG 2000 (converted after decoding), JPEG XR, WebP, JPEG XL."""
+"""Codecs whose result is RGB: JPEG, Aperio's JPEG 2000 (converted after decoding), JPEG XR, WebP, JPEG XL."""
 _REC_601 = (0.299, 0.587, 0.114)
 _FULL_RANGE = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Which of the stored samples are used, from 0, and if each is a channel of its own, the channels' names.
+    """Used samples of a page.
 
-    Without names they are one picture: grey if there is one, RGB if there are three.
+    Attributes:
+        used: indices of the used samples, from 0.
+        names: channel names if each sample is a channel. Empty if the samples form one picture: grey for one
+            sample, RGB for three.
     """
 
     used: tuple[int, ...]
@@ -50,12 +55,12 @@ class Samples:
 
     @property
     def planes(self) -> int:
-        """Planes in one page: as many as channels."""
+        """Number of planes in one page, one per channel."""
         return len(self.names) or 1
 
 
 def samples_of(page: Any) -> Samples:
-    """The samples of a ``tifffile.TiffPage``.
+    """Interprets the samples of a ``tifffile.TiffPage``.
 
     Raises:
         UnreadableImage: they are neither grey, RGB nor channels.
@@ -90,7 +95,7 @@ def samples_of(page: Any) -> Samples:
 
 
 def photometric_of(page: Any) -> int:
-    """Its PhotometricInterpretation; without one, as libtiff takes it: RGB of three samples, else grey."""
+    """Returns the PhotometricInterpretation; if absent, as libtiff: RGB for three samples, else grey."""
     if _PHOTOMETRIC in page.tags:
         return int(page.photometric)
     return _RGB if int(page.samplesperpixel) - len(page.extrasamples) == 3 else _BLACK_IS_ZERO
@@ -108,7 +113,7 @@ def _with_extras(page: Any, colours: tuple[str, ...], count: int) -> Samples:
 
 
 def _is_grey_ramp(colormap: Any) -> bool:
-    """Whether a palette (3, N) only makes higher values brighter, so that they still are intensities."""
+    """Returns whether a palette (3, N) maps higher values to brighter colours, as intensities do."""
     if colormap is None:
         return False
     brightness = np.asarray(colormap, dtype=np.int64).sum(axis=0)
@@ -116,12 +121,12 @@ def _is_grey_ramp(colormap: Any) -> bool:
 
 
 def converts(page: Any) -> bool:
-    """Whether a YCbCr page's decoder gives RGB by itself."""
+    """Returns whether a YCbCr page's decoder returns RGB."""
     return int(page.compression) in _CONVERTING
 
 
 def _require_convertible(page: Any) -> None:
-    """Refuses YCbCr that no decoder converts and that is not what :func:`rgb_of_ycbcr` takes."""
+    """Rejects YCbCr that neither a decoder nor :func:`_rgb_of_ycbcr` converts."""
     if converts(page):
         return
     tags = page.tags
@@ -139,7 +144,7 @@ def _require_convertible(page: Any) -> None:
 
 
 def _ratios(values: Any) -> list[float]:
-    """Numerators and denominators in turn, as numbers."""
+    """Converts alternating numerators and denominators to numbers."""
     flat = np.asarray(values, np.float64).ravel()
     return [float(a / b) if b else np.inf for a, b in zip(flat[::2], flat[1::2], strict=True)]
 

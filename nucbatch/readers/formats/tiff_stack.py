@@ -1,11 +1,13 @@
-"""Which planes a TIFF's metadata promise, and whether they are there.
+"""Determines the planes of a TIFF from its metadata, and checks that all of them exist.
 
-Pages are planes only where the file says so: OME-XML, ImageJ's description, tifffile's shape. What these,
-and MetaMorph's, Zeiss' and Micro-Manager's tags, promise must be in the file or in files that it names; else
-it is refused with both numbers, because a file that was cut reads as a smaller one. Pages without such a text
-are resolutions of one picture (:mod:`nucbatch.readers.formats.tiff_pages`), or refused. Sources: ImageJ's
-description of hyperstacks (order XYCZT), MetaMorph Stack (STK), Zeiss LSM 5, Micro-Manager's
-file format of image stacks.
+Pages are planes only if the file says so: by OME-XML, ImageJ's description, or tifffile's shape. All planes
+promised by these, or by the tags of MetaMorph, Zeiss and Micro-Manager, must be in the file or in files that
+it names. Otherwise the file is rejected with both numbers, because a truncated file looks like a smaller one.
+Pages without such metadata must be resolution levels of one picture
+(:mod:`nucbatch.readers.formats.tiff_pages`).
+
+Sources: ImageJ hyperstack description (order XYCZT), MetaMorph Stack (STK), Zeiss LSM 5, Micro-Manager's
+image stack file format.
 """
 
 from __future__ import annotations
@@ -18,26 +20,31 @@ from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.ome_xml import OmeImage, ome_image
-from nucbatch.readers.formats.stack import SINGLE, Stack, broken, by_samples, stacked
+from nucbatch.readers.formats.stack import SINGLE, Stack, by_samples, stacked, wrong_plane_count
 from nucbatch.readers.formats.tiff_description import is_aperio
-from nucbatch.readers.formats.tiff_pages import only_levels, require_equal, size_of, slide, unknown
+from nucbatch.readers.formats.tiff_pages import only_levels, require_equal, size_of, slide, undescribed_pages
 from nucbatch.readers.formats.tiff_samples import Samples
 
 _MOST_FURTHER_PAGES = 64
 _UIC1, _UIC2, _LSM = 33628, 33629, 34412
-_INDEX_OFFSET, _INDEX = 54_773_648, 3_453_623  # Micro-Manager's marks
+_INDEX_OFFSET, _INDEX = 54_773_648, 3_453_623  # magic numbers of Micro-Manager
 
 
 def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
-    """The planes of an open ``tifffile.TiffFile`` that lies at ``path``; ``samples`` are its first page's.
+    """Determines the planes of an open ``tifffile.TiffFile``.
+
+    Args:
+        tiff: the open file.
+        path: where it lies; files named by its metadata are looked for beside it.
+        samples: samples of its first page.
 
     Raises:
-        UnreadableImage: not as many planes as its metadata promise; or several pages, and nothing that tells
-            what they are.
+        UnreadableImage: planes promised by the metadata are missing, or the file has several pages without a
+            description.
     """
     first, count = tiff.pages[0], len(tiff.pages)
     if int(first.imagedepth) > 1:
-        raise unknown(int(first.imagedepth))
+        raise undescribed_pages(int(first.imagedepth))
     _require_side_promises(tiff, count)
     description = str(first.description or "")
     image = ome_image(description, path, count, samples) if "<OME" in description else None
@@ -60,13 +67,13 @@ def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
 
 
 def page_alone(tiff: Any, number: int, samples: Samples) -> Stack:
-    """One page of an open ``tifffile.TiffFile``, from 0, as the only plane, whatever the file calls it.
+    """Returns one page, from 0, as the only plane, whatever the metadata say about its role.
 
     Raises:
-        UnreadableImage: it has no such page, or the page holds several channels.
+        UnreadableImage: no such page, or the page holds several channels.
     """
     count = len(tiff.pages)
-    if number >= count and tiff.pages[0].is_imagej:  # it may keep all pages behind one directory
+    if number >= count and tiff.pages[0].is_imagej:  # ImageJ may store all pages behind one directory
         count = len(_imagej(tiff.imagej_metadata or {}, count).pages)
     if number >= count:
         raise UnreadableImage(f"it has no frame {number}: its {count} are counted from 0")
@@ -82,21 +89,21 @@ def _undescribed(tiff: Any) -> Stack:
 
 
 def _imagej(described: dict[str, Any], count: int) -> Stack:
-    """ImageJ may keep a stack behind one directory; its pages then count as if they had their own."""
+    """Parses ImageJ's description. Pages of a stack behind one directory count as separate pages."""
     shape = [int(described.get(name, 1)) for name in ("frames", "slices", "channels")]
     if count > 1 and prod(shape) == 1 and "images" not in described:
-        raise unknown(count)
+        raise undescribed_pages(count)
     images = int(described.get("images", prod(shape)))
     if count not in (1, images):
-        raise broken(images, count)
+        raise wrong_plane_count(images, count)
     if prod(shape) != images:
         told = " × ".join(map(str, shape))
-        raise broken(images, prod(shape), f" by its frames × slices × channels ({told})")
+        raise wrong_plane_count(images, prod(shape), f" by its frames × slices × channels ({told})")
     return stacked("tzc", shape)
 
 
 def _shaped(page: Any, count: int) -> Stack | None:
-    """tifffile's own description: ``{"shape": [3, 64, 48], "axes": "CYX"}``; None where it tells no axes."""
+    """Parses tifffile's ``{"shape": [3, 64, 48], "axes": "CYX"}``; None if it has no axes."""
     text = page.shaped_description
     try:
         described = json.loads(text) if text.startswith("{") else {"shape": json.loads(f"[{text[7:-1]}]")}
@@ -112,7 +119,7 @@ def _shaped(page: Any, count: int) -> Stack | None:
         truncated = (
             ": it was written with truncate=True, save it as OME-TIFF" if described.get("truncated") else ""
         )
-        raise broken(planes, count, truncated)
+        raise wrong_plane_count(planes, count, truncated)
     letters = axes[: len(leading)].lower()
     used = [(letter, length) for letter, length in zip(letters, leading, strict=False) if length > 1]
     letters = "".join(letter for letter, _ in used)
@@ -123,7 +130,7 @@ def _shaped(page: Any, count: int) -> Stack | None:
 
 
 def _leading(shape: list[int], page: Any) -> list[int] | None:
-    """The lengths before those of one page; None where the shape does not end in a page's."""
+    """Returns the lengths before a page's own; None if the shape does not end with a page's."""
     height, width, samples = int(page.imagelength), int(page.imagewidth), int(page.samplesperpixel)
     for ending in ([height, width, samples], [samples, height, width], [height, width]):
         if shape[-len(ending) :] == ending and (samples == 1 or len(ending) == 3):
@@ -141,7 +148,7 @@ def _require_size(image: OmeImage, page: Any) -> None:
 
 
 def _require_no_more(tiff: Any, stack: Stack) -> None:
-    """Refuses further pages of the same size: the metadata tell of a part of the planes only."""
+    """Rejects further pages of the same size, since the metadata then describe only part of the planes."""
     first, count, used = tiff.pages[0], len(tiff.pages), set(stack.pages)
     further = [number for number in range(count) if number not in used]
     equal = 0
@@ -149,16 +156,16 @@ def _require_no_more(tiff: Any, stack: Stack) -> None:
         page = tiff.pages[number].aspage()
         equal += size_of(page) == size_of(first) and page.dtype == first.dtype and not page.is_reduced
     if equal and not is_aperio(str(first.description or "")):
-        raise broken(len(used), len(used) + equal)
+        raise wrong_plane_count(len(used), len(used) + equal)
 
 
 def _require_side_promises(tiff: Any, count: int) -> None:
-    """Refuses stacks that tags of MetaMorph, Zeiss and Micro-Manager tell of, as far as no page is theirs."""
+    """Rejects stacks described by MetaMorph, Zeiss or Micro-Manager tags whose pages are missing."""
     tags = tiff.pages[0].tags
     if _UIC1 in tags or _UIC2 in tags:
         planes = max((int(tags[code].count) for code in (_UIC2,) if code in tags), default=1)
         if planes > count:
-            raise broken(planes, count, " as a directory (a MetaMorph stack): save it as OME-TIFF")
+            raise wrong_plane_count(planes, count, " as a directory (a MetaMorph stack): save it as OME-TIFF")
     if _LSM in tags:
         described = tiff.lsm_metadata or {}
         planes = int(described.get("DimensionZ", 1)) * int(described.get("DimensionTime", 1))
@@ -166,14 +173,14 @@ def _require_side_promises(tiff: Any, count: int) -> None:
             raise UnreadableImage(f"a Zeiss LSM file of {planes:,} planes: save it as OME-TIFF")
     images = _indexed_images(tiff)
     if images > count:
-        raise broken(images, count)
+        raise wrong_plane_count(images, count)
 
 
 def _indexed_images(tiff: Any) -> int:
-    """How many images Micro-Manager's index map lists; 0 where the file has none.
+    """Returns the number of images in Micro-Manager's index map; 0 if the file has none.
 
     Raises:
-        UnreadableImage: its header names a map that is not there.
+        UnreadableImage: the header points to a map that is missing.
     """
     file, order = tiff.filehandle, tiff.byteorder
     file.seek(0)

@@ -1,8 +1,9 @@
-"""One huge compressed strip, decoded from beginning to end in bounded memory, a band of rows at a time.
+"""Decodes one huge compressed strip in bounded memory, a band of rows at a time.
 
-Decision owned here: which codecs can be followed that way: raw values, deflate and LZMA (the standard library
-decodes them piece by piece) and PackBits (its packets are short). LZW, JPEG, Zstandard and the rest can only
-be decoded as a whole here. Predictors work along rows, so they are undone band by band.
+Supported are raw values, deflate and LZMA (the standard library decodes them incrementally) and PackBits (its
+packets are short). LZW, JPEG, Zstandard and other codecs can only be decoded as a whole. Predictors work
+along rows, so they are undone band by band.
+
 Sources: TIFF 6.0 (PackBits, predictor 2), Adobe TIFF technical note 3 (predictor 3).
 """
 
@@ -25,7 +26,7 @@ _READ_BYTES = 1 << 18
 
 
 class _Decoder(Protocol):
-    """Takes stored bytes, gives decoded ones; at most ``most`` at a time, the rest when asked again."""
+    """Incremental decoder: returns at most ``most`` bytes per call, the rest at the next calls."""
 
     def decode(self, data: bytes, most: int) -> bytes: ...
 
@@ -36,13 +37,13 @@ class _Decoder(Protocol):
 
 
 def streams(page: Any) -> bool:
-    """Whether a ``tifffile.TiffPage`` in strips can be decoded in bounded memory."""
+    """Returns whether a ``tifffile.TiffPage`` in strips can be decoded in bounded memory."""
     codec = page.compression in (_RAW, _PACKBITS, _LZMA) or page.compression in _DEFLATE
     return bool(codec and page.predictor in (1, 2, 3) and not page.is_tiled and not page.is_subsampled)
 
 
 def strip_rows(descriptor: int, page: Any, index: int, rows: int, band: int) -> Iterator[NDArray[Any]]:
-    """The rows of one strip (Y, X, S) in native byte order, at most ``band`` at a time.
+    """Yields the rows of one strip as (Y, X, S) in native byte order, at most ``band`` rows at a time.
 
     Raises:
         UnreadableImage: the strip ends too early.
@@ -70,7 +71,7 @@ def _values(page: Any, data: bytes, rows: int, width: int, samples: int) -> NDAr
     native = np.dtype(page.dtype).newbyteorder("=")
     bits, shape = int(page.bitspersample), (rows, width, samples)
     if page.predictor == 3:
-        raw = np.frombuffer(data, native).reshape(shape)  # the decoder sorts the bytes itself
+        raw = np.frombuffer(data, native).reshape(shape)  # the predictor also handles the byte order
         values: NDArray[Any] = imagecodecs.floatpred_decode(raw, axis=-2)
         return values
     if bits == 8 * native.itemsize:
@@ -140,7 +141,7 @@ class _Lzma:
 
 
 class _PackBits:
-    """Cuts what has arrived behind its last whole packet; a packet makes at most 128 bytes of 2."""
+    """Decodes whole packets and keeps the rest; a packet of 2 bytes gives at most 128."""
 
     hungry = True
 

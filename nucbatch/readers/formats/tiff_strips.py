@@ -1,7 +1,7 @@
-"""Uncompressed strips: any box is read byte by byte where it lies, without a decoder between.
+"""Reads boxes of uncompressed TIFF strips directly from the file.
 
-Decision owned here: positioned reads instead of a memory map, so that what is read is what is counted, a file
-cut short is an error instead of a signal, and threads share one descriptor.
+Positioned reads are used instead of a memory map. The bytes read are then known exactly, a truncated file
+gives an error instead of a signal, and threads can share one descriptor.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.contract import Cost
 
-_MOST_BYTES = 1 << 30  # one call of the system reads at most 2 GiB
+_MOST_BYTES = 1 << 30  # a system call reads at most 2 GiB
 
 
 def read_exactly(descriptor: int, offset: int, count: int) -> bytes:
-    """So many bytes from there.
+    """Reads ``count`` bytes at ``offset``.
 
     Raises:
         UnreadableImage: the file is shorter.
@@ -36,10 +36,15 @@ def read_exactly(descriptor: int, offset: int, count: int) -> bytes:
 
 
 class PlainRows:
-    """Rows of raw values (X, S) on disk, in strips of equal height that may lie anywhere.
+    """Rows of raw values (X, S) on disk, in strips of equal height at any offsets.
 
-    ``begins`` are the strips' offsets in bytes, ``rows`` their height, ``width`` and ``samples`` a row's, and
-    ``dtype`` is with the file's byte order.
+    Args:
+        descriptor: of the open file.
+        begins: offset of each strip in bytes.
+        rows: height of a strip.
+        width: pixels of a row.
+        samples: values per pixel.
+        dtype: with the file's byte order.
     """
 
     def __init__(
@@ -60,10 +65,10 @@ class PlainRows:
         self._width = width
 
     def read(self, box: Box, cost: Cost) -> NDArray[Any]:
-        """(Y, X, S) with the file's byte order."""
+        """Reads a box as (Y, X, S), in the file's byte order."""
         height, width = box.shape
         out = np.empty((height, width, self._samples), self._dtype)
-        step = self._rows if width == self._width else 1  # rows of full width lie behind one another
+        step = self._rows if width == self._width else 1  # rows of full width are contiguous
         row = box.y0
         while row < box.y1:
             strip, inside = divmod(row, self._rows)

@@ -1,7 +1,7 @@
-"""Windows on an OME-Zarr image: the chunks (or parts of shards) that a box touches are read.
+"""Reads planes of an OME-Zarr image by box; only the chunks (or parts of shards) that overlap it are read.
 
-A page is a plane's place in the order of the array's leading axes; of an RGB image the channels are one page.
-A chunk has no more than a limit of bytes once decoded, and is not so small that an image is millions of them.
+A page number is a plane's position in the order of the array's leading axes. The channels of an RGB image are
+one page. Chunks that are too large once decoded, or so small that an image has millions, are rejected.
 """
 
 from __future__ import annotations
@@ -15,8 +15,14 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import Cost, named, require_finite, require_inside, require_listed
-from nucbatch.readers.formats.levels import Level, measured
+from nucbatch.readers.formats.contract import (
+    Cost,
+    naming_file,
+    require_finite,
+    require_inside,
+    require_listed,
+)
+from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.pixel_info import require_decodable
 from nucbatch.zarr_format import ArrayForm, StoredArray
 from nucbatch.zarr_format.ome import StoredForm, below, form_of, levels_of
@@ -25,36 +31,36 @@ SMALLEST_CHUNK_PX = 64
 _MOST_SMALL_CHUNKS = 1 << 16
 
 
-class ChunkSource:
-    """An OME-Zarr image's group."""
+class ZarrSource:
+    """OME-Zarr image group."""
 
     def __init__(self, path: Path, shown: str) -> None:
         self._path, self._shown = path, shown
-        with named(shown):
+        with naming_file(shown):
             self._form = form_of(path)
 
-    def window(self, page: int = 0, level: int = 0) -> ChunkWindow:
-        """See :class:`~nucbatch.readers.formats.contract.Source`."""
-        with named(self._shown):
+    def plane(self, page: int = 0, level: int = 0) -> ZarrPlane:
+        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        with naming_file(self._shown):
             name = self._form.array
             if level:
                 stored = levels_of(self._path)
                 require_listed(self._shown, "level", level, len(stored))
                 name = stored[level].path
-            return ChunkWindow(below(self._path, name), self._shown, self._form, page)
+            return ZarrPlane(below(self._path, name), self._shown, self._form, page)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.contract.Source`."""
-        with named(self._shown):
+        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        with naming_file(self._shown):
             stored = levels_of(self._path)
-        return measured([(one.height_px, one.width_px) for one in stored], self._form.pixel_size_um)
+        return pyramid_levels([(one.height_px, one.width_px) for one in stored], self._form.pixel_size_um)
 
     def close(self) -> None:
-        """Nothing is open between reads."""
+        """Does nothing; no file is open between reads."""
 
 
-class ChunkWindow:
-    """See :class:`~nucbatch.readers.formats.contract.Window`."""
+class ZarrPlane:
+    """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
 
     def __init__(self, array: Path, shown: str, form: StoredForm, page: int) -> None:
         self._shown, self._form = shown, form
@@ -82,12 +88,12 @@ class ChunkWindow:
         self.piece_bytes = found.coding.chunk_bytes
 
     def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.contract.Window`."""
+        """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
         require_inside(self._shown, self.shape, box)
         spans = {"y": (box.y0, box.y1), "x": (box.x0, box.x1), "c": (0, 3)}
         spans |= {axis: (index, index + 1) for axis, index in self._place.items()}
         begin, end = zip(*(spans[axis] for axis in self._form.axes), strict=True)
-        with named(self._shown):
+        with naming_file(self._shown):
             pixels, taken = self._array.read(begin, end)
             self.cost.pieces += taken.pieces
             self.cost.stored_bytes += taken.stored_bytes

@@ -66,7 +66,7 @@ def _quiet():
 
 def lowest_level(path):
     with open_source(path) as source:
-        window = source.window(0, len(source.levels()) - 1)
+        window = source.plane(0, len(source.levels()) - 1)
         return window.read(Box(0, 0, 1, window.shape[1]))
 
 

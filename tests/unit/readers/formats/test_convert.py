@@ -1,4 +1,4 @@
-"""What can't be read by window is converted once, to the same pixels, without ever holding all of them."""
+"""Images that are slow to read by box are converted once, in bounded memory."""
 
 import tracemalloc
 
@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from nucbatch.core.errors import MemoryRefused, UnreadableImage
-from nucbatch.readers.formats import contract, convert_once, open_window, whole
+from nucbatch.readers.formats import contract, convert_once, open_plane, whole
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 4000, (1100, 700)).astype(np.uint16)
@@ -46,13 +46,13 @@ def write(path, pixels, **options):
         (RGB, {"compression": "lzw", "photometric": "rgb"}),
     ],
 )
-def test_the_copy_is_windowable_and_equal(tmp_path, pixels, options):
+def test_the_copy_reads_by_box_and_is_equal(tmp_path, pixels, options):
     path = write(tmp_path / "a.tif", pixels, **options)
     copy = convert_once(path, tmp_path / "copies", silent)
     with tifffile.TiffFile(copy) as tiff:
         assert tiff.is_bigtiff
         assert tiff.pages[0].tile == (512, 512)
-    with open_window(copy) as window:
+    with open_plane(copy) as window:
         assert (window.shape, window.dtype) == (pixels.shape, pixels.dtype)
         np.testing.assert_array_equal(window.read(whole(window)), pixels)
 
@@ -63,29 +63,29 @@ def test_separate_planes_white_is_zero_and_packed_bits(tmp_path):
     tifffile.imwrite(
         path, stored, photometric="rgb", planarconfig="separate", compression="deflate", rowsperstrip=1100
     )
-    with open_window(convert_once(path, tmp_path, silent)) as window:
+    with open_plane(convert_once(path, tmp_path, silent)) as window:
         np.testing.assert_array_equal(window.read(whole(window)), RGB)
     path = write(tmp_path / "b.tif", GREY, photometric="miniswhite", compression="deflate")
-    with open_window(convert_once(path, tmp_path, silent)) as window:
+    with open_plane(convert_once(path, tmp_path, silent)) as window:
         np.testing.assert_array_equal(window.read(whole(window)), 65535 - GREY)
     path = write(tmp_path / "c.tif", GREY, bitspersample=12)
-    with open_window(convert_once(path, tmp_path, silent)) as window:
+    with open_plane(convert_once(path, tmp_path, silent)) as window:
         np.testing.assert_array_equal(window.read(whole(window)), GREY)
 
 
 def test_pngs_are_converted_too(tmp_path):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(RGB))
-    with open_window(convert_once(tmp_path / "a.png", tmp_path, silent)) as window:
+    with open_plane(convert_once(tmp_path / "a.png", tmp_path, silent)) as window:
         np.testing.assert_array_equal(window.read(whole(window)), RGB)
 
 
-def test_it_says_what_it_does_and_does_it_once(tmp_path):
+def test_conversion_reports_progress_and_runs_once(tmp_path):
     path = write(tmp_path / "a.tif", GREY, compression="deflate")
     told: list[tuple[str, int, int]] = []
     copy = convert_once(path, tmp_path / "copies", lambda *news: told.append(news))
     assert [(done, total) for _, done, total in told] == [(0, 1100), (512, 1100), (1024, 1100), (1100, 1100)]
     assert told[0][0] == (
-        "a.tif: its 1,100 × 700 px are compressed in pieces of 1.5 MiB, too large to be read by window; "
+        "a.tif: its 1,100 × 700 px are compressed in pieces of 1.5 MiB, too large to be read by box; "
         f"it is converted once to {copy}."
     )
     told.clear()
@@ -109,7 +109,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path):
     assert peaks[1] - peaks[0] < 0.1 * (16384 - 4096) * 512 * 2
 
 
-def test_what_cannot_be_followed_and_does_not_fit_is_refused_with_the_numbers(tmp_path):
+def test_an_image_too_large_to_decode_is_rejected_with_the_numbers(tmp_path):
     path = write(tmp_path / "a.tif", GREY, compression="lzw")
     with pytest.raises(
         MemoryRefused, match=r"a\.tif is compressed in one .* 2.9 MiB, and 2.0 MiB are allowed"
@@ -118,7 +118,7 @@ def test_what_cannot_be_followed_and_does_not_fit_is_refused_with_the_numbers(tm
     assert not (tmp_path / "copies").exists()
 
 
-def test_a_strip_that_ends_early_leaves_no_copy(tmp_path):
+def test_a_truncated_strip_leaves_no_copy(tmp_path):
     path = write(tmp_path / "a.tif", GREY, compression="deflate")
     with tifffile.TiffFile(path, mode="r+b") as tiff:
         count = tiff.pages[0].tags["StripByteCounts"]

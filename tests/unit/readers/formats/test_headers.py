@@ -1,4 +1,4 @@
-"""A header is believed only as far as the file is long, and nothing strange gets through."""
+"""Headers are checked against the file; unsupported files are rejected."""
 
 import struct
 
@@ -39,7 +39,7 @@ def test_grey_tiffs(tmp_path, options):
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "deflate"}, {"tile": (16, 16)}, {"rowsperstrip": 5}])
-def test_a_tiff_cut_anywhere_in_its_pixels_is_truncated(tmp_path, options):
+def test_a_tiff_truncated_in_its_pixels_is_rejected(tmp_path, options):
     tifffile.imwrite(tmp_path / "a.tif", GREY, **options)
     whole = (tmp_path / "a.tif").read_bytes()
     for kept in (len(whole) - 1, len(whole) // 2):
@@ -62,7 +62,7 @@ def test_stacks_are_not_planes(tmp_path):
     assert refused(tmp_path / "a.tif").startswith("2 pages where one plane was meant")
 
 
-def test_reduced_copies_are_no_pages(tmp_path):
+def test_reduced_copies_are_not_planes(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(GREY, photometric="minisblack")
         writer.write(GREY[::2, ::2], photometric="minisblack", subfiletype=1)
@@ -70,12 +70,12 @@ def test_reduced_copies_are_no_pages(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", ["bool", "uint64", "complex64"])
-def test_types_the_run_cannot_hold(tmp_path, dtype):
+def test_unsupported_pixel_types_are_rejected(tmp_path, dtype):
     tifffile.imwrite(tmp_path / "a.tif", GREY.astype(dtype), photometric="minisblack")
     assert f"pixel type {dtype} can't be used" in refused(tmp_path / "a.tif")
 
 
-def test_a_palette_is_intensity_only_if_it_brightens(tmp_path):
+def test_only_a_monotonic_palette_is_grey(tmp_path):
     ramp = np.tile(np.arange(256, dtype=np.uint16) * 257, (3, 1))
     pixels = GREY.astype(np.uint8)
     tifffile.imwrite(tmp_path / "grey.tif", pixels, photometric="palette", colormap=ramp)
@@ -117,12 +117,12 @@ def test_jpegs_and_their_truncation(tmp_path):
         (b"\xff\xd8\xff\xd9", "damaged header"),
     ],
 )
-def test_what_is_no_image_says_what_it_is(tmp_path, content, reason):
+def test_files_that_are_not_images_are_described(tmp_path, content, reason):
     (tmp_path / "a.tif").write_bytes(content)
     assert refused(tmp_path / "a.tif").startswith(reason)
 
 
-def test_content_counts_not_the_name(tmp_path):
+def test_the_format_is_detected_from_content(tmp_path):
     (tmp_path / "a.tif").write_bytes(imagecodecs.png_encode(RGB))
     assert read_header(tmp_path / "a.tif").samples == 3
 
@@ -140,7 +140,7 @@ def test_pixel_size_is_read(tmp_path):
     assert read_header(tmp_path / "b.ome.tif").pixel_size_um == pytest.approx(0.25)
 
 
-def test_a_header_that_promises_terabytes_is_damaged(tmp_path):
+def test_a_header_that_promises_terabytes_is_rejected(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((16, 16), np.uint8), compression="deflate")
     with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as tiff:
         for tag in ("ImageWidth", "ImageLength", "RowsPerStrip"):
@@ -148,7 +148,7 @@ def test_a_header_that_promises_terabytes_is_damaged(tmp_path):
     assert refused(tmp_path / "a.tif").startswith("damaged header (promises 2,199,023,255,552 bytes")
 
 
-def test_the_end_of_a_preview_is_not_the_end_of_a_jpeg(tmp_path):
+def test_an_embedded_preview_does_not_hide_a_truncated_jpeg(tmp_path):
     data = imagecodecs.jpeg8_encode(np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8))
     preview = imagecodecs.jpeg8_encode(np.zeros((8, 8), np.uint8))
     whole = data[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(preview)) + preview + data[2:]
@@ -158,7 +158,7 @@ def test_the_end_of_a_preview_is_not_the_end_of_a_jpeg(tmp_path):
     assert refused(tmp_path / "a.jpg").startswith("truncated")
 
 
-def test_jpegs_of_four_colours_and_animations_are_refused_by_name(tmp_path):
+def test_cmyk_jpegs_and_animated_pngs_are_rejected(tmp_path):
     cmyk = imagecodecs.jpeg8_encode(np.zeros((16, 16, 4), np.uint8), colorspace="cmyk", outcolorspace="ycck")
     (tmp_path / "a.jpg").write_bytes(cmyk)
     assert refused(tmp_path / "a.jpg").startswith("a JPEG of 4 components (CMYK or YCCK)")

@@ -1,4 +1,4 @@
-"""Micrometres per pixel from what microscopes write, and from nothing else."""
+"""Pixel sizes from the metadata that microscopes write."""
 
 import pytest
 
@@ -48,10 +48,10 @@ def test_imagej_uses_its_unit():
     assert pixel_size_um("ImageJ=1.53\nunit=inch\n", (72, 1)) is None
 
 
-def test_dots_per_inch_are_no_pixel_size():
+def test_print_resolution_is_ignored():
     assert pixel_size_um("", (72, 1)) is None
 
 
-def test_broken_xml_tells_nothing():
+def test_malformed_xml_gives_no_pixel_size():
     assert pixel_size_um('<OME><Pixels PhysicalSizeX="1"') is None
     assert metaseries("<MetaData") == {}

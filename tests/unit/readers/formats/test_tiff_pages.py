@@ -1,4 +1,4 @@
-"""A file of several pages is planes or resolutions where it says so, and refused where it does not."""
+"""Pages of a TIFF are planes or levels if the file says so; otherwise it is rejected."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import FileStatus
 from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.formats import open_source, open_window, whole
+from nucbatch.readers.formats import open_plane, open_source, whole
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.levels import level_for_diameter, level_for_pixel_size
 from nucbatch.readers.pixels import field_channels, read_box, read_field, read_image
@@ -58,7 +58,7 @@ def test_a_slide_is_its_full_resolution(tmp_path):
     with open_source(tmp_path / "a.svs") as source:
         assert [(level.height_px, level.width_px) for level in source.levels()] == [(160, 240), (40, 60)]
         assert [level.downsample for level in source.levels()] == [1, 4]
-        window = source.window(0, 1)
+        window = source.plane(0, 1)
         np.testing.assert_array_equal(window.read(Box(0, 0, 16, 17)), SLIDE[::4, ::4][:16, :17])
         assert window.cost.pieces == 2
 
@@ -83,11 +83,11 @@ def test_levels_in_subifds_belong_to_their_page(tmp_path):
     assert read_header(tmp_path / "a.ome.tif").stack.channels == ("C1", "C2", "C3")
     with open_source(tmp_path / "a.ome.tif") as source:
         assert [level.pixel_size_um for level in source.levels(1)] == [0.25, 0.5, 1.0]
-        lower = source.window(2, 1)
+        lower = source.plane(2, 1)
         np.testing.assert_array_equal(lower.read(whole(lower)), planes[2, ::2, ::2])
 
 
-def test_pages_that_shrink_are_levels(tmp_path):
+def test_smaller_pages_are_levels(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         for step in (1, 2, 4):
             writer.write(
@@ -95,7 +95,7 @@ def test_pages_that_shrink_are_levels(tmp_path):
             )
     info = read_header(tmp_path / "a.tif")
     assert (info.pages, info.pixel_size_um) == (1, 0.5)
-    with open_window(tmp_path / "a.tif", level=2) as window:
+    with open_plane(tmp_path / "a.tif", level=2) as window:
         np.testing.assert_array_equal(window.read(whole(window)), STACK[0, 0, 0, ::4, ::4])
 
 
@@ -131,7 +131,7 @@ def test_axes_become_channels_projections_and_fields(tmp_path, kind, axes):
         np.testing.assert_array_equal(part, wanted[:, 3:20, 5:50])
 
 
-def test_channels_are_called_as_the_file_calls_them(tmp_path):
+def test_channel_names_come_from_the_file(tmp_path):
     described = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP", "Cy5"]}}
     tifffile.imwrite(tmp_path / "a.ome.tif", STACK[0, :, 0], photometric="minisblack", metadata=described)
     plate = open_plate(tmp_path)
@@ -140,7 +140,7 @@ def test_channels_are_called_as_the_file_calls_them(tmp_path):
     np.testing.assert_array_equal(array[0], STACK[0, 2, 0])
 
 
-def test_time_points_in_a_file_are_fields_of_their_own_name(tmp_path):
+def test_time_points_in_a_file_are_separate_fields(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STACK[:, 0, 0], photometric="minisblack", metadata={"axes": "TYX"})
     tifffile.imwrite(tmp_path / "a_t1.tif", STACK[0, 0, 0])
     plate = open_plate(tmp_path)
@@ -175,7 +175,7 @@ def test_a_plate_of_stacks_has_timed_groups_and_no_gaps(tmp_path):
     assert reasons(plate) == {}
 
 
-def test_a_stack_where_the_name_tells_the_plane_is_refused(tmp_path):
+def test_a_stack_is_rejected_if_its_name_identifies_one_plane(tmp_path):
     tifffile.imwrite(
         tmp_path / "A01_a.tif", STACK[0, :, 0], photometric="minisblack", metadata={"axes": "CYX"}
     )
@@ -200,12 +200,12 @@ def test_a_stack_where_the_name_tells_the_plane_is_refused(tmp_path):
         ({"metadata": {"axes": "QYX"}}, "3 pages where one plane was meant"),
     ],
 )
-def test_pages_of_unknown_meaning_are_refused(tmp_path, options, reason):
+def test_pages_without_recorded_roles_are_rejected(tmp_path, options, reason):
     tifffile.imwrite(tmp_path / "a.tif", STACK[0, :, 0], photometric="minisblack", **options)
     assert refused(tmp_path / "a.tif").startswith(reason)
 
 
-def test_further_images_and_parts_of_sets_are_refused(tmp_path):
+def test_further_images_and_incomplete_sets_are_rejected(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
         writer.write(STACK[0, 0, 0], metadata={"Name": "one"})
         writer.write(STACK[0, 0, 0], metadata={"Name": "two"})
@@ -216,14 +216,14 @@ def test_further_images_and_parts_of_sets_are_refused(tmp_path):
     assert refused(tmp_path / "b.ome.tif") == "its metadata promise 9 planes, 4 are there"
 
 
-def test_a_stack_of_colours_is_refused(tmp_path):
+def test_an_rgb_stack_is_rejected(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", np.stack([SLIDE, SLIDE]), photometric="rgb", metadata={"axes": "ZYXS"}
     )
     assert refused(tmp_path / "a.tif").startswith("2 RGB pages of one time point")
 
 
-def test_a_stack_cut_short_is_truncated(tmp_path):
+def test_a_truncated_stack_is_detected(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STACK[0, 0], imagej=True, metadata={"axes": "ZYX"})
     content = (tmp_path / "a.tif").read_bytes()
     (tmp_path / "a.tif").write_bytes(content[:-100])

@@ -1,4 +1,4 @@
-"""Samples of a pixel are channels, colours or alpha, as the file says; only alpha is dropped."""
+"""Samples of a pixel are channels, colours or alpha, as the file records."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def refused(path: Path) -> str:
         {"compression": "zstd", "tile": (32, 16)},
     ],
 )
-def test_samples_of_grey_are_channels(tmp_path: Path, planarconfig: str, count: int, options: dict) -> None:
+def test_extra_grey_samples_are_channels(
+    tmp_path: Path, planarconfig: str, count: int, options: dict
+) -> None:
     write(tmp_path / "a.tif", PLANES[:count], planarconfig, **options)
     plate = open_plate(tmp_path)
     assert [channel.name for channel in plate.channels] == [f"C{number + 1}" for number in range(count)]
@@ -56,7 +58,7 @@ def test_samples_of_grey_are_channels(tmp_path: Path, planarconfig: str, count: 
 
 
 @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
-def test_only_what_a_tag_calls_alpha_is_alpha(tmp_path: Path, planarconfig: str) -> None:
+def test_only_samples_tagged_as_alpha_are_alpha(tmp_path: Path, planarconfig: str) -> None:
     path = tmp_path / "a.tif"
     for kind in ("assocalpha", "unassalpha"):
         write(path, PLANES[:2], planarconfig, extrasamples=[kind])
@@ -73,9 +75,7 @@ def test_only_what_a_tag_calls_alpha_is_alpha(tmp_path: Path, planarconfig: str)
 @pytest.mark.parametrize(
     "extra", [["unspecified"], ["unspecified", "unspecified"], ["unassalpha", "unspecified"]]
 )
-def test_colours_with_further_channels_are_channels(
-    tmp_path: Path, planarconfig: str, extra: list[str]
-) -> None:
+def test_rgb_with_extra_samples_becomes_channels(tmp_path: Path, planarconfig: str, extra: list[str]) -> None:
     write(tmp_path / "a.tif", PLANES[: 3 + len(extra)], planarconfig, photometric="rgb", extrasamples=extra)
     plate = open_plate(tmp_path)
     used = [0, 1, 2, *(3 + index for index, kind in enumerate(extra) if kind == "unspecified")]
@@ -96,7 +96,7 @@ def test_a_stack_of_pages_with_channels(tmp_path: Path) -> None:
             np.testing.assert_array_equal(read_field(plate.root, field, plate.channels), wanted)
 
 
-def test_pages_that_are_channels_and_hold_channels_are_refused(tmp_path: Path) -> None:
+def test_channels_in_both_pages_and_samples_are_rejected(tmp_path: Path) -> None:
     data = np.zeros((3, 40, 60, 2), np.uint16)
     tifffile.imwrite(
         tmp_path / "a.tif", data, photometric="minisblack", planarconfig="contig", metadata={"axes": "CYXS"}
@@ -117,7 +117,7 @@ def test_names_of_samples_come_from_ome_xml(tmp_path: Path) -> None:
     )
 
 
-def test_one_of_a_pages_channels_is_converted_and_has_levels(tmp_path: Path) -> None:
+def test_a_single_channel_of_a_page_can_be_converted(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as writer:
         for step in (1, 2):
@@ -127,7 +127,7 @@ def test_one_of_a_pages_channels_is_converted_and_has_levels(tmp_path: Path) -> 
             )
     with open_source(path) as source:
         assert [level.width_px for level in source.levels(1)] == [60, 30]
-        window = source.window(1, 1)
+        window = source.plane(1, 1)
         np.testing.assert_array_equal(window.read(whole(window)), PLANES[1, ::2, ::2])
     copy = convert_once(path, tmp_path / "copies", lambda *_: None, page=1)
     np.testing.assert_array_equal(tifffile.imread(copy), PLANES[1])
@@ -147,7 +147,7 @@ RGB = np.random.default_rng(2).integers(0, 256, (32, 48, 3)).astype(np.uint8)
         ((32, 48), "cfa", "colour filter array"),
     ],
 )
-def test_other_colour_spaces_are_refused_by_name(
+def test_other_colour_spaces_are_rejected_by_name(
     tmp_path: Path, shape: tuple, photometric: str, words: str
 ) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros(shape, np.uint8), photometric=photometric)
@@ -189,9 +189,7 @@ def test_ycbcr_with_jpeg_is_rgb(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
-def test_white_is_zero_is_turned_round_and_refused_where_white_is_not_told(
-    tmp_path: Path, dtype: str
-) -> None:
+def test_white_is_zero_is_inverted_or_rejected(tmp_path: Path, dtype: str) -> None:
     pixels = PLANES[0].astype(dtype)
     tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="miniswhite")
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.iinfo(dtype).max - pixels)
@@ -200,7 +198,7 @@ def test_white_is_zero_is_turned_round_and_refused_where_white_is_not_told(
         assert refused(tmp_path / "b.tif").startswith(f"white is zero in pixels of type {other}")
 
 
-def test_pngs_of_every_colour_type_are_what_they_show(tmp_path: Path) -> None:
+def test_pngs_of_every_colour_type(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     grey, alpha = RGB[..., 0], RGB[..., 1]
     for stored, shown in (
@@ -214,7 +212,7 @@ def test_pngs_of_every_colour_type_are_what_they_show(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compression", ["jpeg", "jpeg2000"])
-def test_a_strip_that_zeros_have_taken_the_end_of_is_refused(tmp_path: Path, compression: str) -> None:
+def test_a_strip_ending_in_zeros_is_rejected(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, RGB[..., 0], compression=compression)
     with tifffile.TiffFile(path) as tiff:
@@ -239,13 +237,13 @@ def test_without_a_colour_space_it_is_grey_or_rgb(tmp_path: Path, pixels: np.nda
 
 
 @pytest.mark.parametrize("planarconfig", ["contig", "separate"])
-def test_a_huge_strip_is_followed_for_one_channel(tmp_path: Path, planarconfig: str) -> None:
+def test_a_huge_strip_is_streamed_for_one_channel(tmp_path: Path, planarconfig: str) -> None:
     write(
         tmp_path / "a.tif", PLANES[:3], planarconfig, compression="deflate", rowsperstrip=40, predictor=True
     )
     with open_source(tmp_path / "a.tif") as source:
         for channel in range(3):
-            window = source.window(channel)
+            window = source.plane(channel)
             assert window.streams
             rows = np.concatenate(list(window.stream(7)))
             np.testing.assert_array_equal(rows[..., 0], PLANES[channel])

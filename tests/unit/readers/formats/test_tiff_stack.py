@@ -1,4 +1,4 @@
-"""What a file's metadata promise is there, in it or in files that it names; else both numbers are told."""
+"""All planes that the metadata promise must exist."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def cut(path: Path, part: float) -> None:
     ],
 )
 @pytest.mark.parametrize("part", [0.5, 0.85])
-def test_a_stack_cut_short_is_not_a_smaller_one(tmp_path: Path, options: dict, part: float) -> None:
+def test_a_truncated_stack_is_not_a_smaller_one(tmp_path: Path, options: dict, part: float) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", **options)
     cut(path, part)
     assert refused(path).startswith("its metadata promise 10 planes, ")
 
 
-def test_a_stack_whose_text_lies_behind_its_pixels_is_truncated(tmp_path: Path) -> None:
+def test_truncation_is_detected_with_metadata_at_the_end(tmp_path: Path) -> None:
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", metadata={"axes": "ZYX"})
     for part in (0.1, 0.5, 0.99):
@@ -59,7 +59,7 @@ def test_a_stack_whose_text_lies_behind_its_pixels_is_truncated(tmp_path: Path) 
         assert refused(path).startswith("truncated: the value of its tag 270 should lie at bytes")
 
 
-def test_the_numbers_are_those_of_planes(tmp_path: Path) -> None:
+def test_messages_count_planes(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", metadata={"axes": "ZYX"})
     cut(path, 0.5)
@@ -67,7 +67,7 @@ def test_the_numbers_are_those_of_planes(tmp_path: Path) -> None:
     assert reasons(plate) == {"a.tif": "its metadata promise 10 planes, 1 is there"}
 
 
-def test_a_chain_of_directories_that_breaks_is_truncated_without_any_text(tmp_path: Path) -> None:
+def test_a_broken_directory_chain_is_detected(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, STACK, photometric="minisblack", metadata=None)
     cut(path, 0.5)
@@ -102,12 +102,12 @@ def imagej(path: Path, told: str, planes: np.ndarray, **options: object) -> None
         ("unit=um\n", "4 pages where one plane was meant"),
     ],
 )
-def test_imagejs_description_is_held_against_the_pages(tmp_path: Path, told: str, reason: str) -> None:
+def test_imagej_descriptions_are_checked_against_the_pages(tmp_path: Path, told: str, reason: str) -> None:
     imagej(tmp_path / "a.tif", told, STACK[:4])
     assert reason in refused(tmp_path / "a.tif")
 
 
-def test_imagejs_planes_behind_one_directory_are_counted_by_the_files_size(tmp_path: Path) -> None:
+def test_imagej_planes_behind_one_directory_are_checked_by_file_size(tmp_path: Path) -> None:
     path = tmp_path / "a.tif"
     imagej(path, "images=10\nslices=10\n", STACK[0])
     content = path.read_bytes()
@@ -122,7 +122,7 @@ def test_imagejs_planes_behind_one_directory_are_counted_by_the_files_size(tmp_p
     assert "10 compressed pages behind one directory" in refused(path)
 
 
-def test_tifffiles_shape_is_held_against_the_pages(tmp_path: Path) -> None:
+def test_tifffile_shapes_are_checked_against_the_pages(tmp_path: Path) -> None:
     for described, reason in (
         (
             '{"shape": [10, 64, 48], "axes": "ZYX", "truncated": true}',
@@ -137,7 +137,7 @@ def test_tifffiles_shape_is_held_against_the_pages(tmp_path: Path) -> None:
         assert read_header(tmp_path / "a.tif").pages == 1
 
 
-def test_a_metamorph_stack_is_no_single_plane(tmp_path: Path) -> None:
+def test_a_metamorph_stack_is_rejected(tmp_path: Path) -> None:
     for planes in (1, 5):
         uic2 = (33629, 5, planes, (1, 1) * planes, True)
         uic1 = (33628, 4, planes, (0,) * planes, True)
@@ -150,7 +150,7 @@ def test_a_metamorph_stack_is_no_single_plane(tmp_path: Path) -> None:
             )
 
 
-def test_micro_managers_index_is_held_against_the_pages(tmp_path: Path) -> None:
+def test_micro_manager_indices_are_checked_against_the_pages(tmp_path: Path) -> None:
     path, size = tmp_path / "a.tif", STACK[0].nbytes
     entries = [
         (256, 48),
@@ -213,26 +213,26 @@ def write_set(folder: Path, axis: str, count: int, pattern: str = "p{}.tif") -> 
     return [folder / name for name in names]
 
 
-def test_a_file_that_is_named_and_not_there_costs_its_set(tmp_path: Path) -> None:
+def test_a_missing_named_file_makes_the_set_unusable(tmp_path: Path) -> None:
     first, second = write_set(tmp_path, "z", 2)
     second.unlink()
     assert refused(first) == "its metadata promise 2 planes, 1 is there: p1.tif not beside it"
 
 
 @pytest.mark.parametrize("axis", ["c", "z"])
-def test_parts_of_one_image_are_no_images_of_their_own(tmp_path: Path, axis: str) -> None:
+def test_parts_of_one_image_are_not_separate_images(tmp_path: Path, axis: str) -> None:
     write_set(tmp_path, axis, 3)
     said = reasons(open_plate(tmp_path))
     assert len(said) == 3
     assert said["p0.tif"].startswith("1 of the 3 planes of one image, the others are in p1.tif, p2.tif")
 
 
-def test_time_points_in_files_of_their_own_are_images(tmp_path: Path) -> None:
+def test_time_points_in_separate_files_are_images(tmp_path: Path) -> None:
     write_set(tmp_path, "t", 3)
     assert reasons(open_plate(tmp_path)) == {}
 
 
-def test_names_that_tell_planes_make_a_set_of_files_a_plate(tmp_path: Path) -> None:
+def test_a_set_of_files_with_plane_names_is_a_plate(tmp_path: Path) -> None:
     pattern = r"(?P<well>[A-H]\d\d)_z(?P<z>\d)\.tif"
     paths = write_set(tmp_path, "z", 3, "A01_z{}.tif")
     plate = open_plate(tmp_path, pattern=pattern)
@@ -243,7 +243,7 @@ def test_names_that_tell_planes_make_a_set_of_files_a_plate(tmp_path: Path) -> N
     assert set(said.values()) == {"its metadata promise 3 planes, 2 are there: A01_z1.tif not beside it"}
 
 
-def test_a_channel_that_was_left_behind_is_missed_where_names_do_not_tell_channels(tmp_path: Path) -> None:
+def test_a_missing_channel_file_is_detected(tmp_path: Path) -> None:
     paths = write_set(tmp_path, "c", 2, "A01_c{}.tif")
     paths[1].unlink()
     assert "promise 2 planes, 1 is there: A01_c1.tif" in reasons(open_plate(paths[0]))["A01_c0.tif"]
@@ -251,7 +251,7 @@ def test_a_channel_that_was_left_behind_is_missed_where_names_do_not_tell_channe
     assert reasons(plate) == {}  # its own channel is whole
 
 
-def test_of_micro_managers_positions_the_files_own_is_used(tmp_path: Path) -> None:
+def test_micro_manager_uses_the_files_own_position(tmp_path: Path) -> None:
     names = [f"exp_MMStack_Pos{number}.ome.tif" for number in range(2)]
     data = "".join(
         pixels(
@@ -276,7 +276,7 @@ def test_of_micro_managers_positions_the_files_own_is_used(tmp_path: Path) -> No
     assert reasons(open_plate(tmp_path)) == {}  # one position is whole without the others
 
 
-def test_a_single_file_may_be_renamed_and_one_of_a_set_is_known_by_its_uuid(tmp_path: Path) -> None:
+def test_renamed_files_are_recognised(tmp_path: Path) -> None:
     data = FILE.format(t=0, c=0, z=0, name="old.tif", uuid="urn:uuid:1")
     write(tmp_path / "new.tif", STACK[0], ome(pixels(1, 1, 1, data)))
     assert read_header(tmp_path / "new.tif").pages == 1
@@ -288,7 +288,7 @@ def test_a_single_file_may_be_renamed_and_one_of_a_set_is_known_by_its_uuid(tmp_
     assert refused(tmp_path / "new.tif").startswith("its OME-XML tells of other files (old.tif, other.tif)")
 
 
-def test_metadata_in_a_file_beside_it_are_missed_and_leave_the_plane_to_its_name(tmp_path: Path) -> None:
+def test_companion_metadata_must_exist_and_the_name_identifies_the_plane(tmp_path: Path) -> None:
     path = tmp_path / "A01_z0.ome.tif"
     text = ome('<BinaryOnly MetadataFile="a.companion.ome" UUID="urn:uuid:1"/>')
     write(path, STACK[0], text)
@@ -304,7 +304,7 @@ def test_metadata_in_a_file_beside_it_are_missed_and_leave_the_plane_to_its_name
     assert refused(path).startswith("10 pages, and what they are stands in a.companion.ome")
 
 
-def test_rgb_need_not_be_told_and_a_broken_text_still_promises(tmp_path: Path) -> None:
+def test_unrecorded_rgb_and_malformed_xml(tmp_path: Path) -> None:
     rgb = np.zeros((64, 48, 3), np.uint8)
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, rgb, photometric="rgb", description=ome(pixels(1, 3, 1, "")), metadata=None)
@@ -325,6 +325,6 @@ def test_rgb_need_not_be_told_and_a_broken_text_still_promises(tmp_path: Path) -
         (pixels(1, 1, 4, "", size=(128, 96)), "its OME-XML promises 128 × 96 px, its pages have 64 × 48"),
     ],
 )
-def test_ome_xml_is_held_against_the_pages(tmp_path: Path, described: str, reason: str) -> None:
+def test_ome_xml_is_checked_against_the_pages(tmp_path: Path, described: str, reason: str) -> None:
     write(tmp_path / "a.tif", STACK[:4], ome(described))
     assert refused(tmp_path / "a.tif").startswith(reason)

@@ -11,7 +11,7 @@ from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import Channel, Field, FileStatus, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.formats import open_source, open_window, whole
+from nucbatch.readers.formats import open_plane, open_source, whole
 from nucbatch.readers.pixels import field_channels, read, read_field
 from nucbatch.readers.summary import summarise
 from nucbatch.store.folder import RunFolder
@@ -176,7 +176,7 @@ def test_colours_stay_colours(tmp_path):
     plate = open_plate(tmp_path / "a.zarr")
     assert [plane.samples for plane in plate.fields[0].planes] == [3]
     np.testing.assert_array_equal(read_field(plate.root, plate.fields[0], plate.channels), rgb)
-    with open_window(tmp_path / "a.zarr") as window:
+    with open_plane(tmp_path / "a.zarr") as window:
         assert window.shape == (40, 60, 3)
         np.testing.assert_array_equal(window.read(Box(3, 4, 9, 20)), np.moveaxis(rgb, 0, -1)[3:9, 4:20])
 
@@ -276,18 +276,18 @@ def test_the_planes_must_end_in_y_and_x(tmp_path):
 def test_only_the_chunks_under_a_box_are_read(tmp_path):
     path = write_image(tmp_path / "a.zarr", STACK, "tczyx", chunks=(1, 1, 1, 16, 16))
     with open_source(path) as source:
-        window = source.window(page=23)
+        window = source.plane(page=23)
         assert (window.shape, window.piece_bytes) == ((40, 60), 16 * 16 * 2)
         assert window.cost.pieces == 0
         np.testing.assert_array_equal(window.read(Box(10, 20, 20, 40)), STACK[1, 2, 3, 10:20, 20:40])
         assert window.cost.pieces == 2 * 2
-        lower = source.window(5, 1)
+        lower = source.plane(5, 1)
         np.testing.assert_array_equal(lower.read(whole(lower)), STACK[0, 1, 1, ::2, ::2])
         assert [level.pixel_size_um for level in source.levels()] == [0.5, 1.0]
         with pytest.raises(InputError, match="has no page 24: it has 24"):
-            source.window(24)
+            source.plane(24)
         with pytest.raises(InputError, match="has no level 2: it has 2"):
-            source.window(0, 2)
+            source.plane(0, 2)
 
 
 def test_other_chunks_may_be_damaged(tmp_path):
@@ -295,7 +295,7 @@ def test_other_chunks_may_be_damaged(tmp_path):
     for chunk in (path / "0/c").glob("*/*"):
         if (chunk.parent.name, chunk.name) not in {("0", "1"), ("1", "1")}:
             chunk.write_bytes(b"no chunk")
-    with open_window(path) as window:
+    with open_plane(path) as window:
         np.testing.assert_array_equal(window.read(Box(0, 16, 32, 32)), STACK[0, 0, 0, :32, 16:32])
         with pytest.raises(UnreadableImage, match=r"a\.zarr: its c/0/0 can't be decoded as zstd"):
             window.read(Box(0, 0, 1, 1))
@@ -330,7 +330,7 @@ def test_chunks_that_were_never_copied_are_counted(tmp_path, version):
 def test_of_a_shard_only_the_index_and_the_chunks_are_read(tmp_path):
     pixels = RNG.integers(0, 60000, (128, 128)).astype(np.uint16)
     path = write_image(tmp_path / "a.zarr", pixels, "yx", chunks=(16, 16), shards=(128, 128), levels=1)
-    with open_window(path) as window:
+    with open_plane(path) as window:
         np.testing.assert_array_equal(window.read(Box(16, 16, 32, 32)), pixels[16:32, 16:32])
         assert window.cost.pieces == 2
         assert window.cost.stored_bytes < 16 * 16 * 2 * 2 + 64 * 16 + 4

@@ -1,7 +1,7 @@
-"""NaN and infinity in floating-point images, looked for before a run by reading their pixels.
+"""Checks floating-point images for NaN and infinity before a run, by reading their pixels.
 
-Few images are of floating point, and a run refuses those that hold NaN or infinity. All are read up to a
-limit of bytes; of more, evenly spaced ones, and a remark says how many.
+Few images have floating-point pixels, and a run rejects those with NaN or infinity. All of them are read up
+to a total size. Beyond it an evenly spaced sample is read, and a remark gives the numbers.
 """
 
 from __future__ import annotations
@@ -26,9 +26,12 @@ _THREADS = 4
 def values_checked(
     plate: Plate, read_timeout_s: float = READ_TIMEOUT_S, most_bytes: int = MOST_BYTES
 ) -> Plate:
-    """The plate, where fields that hold NaN or infinity, or can't be decoded, have that as their problem.
+    """Marks fields whose pixels hold NaN or infinity, or cannot be decoded, with a problem.
 
-    Only fields of floating-point pixels are looked at, and of more than ``most_bytes`` only some of them.
+    Args:
+        plate: only its fields of floating-point pixels are read.
+        read_timeout_s: timeout for reading an image.
+        most_bytes: total size up to which all of these fields are read; of more, a sample.
     """
     floats = [field for field in plate.fields if not field.problem and np.dtype(field.dtype).kind == "f"]
     if not floats:
@@ -66,7 +69,7 @@ def _bytes_of(field: Field) -> int:
 
 
 def _reason(plate: Plate, field: Field, read_timeout_s: float) -> str:
-    """Why a field can't be used once its pixels are read; empty if it can."""
+    """Returns why a field cannot be used once its pixels are read; empty if it can."""
     channels = field_channels(plate, field)
     try:
         for top in range(0, field.height_px, _BAND_PX):

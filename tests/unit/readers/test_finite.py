@@ -1,4 +1,4 @@
-"""NaN and infinity are seen before the run, with the reason that the run would give."""
+"""NaN and infinity are found before the run."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import tifffile
 
 from nucbatch.core.plate import FileStatus
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.formats.finite import values_checked
+from nucbatch.readers.finite import values_checked
 
 
 def write(path: Path, bad: float | None = None, dtype: str = "float32") -> None:
@@ -19,7 +19,7 @@ def write(path: Path, bad: float | None = None, dtype: str = "float32") -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_a_field_with_one_such_pixel_is_quarantined(tmp_path: Path, bad: float) -> None:
+def test_a_field_with_nan_or_infinity_is_quarantined(tmp_path: Path, bad: float) -> None:
     write(tmp_path / "a.tif")
     write(tmp_path / "b.tif", bad)
     write(tmp_path / "c.tif", dtype="uint16")
@@ -30,7 +30,7 @@ def test_a_field_with_one_such_pixel_is_quarantined(tmp_path: Path, bad: float) 
     assert plate.remarks == ()
 
 
-def test_of_many_bytes_some_are_read_and_it_is_said(tmp_path: Path) -> None:
+def test_large_collections_are_sampled_with_a_remark(tmp_path: Path) -> None:
     for number in range(6):
         write(tmp_path / f"{number}.tif", np.nan)
     plate = values_checked(open_plate(tmp_path), most_bytes=3 * 30 * 40 * 4)
