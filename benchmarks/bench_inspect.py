@@ -35,7 +35,7 @@ from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.listing import scan
 from nucbatch.readers.plate_cache import fingerprint
 from nucbatch.readers.summary import summarise
-from nucbatch.readers.verify import verified
+from nucbatch.readers.verify_headers import verified
 
 NAMES = {
     "pattern": lambda number: f"{well(number // 8)}_s{number % 8 // 2 + 1}_c{number % 2 + 1}.tif",

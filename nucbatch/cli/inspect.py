@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nucbatch.core.plate import Plate
-    from nucbatch.readers.summary import Summary
+    from nucbatch.readers.summary import PlateSummary
 
 _MOST_MAPPED_WELLS = 384
 _MOST_INCOMPLETE = 20
@@ -46,7 +46,7 @@ def inspect(
 
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.finite import values_checked
-    from nucbatch.readers.merged_colours import grounds_of
+    from nucbatch.readers.merged_colours import detect_merged_colours
     from nucbatch.readers.summary import summarise
 
     plate = open_plate(
@@ -61,7 +61,7 @@ def inspect(
     )
     plate = values_checked(plate, read_timeout_s)
     summary = summarise(plate)
-    grounds = grounds_of(plate, read_timeout_s)
+    grounds = detect_merged_colours(plate, read_timeout_s)
     if as_json:
         told = summary.as_dict() | {"dark_ground": grounds.sentence}
         click.echo(json.dumps(told, indent=2, ensure_ascii=False))
@@ -76,7 +76,7 @@ def inspect(
         context.exit(_SOME_REFUSED)
 
 
-def _show(console: Console, plate: Plate, summary: Summary) -> None:
+def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -119,7 +119,7 @@ def _show(console: Console, plate: Plate, summary: Summary) -> None:
             console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {reason}", style="red"))
 
 
-def _show_map(console: Console, summary: Summary) -> None:
+def _show_map(console: Console, summary: PlateSummary) -> None:
     """One mark per well: its fields (``+`` above 9), ``!`` if any is at fault, ``·`` if there is none."""
     from rich.text import Text
 

@@ -13,7 +13,7 @@ from nucbatch.planning.plan import Plan
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE
-from nucbatch.store.verify import file_problems, files_of, places_of
+from nucbatch.store.verify_files import file_problems, files_of, places_of
 
 TOGETHER = 64
 """Fields in a bundle; a large image goes alone."""

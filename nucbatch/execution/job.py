@@ -12,7 +12,7 @@ from nucbatch.readers.pixels import field_channels
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import inputs_digest
 from nucbatch.store.stamps import ImagePaths
-from nucbatch.store.verify import places_of
+from nucbatch.store.verify_files import places_of
 
 
 @dataclass(frozen=True, slots=True)

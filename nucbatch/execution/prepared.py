@@ -18,7 +18,7 @@ from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, locate
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
-from nucbatch.readers.merged_colours import grounds_of
+from nucbatch.readers.merged_colours import detect_merged_colours
 from nucbatch.schedulers.contract import Resources
 
 
@@ -100,7 +100,7 @@ def _dark_ground(plan: Plan) -> str:
     """A doubt about RGB images that look like merged fluorescence; empty where a colour was chosen."""
     if plan.settings.channel in RGB_CHANNELS:
         return ""
-    return grounds_of(plan.plate, plan.read_timeout_s).sentence
+    return detect_merged_colours(plan.plate, plan.read_timeout_s).sentence
 
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:

@@ -31,7 +31,7 @@ from nucbatch.execution.warm_start import PRELOADED
 from nucbatch.execution.work_queue import Network, Todo
 from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.planning.memory import require_fit
-from nucbatch.readers.plate_cache import is_kept, to_keep
+from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Place, scheduler
 from nucbatch.schedulers.local import cores
@@ -242,9 +242,9 @@ def _verified(looked: Looked) -> str:
 
 def _remember(folder: RunFolder, plate: Plate) -> None:
     """Keeps the plate as it was read, for the next sitting."""
-    if is_kept(folder.plate, plate):
+    if is_cached(folder.plate, plate):
         return
-    kept = to_keep(plate)
+    kept = cache_content(plate)
     if kept is not None:
         write_bytes(folder.plate, kept)
 

@@ -1,9 +1,10 @@
-"""From single planes, as their names tell, to a plate: fields in order, gaps and clashes named.
+"""Assembles single planes, identified by their names, into a plate: ordered fields, gaps and conflicts.
 
-Decisions owned here: two files that claim the same plane are both quarantined, since nothing says which is
-right; a field lacks a channel if any other field of the plate has it at the same time point (some channels
-are acquired at some time points only). Which channel is segmented is not known here, so a field that lacks
-one keeps the planes of the others; only a field without any plane has a ``problem``.
+- Two files that claim the same plane are both quarantined, since either may be right.
+- A field lacks a channel if any other field of the plate has it at the same time point. (Some channels are
+  acquired at some time points only.)
+- The segmented channel is not known here. A field that lacks a channel therefore keeps the planes of the
+  others, and only a field without any plane has a ``problem``.
 """
 
 from __future__ import annotations
@@ -24,9 +25,16 @@ FieldKey = tuple[str, int, int]  # well, site, t
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One file recognised as one plane. ``site`` counts from 1, ``t`` and ``z`` from 0.
+    """File recognised as one plane.
 
-    ``page``: the one page of the file that is meant, from 0; None where it is the whole file.
+    Attributes:
+        file: the file.
+        channel: name of the channel.
+        well: empty outside a plate.
+        site: from 1.
+        t: time point, from 0.
+        z: z-step, from 0.
+        page: number of the only page of the file to use, from 0; None for the whole file.
     """
 
     file: FoundFile
@@ -39,7 +47,7 @@ class Sighting:
 
     @property
     def key(self) -> FieldKey:
-        """The field it belongs to."""
+        """Key of the plane's field."""
         return self.well, self.site, self.t
 
 
@@ -56,13 +64,19 @@ def assemble(
     labels: Mapping[int, str] | None = None,
     metadata: Mapping[FieldKey, Mapping[str, str | float | None]] | None = None,
 ) -> Plate:
-    """The plate made of the sightings.
+    """Builds a plate from recognised planes.
 
-    ``channels``: all names, in the plate's order. ``records``: the fate of every other listed file.
-    ``gaps``: fields known to be missing, with the reason; a well that only stands here is listed too.
-    ``lacking``: of fields that are there, the channels known to be missing, each with the reason.
-    ``labels``: for a collection without wells, the unique name of each field by its site number.
-    ``metadata``: of each field what the user's table says of it, by column; all have the same columns.
+    Args:
+        listing: the input.
+        name: name of the plate.
+        layout: name of the reader.
+        sightings: the recognised planes.
+        records: records of all other listed files.
+        channels: all channel names, in the plate's order.
+        gaps: reason for each field known to be missing; a well that occurs only here is listed too.
+        lacking: for existing fields, the reason for each channel known to be missing.
+        labels: for a collection without wells, the unique name of each field by its site.
+        metadata: values of the user's table for each field by column; all fields have the same columns.
     """
     found: dict[FieldKey, dict[tuple[str, int], list[Sighting]]] = defaultdict(lambda: defaultdict(list))
     for sighting in sightings:
@@ -127,7 +141,7 @@ def _place(key: FieldKey) -> tuple[int, int, int, int]:
 
 
 def _titles(plate: str, key: FieldKey, several_t: bool, labels: Mapping[int, str] | None) -> tuple[str, str]:
-    """(group inside the Zarr, name). NGFF allows only letters and digits in the parts of a plate's groups."""
+    """Returns (group in the Zarr, name). NGFF allows only letters and digits in a plate's groups."""
     well, site, t = key
     timed = several_t or t > 0
     if labels is not None:
@@ -153,7 +167,7 @@ def _record(claim: Sighting, group: str, reason: str) -> FileRecord:
 
 
 def _joint(one: FileRecord, other: FileRecord) -> FileRecord:
-    """What the records of two planes in one file have in common; the file is at fault if either plane is."""
+    """Combines the records of two planes of one file; the file is at fault if either plane is."""
     at_fault = other if other.status is FileStatus.QUARANTINED else one
     return replace(
         at_fault,
@@ -166,5 +180,5 @@ def _joint(one: FileRecord, other: FileRecord) -> FileRecord:
 
 
 def unfitting(file: FoundFile, layout: str) -> FileRecord:
-    """The record of an image in a plate whose name the layout can't place."""
+    """Returns the record of an image whose name does not fit the plate's layout."""
     return quarantined(file.path, f"an image, but its name does not fit the {layout} layout of the others")

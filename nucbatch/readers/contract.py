@@ -1,9 +1,10 @@
-"""What a vendor layout must offer: a name, a place in the queue, a yes or no from names, and a Plate.
+"""Interface of plate layouts (:class:`Reader`).
 
-A reader decides from a :class:`Listing` alone whether the layout is its own, and gives each listed file
+A reader decides from a :class:`Listing` alone whether it supports the layout, and gives each listed file
 exactly one :class:`~nucbatch.core.plate.FileRecord`. It parses names and side files and decodes no pixels.
-Sizes, pixel types and broken images are found afterwards, the same way for all (``verify.py``), so a reader
-leaves ``height_px``, ``width_px`` and ``dtype`` of its fields at 0 and ``""``.
+Sizes, pixel types and damaged images are determined later, in the same way for all layouts
+(``verify_headers.py``). A reader therefore leaves ``height_px``, ``width_px`` and ``dtype`` of its fields at
+0 and ``""``.
 
 Another package adds a layout with one line in its entry points, group ``nucbatch.readers``.
 """
@@ -21,12 +22,15 @@ from nucbatch.readers.listing import Listing
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a user said about the input. Empty and None mean: find out.
+    """The user's options for an input; empty and None mean automatic.
 
-    ``layout``: a reader's name. ``pattern``: a regex with named groups. ``pixel_size_um``: overrides files.
-    ``acquisition``: of a plate that was imaged several times, the one that is read.
-    ``read_timeout_s``: how long a side file or header may take. ``root``: the folder that holds the images
-    which a manifest names.
+    Attributes:
+        layout: name of a reader.
+        pattern: regex with named groups.
+        pixel_size_um: overrides the files' metadata.
+        read_timeout_s: timeout for a side file or header.
+        acquisition: acquisition to read of a plate with several.
+        root: folder of the images named by a manifest.
     """
 
     layout: str = ""
@@ -39,10 +43,11 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A small tree of files.
+    """Small tree of files for the contract tests.
 
-    ``files``: path → content; None is a small image, inside a ``.zarr`` an image's group. ``given``: the path
-    that a user gives, relative to the tree.
+    Attributes:
+        files: content by path; None is a small image, inside a ``.zarr`` an image group.
+        given: path that a user gives, relative to the tree.
     """
 
     files: Mapping[str, bytes | None]
@@ -50,10 +55,12 @@ class Example:
 
 
 class Reader(Protocol):
-    """One vendor layout.
+    """Reader of one layout.
 
-    ``priority``: readers are asked in ascending order, the first that recognises the listing reads it.
-    ``example``: a small tree of this layout, on which the contract tests run.
+    Attributes:
+        name: for ``--layout``.
+        priority: readers are tried in ascending order; the first that recognises the listing reads it.
+        example: small tree of this layout, for the contract tests.
     """
 
     name: str
@@ -61,13 +68,13 @@ class Reader(Protocol):
     example: Example
 
     def recognise(self, listing: Listing) -> bool:
-        """Whether names and folders look like this layout. Opens no file."""
+        """Returns whether names and folders match this layout. Opens no file."""
         ...
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """The plate in the listing, every listed file accounted for once.
+        """Returns the plate in the listing, with every listed file recorded once.
 
         Raises:
-            InputError: the listing can't be read this way; the message says what would help.
+            InputError: the listing cannot be read this way; the message says what would help.
         """
         ...

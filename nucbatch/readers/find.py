@@ -1,28 +1,30 @@
-"""From a path to a plate: find the files, ask the readers in order, read the headers.
+"""Opens a plate: lists the files, selects a reader, reads the headers.
 
-Readers come from the entry points ``nucbatch.readers``, in ascending order of priority and then of name;
-the first that recognises the names reads them. ``layout`` names one instead, and ``pattern`` means the
-pattern reader.
+Readers come from the entry points ``nucbatch.readers`` and are tried in ascending order of priority, then of
+name. The first that recognises the listing reads it. ``layout`` selects one by name, and ``pattern`` selects
+the pattern reader.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import shlex
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import READ_TIMEOUT_S, Plate
+from nucbatch.core.escape import printable
+from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
 from nucbatch.readers.contract import Reader, ReadOptions
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.layouts.manifest import ManifestReader
-from nucbatch.readers.links import only_links
-from nucbatch.readers.listing import Listing, scan
+from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, Listing, scan
 from nucbatch.readers.names import plural
-from nucbatch.readers.plate_cache import fingerprint, recall
+from nucbatch.readers.plate_cache import fingerprint, load_plate
 from nucbatch.readers.resolution import at_resolution
-from nucbatch.readers.verify import verified
+from nucbatch.readers.verify_headers import verified
 
 GROUP = "nucbatch.readers"
 
@@ -39,21 +41,23 @@ def open_plate(
     remembered: Path | None = None,
     root: Path | None = None,
 ) -> Plate:
-    """The plate, folder of images, image, OME-Zarr or manifest at ``path``, with every file accounted for.
+    """Opens a plate, folder of images, image, OME-Zarr or manifest, with every file recorded.
 
-    ``layout``: a reader's name, instead of the first that fits. ``acquisition``: of an OME-Zarr plate that
-    holds several, the one that is read. ``pattern``: a regex with named groups (see
-    :mod:`nucbatch.readers.layouts.pattern`). ``pixel_size_um``: micrometres per pixel at full resolution,
-    instead of what files say. ``resolution_um``: of pyramids, read the level whose pixels are nearest to this
-    size. ``read_timeout_s``: how long a file may take to answer before it is quarantined for that.
-    ``remembered``: where the plate may have been kept (:mod:`nucbatch.readers.plate_cache`), so that headers
-    need not be read. ``root``: the folder that holds the images which a manifest names by paths of another
-    machine.
+    Args:
+        path: the input.
+        layout: name of a reader; empty for the first that recognises the input.
+        acquisition: acquisition to read of an OME-Zarr plate with several.
+        pattern: regex with named groups (see :mod:`nucbatch.readers.layouts.pattern`).
+        pixel_size_um: micrometres per pixel at full resolution; overrides the files' metadata.
+        resolution_um: read the pyramid level whose pixels are nearest to this size.
+        read_timeout_s: timeout after which a file is quarantined.
+        remembered: cache file of the plate (:mod:`nucbatch.readers.plate_cache`), if any.
+        root: folder of the images that a manifest names by paths of another machine.
 
     Raises:
-        InputNotFound: nothing is there.
-        InputError: an unknown layout, a bad pattern, several plates or acquisitions, or nothing that is
-            recognised; or ``resolution_um`` is given for a pyramid without a pixel size.
+        InputNotFound: the path does not exist.
+        InputError: an unknown layout, an invalid pattern, several plates or acquisitions, or an unrecognised
+            input; or ``resolution_um`` is given for a pyramid without a pixel size.
     """
     readers = known_readers()
     reader = _forced(readers, layout, pattern)
@@ -61,7 +65,7 @@ def open_plate(
     _require_size("resolution", resolution_um)
     listing = without_companions(scan(path))
     known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um)
-    kept = recall(remembered, known, listing.root) if remembered else None
+    kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
         return kept
     if reader is None:
@@ -82,14 +86,14 @@ def open_plate(
 
 
 def known_readers() -> tuple[Reader, ...]:
-    """All readers that are installed, in the order in which they are asked."""
+    """Returns all installed readers in the order in which they are tried."""
     found: list[Reader] = [point.load()() for point in entry_points(group=GROUP)]
     return tuple(sorted(found, key=lambda reader: (reader.priority, reader.name)))
 
 
 def _require_size(what: str, size_um: float | None) -> None:
     if size_um is not None and not (math.isfinite(size_um) and size_um > 0):
-        raise InputError(f"a {what} of {size_um} µm can't be: give a number above 0, such as 0.65.")
+        raise InputError(f"a {what} of {size_um} µm is invalid: give a number above 0, such as 0.65.")
 
 
 def _forced(readers: tuple[Reader, ...], layout: str, pattern: str) -> Reader | None:
@@ -114,11 +118,34 @@ def _recognised(readers: tuple[Reader, ...], listing: Listing) -> Reader:
             f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "
             "folder."
         )
-    links = only_links(listing)
+    links = _only_links(listing)
     if links:
         raise InputError(links)
     total = len(listing.files) + len(listing.settled)
     raise InputError(
         f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "
         "JPEG or OME-Zarr. Give the folder that holds the images."
+    )
+
+
+def _only_links(listing: Listing) -> str:
+    """Returns the error message for an input that holds only links out of it; else an empty text."""
+    refused = [record for record in listing.settled if record.status is FileStatus.QUARANTINED]
+    links = [record.path for record in refused if record.reason in (LINK_OUT, LINK_TO_NOTHING)]
+    if not links or len(links) < len(refused) or listing.images():
+        return ""
+    targets = [Path(os.path.realpath(Path(listing.root, link))) for link in links]
+    there = [target if target.is_dir() else target.parent for target in targets if target.exists()]
+    first = f"{printable(links[0])} to {printable(str(targets[0]))}"
+    said = (
+        f"{printable(listing.name)} holds no image of its own, only {len(links):,} symbolic links "
+        f"that lead out of it ({first}). Links are not followed out of the input."
+    )
+    if not there:
+        return f"{said} Their targets don't exist either: give the folder that holds the images."
+    root, shared = (printable(shlex.quote(path)) for path in (listing.root, os.path.commonpath(there)))
+    return (
+        f"{said} Give the folder that holds the files, or a folder of copies (cp -rlL makes hard links "
+        "instead, on the same disk):\n"
+        f"  nucbatch inspect {shared}\n  cp -rL {root} COPY && nucbatch inspect COPY"
     )

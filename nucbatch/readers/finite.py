@@ -16,7 +16,7 @@ from nucbatch.core.plate import READ_TIMEOUT_S, Field, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.names import plural
 from nucbatch.readers.pixels import field_channels, read_box
-from nucbatch.readers.verify import recorded
+from nucbatch.readers.verify_headers import recorded
 
 MOST_BYTES = 1 << 30
 _BAND_PX = 2048
@@ -52,15 +52,15 @@ def values_checked(
         for plane in field.planes
         if problems[field.key].startswith(f"{plane.path}: ")
     }
-    told: tuple[str, ...] = ()
+    remark: tuple[str, ...] = ()
     if step > 1:
         images = plural(len(floats), "floating-point image")
-        told = (f"NaN and infinity were looked for in {len(looked_at):,} of {images}",)
+        remark = (f"NaN and infinity were looked for in {len(looked_at):,} of {images}",)
     return replace(
         plate,
         fields=fields,
         files=tuple(recorded(plate.files, fields, faults)),
-        remarks=(*plate.remarks, *told),
+        remarks=(*plate.remarks, *remark),
     )
 
 

@@ -1,9 +1,11 @@
-"""What lies below the input, found once: every file, in an order that does not depend on the disk.
+"""Lists all files below the input once, in an order that does not depend on the disk.
 
-Decisions owned here: links are never followed out of the input (``realpath`` must stay inside); links to
-folders are not followed at all; junk, results of earlier runs and Zarr stores are one line each instead of
-thousands (their record's path ends in ``/``), and an input that is itself a Zarr group is listed as such a
-line below its parent; what can't be opened by a name that fits a table is refused.
+- Links that lead out of the input are rejected (``realpath`` must stay inside). Links to folders are not
+  followed.
+- System files, results of earlier runs and Zarr stores are one record each instead of thousands (its path
+ends
+  in ``/``). An input that is itself a Zarr group is such a record below its parent.
+- Files whose names a table cannot hold are rejected.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ LINK_OUT = "a link that leads out of the input: copy the file, or give its own f
 
 @dataclass(frozen=True, slots=True)
 class FoundFile:
-    """A regular file below the root. ``path`` is relative, with ``/``, and valid Unicode."""
+    """Regular file below the root.
+
+    Attributes:
+        path: relative, with ``/``, valid Unicode.
+        size_bytes: size of the file.
+        mtime_ns: modification time.
+    """
 
     path: str
     size_bytes: int = 0
@@ -33,11 +41,14 @@ class FoundFile:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """All that was found below ``root`` (absolute, links resolved), sorted by path.
+    """Files found below the input, sorted by path.
 
-    ``files`` await a reader's verdict; ``settled`` already have theirs, but a reader of Zarr stores may take
-    :meth:`stores` from them. ``name`` is what the user pointed at,
-    without folders. ``single`` is True where that was one file; ``root`` is then its folder.
+    Attributes:
+        root: absolute folder, links resolved; the parent folder if the input is one file.
+        name: name of the input, without folders.
+        files: files for the readers.
+        settled: records that are already decided; a reader of Zarr stores may take :meth:`stores` from them.
+        single: the input is one file.
     """
 
     root: str
@@ -47,25 +58,25 @@ class Listing:
     single: bool = False
 
     def images(self) -> tuple[FoundFile, ...]:
-        """The files whose names end like a readable image."""
+        """Returns the files with the suffix of a readable image."""
         return tuple(file for file in self.files if is_image_name(file.path))
 
     def others(self) -> tuple[FoundFile, ...]:
-        """The files whose names do not."""
+        """Returns the files without such a suffix."""
         return tuple(file for file in self.files if not is_image_name(file.path))
 
     def stores(self) -> tuple[str, ...]:
-        """The Zarr stores' paths, each with ``/`` at its end."""
+        """Returns the paths of the Zarr stores, each ending in ``/``."""
         reason = ignored("", "zarr-store").reason
         return tuple(record.path for record in self.settled if record.reason == reason)
 
 
 def scan(path: Path) -> Listing:
-    """Everything below a folder, or one file.
+    """Lists everything below a folder, or one file.
 
     Raises:
-        InputNotFound: nothing is there.
-        InputError: it is neither a file nor a folder, or may not be listed.
+        InputNotFound: the path does not exist.
+        InputError: it is neither a file nor a folder, or cannot be listed.
     """
     try:
         resolved = path.resolve(strict=True)
@@ -74,7 +85,7 @@ def scan(path: Path) -> Listing:
         raise InputNotFound(f"{path} does not exist: give a folder, an image or a manifest CSV.") from error
     except (OSError, RuntimeError) as error:
         raise InputError(f"{path} can't be opened ({error}): check its permissions and links.") from error
-    # The name goes into tables; a folder's own that is no Unicode is shown as its files' are.
+    # The name goes into tables, so bytes that are not Unicode are escaped, as in file names.
     name = os.fsencode(path.name or resolved.name).decode(errors="backslashreplace")
     root_name = os.fsencode(resolved.name).decode(errors="backslashreplace")
     if stat.S_ISREG(mode):
@@ -102,7 +113,7 @@ def scan(path: Path) -> Listing:
 
 
 def look_up(root: str, relative: str) -> FoundFile | str:
-    """One named file below the root, or the reason why it can't be used.
+    """Finds one named file below the root, or the reason why it cannot be used.
 
     For readers whose side files name images: the name may not lead out of the root, by ``..`` or by a link.
     """
@@ -152,7 +163,7 @@ def _walk(root: str) -> tuple[list[FoundFile], list[FileRecord]]:
 
 
 def _verdict(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileRecord | str:
-    """A file, a settled record, or (as text) the relative folder to look into next, ending in ``/``."""
+    """Returns a file, a settled record, or (as text) a relative folder to list next, ending in ``/``."""
     try:
         path.encode()
     except UnicodeEncodeError:

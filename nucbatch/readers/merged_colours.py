@@ -1,9 +1,9 @@
-"""Whether RGB pictures are merged fluorescence: a few are looked at before a run.
+"""Detects RGB pictures that are merged fluorescence, from a sample of fields before a run.
 
-The model sees RGB as one stained picture, where every bright nucleus of any stain is a nucleus. Of a merge
-of fluorescence channels one is the nuclear stain, mostly blue. A merge has a dark ground and bright pixels
-of pure colours. None of 157 real pictures of stained tissue is taken for one: of their pixels less than 5 %
-are darker than 0.55 of their white.
+The model reads RGB as one stained picture, in which every bright nucleus of any stain is a nucleus. In a
+merge of fluorescence channels only one is the nuclear stain, mostly blue. A merge has a dark background and
+bright pixels of pure colours. None of 157 real pictures of stained tissue is mistaken for one: less than 5 %
+of their pixels are darker than 0.55 of their white level.
 """
 
 from __future__ import annotations
@@ -23,15 +23,21 @@ from nucbatch.readers.pixels import read_box
 _MOST_LOOKED_AT = 8
 _SIDE_PX = 1024
 _GROUND_PERCENT, _DARKEST_GROUND = 10, 0.35
-"""The ground is this percentile of a picture's brightest sample; it is dark up to that part of its white."""
+"""Background: percentile of the brightest samples, and fraction of white up to which it is dark."""
 _PUREST_TISSUE = 0.55
-"""Of bright pixels, the mean difference between strongest and weakest colour, in parts of white."""
+"""Largest mean difference of strongest and weakest colour in bright pixels of tissue, relative to white."""
 _LEAST_SIGNAL = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Grounds:
-    """``looked_at`` RGB fields, of which ``dark`` have a dark ground; ``channels`` may show their nuclei."""
+class MergedColours:
+    """Result of the detection.
+
+    Attributes:
+        looked_at: number of RGB fields examined.
+        dark: number of them that look like merged fluorescence.
+        channels: channels that may show their nuclei.
+    """
 
     looked_at: int
     dark: int
@@ -39,7 +45,7 @@ class Grounds:
 
     @property
     def sentence(self) -> str:
-        """What to tell the user; empty where no ground is dark."""
+        """Warning for the user; empty if no field looks like a merge."""
         if not self.dark:
             return ""
         options = " or ".join(f"--channel {name}" for name in self.channels)
@@ -50,24 +56,24 @@ class Grounds:
         )
 
 
-def grounds_of(plate: Plate, read_timeout_s: float = READ_TIMEOUT_S) -> Grounds:
-    """Looks at the middle of up to eight RGB fields; those that can't be read are left out."""
+def detect_merged_colours(plate: Plate, read_timeout_s: float = READ_TIMEOUT_S) -> MergedColours:
+    """Examines the centre of up to eight RGB fields; unreadable ones are skipped."""
     coloured = [field for field in plate.fields if not field.problem and _is_rgb(field)]
     step = max(1, -(-len(coloured) // _MOST_LOOKED_AT))
     channels = tuple(Channel(name, index) for index, name in enumerate(RGB_CHANNELS))
     looked_at, found = 0, []
     for picture in _middles(plate, coloured[::step], channels, read_timeout_s):
         looked_at += 1
-        names = stained_on_black(picture)
+        names = merged_channels(picture)
         if names:
             found.append(names)
     named = {name for names in found for name in names}
     best = ("Blue",) if "Blue" in named else tuple(name for name in RGB_CHANNELS if name in named)
-    return Grounds(looked_at, len(found), best)
+    return MergedColours(looked_at, len(found), best)
 
 
-def stained_on_black(picture: NDArray[Any]) -> tuple[str, ...]:
-    """The colours that show something in a merge (3, Y, X) of fluorescence; none if it is no such picture."""
+def merged_channels(picture: NDArray[Any]) -> tuple[str, ...]:
+    """Returns the colours with signal in a merge (3, Y, X) of fluorescence; empty for other pictures."""
     white = float(np.percentile(picture, 99.8))
     if white <= 0:
         return ()
@@ -91,11 +97,11 @@ def _is_rgb(field: Field) -> bool:
 def _middles(
     plate: Plate, fields: Iterable[Field], channels: tuple[Channel, ...], read_timeout_s: float
 ) -> Iterator[NDArray[Any]]:
-    """The middle of each field (3, Y, X)."""
+    """Yields the centre of each field (3, Y, X)."""
     for field in fields:
         top, left = max(0, field.height_px - _SIDE_PX) // 2, max(0, field.width_px - _SIDE_PX) // 2
         bottom, right = min(field.height_px, top + _SIDE_PX), min(field.width_px, left + _SIDE_PX)
         try:
             yield read_box(plate.root, field, channels, Box(top, left, bottom, right), read_timeout_s)
         except UnreadableImage:
-            continue  # the run reads it again, and says why it can't be used
+            continue  # the run reads it again and reports the reason

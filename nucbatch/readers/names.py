@@ -1,7 +1,7 @@
-"""How what was found is called: safe names for fields, groups inside the Zarr, wells a plate can have.
+"""Safe and unique names for fields and groups in the Zarr.
 
-Names end up as file names, Zarr groups and keys of the ledger, so they hold only A-Z, a-z, 0-9, ``-``, ``_``
-and ``.``, and a name depends on the names of its collection, never on the order in which they were found.
+Names become file names, Zarr groups and ledger keys, so they contain only A-Z, a-z, 0-9, ``-``, ``_`` and
+``.``. A name depends on the names in its collection, never on the order in which they were found.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import PurePosixPath
 GREY = "Grey"
 
 _LONGEST = 120
-"""Characters of a name. File systems allow 255 bytes; numbers, endings and temporary names take up to 80."""
+"""Longest name, in characters. File systems allow 255 bytes; suffixes and temporary names need 80."""
 
 
 def safe_name(text: str) -> str:
-    """Text in the characters that file systems and NGFF allow; anything else becomes ``_``. Never empty.
+    """Replaces characters that file systems or NGFF do not allow by ``_``; never empty.
 
-    A text that comes out longer than 120 characters is shortened to its first 109, ``-``, and the first 10
-    hex digits of its SHA-256, so that long names which only differ in their ends stay different.
+    A result of more than 120 characters is shortened to its first 109, ``-``, and the first 10 hex digits of
+    its SHA-256, so that long names with different ends stay different.
     """
     cleaned = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._")
     if len(cleaned) > _LONGEST:
@@ -32,7 +32,7 @@ def safe_name(text: str) -> str:
 
 
 def unique_names(paths: Iterable[str]) -> dict[str, str]:
-    """A safe and unique name for each path: its stem; with folders where stems clash; else with a hash.
+    """Returns a safe and unique name for each path: its stem; with folders if stems clash; else with a hash.
 
     Uniqueness ignores case, because some file systems do.
     """
@@ -57,12 +57,12 @@ def _digest(text: str) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """``1 file``, ``2 files``, ``1,234 files``."""
+    """Formats a count with its noun: ``1 file``, ``2 files``, ``1,234 files``."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def natural_key(text: str) -> tuple[list[tuple[int, int, str]], str]:
-    """Sorts ``"c2"`` before ``"c10"``: numbers by value, the rest by letter."""
+    """Sort key that puts ``"c2"`` before ``"c10"``: numbers by value, the rest by letter."""
     parts = re.findall(r"[0-9]+|[^0-9]+", text)
     return [
         (0, int(part), "") if part[0] in "0123456789" else (1, 0, part.casefold()) for part in parts

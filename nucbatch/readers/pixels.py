@@ -1,9 +1,11 @@
-"""From bytes to arrays, in the pixel type of the file.
+"""Reads the pixels of fields and images, in the files' pixel type.
 
-Decisions owned here: z-planes of a channel are projected by maximum; what differs from the plan in size
-or type is refused, never cast; NaN and infinity are refused; white-is-zero TIFFs are inverted, so that
-bright is always large; alpha is dropped. An RGB plane (its channel in the plan is ``RGB``) gives Red,
-Green and Blue. Whole fields and boxes of them are read in one way, by box.
+- Z-steps of a channel are projected by maximum.
+- A file that differs from the plan in size or type is rejected, never cast. NaN and infinity are rejected.
+- White-is-zero TIFFs are inverted, so that bright is always large. Alpha is dropped.
+- An RGB plane (its channel in the plan is ``RGB``) gives Red, Green and Blue.
+
+Whole fields and boxes of them are read in the same way.
 """
 
 from __future__ import annotations
@@ -28,10 +30,10 @@ from nucbatch.readers.unchanged import require_unchanged
 
 
 def probe(path: str | Path) -> PixelInfo:
-    """What an image's header promises, without decoding it.
+    """Reads an image's header without decoding it.
 
     Raises:
-        UnreadableImage: it can't be used (see :mod:`nucbatch.readers.formats.headers`); path and reason.
+        UnreadableImage: it cannot be used (see :mod:`nucbatch.readers.formats.headers`); path and reason.
     """
     try:
         info = read_header(path)
@@ -43,7 +45,7 @@ def probe(path: str | Path) -> PixelInfo:
 
 
 def field_channels(plate: Plate, field: Field) -> tuple[Channel, ...]:
-    """The channels a field's array has, in the plate's order. RGB planes count as Red, Green and Blue."""
+    """Returns the channels of a field's array in the plate's order; RGB planes give Red, Green and Blue."""
     names: set[str] = set()
     for plane in field.planes:
         names.update(_names(plane))
@@ -52,7 +54,12 @@ def field_channels(plate: Plate, field: Field) -> tuple[Channel, ...]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reading:
-    """Pixels (C, Y, X) in the field's dtype, and what is there of each plane that they were made of."""
+    """Pixels of a field.
+
+    Attributes:
+        pixels: (C, Y, X) in the field's dtype.
+        coverage: coverage of each plane that was read.
+    """
 
     pixels: NDArray[Any]
     coverage: tuple[Coverage, ...]
@@ -67,19 +74,24 @@ def read(
     *,
     counted: Box | None = None,
 ) -> Reading:
-    """A box of a field; only the tiles, strips or chunks it touches are read.
+    """Reads a box of a field from the tiles, strips or chunks that overlap it.
 
     Args:
-        read_timeout_s: how long a plane of a file may take.
-        counted: the part of the box whose coverage is told, in the image's pixels; all of it if None.
+        plate_root: root of the plate.
+        field: the field, as planned.
+        channels: channels to read.
+        box: pixels to read.
+        read_timeout_s: timeout for a plane of a file.
+        counted: part of the box whose coverage is returned, in image coordinates; None for the whole box.
 
-    Returns: one entry per channel in the order given, z-planes max-projected; coverage in the field's order
-        of planes.
+    Returns:
+        One array entry per channel in the given order, z-steps projected by maximum; coverage in the field's
+        order of planes.
 
     Raises:
         UnreadableImage: a channel or a file is missing; a file is damaged, has changed since it was planned,
             is not of the planned size and type, or does not answer. The message begins with the file's path.
-        MemoryRefused: the box is larger than the memory that there is.
+        MemoryRefused: the box does not fit in memory.
     """
     wanted = [channel.name for channel in channels]
     missing = sorted(set(wanted) - {name for plane in field.planes for name in _names(plane)})
@@ -114,15 +126,23 @@ def read_usable(
     segmented: str,
     read_timeout_s: float = READ_TIMEOUT_S,
 ) -> tuple[Reading, dict[str, str]]:
-    """A whole field, without the channels whose pixels are damaged.
+    """Reads a whole field without the channels whose pixels are damaged.
 
     A damaged channel that is not segmented costs the field that channel's measurements, and not its count.
 
-    Returns: the pixels of the channels that can be read, and why each of the others can't.
+    Args:
+        plate_root: root of the plate.
+        field: the field, as planned.
+        channels: channels to read.
+        segmented: name of the segmented channel.
+        read_timeout_s: timeout for a plane of a file.
+
+    Returns:
+        The pixels of the readable channels, and the reason for each of the others.
 
     Raises:
-        UnreadableImage: as :func:`read`, where the channel ``segmented`` can't be read, or is a part of RGB.
-        ImageUnavailable: any file did not answer, or is gone or changed: the next attempt may find it whole.
+        UnreadableImage: as :func:`read`, if the segmented channel cannot be read or is a part of RGB.
+        ImageUnavailable: a file does not answer, is missing or has changed; a later attempt may succeed.
         MemoryRefused: as :func:`read`.
     """
     box = Box(0, 0, field.height_px, field.width_px)
@@ -150,7 +170,7 @@ def read_usable(
 def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     try:
         return np.empty(shape, dtype)
-    except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address can count
+    except (MemoryError, ValueError) as error:  # ValueError: beyond the address space
         gib = math.prod(shape) * dtype.itemsize / 2**30
         raise MemoryRefused(
             f"{name}: {' × '.join(map(str, shape))} pixels of {dtype} need {gib:,.1f} GiB in one piece, "
@@ -165,12 +185,12 @@ def read_box(
     box: Box,
     read_timeout_s: float = READ_TIMEOUT_S,
 ) -> NDArray[Any]:
-    """The pixels (C, Y, X) of :func:`read`."""
+    """Reads the pixels (C, Y, X) of a box, as :func:`read`."""
     return read(plate_root, field, channels, box, read_timeout_s).pixels
 
 
 def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:
-    """What is there of a box of a plane."""
+    """Returns the coverage of a box of a plane."""
     written = pixels if not window.unwritten else pixels != window.unwritten
     return Coverage.of(written, window.shape[0], box.y0, window.cost.missing, window.cost.pieces)
 
@@ -181,21 +201,22 @@ def read_field(
     channels: tuple[Channel, ...],
     read_timeout_s: float = READ_TIMEOUT_S,
 ) -> NDArray[Any]:
-    """The pixels of a field: :func:`read_box` of all of it.
+    """Reads the pixels (C, Y, X) of a whole field.
 
     Raises:
-        UnreadableImage: as there.
+        UnreadableImage: as :func:`read`.
     """
     return read_box(plate_root, field, channels, Box(0, 0, field.height_px, field.width_px), read_timeout_s)
 
 
 def read_image(path: str | Path) -> NDArray[Any]:
-    """One picture, outside any plate; of a pyramid the full resolution.
+    """Reads one picture outside a plate; of a pyramid the full resolution.
 
-    Returns: (Y, X) if grey, (Y, X, S) with S = 3 if RGB, in the file's dtype; alpha is dropped.
+    Returns:
+        (Y, X) if grey, (Y, X, 3) if RGB, in the file's dtype, without alpha.
 
     Raises:
-        UnreadableImage: it can't be decoded; the message has the path and the reason.
+        UnreadableImage: it cannot be decoded; the message has the path and the reason.
     """
     probe(path)
     with open_plane(path) as window:
@@ -203,7 +224,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
 
 
 def _by_file(field: Field, wanted: list[str]) -> list[tuple[str, list[Plane]]]:
-    """The planes of the wanted channels, by the file that holds them, in the field's order."""
+    """Groups the planes of the wanted channels by file, in the field's order."""
     files: dict[str, list[Plane]] = {}
     for plane in field.planes:
         if not set(wanted).isdisjoint(_names(plane)):
@@ -214,7 +235,7 @@ def _by_file(field: Field, wanted: list[str]) -> list[tuple[str, list[Plane]]]:
 def _add(
     plane: Plane, pixels: NDArray[Any], array: NDArray[Any], wanted: list[str], written: set[str]
 ) -> None:
-    """Puts a plane's pixels into the array's channels; ``written`` are those that hold one already."""
+    """Adds a plane's pixels to the array's channels; ``written`` are channels that already hold a plane."""
     samples = np.atleast_3d(pixels)
     for sample, name in enumerate(_names(plane)):
         for index in (index for index, other in enumerate(wanted) if other == name):

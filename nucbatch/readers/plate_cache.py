@@ -1,10 +1,10 @@
-"""A plate as it was read last time, for as long as nothing below its folder has changed.
+"""Cache of a plate's headers, valid as long as nothing below its folder has changed.
 
-A run of 10⁵ files that is taken up again should not read 10⁵ headers first. The decisions owned here: what is
-looked at again every time is the listing (each file's name, size and time of change) and how the user wants
-it read; if both are what they were, so is the plate. An input whose listing does not name all that is read (a
-manifest, an OME-Zarr) is never remembered, and neither is a plate with a file whose trouble may have passed
-without the file's changing: no permission, a share that did not answer.
+A resumed run of 10⁵ files should not read 10⁵ headers first. The listing (name, size and modification time of
+each file) and the user's options are compared every time; if both are unchanged, the cached plate is used.
+Not cached are inputs whose listing does not include everything that is read (a manifest, an OME-Zarr), and
+plates with a file whose problem may disappear without a change of the file: missing permission, a share that
+did not answer.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
 def fingerprint(listing: Listing, *how: object) -> str:
-    """SHA-256 (hex) of what was listed and how it is to be read; empty where that does not tell all."""
+    """Returns the SHA-256 (hex) of the listing and the options; empty if the listing is not sufficient."""
     if listing.single or listing.stores():
         return ""
     digest = hashlib.sha256(json.dumps([__version__, listing.name, *how]).encode())
@@ -48,10 +48,10 @@ def fingerprint(listing: Listing, *how: object) -> str:
     return digest.hexdigest()
 
 
-def recall(path: Path, wanted: str, root: str) -> Plate | None:
-    """The plate that was kept under this fingerprint, now at ``root``; None if there is none.
+def load_plate(path: Path, wanted: str, root: str) -> Plate | None:
+    """Reads the plate cached under this fingerprint, now at ``root``; None if there is none.
 
-    A file that is damaged, or of another nucbatch, counts as none: the headers are then read again.
+    A damaged cache, or one of another version, counts as none: the headers are then read again.
     """
     try:
         with path.open("rb") as file, gc_paused():
@@ -74,8 +74,8 @@ def recall(path: Path, wanted: str, root: str) -> Plate | None:
         return None
 
 
-def to_keep(plate: Plate) -> bytes | None:
-    """What :func:`recall` will read; None for a plate that must be read anew each time."""
+def cache_content(plate: Plate) -> bytes | None:
+    """Serialises a plate for :func:`load_plate`; None for a plate that must not be cached."""
     if not plate.listed or any(_may_pass(record) for record in plate.files):
         return None
     kept = {
@@ -97,8 +97,8 @@ def to_keep(plate: Plate) -> bytes | None:
     return f"{plate.listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
-def is_kept(path: Path, plate: Plate) -> bool:
-    """Whether just this plate is kept there, undamaged."""
+def is_cached(path: Path, plate: Plate) -> bool:
+    """Returns whether the file is an intact cache of this plate."""
     try:
         with path.open("rb") as file:
             first = file.readline().decode().split()

@@ -1,13 +1,15 @@
-"""How long a read may take: a disk or network share that does not answer fails its field, not the run.
+"""Read timeout: a disk or network share that does not answer fails its field, not the run.
 
-Decisions owned here: a read runs in a thread of its own, and who waits for it gives up after so many seconds.
-A call that hangs in the system can't be ended from outside, not even in a process of its own (a hard NFS
-mount ignores SIGKILL), and a process would have to send every pixel back; so the thread is left behind, as a
-daemon that keeps no process alive, and what it still reads is thrown away. At most :data:`MOST_LEFT` are left
-behind in one process: while that many hang, nothing answers there, and further reads are refused at once, so
-that a share which is gone ends a run within minutes instead of one timeout per field. As soon as one of them
-comes back, so does the share, and reads go on. A read of many steps tells that it is alive after each. One
-whose thread was busy meanwhile did not wait for the share: it is the decoding that takes long.
+A read runs in a separate thread, and the caller stops waiting after a timeout. A hanging system call cannot
+be ended, not even in a separate process (a hard NFS mount ignores SIGKILL), and a process would have to send
+every pixel back. The daemon thread is therefore abandoned, and its result discarded.
+
+At most :data:`MOST_LEFT` threads are abandoned in one process. While that many hang, further reads fail at
+once, so that a lost share ends a run within minutes instead of one timeout per field. Reads continue as soon
+as one of the threads returns.
+
+A read of several steps resets the timeout after each step. If its thread was busy instead of waiting, the
+message blames the decoding, not the share.
 """
 
 from __future__ import annotations
@@ -21,21 +23,26 @@ from typing import Any, Generic, TypeVar
 from nucbatch.core.errors import ImageUnavailable
 
 MOST_LEFT = 8
-_BUSY_SHARE = 0.1  # of the time; waiting for a share takes next to none, and other work may take the rest
+_BUSY_SHARE = 0.1  # fraction of CPU time from which a read counts as busy; waiting takes almost none
 
 T = TypeVar("T")
 Beat = Callable[[], None]
-"""Told by a read after each of its steps; the time begins anew."""
+"""Called by a read after each of its steps; restarts the timeout."""
 
 _left = 0
 _lock = threading.Lock()
 
 
 def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
-    """What ``read`` returns or raises, if it comes back in time. ``shown`` names the file in messages.
+    """Runs ``read`` with a timeout and returns its result or raises its error.
+
+    Args:
+        seconds: the timeout.
+        shown: name of the file in messages.
+        read: called in a thread of its own, with a function that restarts the timeout.
 
     Raises:
-        ImageUnavailable: it did not come back, or too many before it hang.
+        ImageUnavailable: the read did not return in time, or too many earlier reads hang.
     """
     if hanging() >= MOST_LEFT:
         raise ImageUnavailable(
@@ -57,13 +64,13 @@ def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
 
 
 def hanging() -> int:
-    """How many reads of this process were given up and have not come back."""
+    """Returns the number of abandoned reads of this process that have not returned."""
     with _lock:
         return _left
 
 
 class _Read(Generic[T]):
-    """One read in its thread; ``busy_s``: of the time that was waited in vain, how long it was at work."""
+    """Read in its own thread; ``busy_s`` is its CPU time during a timeout."""
 
     def __init__(self, read: Callable[[Beat], T]) -> None:
         self._read = read
@@ -79,7 +86,7 @@ class _Read(Generic[T]):
         (thread or _Thread()).take(self)
 
     def waited(self, seconds: float) -> bool:
-        """Whether it came back; if not, it counts as left behind from now on."""
+        """Waits for the read; False if it timed out, and it then counts as abandoned."""
         global _left
         while not self._done.wait(max(0.0, self._alive + seconds - time.monotonic())):
             if time.monotonic() < self._alive + seconds:
@@ -98,13 +105,13 @@ class _Read(Generic[T]):
         return self._values[0]
 
     def run(self) -> None:
-        """Reads, in a thread of its own."""
+        """Runs the read in the current thread."""
         global _left
         self._thread = threading.get_ident()
         self._busy_before = self._thread_s()
         try:
             self._values.append(self._read(self._beat))
-        except BaseException as error:  # noqa: BLE001  # raised again where it is waited for
+        except BaseException as error:  # noqa: BLE001  # raised again in the waiting thread
             self._error = error
         with _lock:
             self._done.set()
@@ -117,12 +124,12 @@ class _Read(Generic[T]):
         self._busy_before = self._thread_s()
 
     def _thread_s(self) -> float:
-        """The processor time that the read's thread, which lives as long as the process, has taken."""
+        """Returns the CPU time of the read's thread."""
         return time.clock_gettime(time.pthread_getcpuclockid(self._thread)) if self._thread else 0.0
 
 
 class _Thread:
-    """A thread that reads one thing after another: to start one costs as much as a header."""
+    """Reusable reading thread; starting a new one costs as much as reading a header."""
 
     def __init__(self) -> None:
         self._orders: queue.SimpleQueue[_Read[Any]] = queue.SimpleQueue()

@@ -1,8 +1,8 @@
-"""At which resolution the fields of a plate are read, where their files are pyramids.
+"""Selects the resolution at which a plate's fields are read, if their files are pyramids.
 
-Decisions owned here: the level is chosen plane by plane (``levels.py``), from the pixel size that the field
-has at full resolution, be it the file's or the user's; what is no pyramid stays as it is. The planes of a
-field must come out at one level and one size: the majority is right, without one all are quarantined.
+The level is chosen for each plane (``levels.py``) from the field's pixel size at full resolution, recorded or
+given by the user. Files that are not pyramids are unchanged. All planes of a field must have the same level
+and size. The majority wins; without one, all are quarantined.
 """
 
 from __future__ import annotations
@@ -18,19 +18,24 @@ from nucbatch.readers.formats import ImageSource, open_source
 from nucbatch.readers.formats.levels import Level, level_for_pixel_size
 from nucbatch.readers.names import plural
 from nucbatch.readers.read_timeout import Beat, within
-from nucbatch.readers.verify import each_field, majority, recorded
+from nucbatch.readers.verify_headers import each_field, majority, recorded
 
 _Choice = tuple[Field, dict[str, str], str]
-"""A field as it is read, the reason against each file of it that can't be, and why no level was chosen."""
+"""The field as it will be read, the reason for each unusable file, and why no level was chosen."""
 
 _SINGLE, _NEAREST = "a single resolution", "the full resolution is the nearest"
 
 
 def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_TIMEOUT_S) -> Plate:
-    """The plate, its pyramids read at the level whose pixels are nearest to ``wanted_um`` micrometres.
+    """Reads pyramids at the level whose pixels are nearest to ``wanted_um`` micrometres.
 
-    Fields of a level other than the full one have its size and pixel size; those whose planes don't agree
-    have a problem. Where nothing changes, a remark says so. Needs the headers to be known (``verify.py``).
+    Fields at a lower level have its size and pixel size. Fields whose planes disagree have a problem. If
+    nothing changes, a remark says so. Headers must have been read before.
+
+    Args:
+        plate: the plate with the properties of its headers.
+        wanted_um: wanted pixel size.
+        read_timeout_s: timeout for reading a file's metadata.
 
     Raises:
         InputError: a pyramid has no pixel size; the message names it.
@@ -52,7 +57,7 @@ def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_T
 
 
 def _remarks(wanted_um: float, unchanged: Counter[str], usable: int) -> list[str]:
-    """What to tell a user where the resolution that was asked for changes nothing."""
+    """Returns remarks for the user if the requested resolution changes nothing."""
     whys = [f"{plural(count, 'field')}: {why}" for why, count in unchanged.items() if count]
     of_all = "" if unchanged.total() == usable else f" in {unchanged.total():,} of {usable:,} fields"
     return [f"--resolution {wanted_um:g} changes nothing{of_all} ({'; '.join(whys)})."] if whys else []
@@ -66,13 +71,13 @@ def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) ->
     for plane, level in levels:
         if agreed is None:
             faults[plane.path] = (
-                f"at {wanted_um:g} µm the planes of its field disagree: this one is {_told(_form(level))}. "
+                f"at {wanted_um:g} µm the planes of its field disagree: this one is {_shown(_form(level))}. "
                 "Leave out --resolution"
             )
         elif _form(level) != agreed:
             faults[plane.path] = (
-                f"at {wanted_um:g} µm it is {_told(_form(level))}, but the other planes of its field are "
-                f"{_told(agreed)}. Leave out --resolution"
+                f"at {wanted_um:g} µm it is {_shown(_form(level))}, but the other planes of its field are "
+                f"{_shown(agreed)}. Leave out --resolution"
             )
     if faults:
         problem = "; ".join(f"{path}: {reason}" for path, reason in faults.items())
@@ -95,7 +100,7 @@ def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) ->
 def _levels(
     root: str, wanted_um: float, read_timeout_s: float, field: Field
 ) -> tuple[list[tuple[Plane, Level]], dict[str, str]]:
-    """The level that fits each plane, and the reason against each file of which none can be read."""
+    """Chooses the level of each plane, or a reason for each file of which no level can be read."""
     by_file: dict[str, list[Plane]] = defaultdict(list)
     for plane in field.planes:
         by_file[plane.path].append(plane)
@@ -115,11 +120,11 @@ def _levels(
 
 
 def _level(source: ImageSource, plane: Plane, field: Field, wanted_um: float) -> Level:
-    """The level that fits a plane, with its pixel size counted from the field's.
+    """Chooses the level of a plane, with its pixel size derived from the field's.
 
     Raises:
         InputError: the field has no pixel size.
-        UnreadableImage: the level can't be read, or is of another pixel type than the full resolution.
+        UnreadableImage: the level cannot be read, or has another pixel type than the full resolution.
     """
     levels = source.levels(plane.page)
     if len(levels) == 1:
@@ -145,5 +150,5 @@ def _form(level: Level) -> tuple[int, int, int]:
     return level.index, level.height_px, level.width_px
 
 
-def _told(form: tuple[int, int, int]) -> str:
+def _shown(form: tuple[int, int, int]) -> str:
     return f"{form[1]} × {form[2]} px (level {form[0]})"

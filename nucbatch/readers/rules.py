@@ -1,7 +1,7 @@
-"""By which rules a file is left out: each has a name and a sentence, and both stand in ``files.csv``.
+"""Rules by which files are ignored; name and explanation of each are written to ``files.csv``.
 
-Ignored means: known, and of no use to a run. Quarantined means: it looks like an input but can't be used. An
-image that no rule knows is therefore quarantined, never ignored: a lost well must make a noise.
+*Ignored* files are recognised and of no use to a run. *Quarantined* files look like inputs but cannot be
+used. An image that no rule covers is quarantined, never ignored, so that a lost well is always reported.
 """
 
 from __future__ import annotations
@@ -44,22 +44,22 @@ _SYSTEM_FOLDERS = frozenset({"$recycle.bin", "system volume information", "__mac
 
 
 def ignored(path: str, rule: str) -> FileRecord:
-    """The record of a file left out by a rule of :data:`RULES`."""
+    """Returns the record of a file ignored by a rule of :data:`RULES`."""
     return FileRecord(path, FileStatus.IGNORED, f"{rule}: {RULES[rule]}")
 
 
 def quarantined(path: str, reason: str) -> FileRecord:
-    """The record of a file that should have been of use and is not."""
+    """Returns the record of an input file that cannot be used."""
     return FileRecord(path, FileStatus.QUARANTINED, reason)
 
 
 def is_image_name(path: str) -> bool:
-    """Whether the name ends like an image that can be decoded."""
+    """Returns whether a name has the suffix of an image that can be decoded."""
     return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
 
 
 def junk_rule(name: str, *, folder: bool) -> str:
-    """The rule that leaves out a file or a whole folder by its bare name; empty if none does."""
+    """Returns the rule that ignores a file or folder by its bare name; empty if none does."""
     lowered = name.lower()
     if lowered in (_SYSTEM_FOLDERS if folder else _SYSTEM_NAMES) or name in (".DS_Store", "._.DS_Store"):
         return "system-file"
@@ -71,7 +71,7 @@ def junk_rule(name: str, *, folder: bool) -> str:
 
 
 def no_image(path: str) -> FileRecord:
-    """The record of a file that does not end like a readable image."""
+    """Returns the record of a file without the suffix of a readable image."""
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in FOREIGN_IMAGE_SUFFIXES:
         return quarantined(path, f"{suffix} images can't be decoded: convert them to TIFF or PNG")

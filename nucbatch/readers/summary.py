@@ -1,7 +1,7 @@
-"""What a plate amounts to, for people and programs: counts, mixes of sizes, rules and refusals.
+"""Summarises a plate for people and programs: counts, pixel types, ignored and quarantined files.
 
-Pure: it looks at a :class:`~nucbatch.core.plate.Plate` only. Control characters of file names are escaped
-here, so that no name can move the cursor of a terminal.
+The summary is a pure function of a :class:`~nucbatch.core.plate.Plate`. Control characters of file names are
+escaped here, so that no name can move the cursor of a terminal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,14 @@ _MOST_ROWS_OF_MIX = 6
 
 @dataclass(frozen=True, slots=True)
 class IgnoredFiles:
-    """A rule and what it left out."""
+    """Rule and the files that it ignores.
+
+    Attributes:
+        name: name of the rule.
+        sentence: its explanation.
+        count: number of files.
+        examples: some of their paths.
+    """
 
     name: str
     sentence: str
@@ -32,11 +39,24 @@ class IgnoredFiles:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """A plate in numbers. ``wells`` maps each well to (fields that can be used, fields that can't).
+class PlateSummary:
+    """PlateSummary of a plate.
 
-    ``incomplete_images``: OME-Zarr images that are used though some of their chunks are not stored, and how
-    many.
+    Attributes:
+        wells: (usable fields, unusable fields) by well.
+        channels: (name, number of fields).
+        pixels: (description of size and type, number of fields).
+        pixel_sizes_um: (size, number of fields).
+        levels: (pyramid level, number of fields).
+        z_steps: (number of z-steps, number of fields).
+        absent_chunks: number of chunks of used OME-Zarr images that are not stored.
+        chunks: number of chunks of used OME-Zarr images.
+        incomplete_images: (path, description) of used OME-Zarr images with absent chunks.
+        quarantined: (path, reason) of quarantined files.
+        problem_fields: (name, reason) of unusable fields.
+        lacking_fields: (name, reason) of usable fields that lack a channel.
+        wells_lacking: wells of these fields.
+        remarks: sentences about how the plate was read.
     """
 
     layout: str
@@ -65,7 +85,7 @@ class Summary:
     remarks: tuple[str, ...]
 
     def facts(self) -> Iterator[tuple[str, str]]:
-        """(title, value) lines for people."""
+        """Yields (title, value) lines for people."""
         yield "layout", self.layout
         yield "plate" if self.is_plate else "images", self.name
         if self.acquisition:
@@ -78,8 +98,8 @@ class Summary:
         if self.time_points > 1:
             yield "time points", f"{self.time_points:,}"
         if any(steps > 1 for steps, _ in self.z_steps):
-            told = [(projection_text(steps) or "one plane", n) for steps, n in self.z_steps]
-            yield "projection", f"{_mix(tuple(told))}\n{Z_HINT}"
+            counted = [(projection_text(steps) or "one plane", n) for steps, n in self.z_steps]
+            yield "projection", f"{_mix(tuple(counted))}\n{Z_HINT}"
         everywhere = all(count == self.usable_fields for _, count in self.channels)
         yield (
             "channels",
@@ -91,8 +111,8 @@ class Summary:
         ]
         yield "pixel size", _mix(tuple(sizes))
         if any(level for level, _ in self.levels):
-            told = [(f"level {level} of the pyramid" if level else "full", n) for level, n in self.levels]
-            yield "resolution", _mix(tuple(told))
+            counted = [(f"level {level} of the pyramid" if level else "full", n) for level, n in self.levels]
+            yield "resolution", _mix(tuple(counted))
         if self.absent_chunks:
             images = plural(len(self.incomplete_images), "image")
             yield (
@@ -110,7 +130,7 @@ class Summary:
         )
 
     def plate_map(self) -> list[str]:
-        """The wells as lines of text, on a plate of 96, 384 or 1536 wells, the smallest that holds them."""
+        """Draws the wells as lines of text, on the smallest plate of at least 96 wells that holds them."""
         places = {well: split_well(well) for well in self.wells}
         height, width = plate_size(
             ((row_index(row), column) for row, column in places.values()), least_wells=96
@@ -127,7 +147,7 @@ class Summary:
         return lines
 
     def as_dict(self) -> dict[str, object]:
-        """The same as plain values for JSON."""
+        """Returns the summary as plain values for JSON."""
         ignored = sum(rule.count for rule in self.ignored)
         return {
             "layout": self.layout,
@@ -170,8 +190,8 @@ class Summary:
         }
 
 
-def summarise(plate: Plate) -> Summary:
-    """The plate in numbers."""
+def summarise(plate: Plate) -> PlateSummary:
+    """Summarises a plate."""
     usable = [field for field in plate.fields if not field.problem]
     wells: dict[str, tuple[int, int]] = {}
     for field in plate.fields if plate.is_plate else ():
@@ -181,7 +201,7 @@ def summarise(plate: Plate) -> Summary:
     used = sum(1 for record in plate.files if record.status is FileStatus.USED)
     chunked = [record for record in plate.files if record.status is FileStatus.USED and record.chunks]
     refused = [record for record in plate.files if record.status is FileStatus.QUARANTINED]
-    return Summary(
+    return PlateSummary(
         layout=plate.layout,
         name=printable(plate.name),
         root=printable(plate.root),
@@ -242,7 +262,7 @@ def _level(field: Field) -> int:
 
 
 def _mix(counted: tuple[tuple[str, int], ...]) -> str:
-    """``uint8, 640 × 640 px``; where fields differ, the most frequent with their counts."""
+    """Formats counted values as ``uint8, 640 × 640 px``; if fields differ, the most frequent with counts."""
     if len(counted) <= 1:
         return counted[0][0] if counted else "none"
     lines = [f"{kind}: {plural(count, 'field')}" for kind, count in counted[:_MOST_ROWS_OF_MIX]]

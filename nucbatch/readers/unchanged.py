@@ -1,9 +1,8 @@
-"""Whether a file is still the one that was planned: by its place, its size and its time of change.
+"""Checks that a file has not changed since the run was planned: its location, size and modification time.
 
-A file that changed between the plan and its block, or while it was read, fails its field: a number from other
-pixels than those that were listed and checked would look like any other. So does a file in a folder that has
-become a link since, wherever it leads. Of an OME-Zarr image the group's metadata stand for the whole; its
-chunks are not looked at.
+A file that changes between planning and reading, or while it is read, fails its field, because pixels other
+than those that were checked could give a plausible but wrong number. The same holds for a file in a folder
+that has been replaced by a link. For an OME-Zarr image the group's metadata are checked, not its chunks.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ _METADATA = ("zarr.json", ".zattrs")  # Zarr 3, Zarr 2
 
 
 def stamp(path: Path) -> tuple[int, int]:
-    """(bytes, time of change in ns) of a file, or of the metadata of an OME-Zarr image's group.
+    """Returns (size in bytes, modification time in ns) of a file, or of an OME-Zarr image's metadata.
 
     Raises:
-        OSError: it can't be looked at.
+        OSError: the file cannot be accessed.
     """
     info = path.stat()
     if path.is_dir():
@@ -32,10 +31,10 @@ def stamp(path: Path) -> tuple[int, int]:
 
 
 def require_unchanged(root: str | Path, plane: Plane) -> None:
-    """Refuses a plane whose file is gone, or is not what and where it was. One without a record passes.
+    """Checks that a plane's file is unchanged; a plane without recorded size and time passes.
 
     Raises:
-        ImageUnavailable: it is so; the message names the file.
+        ImageUnavailable: the file is missing, moved or changed; the message names it.
     """
     planned = plane.size_bytes, plane.mtime_ns
     if planned == (0, 0):
@@ -52,16 +51,16 @@ def require_unchanged(root: str | Path, plane: Plane) -> None:
         raise ImageUnavailable(f"{plane.path}: can't be opened ({error.strerror or error})") from error
     if found != planned:
         raise ImageUnavailable(
-            f"{plane.path}: has changed since the run was planned ({_told(*planned)}; now {_told(*found)}): "
-            "give the same command again once nothing writes to it any more"
+            f"{plane.path}: has changed since the run was planned ({_shown(*planned)}; now "
+            f"{_shown(*found)}): give the same command again once nothing writes to it any more"
         )
 
 
 def _require_in_place(root: str | Path, path: str) -> None:
-    """Refuses a path that leads out of the root, or whose folders are links: none was when it was listed.
+    """Rejects a path that leads out of the root, or whose folders are links; none was when it was listed.
 
-    A file itself may be a link to another one below the root; an OME-Zarr image (its path ends in ``/``) is a
-    folder.
+    The file itself may be a link to another one below the root. An OME-Zarr image (its path ends in ``/``) is
+    a folder.
     """
     base = os.path.realpath(root)
     folder = path.rstrip("/") if path.endswith("/") else path.rpartition("/")[0]
@@ -78,6 +77,6 @@ def _require_in_place(root: str | Path, path: str) -> None:
         )
 
 
-def _told(size_bytes: int, mtime_ns: int) -> str:
+def _shown(size_bytes: int, mtime_ns: int) -> str:
     when = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
     return f"{size_bytes:,} bytes of {when:%Y-%m-%d %H:%M:%S}.{mtime_ns % 10**9:09d} UTC"

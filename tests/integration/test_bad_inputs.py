@@ -341,7 +341,7 @@ def test_a_file_without_permission_is_quarantined(mode: int) -> None:
         "from nucbatch.readers.contract import ReadOptions\n"
         "from nucbatch.readers.layouts.folder import FolderReader\n"
         "from nucbatch.readers.listing import scan\n"
-        "from nucbatch.readers.verify import verified\n"
+        "from nucbatch.readers.verify_headers import verified\n"
         "os.geteuid() or os.setuid(65534)\n"  # entry points can't be looked up any more
         "plate = FolderReader().read(scan(Path(sys.argv[1])), ReadOptions())\n"
         "for file in verified(plate).files:\n"

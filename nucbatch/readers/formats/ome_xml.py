@@ -218,12 +218,12 @@ def _described(
             "each channel: export it as one file"
         )
     several = len(colours) > 1
-    told = [names[colour] for colour in colours] if several and len(names) == sizes["C"] else []
+    shown_names = [names[colour] for colour in colours] if several and len(names) == sizes["C"] else []
     size = (int(pixels["SizeY"]), int(pixels["SizeX"])) if {"SizeX", "SizeY"} <= pixels.keys() else None
     return OmeImage(
         Stack(
             len(times),
-            channel_names(len(colours), told),
+            channel_names(len(colours), shown_names),
             len(steps),
             tuple(here[place] for place in wanted),
             part,

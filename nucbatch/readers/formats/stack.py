@@ -107,7 +107,7 @@ def wrong_plane_count(count: int, there: int, more: str = "") -> UnreadableImage
 
 def channel_names(count: int, names: Sequence[str]) -> tuple[str, ...]:
     """Returns the names if all channels have different ones; else C1, C2, ..., or "" for a single channel."""
-    told = tuple(printable(name.strip()) for name in names)
-    if len(told) == count and all(told) and len(set(told)) == count:
-        return told
+    recorded = tuple(printable(name.strip()) for name in names)
+    if len(recorded) == count and all(recorded) and len(set(recorded)) == count:
+        return recorded
     return tuple(f"C{number}" for number in range(1, count + 1)) if count > 1 else ("",)

@@ -103,9 +103,9 @@ def photometric_of(page: Any) -> int:
 
 def _with_extras(page: Any, colours: tuple[str, ...], count: int) -> Samples:
     extras = count - len(colours)
-    told = [int(code) for code in page.extrasamples][-extras:] if extras else []
-    told = [0] * (extras - len(told)) + told
-    channels = [len(colours) + index for index, code in enumerate(told) if code not in _ALPHA]
+    codes = [int(code) for code in page.extrasamples][-extras:] if extras else []
+    codes = [0] * (extras - len(codes)) + codes
+    channels = [len(colours) + index for index, code in enumerate(codes) if code not in _ALPHA]
     used = (*range(len(colours)), *channels)
     if not channels:
         return Samples(used)

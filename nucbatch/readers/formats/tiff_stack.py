@@ -97,8 +97,8 @@ def _imagej(described: dict[str, Any], count: int) -> Stack:
     if count not in (1, images):
         raise wrong_plane_count(images, count)
     if prod(shape) != images:
-        told = " × ".join(map(str, shape))
-        raise wrong_plane_count(images, prod(shape), f" by its frames × slices × channels ({told})")
+        lengths = " × ".join(map(str, shape))
+        raise wrong_plane_count(images, prod(shape), f" by its frames × slices × channels ({lengths})")
     return stacked("tzc", shape)
 
 

@@ -1,1 +1,1 @@
-"""Layouts of plates and collections, one file each: from names and side files to a Plate."""
+"""Layouts of plates and image collections, one file each: from file names and side files to a Plate."""

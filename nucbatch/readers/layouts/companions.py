@@ -1,6 +1,6 @@
-"""Leaves out files that belong to an image beside them: masks, labels, outlines, previews and thumbnails.
+"""Ignores files derived from an image beside them: masks, labels, outlines, previews and thumbnails.
 
-Each is left out only where its image is there: a folder that holds nothing but masks is a folder of images.
+Such a file is ignored only if its image exists: a folder that holds only masks is a folder of images.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _COPIES = frozenset({".png", ".jpg", ".jpeg"})
 
 
 def without_companions(listing: Listing) -> Listing:
-    """The listing with every file that belongs to an image beside it settled as ignored, by a named rule."""
+    """Returns the listing with every file derived from an image beside it ignored by a named rule."""
     if listing.single:
         return listing
-    stems: dict[str, set[str]] = defaultdict(set)  # of images, by folder; in one case, as some disks have it
+    stems: dict[str, set[str]] = defaultdict(set)  # of images by folder, in lower case
     originals: set[tuple[str, str]] = set()
     for file in listing.files:
         folder, stem, suffix = _parts(file.path)
@@ -72,14 +72,14 @@ def _without(listing: Listing, settled: dict[str, FileRecord]) -> Listing:
 
 
 def _parts(path: str) -> tuple[str, str, str]:
-    """(folder, stem in lower case without ``.ome``, suffix in lower case)."""
+    """Returns (folder, stem in lower case without ``.ome``, suffix in lower case)."""
     folder, _, name = path.rpartition("/")
     stem, dot, suffix = name.casefold().rpartition(".")
     return folder, stem.removesuffix(".ome") if dot else name.casefold(), f".{suffix}" if dot else ""
 
 
 def _image_of(stem: str) -> tuple[str, str]:
-    """(the stem of the image that a name like ``x_mask`` belongs to, the rule); empty for other names."""
+    """Returns (stem of the image that a name like ``x_mask`` belongs to, rule); empty for other names."""
     match = _ENDS.fullmatch(stem)
     if match:
         return match[1], "thumbnail" if match[2] else "mask"
@@ -88,7 +88,7 @@ def _image_of(stem: str) -> tuple[str, str]:
 
 
 def _annotation_folder(path: str) -> str:
-    """The innermost folder of masks or previews around a file, as a path; empty where there is none."""
+    """Returns the innermost folder of masks or previews around a file, as a path; empty if there is none."""
     folders = path.split("/")[:-1]
     for i in range(len(folders), 0, -1):
         if _FOLDER.fullmatch(folders[i - 1]):
@@ -97,7 +97,7 @@ def _annotation_folder(path: str) -> str:
 
 
 def _is_known(path: str, above: str, stem: str, image: str, stems: dict[str, set[str]]) -> bool:
-    """Whether an image beside the folder, or in a folder of images there, has this name or its folder's."""
+    """Returns whether an image beside the folder, or in an image folder there, has a matching name."""
     parent = above.rpartition("/")[0]
     beside = [parent, *(f"{parent}/{name}".lstrip("/") for name in _IMAGE_FOLDERS)]
     inner: Iterable[str] = path[len(above) + 1 :].casefold().split("/")[:-1]

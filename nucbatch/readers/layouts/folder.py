@@ -1,8 +1,8 @@
-"""A plain folder of images: no wells, each image a field of its own, subfolders included.
+"""Layout of a plain folder of images: no wells, each image is a field, subfolders included.
 
-Whether an image is grey or RGB is only known once its header is read; until then its channel is ``Grey``.
-Folders of masks or labels beside a folder of images are annotations, not inputs, and ignored by rule. What
-looks like a plate is refused, unless the user insists (:mod:`nucbatch.readers.layouts.plate_signs`).
+Whether an image is grey or RGB is known once its header is read; until then its channel is ``Grey``. Folders
+of masks or labels beside a folder of images are annotations, and ignored by rule. An input that looks like a
+plate is rejected unless the user insists (:mod:`nucbatch.readers.layouts.plate_signs`).
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ _IMAGE_FOLDERS = frozenset({"images", "image"})
 
 
 class FolderReader:
-    """Any folder with at least one image in it; asked last."""
+    """Reads any folder with at least one image; tried last."""
 
     name = "folder"
     priority = 90
     example = Example({"a.tif": None, "sub/a.tif": None, "b.png": b"<html>", "c.czi": b"x", "d.txt": b"x"})
 
     def recognise(self, listing: Listing) -> bool:
-        """There is an image."""
+        """Returns whether there is an image."""
         return not listing.single and bool(listing.images())
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """One field per image, in the order of the paths; sites are numbered in that order.
+        """Returns one field per image in path order; sites are numbered in that order.
 
         Raises:
-            InputError: the listing is one file, or it is a plate, unless ``options`` insist on this layout.
+            InputError: the input is one file; or it is a plate and ``options`` do not name this layout.
         """
         if listing.single:
             raise InputError(f"{listing.name} is a file: --layout {self.name} needs a folder.")

@@ -1,9 +1,10 @@
-"""How microscopes name their images and side files.
+"""File names of microscopes: regexes of their images and side files.
 
-Each grammar is a regex. Where the names alone tell well, site and channel (``reads``), it serves as
-``--pattern``; the others only tell which instrument wrote a name. Case is ignored. Sources: the vendors' real
-names as quoted in public readers (pe2loaddata, faim-ipa, fractal-uzh-converters, plateviewer, Bio-Formats)
-and the tests' golden names.
+A grammar with ``reads`` identifies well, site and channel from the name alone and serves as a ``--pattern``.
+The others only identify the instrument. Case is ignored.
+
+Sources: real names quoted in public readers (pe2loaddata, faim-ipa, fractal-uzh-converters, plateviewer,
+Bio-Formats) and the examples in the tests.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ _LETTERED = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{1,2})"
 
 @dataclass(frozen=True, slots=True)
 class Grammar:
-    """How an instrument names its images: ``pattern`` is searched in the path, with ``/`` between folders."""
+    """File name grammar of an instrument.
+
+    Attributes:
+        maker: name of the instrument.
+        pattern: regex that is searched in the path, with ``/`` between folders.
+        reads: the regex can be used as a ``--pattern``.
+    """
 
     maker: str
     pattern: str
     reads: bool = True
 
     def compiled(self) -> re.Pattern[str]:
-        """The regex, with case ignored."""
+        """Returns the compiled regex, with case ignored."""
         return re.compile(self.pattern, re.IGNORECASE)
 
 
@@ -158,5 +165,5 @@ _SIDE_FILE = tuple((re.compile(pattern, re.IGNORECASE), maker) for pattern, make
 
 
 def side_file_of(name: str) -> str:
-    """The instrument that writes a side file of this name (without folders); empty for any other file."""
+    """Returns the instrument that writes a side file of this name (without folders); empty if unknown."""
     return next((maker for regex, maker in _SIDE_FILE if regex.fullmatch(name)), "")

@@ -1,10 +1,11 @@
-"""ImageXpress / MetaXpress: ``<plate>_<well>[_s<site>][_w<wavelength>][_thumb][<GUID>].tif``.
+"""Layout of ImageXpress and MetaXpress: ``<plate>_<well>[_s<site>][_w<wavelength>][_thumb][<GUID>].tif``.
 
-Site and wavelength are absent where there is only one. Time points and z-steps are folders, ``TimePoint_N``
-and ``ZStep_N``, from 1; a file outside every ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection.
-Where a channel of a field has a projection, its z-steps are ignored; where it has only z-steps, all are used.
-Several plates below one input are refused, because wells of the same name would run together. A well that the
-.HTD selects but that has no file stays listed, with the reason.
+- Site and wavelength are absent if there is only one.
+- Time points and z-steps are folders, ``TimePoint_N`` and ``ZStep_N``, from 1. A file outside every
+  ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection.
+- If a channel of a field has a projection, its z-steps are ignored. Otherwise all z-steps are used.
+- Several plates below one input are rejected, because wells of the same name would be merged.
+- A well selected in the .HTD file but without an image stays listed, with the reason.
 """
 
 from __future__ import annotations
@@ -41,7 +42,19 @@ _SIDE_FILES = frozenset({".htd", ".hts", ".mbt", ".scan"})
 
 @dataclass(frozen=True, slots=True)
 class ImageXpressName:
-    """What a path tells. ``z_step`` 0 is a projection or plain plane; ``certain``: no other layout's name."""
+    """Parts of an ImageXpress path.
+
+    Attributes:
+        folder: folders without time points and z-steps.
+        plate: text before the well.
+        well: normalised well name.
+        site: from 1.
+        wave: wavelength number, from 1.
+        time_point: from 1.
+        z_step: from 1; 0 for a projection or plain plane.
+        thumbnail: the file is a preview.
+        certain: no other layout has such names.
+    """
 
     folder: str
     plate: str
@@ -55,7 +68,7 @@ class ImageXpressName:
 
 
 def parse(path: str) -> ImageXpressName | None:
-    """The parts of a relative path, or None if it is no ImageXpress image."""
+    """Parses a relative path; None if it is not an ImageXpress image."""
     parts = PurePosixPath(path).parts
     match = _NAME.fullmatch(parts[-1])
     well = plausible_well(match["well"]) if match else ""
@@ -82,7 +95,7 @@ def parse(path: str) -> ImageXpressName | None:
 
 
 class ImageXpressReader:
-    """The layout of Molecular Devices' ImageXpress, as acquired and as exported by MetaXpress."""
+    """Reads Molecular Devices' ImageXpress plates, as acquired or as exported by MetaXpress."""
 
     name = "imagexpress"
     priority = 30
@@ -98,7 +111,7 @@ class ImageXpressReader:
     )
 
     def recognise(self, listing: Listing) -> bool:
-        """At least half of the images have such names, and something in them is ImageXpress' alone."""
+        """Returns whether at least half of the images have such names, and one sign is ImageXpress' own."""
         images = listing.images()
         exported = any(PurePosixPath(file.path).suffix.lower() == ".htd" for file in listing.files)
         names = [parse(file.path) for file in images]
@@ -106,7 +119,7 @@ class ImageXpressReader:
         return not listing.single and fitting > 0 and 2 * fitting >= len(images)
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """The one plate below the listing's root.
+        """Returns the single plate below the listing's root.
 
         Raises:
             InputError: several plates, or images of several plates in one folder.
@@ -164,7 +177,7 @@ class ImageXpressReader:
 
 
 def _only_folder(listing: Listing, names: list[ImageXpressName]) -> str:
-    """The plate's folder, without the folders of wells and sites in it."""
+    """Returns the plate's folder, without well and site folders."""
     folders = sorted({_plate_folder(name) for name in names})
     if len(folders) > 1:
         raise several_plates(listing, folders)
@@ -187,7 +200,7 @@ def _plate_folder(name: ImageXpressName) -> str:
 def _side_files(
     listing: Listing, folder: str, records: list[FileRecord], read_timeout_s: float
 ) -> Htd | None:
-    """Accounts for everything that is no image; the .HTD nearest to the plate's folder, if there is one."""
+    """Records every file that is not an image, and reads the .HTD file nearest to the plate's folder."""
     below = f"{folder}/" if folder else ""
     tables = [
         file.path
@@ -215,7 +228,7 @@ def _channel_names(
     htd: Htd | None,
     read_timeout_s: float,
 ) -> dict[int, str]:
-    """Each wavelength's stain from the .HTD, else from its first image; ``w<N>`` where neither is unique."""
+    """Returns each wavelength's stain from the .HTD or its first image; ``w<N>`` if not unique."""
     plain = {wave: f"w{wave}" for wave in waves}
     stains = {wave: htd.wave_names.get(wave, "") for wave in waves} if htd else {}
     if not all(stains.values()) or not stains:
@@ -230,7 +243,7 @@ def _channel_names(
 def _prefer_projections(
     named: list[tuple[FoundFile, ImageXpressName]],
 ) -> tuple[list[tuple[FoundFile, ImageXpressName]], list[tuple[FoundFile, ImageXpressName]]]:
-    """(files to use, z-steps whose channel of the same field has a projection)."""
+    """Returns (files to use, z-steps whose channel of the same field has a projection)."""
     slots: dict[tuple[str, int, int, int], list[tuple[FoundFile, ImageXpressName]]] = defaultdict(list)
     for file, name in named:
         slots[name.well, name.site, name.time_point, name.wave].append((file, name))

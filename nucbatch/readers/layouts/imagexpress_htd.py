@@ -1,7 +1,8 @@
-"""MetaXpress' .HTD file: which wells were selected and how wavelengths are called.
+"""Parses MetaXpress' .HTD file: selected wells and wavelength names.
 
-A text of ``"Key", value, ...`` lines. Its encoding is unknown and varies, so undecodable bytes are replaced:
-they only occur in free text. A file that is no such text gives no wells and no names, never an error.
+The file consists of ``"Key", value, ...`` lines. Its encoding varies and is not recorded, so undecodable
+bytes are replaced; they only occur in free text. A file of another form gives no wells and no names, never an
+error.
 """
 
 from __future__ import annotations
@@ -18,7 +19,13 @@ _MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Htd:
-    """``wells`` in row-major order; ``wave_names`` by wavelength number, from 1."""
+    """Contents of an .HTD file.
+
+    Attributes:
+        path: relative path of the file.
+        wells: selected wells in row-major order.
+        wave_names: names by wavelength number, from 1.
+    """
 
     path: str
     wells: tuple[str, ...] = ()
@@ -26,17 +33,17 @@ class Htd:
 
 
 def read_htd(root: str, path: str) -> Htd:
-    """The .HTD at ``root/path``.
+    """Reads the .HTD file at ``root/path``.
 
     Raises:
-        OSError: it can't be opened or read.
+        OSError: the file cannot be opened or read.
     """
     with Path(root, path).open("rb") as file:
         return parse_htd(path, file.read(_MOST_BYTES).decode("utf-8", errors="replace"))
 
 
 def parse_htd(path: str, text: str) -> Htd:
-    """The parts of an .HTD's text."""
+    """Parses the text of an .HTD file."""
     wells: list[str] = []
     waves: dict[int, str] = {}
     for key, values in _entries(text):
@@ -59,6 +66,6 @@ def _entries(text: str) -> Iterator[tuple[str, list[str]]]:
         try:
             cells = next(csv.reader([line], skipinitialspace=True), [])
         except csv.Error:
-            continue  # one overlong line says nothing about the others
+            continue  # skip an overlong line
         if cells:
             yield cells[0].strip(), [cell.strip() for cell in cells[1:]]

@@ -1,15 +1,18 @@
-"""A manifest CSV with the columns of CellProfiler's LoadData, one row per field or plane.
+"""Layout of a manifest CSV with the columns of CellProfiler's LoadData, one row per field or plane.
 
-``FileName_<Channel>`` with ``PathName_<Channel>``, or ``URL_<Channel>``, each also with ``Image_`` in front;
-``Frame_<Channel>`` (the page, from 0); ``Metadata_Plate``, ``Metadata_Well`` (or ``Metadata_Row`` and
-``Metadata_Column``), ``Metadata_Site``, ``Metadata_Time`` (or ``Metadata_T``), ``Metadata_PlaneID`` (or
-``Metadata_Z``: rows that differ in it alone are z-steps of one field). All other ``Metadata_`` columns are
-kept into the tables. Columns of illumination corrections (``FileName_Illum...``, or only .npy or .mat files)
-are no channels, and the corrections are not applied.
+Columns (each file column may also start with ``Image_``):
 
-Images must lie below the manifest's folder, or below the folder that the user names with ``--root``: a path
-that leads out of it is quarantined. Files beside the manifest that no row names are not part of the input.
-Without a column for wells the rows are a plain collection of images.
+- ``FileName_<Channel>`` with ``PathName_<Channel>``, or ``URL_<Channel>``
+- ``Frame_<Channel>``: the page, from 0
+- ``Metadata_Plate``, ``Metadata_Well`` (or ``Metadata_Row`` and ``Metadata_Column``), ``Metadata_Site``,
+  ``Metadata_Time`` (or ``Metadata_T``)
+- ``Metadata_PlaneID`` (or ``Metadata_Z``): rows that differ in it only are z-steps of one field
+- all other ``Metadata_`` columns are copied to the tables
+
+Illumination corrections (``FileName_Illum...``, or only .npy or .mat files) are not channels and are not
+applied. Images must lie below the manifest's folder, or below the folder given with ``--root``; a path that
+leads out of it is quarantined. Files that no row names are not part of the input. Without a well column the
+rows are a plain collection of images.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ _CORRECTION = (".npy", ".npz", ".mat")
 
 @dataclass(slots=True)
 class _Findings:
-    """What the rows gave so far; ``lacking`` keeps every field listed, whatever became of its files."""
+    """Results of the rows so far; ``lacking`` keeps every field listed, whatever happens to its files."""
 
     sightings: list[Sighting] = field(default_factory=list)
     faults: dict[str, str] = field(default_factory=dict)
@@ -53,7 +56,7 @@ class _Findings:
 
 
 class ManifestReader:
-    """A CSV that names the images."""
+    """Reads a CSV that names the images."""
 
     name = "manifest"
     priority = 10
@@ -67,14 +70,14 @@ class ManifestReader:
     )
 
     def recognise(self, listing: Listing) -> bool:
-        """The input is one file, and its name ends in .csv or .tsv."""
+        """Returns whether the input is one file with the suffix .csv or .tsv."""
         return listing.single and listing.files[0].path.lower().endswith((".csv", ".tsv"))
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """The plate or collection that the rows describe.
+        """Returns the plate or collection described by the rows.
 
         Raises:
-            InputError: not a CSV of such columns, a row without a usable well, or several plates.
+            InputError: not a CSV with such columns, a row without a usable well, or several plates.
         """
         if not listing.single:
             raise InputError(f"{listing.name} is a folder: --layout {self.name} needs the CSV file itself.")
@@ -125,7 +128,7 @@ def _shown(manifest: Path, root: str) -> str:
 
 
 def _channels(rows: Sequence[Row], name: str) -> tuple[list[str], list[str]]:
-    """The channels, and the columns of illumination corrections."""
+    """Returns the channels, and the columns of illumination corrections."""
     found = {
         match[1] for column in rows[0].values if (match := re.fullmatch(r"(?:FileName|URL)_(.+)", column))
     }
@@ -147,7 +150,7 @@ def _is_correction(channel: str, rows: Sequence[Row]) -> bool:
 
 
 def _of_corrections(rows: Sequence[Row], corrections: list[str], locator: Locator) -> list[FileRecord]:
-    """The records of the corrections that are there; what is not there is not missed."""
+    """Returns the records of the existing illumination corrections."""
     paths: dict[str, None] = {}
     for channel in corrections:
         for row in rows:
@@ -160,7 +163,7 @@ def _of_corrections(rows: Sequence[Row], corrections: list[str], locator: Locato
 def _metadata(
     keys: Sequence[FieldKey], columns: Mapping[str, list[Value]]
 ) -> dict[FieldKey, dict[str, Value]]:
-    """Of each field the value of every column; none where its rows (its z-steps) differ."""
+    """Returns the value of every metadata column for each field; empty if its rows (its z-steps) differ."""
     places: dict[FieldKey, list[int]] = defaultdict(list)
     for place, key in enumerate(keys):
         places[key].append(place)
@@ -177,7 +180,7 @@ def _constant(values: Sequence[Value]) -> Value:
 
 
 def _keys(rows: Sequence[Row], name: str) -> list[FieldKey]:
-    """The field of each row. Sites and times may be written from 0 or from 1."""
+    """Returns the field of each row. Sites and times may be written from 0 or from 1."""
     written = [_key(row, name) for row in rows]
     site_shift = 1 - min(1, *(site for _, site, _ in written), 1)
     t_shift = min(1, *(t for _, _, t in written), 1)
@@ -186,7 +189,7 @@ def _keys(rows: Sequence[Row], name: str) -> list[FieldKey]:
 
 def _key(row: Row, name: str) -> FieldKey:
     text = row.get("Metadata_Well") or parse_row(row.get("Metadata_Row")) + row.get(*_COLUMN)
-    if match := re.fullmatch(r"r([0-9]{1,2})c([0-9]{1,2})", text, re.IGNORECASE):  # as Harmony writes it
+    if match := re.fullmatch(r"r([0-9]{1,2})c([0-9]{1,2})", text, re.IGNORECASE):  # Harmony's notation
         text = parse_row(match[1]) + match[2]
     well = plausible_well(text)
     if not well:
@@ -197,13 +200,13 @@ def _key(row: Row, name: str) -> FieldKey:
 
 
 def _z_steps(rows: Sequence[Row], name: str) -> list[int]:
-    """The z-step of each row, from 0."""
+    """Returns the z-step of each row, from 0."""
     written = [_number(row, _PLANE, name) for row in rows]
     return [z - min(written) for z in written]
 
 
 def _number(row: Row, titles: tuple[str, ...], name: str) -> int:
-    """The first of the columns that has a value; 1 where none has."""
+    """Returns the first value of these columns; 1 if all are empty."""
     text = row.get(*titles)
     if not text:
         return 1
@@ -246,9 +249,9 @@ def _take(
 
 
 def _refuse_repeats(findings: _Findings) -> None:
-    """A file named twice, by rows or by channels, can't be two planes: it and both fields are at fault.
+    """Rejects files named twice, by rows or by channels: the file and both fields are at fault.
 
-    Unless each row names another frame of it.
+    A file may be named several times if each row names another frame of it.
     """
     counts = Counter(sighting.file.path for sighting in findings.sightings)
     counts.update(path for path in findings.faults if path in counts)
@@ -269,7 +272,7 @@ def _refuse_repeats(findings: _Findings) -> None:
 
 
 def _labels(rows: Mapping[int, str]) -> dict[int, str]:
-    """A unique name for each row, from its first file; a file named by several rows gives numbered names."""
+    """Returns a unique name for each row, from its first file; rows that share a file get numbered names."""
     names = unique_names(rows.values())
     counts = Counter(rows.values())
     return {site: names[path] + (f"-row{site}" if counts[path] > 1 else "") for site, path in rows.items()}

@@ -1,8 +1,8 @@
-"""Where the image lies that a row of a manifest names: always below one folder, the root.
+"""Finds the image files named by the rows of a manifest, always below one folder, the root.
 
 Paths of another machine (``/mnt/share/plate/x.tif``, ``D:\\plate\\x.tif``, ``s3://bucket/plate/x.tif``) are
-mapped only where the user names the folder that holds the images: the longest tail of the path that is a file
-below that folder is the image. Without it, paths are relative to the manifest's folder, or lie below it.
+mapped only if the user names the folder of the images: the longest tail of the path that is a file below that
+folder is the image. Otherwise paths are relative to the manifest's folder, or lie below it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,22 @@ _DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
 
 @dataclass(frozen=True, slots=True)
 class Locator:
-    """``root``: an absolute folder without links. ``moved``: the user named it, and rows may name another."""
+    """Finds image files below a root.
+
+    Attributes:
+        root: absolute folder without links.
+        moved: the user named the root, so rows may contain paths of another machine.
+    """
 
     root: str
     moved: bool
 
     def find(self, row: Row, channel: str) -> tuple[str, FoundFile | str]:
-        """A channel's path, as it is best shown to a user, and its file or the reason against it.
+        """Finds the file of a channel.
 
-        The path is empty where the row names no file.
+        Returns:
+            The path for messages (empty if the row names no file), and the file or the reason why it cannot
+            be used.
         """
         given, fault = _written(row, channel, self.moved)
         if fault or not given:
@@ -53,7 +60,7 @@ class Locator:
                 return f"{_NO_FILE} on this machine: name the folder that holds the images with --root"
             return found
         parts = [part for part in posixpath.normpath(_DRIVE.sub("", relative)).split("/") if part]
-        while parts and parts[0] == "..":  # what lies above the other machine's folder is not known here
+        while parts and parts[0] == "..":  # parents of the other machine's folder are unknown here
             parts = parts[1:]
         for begin in range(len(parts)):
             found = look_up(self.root, "/".join(parts[begin:]))
@@ -62,13 +69,13 @@ class Locator:
         return _NO_FILE
 
     def _shown(self, given: str) -> str:
-        """Relative to the root, where it lies below it; else as written."""
+        """Returns the path relative to the root if it lies below it; else as written."""
         path = Path(given)
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
 
 def _written(row: Row, channel: str, moved: bool) -> tuple[str, str]:
-    """The path as the row has it, empty if it has none; and the reason why it can't be followed."""
+    """Returns the path in a row (empty if there is none), and the reason why it cannot be followed."""
     name = row.get(f"FileName_{channel}")
     if name:
         folder = row.get(f"PathName_{channel}").rstrip("/\\")
@@ -92,5 +99,5 @@ def _written(row: Row, channel: str, moved: bool) -> tuple[str, str]:
 
 
 def _without_slash_before_drive(path: str) -> str:
-    """``file:///C:/x.tif`` has the path ``/C:/x.tif``."""
+    """Removes the leading slash before a drive: ``file:///C:/x.tif`` has the path ``/C:/x.tif``."""
     return path[1:] if _DRIVE.match(path[1:]) else path

@@ -1,7 +1,7 @@
-"""The table of a manifest: its rows by column, however a spreadsheet or a pipeline wrote them.
+"""Reads the table of a manifest into rows by column, as written by spreadsheets or pipelines.
 
-UTF-8, or UTF-16 with a byte order mark; separated by commas, semicolons or tabs. Rows without any value are
-left out. CellProfiler's own columns are known whatever their case and with ``Image_`` in front.
+The text is UTF-8, or UTF-16 with a byte order mark, separated by commas, semicolons or tabs. Empty rows are
+skipped. CellProfiler's own columns are recognised in any case and with a leading ``Image_``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from nucbatch.core.errors import InputError
 
 Value = str | float | None
-"""A value of a metadata column: text (may be empty), or a number (None where there is none)."""
+"""Value of a metadata column: text (may be empty), or a number (None if missing)."""
 
 OWN_METADATA = (
     "Metadata_Plate",
@@ -28,33 +28,38 @@ OWN_METADATA = (
     "Metadata_ObjectNumber",
     "Metadata_PixelSize_um",
 )
-"""The columns of this name in a run's tables are the run's own."""
+"""Columns that a run's tables fill themselves."""
 
 _SEPARATORS = ",;\t"
 _NAMED_SEPARATOR = re.compile(r"sep=(.)")  # Excel's own first line
 _OF_IMAGES = re.compile(r"(?:Image_)?(FileName|PathName|URL|Frame|Series)_(.+)", re.IGNORECASE)
 _KINDS = {kind.casefold(): kind for kind in ("FileName", "PathName", "URL", "Frame", "Series")}
-# a leading zero makes a text: it belongs to a barcode, not to a quantity
+# A leading zero makes it a text, such as a barcode.
 _NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,15})?(?:[eE][-+]?[0-9]{1,2})?")
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. ``number`` counts the lines below the header from 1, empty ones too."""
+    """Row of the table.
+
+    Attributes:
+        number: number of the line below the header, from 1, empty lines included.
+        values: text by column.
+    """
 
     number: int
     values: dict[str, str]
 
     def get(self, *columns: str) -> str:
-        """The first of the columns' values that is not empty, without blanks around it."""
+        """Returns the first non-empty value of these columns, stripped."""
         return next(filter(None, (self.values.get(column, "").strip() for column in columns)), "")
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a table that hold a value.
+    """Reads the non-empty rows of a table.
 
     Raises:
-        InputError: it can't be read, is no such table, or has no rows.
+        InputError: the file cannot be read, is not such a table, or has no rows.
     """
     try:
         text = _decoded(path.read_bytes())
@@ -81,7 +86,11 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def column_name(written: str) -> str:
-    """The column's name: ``Image_filename_DNA`` → ``FileName_DNA``, ``metadata_well`` → ``Metadata_Well``."""
+    """Normalises a column name.
+
+    >>> column_name("Image_filename_DNA"), column_name("metadata_well")
+    ('FileName_DNA', 'Metadata_Well')
+    """
     name = written.strip()
     if match := _OF_IMAGES.fullmatch(name):
         return f"{_KINDS[match[1].casefold()]}_{match[2]}"
@@ -92,9 +101,9 @@ def column_name(written: str) -> str:
 
 
 def metadata_columns(rows: Sequence[Row]) -> dict[str, list[Value]]:
-    """The values of every ``Metadata_`` column that a run's tables don't fill by themselves, row by row.
+    """Returns the values, row by row, of every ``Metadata_`` column that is not in :data:`OWN_METADATA`.
 
-    A column is numbers where each of its values is one, and text otherwise; one without a value is left out.
+    A column is numeric if all of its values are numbers, and text otherwise. Empty columns are left out.
     """
     names = [name for name in rows[0].values if name.startswith("Metadata_") and name not in OWN_METADATA]
     columns: dict[str, list[Value]] = {}
@@ -117,7 +126,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _separator(header: str) -> str:
-    """The separator that divides the line of column names into most parts; a comma where none does."""
+    """Returns the separator that splits the header into most parts; a comma if none does."""
     if match := _NAMED_SEPARATOR.fullmatch(header.strip("\r")):
         return match[1]
     return max(_SEPARATORS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))

@@ -1,11 +1,11 @@
-"""Finds wells, channels and z-steps in file names by comparing the names of a folder with each other.
+"""Finds wells, channels and z-steps in file names by comparing the names of a folder.
 
-One name proves little: ``M1_control`` may be a mouse, ``B03`` a sample. So names are split into their parts,
-and those with the same sequence of parts form a table, whose columns are judged as a whole:
+A single name is weak evidence: ``M1_control`` may be a mouse, ``B03`` a sample. Names are therefore split
+into parts, and names with the same sequence of parts form a table whose columns are judged as a whole:
 
-- a column of wells spans rows and columns of a plate: two rows written with leading zeros, a filled grid, or
-  wells beside a column of sites, channels, z-steps or times;
-- a column of channels or z-steps splits images: names that differ in this column alone.
+- A column of wells spans rows and columns of a plate: two rows written with leading zeros, a filled grid, or
+  wells beside a column of sites, channels, z-steps or times.
+- A column of channels or z-steps divides images: names differ in this column only.
 """
 
 from __future__ import annotations
@@ -34,12 +34,19 @@ _WORDS = {
     "well": "well",
 }
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
-_FEWEST_PER_REST = 1.5  # names that differ in one column alone, on average
+_FEWEST_PER_REST = 1.5  # mean number of names that differ in one column only
 
 
 @dataclass(frozen=True, slots=True)
 class NameTable:
-    """Names of one sequence of parts. ``rows``: each name's parts; ``separators``: the text before each."""
+    """Names with the same sequence of parts.
+
+    Attributes:
+        paths: the paths.
+        rows: parts of each name.
+        separators: text before each part.
+        roles: meaning of a column by its index.
+    """
 
     paths: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -48,17 +55,17 @@ class NameTable:
 
     @property
     def holds(self) -> tuple[str, ...]:
-        """What makes these the names of a plate's planes: ``"a well"``, ``"a channel"``, ``"a z-step"``."""
+        """Evidence for a plate in these names: ``"a well"``, ``"a channel"``, ``"a z-step"``."""
         said = {"well": "a well", "channel": "a channel", "z": "a z-step"}
         signs = [role for i, role in sorted(self.roles.items()) if self._is_sign(i, role)]
         return tuple(text for role, text in said.items() if role in signs)
 
     def column(self, index: int) -> list[str]:
-        """The values of one part."""
+        """Returns the values of one part."""
         return [row[index] for row in self.rows]
 
     def varies(self, index: int) -> bool:
-        """Whether the part differs between names."""
+        """Returns whether a part differs between names."""
         return len({row[index] for row in self.rows}) > 1
 
     def _is_sign(self, index: int, role: str) -> bool:
@@ -67,12 +74,12 @@ class NameTable:
         if role not in ("channel", "z") or not self.varies(index):
             return False
         rests = {row[:index] + row[index + 1 :] for row in self.rows}
-        bare = _letters(self.column(index)) in ("c", "w")  # a cell, a case, a week as well as a channel
+        bare = _letters(self.column(index)) in ("c", "w")  # could also be a cell, a case or a week
         return len(self.rows) >= _FEWEST_PER_REST * len(rests) and (not bare or len(rests) > 1)
 
 
 def name_tables(paths: Iterable[str]) -> list[NameTable]:
-    """The paths by their sequences of parts, the largest table first."""
+    """Groups paths by their sequences of parts, the largest table first."""
     groups: dict[tuple[tuple[str, bool], ...], list[tuple[str, tuple[str, ...]]]] = defaultdict(list)
     for path in paths:
         separators, parts = split(path)
@@ -87,7 +94,7 @@ def name_tables(paths: Iterable[str]) -> list[NameTable]:
 
 
 def split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(what stands before each part, the parts) of a path without its suffix.
+    """Splits a path without its suffix into (text before each part, parts).
 
     >>> split("exp 1/B03f01_DAPI.ome.tif")
     (('', ' ', '/', '', '_'), ('exp', '1', 'B03', 'f01', 'DAPI'))
@@ -119,7 +126,7 @@ def _roles(rows: Sequence[tuple[str, ...]]) -> dict[int, str]:
         if _are_wells(set(columns[i]), others):
             roles[i] = "well"
             break
-    if "well" in roles.values():  # one column alone tells the well: the one with most wells
+    if "well" in roles.values():  # only one column can be the well: the one with most wells
         wells = [i for i, role in roles.items() if role == "well"]
         best = max(wells, key=lambda i: len(set(columns[i])))
         roles = {i: role for i, role in roles.items() if role != "well" or i == best}
@@ -127,7 +134,7 @@ def _roles(rows: Sequence[tuple[str, ...]]) -> dict[int, str]:
 
 
 def _role(columns: Sequence[tuple[str, ...]], i: int, values: tuple[str, ...]) -> str:
-    """What a column is by the letters or the word at its numbers, or by stains' names."""
+    """Returns the role of a column by the letters or the word before its numbers, or by stain names."""
     if all(_WELL_WITH_WORD.fullmatch(value) for value in set(values)):
         return "well"
     before = columns[i - 1][0].casefold() if i and len(set(columns[i - 1])) == 1 else ""
@@ -139,7 +146,7 @@ def _role(columns: Sequence[tuple[str, ...]], i: int, values: tuple[str, ...]) -
     letters = _letters(values)
     if letters:
         if letters in ("c", "col", "column", "y") and i and _letters(columns[i - 1]) in ("r", "row", "x"):
-            return ""  # a tile's place in a mosaic: r01c02
+            return ""  # position of a tile in a mosaic: r01c02
         return _ROLE.get(letters, "") if letters != "well" else ""
     counts = Counter(values)
     stained = sum(count for value, count in counts.items() if is_stain(value))
@@ -147,7 +154,7 @@ def _role(columns: Sequence[tuple[str, ...]], i: int, values: tuple[str, ...]) -
 
 
 def _letters(values: Sequence[str]) -> str:
-    """The letters that all values have before their number, in lower case; empty if they differ."""
+    """Returns the letters that precede the number in all values, in lower case; empty if they differ."""
     found = set()
     for value in set(values):
         match = _LETTERS_AND_NUMBER.fullmatch(value)
@@ -160,19 +167,19 @@ def _is_well(text: str) -> bool:
 
 
 def are_padded(written: set[str]) -> bool:
-    """Whether all of the wells are written with two digits, as ``B03``."""
+    """Returns whether all wells are written with two digits, as ``B03``."""
     numbers = [text.lstrip(ascii_letters) for text in written]
     return all(len(number) == 2 for number in numbers) and any(number[0] == "0" for number in numbers)
 
 
 def _are_wells(written: set[str], other_roles: set[str]) -> bool:
-    """Whether texts like ``B03`` are a plate's wells and no numbered samples, as far as they tell."""
+    """Returns whether texts like ``B03`` are wells of a plate rather than numbered samples."""
     places = [split_well(text) for text in written]
     rows = {row for row, _ in places}
     columns = {column for _, column in places}
     padded = are_padded(written)
     if min(row_index(row) for row in rows) > row_index("P"):
-        return False  # a plate with such rows has rows A to P too
+        return False  # a plate with such rows also has rows A to P
     if len(rows) == 1:
         (row,) = rows
         return padded and row in "ABDEGH" and max(columns) <= 12

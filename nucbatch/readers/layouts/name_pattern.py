@@ -1,13 +1,14 @@
-"""Regular expressions with named groups: the well, site, channel, z-step and time point in a file's name.
+"""Parses file names with a regex whose named groups are well, site, channel, z-step and time point.
 
 The regex is searched in the path relative to the input, with ``/`` between folders. Groups:
 
-- the well: ``well`` (``B03``), or ``row`` (letters or a number) with ``column``, or ``well_of_96`` for the
-  number of a well, counted row by row (also ``well_of_6`` to ``well_of_1536``);
-- ``site`` or ``field``, ``z`` and ``t``: numbers, from 0 or 1; ``channel`` and ``plate``: any text.
+- the well: ``well`` (``B03``), or ``row`` (letters or a number) with ``column``, or ``well_of_96`` for a
+  running number, counted row by row (also ``well_of_6`` to ``well_of_1536``)
+- ``site`` or ``field``, ``z`` and ``t``: numbers, from 0 or 1
+- ``channel`` and ``plate``: any text
 
-Without a well each ``site`` (any text then) is an image of its own. Rows, columns and numbers of wells are
-counted from 0 where any of the names has a row, column or well 0, else from 1.
+Without a well each ``site`` (any text) is an image of its own. Rows, columns and well numbers are counted
+from 0 if any name has a row, column or well 0, else from 1.
 """
 
 from __future__ import annotations
@@ -20,16 +21,23 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.plate_geometry import PLATE_SIZES, parse_row, plausible_well, row_letters, well_name
 
 NUMBERED = {f"well_of_{rows * columns}": columns for rows, columns in PLATE_SIZES}
-"""Groups for numbers of wells, with the columns of their plates."""
+"""Groups for running numbers of wells, with the number of columns of their plates."""
 
 GROUPS = ("well", "row", "column", *NUMBERED, "site", "field", "channel", "z", "t", "plate")
 
 
 @dataclass(frozen=True, slots=True)
 class PatternName:
-    """The parts of a path. Numbers are as written; ``plate`` and ``channel`` are empty if absent.
+    """Parts of a path; numbers are as written.
 
-    ``label`` is the written site of a name without a well; ``well`` is empty then, and ``site`` is 1.
+    Attributes:
+        well: normalised well name; empty for names without a well.
+        site: 1 for names without a well.
+        channel: empty if absent.
+        z: z-step.
+        t: time point.
+        plate: empty if absent.
+        label: written site of a name without a well.
     """
 
     well: str
@@ -42,10 +50,10 @@ class PatternName:
 
 
 def compiled(pattern: str) -> re.Pattern[str]:
-    """The user's regex, checked.
+    """Compiles and checks the user's regex.
 
     Raises:
-        InputError: it is no regex, tells neither well nor site, or has groups of unknown names.
+        InputError: not a regex, no well and no site, or unknown group names.
     """
     try:
         regex = re.compile(pattern)
@@ -60,7 +68,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
     wells = [name for name in ("well", *NUMBERED) if name in groups]
     wells += ["row and column"] if {"row", "column"} <= groups else []
     if len(wells) > 1:
-        raise InputError(f"--pattern tells the well twice, by {' and by '.join(wells)}: leave one out.")
+        raise InputError(f"--pattern has two groups for the well, {' and '.join(wells)}: leave one out.")
     if {"site", "field"} <= groups:
         raise InputError("--pattern has the groups site and field, which mean the same: leave one out.")
     if not wells and groups & {"row", "column"}:
@@ -78,7 +86,7 @@ def compiled(pattern: str) -> re.Pattern[str]:
 
 
 def counts_from_zero(matches: Iterable[re.Match[str]]) -> bool:
-    """Whether any name has a row, a column or a number of a well that is 0."""
+    """Returns whether any name has a row, a column or a well number 0."""
     return any(
         value and value.isascii() and value.isdecimal() and int(value[:9]) == 0
         for match in matches
@@ -88,15 +96,17 @@ def counts_from_zero(matches: Iterable[re.Match[str]]) -> bool:
 
 
 def parse(regex: re.Pattern[str], path: str, *, from_zero: bool = False) -> PatternName | str | None:
-    """The parts of a path; None where the regex does not match; a reason where the match makes no sense."""
+    """Parses a path: its parts, None if the regex does not match, or a reason if the match is invalid."""
     match = regex.search(path)
     return None if match is None else read_match(match, from_zero=from_zero)
 
 
 def read_match(match: re.Match[str], *, from_zero: bool = False) -> PatternName | str:
-    """The parts of a name that a regex matched, or the reason why they make no sense.
+    """Interprets a match: its parts, or the reason why they are invalid.
 
-    ``from_zero``: rows, columns and numbers of wells are counted from 0.
+    Args:
+        match: match of the user's regex.
+        from_zero: rows, columns and well numbers are counted from 0.
     """
     parts = {name: value for name, value in match.groupdict().items() if value is not None}
     groups = match.re.groupindex
@@ -129,7 +139,7 @@ def read_match(match: re.Match[str], *, from_zero: bool = False) -> PatternName 
 
 
 def _well(parts: dict[str, str], from_zero: bool) -> tuple[str, str]:
-    """(well, "") or ("", the reason why there is none)."""
+    """Returns (well, "") or ("", reason why there is none)."""
     for group, columns in NUMBERED.items():
         if group in parts:
             return _numbered_well(parts[group], group, columns, from_zero)

@@ -1,11 +1,15 @@
-"""OME-Zarr as input: an image, a folder of images, a collection's series, or an HCS plate (0.4 and 0.5).
+"""Layout of OME-Zarr input (0.4 and 0.5): an image, a folder of images, a series, or an HCS plate.
 
-The metadata say which images there are. Each image's group counts as one file, however many chunks it has
-(its path ends in ``/``); a group that only lists images is ignored by the rule ``zarr-group``. What a plate
-lists and is not there is quarantined; what is there and not listed is ignored by the rule ``unlisted``. Which
-of a well's images are sites: see ``well_images.py``. Sites are the images' own numbers where all are numbers
-(nucbatch's ``2t0`` is site 2, time point 0), else their place in the well. Channels, z and time points are
-found with the headers, as those of a TIFF of several pages. Source: https://ngff.openmicroscopy.org/0.5/.
+- The metadata list the images. Each image group counts as one file, whatever its number of chunks (its path
+  ends in ``/``). A group that only lists images is ignored by the rule ``zarr-group``.
+- An image that a plate lists but lacks is quarantined. One that exists but is not listed is ignored by the
+  rule ``unlisted``.
+- ``ome_zarr_wells.py`` selects the images of a well that are sites.
+- Sites are the images' own numbers if all are numbers (``2t0`` in nucbatch's output is site 2, time point 0),
+  else their positions in the well.
+- Channels, z-steps and time points come from the headers, as for a TIFF of several pages.
+
+Source: https://ngff.openmicroscopy.org/0.5/.
 """
 
 from __future__ import annotations
@@ -44,7 +48,7 @@ _ARRAY_MARKERS = ("zarr.json", ".zarray")
 
 @dataclass(slots=True)
 class _Store:
-    """What a store holds: a plate, or images (by path, below the input), and what is left out of it."""
+    """Contents of a store: a plate or images (by path, below the input), and what is left out."""
 
     is_plate: bool = False
     images: list[str] = field(default_factory=list)
@@ -54,7 +58,7 @@ class _Store:
 
 @dataclass(slots=True)
 class _Wells:
-    """What a plate lists: for each well its sites' names, and their paths below the input."""
+    """Wells listed by a plate: names and paths of their sites."""
 
     images: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
     gaps: dict[FieldKey, str] = field(default_factory=dict)
@@ -63,7 +67,7 @@ class _Wells:
     doubtful: dict[str, str] = field(default_factory=dict)
 
     def unresolved(self) -> dict[FieldKey, str]:
-        """The gaps; a field whose version is in doubt gets the next number after its well's sites."""
+        """Returns the gaps; a field with several versions gets the next number after its well's sites."""
         gaps = dict(self.gaps)
         for well, reason in self.doubtful.items():
             last = max((site for site, _ in _sites(self, well)), default=0)
@@ -72,7 +76,7 @@ class _Wells:
 
 
 class OmeZarrReader:
-    """Zarr stores that are OME-Zarr."""
+    """Reads OME-Zarr stores."""
 
     name = "omezarr"
     priority = 25
@@ -84,11 +88,11 @@ class OmeZarrReader:
     )
 
     def recognise(self, listing: Listing) -> bool:
-        """There is a Zarr store, and no other image."""
+        """Returns whether there is a Zarr store and no other image."""
         return bool(listing.stores()) and not listing.images()
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """The plate, or the images as a collection in the order of their paths.
+        """Returns the plate, or the images as a collection in path order.
 
         Raises:
             InputError: no Zarr store, no OME-Zarr in it, several plates, a plate and other images, or several
@@ -171,10 +175,11 @@ class OmeZarrReader:
 
 
 def _look_into(root: Path, store: str, acquisition: str) -> _Store:
-    """A store's images, if it isn't a plate.
+    """Reads the contents of a store that is not a plate.
 
     Raises:
-        UnreadableImage: it is neither. InputError: a well with several acquisitions of which none is chosen.
+        UnreadableImage: it is neither a plate nor images.
+        InputError: a well with several acquisitions of which none is chosen.
     """
     place = root / store
     found = attributes(place)
@@ -188,7 +193,7 @@ def _look_into(root: Path, store: str, acquisition: str) -> _Store:
         sites = sites_of(listed, number)
         return _Store(False, [f"{store}{name}/" for name in sites.names], _left_out(store, sites), number)
     names = series_of(place)
-    if not names:  # a group of images that lists none
+    if not names:  # a group of images without a list
         names = [child.name for child in sorted(place.iterdir()) if "multiscales" in _shown_by(child)]
     if not names:
         raise UnreadableImage("a Zarr without an image, plate or series of OME-Zarr")
@@ -198,10 +203,10 @@ def _look_into(root: Path, store: str, acquisition: str) -> _Store:
 
 
 def _listed(place: Path, found: dict[str, Any]) -> list[WellImage]:
-    """The images that a well's attributes list, all of them below it.
+    """Lists the images of a well and checks that they lie below it.
 
     Raises:
-        UnreadableImage: there is no such list, or a name leads out of the well.
+        UnreadableImage: there is no list, or a name leads out of the well.
     """
     images = images_of_well(found)
     for image in images:
@@ -220,11 +225,11 @@ def _shown_by(group: Path) -> dict[str, object]:
     try:
         return attributes(group) if is_group(group) else {}
     except UnreadableImage:
-        return {}  # nothing lists it as an image, so it is none
+        return {}  # not listed as an image
 
 
 def _title(path: str) -> str:
-    """What unique_names makes a name of; a number, as of bioformats2raw, goes with its store's name."""
+    """Returns the path from which unique_names derives a name; a bare number is prefixed with its store."""
     parts = path.rstrip("/").split("/")
     last = parts[-1]
     if last.isdecimal() and len(parts) > 1:
@@ -269,7 +274,7 @@ def _wells(root: Path, store: str, acquisition: str) -> _Wells:
 
 
 def _sites(wells: _Wells, well: str) -> Iterator[tuple[int, int]]:
-    """(site, t) of each image of a well."""
+    """Yields (site, t) of each image of a well."""
     names = [name for images in wells.images.values() for name, _ in images]
     matches = {name: _SITE.fullmatch(name) for name in names}
     numbered = all(matches.values())
@@ -283,7 +288,7 @@ def _sites(wells: _Wells, well: str) -> Iterator[tuple[int, int]]:
 
 
 def _groups(root: Path) -> Iterator[str]:
-    """Groups three levels below a plate's, where its images lie."""
+    """Yields the groups three levels below a plate, where its images lie."""
     for row in _folders(root):
         for column in _folders(row):
             for image in _folders(column):
@@ -295,12 +300,12 @@ def _folders(path: Path) -> list[Path]:
     try:
         return [child for child in path.iterdir() if child.is_dir() and not child.is_symlink()]
     except OSError:
-        return []  # what is listed there is quarantined with the system's reason when it is opened
+        return []  # listed images are quarantined with the system's reason when they are opened
 
 
 def _found(root: str, path: str) -> FoundFile:
-    """A group with its metadata's size and time; chunks are not looked at."""
+    """Returns a group with size and time of its metadata, without its chunks."""
     try:
         return FoundFile(path, *stamp(Path(root, path)))
     except OSError:
-        return FoundFile(path)  # a group that is not there: its header says so
+        return FoundFile(path)  # a missing group: reading its header gives the reason

@@ -1,9 +1,10 @@
-"""Which images of an OME-Zarr plate's wells are sites: of one acquisition, and not made from another.
+"""Selects the images of an OME-Zarr plate's wells that are sites: one acquisition, and no derived images.
 
-Two acquisitions image the same field again, so their images are never pooled: where a plate holds several,
-the user names one. An image called after another of its well with a word behind (``0_mip``, ``0_illum_corr``)
-was made from that one, and counting both would count its nuclei twice. Source:
-https://ngff.openmicroscopy.org/0.5/#well-md.
+Several acquisitions image the same field again, so they are never counted together. If a plate has several,
+the user must choose one. An image named after another image of its well with a suffix (``0_mip``,
+``0_illum_corr``) was derived from it, and counting both would count its nuclei twice.
+
+Source: https://ngff.openmicroscopy.org/0.5/#well-md.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ _VERSION = re.compile(r"([0-9]{1,9}(?:t[0-9]{1,9})?)_[A-Za-z].*")
 
 @dataclass(slots=True)
 class Sites:
-    """A well's images by fate: names of sites, names left out by which rule, and names that are in doubt."""
+    """Images of a well, sorted into sites and others.
+
+    Attributes:
+        names: names of the sites.
+        ignored: rule by which an image is left out, by name.
+        doubtful: reason why an image cannot be used, by name.
+    """
 
     names: list[str] = field(default_factory=list)
     ignored: dict[str, str] = field(default_factory=dict)
@@ -33,16 +40,16 @@ class Sites:
 def chosen_acquisition(
     wells: Mapping[str, Sequence[WellImage]], wanted: str, titles: Mapping[str, str], shown: str
 ) -> str:
-    """The acquisition whose images are read; empty where the wells tell of none.
+    """Chooses the acquisition to read; empty if the wells record none.
 
     Args:
-        wells: the images by the well's path.
-        wanted: as the user asks for it; empty for the only one.
-        titles: the acquisitions' names by their numbers, where the plate tells them.
-        shown: the input's name in messages.
+        wells: images by the well's path.
+        wanted: the user's choice; empty for the only one.
+        titles: names of the acquisitions by their numbers, as far as the plate records them.
+        shown: name of the input in messages.
 
     Raises:
-        InputError: there are several and none is asked for, or there is none as asked for.
+        InputError: there are several and none is chosen, or the chosen one does not exist.
     """
     images: dict[str, int] = defaultdict(int)
     places: dict[str, set[str]] = defaultdict(set)
@@ -57,8 +64,8 @@ def chosen_acquisition(
     )
     if wanted:
         if wanted not in images:
-            told = f" It has:\n{lines}" if set(images) - {""} else " Its wells tell of none."
-            raise InputError(f"{shown} has no acquisition {wanted!r}.{told}")
+            available = f" It has:\n{lines}" if set(images) - {""} else " Its wells tell of none."
+            raise InputError(f"{shown} has no acquisition {wanted!r}.{available}")
         return wanted
     if len(images) > 1:
         raise InputError(
@@ -69,7 +76,7 @@ def chosen_acquisition(
 
 
 def sites_of(images: Sequence[WellImage], acquisition: str) -> Sites:
-    """What becomes of each image of a well."""
+    """Sorts the images of a well into sites and others."""
     sites = Sites()
     names = [image.path for image in images if image.acquisition == acquisition]
     sites.ignored.update(
@@ -97,7 +104,7 @@ def sites_of(images: Sequence[WellImage], acquisition: str) -> Sites:
 
 
 def titled(number: str, titles: Mapping[str, str]) -> str:
-    """An acquisition's number, with its name where there is one."""
+    """Formats an acquisition's number with its name, if it has one."""
     return printable(f"{number} ({titles[number]})" if titles.get(number) else number)
 
 

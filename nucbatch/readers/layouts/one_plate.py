@@ -1,9 +1,9 @@
-"""Tells one plate that is spread over folders from several plates below one input.
+"""Decides whether folders below the input are parts of one plate or several plates.
 
-A folder belongs inside a plate if its name says which part of it lies there: a well (``B02``), its row or
-column, a time point (``TimePoint_1``), a z-step, a site or a channel (``DAPI``). Any other folder tells
-plates apart, even where their wells differ. So does text before the well in a name (``PlateA_B02``), unless
-each well has its own, as with running numbers or treatments.
+A folder is part of a plate if its name says which part: a well (``B02``), a row or column, a time point
+(``TimePoint_1``), a z-step, a site or a channel (``DAPI``). Any other folder separates plates, even if their
+wells differ. Text before the well in a file name (``PlateA_B02``) separates plates too, unless each well has
+its own text, such as running numbers or treatments.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _ADDS = {
     "z": "zstep|zplane|z",
     "site": "site|field|fov|fld|pos|position|point|xy",
 }
-"""What a folder's name may add where the file's name lacks it."""
+"""Parts that a folder's name may add if the file's name lacks them."""
 _CONFIRMS = _ADDS | {"site": f"{_ADDS['site']}|s|f|p", "channel": "channel|chan|ch|c|w|wavelength"}
-"""What a folder's name may repeat of the file's name; ``P1`` alone could be a plate."""
+"""Parts that a folder's name may repeat from the file's name; ``P1`` alone could be a plate."""
 _NUMBERED = {
     kind: re.compile(rf"(?:{words})[ _-]?([0-9]{{1,9}})", re.IGNORECASE) for kind, words in _ADDS.items()
 }
@@ -45,11 +45,14 @@ _WELL = re.compile(r"(?<![A-Za-z0-9])(?:well)?([A-Z]{1,2}[0-9]{1,4})(?![A-Za-z0-
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a file lies. ``parts``: what its name and the folders inside the plate say together.
+class PlatePosition:
+    """Position of a file in a plate.
 
-    ``folder``: the folders down to the last that says nothing of a plate's inside; ``apart``: those of them
-    that say nothing; ``text``: what stands beside the well in names.
+    Attributes:
+        parts: parts of its name, completed by the folders inside the plate.
+        folder: path down to the last folder that is not a part of the plate.
+        apart: the folders on that path that are not parts of the plate.
+        text: text beside the well in names.
     """
 
     parts: PatternName
@@ -58,10 +61,16 @@ class Place:
     text: str
 
 
-def placed(path: str, match: re.Match[str], parts: PatternName) -> Place:
-    """Where a file lies whose path a pattern matched as ``parts``; folders in the match are understood."""
+def plate_position(path: str, match: re.Match[str], parts: PatternName) -> PlatePosition:
+    """Determines the position of a file.
+
+    Args:
+        path: path below the input.
+        match: match of the pattern in ``path``; folders inside the match need no further explanation.
+        parts: parts of the match.
+    """
     groups = {name: value for name, value in match.groupdict().items() if value}
-    told = {
+    in_name = {
         kind: groups[name]
         for kind, name in (("site", "field"), *zip(_CONFIRMS, _CONFIRMS, strict=True))
         if name in groups
@@ -76,11 +85,11 @@ def placed(path: str, match: re.Match[str], parts: PatternName) -> Place:
         end += len(folder) + 1
         if end > start + 1:
             break
-        beside = _beside(folder, parts.well, number, tuple(told.items()))
+        beside = _beside(folder, parts.well, number, tuple(in_name.items()))
         kind, value = ("", "") if beside is not None else _added(folder)
         if beside is not None:
             text += f"{beside}/"
-        elif not kind or kind in told or not _same(added.setdefault(kind, value), value):
+        elif not kind or kind in in_name or not _same(added.setdefault(kind, value), value):
             apart.append(folder)
             last = index + 1
     text += path[name_at:start]
@@ -91,17 +100,17 @@ def placed(path: str, match: re.Match[str], parts: PatternName) -> Place:
         z=int(added.get("z", parts.z)),
         t=int(added.get("t", parts.t)),
     )
-    return Place(parts, "/".join(folders[:last]), tuple(apart), text)
+    return PlatePosition(parts, "/".join(folders[:last]), tuple(apart), text)
 
 
 def is_inside(folder: str, well: str, site: int) -> bool:
-    """Whether a folder's whole name says the well or the site of the file in it."""
+    """Returns whether a folder's whole name is the well or the site of the file in it."""
     return _beside(folder, well, "", (("site", str(site)),)) == ""
 
 
 @lru_cache(maxsize=1 << 16)
-def _beside(folder: str, well: str, number: str, told: tuple[tuple[str, str], ...]) -> str | None:
-    """The rest of a folder's name that says what the file's name says too; None for any other."""
+def _beside(folder: str, well: str, number: str, in_name: tuple[tuple[str, str], ...]) -> str | None:
+    """Removes a part that the file's name repeats from a folder's name; None if there is none."""
     if well:
         for match in _WELL.finditer(folder):
             numbered = number and match[1][0] in "Ww" and _same(match[1][1:], number)
@@ -111,7 +120,7 @@ def _beside(folder: str, well: str, number: str, told: tuple[tuple[str, str], ..
         lettered, counted = _ROW.fullmatch(folder), _COLUMN.fullmatch(folder)
         if (lettered and lettered[1].upper() == row) or (counted and int(counted[1]) == column):
             return ""
-    for kind, value in told:
+    for kind, value in in_name:
         for match in _TOKENS[kind].finditer(folder):
             if _same(match[1], value):
                 return folder[: match.start()] + folder[match.end() :]
@@ -122,7 +131,7 @@ def _beside(folder: str, well: str, number: str, told: tuple[tuple[str, str], ..
 
 @lru_cache(maxsize=1 << 16)
 def _added(folder: str) -> tuple[str, str]:
-    """What a folder says by itself: ``("t", "1")``, ``("channel", "DAPI")``; ``("", "")`` for any other."""
+    """Returns the part that a folder's name adds: ``("t", "1")``, ``("channel", "DAPI")``; else empty."""
     for kind, regex in _NUMBERED.items():
         match = regex.fullmatch(folder)
         if match:
@@ -136,11 +145,16 @@ def _same(written: str, value: str) -> bool:
     return written.casefold() == value.casefold()
 
 
-def require_one_plate(listing: Listing, places: Sequence[Place], hint: Callable[[], str]) -> None:
-    """Lets the files of one plate pass. ``hint``: a last line of the message, how to read them as one plate.
+def require_one_plate(listing: Listing, places: Sequence[PlatePosition], hint: Callable[[], str]) -> None:
+    """Checks that the files belong to one plate.
+
+    Args:
+        listing: the input.
+        places: positions of all files.
+        hint: returns a last line for the message: how to read them as one plate.
 
     Raises:
-        InputError: they are several plates' by their folders, or by the text beside wells in their names.
+        InputError: folders, or the text beside the wells in names, separate several plates.
     """
     folders: dict[tuple[str, ...], set[str]] = defaultdict(set)
     wells: dict[str, set[str]] = defaultdict(set)
@@ -164,8 +178,13 @@ def require_one_plate(listing: Listing, places: Sequence[Place], hint: Callable[
 
 
 def several_plates(listing: Listing, folders: list[str], what: str = "", hint: str = "") -> InputError:
-    """The error that names each plate's folder and the command that runs it alone. ``what``: held instead of
-    that many plates.
+    """Builds the error that lists each plate's folder with the command that runs it alone.
+
+    Args:
+        listing: the input.
+        folders: the plates' folders.
+        what: describes what the input holds; the number of plates if empty.
+        hint: a last line for the message.
     """
     lines = []
     for folder in folders[:_MOST_COMMANDS]:

@@ -1,7 +1,8 @@
-"""Plates and images whose file names follow a pattern: the user's regex, or one of some widespread ones.
+"""Layout of plates and images whose file names match a regex: the user's, or a built-in one.
 
-The groups of a regex are explained in :mod:`nucbatch.readers.layouts.name_pattern`. The built-in patterns
-ignore case and are tried unasked, in a fixed order; the first that fits at least half of the images is taken.
+:mod:`nucbatch.readers.layouts.name_pattern` explains the groups of a regex. The built-in patterns ignore case
+and are tried in a fixed order without being asked for. The first that matches at least half of the images is
+used.
 """
 
 from __future__ import annotations
@@ -19,7 +20,12 @@ from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.name_columns import are_padded
 from nucbatch.readers.layouts.name_pattern import PatternName, compiled, counts_from_zero, read_match
-from nucbatch.readers.layouts.one_plate import Place, placed, require_one_plate, several_plates
+from nucbatch.readers.layouts.one_plate import (
+    PlatePosition,
+    plate_position,
+    require_one_plate,
+    several_plates,
+)
 from nucbatch.readers.layouts.stains import is_numbered_channel, is_stain
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, natural_key, plural, unique_names
@@ -44,7 +50,7 @@ BUILT_IN = {
 
 
 class PatternReader:
-    """Plates whose file names follow a pattern: the user's, or one of :data:`BUILT_IN`."""
+    """Reads plates whose file names match the user's pattern, or one of :data:`BUILT_IN`."""
 
     name = "pattern"
     priority = 40
@@ -58,14 +64,14 @@ class PatternReader:
     )
 
     def recognise(self, listing: Listing) -> bool:
-        """A built-in pattern fits at least half of the images."""
+        """Returns whether a built-in pattern matches at least half of the images."""
         return not listing.single and _built_in(listing) is not None
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """The plate that the pattern finds.
+        """Returns the plate described by the matched names.
 
         Raises:
-            InputError: a bad pattern, one that fits no file, or several plates.
+            InputError: an invalid pattern, a pattern that matches no file, or several plates.
         """
         regex = compiled(options.pattern) if options.pattern else _built_in(listing)
         if regex is None:
@@ -74,7 +80,7 @@ class PatternReader:
                 "give --pattern."
             )
         records: list[FileRecord] = [no_image(file.path) for file in listing.others()]
-        named: list[tuple[FoundFile, Place]] = []
+        named: list[tuple[FoundFile, PlatePosition]] = []
         senseless: list[FileRecord] = []
         matches = [(file, regex.search(file.path)) for file in listing.images()]
         from_zero = counts_from_zero(match for _, match in matches if match)
@@ -85,7 +91,7 @@ class PatternReader:
             elif isinstance(parts, str):
                 senseless.append(quarantined(file.path, parts))
             elif match:
-                named.append((file, placed(file.path, match, parts)))
+                named.append((file, plate_position(file.path, match, parts)))
         if not named:
             raise InputError(_fits_none(regex, listing, senseless))
         records += senseless
@@ -138,7 +144,7 @@ def _fits_none(regex: re.Pattern[str], listing: Listing, senseless: list[FileRec
 
 
 def _spellings(channels: Iterable[str]) -> dict[str, str]:
-    """Each channel's name to the most frequent of the spellings that differ from it in case alone."""
+    """Maps each channel name to the most frequent spelling that differs from it only in case."""
     counts = Counter(channels)
     ranked = sorted(counts, key=lambda name: (-counts[name], name))
     first: dict[str, str] = {}
@@ -148,7 +154,7 @@ def _spellings(channels: Iterable[str]) -> dict[str, str]:
 
 
 def _labels(images: list[str], collection: str) -> dict[int, str]:
-    """The images' unique safe names by their number; a bare number gets the collection's name in front."""
+    """Returns unique safe names of images by number; a bare number is prefixed with the collection's name."""
     written = {label: f"{collection}_{label}" if label.isdecimal() else label for label in images}
     names = unique_names(f"{name}.tif" for name in written.values())
     return {number: names[f"{written[label]}.tif"] for number, label in enumerate(images, start=1)}
@@ -174,15 +180,15 @@ def _built_in(listing: Listing) -> re.Pattern[str] | None:
 
 
 def _names_the_well_before(match: re.Match[str]) -> bool:
-    """Whether row and column are named up to what looks like a well: ``f1`` of ``r02c03-f1-C1`` is none."""
+    """Returns whether row and column precede what looks like a well, as before ``f1`` in ``r02c03-f1-C1``."""
     end = match.end("well") if "well" in match.re.groupindex else match.start()
     return _ROW_AND_COLUMN.search(match.string, 0, end) is not None
 
 
 def _is_well_and_stain(matches: list[re.Match[str]]) -> bool:
-    """Tells ``B3_DAPI`` and ``B03_treated`` from ``M1_control``, which is as likely a mouse as a well.
+    """Distinguishes ``B3_DAPI`` and ``B03_treated`` from ``M1_control``, which may be a mouse.
 
-    Most names have a known stain, or all wells are written with two digits.
+    The text is a well if most names have a known stain, or if all wells are written with two digits.
     """
     channels = [match["channel"] for match in matches]
     stained = sum(1 for channel in channels if is_stain(channel) or is_numbered_channel(channel))
@@ -194,7 +200,7 @@ def _row(match: re.Match[str]) -> str:
 
 
 def _refuse_several(listing: Listing, named: list[tuple[FoundFile, PatternName]]) -> None:
-    """Several values of ``plate``, or the same planes in several folders, are several plates."""
+    """Rejects several values of the group ``plate``, and the same planes in several folders."""
     plates = sorted({parts.plate for _, parts in named})
     if len(plates) > 1:
         raise InputError(
@@ -210,7 +216,7 @@ def _refuse_several(listing: Listing, named: list[tuple[FoundFile, PatternName]]
 
 
 def _as_one(listing: Listing, regex: re.Pattern[str]) -> str:
-    """The last lines of a refusal: the pattern that reads the same names as one plate, where there is one."""
+    """Returns the last lines of the error: a pattern that reads the names as one plate, if there is one."""
     flags = "(?i)" if regex.pattern.startswith("(?i)") else ""
     rest = regex.pattern.removeprefix(flags)
     if rest.startswith("^"):

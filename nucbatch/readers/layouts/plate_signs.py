@@ -1,8 +1,9 @@
-"""Refuses to read a plate as a folder of pictures, where each channel and z-step would count as an image.
+"""Detects plates in what would be read as a folder of images, and rejects them.
 
-A plate is known by a microscope's side files, by names as a microscope writes them, or by names with a well,
-a channel or a z-step: of most images, or of most images in one of the folders. The message says what was
-seen, what would read it, and how to read it as a folder all the same.
+Read as a folder, each channel and z-step of a plate would count as an image of its own. A plate is detected
+by a microscope's side files, by a microscope's file names, or by names with a well, a channel or a z-step.
+These names must be those of most images, or of most images in one folder. The message says what was found,
+what would read it, and how to read the input as a folder anyway.
 """
 
 from __future__ import annotations
@@ -18,24 +19,27 @@ from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.escape import printable
 from nucbatch.readers.layouts.grammars import GRAMMARS, Grammar, side_file_of
 from nucbatch.readers.layouts.name_columns import NameTable, name_tables
-from nucbatch.readers.layouts.suggest_pattern import derived, that_reads
+from nucbatch.readers.layouts.suggest_pattern import derive_pattern, first_working_pattern
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
 from nucbatch.readers.read_timeout import within
 
-_SAMPLE = 500  # names that are tried with all grammars; the rest only with those that fit one of these
-_FEWEST = 4  # images with a plate's names that make their folder a plate beside folders of pictures
+_SAMPLE = 500  # names tried with all grammars; the others only with grammars that match one of these
+_FEWEST = 4  # images with plate names that make their folder a plate beside folders of pictures
 _MOST_TABLES, _TABLE_BYTES = 20, 1 << 16
 _LOADDATA = "CellProfiler's LoadData"
 
 
 @dataclass(frozen=True, slots=True)
-class Signs:
-    """What was found that only plates have.
+class PlateEvidence:
+    """Evidence that the input is a plate.
 
-    ``makers``: for each instrument, the number of images with its names; ``side_files``: path to instrument;
-    ``grammars``: those of the names, the most frequent first; ``tables``: names with a well, a channel or a
-    z-step; ``folders``: those in which most images have such names.
+    Attributes:
+        makers: number of images with the file names of each instrument.
+        side_files: instrument by path of its side file.
+        grammars: grammars of the names, the most frequent first.
+        tables: names with a well, a channel or a z-step.
+        folders: folders in which most images have such names.
     """
 
     makers: dict[str, int]
@@ -46,13 +50,13 @@ class Signs:
 
 
 def refuse_plates(listing: Listing, images: Sequence[FoundFile], read_timeout_s: float) -> None:
-    """Checks that the images are no plate's.
+    """Checks that the images are not those of a plate.
 
     Raises:
-        InputError: names or side files are those of a plate, or of several.
+        InputError: names or side files belong to one plate or several.
     """
     paths = [file.path for file in images]
-    signs = _signs(listing, paths, read_timeout_s)
+    signs = _evidence(listing, paths, read_timeout_s)
     named = sum(signs.makers.values())
     in_tables = sum(len(table.paths) for table in signs.tables)
     mostly = 2 * named >= len(paths) > 0 or 2 * in_tables > len(paths)
@@ -67,7 +71,7 @@ def refuse_plates(listing: Listing, images: Sequence[FoundFile], read_timeout_s:
     )
 
 
-def _signs(listing: Listing, paths: list[str], read_timeout_s: float) -> Signs:
+def _evidence(listing: Listing, paths: list[str], read_timeout_s: float) -> PlateEvidence:
     step = max(1, len(paths) // _SAMPLE)
     likely = [g for g in GRAMMARS if any(map(g.compiled().search, paths[::step]))]
     makers: Counter[str] = Counter()
@@ -90,7 +94,7 @@ def _signs(listing: Listing, paths: list[str], read_timeout_s: float) -> Signs:
         folder for folder, count in plates.items() if count >= _FEWEST and count > pictures.get(folder, 0)
     )
     grammars = tuple(likely[i] for i, _ in used.most_common())
-    return Signs(dict(makers), side_files, grammars, tables, tuple(sorted(folders)))
+    return PlateEvidence(dict(makers), side_files, grammars, tables, tuple(sorted(folders)))
 
 
 def _folder(path: str) -> str:
@@ -102,7 +106,7 @@ def _name(path: str) -> str:
 
 
 def _loaddata_tables(listing: Listing, known: dict[str, str], read_timeout_s: float) -> list[str]:
-    """CSV files that name images, wells among their columns, and are no results of CellProfiler's."""
+    """Lists CSV files that name images and have a well column, except results of CellProfiler."""
     tables = [file.path for file in listing.others() if file.path.lower().endswith(".csv")]
     return [
         path
@@ -120,7 +124,7 @@ def _names_images(path: Path, read_timeout_s: float) -> bool:
         text = within(read_timeout_s, path.name, start).decode("utf-8-sig", errors="replace")
         columns = next(csv.reader(text.splitlines()[:1]), [])
     except (OSError, UnreadableImage, csv.Error):
-        return False  # an unreadable table proves nothing
+        return False  # an unreadable table is no evidence
     columns = [column.strip().removeprefix("Image_") for column in columns]
     names = any(column.startswith(("FileName_", "URL_")) for column in columns)
     wells = any(column in ("Metadata_Well", "Metadata_Row", "Metadata_Plate") for column in columns)
@@ -128,7 +132,7 @@ def _names_images(path: Path, read_timeout_s: float) -> bool:
     return names and wells and not results
 
 
-def _seen(signs: Signs, paths: list[str]) -> str:
+def _seen(signs: PlateEvidence, paths: list[str]) -> str:
     seen = []
     if signs.makers:
         makers = ", ".join(
@@ -160,7 +164,7 @@ def _ranked(counts: dict[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _mends(listing: Listing, paths: list[str], signs: Signs) -> str:
+def _mends(listing: Listing, paths: list[str], signs: PlateEvidence) -> str:
     apart = _apart(listing, paths, signs)
     if apart:
         return "It holds plates of several kinds. Look at each alone:\n" + "\n".join(
@@ -174,8 +178,8 @@ def _mends(listing: Listing, paths: list[str], signs: Signs) -> str:
         )
     candidates = [grammar.pattern for grammar in signs.grammars if grammar.reads]
     if all(grammar.reads for grammar in signs.grammars):
-        candidates += [pattern for table in signs.tables[:3] if (pattern := derived(table))]
-    pattern = that_reads(listing, iter(candidates))
+        candidates += [pattern for table in signs.tables[:3] if (pattern := derive_pattern(table))]
+    pattern = first_working_pattern(listing, iter(candidates))
     if pattern:
         return (
             f"Its names can be read by a pattern:\n  nucbatch inspect {root} --pattern {shlex.quote(pattern)}"
@@ -187,7 +191,7 @@ def _mends(listing: Listing, paths: list[str], signs: Signs) -> str:
     )
 
 
-def _beside_pictures(listing: Listing, signs: Signs) -> str:
+def _beside_pictures(listing: Listing, signs: PlateEvidence) -> str:
     if signs.folders == ("",):
         return "It holds a plate beside folders of other images: put each into a folder of its own."
     paths = (printable(shlex.quote(f"{listing.root}/{folder}".rstrip("/"))) for folder in signs.folders[:6])
@@ -196,8 +200,8 @@ def _beside_pictures(listing: Listing, signs: Signs) -> str:
     )
 
 
-def _apart(listing: Listing, paths: list[str], signs: Signs) -> list[str]:
-    """The folders below the input, if plates of several makers lie in them and no image beside them."""
+def _apart(listing: Listing, paths: list[str], signs: PlateEvidence) -> list[str]:
+    """Lists the folders below the input if they hold plates of several instruments and no other images."""
     makers: dict[str, set[str]] = defaultdict(set)
     for path in paths:
         maker = next((g.maker for g in signs.grammars if g.compiled().search(path)), "")

@@ -1,4 +1,4 @@
-"""One image file, given by its own path: a collection of one field."""
+"""Layout of a single image file: a collection of one field."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from nucbatch.readers.names import GREY, unique_names
 
 
 class SingleImageReader:
-    """A TIFF, SVS, PNG or JPEG file."""
+    """Reads a TIFF, SVS, PNG or JPEG file."""
 
     name = "single"
     priority = 20
     example = Example({"a.tif": None, "b.tif": None}, given="a.tif")
 
     def recognise(self, listing: Listing) -> bool:
-        """The input is one file, and its name ends like an image."""
+        """Returns whether the input is one file with the suffix of an image."""
         return listing.single and bool(listing.images())
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
-        """The image as the only field, named after its stem.
+        """Returns a plate with the image as its only field, named after its stem.
 
         Raises:
             InputError: the input is not one image file.

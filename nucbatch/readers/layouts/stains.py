@@ -1,4 +1,4 @@
-"""Names of stains and channels as they stand in file names: ``DAPI``, ``Cy5``, ``ch2``, ``w1``, ``405nm``."""
+"""Recognises names of stains and channels in file names: ``DAPI``, ``Cy5``, ``ch2``, ``w1``, ``405nm``."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _NUMBERED = re.compile(r"(?:channel|chan|chn|ch|c|w)[0-9]{1,3}", re.IGNORECASE)
 
 
 def is_stain(text: str) -> bool:
-    """Whether the text is a stain's, a fluorophore's or a contrast's name: ``DAPI``, ``Alexa488``, ``BF``."""
+    """Returns whether a text names a stain, a fluorophore or a contrast: ``DAPI``, ``Alexa488``, ``BF``."""
     return _STAIN.fullmatch(text) is not None
 
 
 def is_numbered_channel(text: str) -> bool:
-    """Whether the text is the number of a channel with its letters: ``ch01``, ``w2``, ``Channel3``."""
+    """Returns whether a text is a channel number with its letters: ``ch01``, ``w2``, ``Channel3``."""
     return _NUMBERED.fullmatch(text) is not None

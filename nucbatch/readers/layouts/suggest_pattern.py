@@ -1,4 +1,4 @@
-"""A ready ``--pattern`` for names whose parts are known, checked by reading the folder with it."""
+"""Suggests a ``--pattern`` for names whose parts are known, and verifies it by reading the folder with it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
 _ANY = r"[^\W_]+"
 
 
-def that_reads(listing: Listing, patterns: Iterator[str]) -> str:
-    """The first of the patterns that reads at least 9 of 10 images, without two in one place; else empty."""
+def first_working_pattern(listing: Listing, patterns: Iterator[str]) -> str:
+    """Returns the first pattern that reads at least 9 of 10 images without conflicts; empty if none does."""
     for plain in patterns:
         for pattern in (plain, f"(?i){plain}"):
             try:
@@ -30,8 +30,8 @@ def that_reads(listing: Listing, patterns: Iterator[str]) -> str:
     return ""
 
 
-def derived(table: NameTable) -> str:
-    """A regex from the roles of a table's parts; empty where they don't say which image a name belongs to."""
+def derive_pattern(table: NameTable) -> str:
+    """Derives a regex from the roles of a table's parts; empty if they do not identify the image."""
     groups = _groups(table)
     if not groups:
         return ""
@@ -56,7 +56,7 @@ def derived(table: NameTable) -> str:
 
 
 def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
-    """For the first part of each group: (its last part, the group's name)."""
+    """Returns, for the first part of each group, (its last part, the group's name)."""
     taken: dict[str, int] = {}
     for i, role in sorted(table.roles.items(), key=lambda item: (not table.varies(item[0]), item[0])):
         taken.setdefault(role, i)

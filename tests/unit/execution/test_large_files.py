@@ -1,4 +1,4 @@
-"""A file that can't be read by window is converted once, with a sentence, and its copy is the picture."""
+"""A file that is slow to read by box is converted once, with a message, into an equal copy."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_one_large_strip_is_converted_once_and_the_copy_is_the_picture(tmp_path:
     (copy,) = copies(image)
     assert said == (
         "strip.tif: its 1,300 × 2,100 px are compressed in pieces of 5.2 MiB, too large to be read by "
-        f"window; it is converted once to {image.scratch.converted / copy}."
+        f"box; it is converted once to {image.scratch.converted / copy}."
     )
     np.testing.assert_array_equal(surveyed(image), GREY[np.newaxis])
     before = copies(image)

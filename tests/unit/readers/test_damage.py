@@ -1,4 +1,4 @@
-"""Whatever happens to an image's bytes, the answer is pixels or UnreadableImage, never a crash."""
+"""Damaged image bytes give pixels or UnreadableImage, never a crash."""
 
 import io
 import logging
@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats import open_source
-from nucbatch.readers.formats.contract import named
+from nucbatch.readers.formats.contract import naming_file
 from nucbatch.readers.pixels import probe, read_image
 
 PIXELS = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)
@@ -74,7 +74,7 @@ def lowest_level(path):
 @pytest.mark.parametrize("kind", list(WHOLE))
 @given(data=st.data())
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_damage_is_an_image_or_unreadable(tmp_path, kind, data):
+def test_damaged_bytes_give_pixels_or_unreadable_image(tmp_path, kind, data):
     content = bytearray(WHOLE[kind])
     for _ in range(data.draw(st.integers(1, 4), label="changes")):
         # most headers are short, so half of all changes fall into the first bytes
@@ -94,6 +94,6 @@ def test_any_damage_is_an_image_or_unreadable(tmp_path, kind, data):
 @pytest.mark.parametrize(
     "error", [zlib.error, lzma.LZMAError, SystemError, AssertionError, BufferError, EOFError, struct.error]
 )
-def test_what_decoders_raise_is_damage(error):
-    with pytest.raises(UnreadableImage, match=r"^a\.tif: can't be decoded"), named("a.tif"):
+def test_decoder_errors_become_unreadable_image(error):
+    with pytest.raises(UnreadableImage, match=r"^a\.tif: can't be decoded"), naming_file("a.tif"):
         raise error("x")

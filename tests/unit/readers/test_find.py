@@ -1,4 +1,4 @@
-"""Which reader gets the input, and what is said when none does."""
+"""Selection of the reader, and messages for unrecognised inputs."""
 
 import shlex
 import shutil
@@ -19,7 +19,7 @@ def write(root, *names):
         tifffile.imwrite(root / name, PIXELS)
 
 
-def test_readers_are_asked_from_the_most_to_the_least_particular():
+def test_readers_are_tried_from_specific_to_general():
     ours = ["manifest", "single", "omezarr", "imagexpress", "pattern", "folder"]
     readers = known_readers()
     assert [reader.name for reader in readers if reader.name in ours] == ours
@@ -34,7 +34,7 @@ def test_readers_are_asked_from_the_most_to_the_least_particular():
         (["cat.tif", "dog.tif"], "folder"),
     ],
 )
-def test_layouts_are_found_unasked(tmp_path, names, layout):
+def test_layouts_are_recognised(tmp_path, names, layout):
     write(tmp_path, *names)
     assert open_plate(tmp_path).layout == layout
     assert open_plate(tmp_path / names[0]).layout == "single"
@@ -46,7 +46,7 @@ def test_a_layout_can_be_forced(tmp_path):
     assert open_plate(tmp_path, pattern=r"_(?P<well>B\d\d)_").layout == "pattern"
 
 
-def test_a_folder_of_links_says_so_and_what_to_give_instead(tmp_path):
+def test_a_folder_of_links_is_rejected_with_the_remedy(tmp_path):
     (tmp_path / "my data/sub").mkdir(parents=True)
     write(tmp_path / "my data", "a.tif", "sub/b.tif")
     links = tmp_path / "chosen"
@@ -68,7 +68,7 @@ def test_a_folder_of_links_says_so_and_what_to_give_instead(tmp_path):
         open_plate(links)
 
 
-def test_a_folder_of_linked_folders_says_so(tmp_path):
+def test_a_folder_of_linked_folders_is_rejected(tmp_path):
     (tmp_path / "data/one").mkdir(parents=True)
     write(tmp_path / "data/one", "a.tif")
     (tmp_path / "chosen").mkdir()
@@ -77,7 +77,7 @@ def test_a_folder_of_linked_folders_says_so(tmp_path):
         open_plate(tmp_path / "chosen")
 
 
-def test_one_file_beside_the_links_is_read_and_the_links_are_told(tmp_path):
+def test_links_beside_a_file_are_quarantined(tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "chosen").mkdir()
     write(tmp_path / "data", "a.tif")
@@ -90,7 +90,7 @@ def test_one_file_beside_the_links_is_read_and_the_links_are_told(tmp_path):
     }
 
 
-def test_what_cannot_be_opened_says_how_to_mend_it(tmp_path):
+def test_unrecognised_inputs_give_the_remedy(tmp_path):
     with pytest.raises(InputNotFound, match="does not exist"):
         open_plate(tmp_path / "gone")
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Everything below the input is found once, and nothing outside it."""
+"""All files below the input are listed once, and none outside it."""
 
 import os
 from pathlib import Path
@@ -20,7 +20,7 @@ def settled(listing) -> dict[str, str]:
     return {record.path: f"{record.status.value} {record.reason}" for record in listing.settled}
 
 
-def test_files_come_sorted_with_size_and_time(tmp_path):
+def test_files_are_sorted_with_size_and_time(tmp_path):
     write(tmp_path, "b.tif", "a/z.tif", "a/b.tif", "B.tif")
     listing = scan(tmp_path)
     assert [file.path for file in listing.files] == ["B.tif", "a/b.tif", "a/z.tif", "b.tif"]
@@ -46,7 +46,7 @@ def test_junk_is_ignored_by_a_named_rule(tmp_path, path, rule):
     assert settled(listing)[path].startswith(f"ignored {rule}: ")
 
 
-def test_folders_that_hold_no_input_are_one_line_each(tmp_path):
+def test_skipped_folders_are_one_record_each(tmp_path):
     write(
         tmp_path,
         "__MACOSX/a.tif",
@@ -66,7 +66,7 @@ def test_folders_that_hold_no_input_are_one_line_each(tmp_path):
     }
 
 
-def test_links_never_lead_out_and_folders_are_not_listed_twice(tmp_path):
+def test_links_out_are_rejected_and_linked_folders_are_not_followed(tmp_path):
     write(tmp_path, "outside/secret.tif", "in/real/a.tif")
     root = tmp_path / "in"
     (root / "leaves.tif").symlink_to(tmp_path / "outside/secret.tif")
@@ -94,7 +94,7 @@ def test_a_linked_input_is_read_through_its_link(tmp_path):
     assert [file.path for file in listing.files] == ["a.tif"]
 
 
-def test_a_folder_named_like_an_image_is_refused_but_looked_into(tmp_path):
+def test_a_folder_named_like_an_image_is_quarantined_but_listed(tmp_path):
     write(tmp_path, "B03.tif/inner.tif")
     listing = scan(tmp_path)
     assert [file.path for file in listing.files] == ["B03.tif/inner.tif"]
@@ -112,24 +112,24 @@ def test_a_name_that_is_not_utf8_is_quarantined(tmp_path):
     assert record.path.encode()
 
 
-def test_a_pipe_is_no_file(tmp_path):
+def test_a_pipe_is_quarantined(tmp_path):
     os.mkfifo(tmp_path / "a.tif")
     assert settled(scan(tmp_path))["a.tif"].startswith("quarantined not a regular file")
 
 
-def test_one_file_is_listed_alone(tmp_path):
+def test_a_single_file_is_listed_alone(tmp_path):
     write(tmp_path, "a.tif", "b.tif")
     listing = scan(tmp_path / "a.tif")
     assert listing.single
     assert [file.path for file in listing.files] == ["a.tif"]
 
 
-def test_a_missing_path_says_so(tmp_path):
+def test_a_missing_path_is_an_error(tmp_path):
     with pytest.raises(InputNotFound, match=r"nowhere does not exist: give a folder"):
         scan(tmp_path / "nowhere")
 
 
-def test_looking_up_stays_inside(tmp_path):
+def test_look_up_stays_below_the_root(tmp_path):
     write(tmp_path, "outside.tif", "in/a.tif")
     root = str(tmp_path / "in")
     (tmp_path / "in/link.tif").symlink_to("../outside.tif")

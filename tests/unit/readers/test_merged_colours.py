@@ -1,4 +1,4 @@
-"""RGB merges of fluorescence are recognised; tissue, grey and blank pictures are not taken for them."""
+"""RGB merges of fluorescence are detected; tissue, grey and blank pictures are not."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.merged_colours import grounds_of, stained_on_black
+from nucbatch.readers.merged_colours import detect_merged_colours, merged_channels
 
 RNG = np.random.default_rng(0)
 
@@ -41,30 +41,30 @@ NOTHING = np.zeros((128, 128))
     ],
 )
 def test_a_merge_has_pure_colours_on_black(merged: np.ndarray, names: tuple[str, ...]) -> None:
-    assert stained_on_black(merged) == names
+    assert merged_channels(merged) == names
 
 
 def save(path: Path, planes: np.ndarray) -> None:
     path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(np.moveaxis(planes, 0, -1))))
 
 
-def test_some_of_a_folders_pictures_are_looked_at(tmp_path: Path) -> None:
+def test_a_sample_of_the_pictures_is_examined(tmp_path: Path) -> None:
     for number in range(20):
         save(tmp_path / f"{number:02d}.png", picture(NOTHING, discs(150), discs(220)))
     save(tmp_path / "tissue.png", picture(255 - discs(150), 255 - discs(220), 255 - discs(80)))
-    found = grounds_of(open_plate(tmp_path))
+    found = detect_merged_colours(open_plate(tmp_path))
     assert (found.looked_at, found.dark, found.channels) == (7, 7, ("Blue",))
     assert found.sentence.startswith("dark ground: --channel Blue? 7 of 7 RGB images looked at")
 
 
-def test_tissue_and_grey_pictures_are_not_asked_about(tmp_path: Path) -> None:
+def test_tissue_and_grey_pictures_give_no_warning(tmp_path: Path) -> None:
     save(tmp_path / "tissue.png", picture(255 - discs(150), 255 - discs(220), 255 - discs(80)))
     (tmp_path / "grey.png").write_bytes(imagecodecs.png_encode(discs(90).astype(np.uint8)))
-    assert grounds_of(open_plate(tmp_path)).sentence == ""
+    assert detect_merged_colours(open_plate(tmp_path)).sentence == ""
 
 
 @pytest.mark.real_data
-def test_no_real_picture_of_tissue_is_a_merge(shared_data: Path) -> None:
+def test_real_tissue_is_not_detected_as_a_merge(shared_data: Path) -> None:
     folder = shared_data / "dsb2018_kaggle_layout"
-    found = grounds_of(open_plate(folder))
+    found = detect_merged_colours(open_plate(folder))
     assert found.dark == 0

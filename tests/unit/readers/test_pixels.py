@@ -1,4 +1,4 @@
-"""Planes become arrays exactly as planned, or not at all."""
+"""Planes are read exactly as planned, or rejected."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ def plane_of(value: int, dtype: str = "uint16") -> np.ndarray:
     return np.arange(24, dtype=dtype).reshape(4, 6) + np.dtype(dtype).type(value)
 
 
-def test_channels_come_in_the_order_asked_for(tmp_path):
+def test_channels_are_in_the_requested_order(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", plane_of(0))
     tifffile.imwrite(tmp_path / "b.tif", plane_of(100))
     both = field(Plane("a.tif", "a"), Plane("b.tif", "b"))
@@ -34,7 +34,7 @@ def test_channels_come_in_the_order_asked_for(tmp_path):
     assert read_field(tmp_path, both, (B,)).shape == (1, 4, 6)
 
 
-def test_only_the_channels_asked_for_are_read(tmp_path):
+def test_only_requested_channels_are_read(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", plane_of(0))
     array = read_field(tmp_path, field(Plane("a.tif", "a"), Plane("gone.tif", "b")), (A,))
     np.testing.assert_array_equal(array[0], plane_of(0))
@@ -72,21 +72,21 @@ def test_channels_of_a_field_follow_its_planes():
     assert field_channels(plate, fields[1]) == coloured
 
 
-def test_a_channel_that_the_field_lacks_is_named(tmp_path):
+def test_a_missing_channel_is_named(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", plane_of(0))
     with pytest.raises(UnreadableImage, match="p_B03_s1: it has no channel b"):
         read_field(tmp_path, field(Plane("a.tif", "a")), (A, B))
 
 
 @pytest.mark.parametrize("other", [np.zeros((4, 5), np.uint16), np.zeros((4, 6), np.uint8)])
-def test_what_changed_since_the_plan_is_refused(tmp_path, other):
+def test_a_file_that_differs_from_the_plan_is_rejected(tmp_path, other):
     tifffile.imwrite(tmp_path / "a.tif", other)
     with pytest.raises(UnreadableImage, match=r"^a\.tif: .*the file has changed since"):
         read_field(tmp_path, field(Plane("a.tif", "a")), (A,))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_nan_and_infinity_are_refused(tmp_path, bad):
+def test_nan_and_infinity_are_rejected(tmp_path, bad):
     pixels = plane_of(0, "float32")
     pixels[1, 2] = bad
     tifffile.imwrite(tmp_path / "a.tif", pixels)
@@ -112,7 +112,7 @@ def test_white_is_zero_is_inverted(tmp_path):
 
 
 @pytest.mark.parametrize("photometric", ["minisblack", "miniswhite"])
-def test_what_was_never_copied_is_told(tmp_path, photometric):
+def test_missing_rows_are_in_the_coverage(tmp_path, photometric):
     stored = np.random.default_rng(0).integers(100, 200, (100, 80), np.uint16)
     stored[60:] = 0
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric)
@@ -126,7 +126,7 @@ def test_what_was_never_copied_is_told(tmp_path, photometric):
     assert (parts[0].coverage[0] + parts[1].coverage[0]).to_values()[:4] == coverage.to_values()[:4]
 
 
-def test_big_endian_arrives_in_native_order(tmp_path):
+def test_big_endian_pixels_are_converted_to_native_order(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", plane_of(0), byteorder=">")
     array = read_field(tmp_path, field(Plane("a.tif", "a")), (A,))
     assert array.dtype.isnative
@@ -160,7 +160,7 @@ def test_probe_and_read_image_name_the_path(tmp_path):
             function(tmp_path / "a.png")
 
 
-def test_an_image_larger_than_memory_is_refused_in_one_piece(tmp_path):
+def test_an_image_larger_than_memory_is_rejected(tmp_path):
     promised = field(Plane("a.tif", "a"), shape=(2**31, 2**31))
     with pytest.raises(
         MemoryRefused, match=r"1 × 2147483648 × 2147483648 pixels of uint16 need 8,589,934,592"

@@ -11,7 +11,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats.headers import read_header
-from nucbatch.readers.plate_cache import is_kept, recall, to_keep
+from nucbatch.readers.plate_cache import cache_content, is_cached, load_plate
 from nucbatch.readers.read_timeout import within
 
 
@@ -28,7 +28,7 @@ def plate(tmp_path: Path) -> Path:
 
 
 def kept(plate: Plate, at: Path) -> Path:
-    content = to_keep(plate)
+    content = cache_content(plate)
     assert content is not None
     at.write_bytes(content)
     return at
@@ -42,18 +42,18 @@ def unreadable(folder: Path) -> None:
         os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
 
 
-def test_a_plate_comes_back_as_it_was_without_a_look_into_its_files(plate: Path, tmp_path: Path) -> None:
+def test_a_cached_plate_is_loaded_without_reading_headers(plate: Path, tmp_path: Path) -> None:
     read = open_plate(plate)
     assert {file.status for file in read.files} == set(FileStatus)
     at = kept(read, tmp_path / "plate.json")
     unreadable(plate)
     assert open_plate(plate, remembered=at) == read
     assert open_plate(plate) != read
-    assert is_kept(at, read)
+    assert is_cached(at, read)
 
 
 @pytest.mark.parametrize("change", ["touched", "longer", "one more", "one less", "read otherwise"])
-def test_anything_that_changed_has_the_headers_read_again(plate: Path, tmp_path: Path, change: str) -> None:
+def test_any_change_invalidates_the_cache(plate: Path, tmp_path: Path, change: str) -> None:
     read = open_plate(plate)
     at = kept(read, tmp_path / "plate.json")
     image = plate / "p_A01_s1_w1.tif"
@@ -73,7 +73,7 @@ def test_anything_that_changed_has_the_headers_read_again(plate: Path, tmp_path:
     again = open_plate(plate, remembered=at, **options)
     assert again.listed != read.listed
     assert again == open_plate(plate, **options)
-    assert not is_kept(at, again)
+    assert not is_cached(at, again)
 
 
 def test_a_plate_may_be_moved(plate: Path, tmp_path: Path) -> None:
@@ -84,33 +84,33 @@ def test_a_plate_may_be_moved(plate: Path, tmp_path: Path) -> None:
     assert open_plate(moved, remembered=at) == open_plate(moved)
 
 
-def test_what_is_kept_may_be_damaged_or_missing(plate: Path, tmp_path: Path) -> None:
+def test_a_damaged_or_missing_cache_is_ignored(plate: Path, tmp_path: Path) -> None:
     read = open_plate(plate)
     at = kept(read, tmp_path / "plate.json")
     at.write_bytes(at.read_bytes()[:-40])
-    assert recall(at, read.listed, read.root) is None
+    assert load_plate(at, read.listed, read.root) is None
     assert open_plate(plate, remembered=at) == read
     assert open_plate(plate, remembered=tmp_path / "missing.json") == read
 
 
-def test_trouble_that_may_pass_is_not_remembered(plate: Path, tmp_path: Path) -> None:
+def test_temporary_problems_are_not_cached(plate: Path, tmp_path: Path) -> None:
     read, answered = open_plate(plate), threading.Event()
     with pytest.raises(UnreadableImage) as closed:
         read_header(tmp_path / "not there")
     with pytest.raises(UnreadableImage) as silent:
         within(0.01, "x.tif", lambda beat: answered.wait())
     answered.set()
-    assert to_keep(read) is not None
+    assert cache_content(read) is not None
     for trouble in (closed, silent):
         files = tuple(
             replace(file, reason=str(trouble.value)) if file.status is FileStatus.QUARANTINED else file
             for file in read.files
         )
-        assert to_keep(replace(read, files=files)) is None
+        assert cache_content(replace(read, files=files)) is None
 
 
-def test_an_input_whose_listing_does_not_tell_all_is_not_remembered(plate: Path, tmp_path: Path) -> None:
+def test_inputs_with_incomplete_listings_are_not_cached(plate: Path, tmp_path: Path) -> None:
     image = plate / "p_A01_s1_w1.tif"
     single = open_plate(image)
     assert single.listed == ""
-    assert to_keep(single) is None
+    assert cache_content(single) is None

@@ -1,4 +1,4 @@
-"""A read that does not come back is given up; one that does, or tells that it is alive, is not."""
+"""A read that hangs times out; one that reports progress does not."""
 
 import threading
 
@@ -20,13 +20,13 @@ def wait_until_none_hangs() -> None:
         pass
 
 
-def test_what_comes_back_is_returned_and_what_is_raised_is_raised():
+def test_results_and_errors_are_passed_on():
     assert within(LONG_S, "a.tif", lambda beat: 7) == 7
     with pytest.raises(ZeroDivisionError):
         within(LONG_S, "a.tif", lambda beat: 1 // 0)
 
 
-def test_a_read_that_hangs_is_given_up_with_the_file_the_time_and_the_mend():
+def test_a_hanging_read_times_out_with_the_remedy():
     gate = threading.Event()
     with pytest.raises(UnreadableImage, match=r"^a\.tif: not read within 0\.05 s: .*--read-timeout"):
         within(SOON_S, "a.tif", hung(gate))
@@ -34,7 +34,7 @@ def test_a_read_that_hangs_is_given_up_with_the_file_the_time_and_the_mend():
     wait_until_none_hangs()
 
 
-def test_a_read_of_many_steps_may_take_longer_than_one():
+def test_each_step_restarts_the_timeout():
     pause = threading.Event()  # never set: waiting for it is the step's work
 
     def steps(beat):
@@ -46,7 +46,7 @@ def test_a_read_of_many_steps_may_take_longer_than_one():
     assert within(1.0, "a.tif", steps) == "whole"
 
 
-def test_where_many_hang_the_rest_is_refused_at_once_until_one_comes_back():
+def test_many_hanging_reads_make_further_ones_fail_at_once():
     gate = threading.Event()
     for _ in range(MOST_LEFT):
         with pytest.raises(UnreadableImage, match="not read within"):
@@ -58,7 +58,7 @@ def test_where_many_hang_the_rest_is_refused_at_once_until_one_comes_back():
     assert within(LONG_S, "b.tif", lambda beat: 7) == 7
 
 
-def test_a_read_that_is_busy_is_not_blamed_on_the_share():
+def test_a_busy_read_is_reported_as_slow_decoding():
     gate = threading.Event()
 
     def decoding(beat):

@@ -1,4 +1,4 @@
-"""Of pyramids the level asked for is read; other images stay as they are, and what can't be is told."""
+"""Pyramids are read at the requested level; other images are unchanged."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +12,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
-from nucbatch.readers.plate_cache import recall, to_keep
+from nucbatch.readers.plate_cache import cache_content, load_plate
 from nucbatch.store.ledger import plate_digest
 from nucbatch.store.receipt import field_digest
 
@@ -72,7 +72,7 @@ def form(field) -> tuple[object, ...]:
 @pytest.mark.parametrize(
     ("um", "level"), [(0.1, 0), (0.25, 0), (0.37, 0), (0.38, 1), (0.5, 1), (0.9, 2), (99, 2)]
 )
-def test_of_an_ome_tiff_every_plane_is_read_at_the_level_that_fits(tmp_path, um, level):
+def test_every_plane_of_an_ome_tiff_is_read_at_the_chosen_level(tmp_path, um, level):
     path = write_ome_tiff(tmp_path / "a.ome.tif", PLANES, "CZYX")
     plate = open_plate(path, resolution_um=um)
     step = 2**level
@@ -81,26 +81,26 @@ def test_of_an_ome_tiff_every_plane_is_read_at_the_level_that_fits(tmp_path, um,
     assert [record.status for record in plate.files] == [FileStatus.USED]
 
 
-def test_of_a_slide_the_lower_resolution_in_colours(tmp_path):
+def test_a_lower_level_of_a_slide_is_rgb(tmp_path):
     plate = open_plate(write_slide(tmp_path / "a.svs"), resolution_um=2)
     assert form(plate.fields[0]) == (40, 60, 4 * 0.499, {1})
     np.testing.assert_array_equal(read(plate), np.moveaxis(COLOURS[::4, ::4], -1, 0))
 
 
-def test_of_an_ome_zarr_each_of_its_planes(tmp_path):
+def test_every_plane_of_an_ome_zarr_is_read_at_the_chosen_level(tmp_path):
     levels = [PLANES, PLANES[..., ::2, ::2]]
     plate = open_plate(write_ome_zarr(tmp_path / "a.zarr", levels, "czyx"), resolution_um=0.5)
     assert form(plate.fields[0]) == (80, 120, 0.5, {1})
     np.testing.assert_array_equal(read(plate), PLANES.max(axis=1)[:, ::2, ::2])
 
 
-def test_a_pixel_size_given_is_the_full_resolutions(tmp_path):
+def test_a_given_pixel_size_applies_to_the_full_resolution(tmp_path):
     path = write_ome_tiff(tmp_path / "a.ome.tif", PLANES[0, 0])
     plate = open_plate(path, pixel_size_um=0.1, resolution_um=0.4)
     assert form(plate.fields[0]) == (40, 60, 0.4, {2})
 
 
-def test_a_resolution_that_changes_nothing_says_so(tmp_path):
+def test_a_resolution_without_effect_gives_a_remark(tmp_path):
     write_ome_tiff(tmp_path / "a.ome.tif", PLANES[0, 0])
     assert open_plate(tmp_path, resolution_um=0.5).remarks == ()
     assert open_plate(tmp_path, resolution_um=0.2).remarks == (
@@ -110,15 +110,15 @@ def test_a_resolution_that_changes_nothing_says_so(tmp_path):
     mixed = "--resolution 0.5 changes nothing in 1 of 2 fields (1 field: a single resolution)."
     assert open_plate(tmp_path, resolution_um=0.5).remarks == (mixed,)
     plate = open_plate(tmp_path, resolution_um=0.5)
-    kept = to_keep(plate)
+    kept = cache_content(plate)
     assert kept is not None
     (tmp_path / "kept").write_bytes(kept)
-    recalled = recall(tmp_path / "kept", plate.listed, plate.root)
+    recalled = load_plate(tmp_path / "kept", plate.listed, plate.root)
     assert recalled is not None
     assert recalled.remarks == (mixed,)
 
 
-def test_what_is_no_pyramid_stays_as_it_is(tmp_path):
+def test_files_without_a_pyramid_are_unchanged(tmp_path):
     tifffile.imwrite(tmp_path / "flat.tif", PLANES[0, 0])  # it tells no pixel size, and none is needed
     behind_one = {"imagej": True, "metadata": {"axes": "ZYX"}, "truncate": True}
     tifffile.imwrite(tmp_path / "stack.tif", PLANES[0], **behind_one)
@@ -143,14 +143,14 @@ def test_a_pyramid_of_unknown_pixel_size_is_named(tmp_path):
 @pytest.mark.parametrize("um", [0, -1, float("nan"), float("inf")])
 def test_a_resolution_must_be_a_positive_number(tmp_path, um):
     write_ome_tiff(tmp_path / "a.ome.tif", PLANES[0, 0])
-    with pytest.raises(InputError, match=r"a resolution of .* µm can't be: give a number above 0"):
+    with pytest.raises(InputError, match=r"a resolution of .* µm is invalid: give a number above 0"):
         open_plate(tmp_path, resolution_um=um)
 
 
 PLATE = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)\.(ome\.)?tif"
 
 
-def test_where_most_planes_of_a_field_agree_the_odd_one_is_at_fault(tmp_path):
+def test_the_minority_of_a_fields_planes_is_at_fault(tmp_path):
     for name in ("A01_a", "A01_b", "B01_a", "B01_b", "B01_c"):
         write_ome_tiff(tmp_path / f"{name}.ome.tif", PLANES[0, 0])
     tifffile.imwrite(tmp_path / "A01_c.tif", PLANES[0, 0])
@@ -169,7 +169,7 @@ def test_where_most_planes_of_a_field_agree_the_odd_one_is_at_fault(tmp_path):
         assert {one.split(":")[0] for path, one in fates.items() if path.startswith(well)} == {fate}
 
 
-def test_two_planes_that_differ_are_both_at_fault(tmp_path):
+def test_two_planes_of_different_size_are_both_at_fault(tmp_path):
     write_ome_tiff(tmp_path / "A01_a.ome.tif", PLANES[0, 0])
     tifffile.imwrite(tmp_path / "A01_b.tif", PLANES[0, 0])
     plate = open_plate(tmp_path, pattern=PLATE, resolution_um=0.5)
@@ -179,7 +179,7 @@ def test_two_planes_that_differ_are_both_at_fault(tmp_path):
     )
 
 
-def test_levels_that_are_not_the_same_planes_smaller_are_refused_with_the_reason(tmp_path):
+def test_inconsistent_levels_are_rejected_with_the_reason(tmp_path):
     write_ome_zarr(tmp_path / "shallow.zarr", [PLANES, PLANES[:, :1, ::2, ::2]], "czyx")
     write_ome_zarr(tmp_path / "typed.zarr", [PLANES[0, 0], PLANES[0, 0, ::2, ::2].astype(np.float32)], "yx")
     plate = open_plate(tmp_path, resolution_um=0.5)
@@ -191,7 +191,7 @@ def test_levels_that_are_not_the_same_planes_smaller_are_refused_with_the_reason
     assert not any(field.problem for field in open_plate(tmp_path).fields)
 
 
-def test_another_level_is_another_input(tmp_path):
+def test_another_level_changes_the_plate_digest(tmp_path):
     path = write_ome_tiff(tmp_path / "a.ome.tif", PLANES[0, 0])
     digests = [plate_digest(open_plate(path, resolution_um=um)) for um in (None, 0.25, 0.5, 0.55, 1)]
     assert digests[0] == digests[1] != digests[2] == digests[3] != digests[4]

@@ -1,4 +1,4 @@
-"""A file that is not the one that was planned gives no number."""
+"""A file that differs from the planned one is rejected."""
 
 import json
 import os
@@ -24,11 +24,11 @@ def read(plate):
     return read_field(plate.root, plate.fields[0], plate.channels)
 
 
-def test_a_file_that_is_as_planned_is_read(plate):
+def test_an_unchanged_file_is_read(plate):
     assert read(plate).sum() == 72
 
 
-def test_other_pixels_of_the_same_size_are_refused(plate, tmp_path):
+def test_a_newer_file_of_the_same_size_is_rejected(plate, tmp_path):
     info = (tmp_path / "a.tif").stat()
     tifffile.imwrite(tmp_path / "a.tif", np.full((8, 9), 2, np.uint8))
     os.utime(tmp_path / "a.tif", ns=(info.st_mtime_ns, info.st_mtime_ns + 1))
@@ -37,7 +37,7 @@ def test_other_pixels_of_the_same_size_are_refused(plate, tmp_path):
         read(plate)
 
 
-def test_another_size_at_the_same_time_is_refused(plate, tmp_path):
+def test_another_size_at_the_same_time_is_rejected(plate, tmp_path):
     info = (tmp_path / "a.tif").stat()
     with (tmp_path / "a.tif").open("ab") as file:
         file.write(b"more")
@@ -46,20 +46,20 @@ def test_another_size_at_the_same_time_is_refused(plate, tmp_path):
         read(plate)
 
 
-def test_a_file_that_is_gone_says_so(plate, tmp_path):
+def test_a_missing_file_is_reported(plate, tmp_path):
     (tmp_path / "a.tif").unlink()
     with pytest.raises(UnreadableImage, match=r"^a\.tif: has vanished since .* planned: put it back"):
         read(plate)
 
 
-def test_a_pipe_in_its_place_is_not_waited_for(plate, tmp_path):
+def test_a_pipe_instead_of_a_file_does_not_block(plate, tmp_path):
     (tmp_path / "a.tif").unlink()
     os.mkfifo(tmp_path / "a.tif")
     with pytest.raises(UnreadableImage, match=r"^a\.tif: has changed"):
         read(plate)
 
 
-def test_a_plane_without_a_record_is_read_as_it_is(plate, tmp_path):
+def test_a_plane_without_recorded_size_is_read(plate, tmp_path):
     (field,) = plate.fields
     os.utime(tmp_path / "a.tif", ns=(0, 0))
     planes = tuple(replace(plane, size_bytes=0, mtime_ns=0) for plane in field.planes)
@@ -67,7 +67,7 @@ def test_a_plane_without_a_record_is_read_as_it_is(plate, tmp_path):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_a_folder_that_has_become_a_link_is_not_followed(tmp_path, inside):
+def test_a_folder_replaced_by_a_link_is_rejected(tmp_path, inside):
     (tmp_path / "in/A").mkdir(parents=True)
     tifffile.imwrite(tmp_path / "in/A/a.tif", np.ones((8, 9), np.uint8))
     plate = open_plate(tmp_path / "in")
@@ -82,7 +82,7 @@ def test_a_folder_that_has_become_a_link_is_not_followed(tmp_path, inside):
 
 
 @pytest.mark.parametrize("level", ["p.zarr/A", "p.zarr/A/1", "p.zarr/A/1/0"])
-def test_a_well_of_a_zarr_that_has_become_a_link_is_not_followed(tmp_path, level):
+def test_a_zarr_well_replaced_by_a_link_is_rejected(tmp_path, level):
     image = tmp_path / "p.zarr/A/1/0"
     for group, told in (
         (tmp_path / "p.zarr", {"plate": {"wells": [{"path": "A/1"}]}}),
@@ -101,7 +101,7 @@ def test_a_well_of_a_zarr_that_has_become_a_link_is_not_followed(tmp_path, level
         read(plate)
 
 
-def test_a_file_that_has_become_a_link_out_is_not_followed(plate, tmp_path):
+def test_a_file_replaced_by_a_link_out_is_rejected(plate, tmp_path):
     (tmp_path / "a.tif").rename(tmp_path.parent / f"{tmp_path.name}.tif")
     (tmp_path / "a.tif").symlink_to(tmp_path.parent / f"{tmp_path.name}.tif")
     with pytest.raises(UnreadableImage, match=r"^a\.tif: has become a link that leads out of the input"):

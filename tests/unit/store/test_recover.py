@@ -16,7 +16,7 @@ from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.recover import recover
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.store.verify import file_problems, places_of
+from nucbatch.store.verify_files import file_problems, places_of
 
 SETTINGS = RunSettings(channel="DAPI")
 FIELDS = [Field("B03", site, 0, f"B/3/{site}", f"x{site}", (), 4, 4, "uint8") for site in range(1, 6)]

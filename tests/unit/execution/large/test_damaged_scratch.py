@@ -15,7 +15,7 @@ from nucbatch.execution.large.image_progress import Course
 from nucbatch.execution.large.stages import LABELS, NUMBER, OBJECTS, PREDICT
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE, packed
-from nucbatch.store.verify import file_problems, files_of
+from nucbatch.store.verify_files import file_problems, files_of
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "removed": Path.unlink,

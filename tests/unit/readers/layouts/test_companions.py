@@ -1,4 +1,4 @@
-"""Masks, outlines and previews beside their images are ignored by a named rule; alone they are images."""
+"""Masks, outlines and previews beside their images are ignored by a named rule."""
 
 import pytest
 
@@ -45,7 +45,7 @@ def rules(*paths: str) -> dict[str, str]:
         "ignore/x.png",
     ],
 )
-def test_what_was_made_from_an_image_beside_it_is_ignored(name):
+def test_files_derived_from_an_image_beside_them_are_ignored(name):
     assert rules("x.tif", "y.tif", name) == {"x.tif": "", "y.tif": "", name: "mask"}
     assert rules("y.tif", name) == {"y.tif": "", name: ""}
     assert rules("sub/x.ome.tif", f"sub/{name}")[f"sub/{name}"] == "mask"
@@ -74,7 +74,7 @@ def test_masks_alone_are_images():
     assert set(rules(*masks).values()) == {""}
 
 
-def test_a_folder_of_masks_goes_as_a_whole_where_most_belong_to_images():
+def test_a_mask_folder_is_ignored_as_a_whole_if_most_masks_belong_to_images():
     found = rules("images/a.png", "images/b.png", "labels/a.tif", "labels/b.tif", "labels/lost.tif")
     assert [path for path, rule in found.items() if rule] == [
         "labels/a.tif",
@@ -85,11 +85,11 @@ def test_a_folder_of_masks_goes_as_a_whole_where_most_belong_to_images():
     assert [path for path, rule in found.items() if rule] == ["labels/a.tif"]
 
 
-def test_masks_of_an_image_that_cannot_be_decoded_do_not_take_its_place():
+def test_masks_of_an_undecodable_image_are_ignored():
     assert rules("x.czi", "x_mask.tif", "x.jpg") == {"x.czi": "", "x_mask.tif": "mask", "x.jpg": ""}
 
 
-def test_other_names_stay():
+def test_other_names_are_kept():
     names = (
         "x.tif",
         "x_2.tif",
@@ -104,6 +104,6 @@ def test_other_names_stay():
     assert set(rules(*names).values()) == {""}
 
 
-def test_one_file_stays_whatever_its_name():
+def test_a_single_file_is_kept_whatever_its_name():
     listing = Listing("/nowhere", "x_mask.tif", (FoundFile("x_mask.tif"),), single=True)
     assert without_companions(listing) is listing

@@ -24,7 +24,7 @@ def test_each_image_is_a_field_named_after_its_stem():
     assert [channel.name for channel in plate.channels] == ["Grey"]
 
 
-def test_equal_stems_stay_apart():
+def test_equal_stems_get_different_names():
     plate = FolderReader().read(listing("x/a.tif", "y/a.tif", "a.png"), ReadOptions())
     assert len({field.group for field in plate.fields}) == 3
 
@@ -45,7 +45,7 @@ def test_a_single_image_is_a_collection_of_one():
     assert [(field.group, field.site) for field in plate.fields] == [("my_slide", 1)]
 
 
-def test_a_forced_layout_that_cannot_fit_is_refused():
+def test_an_unsuitable_forced_layout_is_rejected():
     with pytest.raises(InputError, match="needs a folder"):
         FolderReader().read(listing("a.tif", single=True), ReadOptions())
     with pytest.raises(InputError, match="is not one TIFF"):

@@ -1,4 +1,4 @@
-"""ImageXpress names, projections and z-steps, side files, and plates that must not run together."""
+"""ImageXpress names, projections and z-steps, side files, and several plates."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def reasons(plate, status: FileStatus) -> dict[str, str]:
     t=st.none() | st.integers(1, 20),
     z=st.none() | st.integers(0, 20),
 )
-def test_every_combination_of_parts_is_told_apart(plate, row, column, site, wave, thumb, guid, t, z):
+def test_every_combination_of_name_parts_is_parsed(plate, row, column, site, wave, thumb, guid, t, z):
     folder = "".join([f"TimePoint_{t}/" if t else "", "" if z is None else f"ZStep_{z}/"])
     name = f"{plate}_{row}{column:02d}" + (f"_s{site}" if site else "") + (f"_w{wave}" if wave else "")
     name += ("_thumb" if thumb else "") + (str(guid).upper() if guid else "") + ".tif"
@@ -78,11 +78,11 @@ def test_real_names(name, well, site, wave):
         "B02_s1_c1.tif",
     ],
 )
-def test_other_names_are_not_taken(name):
+def test_other_names_are_not_parsed(name):
     assert parse(name) is None
 
 
-def test_loose_names_need_more_evidence():
+def test_ambiguous_names_need_more_evidence():
     reader = ImageXpressReader()
     assert not reader.recognise(listing("img_A01.tif", "img_A02.tif"))
     assert reader.recognise(listing("img_A01.tif", "img_A02.tif", "img.HTD"))
@@ -96,7 +96,7 @@ def test_fields_are_ordered_by_well_site_and_time():
     assert plate.fields[0].name == "p_B02_s2"
 
 
-def test_time_points_enter_groups_and_names():
+def test_time_points_are_in_groups_and_names():
     plate = read("TimePoint_1/p_B02_s1.tif", "TimePoint_2/p_B02_s1.tif")
     assert [(field.t, field.group, field.name) for field in plate.fields] == [
         (0, "B/2/1t0", "p_B02_s1_t0"),
@@ -118,20 +118,20 @@ def test_a_projection_is_used_instead_of_its_steps(projection):
     assert reasons(plate, FileStatus.IGNORED)["ZStep_1/p_B02_s1_w1.tif"].startswith("z-step: ")
 
 
-def test_thumbnails_are_ignored_and_strangers_quarantined():
+def test_thumbnails_are_ignored_and_other_images_quarantined():
     plate = read("p_B02_s1_w1.tif", f"p_B02_s1_w1_thumb{GUID}.tif", "Copy of p.tif", "notes.txt")
     assert reasons(plate, FileStatus.IGNORED)[f"p_B02_s1_w1_thumb{GUID}.tif"].startswith("thumbnail: ")
     assert "does not fit" in reasons(plate, FileStatus.QUARANTINED)["Copy of p.tif"]
 
 
-def test_two_files_for_one_plane_are_both_refused():
+def test_two_files_for_one_plane_are_both_quarantined():
     other = GUID.replace("1E94", "2E94")
     plate = read(f"p_B02_s1_w1{GUID}.tif", f"p_B02_s1_w1{other}.tif", "p_B02_s2_w1.tif")
     assert [field.problem for field in plate.fields] == ["2 files claim channel w1", ""]
     assert len(reasons(plate, FileStatus.QUARANTINED)) == 2
 
 
-def test_a_field_that_lacks_a_channel_keeps_the_others_and_says_so():
+def test_a_field_that_lacks_a_channel_keeps_the_others():
     plate = read("p_B02_s1_w1.tif", "p_B02_s1_w2.tif", "p_B03_s1_w1.tif")
     assert [(field.well, field.problem, field.lacking) for field in plate.fields] == [
         ("B02", "", ()),
@@ -139,7 +139,7 @@ def test_a_field_that_lacks_a_channel_keeps_the_others_and_says_so():
     ]
 
 
-def test_two_files_for_one_plane_cost_their_channel_alone():
+def test_two_files_for_one_plane_affect_their_channel_only():
     other = GUID.replace("1E94", "2E94")
     plate = read(f"p_B02_s1_w1{GUID}.tif", f"p_B02_s1_w1{other}.tif", "p_B02_s1_w2.tif")
     (field,) = plate.fields
@@ -154,7 +154,7 @@ def test_a_channel_may_be_missing_at_a_whole_time_point():
     assert [field.problem for field in plate.fields] == ["", "", ""]
 
 
-def test_several_plates_are_refused_by_name():
+def test_several_plates_are_rejected_by_name():
     with pytest.raises(
         InputError, match=r"holds 2 plates. Run each alone:\n  nucbatch run /nowhere/one -o out/one\n"
     ):

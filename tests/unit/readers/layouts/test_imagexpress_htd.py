@@ -25,5 +25,5 @@ def test_selected_wells_and_wave_names():
 
 
 @given(st.text())
-def test_any_text_is_survived(text):
+def test_any_text_is_parsed_without_error(text):
     assert parse_htd("p.HTD", text).path == "p.HTD"

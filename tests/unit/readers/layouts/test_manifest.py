@@ -1,4 +1,4 @@
-"""Manifests: rows become fields, whatever became of the files they name."""
+"""Rows of a manifest become fields, whatever happens to their files."""
 
 from pathlib import Path
 
@@ -48,7 +48,7 @@ def test_columns_may_begin_with_image_as_cellprofiler_allows(tmp_path):
     assert [plane.path for plane in plate.fields[0].planes] == ["x/d.tif", "g.tif"]
 
 
-def test_urls_of_files_are_read_and_others_refused(tmp_path):
+def test_file_urls_are_read_and_others_rejected(tmp_path):
     inside = f"file://{tmp_path}/a%20b.tif"
     text = f"URL_DNA,Metadata_Well\n{inside},A01\ns3://bucket/x.tif,A02\nhttps://host/x.tif,A03\n"
     plate = read(tmp_path, text, "a b.tif")
@@ -83,7 +83,7 @@ def test_a_row_without_any_usable_file_keeps_its_field(tmp_path):
     assert [(f.well, f.problem) for f in plate.fields] == [("A01", problem), ("A02", "")]
 
 
-def test_a_file_named_twice_is_refused_everywhere(tmp_path):
+def test_a_file_named_twice_is_rejected_everywhere(tmp_path):
     text = "FileName_DNA,Metadata_Well\na.tif,A01\na.tif,A02\nb.tif,A03\nload.csv,A04\n"
     plate = read(tmp_path, text, "a.tif", "b.tif")
     assert fates(plate) == {"a.tif": "the manifest names it 2 times"}
@@ -91,7 +91,7 @@ def test_a_file_named_twice_is_refused_everywhere(tmp_path):
     assert len({record.path for record in plate.files}) == len(plate.files)
 
 
-def test_without_wells_it_is_a_collection(tmp_path):
+def test_a_manifest_without_wells_is_a_collection(tmp_path):
     plate = read(tmp_path, "FileName_DNA\nx/a.tif\nx/b.tif\n\n", "x/a.tif", "x/b.tif")
     assert not plate.is_plate
     assert [(f.group, f.site) for f in plate.fields] == [("a", 1), ("b", 2)]
@@ -103,7 +103,7 @@ def test_rows_and_columns_times_and_excel_numbers(tmp_path):
     assert [(f.well, f.site, f.t) for f in plate.fields] == [("B03", 1, 0), ("B03", 2, 1)]
 
 
-def test_illumination_corrections_are_no_channels(tmp_path):
+def test_illumination_corrections_are_not_channels(tmp_path):
     head = "FileName_OrigDNA,FileName_IllumDNA,PathName_IllumDNA,FileName_CorrGFP,Metadata_Well\n"
     rows = "a.tif,i.npy,illum,c.mat,A01\nb.tif,i.npy,illum,c.mat,A02\n"
     plate = read(tmp_path, head + rows, "a.tif", "b.tif", "illum/i.npy")
@@ -140,7 +140,7 @@ def test_paths_of_another_machine_are_found_below_the_root(tmp_path, folder):
     assert fates(plate) == {}
 
 
-def test_the_longest_tail_that_is_a_file_is_the_image(tmp_path):
+def test_the_longest_matching_path_tail_is_the_image(tmp_path):
     text = (
         "FileName_DNA,PathName_DNA,Metadata_Well\n"
         + "a.tif,/x/p1/img,A01\na.tif,/x/p2/img,A02\na.tif,/y/img,A03\n"
@@ -155,7 +155,7 @@ def test_the_longest_tail_that_is_a_file_is_the_image(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/screen/p1/a%20b.tif", "file:///C:/screen/p1/a%20b.tif"])
-def test_addresses_are_found_below_the_root_as_well(tmp_path, url):
+def test_urls_are_found_below_the_root(tmp_path, url):
     (tmp_path / "p1").mkdir()
     (tmp_path / "p1" / "a b.tif").write_bytes(b"x")
     (tmp_path / "load.csv").write_text(f"URL_DNA,Metadata_Well\n{url},A01\n", encoding="utf-8")
@@ -163,7 +163,7 @@ def test_addresses_are_found_below_the_root_as_well(tmp_path, url):
     assert [plane.path for plane in plate.fields[0].planes] == ["p1/a b.tif"]
 
 
-def test_nothing_below_the_root_leads_out_of_it(tmp_path):
+def test_paths_stay_below_the_root(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "secret.tif").write_bytes(b"x")
     (tmp_path / "in" / "link.tif").symlink_to("../secret.tif")
@@ -174,14 +174,14 @@ def test_nothing_below_the_root_leads_out_of_it(tmp_path):
     assert "leads out of the folder" in fates(plate)["/x/link.tif"]
 
 
-def test_without_a_root_the_message_names_it(tmp_path):
+def test_the_message_without_a_root_suggests_it(tmp_path):
     rows = "a.tif,/mnt/share,A01\nb.tif,D:\\screen,A02\n"
     plate = read(tmp_path, f"FileName_DNA,PathName_DNA,Metadata_Well\n{rows}", "a.tif", "b.tif")
     assert all("--root" in reason for reason in fates(plate).values())
     assert len(fates(plate)) == 2
 
 
-def test_a_root_is_a_folder(tmp_path):
+def test_a_root_must_be_a_folder(tmp_path):
     (tmp_path / "load.csv").write_text("FileName_DNA\na.tif\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"--root .*nowhere is no folder"):
         ManifestReader().read(scan(tmp_path / "load.csv"), ReadOptions(root=tmp_path / "nowhere"))
@@ -191,13 +191,13 @@ def test_a_root_is_a_folder(tmp_path):
 
 
 @pytest.mark.parametrize("url", ["http://[x/y", "//[::1", "http://[fe80::/a.tif"])
-def test_an_address_that_is_none_costs_its_row_alone(tmp_path, url):
+def test_an_invalid_url_affects_its_row_only(tmp_path, url):
     plate = read(tmp_path, f"URL_DNA,Metadata_Well\n{url},A01\nb.tif,A02\n", "b.tif")
     assert [(f.well, bool(f.problem)) for f in plate.fields] == [("A01", True), ("A02", False)]
     assert "no address that can be read" in fates(plate)[url]
 
 
-def test_backslashes_divide_folders_unless_a_file_has_them(tmp_path):
+def test_backslashes_separate_folders_unless_part_of_a_name(tmp_path):
     rows = "x\\a.tif,A01\nb\\c.tif,A02\n"
     plate = read(tmp_path, f"FileName_DNA,Metadata_Well\n{rows}", "x/a.tif", "b\\c.tif")
     assert [plane.path for f in plate.fields for plane in f.planes] == ["x/a.tif", "b\\c.tif"]
@@ -206,7 +206,7 @@ def test_backslashes_divide_folders_unless_a_file_has_them(tmp_path):
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("named", [False, True])
-def test_any_spreadsheets_separator_marks_and_blank_rows(tmp_path, separator, encoding, named):
+def test_separators_byte_order_marks_and_empty_rows(tmp_path, separator, encoding, named):
     (tmp_path / "a, b.tif").write_bytes(b"x")
     lines = [
         ["filename_DNA", "metadata_well", "Metadata_Dose"],
@@ -222,17 +222,17 @@ def test_any_spreadsheets_separator_marks_and_blank_rows(tmp_path, separator, en
     assert ([p.path for p in only.planes], only.metadata) == (["a, b.tif"], (("Metadata_Dose", 0.5),))
 
 
-def test_a_row_is_named_by_its_place_in_the_file(tmp_path):
+def test_a_row_is_named_by_its_line(tmp_path):
     with pytest.raises(InputError, match="row 3: 'A99' is no well"):
         read(tmp_path, "FileName_D,Metadata_Well\na.tif,A01\n,\nb.tif,A99\n", "a.tif", "b.tif")
 
 
-def test_wells_may_be_named_as_an_operetta_names_them(tmp_path):
+def test_operetta_well_names_are_read(tmp_path):
     plate = read(tmp_path, "FileName_DNA,Metadata_Well\na.tif,r02c03\nb.tif,R16C24\n", "a.tif", "b.tif")
     assert [field.well for field in plate.fields] == ["B03", "P24"]
 
 
-def test_planes_of_one_field_are_its_z_steps(tmp_path):
+def test_plane_ids_are_z_steps(tmp_path):
     head = "FileName_DNA,Metadata_Well,Metadata_FieldID,Metadata_PlaneID,Metadata_Dose,Metadata_PositionZ\n"
     rows = "a1.tif,A01,1,1,3,0\na2.tif,A01,1,2,3,2e-6\nb1.tif,A02,1,1,4,0\n"
     plate = read(tmp_path, head + rows, "a1.tif", "a2.tif", "b1.tif")
@@ -246,7 +246,7 @@ def test_planes_of_one_field_are_its_z_steps(tmp_path):
     ]
 
 
-def test_metadata_are_numbers_only_where_all_values_are(tmp_path):
+def test_metadata_columns_are_numeric_only_if_all_values_are(tmp_path):
     head = (
         "FileName_DNA,Metadata_Well,Metadata_Site,Metadata_Dose,Metadata_Barcode,Metadata_Mixed,Metadata_No\n"
     )
@@ -278,7 +278,7 @@ def test_a_frame_is_one_page_of_its_file(tmp_path):
     }
 
 
-def test_a_frame_that_is_not_there_costs_its_channel(tmp_path):
+def test_a_missing_frame_affects_its_channel_only(tmp_path):
     for name in ("a", "b", "c", "d"):
         tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((8, 9), np.uint16))
     rows = "a.tif,3,b.tif,0,,A01\nc.tif,x,d.tif,,1,A02\n"
@@ -293,7 +293,7 @@ def test_a_frame_that_is_not_there_costs_its_channel(tmp_path):
     assert [[p.path for p in field.planes] for field in plate.fields] == [["b.tif"], []]
 
 
-def test_one_frame_twice_is_refused(tmp_path):
+def test_a_frame_named_twice_is_rejected(tmp_path):
     text = "FileName_DNA,Frame_DNA,Metadata_Well\na.tif,1,A01\na.tif,1,A02\n"
     assert fates(read(tmp_path, text, "a.tif")) == {"a.tif": "the manifest names it 2 times"}
 
@@ -308,12 +308,12 @@ def test_one_frame_twice_is_refused(tmp_path):
         ("FileName_D,Metadata_Well,Metadata_Plate\na.tif,A01,P\nb.tif,A02,Q\n", r"names 2 plates \(P, Q\)"),
     ],
 )
-def test_bad_manifests_say_how_to_mend_them(tmp_path, text, said):
+def test_invalid_manifests_give_the_remedy(tmp_path, text, said):
     with pytest.raises(InputError, match=said):
         read(tmp_path, text)
 
 
-def test_a_binary_file_is_no_manifest(tmp_path):
+def test_a_binary_file_is_rejected(tmp_path):
     (tmp_path / "load.csv").write_bytes(b"\xff\xfe\0\0")
     with pytest.raises(InputError, match="no CSV in UTF-8"):
         ManifestReader().read(scan(tmp_path / "load.csv"), ReadOptions())

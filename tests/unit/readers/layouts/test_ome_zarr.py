@@ -1,4 +1,4 @@
-"""OME-Zarr images, collections and plates are read as their metadata say, every image accounted for."""
+"""OME-Zarr images, collections and plates are read by their metadata."""
 
 import json
 import shutil
@@ -115,7 +115,7 @@ def test_a_plate(tmp_path, version):
     np.testing.assert_array_equal(read_field(plate.root, plate.fields[2], plate.channels), STACK[0, :2, 0])
 
 
-def test_what_a_plate_lists_and_has_not_makes_a_noise(tmp_path):
+def test_listed_but_missing_images_are_quarantined(tmp_path):
     path = write_plate(tmp_path / "p.zarr", {"A/1": ["0"], "A/2": ["0"], "A/3": ["0"], "Q7/x": []})
     shutil.rmtree(path / "A/2/0")
     shutil.rmtree(path / "A/3")
@@ -170,7 +170,7 @@ def test_a_runs_own_store_is_an_input(tmp_path, is_plate):
             np.testing.assert_array_equal(array, STACK[0, :2, 0] + np.uint16(number))
 
 
-def test_colours_stay_colours(tmp_path):
+def test_rgb_images_stay_rgb(tmp_path):
     rgb = RNG.integers(0, 256, (3, 40, 60)).astype(np.uint8)
     write_image(tmp_path / "a.zarr", rgb, "cyx", channels=("Red", "Green", "Blue"))
     plate = open_plate(tmp_path / "a.zarr")
@@ -181,7 +181,7 @@ def test_colours_stay_colours(tmp_path):
         np.testing.assert_array_equal(window.read(Box(3, 4, 9, 20)), np.moveaxis(rgb, 0, -1)[3:9, 4:20])
 
 
-def test_series_take_the_name_of_their_store(tmp_path):
+def test_series_are_named_after_their_store(tmp_path):
     write_group(tmp_path / "s.zarr", {"bioformats2raw.layout": 3})
     write_group(tmp_path / "s.zarr" / "OME", {"series": ["0", "1"]})
     for name in "01":
@@ -196,7 +196,7 @@ def test_a_well_or_an_image_of_a_plate_can_be_given_alone(tmp_path):
     assert len(open_plate(path / "B/3/0").fields) == 1
 
 
-def test_images_win_over_stores_unless_asked_otherwise(tmp_path):
+def test_images_win_over_stores_unless_a_layout_is_given(tmp_path):
     write_image(tmp_path / "a.zarr", STACK[0, 0, 0], "yx")
     (tmp_path / "b.png").write_bytes(b"")
     plate = open_plate(tmp_path)
@@ -208,7 +208,7 @@ def test_images_win_over_stores_unless_asked_otherwise(tmp_path):
     assert (said["a.zarr/"], said["b.png"].split(":")[0]) == ("used", "ignored beside-zarr")
 
 
-def test_several_plates_and_what_is_no_image_are_refused(tmp_path):
+def test_several_plates_and_non_images_are_rejected(tmp_path):
     write_plate(tmp_path / "p.zarr", {"A/1": ["0"]})
     write_plate(tmp_path / "q.zarr", {"A/1": ["0"]})
     with pytest.raises(
@@ -241,7 +241,7 @@ def test_links_in_a_store_stay_inside(tmp_path):
     assert "a link that leads out of it" in fates(open_plate(path))["p.zarr/A/1/"]
 
 
-def test_a_well_that_is_a_link_to_another_is_not_counted_twice(tmp_path):
+def test_a_well_linked_to_another_is_not_counted_twice(tmp_path):
     path = write_plate(tmp_path / "p.zarr", {"A/1": ["0"], "A/2": ["0"]})
     shutil.rmtree(path / "A/2")
     (path / "A/2").symlink_to(path / "A/1")
@@ -260,7 +260,7 @@ def test_a_well_that_is_a_link_to_another_is_not_counted_twice(tmp_path):
         ({"image-label": {}}, "a label image"),
     ],
 )
-def test_damaged_metadata_are_reasons(tmp_path, change, reason):
+def test_damaged_metadata_are_reported(tmp_path, change, reason):
     path = write_image(tmp_path / "a.zarr", STACK[0, 0, 0], "yx")
     zarr.open_group(path).attrs["ome"] = change
     with pytest.raises(UnreadableImage, match=reason):
@@ -273,7 +273,7 @@ def test_the_planes_must_end_in_y_and_x(tmp_path):
         form_of(path)
 
 
-def test_only_the_chunks_under_a_box_are_read(tmp_path):
+def test_only_chunks_overlapping_a_box_are_read(tmp_path):
     path = write_image(tmp_path / "a.zarr", STACK, "tczyx", chunks=(1, 1, 1, 16, 16))
     with open_source(path) as source:
         window = source.plane(page=23)
@@ -302,7 +302,7 @@ def test_other_chunks_may_be_damaged(tmp_path):
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
-def test_chunks_that_were_never_copied_are_counted(tmp_path, version):
+def test_absent_chunks_are_counted(tmp_path, version):
     path = write_plate(
         tmp_path / "p.zarr", {"A/1": ["0", "1"]}, version, chunks=(1, 16, 16), channels=("DAPI", "GFP")
     )
@@ -327,7 +327,7 @@ def test_chunks_that_were_never_copied_are_counted(tmp_path, version):
     assert [one.absent for one in lacking] == [5 / 12, 0]
 
 
-def test_of_a_shard_only_the_index_and_the_chunks_are_read(tmp_path):
+def test_only_the_index_and_chunks_of_a_shard_are_read(tmp_path):
     pixels = RNG.integers(0, 60000, (128, 128)).astype(np.uint16)
     path = write_image(tmp_path / "a.zarr", pixels, "yx", chunks=(16, 16), shards=(128, 128), levels=1)
     with open_plane(path) as window:

@@ -1,4 +1,4 @@
-"""Folders inside a plate, and folders and names that tell plates apart."""
+"""Folders inside a plate, and folders and names that separate plates."""
 
 import re
 import shlex
@@ -46,7 +46,7 @@ def planes(plate) -> str:
         ("PlateA/p_B02_s1_w1.tif", "PlateB/p_C03_s1_w1.tif"),
     ],
 )
-def test_plates_with_other_wells_are_not_run_together(names):
+def test_plates_with_different_wells_are_not_merged(names):
     with pytest.raises(InputError, match=r"holds 2 plates\. Run each alone:\n  nucbatch run /nowhere"):
         read(*names)
 
@@ -64,7 +64,7 @@ def test_the_message_has_the_command_for_each_plate_and_for_one():
     assert list(as_one.wells()) == ["B02", "C03"]
 
 
-def test_a_users_pattern_keeps_plates_apart_unless_it_spans_their_folders():
+def test_a_users_pattern_separates_plates_unless_it_spans_folders():
     names = ("PlateA/B02_x.tif", "PlateB/C03_x.tif")
     with pytest.raises(InputError, match="holds 2 plates"):
         read(*names, pattern=r"(?P<well>[A-H]\d\d)_x")
@@ -95,7 +95,7 @@ def test_a_users_pattern_keeps_plates_apart_unless_it_spans_their_folders():
         (("001_B02_DAPI.tif", "002_C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
     ],
 )
-def test_a_plate_in_folders_of_its_parts_stays_one(names, expected):
+def test_folders_of_wells_sites_or_times_are_one_plate(names, expected):
     assert planes(read(*names)) == expected
 
 
@@ -107,13 +107,13 @@ def test_a_plate_in_folders_of_its_parts_stays_one(names, expected):
         ("exp1_B02/B02_DAPI.tif", "exp1_B03/B03_DAPI.tif", "exp2_C03/C03_DAPI.tif"),
     ],
 )
-def test_plates_in_one_folder_are_told_apart_by_what_stands_before_the_well(names):
+def test_text_before_the_well_separates_plates(names):
     with pytest.raises(InputError, match="mixes images of 2 plates by what stands beside the well"):
         read(*names)
 
 
 @pytest.mark.parametrize("folders", [("t1", "t2"), ("Site_1", "Site_2"), ("P1", "P2"), ("GFP", "DAPI")])
-def test_a_folder_that_contradicts_the_names_tells_plates_apart(folders):
+def test_a_folder_that_contradicts_names_separates_plates(folders):
     names = [f"{folder}/B0{column}_s3_c1_t7.tif" for column, folder in enumerate(folders, start=1)]
     with pytest.raises(InputError, match="holds 2 plates"):
         read(*names)

@@ -1,4 +1,4 @@
-"""Regexes from users, and the patterns found unasked."""
+"""The user's regexes and the built-in patterns."""
 
 import re
 
@@ -53,7 +53,7 @@ def test_built_in_patterns(name, expected):
 @pytest.mark.parametrize(
     "name", ["holiday.jpg", "img_001.tif", "p_D08_T0001F001L01A01Z01C01.tif", "r01c02f01p01-ch1.tif"]
 )
-def test_other_names_are_left_to_others(name):
+def test_other_names_match_no_built_in_pattern(name):
     assert not PatternReader().recognise(listing(name))
 
 
@@ -66,12 +66,12 @@ def test_other_names_are_left_to_others(name):
         ("(?P<well>.)(?P<colour>.)", "unknown groups colour"),
     ],
 )
-def test_a_bad_pattern_says_how_to_mend_it(pattern, said):
+def test_an_invalid_pattern_gives_the_remedy(pattern, said):
     with pytest.raises(InputError, match=said):
         compiled(pattern)
 
 
-def test_rows_may_be_numbers_and_paths_may_tell():
+def test_rows_may_be_numbers_and_groups_may_match_folders():
     plate = read(
         "DAPI/r03c11f1.tif",
         "GFP/r03c11f1.tif",
@@ -102,7 +102,7 @@ def test_wells_may_be_numbers_from_zero_or_one(names, pattern, wells):
     assert all(record.status is FileStatus.USED for record in plate.files)
 
 
-def test_images_without_wells_are_told_apart_by_their_site():
+def test_images_without_wells_are_identified_by_site():
     plate = read(
         "mouse 1_DAPI.tif",
         "mouse 1_gfp.tif",
@@ -139,11 +139,11 @@ def test_images_without_wells_are_told_apart_by_their_site():
         (r"W(?P<well_of_6>\d+)", r"well 0021 is not on a plate of 6 wells"),
         (r"(?P<well_of_96>W\d+)", r"'W0021' is no number, as the group well_of_96 says"),
         (r"w(?P<well_of_96>\d+)", r"fits none of the 2 images .* case counts unless it begins with \(\?i\)"),
-        (r"(?P<well>.)(?P<well_of_96>.)", "tells the well twice, by well and by well_of_96"),
+        (r"(?P<well>.)(?P<well_of_96>.)", "has two groups for the well, well and well_of_96"),
         (r"(?P<well>.)(?P<site>.)(?P<field>.)", "site and field, which mean the same"),
     ],
 )
-def test_a_pattern_whose_groups_make_no_sense_is_told_so(pattern, said):
+def test_invalid_groups_are_reported(pattern, said):
     with pytest.raises(InputError, match=said):
         read("W0021.tif", "W0022.tif", pattern=pattern)
 
@@ -172,13 +172,13 @@ def test_built_in_patterns_reach_the_last_well_of_1536():
     assert not PatternReader().recognise(listing("X01_Y01.tif", "X02_Y01.tif", "X01_Y02.tif"))
 
 
-def test_a_letter_and_a_number_before_any_word_are_no_well():
+def test_a_letter_and_number_before_a_word_are_not_a_well():
     assert not PatternReader().recognise(listing("M1_control.tif", "M1_treated.tif", "M2_control.tif"))
     assert PatternReader().recognise(listing("M1_DAPI.tif", "M2_DAPI.tif"))
     assert PatternReader().recognise(listing("M01_treated.tif", "M02_treated.tif"))
 
 
-def test_channels_are_one_whatever_their_case():
+def test_channel_names_ignore_case():
     plate = read("B03_DAPI.tif", "B04_dapi.tif", "B05_DAPI.tif")
     assert [channel.name for channel in plate.channels] == ["DAPI"]
 
@@ -192,7 +192,7 @@ def test_numbers_from_zero_are_counted_from_one():
     assert [channel.name for channel in plate.channels] == ["Grey"]
 
 
-def test_what_does_not_match_is_quarantined():
+def test_names_that_do_not_match_are_quarantined():
     plate = read("B03.tif", "overview.tif", "Z99.tif", "n.txt", pattern=r"^(?P<well>[A-Z]\d\d)")
     assert {record.path: record.status for record in plate.files} == {
         "B03.tif": FileStatus.USED,
@@ -210,7 +210,7 @@ def test_a_pattern_that_fits_nothing_shows_a_name():
         read("a.tif")
 
 
-def test_several_plates_are_refused():
+def test_several_plates_are_rejected():
     with pytest.raises(
         InputError, match=r"same wells in 2 folders. Run each alone:\n  nucbatch run /nowhere/p1 -o out/p1\n"
     ):

@@ -1,4 +1,4 @@
-"""A plate is never read as a folder of pictures, and a folder of pictures stays one."""
+"""A plate is never read as a folder of pictures, and a folder of pictures is accepted."""
 
 import itertools
 import re
@@ -218,7 +218,7 @@ GOLDEN = {
 
 @pytest.mark.parametrize("upper", [False, True])
 @pytest.mark.parametrize("name", GOLDEN)
-def test_a_plate_is_refused_with_what_would_read_it(name, upper):
+def test_a_plate_is_rejected_with_the_remedy(name, upper):
     paths, said, wells = GOLDEN[name]
     if upper:
         paths = [re.sub(r"\.(ome\.)?tiff?$", lambda match: match[0].upper(), path) for path in paths]
@@ -255,7 +255,7 @@ def test_a_plate_is_refused_with_what_would_read_it(name, upper):
         ("load_data_with_illum.csv", "LoadData"),
     ],
 )
-def test_a_known_side_file_is_enough(name, maker):
+def test_a_side_file_identifies_a_plate(name, maker):
     message = refusal("one.tif", "two.tif", name)
     assert maker in message
     assert name in message
@@ -271,7 +271,7 @@ def test_a_table_of_images_is_offered_instead(tmp_path):
         FolderReader().read(listing(*names, "images.csv", root=str(tmp_path)), ReadOptions())
 
 
-def test_plates_of_several_instruments_are_named_one_by_one():
+def test_plates_of_several_instruments_are_listed():
     message = refusal(
         *(f"{name}/{path}" for name in ("cellvoyager", "harmony 5", "squid") for path in GOLDEN[name][0]),
         "other/readme.txt",
@@ -319,7 +319,7 @@ FOLDERS = {
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_a_folder_of_pictures_stays_one(name):
+def test_a_folder_of_pictures_is_accepted(name):
     plate = read(*FOLDERS[name])
     assert (plate.layout, len(plate.fields)) == ("folder", len(FOLDERS[name]))
 
@@ -329,7 +329,7 @@ def test_a_folder_of_pictures_stays_one(name):
     st.sampled_from(["{} {}", "{}_{}", "{}{:03d}", "{}-{:05d}"]),
     st.lists(st.integers(1, 99999), min_size=1, max_size=30, unique=True),
 )
-def test_a_word_and_a_number_are_no_plate(word, template, numbers):
+def test_a_word_and_a_number_are_not_a_plate(word, template, numbers):
     assert read(*(f"{template.format('my' + word, number)}.tif" for number in numbers)).layout == "folder"
 
 

@@ -16,7 +16,7 @@ from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import TABLE, ImagePaths, Stamps, stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.store.verify import file_problems, files_of, places_of
+from nucbatch.store.verify_files import file_problems, files_of, places_of
 
 FIELD = Field("B03", 1, 0, "B/3/1", "x", (), 700, 2200, "uint8")
 SHAPE = (1, 700, 2200)

@@ -1,4 +1,4 @@
-"""Headers decide what can be used; wells and fields never disappear."""
+"""Headers decide which files can be used; wells and fields stay listed."""
 
 import os
 
@@ -12,7 +12,7 @@ from nucbatch.readers.layouts.pattern import PatternReader
 from nucbatch.readers.listing import scan
 from nucbatch.readers.pixels import field_channels, read_field
 from nucbatch.readers.read_timeout import hanging
-from nucbatch.readers.verify import verified
+from nucbatch.readers.verify_headers import verified
 
 PATTERN = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)\.tif"
 
@@ -62,7 +62,7 @@ def test_a_truncated_file_leaves_its_well_listed(tmp_path):
     ]
 
 
-def test_the_majority_of_a_field_is_right(tmp_path):
+def test_the_majority_of_a_fields_planes_wins(tmp_path):
     write(tmp_path, A01_a=((8, 8), "uint16"), A01_b=((8, 8), "uint16"), A01_c=((8, 8), "uint8"))
     plate = open_plate(tmp_path, pattern=PATTERN)
     said = fates(plate)
@@ -73,7 +73,7 @@ def test_the_majority_of_a_field_is_right(tmp_path):
     assert [channel for channel, _ in plate.fields[0].lacking] == ["c"]
 
 
-def test_a_channel_that_lost_a_z_step_is_not_projected_from_the_others(tmp_path):
+def test_a_channel_that_lost_a_z_step_is_lacking(tmp_path):
     steps = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)_(?P<z>\d)\.tif"
     write(tmp_path, **{f"A01_{c}_{z}": ((16, 16), "uint16") for c in "ab" for z in (1, 2)})
     (tmp_path / "A01_b_1.tif").write_bytes(b"")
@@ -83,7 +83,7 @@ def test_a_channel_that_lost_a_z_step_is_not_projected_from_the_others(tmp_path)
     assert fates(plate)["A01_b_2.tif"].startswith("ignored incomplete-field: ")
 
 
-def test_a_draw_refuses_all(tmp_path):
+def test_a_tie_quarantines_all_planes(tmp_path):
     write(tmp_path, A01_a=((8, 8), "uint16"), A01_b=((4, 8), "uint16"))
     plate = open_plate(tmp_path, pattern=PATTERN)
     assert all(
@@ -92,7 +92,7 @@ def test_a_draw_refuses_all(tmp_path):
     assert (plate.fields[0].height_px, plate.fields[0].planes) == (0, ())
 
 
-def test_rgb_is_refused_where_a_channel_was_meant(tmp_path):
+def test_rgb_in_a_multichannel_plate_is_quarantined(tmp_path):
     write(tmp_path, A01_a=((8, 8, 3), "uint8"), A01_b=((8, 8), "uint8"))
     plate = open_plate(tmp_path, pattern=PATTERN)
     assert fates(plate)["A01_a.tif"].startswith("quarantined an RGB image where one grey channel was meant")
@@ -115,7 +115,7 @@ def test_a_folder_of_rgb_has_no_grey(tmp_path):
     assert [channel.name for channel in open_plate(tmp_path).channels] == ["Red", "Green", "Blue"]
 
 
-def test_a_folder_of_nothing_readable_is_still_accounted_for(tmp_path):
+def test_a_folder_without_readable_images_is_recorded(tmp_path):
     (tmp_path / "a.tif").write_bytes(b"")
     plate = open_plate(tmp_path)
     assert fates(plate) == {"a.tif": "quarantined empty file (0 bytes)"}
@@ -126,7 +126,7 @@ def test_a_folder_of_nothing_readable_is_still_accounted_for(tmp_path):
 SITES = r"(?P<well>[A-H]\d\d)_(?P<site>\d)\.tif"
 
 
-def test_a_field_of_another_form_than_its_wells_is_quarantined(tmp_path):
+def test_a_field_of_another_size_than_its_wells_is_quarantined(tmp_path):
     big, small, deep = ((8, 8), "uint16"), ((4, 4), "uint16"), ((8, 8), "float32")
     write(tmp_path, A01_1=big, A01_2=small, A01_3=big, A02_1=big, A02_2=deep, A03_1=small)
     plate = open_plate(tmp_path, pattern=SITES)
@@ -139,12 +139,12 @@ def test_a_field_of_another_form_than_its_wells_is_quarantined(tmp_path):
     assert [field.name[-6:] for field in plate.fields if field.problem] == ["A01_s2", "A02_s2"]
 
 
-def test_regions_of_any_size_are_no_fault(tmp_path):
+def test_regions_of_different_sizes_are_allowed(tmp_path):
     write(tmp_path, **{f"A01_{n}": ((n + 2, 9 - n), "uint8") for n in range(1, 5)})
     assert set(fates(open_plate(tmp_path, pattern=SITES)).values()) == {"used"}
 
 
-def test_a_file_that_does_not_answer_costs_no_other_its_header(tmp_path):
+def test_a_hanging_file_does_not_affect_other_headers(tmp_path):
     """A pipe takes the place of a file that was listed: whoever opens it waits for a writer."""
     write(tmp_path, **{f"A01_{x}": ((8, 8), "uint16") for x in "abc"})
     listing = scan(tmp_path)
@@ -160,7 +160,7 @@ def test_a_file_that_does_not_answer_costs_no_other_its_header(tmp_path):
         pass
 
 
-def test_a_damaged_file_among_many_costs_its_own_field_alone(tmp_path):
+def test_a_damaged_file_affects_its_own_field_only(tmp_path):
     write(
         tmp_path, **{f"{row}{column:02d}_s1": ((4, 4), "uint8") for row in "ABCD" for column in range(1, 25)}
     )

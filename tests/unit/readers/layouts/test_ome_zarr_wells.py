@@ -1,4 +1,4 @@
-"""Images of a well that show the same field again are never counted together."""
+"""Images of a well that show the same field are never counted together."""
 
 import json
 
@@ -55,7 +55,7 @@ def twice(tmp_path):
     return path
 
 
-def test_of_several_acquisitions_one_is_asked_for(twice):
+def test_several_acquisitions_require_a_choice(twice):
     with pytest.raises(InputError) as caught:
         open_plate(twice)
     assert str(caught.value) == (
@@ -109,13 +109,13 @@ def test_a_well_given_alone_has_acquisitions_and_derived_images_too(twice):
 
 
 @pytest.mark.parametrize("source", ["p.zarr", "p.zarr/A/1/0"])
-def test_where_there_is_no_acquisition_none_can_be_chosen(tmp_path, source):
+def test_choosing_a_missing_acquisition_is_an_error(tmp_path, source):
     write_plate(tmp_path / "p.zarr", {"A/1": ["0"]})
     with pytest.raises(InputError, match=r"Its wells tell of none|leave it out"):
         open_plate(tmp_path / source, acquisition="0")
 
 
-def test_images_made_from_another_are_no_sites(tmp_path):
+def test_derived_images_are_not_sites(tmp_path):
     path = write_plate(tmp_path / "p.zarr", {"A/1": ["0", "0_mip", "1", "1_illum_corr", "1_illum_corr_mip"]})
     plate = open_plate(path)
     assert [(field.site, field.planes[0].path) for field in plate.fields] == [
@@ -148,5 +148,5 @@ def test_two_versions_of_one_field_are_not_both_counted(tmp_path):
     "names",
     [["0", "1"], ["1t0", "1t1"], ["left", "right"], ["s_1", "s_2"], ["1_2", "1_3"], ["site_a", "site_b"]],
 )
-def test_names_that_are_only_alike_are_sites(names):
+def test_similar_names_are_separate_sites(names):
     assert sites_of([WellImage(name) for name in names], "").names == names

@@ -1,14 +1,16 @@
-"""The headers of all files of a plate, read before the run: sizes, types, and what can't be used.
+"""Reads the headers of all files of a plate and quarantines unusable files, before a run.
 
-Decisions owned here: the planes of one field must agree in size and type; the majority is right, without
-one all are quarantined. So must the fields of one well of a plate at one level, where most of them, or else
-most of the plate's, are of one form; without that, as where regions of any size were acquired, they may
-differ, and so may wells and images of a collection. Files of several pages
-are unfolded first (``unfold.py``). A field that loses a plane loses that channel, and keeps the others: what
-that means depends on the channel that is segmented, so the plan decides it. A field without any plane left
-stays listed with its problem. Sound files that nothing is made of are ignored by the rule
-``incomplete-field``. RGB is allowed where a field is one file and the plate has no other channel; such planes
-belong to channel ``RGB`` and the plate gets Red, Green and Blue.
+- The planes of a field must agree in size and type. The majority wins; without one, all are quarantined.
+- The fields of a well at one time must agree too, if most of them, or else most of the plate's, have one
+form.
+  Without a majority they may differ, as where regions of any size were acquired. So may wells, and images of
+  a collection.
+- Files of several pages are expanded first (``expand_pages.py``).
+- A field that loses a plane loses that channel and keeps the others. The plan decides what this means,
+  because it depends on the segmented channel. A field without any plane stays listed with its problem.
+- Valid files from which nothing is computed are ignored by the rule ``incomplete-field``.
+- RGB is allowed if a field is one file and the plate has no other channel. Such planes belong to channel
+  ``RGB``, and the plate gets Red, Green and Blue.
 """
 
 from __future__ import annotations
@@ -34,16 +36,16 @@ from nucbatch.core.plate import (
     Plane,
     Plate,
 )
-from nucbatch.readers.expand_pages import Outcomes, unfolded
+from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.names import GREY
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import RULES
 
-_THREADS = 8  # headers wait for the disk or the network, not for a core
-_BATCH = 2048  # fields at once, for a million futures would be a million objects
-_GROUP = 64  # fields at most that a thread is handed at once
+_THREADS = 8  # headers wait for disk or network, not for a CPU core
+_BATCH = 2048  # fields submitted at once, to limit the number of futures
+_GROUP = 64  # largest number of fields per task of a thread
 
 _Value = TypeVar("_Value")
 
@@ -51,9 +53,12 @@ _Value = TypeVar("_Value")
 def verified(
     plate: Plate, pixel_size_um: float | None = None, read_timeout_s: float = READ_TIMEOUT_S
 ) -> Plate:
-    """The plate with sizes and types of all fields, and what can't be used quarantined.
+    """Returns the plate with sizes and types of all fields, and unusable files quarantined.
 
-    ``pixel_size_um`` overrides what files say. ``read_timeout_s``: how long a header may take.
+    Args:
+        plate: as returned by a reader.
+        pixel_size_um: overrides the files' metadata.
+        read_timeout_s: timeout for a header.
     """
     may_be_rgb = len(plate.channels) == 1
     named = plate.is_plate or [channel.name for channel in plate.channels] != [GREY]
@@ -62,7 +67,7 @@ def verified(
     chunks: dict[str, tuple[int, int]] = {}
     look = partial(_probe, plate.root, read_timeout_s)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
-    for field, outcomes in unfolded(plate, probed):
+    for field, outcomes in expand_fields(plate, probed):
         for plane, outcome in zip(field.planes, outcomes, strict=True):
             if isinstance(outcome, PixelInfo) and outcome.chunks:
                 chunks[plane.path] = outcome.absent_chunks, outcome.chunks
@@ -77,7 +82,7 @@ def verified(
 
 
 def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]]) -> Iterator[FileRecord]:
-    """The records with their chunks: (absent, in all) by path."""
+    """Adds the numbers of chunks (absent, all) by path to the records."""
     for record in records:
         if record.path in chunks:
             absent, count = chunks[record.path]
@@ -86,9 +91,9 @@ def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]
 
 
 def each_field(plate: Plate, look: Callable[[Sequence[Field]], Sequence[_Value]]) -> Iterator[_Value]:
-    """What a look at each field's files gives, in the plate's order; several groups of fields at once.
+    """Applies ``look`` to groups of fields on several threads; yields the results in the plate's order.
 
-    ``look`` gets a group of fields: handing each to a thread alone would cost more than reading its header.
+    Groups are used because a separate task per field would cost more than reading its header.
     """
     size = max(1, min(_GROUP, len(plate.fields) // (4 * _THREADS)))
     fields = iter(plate.fields)
@@ -99,10 +104,10 @@ def each_field(plate: Plate, look: Callable[[Sequence[Field]], Sequence[_Value]]
                 yield from found
 
 
-def _probe(root: str, read_timeout_s: float, fields: Sequence[Field]) -> list[Outcomes]:
-    """For each plane of each field, the header or the reason against it.
+def _probe(root: str, read_timeout_s: float, fields: Sequence[Field]) -> list[HeaderOutcomes]:
+    """Reads the header of each plane of each field, or the reason why it cannot be used.
 
-    They are read by one thread, which is only left for another one by a file that does not answer.
+    One thread reads all of them. It is replaced by another only if a file does not answer.
     """
     planes = [plane for field in fields for plane in field.planes]
     outcomes: list[PixelInfo | str] = []
@@ -131,9 +136,9 @@ def _header_or_reason(path: Path, page: int | None) -> PixelInfo | str:
 
 
 def _checked(
-    field: Field, outcomes: Outcomes, may_be_rgb: bool, named: bool, pixel_size_um: float | None
+    field: Field, outcomes: HeaderOutcomes, may_be_rgb: bool, named: bool, pixel_size_um: float | None
 ) -> tuple[Field, dict[str, str]]:
-    """The field with what its headers say, and the reason against each plane that can't be used."""
+    """Returns the field with the properties of its headers, and the reason for each unusable plane."""
     faults: dict[str, str] = {}
     sound: list[tuple[Plane, PixelInfo]] = []
     for plane, outcome in zip(field.planes, outcomes, strict=True):
@@ -148,10 +153,10 @@ def _checked(
     agreed = majority([_form(info) for _, info in sound])
     for plane, info in sound:
         if agreed is None:
-            faults[plane.path] = f"the planes of its field disagree: this one is {_told(_form(info))}"
+            faults[plane.path] = f"the planes of its field disagree: this one is {_described(_form(info))}"
         elif _form(info) != agreed:
             faults[plane.path] = (
-                f"{_told(_form(info))}, but the other planes of its field are {_told(agreed)}"
+                f"{_described(_form(info))}, but the other planes of its field are {_described(agreed)}"
             )
     lost: dict[str, dict[str, None]] = defaultdict(dict)
     for plane in field.planes:
@@ -178,7 +183,7 @@ def _checked(
 
 
 def _like_their_wells(fields: list[Field]) -> tuple[list[Field], dict[str, str]]:
-    """The fields, where those of another form than their well's have that as their problem; the reasons."""
+    """Marks fields of another form than their well's with a problem; returns fields and reasons by path."""
     forms: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
     for field in fields:
         if not field.problem:
@@ -191,7 +196,7 @@ def _like_their_wells(fields: list[Field]) -> tuple[list[Field], dict[str, str]]
         agreed = majority(of_well) or (overall if overall in of_well else None)
         form = field.height_px, field.width_px, field.dtype
         if not field.problem and agreed is not None and form != agreed:
-            reason = f"{_told(form)}, but the other fields of its well are {_told(agreed)}"
+            reason = f"{_described(form)}, but the other fields of its well are {_described(agreed)}"
             faults |= dict.fromkeys((plane.path for plane in field.planes), reason)
             field = replace(field, problem=reason)
         checked.append(field)
@@ -202,12 +207,12 @@ def _form(info: PixelInfo) -> tuple[int, int, str]:
     return info.height_px, info.width_px, info.dtype
 
 
-def _told(form: tuple[int, int, str]) -> str:
+def _described(form: tuple[int, int, str]) -> str:
     return f"{form[2]} of {form[0]} × {form[1]} px"
 
 
 def majority(forms: Sequence[_Value]) -> _Value | None:
-    """The form that more planes have than any other; None for none or a draw."""
+    """Returns the most frequent form; None for none or a tie."""
     ranked = Counter(forms).most_common(2)
     if not ranked or (len(ranked) == 2 and ranked[0][1] == ranked[1][1]):
         return None
@@ -219,9 +224,9 @@ def _with_samples(plane: Plane, samples: int) -> Plane:
 
 
 def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
-    """The plate's channels once files have told theirs: grey ones, then Red, Green, Blue if any plane is RGB.
+    """Returns the plate's channels with those found in files: grey ones, then Red, Green, Blue for RGB.
 
-    The names of a layout keep its order; those of files come in the order in which they are first met.
+    Names of a layout keep its order; those of files come in order of first appearance.
     """
     met = dict.fromkeys(plane.channel for field in fields for plane in field.planes)
     if not met:
@@ -240,9 +245,9 @@ def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
 def recorded(
     files: Iterable[FileRecord], fields: Iterable[Field], faults: Mapping[str, str]
 ) -> Iterator[FileRecord]:
-    """The files' records once fields and faults are known: ``faults`` are reasons by path.
+    """Updates the file records with the fields and with ``faults``, reasons by path.
 
-    A file of several planes has one record, which tells of them what they have in common.
+    A file of several planes has one record, with the values that all of its planes share.
     """
     places: dict[str, list[tuple[Field, Plane]]] = defaultdict(list)
     for field in fields:
@@ -269,5 +274,5 @@ def recorded(
 
 
 def _common(values: list[_Value]) -> _Value | None:
-    """The one value that all are; None where they differ."""
+    """Returns the value shared by all; None if they differ."""
     return values[0] if all(value == values[0] for value in values) else None
