@@ -131,7 +131,8 @@ def train(
                 listener=bar,
             )
     except Stopped as stopped:
-        console.print(f"{stopped}; the state is saved. Add --resume to go on from there.")
+        if is_main_process():
+            click.echo(f"{stopped}; the state is saved. Add --resume to go on from there.", err=True)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         click.echo("\nStopped. Add --resume to go on from the last state that was saved, if any.", err=True)

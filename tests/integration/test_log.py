@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dask
 import pytest
+from distributed import LocalCluster
 
+from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import Truth, make_plate
 
 pytestmark = pytest.mark.slow
@@ -155,3 +158,30 @@ def test_records_of_a_worker_that_was_killed_are_in_the_log(
     assert "Warnings of this run" in report
     assert report.count("B/2/1: a warning of ours") == 1, "twice in this session, and once in the list"
     assert "what a library warns of" not in report
+
+
+def test_workers_that_others_started_log_as_well_and_are_left_as_they_were(
+    plate: Truth, plug_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(plug_in)  # a new process has the import path of the one that starts it
+    out = tmp_path / "out"
+    with (
+        dask.config.set(CLUSTER_CONFIG),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        ) as theirs,
+    ):
+        before = set(theirs.scheduler.worker_plugins)
+        address = theirs.scheduler_address
+        code, _, complained = run(plate.plate_folder, out, "--scheduler", address, "-q", python_path=plug_in)
+        assert code in (0, 3), complained
+        assert set(theirs.scheduler.worker_plugins) == before
+    text = logs(out)[0].read_text()
+    assert " WARNING talkative worker:0@" in text
+    assert "UserWarning: what a library warns of" in text
+    assert " CRITICAL " not in text
+    assert "will be tried again" not in text

@@ -81,7 +81,7 @@ class Watch:
             return
         self._said_once.discard("silent")
         for told in self._queue.look(states, somebody_works=bool(seen.workers)):
-            self._inform(told)
+            self._tell(told)
         if self._queue.hopeless and not seen.workers:
             raise SchedulerError(f"SLURM will never start the worker jobs. {self._queue.hopeless}")
         self._give_up_late(seen, self._queue.because)

@@ -86,12 +86,14 @@ def place(tmp_path: Path) -> Callable[..., Place]:
     """A place for the SLURM backend; sentences go to ``told``, settings are for tests unless given."""
 
     def make(told: list[str] | None = None, **settings: object) -> Place:
+        heard = told if told is not None else []
         chosen: dict[str, object] = {"partition": "cpu", "walltime": "0:10:00", "min_jobs": 1, "max_jobs": 1}
         return Place(
             tmp_path / "run",
             "test",
             settings=chosen | {"cores": 1} | settings,
-            tell=(told if told is not None else []).append,
+            tell=heard.append,
+            inform=heard.append,
         )
 
     return make
