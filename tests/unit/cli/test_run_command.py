@@ -100,7 +100,7 @@ def test_settings_of_an_earlier_run_are_kept_apart_by_value_not_by_spelling(
         (["--channel", "DAPI"], InputError, "'DAPI' is not in"),
         (["--foreground", "2"], InputError, "objects.foreground = 2.0"),
         (["--pixel-size", "-1"], InputError, "pixel_size_um = -1.0"),
-        (["--resolution", "0"], InputError, "a resolution of 0.0 µm can't be"),
+        (["--resolution", "0"], InputError, "a resolution of 0.0 µm is invalid"),
         (["--layout", "tiles"], InputError, "'tiles' is not known"),
     ],
 )
