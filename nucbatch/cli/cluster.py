@@ -1,7 +1,7 @@
-"""Command-line options that choose the scheduler and configure it.
+"""Options of the command line that choose the scheduler and configure it.
 
-Options that were not given are not passed on, so that a profile or a default of the backend applies.
-A scheduler refuses options that it does not know.
+Options that were not given are not passed on, so that a profile or a backend's default applies. A scheduler
+refuses options that it does not have.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ _FILE = click.Path(path_type=Path)
 _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "profile": (
         "--profile",
-        {"type": _FILE, "help": "slurm: settings from a TOML file; options win over it."},
+        {"type": _FILE, "help": "slurm: TOML file with settings; options override it."},
     ),
     "partition": ("--partition", {"help": "slurm: partition of the worker jobs."}),
-    "account": ("--account", {"help": "slurm: account that is charged."}),
+    "account": ("--account", {"help": "slurm: account to charge."}),
     "qos": ("--qos", {"help": "slurm: quality of service."}),
     "gres": ("--gres", {"help": "slurm: generic resources of each job, as in gpu:1."}),
     "constraint": ("--constraint", {"help": "slurm: required features of the nodes."}),
     "walltime": ("--walltime", {"metavar": "TIME", "help": "slurm: time limit of a job, as in 4:00:00."}),
     "memory": (
         "--memory",
-        {"metavar": "SIZE", "help": "slurm: memory of a job. [default: what blocks need]"},
+        {"metavar": "SIZE", "help": "slurm: memory of a job. [default: as the blocks need]"},
     ),
     "cores": ("--cores", {"type": int, "help": "slurm: cores of a job."}),
     "interface": (
         "--interface",
-        {"help": "slurm: network interface that nodes and this machine share, as in ib0."},
+        {"help": "slurm: network interface that connects nodes and this machine, such as ib0."},
     ),
     "driver_interface": (
         "--driver-interface",
-        {"help": "slurm: its name on this machine, if different."},
+        {"help": "slurm: name of that interface on this machine, if different."},
     ),
     "local_directory": (
         "--scratch",
@@ -69,14 +69,14 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "tls_cert": ("--tls-cert", {"type": _FILE, "help": "tls://: your certificate."}),
     "tls_key": ("--tls-key", {"type": _FILE, "help": "tls://: your key."}),
 }
-"""Each setting's name, its option, and what Click must know of it."""
+"""Each setting's name, its option, and the option's attributes for Click."""
 
 
 def cluster_options(command: Command) -> Command:
-    """``--scheduler``, ``--insecure``, and what single schedulers understand.
+    """Adds ``--scheduler``, ``--insecure`` and the options of the single schedulers.
 
-    The command gets ``scheduler_name`` (str), ``insecure`` (bool) and ``scheduler_settings`` (dict), of what
-    was given.
+    The command gets ``scheduler_name`` (str), ``insecure`` (bool) and ``scheduler_settings`` (dict of the
+    options given).
     """
 
     @wraps(command)
@@ -91,7 +91,7 @@ def cluster_options(command: Command) -> Command:
     decorated = click.option(
         "--insecure",
         is_flag=True,
-        help="tcp://: accept an unencrypted connection, which others on the network can read and change.",
+        help="tcp://: allow an unencrypted connection, which others on the network can read and change.",
     )(decorated)
     return click.option(
         "--scheduler",

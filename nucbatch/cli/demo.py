@@ -1,4 +1,4 @@
-"""``nucbatch demo``: a synthetic plate with known truth, run the whole way, scored against the truth."""
+"""``nucbatch demo``: makes a synthetic plate, runs it from start to end, and scores it against its truth."""
 
 from __future__ import annotations
 
@@ -19,23 +19,25 @@ if TYPE_CHECKING:
 _MARK = ".nucbatch-demo"
 
 
-@click.command(short_help="Make a synthetic plate, run it the whole way and score it.")
+@click.command(short_help="Make a synthetic plate, run it and score it.")
 @click.option(
     "-o",
     "--out",
     default="nucbatch-demo",
     show_default=True,
     type=click.Path(path_type=Path),
-    help="Folder for the plate, its truth and the run; must be new or an earlier demo's.",
+    help="Folder for plate, truth and run; must be new or an earlier demo's.",
 )
 @click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
-@click.option("--seed", default=0, show_default=True, help="Draws another plate.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Number of worker processes. [default: one per core]"
+)
+@click.option("--seed", default=0, show_default=True, help="Random seed of the plate.")
 @verbosity_options
 def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
-    """Make a synthetic plate, find its nuclei the whole way, and compare them with the truth.
+    """Make a synthetic plate, find its nuclei, and compare them with the truth.
 
-    One well is empty and one file is cut short on purpose: look for both in the report.
+    One well is empty and one file is truncated on purpose; the report shows both.
     """
     from rich.text import Text
 
@@ -55,7 +57,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         from nucbatch.synthetic import make_plate
 
     console, results = terminal(soft_wrap=True, quiet=is_quiet()), terminal(soft_wrap=True)
-    locate(model)  # before an earlier demo is thrown away
+    locate(model)  # fails before an earlier demo is deleted
     plate, truth, run = _emptied(out)
     with console.status("Drawing a synthetic plate ..."):
         drawn = make_plate(plate, seed=seed, truth_folder=truth)
@@ -66,13 +68,12 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         with RunBar(console) as bar:
             result = execute(prepared, run, workers=workers, progress=bar)
     except Stopped as stopped:
-        click.echo(f"{stopped}. The next demo begins anew.", err=True)
+        click.echo(f"{stopped}. The next demo starts from the beginning.", err=True)
         sys.exit(stopped.exit_code)
     summarise(results, result)
     for name in drawn.truncated:
         console.print(
-            f"The failed field is meant: a file of {name} was cut short on purpose, to show what a run does "
-            "with it."
+            f"One failed field is intended: a file of {name} was truncated to show how a run reports it."
         )
     _compare(results, drawn.folder, result.folder)
     console.print(
@@ -84,12 +85,13 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
 
 
 def _emptied(out: Path) -> tuple[Path, Path, Path]:
-    """The places of plate, truth and run in ``out``, which is new, empty, or an earlier demo's.
+    """The folders of plate, truth and run in ``out``, which is new, empty, or an earlier demo's.
 
-    Only a folder that a demo has marked as its own is cleared: one called "plate" may be somebody's plate.
+    Only a folder that a demo has marked as its own is cleared, because any other folder "plate" may be a
+    user's.
 
     Raises:
-        StoreError: it holds anything else, or can't be written.
+        StoreError: ``out`` holds anything else, or can't be written.
     """
     import shutil
 
@@ -100,10 +102,10 @@ def _emptied(out: Path) -> tuple[Path, Path, Path]:
     mark = out / _MARK
     try:
         out.mkdir(parents=True, exist_ok=True)
-        strangers = sorted({path.name for path in out.iterdir()} - {path.name for path in (*parts, mark)})
-        if strangers or (not mark.is_file() and any(out.iterdir())):
-            shown = strangers[0] if strangers else "a plate, truth or run that no demo made"
-            raise StoreError(f"{out} holds {shown}: it is no demo's folder. Name a new one with -o.")
+        others = sorted({path.name for path in out.iterdir()} - {path.name for path in (*parts, mark)})
+        if others or (not mark.is_file() and any(out.iterdir())):
+            shown = others[0] if others else "a plate, truth or run of other origin"
+            raise StoreError(f"{out} holds {shown}: it is not the folder of a demo. Name a new one with -o.")
         mark.touch()
         for part in parts:
             if part.exists():
@@ -116,7 +118,7 @@ def _emptied(out: Path) -> tuple[Path, Path, Path]:
 
 
 def _compare(console: Console, truth: Path, folder: RunFolder) -> None:
-    """The run's labels against what was drawn; the field whose file was cut short has neither."""
+    """Scores the run's labels against the drawn truth; the field with the truncated file has neither."""
     import pandas as pd
 
     from nucbatch.labels.label_files import label_files
@@ -132,9 +134,9 @@ def _compare(console: Console, truth: Path, folder: RunFolder) -> None:
     )
     pooled = table.pooled
     blank = sum(1 for row in table.rows if row.objects.truth == 0)
-    invented = sum(row.objects.predicted for row in table.rows if row.objects.truth == 0)
+    false_nuclei = sum(row.objects.predicted for row in table.rows if row.objects.truth == 0)
     console.print(
-        f"Against the truth: {pooled.objects.predicted:,} found of {pooled.objects.truth:,} drawn; pixel F1 "
-        f"{pooled.pixels.f1:.3f}; object F1 at IoU 0.5 {pooled.objects.f1(0.5):.3f}; {invented} nuclei "
-        f"invented in {blank} empty {'field' if blank == 1 else 'fields'}"
+        f"Compared with the truth: {pooled.objects.predicted:,} of {pooled.objects.truth:,} nuclei found; "
+        f"pixel F1 {pooled.pixels.f1:.3f}; object F1 at IoU 0.5 {pooled.objects.f1(0.5):.3f}; "
+        f"{false_nuclei} false nuclei in {blank} empty {'field' if blank == 1 else 'fields'}"
     )

@@ -1,4 +1,4 @@
-"""``--diameter``: what nuclei typically measure, in pixels or micrometres."""
+"""``--diameter``: the typical diameter of nuclei, in pixels or micrometres."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _MICROMETRES = re.compile(r"\s*(?:um|µm|μm)\s*\Z")
 
 
 def diameter_asked(text: str | None) -> float | Literal["auto", "none"] | None:
-    """The setting that ``--diameter`` asks for; None where it can only be told from the images' pixel size.
+    """The setting that ``--diameter`` asks for; None if it is in micrometres, which needs the pixel size.
 
     Raises:
-        InputError: it is neither a number, nor one of micrometres, nor ``auto`` or ``none``.
+        InputError: it is neither a number, with or without the unit um, nor ``auto`` or ``none``.
     """
     from nucbatch.core.errors import InputError
 

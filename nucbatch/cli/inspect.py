@@ -1,4 +1,4 @@
-"""``nucbatch inspect``: what a run would use, ignore and refuse, before anything is run."""
+"""``nucbatch inspect``: shows what a run would use, ignore and refuse, without running anything."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def inspect(
 ) -> None:
     """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
 
-    Exit code: 0 all is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
+    Exit code: 0 everything is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
     """
     from rich.text import Text
 
@@ -63,8 +63,8 @@ def inspect(
     summary = summarise(plate)
     grounds = detect_merged_colours(plate, read_timeout_s)
     if as_json:
-        told = summary.as_dict() | {"dark_ground": grounds.sentence}
-        click.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        document = summary.as_dict() | {"dark_ground": grounds.sentence}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         console = terminal()
         _show(console, plate, summary)
@@ -114,13 +114,13 @@ def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:
             console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {problem}", style="red"))
     if summary.lacking_fields:
         console.print(Text("\nFields without one of their channels", style="bold red"))
-        console.print(Text("  counted, and flagged, unless that channel is the one that is segmented"))
+        console.print(Text("  counted and flagged, unless the missing channel is the segmented one"))
         for name, reason in summary.lacking_fields:
             console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {reason}", style="red"))
 
 
 def _show_map(console: Console, summary: PlateSummary) -> None:
-    """One mark per well: its fields (``+`` above 9), ``!`` if any is at fault, ``·`` if there is none."""
+    """Prints one mark per well: its number of fields (``+`` above 9), ``!`` for a problem, ``·`` for none."""
     from rich.text import Text
 
     drawing = summary.plate_map()

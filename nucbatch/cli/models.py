@@ -1,4 +1,4 @@
-"""``nucbatch models``: the weight files that ship with nucbatch, what their cards say, and their layers."""
+"""``nucbatch models``: lists the shipped weight files, and shows their cards and layers."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import json
 import click
 
 _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
-"""Scores on the card that docs/model.md has too; mean AP is pooled here and averaged over images there."""
+"""Scores of the card that docs/model.md shows too; mean AP is pooled here and averaged over images there."""
 
 
 @click.group(short_help="List the shipped models, or show one.")
 def models() -> None:
-    """The shipped models and their cards."""
+    """List the shipped models, or show one."""
 
 
 @models.command("list")
 def list_models() -> None:
-    """One line per shipped model, with its scores on the validation images."""
+    """Show one line per shipped model, with its scores on the validation images."""
     from nucbatch.networks.checkpoint import read_card, shipped
 
     for name, path in shipped().items():
@@ -28,13 +28,13 @@ def list_models() -> None:
 
 @models.command()
 @click.argument("model")
-@click.option("--layers", is_flag=True, help="Show the table of layers instead of the card.")
-@click.option("--json", "as_json", is_flag=True, help="Card or recipe, layers and totals, as JSON.")
+@click.option("--layers", is_flag=True, help="Show the layers instead of the card.")
+@click.option("--json", "as_json", is_flag=True, help="Print card or recipe, layers and totals as JSON.")
 def show(model: str, layers: bool, as_json: bool) -> None:
-    """What MODEL is.
+    """Show the card or the layers of MODEL.
 
-    A shipped model's name or a weight file shows its card, with --layers the table of its layers. A preset
-    that ships no weights, such as paper, shows the layers of the network that it trains.
+    MODEL is the name of a shipped model, a weight file, or a preset without shipped weights, such as paper.
+    Of a preset, the layers of the network that it trains are shown.
     """
     from dataclasses import asdict
 
@@ -55,6 +55,6 @@ def show(model: str, layers: bool, as_json: bool) -> None:
         click.echo(json.dumps({**told, **asdict(summary)}, indent=2))
     elif layers:
         click.echo(as_text(summary))
-        click.echo("A sigmoid makes probabilities of the last layer's output.")
+        click.echo("A sigmoid turns the last layer's output into probabilities.")
     else:
         click.echo(json.dumps(told["card"], indent=2))

@@ -1,4 +1,4 @@
-"""What means the same in several commands: the input and how to read it, and the end by Ctrl-C."""
+"""Options shared by several commands: the input and how to read it, and the exit code of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ INTERRUPTED = 130
 
 
 def input_options(command: Command) -> Command:
-    """INPUT and the options that say how to read it.
+    """Adds INPUT and the options that say how to read it.
 
-    The command gets ``source`` (Path), ``layout``, ``acquisition`` and ``pattern`` (str, empty: find out),
-    ``pixel_size_um`` and ``resolution_um`` (None: as the files say, and the full resolution), ``root`` (Path
-    or None) and ``read_timeout_s``.
+    The command gets ``source`` (Path), ``layout``, ``acquisition`` and ``pattern`` (str, empty: detect),
+    ``pixel_size_um`` and ``resolution_um`` (None: as the files say, and full resolution), ``root`` (Path or
+    None) and ``read_timeout_s``.
     """
     for decorate in (
         click.option(
@@ -31,20 +31,20 @@ def input_options(command: Command) -> Command:
             metavar="SECONDS",
             default=READ_TIMEOUT_S,
             show_default=True,
-            help="How long a file may take to answer; then it is quarantined, and its field fails.",
+            help="Longest time to read a file; after it the file is quarantined and its field fails.",
         ),
         click.option(
             "--root",
             type=click.Path(path_type=Path),
             metavar="DIR",
-            help="The folder with a manifest's images, if its paths are from another machine.",
+            help="Folder of a manifest's images, if its paths are from another machine.",
         ),
         click.option(
             "--resolution",
             "resolution_um",
             type=float,
             metavar="UM",
-            help="Read the level of a pyramid whose pixels are nearest to this size in micrometres. "
+            help="Pixel size in micrometres; the nearest level of a pyramid is read. "
             "[default: the full resolution]",
         ),
         click.option(
@@ -52,7 +52,7 @@ def input_options(command: Command) -> Command:
             "pixel_size_um",
             type=float,
             metavar="UM",
-            help="Micrometres per pixel, of a pyramid at full resolution, instead of what the files say.",
+            help="Micrometres per pixel at full resolution, instead of the value in the files.",
         ),
         click.option(
             "--pattern",
@@ -65,10 +65,10 @@ def input_options(command: Command) -> Command:
             "--acquisition",
             default="",
             metavar="ID",
-            help="The acquisition to read, if an OME-Zarr plate has several.",
+            help="Acquisition to read, if an OME-Zarr plate has several.",
         ),
         click.option(
-            "--layout", default="", metavar="NAME", help="The input's layout, if it isn't recognised."
+            "--layout", default="", metavar="NAME", help="Layout of the input, if it isn't recognised."
         ),
         click.argument("source", metavar="INPUT", type=click.Path(path_type=Path)),
     ):

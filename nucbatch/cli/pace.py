@@ -1,4 +1,4 @@
-"""When a log without a progress bar gets a line, and how long what is left will take."""
+"""Progress in a log file: when to print a line, and an estimate of the time left."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from datetime import timedelta
 
 
 class Pace:
-    """The pace of ``total`` units of work, of which some may be done already when it begins.
+    """The pace of ``total`` units of work, some of which may be done at the start.
 
     Args:
-        parts: how many lines a log gets, evenly spread; one more comes early, after a hundredth.
-        clock: seconds that only rise.
+        parts: number of lines in a log, evenly spread; one more is printed early, after a hundredth.
+        clock: seconds that never decrease.
     """
 
     def __init__(self, parts: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -21,11 +21,11 @@ class Pace:
         self._began = clock()
 
     def begin(self, done: int, total: int) -> None:
-        """Starts the clock; what was done before is no speed."""
+        """Starts the clock; units done before don't count for the pace."""
         self._first, self._total, self._began = done, total, self._clock()
 
     def is_due(self, done: int) -> bool:
-        """Whether the log gets a line as the unit of that number is done."""
+        """Whether to print a line after ``done`` units."""
         if not self._total:
             return False
         early = self._first + max(1, self._total // 100)
@@ -33,7 +33,10 @@ class Pace:
         return crossed or done == early
 
     def left(self, done: int) -> str:
-        """Such as ``"1:02:03 left"``, by the mean pace so far; empty at the end and at the beginning."""
+        """The time left, such as ``"1:02:03 left"``, at the mean pace so far.
+
+        Empty at the start and the end.
+        """
         if done <= self._first or done >= self._total:
             return ""
         each = (self._clock() - self._began) / (done - self._first)

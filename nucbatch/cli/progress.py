@@ -1,4 +1,4 @@
-"""A run's progress on the terminal: fields done, nuclei so far, rate, time left, failures."""
+"""Shows the progress of a run: fields done, nuclei so far, rate, time left, failures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 
 class RunBar:
-    """A live bar; in a log file, where there is no terminal, a line every tenth of the fields.
+    """A live progress bar; without a terminal, a line for every tenth of the fields.
 
-    ``clock``: seconds that only rise, for the time left in a log file.
+    ``clock``: seconds that never decrease, for the time left in a log file.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -54,14 +54,14 @@ class RunBar:
         self._bar.stop()
 
     def begin(self, total: int, committed: Iterable[Receipt]) -> None:
-        """Shows what is there already."""
+        """Shows the fields that an earlier session has done."""
         before = list(committed)
         self._total, self._done = total, len(before)
         self._pace.begin(self._done, total)
         self._nuclei = sum(receipt.nuclei for receipt in before)
         if before:
-            self._console.print(f"{len(before)} of {total} fields are done already; going on.")
-        self._bar.reset(  # not update: what was done before is no speed
+            self._console.print(f"{len(before)} of {total} fields are done already; continuing.")
+        self._bar.reset(  # not update: fields done before don't count for the speed
             self._task,
             total=total,
             completed=self._done,
@@ -72,11 +72,11 @@ class RunBar:
         )
 
     def again(self, receipt: Receipt, why: str) -> None:
-        """Takes back one that was counted as done and is not."""
+        """Takes back a field that was counted as done and has to be repeated."""
         self._done -= 1
         self._nuclei -= receipt.nuclei
         self._bar.update(self._task, advance=-1, nuclei=f"{self._nuclei:,} nuclei")
-        self.note(f"{receipt.field} is done again: {why}")
+        self.note(f"{receipt.field} is repeated: {why}")
 
     def course(self, name: str, doing: str, done: int, units: int) -> None:
         """Shows how far a large image is, on a line of its own."""
@@ -99,11 +99,11 @@ class RunBar:
         self._bar.update(self._courses[name], total=units, completed=done, what=shown, visible=done < units)
 
     def note(self, sentence: str) -> None:
-        """Prints something that the user should know."""
+        """Prints a sentence for the user."""
         self._console.print(sentence, markup=False)
 
     def advance(self, receipt: Receipt) -> None:
-        """Counts one field that came back."""
+        """Counts one finished field."""
         self._done += 1
         self._nuclei += receipt.nuclei
         self._failed += receipt.status == "failed"

@@ -1,4 +1,4 @@
-"""``nucbatch report``: a run's report, written again from its tables and images."""
+"""``nucbatch report``: writes a run's report again, from its tables and images."""
 
 from __future__ import annotations
 

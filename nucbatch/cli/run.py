@@ -1,4 +1,4 @@
-"""``nucbatch run``: a plate or a folder of images → masks, measurements, counts, a report."""
+"""``nucbatch run``: finds and measures the nuclei of a plate or a folder of images."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Find the nuclei of a plate or a folder of images.")
 @input_options
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="The run's folder.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder of the run.")
 @click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")
-@click.option("--channel", default="", help="The channel with the nuclei, if its name doesn't show it.")
+@click.option("--channel", default="", help="Channel with the nuclei, if its name doesn't tell.")
 @cluster_options
-@click.option("--workers", type=click.IntRange(min=1), help="Worker processes; one per core if not given.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), help="Number of worker processes. [default: one per core]"
+)
 @click.option(
     "--block-size",
     "block_px",
     type=int,
     metavar="PX",
-    help="Cut images longer than this into blocks of this side; no result depends on it. "
+    help="Cut images longer than this into blocks of this side; results don't depend on it. "
     "[default: 2048, for images of more than 4096]",
 )
 @click.option(
@@ -50,28 +52,29 @@ if TYPE_CHECKING:
     "--diameter",
     metavar="D",
     help="Typical diameter of a nucleus, to which images are rescaled for the model: 60 (px), or 12um. "
-    "none: images as they are. auto: much larger nuclei than the model knows are found out. [default: none]",
+    "none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows. "
+    "[default: none]",
 )
 @click.option(
     "--precision",
     type=click.Choice(["fp32", "bf16", "fp16"]),
     default="fp32",
     show_default=True,
-    help="Number format of the computation. bf16 is up to twice as fast on processors that have it, "
-    "and refused by those that would only imitate it; fp16 is for GPUs.",
+    help="Numeric precision of the network. bf16 is up to twice as fast on processors that have it, and "
+    "refused on those that would only emulate it; fp16 is for GPUs.",
 )
 @click.option(
     "--normalise",
     metavar="METHOD",
-    help="foreground: by the background and what stands out. percentiles: 1 and 99.8 of all pixels. "
-    "LOW,HIGH: these grey levels. [default: as the model was made for]",
+    help="foreground: by the levels of background and foreground. percentiles: 1 and 99.8 of all pixels. "
+    "LOW,HIGH: these grey levels. [default: as the model was trained]",
 )
 @click.option(
     "--normalise-over",
     type=click.Choice(["field", "plate"]),
-    help="One normalisation for each field, or one for all, from up to 64 of them. [default: field]",
+    help="One normalisation per field, or one for all fields, from up to 64 of them. [default: field]",
 )
-@click.option("--foreground", type=float, help="A nucleus' pixels have this probability (0 to 1).")
+@click.option("--foreground", type=float, help="Least probability of a nucleus' pixels (0 to 1).")
 @click.option("--join", type=float, help="Merge centres closer than this fraction of the radius.")
 @click.option(
     "--merge",
@@ -79,21 +82,23 @@ if TYPE_CHECKING:
     help="Merge neighbouring nuclei where the interior map on their border exceeds this fraction of the "
     "lower of their maxima; 1 never.",
 )
-@click.option("--interior", type=float, help="The same for models without offsets: a middle's least value.")
+@click.option(
+    "--interior", type=float, help="Least interior value of a nucleus' centre, for models without offsets."
+)
 @click.option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px.")
 @click.option(
     "--reuse-probabilities",
     is_flag=True,
-    help="With other thresholds on the same folder: only make the objects anew, without the network.",
+    help="Redo the objects with other thresholds from the stored probabilities, without the network.",
 )
-@click.option("--fail-fast", is_flag=True, help="End with the first file or field that is no use.")
-@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first file or field that can't be used.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, without doing it.")
 @click.option(
     "--verify",
     is_flag=True,
-    help="Read every file of what is done and compare its checksum; what is damaged is made anew.",
+    help="Compare the checksums of all finished results; damaged ones are made again.",
 )
-@click.option("--restart", is_flag=True, help="Throw away an earlier run in the folder.")
+@click.option("--restart", is_flag=True, help="Delete an earlier run in the folder first.")
 @verbosity_options
 def run(
     source: Path,
@@ -130,7 +135,7 @@ def run(
 ) -> None:
     """Find and measure the nuclei of INPUT: a plate, a folder of images, one image, or a manifest CSV.
 
-    The same command again goes on where an earlier one stopped.
+    The same command again continues where an earlier one stopped.
     """
     from nucbatch.core.gc_pause import gc_frozen
     from nucbatch.execution.warm_start import load_ahead
@@ -168,7 +173,7 @@ def run(
         "objects": {name: value for name, value in objects.items() if value is not None},
     }
     settings = validated(values)
-    locate(model)  # a wrong name fails before a large plate's headers are read
+    locate(model)  # a wrong name fails here, before the headers of a large plate are read
     plate = open_plate(
         source,
         layout=layout,
@@ -209,20 +214,20 @@ def run(
                 progress=bar,
             )
     except Stopped as stopped:
-        click.echo(f"{stopped}. What is done is kept: the same command again goes on from there.", err=True)
+        click.echo(f"{stopped}. Finished results are kept: run the same command again to continue.", err=True)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
-        click.echo("\nStopped. What is done is kept: the same command again goes on from there.", err=True)
+        click.echo("\nStopped. Finished results are kept: run the same command again to continue.", err=True)
         sys.exit(INTERRUPTED)
     summarise(terminal(soft_wrap=True), result)
     sys.exit(exit_code(result))
 
 
 def normalisation(method: str | None, over: str | None) -> dict[str, object]:
-    """The settings that ``--normalise`` and ``--normalise-over`` ask for.
+    """The settings of ``--normalise`` and ``--normalise-over``.
 
     Raises:
-        InputError: the method is neither known nor two numbers.
+        InputError: the method is neither a known name nor two numbers.
     """
     from nucbatch.core.errors import InputError
 
@@ -233,14 +238,14 @@ def normalisation(method: str | None, over: str | None) -> dict[str, object]:
         low, high = (float(value) for value in method.split(","))
     except ValueError:
         raise InputError(
-            f"--normalise {method} is not known: give foreground, percentiles, or two grey levels such as "
+            f"there is no --normalise {method}: give foreground, percentiles, or two grey levels such as "
             "100,4000."
         ) from None
     return asked | {"method": "fixed", "low": low, "high": high}
 
 
 def describe(console: Console, prepared: Prepared) -> None:
-    """What will be done, in a few lines."""
+    """Prints what the run will do, in a few lines."""
     from rich.text import Text
 
     from nucbatch.core.plate import projection_text
@@ -280,7 +285,7 @@ def describe(console: Console, prepared: Prepared) -> None:
 
 
 def forecast(console: Console, prepared: Prepared) -> None:
-    """How long the network alone would take, in a sentence."""
+    """Prints how long the network alone would take."""
     from nucbatch.execution.forecast import core_seconds
 
     minutes = core_seconds(prepared) / 60
@@ -289,7 +294,7 @@ def forecast(console: Console, prepared: Prepared) -> None:
 
 
 def summarise(console: Console, result: RunResult) -> None:
-    """What came of it, and where to look; with ``--quiet`` the first line alone."""
+    """Prints the result and the paths of its files; with ``--quiet`` the first line alone."""
     from rich.text import Text
 
     from nucbatch.core.plate import absent_text
@@ -326,7 +331,7 @@ def summarise(console: Console, result: RunResult) -> None:
 
 
 def exit_code(result: RunResult) -> int:
-    """0 all done; 1 no field could be done; 3 done, but something failed, is quarantined or is missing."""
+    """0 everything is done; 1 no field is; 3 something failed, is quarantined or is missing."""
     if result.totals.fields_done == 0:
         return 1
     return 0 if result.totals.complete else 3

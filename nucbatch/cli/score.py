@@ -1,7 +1,7 @@
-"""``nucbatch score``: predicted labels against true ones, as tables, CSV, JSON, a page and pictures.
+"""``nucbatch score``: scores predicted labels against true ones, as tables, CSV, JSON, a page and pictures.
 
-Files are written before anything is printed, so that they are there even if what is printed goes into a pipe
-that closes early.
+Files are written before anything is printed, so that they exist even if the output goes into a pipe that
+closes early.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Pairs = dict[str, "tuple[LabelImage, LabelImage]"]
 
 WORST = 10
-"""Images that are shown, printed and drawn as the worst."""
+"""Number of worst images that are printed and drawn."""
 
 
 @click.command(short_help="Compare masks with ground truth.")
@@ -37,30 +37,31 @@ WORST = 10
     type=click.Path(path_type=Path),
     help="CSV with a row per image, for --column and --where.  [default: split.csv of the --gt data set]",
 )
-@click.option("--column", help="The column of that CSV whose values are the groups to score by.")
+@click.option("--column", help="Column of that CSV by which images are grouped.")
 @click.option(
     "--where",
     "where",
     multiple=True,
     metavar="COLUMN=VALUE",
-    help="Score only images with that value in that CSV, such as split=test. Several values of one column: "
-    "any of them; several columns: all of them.",
+    help="Score only images with this value in that CSV, such as split=test. With several values of one "
+    "column any of them, with several columns all.",
 )
 @click.option(
     "--ignore",
     "ignore_folder",
     type=click.Path(path_type=Path),
-    help="Masks by stem: pixels not 0 there are left out.  [default: ignore/ beside the true labels]",
+    help="Folder of masks by stem; pixels that are not 0 in them are left out.  "
+    "[default: ignore/ beside the true labels]",
 )
-@click.option("--count-ignored", is_flag=True, help="Score the pixels too that are marked to be ignored.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every figure there.")
+@click.option("--count-ignored", is_flag=True, help="Also score pixels that are marked to be ignored.")
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option(
     "--csv",
     "csv_file",
     type=click.Path(path_type=Path),
-    help="Write a row per image there, and the totals beside it as *_totals.csv.",
+    help="Write a row per image to this file, and the totals to *_totals.csv beside it.",
 )
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write a page to look at there.")
+@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write an HTML page to this file.")
 @click.option(
     "--pictures",
     type=click.Path(path_type=Path, file_okay=False),
@@ -70,7 +71,7 @@ WORST = 10
     "--images",
     "images_folder",
     type=click.Path(path_type=Path),
-    help="Folder of the images, to draw over; runs, OME-Zarr and Kaggle's layout have them.",
+    help="Folder of the images to draw on; not needed for runs, OME-Zarr and Kaggle's layout.",
 )
 def score(
     pred: Path,
@@ -90,10 +91,10 @@ def score(
 
     Both are a run's folder, an OME-Zarr, a folder of label images (PNG, TIFF) paired by stem, or a data set
     with images/ and labels/; also Kaggle's <id>/masks/*.png. Objects match above an IoU of 0.5, 0.55, ...
-    0.95. Pooled figures weigh every nucleus the same, averaged ones every image.
+    0.95. In pooled figures every nucleus has the same weight, in averaged ones every image.
 
-    Pixels marked in ignore/ are left out. A true nucleus mostly (more than half) in them is not missed; a
-    predicted one mostly in them that matches no true one is not false.
+    Pixels marked in ignore/ are left out. A true nucleus of which more than half is ignored does not count as
+    missed; such a predicted nucleus that matches no true one does not count as false.
     """
     from nucbatch.cli.score_subset import conditions, subset, table_beside
     from nucbatch.cli.score_tables import show
@@ -115,7 +116,7 @@ def score(
     console = terminal(soft_wrap=True)
     found, true = open_side(pred), open_side(truth)
     if ignore_folder is not None and count_ignored:
-        raise InputError("--ignore and --count-ignored contradict one another: give one.")
+        raise InputError("--ignore and --count-ignored contradict each other: give one.")
     if ignore_folder is not None:
         true = ignoring(true, ignore_folder)
     elif count_ignored:
@@ -160,10 +161,10 @@ def score(
 
 
 def _prepare(path: Path) -> None:
-    """Makes a file's folder, so that what can't be written is known before anything is scored.
+    """Makes a file's folder, so that an unwritable place is known before anything is scored.
 
     Raises:
-        InputError: a folder is there, or the file's folder can't be made or written to.
+        InputError: the path is a folder, or the file's folder can't be made or written to.
     """
     import os
 
@@ -185,15 +186,13 @@ def _groups_file(
     """The CSV of ``--column`` and ``--where``, None if neither is given.
 
     Raises:
-        InputError: it is needed and there is none, or named and not used.
+        InputError: it is needed and missing, or named and not used.
     """
     from nucbatch.core.errors import InputError
 
     if column is None and not where:
         if named:
-            raise InputError(
-                "--by needs --column or --where: the column whose values are groups, or the images to score."
-            )
+            raise InputError("--by needs --column, to group images, or --where, to select images.")
         return None
     if table is None:
         raise InputError(
@@ -204,7 +203,7 @@ def _groups_file(
 
 
 def _of_names(pairs: Pairs, known: dict[str, Any]) -> dict[str, Any]:
-    """What is known under any of an image's names, by the name under which it is scored."""
+    """The values of ``known`` under any of an image's names, by the name under which it is scored."""
     found: dict[str, Any] = {}
     for name, (pred, truth) in pairs.items():
         for alias in (name, *truth.names, *pred.names):

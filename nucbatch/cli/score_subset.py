@@ -1,6 +1,6 @@
-"""Which images ``nucbatch score`` takes: all, or those whose row in a CSV has the values of ``--where``.
+"""Selects the images that ``nucbatch score`` scores: all, or those with the values of ``--where`` in a CSV.
 
-The CSV is that of ``--by``, else the ``split.csv`` of the true labels' data set.
+The CSV is that of ``--by``, else ``split.csv`` of the true labels' data set.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ Wanted = Mapping[str, frozenset[str]]
 
 
 def conditions(texts: Iterable[str]) -> Wanted:
-    """The values wanted of each column, from texts ``COLUMN=VALUE``.
+    """The wanted values of each column, from texts ``COLUMN=VALUE``.
 
-    Several values of one column are alternatives; all columns must fit.
+    Several values of one column are alternatives; all columns must match.
 
     Raises:
-        InputError: a text without ``=`` or a column's name.
+        InputError: a text has no ``=`` or no column name.
     """
     from nucbatch.core.errors import InputError
 
@@ -43,13 +43,13 @@ def table_beside(truth: Path) -> Path | None:
 def subset(
     pred: list[LabelImage], truth: list[LabelImage], table: Path, wanted: Wanted
 ) -> tuple[list[LabelImage], list[LabelImage], str]:
-    """Predictions and truth of the images that fit, and a sentence on how many these are.
+    """The selected predictions and true images, and a sentence with their number.
 
-    True images without a row are left out. A prediction goes with the true image of one of its names; one of
-    no true image stays, so that pairing lists it.
+    True images without a row are left out. Predictions are selected with the true image of one of their
+    names; predictions without a true image are kept, so that pairing reports them.
 
     Raises:
-        InputError: no such column, or no image fits; the message has the values there are.
+        InputError: there is no such column, or no image matches; the message lists the existing values.
     """
     from nucbatch.core.errors import InputError
     from nucbatch.scoring import read_groups
@@ -72,18 +72,20 @@ def subset(
             for column, values in wanted.items()
         )
         (kept if fits else left).append(entry)
-    told = " and ".join(f"{column} = {' or '.join(sorted(values))}" for column, values in wanted.items())
+    condition = " and ".join(f"{column} = {' or '.join(sorted(values))}" for column, values in wanted.items())
     if not kept:
         there = "; ".join(
             f"{column} is {_some(sorted(set(values.values())))}" for column, values in columns.items()
         )
-        raise InputError(f"none of the {len(truth)} true images has {told} in {table}: there {there}.")
+        raise InputError(
+            f"none of the {len(truth)} true images has {condition} in {table}. In that file {there}."
+        )
     mine = {name for entry in kept for name in entry.names}
     others = {name for entry in left for name in entry.names} - mine
     chosen = [entry for entry in pred if mine & set(entry.names) or not others & set(entry.names)]
-    sentence = f"{len(kept)} of {len(truth)} images: {told} in {table}"
+    sentence = f"{len(kept)} of {len(truth)} images: {condition} in {table}"
     if unlisted:
-        sentence += f"; {unlisted} without a row there are left out"
+        sentence += f"; {unlisted} without a row are left out"
     return chosen, kept, sentence
 
 

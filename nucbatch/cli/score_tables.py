@@ -1,4 +1,4 @@
-"""How ``nucbatch score`` prints: totals, thresholds, groups, and the worst images, in 80 columns or more."""
+"""Prints the tables of ``nucbatch score``: totals, thresholds, groups and images, for 80 columns or more."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from nucbatch.scoring import ScoreTable
     from nucbatch.scoring.score_files import Grouping
 
-# In a terminal of 80 columns more would be cut off; the files and the page have every column.
+# More would not fit into 80 columns; the files and the page have all columns.
 _IN_GROUPS = ("truth", "found", "pixel F1", "F1 0.5", "AP 0.5", "mean AP", "PQ")
 _FIGURE = 5
 
 
 def show(console: Console, table: ScoreTable, by: Grouping | None, most: int) -> None:
-    """Prints everything; of the images all, or the worst ``most`` if there are more than twice as many."""
+    """Prints all tables; of more than ``2 * most`` images, the ``most`` worst alone."""
     totals = table.totals()
     console.print(_totals(totals, len(table.rows)))
     console.print(_thresholds(totals))
@@ -47,7 +47,7 @@ def _thresholds(totals: dict[str, dict[str, float]]) -> Table:
     from nucbatch.scoring.table import at_threshold
 
     headings = (heading for _, _, heading in figure_names.THRESHOLD_COLUMNS)
-    shown = _table("Matched above an IoU; pooled, but for the last column", "IoU", *headings)
+    shown = _table("Matched above an IoU; pooled, except the last column", "IoU", *headings)
     for threshold in THRESHOLDS:
         values = [
             totals[total][at_threshold(stem, threshold)] for total, stem, _ in figure_names.THRESHOLD_COLUMNS
@@ -62,7 +62,7 @@ def _groups(by: Grouping) -> Table:
     from nucbatch.scoring import figure_names
 
     columns = [column for column in figure_names.GROUP_COLUMNS if column[2] in _IN_GROUPS]
-    title = f"By {by.column}; pooled, but mean AP averaged over images"
+    title = f"By {by.column}; pooled, except mean AP, which is averaged over images"
     shown = _table(title, by.column, "images", *(heading for _, _, heading in columns))
     for group, part in by.tables.items():
         totals = part.totals()
@@ -78,7 +78,7 @@ def _images(table: ScoreTable, most: int) -> Table:
 
     every = len(table.rows) <= 2 * most
     rows = sorted(table.rows, key=lambda row: row.name) if every else table.worst(most)
-    title = "Images" if every else f"{len(rows)} of lowest object F1"
+    title = "Images" if every else f"The {len(rows)} images with the lowest object F1"
     shown = _table(title, "image", *(heading for _, heading in figure_names.IMAGE_COLUMNS))
     for row in rows:
         figures = row.figures()
@@ -93,11 +93,11 @@ def _table(title: str, first: str, *headings: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    # A title and headings may hold a column's name, which is no markup.
+    # A title or heading may contain a column's name, which must not be parsed as markup.
     shown = Table(
         title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
     )
-    # Where it gets narrow the first column gives way, not the figures.
+    # In a narrow terminal the first column is shortened, not the figures.
     shown.add_column(Text(first), overflow="ellipsis", max_width=36)
     for heading in headings:
         shown.add_column(heading, justify="right", no_wrap=True, min_width=max(len(heading), _FIGURE))

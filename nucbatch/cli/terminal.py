@@ -1,7 +1,7 @@
-"""What reaches a terminal: rich's console, through which no control character of a name gets.
+"""Output to the terminal: rich's console, with control characters in names escaped.
 
-The decision owned here: names are made harmless once, where everything passes, instead of at each print. Only
-rich's own control codes (of progress bars) go out as they are.
+Names are escaped at one place, which all output passes, instead of at each print. Only rich's own control
+codes (of progress bars) are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from nucbatch.core.escape import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-# The driver tells of workers that come and go; files.csv has a reason for each damaged file.
+# The driver reports workers that start and stop; files.csv has a reason for each damaged file.
 _UNSHOWN = ("PIL", "asyncio", "distributed", "tifffile", "tornado")
 _LAYOUT = "\n\u00a0\u2007\u2009\u202f"  # line ends, and spaces of numbers that Python calls unprintable
 
@@ -41,7 +41,7 @@ def terminal(*, stderr: bool = False, soft_wrap: bool = False, quiet: bool = Fal
 
 
 def say_error(sentence: str) -> None:
-    """A sentence for the user on standard error."""
+    """Prints a sentence for the user on standard error."""
     click.echo(f"nucbatch: {printable(sentence, _LAYOUT)}", err=True)
 
 

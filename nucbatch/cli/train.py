@@ -1,4 +1,4 @@
-"""``nucbatch train``: labelled images → weights."""
+"""``nucbatch train``: trains a network on labelled images."""
 
 from __future__ import annotations
 
@@ -30,24 +30,30 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--preset",
-    help="A recipe: default, small, base, paper, refine, long, finetune.  "
+    help="Settings: default, small, base, paper, refine, long, finetune.  "
     "[default: default; finetune with --from]",
 )
-@click.option("--from", "start", metavar="MODEL", help="Go on from a model's weights: a name or a file.")
-@click.option("--channel", default="", help="Of OME-Zarr data: the channel to learn from.")
-@click.option("--steps", type=click.IntRange(min=1), help="Optimiser steps, instead of the preset's.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Passes over the data, instead of the preset's.")
-@click.option("--width", type=click.IntRange(min=1), help="Channels of the first level, likewise.")
-@click.option("--seed", type=int, help="Random seed, likewise.")
+@click.option("--from", "start", metavar="MODEL", help="Start from the weights of a model: a name or a file.")
+@click.option("--channel", default="", help="Channel to learn from, in OME-Zarr data.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Number of optimiser steps.  [default: the preset's]"
+)
+@click.option(
+    "--epochs", type=click.IntRange(min=1), help="Number of passes over the data.  [default: the preset's]"
+)
+@click.option(
+    "--width", type=click.IntRange(min=1), help="Channels of the first level.  [default: the preset's]"
+)
+@click.option("--seed", type=int, help="Random seed.  [default: the preset's]")
 @click.option(
     "--patience",
     type=click.IntRange(min=0),
-    help="Stop after so many scorings without a better one; 0: never.",
+    help="Stop after this number of scorings without improvement; 0: never.",
 )
 @click.option(
     "--precision",
     type=click.Choice(["auto", "fp32", "bf16", "fp16"]),
-    help="Numbers of a step. auto: bf16 where the device has it, else fp32.",
+    help="Numeric precision. auto: bf16 if the device has it, else fp32.",
 )
 @click.option(
     "--device",
@@ -56,9 +62,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="auto: a GPU if there is one.",
 )
-@click.option("--name", default="", help="The model's name.  [default: of the data sets and the preset]")
-@click.option("--test", is_flag=True, help="At the end, score the test split too.")
-@click.option("--resume", is_flag=True, help="Go on from the state in the folder.")
+@click.option("--name", default="", help="Name of the model.  [default: from data sets and preset]")
+@click.option("--test", is_flag=True, help="Also score the test split at the end.")
+@click.option("--resume", is_flag=True, help="Continue from the state in the folder.")
 @verbosity_options
 def train(
     data: tuple[Path, ...],
@@ -74,13 +80,14 @@ def train(
 ) -> None:
     """Train a network on DATA: labelled images.
 
-    DATA is a folder with images/, labels/ and, if splits are given, split.csv; Kaggle's stage1_train; pairs
-    of image and binary mask; or OME-Zarr with labels, such as a run's folder. Masks in a folder ignore/ mark
-    pixels to leave out of loss and scores. Several DATA are learned together: each keeps its splits, and
-    each modality of each is drawn by the square root of its number of images.
+    DATA is a folder with images/, labels/ and optionally split.csv; Kaggle's stage1_train; pairs of image and
+    binary mask; or OME-Zarr with labels, such as a run's folder. Masks in a folder ignore/ mark pixels to
+    leave out of loss and scores. With several DATA, each keeps its splits, and images are drawn so that each
+    modality of each data set is weighted by the square root of its number of images.
 
-    Ctrl-C, SIGTERM and SIGUSR1 save the state after the step in hand and end with 130, 143 and 138; the same
-    command with --resume goes on from there. On several GPUs: torchrun --nproc-per-node N -m nucbatch train.
+    Ctrl-C, SIGTERM and SIGUSR1 save the state after the current step and exit with 130, 143 and 138; the same
+    command with --resume continues from there. On several GPUs: torchrun --nproc-per-node N -m nucbatch
+    train.
     """
     from rich.text import Text
 
@@ -132,10 +139,12 @@ def train(
             )
     except Stopped as stopped:
         if is_main_process():
-            click.echo(f"{stopped}; the state is saved. Add --resume to go on from there.", err=True)
+            click.echo(f"{stopped}; the state is saved. Add --resume to continue from there.", err=True)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
-        click.echo("\nStopped. Add --resume to go on from the last state that was saved, if any.", err=True)
+        click.echo(
+            "\nStopped. Add --resume to continue from the last saved state, if there is one.", err=True
+        )
         sys.exit(INTERRUPTED)
     if not is_main_process():
         return
@@ -151,10 +160,10 @@ def train(
 
 
 def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any]) -> Recipe:
-    """The preset with what the options change, and what the weights to start from decide.
+    """The preset with the changes of the options, adapted to the weights to start from.
 
     Raises:
-        InputError: no such preset, or options that contradict one another.
+        InputError: there is no such preset, or options contradict each other.
     """
     from nucbatch.core.errors import InputError
     from nucbatch.networks.checkpoint import read_card
@@ -163,23 +172,24 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any
 
     asked = {key: value for key, value in changes.items() if value is not None}
     if "steps" in asked and "epochs" in asked:
-        raise InputError("--steps and --epochs both say how long to train: give one.")
+        raise InputError("--steps and --epochs both set the length of training: give one.")
     if "steps" in asked:
         asked["epochs"] = None
     recipe = recipes.preset(preset or ("finetune" if start else "default"))
     if start is None:
         if recipe.name in recipes.FROM_WEIGHTS:
-            raise InputError(f"preset {recipe.name} goes on from trained weights: name them with --from.")
+            raise InputError(f"preset {recipe.name} starts from trained weights: name them with --from.")
         return recipe.model_copy(update=asked)
     if "width" in asked:
-        raise InputError("--width is decided by the weights of --from: leave it out.")
+        raise InputError("--width is given by the weights of --from: leave it out.")
     return adapt_to_weights(recipe, read_card(start)).model_copy(update=asked)
 
 
 class TrainingBar:
-    """A live bar with loss, Dice, the last validation and the time left; and a line for each scoring.
+    """A live progress bar with loss, Dice, the last validation score and the time left.
 
-    Where there is no terminal, lines alone, with the time left. ``clock``: seconds that only rise.
+    Each scoring prints a line. Without a terminal, only lines are printed. ``clock``: seconds that never
+    decrease.
     """
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
@@ -209,12 +219,12 @@ class TrainingBar:
         self._bar.stop()
 
     def started(self, done: int, steps: int) -> None:
-        """Shows what is there already."""
+        """Shows the steps that an earlier session has done."""
         if done:
-            self._console.print(f"{done} of {steps} steps are done already; going on.")
+            self._console.print(f"{done} of {steps} steps are done already; continuing.")
         self._pace.begin(done, steps)
         self._steps = steps
-        self._bar.reset(  # not update: what was done before is no speed
+        self._bar.reset(  # not update: steps done before don't count for the speed
             self._task, total=steps, completed=done, now="", val=""
         )
 

@@ -17,7 +17,7 @@ _KEY = "nucbatch.verbosity"
 
 
 def verbosity_options(command: Command) -> Command:
-    """Adds the two options; the command itself gets no argument for them."""
+    """Adds the two options; the command gets no argument for them."""
     for name, letter, text in (
         ("quiet", "-q", "Print errors and the result, and nothing else."),
         ("verbose", "-v", "Show the log on standard error, with details for finding a problem."),

@@ -21,8 +21,8 @@ def test_the_demo_ends_by_naming_its_score_and_what_to_open(tmp_path: Path) -> N
     done = CliRunner().invoke(nucbatch, ["demo", "-o", str(out)])
     assert done.exit_code == 0, done.output
     assert "1 field failed" in done.output or "1 fields failed" in done.output
-    assert "The failed field is meant: a file of Synthetic_" in done.output
-    score = re.search(r"pixel F1 (\S+); object F1 at IoU 0.5 (\S+); 0 nuclei invented in 2", done.output)
+    assert "One failed field is intended: a file of Synthetic_" in done.output
+    score = re.search(r"pixel F1 (\S+); object F1 at IoU 0.5 (\S+); 0 false nuclei in 2", done.output)
     assert score is not None, done.output
     assert float(score[1]) >= 0.9
     assert float(score[2]) >= 0.7

@@ -171,6 +171,6 @@ def test_a_driver_that_is_a_job_leaves_in_time_goes_back_into_the_queue_and_come
     assert "goes on when SLURM starts it again" in log.read_text()
     eventually(lambda: told("JobState=RUNNING"))
     eventually(lambda: not told("JobState=RUNNING") and not told("JobState=COMPLETING"))
-    assert f"{first} of 15 fields are done already; going on." in log.read_text()
+    assert f"{first} of 15 fields are done already; continuing." in log.read_text()
     assert told("ExitCode=3:0"), log.read_text()
     assert digest(out) == tables

@@ -35,7 +35,7 @@ def test_a_terminal_shows_fields_nuclei_rate_time_left_and_failures() -> None:
 def test_a_log_gets_plain_lines() -> None:
     lines = shown(terminal=False).splitlines()
     assert lines == [
-        "1 of 5 fields are done already; going on.",
+        "1 of 5 fields are done already; continuing.",
         "2/5 fields, 1,500 nuclei, 1:30:00 left",
         "3/5 fields, 1,500 nuclei, 1 failed, 1:00:00 left",
         "4/5 fields, 1,525 nuclei, 1 failed, 0:30:00 left",

@@ -129,7 +129,7 @@ def test_a_demo_never_clears_a_folder_that_no_demo_made(tmp_path: Path, name: st
     (tmp_path / name / "image.tif").write_text("mine")
     refused = command("demo", "-o", tmp_path)
     assert isinstance(refused.exception, StoreError)
-    assert "is no demo's folder" in str(refused.exception)
+    assert "is not the folder of a demo" in str(refused.exception)
     assert [path.name for path in tmp_path.rglob("*")] == [name, "image.tif"]
 
 

@@ -209,18 +209,18 @@ def test_a_runs_own_image_is_drawn_over(truth, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--by", "by.csv"), "--by needs --column or --where"),
+        (("--by", "by.csv"), "--by needs --column, to group"),
         (("--column", "stain"), "name it with --by. There is no split.csv"),
         (("--where", "split=test"), "name it with --by. There is no split.csv"),
         (("--by", "by.csv", "--where", "split"), "must be COLUMN=VALUE"),
         (("--by", "by.csv", "--where", "dye=DAPI"), "no column 'dye': it has id, stain"),
         (
             ("--by", "by.csv", "--where", "stain=H&E"),
-            r"none of the 3 true images has stain = H&E in by\.csv: there stain is DAPI",
+            r"none of the 3 true images has stain = H&E in by\.csv\. In that file stain is DAPI",
         ),
         (("--ignore", "empty"), "empty has no label images"),
         (("--ignore", "no"), "no does not exist"),
-        (("--ignore", "empty", "--count-ignored"), "contradict one another"),
+        (("--ignore", "empty", "--count-ignored"), "contradict each other"),
         (("--by", "by.csv", "--column", "dye"), "no column 'dye': it has id, stain"),
         (("--by", "by.csv", "--column", "stain"), r"2 of 3 images have no row.*\n  many\n  none\n"),
         (("--by", "no.csv", "--column", "stain"), r"no\.csv is not a file"),
@@ -273,6 +273,6 @@ def test_many_images_are_printed_by_the_worst_alone(tmp_path):
         for number in range(25):
             tifffile.imwrite(tmp_path / side / f"im{number:02d}.tif", labels(found), photometric="minisblack")
     output = run(tmp_path / "pred", "--gt", tmp_path / "truth").output
-    assert "10 of lowest object F1" in output
+    assert "The 10 images with the lowest object F1" in output
     assert "im09" in output
     assert "im10" not in output

@@ -99,7 +99,7 @@ def test_predictions_of_the_part_alone_are_enough_and_strangers_are_still_listed
 def test_images_without_a_row_are_left_out_with_their_number(data, pred):
     (data / "split.csv").write_text("id,split\nb,test\n")
     result = run(pred, "--gt", data, "--where", "split=test", "--column", "split")
-    assert "1 without a row there are left out" in result.output
+    assert "1 without a row are left out" in result.output
 
 
 def test_a_data_set_in_sub_folders_is_scored_by_its_names(data, pred, tmp_path):

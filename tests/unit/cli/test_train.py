@@ -103,7 +103,7 @@ def test_a_log_has_lines_with_the_time_left() -> None:
         bar.scored({"step": 0, "val_object_f1": 0.75})
     lines = console.file.getvalue().splitlines()
     assert lines[:3] == [
-        "20 of 120 steps are done already; going on.",
+        "20 of 120 steps are done already; continuing.",
         "21/120 steps: loss 0.250, Dice 0.500, 1:39:00 left",
         "24/120 steps: loss 0.250, Dice 0.500, 0:48:00 left",
     ]
@@ -168,7 +168,7 @@ def test_a_training_from_weights_takes_their_size_and_normalisation(weights: Pat
     [
         ("default", {"steps": 5, "epochs": 5}, "give one"),
         ("finetune", {}, "name them with --from"),
-        ("refine", {}, "refine goes on from trained weights: name them with --from"),
+        ("refine", {}, "refine starts from trained weights: name them with --from"),
         ("huge", {}, "the presets are default"),
     ],
 )
