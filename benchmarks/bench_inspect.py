@@ -34,7 +34,7 @@ from nucbatch.readers.find import known_readers
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.listing import scan
 from nucbatch.readers.plate_cache import fingerprint
-from nucbatch.readers.summary import summarise
+from nucbatch.readers.plate_summary import summarise
 from nucbatch.readers.verify_headers import verified
 
 NAMES = {

@@ -167,7 +167,7 @@ def verdict(mutant: Mutant, found: Outcome, whole: Outcome) -> str:
 
 def warm(sounds: list[Sound]) -> None:
     """Loads what reading needs, without starting a thread: threads do not survive a fork."""
-    for module in ("networks.checkpoint", "readers.find", "readers.summary", "store.sheets"):
+    for module in ("networks.checkpoint", "readers.find", "readers.plate_summary", "store.sheets"):
         import_module(f"nucbatch.{module}")
     from nucbatch.core.errors import NucbatchError
     from nucbatch.readers.find import known_readers

@@ -96,7 +96,7 @@ def _images(path: Path, table: Path) -> dict[str, str]:
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.formats import open_source
     from nucbatch.readers.pixels import field_channels, read_field
-    from nucbatch.readers.summary import summarise
+    from nucbatch.readers.plate_summary import summarise
     from nucbatch.store.sheets import write_files_csv
 
     plate = open_plate(path)

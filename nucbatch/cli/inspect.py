@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nucbatch.core.plate import Plate
-    from nucbatch.readers.summary import PlateSummary
+    from nucbatch.readers.plate_summary import PlateSummary
 
 _MOST_MAPPED_WELLS = 384
 _MOST_INCOMPLETE = 20
@@ -47,7 +47,7 @@ def inspect(
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.finite import values_checked
     from nucbatch.readers.merged_colours import detect_merged_colours
-    from nucbatch.readers.summary import summarise
+    from nucbatch.readers.plate_summary import summarise
 
     plate = open_plate(
         source,

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import MemoryRefused
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import PlaneReader, reads_by_box, require_finite
 from nucbatch.readers.formats.opening import open_source
+from nucbatch.readers.formats.plane_reader import PlaneReader, reads_by_box, require_finite
 from nucbatch.readers.formats.tiff import TiffPlane
 from nucbatch.readers.names import safe_name
 

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nucbatch.core.plate import Plane
-from nucbatch.readers.formats.contract import ImageSource, PlaneReader, naming_file
 from nucbatch.readers.formats.headers import detect_format
-from nucbatch.readers.formats.pictures import PictureSource
+from nucbatch.readers.formats.plane_reader import ImageSource, PlaneReader, naming_file
+from nucbatch.readers.formats.png_jpeg import PictureSource
 from nucbatch.readers.formats.tiff import TiffSource
 from nucbatch.readers.formats.zarr import ZarrSource
 

@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import (
+from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
+from nucbatch.readers.formats.levels import Level, pyramid_levels
+from nucbatch.readers.formats.plane_reader import (
     Cost,
     naming_file,
     require_finite,
     require_inside,
     require_listed,
 )
-from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
-from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.tiff_description import pixel_size_um
 from nucbatch.readers.formats.tiff_pages import level_pages
 from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
@@ -53,7 +53,7 @@ class TiffSource:
             raise
 
     def plane(self, page: int = 0, level: int = 0) -> TiffPlane:
-        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         with naming_file(self._shown):
             count = self._count()
             require_listed(self._shown, "page", page, count * self._planes)
@@ -67,7 +67,7 @@ class TiffSource:
             return TiffPlane(self._file.fileno(), chosen.aspage(), self._shown, behind, sample)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         with naming_file(self._shown):
             count = self._count()
             require_listed(self._shown, "page", page, count * self._planes)
@@ -101,7 +101,7 @@ class TiffSource:
 
 
 class TiffPlane:
-    """Page of a TIFF; see :class:`~nucbatch.readers.formats.contract.PlaneReader`.
+    """Page of a TIFF; see :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`.
 
     Args:
         descriptor: of the open file.
@@ -135,7 +135,7 @@ class TiffPlane:
             self.piece_bytes = self.dtype.itemsize * self._stored_samples
 
     def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
         require_inside(self._shown, self.shape, box)
         with naming_file(self._shown):
             pixels = np.empty((*box.shape, self._samples), self.dtype)

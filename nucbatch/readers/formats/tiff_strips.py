@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import Cost
+from nucbatch.readers.formats.plane_reader import Cost
 
 _MOST_BYTES = 1 << 30  # a system call reads at most 2 GiB
 

@@ -15,15 +15,15 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import (
+from nucbatch.readers.formats.levels import Level, pyramid_levels
+from nucbatch.readers.formats.pixel_info import require_decodable
+from nucbatch.readers.formats.plane_reader import (
     Cost,
     naming_file,
     require_finite,
     require_inside,
     require_listed,
 )
-from nucbatch.readers.formats.levels import Level, pyramid_levels
-from nucbatch.readers.formats.pixel_info import require_decodable
 from nucbatch.zarr_format import ArrayForm, StoredArray
 from nucbatch.zarr_format.ome import StoredForm, below, form_of, levels_of
 
@@ -40,7 +40,7 @@ class ZarrSource:
             self._form = form_of(path)
 
     def plane(self, page: int = 0, level: int = 0) -> ZarrPlane:
-        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         with naming_file(self._shown):
             name = self._form.array
             if level:
@@ -50,7 +50,7 @@ class ZarrSource:
             return ZarrPlane(below(self._path, name), self._shown, self._form, page)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         with naming_file(self._shown):
             stored = levels_of(self._path)
         return pyramid_levels([(one.height_px, one.width_px) for one in stored], self._form.pixel_size_um)
@@ -60,7 +60,7 @@ class ZarrSource:
 
 
 class ZarrPlane:
-    """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
+    """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
 
     def __init__(self, array: Path, shown: str, form: StoredForm, page: int) -> None:
         self._shown, self._form = shown, form
@@ -88,7 +88,7 @@ class ZarrPlane:
         self.piece_bytes = found.coding.chunk_bytes
 
     def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
         require_inside(self._shown, self.shape, box)
         spans = {"y": (box.y0, box.y1), "x": (box.x0, box.x1), "c": (0, 3)}
         spans |= {axis: (index, index + 1) for axis, index in self._place.items()}

@@ -1,4 +1,4 @@
-"""Zeros that are no picture are told from a clipped ground, a mask and a dark picture."""
+"""Missing rows are distinguished from a clipped background, a mask and a dark picture."""
 
 import json
 

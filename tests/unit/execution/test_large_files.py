@@ -14,7 +14,7 @@ from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import open_files, survey
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.formats import contract
+from nucbatch.readers.formats import plane_reader
 from nucbatch.store.folder import RunFolder
 
 RNG = np.random.default_rng(0)
@@ -27,7 +27,7 @@ MEMORY_BYTES = 2 << 30
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strips of a test's size count as too large for windows."""
-    monkeypatch.setattr(contract, "LARGEST_PIECE_BYTES", 600_000)
+    monkeypatch.setattr(plane_reader, "LARGEST_PIECE_BYTES", 600_000)
 
 
 def large(source: Path, out: Path, resolution_um: float | None = None) -> LargeImage:

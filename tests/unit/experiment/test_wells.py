@@ -14,7 +14,7 @@ FORM = "Nuclei_AreaShape_FormFactor"
 
 
 def fields(*rows, times=None):
-    """Rows of (well, count or None where failed, reason), all at time point 0 unless told."""
+    """Rows of (well, count or None where failed, reason), all at time point 0 unless given."""
     return pd.DataFrame(
         {
             "Metadata_Plate": ["P"] * len(rows),

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats import open_source
-from nucbatch.readers.formats.contract import naming_file
+from nucbatch.readers.formats.plane_reader import naming_file
 from nucbatch.readers.pixels import probe, read_image
 
 PIXELS = np.arange(20 * 24, dtype=np.uint8).reshape(20, 24)

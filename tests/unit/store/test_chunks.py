@@ -168,7 +168,7 @@ def test_a_truncated_or_wrong_chunk_is_an_error(random: bool, codec: Codec, tmp_
     write_array(tmp_path / "smaller", pixels[:20], codec, ("y", "x"))
     array = Array.of_image(tmp_path / "a", pixels.shape, pixels.dtype, codec, ("y", "x"))
     whole, smaller = ((tmp_path / name / "c.0.0").read_bytes() for name in ("a", "smaller"))
-    _require_told(array, whole[:-1], whole[:10], b"", smaller)
+    _require_error(array, whole[:-1], whole[:10], b"", smaller)
     np.testing.assert_array_equal(array.read(Box(0, 0, 40, 60)), pixels)
 
 
@@ -180,11 +180,11 @@ def test_a_truncated_or_wrong_shard_is_an_error(tmp_path: Path) -> None:
     write_array(tmp_path / "more", np.concatenate([pixels, pixels]), "image", names)
     array = Array.of_image(tmp_path / "a", pixels.shape, pixels.dtype, "image", names)
     whole, *others = ((tmp_path / name / "c.0.0.0").read_bytes() for name in ("a", "smaller", "more"))
-    _require_told(array, whole[:-1], whole[:10], b"", whole[5:], whole[:100] + whole[-36:], *others)
+    _require_error(array, whole[:-1], whole[:10], b"", whole[5:], whole[:100] + whole[-36:], *others)
     np.testing.assert_array_equal(array.read(Box(0, 0, 40, 60)), pixels)
 
 
-def _require_told(array: Array, *damages: bytes) -> None:
+def _require_error(array: Array, *damages: bytes) -> None:
     """Puts each in the place of the array's only file, which is as it was in the end."""
     (file,) = array.files(Box(0, 0, *array.shape[-2:]))
     whole = file.read_bytes()

@@ -12,9 +12,10 @@ import pytest
 from nucbatch.core.errors import DamagedFile, InputError, StoreError
 from nucbatch.core.plate import Field, Plane, Plate
 from nucbatch.store import tables
+from nucbatch.store.fields_table import write_fields
 from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import concatenate, identity_columns, read_note, write_fields, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns, read_note, write_fragment
 
 
 def _field(site: int, problem: str = "") -> Field:

@@ -8,7 +8,7 @@ import pytest
 import tifffile
 
 from nucbatch.core.errors import MemoryRefused, UnreadableImage
-from nucbatch.readers.formats import contract, convert_once, open_plane, whole
+from nucbatch.readers.formats import convert_once, open_plane, plane_reader, whole
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 4000, (1100, 700)).astype(np.uint16)
@@ -18,7 +18,7 @@ RGB = RNG.integers(0, 256, (1100, 700, 3)).astype(np.uint8)
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch):
     """Images of a test's size count as too large for windows."""
-    monkeypatch.setattr(contract, "LARGEST_PIECE_BYTES", 100_000)
+    monkeypatch.setattr(plane_reader, "LARGEST_PIECE_BYTES", 100_000)
 
 
 def silent(sentence: str, done: int, total: int) -> None:

@@ -13,7 +13,7 @@ from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import open_plane, open_source, whole
 from nucbatch.readers.pixels import field_channels, read, read_field
-from nucbatch.readers.summary import summarise
+from nucbatch.readers.plate_summary import summarise
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.zarr_format.ome import below, form_of

@@ -9,7 +9,7 @@ import zarr
 from nucbatch.core.errors import InputError
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.layouts.ome_zarr_wells import sites_of
-from nucbatch.readers.summary import summarise
+from nucbatch.readers.plate_summary import summarise
 from nucbatch.zarr_format.ome import WellImage
 
 

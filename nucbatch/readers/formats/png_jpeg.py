@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.contract import Cost, naming_file, require_inside, require_listed
 from nucbatch.readers.formats.headers import detect_format, read_header
 from nucbatch.readers.formats.levels import Level, pyramid_levels
+from nucbatch.readers.formats.plane_reader import Cost, naming_file, require_inside, require_listed
 
 
 class PictureSource:
@@ -30,13 +30,13 @@ class PictureSource:
         self._pixels: NDArray[Any] | None = None
 
     def plane(self, page: int = 0, level: int = 0) -> PicturePlane:
-        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         require_listed(self.shown, "page", page, 1)
         require_listed(self.shown, "level", level, 1)
         return PicturePlane(self)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.contract.ImageSource`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         require_listed(self.shown, "page", page, 1)
         return pyramid_levels([(self._info.height_px, self._info.width_px)], self._info.pixel_size_um)
 
@@ -68,7 +68,7 @@ class PictureSource:
 
 
 class PicturePlane:
-    """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
+    """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
 
     def __init__(self, source: PictureSource) -> None:
         self._source = source
@@ -78,7 +78,7 @@ class PicturePlane:
         self.unwritten = 0
 
     def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.contract.PlaneReader`."""
+        """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
         require_inside(self._source.shown, self.shape, box)
         with naming_file(self._source.shown):
             return self._source.decoded(self.cost)[box.slices]
