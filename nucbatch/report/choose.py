@@ -1,4 +1,4 @@
-"""Which fields stand in the contact sheet: the extremes, what looks odd, the rest evenly over the plate."""
+"""Chooses the fields of the contact sheet: extremes, suspicious fields, and others evenly over the plate."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-_SATURATED = 0.01  # share of pixels at full scale from which intensities can't be trusted
+_SATURATED = 0.01  # from this share of pixels at full scale on, intensities are unreliable
 _ODD_FOCUS = 5.0  # robust standard deviations of log focus
 _MOST_FLAGGED_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A field for the sheet: its row in the table of counted fields, and why, with ``flag`` for oddities."""
+    """A field for the sheet: its row in the table of counted fields, and the reason.
+
+    ``flag`` says what is suspicious about it, if anything is.
+    """
 
     row: int
     why: str = ""
@@ -23,10 +26,11 @@ class Choice:
 
 
 def choose_fields(done: pd.DataFrame, most: int) -> list[Choice]:
-    """Up to ``most`` fields of those counted, in the table's order.
+    """Up to ``most`` of the counted fields, in the table's order.
 
-    Always in: the highest, the middle and the lowest count. Then flagged ones, up to a third of the sheet,
-    and the rest evenly over the table, which is ordered by well: the same table gives the same sheet.
+    The fields with the highest, the median and the lowest count are always chosen. Flagged fields follow, up
+    to a third of the sheet, then the rest evenly over the table, which is ordered by well. The same table
+    gives the same sheet.
     """
     if done.empty or most < 1:
         return []
@@ -51,7 +55,7 @@ def choose_fields(done: pd.DataFrame, most: int) -> list[Choice]:
 
 
 def flag_fields(done: pd.DataFrame) -> list[str]:
-    """What is odd about each counted field, in words; empty where nothing is."""
+    """What is suspicious about each counted field, in words; empty if nothing is."""
     flags: list[list[str]] = [[] for _ in range(len(done))]
     if "QC_Saturated" in done:
         for row, share in enumerate(done["QC_Saturated"].to_numpy(dtype=np.float64, na_value=0.0)):
@@ -60,7 +64,9 @@ def flag_fields(done: pd.DataFrame) -> list[str]:
     if "QC_Focus" in done:
         for row, distance in enumerate(_log_deviation(done["QC_Focus"].to_numpy(dtype=np.float64))):
             if abs(distance) > _ODD_FOCUS:
-                flags[row].append("blurred beside the others" if distance < 0 else "noisy beside the others")
+                flags[row].append(
+                    "blurred compared with the others" if distance < 0 else "noisy compared with the others"
+                )
     return ["; ".join(parts) for parts in flags]
 
 
@@ -78,7 +84,7 @@ def _log_deviation(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _evenly(rows: list[int], most: int) -> list[int]:
-    """At most ``most`` of the rows, evenly spaced, ends included."""
+    """At most ``most`` of the rows, evenly spaced, including the first and the last."""
     if most <= 0 or not rows:
         return []
     if len(rows) <= most:

@@ -1,7 +1,7 @@
-"""Real pixels with the outlines found in them: what lets a reader judge the counts by eye.
+"""The contact sheet: images of fields with the outlines found in them, for judging counts by eye.
 
-Pictures are the segmented channel as stored. Contrast is stretched per field, but never to less than half of
-the sheet's median range, so that an empty field looks empty.
+Images show the segmented channel as stored. Contrast is stretched per field, but the range of grey levels is
+at least half of the sheet's median range, so that an empty field looks empty.
 """
 
 from __future__ import annotations
@@ -18,20 +18,23 @@ from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
 from nucbatch.report.choose import Choice, choose_fields
-from nucbatch.report.data import RunData
+from nucbatch.report.field_images import contrast_limits, outline_path, png_within
 from nucbatch.report.panel import Panel, fill
-from nucbatch.report.pictures import contrast_limits, outline_path, png_within
+from nucbatch.report.run_data import RunData
 from nucbatch.store.images import read_channels, read_image, read_labels
 
 FIELDS = 20
 ALL_PNGS_BYTES = 4_500_000  # base64 adds a third: the page stays below 8 MB with its outlines
-LONGEST_SIDE_PX = 1100  # longer images are shown from a lower level of their pyramid,
-MOST_SHRUNK = 1  # but for those that would have to be shrunk more often: of them the middle is shown
+LONGEST_SIDE_PX = 1100  # longer images are shown from a lower level of their pyramid
+MOST_SHRUNK = 1  # of images that need a still lower level, the centre is shown instead
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One field of the sheet: its plane and labels (Y, X), and what the caption says; ``part``: of what."""
+    """One field of the sheet: plane and labels (Y, X), and the caption.
+
+    ``part`` says which part of a large image.
+    """
 
     plane: NDArray[Any]
     labels: NDArray[Any]
@@ -43,14 +46,14 @@ class Picture:
 
 
 def render(data: RunData) -> Markup:
-    """The sheet; a sentence instead where the run kept no pixels."""
+    """The sheet; a sentence instead if the run kept no pixels."""
     if data.done.empty:
         return Markup("")
     if not data.pixels_kept:
         return fill("contact.html", cells=[])
     choices = choose_fields(data.done, FIELDS)
     share_bytes = ALL_PNGS_BYTES // len(choices)
-    with ThreadPoolExecutor() as threads:  # decoding, percentiles and PNGs let go of the GIL
+    with ThreadPoolExecutor() as threads:  # decoding, percentiles and PNGs release the GIL
         pictures = list(threads.map(lambda choice: _picture(data, choice), choices))
         limits = list(threads.map(lambda picture: contrast_limits(picture.plane), pictures))
         least = float(np.median([high - low for low, high in limits])) / 2
@@ -88,7 +91,7 @@ def _picture(data: RunData, choice: Choice) -> Picture:
     image = read_image(data.paths, group, level, box)
     names = read_channels(data.paths, group)
     channel = data.text("settings", "channel")
-    # An RGB image has no channel of its own to show: its grey is the mean of the three.
+    # An RGB image has no single channel to show, so the mean of the three is shown.
     plane = image[names.index(channel)] if channel in names else image.mean(axis=0)
     count = int(row["Count_Nuclei"])
     return Picture(plane, labels, _where(row), str(row["Name"]), count, choice, part)
@@ -101,7 +104,7 @@ def _middle(height_px: int, width_px: int) -> Box:
 
 
 def _where(row: pd.Series[Any]) -> str:
-    """``B03, site 2``, with the time point from the second on; the name where there is no well."""
+    """``B03, site 2``, with the time point from the second on; the name if there is no well."""
     if not row["Metadata_Well"]:
         return str(row["Name"])
     time = f", t {row['Metadata_Time']}" if row["Metadata_Time"] else ""

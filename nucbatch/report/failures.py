@@ -1,4 +1,4 @@
-"""What was not used or is doubtful, and why: failed and flagged fields, quarantined and ignored files."""
+"""The panel of failures: failed and flagged fields, quarantined and ignored files, with reasons."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from nucbatch.features.quality import meaning
-from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
+from nucbatch.report.run_data import RunData
 
 SHOWN = 200  # warnings, and paths listed per reason; a plate can have a hundred thousand thumbnails
 
@@ -46,7 +46,7 @@ def render(data: RunData) -> Markup:
 
 
 def _flagged(data: RunData) -> list[dict[str, Any]]:
-    """The flags with their fields: name, meaning, how many, the first names."""
+    """The flags with their fields: name, meaning, number, and the first names."""
     names: dict[str, list[str]] = {}
     for name, flags in data.flagged[["Name", "Flags"]].itertuples(index=False, name=None):
         for flag in str(flags).split("; "):
@@ -58,9 +58,9 @@ def _flagged(data: RunData) -> list[dict[str, Any]]:
 
 
 def _by_reason(files: pd.DataFrame, *, rules: bool) -> list[dict[str, Any]]:
-    """Files with the same reason together, most frequent first: reason, count, the first paths.
+    """Files grouped by reason, most frequent first: reason, number, and the first paths.
 
-    With ``rules`` reasons begin with a rule's name and a colon, which is shown apart.
+    With ``rules``, reasons begin with a rule's name and a colon, which are separated.
     """
     groups = []
     for reason, group in files.groupby("reason", sort=False):

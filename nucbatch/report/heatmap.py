@@ -1,8 +1,10 @@
-"""The plate as it lies on the bench: a count in every well that has one, and what has no count kept apart.
+"""The panel of the plate: a heat map with a count in every counted well.
 
-A well that was counted has a colour, zero is an empty frame with a 0, a failed well a cross, a well without
-images hatching. A corner marks wells of which some fields have no number, since the well's is of the others.
-Time points are small maps side by side with one range of colours, because they must not be added up.
+Wells without a count look different.
+
+A counted well is coloured, a count of zero is an empty frame with a 0, a failed well has a cross, and a well
+without images is hatched. A corner marks wells in which some fields were not counted. Time points are small
+maps side by side with a common colour range, because their counts must not be added.
 """
 
 from __future__ import annotations
@@ -16,8 +18,8 @@ from markupsafe import Markup
 from matplotlib import colormaps
 
 from nucbatch.core.plate_geometry import plate_size, row_index, row_letters, split_well, well_name
-from nucbatch.report.data import RunData, Well, WellState
 from nucbatch.report.panel import Panel, fill, number
+from nucbatch.report.run_data import RunData, Well, WellState
 
 MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
@@ -27,7 +29,7 @@ _TEXT_SHARE = 0.62  # a digit's width over the font's size
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One well's rectangle in the drawing, in SVG units; ``kind`` is one of the style sheet's classes."""
+    """One well's rectangle in the drawing, in SVG units; ``kind`` is a class of the style sheet."""
 
     x: float
     y: float
@@ -39,7 +41,7 @@ class Cell:
 
 
 def render(data: RunData) -> Markup:
-    """One map per plate and time point; nothing where the input is no plate."""
+    """One map per plate and time point; empty if the input is not a plate."""
     plates = [
         _drawing(name, list(wells), first=index == 0)
         for index, (name, wells) in enumerate(groupby(data.wells, key=lambda well: well.plate))
@@ -48,13 +50,13 @@ def render(data: RunData) -> Markup:
 
 
 def colour_range(counts: Sequence[int]) -> tuple[int, int]:
-    """Counts at the two ends of the colour bar: from 0, unless all counts lie in the upper half."""
+    """Counts at both ends of the colour bar: from 0, unless all counts lie in the upper half."""
     low, high = min(counts, default=0), max(counts, default=0)
     return (low, high) if low * 2 > high and low < high else (0, max(high, 1))
 
 
 def shown_times(times: Sequence[int], most: int = MOST_TIMES) -> list[int]:
-    """At most ``most`` of the time points, in order and evenly spaced, the first and the last included."""
+    """At most ``most`` of the time points, in order and evenly spaced, including the first and the last."""
     ordered = sorted(set(times))
     if len(ordered) <= most:
         return ordered
@@ -62,7 +64,7 @@ def shown_times(times: Sequence[int], most: int = MOST_TIMES) -> list[int]:
 
 
 def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
-    """What the template needs of a plate: its size and colours, and one map for each time point shown."""
+    """The template's values for a plate: size, colours, and one map for each time point shown."""
     rows, columns = plate_size([_place(well) for well in wells], least_wells=96)
     pitch = (_WIDTH - _LEFT) / columns
     height = pitch * (0.66 if columns <= 12 else 0.78)
@@ -124,7 +126,7 @@ def _cell(
     missing += [f"{_fields(well.pending)} not processed yet"] if well.pending else []
     if well.count is None:
         kind = "pending" if well.state is WellState.PENDING else "failed"
-        return Cell(x, y, kind, "", "", "", f"{well.name}: no number, {' and '.join(missing)}")
+        return Cell(x, y, kind, "", "", "", f"{well.name}: not counted, {' and '.join(missing)}")
     nuclei = "nucleus" if well.count == 1 else "nuclei"
     title = f"{well.name}: {number(well.count)} {nuclei} in {_fields(well.done)}"
     title += f"; {' and '.join(missing)}" if missing else ""

@@ -1,7 +1,7 @@
-"""The report as a whole: one HTML file that needs nothing but itself.
+"""The report: one self-contained HTML file.
 
-Pictures are inside as PNG and SVG, there are no scripts, and a policy in the page's head forbids loading
-anything. Names come from file names and are escaped.
+Images are embedded as PNG and SVG, there are no scripts, and a content policy in the page's head forbids
+loading anything. Names come from file names and are escaped.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from nucbatch.core.errors import InputNotFound, StoreError
-from nucbatch.report.data import RunData
 from nucbatch.report.panel import fill, load_panels
+from nucbatch.report.run_data import RunData
 from nucbatch.store.atomic import write_text
 from nucbatch.store.folder import RunFolder
 
 
 def write_report(folder: Path) -> Path:
-    """Writes ``report.html`` into a finished run's folder, from what is in it, and returns its path.
+    """Writes ``report.html`` into a finished run's folder and returns its path.
 
     Raises:
         InputNotFound: there is no such folder.
@@ -26,13 +26,13 @@ def write_report(folder: Path) -> Path:
         raise InputNotFound(f"{folder} does not exist: name the folder of a run (its -o OUT).")
     run = RunFolder(folder)
     if not run.is_run():
-        raise StoreError(f"{folder} is no run of nucbatch: name a finished run's folder (its -o OUT).")
+        raise StoreError(f"{folder} is not a run of nucbatch: name a finished run's folder (its -o OUT).")
     write_text(run.report, render(RunData(run)))
     return run.report
 
 
 def render(data: RunData) -> str:
-    """The page's HTML."""
+    """The page as HTML text."""
     sections = []
     for name, panel in load_panels().items():
         body = panel.render(data)

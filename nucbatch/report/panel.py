@@ -1,6 +1,6 @@
-"""What a panel of the report is: a title, a place in the page, and a function from a run's data to HTML.
+"""The interface of a panel of the report: a title, an order, and a function from a run's data to HTML.
 
-Panels register in the entry points group ``nucbatch.panels``; another package can add its own the same way.
+Panels are registered in the entry point group ``nucbatch.panels``; other packages can add their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.metadata import entry_points
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from nucbatch.report.data import RunData
+from nucbatch.report.run_data import RunData
 
 GROUP = "nucbatch.panels"
 
@@ -21,9 +21,9 @@ GROUP = "nucbatch.panels"
 class Panel:
     """One section of the page.
 
-    ``render`` returns the section's HTML below the heading, escaped where it shows names; an empty result
-    leaves the section out. Panels are shown by rising ``order``. A panel may not load anything from outside
-    the page and has no scripts: the page forbids both.
+    ``render`` returns the section's HTML below the heading, with names escaped; an empty result leaves the
+    section out. Panels are shown by ascending ``order``. A panel must not load anything from outside the page
+    and has no scripts: the page forbids both.
     """
 
     title: str
@@ -35,7 +35,7 @@ def load_panels() -> dict[str, Panel]:
     """All registered panels by entry point name, in the order of the page.
 
     Raises:
-        TypeError: an entry point holds something that is no Panel (a defect of the package that added it).
+        TypeError: an entry point does not hold a Panel, which is a defect of the package that registered it.
     """
     panels: dict[str, Panel] = {}
     for entry in entry_points(group=GROUP):
@@ -47,7 +47,7 @@ def load_panels() -> dict[str, Panel]:
 
 
 def fill(template: str, **values: object) -> Markup:
-    """A template of ``nucbatch/report/templates`` with its values, escaped unless they are Markup."""
+    """Fills a template of ``nucbatch/report/templates`` with values, escaped unless they are Markup."""
     text = _environment().get_template(template).render(**values)
     return Markup(text)  # noqa: S704  # nosec B704  # the environment below has escaped every value
 
@@ -65,7 +65,7 @@ def _environment() -> Environment:
 
 
 def number(value: float | int | None, digits: int = 0) -> str:
-    """A number for readers: thin spaces between thousands, a dash where there is none."""
+    """A number as text: thin spaces between thousands, a dash for a missing value."""
     if value is None or value != value:
         return "–"
     return f"{value:,.{digits}f}".replace(",", "\u202f")

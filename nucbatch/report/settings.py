@@ -1,4 +1,4 @@
-"""With what the numbers were made: settings, the model's card, versions, and where the time went."""
+"""The panel of settings: settings, the model's card, versions, and the time of each stage."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill
+from nucbatch.report.run_data import RunData
 from nucbatch.report.summary import duration
 
 _LONGEST = 400
@@ -15,7 +15,7 @@ _TITLES = {"settings": "Settings", "model": "Model", "environment": "Environment
 
 
 def render(data: RunData) -> Markup:
-    """One table per part of run.json, and bars for the time of each station."""
+    """One table per part of run.json, and bars for the time of each stage."""
     parts = {key: value for key, value in data.run.items() if isinstance(value, dict) and key != "timings"}
     loose = {key: value for key, value in data.run.items() if not isinstance(value, dict)}
     tables = [("Run", flat(loose))] if loose else []
@@ -29,7 +29,7 @@ def render(data: RunData) -> Markup:
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values as (dotted key, text), long texts cut."""
+    """Nested values as (dotted key, text); long texts are cut."""
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         if isinstance(value, dict):
@@ -51,7 +51,7 @@ def _text(value: Any) -> str:
 
 
 def _stations(timings: Any) -> list[tuple[str, str, float]]:
-    """(station, time in words, share of the longest in percent), in the order of run.json."""
+    """(Stage, time as text, share of the longest in percent), in the order of run.json."""
     stations = timings.get("stations_s") if isinstance(timings, dict) else None
     if not isinstance(stations, dict):
         return []

@@ -1,15 +1,15 @@
-"""The key figures: how a run ended, in words, and what it counted."""
+"""The panel of key figures: how a run ended, and what it counted."""
 
 from __future__ import annotations
 
 from markupsafe import Markup
 
-from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel, fill, number
+from nucbatch.report.run_data import RunData
 
 
 def render(data: RunData) -> Markup:
-    """Tiles of key figures below one sentence on the outcome."""
+    """Tiles of key figures below a sentence on the outcome."""
     done, failed = data.done, data.failed
     counts = done["Count_Nuclei"].astype("int64")
     quarantined = int((data.files["status"] == "quarantined").sum())
@@ -20,16 +20,16 @@ def render(data: RunData) -> Markup:
         ("Median per field", number(float(counts.median()) if len(counts) else None), _spread(data), False),
     ]
     if data.wells:
-        silent = len({(well.plate, well.name) for well in data.wells if well.count is None})
-        about = f"{silent} without a number" if silent else "each with a number"
-        about += " at some time point" if silent and times > 1 else ""
+        uncounted = len({(well.plate, well.name) for well in data.wells if well.count is None})
+        about = f"{uncounted} without a count" if uncounted else "each with a count"
+        about += " at some time point" if uncounted and times > 1 else ""
         names = {(well.plate, well.name) for well in data.wells}
-        tiles.append(("Wells with images", number(len(names)), about, bool(silent)))
+        tiles.append(("Wells with images", number(len(names)), about, bool(uncounted)))
     empty = int((counts == 0).sum())
     tiles += [
         ("Fields counted", number(len(done)), f"of {number(len(data.fields))}", False),
         ("Fields with no nucleus", number(empty), "counted, and the count is 0", False),
-        ("Fields failed", number(len(failed)), "not counted: no number", len(failed) > 0),
+        ("Fields failed", number(len(failed)), "not counted", len(failed) > 0),
         ("Fields flagged", number(len(data.flagged)), "counted, but doubtful", len(data.flagged) > 0),
         ("Files quarantined", number(quarantined), f"of {number(len(data.files))} found", quarantined > 0),
     ]
@@ -38,7 +38,7 @@ def render(data: RunData) -> Markup:
         rate = fields / data.wall_s
         shown = f"{number(rate, 1)} fields/s" if rate >= 1 else f"{number(rate * 60, 1)} fields/min"
         if fields < len(done) + int((failed["Status"] == "failed").sum()):
-            shown = f"the last sitting: {_many(fields, 'field')}, {shown}"
+            shown = f"the last session: {_many(fields, 'field')}, {shown}"
         tiles.append(("Duration", duration(data.wall_s), shown, False))
     return fill("summary.html", outcome=_outcome(data, quarantined), tiles=tiles)
 
@@ -62,10 +62,10 @@ def _spread(data: RunData) -> str:
 
 
 def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
-    """The run's end in words; the same cases as the exit codes 0, 1 and 3."""
+    """The run's outcome in words; the same cases as the exit codes 0, 1 and 3."""
     failed, done, pending = len(data.failed), len(data.done), len(data.pending)
     if pending:
-        text = f"{_many(pending, 'field')} not processed yet. Run the same command again to go on."
+        text = f"{_many(pending, 'field')} not processed yet. Run the same command again to continue."
         return {"kind": "bad", "word": "Not finished.", "text": text}
     if not done:
         return {
@@ -85,7 +85,8 @@ def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
         return {
             "kind": "warn",
             "word": "Done, with gaps.",
-            "text": f"{', '.join(parts)}; all else was counted{_doubts(data)}. See Failures for the reasons.",
+            "text": f"{', '.join(parts)}; everything else was counted{_doubts(data)}. "
+            "See Failures for the reasons.",
         }
     if len(data.flagged):
         return {

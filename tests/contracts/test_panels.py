@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from nucbatch.report.data import RunData
 from nucbatch.report.panel import GROUP, Panel, load_panels
+from nucbatch.report.run_data import RunData
 from nucbatch.store.folder import RunFolder
 
 NASTY = '<script>alert("x")</script>&"\''

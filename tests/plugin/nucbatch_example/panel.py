@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from nucbatch.report.data import RunData
 from nucbatch.report.panel import Panel
+from nucbatch.report.run_data import RunData
 
 
 def render(data: RunData) -> Markup:

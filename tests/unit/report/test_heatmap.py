@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from nucbatch.report.data import RunData
 from nucbatch.report.heatmap import colour_range, render, shown_times
+from nucbatch.report.run_data import RunData
 
 
 def cells(html):
@@ -40,9 +40,9 @@ def test_the_kinds_of_well_differ(make_run):
     assert len(found) == 96
     assert found["B02"] == ("counted", "40", "B02: 40 nuclei in 1 field")
     assert found["B03"] == ("zero", "0", "B03: 0 nuclei in 1 field")
-    assert found["B04"] == ("failed", "", "B04: no number, 1 field failed")
+    assert found["B04"] == ("failed", "", "B04: not counted, 1 field failed")
     assert found["B05"] == ("counted partly", "7", "B05: 7 nuclei in 1 field; 1 field failed")
-    assert found["B06"] == ("pending", "", "B06: no number, 1 field not processed yet")
+    assert found["B06"] == ("pending", "", "B06: not counted, 1 field not processed yet")
     assert found["A01"] == ("none", "", "A01: no image")
 
 

@@ -140,5 +140,5 @@ def test_runs_that_kept_no_pixels_say_so(make_run):
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(InputNotFound, match="does not exist"):
         write_report(tmp_path / "nowhere")
-    with pytest.raises(StoreError, match="is no run of nucbatch"):
+    with pytest.raises(StoreError, match="is not a run of nucbatch"):
         write_report(tmp_path)

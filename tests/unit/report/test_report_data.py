@@ -3,7 +3,7 @@
 import pytest
 
 from nucbatch.core.errors import StoreError
-from nucbatch.report.data import RunData, WellState
+from nucbatch.report.run_data import RunData, WellState
 
 
 def test_zero_failed_and_partly_failed_wells_are_told_apart(make_run):

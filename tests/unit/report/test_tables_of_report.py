@@ -6,7 +6,7 @@ import re
 import pytest
 
 from nucbatch.report import failures, settings, summary
-from nucbatch.report.data import RunData
+from nucbatch.report.run_data import RunData
 
 
 def words(html):
@@ -29,7 +29,7 @@ def test_a_clean_run_says_done_and_its_figures(make_run):
 def test_the_duration_is_of_the_last_sitting_and_says_so(make_run):
     fields = [make_run.field(f"B{column:02d}", 1, 9) for column in range(1, 6)]
     sitting = {"timings": {"wall_s": 60.0, "wall_fields": 2}}
-    assert "Duration 1 min 00 s the last sitting: 2 fields, 2.0 fields/min" in words(
+    assert "Duration 1 min 00 s the last session: 2 fields, 2.0 fields/min" in words(
         summary.render(RunData(make_run(fields, run=sitting)))
     )
     nothing_left_to_do = {"timings": {"wall_s": 1.0, "wall_fields": 0}}
@@ -41,7 +41,7 @@ def test_gaps_are_named_with_their_numbers(make_run):
     files = [make_run.file("a.tif"), make_run.file("b.tif", "quarantined", "cut short")]
     text = words(summary.render(RunData(make_run(fields, files))))
     assert text.startswith("Done, with gaps. 1 field failed, 1 file was quarantined;")
-    assert "1 without a number" in text
+    assert "1 without a count" in text
 
 
 def test_fields_that_lack_a_channel_are_named_by_it(make_run):

@@ -6,7 +6,7 @@ import re
 import imagecodecs
 import numpy as np
 
-from nucbatch.report.pictures import outline_path, png_within, stretch
+from nucbatch.report.field_images import outline_path, png_within, stretch
 
 
 def decoded(uri):

@@ -1,6 +1,6 @@
-"""From pixels and labels to what a browser draws: a grey PNG, and outlines as an SVG path over it.
+"""Images of fields for a browser: a grey PNG, and outlines as an SVG path over it.
 
-Outlines are vectors so that the pixels below them stay as they were measured and can be looked at without.
+Outlines are vectors, so that the pixels below stay unchanged and can be viewed without outlines.
 """
 
 from __future__ import annotations
@@ -15,31 +15,34 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
-_GREYS = 64  # steps of grey in a PNG: the eye sees no difference, noise takes a third less room
+_GREYS = 64  # grey levels in a PNG: visually the same, and a third smaller
 _ROOM = 0.98  # of a side that should just fit
 _BAND_PX, _EVERY_BAND = 16, 12  # rows that tell a picture's size: one band in so many
 _LEVEL = 4  # of compression: 6 takes three times as long for two percent
 
 
 def contrast_limits(plane: NDArray[Any]) -> tuple[float, float]:
-    """The 0.5 and 99.8 percentiles of a plane (Y, X): grey levels that hold nearly all of its pixels."""
+    """The percentiles 0.5 and 99.8 of a plane (Y, X), between which nearly all grey levels lie."""
     low, high = np.percentile(plane, [0.5, 99.8])
     return float(low), float(high)
 
 
 def stretch(plane: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
-    """Plane (Y, X) as uint8 grey: ``low`` is black, ``high`` white, and a gamma of 0.7 shows dim nuclei."""
+    """Plane (Y, X) as uint8 grey: ``low`` is black, ``high`` white.
+
+    A gamma of 0.7 makes dim nuclei visible.
+    """
     scaled = np.clip((plane.astype(np.float32) - low) / max(high - low, 1e-6), 0.0, 1.0) ** 0.7
     steps = np.rint(scaled * (_GREYS - 1))
     return np.asarray(np.rint(steps * (255 / (_GREYS - 1))), np.uint8)
 
 
 def png_within(plane: NDArray[Any], low: float, high: float, most_bytes: int) -> str:
-    """The stretched plane (Y, X) as a data URI, shrunk (by area) until the PNG has at most ``most_bytes``."""
+    """The stretched plane (Y, X) as a data URI, reduced by area until the PNG has at most ``most_bytes``."""
     shown, encoded, size_bytes = plane, b"", _expected_bytes(plane, low, high)
     while not encoded or (size_bytes > most_bytes and max(shown.shape) > 1):
         if size_bytes > most_bytes:
-            # A PNG's size goes by its area, or less than that: means have less noise. So the next one fits.
+            # A PNG shrinks at least with its area, because means have less noise. So the next one fits.
             share = _ROOM * math.sqrt(most_bytes / size_bytes)
             height, width = (max(1, int(side * share)) for side in shown.shape)
             shown = _shrunk(plane, height, width)
@@ -49,7 +52,7 @@ def png_within(plane: NDArray[Any], low: float, high: float, most_bytes: int) ->
 
 
 def _expected_bytes(plane: NDArray[Any], low: float, high: float) -> float:
-    """About how large the PNG of a stretched plane (Y, X) will be: every so many rows are encoded to see."""
+    """Estimated size of the PNG of a stretched plane (Y, X), from encoding some of its rows."""
     height = plane.shape[0]
     bands = [plane[begin : begin + _BAND_PX] for begin in range(0, height, _BAND_PX * _EVERY_BAND)]
     tried = np.concatenate(bands)
@@ -79,9 +82,12 @@ def outline_path(labels: NDArray[Any]) -> str:
 
 
 def _path_data(contours: list[NDArray[np.float64]]) -> str:
-    """Path data of closed contours (P, 2) in (y, x) of padded labels; the last point of each is its first.
+    """Path data of closed contours (P, 2) in (y, x) of padded labels.
 
-    All at once, because a field has hundreds of them, of a few dozen points each. Runs are merged.
+    The last point of each equals its first.
+
+    All contours are processed at once, because a field has hundreds of them with a few dozen points each.
+    Collinear steps are merged.
     """
     if not contours:
         return ""

@@ -1,7 +1,7 @@
-"""What the report knows of a run: its tables and run.json, each read when first asked for.
+"""The data of a run that the report shows: its tables and run.json, each read when first needed.
 
-The one place that says what state a field and a well are in, so that "no nuclei", "no image" and "failed"
-stay three different things on the whole page.
+The state of a field and of a well is defined here alone, so that "no nuclei", "no image" and "failed" are
+three different things on the whole page.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ _TEXT = (
 
 
 class WellState(StrEnum):
-    """What a well's number means, where there is one."""
+    """The meaning of a well's count, or of its absence."""
 
-    COUNTED = "counted"  # each of its fields was counted; the number may be zero
-    PARTLY = "partly counted"  # some fields have no number: the well's is of the others
-    FAILED = "failed"  # it has images, none could be counted: no number
-    PENDING = "pending"  # none of its fields was reached yet: no number
+    COUNTED = "counted"  # all of its fields were counted; the count may be zero
+    PARTLY = "partly counted"  # some fields were not counted; the count is of the others
+    FAILED = "failed"  # it has images, but none could be counted
+    PENDING = "pending"  # none of its fields was processed yet
 
 
 @dataclass(frozen=True, slots=True)
 class Well:
-    """A well at one time point. ``count`` is None where nothing was counted; ``t`` counts from 0."""
+    """A well at one time point. ``count`` is None if no field was counted; ``t`` starts at 0."""
 
     plate: str
     name: str
@@ -59,7 +59,7 @@ class Well:
 
 @dataclass(frozen=True)
 class RunData:
-    """A finished run's folder, opened lazily. Tables are frames with the columns of the run's files."""
+    """A finished run's folder, read lazily. Tables have the columns of the run's files."""
 
     paths: RunFolder
 
@@ -74,7 +74,7 @@ class RunData:
                 f"{path} is not JSON ({error}): run the same command again to rewrite it."
             ) from error
         if not isinstance(content, dict):
-            raise StoreError(f"{path} holds no object: run the same command again to rewrite it.")
+            raise StoreError(f"{path} is not a JSON object: run the same command again to rewrite it.")
         return content
 
     @cached_property
@@ -102,32 +102,35 @@ class RunData:
 
     @cached_property
     def done(self) -> pd.DataFrame:
-        """The fields that were counted, zero included."""
+        """The counted fields, including those without nuclei."""
         return self.fields[self.fields["Status"] == "done"]
 
     @cached_property
     def flagged(self) -> pd.DataFrame:
-        """The fields that were counted and whose count is doubtful."""
+        """The counted fields whose count is doubtful."""
         return self.done[self.done["Flags"] != ""]
 
     @cached_property
     def lacking(self) -> pd.DataFrame:
-        """The fields that were counted without an image in some channel that is not segmented."""
+        """The counted fields without an image in some channel other than the segmented one."""
         return self.flagged[self.flagged["Flags"].str.contains(MISSING_CHANNEL, regex=False)]
 
     @cached_property
     def failed(self) -> pd.DataFrame:
-        """The fields that could not be counted: their task failed, or their files can't be used."""
+        """The fields that were not counted: their task failed, or their files can't be used."""
         return self.fields[self.fields["Status"].isin(["failed", "quarantined"])]
 
     @cached_property
     def pending(self) -> pd.DataFrame:
-        """The fields that were not reached, in a run that was cut short."""
+        """The fields of an interrupted run that were not processed."""
         return self.fields[self.fields["Status"] == "pending"]
 
     @cached_property
     def wells(self) -> tuple[Well, ...]:
-        """Every well and time point that has a field, by plate, time, row, column; none if no plate."""
+        """Every well and time point with a field, by plate, time, row and column.
+
+        Empty if the input is not a plate.
+        """
         wells = []
         keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
         for key, group in self.fields.groupby(keys, sort=False):
@@ -147,17 +150,17 @@ class RunData:
 
     @property
     def pixels_kept(self) -> bool:
-        """Whether the run has an OME-Zarr: not where it wrote label TIFFs alone."""
+        """Whether the run has an OME-Zarr; a run that wrote only label TIFFs has none."""
         return self.text("settings", "labels") != "tiff"
 
     @property
     def wall_s(self) -> float | None:
-        """How long the run's last sitting took, from run.json's timings; None where it does not say."""
+        """Duration of the run's last session in seconds, from run.json; None if it is not recorded."""
         return self._timing("wall_s")
 
     @property
     def wall_fields(self) -> int | None:
-        """How many fields came back in that time; fewer than all if the run was begun again."""
+        """Number of fields processed in that time; fewer than all if the run was resumed."""
         fields = self._timing("wall_fields")
         return None if fields is None else int(fields)
 
@@ -167,7 +170,7 @@ class RunData:
         return float(value) if isinstance(value, int | float) and value > 0 else None
 
     def text(self, *keys: str) -> str:
-        """A value of run.json as text, empty where it has none: ``text("model", "sha256")``."""
+        """A value of run.json as text, empty if it is missing: ``text("model", "sha256")``."""
         value: Any = self.run
         for key in keys:
             value = value.get(key) if isinstance(value, dict) else None
@@ -183,7 +186,7 @@ class RunData:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # A well or a plate may be called NA or null: only an empty cell means that there is nothing.
+    # A well or a plate may be named NA or null: only an empty cell is a missing value.
     table = pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=dict.fromkeys(_TEXT, str))
     text = [column for column in table.columns if column in _TEXT]
     table[text] = table[text].fillna("")
