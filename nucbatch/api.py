@@ -56,7 +56,7 @@ def segment(
     settings = validated(given if objects is None else given | {"objects": objects})
     thresholds, normalisation = chosen(lane.card, settings)
     constants = find_constants(image, normalisation)
-    scale = Scale.of(lane.card, settings)
+    scale = Scale.of(lane.card, settings.model_copy(update={"normalise": normalisation}))
     return segment_image(image, constants, lane.grid, lane.predict, thresholds, scale).labels
 
 

@@ -19,10 +19,10 @@ def diameter_asked(text: str | None) -> float | Literal["auto", "none"] | None:
     """
     from nucbatch.core.errors import InputError
 
-    if text is None or text == "none":
-        return "none"
-    if text == "auto":
+    if text is None or text == "auto":
         return "auto"
+    if text == "none":
+        return "none"
     number = _MICROMETRES.sub("", text)
     try:
         value = float(number)

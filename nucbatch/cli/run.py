@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     "--diameter",
     metavar="D",
     help="Typical diameter of a nucleus, to which images are rescaled for the model: 60 (px), or 12um. "
-    "none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows. "
-    "[default: none]",
+    "none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows, a plate's all "
+    "alike. [default: auto]",
 )
 @click.option(
     "--precision",
@@ -314,6 +314,9 @@ def summarise(console: Console, result: RunResult) -> None:
     if totals.absent_chunks:
         absent = absent_text(totals.absent_chunks, totals.chunks)
         console.print(Text(f"{absent}, read as their fill value. See reason in {folder.files}", "yellow"))
+    if totals.diameter_px is not None:
+        rescaled = f"; {plural(totals.rescaled, 'field')} rescaled for the model" if totals.rescaled else ""
+        console.print(f"Nuclei measure about {totals.diameter_px:.0f} px{rescaled}")
     for flag, count in totals.flagged.items():
         console.print(
             Text(

@@ -136,7 +136,7 @@ class RunSettings(_Frozen):
     objects: ObjectSettings = ObjectSettings()
     precision: Precision = "fp32"
     pixel_size_um: float | None = Field(default=None, gt=0)
-    diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "none"
+    diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"
     plate_diameter_px: float | None = Field(default=None, ge=0)
     labels: Literal["zarr", "tiff", "both"] = "zarr"
     measurements: dict[str, str] | None = None

@@ -23,6 +23,7 @@ from nucbatch.core.plate import Field
 from nucbatch.execution.image_statistics import look_at
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
+from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
 from nucbatch.inference.queue import lane_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
@@ -123,8 +124,8 @@ def process_field(task: FieldTask) -> Receipt:
             | {
                 "QC_NormalisedLow": known.constants.low,
                 "QC_NormalisedHigh": known.constants.high,
-                "QC_NuclearDiameter": found.diameter_px,
-                "QC_Zoom": found.zoom,
+                NUCLEAR_DIAMETER: found.diameter_px,
+                ZOOM: found.zoom,
                 "QC_Absent": largest_absent(reading.coverage),
             },
             seconds={},

@@ -71,8 +71,8 @@ def segment_dask(
     settings = validated({"diameter_px": diameter_px} | ({} if objects is None else {"objects": objects}))
     path = locate(model)
     card = read_card(path)
-    scale = Scale.of(card, settings)
     thresholds, normalisation = chosen(card, settings)
+    scale = Scale.of(card, settings.model_copy(update={"normalise": normalisation}))
     step = _Step(
         # The shipped weights lie where each worker has nucbatch; any other file, at one path for all.
         model if model in shipped() else str(path.absolute()),

@@ -19,6 +19,7 @@ from nucbatch.execution.block import FieldTask, failed
 from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.large.scale import Measured, ScaleTask
 from nucbatch.execution.large.stages import PREDICT, stages_of
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.execution.task_errors import is_suspect, problem_of
@@ -30,7 +31,7 @@ _COURSES = 2
 
 _log = logging.getLogger(__name__)
 
-Task = FieldTask | UnitTask | CheckTask
+Task = FieldTask | UnitTask | CheckTask | ScaleTask
 
 
 class Source(Protocol):
@@ -43,7 +44,7 @@ class Source(Protocol):
 
     def next_field(self) -> FieldTask | None: ...
 
-    def next_image(self) -> LargeImage | None: ...
+    def next_image(self) -> LargeImage | ScaleTask | None: ...
 
     def next_check(self) -> CheckTask | None: ...
 
@@ -90,6 +91,8 @@ class Driver:
         self._source, self._progress, self._leaving = source, progress, leaving
         self._courses: dict[str, Course] = {}
         self._under_way: dict[str, int] = {}
+        self._measuring = 0
+        self._measured: deque[LargeImage] = deque()
         self._predicting = 0
         self._suspects: deque[Task] = deque()
         self._alone: Task | None = None
@@ -135,11 +138,21 @@ class Driver:
                     self._under_way[course.image.field.key] += 1
                     self._predicting += unit.stage == PREDICT.name
                     return unit
-            image = self._source.next_image() if len(self._courses) < _COURSES else None
+            image = self._next_image()
             if image is None:
                 return self._source.next_check()
+            if isinstance(image, ScaleTask):
+                self._measuring += 1
+                return image
             self._courses[image.field.key] = Course(image, verify=self._source.verify)
             self._under_way[image.field.key] = 0
+
+    def _next_image(self) -> LargeImage | ScaleTask | None:
+        """The next image that may begin or be measured; a few at once."""
+        if len(self._courses) < _COURSES and self._measured:
+            return self._measured.popleft()
+        begun = len(self._courses) + len(self._measured) + self._measuring
+        return self._source.next_image() if begun < _COURSES else None
 
     def _accept(self, came: list[Came[Task]]) -> list[Receipt]:
         """What came back, sorted: receipts of fields, and of images that are finished by it."""
@@ -155,11 +168,26 @@ class Driver:
                 units.setdefault(one.work.image.field.key, []).append(one)
             elif isinstance(one.work, FieldTask):
                 receipts.append(_receipt_of(one))
+            elif isinstance(one.work, ScaleTask):
+                receipts += self._take_measured(one, one.work.image)
             else:
                 self._look_at(one, one.work)
         for key, some in units.items():
             receipts += self._advance(self._courses[key], some)
         return receipts
+
+    def _take_measured(self, came: Came[Task], image: LargeImage) -> list[Receipt]:
+        """Takes up an image whose scale is known now; a receipt if it can't be."""
+        self._measuring -= 1
+        measured: Measured | None = came.outcome
+        if measured is None:
+            return [failed(image.field, problem_of(came, image.field.key))]
+        if measured.problem:
+            return [failed(image.field, measured.problem)]
+        if measured.note:
+            _log.warning(measured.note, extra=NOTE)
+        self._measured.append(measured.image)
+        return []
 
     def _look_at(self, came: Came[Task], check: CheckTask) -> None:
         """Has fields done again that did not pass their check, or that could not be checked."""

@@ -12,13 +12,15 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from statistics import median
 from typing import Any
 
 import pandas as pd
 
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.experiment.wells import by_well
-from nucbatch.features.quality import MISSING_CHANNEL, flags_of
+from nucbatch.features.quality import MISSING_CHANNEL, NUCLEAR_DIAMETER, OTHER_SCALE, ZOOM, flags_of
+from nucbatch.inference.scale import AS_IT_IS, Scale
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
@@ -40,6 +42,8 @@ class Totals:
     ``fields_lacking`` are done, but without an image in some channel that is not segmented.
     ``absent_chunks`` of the ``chunks`` of OME-Zarr images that are used are not stored.
     ``flagged``: how many fields that are done bear which flag (:data:`nucbatch.features.quality.FLAGS`).
+    ``diameter_px``: the median of the fields' nuclear diameters, None without nuclei; ``rescaled``: how many
+    fields the network did not see at their own scale.
     """
 
     fields_done: int
@@ -53,6 +57,8 @@ class Totals:
     chunks: int = 0
     time_points: int = 1
     fields_lacking: int = 0
+    diameter_px: float | None = None
+    rescaled: int = 0
 
     @property
     def complete(self) -> bool:
@@ -60,8 +66,17 @@ class Totals:
         return self.fields_failed == self.files_quarantined == self.fields_lacking == 0
 
 
-def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *, pixels: bool) -> Totals:
+def finalise(
+    folder: RunFolder,
+    plate: Plate,
+    receipts: Mapping[str, Receipt],
+    *,
+    pixels: bool,
+    scale: Scale = AS_IT_IS,
+) -> Totals:
     """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images.
+
+    ``scale`` is the run's: where it was measured for a whole plate, fields that disagree are flagged.
 
     Raises:
         DamagedFile: a field's table fragment is not what its receipt says.
@@ -79,7 +94,15 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         for field in done
     }
     concatenate(fragments, folder.nuclei, examples, fragments, metadata)
-    flags = {field.key: [*flags_of(receipts[field.key].qc), *_missing(field)] for field in done}
+    flags = {
+        field.key: [
+            *flags_of(receipts[field.key].qc),
+            *_other_scale(scale, receipts[field.key]),
+            *_missing(field),
+        ]
+        for field in done
+    }
+    diameters = [receipts[field.key].qc.get(NUCLEAR_DIAMETER, 0.0) for field in done]
     write_fields(folder.fields, plate, receipts, flags)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
     fates = write_files_csv(folder.files, plate, unused)
@@ -98,6 +121,8 @@ def finalise(folder: RunFolder, plate: Plate, receipts: Mapping[str, Receipt], *
         absent_chunks=sum(file.absent_chunks for file in plate.files if file.status is FileStatus.USED),
         chunks=sum(file.chunks for file in plate.files if file.status is FileStatus.USED),
         flagged=Counter(flag for names in flags.values() for flag in names),
+        diameter_px=median(known) if (known := [one for one in diameters if one > 0]) else None,
+        rescaled=sum(receipts[field.key].qc.get(ZOOM, 1.0) != 1 for field in done),
     )
 
 
@@ -106,6 +131,12 @@ def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
     lost = {key: dict(receipt.lacking) for key, receipt in receipts.items() if receipt.lacking}
     fields = tuple(field.without(lost.get(field.key, {})) for field in plate.fields)
     return replace(plate, fields=fields) if lost else plate
+
+
+def _other_scale(scale: Scale, receipt: Receipt) -> list[str]:
+    """The flag of a field that would be seen at another scale than its plate, were it alone."""
+    seen = receipt.qc.get(NUCLEAR_DIAMETER, 0.0), receipt.qc.get(ZOOM, 1.0)
+    return [OTHER_SCALE] if scale.of_plate and scale.differs_alone(*seen) else []
 
 
 def _missing(field: Field) -> list[str]:

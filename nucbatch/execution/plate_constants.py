@@ -6,7 +6,6 @@ levels of all its pixels are counted together, so that a few empty or very brigh
 
 from __future__ import annotations
 
-import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,12 +14,10 @@ from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import NormaliseSettings, RunSettings
 from nucbatch.execution.job import seen_channel
+from nucbatch.execution.plate_sample import sampled
 from nucbatch.inference.normalise import constants_of
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels, read_field
-
-SAMPLE = 64
-"""The most fields that are looked at."""
 
 
 def with_plate_constants(plan: Plan, begun: RunSettings | None, threads: int = 1) -> tuple[Plan, str]:
@@ -73,7 +70,7 @@ def sample_of(plan: Plan) -> list[Field]:
             f"all uint16, all grey or all RGB; here they are {'; '.join(kinds) or 'none'}. Normalise each "
             "field by itself."
         )
-    return sorted(fields, key=lambda field: hashlib.sha256(field.key.encode()).digest())[:SAMPLE]
+    return sampled(fields)
 
 
 def _levels_of(plan: Plan, field: Field) -> GreyLevels | None:

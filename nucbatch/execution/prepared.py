@@ -46,7 +46,10 @@ class Prepared:
     @property
     def network(self) -> NetworkSize:
         """What the network's memory grows with."""
-        return NetworkSize(self.grid, self.card.config.get("width", 64), self.scale.largest_zoom)
+        scale = self.scale
+        return NetworkSize(
+            self.grid, self.card.config.get("width", 64), scale.largest_zoom, measures=scale.zoom is None
+        )
 
     @property
     def worker_bytes(self) -> int:

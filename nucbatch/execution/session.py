@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.job import made_of_field
 from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.execution.plate_constants import with_plate_constants
+from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
@@ -133,11 +134,13 @@ def execute(
     with run_lock(folder) as lock, run_log(folder, told.note) as log:
         if restart:
             folder.clear(keep=log)
-        known = started_settings(folder) if plan.settings.normalise.over == "plate" else None
+        known = started_settings(folder)
         plan, alike = with_plate_constants(plan, known, cores())
+        prepared, measured = with_plate_scale(replace(prepared, plan=plan), known, cores())
+        plan = prepared.plan
         log_plan(prepared, plan)
-        if alike:
-            _log.info(alike, extra=NOTE)
+        for sentence in filter(None, (alike, measured)):
+            _log.info(sentence, extra=NOTE)
         if not restart and reuse_probabilities and not continues_run(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             folder.clear(keep_scratch=True, keep=log)
@@ -158,7 +161,7 @@ def execute(
             if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
                 create_images(folder, plan.plate)
             network = Network(
-                str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom
+                str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.zoom
             )
             todo = Todo(plan, folder, network, held_before, verify=verify)
             held = todo.claimed if todo.waiting else todo.check_all_here(cores())
@@ -202,7 +205,7 @@ def execute(
                 remove_partials(folder.path)
                 receipts = latest_receipts(folder)
                 try:
-                    totals = finalise(folder, plan.plate, receipts, pixels=pixels)
+                    totals = finalise(folder, plan.plate, receipts, pixels=pixels, scale=prepared.scale)
                 except DamagedFile as error:
                     again = todo.tables_again(receipts, cores())
                     if not again:

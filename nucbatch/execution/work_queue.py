@@ -17,6 +17,7 @@ from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.block import FieldTask
 from nucbatch.execution.check import TOGETHER, CheckTask, Looked
 from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.scale import ScaleTask
 from nucbatch.planning.plan import Plan
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import changed_fields
@@ -31,7 +32,7 @@ class Network:
     weights: str
     tiles: TileGrid
     outputs: int
-    zoom: float
+    zoom: float | None
 
 
 class Todo:
@@ -89,13 +90,14 @@ class Todo:
             return None
         return FieldTask.of(self._plan, self._fields.popleft(), self._folder, self._network.weights)
 
-    def next_image(self) -> LargeImage | None:
-        """The next image of several blocks."""
+    def next_image(self) -> LargeImage | ScaleTask | None:
+        """The next image of several blocks, or the task that measures at which scale it is seen."""
         if not self._images:
             return None
         network = self._network
-        sight = network.tiles, network.outputs, network.zoom, self._plan.block_px
-        return LargeImage.of(self._plan, self._images.popleft(), self._folder, network.weights, *sight)
+        sight = network.tiles, network.outputs, network.zoom or 1.0, self._plan.block_px
+        image = LargeImage.of(self._plan, self._images.popleft(), self._folder, network.weights, *sight)
+        return image if network.zoom is not None else ScaleTask(image)
 
     def next_check(self) -> CheckTask | None:
         """The next bundle of fields to look at."""

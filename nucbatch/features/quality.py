@@ -23,11 +23,15 @@ from nucbatch.core.tiles import Box
 _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 
 MISSING_CHANNEL = "missing-channel"
+OTHER_SCALE = "other-scale"
+NUCLEAR_DIAMETER, ZOOM = "QC_NuclearDiameter", "QC_Zoom"
 FLAGS = {
     "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
     "stored), and nuclei there are not counted",
     MISSING_CHANNEL: "this channel has no usable image; nuclei are counted in the one that is segmented, and "
     "their measurements in this one are missing",
+    OTHER_SCALE: "its nuclei, measured alone, are so much larger or smaller than the plate's that the "
+    "network would have seen them at another scale; they are counted at the plate's, which --diameter sets",
 }
 """Names of flags for problems of a field that is counted all the same, and their meaning."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,10 +12,17 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import InputError
 from nucbatch.core.settings import ObjectSettings
 from nucbatch.core.tiles import TileGrid
-from nucbatch.inference.normalise import Constants, normalise
+from nucbatch.inference.normalise import Constants, find_constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
 from nucbatch.inference.rescale import maps_at, scaled_image
-from nucbatch.inference.scale import AS_IT_IS, Scale, areas_of, nuclear_diameter
+from nucbatch.inference.scale import (
+    AS_IT_IS,
+    Scale,
+    areas_of,
+    fitting_zoom,
+    nuclear_diameter,
+    sample_boxes,
+)
 from nucbatch.masks.objects import find_nuclei
 
 
@@ -83,21 +91,62 @@ def segment_image(
     """
     if constants.blank:
         return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
-    zoom = 1.0 if scale.zoom is None else scale.zoom
-    found = _segmented(image, constants, grid, predict, objects, zoom)
-    if scale.zoom is not None or (zoom := scale.zoom_for(found.diameter_px)) == 1:
-        return found
-    return _segmented(image, constants, grid, predict, objects, zoom)
+
+    def at(zoom: float) -> Segmented:
+        labels = find_nuclei(maps_of(image, constants, grid, predict, zoom), objects.at(zoom))
+        return Segmented(labels, zoom, nuclear_diameter(areas_of(labels)))
+
+    if scale.zoom is not None:
+        return at(scale.zoom)
+    boxes = sample_boxes((image.shape[0], image.shape[1]), grid.whole)
+    if len(boxes) > 1:
+        return at(zoom_in([image[box.slices] for box in boxes], grid, predict, objects, scale))
+    seen: dict[float, Segmented] = {}
+
+    def diameter_at(zoom: float) -> float:
+        seen[zoom] = at(zoom)
+        return seen[zoom].diameter_px
+
+    return seen[fitting_zoom(diameter_at, scale)[0]]
 
 
-def _segmented(
-    image: NDArray[np.generic],
-    constants: Constants,
+def zoom_in(
+    windows: Sequence[NDArray[np.generic]],
+    grid: TileGrid,
+    predict: Predict,
+    objects: ObjectSettings,
+    scale: Scale,
+) -> float:
+    """How many times as large an image should be seen, measured in windows of it (Y, X) or (Y, X, 3).
+
+    The windows are normalised alike, by constants of their own unless the settings hold them. So nothing else
+    of the image counts.
+    """
+    pixels = windows[0] if len(windows) == 1 else np.concatenate([window.ravel() for window in windows])
+    constants = find_constants(pixels, scale.normalise)
+    if constants.blank:
+        return 1.0
+    views = [(window, constants) for window in windows]
+
+    def at(zoom: float) -> float:
+        return nuclear_diameter(areas_in(views, grid, predict, objects, zoom))
+
+    if len(windows) > 1 and scale.zoom_for(at(0.5)) == 1:
+        return 1.0
+    return fitting_zoom(at, scale)[0]
+
+
+def areas_in(
+    views: Iterable[tuple[NDArray[np.generic], Constants]],
     grid: TileGrid,
     predict: Predict,
     objects: ObjectSettings,
     zoom: float,
-) -> Segmented:
-    """One pass over an image that is not blank."""
-    labels = find_nuclei(maps_of(image, constants, grid, predict, zoom), objects.at(zoom))
-    return Segmented(labels, zoom, nuclear_diameter(areas_of(labels)))
+) -> NDArray[np.int64]:
+    """Areas in px (N,) int64 of the nuclei in images (Y, X) or (Y, X, 3), each with its constants."""
+    return np.concatenate(
+        [
+            areas_of(segment_image(image, constants, grid, predict, objects, Scale(zoom)).labels)
+            for image, constants in views
+        ]
+    )

@@ -37,14 +37,17 @@ class NetworkSize:
         grid: tile geometry.
         width: channels of the first level.
         zoom: factor by which images are resized for the network.
+        measures: whether images may be reduced by another factor, found in each of them.
     """
 
     grid: TileGrid
     width: int
     zoom: float = 1.0
+    measures: bool = False
 
 
 _BLOCK_BYTES_PER_PX = 56  # maps, components, labels and measuring of a block with its margins
+_SOURCE_PX = 2176**2  # pixels of an image that are read at once to be reduced
 _UNIT_PX = 2 * 1088  # longest side of a unit of copying, numbering or downsampling
 
 
@@ -63,14 +66,20 @@ def unit_bytes(field: Field, block_px: int, network: NetworkSize) -> int:
     samples = sum(plane.samples for plane in field.planes) * np.dtype(field.dtype).itemsize
     tile = _tile_px((field.height_px, field.width_px), network)
     predicting = tile * (_NORMALISED_BYTES_PER_PX + 4 + samples) + _activations(tile, network)
-    if network.zoom != 1:
-        predicting += tile * 3 * 4 + round(tile / network.zoom**2) * (3 * 4 + samples)
+    if network.zoom != 1 or network.measures:
+        source = _SOURCE_PX if network.measures else min(_SOURCE_PX, round(tile / network.zoom**2))
+        predicting += tile * 3 * 4 + source * (3 * 4 + samples)
     view = (block_px + 2 * SUPPORT_PX) ** 2
     finding = view * (_BLOCK_BYTES_PER_PX + samples)
     if network.zoom != 1:
         finding += round(view * network.zoom**2) * 4
+    measuring = 0
+    if network.measures:  # an image of one tile is measured as a whole
+        sides = (min(side, network.grid.whole) for side in (field.height_px, field.width_px))
+        measuring = math.prod(sides) * (_NORMALISED_BYTES_PER_PX + _OBJECT_BYTES_PER_PX + samples)
+        measuring += _activations(tile, network)
     # While one unit finds objects, another one may be in the network.
-    return max(finding + _activations(tile, network), predicting, _UNIT_PX**2 * (4 * samples + 12))
+    return max(measuring, finding + _activations(tile, network), predicting, _UNIT_PX**2 * (4 * samples + 12))
 
 
 def block_bytes(field: Field, network: NetworkSize) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
 from nucbatch.report.panel import Panel, fill, number
 from nucbatch.report.run_data import RunData
 
@@ -26,6 +27,7 @@ def render(data: RunData) -> Markup:
         names = {(well.plate, well.name) for well in data.wells}
         tiles.append(("Wells with images", number(len(names)), about, bool(uncounted)))
     empty = int((counts == 0).sum())
+    tiles += _diameter(data)
     tiles += [
         ("Fields counted", number(len(done)), f"of {number(len(data.fields))}", False),
         ("Fields with no nucleus", number(empty), "counted, and the count is 0", False),
@@ -59,6 +61,19 @@ def _spread(data: RunData) -> str:
         if len(counts)
         else "nothing counted"
     )
+
+
+def _diameter(data: RunData) -> list[tuple[str, str, str, bool]]:
+    """The nuclei's diameter, and how many fields were rescaled for it; nothing where it was not measured."""
+    done = data.done
+    if NUCLEAR_DIAMETER not in done or not (done[NUCLEAR_DIAMETER] > 0).any():
+        return []
+    measured = done.loc[done[NUCLEAR_DIAMETER] > 0, NUCLEAR_DIAMETER]
+    rescaled = int((done[ZOOM] != 1).sum())
+    about = (
+        f"{_many(rescaled, 'field')} rescaled for the model" if rescaled else "seen at the images' own scale"
+    )
+    return [("Nuclear diameter", f"{number(round(float(measured.median())))} px", about, False)]
 
 
 def _outcome(data: RunData, quarantined: int) -> dict[str, str]:

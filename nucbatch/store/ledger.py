@@ -169,9 +169,12 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
 
 
 def started_settings(folder: RunFolder) -> RunSettings | None:
-    """Returns the settings of the run that was started here; None if there is none."""
+    """Returns the settings of the run that was started here; None if there is none, or by another version."""
+    header = read_header(folder)
+    if header.get("nucbatch") != __version__:
+        return None
     try:
-        return validated(read_header(folder)["settings"])
+        return validated(header["settings"])
     except KeyError:
         return None
     except InputError as error:
@@ -235,9 +238,9 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
             f"{LEDGER_FORMAT}. Use the version that wrote it, or --restart."
         )
     differences = []
-    if header.get("nucbatch") != __version__:
+    if header.get("nucbatch") != __version__:  # whose settings this one may not know
         differences.append(f"nucbatch: {header.get('nucbatch')} → {__version__}")
-    if header.get("settings_sha256") != settings.digest():
+    elif header.get("settings_sha256") != settings.digest():
         try:
             differences += settings.differences(validated(header["settings"]))
         except (InputError, KeyError) as error:

@@ -25,7 +25,9 @@ def find_in_block(image: LargeImage, row: int, column: int) -> tuple[int, int]:
         StoreError: probabilities or pixels can't be read, or what was found can't be written.
     """
     core = image.blocks.box(row, column)
-    found = nuclei_of_block(lambda box: maps_of_box(image, box), core, image.shape, image.settings.objects)
+    found = nuclei_of_block(
+        lambda box: maps_of_box(image, box), core, image.shape, image.settings.objects.at(image.zoom)
+    )
     write_block(image.scratch.block(row, column), found.labels, found.keys, found.owned, found.pieces)
     rows = rows_of(image, found.shapes, found.shapes_box, found.owned)
     write_fragment(image.scratch.rows(row, column), rows)

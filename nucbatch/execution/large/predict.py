@@ -7,6 +7,8 @@ read by anybody, and are not kept, because their noise would fill the disk.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +18,9 @@ from nucbatch.inference.normalise import normalise
 from nucbatch.inference.queue import lane_of_process
 from nucbatch.inference.reflect import needed, window_of
 from nucbatch.inference.rescale import scaled_window, source_box
+
+_SOURCE_PX = 2048
+"""Side of what is read at once of a reduced image: a tile may see all of a very large one."""
 
 
 def predict_tile(image: LargeImage, row: int, column: int) -> float:
@@ -50,10 +55,26 @@ def tile_at(image: LargeImage, row: int, column: int) -> Tile:
 def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
     """What the network sees of a window (3, Y, X) float32, which may reach over the image's border."""
     box = needed(window, image.seen_shape)
-    source = box if image.zoom == 1 else source_box(box, image.shape, image.zoom)
-    pixels = image.image().read(source, image.channel)  # (C', Y, X), C' 1 or 3
-    seen = pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0)
-    normalised = normalise(seen, known(image).constants)
-    if image.zoom != 1:
-        normalised = scaled_window(normalised, source, box, image.shape, image.zoom)
+    if image.zoom == 1:
+        normalised = _read(image, box)
+    else:
+        normalised = np.empty((3, *box.shape), np.float32)
+        for part in _parts(box, image.zoom):
+            source = source_box(part, image.shape, image.zoom)
+            scaled = scaled_window(_read(image, source), source, part, image.shape, image.zoom)
+            normalised[:, *part.within(box)] = scaled
     return window_of(normalised, window.shifted(-box.y0, -box.x0))
+
+
+def _read(image: LargeImage, box: Box) -> NDArray[np.float32]:
+    """Normalised pixels (3, Y, X) float32 of a box of the image."""
+    pixels = image.image().read(box, image.channel)  # (C', Y, X), C' 1 or 3
+    return normalise(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), known(image).constants)
+
+
+def _parts(box: Box, zoom: float) -> Iterator[Box]:
+    """The parts of a box of the reduced image that are made of about ``_SOURCE_PX`` a side of the image."""
+    side = max(1, int(_SOURCE_PX * min(zoom, 1)))
+    for top in range(box.y0, box.y1, side):
+        for left in range(box.x0, box.x1, side):
+            yield Box(top, left, min(top + side, box.y1), min(left + side, box.x1))

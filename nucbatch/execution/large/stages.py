@@ -17,14 +17,11 @@ from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.number import number
 from nucbatch.execution.large.objects import find_in_block
 from nucbatch.execution.large.predict import predict_tile, tile_at
-from nucbatch.execution.large.survey import add_up, open_files, survey
+from nucbatch.execution.large.survey import CONVERSION_BYTES, add_up, open_files, survey
 from nucbatch.execution.large.write import finish, shrink, write_labels
 from nucbatch.masks.seams import Place
 from nucbatch.store.stamps import ABSENT, Stamp, unpacked
 from nucbatch.store.units import read_units
-
-CONVERSION_BYTES = 2 << 30
-"""Memory for a file that can only be decoded in one piece."""
 
 
 @dataclass(frozen=True, slots=True)

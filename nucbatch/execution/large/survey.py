@@ -27,6 +27,9 @@ from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
 
+CONVERSION_BYTES = 2 << 30
+"""What a file may take that can only be decoded in one piece."""
+
 
 def open_files(image: LargeImage, memory_bytes: int) -> str:
     """Makes the image's arrays, and converts files that can't be read by window; returns what it converted.
@@ -38,6 +41,11 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
     """
     image.image().describe()
     image.maps().describe()
+    return convert_files(image, memory_bytes)
+
+
+def convert_files(image: LargeImage, memory_bytes: int) -> str:
+    """Converts files that can't be read by window, once; returns what it converted. Errors as above."""
     converted: dict[str, str] = {}
     said: list[str] = []
     for plane in image.field.planes:
@@ -78,6 +86,12 @@ def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -
     return target, "".join(said)
 
 
+def source_of(image: LargeImage) -> LargeImage:
+    """The image as it is read: some of its files from converted copies."""
+    converted = read_values(image.scratch.converted / "list.json")
+    return image.with_files({key: str(image.scratch.converted / name) for key, name in converted.items()})
+
+
 def survey(image: LargeImage, row: int, column: int) -> None:
     """Copies a part of the image, and counts its grey levels and edges.
 
@@ -87,8 +101,7 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     """
     core = image.units_of(0).box(row, column)
     window = around(core, 1, image.shape)
-    converted = read_values(image.scratch.converted / "list.json")
-    source = image.with_files({key: str(image.scratch.converted / name) for key, name in converted.items()})
+    source = source_of(image)
     reading = read(
         source.plate_root, source.field, image.channels, window, image.read_timeout_s, counted=core
     )

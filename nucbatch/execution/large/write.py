@@ -15,10 +15,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image import LargeImage, known
 from nucbatch.execution.large.number import Numbers
+from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
+from nucbatch.inference.scale import nuclear_diameter
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
 from nucbatch.store.display import limits_of
@@ -111,13 +114,26 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
         nuclei=int(Numbers(image).offsets[-1]),
         labels_sha256=reduce(joined_digest, digests, joined_digest("", "")),
         qc=found.quality
-        | {"QC_NormalisedLow": found.constants.low, "QC_NormalisedHigh": found.constants.high},
+        | {
+            "QC_NormalisedLow": found.constants.low,
+            "QC_NormalisedHigh": found.constants.high,
+            NUCLEAR_DIAMETER: nuclear_diameter(np.concatenate([np.zeros(0, np.int64), *_areas(image)])),
+            ZOOM: image.zoom,
+        },
         seconds={},
         worker="",
         source=field_digest(image.field),
         names=files.names,
         stamps=files.packed,
     )
+
+
+def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
+    """Areas in px of the nuclei, a block's at a time."""
+    rows, columns = image.blocks.shape
+    paths = [image.scratch.rows(row, column) for row in range(rows) for column in range(columns)]
+    for path in [*paths, *filter(Path.exists, [image.scratch.giant_rows])]:
+        yield read_fragment(path)["Nuclei_AreaShape_Area"].to_numpy().astype(np.int64)
 
 
 def _rows(image: LargeImage) -> Iterator[pa.Table]:

@@ -20,7 +20,7 @@ def plate(*sizes_um: float | None) -> Plate:
 @pytest.mark.parametrize(
     ("text", "asked"),
     [
-        (None, "none"),
+        (None, "auto"),
         ("none", "none"),
         ("auto", "auto"),
         ("60", 60.0),

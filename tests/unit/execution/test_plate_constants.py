@@ -11,7 +11,8 @@ import tifffile
 from nucbatch.core.errors import InputError
 from nucbatch.core.grey_levels import GreyLevels
 from nucbatch.core.settings import NormaliseSettings, validated
-from nucbatch.execution.plate_constants import SAMPLE, sample_of, with_plate_constants
+from nucbatch.execution.plate_constants import sample_of, with_plate_constants
+from nucbatch.execution.plate_sample import SAMPLE
 from nucbatch.execution.prepared import prepare
 from nucbatch.inference.normalise import constants_of
 from nucbatch.planning.plan import Plan

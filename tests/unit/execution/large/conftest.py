@@ -14,6 +14,7 @@ from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.execution.block import FieldTask, process_field
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.large.scale import ScaleTask
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
@@ -57,7 +58,11 @@ class Bench:
         plate = open_plate(self.picture)
         network, card = load_weights(self.weights)
         wanted = RunSettings(
-            model=str(self.weights), model_hash=card.sha256, objects=OBJECTS, channel=plate.channels[0].name
+            model=str(self.weights),
+            model_hash=card.sha256,
+            objects=OBJECTS,
+            channel=plate.channels[0].name,
+            diameter_px="none",
         ).model_copy(update=settings)
         plan = make_plan(plate, wanted, block_px)
         folder = RunFolder(out)
@@ -69,7 +74,8 @@ class Bench:
             Scale.of(card, plan.settings).largest_zoom,
             block_px,
         )
-        return LargeImage.of(plan, field, folder, str(self.weights), *sight)
+        image = LargeImage.of(plan, field, folder, str(self.weights), *sight)
+        return image if wanted.diameter_px != "auto" else ScaleTask(image).run().image
 
 
 def in_one_piece(image: LargeImage) -> Receipt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from nucbatch.core.settings import ObjectSettings
 from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image_progress import Course
 from nucbatch.masks.objects import find_nuclei
+from nucbatch.networks.checkpoint import load_weights, save_weights
 
 SIZES = (128, 200, 256, 512, 1024)
 
@@ -76,6 +78,30 @@ def test_scaled_images_too(bench: Any, tmp_path: Path) -> None:
     image = bench.image(tmp_path / "blocks", 200, diameter_px=14.0)
     receipt = bench.in_blocks(image)
     assert receipt.labels_sha256 == expected.labels_sha256
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wide_px", [900, 2300])
+def test_the_scale_is_found_alike_in_one_piece_and_in_blocks_of_any_size(
+    bench: Any, tmp_path: Path, wide_px: int
+) -> None:
+    """An image of one tile is measured as a whole, a larger one in windows."""
+    network, card = load_weights(bench.weights)
+    weights = tmp_path / "small.safetensors"
+    save_weights(weights, network, card.model_copy(update={"nucleus_diameter_px": 4.0}))
+    wide = tmp_path / "wide.ome.tif"
+    pixels = np.tile(tifffile.imread(bench.picture), (1, 1, 3))[:, :, :wide_px]
+    tifffile.imwrite(wide, pixels, metadata={"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP"]}})
+    small = replace(bench, picture=wide, weights=weights)
+    expected = small.in_one_piece(small.image(tmp_path / "whole", 4096, diameter_px="auto"))
+    assert expected.qc["QC_Zoom"] < 0.5
+    assert expected.nuclei > 5
+    for block_px in (200, 512):
+        image = small.image(tmp_path / str(block_px), block_px, diameter_px="auto")
+        assert image.zoom == expected.qc["QC_Zoom"]
+        receipt = small.in_blocks(image)
+        assert receipt.labels_sha256 == expected.labels_sha256
+        assert receipt.qc == expected.qc
 
 
 def test_label_tiffs_hold_the_same_labels(bench: Any, tmp_path: Path) -> None:

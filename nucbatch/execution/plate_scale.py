@@ -1,0 +1,122 @@
+"""The diameter of a whole plate's nuclei, from a sample of its fields: all are seen at one scale.
+
+Fields that were scaled each by itself could not be compared. So the run measures the middle of some fields
+before it begins, writes the diameter into its settings, and keeps it when it goes on, also for fields that
+come later. A field whose own nuclei ask for another scale is flagged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nucbatch.core.errors import MemoryRefused, UnreadableImage
+from nucbatch.core.plate import Field
+from nucbatch.core.settings import RunSettings
+from nucbatch.core.tiles import Box
+from nucbatch.execution.block import nuclear_image
+from nucbatch.execution.job import seen_channel
+from nucbatch.execution.plate_sample import sampled
+from nucbatch.execution.prepared import Prepared
+from nucbatch.inference.device import Cpu
+from nucbatch.inference.normalise import Constants, find_constants
+from nucbatch.inference.scale import WINDOW_PX, fitting_zoom, nuclear_diameter
+from nucbatch.inference.segment import areas_in
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.planning.plan import Plan
+from nucbatch.readers.pixels import field_channels, read_box
+
+_TOGETHER = 8
+"""Fields between two looks at whether enough nuclei were seen."""
+_ENOUGH_NUCLEI = 300
+
+_View = tuple[NDArray[Any], Constants]
+
+
+def with_plate_scale(prepared: Prepared, begun: RunSettings | None, threads: int = 1) -> tuple[Prepared, str]:
+    """The run with the plate's nuclear diameter in its settings, and a sentence that says what it is.
+
+    The run itself and an empty sentence where no diameter is to be measured for a whole plate. ``begun`` are
+    the settings with which the run's folder was begun: their diameter is kept.
+    """
+    if not prepared.plan.plate.is_plate or prepared.scale.zoom is not None:
+        return prepared, ""
+    if begun is not None and begun.diameter_px == "auto" and begun.plate_diameter_px is not None:
+        return _with(prepared, begun.plate_diameter_px), ""
+    diameter_px, nuclei, fields = _measured(prepared, threads)
+    found = _with(prepared, diameter_px)
+    if not nuclei:
+        return (
+            found,
+            f"No nuclei in {fields} of {len(prepared.plan.usable):,} fields: images are seen as they are.",
+        )
+    seen = "seen as they are" if found.scale.zoom == 1 else f"seen {found.scale.zoom:.2g} times as large"
+    return found, (
+        f"Nuclei measure about {diameter_px:.0f} px ({nuclei:,} nuclei in the middle of {fields} of "
+        f"{len(prepared.plan.usable):,} fields): images are {seen}."
+    )
+
+
+def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
+    """Diameter in px, and the numbers of nuclei and fields that it was measured in."""
+    plan, scale, objects = prepared.plan, prepared.scale, prepared.plan.settings.objects
+    # Here, not on the workers, because the settings must be complete before the first of them gets any.
+    device = Cpu(load_weights(prepared.weights)[0], "fp32")
+
+    def predict(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
+        maps: NDArray[np.uint8] = device.begin([tile]).wait()[0]
+        return maps
+
+    def areas_at(zoom: float, views: list[_View]) -> NDArray[np.int64]:
+        def areas(view: _View) -> NDArray[np.int64]:
+            return areas_in([view], prepared.grid, predict, objects, zoom)
+
+        return np.concatenate([np.zeros(0, np.int64), *pool.map(areas, views)])
+
+    views: list[_View] = []
+    found: list[NDArray[np.int64]] = []
+    with ThreadPoolExecutor(threads) as pool:
+        for fields in _batches(sampled(plan.usable)):
+            some = [view for view in pool.map(lambda field: _view_of(plan, field), fields) if view]
+            views += some
+            found.append(areas_at(1.0, some))
+            if sum(map(len, found)) >= _ENOUGH_NUCLEI:
+                break
+        first = np.concatenate([np.zeros(0, np.int64), *found])
+
+        def measure(zoom: float) -> float:
+            return nuclear_diameter(first if zoom == 1 else areas_at(zoom, views))
+
+        _, diameter_px = fitting_zoom(measure, scale)
+    return diameter_px, len(first), len(views)
+
+
+def _batches(fields: list[Field]) -> Iterator[list[Field]]:
+    for begin in range(0, len(fields), _TOGETHER):
+        yield fields[begin : begin + _TOGETHER]
+
+
+def _view_of(plan: Plan, field: Field) -> _View | None:
+    """The middle of what the network would see of a field, and its constants; None where it can't be read."""
+    channels = field_channels(plan.plate, field)
+    channel = seen_channel(channels, plan.settings.channel)
+    seen = channels if channel is None else (channels[channel],)
+    height, width = min(field.height_px, WINDOW_PX), min(field.width_px, WINDOW_PX)
+    top, left = (field.height_px - height) // 2, (field.width_px - width) // 2
+    box = Box(top, left, top + height, left + width)
+    try:
+        pixels = read_box(plan.plate.root, field, seen, box, plan.read_timeout_s)
+    except (UnreadableImage, MemoryRefused):  # the run says so, when it comes to the field
+        return None
+    image = nuclear_image(pixels, None if channel is None else 0)
+    return image, find_constants(image, plan.settings.normalise)
+
+
+def _with(prepared: Prepared, diameter_px: float) -> Prepared:
+    settings = prepared.plan.settings.model_copy(update={"plate_diameter_px": diameter_px})
+    return replace(prepared, plan=replace(prepared.plan, settings=settings))
