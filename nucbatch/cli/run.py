@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     "--diameter",
     metavar="D",
     help="Typical diameter of a nucleus, to which images are rescaled for the model: 60 (px), or 12um. "
-    "none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows, a plate's all "
-    "alike. [default: auto]",
+    "none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows, those of a "
+    "plate all alike. [default: auto]",
 )
 @click.option(
     "--precision",
