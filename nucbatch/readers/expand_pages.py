@@ -60,13 +60,13 @@ def _refused(
         stack = outcome.stack
         if named_channels and len(stack.channels) > 1:
             checked.append(
-                f"{len(stack.channels)} channels in one file, where its name tells one: split it into single "
+                f"{len(stack.channels)} channels in one file whose name identifies one: split it into single "
                 "planes"
             )
         elif named_times and stack.times > 1:
             checked.append(
-                f"{stack.times} time points in one file, where names tell time points: split it into single "
-                "planes"
+                f"{stack.times} time points in one file, but names identify time points: split it into "
+                "single planes"
             )
         elif stack.times != times:
             checked.append(f"{stack.times} time points, but other planes of its field have {times}")

@@ -38,7 +38,7 @@ def probe(path: str | Path) -> PixelInfo:
     try:
         info = read_header(path)
         if info.pages != 1:
-            raise UnreadableImage(f"{info.pages} planes where one was meant: split it into single planes")
+            raise UnreadableImage(f"{info.pages} planes instead of one: split it into single planes")
     except UnreadableImage as error:
         raise UnreadableImage(f"{path}: {error}") from error
     return info

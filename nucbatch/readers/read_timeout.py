@@ -46,19 +46,19 @@ def within(seconds: float, shown: str, read: Callable[[Beat], T]) -> T:
     """
     if hanging() >= MOST_LEFT:
         raise ImageUnavailable(
-            f"{shown}: not read, because {MOST_LEFT} reads before it don't come back after {seconds:g} s "
-            "each: the disk or network share does not answer. Once it does, give the same command again"
+            f"{shown}: not read, because {MOST_LEFT} earlier reads have hung for more than {seconds:g} s: "
+            "the disk or network share does not answer. Once it does, run the same command again"
         )
     one = _Read(read)
     if not one.waited(seconds):
         if one.busy_s >= seconds * _BUSY_SHARE:
             raise ImageUnavailable(
-                f"{shown}: not decoded within {seconds:g} s, {one.busy_s:.1f} s of which the processor was "
-                "busy with it: save it again in another compression, or wait longer with --read-timeout"
+                f"{shown}: not decoded within {seconds:g} s, with {one.busy_s:.1f} s of processor time: save "
+                "it again with another compression, or allow more time with --read-timeout"
             )
         raise ImageUnavailable(
             f"{shown}: not read within {seconds:g} s: the disk or network share does not answer. Once it "
-            "does, give the same command again; --read-timeout says how long is waited"
+            "does, run the same command again; --read-timeout sets the limit"
         )
     return one.outcome()
 

@@ -145,7 +145,7 @@ def _checked(
         if isinstance(outcome, str):
             faults[plane.path] = outcome
         elif outcome.samples == 3 and not (may_be_rgb and len(field.planes) == 1):
-            faults[plane.path] = "an RGB image where one grey channel was meant: convert it to grey"
+            faults[plane.path] = "an RGB image instead of a single grey channel: convert it to grey"
         elif outcome.stack.part and not named:
             faults[plane.path] = outcome.stack.part
         else:

@@ -181,7 +181,7 @@ class StoredArray:
         taken.stored_bytes += len(data)
         table = data[: 16 * math.prod(index.grid)]
         if index.checksum and data[len(table) :] != checksum(table):
-            raise UnreadableImage(f"its {name} is damaged: the checksum of its index is another")
+            raise UnreadableImage(f"its {name} is damaged: the checksum of its index does not match")
         low, high = (index.size_bytes, size) if index.at_start else (0, at)
         places: list[tuple[int, int] | None] = []
         for begin, length in np.frombuffer(table, "<u8").reshape(-1, 2).tolist():

@@ -198,7 +198,7 @@ def _streams(begin: Callable[[], _Stream]) -> Callable[[bytes, int], bytes]:
 def _crc32c(data: bytes, most: int) -> bytes:
     body, written = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
     if written != checksum(body):
-        raise UnreadableImage("is damaged: its checksum is another")
+        raise UnreadableImage("is damaged: its checksum does not match")
     return body
 
 

@@ -118,8 +118,8 @@ def read_json(path: Path) -> Any:
     size = path.stat().st_size
     if size > MOST_JSON_BYTES:
         raise UnreadableImage(
-            f"its {path.name} has {size:,} bytes, more than the {MOST_JSON_BYTES:,} that are read: write the "
-            "metadata anew"
+            f"its {path.name} has {size:,} bytes, more than the limit of {MOST_JSON_BYTES:,}: rewrite the "
+            "metadata"
         )
     text = path.read_bytes()
     value = json.loads(text)
@@ -151,7 +151,7 @@ def damage() -> Iterator[None]:
 
 def _version_3(document: dict[str, Any]) -> ArrayForm:
     if document.get("node_type", "array") != "array":
-        raise UnreadableImage(f"a Zarr {document['node_type']} where an array was meant")
+        raise UnreadableImage(f"a Zarr {document['node_type']} instead of an array")
     for key in sorted(set(document) - _V3_KEYS):
         value = document[key]
         if not (isinstance(value, dict) and value.get("must_understand") is False):

@@ -145,7 +145,7 @@ BAD = (
     ),
     Bad("NaN", "A10_1", everywhere(9, "float32", np.nan), "holds NaN or infinity"),
     Bad("infinity", "A11_1", everywhere(9, "float32", np.inf), "holds NaN or infinity"),
-    Bad("pages", "B03_1", pages, "60,000 pages where one plane was meant.*: split it into single planes"),
+    Bad("pages", "B03_1", pages, "60,000 pages instead of one plane.*: split it into single planes"),
     Bad("z-steps", "B04_1", steps, "60,000 z-steps of one field; the limit is 1,000"),
     Bad("folder", "B05_1", replaced(Path.mkdir), "a folder, though named like an image", field="no file for"),
     Bad("dangling", "B06_1", replaced(lambda first: first.symlink_to("gone.tif")), "a link to nothing"),

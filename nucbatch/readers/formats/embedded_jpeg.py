@@ -34,7 +34,7 @@ def require_ended(compression: int, data: bytes) -> None:
         if not kept.endswith(_END):
             raise UnreadableImage(
                 f"truncated: of the {len(data):,} bytes of a tile or strip the last "
-                f"{len(data) - len(kept):,} are zeros, as after a copy that broke off"
+                f"{len(data) - len(kept):,} are zeros, as after an interrupted copy"
             )
 
 

@@ -94,7 +94,7 @@ def detect_format(start: bytes) -> str:
     if start.lstrip()[:1] == b"<":
         raise UnreadableImage("a web page or XML text, no image")
     if not start.strip(b"\0"):
-        raise UnreadableImage("begins with zeros, as after a copy that broke off")
+        raise UnreadableImage("begins with zeros, as after an interrupted copy")
     raise UnreadableImage(f"neither TIFF, PNG nor JPEG (begins with {start[:8]!r})")
 
 
@@ -211,7 +211,7 @@ def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:
                 raise UnreadableImage(f"an animated PNG of {frames:,} frames: save each as a file of its own")
         if chunk == b"IEND" and position <= size_bytes:
             return PixelInfo(height, width, samples, "uint16" if bits == 16 else "uint8")
-    raise UnreadableImage(f"truncated: the PNG breaks off after {size_bytes:,} bytes")
+    raise UnreadableImage(f"truncated: the PNG ends after {size_bytes:,} bytes")
 
 
 def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:

@@ -55,8 +55,8 @@ def level_for_pixel_size(levels: Sequence[Level], wanted_um: float) -> Level:
     """
     if levels[0].pixel_size_um is None:
         raise InputError(
-            f"a level for pixels of {wanted_um} µm can't be chosen: the image does not tell its pixel size. "
-            "Give it with --pixel-size."
+            f"a level for pixels of {wanted_um} µm can't be chosen: the image does not record its pixel "
+            "size. Give it with --pixel-size."
         )
     return _coarsest(levels, wanted_um / levels[0].pixel_size_um, f"a pixel size of {wanted_um} µm")
 
@@ -74,6 +74,6 @@ def level_for_diameter(levels: Sequence[Level], diameter_px: float, wanted_px: f
 
 def _coarsest(levels: Sequence[Level], downsample: float, shown: str) -> Level:
     if not (math.isfinite(downsample) and downsample > 0):
-        raise InputError(f"{shown} can't be: give numbers above 0.")
+        raise InputError(f"{shown} is invalid: give numbers above 0.")
     fitting = [level for level in levels if level.downsample <= downsample * _LARGEST_ENLARGEMENT]
     return max(fitting, key=lambda level: level.downsample, default=levels[0])

@@ -99,7 +99,7 @@ def ome_image(description: str, path: Path, page_count: int, samples: Samples) -
     if not own:
         named = _named(sorted(files))
         raise UnreadableImage(
-            f"its OME-XML tells of other files ({named}), not of this one: give it its name back"
+            f"its OME-XML describes other files ({named}), not this one: restore the file's original name"
         )
     others = [
         image.name for image in own[1:] if not any(side in image.name.lower() for side in _SIDE_PICTURES)
@@ -156,7 +156,7 @@ def _of_companion(name: str, path: Path, page_count: int) -> OmeImage:
         raise UnreadableImage(f"its metadata are in {name!r}, which is not beside it: copy the whole set")
     if page_count > 1:
         raise UnreadableImage(
-            f"{page_count:,} pages, and what they are stands in {name}, which is not read: export it as one "
+            f"{page_count:,} pages that are described only in {name}, which is not read: export it as one "
             "file"
         )
     part = f"its metadata are in {name}, which is not read: give a --pattern, or export it as one file"

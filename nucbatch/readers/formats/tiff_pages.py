@@ -107,6 +107,6 @@ def size_of(page: Any) -> tuple[int, int]:
 def undescribed_pages(count: int) -> UnreadableImage:
     """Builds the error for several pages whose roles are not recorded."""
     return UnreadableImage(
-        f"{count:,} pages where one plane was meant, and the file does not say whether they are channels, z "
+        f"{count:,} pages instead of one plane, and the file does not say whether they are channels, z "
         "or time points: split it into single planes, or save it as OME-TIFF"
     )

@@ -78,7 +78,7 @@ def samples_of(page: Any) -> Samples:
     if photometric in (WHITE_IS_ZERO, _BLACK_IS_ZERO):
         if photometric == WHITE_IS_ZERO and (page.dtype is None or page.dtype.kind not in "ub"):
             raise UnreadableImage(
-                f"white is zero in pixels of type {page.dtype}, and what black is is not told: save it with "
+                f"white-is-zero pixels of type {page.dtype} have no defined black level: save it with "
                 "black as zero"
             )
         return _with_extras(page, ("C1",), count)

@@ -64,7 +64,7 @@ def chosen_acquisition(
     )
     if wanted:
         if wanted not in images:
-            available = f" It has:\n{lines}" if set(images) - {""} else " Its wells tell of none."
+            available = f" It has:\n{lines}" if set(images) - {""} else " Its wells record none."
             raise InputError(f"{shown} has no acquisition {wanted!r}.{available}")
         return wanted
     if len(images) > 1:

@@ -95,7 +95,7 @@ def test_a_tie_quarantines_all_planes(tmp_path):
 def test_rgb_in_a_multichannel_plate_is_quarantined(tmp_path):
     write(tmp_path, A01_a=((8, 8, 3), "uint8"), A01_b=((8, 8), "uint8"))
     plate = open_plate(tmp_path, pattern=PATTERN)
-    assert fates(plate)["A01_a.tif"].startswith("quarantined an RGB image where one grey channel was meant")
+    assert fates(plate)["A01_a.tif"].startswith("quarantined an RGB image instead of a single grey channel")
 
 
 def test_grey_and_rgb_images_share_a_folder(tmp_path):

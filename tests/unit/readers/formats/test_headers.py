@@ -59,7 +59,7 @@ def test_samples_and_alpha(tmp_path):
 
 def test_stacks_are_not_planes(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.stack([GREY, GREY]), photometric="minisblack")
-    assert refused(tmp_path / "a.tif").startswith("2 pages where one plane was meant")
+    assert refused(tmp_path / "a.tif").startswith("2 pages instead of one plane")
 
 
 def test_reduced_copies_are_not_planes(tmp_path):

@@ -180,7 +180,7 @@ def test_a_stack_is_rejected_if_its_name_identifies_one_plane(tmp_path):
         tmp_path / "A01_a.tif", STACK[0, :, 0], photometric="minisblack", metadata={"axes": "CYX"}
     )
     assert reasons(open_plate(tmp_path, pattern=PLATE)) == {
-        "A01_a.tif": "3 channels in one file, where its name tells one: split it into single planes"
+        "A01_a.tif": "3 channels in one file whose name identifies one: split it into single planes"
     }
     for number in (1, 2):
         tifffile.imwrite(
@@ -190,14 +190,14 @@ def test_a_stack_is_rejected_if_its_name_identifies_one_plane(tmp_path):
             metadata={"axes": "TYX"},
         )
     said = reasons(open_plate(tmp_path, pattern=PLATE))
-    assert said["B01_a_t1.tif"].startswith("2 time points in one file, where names tell time points")
+    assert said["B01_a_t1.tif"].startswith("2 time points in one file, but names identify time points")
 
 
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"metadata": None}, "3 pages where one plane was meant, and the file does not say whether"),
-        ({"metadata": {"axes": "QYX"}}, "3 pages where one plane was meant"),
+        ({"metadata": None}, "3 pages instead of one plane, and the file does not say whether"),
+        ({"metadata": {"axes": "QYX"}}, "3 pages instead of one plane"),
     ],
 )
 def test_pages_without_recorded_roles_are_rejected(tmp_path, options, reason):

@@ -195,7 +195,7 @@ def test_white_is_zero_is_inverted_or_rejected(tmp_path: Path, dtype: str) -> No
     np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.iinfo(dtype).max - pixels)
     for other in ("float32", "int16"):
         tifffile.imwrite(tmp_path / "b.tif", pixels.astype(other), photometric="miniswhite")
-        assert refused(tmp_path / "b.tif").startswith(f"white is zero in pixels of type {other}")
+        assert refused(tmp_path / "b.tif").startswith(f"white-is-zero pixels of type {other}")
 
 
 def test_pngs_of_every_colour_type(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_a_strip_ending_in_zeros_is_rejected(tmp_path: Path, compression: str) -
     content = bytearray(path.read_bytes())
     content[end - 40 : end] = bytes(40)
     path.write_bytes(bytes(content))
-    with pytest.raises(UnreadableImage, match="are zeros, as after a copy that broke off"):
+    with pytest.raises(UnreadableImage, match="are zeros, as after an interrupted copy"):
         read_image(path)
 
 

@@ -99,7 +99,7 @@ def imagej(path: Path, told: str, planes: np.ndarray, **options: object) -> None
         ),
         ("images=4\n", "promise 4 planes, 1 is there by its frames"),
         ("slices=5\nhyperstack=true\n", "promise 5 planes, 4 are there"),
-        ("unit=um\n", "4 pages where one plane was meant"),
+        ("unit=um\n", "4 pages instead of one plane"),
     ],
 )
 def test_imagej_descriptions_are_checked_against_the_pages(tmp_path: Path, told: str, reason: str) -> None:
@@ -285,7 +285,7 @@ def test_renamed_files_are_recognised(tmp_path: Path) -> None:
     write(tmp_path / "other.tif", STACK[1], ome(pixels(2, 1, 1, both), 'UUID="urn:uuid:2"'))
     assert read_header(tmp_path / "new.tif").pages == 1
     write(tmp_path / "new.tif", STACK[0], ome(pixels(2, 1, 1, both)))
-    assert refused(tmp_path / "new.tif").startswith("its OME-XML tells of other files (old.tif, other.tif)")
+    assert refused(tmp_path / "new.tif").startswith("its OME-XML describes other files (old.tif, other.tif)")
 
 
 def test_companion_metadata_must_exist_and_the_name_identifies_the_plane(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_companion_metadata_must_exist_and_the_name_identifies_the_plane(tmp_pat
         "its metadata are in a.companion.ome, which is not read"
     )
     write(path, STACK, text)
-    assert refused(path).startswith("10 pages, and what they are stands in a.companion.ome")
+    assert refused(path).startswith("10 pages that are described only in a.companion.ome")
 
 
 def test_unrecorded_rgb_and_malformed_xml(tmp_path: Path) -> None:

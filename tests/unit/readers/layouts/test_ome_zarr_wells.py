@@ -111,7 +111,7 @@ def test_a_well_given_alone_has_acquisitions_and_derived_images_too(twice):
 @pytest.mark.parametrize("source", ["p.zarr", "p.zarr/A/1/0"])
 def test_choosing_a_missing_acquisition_is_an_error(tmp_path, source):
     write_plate(tmp_path / "p.zarr", {"A/1": ["0"]})
-    with pytest.raises(InputError, match=r"Its wells tell of none|leave it out"):
+    with pytest.raises(InputError, match=r"Its wells record none|leave it out"):
         open_plate(tmp_path / source, acquisition="0")
 
 
