@@ -1,13 +1,13 @@
-"""What the processor must do beside the network: how many cores, and processes, it takes to feed a GPU.
+"""CPU work beside the network: number of cores and processes needed to keep a GPU busy.
 
     python -m benchmarks.bench_feed [PLATE] [--channel NAME] [--fields N] [--times N] [--rounds N] [--gpu N]
                                     [--wait MS]
 
-The network answers with the maps that it made of these very fields before, at once or after so many
-milliseconds, as a GPU does that others use as well: what is left is reading, normalising, tiles, objects,
-measuring and writing, as a run's tasks do them. They run in one process with several threads, and in several
-processes: threads share Python's lock, processes don't. The last column is how many cores deliver what a GPU
-predicts. Without PLATE a synthetic one is drawn.
+The network is replaced by its recorded maps of the same fields, returned at once or after --wait
+milliseconds, like a GPU that is shared. What remains is reading, normalising, tiling, objects, measuring and
+writing, as in a run. The tasks run in one process with several threads, and in several processes: threads
+share Python's lock, processes don't. The last column is the number of cores that keep up with a GPU. Without
+PLATE a synthetic one is drawn.
 """
 
 from __future__ import annotations
@@ -52,11 +52,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plate", type=Path, nargs="?")
     parser.add_argument("--channel", default="")
-    parser.add_argument("--fields", type=int, default=12, help="how many of the plate's are used")
-    parser.add_argument("--times", type=int, default=4, help="how often each is done in a round")
+    parser.add_argument("--fields", type=int, default=12, help="number of fields to use")
+    parser.add_argument("--times", type=int, default=4, help="repetitions of each field in a round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--gpu", type=float, default=100.0, help="Mpx/s that the network does on a GPU")
-    parser.add_argument("--wait", type=float, default=0.0, help="ms that the GPU takes for a batch")
+    parser.add_argument("--gpu", type=float, default=100.0, help="rate of the network on a GPU in Mpx/s")
+    parser.add_argument("--wait", type=float, default=0.0, help="time of the GPU for a batch in ms")
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT, CUDA_VISIBLE_DEVICES="")
     with tempfile.TemporaryDirectory() as scratch:
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 class Canned:
-    """A device that knows every answer; filled and copied as for a GPU, which works by itself."""
+    """A device that returns recorded maps; batches are filled and copied as for a GPU."""
 
     overlaps = True
 
@@ -103,12 +103,12 @@ class Canned:
 
 
 def name_of(tile: NDArray[np.float32]) -> bytes:
-    """What tells a tile from others: some of its pixels."""
+    """A key that identifies a tile: some of its pixels."""
     return np.ascontiguousarray(tile[0, ::7, ::7]).tobytes()
 
 
 def answers_of(prepared: Prepared) -> Answers:
-    """What the network says of each tile of the plan's fields."""
+    """The network's maps of each tile of the plan's fields."""
     answers: Answers = {}
     real = lane.Lane(prepared.weights)
 
@@ -145,7 +145,7 @@ def together(processes: int, work: tuple[Prepared, Canned, int, int, Path]) -> t
 def _work(
     number: int, prepared: Prepared, device: Canned, threads: int, times: int, out: Path, barrier, results
 ) -> None:
-    """One process' share: every field, ``times`` times, each time into a folder of its own."""
+    """The work of one process: every field, ``times`` times, each time into a new folder."""
     lane.device_for = lambda network, precision: device
     plan = prepared.plan
     folders = [RunFolder(out / f"{number}-{turn}") for turn in range(times + 1)]

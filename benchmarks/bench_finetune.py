@@ -1,12 +1,12 @@
-"""What fine-tuning on a lab's few images gains where a model was not trained for them.
+"""Gain of fine-tuning on a few images of a lab, for images that the model was not trained for.
 
     python -m benchmarks.bench_finetune [DATA] [--model default] [--images 20] [--steps N]
 
-The shifted set is made here: fields whose nuclei show as relief, lit from one side, dim and noisy, the way
-differential interference contrast shows them. DATA is a data set whose validation split's fluorescence images
-(never trained on) are turned into such fields; without it synthetic fields are. ``--images`` of them are the
-lab's; the rest judge: the model as it is and the fine-tuned one, on the shifted fields and, to see what was
-forgotten, on the same fields before the shift.
+The shifted data are made here: fields whose nuclei appear as relief, lit from one side, dim and noisy, as in
+differential interference contrast. They are made from the fluorescence images of DATA's validation split,
+which were never trained on, or from synthetic fields. ``--images`` of them serve for fine-tuning. The others
+score the original and the fine-tuned model, on the shifted fields and, to measure forgetting, on the fields
+before the shift.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def relief(image: NDArray[np.generic], number: int) -> NDArray[np.uint16]:
-    """A field (Y, X) or (Y, X, 3) as relief (Y, X) uint16: its slope along a diagonal, dim and noisy."""
+    """A field (Y, X) or (Y, X, 3) as relief (Y, X) uint16: its gradient along a diagonal, dim and noisy."""
     grey = normalise(image, find_constants(image, NormaliseSettings())).mean(axis=0)
     down, right = np.gradient(gaussian_filter(grey, 1.0))
     slope = (down + right) / max(float(np.abs(down + right).max()), 1e-6)
@@ -81,13 +81,13 @@ def relief(image: NDArray[np.generic], number: int) -> NDArray[np.uint16]:
 
 
 def real_fields(data: Path) -> list[Field]:
-    """The validation split's fluorescence images of a data set (all, where kinds are not given)."""
+    """The fluorescence images of a data set's validation split (all images, if modalities are not given)."""
     entries = [entry for entry in find_data(data).split("val") if entry.modality in ("fluorescence", "")]
     return [read_entry(entry) for entry in entries]
 
 
 def synthetic_fields(count: int) -> list[Field]:
-    """Drawn fields of 256 px."""
+    """Synthetic fields of 256 px."""
     drawn = [make_field(256, np.random.default_rng(number), nuclei=25) for number in range(count)]
     return [(images[0], labels) for images, labels in drawn]
 

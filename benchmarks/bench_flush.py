@@ -1,9 +1,9 @@
-"""What it costs to have a field's files on the disk before its receipt: one syncfs, or an fsync of each.
+"""Cost of flushing a field's files to disk before its receipt is written.
 
     python -m benchmarks.bench_flush FOLDER          # on the file system that runs will be written to
 
-Writes fields of 1,080 px as a run does, without a network, and prints the time that a field takes. Beside the
-two ways stands no flush at all; they take turns, so that a disk that is busy otherwise is so for all.
+Writes fields of 1,080 px as a run does, without a network, and prints the time per field. One syncfs, an
+fsync of each file, and no flush at all take turns, so that other load on the disk affects all alike.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def written(store: Path, number: int, image: np.ndarray, labels: np.ndarray) -> list[Path]:
-    """Writes a field as a task does; its files."""
+    """Writes a field as a task does, and returns its files."""
     field = Field("B03", number, 0, f"B/3/{number}", "x", (), SIDE_PX, SIDE_PX, "uint16")
     channels = [Channel(name, index) for index, name in enumerate(("DAPI", "GFP"))]
     write_field(store, field, channels, image, labels, pixel_size_um=0.5)
@@ -70,7 +70,7 @@ def written(store: Path, number: int, image: np.ndarray, labels: np.ndarray) -> 
 
 
 def fsync_each(paths: list[Path]) -> None:
-    """As if every file were written durably."""
+    """Flushes every file by itself."""
     for path in [*paths, *{path.parent for path in paths}]:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)

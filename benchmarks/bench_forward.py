@@ -1,12 +1,12 @@
-"""How fast networks run forwards on a device, each beside the paper's network.
+"""Forward rate of networks on a device, each compared with the paper's network.
 
     python -m benchmarks.bench_forward [--model default] [--preset base ...] [--device auto] [--size 512]
                                        [--way eager graph compiled] [--no-tf32]
 
-Nothing is read, normalised or written: only the network as a lane has it, over the same random tiles. The
-speed of a network does not depend on its weights, so presets that ship none can be measured too. ``--way``:
-eager, as lanes run it; graph, its kernels recorded once and replayed (GPUs); compiled, by torch.compile. The
-seconds of the first call are what a process would pay for it at its start.
+Nothing is read, normalised or written: only the network runs, on the same random tiles. The rate does not
+depend on the weights, so presets without shipped weights can be measured too. ``--way``: eager, as in a run;
+graph, with kernels recorded once and replayed (GPUs); compiled, by torch.compile. The seconds of the first
+call are what a process would pay at its start.
 """
 
 from __future__ import annotations
@@ -40,9 +40,14 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--batch", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--precision", nargs="+", choices=["fp32", "bf16", "fp16"], help="all, otherwise")
+    parser.add_argument(
+        "--precision",
+        nargs="+",
+        choices=["fp32", "bf16", "fp16"],
+        help="precisions to measure [default: all]",
+    )
     parser.add_argument("--way", nargs="+", default=["eager"], choices=["eager", "graph", "compiled"])
-    parser.add_argument("--no-tf32", action="store_true", help="float32 to the last bit on a GPU, too")
+    parser.add_argument("--no-tf32", action="store_true", help="full float32 precision on a GPU")
     arguments = parser.parse_args()
     name = arguments.device
     device = torch.device(
@@ -130,7 +135,7 @@ def _wait(device: torch.device) -> None:
 def report(
     starts: dict[Key, float], seconds: dict[Key, list[float]], megapixels: float, device: torch.device
 ) -> None:
-    """Prints medians, and how many times as fast as the first each is, round by round."""
+    """Prints medians, and the ratio of each rate to the first one, round by round."""
     where = (
         torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
     )

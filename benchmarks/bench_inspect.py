@@ -1,12 +1,12 @@
-"""What ``nucbatch inspect`` takes of a folder of many small files: time and memory per file, step by step.
+"""Time and memory of ``nucbatch inspect`` per file, for folders with many small files, step by step.
 
     python -m benchmarks.bench_inspect                    # 10,000, 50,000 and 100,000 files
     python -m benchmarks.bench_inspect --layout folder 20000
 
 The files are small TIFFs (``--folder /dev/shm`` makes them in memory), measured right after they are made, so
-that reading them waits for no disk. The same process scans the folder and stats each file just before, which
-gives the scale. Times are of the processor and, in brackets, of the clock. Nothing per file should grow with
-the number of files.
+that reading them doesn't wait for a disk. The same process scans the folder and stats each file just before,
+for comparison. Times are CPU times and, in brackets, wall times. No value per file should grow with the
+number of files.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ STEPS = ("bare scandir and stat", "listing", "names", "headers", "summary")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("files", type=int, nargs="*", default=[10_000, 50_000, 100_000])
-    parser.add_argument("--layout", choices=NAMES, default="pattern", help="how the files are named")
-    parser.add_argument("--folder", type=Path, help="where files are made [default: a temporary folder]")
+    parser.add_argument("--layout", choices=NAMES, default="pattern", help="naming scheme of the files")
+    parser.add_argument("--folder", type=Path, help="folder for the files [default: a temporary folder]")
     parser.add_argument("--measure", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.measure:
@@ -77,13 +77,16 @@ def main() -> None:
 
 
 def well(number: int) -> str:
-    """The wells of a 1536-well plate, row by row, over and over."""
+    """The wells of a 1536-well plate, row by row, repeated."""
     row, column = divmod(number % 1536, 48)
     return well_name(row_letters(row), column + 1)
 
 
 def make(folder: Path, files: int, layout: str) -> None:
-    """Writes small TIFFs; those named by wells in folders of time points, as a plate's wells are few."""
+    """Writes small TIFFs.
+
+    Those with well names in one folder per time point, because a plate has few wells.
+    """
     folder.mkdir(parents=True)
     tifffile.imwrite(folder / "first", np.zeros((8, 8), np.uint16))
     pixels = (folder / "first").read_bytes()
@@ -97,7 +100,7 @@ def make(folder: Path, files: int, layout: str) -> None:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """Seconds of each step in this process, and bytes of memory that they took at most."""
+    """Seconds of each step in this process, and its peak memory in bytes."""
     cpu: dict[str, float] = {}
     clock: dict[str, float] = {}
 

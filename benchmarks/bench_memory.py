@@ -1,11 +1,11 @@
-"""Peak memory of one image's tasks against what the plan projects for it, for growing images.
+"""Peak memory of one image's tasks compared with the plan's projection, for growing images.
 
     python -m benchmarks.bench_memory [SIDE_PX ...] [--block-size PX] [--repeat N]
 
-Each image runs in a process of its own, the whole way from its file to its committed labels. Those longer
-than a block are cut: then one task after another runs in the process, the way a worker does it. As all tiles
-take the same, the network sees the first --predict of them only. Where the allocator finds room for the
-network's maps is a matter of luck, so each image runs several times; the largest peak counts.
+Each image is processed in a new process, from its file to its committed labels. Images longer than a block
+are cut into blocks, and the tasks run one after another, as in a worker. All tiles need the same memory, so
+the network sees only the first --predict of them. The allocator's placement of the network's maps varies, so
+each image is processed several times and the largest peak counts.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ SIDES_PX = [256, 512, 1024, 2048, 4096, 8192]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("sides", type=int, nargs="*", default=SIDES_PX)
-    parser.add_argument("--block-size", type=int, default=0, help="0: as a run chooses it")
-    parser.add_argument("--predict", type=int, default=4, help="tiles of a large image that are predicted")
+    parser.add_argument(
+        "--block-size", type=int, default=0, help="side of a block in px; 0: the default of a run"
+    )
+    parser.add_argument("--predict", type=int, default=4, help="number of tiles to predict of a large image")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--one", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -71,7 +73,7 @@ def main() -> None:
 
 
 def draw(folder: Path, side_px: int) -> None:
-    """One TIFF of that size: a small synthetic field repeated."""
+    """Writes one TIFF of that size: a small synthetic field repeated."""
     import numpy as np
     import tifffile
 
@@ -94,7 +96,7 @@ def draw(folder: Path, side_px: int) -> None:
 
 
 def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, int, int]:
-    """Blocks, and peak and projected bytes of the one image below ``scratch``, in this process."""
+    """Number of blocks, peak bytes and projected bytes of the image below ``scratch``, in this process."""
     from nucbatch.api import prepare
     from nucbatch.core.settings import RunSettings
     from nucbatch.execution.block import FieldTask, process_field

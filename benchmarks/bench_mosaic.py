@@ -1,10 +1,10 @@
-"""One image of real pixels, larger than any field: two block sizes, equal bytes, rate and peak memory.
+"""One large image of real pixels, run with two block sizes: equal bytes, rate and peak memory.
 
     python -m benchmarks.bench_mosaic FOLDER [--pattern 'Channel2-*.tif'] [--side PX] [--block-size PX PX]
 
-The images of FOLDER that fit the pattern are laid side by side, again and again, until the mosaic is SIDE px
-long; it is a tiled BigTIFF. Each block size is a run of its own through the command line; all that both leave
-(masks, pyramids, tables) is compared byte by byte.
+The images of FOLDER that match the pattern are tiled repeatedly to a mosaic of SIDE px, a tiled BigTIFF. Each
+block size is a separate run through the command line. All results of both (masks, pyramids, tables) are
+compared byte by byte.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--block-size", type=int, nargs="+", default=[2048, 1024])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16"])
-    parser.add_argument("--scratch", type=Path, help="where to work, instead of the temporary folder")
+    parser.add_argument("--scratch", type=Path, help="working folder instead of the temporary folder")
     arguments = parser.parse_args()
     how = f"{arguments.workers} workers, {arguments.precision}"
     table = Table(title=f"{arguments.side:,} x {arguments.side:,} px, {how}")
@@ -145,7 +145,7 @@ def _resident(process: psutil.Process) -> int:
 
 
 def hash_of(out: Path) -> str:
-    """Of all that a run leaves, names and bytes, but for its account of itself."""
+    """Hash of the names and bytes of all results of a run, except its reports."""
     digest = hashlib.sha256()
     for path in sorted(out.rglob("*")):
         if path.is_file() and ".nucbatch" not in path.parts and path.name not in ACCOUNTS:
@@ -155,7 +155,7 @@ def hash_of(out: Path) -> str:
 
 
 def nuclei_of(out: Path) -> int:
-    """Rows of the nuclei table."""
+    """Number of rows of the nuclei table."""
     import pyarrow.parquet as pq
 
     return int(pq.read_metadata(out / "nuclei.parquet").num_rows)

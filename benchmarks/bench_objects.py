@@ -1,10 +1,11 @@
-"""Maps → labels → measurements of one core, beside scikit-image on the very same maps.
+"""Time to turn maps into labels and measurements on one core, compared with scikit-image on the same maps.
 
     python -m benchmarks.bench_objects [IMAGE] [--model default] [--size 2048] [--rounds N] [--gpu MPX_PER_S]
 
-The maps are the model's over IMAGE (a drawn field without it), mirrored up to the size. Both sides turn them
-into labels; both measure nucbatch's labels, so that the same objects are measured. All are CPU seconds of one
-process, repeated in turn: rates are per core whatever else the machine does. Kernels are compiled beforehand.
+The maps are the model's of IMAGE (or of a synthetic field), mirrored up to the size. Both sides turn them
+into labels; both measure nucbatch's labels, so that the same objects are measured. Times are CPU seconds of
+one process, repeated in turn, so that rates are per core whatever the load of the machine. Kernels are
+compiled beforehand.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--model", default="default")
     parser.add_argument("--size", type=int, default=2048)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--gpu", type=float, default=100.0, help="Mpx/s that the network does on a GPU")
+    parser.add_argument("--gpu", type=float, default=100.0, help="rate of the network on a GPU in Mpx/s")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     image = field_of(arguments.image, arguments.size)
@@ -105,7 +106,7 @@ def report(console: Console, seconds: dict[Key, list[float]], megapixels: float,
 
 
 def agreement(console: Console, results: dict[Key, object]) -> None:
-    """Prints whether both sides found the same nuclei and measured the same of them."""
+    """Prints whether both sides found the same nuclei and the same measurements."""
     own, other = (results["labels", side] for side in SIDES)
     counts = object_counts(own, other)
     console.print(

@@ -1,14 +1,14 @@
-"""How long a run that was begun takes from the command to its first new field, when much is done already.
+"""Time from the command to the first new field, when a run with many finished fields is resumed.
 
     python -m benchmarks.bench_resume                # 1,000 and 100,000 fields
     python -m benchmarks.bench_resume 10000
 
-A plate of tiny fields is made by linking one file under many names, and a run's folder in which all but a
-few are committed, likewise. The same command is then timed: to its first line ("... are done already") and to
-the first field that it commits. Beside it stands what a run of only those few fields takes: the start itself.
+A plate of tiny fields is made by linking one file under many names, and so is a run's folder in which all
+fields but a few are committed. The command is timed to its first line ("... are done already") and to the
+first field that it commits, and compared with a run of only those few fields, which is the start-up time.
 
-Workers meanwhile compare what is done with its receipts. That is timed by itself, on one thread, beside
-a bare scandir and stat of the same tree.
+Workers meanwhile compare finished results with their receipts. That is timed separately, on one thread, and
+compared with scandir and stat of the same tree.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ SITES = 300
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("fields", type=int, nargs="*", default=[1_000, 100_000], help="committed already")
+    parser.add_argument(
+        "fields", type=int, nargs="*", default=[1_000, 100_000], help="numbers of committed fields"
+    )
     asked = parser.parse_args()
     columns = (
         "first new field after",
@@ -93,7 +95,7 @@ def measure(place: Path, fields: int) -> tuple[float, int]:
 
 
 def looks(place: Path) -> tuple[float, float]:
-    """Seconds to compare all that is committed, and to list and stat the same tree; best of three."""
+    """Seconds to compare all committed results, and to list and stat the same tree; best of three."""
     folder = RunFolder(place / "out")
     read = open_plate(place / "plate", remembered=folder.plate)
     held = latest_receipts(folder)
@@ -116,7 +118,7 @@ def looks(place: Path) -> tuple[float, float]:
 
 
 def stat_all(folder: Path | str) -> None:
-    """Lists a tree and stats every file, and nothing else."""
+    """Lists a tree and stats every file."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):
@@ -126,7 +128,7 @@ def stat_all(folder: Path | str) -> None:
 
 
 def commit(plate: Path, folder: RunFolder, fields: int) -> None:
-    """Lets the first fields be done, has one of them stand for all, and leaves the last few to be done."""
+    """Runs the first fields, makes links to one of them for all others, and leaves the last few undone."""
     driver = subprocess.Popen(command(plate, folder), stdout=subprocess.DEVNULL, start_new_session=True)
     while lines(folder) < 2:
         if driver.poll() is not None:
@@ -154,7 +156,7 @@ def commit(plate: Path, folder: RunFolder, fields: int) -> None:
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """Another name for a file; a copy, where a file has all the names that it may have."""
+    """Makes another name for a file; a copy, if the file has the largest possible number of links."""
     try:
         os.link(source, target)
     except OSError as error:
@@ -164,23 +166,23 @@ def link(source: str | Path, target: str | Path) -> None:
 
 
 def name(number: int) -> str:
-    """A file's name, well and site of a plate with 300 sites a well."""
+    """File name, well and site of a plate with 300 sites a well."""
     well, site = divmod(number, SITES)
     return f"p_{well_name(row_letters(well // 24), well % 24 + 1)}_s{site + 1}_w1.tif"
 
 
 def command(plate: Path, folder: RunFolder) -> list[str]:
-    """What is timed."""
+    """The command that is timed."""
     return [sys.executable, "-m", "nucbatch", "run", str(plate), "-o", str(folder.path), "--workers", "2"]
 
 
 def lines(folder: RunFolder) -> int:
-    """Lines of the ledger."""
+    """Number of lines in the ledger."""
     return folder.ledger.read_bytes().count(b"\n") if folder.ledger.exists() else 0
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has; 0 when it is gone."""
+    """Bytes of resident memory of a process; 0 if it has ended."""
     try:
         pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
     except (OSError, IndexError):

@@ -1,4 +1,4 @@
-"""The same weights, image and threads through nucbatch and through what people use instead, side by side.
+"""Segmentation with the same weights, image and threads by nucbatch and by other tools, side by side.
 
     python -m pip install -c constraints.txt monai dask-image cellpose stardist tensorflow-cpu
     python -m benchmarks.bench_rivals [IMAGE] [--model default] [--size 2048] [--threads 1] [--rounds 3]
@@ -81,10 +81,12 @@ def in_turn(console: Console, kind: str, names: dict[str, str], arguments: argpa
 
 
 def start(kind: str, name: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Runs one in a new process. This process stays small, because a child's peak begins with its parent's.
+    """Runs one in a new process.
+
+    This process stays small, because a child's peak memory includes its parent's.
 
     Raises:
-        Failed: it was killed, as it is where memory ends, or ended with an error.
+        Failed: it was killed, as when memory runs out, or ended with an error.
     """
     given = [str(arguments.image)] if arguments.image else []
     passed = ("model", "size", "threads", "device", "precision", "scratch")
@@ -100,13 +102,13 @@ def start(kind: str, name: str, arguments: argparse.Namespace) -> dict[str, Any]
 
 
 def child(kind: str, name: str, arguments: argparse.Namespace) -> None:
-    """In the new process: does its work and prints what is to be known of it as the last line."""
+    """Does the work of one new process, and prints the result as the last line."""
     work = {"prepare": prepare, "rival": run_rival, "peer": run_peer}[kind]
     print(json.dumps(work(name, arguments)))
 
 
 def prepare(_: str, arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
-    """Writes the normalised image; says of each rival and peer what must be installed, "" for nothing."""
+    """Writes the normalised image; returns what must be installed for each rival and peer, "" for nothing."""
     from benchmarks.competitors import PEERS
     from benchmarks.fields import field_of
     from benchmarks.rivals import RIVALS
@@ -126,7 +128,7 @@ def prepare(_: str, arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
 
 
 def run_rival(name: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Seconds and peak bytes of one way; its labels are left in the scratch folder."""
+    """Seconds and peak bytes of one way; its labels are written to the scratch folder."""
     from benchmarks.rivals import RIVALS, Hardware
     from nucbatch.networks.checkpoint import load_weights, locate
 
@@ -193,7 +195,7 @@ def report_rivals(console: Console, runs: Runs, arguments: argparse.Namespace) -
 
 
 def report_peers(console: Console, runs: Runs, arguments: argparse.Namespace) -> None:
-    """Prints what a megapixel costs, bare network beside bare network."""
+    """Prints the cost per megapixel of each bare network."""
     table = Table(title=f"bare networks, {arguments.device}, {arguments.threads} threads")
     table.add_column("network")
     for column in ("parameters, M", "s / Mpx", "× nucbatch", "peak, MiB"):
@@ -210,7 +212,7 @@ def report_peers(console: Console, runs: Runs, arguments: argparse.Namespace) ->
 
 
 def _ratio(these: list[dict[str, Any]], own: list[dict[str, Any]]) -> float:
-    """How many times nucbatch's seconds these took, the median over the rounds."""
+    """The seconds relative to nucbatch's, as the median over the rounds."""
     return statistics.median(one["seconds"] / mine["seconds"] for one, mine in zip(these, own, strict=True))
 
 

@@ -1,9 +1,9 @@
-"""What a block costs besides its work: blocks that do nothing, through a real cluster and a real ledger.
+"""Overhead of scheduling per block: blocks that do nothing, on a real cluster with a real ledger.
 
     python -m benchmarks.bench_scaling [BLOCKS ...] [--workers 1 2 4]
 
-Each count of blocks is one large image, planned, sent out in the rolling window, and committed on disk by the
-driver. The client's process holds Dask's scheduler too: its peak memory is both together.
+Each number of blocks is one large image, planned, submitted in the rolling window, and committed to disk by
+the driver. The client's process also holds Dask's scheduler: its peak memory is that of both.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
 
 
 class _Counter:
-    """Counts units, and notes when the first ones came back."""
+    """Counts units, and records when the first ones returned."""
 
     def __init__(self) -> None:
         self.began = self.first = 0.0

@@ -1,10 +1,10 @@
-"""Sparse matching and whole scores of one large image, side by side with dense matching.
+"""Sparse matching and complete scores of one large image, compared with dense matching.
 
     python -m benchmarks.bench_score [--side PX] [--nuclei N] [--rounds N]
 
-*Dense* is what comes first to mind: a table of every true against every predicted label, made by
-scikit-image or by counting pairs of labels in NumPy, and all IoUs of it. All are CPU seconds of one process,
-repeated in turn; the table has the best of each and its ratio to our matching.
+*Dense* is the obvious way: a table of every true against every predicted label, made by scikit-image or by
+counting pairs of labels in NumPy, and all its IoUs. Times are CPU seconds of one process, repeated in turn;
+the table has the best of each and its ratio to nucbatch's matching.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def sparse(truth: Labels, pred: Labels) -> tuple[int, ...]:
 
 
 def dense(truth: Labels, pred: Labels) -> tuple[int, ...]:
-    """The same by a table of all pairs of labels."""
+    """The same with a table of all pairs of labels."""
     columns = int(pred.max()) + 1
     size = (int(truth.max()) + 1) * columns
     shared = np.bincount(truth.ravel().astype(np.int64) * columns + pred.ravel(), minlength=size)
@@ -75,7 +75,7 @@ def dense(truth: Labels, pred: Labels) -> tuple[int, ...]:
 
 
 def scikit_image(truth: Labels, pred: Labels) -> tuple[int, ...]:
-    """The same by scikit-image's table, made dense for the IoUs."""
+    """The same with scikit-image's table, made dense for the IoUs."""
     from skimage.metrics import contingency_table
 
     return _matched(contingency_table(truth, pred).toarray().astype(np.int64))
@@ -88,7 +88,7 @@ def _matched(shared: NDArray[np.int64]) -> tuple[int, ...]:
 
 
 def draw(side_px: int, nuclei: int) -> tuple[Labels, Labels]:
-    """Ellipses on a jittered grid, and a prediction of other sizes a pixel or two beside them."""
+    """Ellipses on a jittered grid, and a prediction of other sizes displaced by a pixel or two."""
     rng = np.random.default_rng(0)
     truth, pred = np.zeros((2, side_px, side_px), np.int32)
     across = int(np.ceil(np.sqrt(nuclei)))

@@ -1,4 +1,4 @@
-"""What several processes get out of one device together, each with a lane's device of its own.
+"""Rate of several processes that share one device, each with its own inference queue.
 
     python -m benchmarks.bench_share [--processes 1 16] [--model default] [--precision fp16] [--side 1088]
 

@@ -1,10 +1,10 @@
-"""What a large image costs beside the network: CPU time per Mpx of each of its stages.
+"""CPU time per Mpx of each stage of a large image, without the network.
 
     python -m benchmarks.bench_stages [IMAGE] [--channel NAME] [--side PX] [--block-size PX] [--rounds N]
 
-The network answers with the maps that it made of this very image before, at once: what is left is copying,
-counting, tiles, objects, measuring, masks and pyramids, done by one thread, one unit after another. The last
-column is how many cores keep up with what a GPU predicts. Without IMAGE one is drawn.
+The network is replaced by its recorded maps of the same image. What remains is copying, counting, tiling,
+objects, measuring, masks and pyramids, done by one thread, one unit after another. The last column is the
+number of cores that keep up with a GPU. Without IMAGE one is drawn.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ DRIVER = "driver"
 
 
 class Remembering(Canned):
-    """A device that asks the network once, and knows the answer from then on."""
+    """A device that runs the network once per tile and records its maps."""
 
     def __init__(self, device: Cpu) -> None:
         super().__init__({})
@@ -58,12 +58,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("image", type=Path, nargs="?")
     parser.add_argument("--channel", default="")
-    parser.add_argument(
-        "--side", type=int, default=6144, help="of the image that is drawn where none is given"
-    )
+    parser.add_argument("--side", type=int, default=6144, help="side in px of the drawn image")
     parser.add_argument("--block-size", type=int)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--gpu", type=float, default=100.0, help="Mpx/s that the network does on a GPU")
+    parser.add_argument("--gpu", type=float, default=100.0, help="rate of the network on a GPU in Mpx/s")
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT, CUDA_VISIBLE_DEVICES="")
     with tempfile.TemporaryDirectory() as scratch:
@@ -78,7 +76,7 @@ def main() -> None:
 def costs_of(
     source: Path, channel: str, block_px: int | None, rounds: int, scratch: Path
 ) -> tuple[str, dict[str, list[float]]]:
-    """What was measured, and each stage's milliseconds of CPU time per Mpx, of every round."""
+    """Names of what was measured, and the milliseconds of CPU time per Mpx of each stage in every round."""
     lane.device_for = lambda network, precision: Remembering(Cpu(network, precision))
     prepared = prepare(open_plate(source), RunSettings(channel=channel), block_px=block_px)
     (field,) = prepared.plan.usable

@@ -1,16 +1,16 @@
-"""The whole run against the network alone, over the same pixels, side by side in one go.
+"""Rate of a complete run compared with the bare network over the same pixels.
 
     python -m benchmarks.bench_throughput PLATE --channel NAME [--workers N] [--rounds N] [--block-size PX]
                                           [--scheduler cuda] [--precision fp16] [--side PX --fields N]
 
-*Bare forward*: as many processes as the run has workers, one torch thread each, do nothing but push the very
-tiles that the run predicts through the same weights; of more than MOST_PX pixels each takes that many, evenly
-chosen, and the time is scaled up. On a GPU (one) it is one process, which has the GPU for itself and pushes
-whole batches, one while the one before is computed. *Run*: read, normalise, infer, objects, measure, write.
-Both are repeated in turn, and each run is held against the mean of the forwards before and after it, because
-a machine's speed drifts; the table has medians and the ratio. Every run begins as a new command does, with no
-worker there. PLATE may be one large image. Without it a synthetic plate is made, of --fields fields of --side
-px.
+*Bare forward*: as many processes as the run has workers, with one torch thread each, push the tiles of the
+run through the same weights and do nothing else. Of more than MOST_PX pixels, each process takes an evenly
+chosen sample of that size, and the time is scaled up. On a GPU (one) it is a single process, which has the
+GPU for itself and submits each batch while the previous one is computed. *Run*: read, normalise, infer,
+objects, measure, write. Both are repeated in turn, and each run is compared with the mean of the forwards
+before and after it, because a machine's speed drifts. The table has medians and the ratio. Every run starts
+without workers, as a new command does. PLATE may be one large image; without it a synthetic plate of --fields
+fields of --side px is made.
 """
 
 from __future__ import annotations
@@ -52,8 +52,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("plate", type=Path, nargs="?")
     parser.add_argument("--channel", default="")
-    parser.add_argument("--model", default="default", help="or paper: its network, before any training")
-    parser.add_argument("--workers", type=int, help="2 without a GPU; with one, as many as the run chooses")
+    parser.add_argument(
+        "--model", default="default", help="a model, or paper: the untrained network of the paper"
+    )
+    parser.add_argument("--workers", type=int, help="[default: 2; on a GPU as the run chooses]")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--block-size", type=int)
     parser.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16"])
@@ -103,10 +105,10 @@ def main() -> None:
 
 
 class Recorder:
-    """Times the blocks alone: from the first submission to the last receipt.
+    """Measures the time of the blocks alone: from the first submission to the last receipt.
 
-    Beside the ``seconds``, those that cores were busy (of all processes, ``machine``, and of this one, the
-    driver).
+    Also measures for how many seconds cores were busy: of all processes (``machine``), and of this one, the
+    driver.
     """
 
     def __init__(self) -> None:
@@ -131,13 +133,13 @@ class Recorder:
 
 
 def _busy_seconds() -> float:
-    """Seconds that all cores together have worked since the machine's start."""
+    """Seconds that all cores together have been busy since the machine started."""
     times = psutil.cpu_times()
     return times.user + times.nice + times.system
 
 
 def bare_forward(prepared: Prepared, workers: int) -> float:
-    """Seconds that the slowest of ``workers`` processes needs for its share of the plate's tiles."""
+    """Seconds of the slowest of ``workers`` processes for its share of the plate's tiles."""
     context = get_context("spawn")
     barrier, seconds = context.Barrier(workers), context.Queue()
     plan, weights = prepared.plan, str(prepared.weights)
@@ -196,7 +198,7 @@ def _forward_share(
 
 
 def _batches(device, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """The windows, as many together as the device takes."""
+    """The windows in batches of the device's size."""
     by_shape: dict[tuple[int, ...], list[np.ndarray]] = {}
     for window in windows:
         by_shape.setdefault(window.shape, []).append(window)
@@ -206,7 +208,7 @@ def _batches(device, windows: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
 
 
 def _papers(folder: Path) -> str:
-    """The paper's network with weights that find nothing; how fast it is does not depend on them."""
+    """The paper's network with weights that find nothing; its speed does not depend on them."""
     from torch.nn.init import constant_
 
     from nucbatch.networks.checkpoint import Card, save_weights

@@ -1,9 +1,9 @@
-"""What another tile size changes: the last bits of probabilities, and the labels that hang on them.
+"""Effect of the tile size: differences in the last bits of probabilities, and in labels.
 
     python -m benchmarks.bench_tiles IMAGE [--tiles 2048 1024 512]
 
-A run never changes its tiles: they belong to the model. A device with too little memory would have to; this
-is what it would cost, per gigapixel, and what it costs in halos (pixels seen over pixels kept).
+A run never changes its tiles, which belong to the model. A device with too little memory would need smaller
+ones. This measures the differences per gigapixel, and the cost of halos (pixels predicted per pixel kept).
 """
 
 from __future__ import annotations

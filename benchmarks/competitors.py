@@ -1,7 +1,7 @@
-"""Networks that others segment nuclei with, with random weights: what they cost, not what they find.
+"""Networks of other nucleus segmentation tools, with random weights, to compare their cost.
 
-A peer is made by a function of threads and device, which imports what it needs, and is a function that pushes
-one batch through. The time of a forward pass does not depend on the weights, so none are loaded or fetched.
+A peer is made by a function of threads and device, which imports its packages, and returns a function that
+runs one batch. The time of a forward pass does not depend on the weights, so none are loaded or downloaded.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ GPU_TILES = 20
 
 @dataclass(frozen=True, slots=True)
 class Station:
-    """``run`` pushes ``megapixels`` through a network of so many parameters."""
+    """A network in operation: ``run`` processes ``megapixels`` at once."""
 
     name: str
     run: Callable[[], object]
@@ -28,7 +28,10 @@ class Station:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """``make`` needs ``packages`` to be importable; ``install`` is what pip calls them."""
+    """A network to compare. ``make`` needs ``packages`` to be importable.
+
+    ``install`` are their names for pip.
+    """
 
     make: Callable[[int, str], Station]
     packages: tuple[str, ...] = ()
@@ -59,10 +62,10 @@ def shipped(threads: int, device: str) -> Station:
 
 
 def cellpose(threads: int, device: str) -> Station:
-    """Cellpose's network on a tile of its size: the transformer from release 4 on, before it the U-Net.
+    """Cellpose's network on a tile of its size: the transformer from release 4 on, before that the U-Net.
 
-    Each in its default precision, bfloat16 for the transformer. The overlap of tiles (a tenth on each side)
-    and rescaling, which its users pay for as well, are left out. A GPU gets a megapixel at once.
+    Each runs in its default precision, bfloat16 for the transformer. The overlap of tiles (a tenth on each
+    side) and rescaling, which also cost its users time, are left out. A GPU gets a megapixel at once.
     """
     torch.set_num_threads(threads)
     together = 1 if device == "cpu" else GPU_TILES

@@ -1,4 +1,4 @@
-"""Damage to every kind of file that a run leaves: emptied, cut short, filled with zeros, or removed."""
+"""Damages files of a run of every kind: empties, truncates or removes them, or fills them with zeros."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nucbatch.store.folder import RunFolder
 
 
 class Damaged(Protocol):
-    """A run whose driver is dead, as damage sees it; ``damaged`` are the keys of fields that it hits."""
+    """A run whose driver was killed; ``damaged`` are the keys of fields that damage has hit."""
 
     folder: RunFolder
     chance: random.Random
@@ -41,7 +41,7 @@ FILES: dict[str, Callable[[RunFolder], list[Path]]] = {
 
 
 def damage(files: Callable[[RunFolder], list[Path]]) -> Callable[[Damaged], None]:
-    """Damages one of some files, in a way drawn by chance."""
+    """Damages one of several files in a random way."""
 
     def do(run: Damaged) -> None:
         victim = run.chance.choice(files(run.folder))
@@ -52,7 +52,7 @@ def damage(files: Callable[[RunFolder], list[Path]]) -> Callable[[Damaged], None
 
 
 def zero_a_page_of_the_ledger(run: Damaged) -> None:
-    """4 KiB of zeros somewhere in it, its first line included."""
+    """Writes 4 KiB of zeros at a random place in the ledger, possibly over its first line."""
     content = bytearray(run.folder.ledger.read_bytes())
     begin = run.chance.randrange(0, len(content), 4096)
     length = min(4096, len(content) - begin)
@@ -61,7 +61,7 @@ def zero_a_page_of_the_ledger(run: Damaged) -> None:
 
 
 def remove_the_ledger(run: Damaged) -> None:
-    """As a careless hand does."""
+    """Removes the ledger, as a user might by mistake."""
     run.folder.ledger.unlink()
 
 
@@ -70,7 +70,7 @@ def _below(folder: Path, pattern: str) -> list[Path]:
 
 
 def _field_of(run: RunFolder, victim: Path) -> set[str]:
-    """The key of the field that a file is of; none for a file of the whole run."""
+    """The key of the field that a file belongs to; none for a file of the whole run."""
     if victim.is_relative_to(run.labels):
         return {
             f"{row}/{int(column)}/{int(site)}"

@@ -1,4 +1,4 @@
-"""A Dask cluster that is somebody else's: its processes, behind a wire that can be cut."""
+"""A Dask cluster outside nucbatch's control, reached through a TCP connection that can be cut."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nucbatch.schedulers.workers import CLUSTER_CONFIG
 
 
 class Wire:
-    """Passes TCP connections on to a port of this machine; ``cut`` ends those there are."""
+    """Forwards TCP connections to a port of this machine; ``cut`` closes the open ones."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -28,7 +28,7 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """Both ends see their connection closed."""
+        """Closes all connections at both ends."""
         while self._open:
             end = self._open.pop()
             try:
@@ -67,7 +67,7 @@ def _pass_on(near: socket.socket, far: socket.socket) -> None:
 
 
 class Outside:
-    """A scheduler and two nannies with a worker each, started again where they are missing."""
+    """A scheduler and two nannies with a worker each, which are restarted if they are missing."""
 
     def __init__(self, scratch: Path) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -79,7 +79,7 @@ class Outside:
 
     @property
     def address(self) -> str:
-        """Where a client reaches it, through the wire."""
+        """The address for clients, through the wire."""
         return f"tcp://127.0.0.1:{self._wire.port}"
 
     def mend(self) -> None:
@@ -102,28 +102,28 @@ class Outside:
             )
 
     def cut(self) -> None:
-        """Cuts every client's connection."""
+        """Cuts the connections of all clients."""
         self._wire.cut()
 
     def kill_scheduler(self) -> None:
-        """SIGKILL."""
+        """Sends SIGKILL to the scheduler."""
         assert self._scheduler is not None
         self._scheduler.kill()
         self._scheduler.wait()
 
     def kill_nanny(self) -> None:
-        """SIGKILL of one, whose worker then leaves by itself."""
+        """Sends SIGKILL to one nanny, whose worker then exits."""
         self._nannies[0].kill()
         self._nannies[0].wait()
 
     def kill_worker(self) -> None:
-        """SIGKILL of one, which its nanny starts again."""
+        """Sends SIGKILL to one worker, which its nanny restarts."""
         for child in psutil.Process(self._nannies[0].pid).children(recursive=True):
             if "spawn_main" in " ".join(child.cmdline()):
                 child.kill()
 
     def close(self) -> None:
-        """Ends all of it."""
+        """Ends all processes."""
         self._end_nannies()
         if self._scheduler is not None:
             self._scheduler.kill()

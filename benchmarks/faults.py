@@ -1,13 +1,13 @@
-"""A soak: a run is broken again and again, in every way that a cluster has, and must end as one left alone.
+"""Soak test: a run is interrupted repeatedly by all faults of a cluster, and must give the same results.
 
     python -m benchmarks.faults                  # 2,016 fields, 54 faults, about a quarter of an hour
     python -m benchmarks.faults --wells 8 --sites 8 --faults 18
 
-At points drawn by chance something is killed, cut or filled (``breakage.py``), or a file of any kind that a
-run leaves is emptied, cut short, filled with zeros or removed (``damage.py``); then the same command is given
-again. In the end labels and tables must have the same hashes as those of an undisturbed run; no field may be
-lost or be there twice; and nothing that was committed may have been done again, but what was damaged on
-purpose. Needs root, for a small file system that can be filled and made read-only.
+At random points something is killed, disconnected or filled up (``faults_catalogue.py``), or a file of the
+run is emptied, truncated, filled with zeros or removed (``damage.py``); then the same command is given again.
+In the end labels and tables must have the same hashes as those of an undisturbed run, no field may be missing
+or occur twice, and no committed field may have been repeated unless it was damaged on purpose. Needs root,
+for a small file system that can be filled and made read-only.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ if __name__ == "__main__":
 
 @dataclass
 class Seen:
-    """What came of a kind of fault."""
+    """The results of one kind of fault."""
 
     times: int = 0
     ends: Counter[str] = field(default_factory=Counter)
@@ -58,7 +58,7 @@ class Seen:
 
 
 class Soak:
-    """One run, and what is done to it."""
+    """One run under test, and the faults that are applied to it."""
 
     def __init__(self, plate: Path, folder: RunFolder, outside: Outside, seed: int) -> None:
         self.plate, self.folder, self.outside = plate, folder, outside
@@ -72,7 +72,7 @@ class Soak:
         self.driver: subprocess.Popen[str]
 
     def begin(self, *, outside: bool) -> None:
-        """Gives the command."""
+        """Starts the command."""
         if outside:
             self.outside.mend()
         options = ["--scheduler", self.outside.address] if outside else ["--workers", "2"]
@@ -88,7 +88,7 @@ class Soak:
             )
 
     def second_driver(self) -> int:
-        """The same command once more, waited for."""
+        """Runs the same command beside it and waits for it."""
         ended = subprocess.run(
             [sys.executable, "-m", "nucbatch", *self._command("--workers", "1")],
             capture_output=True,
@@ -98,7 +98,7 @@ class Soak:
         return ended.returncode
 
     def meet(self, fault: Fault, after: int) -> None:
-        """Breaks something when ``after`` more fields have been committed, and looks how the run takes it."""
+        """Applies a fault after ``after`` more fields were committed, and checks the run's reaction."""
         if self.driver.poll() is None and fault.outside != self._is_outside:
             self.driver.terminate()
             self.driver.wait()
@@ -138,7 +138,7 @@ class Soak:
         seen.ends[f"exit {code}" if code >= 0 else f"signal {-code}"] += 1
 
     def finish(self) -> None:
-        """Lets the run come to its end."""
+        """Lets the run finish."""
         if self.driver.poll() is not None:
             self.begin(outside=False)
         if self.driver.wait() != 0:
@@ -147,12 +147,12 @@ class Soak:
             )
 
     def committed(self) -> int:
-        """Lines of the ledger, without its header."""
+        """Lines of the ledger without its header."""
         ledger = self.folder.ledger
         return max(0, ledger.read_bytes().count(b"\n") - 1) if ledger.exists() else 0
 
     def not_committed(self) -> int:
-        """Fields whose work lies on the disk, but whose receipt is not in the ledger."""
+        """Fields whose results are on disk, but whose receipt is not in the ledger."""
         done = {receipt.field for receipt in receipts(self.folder)}
         there = {
             path.relative_to(self.folder.fragments).with_suffix("").as_posix()
@@ -170,7 +170,9 @@ def main() -> None:
     parser.add_argument("--wells", type=int, default=96)
     parser.add_argument("--sites", type=int, default=21)
     parser.add_argument("--size", type=int, default=96, help="side of a field in px")
-    parser.add_argument("--faults", type=int, default=54, help="each kind is met equally often, or nearly")
+    parser.add_argument(
+        "--faults", type=int, default=54, help="number of faults, spread evenly over the kinds"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[], help="kinds of faults, by words of their names")
     asked = parser.parse_args()
@@ -203,12 +205,12 @@ def main() -> None:
 
 
 def wanted(words: list[str]) -> list[Fault]:
-    """The faults in whose names one of the words is; all without any."""
+    """The faults whose names contain one of the words; all without any."""
     return [fault for fault in FAULTS if not words or any(word in fault.name for word in words)]
 
 
 def run(console: Console, soak: Soak, some: list[Fault], faults: int, fields: int) -> None:
-    """So many faults of some kinds, shuffled, spread over the run."""
+    """Applies a number of faults of several kinds, shuffled and spread over the run."""
     kinds = [some[index % len(some)] for index in range(faults)]
     soak.chance.shuffle(kinds)
     soak.begin(outside=kinds[0].outside)
@@ -220,7 +222,7 @@ def run(console: Console, soak: Soak, some: list[Fault], faults: int, fields: in
 
 
 def report(console: Console, soak: Soak, alone: RunFolder, fields: int) -> None:
-    """The table, and the verdict."""
+    """Prints the table and the verdict."""
     table = Table("fault", "times", "ended as", "done, not committed (most)", title="What was broken")
     for fault in FAULTS:
         if fault.name in soak.seen:
@@ -247,7 +249,7 @@ def report(console: Console, soak: Soak, alone: RunFolder, fields: int) -> None:
 
 
 def digests(folder: RunFolder) -> dict[str, str]:
-    """SHA-256, by path, of every file that a run leaves for others, but for the report and the run's card."""
+    """SHA-256, by path, of every result file of a run, except the report and the run card."""
     tables = [folder.nuclei, folder.wells, folder.fields, folder.files]
     pixels = [path for top in (folder.plate_zarr, folder.labels) for path in top.rglob("*") if path.is_file()]
     return {
@@ -258,7 +260,7 @@ def digests(folder: RunFolder) -> dict[str, str]:
 
 @contextmanager
 def small_disk(at: Path) -> Iterator[Path]:
-    """A file system of its own, which can be filled and made read-only."""
+    """A separate file system that can be filled and made read-only."""
     if os.geteuid() != 0:
         sys.exit("This needs root: it mounts a small file system, to fill it and to make it read-only.")
     at.mkdir()
@@ -270,7 +272,7 @@ def small_disk(at: Path) -> Iterator[Path]:
 
 
 def _require_sentence(said: str) -> str:
-    """The last line that a command printed; it must not be the end of a traceback."""
+    """Checks that the last line that a command printed is not the end of a traceback."""
     if "Traceback" in said:
         raise AssertionError(f"a traceback where a sentence was due: {said}")
     return said.strip().splitlines()[-1]

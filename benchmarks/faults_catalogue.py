@@ -1,4 +1,4 @@
-"""Everything that a cluster does to a run, one function each: what is broken, and how it should be taken."""
+"""The faults that a cluster can cause in a run, one function each, with the expected reaction."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nucbatch.store.folder import RunFolder
 
 
 class Broken(Protocol):
-    """A run under way, as a fault sees it."""
+    """A run in progress, as a fault sees it."""
 
     driver: subprocess.Popen[str]
     folder: RunFolder
@@ -28,14 +28,18 @@ class Broken(Protocol):
     damaged: set[str]
 
     def second_driver(self) -> int:
-        """The same command beside it; its exit code."""
+        """Runs the same command beside it; returns its exit code."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """``ends``: with which codes the command may end for it; none where it must go on. ``outside``: it needs
-    a scheduler of its own. ``then``: what is undone, or damaged, before the same command is given again."""
+    """One kind of fault.
+
+    ``ends``: exit codes with which the command may end because of it; none if it must continue. ``outside``:
+    it needs a separate scheduler. ``then``: what is undone, or damaged, before the same command is given
+    again.
+    """
 
     name: str
     breaks: Callable[[Broken], None]
@@ -45,12 +49,12 @@ class Fault:
 
 
 def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The worker processes of a local cluster; the ones that are just being started may not be among them."""
+    """The worker processes of a local cluster, possibly without those that are just starting."""
     return [worker for server in _fork_servers_of(driver) for worker in server.children()]
 
 
 def _fork_servers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
-    """The process that workers are forked from, if it is there by now."""
+    """The process that workers are forked from, if it exists already."""
     below = psutil.Process(driver.pid).children()
     return [child for child in below if "forkserver" in " ".join(child.cmdline())]
 
@@ -67,7 +71,7 @@ def _kill_all_workers(run: Broken) -> None:
 
 
 def _kill_fork_server(run: Broken) -> None:
-    """With a worker, which another one must then replace that is forked from another server."""
+    """Kills the fork server and a worker, which must then be replaced from another server."""
     workers = workers_of(run.driver)
     for process in (*_fork_servers_of(run.driver), *workers[:1]):
         process.kill()

@@ -1,8 +1,8 @@
-"""What is measured on: one image, given or drawn and mirrored up to a size; plates of any number of fields.
+"""Inputs of benchmarks: one image, given or drawn, at any size, and plates of any number of fields.
 
     python -m benchmarks.fields FOLDER
 
-makes what a GPU is measured on: FOLDER/fields1080, FOLDER/fields2160 and FOLDER/large.tif, 1.4 Gpx each.
+makes the inputs for GPUs: FOLDER/fields1080, FOLDER/fields2160 and FOLDER/large.tif, 1.4 Gpx each.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ DRAWN_NUCLEI = 400
 
 
 def field_of(path: Path | None, size_px: int) -> NDArray[np.generic]:
-    """An image (Y, X) or (Y, X, 3) of that size: a file's, else a drawn one, repeated in mirrors."""
+    """An image (Y, X) or (Y, X, 3) of that size: a file's or a synthetic one, repeated in mirrored tiles."""
     if path is None:
         image = make_field(DRAWN_PX, np.random.default_rng(0), nuclei=DRAWN_NUCLEI, channels=1)[0][0]
     else:
@@ -36,7 +36,7 @@ def field_of(path: Path | None, size_px: int) -> NDArray[np.generic]:
 
 
 def plate_of(folder: Path, side_px: int, fields: int, wells: int = 24) -> Path:
-    """A drawn plate's folder: two fields a well are drawn, the others are these again under other names."""
+    """A synthetic plate's folder: two fields per well are drawn, the others are copies under other names."""
     every = [f"{row}{column:02d}" for row in "BCDE" for column in range(2, 8)][: min(wells, fields)]
     sites = -(-fields // len(every))
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ def plate_of(folder: Path, side_px: int, fields: int, wells: int = 24) -> Path:
 
 
 def large_image(path: Path, side_px: int) -> Path:
-    """A tiled BigTIFF of a drawn field, in mirrors."""
+    """A tiled BigTIFF of a synthetic field, repeated in mirrored tiles."""
     field = field_of(None, DRAWN_PX)
     twice = np.block([[field, field[:, ::-1]], [field[::-1], field[::-1, ::-1]]])
     row = np.tile(twice, (1, -(-side_px // len(twice))))[:, :side_px]

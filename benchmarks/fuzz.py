@@ -1,4 +1,4 @@
-"""Damaged inputs by the thousand: each is read as an image or refused with a reason, and nothing else.
+"""Fuzz test: thousands of damaged inputs, each of which must be read, or refused with a reason.
 
     python -m benchmarks.fuzz                           # 5,000 mutants of the built-in inputs, seed 0
     python -m benchmarks.fuzz --seed 7 --mutants 20000 --kind tiff
@@ -48,7 +48,7 @@ BAD = ("foreign", "crash", "hang", "truncation accepted")
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """A damaged copy of an input: ``file`` is the one that was changed."""
+    """A damaged copy of an input; ``file`` is the damaged file."""
 
     number: int
     sound: Sound
@@ -66,7 +66,7 @@ class _Running:
 
 
 class Runner:
-    """Reads inputs in processes of their own, several at once."""
+    """Reads inputs in separate processes, several at once."""
 
     def __init__(self, scratch: Path, jobs: int, memory_bytes: int, cpu_s: int) -> None:
         self._scratch, self._jobs, self._memory_bytes, self._cpu_s = scratch, jobs, memory_bytes, cpu_s
@@ -121,7 +121,7 @@ def _laid_out(mutant: Mutant, data: bytes | None, folder: Path) -> None:
 def mutants_of(
     sounds: list[Sound], seed: int, numbers: range, kinds: tuple[str, ...]
 ) -> Iterator[tuple[Mutant, bytes]]:
-    """The mutants by their numbers; each depends on the seed and its number alone."""
+    """The mutants with these numbers; each depends on the seed and its number alone."""
     by_kind: dict[str, list[Sound]] = defaultdict(list)
     for sound in sounds:
         by_kind[sound.kind].append(sound)
@@ -154,7 +154,7 @@ def _bytes_of(sound: Sound, file: str) -> bytes:
 
 
 def verdict(mutant: Mutant, found: Outcome, whole: Outcome) -> str:
-    """The outcome's fate, or ``truncation accepted``."""
+    """The outcome's kind, or ``truncation accepted``."""
     shortened = mutant.mutation == TRUNCATE and mutant.sound.holds_pixels and mutant.sound.region is None
     if (
         found.fate == "read"
@@ -184,7 +184,7 @@ def warm(sounds: list[Sound]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs it; see the module's text."""
+    """Runs the fuzz test; see the module's docstring."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -192,14 +192,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first mutant's number")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", action="append", choices=KINDS, help="only these kinds (may be repeated)")
-    parser.add_argument("--inputs", type=Path, help="a folder of TIFFs, PNGs and JPEGs that are damaged too")
-    parser.add_argument("--most-inputs", type=int, default=200, help="how many of them, evenly chosen")
-    parser.add_argument("--seconds", type=int, default=20, help="of CPU time for each mutant")
+    parser.add_argument("--inputs", type=Path, help="folder of further TIFFs, PNGs and JPEGs to damage")
+    parser.add_argument("--most-inputs", type=int, default=200, help="number of them, evenly chosen")
+    parser.add_argument("--seconds", type=int, default=20, help="limit of CPU time for each mutant")
     parser.add_argument(
         "--memory", type=int, default=3072, help="MiB for each mutant, beyond the warmed process"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--keep", type=Path, help="where mutants that show a defect are kept")
+    parser.add_argument("--keep", type=Path, help="folder for mutants that show a defect")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="fuzz-") as scratch:
         return _run(chosen, Path(scratch))

@@ -1,4 +1,4 @@
-"""One input read in a process of its own, with limits of memory and time, and what came of it."""
+"""Reads one input in a process of its own, with limits of memory and time, and reports the outcome."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def start(sound: Sound, folder: Path, memory_bytes: int, cpu_s: int) -> tuple[int, int]:
-    """Forks a process that reads an input lying in ``folder``; (its id, where its outcome can be read)."""
+    """Forks a process that reads an input in ``folder``; returns its id and the place of its outcome."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
@@ -44,7 +44,7 @@ def start(sound: Sound, folder: Path, memory_bytes: int, cpu_s: int) -> tuple[in
 
 
 def outcome(status: int, told: bytes) -> Outcome:
-    """What a finished process came to, from its exit status and what it wrote."""
+    """The outcome of a finished process, from its exit status and its output."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         fate = "hang" if number in (signal.SIGXCPU, signal.SIGKILL) else "crash"
@@ -92,7 +92,7 @@ def _weights(path: Path) -> dict[str, str]:
 
 
 def _images(path: Path, table: Path) -> dict[str, str]:
-    """The digest of each image that can be read; what ``inspect`` and files.csv tell is made as well."""
+    """The digest of each readable image; the output of ``inspect`` and files.csv are made as well."""
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.formats import open_source
     from nucbatch.readers.pixels import field_channels, read_field

@@ -1,7 +1,7 @@
-"""Small sound inputs of every kind that nucbatch reads: what the fuzzing benchmark damages.
+"""Small valid inputs of every kind that nucbatch reads, which the fuzzing benchmark damages.
 
-Each lies in a folder of its own, and has a file or folder that is opened. All are made here, so that the same
-bytes come out everywhere; ``of_folder`` takes a user's own files.
+Each has a folder of its own, with a file or folder that is opened. All are made here, so that their bytes are
+the same everywhere; ``of_folder`` takes a user's own files.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _RNG = np.random.default_rng(16)
 class Sound:
     """An input: its ``folder``, the path in it that is ``opened``, and the ``files`` in it that are damaged.
 
-    ``region``: the only part of a file that is damaged. ``holds_pixels``: whether a shorter file means fewer
-    pixels, so that it must not be taken for whole.
+    ``region``: the only part of a file that is damaged. ``holds_pixels``: whether a truncated file lacks
+    pixels, so that it must not be accepted as complete.
     """
 
     name: str
@@ -58,7 +58,7 @@ def sound_inputs(folder: Path, kinds: tuple[str, ...] = KINDS) -> list[Sound]:
 
 
 def of_folder(folder: Path, most: int) -> list[Sound]:
-    """Up to so many TIFFs, PNGs and JPEGs below a user's folder, evenly chosen; copies are damaged."""
+    """At most a number of TIFFs, PNGs and JPEGs below a user's folder, evenly chosen; copies are damaged."""
     kinds = {".tif": "tiff", ".tiff": "tiff", ".png": "picture", ".jpg": "picture", ".jpeg": "picture"}
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in kinds and path.is_file())
     chosen = found[:: max(1, len(found) // most)][:most]

@@ -1,6 +1,6 @@
-"""Ways to damage a file: each takes its bytes and a random source, and gives other bytes.
+"""Ways to damage a file: functions of its bytes and a random generator that return other bytes.
 
-Every change is drawn from the random source alone, so that a seed and a number make the same mutant again.
+Every change is drawn from the random generator alone, so that the same seed and number give the same mutant.
 """
 
 from __future__ import annotations
@@ -59,14 +59,14 @@ _HEADER_BYTES = 1024
 
 
 def truncate(data: bytes, chance: random.Random) -> bytes:
-    """Only the beginning; half of all cuts fall into the last tenth, where little is missing."""
+    """Keeps only the beginning; half of all cuts fall into the last tenth, where little is missing."""
     if chance.random() < 0.5:
         return data[: chance.randrange(len(data))]
     return data[: len(data) - chance.randint(1, max(1, len(data) // 10))]
 
 
 def flip(data: bytes, chance: random.Random) -> bytes:
-    """One to eight bits or bytes are others; half of them in the header."""
+    """Changes one to eight bits or bytes, half of them in the header."""
     changed = bytearray(data)
     for _ in range(chance.randint(1, 8)):
         place = _place(len(data), chance)
@@ -77,14 +77,14 @@ def flip(data: bytes, chance: random.Random) -> bytes:
 
 
 def zero_page(data: bytes, chance: random.Random) -> bytes:
-    """A page of zeros, as after a write that never reached the disk."""
+    """Fills a page with zeros, as after a write that never reached the disk."""
     size = chance.choice((64, 512, 4096))
     begin = chance.randrange(-(-len(data) // size)) * size
     return data[:begin] + bytes(len(data[begin : begin + size])) + data[begin + size :]
 
 
 def splice(data: bytes, chance: random.Random, others: Sequence[bytes] = ()) -> bytes:
-    """A part of another file, or of this one, put over, into or in the place of a part of it."""
+    """Copies a part of another file, or of this one, over, into or in place of a part of it."""
     source = chance.choice(others) if others and chance.random() < 0.7 else data
     begin = chance.randrange(len(source))
     part = source[begin : begin + chance.randint(1, 2048)]
@@ -94,7 +94,7 @@ def splice(data: bytes, chance: random.Random, others: Sequence[bytes] = ()) -> 
 
 
 def header_number(data: bytes, chance: random.Random) -> bytes:
-    """A number in the header, or in the text of the metadata, becomes an unlikely one."""
+    """Replaces a number in the header, or in the text of the metadata, by an unlikely one."""
     numbers = list(_NUMBER.finditer(data)) if _is_text(data) else []
     if numbers:
         found = chance.choice(numbers)
@@ -119,9 +119,10 @@ MUTATIONS: dict[str, Mutation] = {
 def mutated(
     data: bytes, name: str, chance: random.Random, others: Sequence[bytes], region: range | None
 ) -> bytes:
-    """The bytes after a mutation by that name.
+    """The bytes after the mutation of that name.
 
-    With a ``region`` only that part of the file changes, and keeps its length: offsets behind it hold.
+    With a ``region`` only that part of the file changes, and keeps its length, so that later offsets stay
+    valid.
     """
     if region is None:
         return MUTATIONS[name](data, chance, others)
@@ -131,7 +132,7 @@ def mutated(
 
 
 def _place(length: int, chance: random.Random) -> int:
-    """Anywhere, or in the first or last bytes, where headers and directories lie."""
+    """A random position, in the whole file or near its ends, where headers and directories lie."""
     kind = chance.random()
     if kind < 0.4:
         return chance.randrange(min(length, _HEADER_BYTES))

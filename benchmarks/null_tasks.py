@@ -1,4 +1,4 @@
-"""A course of units that do nothing, as a run's driver sees them: what is left is the price of scheduling."""
+"""Units of a large image that do nothing, as the driver sees them, to measure the cost of scheduling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nucbatch.store.units import Unit
 
 
 class Idle(UnitTask):
-    """A unit whose worker does nothing but answer."""
+    """A unit whose worker returns at once."""
 
     def do(self, at: tuple[int, int]) -> UnitDone:
         return UnitDone(Unit(self.stage, *at))

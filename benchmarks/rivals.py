@@ -1,9 +1,9 @@
-"""Other ways from a normalised image to labels with the same network, each as its users would write it.
+"""Other ways from a normalised image to labels with the same network, as their users would write them.
 
-A way is made by a function of (network, card, hardware), which imports what it needs, and is itself a
-function of an image (3, Y, X) float32 in [0, 1] that returns labels (Y, X). All take the card's thresholds.
-Where a choice is left, the faster one is taken: on processors one window at a time, on GPUs several; markers
-from the interior map (see ``scikit``).
+A way is made by a function of (network, card, hardware), which imports its packages, and returns a function
+of an image (3, Y, X) float32 in [0, 1] that gives labels (Y, X). All use the card's thresholds. Where there
+is a choice, the faster one is taken: one window at a time on CPUs, several on GPUs; markers from the interior
+map (see ``scikit``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ DASK_OVERLAP_PX = 64
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What every way may use: so many threads, a device (cpu, cuda), and on it the precision."""
+    """The hardware that every way may use: number of threads, device (cpu, cuda), and precision."""
 
     threads: int = 1
     device: str = "cpu"
@@ -41,7 +41,7 @@ class Hardware:
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """``make`` needs ``packages`` to be importable; ``install`` is what pip calls them."""
+    """A way to compare. ``make`` needs ``packages`` to be importable; ``install`` are their names for pip."""
 
     make: Callable[[nn.Module, Card, Hardware], Way]
     packages: tuple[str, ...] = ()
@@ -49,7 +49,7 @@ class Rival:
 
 
 def nucbatch(network: nn.Module, card: Card, hardware: Hardware) -> Way:
-    """What ``nucbatch.segment`` does after normalising, with as many threads as the others have."""
+    """The steps of ``nucbatch.segment`` after normalising, with as many threads as the others."""
     from nucbatch.inference.device import device_for
     from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
     from nucbatch.masks.objects import find_nuclei
@@ -74,7 +74,7 @@ def nucbatch(network: nn.Module, card: Card, hardware: Hardware) -> Way:
 
 
 def whole(network: nn.Module, card: Card, hardware: Hardware) -> Way:
-    """The whole image in one forward pass, padded to the stride; where memory ends, so does this way."""
+    """The whole image in one forward pass, padded to the stride; limited by memory."""
     set_num_threads(hardware.threads)
     logits = _logits(network, hardware)
 
@@ -159,7 +159,7 @@ def dask(network: nn.Module, card: Card, hardware: Hardware) -> Way:
 
 
 def _logits(network: nn.Module, hardware: Hardware) -> Callable[[Tensor], Tensor]:
-    """The network where and as it is to run: images (N, 3, Y, X) there → logits float32 there."""
+    """A function that runs the network on its device: images (N, 3, Y, X) → logits float32."""
     network.eval().to(hardware.device)
     lower = {"fp32": None, "bf16": bfloat16, "fp16": float16}[hardware.precision]
 
@@ -172,7 +172,7 @@ def _logits(network: nn.Module, hardware: Hardware) -> Callable[[Tensor], Tensor
 
 
 def _padded(image: Image, network: nn.Module) -> Image:
-    """The image (3, Y, X) reflected to the next multiple of the network's stride."""
+    """The image (3, Y, X) padded by reflection to the next multiple of the network's stride."""
     stride = int(network.stride)  # type: ignore[arg-type]
     rows, columns = (-side % stride for side in image.shape[1:])
     return np.pad(image, ((0, 0), (0, rows), (0, columns)), mode="reflect")

@@ -1,7 +1,7 @@
-"""Maps to labels to measurements as one would with scikit-image alone, in its favour where there is a choice.
+"""Maps to labels to measurements with scikit-image alone, with choices in its favour.
 
-Markers are the connected parts of the interior map, which saves a distance transform and a search for peaks;
-holes are left open; specks go by a bincount. So what it is compared with has no easy game.
+Markers are the connected components of the interior map, which saves a distance transform and a search for
+peaks; holes are not filled; specks are removed by a bincount.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def labelled(
     settings: ObjectSettings,
     scale: float = 1.0,
 ) -> NDArray[np.int32]:
-    """Labels (Y, X) of two maps (Y, X) in which ``scale`` is certain; without gaps only by chance."""
+    """Labels (Y, X) of two maps (Y, X) in which ``scale`` means certainty; they may have gaps."""
     inside = foreground >= settings.foreground * scale
     markers = label((interior >= settings.interior * scale) & inside, connectivity=1)
     labels = watershed(-interior.astype(np.float32), markers, mask=inside)
@@ -47,7 +47,7 @@ def labelled(
 
 
 def measured(labels: NDArray[np.integer], plane: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
-    """What nucbatch measures of each object of one channel (Y, X), or what it follows from."""
+    """Measures the same as nucbatch for each object of one channel (Y, X), or values that lead to it."""
     return dict(regionprops_table(labels, plane, properties=PROPERTIES, extra_properties=(median,)))
 
 

@@ -1,5 +1,6 @@
-"""Image and mask side by side in one folder: ``a.png`` and ``a_mask.png``, or ``a_img`` and ``a_masks``.
+"""The layout of image and mask side by side in one folder: ``a.png`` with ``a_mask.png``.
 
+Images may end in ``_img`` or ``_image``, masks in ``_mask``, ``_masks``, ``_label`` or ``_labels``.
 ``a_ignore.png`` beside them marks pixels to leave out.
 """
 
@@ -21,7 +22,7 @@ IGNORED = ("_ignore",)
 
 
 def find_beside(folder: Path) -> Findings | None:
-    """The pairs of a folder, None if no file in it has a partner."""
+    """The pairs in a folder; None if no file in it has a partner."""
     images: dict[str, Path] = {}
     labels: dict[str, Path] = {}
     ignore: dict[str, Path] = {}

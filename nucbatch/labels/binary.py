@@ -78,15 +78,15 @@ def is_binary(kinds: Collection[Kind]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ComponentLabels:
-    """The labels of a binary mask's connected components, nuclei that touch being one.
+    """Labels the connected components of a binary mask; touching nuclei become one.
 
-    Connected by edges, as a run's nuclei are.
+    Components are 4-connected, as the nuclei of a run are.
     """
 
     source: LabelSource
 
     def read(self) -> Pixels:
-        """Image and labels, 1..N."""
+        """Reads the image, and labels 1..N of its mask."""
         read = self.source.read()
         inside = read.labels > int(read.labels.max(initial=0)) // 2
         labels = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Image files and label files: pairs of them, the pictures in a folder, and names without suffix."""
+"""Pairs of image and label files, and the picture files in a folder by stem."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""``images/`` and ``labels/`` (or ``masks/``) with files of the same stem, perhaps ``ignore/`` beside them.
+"""The layout of ``images/`` and ``labels/`` (or ``masks/``) with files of the same stem.
 
-Files may lie in sub-folders that ``images/`` and ``labels/`` have in common; an image is then named with its
-sub-folder. Splits come from folders named train, val or test, either around ``images/`` and ``labels/`` or
-right inside them. A label file may end in ``_mask`` or ``_label`` where its image does not.
+``ignore/`` beside them may hold masks of pixels to leave out. Files may lie in sub-folders that ``images/``
+and ``labels/`` have in common; an image's name then includes its sub-folder. Splits come from folders named
+train, val or test, either around ``images/`` and ``labels/`` or directly inside them. A label file may end in
+``_mask`` or ``_label`` where its image does not.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SPLIT_FOLDERS = {
 
 
 def find_folders(folder: Path) -> Findings | None:
-    """The pairs of a folder, None if it has no such layout."""
+    """The pairs in a folder; None if it has another layout."""
     if labels_folder(folder) is not None:
         return _pairs(folder, "", "")
     parts = [child for child in sorted(folder.iterdir()) if child.name.lower() in SPLIT_FOLDERS]
@@ -47,7 +48,7 @@ def find_folders(folder: Path) -> Findings | None:
 
 
 def labels_folder(folder: Path) -> Path | None:
-    """The folder of labels beside ``images/``, None where there is none."""
+    """The folder of labels beside ``images/``; None if there is none."""
     if not (folder / "images").is_dir():
         return None
     return next((folder / name for name in ("labels", "masks") if (folder / name).is_dir()), None)
@@ -88,7 +89,7 @@ def _pairs(folder: Path, prefix: str, split: str) -> Findings:
 def _partners(
     folder: Path, endings: Iterable[str], images: dict[str, Path], problems: list[str]
 ) -> dict[str, Path]:
-    """The masks in a folder by the name of the image that they belong to; none where there is no folder."""
+    """The masks in a folder by the name of their image; none if there is no folder."""
     partners: dict[str, Path] = {}
     for path in _all_pictures(folder) if folder.is_dir() else ():
         name = _name(folder, path)
@@ -97,7 +98,10 @@ def _partners(
 
 
 def _all_pictures(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """The pictures of a folder and its sub-folders; hidden ones and links back to ``above`` are skipped."""
+    """The picture files of a folder and its sub-folders.
+
+    Hidden ones and links back to ``above`` are skipped.
+    """
     above = (*above, folder.resolve())
     within = [
         child
@@ -108,12 +112,12 @@ def _all_pictures(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
 
 
 def _name(folder: Path, path: Path, endings: Iterable[str] = ()) -> str:
-    """A file's stem with the sub-folders that it lies in: ``s1/a``."""
+    """A file's stem with its sub-folders: ``s1/a``."""
     return (path.parent.relative_to(folder) / stem_of(path, endings)).as_posix()
 
 
 def _split_of(name: str) -> str:
-    """The split that an image's first sub-folder is named after, empty if none."""
+    """The split that an image's first sub-folder names; empty if none."""
     first, slash, _ = name.partition("/")
     return SPLIT_FOLDERS.get(first.lower(), "") if slash else ""
 

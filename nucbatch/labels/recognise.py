@@ -23,10 +23,12 @@ LAYOUTS = (
 
 
 def recognise(folder: Path, channel: str = "") -> Findings:
-    """What a folder holds. ``channel`` is the one to learn from in an OME-Zarr of several.
+    """The labelled images in a folder.
+
+    ``channel`` names the channel to learn from, in an OME-Zarr of several.
 
     Raises:
-        InputError: the folder is in no layout that is known.
+        InputError: the folder has no known layout.
     """
     finders: tuple[Callable[[Path], Findings | None], ...] = (
         find_folders,
@@ -40,6 +42,6 @@ def recognise(folder: Path, channel: str = "") -> Findings:
             return findings
     names = sorted(child.name for child in folder.iterdir() if not child.name.startswith("."))
     raise InputError(
-        f"{folder} has no labelled images in a layout that is known. It holds "
-        f"{some(names, 5) or 'nothing'}. Known are:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS)
+        f"{folder} has no labelled images in a known layout. It holds "
+        f"{some(names, 5) or 'nothing'}. Known layouts:\n" + "\n".join(f"  {layout}" for layout in LAYOUTS)
     )

@@ -126,7 +126,7 @@ def find_images(folder: Path) -> dict[str, Reader]:
         InputError: it has no pictures.
     """
     if not folder.is_dir():
-        raise InputNotFound(f"{folder} is no folder: --images takes the folder of the images' files.")
+        raise InputNotFound(f"{folder} is not a folder: --images takes the folder of the images' files.")
     found: dict[str, Reader] = {stem_of(path): partial(read_image, path) for path in pictures(folder)}
     if not found:
         raise InputError(

@@ -22,9 +22,9 @@ Labels = NDArray[np.unsignedinteger[Any]]
 class Pixels:
     """An image (Y, X) or (Y, X, 3) and its labels (Y, X), uint16 if they fit, else uint32; 0 is background.
 
-    ``overlap_px`` counts the pixels that several of the masks it was merged from claimed. ``ignore`` (Y, X)
-    bool is True where the truth is unknown: those pixels count neither for the loss nor for a score. None:
-    all pixels count.
+    ``overlap_px`` counts the pixels that several of the merged masks cover. ``ignore`` (Y, X) bool is True
+    where the truth is unknown: those pixels count neither for the loss nor for a score. None: all pixels
+    count.
     """
 
     image: NDArray[Any]
@@ -34,20 +34,20 @@ class Pixels:
 
 
 class LabelSource(Protocol):
-    """Where an image and its labels lie. Frozen, so that a worker process can be given one."""
+    """Reads an image and its labels. Frozen, so that it can be sent to a worker process."""
 
     def read(self) -> Pixels:
-        """The pixels.
+        """Reads image and labels.
 
         Raises:
-            InputError: image and labels don't fit one another, or the labels are none.
-            UnreadableImage, StoreError: bytes can't be read.
+            InputError: image and labels don't fit one another, or the labels are not labels.
+            UnreadableImage, StoreError: a file can't be read.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """One labelled image. ``split`` is train, val or test if the layout's folders say so."""
+    """One labelled image. ``split`` is train, val or test if the layout's folders say so, else empty."""
 
     name: str
     source: LabelSource
@@ -56,9 +56,9 @@ class LabelledImage:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a folder holds, in order of name. ``problems`` forbid training, ``warnings`` don't.
+    """The labelled images in a folder, in order of name. ``problems`` prevent training, ``warnings`` don't.
 
-    ``root`` is the folder in which the images lie, which may hold the split.csv too.
+    ``root`` is the folder that holds the images, and possibly split.csv.
     """
 
     root: Path
@@ -68,12 +68,13 @@ class Findings:
 
 
 def paired(image: NDArray[Any], labels: NDArray[Any], place: str, overlap_px: int = 0) -> Pixels:
-    """Image and labels in the one form that all layouts give; ``place`` names the labels in messages.
+    """Checks an image and its labels and gives them the common form; ``place`` names the labels in messages.
 
-    Labels of three equal channels (grey saved as RGB) are one channel; Booleans are 0 and 1.
+    Labels of three equal channels (grey saved as RGB) become one channel; Booleans become 0 and 1.
 
     Raises:
-        InputError: labels of several channels, no integers, negative or above 2³² - 1; sizes that differ.
+        InputError: labels have several channels, are not integers, are negative or above 2³² - 1, or differ
+            in size from the image; or the image has NaN or infinity.
     """
     labels = one_channel(labels)
     if labels.dtype.kind == "b":
@@ -96,10 +97,10 @@ def paired(image: NDArray[Any], labels: NDArray[Any], place: str, overlap_px: in
 
 
 def ignored(mask: NDArray[Any], shape: tuple[int, ...], place: str) -> NDArray[np.bool_]:
-    """The pixels (Y, X) bool to leave out, from a mask that is not 0 there; ``place`` names it in messages.
+    """The pixels (Y, X) bool to leave out: where a mask is not 0. ``place`` names the mask in messages.
 
     Raises:
-        InputError: a mask of several channels, no integers, or another shape than the labels'.
+        InputError: the mask has several channels, is not of integers, or differs in size from the labels.
     """
     mask = one_channel(mask)
     if mask.ndim != 2 or mask.dtype.kind not in "bui":
@@ -116,12 +117,12 @@ def ignored(mask: NDArray[Any], shape: tuple[int, ...], place: str) -> NDArray[n
 
 
 def one_channel(pixels: NDArray[Any]) -> NDArray[Any]:
-    """(Y, X) of a picture (Y, X, S) whose channels are all equal; any other comes back as it is."""
+    """(Y, X) of an image (Y, X, S) whose channels are all equal; any other image is returned unchanged."""
     if pixels.ndim == 3 and (pixels == pixels[..., :1]).all():
         return np.ascontiguousarray(pixels[..., 0])
     return pixels
 
 
 def some(names: list[str], most: int = 20) -> str:
-    """Names in one line; beyond ``most`` their number."""
+    """Names in one line; after ``most``, the number of the rest."""
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

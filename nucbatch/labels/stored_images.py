@@ -28,9 +28,9 @@ _AXES = "tczyx"
 class StoredImage:
     """One image of an OME-Zarr; nothing is read before a method is called.
 
-    ``group`` is its place below the path that was opened (``B/3/1``; empty if it is that path itself),
-    ``name`` the name it was given, or its group where names are missing or not unique. ``channels`` are the
-    recorded names, empty if none are; ``labels`` the names of its label images.
+    ``group`` is its path below the opened one (``B/3/1``; empty if it is the opened path itself). ``name`` is
+    its recorded name, or its group if names are missing or not unique. ``channels`` are the recorded names,
+    empty if there are none; ``labels`` the names of its label images.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class StoredImage:
     labels: tuple[str, ...]
 
     def count_channels(self) -> int:
-        """How many channels the image has; no pixels are read.
+        """The number of channels; no pixels are read.
 
         Raises:
             InputError: it has several z-planes or time points.
@@ -60,7 +60,7 @@ class StoredImage:
         return pixels if pixels.ndim == 3 or channel is not None else pixels[np.newaxis]
 
     def read_labels(self, name: str) -> NDArray[Any]:
-        """A label image (Y, X) in the stored dtype, ``name`` being one of ``labels``.
+        """A label image (Y, X) in the stored dtype; ``name`` is one of ``labels``.
 
         Raises:
             InputError: it has several z-planes, time points or channels.
@@ -80,7 +80,7 @@ def is_ome_zarr(path: Path) -> bool:
 
 
 def open_images(path: Path) -> list[StoredImage]:
-    """The images below a path, in the order in which they are listed there.
+    """The images at or below a path, in the order of the metadata.
 
     Raises:
         InputNotFound: there is no such folder.
@@ -88,7 +88,7 @@ def open_images(path: Path) -> list[StoredImage]:
         StoreError: metadata can't be read.
     """
     if not path.is_dir():
-        raise InputNotFound(f"{path} is no folder: name an OME-Zarr, a folder of them, or a run's folder.")
+        raise InputNotFound(f"{path} is not a folder: name an OME-Zarr, a folder of them, or a run's folder.")
     found = list(_images(path))
     if not found:
         raise InputError(f"{path} has no image with OME-Zarr's multiscales: name an OME-Zarr image or plate.")
@@ -104,7 +104,7 @@ def open_images(path: Path) -> list[StoredImage]:
 
 
 def _images(path: Path) -> Iterator[Path]:
-    """Groups with multiscales at or below a path; metadata decides where it says something."""
+    """Groups with multiscales at or below a path, as listed by the metadata if they list any."""
     if not is_group(path):
         for store in _stores(path):
             yield from _images(store)
@@ -127,7 +127,7 @@ def _images(path: Path) -> Iterator[Path]:
 
 
 def _stores(path: Path) -> list[Path]:
-    """The Zarr groups that a plain folder holds: a run's own, or all named ``*.zarr``."""
+    """The Zarr groups in a plain folder: a run's own, or all named ``*.zarr``."""
     run = RunFolder(path)
     own = [store for store in (run.plate_zarr, run.images_zarr) if is_group(store)]
     return own[:1] or sorted(child for child in path.glob("*.zarr") if is_group(child))
@@ -161,7 +161,7 @@ def _label_names(group: Path) -> tuple[str, ...]:
 
 
 def _level_0(group: Path) -> tuple[StoredArray, list[str]]:
-    """The full-size array of an image or label group, and its axes' names; z and t are of length 1."""
+    """The full-size array of an image or label group, and the names of its axes; z and t have length 1."""
     described = _first_multiscales(group, _ome(group))
     try:
         level = str(described["datasets"][0]["path"])
@@ -188,7 +188,7 @@ def _level_0(group: Path) -> tuple[StoredArray, list[str]]:
 
 
 def _read(group: Path, channel: int | None) -> NDArray[Any]:
-    """(C, Y, X), or (Y, X) if there is no channel axis or one channel is asked for."""
+    """(C, Y, X), or (Y, X) if there is no channel axis or one channel is requested."""
     array, axes = _level_0(group)
     shape = array.form.shape
     channels = (0, shape[axes.index("c")]) if "c" in axes and channel is None else None
@@ -208,7 +208,7 @@ def _read(group: Path, channel: int | None) -> NDArray[Any]:
 
 
 def _below(group: Path, path: str) -> Path:
-    """The place that metadata name, which may not lie outside the group."""
+    """A path named by metadata, which must lie inside the group."""
     try:
         return below(group, path)
     except UnreadableImage as error:

@@ -28,14 +28,19 @@ _RGB = (("red", "green", "blue"), ("r", "g", "b"), ("0", "1", "2"))
 
 @dataclass(frozen=True, slots=True)
 class ZarrPair:
-    """An image of an OME-Zarr and one of its label images; ``channel`` None means RGB."""
+    """An image of an OME-Zarr with one of its label images; ``channel`` None means RGB."""
 
     stored: StoredImage
     channel: int | None
     labels: str
 
     def read(self) -> Pixels:
-        """Level 0 of both."""
+        """Reads image and labels at full size (level 0).
+
+        Raises:
+            InputError: they don't fit one another, or have several planes.
+            StoreError: they can't be read.
+        """
         image = self.stored.read_image(self.channel)
         if self.channel is None:
             image = np.ascontiguousarray(image.transpose(1, 2, 0))
@@ -48,7 +53,10 @@ class ZarrPair:
 
 
 def find_omezarr(folder: Path, channel: str = "") -> Findings | None:
-    """The images of an OME-Zarr, None if there is none. ``channel`` is the wanted one's name."""
+    """The labelled images of an OME-Zarr; None if the folder is none.
+
+    ``channel`` names the channel to learn from.
+    """
     if not is_ome_zarr(folder):
         return None
     wanted = channel or recorded_channel(folder)
@@ -64,10 +72,12 @@ def find_omezarr(folder: Path, channel: str = "") -> Findings | None:
 
 
 def recorded_channel(folder: Path) -> str:
-    """The channel that a run segmented, by its run.json in the folder or beside the store; empty if none.
+    """The channel that a run segmented, from run.json in the folder or beside the store.
+
+    Empty if there is none.
 
     Raises:
-        StoreError: run.json is none.
+        StoreError: run.json doesn't name it.
     """
     for place in (folder, folder.parent):
         path = RunFolder(place).run_json
@@ -83,7 +93,7 @@ def choose_channel(names: Sequence[str], count: int, wanted: str) -> int | None:
     """The position of the channel that shows nuclei, None for RGB. ``names`` may be empty.
 
     Raises:
-        InputError: the wanted channel is not there; or several are, and their names don't tell.
+        InputError: the wanted channel doesn't exist; or there are several, and their names don't tell.
     """
     if count == 1 and (not wanted or not names or wanted in names):
         return 0
@@ -102,10 +112,10 @@ def choose_channel(names: Sequence[str], count: int, wanted: str) -> int | None:
 
 
 def choose_labels(names: Sequence[str]) -> str:
-    """The label image to learn from: ``nuclei``, or the only one.
+    """The label image to use: ``nuclei``, or the only one.
 
     Raises:
-        InputError: there is none, or there are several of other names.
+        InputError: there is none, or there are several with other names.
     """
     names = [name for name in names if name != IGNORE]
     if NUCLEI in names:

@@ -224,7 +224,7 @@ def test_a_runs_own_image_is_drawn_over(truth, tmp_path):
         (("--by", "by.csv", "--column", "dye"), "no column 'dye': it has id, stain"),
         (("--by", "by.csv", "--column", "stain"), r"2 of 3 images have no row.*\n  many\n  none\n"),
         (("--by", "no.csv", "--column", "stain"), r"no\.csv is not a file"),
-        (("--images", "no"), "no is no folder"),
+        (("--images", "no"), "no is not a folder"),
         (("--images", "empty"), "empty has no pictures"),
     ],
 )

@@ -123,7 +123,7 @@ def test_what_is_no_ome_zarr_is_said_to_be_none(tmp_path: Path) -> None:
     assert not is_ome_zarr(tmp_path)
     with pytest.raises(InputError, match="no image with OME-Zarr's multiscales"):
         open_images(tmp_path)
-    with pytest.raises(InputNotFound, match="is no folder"):
+    with pytest.raises(InputNotFound, match="is not a folder"):
         open_images(tmp_path / "nowhere")
 
 

@@ -186,7 +186,7 @@ def test_a_missing_folder_and_an_unknown_layout_say_what_is_needed(tmp_path: Pat
     with pytest.raises(InputNotFound, match="is not a folder"):
         find_data(tmp_path / "nowhere")
     write(tmp_path / "scan.png", noise(0))
-    with pytest.raises(InputError, match=r"It holds scan.png. Known are:\n  images/ and labels/"):
+    with pytest.raises(InputError, match=r"It holds scan.png. Known layouts:\n  images/ and labels/"):
         find_data(tmp_path)
     (tmp_path / "images").mkdir()
     (tmp_path / "labels").mkdir()
