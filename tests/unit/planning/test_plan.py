@@ -171,6 +171,14 @@ def test_rescaled_images_need_more_memory() -> None:
     assert half < once
 
 
+def test_a_large_image_that_is_strongly_reduced_or_measured_needs_bounded_memory() -> None:
+    plan = make_plan(plate_of("DAPI"), RunSettings())
+    huge = replace(plan.usable[0], height_px=400_000, width_px=400_000)
+    as_it_is = task_bytes(plan, huge, NETWORK)
+    for network in (replace(NETWORK, zoom=0.02), replace(NETWORK, zoom=0.4), replace(NETWORK, measures=True)):
+        assert task_bytes(plan, huge, network) < 1.5 * as_it_is
+
+
 def test_the_largest_block_is_chosen_by_bytes_not_pixels() -> None:
     plan = make_plan(plate_of("DAPI"), RunSettings())
     (field,) = plan.usable
