@@ -28,7 +28,7 @@ class UnreadableImage(NucbatchError, OSError):
 
 
 class ImageUnavailable(UnreadableImage):
-    """An image did not answer in time, or is gone or changed since the plan; another attempt may succeed."""
+    """An image did not answer in time, is missing or has changed; a later attempt may succeed."""
 
 
 class WeightsError(NucbatchError, ValueError):

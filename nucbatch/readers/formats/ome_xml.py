@@ -187,7 +187,7 @@ def _described(
         sizes["C"] //= in_page
     if min(sizes.values()) < 1:
         raise UnreadableImage(
-            f"damaged header (its OME-XML tells of {sizes['T'] * sizes['C'] * sizes['Z']:,} planes)"
+            f"damaged header (its OME-XML describes {sizes['T'] * sizes['C'] * sizes['Z']:,} planes)"
         )
     count = sizes["T"] * sizes["C"] * sizes["Z"]
     order = pixels.get("DimensionOrder", "XYCZT")[2:][::-1]  # slowest axis first, as in an array

@@ -171,7 +171,7 @@ def require_one_plate(listing: Listing, places: Sequence[PlatePosition], hint: C
     if len(wells) > 1 and any(len(of_text) > 1 for of_text in wells.values()):
         shown = ", ".join(printable(text.strip("/_- ")) or "none" for text in sorted(wells)[:6])
         raise InputError(
-            f"{printable(listing.name)} mixes images of {len(wells):,} plates by what stands beside the well "
+            f"{printable(listing.name)} mixes images of {len(wells):,} plates by the text beside the well "
             f"({shown}). Put each plate into a folder of its own, or give a --pattern that fits the names of "
             f"one.{hint()}"
         )

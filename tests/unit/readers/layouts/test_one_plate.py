@@ -108,7 +108,7 @@ def test_folders_of_wells_sites_or_times_are_one_plate(names, expected):
     ],
 )
 def test_text_before_the_well_separates_plates(names):
-    with pytest.raises(InputError, match="mixes images of 2 plates by what stands beside the well"):
+    with pytest.raises(InputError, match="mixes images of 2 plates by the text beside the well"):
         read(*names)
 
 
