@@ -1,1 +1,1 @@
-"""Backends: each gives a Dask client to submit blocks to."""
+"""Scheduler backends: each starts or connects to a Dask cluster and provides a client."""

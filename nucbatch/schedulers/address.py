@@ -1,9 +1,8 @@
-"""A Dask cluster that is there already, named by its scheduler's address or scheduler file.
+"""Backend for an existing Dask cluster, given by its scheduler's address or scheduler file.
 
-The decision owned here: what of somebody else's workers must hold for a run (that they have nucbatch, of this
-version), what is only told (other versions of packages, threads that get in each other's way), and that they
-are left as they were found. Nothing is said to a scheduler over a network that others can read, unless the
-user says so.
+Workers must have the same version of nucbatch; otherwise the run is refused. Different package versions and
+unlimited library threads only cause a warning. The cluster is left running afterwards. An unencrypted
+connection that leaves this machine is refused unless the user accepts it with ``--insecure``.
 """
 
 from __future__ import annotations
@@ -25,16 +24,20 @@ from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
 from nucbatch.core.settings import validation_problems
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
-from nucbatch.schedulers.monitor import Presence
+from nucbatch.schedulers.monitor import WorkerMonitor
 from nucbatch.version import __version__
 
 _NO_LIMIT = 2**62
-"""Bytes of a worker that has no limit."""
+"""Memory of a worker without a memory limit, in bytes."""
 
 
 class AddressSettings(BaseModel):
-    """``tls_ca``, ``tls_cert``, ``tls_key``: PEM files; those of Dask's own configuration if not given.
-    ``answer_timeout_s``: for a scheduler's first answer; ``workers_timeout_s``: for there to be a worker."""
+    """Settings of a connection to an existing scheduler.
+
+    ``tls_ca``, ``tls_cert``, ``tls_key``: PEM files; by default those of Dask's configuration.
+    ``answer_timeout_s``: the longest wait for the scheduler's first answer. ``workers_timeout_s``: the
+    longest time without any worker.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -46,10 +49,13 @@ class AddressSettings(BaseModel):
 
 
 class Address:
-    """Workers that somebody else started."""
+    """Uses the workers of an existing Dask scheduler."""
 
     def preview(self, resources: Resources, place: Place) -> str:
-        """One sentence; nobody is asked. See :class:`nucbatch.schedulers.contract.Backend`."""
+        """Describes the cluster in one sentence, without connecting to it.
+
+        See :class:`nucbatch.schedulers.contract.Backend`.
+        """
         settings = _settings(place)
         address = allowed_address(place)
         _security(address, settings)
@@ -57,42 +63,42 @@ class Address:
 
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
-        """A client of that scheduler; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Connects a client to the scheduler; see :class:`nucbatch.schedulers.contract.Backend`."""
         settings = _settings(place)
         address = allowed_address(place)
         security = _security(address, settings)
         try:
-            # First a greeting: Dask's client waits for the answer to its own without an end.
+            # Test the connection first: Dask's client waits for the handshake without a timeout.
             asyncio.run(_greet(address, security, settings.answer_timeout_s))
             client = Client(address, security=security, timeout=settings.answer_timeout_s)
         except (OSError, TimeoutError) as error:
             raise SchedulerError(
                 f"the scheduler at {address} does not answer within {settings.answer_timeout_s:.0f} s "
-                f"({error or 'silence'}). See whether it runs, whether this machine reaches it, and, with "
-                "tls://, whether the keys are its own."
+                f"({error or 'no answer'}). Check that it runs, that this machine can reach it and, with "
+                "tls://, that the certificate and key are those of the scheduler."
             ) from error
         with client:
-            presence = Presence(client, address, settings.workers_timeout_s, place.tell)
-            presence.wait(place.leaving)
+            monitor = WorkerMonitor(client, address, settings.workers_timeout_s, place.tell)
+            monitor.wait(place.leaving)
             _require_nucbatch(client, address, place)
-            workers = presence.workers()
+            workers = monitor.workers()
             threads = max((info["nthreads"] for info in workers), default=1)
             worker_bytes = min((info["memory_limit"] or _NO_LIMIT for info in workers), default=_NO_LIMIT)
             if resources.process_bytes + threads * resources.block_bytes > worker_bytes:
                 place.tell(
-                    f"Workers at {address} take {threads} blocks at once, for which "
+                    f"Workers at {address} run {threads} blocks at once, for which "
                     f"{worker_bytes / 2**30:.1f} GiB may be too little: start them with fewer threads "
                     "(--nthreads) or more memory."
                 )
             count = min(resources.workers or len(workers), len(workers))
-            yield Cluster(client, max(1, count), threads, worker_bytes, presence.watch)
+            yield Cluster(client, max(1, count), threads, worker_bytes, monitor.watch)
 
 
 async def _greet(address: str, security: Security | None, timeout_s: float) -> None:
-    """Connects and hangs up.
+    """Tests the connection to a scheduler: opens it and closes it again.
 
     Raises:
-        OSError, TimeoutError: no answer, or not one of a scheduler with these keys.
+        OSError, TimeoutError: no answer in time, or the TLS handshake fails.
     """
     arguments = (security or Security()).get_connection_args("client")
     greeting = connect(address, timeout=timeout_s, **arguments)
@@ -101,11 +107,12 @@ async def _greet(address: str, security: Security | None, timeout_s: float) -> N
 
 
 def allowed_address(place: Place) -> str:
-    """The scheduler's address, from a scheduler file if one is named.
+    """Returns the scheduler's address, read from a scheduler file where one is given.
 
     Raises:
-        InputNotFound: no such file. InputError: it is no scheduler file, no address that Dask has, or one at
-        which others could listen.
+        InputNotFound: the scheduler file does not exist.
+        InputError: not a scheduler file, not a Dask address, or an unencrypted address beyond this machine
+            without ``--insecure``.
     """
     address = place.address
     if "://" not in address:
@@ -113,13 +120,13 @@ def allowed_address(place: Place) -> str:
     scheme, _, rest = address.partition("://")
     if scheme not in ("tls", "tcp") or not rest.rpartition(":")[2].isdecimal():
         raise InputError(
-            f"{address!r} is no scheduler's address: write tls://HOST:PORT or tcp://127.0.0.1:PORT."
+            f"{address!r} is not a scheduler's address: write tls://HOST:PORT or tcp://127.0.0.1:PORT."
         )
     if scheme == "tcp" and not place.insecure and not _is_loopback(rest.rpartition(":")[0]):
         raise InputError(
-            f"{address} is not encrypted and leaves this machine: whoever is on that network could read what "
-            "is sent, and run programs as you on every worker. Start the scheduler with TLS and use tls://, "
-            "or accept that with --insecure."
+            f"{address} is not encrypted and leaves this machine: anyone on that network could read the "
+            "data, and run programs as you on every worker. Start the scheduler with TLS and use tls://, "
+            "or accept the risk with --insecure."
         )
     return address
 
@@ -128,12 +135,15 @@ def _from_file(path: Path) -> str:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputNotFound(f"there is no scheduler file {path}.") from error
+        raise InputNotFound(f"the scheduler file {path} does not exist.") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path} can't be read as a scheduler file (JSON): {error}.") from error
     address = content.get("address") if isinstance(content, dict) else None
     if not isinstance(address, str) or "://" not in address:
-        raise InputError(f"{path} is no scheduler file: it has no address. `dask scheduler` writes one.")
+        raise InputError(
+            f"{path} is not a scheduler file: it has no address. Write one with "
+            "`dask scheduler --scheduler-file`."
+        )
     return address
 
 
@@ -143,7 +153,7 @@ def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
-        return False  # a name; where it leads may change
+        return False  # a host name, which may resolve to another machine later
 
 
 def _settings(place: Place) -> AddressSettings:
@@ -152,15 +162,15 @@ def _settings(place: Place) -> AddressSettings:
     except ValidationError as error:
         allowed = ", ".join(AddressSettings.model_fields)
         raise InputError(
-            f"a scheduler's address has other settings ({allowed}): {validation_problems(error)}."
+            f"invalid settings for a scheduler's address: {validation_problems(error)}. Allowed: {allowed}."
         ) from error
 
 
 def _security(address: str, settings: AddressSettings) -> Security | None:
-    """The keys for ``tls://``.
+    """Returns the TLS configuration for a ``tls://`` address, and None for other addresses.
 
     Raises:
-        InputError: there are none. InputNotFound: they are not where they should be.
+        InputError: no certificate is configured. InputNotFound: a certificate or key file does not exist.
     """
     if not address.startswith("tls://"):
         return None
@@ -179,36 +189,40 @@ def _security(address: str, settings: AddressSettings) -> Security | None:
         )
     for path in (found["ca_file"], found["cert"], found["key"]):
         if path and "\n" not in path and not Path(path).is_file():
-            raise InputNotFound(f"there is no certificate or key {path}.")
+            raise InputNotFound(f"the certificate or key {path} does not exist.")
     return security
 
 
 def _require_nucbatch(client: Client, address: str, place: Place) -> None:
-    """Refuses workers that can't do the work, and tells what may disturb it."""
-    about = client.run(about_worker, on_error="return")
-    for worker, answer in about.items():
-        if isinstance(answer, Exception):
+    """Requires this version of nucbatch on every worker, and warns of other differences.
+
+    Raises:
+        SchedulerError: a worker has no nucbatch, or another version.
+    """
+    reports = client.run(worker_report, on_error="return")
+    for worker, report in reports.items():
+        if isinstance(report, Exception):
             raise SchedulerError(
-                f"the worker {worker} at {address} can't run nucbatch: {answer}. Install nucbatch "
-                f"{__version__} in the environment that the workers run in."
+                f"the worker {worker} at {address} can't run nucbatch: {report}. Install nucbatch "
+                f"{__version__} in the workers' environment."
             )
-    versions = {answer[0] for answer in about.values()}
+    versions = {version for version, _ in reports.values()}
     if versions - {__version__}:
         raise SchedulerError(
             f"workers at {address} have nucbatch {', '.join(sorted(versions))}, and this is {__version__}: "
-            "install the same everywhere, so that results are the same."
+            "install the same version everywhere, so that results are the same."
         )
-    if any(not one_thread for _, one_thread in about.values()):
+    if any(not one_thread for _, one_thread in reports.values()):
         wanted = " ".join(f"{name}=1" for name, value in WORKER_ENVIRONMENT.items() if value == "1")
-        place.tell(f"Workers at {address} let each library take all cores: start them with {wanted}.")
+        place.tell(f"Libraries of the workers at {address} use all cores: start them with {wanted}.")
     try:
         client.get_versions(check=True)
     except ValueError as error:
         place.tell(f"Packages differ between this machine and the workers at {address}.\n{error}")
 
 
-def about_worker() -> tuple[str, bool]:
-    """On a worker: nucbatch's version there, and whether its libraries keep to one thread."""
+def worker_report() -> tuple[str, bool]:
+    """Runs on a worker: returns its version of nucbatch, and whether libraries are limited to one thread."""
     one_thread = all(
         os.environ.get(name) == "1" for name, value in WORKER_ENVIRONMENT.items() if value == "1"
     )

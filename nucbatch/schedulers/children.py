@@ -1,4 +1,4 @@
-"""Whether this process may start worker processes, asked before anything is started."""
+"""Checks that this process can start worker processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nucbatch.core.errors import SchedulerError
 
-_GUARD = """put what the script does under a guard:
+_GUARD = """put the script's code under a guard:
 
     if __name__ == "__main__":
         nucbatch.run_plate(...)
@@ -18,40 +18,44 @@ _GUARD = """put what the script does under a guard:
 
 
 def require_children() -> None:
-    """Refuses where no worker process can be started, or none would ever be heard of.
+    """Checks that this process can start worker processes.
 
     Raises:
-        SchedulerError: a daemonic process, or a machine without semaphores. SystemExit: this process is a
-        worker that is just being started, and imports the script that starts workers.
+        SchedulerError: this process is daemonic, or the machine has no semaphores.
+        SystemExit: this process is itself a worker that is starting, and imports the script that starts
+            workers.
     """
     here = multiprocessing.current_process()
     if getattr(here, "_inheriting", False):
         raise SystemExit(f"This worker process runs its script again, and starts workers in turn: {_GUARD}")
     if here.daemon:
         raise SchedulerError(
-            f"{here.name!r} is a daemonic process, as those of multiprocessing.Pool and Dask's workers are: "
-            "Python lets it start no processes, so it can have no workers. Call this from the main process "
-            "or a concurrent.futures.ProcessPoolExecutor; on a Dask worker use nucbatch.segment, or name a "
-            "scheduler that is there already (scheduler_name='tls://HOST:PORT')."
+            f"{here.name!r} is a daemonic process, like those of multiprocessing.Pool and Dask's workers: "
+            "Python does not let it start processes, so it can have no workers. Call this from the main "
+            "process or a concurrent.futures.ProcessPoolExecutor; on a Dask worker use nucbatch.segment, or "
+            "name an existing scheduler (scheduler_name='tls://HOST:PORT')."
         )
     try:
         multiprocessing.get_context("spawn").Lock()
     except OSError as error:
         raise SchedulerError(
-            f"worker processes can't be started here: no semaphore can be made ({error}). Make /dev/shm "
-            "writable; a container may need --shm-size, or that folder mounted."
+            f"worker processes can't be started here: no semaphore can be created ({error}). Make /dev/shm "
+            "writable; a container may need --shm-size, or /dev/shm mounted."
         ) from error
 
 
 def missing_guard() -> str:
-    """What to do about a script that each worker runs again as it starts; empty where there is none."""
+    """Returns advice if workers would run the main script again as they start, otherwise an empty string.
+
+    A spawned process imports the main script; one without a ``__name__`` guard starts workers again.
+    """
     handed_on = spawn.get_preparation_data("worker")
     script = getattr(sys.modules["__main__"], "__file__", None)
     if not script or not handed_on.keys() & {"init_main_from_path", "init_main_from_name"}:
         return ""
     try:
         tree = ast.parse(Path(script).read_bytes())
-    except (OSError, SyntaxError, ValueError):  # no file, or none of Python's
+    except (OSError, SyntaxError, ValueError):  # not a readable Python file
         return ""
     if any(isinstance(part, ast.If) and "__name__" in ast.dump(part.test) for part in tree.body):
         return ""

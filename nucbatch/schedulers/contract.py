@@ -1,6 +1,7 @@
-"""What a backend must offer, and how one is found by name.
+"""The interface of a scheduler backend, and the lookup of a backend by name.
 
-To add a backend: one file with such a class, and one line under ``nucbatch.schedulers`` in the entry points.
+To add a backend: write one file with a class that implements :class:`Backend`, and list it in the entry
+points under ``nucbatch.schedulers``.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from nucbatch.core.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What a run needs, and what its user asks for.
+    """The workers and memory that a run needs.
 
-    ``workers``: processes; None means what fits the machine. ``process_bytes``: a worker without a block;
-    ``block_bytes``: the projected peak of one block on top of that. ``device_bytes``: what a process takes of
-    a GPU's own memory.
+    ``workers``: number of worker processes; None: as many as fit the machine. ``process_bytes``: memory of a
+    worker without a block. ``block_bytes``: projected peak memory of one block, on top of that.
+    ``device_bytes``: GPU memory of one process.
 
     Raises:
         InputError: fewer than one worker.
@@ -36,14 +37,14 @@ class Resources:
 
     def __post_init__(self) -> None:
         if self.workers is not None and self.workers < 1:
-            raise InputError(f"{self.workers} workers can do nothing: ask for at least 1 with --workers.")
+            raise InputError(f"a run needs at least 1 worker, not {self.workers}: set --workers.")
 
 
 _BY_ADDRESS = "address"
-"""The backend for what is no backend's name."""
+"""The backend for a ``--scheduler`` value that is an address or a file instead of a backend's name."""
 
 
-def _keep_quiet(sentence: str) -> None:
+def _ignore(sentence: str) -> None:
     pass
 
 
@@ -53,15 +54,15 @@ def _never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a backend works, and what only it understands.
+    """A run's folder, settings and callbacks, as a backend gets them.
 
-    ``folder`` is the run's own (its ``.nucbatch``), on a file system that workers see too: for keys, job
-    scripts and logs. ``name`` says whose workers these are, where others see them. ``address`` is what came
-    as ``--scheduler`` where that is no backend's name. ``settings`` are the backend's own, by name, not yet
-    checked. ``insecure``: the user accepts a connection that others could read or use. ``tell`` takes
-    warnings for the user while the run goes on, ``inform`` what is no warning. ``leaving`` says whether they
-    asked to leave: a wait for workers ends then, though none has come. ``preload`` names modules that a
-    worker will need, for backends that can have them imported before.
+    ``folder``: the run's ``.nucbatch`` folder, for keys, job scripts and logs; workers see it too.
+    ``name``: the run's name, shown for example in SLURM's queue. ``address``: the value of ``--scheduler``
+    where that is an address or a scheduler file. ``settings``: the backend's own settings by name, not yet
+    validated. ``insecure``: the user accepts an unencrypted connection. ``tell``: takes warnings for the user
+    during the run. ``inform``: takes messages that are not warnings. ``leaving``: returns True once the user
+    asked to stop; a wait for workers then ends, even without a worker. ``preload``: modules that a worker
+    will import; a backend may import them in advance.
     """
 
     folder: Path
@@ -69,57 +70,57 @@ class Place:
     address: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
     insecure: bool = False
-    tell: Callable[[str], None] = _keep_quiet
+    tell: Callable[[str], None] = _ignore
     leaving: Callable[[], bool] = _never
     preload: tuple[str, ...] = ()
-    inform: Callable[[str], None] = _keep_quiet
+    inform: Callable[[str], None] = _ignore
 
 
-def _all_is_well() -> None:
+def _no_watch() -> None:
     pass
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A connected client, and what stands behind it.
+    """A connected Dask client, and the size of its cluster.
 
-    ``workers`` is the most there may be, ``worker_bytes`` the least that one of them has. ``watch`` is called
-    every few seconds while the driver waits: it puts right what it can, tells the user what they should know,
-    and raises SchedulerError where no waiting will help.
+    ``workers``: the largest number of workers there may be. ``worker_bytes``: memory of the smallest worker.
+    ``watch``: called every few seconds while the driver waits. It replaces lost workers where it can, warns
+    the user, and raises SchedulerError if the cluster can't recover.
     """
 
     client: Client
     workers: int
     threads_per_worker: int
     worker_bytes: int
-    watch: Callable[[], None] = _all_is_well
+    watch: Callable[[], None] = _no_watch
 
 
 class Backend(Protocol):
-    """A kind of cluster."""
+    """Starts, or connects to, one kind of Dask cluster."""
 
     def preview(self, resources: Resources, place: Place) -> str:
-        """What would be started, for people; nothing is started or submitted.
+        """Describes, for the user, the cluster that :meth:`connect` would start. Starts and submits nothing.
 
         Raises:
-            InputError: an unknown setting, or one of the wrong kind. SchedulerError: it can't be had here.
+            InputError: an unknown or invalid setting. SchedulerError: not available on this machine.
         """
         ...
 
     def connect(self, resources: Resources, place: Place) -> AbstractContextManager[Cluster]:
-        """Starts or reaches a cluster; leaving the context ends what was started, and nothing else.
+        """Starts a cluster or connects to one. Leaving the context stops only what was started here.
 
         Raises:
-            InputError: an unknown setting, or one of the wrong kind. SchedulerError: it does not come up.
+            InputError: an unknown or invalid setting. SchedulerError: the cluster does not start.
         """
         ...
 
 
 def scheduler(name: str) -> Backend:
-    """The backend of that name; an address (``tls://…``) or a scheduler file's path is for ``address``.
+    """Finds a backend by name; an address (``tls://…``) or a scheduler file selects ``address``.
 
     Raises:
-        InputError: there is none.
+        InputError: no backend has this name.
     """
     points = {point.name: point for point in entry_points(group="nucbatch.schedulers")}
     named = sorted(points.keys() - {_BY_ADDRESS})
@@ -127,7 +128,7 @@ def scheduler(name: str) -> Backend:
         name = _BY_ADDRESS
     elif name not in named:
         raise InputError(
-            f"scheduler {name!r} is not known: use {' or '.join(named)}, or a scheduler's address "
+            f"unknown scheduler {name!r}: use {' or '.join(named)}, or a scheduler's address "
             "(tls://HOST:PORT) or file (NAME.json)."
         )
     return cast(Backend, points[name].load()())

@@ -1,9 +1,9 @@
-"""This machine's GPUs: several processes for each, on loopback only, by dask-cuda.
+"""Backend for this machine's GPUs: several worker processes per GPU, started by dask-cuda on loopback only.
 
-The decision owned here: how many processes share a GPU. All but the network takes the processor, and threads
-of one process stand in line for Python's lock. So there are as many processes as cores, each with a lane of
-its own, as far as both kinds of memory go; of a process' two blocks one waits for the GPU while the other has
-the core. The GPU takes turns among them: sixteen processes got 583 Mpx/s out of an H200, one alone 501.
+Everything but the network runs on the CPU, where the threads of one process compete for Python's global
+interpreter lock. So there is one process per core, each with an inference queue of its own, as far as main
+and GPU memory allow. Each process runs two blocks: one uses the core while the other waits for the GPU.
+Measured on an H200: 583 Mpx/s with sixteen processes, 501 Mpx/s with one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Cuda:
     """Worker processes that share this machine's GPUs."""
 
     def preview(self, resources: Resources, place: Place) -> str:
-        """One sentence; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Describes the cluster in one sentence; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = _sizes(resources, place)
         there = len(gpus())
         share = f"{there} GPUs" if there > 1 else "a GPU"
@@ -44,14 +44,14 @@ class Cuda:
 
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
-        """dask-cuda's local cluster; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Starts dask-cuda's local cluster; see :class:`nucbatch.schedulers.contract.Backend`."""
         sizes = _sizes(resources, place)
         with cluster_here(_cluster, sizes, WORKER_ENVIRONMENT, place, f", {_INSTEAD.rstrip('.')}") as cluster:
             yield cluster
 
 
 def _cluster(**options: Any) -> LocalCluster:
-    """dask-cuda's cluster, but that several of its workers may have the same GPU, and each only one."""
+    """Starts dask-cuda's cluster, changed so that each worker sees one GPU and several share it."""
     from dask_cuda import LocalCUDACluster
     from pynvml import NVMLError
 
@@ -69,25 +69,25 @@ def _cluster(**options: Any) -> LocalCluster:
                 ((_, spec),) = super().new_worker_spec().items()
             finally:
                 self.cuda_visible_devices = every
-            self._i += 1  # Dask's own count of the workers it has named
+            self._i += 1  # Dask's counter for worker names
             return {f"{device}-{self._i}": spec}
 
     try:
         return Shared(
             CUDA_VISIBLE_DEVICES=gpus(),
-            data=dict,  # what comes back is small, and nothing is to be written to disk
+            data=dict,  # results are small; keep them in memory and never spill to disk
             resources={"GPU": 1},
             **options,
         )
     except NVMLError as error:
-        raise SchedulerError(f"NVIDIA's driver: {error}") from error
+        raise SchedulerError(f"NVIDIA's driver reports: {error}") from error
 
 
 def gpus() -> list[str]:
-    """Names of the GPUs that this process may use, as ``CUDA_VISIBLE_DEVICES`` has them: numbers or UUIDs.
+    """Lists the GPUs that this process may use, named as in ``CUDA_VISIBLE_DEVICES``: numbers or UUIDs.
 
     Raises:
-        SchedulerError: none, or what is needed to use one is missing.
+        SchedulerError: no usable GPU, or a package or driver is missing.
     """
     try:
         from dask_cuda.utils import get_gpu_count
@@ -98,11 +98,11 @@ def gpus() -> list[str]:
             f"{_INSTEAD}"
         ) from error
     try:
-        # The driver is asked first, because an environment variable may name GPUs where there are none.
+        # Ask the driver first: the environment variable may name GPUs that do not exist.
         count = int(get_gpu_count())
     except NVMLError as error:
         raise SchedulerError(
-            f"no GPU can be used on this machine: {error} (NVML). See whether `nvidia-smi` lists one; if "
+            f"no GPU can be used on this machine: {error} (NVML). Check that `nvidia-smi` lists one; if "
             f"not, install NVIDIA's driver, {_INSTEAD}"
         ) from error
     if count < 1:
@@ -114,7 +114,7 @@ def gpus() -> list[str]:
 
 
 def visible(variable: str | None, count: int) -> list[str]:
-    """Of a machine's ``count`` GPUs what ``CUDA_VISIBLE_DEVICES`` shows: numbers, UUIDs, or parts (MIG)."""
+    """Lists the GPUs that ``CUDA_VISIBLE_DEVICES`` exposes, of ``count``: numbers, UUIDs or MIG instances."""
     names = map(str, range(count)) if variable is None else map(str.strip, variable.split(","))
     return [
         name for name in names if name.startswith(("GPU-", "MIG-")) or (name.isdigit() and int(name) < count)
@@ -122,7 +122,7 @@ def visible(variable: str | None, count: int) -> list[str]:
 
 
 def _gpu_bytes(names: list[str]) -> int:
-    """Memory of the smallest of these GPUs."""
+    """Returns the memory of the smallest of these GPUs, in bytes."""
     from dask_cuda.utils import get_device_total_memory, nvml_device_index
 
     sizes = [get_device_total_memory(nvml_device_index(0, name)) for name in names]
@@ -130,7 +130,11 @@ def _gpu_bytes(names: list[str]) -> int:
 
 
 def _sizes(resources: Resources, place: Place) -> tuple[int, int, int]:
-    """Workers, threads of each, bytes of each."""
+    """Returns the number of workers, and the threads and memory (bytes) of each.
+
+    Raises:
+        InputError: a setting is given, or more workers than fit. SchedulerError: no usable GPU.
+    """
     if place.settings:
         raise InputError(f"--scheduler cuda has no setting {', '.join(map(repr, place.settings))}.")
     there = gpus()
@@ -143,8 +147,8 @@ def _sizes(resources: Resources, place: Place) -> tuple[int, int, int]:
     elif resources.workers > most:
         raise InputError(
             f"{resources.workers} workers don't fit: each needs {resources.device_bytes / 2**30:.1f} GiB of "
-            f"a GPU, and there are {len(there)} of {of_each / 2**30:.1f} GiB. Ask for at most {most} with "
-            "--workers."
+            f"GPU memory, and this machine's GPUs ({len(there)}) have {of_each / 2**30:.1f} GiB each. Use at "
+            f"most --workers {most}."
         )
     else:
         workers = resources.workers

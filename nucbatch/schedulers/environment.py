@@ -1,6 +1,7 @@
-"""A worker process' environment, and how one is started in it. Imports next to nothing, for it comes first.
+"""Environment variables of worker processes, and starting processes with them.
 
-One thread per library, memory that is kept, no import from the current folder, and Ctrl-C held back.
+Workers use one thread per library, keep freed memory, do not import from the current folder and ignore
+Ctrl-C. This module imports very little, because it is loaded before everything else.
 """
 
 from __future__ import annotations
@@ -24,28 +25,32 @@ WORKER_ENVIRONMENT = {
         "1",
     ),
     **SAFE_PATH,
-    # glibc gives the large maps of a network back to the system after each layer and faults them in for the
-    # next: a third of the time. Kept in one arena, because other threads' arenas hold no more than 64 MB.
+    # By default glibc returns the network's large feature maps to the system after each layer and page-faults
+    # them in again for the next, which costs a third of the time. So freed memory is kept, in one arena,
+    # because the arenas of further threads hold at most 64 MB.
     "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(2**34),
 }
-"""A worker process' environment, from its start: one thread per library, and memory that is kept."""
+"""Environment variables of a worker process: one thread per library, and freed memory is kept."""
 
 LOCAL_ENVIRONMENT = WORKER_ENVIRONMENT | {"CUDA_VISIBLE_DEVICES": ""}
-"""That of local workers, which leave this machine's GPUs to the scheduler that is made for them."""
+"""Environment variables of local CPU workers, which see no GPU; ``--scheduler cuda`` is for GPUs."""
 
 
 @contextmanager
 def starting_with(environment: Mapping[str, str]) -> Iterator[None]:
-    """Workers of a cluster that is made meanwhile get this environment, whatever is in this process' own.
+    """Gives this environment, and a blocked SIGINT, to every process started in the context.
 
-    Dask lets variables of the starting process win over its settings, and leaves its own in there whenever it
-    starts a worker; so a cluster that somebody had here before would decide about this one's.
+    The variables are set in this process, because Dask prefers the starting process' variables to its own
+    settings, and leaves its own variables set each time it starts a worker. An earlier cluster in this
+    process would otherwise change this one's workers.
 
-    They don't hear Ctrl-C either, from their first instruction on: it reaches every process of a terminal,
-    but only the driver heeds it, and ends its workers itself. The thread that starts them, now and later, and
-    they inherit from this one that the signal is held back.
+    SIGINT is blocked because Ctrl-C reaches every process of the terminal. Only the driver handles it and
+    stops its workers. Workers, and the thread that starts them, inherit the blocked signal.
+
+    Args:
+        environment: variables to set; restored when the context ends.
     """
     environment = safe_pythonpath() | dict(environment)
     before = {name: os.environ.get(name) for name in environment}

@@ -1,12 +1,12 @@
-"""One process that has everything imported, from which this machine's workers are forked.
+"""Fork server: a process with all libraries imported, from which this machine's workers are forked.
 
-The decision owned here: a worker's libraries and kernels are loaded once, in a process of one thread that
-never touches an image, and every worker begins as a copy of it. So workers are there at once, the first ones
-and those that replace dead ones, and the loading can begin while the driver still reads a plate's headers.
+Libraries and kernels are loaded once, in a single-threaded process that never reads an image. Every worker
+is a fork of it. So workers start at once, also those that replace dead ones, and loading overlaps with the
+driver's reading of a plate's headers.
 
-Python keeps one fork server per process. If somebody else has started it, its environment is not a worker's,
-and workers are started from nothing. So they are where nothing is to be loaded before, and beyond Linux,
-where libraries don't promise to live through a fork.
+Python keeps one fork server per process. Workers are spawned instead if other code has started the fork
+server, because its environment is then not a worker's; if there are no modules to preload; and on systems
+other than Linux, where libraries may not survive a fork.
 """
 
 from __future__ import annotations
@@ -24,26 +24,34 @@ from typing import Any, Literal, cast
 from nucbatch.schedulers.environment import starting_with
 
 _server: Any = getattr(forkserver, "_forkserver", None)
-"""Python's fork server; it has no public way to ask whether it runs, or to end it."""
+"""Python's fork server. The private object is needed: no public function tells if it runs, or stops it."""
 
 _ours: dict[int, int] = {}
-"""The fork server's process number, by that of the process that has started it."""
+"""Process ID of the fork server, by the process ID that started it."""
 
 
 def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal["forkserver", "spawn"]:
-    """Has a process import the modules, by name, unless one does; says how workers are to be started now.
+    """Starts a fork server that imports ``modules``, unless it runs already.
 
-    Returns at once: workers that are started before everything is imported wait for it.
+    Returns at once; workers that are started before the imports are done wait for them.
+
+    Args:
+        modules: names of the modules to import.
+        environment: environment variables of the fork server, which workers inherit.
+
+    Returns:
+        The multiprocessing method to start workers with.
     """
     running = _running()
-    somebody_elses = running is not None and _ours.get(os.getpid()) != running
-    if not modules or _server is None or somebody_elses or not sys.platform.startswith("linux"):
+    foreign = running is not None and _ours.get(os.getpid()) != running
+    if not modules or _server is None or foreign or not sys.platform.startswith("linux"):
         return "spawn"
     if running is None:
         forkserver.set_forkserver_preload(list(modules))
         with starting_with(environment):
-            resource_tracker.ensure_running()  # else it would be started next, and let SIGINT through again
-        # Python 3.11 and 3.12 don't give the server the import path that its processes will have.
+            # Start it now: the fork server would start it next, and unblock SIGINT.
+            resource_tracker.ensure_running()
+        # Python 3.11 and 3.12 don't pass the import path on to the server.
         with starting_with({**environment, "PYTHONPATH": own_import_path()}):
             forkserver.ensure_running()
         if not _ours:
@@ -53,21 +61,21 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
 
 
 def end() -> None:
-    """Ends what :func:`fork_from` has started; workers that were forked before live on.
+    """Stops the fork server that :func:`fork_from` started; workers already forked keep running.
 
-    With this process it would end by itself, but only after it has imported everything, and it would keep
-    this one's output open meanwhile.
+    It would also stop with this process, but only after its imports are done, and would keep this process'
+    output open until then.
     """
     pid = _ours.pop(os.getpid(), None)
     if pid is not None and pid == _running():
-        with suppress(ProcessLookupError):  # it is gone already
+        with suppress(ProcessLookupError):  # already stopped
             os.kill(pid, signal.SIGKILL)
         _server._stop()
 
 
 def own_import_path() -> str:
-    """This process' import path, as PYTHONPATH."""
-    # An empty entry, as an interactive Python has it, stands for the current folder.
+    """Returns this process' import path, formatted as PYTHONPATH."""
+    # An empty entry, as in an interactive Python, means the current folder.
     return os.pathsep.join(str(Path(entry).absolute()) for entry in sys.path if os.pathsep not in entry)
 
 

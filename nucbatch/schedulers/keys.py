@@ -1,9 +1,9 @@
-"""TLS keys of one sitting: only who holds them can use its scheduler, workers and nannies.
+"""TLS keys of one session: only their holders can use its scheduler, workers and nannies.
 
-One pair for driver, scheduler and workers, made anew for each sitting. On one machine it is handed to the
-worker processes in memory; for other machines it lies in files that only the user can read, in a folder of
-the run that only the user can enter, and goes with the sitting. The certificate is its own authority, so both
-sides of a connection prove that they hold this sitting's key.
+Driver, scheduler and workers share one key pair, generated for each session. On one machine, worker processes
+get it in memory. For other machines it is written to files that only the user can read, in a folder of the
+run that only the user can enter, and deleted when the session ends. The certificate is self-signed and is its
+own certificate authority, so both sides of a connection prove that they hold this session's key.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ from distributed.security import Security
 
 from nucbatch.core.errors import SchedulerError
 
-_CLOCKS_DIFFER = datetime.timedelta(minutes=10)
-_LONGEST_SITTING = datetime.timedelta(days=365)
+_CLOCK_SKEW = datetime.timedelta(minutes=10)
+_LONGEST_SESSION = datetime.timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
 class KeyFiles:
-    """Where a sitting's certificate and private key lie."""
+    """Paths of a session's certificate and private key."""
 
     certificate: Path
     key: Path
 
     def security(self) -> Security:
-        """The keys for driver, scheduler and workers alike; without encryption nothing is said."""
+        """Returns Dask's security settings for driver, scheduler and workers; encryption is required."""
         return _security(str(self.certificate), str(self.key))
 
     @property
     def worker_arguments(self) -> dict[str, str]:
-        """What a worker must be told on its command line."""
+        """The TLS options of a worker's command line."""
         certificate = str(self.certificate)
         return {"--tls-ca-file": certificate, "--tls-cert": certificate, "--tls-key": str(self.key)}
 
 
 def security_in_memory() -> Security:
-    """New keys that no file keeps, for processes on this machine."""
+    """Generates keys that are never written to a file, for processes on this machine."""
     certificate, key = _pair()
     return _security(certificate.decode(), key.decode())
 
 
 def _security(certificate: str, key: str) -> Security:
-    """One pair for every role; each is a path or the PEM itself."""
+    """Uses one key pair for every role; ``certificate`` and ``key`` are paths or PEM text."""
     return Security(
         require_encryption=True,
         tls_ca_file=certificate,
@@ -67,24 +67,27 @@ def _security(certificate: str, key: str) -> Security:
 
 
 def key_files(folder: Path) -> KeyFiles:
-    """Where the keys of a run's folder (its ``.nucbatch``) lie while a sitting lasts."""
+    """Returns the paths of a session's keys in ``folder``, the run's ``.nucbatch`` folder."""
     return KeyFiles(folder / "keys" / "sitting.crt", folder / "keys" / "sitting.key")
 
 
 @contextmanager
-def sitting_keys(folder: Path) -> Iterator[KeyFiles]:
-    """Makes a sitting's keys, in place of any that a killed one left, and removes them in the end.
+def session_keys(folder: Path) -> Iterator[KeyFiles]:
+    """Writes new session keys, replacing those that a killed session left, and deletes them at the end.
+
+    Args:
+        folder: the run's ``.nucbatch`` folder.
 
     Raises:
-        SchedulerError: the folder can't be written, or others could read what is in it.
+        SchedulerError: the folder can't be written, or its files could be read by others.
     """
     files = key_files(folder)
     try:
         _make(files)
     except OSError as error:
         raise SchedulerError(
-            f"keys for this sitting can't be put into {files.key.parent}: {error.strerror or error}. Make "
-            "room, give write permission, or put the run's folder elsewhere."
+            f"the session's keys can't be written to {files.key.parent}: {error.strerror or error}. Free "
+            "disk space, give write permission, or use another folder for the run."
         ) from error
     try:
         yield files
@@ -98,19 +101,19 @@ def _make(files: KeyFiles) -> None:
         shutil.rmtree(folder)
     folder.mkdir(mode=0o700, parents=True)
     for path, content in zip((files.certificate, files.key), _pair(), strict=True):
-        # Made with its mode, not changed to it afterwards: there is no moment at which others can open it.
+        # Created with its final mode, not changed afterwards, so that others can never open it.
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             file.write(content)
     if files.key.stat().st_mode & 0o077:
         shutil.rmtree(folder)
         raise SchedulerError(
-            f"{files.key} could be read by others, because its file system keeps no permissions: put the "
-            "run's folder on one that does."
+            f"{files.key} could be read by others, because its file system does not store permissions: put "
+            "the run's folder on a file system that does."
         )
 
 
 def _pair() -> tuple[bytes, bytes]:
-    """A new self-signed certificate and its private key, as PEM."""
+    """Generates a self-signed certificate and its private key, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nucbatch-sitting")])
     now = datetime.datetime.now(datetime.UTC)
@@ -120,8 +123,8 @@ def _pair() -> tuple[bytes, bytes]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - _CLOCKS_DIFFER)
-        .not_valid_after(now + _LONGEST_SITTING)
+        .not_valid_before(now - _CLOCK_SKEW)
+        .not_valid_after(now + _LONGEST_SESSION)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )

@@ -1,4 +1,4 @@
-"""This machine: one process per core with one lane each, as memory allows, on loopback only."""
+"""Backend for this machine's CPU: one worker process per core, as memory allows, on loopback only."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from nucbatch.schedulers.workers import fitting_threads
 
 
 class Local:
-    """Worker processes on this machine."""
+    """Starts worker processes on this machine."""
 
     def preview(self, resources: Resources, place: Place) -> str:
-        """One sentence; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Describes the cluster in one sentence; see :class:`nucbatch.schedulers.contract.Backend`."""
         workers, threads, worker_bytes = self._sizes(resources, place)
         return (
             f"{workers} worker processes on this machine with up to {worker_bytes / 2**30:.1f} GiB and "
@@ -30,15 +30,19 @@ class Local:
 
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
-        """A local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Starts a local cluster of processes; see :class:`nucbatch.schedulers.contract.Backend`."""
         sizes = self._sizes(resources, place)
         with cluster_here(LocalCluster, sizes, LOCAL_ENVIRONMENT, place) as cluster:
             if Path("/dev/nvidiactl").exists():
-                place.inform("This machine has a GPU, which is left alone here: see --scheduler cuda.")
+                place.inform("This machine has a GPU, which is not used: use --scheduler cuda for it.")
             yield cluster
 
     def _sizes(self, resources: Resources, place: Place) -> tuple[int, int, int]:
-        """Workers, threads of each, bytes of each."""
+        """Returns the number of workers, and the threads and memory (bytes) of each.
+
+        Raises:
+            InputError: a setting is given; this backend has none.
+        """
         if place.settings:
             raise InputError(f"--scheduler local has no setting {', '.join(map(repr, place.settings))}.")
         memory_bytes = int(MEMORY_LIMIT)
@@ -49,10 +53,16 @@ class Local:
 
 
 def fitting_workers(cores: int, memory_bytes: int, worker_bytes: int) -> int:
-    """As many as there are cores, fewer where that many workers with a block each would not fit in memory."""
+    """Returns the number of workers: one per core, or fewer if memory is short; at least one.
+
+    Args:
+        cores: number of cores.
+        memory_bytes: memory of the machine.
+        worker_bytes: memory of one worker with one block.
+    """
     return max(1, min(cores, memory_bytes // max(1, worker_bytes)))
 
 
 def cores() -> int:
-    """Cores this process may run on."""
+    """Counts the cores that this process may run on."""
     return len(os.sched_getaffinity(0))

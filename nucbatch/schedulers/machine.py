@@ -1,8 +1,8 @@
-"""A cluster of worker processes on this machine: what the backends for it have in common.
+"""Starts and stops a cluster of worker processes on this machine, for the local and the CUDA backend.
 
 Other users of the machine can reach its loopback addresses and its folder for temporary files. So connections
-are TLS with keys that stay in memory, workers' scratch folders lie where only the user can go (Dask puts them
-on Python's import path), and there is no dashboard. No wait for workers is without a limit.
+use TLS with keys that stay in memory, workers' scratch folders are private to the user (Dask puts them on
+Python's import path), and there is no dashboard. Every wait for workers has a timeout.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from nucbatch.schedulers.contract import Cluster, Place
 from nucbatch.schedulers.environment import starting_with
 from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keys import security_in_memory
-from nucbatch.schedulers.supervisor import KEEPER_CONFIG, Keeper
+from nucbatch.schedulers.supervisor import SUPERVISOR_CONFIG, WorkerSupervisor
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, no_http
 
 _WORKER_NAME = "Dask Worker process"
-"""How Dask's nannies call the processes of their workers."""
+"""The name that Dask's nannies give their worker processes."""
 
 
 @contextmanager
@@ -39,16 +39,21 @@ def cluster_here(
     instead: str = "",
     start_s: float = 300.0,
 ) -> Iterator[Cluster]:
-    """A connected cluster of ``sizes``: workers, threads of each, bytes of each.
+    """Starts a cluster on this machine and connects a client to it.
 
-    ``make`` is called with the options of a LocalCluster. ``instead``: what else the user could do.
-    ``start_s``: how long all workers may take to come up; libraries may be read from a slow share.
+    Args:
+        make: the cluster's class or factory; called with the options of a LocalCluster.
+        sizes: number of workers, and threads and memory (bytes) of each.
+        environment: environment variables of the workers.
+        place: the run's folder, settings and callbacks.
+        instead: another way to run, added to the error message.
+        start_s: timeout for the start of all workers, whose libraries may be on a slow network share.
 
     Raises:
-        SchedulerError: the workers don't come up.
+        SchedulerError: the workers do not start.
     """
     workers, threads, worker_bytes = sizes
-    with starting_with(environment):  # Python may start a process of its own for the semaphores
+    with starting_with(environment):  # Python may start its resource tracker process for the semaphores
         require_children()
     with tempfile.TemporaryDirectory(prefix="nucbatch-", ignore_cleanup_errors=True) as scratch:
         how = {
@@ -63,12 +68,12 @@ def cluster_here(
             "host": "127.0.0.1",
             "protocol": "tls",
             "security": security_in_memory(),
-            "dashboard_address": "127.0.0.1:0",  # of a server that answers nothing; None would be port 8787
+            "dashboard_address": "127.0.0.1:0",  # a server without routes; None would mean port 8787
             "scheduler_kwargs": {"dashboard": False},
-            "death_timeout": 0.8 * start_s,  # of each worker, so that Dask itself can still say which
+            "death_timeout": 0.8 * start_s,  # of each worker; shorter, so that Dask reports the worker itself
             "silence_logs": "CRITICAL",
         }
-        with dask.config.set(CLUSTER_CONFIG | KEEPER_CONFIG | no_http() | how):
+        with dask.config.set(CLUSTER_CONFIG | SUPERVISOR_CONFIG | no_http() | how):
             try:
                 with starting_with(environment):
                     cluster = _within(start_s, lambda: make(**options))
@@ -76,22 +81,24 @@ def cluster_here(
                 raise SchedulerError(_why(workers, error, instead)) from error
             try:
                 with Client(cluster) as client:
-                    yield Cluster(client, workers, threads, worker_bytes, Keeper(cluster, workers).watch)
+                    yield Cluster(
+                        client, workers, threads, worker_bytes, WorkerSupervisor(cluster, workers).watch
+                    )
             finally:
                 close(cluster)
 
 
-def close(cluster: LocalCluster, patience_s: float = 15.0) -> None:
-    """Ends a cluster and its workers, without waiting for ever.
+def close(cluster: LocalCluster, timeout_s: float = 15.0) -> None:
+    """Stops a cluster and its workers within a bounded time.
 
-    Dask waits without a limit for a worker that a nanny was starting again at this moment. Workers that are
-    still there after ``patience_s`` are killed; after three times as long, Dask's threads are left behind.
+    Dask waits without a timeout for a worker that a nanny is just restarting. Workers still alive after
+    ``timeout_s`` are killed. After three times as long, Dask's threads are abandoned.
     """
-    overdue = threading.Timer(patience_s, _kill_workers)
+    overdue = threading.Timer(timeout_s, _kill_workers)
     overdue.daemon = True
     overdue.start()
     try:
-        cluster.close(timeout=3 * patience_s)
+        cluster.close(timeout=3 * timeout_s)
     except TimeoutError:
         _kill_workers()
     finally:
@@ -105,10 +112,10 @@ def _kill_workers() -> None:
 
 
 def _within(seconds: float, make: Callable[[], LocalCluster]) -> LocalCluster:
-    """What ``make`` returns or raises; it may hang in Dask for good, and is then left behind.
+    """Calls ``make`` in a thread, which is abandoned if it does not return in time.
 
     Raises:
-        TimeoutError: it does not come back in time.
+        TimeoutError: ``make`` does not return within ``seconds``. Errors of ``make`` are raised unchanged.
     """
     made: list[LocalCluster] = []
     failed: list[BaseException] = []
@@ -125,7 +132,7 @@ def _within(seconds: float, make: Callable[[], LocalCluster]) -> LocalCluster:
     if failed:
         raise failed[0]
     if not made:
-        raise TimeoutError(f"they have not come up in {seconds:.0f} s")
+        raise TimeoutError(f"they did not come up within {seconds:.0f} s")
     return made[0]
 
 
@@ -135,6 +142,6 @@ def _why(workers: int, error: BaseException, instead: str) -> str:
         return f"{workers} workers did not start. {guard}"
     said = str(error).rstrip(".") or "no reason was given"
     return (
-        f"{workers} workers did not start: {said}. See whether the machine has memory and processes left "
+        f"{workers} workers did not start: {said}. Check that the machine has memory and processes left "
         f"(`ulimit -u`), or try --workers 1{instead}."
     )

@@ -1,6 +1,6 @@
-"""Whether there is anybody behind a scheduler that somebody else started, now and while a run lasts.
+"""Monitors the workers of an existing Dask scheduler during a run.
 
-The decision owned here: workers that are gone are awaited for a bounded time, and the user is told once.
+If all workers are gone, the user is warned once, and the run ends if none returns within a timeout.
 """
 
 from __future__ import annotations
@@ -13,55 +13,57 @@ from distributed import Client
 
 from nucbatch.core.errors import SchedulerError
 
-_LOOK_S = 1.0
+_POLL_S = 1.0
 
 
-class Presence:
-    """Whether there is anybody at an address, now and while a run lasts."""
+class WorkerMonitor:
+    """Warns, and after a timeout raises, while no worker is connected to a scheduler.
+
+    Args:
+        client: a client of the scheduler.
+        address: the scheduler's address, for messages.
+        timeout_s: the longest time without any worker.
+        tell: takes warnings for the user.
+    """
 
     def __init__(self, client: Client, address: str, timeout_s: float, tell: Callable[[str], None]) -> None:
         self._client, self._address, self._tell = client, address, tell
         self._timeout_s = timeout_s
         self._last_seen = monotonic()
-        self._told = False
+        self._warned = False
 
     def workers(self) -> list[dict[str, Any]]:
-        """What the scheduler says of each of its workers."""
+        """Returns the scheduler's information on each connected worker."""
         return list(self._client.scheduler_info(n_workers=-1)["workers"].values())
 
     def wait(self, leaving: Callable[[], bool]) -> None:
-        """Waits for a first worker, or until the user asks to leave.
+        """Waits until a first worker is connected, or the user asks to stop.
 
         Raises:
-            SchedulerError: none comes.
+            SchedulerError: no worker connects in time.
         """
         while not self.workers() and not leaving():
             self.watch()
-            sleep(_LOOK_S)
+            sleep(_POLL_S)
 
     def watch(self) -> None:
-        """Tells when the workers are gone; see :class:`nucbatch.schedulers.contract.Cluster`.
+        """Warns once when all workers are gone; see :class:`nucbatch.schedulers.contract.Cluster`.
 
         Raises:
-            SchedulerError: they don't come back, or the scheduler is gone.
+            SchedulerError: no worker connects in time, or the connection to the scheduler is lost.
         """
         if self._client.status != "running":
             raise SchedulerError(
-                f"the connection to the scheduler at {self._address} is lost. What is done is kept: give the "
-                "same command again when it is back."
+                f"the connection to the scheduler at {self._address} is lost. Finished work is kept: repeat "
+                "the command when the scheduler is back."
             )
         if self.workers():
-            self._last_seen, self._told = monotonic(), False
+            self._last_seen, self._warned = monotonic(), False
         elif monotonic() - self._last_seen > self._timeout_s:
-            raise self._nobody()
-        elif not self._told:
-            self._told = True
-            self._tell(
-                f"No worker is connected to {self._address}; one is awaited for {self._timeout_s:.0f} s."
+            raise SchedulerError(
+                f"no worker at {self._address} for {self._timeout_s:.0f} s: start workers "
+                f"(`dask worker {self._address}`), then repeat the command; finished work is kept."
             )
-
-    def _nobody(self) -> SchedulerError:
-        return SchedulerError(
-            f"no worker at {self._address} for {self._timeout_s:.0f} s: start some "
-            f"(`dask worker {self._address}`), then give the same command again; what is done is kept."
-        )
+        elif not self._warned:
+            self._warned = True
+            self._tell(f"No worker is connected to {self._address}; waiting {self._timeout_s:.0f} s for one.")

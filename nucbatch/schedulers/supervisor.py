@@ -1,9 +1,9 @@
-"""Keeps up the number of a local cluster's workers where Dask does not.
+"""Replaces lost workers of a local cluster, together with their nannies.
 
-A nanny starts its worker again when that dies, mostly within a second or two. A worker that stays away for
-longer is written off by Dask's cluster together with its nanny, and never replaced. The decision owned here:
-it is written off later than any start takes, and then replaced; where that does not help again and again,
-the run ends, because it would never go on.
+A nanny restarts its worker when that dies, usually within two seconds. If a worker stays away for longer,
+Dask's cluster removes it together with its nanny and does not replace it. Here that timeout is set longer
+than any start takes, and removed workers are replaced. If replacements keep failing, the run ends with an
+error.
 """
 
 from __future__ import annotations
@@ -16,38 +16,45 @@ from distributed import LocalCluster
 from nucbatch.core.errors import SchedulerError
 
 START_S = 60.0
-"""More than a worker takes to come up, ten times what it takes on a busy machine."""
+"""Timeout for the start of a worker: ten times what it takes on a busy machine."""
 
-KEEPER_CONFIG = {"distributed.deploy.lost-worker-timeout": f"{START_S:g}s"}
-"""Dask's setting for when it writes a worker off; ten times what a start takes on a busy machine."""
+SUPERVISOR_CONFIG = {"distributed.deploy.lost-worker-timeout": f"{START_S:g}s"}
+"""Dask setting: how long after losing a worker the cluster removes it."""
 
-_MOST_TIMES = 5
+_MOST_ATTEMPTS = 5
 
 
-class Keeper:
-    """Looks after a cluster of ``workers`` worker processes, which may take ``start_s`` to come up."""
+class WorkerSupervisor:
+    """Keeps a local cluster at its number of workers.
+
+    Args:
+        cluster: the cluster to supervise.
+        workers: the number of worker processes it should have.
+        start_s: the time that a worker may take to start.
+    """
 
     def __init__(self, cluster: LocalCluster, workers: int, start_s: float = START_S) -> None:
         self._cluster, self._workers, self._start_s = cluster, workers, start_s
-        self._asked, self._asked_at = 0, -math.inf
+        self._attempts, self._last_attempt = 0, -math.inf
 
     def watch(self) -> None:
-        """Replaces workers that were written off.
+        """Replaces workers that Dask has removed.
 
         Raises:
-            SchedulerError: workers don't come up, however often they are replaced.
+            SchedulerError: replacements failed to start in several attempts in a row.
         """
-        there = len(self._cluster.scheduler.workers)
-        if there >= self._workers:
-            self._asked = 0
+        connected = len(self._cluster.scheduler.workers)
+        if connected >= self._workers:
+            self._attempts = 0
         elif (
-            len(self._cluster.workers) < self._workers and time.monotonic() - self._asked_at >= self._start_s
+            len(self._cluster.workers) < self._workers
+            and time.monotonic() - self._last_attempt >= self._start_s
         ):
-            if self._asked == _MOST_TIMES:
+            if self._attempts == _MOST_ATTEMPTS:
                 raise SchedulerError(
-                    f"of {self._workers} local workers {there} are there, and the others have not come up in "
-                    f"{_MOST_TIMES} tries. See whether the machine has memory and processes left, then give "
-                    "the same command again; what is done is kept."
+                    f"{connected} of {self._workers} local workers are running, and the others have not come "
+                    f"up in {_MOST_ATTEMPTS} attempts. Check that the machine has memory and processes left, "
+                    "then repeat the command; finished work is kept."
                 )
-            self._asked, self._asked_at = self._asked + 1, time.monotonic()
+            self._attempts, self._last_attempt = self._attempts + 1, time.monotonic()
             self._cluster.scale(self._workers)

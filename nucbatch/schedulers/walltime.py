@@ -1,9 +1,9 @@
-"""A worker in a job with an end: it stops taking blocks in time, finishes those in hand, and leaves.
+"""Dask worker plugin that stops a worker before its job's walltime ends, without interrupting a block.
 
-The decision owned here: when to stop. Dask's own ``--lifetime`` interrupts what runs, so blocks longer than
-it begin again for ever. Here a worker looks at how long its blocks took, takes no more once another such
-block might not be done before the job's end, and closes when nothing runs any more. Workers that began
-together don't leave together.
+Dask's own ``--lifetime`` interrupts running tasks, so blocks longer than it would restart for ever. This
+plugin measures how long blocks take. It accepts no more blocks once another one might not finish before the
+job ends, and closes the worker when nothing runs any more. Workers that started together stop at different
+times.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from distributed.core import Status
 from tornado.ioloop import PeriodicCallback
 
 JOB_END = "NUCBATCH_JOB_END"
-"""The environment variable in which a job's script tells when it ends, in seconds since 1970."""
+"""Environment variable with the time at which a job ends, in seconds since 1970; set by the job's script."""
 
-_LOOK_S = 0.5
+_POLL_S = 0.5
 _SAFETY = 1.5
 """The next block may take this many times as long as the longest so far."""
 
-_SPARE_PART, _SPARE_MOST_S = 0.1, 60.0
-"""Left over at the end for handing over and closing: this part of the job's time, at most so many seconds."""
+_SPARE_FRACTION, _SPARE_MOST_S = 0.1, 60.0
+"""Time reserved at the end to hand over results and close: this fraction of the job's time, at most 60 s."""
 
-_STAGGER_PART, _STAGGER_MOST_S = 0.1, 600.0
-"""Over how long workers that began together leave."""
+_STAGGER_FRACTION, _STAGGER_MOST_S = 0.1, 600.0
+"""Workers that started together stop spread over this fraction of the job's time, at most 600 s."""
 
 
-class LeavesInTime(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
-    """Ends its worker before the job ends; does nothing where the job has no end."""
+class WalltimePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
+    """Closes its worker before the job ends; does nothing where the job has no end."""
 
-    name = "nucbatch-leaves-in-time"
+    name = "nucbatch-walltime"
 
     def setup(self, worker: Worker) -> None:
         self._worker = worker
@@ -44,32 +44,32 @@ class LeavesInTime(WorkerPlugin):  # type: ignore[misc]  # distributed has no ty
         if JOB_END not in os.environ:
             return
         self._end = float(os.environ[JOB_END])
-        whole_s = max(0.0, self._end - time())
-        self._spare_s = spare_s(whole_s)
-        self._kept_back_s = self._spare_s + stagger_s(whole_s, str(worker.name))
-        self._look_again = PeriodicCallback(self._look, _LOOK_S * 1000)
-        self._look_again.start()
+        job_s = max(0.0, self._end - time())
+        self._spare_s = spare_s(job_s)
+        self._reserved_s = self._spare_s + stagger_s(job_s, str(worker.name))
+        self._poll = PeriodicCallback(self._check, _POLL_S * 1000)
+        self._poll.start()
 
     def teardown(self, worker: Worker) -> None:
-        if hasattr(self, "_look_again"):
-            self._look_again.stop()
+        if hasattr(self, "_poll"):
+            self._poll.stop()
 
     def transition(self, key: Any, start: str, finish: str, **kwargs: Any) -> None:
-        """Learns how long blocks take."""
+        """Measures how long blocks take."""
         if finish == "executing":
             self._began[key] = monotonic()
         elif start == "executing":
             self._longest_s = max(self._longest_s, monotonic() - self._began.pop(key, monotonic()))
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         worker = self._worker
         if self._leaving or worker.status not in (Status.running, Status.paused, Status.closing_gracefully):
             return
-        if time() < self._end - self._kept_back_s - _SAFETY * self._longest_s:
+        if time() < self._end - self._reserved_s - _SAFETY * self._longest_s:
             return
         if worker.status != Status.closing_gracefully:
-            # The scheduler sends no more, and what waits here stays waiting. Not `paused`, which Dask's watch
-            # over memory would end.
+            # The scheduler sends no more tasks, and queued ones are not started. Not `paused`: Dask's memory
+            # monitor would end that state.
             worker.status = Status.closing_gracefully
         if worker.state.executing_count or worker.state.long_running:
             return
@@ -80,7 +80,7 @@ class LeavesInTime(WorkerPlugin):  # type: ignore[misc]  # distributed has no ty
             self._leaving = False
 
     async def _leave(self) -> None:
-        """What waits here goes to other workers, results with it; if nobody can take them, once more soon."""
+        """Moves queued tasks and results to other workers, then closes; retried if no worker takes them."""
         worker = self._worker
         retired = await worker.scheduler.retire_workers(
             workers=[worker.address],
@@ -88,16 +88,16 @@ class LeavesInTime(WorkerPlugin):  # type: ignore[misc]  # distributed has no ty
             remove=True,
             stimulus_id=f"{self.name}-{time()}",
         )
-        # Results that nobody can take, because all others leave too, are made again, as if it were killed.
+        # If no other worker can take the results, they are computed again, as after a killed worker.
         if worker.address in retired or time() > self._end - self._spare_s / 2:
             await worker.close(nanny=True, reason=self.name)
 
 
-def spare_s(whole_s: float) -> float:
-    """What is left over at the end of a job of so many seconds, for handing over and closing."""
-    return min(_SPARE_MOST_S, _SPARE_PART * whole_s)
+def spare_s(job_s: float) -> float:
+    """Returns the time reserved at the end of a job to hand over results and close, in seconds."""
+    return min(_SPARE_MOST_S, _SPARE_FRACTION * job_s)
 
 
-def stagger_s(whole_s: float, name: str) -> float:
-    """How much earlier than need be a worker of that name stops, in a job of so many seconds."""
-    return zlib.crc32(name.encode()) / 2**32 * min(_STAGGER_MOST_S, _STAGGER_PART * whole_s)
+def stagger_s(job_s: float, name: str) -> float:
+    """Returns how much earlier the named worker stops than it must, in seconds; spreads workers by name."""
+    return zlib.crc32(name.encode()) / 2**32 * min(_STAGGER_MOST_S, _STAGGER_FRACTION * job_s)

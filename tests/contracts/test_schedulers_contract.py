@@ -1,4 +1,4 @@
-"""Whatever the entry points list as a scheduler keeps these promises; what can't be had here is skipped."""
+"""The contract that every scheduler backend in the entry points must meet; unavailable ones are skipped."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NAMES = sorted(point.name for point in entry_points(group="nucbatch.schedulers")
 
 @pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in NAMES])
 def name(request: pytest.FixtureRequest) -> str:
-    """A backend that can be had here."""
+    """Yields each backend that is available on this machine."""
     chosen: str = request.param
     if chosen == "slurm":
         request.getfixturevalue("slurm")

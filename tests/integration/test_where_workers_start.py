@@ -92,7 +92,7 @@ def test_workers_that_never_come_up_are_not_waited_for_without_an_end(tmp_path: 
     sizes = (1, 1, 2**30)
     try:
         with (
-            pytest.raises(SchedulerError, match="1 workers did not start: they have not come up in 1 s"),
+            pytest.raises(SchedulerError, match="1 workers did not start: they did not come up within 1 s"),
             cluster_here(hang, sizes, LOCAL_ENVIRONMENT, Place(tmp_path), start_s=1),
         ):
             pass

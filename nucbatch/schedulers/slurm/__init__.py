@@ -1,1 +1,1 @@
-"""SLURM: workers are jobs of their own, asked for, watched and replaced while a run goes on."""
+"""SLURM backend: each worker is a job, submitted, monitored and replaced during the run."""

@@ -1,7 +1,7 @@
-"""SLURM as a backend: asked first, then jobs; between driver and workers nothing goes unencrypted.
+"""SLURM backend: checks the request with SLURM, submits worker jobs and cancels them at the end.
 
-The decision owned here: the order of a sitting. What can be refused is refused before a key is made or a job
-submitted; in the end every job that was submitted is cancelled.
+Invalid requests are refused before keys are generated or a job is submitted. At the end of the session every
+submitted job is cancelled. All connections between driver and workers are encrypted.
 """
 
 from __future__ import annotations
@@ -15,50 +15,50 @@ from distributed import Client
 
 from nucbatch.core.errors import SchedulerError
 from nucbatch.schedulers.contract import Cluster, Place, Resources
-from nucbatch.schedulers.slurm.commands import SlurmSilent, require_commands, would_start
+from nucbatch.schedulers.slurm.commands import SlurmNoAnswer, require_commands, submission_test
 from nucbatch.schedulers.slurm.script import WorkerSpec, worker_spec
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, MOST_THREADS_PER_WORKER, no_http
 
 _WATCHED = {"distributed.scheduler.worker-ttl": None}
-"""Dask would ask a frozen worker's guard to start it again; the watch ends the job instead."""
+"""Turns off Dask's restart of unresponsive workers by their nannies; the watch cancels the job instead."""
 
 
 class Slurm:
-    """Workers as SLURM jobs."""
+    """Runs workers as SLURM jobs."""
 
     def preview(self, resources: Resources, place: Place) -> str:
-        """The job script, and what SLURM says of it; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Shows the job script and SLURM's answer; see :class:`nucbatch.schedulers.contract.Backend`."""
         spec = worker_spec(resources, place)
         script = _script(spec)
         try:
             require_commands()
-            verdict = f"SLURM says: {would_start(script)}"
+            verdict = f"SLURM says: {submission_test(script)}"
         except SchedulerError as error:
             verdict = f"It can't be submitted: {error}"
         return f"{_jobs_sentence(spec)}\n\n{script}\n{verdict}"
 
     @contextmanager
     def connect(self, resources: Resources, place: Place) -> Iterator[Cluster]:
-        """Jobs, with a first worker connected; see :class:`nucbatch.schedulers.contract.Backend`."""
+        """Submits jobs and waits for a first worker; see :class:`nucbatch.schedulers.contract.Backend`."""
         spec = worker_spec(resources, place)
         require_commands()
-        would_start(_script(spec))
-        from nucbatch.schedulers.keys import sitting_keys
+        submission_test(_script(spec))
+        from nucbatch.schedulers.keys import session_keys
         from nucbatch.schedulers.slurm.jobs import WorkerJobs
         from nucbatch.schedulers.slurm.watch import Watch
-        from nucbatch.schedulers.walltime import LeavesInTime
+        from nucbatch.schedulers.walltime import WalltimePlugin
 
         spec.logs.mkdir(parents=True, exist_ok=True)
         with (
-            sitting_keys(spec.folder) as keys,
-            # Dask puts it on this process' import path, so it must not be everybody's.
+            session_keys(spec.folder) as keys,
+            # Dask puts this folder on the process' import path, so it must be private to the user.
             tempfile.TemporaryDirectory(prefix="nucbatch-", ignore_cleanup_errors=True) as scratch,
             dask.config.set(CLUSTER_CONFIG | no_http() | _WATCHED | {"temporary-directory": scratch}),
         ):
             jobs = WorkerJobs(spec, keys.security())
             try:
                 with Client(jobs) as client:
-                    client.register_plugin(LeavesInTime())
+                    client.register_plugin(WalltimePlugin())
                     watch = Watch(jobs, spec, place.tell, place.inform)
                     watch.wait_for_a_worker(place.leaving)
                     workers = spec.settings.max_jobs * spec.processes
@@ -66,12 +66,12 @@ class Slurm:
             finally:
                 try:
                     jobs.end()
-                except SlurmSilent as error:
-                    place.tell(f"{error} They end by themselves when they find nobody.")
+                except SlurmNoAnswer as error:
+                    place.tell(f"{error} They end on their own when they can't reach the scheduler.")
 
 
 def _script(spec: WorkerSpec) -> str:
-    """The script of a worker job.
+    """Returns the script of a worker job.
 
     Raises:
         SchedulerError: dask-jobqueue is not installed.
@@ -94,7 +94,7 @@ def _jobs_sentence(spec: WorkerSpec) -> str:
     )
     busy = MOST_THREADS_PER_WORKER * spec.processes
     spare = (
-        f" A job's workers keep {busy} cores busy: {spec.cores} are more than they can use."
+        f" A job's workers use {busy} cores at most, fewer than the {spec.cores} requested."
         if spec.cores > busy
         else ""
     )

@@ -1,6 +1,6 @@
-"""SLURM's own commands, each with a timeout, and their answers as values or sentences.
+"""Calls SLURM's commands with a timeout, and turns their output into values or error messages.
 
-The decision owned here: what SLURM says is shown to the user as it is, with what can be done about it.
+SLURM's own message is always shown to the user unchanged, followed by advice where there is some.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from nucbatch.core.errors import SchedulerError
 
 _TIMEOUT_S = 60
 
-_LEFT_OUT = ("SBATCH_ARRAY_INX", "SBATCH_WAIT")
-"""Variables that sbatch reads and that no option of its command line takes back."""
+_UNSET = ("SBATCH_ARRAY_INX", "SBATCH_WAIT")
+"""Environment variables of sbatch that no command line option can override."""
 
 _MENDS = {
     "unable to contact": "SLURM's controller is down, or out of reach from here: try again later",
     "account": "Name one of yours with --account; `sacctmgr show associations user=$USER` lists them",
-    "partition": "Name one that there is with --partition; `sinfo -s` lists them",
+    "partition": "Name an existing one with --partition; `sinfo -s` lists them",
     "qos": "Name one of yours with --qos; `sacctmgr show associations user=$USER format=qos` lists them",
-    "generic resource": "See with `sinfo -o '%P %G'` what --gres may be",
-    "feature": "See with `sinfo -o '%P %f'` what --constraint may be",
+    "generic resource": "`sinfo -o '%P %G'` lists the allowed values of --gres",
+    "feature": "`sinfo -o '%P %f'` lists the allowed values of --constraint",
     "time limit": "Ask for less with --walltime; `sinfo -o '%P %l'` lists each partition's longest",
     "mutually exclusive": "Give memory in one way: a job has --mem from --memory, unless a --directive asks "
     "for --mem-per-cpu or --mem-per-gpu; SBATCH_MEM_PER_* and SLURM_MEM_PER_* in the environment count, too",
-    "memory specification": "Ask for another --memory; where the site wants none, leave --mem out with "
+    "memory specification": "Change --memory; if the site allows no memory request, leave --mem out with "
     'job_directives_skip = ["--mem"] in a --profile, or ask per CPU or GPU with --directive',
     "node configuration": "No node has that many cores, memory or GPUs: ask for less with --cores, --memory "
     "or --gres; `sinfo -o '%P %c %m %G'` lists what nodes have",
 }
-"""What can be done about an answer in which SLURM uses these words; the first that fit."""
+"""Advice by words in SLURM's error message; the first match is shown."""
 
 WAITING, RUNNING = "waiting", "running"
 _STATES = {
@@ -55,13 +55,13 @@ _STATES = {
 }
 
 
-class SlurmSilent(SchedulerError):
-    """SLURM's controller does not answer; it may do so again."""
+class SlurmNoAnswer(SchedulerError):
+    """SLURM's controller does not answer; a later call may succeed."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobState:
-    """What the queue says of a job: SLURM's word for its state, why it is in it, and on which node."""
+    """A job's state, reason and node as ``squeue`` prints them."""
 
     state: str
     reason: str = ""
@@ -69,20 +69,20 @@ class JobState:
 
     @property
     def waits(self) -> bool:
-        """It has not begun."""
+        """Whether the job has not started yet."""
         return _STATES.get(self.state) == WAITING
 
     @property
     def runs(self) -> bool:
-        """It has begun and not ended."""
+        """Whether the job has started and not ended."""
         return _STATES.get(self.state) == RUNNING
 
 
-GONE = JobState("GONE", "SLURM knows it no more")
+GONE = JobState("GONE", "SLURM no longer lists the job")
 
 
 def require_commands() -> None:
-    """Refuses a machine that has no SLURM.
+    """Checks that SLURM's commands are installed.
 
     Raises:
         SchedulerError: a command is missing.
@@ -90,54 +90,56 @@ def require_commands() -> None:
     missing = [name for name in ("sbatch", "squeue", "scancel") if shutil.which(name) is None]
     if missing:
         raise SchedulerError(
-            f"SLURM's {' and '.join(missing)} can't be found on this machine: give the command on a login "
-            "node of the cluster, or in a job, or load the module that has them. Elsewhere use --scheduler "
-            "local."
+            f"SLURM's {' and '.join(missing)} can't be found on this machine: run nucbatch on a login node "
+            "of the cluster or in a job, or load the module that provides them. Without SLURM use "
+            "--scheduler local."
         )
 
 
 def submission(script: str) -> list[str]:
-    """The command that submits a job script, less the script itself.
+    """Returns the command that submits a job script from standard input.
 
-    The script's own options are given on the command line as well: there they win over SBATCH_PARTITION,
-    SBATCH_TIMELIMIT and the like, which would win over those in the script. Variables that no option takes
-    back are left out: a worker job is one job, and nobody waits for its end.
+    The script's options are repeated on the command line. Environment variables such as SBATCH_PARTITION
+    override options in a script, but not those on the command line. Variables that no option overrides (job
+    arrays, waiting for the job's end) are unset.
     """
     words = (
         shlex.split(line.removeprefix("#SBATCH"))
         for line in script.splitlines()
         if line.startswith("#SBATCH ")
     )
-    without = [part for name in _LEFT_OUT for part in ("-u", name)]
-    return ["env", *without, "sbatch", *(word for line in words for word in line)]
+    unset = [part for name in _UNSET for part in ("-u", name)]
+    return ["env", *unset, "sbatch", *(word for line in words for word in line)]
 
 
-def would_start(script: str) -> str:
-    """What SLURM would do with a job script; nothing is submitted.
+def submission_test(script: str) -> str:
+    """Tests a job script with ``sbatch --test-only`` and returns SLURM's answer; submits nothing.
 
     Raises:
-        SchedulerError: it would refuse it; the message has SLURM's reason and what can be done.
+        SchedulerError: SLURM would refuse the script; the message has its reason and advice.
     """
     answer = _call([*submission(script), "--test-only"], script)
     said = _said(answer)
     if answer.returncode != 0:
         raise refused(said)
-    # "sbatch: Job 3 to start at … using 1 processors on nodes n2 in partition cpu"; no job will be number 3.
+    # "sbatch: Job 3 to start at … using 1 processors on nodes n2 in partition cpu"; the number is not real.
     return re.sub(r"^sbatch: Job \d+", "a job", said)
 
 
 def refused(said: str) -> SchedulerError:
-    """SLURM's refusal of a worker job, with the mend for it."""
+    """Builds the error for a refused worker job: SLURM's message, and advice where there is some."""
     mends = [mend for words, mend in _MENDS.items() if words in said.lower()]
     mend = f" {mends[0]}." if mends else ""
     return SchedulerError(f"SLURM refuses the worker jobs: {said.rstrip('.')}.{mend}")
 
 
 def states(job_ids: Collection[str]) -> dict[str, JobState]:
-    """What the queue says of jobs, by their numbers; of ended ones too, for some minutes.
+    """Returns the state of each job, by job ID, from ``squeue``.
+
+    SLURM lists ended jobs for some minutes; later they are ``GONE``.
 
     Raises:
-        SlurmSilent: the controller does not answer.
+        SlurmNoAnswer: the controller does not answer.
     """
     if not job_ids:
         return {}
@@ -150,7 +152,7 @@ def states(job_ids: Collection[str]) -> dict[str, JobState]:
     ]
     answer = _call(command)
     if answer.returncode != 0 and "invalid job id" not in answer.stderr.lower():
-        raise SlurmSilent(f"SLURM does not answer: {_said(answer)}")
+        raise SlurmNoAnswer(f"SLURM does not answer: {_said(answer)}")
     found = {}
     for line in answer.stdout.splitlines():
         job_id, state, reason, node = line.split("|", 3)
@@ -159,16 +161,16 @@ def states(job_ids: Collection[str]) -> dict[str, JobState]:
 
 
 def cancel(job_ids: Collection[str]) -> None:
-    """Ends jobs; those that have ended already are no error.
+    """Cancels jobs; jobs that have already ended are ignored.
 
     Raises:
-        SlurmSilent: the controller does not answer.
+        SlurmNoAnswer: the controller does not answer.
     """
     if not job_ids:
         return
     answer = _call(["scancel", *sorted(job_ids)])
     if answer.returncode != 0 and "invalid job id" not in answer.stderr.lower():
-        raise SlurmSilent(f"jobs {', '.join(sorted(job_ids))} could not be cancelled: {_said(answer)}")
+        raise SlurmNoAnswer(f"jobs {', '.join(sorted(job_ids))} could not be cancelled: {_said(answer)}")
 
 
 def _call(command: Sequence[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -180,12 +182,12 @@ def _call(command: Sequence[str], text: str | None = None) -> subprocess.Complet
             text=True,
             timeout=_TIMEOUT_S,
             check=False,
-            start_new_session=True,  # Ctrl-C is for the driver, which may still have jobs to cancel
+            start_new_session=True,  # so that Ctrl-C reaches only the driver, which must still cancel jobs
         )
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]} can't be found on this machine.") from error
     except subprocess.TimeoutExpired as error:
-        raise SlurmSilent(f"SLURM's {command[0]} has not answered for {_TIMEOUT_S} s.") from error
+        raise SlurmNoAnswer(f"SLURM's {command[0]} has not answered for {_TIMEOUT_S} s.") from error
 
 
 def _said(answer: subprocess.CompletedProcess[str]) -> str:

@@ -1,7 +1,7 @@
-"""What has become of a worker job: from what the queue and the scheduler say of it, and since when.
+"""Classifies worker jobs: working, ended in order, lost, unresponsive or never connected.
 
-The decision owned here: when a job counts as lost, and what it had done by then. It is arithmetic on what was
-seen and on the time that is handed in; nothing is asked of anybody, and nothing is done.
+The functions are pure. They take the job's state in SLURM's queue, its workers' state in Dask's scheduler and
+the current time; they call no command and change no job.
 """
 
 from __future__ import annotations
@@ -10,53 +10,66 @@ from dataclasses import dataclass
 from enum import Enum
 
 from nucbatch.schedulers.slurm.commands import JobState
-from nucbatch.schedulers.slurm.jobs import WorkerSeen
+from nucbatch.schedulers.slurm.jobs import JobWorkers
 from nucbatch.schedulers.slurm.settings import SlurmSettings
 
 
-class Fate(Enum):
-    """What a job came to."""
+class JobHealth(Enum):
+    """Classification of a worker job."""
 
-    STAYS = "stays"
-    """It waits, starts or works."""
-    LEFT = "left"
-    """Its worker left in good order, as before the end of the walltime."""
+    ACTIVE = "active"
+    """The job is queued, starts or works."""
+    COMPLETED = "completed"
+    """The worker closed in order, for example before the end of the walltime."""
     LOST = "lost"
-    """Its worker had connected, and SLURM ended the job."""
-    AWAY = "away"
-    """It runs, but its worker went and did not come back."""
-    FROZEN = "frozen"
-    """Its worker is connected and says nothing."""
-    STILLBORN = "stillborn"
-    """It ended before its worker connected."""
-    DEAF = "deaf"
-    """It runs, but its worker never connected."""
+    """The worker had connected, and the job has ended."""
+    DISCONNECTED = "disconnected"
+    """The job runs, but its worker has disconnected and not come back in time."""
+    UNRESPONSIVE = "unresponsive"
+    """The worker is connected, but sends nothing."""
+    FAILED_TO_START = "failed to start"
+    """The job ended before its worker connected."""
+    NEVER_CONNECTED = "never connected"
+    """The job runs, but its worker did not connect in time."""
 
 
 @dataclass(slots=True)
-class Record:
-    """What was seen of a job so far; times in seconds of any one clock."""
+class JobHistory:
+    """Observations of one worker job so far; times in seconds of one monotonic clock."""
 
     job_id: str
     node: str = ""
     connected: bool = False
     running_since: float | None = None
-    away_since: float | None = None
+    disconnected_since: float | None = None
 
-    def judge(self, state: JobState, worker: WorkerSeen | None, now: float, settings: SlurmSettings) -> Fate:
-        """Takes note of what is seen now, and says what that makes of the job."""
+    def classify(
+        self, state: JobState, workers: JobWorkers | None, now: float, settings: SlurmSettings
+    ) -> JobHealth:
+        """Records the current observations and classifies the job.
+
+        Args:
+            state: the job's state in SLURM's queue.
+            workers: the job's connected workers; None if there are none.
+            now: the current time in seconds.
+            settings: the timeouts.
+        """
         self.node = state.node or self.node
-        if worker is not None:
-            self.connected, self.away_since = True, None
-            return Fate.FROZEN if worker.silent_s > settings.frozen_timeout_s else Fate.STAYS
+        if workers is not None:
+            self.connected, self.disconnected_since = True, None
+            return (
+                JobHealth.UNRESPONSIVE if workers.silent_s > settings.frozen_timeout_s else JobHealth.ACTIVE
+            )
         if state.waits:
-            return Fate.STAYS
+            return JobHealth.ACTIVE
         if not state.runs:
             if not self.connected:
-                return Fate.STILLBORN
-            return Fate.LEFT if state.state == "COMPLETED" else Fate.LOST
+                return JobHealth.FAILED_TO_START
+            return JobHealth.COMPLETED if state.state == "COMPLETED" else JobHealth.LOST
         if self.connected:
-            self.away_since = now if self.away_since is None else self.away_since
-            return Fate.AWAY if now - self.away_since > settings.lost_timeout_s else Fate.STAYS
+            self.disconnected_since = now if self.disconnected_since is None else self.disconnected_since
+            overdue = now - self.disconnected_since > settings.lost_timeout_s
+            return JobHealth.DISCONNECTED if overdue else JobHealth.ACTIVE
         self.running_since = now if self.running_since is None else self.running_since
-        return Fate.DEAF if now - self.running_since > settings.start_timeout_s else Fate.STAYS
+        overdue = now - self.running_since > settings.start_timeout_s
+        return JobHealth.NEVER_CONNECTED if overdue else JobHealth.ACTIVE

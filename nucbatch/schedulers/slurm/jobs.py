@@ -1,7 +1,8 @@
-"""dask-jobqueue's SLURM cluster, with what goes wrong at submission kept, and names never used twice.
+"""The cluster of worker jobs, built on dask-jobqueue's SLURMCluster.
 
-The decision owned here: how dask-jobqueue is used. It writes the script and calls ``sbatch``; which jobs
-there are to be is decided by the watch, and by nothing that runs in the background.
+dask-jobqueue writes the job script and calls ``sbatch``. The number of jobs is decided by the watch alone;
+dask-jobqueue's own adaptation in the background is turned off. Errors at submission are kept for the watch,
+and no job name is used twice.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from nucbatch.schedulers.slurm.script import WorkerSpec
 
 @contextmanager
 def _without_side_effects() -> Iterator[None]:
-    """Imports dask-jobqueue without its two side effects.
+    """Suppresses the two side effects of importing dask-jobqueue.
 
-    It writes a file into the user's Dask configuration; and it installs a handler for Ctrl-C that ends the
-    process with 0 at once, in place of the one that has work in hand committed first.
+    The import writes a file into the user's Dask configuration. It also replaces the handler of Ctrl-C, which
+    commits finished work first, by one that exits at once with status 0.
     """
     path, install = dask.config.PATH, signal.signal
     with tempfile.TemporaryDirectory() as elsewhere:
         dask.config.PATH = elsewhere
-        # Replaced, not undone afterwards: outside the main thread the call itself would fail.
+        # Replace signal.signal itself: outside the main thread the call would fail.
         signal.signal = lambda signalnum, handler: signal.getsignal(signalnum)
         try:
             yield
@@ -51,25 +52,25 @@ with _without_side_effects():
 _SUBMIT_TIMEOUT_S, _CLOSE_TIMEOUT_S = 180, 60
 _UNFINISHED = {"waiting", "no-worker", "queued", "processing"}
 NOWHERE = "'<address of the driver>'"
-"""In a preview, what only a scheduler that runs could tell."""
+"""Placeholder, in a preview, for the address of a running scheduler."""
 
 
 class WorkerJob(SLURMJob):  # type: ignore[misc]  # dask-jobqueue has no types here
-    """One worker job. ``refusal`` is what SLURM said instead of taking it."""
+    """One worker job; ``refusal`` is SLURM's error message if it refused the job, otherwise empty."""
 
     def __init__(self, scheduler: str, name: str, *, spec: WorkerSpec, **shared: Any) -> None:
-        # ``shared`` is what the cluster has for its scheduler too; the spec says it for the job, quoted.
+        # Ignore ``shared``, the cluster's options: the spec holds the same for the job, quoted for the shell.
         super().__init__(scheduler, name, **spec.job_arguments())
         self.submit_command = shlex.join(submission(self.job_script()))
         self.refusal = ""
 
     @property
     def worker_process_memory(self) -> str:
-        """To the byte: dask-jobqueue's own rounds to what people read."""
+        """Memory of a worker process in exact bytes; dask-jobqueue rounds it to a readable value."""
         return f"{self.worker_memory // self.worker_processes}B"
 
     async def start(self) -> None:
-        """Submits; a refusal is kept for the watch, which would else be a line in a log."""
+        """Submits the job; keeps a refusal for the watch, which dask-jobqueue would only log."""
         try:
             await asyncio.wait_for(super().start(), _SUBMIT_TIMEOUT_S)
         except TimeoutError:
@@ -79,12 +80,12 @@ class WorkerJob(SLURMJob):  # type: ignore[misc]  # dask-jobqueue has no types h
         self.status = Status.running
 
     async def close(self) -> None:
-        """Jobs are cancelled all at once, with one ``scancel``; here is nothing left to do."""
+        """Marks the job as closed; the cluster cancels all jobs together, with one ``scancel``."""
         self.status = Status.closed
 
 
 class FinishedBlocks(SchedulerPlugin):  # type: ignore[misc]  # distributed has no types here
-    """Counts blocks that came to an end, well or with an error, by their jobs' names."""
+    """Counts the blocks that finished, successfully or with an error, by job name."""
 
     name = "nucbatch-finished-blocks"
 
@@ -93,8 +94,8 @@ class FinishedBlocks(SchedulerPlugin):  # type: ignore[misc]  # distributed has 
         self.by_job: dict[str, int] = {}
 
     def transition(self, key: Any, start: str, finish: str, *args: Any, **kwargs: Any) -> None:
-        """Dask's hook for each change of a task's state."""
-        # One that was given up because its workers died comes without a worker that is there.
+        """Handles each change of a task's state; called by Dask."""
+        # A task given up because its workers died names no connected worker.
         worker = self._scheduler.workers.get(kwargs.get("worker", ""))
         if start == "processing" and finish in ("memory", "erred") and worker is not None:
             job = self._job_of(worker.name)
@@ -102,28 +103,36 @@ class FinishedBlocks(SchedulerPlugin):  # type: ignore[misc]  # distributed has 
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerSeen:
-    """A job's connected workers: the longest any has said nothing, and whether none has anything to do."""
+class JobWorkers:
+    """The state of one job's connected workers.
+
+    ``silent_s``: time since the last message of the worker that has been silent longest. ``idle``: whether no
+    worker has a task.
+    """
 
     silent_s: float
     idle: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """How things stand, by jobs' names: jobs, workers, blocks finished; and how many tasks are not done."""
+class Snapshot:
+    """The state of all worker jobs at one moment; mappings are by job name.
+
+    ``job_ids``: SLURM's job IDs. ``refusals``: error messages of refused submissions. ``workers``: connected
+    workers. ``unfinished``: number of tasks not done yet. ``finished``: number of finished blocks.
+    """
 
     job_ids: Mapping[str, str]
     refusals: Mapping[str, str]
-    workers: Mapping[str, WorkerSeen]
+    workers: Mapping[str, JobWorkers]
     unfinished: int
     finished: Mapping[str, int]
 
 
 class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no types here
-    """The scheduler of a sitting, which runs in this process, and its worker jobs by name.
+    """A session's Dask scheduler, which runs in this process, and its worker jobs by name.
 
-    Methods are for the driver's thread; what they do happens in the thread of Dask's event loop.
+    Call the public methods from the driver's thread; they run in the thread of Dask's event loop.
     """
 
     job_cls = WorkerJob
@@ -144,70 +153,73 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
             name=spec.name,
         )
         self._submitted: set[str] = set()
-        self._doomed: set[str] = set()
+        self._to_cancel: set[str] = set()
         self._job_of = spec.job_of
         self._finished = FinishedBlocks(self.scheduler, spec.job_of)
         self.sync(self._plug_in)
 
-    def look(self) -> Seen:
-        """How things stand now."""
-        seen: Seen = self.sync(self._look)
-        return seen
+    def snapshot(self) -> Snapshot:
+        """Returns the current state of all jobs and workers."""
+        snapshot: Snapshot = self.sync(self._snapshot)
+        return snapshot
 
     def submit(self, count: int) -> None:
-        """So many jobs more."""
+        """Submits ``count`` more jobs."""
         self.sync(self._submit, count)
 
     def release(self, names: Collection[str]) -> None:
-        """Lets workers that have nothing to do go; they say good-bye first, and their jobs end."""
+        """Retires the idle workers of these jobs, then ends the jobs."""
         if names:
             self.sync(self._release, names)
             self.drop(names)
 
     def drop(self, names: Collection[str]) -> None:
-        """Ends jobs, whatever their workers do, and counts on them no more; blocks go to other workers.
+        """Cancels jobs, even if their workers are busy; unfinished blocks go to other workers.
 
         Raises:
-            SlurmSilent: SLURM does not answer.
+            SlurmNoAnswer: SLURM does not answer; the jobs are cancelled in the next call.
         """
         if names:
-            self._doomed |= self.sync(self._drop, names)
-            cancel(self._doomed)
-            self._doomed.clear()
+            self._to_cancel |= self.sync(self._drop, names)
+            cancel(self._to_cancel)
+            self._to_cancel.clear()
 
     def end(self) -> None:
-        """Ends the scheduler and every job that was ever submitted."""
+        """Stops the scheduler and cancels every job that was ever submitted."""
         try:
-            with suppress(TimeoutError):  # the jobs are cancelled all the same, and nothing else is left
+            with suppress(TimeoutError):  # the jobs are cancelled below in any case
                 self.close(timeout=_CLOSE_TIMEOUT_S)
         finally:
             cancel(self._submitted)
 
     def new_worker_spec(self) -> dict[str, Any]:
-        """Never an old name: what is said of one that is gone must not be taken for a new one."""
+        """Returns the next job's specification, with a name never used before.
+
+        Otherwise late messages about an ended job could be attributed to a new one.
+        """
         spec: dict[str, Any] = super().new_worker_spec()
         self._i += 1
         return spec
 
     def _update_worker_status(self, op: str, msg: Any) -> None:
-        # Not SpecCluster's, which in its own time ends the jobs of workers that left: the watch does.
+        # Skip SpecCluster's method, which would cancel the jobs of closed workers: the watch does that.
         DaskCluster._update_worker_status(self, op, msg)
 
     async def _plug_in(self) -> None:
         self.scheduler.add_plugin(self._finished)
 
-    async def _look(self) -> Seen:
+    async def _snapshot(self) -> Snapshot:
         now = time()
         jobs: dict[str, WorkerJob] = dict(self.workers)
         self._submitted.update(job.job_id for job in jobs.values() if job.job_id)
         connected: dict[str, list[WorkerState]] = {}
         for worker in self.scheduler.workers.values():
             connected.setdefault(self._job_of(worker.name), []).append(worker)
-        return Seen(
+        return Snapshot(
             {name: job.job_id for name, job in jobs.items() if job.job_id},
             {name: job.refusal for name, job in jobs.items() if job.refusal},
             {
-                name: WorkerSeen(
+                name: JobWorkers(
                     now - min(worker.last_seen for worker in workers),
                     not any(worker.processing for worker in workers),
                 )
@@ -221,7 +233,7 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
         for _ in range(count):
             self.worker_spec.update(self.new_worker_spec())
         await self._correct_state()
-        await self._look()
+        await self._snapshot()
 
     async def _release(self, names: Collection[str]) -> None:
         await self.scheduler.retire_workers(
@@ -240,11 +252,11 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
         return {job.job_id for job in jobs if job.job_id}
 
     def _workers_of(self, names: Collection[str]) -> list[WorkerState]:
-        """The connected workers of these jobs."""
+        """Lists the connected workers of these jobs."""
         return [worker for worker in self.scheduler.workers.values() if self._job_of(worker.name) in names]
 
 
 def preview_script(spec: WorkerSpec) -> str:
-    """A worker job's script, exactly as it will be submitted but for the driver's address and a number."""
+    """Returns a worker job's script as it will be submitted, except for the driver's address and job name."""
     script: str = WorkerJob(NOWHERE, f"{spec.name}-0", spec=spec).job_script()
     return script

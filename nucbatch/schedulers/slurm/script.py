@@ -1,9 +1,9 @@
-"""The job in which one worker lives: what it asks of SLURM, and the script that starts the worker.
+"""A worker job's size, its SLURM options and the script that starts the worker.
 
-The decision owned here: one job is one process with at most two blocks at once; or it has one GPU, and as
-many processes as cores share that, because one alone feeds it with a tenth of what it can do. A worker job is
-never requeued by SLURM, which would bring it back under a name that nobody expects; lost ones are replaced by
-new ones.
+A job without a GPU runs one worker process with at most two blocks at once. A job with a GPU runs one process
+per core, all sharing that GPU, because a single process uses a tenth of what the GPU can do. SLURM never
+requeues a worker job, because it would return under a name already in use; lost jobs are replaced by new
+ones.
 """
 
 from __future__ import annotations
@@ -25,23 +25,25 @@ from nucbatch.schedulers.slurm.settings import SlurmSettings, require_interface,
 from nucbatch.schedulers.walltime import JOB_END
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads, no_http
 
-BESIDE_BYTES = 256 * 2**20
-"""Of a job's memory, what its shell and the worker's guard process (Dask's nanny) may use."""
+OVERHEAD_BYTES = 256 * 2**20
+"""Memory of a job reserved for its shell and Dask's nanny process."""
 
-_ROOM = 1.25
-"""How much more than projected a job asks for, if its user doesn't say."""
+_MEMORY_MARGIN = 1.25
+"""Ratio of a job's requested to its projected memory, if the user sets no memory."""
 
 _MIB = 2**20
 
 _SCRATCH = "NUCBATCH_SCRATCH"
-"""The shell's variable for a job's folder on its node."""
+"""Shell variable with a job's scratch folder on its node."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """One worker job, settled: sizes, settings, and where its keys and log lie.
+    """The complete specification of a worker job.
 
-    ``threads`` are each process'.
+    ``folder``: the run's ``.nucbatch`` folder, for keys and logs. ``name``: the job's name in SLURM.
+    ``memory_bytes``: memory of the whole job. ``threads``: blocks that each process runs at once.
+    ``processes``: worker processes per job.
     """
 
     settings: SlurmSettings
@@ -53,34 +55,34 @@ class WorkerSpec:
 
     @property
     def worker_bytes(self) -> int:
-        """What each worker process itself may use."""
-        return (self.memory_bytes - BESIDE_BYTES) // self.processes
+        """Memory of each worker process, in bytes."""
+        return (self.memory_bytes - OVERHEAD_BYTES) // self.processes
 
     @property
     def blocks(self) -> int:
-        """How many blocks a job works on at once."""
+        """Number of blocks that a job runs at once."""
         return self.threads * self.processes
 
     def job_of(self, worker: str) -> str:
-        """The name of the job in which a worker of that name lives: Dask numbers those that share one."""
+        """Returns the name of a worker's job; Dask appends a number to workers that share a job."""
         return worker.rpartition("-")[0] if self.processes > 1 else worker
 
     @property
     def cores(self) -> int:
-        """Cores that each job asks for."""
+        """Number of cores that each job requests."""
         return self.settings.cores or self.threads
 
     def log(self, job_id: str) -> Path:
-        """What a job printed."""
+        """Returns the path of a job's log."""
         return self.logs / f"{job_id}.log"
 
     @property
     def logs(self) -> Path:
-        """Where jobs print to."""
+        """The folder of the jobs' logs."""
         return self.folder / "logs" / "jobs"
 
     def job_arguments(self) -> dict[str, Any]:
-        """The same for dask-jobqueue's ``SLURMJob``."""
+        """Returns the specification as arguments of dask-jobqueue's ``SLURMJob``."""
         settings = self.settings
         return {
             "queue": settings.partition,
@@ -92,19 +94,19 @@ class WorkerSpec:
             "job_mem": f"{self.memory_bytes // _MIB}M",
             "processes": self.processes,
             "job_name": self.name,
-            # -P: not the current folder, which -m puts on the import path. Also where a container keeps the
-            # environment out.
+            # -P keeps the current folder, which -m adds, off the import path, also in a container that drops
+            # environment variables.
             "python": f"{settings.python or sys.executable} -P",
             "nanny": True,
             "death_timeout": 60,
             "interface": settings.interface,
             "local_directory": f'"${_SCRATCH}"',
-            # Also with a GPU: the one that SLURM gives the job is the one that its processes see.
+            # No dask-cuda is needed for a GPU: SLURM shows each job only the GPU that it assigned.
             "worker_command": "distributed.cli.dask_worker",
             "worker_extra_args": self._worker_arguments(),
             "job_script_prologue": self._prologue(),
             "job_extra_directives": self._directives(),
-            # The user's jobqueue.yaml may send logs elsewhere; here they are read.
+            # The user's jobqueue.yaml may redirect logs, but the watch must find them.
             "job_directives_skip": [
                 "#SBATCH -e ",
                 "#SBATCH -o ",
@@ -124,21 +126,21 @@ class WorkerSpec:
         ]
 
     def _prologue(self) -> list[str]:
-        # The user's lines come between: a module may set the numbers of threads, and has not the last word.
+        # The exports follow the user's lines, because a module may change the numbers of threads.
         return [
             f"export {JOB_END}=$(( $(date +%s) + {self.settings.walltime} ))",
             *self.settings.prologue,
             *(f"export {name}={shlex.quote(value)}" for name, value in exported().items()),
-            # Empty parts mean the current folder.
+            # Remove empty entries, which mean the current folder.
             'export PYTHONPATH=$(printf %s "${PYTHONPATH:-}" | sed "s/::*/:/g; s/^://; s/:$//")',
             *self._scratch(),
         ]
 
     def _scratch(self) -> list[str]:
-        """A folder on the node that only the user can enter: Dask puts it on Python's import path."""
+        """Returns the lines that create a private scratch folder; Dask puts it on Python's import path."""
         given = self.settings.local_directory
         if given is None:
-            # A job may get the TMPDIR of the machine it was submitted from, which its node doesn't have.
+            # A job may inherit a TMPDIR that exists only on the machine it was submitted from.
             made = "mktemp -d -t nucbatch-XXXXXXXX 2>/dev/null || mktemp -d /tmp/nucbatch-XXXXXXXX"
         else:
             folder = shlex.quote(given.rstrip("/"))
@@ -156,8 +158,8 @@ class WorkerSpec:
 
 
 def exported() -> Mapping[str, str]:
-    """What a worker process must find in its environment, Dask's own settings among it."""
-    # What Dask sets before it starts a worker is WORKER_ENVIRONMENT again; the rest goes by Dask's variables.
+    """Returns a worker process' environment variables, with Dask's configuration as ``DASK_…``."""
+    # The nanny's pre-spawn environment equals WORKER_ENVIRONMENT, so it is not repeated as a DASK_ variable.
     settings = {
         f"DASK_{key.upper().replace('.', '__').replace('-', '_')}": str(value)
         for key, value in (CLUSTER_CONFIG | no_http()).items()
@@ -167,46 +169,48 @@ def exported() -> Mapping[str, str]:
 
 
 def worker_spec(resources: Resources, place: Place) -> WorkerSpec:
-    """The worker job of a run.
+    """Sizes the worker jobs of a run from its settings and resources.
 
     Raises:
-        InputError, InputNotFound: the settings. MemoryRefused: a block does not fit in a job's memory.
+        InputError: invalid settings, or a folder name that no script can hold.
+        InputNotFound: the profile does not exist.
+        MemoryRefused: a block does not fit in a job's memory.
     """
     settings = slurm_settings(place.settings, resources.workers)
     require_interface(settings.of_driver)
     folder = place.folder.absolute()
     if re.search(r"[\"\\\n]", str(folder)):
         raise InputError(
-            f"the run's folder {str(folder)!r} has a quote, backslash or line break in its name, which no "
-            "job script can hold: choose another --out."
+            f"the run's folder {str(folder)!r} has a quote, backslash or line break in its name, which a "
+            "job script can't contain: choose another --out."
         )
-    least = BESIDE_BYTES + resources.process_bytes + resources.block_bytes
+    least = OVERHEAD_BYTES + resources.process_bytes + resources.block_bytes
     memory = settings.memory
-    wanted = _sharing(settings, resources)
+    wanted = _processes_per_job(settings, resources)
     if memory is None:
-        memory = math.ceil(wanted * (least + resources.block_bytes) * _ROOM / 2**30) * 2**30
+        memory = math.ceil(wanted * (least + resources.block_bytes) * _MEMORY_MARGIN / 2**30) * 2**30
     if memory < least:
         raise MemoryRefused(
-            f"a block needs {_gib(least)} in one job, which has {_gib(memory)}: ask for more with --memory, "
+            f"a block needs {_gib(least)}, but a job has {_gib(memory)}: request more with --memory, "
             "or use smaller blocks (--block-size)."
         )
     memory -= memory % _MIB
-    processes = min(wanted, (memory - BESIDE_BYTES) // (least - BESIDE_BYTES))
-    threads = fitting_threads((memory - BESIDE_BYTES) // processes, resources)
+    processes = min(wanted, (memory - OVERHEAD_BYTES) // (least - OVERHEAD_BYTES))
+    threads = fitting_threads((memory - OVERHEAD_BYTES) // processes, resources)
     if processes == 1:
         threads = min(threads, settings.cores or 2)
     return WorkerSpec(settings, folder, _job_name(place.name), memory, threads, processes)
 
 
-def _sharing(settings: SlurmSettings, resources: Resources) -> int:
-    """How many processes there are to be in a job: several only where they share a GPU, and fit in it."""
+def _processes_per_job(settings: SlurmSettings, resources: Resources) -> int:
+    """Returns the number of processes per job: as many as cores and GPU memory allow; 1 without a GPU."""
     if not settings.with_gpu:
         return 1
     return min(settings.cores or 1, fitting_on_gpu(settings.gpu_memory, resources))
 
 
 def _job_name(name: str) -> str:
-    """A name that SLURM shows and that can't be read as anything else in a script."""
+    """Returns a job name of characters that are safe in a script."""
     return f"nucbatch-{re.sub(r'[^A-Za-z0-9_.-]+', '-', name)[:40]}"
 
 

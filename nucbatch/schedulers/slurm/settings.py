@@ -1,7 +1,7 @@
-"""What a user can say about SLURM jobs, and from where: options, a profile, the user's jobqueue.yaml.
+"""Settings of SLURM worker jobs, merged from options, a profile (TOML) and the user's jobqueue.yaml.
 
-The decision owned here: an option wins over the profile (TOML), the profile over jobqueue.yaml, and that over
-what nucbatch would choose. Everything is checked here, before anything is asked of SLURM.
+Options override the profile, the profile overrides jobqueue.yaml, and that overrides nucbatch's defaults. All
+values are validated here, before SLURM is called.
 """
 
 from __future__ import annotations
@@ -27,14 +27,17 @@ _WALLTIME = re.compile(
 
 
 def walltime_s(text: object) -> int:
-    """Seconds of a time as SLURM writes it: ``30`` (minutes), ``MM:SS``, ``HH:MM:SS``, ``D-HH[:MM[:SS]]``.
+    """Converts SLURM's notation of a time to seconds.
+
+    Args:
+        text: ``MM`` (minutes), ``MM:SS``, ``HH:MM:SS`` or ``D-HH[:MM[:SS]]``.
 
     Raises:
-        ValueError: it is none, or nothing.
+        ValueError: not a time in this notation, or zero.
     """
     found = _WALLTIME.fullmatch(str(text).strip())
     if found is None or isinstance(text, bool):
-        raise ValueError("write it as SLURM does: minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
+        raise ValueError("write a time as in SLURM: minutes, MM:SS, HH:MM:SS or D-HH:MM:SS")
     part = {name: int(value or 0) for name, value in found.groupdict().items()}
     seconds = (
         ((part["days"] * 24 + part["hours"] + part["h"]) * 60 + part["minutes"] + part["m"]) * 60
@@ -43,12 +46,12 @@ def walltime_s(text: object) -> int:
         + part["only_minutes"] * 60
     )
     if seconds == 0:
-        raise ValueError("no time at all: give at least a minute")
+        raise ValueError("the time is zero: give at least a minute")
     return seconds
 
 
 def walltime_text(seconds: int) -> str:
-    """Seconds as ``D-HH:MM:SS``, which SLURM reads."""
+    """Formats seconds as ``D-HH:MM:SS``, which SLURM reads."""
     minutes, second = divmod(seconds, 60)
     hours, minute = divmod(minutes, 60)
     day, hour = divmod(hours, 24)
@@ -62,7 +65,7 @@ def _walltime(value: object) -> int:
 def _bytes(value: object) -> int:
     text = str(value).strip()
     if not re.search(r"[A-Za-z]", text):
-        raise ValueError("say the unit too, as in 8GB or 6000MiB")
+        raise ValueError("add the unit, as in 8GB or 6000MiB")
     size: int = parse_bytes(text)
     return size
 
@@ -71,7 +74,7 @@ def _one_process(value: object) -> int:
     if value not in (1, "1"):
         raise ValueError(
             "a job of several worker processes is never replaced when one of them is lost "
-            "(distributed#9102): write 1, divide cores and memory, and ask for that many more jobs"
+            "(distributed#9102): write 1, divide cores and memory, and request more jobs instead"
         )
     return 1
 
@@ -79,9 +82,9 @@ def _one_process(value: object) -> int:
 def _directive(value: object) -> str:
     text = str(value).strip().removeprefix("#SBATCH").strip()
     if not text.startswith("-") or "\n" in text:
-        raise ValueError("a directive is one option of sbatch on one line, as in --exclusive")
+        raise ValueError("a directive must be one option of sbatch on one line, as in --exclusive")
     if re.match(r"(-a\b|--array|-o\b|--output|-e\b|--error|--requeue|-n\b|--ntasks)", text):
-        raise ValueError("this one is set for each worker job; it can't be another")
+        raise ValueError("nucbatch sets this option for each worker job; remove it")
     return text
 
 
@@ -91,19 +94,29 @@ _Seconds = Annotated[float, Field(gt=0)]
 
 
 class SlurmSettings(BaseModel):
-    """What each worker job asks for, how many there may be, and how long what is waited for.
+    """Settings of worker jobs: requests, limits and timeouts.
 
-    ``memory`` is a job's, in bytes; None: what the run's blocks need. ``cores``: None: as many as a worker
-    keeps busy. ``walltime`` in seconds. ``gpu``: one GPU, which a process for each core shares; None: if
-    ``gres`` asks for one. ``gpu_memory``: the GPU's, in bytes; fewer processes where not so many fit.
-    ``python``: what starts Python on a node, the driver's own if not given. ``prologue``: shell
-    lines before the worker starts. ``interface``: the network by which nodes and driver reach each other;
-    ``driver_interface``: what it is called on the driver's machine, if not the same. ``job_directives_skip``:
-    what the script must not ask for, as in ``--mem``: its lines that have one of these in them are left
-    out. ``queue_timeout_s``: how long there may be no worker at all, as when jobs
-    stand in the queue; ``start_timeout_s``: how long a job may run before its worker connects;
-    ``lost_timeout_s``: how long a worker may be away while its job runs; ``frozen_timeout_s``: how long it
-    may say nothing.
+    Requests of each job:
+        ``partition``, ``account``, ``qos``, ``gres``, ``constraint``: as sbatch's options of these names.
+        ``walltime``: in seconds. ``memory``: of the job, in bytes; None: what the run's blocks need.
+        ``cores``: None: as many as a worker uses. ``processes``: only 1 is allowed.
+        ``gpu``: whether the job has one GPU, shared by one process per core; None: if ``gres`` requests one.
+        ``gpu_memory``: memory of the GPU, in bytes; limits the number of processes.
+        ``directives``: more options of sbatch. ``job_directives_skip``: text, such as ``--mem``; the script's
+        ``#SBATCH`` lines that contain it are left out.
+
+    Environment of each job:
+        ``interface``: network interface by which nodes and driver reach each other; ``driver_interface``: its
+        name on the driver's machine, if different. ``local_directory``: scratch folder on the node.
+        ``python``: command that starts Python on a node; None: the driver's own. ``prologue``: shell lines to
+        run before the worker starts.
+
+    Limits:
+        ``min_jobs``, ``max_jobs``: bounds of the number of jobs. ``queue_timeout_s``: the longest time
+        without any worker, for example while jobs are queued. ``start_timeout_s``: the longest time from a
+        job's start to its worker's connection. ``lost_timeout_s``: the longest disconnection of a worker
+        whose job runs.
+        ``frozen_timeout_s``: the longest silence of a connected worker.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -141,17 +154,17 @@ class SlurmSettings(BaseModel):
 
     @property
     def of_driver(self) -> str | None:
-        """The network of the driver's machine."""
+        """The network interface on the driver's machine."""
         return self.driver_interface or self.interface
 
     @property
     def asks_for_memory(self) -> bool:
-        """Whether a job asks for its memory as a whole, and no directive asks for some per CPU or GPU."""
+        """Whether a job requests memory with ``--mem``, because no directive requests it per CPU or GPU."""
         return not any(re.match(r"--mem-per-(cpu|gpu)\b", directive) for directive in self.directives)
 
     @property
     def with_gpu(self) -> bool:
-        """Whether each worker has a GPU."""
+        """Whether each job has a GPU."""
         return bool(self.gres and self.gres.startswith("gpu")) if self.gpu is None else self.gpu
 
 
@@ -169,17 +182,19 @@ _FROM_JOBQUEUE = {
     "job-extra-directives": "directives",
     "job-directives-skip": "job_directives_skip",
 }
-"""The keys of ``jobqueue.slurm`` that are heeded, and what they are called here."""
+"""Keys of ``jobqueue.slurm`` that are used, and the names of the settings they set."""
 
 
 def slurm_settings(given: Mapping[str, Any], workers: int | None = None) -> SlurmSettings:
-    """Settings of options (``profile`` among them), of the profile and of the user's jobqueue.yaml.
+    """Merges and validates the settings of options, profile and jobqueue.yaml.
 
-    ``workers`` is the most jobs there may be, where no more particular word says so.
+    Args:
+        given: options by name; ``profile`` is the path of a TOML file.
+        workers: value of ``max_jobs`` where the options do not set it.
 
     Raises:
-        InputError: an unknown setting, or a value that can't be; the message says from where it is.
-        InputNotFound: no such profile.
+        InputError: an unknown setting or an invalid value; the message names its source.
+        InputNotFound: the profile does not exist.
     """
     options = {name: value for name, value in given.items() if name != "profile"}
     if workers is not None:
@@ -192,25 +207,27 @@ def slurm_settings(given: Mapping[str, Any], workers: int | None = None) -> Slur
     try:
         return SlurmSettings.model_validate(values)
     except ValidationError as error:
-        raise InputError(_told(error, options, profile, path)) from error
+        raise InputError(_problems_text(error, options, profile, path)) from error
 
 
 def require_interface(name: str | None) -> None:
-    """Refuses a network that this machine does not have.
+    """Checks that this machine has a network interface of that name with an IPv4 address.
 
     Raises:
-        InputError: no such interface, or one without an IPv4 address; the message lists those that there are.
+        InputError: it has not; the message lists the interfaces of this machine.
     """
-    there = {
+    interfaces = {
         interface: [one.address for one in addresses if one.family == socket.AF_INET]
         for interface, addresses in psutil.net_if_addrs().items()
     }
-    if name is not None and not there.get(name):
-        listed = ", ".join(f"{one} ({', '.join(found)})" for one, found in sorted(there.items()) if found)
-        why = "has no IPv4 address" if name in there else "is not there"
+    if name is not None and not interfaces.get(name):
+        listed = ", ".join(
+            f"{one} ({', '.join(found)})" for one, found in sorted(interfaces.items()) if found
+        )
+        why = "has no IPv4 address" if name in interfaces else "does not exist"
         raise InputError(
-            f"network interface {name!r} {why} on this machine, which has {listed}. --interface names the "
-            "nodes' and this machine's; if it is called otherwise here, add --driver-interface."
+            f"network interface {name!r} {why} on this machine, which has {listed}. --interface names it on "
+            "the nodes and on this machine; if its name is different here, add --driver-interface."
         )
 
 
@@ -218,20 +235,20 @@ def _profile(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputNotFound(f"there is no SLURM profile {path}.") from error
+        raise InputNotFound(f"the SLURM profile {path} does not exist.") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"{path} can't be read as a SLURM profile (TOML): {error}.") from error
 
 
 def _jobqueue() -> dict[str, Any]:
-    """What the user's own Dask configuration says of ``jobqueue.slurm``, without dask-jobqueue's defaults."""
+    """Reads ``jobqueue.slurm`` of the user's Dask configuration, without dask-jobqueue's defaults."""
     section = (dask.config.collect(dask.config.paths).get("jobqueue") or {}).get("slurm") or {}
     return {
         ours: section[theirs] for theirs, ours in _FROM_JOBQUEUE.items() if section.get(theirs) is not None
     }
 
 
-def _told(
+def _problems_text(
     error: ValidationError, options: Mapping[str, Any], profile: Mapping[str, Any], path: object
 ) -> str:
     lines = []
@@ -241,9 +258,9 @@ def _told(
         source = "" if name in options else f" (in {path})" if name in profile else " (in jobqueue.yaml)"
         if problem["type"] == "extra_forbidden":
             allowed = ", ".join(SlurmSettings.model_fields)
-            lines.append(f"there is no {name!r}{source}; allowed are {allowed}")
+            lines.append(f"unknown setting {name!r}{source}; allowed are {allowed}")
         elif name:
             lines.append(f"{'.'.join(where)} = {problem['input']!r}{source}: {said}")
         else:
             lines.append(said)
-    return f"SLURM settings can't be used: {'; '.join(lines)}."
+    return f"invalid SLURM settings: {'; '.join(lines)}."

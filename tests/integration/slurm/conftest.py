@@ -1,4 +1,4 @@
-"""Sittings on the SLURM of the tests, and small work that ends when it is told to."""
+"""Sessions on the tests' SLURM, and small tasks that end when a test says so."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SMALL = Resources(process_bytes=200 * MIB, block_bytes=50 * MIB)
 
 @dataclass
 class Sitting:
-    """A connected cluster, what was told, and the run's folder."""
+    """A connected cluster, its messages and the run's folder."""
 
     cluster: Cluster
     folder: Path
@@ -31,11 +31,11 @@ class Sitting:
         return self.cluster.client
 
     def workers(self) -> dict[str, dict[str, object]]:
-        """What the scheduler says of its workers, by name."""
+        """Returns the scheduler's information on its workers, by name."""
         return {info["name"]: info for info in self.client.scheduler_info(n_workers=-1)["workers"].values()}
 
     def look_until(self, condition: Callable[[], object]) -> None:
-        """Does what the driver does while it waits."""
+        """Calls the watch repeatedly, as a waiting driver does."""
 
         def looked() -> object:
             self.cluster.watch()
@@ -53,7 +53,7 @@ class Sitting:
 
 @dataclass
 class Gated:
-    """Pieces of work that note where they start, and end when the gate is opened."""
+    """Tasks that record where they start, and end when the gate is opened."""
 
     folder: Path
     count: int = field(default=0)
@@ -70,7 +70,7 @@ class Gated:
         (self.folder / "gate").touch()
 
     def starts(self) -> list[tuple[str, str]]:
-        """Job and node of each start, in order."""
+        """Returns job and node of each started task, in order."""
         path = self.folder / "starts"
         lines = path.read_text().splitlines() if path.exists() else []
         return [(line.split()[0], line.split()[1]) for line in lines]
@@ -83,7 +83,7 @@ def gated(tmp_path: Path) -> Gated:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[..., Place]:
-    """A place for the SLURM backend; sentences go to ``told``, settings are for tests unless given."""
+    """Builds a place for the SLURM backend, with test settings unless given; messages go to ``told``."""
 
     def make(told: list[str] | None = None, **settings: object) -> Place:
         heard = told if told is not None else []
@@ -103,7 +103,7 @@ def place(tmp_path: Path) -> Callable[..., Place]:
 def sitting(
     slurm: Path, place: Callable[..., Place], eventually: Callable[[Callable[[], object]], None]
 ) -> Callable[..., AbstractContextManager[Sitting]]:
-    """Connects to SLURM with settings."""
+    """Starts SLURM sessions with given settings."""
 
     @contextmanager
     def begin(**settings: object) -> Iterator[Sitting]:
@@ -117,7 +117,7 @@ def sitting(
 
 @pytest.fixture
 def jobs(slurm: Path) -> Callable[[], dict[str, str]]:
-    """SLURM's word for the state of each job it knows and that has not ended, by number."""
+    """Returns SLURM's state of each job that has not ended, by job ID."""
 
     def listed() -> dict[str, str]:
         answer = subprocess.run(["squeue", "-h", "-o", "%i %T"], capture_output=True, text=True, check=True)
@@ -130,6 +130,6 @@ def jobs(slurm: Path) -> Callable[[], dict[str, str]]:
 def nothing_left(
     slurm: Path, jobs: Callable[[], dict[str, str]], eventually: Callable[..., None]
 ) -> Iterator[None]:
-    """Each test leaves an empty queue."""
+    """Checks that each test leaves an empty queue."""
     yield
     eventually(lambda: not jobs())

@@ -1,4 +1,4 @@
-"""Jobs with a GPU, which is one in SLURM's books alone; processes, jobs and nodes are real."""
+"""Jobs with a GPU that exists only in SLURM's configuration; processes, jobs and nodes are real."""
 
 from __future__ import annotations
 

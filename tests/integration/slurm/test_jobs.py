@@ -1,4 +1,4 @@
-"""What SLURM and its nodes do to worker jobs, and what becomes of the work: on a real SLURM of two nodes."""
+"""Recovery from lost, refused and cancelled worker jobs, on a real SLURM of two nodes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slurm
 SMALL = Resources(process_bytes=200 * 2**20, block_bytes=50 * 2**20)
 SCRIPTS = Path(__file__).parents[3] / "cluster" / "slurm" / "local"
 JOB_ENDS_SOON = "export NUCBATCH_JOB_END=$(( $(date +%s) + {seconds} ))"
-"""A prologue that makes a worker believe that its job is short."""
+"""A prologue that sets an early end of the job for the worker."""
 
 
 def scontrol(*words: str) -> subprocess.CompletedProcess[str]:
@@ -27,7 +27,7 @@ def scontrol(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 def end_in_a_moment(job_id: str) -> None:
-    """SLURM itself ends the job at its limit, as soon as it looks: within half a minute."""
+    """SLURM ends a job within half a minute after its limit."""
     assert scontrol("update", f"JobId={job_id}", "EndTime=now+1").returncode == 0
 
 
@@ -117,7 +117,7 @@ def test_jobs_that_slurm_will_never_start_end_the_sitting(slurm, place) -> None:
 def test_a_wait_in_the_queue_has_slurms_reason_and_an_end(slurm, place) -> None:
     told: list[str] = []
     with (
-        pytest.raises(SchedulerError, match=r"no worker for \d s, and 2 s is the most .*PartitionDown"),
+        pytest.raises(SchedulerError, match=r"no worker for \d s, and the limit is 2 s .*PartitionDown"),
         scheduler("slurm").connect(SMALL, place(told, partition="closed", queue_timeout_s=2)),
     ):
         pass
@@ -162,7 +162,7 @@ def test_workers_leave_before_their_jobs_end_and_nothing_is_lost_or_done_twice(s
     lines = done.read_text().split()
     assert len(lines) == 50
     assert len(set(lines)) >= 3, "jobs were replaced"
-    assert here.was_told("has handed over and ended, before its walltime did.")
+    assert here.was_told("ended in order before its walltime.")
     assert not here.was_told("was ended")
 
 
@@ -178,7 +178,7 @@ def test_a_block_that_no_job_has_time_for_ends_the_sitting_after_some_tries(sitt
         for job, _ in gated.starts()[2:]:
             end_in_a_moment(job)
         with pytest.raises(
-            SchedulerError, match=r"in a row ended \(TIMEOUT\) without one block done: .*--walltime"
+            SchedulerError, match=r"in a row ended \(TIMEOUT\) without finishing a block: .*--walltime"
         ):
             here.look_until(lambda: all(future.done() for future in futures))
         assert not set(first) & {job for job, _ in gated.starts()[2:]}
@@ -194,7 +194,7 @@ def test_a_node_that_dies_is_noticed_and_its_job_replaced(slurm, sitting, gated)
             assert gated.starts()[2][1] == "n1"
             gated.open()
             here.finish(futures)
-            assert here.was_told("on n2 is cancelled: its worker has been gone for 1 s.")
+            assert here.was_told("on n2 is cancelled: its worker was disconnected for 1 s.")
         finally:
             subprocess.run(
                 ["slurmd", "-N", "n2"],
@@ -212,7 +212,7 @@ def test_a_node_that_freezes_is_given_up(slurm, sitting, gated) -> None:
             here.look_until(lambda: len(gated.starts()) == 3)
             gated.open()
             here.finish(futures)
-            assert here.was_told("on n2 is cancelled: its worker has said nothing for 3 s.")
+            assert here.was_told("on n2 is cancelled: its worker did not respond for 3 s.")
         finally:
             subprocess.run([SCRIPTS / "crash-node.sh", slurm, "n2", "CONT"], check=True)
 

@@ -1,4 +1,4 @@
-"""Whole plates on a SLURM of two nodes: the same tables as on one machine, whatever happens to its jobs."""
+"""Plates on a SLURM of two nodes give the same tables as on one machine, whatever happens to jobs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tables(plate: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What a run on this machine finds."""
+    """Returns the tables of a run on this machine."""
     out = tmp_path_factory.mktemp("local") / "out"
     assert run(plate, out, "--workers", "2").exit_code == 3  # one file of the plate is broken, on purpose
     return digest(out)
@@ -48,13 +48,13 @@ def run(plate: Path, out: Path, *options: str) -> Result:
 
 
 def digest(out: Path) -> str:
-    """Of the tables, to the byte."""
+    """Returns the tables' digests."""
     folder = RunFolder(out)
     return hashlib.sha256(b"".join(path.read_bytes() for path in (folder.nuclei, folder.wells))).hexdigest()
 
 
 def nodes_of_workers() -> set[str]:
-    """Nodes on which jobs of the plate have run."""
+    """Returns the nodes on which jobs of the plate have run."""
     command = ["squeue", "-h", "-t", "all", "-n", "nucbatch-Synthetic", "-o", "%N"]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 

@@ -1,4 +1,4 @@
-"""What the user's terminal, environment and folder do to a run on SLURM: on a real SLURM of two nodes."""
+"""The user's terminal, environment and folder do not break a run; on a real SLURM of two nodes."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from distributed import Client, LocalCluster
 from nucbatch.execution.check import CheckTask, Looked
 from nucbatch.execution.window import Came, Window
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.schedulers.supervisor import KEEPER_CONFIG, Keeper
+from nucbatch.schedulers.supervisor import SUPERVISOR_CONFIG, WorkerSupervisor
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.store.folder import RunFolder
 
@@ -21,11 +21,13 @@ def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_th
 ) -> None:
     work = CheckTask(RunFolder(tmp_path), is_plate=False, committed=())
     with (
-        dask.config.set(CLUSTER_CONFIG | dict.fromkeys(KEEPER_CONFIG, "100ms")),
+        dask.config.set(CLUSTER_CONFIG | dict.fromkeys(SUPERVISOR_CONFIG, "100ms")),
         LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,
         Client(local) as client,
     ):
-        window: Window[CheckTask] = Window(Cluster(client, 1, 1, 2**30, Keeper(local, workers=1).watch))
+        window: Window[CheckTask] = Window(
+            Cluster(client, 1, 1, 2**30, WorkerSupervisor(local, workers=1).watch)
+        )
         window.submit([work])
         while not window._finished.has_ready():
             client.run_on_scheduler(int)

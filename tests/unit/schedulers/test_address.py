@@ -1,4 +1,4 @@
-"""Somebody else's scheduler: what may be named, what is refused, and that no wait is without an end."""
+"""Existing Dask schedulers: allowed addresses, refusals and timeouts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from distributed import Client, LocalCluster
 from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
 from nucbatch.schedulers.address import Address, allowed_address
 from nucbatch.schedulers.contract import Place, Resources, scheduler
-from nucbatch.schedulers.keys import sitting_keys
+from nucbatch.schedulers.keys import session_keys
 
 SMALL = Resources(process_bytes=2**20, block_bytes=2**20)
 
@@ -25,7 +25,7 @@ def place(address: object, **more: object) -> Place:
 
 @pytest.fixture
 def theirs() -> Iterator[LocalCluster]:
-    """A scheduler without workers, on loopback."""
+    """Starts a scheduler without workers, on loopback."""
     with LocalCluster(
         n_workers=0,
         threads_per_worker=3,
@@ -46,7 +46,7 @@ def test_a_file_of_another_name_is_found_too(tmp_path: Path) -> None:
     path.write_text("{}")
     assert isinstance(scheduler(str(path)), Address)
     with pytest.raises(
-        InputError, match=r"'address' is not known: use cuda or local or .*slurm, or a scheduler's"
+        InputError, match=r"unknown scheduler 'address': use cuda or local or .*slurm, or a scheduler's"
     ):
         scheduler("address")
 
@@ -62,7 +62,7 @@ def test_tcp_on_this_machine_needs_no_keys(host: str) -> None:
 )
 def test_tcp_beyond_this_machine_is_refused_with_the_reason_unless_accepted(host: str) -> None:
     address = f"tcp://{host}:8786"
-    with pytest.raises(InputError, match=r"could read what is sent, and run programs as you .*--insecure"):
+    with pytest.raises(InputError, match=r"could read the data, and run programs as you .*--insecure"):
         allowed_address(place(address))
     assert allowed_address(place(address, insecure=True)) == address
 
@@ -75,12 +75,12 @@ def test_what_is_no_address_is_refused_with_how_to_write_one(address: str) -> No
 
 def test_a_scheduler_file_is_read_and_held_to_the_same(tmp_path: Path) -> None:
     path = tmp_path / "s.json"
-    with pytest.raises(InputNotFound, match="no scheduler file"):
+    with pytest.raises(InputNotFound, match=r"the scheduler file .* does not exist"):
         allowed_address(place(path))
     for text, said in (
         ("{", "can't be read"),
-        ("[]", "is no scheduler file"),
-        ("{}", "is no scheduler file"),
+        ("[]", "is not a scheduler file"),
+        ("{}", "is not a scheduler file"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=said):
@@ -96,12 +96,12 @@ def test_tls_without_keys_is_refused_before_anybody_is_asked(tmp_path: Path) -> 
     with pytest.raises(InputError, match=r"needs a certificate: give --tls-ca"):
         Address().preview(SMALL, place("tls://host:1"))
     missing = {"tls_ca": tmp_path / "ca", "tls_cert": tmp_path / "cert", "tls_key": tmp_path / "key"}
-    with pytest.raises(InputNotFound, match=r"there is no certificate or key .*ca"):
+    with pytest.raises(InputNotFound, match=r"the certificate or key .*ca.* does not exist"):
         Address().preview(SMALL, place("tls://host:1", settings=missing))
 
 
 def test_keys_of_dasks_own_configuration_are_used(tmp_path: Path) -> None:
-    with sitting_keys(tmp_path) as files:
+    with session_keys(tmp_path) as files:
         configured = {
             "distributed.comm.tls.ca-file": str(files.certificate),
             "distributed.comm.tls.client.cert": str(files.certificate),
@@ -115,7 +115,7 @@ def test_keys_of_dasks_own_configuration_are_used(tmp_path: Path) -> None:
 def test_a_run_on_somebody_elses_tls_cluster_leaves_it_running(tmp_path: Path) -> None:
     told: list[str] = []
     with (
-        sitting_keys(tmp_path) as files,
+        session_keys(tmp_path) as files,
         LocalCluster(
             n_workers=2,
             threads_per_worker=1,
@@ -150,11 +150,11 @@ def test_a_scheduler_without_workers_is_told_and_given_up(theirs: LocalCluster) 
     told: list[str] = []
     here = place(theirs.scheduler_address, settings={"workers_timeout_s": 0.5}, tell=told.append)
     with (
-        pytest.raises(SchedulerError, match=r"no worker at tcp://.*start some"),
+        pytest.raises(SchedulerError, match=r"no worker at tcp://.*start workers"),
         Address().connect(SMALL, here),
     ):
         pass
-    assert told == [f"No worker is connected to {theirs.scheduler_address}; one is awaited for 0 s."]
+    assert told == [f"No worker is connected to {theirs.scheduler_address}; waiting 0 s for one."]
 
 
 def test_a_wait_for_workers_ends_when_the_user_asks_to_leave(theirs: LocalCluster) -> None:
@@ -172,7 +172,7 @@ def test_workers_that_are_not_as_they_should_be_are_told(theirs: LocalCluster) -
     with Address().connect(large, place(theirs.scheduler_address, tell=told.append)) as cluster:
         assert cluster.threads_per_worker == 3
         theirs.scale(0)
-    assert any("take 3 blocks at once" in sentence for sentence in told)
+    assert any("run 3 blocks at once" in sentence for sentence in told)
 
 
 @pytest.mark.slow
@@ -183,5 +183,5 @@ def test_a_scheduler_that_goes_away_ends_the_sitting(
     with Address().connect(SMALL, place(theirs.scheduler_address)) as cluster:
         theirs.close()
         eventually(lambda: cluster.client.status != "running")
-        with pytest.raises(SchedulerError, match="What is done is kept"):
+        with pytest.raises(SchedulerError, match="Finished work is kept"):
             cluster.watch()

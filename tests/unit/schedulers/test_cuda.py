@@ -1,4 +1,4 @@
-"""GPUs of this machine, and sentences where there are none."""
+"""The CUDA backend, and its error messages on a machine without a GPU."""
 
 from __future__ import annotations
 
@@ -72,6 +72,6 @@ def test_processes_share_the_gpus_evenly_and_each_sees_one(tmp_path: Path) -> No
         seen = cluster.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")
         assert sorted(Counter(seen.values())) == sorted(there)
         assert sorted(Counter(seen.values()).values()) == [2] * (len(there) - 1) + [3]
-    with pytest.raises(InputError, match=r"999 workers don't fit: each needs 1\.0 GiB of a GPU"):
+    with pytest.raises(InputError, match=r"999 workers don't fit: each needs 1\.0 GiB of GPU memory"):
         scheduler("cuda").preview(replace(NEEDED, workers=999), Place(tmp_path))
     assert "which share" in scheduler("cuda").preview(NEEDED, Place(tmp_path))

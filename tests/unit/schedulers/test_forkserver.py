@@ -16,7 +16,7 @@ from nucbatch.schedulers.forkserver import end, fork_from
 from nucbatch.schedulers.local import Local
 
 RARE = "wave"
-"""A module that nobody else imports."""
+"""A module that no other code imports."""
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_nothing_to_load_starts_nothing() -> None:
 
 @pytest.mark.slow
 def test_what_is_loaded_for_blocks_starts_no_thread_that_a_fork_would_lose() -> None:
-    """jemalloc, which pyarrow brings along, looks after its own across forks."""
+    """jemalloc, which pyarrow bundles, handles forks itself."""
     script = (
         "import os, importlib\n"
         "from nucbatch.execution.warm_start import PRELOADED\n"

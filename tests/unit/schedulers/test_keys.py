@@ -1,4 +1,4 @@
-"""Who gets in: whoever has the keys of this sitting, and nobody else. On a real scheduler of Dask."""
+"""Only holders of a session's keys can connect to its scheduler; with real Dask schedulers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from distributed import Client, LocalCluster
 from distributed.security import Security
 
 from nucbatch.core.errors import SchedulerError
-from nucbatch.schedulers.keys import KeyFiles, key_files, sitting_keys
+from nucbatch.schedulers.keys import KeyFiles, key_files, session_keys
 
 
 @pytest.fixture
 def keys(tmp_path: Path) -> Iterator[KeyFiles]:
-    with sitting_keys(tmp_path) as files:
+    with session_keys(tmp_path) as files:
         yield files
 
 
 @pytest.fixture
 def guarded(keys: KeyFiles) -> Iterator[str]:
-    """The address of a scheduler that listens under the keys."""
+    """Starts a scheduler with these keys, and yields its address."""
     with LocalCluster(
         n_workers=0,
         processes=True,
@@ -39,7 +39,7 @@ def guarded(keys: KeyFiles) -> Iterator[str]:
 
 
 def test_only_the_user_can_read_the_keys_and_they_go_with_the_sitting(tmp_path: Path) -> None:
-    with sitting_keys(tmp_path) as files:
+    with session_keys(tmp_path) as files:
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (files.key, files.certificate)}
         assert modes == {"sitting.key": 0o600, "sitting.crt": 0o600}
         assert stat.S_IMODE(files.key.parent.stat().st_mode) == 0o700
@@ -51,7 +51,7 @@ def test_keys_that_a_killed_sitting_left_are_replaced(tmp_path: Path) -> None:
     left.key.parent.mkdir(mode=0o755)
     left.key.write_text("old")
     left.key.chmod(0o644)
-    with sitting_keys(tmp_path) as files:
+    with session_keys(tmp_path) as files:
         assert "PRIVATE KEY" in files.key.read_text()
         assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
 
@@ -59,14 +59,14 @@ def test_keys_that_a_killed_sitting_left_are_replaced(tmp_path: Path) -> None:
 def test_each_sitting_has_other_keys(tmp_path: Path) -> None:
     texts = []
     for _ in range(2):
-        with sitting_keys(tmp_path) as files:
+        with session_keys(tmp_path) as files:
             texts.append(files.key.read_text() + files.certificate.read_text())
     assert texts[0] != texts[1]
 
 
 def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("a file where the folder should be")
-    with pytest.raises(SchedulerError, match="keys for this sitting can't be put"), sitting_keys(tmp_path):
+    with pytest.raises(SchedulerError, match="keys can't be written"), session_keys(tmp_path):
         pass
 
 
@@ -77,7 +77,7 @@ def test_whoever_has_the_keys_gets_in(guarded: str, keys: KeyFiles) -> None:
 
 def test_another_sittings_keys_are_refused(guarded: str, tmp_path: Path) -> None:
     with (
-        sitting_keys(tmp_path / "another") as others,
+        session_keys(tmp_path / "another") as others,
         pytest.raises(OSError, match=r"Timed out|CERTIFICATE|certificate"),
     ):
         Client(guarded, security=others.security(), timeout=2)

@@ -23,12 +23,12 @@ def test_a_worker_takes_two_blocks_at_once_only_if_both_fit(memory: int, threads
 
 
 def test_no_worker_is_no_cluster() -> None:
-    with pytest.raises(InputError, match="at least 1 with --workers"):
+    with pytest.raises(InputError, match="at least 1 worker, not"):
         Resources(workers=0)
 
 
 def test_an_unknown_scheduler_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(InputError, match=r"'pbs' is not known: use .*local"):
+    with pytest.raises(InputError, match=r"unknown scheduler 'pbs': use .*local"):
         scheduler("pbs")
 
 

@@ -1,4 +1,4 @@
-"""Nothing that a local cluster starts can be used from another machine, or by another user of this one."""
+"""No process of a local cluster can be used from another machine, or by another user of this one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def before() -> set[tuple[str, int]]:
-    """What this process listens to for other tests."""
+    """Lists the ports on which this process already listens, because of other tests."""
     return listening(psutil.Process())
 
 
@@ -36,14 +36,14 @@ def cluster(before: set[tuple[str, int]], tmp_path_factory: pytest.TempPathFacto
 
 
 def listening(process: psutil.Process) -> set[tuple[str, int]]:
-    """The addresses and ports at which a process takes connections."""
+    """Lists the addresses and ports on which a process listens."""
     found = process.net_connections(kind="inet")
     return {(one.laddr.ip, one.laddr.port) for one in found if one.status == psutil.CONN_LISTEN}
 
 
 @pytest.fixture(scope="module")
 def places(cluster: Cluster, before: set[tuple[str, int]]) -> set[tuple[str, int]]:
-    """Where the scheduler and the guards in this process, and the workers, take connections."""
+    """Lists where scheduler, nannies and workers listen."""
     here = psutil.Process()
     every = [here, *here.children(recursive=True)]
     assert len([one for one in every[1:] if listening(one)]) == 2
@@ -68,7 +68,7 @@ def test_whoever_speaks_without_tls_is_told_nothing(cluster: Cluster, places: se
 
 
 def answer(place: tuple[str, int], asked: bytes) -> bytes:
-    """All that comes back over a plain connection."""
+    """Returns all bytes received over an unencrypted connection."""
     said = b""
     with socket.create_connection(place, timeout=20) as connection:
         connection.sendall(asked)
@@ -108,7 +108,7 @@ def test_keys_of_another_run_are_refused_everywhere(cluster: Cluster) -> None:
 
 
 def test_scratch_folders_are_the_users_alone(cluster: Cluster) -> None:
-    """Dask puts a worker's scratch folder first on Python's import path; /tmp is everybody's."""
+    """Dask puts a worker's scratch folder first on Python's import path, and all users can write to /tmp."""
 
     def scratch(dask_worker: Worker) -> str:
         return str(dask_worker.local_directory)

@@ -1,4 +1,4 @@
-"""A cluster on this machine always ends."""
+"""A cluster on this machine closes within a bounded time."""
 
 import psutil
 import pytest
@@ -16,6 +16,6 @@ def test_a_cluster_ends_though_dask_waits_for_a_worker_that_was_being_started() 
     # What a nanny holds of a worker whose word that it is up never came: closing waits for that word.
     nanny.process.status = Status.starting
     nanny.process.running.clear()
-    close(cluster, patience_s=0.5)
+    close(cluster, timeout_s=0.5)
     worker.wait(timeout=60)
     assert not worker.is_running()

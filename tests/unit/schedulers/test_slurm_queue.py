@@ -1,29 +1,29 @@
-"""What is told of waiting jobs, and what has become of a job: from what SLURM says, without a SLURM."""
+"""Messages about queued jobs and the classification of worker jobs, from SLURM's output; needs no SLURM."""
 
 from __future__ import annotations
 
 import pytest
 
 from nucbatch.schedulers.slurm.commands import GONE, JobState, refused
-from nucbatch.schedulers.slurm.job_state import Fate, Record
-from nucbatch.schedulers.slurm.jobs import WorkerSeen
+from nucbatch.schedulers.slurm.job_state import JobHealth, JobHistory
+from nucbatch.schedulers.slurm.jobs import JobWorkers
 from nucbatch.schedulers.slurm.settings import SlurmSettings
-from nucbatch.schedulers.slurm.waiting import Queue
+from nucbatch.schedulers.slurm.waiting import PendingReasons
 
 SETTINGS = SlurmSettings(start_timeout_s=100, lost_timeout_s=10, frozen_timeout_s=50)
 RUNNING, PENDING = JobState("RUNNING", "None", "n1"), JobState("PENDING", "Resources")
-THERE = WorkerSeen(silent_s=1, idle=False)
+THERE = JobWorkers(silent_s=1, idle=False)
 
 
-def told(queue: Queue, reason: str, *, somebody_works: bool = False, jobs: int = 1) -> list[str]:
+def told(queue: PendingReasons, reason: str, *, workers_connected: bool = False, jobs: int = 1) -> list[str]:
     states = {str(number): JobState("PENDING", reason) for number in range(1, jobs + 1)}
-    return list(queue.look(states, somebody_works=somebody_works))
+    return list(queue.update(states, workers_connected=workers_connected))
 
 
 def test_slurms_own_reason_is_told_once_with_what_can_be_done() -> None:
-    queue = Queue()
+    queue = PendingReasons()
     assert told(queue, "JobHeldUser", jobs=2) == [
-        "2 jobs wait in SLURM's queue: JobHeldUser (held: `scontrol release 1,2` lets go)."
+        "2 jobs wait in SLURM's queue: JobHeldUser (held: `scontrol release 1,2` releases them)."
     ]
     assert told(queue, "JobHeldUser", jobs=2) == []
     assert told(queue, "QOSMaxJobsPerUserLimit")[0].startswith(
@@ -34,26 +34,26 @@ def test_slurms_own_reason_is_told_once_with_what_can_be_done() -> None:
 
 
 def test_a_reason_is_told_again_after_no_job_waited_any_more() -> None:
-    queue = Queue()
+    queue = PendingReasons()
     assert told(queue, "PartitionDown")
-    assert list(queue.look({"1": RUNNING}, somebody_works=True)) == []
+    assert list(queue.update({"1": RUNNING}, workers_connected=True)) == []
     assert told(queue, "PartitionDown")
 
 
 def test_busy_nodes_are_told_only_if_it_lasts_and_nobody_works() -> None:
-    queue = Queue()
+    queue = PendingReasons()
     assert [bool(told(queue, "Priority")) for _ in range(7)] == [False] * 4 + [True] + [False] * 2
-    queue = Queue()
-    assert not any(told(queue, "Priority", somebody_works=True) for _ in range(9))
+    queue = PendingReasons()
+    assert not any(told(queue, "Priority", workers_connected=True) for _ in range(9))
 
 
 def test_what_will_never_start_is_known_as_such() -> None:
-    queue = Queue()
-    assert list(queue.look({"7": JobState("PENDING", "PartitionTimeLimit")}, somebody_works=False))
-    assert "give less --walltime" in queue.hopeless
+    queue = PendingReasons()
+    assert list(queue.update({"7": JobState("PENDING", "PartitionTimeLimit")}, workers_connected=False))
+    assert "give less --walltime" in queue.impossible
     told(queue, "ReqNodeNotAvail, UnavailableNodes:n[1-2]")
-    assert not queue.hopeless
-    assert "maintenance" in queue.because
+    assert not queue.impossible
+    assert "maintenance" in queue.text
 
 
 @pytest.mark.parametrize(
@@ -74,43 +74,48 @@ def test_a_refusal_is_slurms_own_words_and_the_option_that_mends_it(said: str, m
 
 
 def test_a_job_that_waits_or_works_stays() -> None:
-    record = Record("1")
-    assert record.judge(PENDING, None, 0, SETTINGS) is Fate.STAYS
-    assert record.judge(PENDING, None, 10_000, SETTINGS) is Fate.STAYS, "however long it waits"
-    assert record.judge(RUNNING, None, 10_001, SETTINGS) is Fate.STAYS
-    assert record.judge(RUNNING, THERE, 10_050, SETTINGS) is Fate.STAYS
+    record = JobHistory("1")
+    assert record.classify(PENDING, None, 0, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(PENDING, None, 10_000, SETTINGS) is JobHealth.ACTIVE, "however long it waits"
+    assert record.classify(RUNNING, None, 10_001, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(RUNNING, THERE, 10_050, SETTINGS) is JobHealth.ACTIVE
     assert record.node == "n1"
 
 
 def test_a_worker_that_never_connects_has_a_limited_time_from_its_jobs_start() -> None:
-    record = Record("1")
-    assert record.judge(RUNNING, None, 1_000, SETTINGS) is Fate.STAYS
-    assert record.judge(RUNNING, None, 1_100, SETTINGS) is Fate.STAYS
-    assert record.judge(RUNNING, None, 1_101, SETTINGS) is Fate.DEAF
+    record = JobHistory("1")
+    assert record.classify(RUNNING, None, 1_000, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(RUNNING, None, 1_100, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(RUNNING, None, 1_101, SETTINGS) is JobHealth.NEVER_CONNECTED
 
 
 def test_a_worker_that_comes_back_in_time_is_not_lost() -> None:
-    record = Record("1")
-    record.judge(RUNNING, THERE, 0, SETTINGS)
-    assert record.judge(RUNNING, None, 100, SETTINGS) is Fate.STAYS
-    assert record.judge(RUNNING, THERE, 109, SETTINGS) is Fate.STAYS
-    assert record.judge(RUNNING, None, 112, SETTINGS) is Fate.STAYS
-    assert record.judge(RUNNING, None, 123, SETTINGS) is Fate.AWAY
+    record = JobHistory("1")
+    record.classify(RUNNING, THERE, 0, SETTINGS)
+    assert record.classify(RUNNING, None, 100, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(RUNNING, THERE, 109, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(RUNNING, None, 112, SETTINGS) is JobHealth.ACTIVE
+    assert record.classify(RUNNING, None, 123, SETTINGS) is JobHealth.DISCONNECTED
 
 
 def test_a_worker_that_says_nothing_is_frozen() -> None:
-    assert Record("1").judge(RUNNING, WorkerSeen(51, idle=False), 0, SETTINGS) is Fate.FROZEN
+    assert (
+        JobHistory("1").classify(RUNNING, JobWorkers(51, idle=False), 0, SETTINGS) is JobHealth.UNRESPONSIVE
+    )
 
 
 @pytest.mark.parametrize(
     "state", ["TIMEOUT", "CANCELLED", "NODE_FAIL", "PREEMPTED", "FAILED", "OUT_OF_MEMORY"]
 )
 def test_what_slurm_ended_was_lost_or_never_lived(state: str) -> None:
-    assert Record("1").judge(JobState(state), None, 0, SETTINGS) is Fate.STILLBORN
-    assert Record("1", connected=True).judge(JobState(state), None, 0, SETTINGS) is Fate.LOST
+    assert JobHistory("1").classify(JobState(state), None, 0, SETTINGS) is JobHealth.FAILED_TO_START
+    assert JobHistory("1", connected=True).classify(JobState(state), None, 0, SETTINGS) is JobHealth.LOST
 
 
 def test_a_job_that_ended_by_itself_has_left_and_one_that_nobody_knows_is_lost() -> None:
-    assert Record("1", connected=True).judge(JobState("COMPLETED"), None, 0, SETTINGS) is Fate.LEFT
-    assert Record("1").judge(JobState("COMPLETED"), None, 0, SETTINGS) is Fate.STILLBORN
-    assert Record("1", connected=True).judge(GONE, None, 0, SETTINGS) is Fate.LOST
+    assert (
+        JobHistory("1", connected=True).classify(JobState("COMPLETED"), None, 0, SETTINGS)
+        is JobHealth.COMPLETED
+    )
+    assert JobHistory("1").classify(JobState("COMPLETED"), None, 0, SETTINGS) is JobHealth.FAILED_TO_START
+    assert JobHistory("1", connected=True).classify(GONE, None, 0, SETTINGS) is JobHealth.LOST

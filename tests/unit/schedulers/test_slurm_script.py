@@ -1,4 +1,4 @@
-"""The job script as text, and what is refused before there is one. No SLURM is needed."""
+"""The job script as text, and requests refused before one is written. Needs no SLURM."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from nucbatch.core.errors import InputError, MemoryRefused, SchedulerError
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.schedulers.slurm.commands import submission
-from nucbatch.schedulers.slurm.script import BESIDE_BYTES, worker_spec
+from nucbatch.schedulers.slurm.script import OVERHEAD_BYTES, worker_spec
 
 GIB = 2**30
 NEEDED = Resources(process_bytes=GIB // 2, block_bytes=GIB // 4)
 
 
 def script(folder: Path, **settings: object) -> str:
-    """The preview's script."""
+    """Returns the preview of a job script with these settings."""
     place = Place(folder, "Plate 7 (é)\n$(x)", settings=settings)
     return scheduler("slurm").preview(NEEDED, place)
 
@@ -69,7 +69,7 @@ def test_a_cpu_jobs_script(tmp_path: Path) -> None:
     (worker,) = re.findall(
         r"^apptainer exec x.sif python -P -m distributed.cli.dask_worker .*$", text, re.MULTILINE
     )
-    assert f"--memory-limit {4 * GIB - BESIDE_BYTES}B" in worker
+    assert f"--memory-limit {4 * GIB - OVERHEAD_BYTES}B" in worker
     assert "--nthreads 2 " in worker
     assert "--interface ib0" in worker
     assert "--protocol tls --dashboard-address 127.0.0.1:0" in worker
@@ -93,7 +93,7 @@ def test_a_gpu_jobs_script_has_one_gpu_and_a_process_for_each_core(tmp_path: Pat
     assert "--nworkers 8 " in worker
     assert "--resources GPU=1 " in worker
     assert "--nthreads 2 " in worker
-    assert f"--memory-limit {(32 * GIB - BESIDE_BYTES) // 8}B" in worker
+    assert f"--memory-limit {(32 * GIB - OVERHEAD_BYTES) // 8}B" in worker
     assert "8 worker processes each: 8 cores, 32.0 GiB, one GPU, 16 blocks at once" in text
 
 
@@ -113,7 +113,7 @@ def test_as_many_processes_share_a_gpu_as_there_are_cores_and_memory_for(
     spec = worker_spec(NEEDED, Place(tmp_path, settings={"gpu": True} | settings))
     assert spec.processes == processes
     assert spec.worker_bytes >= NEEDED.process_bytes + NEEDED.block_bytes
-    assert spec.worker_bytes * processes <= spec.memory_bytes - BESIDE_BYTES
+    assert spec.worker_bytes * processes <= spec.memory_bytes - OVERHEAD_BYTES
     assert spec.job_of("run-3" if processes == 1 else "run-3-7") == "run-3"
 
 
@@ -133,13 +133,13 @@ def test_memory_that_is_not_given_is_what_two_blocks_need(tmp_path: Path) -> Non
 
 
 def test_a_block_that_fits_in_no_job_is_refused_with_both_numbers(tmp_path: Path) -> None:
-    with pytest.raises(MemoryRefused, match=r"needs 1.00 GiB in one job, which has 0.98 GiB: .*--memory"):
+    with pytest.raises(MemoryRefused, match=r"needs 1.00 GiB, but a job has 0.98 GiB: .*--memory"):
         script(tmp_path, memory="1000MiB")
     assert worker_spec(NEEDED, Place(tmp_path, settings={"memory": "1GiB"})).threads == 1
 
 
 def test_more_cores_than_a_worker_can_use_are_told(tmp_path: Path) -> None:
-    assert "A job's workers keep 2 cores busy: 16 are more than they can use." in script(tmp_path, cores=16)
+    assert "A job's workers use 2 cores at most, fewer than the 16 requested." in script(tmp_path, cores=16)
 
 
 def test_without_slurm_the_script_is_shown_and_nothing_can_be_started(
@@ -159,7 +159,7 @@ def test_without_slurm_the_script_is_shown_and_nothing_can_be_started(
 
 
 def test_the_users_dask_configuration_is_left_alone(tmp_path: Path) -> None:
-    """dask-jobqueue's first import in a process writes a file there."""
+    """dask-jobqueue would write a file there on its first import in a process."""
     subprocess.run(
         [sys.executable, "-c", "import nucbatch.schedulers.slurm.jobs"],
         env={"DASK_CONFIG": str(tmp_path / "dask"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
@@ -225,9 +225,11 @@ def test_the_command_line_has_the_scripts_options_where_they_win_over_variables(
 
 
 def test_a_network_that_is_not_there_is_a_sentence_with_those_that_are(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"'ib0' is not there on this machine, which has .*lo \(127.0.0.1\)"):
+    with pytest.raises(
+        InputError, match=r"'ib0' does not exist on this machine, which has .*lo \(127.0.0.1\)"
+    ):
         script(tmp_path, interface="ib0")
-    with pytest.raises(InputError, match=r"'ib1' is not there .*--driver-interface"):
+    with pytest.raises(InputError, match=r"'ib1' does not exist .*--driver-interface"):
         script(tmp_path, interface="lo", driver_interface="ib1")
 
 

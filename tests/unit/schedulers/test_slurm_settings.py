@@ -1,4 +1,4 @@
-"""What may be said about SLURM jobs, and what wins over what."""
+"""Validation of SLURM settings, and which source overrides which."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PROFILES = sorted((Path(__file__).parents[3] / "cluster" / "slurm").glob("*.toml
 
 @pytest.fixture(autouse=True)
 def dask_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The user's Dask configuration, empty unless a test writes into it."""
+    """Redirects the user's Dask configuration to an empty folder."""
     import dask.config
 
     folder = tmp_path / "dask"
@@ -82,15 +82,15 @@ def test_fewer_jobs_at_most_than_a_profile_keeps_are_kept(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"partitoin": "x"}, r"there is no 'partitoin'; allowed are partition, account"),
+        ({"partitoin": "x"}, r"unknown setting 'partitoin'; allowed are partition, account"),
         ({"partition": "two words"}, "partition = 'two words'"),
-        ({"memory": "8"}, r"memory = '8': say the unit too"),
+        ({"memory": "8"}, r"memory = '8': add the unit"),
         ({"memory": "much"}, "memory = 'much'"),
         ({"cores": 0}, "cores = 0"),
         ({"processes": 2}, r"processes = 2: .*never replaced .*distributed#9102"),
-        ({"directives": ["exclusive"]}, r"directives.0 = 'exclusive': a directive is one option"),
-        ({"directives": ["--x\n#SBATCH --y"]}, "a directive is one option"),
-        ({"directives": ["--array=1-4"]}, "this one is set for each worker job"),
+        ({"directives": ["exclusive"]}, r"directives.0 = 'exclusive': a directive must be one option"),
+        ({"directives": ["--x\n#SBATCH --y"]}, "a directive must be one option"),
+        ({"directives": ["--array=1-4"]}, "nucbatch sets this option for each worker job"),
         ({"max_jobs": 0}, "max_jobs = 0"),
     ],
 )
@@ -107,7 +107,7 @@ def test_a_mistake_in_a_file_is_told_with_the_file(tmp_path: Path, dask_folder: 
     path.write_text("walltime = ")
     with pytest.raises(InputError, match=r"mine.toml can't be read as a SLURM profile \(TOML\)"):
         slurm_settings({"profile": path})
-    with pytest.raises(InputNotFound, match=r"there is no SLURM profile .*gone.toml"):
+    with pytest.raises(InputNotFound, match=r"the SLURM profile .*gone.toml does not exist"):
         slurm_settings({"profile": tmp_path / "gone.toml"})
     (dask_folder / "jobqueue.yaml").write_text("jobqueue: {slurm: {processes: 4}}")
     with pytest.raises(InputError, match=r"processes = 4 \(in jobqueue.yaml\): a job of several"):

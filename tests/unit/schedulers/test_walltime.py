@@ -1,4 +1,4 @@
-"""A worker leaves before its job ends: on a real local cluster whose processes are told an end."""
+"""A worker closes before its job ends; on a local cluster whose processes get an end time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from time import time
 import pytest
 from distributed import Client, LocalCluster, wait
 
-from nucbatch.schedulers.walltime import JOB_END, LeavesInTime, spare_s, stagger_s
+from nucbatch.schedulers.walltime import JOB_END, WalltimePlugin, spare_s, stagger_s
 
 
 @pytest.mark.parametrize(
@@ -31,12 +31,12 @@ def gate(tmp_path: Path) -> Path:
 
 
 def until(gate: Path, starts: Path) -> list[str]:
-    """A command that notes its start and ends when a file appears."""
+    """Runs a task that records its start and ends when a file appears."""
     return ["sh", "-c", f"echo start >> '{starts}'; until [ -e '{gate}' ]; do sleep 0.05; done"]
 
 
 def workers(client: Client) -> dict[str, dict[str, object]]:
-    """What the scheduler says of its workers, by address."""
+    """Returns the scheduler's information on its workers, by address."""
     found: dict[str, dict[str, object]] = client.scheduler_info(n_workers=-1)["workers"]
     return found
 
@@ -81,7 +81,7 @@ def test_the_block_in_hand_is_finished_and_the_rest_goes_to_others(
         for address in (bound, free)
     )
     eventually(lambda: starts.exists() and len(starts.read_text().split()) == 2)
-    client.register_plugin(LeavesInTime())
+    client.register_plugin(WalltimePlugin())
     others = client.map(pow, range(20), [2] * 20, pure=False)
     eventually(lambda: workers(client)[bound]["status"] == "closing_gracefully")
     assert mine.status == "pending", "it is not interrupted"
