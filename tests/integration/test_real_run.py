@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -38,18 +39,27 @@ def test_wells_of_a_real_plate_get_plausible_counts(shared_data: Path, tmp_path:
     assert sorted(files["status"]) == ["ignored", "used", "used", "used", "used"]
 
 
-def test_the_default_model_scores_what_its_card_says_on_the_validation_split(shared_data: Path) -> None:
-    folder = shared_data / "dsb2018"
+def validation_images(folder: Path) -> Iterator[tuple[Path, Path, Path]]:
+    """Image, labels, and where ignored pixels would be, of each validation image."""
     with (folder / "split.csv").open(newline="") as stream:
         names = [row["id"] for row in csv.DictReader(stream) if row["split"] == "val"]
-    assert len(names) == 61
+    for name in names:
+        (image,) = (folder / "images").glob(f"{name}.*")
+        (labels,) = (folder / "labels").glob(f"{name}.*")
+        yield image, labels, folder / "ignore" / labels.name
+
+
+def test_the_default_model_scores_what_its_card_says_on_the_validation_split(shared_data: Path) -> None:
+    images = [one for name in ("dsb2018", "nuclei_more") for one in validation_images(shared_data / name)]
+    assert len(images) == 61 + 24
     table = score_images(
         (
-            name,
-            read_image(folder / "labels" / f"{name}.png"),
-            nucbatch.segment(read_image(folder / "images" / f"{name}.png")),
+            image.stem,
+            read_image(labels),
+            nucbatch.segment(read_image(image), diameter_px="none"),
+            read_image(ignored) if ignored.exists() else None,
         )
-        for name in names
+        for image, labels, ignored in images
     )
     pooled, card = table.pooled, read_card(shipped()["default"])
     assert pooled.pixels.f1 >= 0.90
