@@ -82,7 +82,7 @@ def _of_preset(name: str) -> nn.Module:
 def _runner(
     network: nn.Module, precision: Precision, way: str, device: torch.device, arguments: argparse.Namespace
 ) -> Callable[[], float]:
-    if device.type == "cuda":  # as a lane sets it
+    if device.type == "cuda":  # as the inference queue sets it
         torch.backends.cudnn.deterministic = True
         torch.backends.cudnn.allow_tf32 = not arguments.no_tf32
     ready = prepared(network, precision).to(device)

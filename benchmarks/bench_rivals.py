@@ -4,11 +4,11 @@
     python -m benchmarks.bench_rivals [IMAGE] [--model default] [--size 2048] [--threads 1] [--rounds 3]
                                       [--device cuda] [--precision fp16]
 
-From a normalised image in memory to its labels in memory. IMAGE (a drawn field without it) is mirrored up to
-the size. Every way runs in a process of its own, in turn, after a small image has warmed it up; its peak
-memory is the process', imports and weights included. Then, for the cost alone, others' networks with random
-weights beside the bare one of nucbatch. nucbatch needs none of these packages; what is not installed, or does
-not run, is left out with a line that says so, and nothing is downloaded.
+Measured is the way from a normalised image in memory to its labels in memory. IMAGE (or a synthetic field) is
+mirrored up to the size. Each way runs in a separate process, in turn, after a small image for warm-up. Its
+peak memory is that of the process, including imports and weights. Then the cost of other tools' networks with
+random weights is compared with nucbatch's bare network. nucbatch needs none of these packages; those that are
+not installed, or don't run, are left out with a line that says so, and nothing is downloaded.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     python -m benchmarks.bench_share [--processes 1 16] [--model default] [--precision fp16] [--side 1088]
 
-Each process pushes batches of grey tiles as a lane does, one handed over while the one before is computed,
-and all begin at the same moment. Nothing is read, made or written. ``--model`` may also be a preset's name.
+Each process submits batches of grey tiles as a run does, each while the previous one is computed, and all
+start at the same moment. Nothing is read, made or written. ``--model`` may also be a preset's name.
 """
 
 from __future__ import annotations

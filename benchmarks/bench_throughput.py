@@ -257,7 +257,9 @@ def report(
             lambda run: run.driver,
         )
     )
-    console.print(f"Where the tasks' time goes (waiting for the lane is in predict or segment): {share}")
+    console.print(
+        f"Where the tasks' time goes (waiting for the inference queue is in predict or segment): {share}"
+    )
     console.print(
         f"At work at once: {tasks:.1f} tasks; {busy:.1f} of {psutil.cpu_count()} cores, of which the driver "
         f"{driver:.2f}."

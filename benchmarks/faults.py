@@ -65,8 +65,8 @@ class Soak:
         self.chance = random.Random(seed)
         self.damaged: set[str] = set()
         self.seen: dict[str, Seen] = {}
-        self.sittings = 0
-        self._log = folder.path.parent.parent / "sitting.log"
+        self.sessions = 0
+        self._log = folder.path.parent.parent / "session.log"
         self._begun_at = 0
         self._is_outside = False
         self.driver: subprocess.Popen[str]
@@ -77,7 +77,7 @@ class Soak:
             self.outside.mend()
         options = ["--scheduler", self.outside.address] if outside else ["--workers", "2"]
         self._begun_at, self._is_outside = self.committed(), outside
-        self.sittings += 1
+        self.sessions += 1
         with self._log.open("w") as log:
             self.driver = subprocess.Popen(
                 [sys.executable, "-c", HEEDS_INTERRUPTS, *self._command(*options)],
@@ -239,7 +239,7 @@ def report(console: Console, soak: Soak, alone: RunFolder, fields: int) -> None:
     doubled = int(nuclei.duplicated(named).sum())
     same = digests(soak.folder) == digests(alone)
     console.print(
-        f"{sum(seen.times for seen in soak.seen.values())} faults in {soak.sittings} sittings; "
+        f"{sum(seen.times for seen in soak.seen.values())} faults in {soak.sessions} sessions; "
         f"fields lost {fields - len(lines)}, nuclei doubled {doubled}; "
         f"fields done again after their commit {len(again)}, damaged on purpose {len(soak.damaged)}; "
         f"hashes of labels and tables equal: {'yes' if same else 'NO'}"

@@ -5,9 +5,9 @@
     python -m benchmarks.fuzz --inputs FOLDER           # a user's own images besides
 
 Inputs of seven kinds (TIFF dialects, PNG and JPEG, Zarr 2 and 3, manifests, metadata in XML and HTD, weights)
-are cut short, bits flipped, pages zeroed, parts of other files spliced in, numbers changed. Every mutant is
-opened as ``inspect`` and a run would, in a process of its own, forked from a warmed one, with limits of
-memory (--memory, beyond what the warmed process has) and CPU time (--seconds). Counted:
+are truncated, bits are flipped, pages zeroed, parts of other files spliced in, and numbers changed. Every
+mutant is opened as ``inspect`` and a run would, in a separate process forked from a prepared one, with limits
+of memory (--memory, in addition to the prepared process) and CPU time (--seconds). Defects are:
 
 - foreign: an exception that is not nucbatch's own;
 - crash: the process died; hang: it reached the limit of time;
@@ -15,8 +15,8 @@ memory (--memory, beyond what the warmed process has) and CPU time (--seconds). 
   the whole. Where the same pixels come out, what was cut off held none. Lines cut off a manifest or off
   metadata can't be told from lines that were never there, so those are not counted.
 
-Before, every undamaged input is read: at least 99 % have to be accepted. Exit code 0: all that holds; 1: not,
-and the mutants lie in --keep. The same seed and number make the same mutants.
+Every undamaged input is read first: at least 99 % must be accepted. Exit code 0: no defect; 1: defects, whose
+mutants are kept in --keep. The same seed and number make the same mutants.
 """
 
 from __future__ import annotations

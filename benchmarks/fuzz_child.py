@@ -17,7 +17,7 @@ from nucbatch.core.errors import NucbatchError
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of an input: ``read``, ``refused``, ``foreign``, ``crash`` or ``hang``.
+    """The outcome of an input: ``read``, ``refused``, ``foreign``, ``crash`` or ``hang``.
 
     Foreign is an exception that isn't nucbatch's own. ``images``: the digest of each image that was read.
     """

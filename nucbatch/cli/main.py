@@ -1,8 +1,7 @@
-"""The ``nucbatch`` command: finds the subcommand, and turns errors of users' making into sentences.
+"""The ``nucbatch`` command: runs subcommands, and prints user errors as sentences without traceback.
 
-The decision owned here: a subcommand's module is imported only when that command is called or helped with,
-and exit codes mean the same everywhere: 0 done; 1 nothing could be done; 2 usage; 3 done, with failures;
-130 ended by Ctrl-C.
+A subcommand's module is imported only when that command, or its help, is called. Exit codes mean the same in
+all commands: 0 done; 1 nothing could be done; 2 usage; 3 done, with failures; 130 ended by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ from nucbatch.core.errors import (
 from nucbatch.version import __version__
 
 _COMMANDS = {
-    "demo": "Make a synthetic plate, run it the whole way and score it.",
+    "demo": "Make a synthetic plate, run it and score it.",
     "inspect": "Show what a run would use, ignore and refuse.",
     "run": "Find the nuclei of a plate or a folder of images.",
     "train": "Train a network on labelled images.",
@@ -64,7 +63,7 @@ def nucbatch() -> None:
 
 def main() -> None:
     """Runs the command line and exits with its code."""
-    # Python counts what killed workers leave to the system, and would tell the user of it.
+    # Hides Python's warnings about resources that killed workers leave behind.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
     log_to_terminal()
     try:
@@ -72,5 +71,5 @@ def main() -> None:
     except NucbatchError as error:
         say_error(str(error))
         sys.exit(2 if isinstance(error, _USAGE_ERRORS) else 1)
-    finally:  # it leaves: another Ctrl-C would only break into what libraries do at the end
+    finally:  # while exiting, another Ctrl-C would only interrupt the libraries' cleanup
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -17,7 +17,7 @@ from skimage.measure import find_contours
 
 _GREYS = 64  # grey levels in a PNG: visually the same, and a third smaller
 _ROOM = 0.98  # of a side that should just fit
-_BAND_PX, _EVERY_BAND = 16, 12  # rows that tell a picture's size: one band in so many
+_BAND_PX, _EVERY_BAND = 16, 12  # rows from which a PNG's size is estimated: height of a band, one band in 12
 _LEVEL = 4  # of compression: 6 takes three times as long for two percent
 
 

@@ -8,11 +8,11 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
 
 from nucbatch.core.log_file import SHOWN, LogFile, logged_to_its_end, logging_to
 from nucbatch.training.data import DataSet
 from nucbatch.training.history import Record
+from nucbatch.training.listener import Listener
 from nucbatch.training.processes import ProcessGroup
 from nucbatch.training.recipe import Recipe
 from nucbatch.version import __version__
@@ -23,16 +23,6 @@ _STEPS = 100
 """Between two lines about the loss."""
 
 _log = logging.getLogger(__name__)
-
-
-class Listener(Protocol):
-    """See :class:`nucbatch.training.loop.Listener`."""
-
-    def started(self, done: int, steps: int) -> None: ...
-
-    def step(self, done: int, loss: float, dice: float) -> None: ...
-
-    def scored(self, record: Record) -> None: ...
 
 
 @contextmanager

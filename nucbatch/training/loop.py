@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import nn
@@ -31,8 +30,9 @@ from nucbatch.store.lock import run_lock
 from nucbatch.training.batch_loader import default_workers, load_batches
 from nucbatch.training.card import weights_card, write_run_card
 from nucbatch.training.data import DataSet
-from nucbatch.training.history import Record, read_history
+from nucbatch.training.history import read_history
 from nucbatch.training.initial_weights import initial_network
+from nucbatch.training.listener import Listener, SilentListener
 from nucbatch.training.log import LoggedListener, training_log
 from nucbatch.training.monitor import TrainingMonitor
 from nucbatch.training.precision import Precision
@@ -44,32 +44,6 @@ from nucbatch.training.task import task_of
 from nucbatch.training.verdict import verdict
 
 _log = logging.getLogger(__name__)
-
-
-class Listener(Protocol):
-    """Receives the progress of a training; called in the main process alone."""
-
-    def started(self, done: int, steps: int) -> None:
-        """The training starts after ``done`` of ``steps`` steps."""
-        ...
-
-    def step(self, done: int, loss: float, dice: float) -> None:
-        """A step is done."""
-        ...
-
-    def scored(self, record: Record) -> None:
-        """A line was added to the history."""
-        ...
-
-
-class SilentListener:
-    """A listener that does nothing."""
-
-    def started(self, done: int, steps: int) -> None: ...
-
-    def step(self, done: int, loss: float, dice: float) -> None: ...
-
-    def scored(self, record: Record) -> None: ...
 
 
 def train(

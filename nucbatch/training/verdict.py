@@ -9,13 +9,13 @@ if TYPE_CHECKING:
 
 
 def verdict(card: Card, before: list[dict[str, float]]) -> list[str]:
-    """Warnings about finished weights: they find nothing, or score worse than those that were begun with.
+    """Warnings about finished weights: they find nothing, or score worse than the initial weights.
 
     ``before`` is the history's line of step 0, if there is one.
     """
     sentences = []
     if "warning" in card.training:
-        sentences.append(f"The model {card.training['warning']}. Train longer, or look at the labels.")
+        sentences.append(f"The model {card.training['warning']}. Train longer, or check the labels.")
     if before and "from" in card.training:
         for column, figure in (
             ("val_object_f1", "val object F1 at 0.5"),
@@ -23,7 +23,7 @@ def verdict(card: Card, before: list[dict[str, float]]) -> list[str]:
         ):
             if card.scores.get(figure, 1) < before[0].get(column, 0) - 5e-5:
                 sentences.append(
-                    f"The weights to begin with scored better on the validation images: {figure} was "
+                    f"The initial weights scored better on the validation images: {figure} was "
                     f"{before[0][column]:.4f} and is {card.scores[figure]:.4f}."
                 )
     return sentences

@@ -18,7 +18,8 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, best_of, read_history, write_history
 from nucbatch.training.initial_weights import adapt_to_weights
-from nucbatch.training.loop import SilentListener, train
+from nucbatch.training.listener import SilentListener
+from nucbatch.training.loop import train
 from nucbatch.training.monitor import DIGITS
 from nucbatch.training.precision import Precision
 from nucbatch.training.recipe import Recipe
