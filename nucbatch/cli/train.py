@@ -139,7 +139,7 @@ def train(
             )
     except Stopped as stopped:
         if is_main_process():
-            click.echo(f"{stopped}; the state is saved. Add --resume to continue from there.", err=True)
+            terminal().print(f"{stopped}; the state is saved. Add --resume to continue from there.")
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         click.echo(
