@@ -55,7 +55,10 @@ class Work(Protocol):
 def perform(work: Work) -> Any:
     """What runs on a worker."""
     with _memory_guard().over(work), logged_as(work):
-        return work.run()
+        started = time.perf_counter()
+        outcome = work.run()
+        _log.debug("Done in %.3f s", time.perf_counter() - started)
+        return outcome
 
 
 def ran_out_of_memory(folder: RunFolder, key: str) -> str:

@@ -7,6 +7,7 @@ the pattern reader.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import shlex
@@ -27,6 +28,8 @@ from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify_headers import verified
 
 GROUP = "nucbatch.readers"
+
+_log = logging.getLogger(__name__)
 
 
 def open_plate(
@@ -112,7 +115,9 @@ def _forced(readers: tuple[Reader, ...], layout: str, pattern: str) -> Reader | 
 def _recognised(readers: tuple[Reader, ...], listing: Listing) -> Reader:
     for reader in readers:
         if reader.recognise(listing):
+            _log.debug("Layout %s recognised in %s", reader.name, listing.name)
             return reader
+        _log.debug("Layout %s not recognised", reader.name)
     if listing.single:
         raise InputError(
             f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "

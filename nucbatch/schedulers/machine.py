@@ -7,6 +7,7 @@ Python's import path), and there is no dashboard. Every wait for workers has a t
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import tempfile
 import threading
@@ -25,6 +26,8 @@ from nucbatch.schedulers.forkserver import fork_from
 from nucbatch.schedulers.keys import security_in_memory
 from nucbatch.schedulers.supervisor import SUPERVISOR_CONFIG, WorkerSupervisor
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, no_http
+
+_log = logging.getLogger(__name__)
 
 _WORKER_NAME = "Dask Worker process"
 """The name that Dask's nannies give their worker processes."""
@@ -61,6 +64,13 @@ def cluster_here(
             "distributed.nanny.pre-spawn-environ": {**environment, **safe_pythonpath()},
             "distributed.worker.multiprocessing-method": fork_from(place.preload, environment),
         }
+        _log.info(
+            "%d workers begin (%s), each with %d blocks at once and %.1f GiB",
+            workers,
+            how["distributed.worker.multiprocessing-method"],
+            threads,
+            worker_bytes / 2**30,
+        )
         options = {
             "n_workers": workers,
             "threads_per_worker": threads,

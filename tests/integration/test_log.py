@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import dask
 import pytest
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import Truth, make_plate
@@ -177,11 +179,17 @@ def test_workers_that_others_started_log_as_well_and_are_left_as_they_were(
     ):
         before = set(theirs.scheduler.worker_plugins)
         address = theirs.scheduler_address
-        code, _, complained = run(plate.plate_folder, out, "--scheduler", address, "-q", python_path=plug_in)
+        code, _, complained = run(
+            *(plate.plate_folder, out, "--scheduler", address, "--verbose"), python_path=plug_in
+        )
         assert code in (0, 3), complained
+        with Client(theirs) as client:
+            level = client.submit(logging.getLogger("nucbatch").getEffectiveLevel).result()
+        assert level == logging.WARNING
         assert set(theirs.scheduler.worker_plugins) == before
     text = logs(out)[0].read_text()
     assert " WARNING talkative worker:0@" in text
     assert "UserWarning: what a library warns of" in text
+    assert re.search(r" DEBUG nucbatch\.execution\.worker worker:0@.* B/2/1: Done in ", text)
     assert " CRITICAL " not in text
     assert "will be tried again" not in text

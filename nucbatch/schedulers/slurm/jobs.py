@@ -8,6 +8,7 @@ and no job name is used twice.
 from __future__ import annotations
 
 import asyncio
+import logging
 import shlex
 import signal
 import tempfile
@@ -48,6 +49,8 @@ def _without_side_effects() -> Iterator[None]:
 
 with _without_side_effects():
     from dask_jobqueue.slurm import SLURMCluster, SLURMJob
+
+_log = logging.getLogger(__name__)
 
 _SUBMIT_TIMEOUT_S, _CLOSE_TIMEOUT_S = 180, 60
 _UNFINISHED = {"waiting", "no-worker", "queued", "processing"}
@@ -211,7 +214,10 @@ class WorkerJobs(SLURMCluster):  # type: ignore[misc]  # dask-jobqueue has no ty
     async def _snapshot(self) -> Snapshot:
         now = time()
         jobs: dict[str, WorkerJob] = dict(self.workers)
-        self._submitted.update(job.job_id for job in jobs.values() if job.job_id)
+        for name, job in jobs.items():
+            if job.job_id and job.job_id not in self._submitted:
+                _log.info("SLURM job %s is submitted for worker %s", job.job_id, name)
+                self._submitted.add(job.job_id)
         connected: dict[str, list[WorkerState]] = {}
         for worker in self.scheduler.workers.values():
             connected.setdefault(self._job_of(worker.name), []).append(worker)
