@@ -8,7 +8,7 @@ only pieces were measured: while what the reduced image shows is too large as we
 
 An image that the network sees in one tile is measured as a whole. Of a larger one a few windows are, whose
 places depend on its size alone: so its nuclei are the same whether it is cut into blocks or not. They are
-looked at in half the resolution first, which tells large nuclei as well and costs a quarter.
+looked at in half the resolution, which tells large nuclei as well (or better) and costs a quarter.
 
 ``LARGEST_RATIO`` is fitted to the training and validation images of the 2018 Data Science Bowl, as they are
 and enlarged: nuclei of less than 2.8 times the trained diameter lose by being reduced, larger ones gain.
@@ -117,12 +117,11 @@ def areas_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
     return np.bincount(labels.ravel())[1:]
 
 
-def fitting_zoom(measure: Callable[[float], float], scale: Scale) -> tuple[float, float]:
-    """(zoom, diameter in px) of the first of ever smaller scales whose nuclei are not too large.
+def fitting_zoom(measure: Callable[[float], float], scale: Scale, zoom: float = 1.0) -> tuple[float, float]:
+    """(zoom, diameter in px) of the first of ever smaller scales, from ``zoom`` on, that fits the nuclei.
 
     ``measure`` gives the diameter of the nuclei in px of the image, as found at a zoom.
     """
-    zoom = 1.0
     diameter_px = measure(zoom)
     for _ in range(MOST_PASSES):
         reduced = zoom * scale.zoom_for(diameter_px * zoom)

@@ -131,9 +131,10 @@ def zoom_in(
     def at(zoom: float) -> float:
         return nuclear_diameter(areas_in(views, grid, predict, objects, zoom))
 
-    if len(windows) > 1 and scale.zoom_for(at(0.5)) == 1:
-        return 1.0
-    return fitting_zoom(at, scale)[0]
+    if len(windows) == 1:
+        return fitting_zoom(at, scale)[0]
+    reduced = scale.zoom_for(at(0.5))
+    return 1.0 if reduced == 1 else fitting_zoom(at, scale, reduced)[0]
 
 
 def areas_in(
