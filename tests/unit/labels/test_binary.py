@@ -9,6 +9,9 @@ TWO = np.array([[1, 0, 0, 1]])
 ONE = np.array([[0, 0, 1], [0, 0, 1], [0, 0, 1], [0, 1, 1], [0, 1, 0]])  # cc3d makes two of it, if it is bool
 
 
+SOFT = np.array([[90, 255, 255, 255, 0, 0, 255, 255, 255, 130]])
+
+
 def warned(*images):
     check = BinaryCheck("truth")
     for image in images:
@@ -16,7 +19,9 @@ def warned(*images):
     return check.warning()
 
 
-@pytest.mark.parametrize("images", [(TWO,), (TWO * 255,), (np.array([[0, 255]]),), (TWO * 0, TWO, TWO)])
+@pytest.mark.parametrize(
+    "images", [(TWO,), (TWO * 255,), (np.array([[0, 255]]),), (TWO * 0, TWO, TWO), (SOFT,)]
+)
 def test_masks_are_noticed(images):
     assert "The truth looks like masks" in warned(*images)
 
