@@ -33,7 +33,7 @@ from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.block import FieldTask, nuclear_image, process_field
 from nucbatch.execution.job import seen_channel
-from nucbatch.inference import queue as lane
+from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import predict_image
@@ -110,7 +110,7 @@ def name_of(tile: NDArray[np.float32]) -> bytes:
 def answers_of(prepared: Prepared) -> Answers:
     """The network's maps of each tile of the plan's fields."""
     answers: Answers = {}
-    real = lane.Lane(prepared.weights)
+    real = inference_queue.InferenceQueue(prepared.weights)
 
     def predict(tile: NDArray[np.float32]) -> Maps:
         return answers.setdefault(name_of(tile), real.predict(tile))
@@ -146,7 +146,7 @@ def _work(
     number: int, prepared: Prepared, device: Canned, threads: int, times: int, out: Path, barrier, results
 ) -> None:
     """The work of one process: every field, ``times`` times, each time into a new folder."""
-    lane.device_for = lambda network, precision: device
+    inference_queue.device_for = lambda network, precision: device
     plan = prepared.plan
     folders = [RunFolder(out / f"{number}-{turn}") for turn in range(times + 1)]
     tasks = [

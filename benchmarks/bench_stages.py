@@ -31,7 +31,7 @@ from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.large.image_progress import Course
 from nucbatch.execution.work_queue import Network, Todo
-from nucbatch.inference import queue as lane
+from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import Cpu
 from nucbatch.readers.find import open_plate
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
@@ -77,7 +77,7 @@ def costs_of(
     source: Path, channel: str, block_px: int | None, rounds: int, scratch: Path
 ) -> tuple[str, dict[str, list[float]]]:
     """Names of what was measured, and the milliseconds of CPU time per Mpx of each stage in every round."""
-    lane.device_for = lambda network, precision: Remembering(Cpu(network, precision))
+    inference_queue.device_for = lambda network, precision: Remembering(Cpu(network, precision))
     prepared = prepare(open_plate(source), RunSettings(channel=channel), block_px=block_px)
     (field,) = prepared.plan.usable
     megapixels = field.height_px * field.width_px / 1e6

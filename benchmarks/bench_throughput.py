@@ -101,7 +101,7 @@ def main() -> None:
         idle = statistics.median(
             1 - one.stations["network"] / (arguments.workers * one.seconds) for _, one in runs
         )
-        print(f"The lanes are idle {100 * idle:.0f} % of the time from the first block to the last.")
+        print(f"The inference queues are idle {100 * idle:.0f} % of the time from first to last block.")
 
 
 class Recorder:

@@ -48,10 +48,10 @@ def shipped(threads: int, device: str) -> Station:
     network = load_weights(locate("default"))[0]
     tile = np.random.default_rng(0).random((3, 1024, 1024), np.float32)
     if device == "cuda":
-        lane = Cuda(network, "fp32")
+        device = Cuda(network, "fp32")
 
         def run() -> object:
-            return lane.begin([tile]).wait()
+            return device.begin([tile]).wait()
     else:
         ready = prepared(network)
 

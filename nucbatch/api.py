@@ -16,7 +16,7 @@ from nucbatch.execution.prepared import Prepared, chosen, prepare
 from nucbatch.execution.session import RunResult, execute
 from nucbatch.execution.warm_start import load_ahead
 from nucbatch.inference.normalise import find_constants
-from nucbatch.inference.queue import lane_of_process
+from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
@@ -51,13 +51,13 @@ def segment(
         WeightsError: there is no such model.
     """
     image = require_image(image)
-    lane = lane_of_process(str(locate(model)))
+    queue = queue_of_process(str(locate(model)))
     given: dict[str, object] = {"diameter_px": diameter_px}
     settings = validated(given if objects is None else given | {"objects": objects})
-    thresholds, normalisation = chosen(lane.card, settings)
+    thresholds, normalisation = chosen(queue.card, settings)
     constants = find_constants(image, normalisation)
-    scale = Scale.of(lane.card, settings.model_copy(update={"normalise": normalisation}))
-    return segment_image(image, constants, lane.grid, lane.predict, thresholds, scale).labels
+    scale = Scale.of(queue.card, settings.model_copy(update={"normalise": normalisation}))
+    return segment_image(image, constants, queue.grid, queue.predict, thresholds, scale).labels
 
 
 def run_plate(

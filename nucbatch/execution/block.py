@@ -1,7 +1,7 @@
-"""The task: one field from its files to its committed labels and measurements, on one worker.
+"""The task of one field: reads, segments, measures and commits it on one worker.
 
-The order of the commit is decided here. Labels and image first, then the table fragment with a copy of the
-receipt in it. When all of them are on the disk the receipt goes back to the driver, and nothing else does.
+Labels and image are written first, then the table fragment, which contains a copy of the receipt. Once all of
+them are flushed to disk, the receipt alone is returned to the driver.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from nucbatch.core.coverage import largest_absent
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import Field
-from nucbatch.execution.image_statistics import look_at
+from nucbatch.execution.image_statistics import image_statistics
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
 from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
-from nucbatch.inference.queue import lane_of_process
+from nucbatch.inference.queue import TimedPredictor, queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
 from nucbatch.readers.pixels import read_usable
@@ -39,48 +39,46 @@ from nucbatch.store.tables import identity_columns, write_fragment
 
 @dataclass(frozen=True, slots=True)
 class FieldTask(FieldJob):
-    """A field of ordinary size: one block."""
+    """The task of a field that fits in one block."""
 
     @property
     def key(self) -> str:
-        """A name that no other work in the run has."""
+        """The task's unique name in the run."""
         return self.field.key
 
     def without(self, channels: Mapping[str, str]) -> FieldTask:
-        """The task for a field that lacks these channels, for the reasons given."""
+        """Returns the task without these channels, given with the reasons why they are missing."""
         left = tuple(channel for channel in self.channels if channel.name not in channels)
         return replace(self, field=self.field.without(channels), channels=left)
 
     def run(self) -> Receipt:
-        """See :func:`process_field`."""
+        """Runs :func:`process_field`."""
         return process_field(self)
 
 
-class _Stations:
-    """Seconds spent at each station of the way of the data."""
+class _StageTimer:
+    """Measures the seconds spent in each stage of a task."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
 
-    def add(self, station: str, seconds: float) -> None:
-        """Counts time that another one's clock has measured; ``network`` is a part of ``segment``."""
-        self.seconds[station] = round(self.seconds.get(station, 0.0) + seconds, 6)
-
     @contextmanager
-    def at(self, station: str) -> Iterator[None]:
+    def stage(self, name: str) -> Iterator[None]:
+        """Measures the time spent in the context."""
         started = time.perf_counter()
         yield
-        self.seconds[station] = round(time.perf_counter() - started, 6)
+        self.seconds[name] = round(time.perf_counter() - started, 6)
 
 
 def process_field(task: FieldTask) -> Receipt:
     """Reads, segments, measures and commits one field.
 
-    A field whose files can't be read gives a receipt that says so; whatever else goes wrong is raised.
+    Returns:
+        The receipt; its status is "failed" if the field's files can't be read. Other errors are raised.
     """
-    stations = _Stations()
+    timer = _StageTimer()
     try:
-        with stations.at("read"):
+        with timer.stage("read"):
             reading, lost = read_usable(
                 task.plate_root, task.field, task.channels, task.settings.channel, task.read_timeout_s
             )
@@ -88,31 +86,28 @@ def process_field(task: FieldTask) -> Receipt:
         return failed(task.field, str(error), worker=_worker())
     planned, task = task, task.without(lost)
     image = reading.pixels
-    with stations.at("segment"):
-        lane = lane_of_process(task.weights, task.settings.model_hash, task.settings.precision)
-
-        def predict(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
-            maps, seconds = lane.predict_timed(tile)
-            stations.add("network", seconds)
-            return maps
-
-        known = look_at(image, task.channel, task.settings.normalise)
+    with timer.stage("segment"):
+        queue = queue_of_process(task.weights, task.settings.model_hash, task.settings.precision)
+        predictor = TimedPredictor(queue)
+        statistics = image_statistics(image, task.channel, task.settings.normalise)
         found = segment_image(
             nuclear_image(image, task.channel),
-            known.constants,
-            lane.grid,
-            predict,
+            statistics.constants,
+            queue.grid,
+            predictor.predict,
             task.settings.objects,
-            Scale.of(lane.card, task.settings),
+            Scale.of(queue.card, task.settings),
         )
         labels = found.labels
+    if predictor.seconds:
+        timer.seconds["network"] = round(predictor.seconds, 6)  # a part of "segment"
     nuclei = int(labels.max(initial=0))
-    with stations.at("measure"):
+    with timer.stage("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei)
         require_families(task.settings.measurements)
         rows |= measure(labels, image, [channel.name for channel in task.channels])
-    with stations.at("write"):
-        written = _write_pixels(task, image, labels, known.windows)
+    with timer.stage("write"):
+        written = _write_pixels(task, image, labels, statistics.windows)
         files, _ = task.places.stamps(written)
         receipt = Receipt(
             task.field.key,
@@ -120,10 +115,10 @@ def process_field(task: FieldTask) -> Receipt:
             reason="",
             nuclei=nuclei,
             labels_sha256=labels_digest(labels),
-            qc=known.quality
+            qc=statistics.quality
             | {
-                "QC_NormalisedLow": known.constants.low,
-                "QC_NormalisedHigh": known.constants.high,
+                "QC_NormalisedLow": statistics.constants.low,
+                "QC_NormalisedHigh": statistics.constants.high,
                 NUCLEAR_DIAMETER: found.diameter_px,
                 ZOOM: found.zoom,
                 "QC_Absent": largest_absent(reading.coverage),
@@ -139,18 +134,18 @@ def process_field(task: FieldTask) -> Receipt:
         write_fragment(table, rows, fragment_note(receipt, planned.inputs_digest))
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
-    return replace(receipt.with_table(stamp, committed_ns), seconds=stations.seconds)
+    return replace(receipt.with_table(stamp, committed_ns), seconds=timer.seconds)
 
 
 def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:
-    """What the network sees of a field (C, Y, X): one channel (Y, X), or where that is None RGB (Y, X, 3)."""
+    """Selects from a field (C, Y, X) the network's input: a channel (Y, X), or RGB (Y, X, 3) if None."""
     return (
         np.asarray(image[channel]) if channel is not None else np.ascontiguousarray(image.transpose(1, 2, 0))
     )
 
 
 def failed(field: Field, reason: str, worker: str = "") -> Receipt:
-    """The receipt of a field that could not be done."""
+    """Builds the receipt of a field that failed."""
     return Receipt(
         field.key,
         "failed",
@@ -166,7 +161,7 @@ def failed(field: Field, reason: str, worker: str = "") -> Receipt:
 def _write_pixels(
     task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint32], windows: list[tuple[float, float]]
 ) -> list[Path]:
-    """Writes labels and image as the run keeps them; the files that it left."""
+    """Writes labels and image in the run's formats, and returns the files written."""
     written: list[Path] = []
     if task.settings.labels in ("zarr", "both"):
         store = task.folder.store(task.is_plate)
@@ -189,5 +184,5 @@ def _write_pixels(
 def _worker() -> str:
     try:
         return str(get_worker().address)
-    except ValueError:  # not in a Dask worker: called directly
+    except ValueError:  # called directly, not in a Dask worker
         return "here"

@@ -129,7 +129,7 @@ def segment_chunk(
         the weight file or the memory.
     """
     from nucbatch.inference.normalise import find_constants
-    from nucbatch.inference.queue import lane_of_process
+    from nucbatch.inference.queue import queue_of_process
     from nucbatch.inference.segment import require_image, segment_image
     from nucbatch.networks.checkpoint import shipped
 
@@ -143,7 +143,7 @@ def segment_chunk(
     needed_bytes = _chunk_bytes(images.shape, images.dtype, step)
     if needed_bytes > _memory_bytes():
         raise _refused(images.shape, needed_bytes, f"{_here()} has {gib(_memory_bytes())}")
-    lane = lane_of_process(str(path), step.sha256)
+    queue = queue_of_process(str(path), step.sha256)
     labels = np.zeros(images.shape[: len(leading) + 2], np.uint32)
     for place in np.ndindex(leading):
         try:
@@ -154,7 +154,7 @@ def segment_chunk(
             ) from error
         constants = find_constants(image, step.normalise)
         labels[place] = segment_image(
-            image, constants, lane.grid, lane.predict, step.objects, step.scale
+            image, constants, queue.grid, queue.predict, step.objects, step.scale
         ).labels
     return labels
 

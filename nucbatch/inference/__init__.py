@@ -1,1 +1,1 @@
-
+"""Segmentation of one image: normalisation, scale, prediction by the network, objects."""

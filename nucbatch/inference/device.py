@@ -1,10 +1,10 @@
-"""Where a lane's network runs: this process' GPU if it sees one, else one thread of the processor.
+"""Runs a network on a device: this process' GPU if it sees one, otherwise one CPU thread.
 
-The decision owned here: the shape that a device sees depends on the tile's shape and on nothing else, so that
-no probability can depend on which tiles happened to be there together. A GPU gets batches of about a million
-pixels, filled up with copies, and computes one while the next is on its way. A CPU gets one tile at a time:
-batches there measured slower (the working set falls out of the cache), and a number of threads that follows
-the machine could move the last bits of a probability.
+The batch's shape depends on the tile's shape alone, so that no probability depends on which tiles were
+batched together. A GPU gets batches of about a million pixels, padded with copies of a tile, and computes one
+while the next is transferred. A CPU gets one tile at a time, because larger batches measured slower: the
+working set exceeds the cache. It uses one thread, because a number of threads that depends on the machine
+could change the last bits of a probability.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from nucbatch.core.settings import Precision
 from nucbatch.inference.predict import forward, logits_to_maps, prepared
 
 BATCH_PX = 2**20
-"""Pixels that keep a GPU busy."""
+"""Pixels per batch, enough to use a GPU fully."""
 
 Tiles = list[NDArray[np.float32]]
 Maps = NDArray[np.uint8]
 
 
-class Answer(Protocol):
-    """Maps that are being made."""
+class BatchFuture(Protocol):
+    """The maps of a batch that may still be computing."""
 
     def wait(self) -> Maps:
-        """(N, outputs, H, W) uint8, once they are there; entries beyond the tiles given are filling."""
+        """Waits for the maps (N, outputs, H, W) uint8; entries beyond the tiles are padding."""
         ...
 
 
 class Device(Protocol):
-    """A network, ready on some hardware. ``overlaps``: it works by itself while the next batch is made."""
+    """A network on a device. ``overlaps``: whether it computes while the next batch is prepared."""
 
     overlaps: bool
 
     def batch_of(self, height_px: int, width_px: int) -> int:
-        """How many tiles of that shape go together."""
+        """Returns the batch size for tiles of this shape."""
         ...
 
-    def begin(self, tiles: Tiles) -> Answer:
-        """Starts on tiles (3, H, W) float32 of one shape, no more than a batch of them."""
+    def begin(self, tiles: Tiles) -> BatchFuture:
+        """Starts the network on tiles (3, H, W) float32 of one shape, at most one batch."""
         ...
 
 
-class _Known:
+class _FinishedBatch:
     def __init__(self, maps: Maps) -> None:
         self._maps = maps
 
@@ -58,11 +58,11 @@ class _Known:
 
 
 class Cpu:
-    """One thread of the processor, the one that asks.
+    """Runs a network in the calling thread, on one CPU core.
 
     Raises:
-        PrecisionError: fp16, which no processor computes in at a useful speed; bf16 on one that only imitates
-        it, slowly and in far more memory.
+        PrecisionError: fp16, which is too slow on any CPU; or bf16 on a CPU that only emulates it, slowly and
+            with far more memory.
     """
 
     overlaps = False
@@ -70,12 +70,12 @@ class Cpu:
     def __init__(self, network: nn.Module, precision: Precision, batch: int = 1) -> None:
         if precision == "fp16":
             raise PrecisionError(
-                "--precision fp16 is for GPUs; on a processor use fp32, or bf16 where it has it."
+                "--precision fp16 is for GPUs; on a CPU use fp32, or bf16 if the CPU supports it."
             )
         if precision == "bf16" and not has_bf16(torch.device("cpu")):
             raise PrecisionError(
-                "this processor has no instructions for bf16 (avx512_bf16, amx_bf16) and would only imitate "
-                "it, slowly and in far more memory: use --precision fp32."
+                "this CPU has no instructions for bf16 (avx512_bf16, amx_bf16) and would emulate it, slowly "
+                "and with far more memory: use --precision fp32."
             )
         torch.set_num_threads(1)
         self._network, self._batch = prepared(network, precision), batch
@@ -83,34 +83,35 @@ class Cpu:
     def batch_of(self, height_px: int, width_px: int) -> int:
         return self._batch
 
-    def begin(self, tiles: Tiles) -> Answer:
-        torch.set_num_threads(1)  # counts for the thread that calls
-        return _Known(forward(self._network, np.stack(_filled(tiles, self._batch))))
+    def begin(self, tiles: Tiles) -> BatchFuture:
+        torch.set_num_threads(1)  # the setting is per calling thread
+        return _FinishedBatch(forward(self._network, np.stack(_padded(tiles, self._batch))))
 
 
-class _Coming:
+class _CudaBatch:
     def __init__(self, maps: Tensor, ready: torch.cuda.Event) -> None:
         self._maps, self._ready = maps, ready
 
     def wait(self) -> Maps:
         self._ready.synchronize()
-        return self._maps.numpy().copy()  # the buffer is written again by the batch after next
+        return self._maps.numpy().copy()  # the batch after next reuses the buffer
 
 
 class Cuda:
-    """A GPU: fixed shapes, page-locked buffers, the next batch handed over while one is computed.
+    """Runs a network on a GPU with fixed shapes and page-locked buffers.
 
-    Two batches may be under way: their buffers take turns, so a batch must have been waited for before the
-    second one after it begins. Who waits sleeps: other threads and processes need the core. In fp32
-    convolutions multiply in TF32, with 10 bits of each factor's fraction, as PyTorch does by default.
+    One batch is transferred while another is computed. Two batches may be in flight, in alternating buffers:
+    wait for a batch before beginning the second one after it. A waiting thread sleeps, because other threads
+    and processes need the core. In fp32, convolutions multiply in TF32 (10-bit mantissa), PyTorch's default.
     """
 
     overlaps = True
 
     def __init__(self, network: nn.Module, precision: Precision) -> None:
-        torch.backends.cudnn.benchmark = False  # what it finds fastest may differ from day to day
+        torch.backends.cudnn.benchmark = False  # its choice of algorithm may differ between runs
         torch.backends.cudnn.deterministic = True
-        # Without, the paper's network took 134 GB for its work on one tile, and 13 to 26 times as long.
+        # Without TF32 the paper's network needed 134 GB of workspace for one tile, and 13 to 26 times as
+        # long.
         torch.backends.cudnn.allow_tf32 = True
         self._network = prepared(network, precision).to("cuda")
         self._type = next(self._network.parameters()).dtype
@@ -121,17 +122,17 @@ class Cuda:
     def batch_of(self, height_px: int, width_px: int) -> int:
         return max(1, BATCH_PX // (height_px * width_px))
 
-    def begin(self, tiles: Tiles) -> Answer:
+    def begin(self, tiles: Tiles) -> BatchFuture:
         try:
             return self._begin(tiles)
         except torch.OutOfMemoryError as error:
             raise MemoryError(f"the GPU's memory is too small for {tiles[0].shape} tiles") from error
 
-    def _begin(self, tiles: Tiles) -> Answer:
-        batch = _filled(tiles, self.batch_of(*tiles[0].shape[1:]))
+    def _begin(self, tiles: Tiles) -> BatchFuture:
+        batch = _padded(tiles, self.batch_of(*tiles[0].shape[1:]))
         self._turn = 1 - self._turn
         channels = len(batch[0])
-        if all(tile.strides[0] == 0 for tile in batch):  # grey: one channel, seen several times
+        if all(tile.strides[0] == 0 for tile in batch):  # grey: one channel, broadcast to several
             batch = [tile[:1] for tile in batch]
         images = self._page_locked(self._buffers, (len(batch), *batch[0].shape), torch.float32)
         np.stack(batch, out=images.numpy())
@@ -143,7 +144,7 @@ class Cuda:
             back.copy_(maps, non_blocking=True)
             ready = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]  # torch has no types here
             ready.record()
-        return _Coming(back, ready)
+        return _CudaBatch(back, ready)
 
     def _page_locked(
         self, kept: dict[tuple[int, ...], list[Tensor]], shape: tuple[int, ...], kind: torch.dtype
@@ -154,7 +155,7 @@ class Cuda:
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 numbers itself: on such CPUs 1.8 times as fast as fp32."""
+    """Tells whether the device has bf16 instructions; on such CPUs bf16 is 1.8 times as fast as fp32."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
     able = torch.cpu.get_capabilities()
@@ -162,10 +163,12 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def device_for(network: nn.Module, precision: Precision) -> Device:
-    """The best that this process sees; ``CUDA_VISIBLE_DEVICES`` decides which GPU, or none.
+    """Puts a network on the GPU if this process sees one, otherwise on the CPU.
+
+    ``CUDA_VISIBLE_DEVICES`` selects the GPU, or none.
 
     Raises:
-        PrecisionError: the device can't compute in that precision.
+        PrecisionError: the device does not support this precision.
     """
     if not torch.cuda.is_available():
         return Cpu(network, precision)
@@ -174,6 +177,6 @@ def device_for(network: nn.Module, precision: Precision) -> Device:
     return Cuda(network, precision)
 
 
-def _filled(tiles: Tiles, batch: int) -> Tiles:
-    """A whole batch: the tiles, and the last one again where there are fewer."""
+def _padded(tiles: Tiles, batch: int) -> Tiles:
+    """Pads tiles to a whole batch with copies of the last one."""
     return tiles + [tiles[-1]] * (batch - len(tiles))

@@ -1,10 +1,10 @@
-"""Ground and foreground of an image, from its grey levels alone: which levels become 0 and 1.
+"""Normalisation constants from background and foreground, computed from an image's histogram.
 
-Percentiles of all pixels depend on how many of them are nuclei: with one nucleus in a field the brightest
-0.2 % are noise. Here the ground is the narrowest range of levels that holds a fifth of all pixels, and its
-width says how far noise reaches. What lies far above it is foreground, whose own 90th percentile sets the
-upper value, however few pixels that are. All ranks are counted in integers, so the levels are the same
-however an image was cut.
+Percentiles of all pixels depend on how many of them are nuclei: with one nucleus in a field, the brightest
+0.2 % are noise. Here the background is the narrowest range of levels that holds a fifth of all pixels; its
+width estimates the noise. Pixels far above it are foreground. The 90th percentile of the foreground alone
+sets the upper constant, however few pixels it has. Ranks are integers, so the result does not depend on how
+an image was cut into blocks.
 """
 
 from __future__ import annotations
@@ -13,33 +13,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 GROUND_SHARE = 5
-"""The ground holds at least one pixel in this many: images of up to 60 % nuclei keep twice that."""
+"""The background range holds at least one pixel in this many; images with 60 % nuclei have twice that."""
 FAR = 10.0
-"""Foreground lies this many standard deviations of the ground from it."""
+"""Distance of the foreground from the background, in standard deviations of the background."""
 FOREGROUND_PERCENT = 90
 ABOVE = 1.33
-"""How far above the ground 1 lies, as a multiple of that percentile's distance.
+"""Distance of the upper constant from the background, as a multiple of the foreground percentile's distance.
 
-Nuclei differ in brightness; with this factor, a field full of them gets the same values as from its 99.8th
-percentile (median of 553 training images).
+Nuclei differ in brightness. With this factor, a field full of nuclei gets the same constant as from its
+99.8th percentile (median of 553 training images).
 """
 BELOW = 1.15
-"""The same for a few dark nuclei on a bright ground."""
+"""The same factor for a few dark nuclei on a bright background."""
 FEWEST_PX = 12
-"""Fewer pixels than this, of the whole image, are hot or dead ones."""
+"""Fewer foreground pixels than this in the whole image are taken for hot or dead pixels."""
 _LOW_PERCENT = 1
 _FEW_PER_MILLE = 25
 
 _WIDTH_OF_SHARE = 2 * 0.25335
-"""Standard deviations of a normal distribution that its middle fifth spans."""
+"""Width of the middle fifth of a normal distribution, in standard deviations."""
 
 
 def limits(levels: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[float, float]:
-    """The levels that become 0 and 1 of an image with these pixels; both the same where nothing differs.
+    """Finds the grey levels that become 0 and 1; they are equal if the image has one level only.
 
     Args:
-        levels: (L,) the values that occur, ascending, each once.
-        counts: (L,) how many pixels have each, at least 1.
+        levels: (L,) float64, the distinct pixel values in ascending order.
+        counts: (L,) int64, the number of pixels of each level, at least 1.
+
+    Returns:
+        The lower and the upper level, in the image's own values.
     """
     if len(levels) == 1:
         return float(levels[0]), float(levels[0])
@@ -61,14 +64,14 @@ def limits(levels: NDArray[np.float64], counts: NDArray[np.int64]) -> tuple[floa
 def _ground(
     levels: NDArray[np.float64], counts: NDArray[np.int64], total: NDArray[np.int64]
 ) -> tuple[float, float]:
-    """Level and standard deviation of the ground: the narrowest range with its share of the pixels.
+    """Estimates level and standard deviation of the background from the narrowest range with enough pixels.
 
-    Of ranges of the same width the one with the most pixels. A level is as wide as the smallest step between
-    two, so that images of few levels have a ground of some width too, and a scaled image a scaled one.
+    Of ranges of equal width, the one with the most pixels is taken. Each level counts as wide as the smallest
+    step between two levels. So images of few levels get a width above zero, and scaling an image scales it.
     """
     needed = -(-int(total[-1]) // GROUND_SHARE)
     before = total - counts
-    end = np.searchsorted(total, before + needed)  # the last level of a range that begins at each
+    end = np.searchsorted(total, before + needed)  # for each first level: the last level of its range
     begin = np.flatnonzero(end < len(levels))
     end = end[begin]
     width = levels[end] - levels[begin] + np.diff(levels).min()
@@ -82,9 +85,12 @@ def _ground(
 
 
 def _far(distance: NDArray[np.float64], counts: NDArray[np.int64], beyond: float) -> tuple[float, int]:
-    """The foreground's percentile of the distance from the ground, and how many pixels it has.
+    """Returns the percentile of the foreground's distance from the background, and its number of pixels.
 
-    ``distance`` (L,) ascends; pixels at more than ``beyond`` are foreground.
+    Args:
+        distance: (L,) float64, distances of the levels from the background, ascending.
+        counts: (L,) int64, the number of pixels of each level.
+        beyond: pixels at larger distances are foreground.
     """
     first = int(np.searchsorted(distance, beyond, side="right"))
     total = np.cumsum(counts[first:])

@@ -1,7 +1,7 @@
-"""Normalisation: pixel values of a whole image → [0, 1] for the network. Training and inference share it.
+"""Normalises pixel values to [0, 1] for the network, with two constants per image or per plate.
 
-Two constants for each image or for a whole plate. They come from an exact histogram where pixels are
-integers, so that no tile, box, order or library version can move them.
+Training and inference share this code. For integer pixels the constants come from an exact histogram, so
+they do not depend on tiles, blocks, their order or library versions.
 """
 
 from __future__ import annotations
@@ -18,7 +18,10 @@ from nucbatch.inference.foreground import limits
 
 @dataclass(frozen=True, slots=True)
 class Constants:
-    """The pixel values that become 0 and 1. ``blank``: the image has one value only, hence no nuclei."""
+    """The pixel values that become 0 (``low``) and 1 (``high``).
+
+    ``blank``: whether the image has one value only, and so no nuclei.
+    """
 
     low: float
     high: float
@@ -29,10 +32,14 @@ class Constants:
 
 
 def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> Constants:
-    """The constants of a whole image of any shape, uint8, uint16 or float; all samples of RGB count alike.
+    """Finds the constants of a whole image.
 
-    Where the high value falls on the low one (a few bright pixels on an even ground), the maximum takes its
-    place; if that is the same too, the image is blank.
+    If both constants are equal (a few bright pixels on an even background), the maximum becomes the upper
+    one. If that is equal too, the image is blank.
+
+    Args:
+        image: pixels of any shape, uint8, uint16 or float; all RGB samples count alike.
+        settings: the method and its parameters.
     """
     if countable(image.dtype):
         return constants_of(GreyLevels.of(image), settings)
@@ -49,16 +56,16 @@ def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> C
 
 
 def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
-    """The constants of pixels that are counted: of an image in one piece or box by box, or of many images.
+    """Finds the constants from a histogram, which may cover an image, its blocks or many images.
 
     Raises:
-        InputError: there are no pixels.
+        InputError: the histogram is empty.
     """
     given = _given(settings)
     if given is not None:
         return given
     if settings.method == "foreground":
-        levels.at_rank(1)  # refuses what has no pixels
+        levels.at_rank(1)  # raises if there are no pixels
         found = np.flatnonzero(levels.counts)
         return Constants(*limits(found.astype(np.float64), levels.counts[found]))
     low, high = (
@@ -69,16 +76,16 @@ def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
 
 
 def _given(settings: NormaliseSettings) -> Constants | None:
-    """The constants that the settings hold themselves: fixed ones, or a plate's."""
+    """Returns the constants that the settings contain: fixed ones or a plate's; otherwise None."""
     if settings.low is None or settings.high is None:
         return None
     return Constants(settings.low, settings.high)
 
 
 def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:
-    """Image (Y, X) or (Y, X, 3) → network input (3, Y, X) float32 in [0, 1]. A blank image becomes all zeros.
+    """Converts an image (Y, X) or (Y, X, 3) to the network's input (3, Y, X) float32 in [0, 1].
 
-    Of a grey image there is one channel, seen three times: read-only.
+    A blank image becomes all zeros. For a grey image the result is a read-only view of one channel.
     """
     if constants.blank:
         return np.broadcast_to(np.float32(0), (3, *image.shape[:2]))
@@ -92,5 +99,5 @@ def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.fl
 
 
 def _rank(percent: float, count: int) -> int:
-    """Nearest rank from 1: the smallest rank that at least ``percent`` of the values do not exceed."""
+    """Returns the nearest rank, from 1 to ``count``: the smallest with ``percent`` of the values up to it."""
     return min(count, max(1, int(np.ceil(percent / 100 * count))))

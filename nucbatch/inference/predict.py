@@ -1,8 +1,7 @@
-"""One image through the network: cut into the network's own tiles, predicted, put back together.
+"""Tiled prediction: cuts an image into tiles, runs the network and assembles the probability maps.
 
-The decision owned here: what a tile looks like (reflected at the image's border, padded to the stride) and
-what comes out (probabilities as uint8). Everything that segments goes through these functions, with or
-without a lane between them.
+Tiles are reflected at the image's border and padded to the network's stride. Probabilities are quantised to
+uint8. All segmentation uses these functions, with or without an inference queue.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ from nucbatch.inference.reflect import window_of
 from nucbatch.networks.fold import folded
 
 WHOLE_PX = 2176
-"""A field of 2,160 px, as sCMOS cameras have them, is one tile: cut into four it takes 1.4 times as long."""
+"""Largest side of a single-tile image: an sCMOS field of 2,160 px in four tiles takes 1.4 times as long."""
 LARGEST_TILE_PX = 2048
-"""Larger ones are cut into these, so that a worker needs no more memory for them than for a field."""
+"""Side of the tiles of larger images, so that they need no more memory than a field."""
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.uint8]]
-"""Tile (3, H, W) float32 → maps (outputs, H, W) uint8."""
+"""Function from a tile (3, H, W) float32 to its maps (outputs, H, W) uint8."""
 
 
 def grid_of(network: nn.Module, largest_px: int = LARGEST_TILE_PX, whole_px: int = WHOLE_PX) -> TileGrid:
-    """The tile grid that belongs to a network: its stride, and a halo that covers its receptive field."""
+    """Returns a network's tile grid: aligned to its stride, with a halo that covers its receptive field."""
     # torch's types know no attribute of a module but tensors and modules
     stride, radius = int(network.stride), int(network.receptive_radius_px)  # type: ignore[arg-type]
     return TileGrid(stride=stride, halo=-(-radius // stride) * stride, largest=largest_px, whole=whole_px)
 
 
 def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
-    """The network as it is run: normalisation folded, channels last, no gradients, weights of that type."""
+    """Prepares a network for inference: batch norms folded, channels last, no gradients, cast weights."""
     # torch's types know no memory format for to()
     ready = folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     typed: nn.Module = ready.to(_TYPES[precision])
@@ -46,9 +45,16 @@ def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
 
 
 def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Tiles (N, 3, H, W) float32 → probabilities (N, outputs, H, W) uint8, 255 is certain.
+    """Predicts the maps of a batch.
 
-    Computed in the type of the network's weights, the last step in float32.
+    Computes in the type of the network's weights, and the sigmoid in float32.
+
+    Args:
+        network: a network from :func:`prepared`.
+        batch: tiles (N, 3, H, W) float32.
+
+    Returns:
+        Probabilities (N, outputs, H, W) uint8; 255 is 1.
     """
     with torch.inference_mode():
         images = torch.from_numpy(np.ascontiguousarray(batch)).contiguous(memory_format=torch.channels_last)
@@ -58,12 +64,12 @@ def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]
 
 
 def logits_to_maps(logits: torch.Tensor) -> torch.Tensor:
-    """Probabilities (N, outputs, H, W) uint8, 255 is certain, of logits (N, outputs, H, W) float32."""
+    """Converts logits (N, outputs, H, W) float32 to probabilities of that shape, uint8; 255 is 1."""
     return torch.sigmoid(logits).mul_(255).round_().to(torch.uint8)
 
 
 def predict_image(image: NDArray[np.float32], grid: TileGrid, predict: Predict) -> NDArray[np.uint8]:
-    """Maps (outputs, Y, X) uint8 of a normalised image (C, Y, X) float32."""
+    """Predicts the maps (outputs, Y, X) uint8 of a normalised image (C, Y, X) float32, tile by tile."""
     height, width = image.shape[-2:]
     maps: NDArray[np.uint8] | None = None
     for tile in grid.tiles(height, width):

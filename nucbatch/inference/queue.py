@@ -1,8 +1,8 @@
-"""The lane: the one place in a worker process that touches the network.
+"""Inference queue: one thread per worker process batches tiles of all tasks and runs the network.
 
-Tasks hand in tiles from their own threads and wait for the maps; one thread forms batches of equal shape
-across tasks and runs them, one while the next is being put together. So the model is loaded once per process,
-and reading, objects and writing of other blocks go on beside it.
+Tasks submit tiles from their own threads and wait for the maps. The queue's thread forms batches of tiles of
+equal shape across tasks, and prepares the next batch while one is computed. So the model is loaded once per
+process, and other blocks are read, segmented into objects and written meanwhile.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import WeightsError
 from nucbatch.core.settings import Precision
 from nucbatch.core.tiles import TileGrid
-from nucbatch.inference.device import Answer, Device, device_for
+from nucbatch.inference.device import BatchFuture, Device, device_for
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.checkpoint import Card, load_weights
 
@@ -30,22 +30,39 @@ Maps = NDArray[np.uint8]
 
 
 @dataclass(slots=True)
-class _Order:
+class _Request:
     tile: Tile
-    answer: Future[tuple[Maps, float]]
+    future: Future[tuple[Maps, float]]
+
+
+class TimedPredictor:
+    """Predicts tiles on an inference queue for one task, and sums the network's time in ``seconds``."""
+
+    def __init__(self, queue: InferenceQueue) -> None:
+        self._queue = queue
+        self.seconds = 0.0
+
+    def predict(self, tile: Tile) -> Maps:
+        """Predicts the maps (outputs, H, W) uint8 of a tile (3, H, W) float32."""
+        maps, seconds = self._queue.predict_timed(tile)
+        self.seconds += seconds
+        return maps
 
 
 @dataclass(slots=True)
 class _Batch:
-    orders: list[_Order]
-    coming: Answer
+    requests: list[_Request]
+    maps: BatchFuture
     began: float
 
 
-class Lane:
-    """One network on one device; ``predict`` may be called from any thread.
+class InferenceQueue:
+    """Runs one network on one device; ``predict`` may be called from any thread.
 
-    ``device`` makes the network ready; None takes the best that the process sees.
+    Args:
+        weights: the model's weight file.
+        precision: numeric type of the arithmetic.
+        device: puts the network on a device; None: :func:`nucbatch.inference.device.device_for`.
     """
 
     def __init__(
@@ -55,108 +72,114 @@ class Lane:
         self.card: Card = card
         self.grid: TileGrid = grid_of(network)
         self._device = (device or device_for)(network, precision)
-        self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()  # None: no more will come
-        self._held_back: _Order | None = None
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()  # None: the queue is closed
+        self._next_request: _Request | None = None
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="nucbatch-lane", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="nucbatch-inference", daemon=True)
         self._thread.start()
 
     def predict(self, tile: Tile) -> Maps:
-        """Maps (outputs, H, W) uint8 of a tile (3, H, W) float32; blocks until its batch is done."""
+        """Predicts the maps (outputs, H, W) uint8 of a tile (3, H, W) float32; waits for its batch."""
         return self.predict_timed(tile)[0]
 
     def predict_timed(self, tile: Tile) -> tuple[Maps, float]:
-        """The same, and the seconds that the network spent on it, for the record: its part of a batch."""
-        order = _Order(tile, Future())
-        self._orders.put(order)
-        return order.answer.result()
+        """Predicts like :meth:`predict`; also returns the tile's share of its batch's time in seconds."""
+        request = _Request(tile, Future())
+        self._requests.put(request)
+        return request.future.result()
 
     def close(self) -> None:
-        """Ends the lane once what was handed in is done; nothing may be handed in after it."""
-        self._orders.put(None)
+        """Ends the queue's thread after all submitted tiles; submit none after this call."""
+        self._requests.put(None)
 
     def _run(self) -> None:
-        under_way: _Batch | None = None
-        while not self._closed or under_way is not None:
-            orders = self._next_orders(wait=under_way is None)
-            coming = self._begin(orders) if orders else None
-            if under_way is not None:
-                _answer(under_way)
-            under_way = coming
-            if under_way is not None and not self._device.overlaps:
-                _answer(under_way)  # it is done, and nobody should wait for the next one
-                under_way = None
+        running: _Batch | None = None
+        while not self._closed or running is not None:
+            requests = self._next_requests(wait=running is None)
+            begun = self._begin(requests) if requests else None
+            if running is not None:
+                _deliver(running)
+            running = begun
+            if running is not None and not self._device.overlaps:
+                _deliver(running)  # it is computed already; tasks need not wait for the next batch
+                running = None
 
-    def _begin(self, orders: list[_Order]) -> _Batch | None:
+    def _begin(self, requests: list[_Request]) -> _Batch | None:
         began = time.perf_counter()
         try:
-            return _Batch(orders, self._device.begin([order.tile for order in orders]), began)
-        except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
-            _fail(orders, error)
+            return _Batch(requests, self._device.begin([request.tile for request in requests]), began)
+        except Exception as error:  # noqa: BLE001 (raised in the waiting tasks; the queue continues)
+            _fail(requests, error)
             return None
 
-    def _next_orders(self, *, wait: bool) -> list[_Order]:
-        """Waits for a tile, if nothing else is to be done; then takes those of its shape that are there."""
-        first = self._held_back or self._get(wait=wait)
-        self._held_back = None
+    def _next_requests(self, *, wait: bool) -> list[_Request]:
+        """Takes the next requests of one shape, at most a batch; waits for the first if ``wait``."""
+        first = self._next_request or self._get(wait=wait)
+        self._next_request = None
         if first is None:
             return []
-        orders = [first]
+        requests = [first]
         most = self._device.batch_of(*first.tile.shape[1:])
-        while len(orders) < most and (order := self._get(wait=False)) is not None:
-            if order.tile.shape != first.tile.shape:
-                self._held_back = order
+        while len(requests) < most and (request := self._get(wait=False)) is not None:
+            if request.tile.shape != first.tile.shape:
+                self._next_request = request
                 break
-            orders.append(order)
-        return orders
+            requests.append(request)
+        return requests
 
-    def _get(self, *, wait: bool) -> _Order | None:
+    def _get(self, *, wait: bool) -> _Request | None:
         try:
-            order = self._orders.get(block=wait and not self._closed)
+            request = self._requests.get(block=wait and not self._closed)
         except queue.Empty:
             return None
-        self._closed = self._closed or order is None
-        return order
+        self._closed = self._closed or request is None
+        return request
 
 
-def _answer(batch: _Batch) -> None:
+def _deliver(batch: _Batch) -> None:
+    """Waits for a batch and gives each task its maps, or the error."""
     try:
-        maps = batch.coming.wait()
-    except Exception as error:  # noqa: BLE001 (handed to the tasks that wait; the lane goes on)
-        _fail(batch.orders, error)
+        maps = batch.maps.wait()
+    except Exception as error:  # noqa: BLE001 (raised in the waiting tasks; the queue continues)
+        _fail(batch.requests, error)
         return
-    seconds = (time.perf_counter() - batch.began) / len(batch.orders)
-    for order, found in zip(batch.orders, maps, strict=False):  # filling has no order
-        order.answer.set_result((found, seconds))
+    seconds = (time.perf_counter() - batch.began) / len(batch.requests)
+    for request, found in zip(batch.requests, maps, strict=False):  # padding has no request
+        request.future.set_result((found, seconds))
 
 
-def _fail(orders: list[_Order], error: Exception) -> None:
-    for order in orders:
-        order.answer.set_exception(error)
+def _fail(requests: list[_Request], error: Exception) -> None:
+    for request in requests:
+        request.future.set_exception(error)
 
 
-_lanes: dict[tuple[str, Precision], Lane] = {}
+_queues: dict[tuple[str, Precision], InferenceQueue] = {}
 _opening = threading.Lock()
 
 
-def lane_of_process(weights: str, sha256: str = "", precision: Precision = "fp32") -> Lane:
-    """This process' lane for a weight file and a precision, opened at the first call.
+def queue_of_process(weights: str, sha256: str = "", precision: Precision = "fp32") -> InferenceQueue:
+    """Returns this process' queue for a weight file and a precision, and opens it at the first call.
+
+    Args:
+        weights: path of the weight file.
+        sha256: the weights' expected hash; empty: any.
+        precision: numeric type of the arithmetic.
 
     Raises:
-        WeightsError: the file's weights are not those of hash ``sha256``.
+        WeightsError: the file's weights have another hash.
     """
     with _opening:
-        lane = _lanes.get((weights, precision))
-        if lane is not None and sha256 in ("", lane.card.sha256):
-            return lane
-        found = Lane(Path(weights), precision=precision)
+        opened = _queues.get((weights, precision))
+        if opened is not None and sha256 in ("", opened.card.sha256):
+            return opened
+        found = InferenceQueue(Path(weights), precision=precision)
         if sha256 not in ("", found.card.sha256):
             found.close()
             raise WeightsError(
-                f"{weights} has changed since it was looked at: it was {sha256[:12]}, now it is "
-                f"{found.card.sha256[:12]}. Put the first one back; a run is begun anew with --restart."
+                f"{weights} has changed since it was first read: its hash was {sha256[:12]}, now it is "
+                f"{found.card.sha256[:12]}. Restore the file, or start the run anew with --restart."
             )
-        if lane is not None:  # the file has other weights by now, as was expected
-            lane.close()
-        _lanes[weights, precision] = found
+        if opened is not None:  # the file has been replaced, as the caller expected
+            opened.close()
+        _queues[weights, precision] = found
         return found

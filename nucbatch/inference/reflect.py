@@ -1,7 +1,7 @@
-"""Windows that reach over an image's border, where it is mirrored without repeating its last pixels.
+"""Cuts windows that extend beyond an image's border, where the image is reflected.
 
-The decision owned here: what a tile sees beyond the image. A window is copied; only the strips that lie
-beyond the border are gathered pixel by pixel.
+The reflection does not repeat the border pixels (numpy's ``mode="reflect"``). The part inside the image is
+copied as a block; only the strips beyond the border are gathered by index.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from nucbatch.core.tiles import Box
 
 
 def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:
-    """Positions inside 0..length-1 for begin..end-1, mirrored at both ends without repeating the end."""
+    """Reflects positions begin..end-1 into 0..length-1 without repeating the ends; (n,) int64."""
     positions = np.arange(begin, end)
     if length == 1:
         return np.zeros_like(positions)
@@ -23,20 +23,20 @@ def reflected(begin: int, end: int, length: int) -> NDArray[np.int64]:
 
 
 def needed(window: Box, shape: tuple[int, int]) -> Box:
-    """The pixels of an image (Y, X) of that shape that a window is made of.
+    """Returns the part of an image of ``shape`` (Y, X) that a window, which may extend beyond it, depends on.
 
-    It reaches the borders that the window reaches over, so that :func:`window_of` makes the same window of
-    it alone, shifted by its corner.
+    The part includes every border that the window crosses. So :func:`window_of` gives the same window from
+    this part alone, if the window is shifted by the part's corner.
     """
     rows, columns = reflected(window.y0, window.y1, shape[0]), reflected(window.x0, window.x1, shape[1])
     return Box(int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
 
 
 def window_of(image: NDArray[np.float32], window: Box) -> NDArray[np.float32]:
-    """A window's pixels (C, h, w) of an image (C, Y, X), with pixels of which it has any in common.
+    """Cuts a window (C, h, w) from an image (C, Y, X), reflected beyond the border.
 
-    Where all channels are one and the same in memory, as :func:`nucbatch.inference.normalise.normalise` has
-    them for grey images, they are in the window, too.
+    The window must overlap the image. If all channels share one memory, as in grey images from
+    :func:`nucbatch.inference.normalise.normalise`, those of the window do too.
     """
     if len(image) > 1 and image.strides[0] == 0:
         one = window_of(image[:1], window)

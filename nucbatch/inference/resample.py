@@ -1,14 +1,14 @@
-"""Pixels on another grid, window by window: what a pixel becomes, and which pixels it is made of.
+"""Resamples images window by window, with the same bits as resampling the whole image.
 
-The decision owned here: an output pixel depends on its absolute position, the two images' shapes and the
-pixels under its filter, never on the window it is computed in. Weights come from absolute indices in
-float64 and are rounded once; a pixel's sum runs over its own taps alone, columns of rows, in one order.
-Numba neither reorders such a sum nor fuses its multiplications, so a window and the whole image give the
-same bits.
+An output pixel depends on its absolute position, the two images' shapes and the pixels under its filter,
+never on the window it is computed in. Weights come from absolute indices in float64 and are rounded once. A
+pixel's sum runs over its own taps in a fixed order, rows first, then columns. Numba neither reorders such a
+sum nor fuses its multiplications.
 
-The filter is a triangle, two source pixels wide where the image grows and as many times wider as it shrinks,
-cut off at the image's border and normalised: torch's ``interpolate(mode="bilinear", antialias=True,
-align_corners=False)`` (ATen/native/cpu/UpSampleKernel.cpp, ``_compute_indices_min_size_weights_aa``).
+The filter is a triangle: two source pixels wide for enlargement, and wider by the reduction factor for
+reduction. It is cut off at the image's border and normalised. Source: torch's
+``interpolate(mode="bilinear", antialias=True, align_corners=False)`` (ATen/native/cpu/UpSampleKernel.cpp,
+``_compute_indices_min_size_weights_aa``).
 """
 
 from __future__ import annotations
@@ -22,16 +22,23 @@ from nucbatch.core.tiles import Box
 
 
 def support(box: Box, shape: tuple[int, int], source_shape: tuple[int, int]) -> Box:
-    """The pixels of a source of ``source_shape`` that ``box`` of its resampling to ``shape`` is made of.
+    """Returns the window of the source image that an output window depends on.
 
-    Shapes are (height, width) in pixels. The pixel nearest to an output pixel's centre is always among them.
+    It always contains the source pixel nearest to each output pixel's centre.
+
+    Args:
+        box: the output window, in pixels of the resampled image.
+        shape: (height, width) of the resampled image in px.
+        source_shape: (height, width) of the source image in px.
 
     Raises:
-        InputError: ``box`` is empty or reaches out of ``shape``.
+        InputError: ``box`` is empty or extends beyond ``shape``.
     """
     if not (0 <= box.y0 < box.y1 <= shape[0] and 0 <= box.x0 < box.x1 <= shape[1]):
-        raise InputError(f"{box} is no window of {shape[0]} × {shape[1]} px: give one that lies within it.")
-    # Both ends of the taps never step back from one output pixel to the next.
+        raise InputError(
+            f"{box} is not a window of {shape[0]} × {shape[1]} px: give one that lies within it."
+        )
+    # First and last tap never decrease from one output pixel to the next, so the ends suffice.
     rows, columns = (
         _reach(np.array([begin, end - 1]), length, source_length)
         for begin, end, length, source_length in (
@@ -49,15 +56,22 @@ def resampled(
     shape: tuple[int, int],
     source_shape: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """Pixels (C, y, x) float32 of ``held`` → (C, *box.shape) float32 of the resampling to ``shape``.
+    """Resamples a window of an image.
 
     Args:
-        source: the pixels of ``held``, a window of an image (C, Y, X) of ``source_shape`` (Y, X).
-        held: covers ``support(box, shape, source_shape)``; what it has beyond that changes nothing.
-        box: the window wanted, in pixels of an image of ``shape``.
+        source: pixels (C, y, x) float32 of ``held``.
+        held: the window of the source image; must cover ``support(box, shape, source_shape)``. Pixels
+            beyond that have no effect.
+        box: the output window, in pixels of the resampled image.
+        shape: (height, width) of the resampled image in px.
+        source_shape: (height, width) of the source image in px.
+
+    Returns:
+        Pixels (C, *box.shape) float32 of ``box``.
 
     Raises:
-        InputError: ``box`` is no window of ``shape``, or ``source`` is not what its windows say.
+        InputError: ``box`` extends beyond ``shape``, ``source`` has not the shape of ``held``, or ``held`` is
+            too small.
     """
     check_held(source.shape, held, support(box, shape, source_shape))
     rows = _taps(box.y0, box.y1, shape[0], source_shape[0], held.y0)
@@ -68,22 +82,22 @@ def resampled(
 
 
 def check_held(window_shape: tuple[int, ...], held: Box, needed: Box) -> None:
-    """Refuse pixels (…, y, x) that are not of ``held``, and a ``held`` that does not cover ``needed``.
+    """Checks that pixels (…, y, x) have the shape of ``held``, and that ``held`` covers ``needed``.
 
     Raises:
-        InputError: with what was given and what is needed.
+        InputError: they do not; the message has both windows.
     """
     if window_shape[-2:] != held.shape:
         raise InputError(f"pixels of shape {window_shape} are not those of {held}: give all of that window.")
     covers = held.y0 <= needed.y0 and held.x0 <= needed.x0 and held.y1 >= needed.y1 and held.x1 >= needed.x1
     if not covers:
-        raise InputError(f"the pixels of {held} are too few: {needed} is needed. Give at least that window.")
+        raise InputError(f"the window {held} is too small: give at least {needed}.")
 
 
 def _reach(
     index: NDArray[np.int64], length: int, source_length: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """First source pixel under the filter of each output pixel, and the one after the last, int64."""
+    """Returns first and end (exclusive) of the source pixels under each output pixel's filter; (n,) int64."""
     centre = (index + 0.5) * source_length / length
     half_width = max(1.0, source_length / length)
     first = np.maximum(np.floor(centre - half_width + 0.5), 0)
@@ -94,14 +108,19 @@ def _reach(
 def _taps(
     begin: int, end: int, length: int, source_length: int, held_begin: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
-    """First tap (n,) counted from ``held_begin``, number of taps (n,), weights (n, most taps) float32."""
+    """Computes each output pixel's filter along one axis.
+
+    Returns:
+        First tap (n,) int64, relative to ``held_begin``; number of taps (n,) int64; weights (n, most taps)
+        float32.
+    """
     index = np.arange(begin, end)
     first, stop = _reach(index, length, source_length)
     tap = np.arange((stop - first).max())
     centre = (index + 0.5) * source_length / length
     away = (first[:, np.newaxis] + tap + 0.5 - centre[:, np.newaxis]) / max(1.0, source_length / length)
     triangle = np.where(tap < (stop - first)[:, np.newaxis], np.maximum(1 - np.abs(away), 0), 0)
-    # A running sum, because sum() may add in another order where a window has another number of taps.
+    # Use a cumulative sum: sum() may change its order with the largest number of taps in the window.
     total = np.cumsum(triangle, axis=1)[:, -1:]
     return first - held_begin, stop - first, np.asarray(triangle / total, np.float32)
 
@@ -117,7 +136,7 @@ def _sum_taps(
     column_weights: NDArray[np.float32],
     out: NDArray[np.float32],
 ) -> None:  # pragma: no cover (compiled)
-    """Fill ``out`` (C, y, x): rows are blended into one, then that row's columns. Extra memory: one row."""
+    """Fills ``out`` (C, y, x): sums weighted rows, then weighted columns. Needs memory for one row."""
     channels, height, width = out.shape
     source_width = source.shape[2]
     blended = np.empty(source_width, np.float32)

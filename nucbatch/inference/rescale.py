@@ -1,11 +1,10 @@
-"""Images at another scale than the network was taught at: enlarged for it, and its maps brought back.
+"""Rescales an image so that its nuclei have the size the network knows, and rescales the maps back.
 
-The decision owned here: pixels are resampled, nuclei are not. The image is scaled so that its nuclei have
-the network's typical size, the maps come back to the image's own pixels, and thresholds, areas and outlines
-are in those pixels as ever.
+Only pixels and maps are resampled. Objects are found in maps of the image's own size, so thresholds, areas
+and outlines are in the image's own pixels.
 
-Both ways go window by window too, for images too large for memory, and end with the bytes of the whole:
-ask for the pixels a window needs (``source_box``, ``maps_box``), then for the window (``scaled_window``,
+Images too large for memory are rescaled window by window, with the same bytes as the whole image. First get
+the window that is needed (``source_box``, ``maps_box``), then rescale it (``scaled_window``,
 ``maps_window_at``). ``image_shape`` is always the full image's (height, width) in its own pixels.
 """
 
@@ -21,10 +20,10 @@ from nucbatch.masks.flows import rescaled
 
 
 def source_box(box: Box, image_shape: tuple[int, int], zoom: float) -> Box:
-    """The image's pixels that ``box`` of the scaled image is made of.
+    """Returns the window of the image that ``box`` of the scaled image depends on.
 
     Raises:
-        InputError: ``box`` is empty or reaches out of the scaled image.
+        InputError: ``box`` is empty or extends beyond the scaled image.
     """
     return support(box, scaled_shape(image_shape, zoom), image_shape)
 
@@ -32,21 +31,26 @@ def source_box(box: Box, image_shape: tuple[int, int], zoom: float) -> Box:
 def scaled_window(
     source: NDArray[np.float32], held: Box, box: Box, image_shape: tuple[int, int], zoom: float
 ) -> NDArray[np.float32]:
-    """``box`` of the scaled image, (C, *box.shape) float32, from the image's pixels of ``held`` alone.
+    """Computes a window of the scaled image from a window of the image.
 
     Args:
-        source: (C, *held.shape) float32.
+        source: pixels (C, *held.shape) float32.
         held: a window of the image that covers ``source_box(box, image_shape, zoom)``.
-        box: the window wanted, in pixels of the scaled image.
+        box: the output window, in pixels of the scaled image.
+        image_shape: (height, width) of the full image in px.
+        zoom: scale factor.
+
+    Returns:
+        Pixels (C, *box.shape) float32.
 
     Raises:
-        InputError: ``box`` is no window of the scaled image, or ``source`` or ``held`` is too small.
+        InputError: ``box`` extends beyond the scaled image, or ``source`` or ``held`` is too small.
     """
     return resampled(source, held, box, scaled_shape(image_shape, zoom), image_shape)
 
 
 def scaled_image(image: NDArray[np.float32], zoom: float) -> NDArray[np.float32]:
-    """Image (C, Y, X) float32 → (C, Y', X') float32, ``zoom`` times as large, smoothed where it shrinks."""
+    """Scales an image (C, Y, X) float32 by ``zoom`` to (C, Y', X') float32, antialiased when reduced."""
     _, height, width = image.shape
     image_shape = height, width
     return scaled_window(
@@ -55,10 +59,10 @@ def scaled_image(image: NDArray[np.float32], zoom: float) -> NDArray[np.float32]
 
 
 def maps_box(box: Box, image_shape: tuple[int, int], zoom: float) -> Box:
-    """The pixels of the scaled image's maps that ``box`` of the image's own pixels is made of.
+    """Returns the window of the scaled image's maps that ``box``, in the image's own pixels, depends on.
 
     Raises:
-        InputError: ``box`` is empty or reaches out of the image.
+        InputError: ``box`` is empty or extends beyond the image.
     """
     return support(box, image_shape, scaled_shape(image_shape, zoom))
 
@@ -66,18 +70,23 @@ def maps_box(box: Box, image_shape: tuple[int, int], zoom: float) -> Box:
 def maps_window_at(
     maps: NDArray[np.uint8], held: Box, box: Box, image_shape: tuple[int, int], zoom: float
 ) -> NDArray[np.uint8]:
-    """``box`` of the image's maps, (outputs, *box.shape) uint8, from the scaled maps' ``held`` alone.
+    """Computes a window of the maps in the image's own pixels from a window of the scaled image's maps.
 
-    Probabilities are interpolated. Offsets are not: between two nuclei they would point nowhere; they are
-    taken from the nearest pixel and given the image's own length.
+    Probabilities are interpolated. Offsets are taken from the nearest pixel and scaled to the image's own
+    pixels; between two nuclei an interpolated offset would point to neither centre.
 
     Args:
-        maps: (outputs, *held.shape) uint8, two probabilities, and two offsets where there are four outputs.
+        maps: (outputs, *held.shape) uint8: two probabilities and, with four outputs, two offsets.
         held: a window of the scaled maps that covers ``maps_box(box, image_shape, zoom)``.
-        box: the window wanted, in the image's own pixels.
+        box: the output window, in the image's own pixels.
+        image_shape: (height, width) of the full image in px.
+        zoom: scale factor from image to scaled image.
+
+    Returns:
+        Maps (outputs, *box.shape) uint8.
 
     Raises:
-        InputError: ``box`` is no window of the image, or ``maps`` or ``held`` is too small.
+        InputError: ``box`` extends beyond the image, or ``maps`` or ``held`` is too small.
     """
     seen = scaled_shape(image_shape, zoom)
     check_held(maps.shape, held, support(box, image_shape, seen))
@@ -91,21 +100,24 @@ def maps_window_at(
 
 
 def maps_at(maps: NDArray[np.uint8], shape: tuple[int, int], zoom: float) -> NDArray[np.uint8]:
-    """Maps (outputs, Y', X') uint8 of an image scaled by ``zoom`` → (outputs, Y, X) uint8 of that shape.
+    """Rescales maps (outputs, Y', X') uint8 of an image scaled by ``zoom`` to (outputs, Y, X) uint8.
+
+    Args:
+        shape: (Y, X) of the image in px.
 
     Raises:
-        InputError: the maps are not of an image of ``shape`` scaled by ``zoom``.
+        InputError: the maps' size is not that of ``shape`` scaled by ``zoom``.
     """
     seen = scaled_shape(shape, zoom)
     if maps.shape[-2:] != seen:
         raise InputError(
-            f"maps of {maps.shape[-2:]} px are not of an image of {shape} px seen {zoom:g} times as large: "
-            f"those have {seen} px."
+            f"maps of {maps.shape[-2:]} px do not belong to an image of {shape} px scaled by {zoom:g}: "
+            f"give maps of {seen} px."
         )
     return maps_window_at(maps, Box(0, 0, *seen), Box(0, 0, *shape), shape, zoom)
 
 
 def _nearest(begin: int, end: int, length: int, source_length: int) -> NDArray[np.int64]:
-    """The source pixel each output pixel's centre lies in, (n,) int64."""
+    """Returns the source pixel that contains each output pixel's centre; (n,) int64."""
     inside = ((np.arange(begin, end) + 0.5) / length * source_length).astype(np.int64)
     return np.minimum(inside, source_length - 1)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import DamagedFile
 from nucbatch.core.plate import Plane
 from nucbatch.core.tiles import SUPPORT_PX, Grid, TileGrid, block_grid, scaled_shape
-from nucbatch.execution.image_statistics import Known
+from nucbatch.execution.image_statistics import ImageStatistics
 from nucbatch.execution.job import FieldJob
 from nucbatch.inference.normalise import Constants
 from nucbatch.store.chunks import Array
@@ -126,7 +126,7 @@ def plane_key(plane: Plane) -> str:
     return f"{plane.path}\n{plane.page}\n{plane.level}"
 
 
-def known(image: LargeImage) -> Known:
+def surveyed_statistics(image: LargeImage) -> ImageStatistics:
     """What the survey of an image found.
 
     Raises:
@@ -137,13 +137,13 @@ def known(image: LargeImage) -> Known:
         info = path.stat()
     except OSError as error:
         raise DamagedFile.at(path, f"can't be read ({error.strerror or error})") from error
-    return _known(path, info.st_mtime_ns, info.st_ino)
+    return _read_statistics(path, info.st_mtime_ns, info.st_ino)
 
 
 @lru_cache(maxsize=8)
-def _known(path: Path, mtime_ns: int, inode: int) -> Known:
+def _read_statistics(path: Path, mtime_ns: int, inode: int) -> ImageStatistics:
     values = read_values(path)
-    return Known(
+    return ImageStatistics(
         Constants(values["low"], values["high"]),
         values["quality"],
         [(start, end) for start, end in values["windows"]],

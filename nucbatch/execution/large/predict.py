@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box, Tile
-from nucbatch.execution.large.image import LargeImage, known
+from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.inference.normalise import normalise
-from nucbatch.inference.queue import lane_of_process
+from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.reflect import needed, window_of
 from nucbatch.inference.rescale import scaled_window, source_box
 
@@ -31,12 +31,12 @@ def predict_tile(image: LargeImage, row: int, column: int) -> float:
         WeightsError: the weights are not those the run began with.
     """
     tile = tile_at(image, row, column)
-    if known(image).constants.blank:
+    if surveyed_statistics(image).constants.blank:
         return 0.0  # no nuclei: probabilities that are not stored are 0
     window = _normalised(image, tile.window)
     settings = image.settings
-    lane = lane_of_process(image.weights, settings.model_hash, settings.precision)
-    maps, seconds = lane.predict_timed(window)
+    queue = queue_of_process(image.weights, settings.model_hash, settings.precision)
+    maps, seconds = queue.predict_timed(window)
     core = np.ascontiguousarray(maps[:, *tile.core.within(tile.window)])
     if image.zoom == 1:  # else a neighbour's foreground may be interpolated over this pixel
         core[2:] *= core[0] != 0
@@ -69,7 +69,9 @@ def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
 def _read(image: LargeImage, box: Box) -> NDArray[np.float32]:
     """Normalised pixels (3, Y, X) float32 of a box of the image."""
     pixels = image.image().read(box, image.channel)  # (C', Y, X), C' 1 or 3
-    return normalise(pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), known(image).constants)
+    return normalise(
+        pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), surveyed_statistics(image).constants
+    )
 
 
 def _parts(box: Box, zoom: float) -> Iterator[Box]:

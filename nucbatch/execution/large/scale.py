@@ -13,7 +13,7 @@ import numpy as np
 from nucbatch.core.errors import MemoryRefused, UnreadableImage
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import CONVERSION_BYTES, convert_files, source_of
-from nucbatch.inference.queue import lane_of_process
+from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale, sample_boxes
 from nucbatch.inference.segment import zoom_in
 from nucbatch.readers.pixels import read_box
@@ -55,7 +55,7 @@ class ScaleTask:
             note = convert_files(image, CONVERSION_BYTES)
             source = source_of(image)
             seen = image.channels if image.channel is None else (image.channels[image.channel],)
-            lane = lane_of_process(image.weights, image.settings.model_hash, image.settings.precision)
+            queue = queue_of_process(image.weights, image.settings.model_hash, image.settings.precision)
             windows = [
                 read_box(source.plate_root, source.field, seen, box, image.read_timeout_s)
                 for box in sample_boxes(image.shape, image.tiles.whole)
@@ -67,9 +67,9 @@ class ScaleTask:
                 window[0] if len(window) == 1 else np.ascontiguousarray(window.transpose(1, 2, 0))
                 for window in windows
             ],
-            lane.grid,
-            lane.predict,
+            queue.grid,
+            queue.predict,
             image.settings.objects,
-            Scale.of(lane.card, image.settings),
+            Scale.of(queue.card, image.settings),
         )
         return Measured(replace(image, zoom=zoom), note)

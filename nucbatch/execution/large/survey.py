@@ -17,7 +17,7 @@ from nucbatch.core.coverage import Coverage, largest_absent
 from nucbatch.core.grey_levels import GreyLevels
 from nucbatch.core.plate import Plane
 from nucbatch.core.tiles import Box
-from nucbatch.execution.image_statistics import grey_of, known_of
+from nucbatch.execution.image_statistics import grey_of, statistics_of_levels
 from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
 from nucbatch.masks.block import around
@@ -139,7 +139,7 @@ def add_up(image: LargeImage) -> None:
     height, width = image.shape
     if edges.pixels != math.prod((max(height - 2, 0), max(width - 2, 0))):
         raise AssertionError(f"{edges.pixels} pixels with a Laplacian in an image of {height} × {width}")
-    found = known_of(channels, image.channel, grey, edges, image.settings.normalise)
+    found = statistics_of_levels(channels, image.channel, grey, edges, image.settings.normalise)
     write_values(
         image.scratch.constants,
         {

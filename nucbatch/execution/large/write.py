@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
-from nucbatch.execution.large.image import LargeImage, known
+from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.execution.large.number import Numbers
 from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
 from nucbatch.inference.scale import nuclear_diameter
@@ -89,7 +89,7 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
             image.field,
             [channel.name for channel in image.channels],
             image.field.pixel_size_um,
-            windows=known(image).windows,
+            windows=surveyed_statistics(image).windows,
             limits=[limits_of(image.field.dtype)] * len(image.channels),
         )
         written += attribute_files(image.group)
@@ -106,17 +106,17 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
 
 def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receipt:
     """The image's receipt, without the stamp of its table."""
-    found = known(image)
+    statistics = surveyed_statistics(image)
     return Receipt(
         image.field.key,
         "done",
         reason="",
         nuclei=int(Numbers(image).offsets[-1]),
         labels_sha256=reduce(joined_digest, digests, joined_digest("", "")),
-        qc=found.quality
+        qc=statistics.quality
         | {
-            "QC_NormalisedLow": found.constants.low,
-            "QC_NormalisedHigh": found.constants.high,
+            "QC_NormalisedLow": statistics.constants.low,
+            "QC_NormalisedHigh": statistics.constants.high,
             NUCLEAR_DIAMETER: nuclear_diameter(np.concatenate([np.zeros(0, np.int64), *_areas(image)])),
             ZOOM: image.zoom,
         },

@@ -175,12 +175,12 @@ def test_a_worker_opens_one_lane_for_all_its_threads(lab: Client) -> None:
     labels = nucbatch.segment_dask(da.from_array(fields(6), (1, 96, 112)))
     lab.compute(labels).result()
 
-    def lanes() -> int:
+    def queues() -> int:
         import threading
 
-        return sum(thread.name == "nucbatch-lane" for thread in threading.enumerate())
+        return sum(thread.name == "nucbatch-inference" for thread in threading.enumerate())
 
-    assert set(lab.run(lanes).values()) == {1}
+    assert set(lab.run(queues).values()) == {1}
 
 
 @pytest.mark.slow

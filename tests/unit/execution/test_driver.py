@@ -167,7 +167,7 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
 
 
 def test_another_model_than_planned_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
-    with pytest.raises(WeightsError, match="has changed since it was looked at"):
+    with pytest.raises(WeightsError, match="has changed since it was first read"):
         driven(plan_of(tmp_path / "in", "a", "b", model_hash="0" * 64), tmp_path / "out", cluster)
 
 

@@ -1,10 +1,10 @@
-"""What is known of a field is what its channels say one by one, whatever it is counted with."""
+"""Statistics of a field equal those of its channels computed one by one."""
 
 import numpy as np
 import pytest
 
 from nucbatch.core.settings import NormaliseSettings
-from nucbatch.execution.image_statistics import Known, look_at
+from nucbatch.execution.image_statistics import ImageStatistics, image_statistics
 from nucbatch.features.quality import field_quality
 from nucbatch.inference.normalise import find_constants
 from nucbatch.store.display import window
@@ -16,7 +16,7 @@ SETTINGS = NormaliseSettings()
 def test_it_is_of_the_channel_that_the_network_sees_and_of_all_windows(dtype: type) -> None:
     image = np.random.default_rng(0).integers(0, 200, (2, 40, 50)).astype(dtype)
     image[1] = image[1] // 3 + 7
-    assert look_at(image, 1, SETTINGS) == Known(
+    assert image_statistics(image, 1, SETTINGS) == ImageStatistics(
         find_constants(image[1], SETTINGS), field_quality(image[1]), [window(plane) for plane in image]
     )
 
@@ -26,6 +26,6 @@ def test_all_samples_of_colour_count_alike_and_its_grey_is_judged(dtype: type) -
     image = np.random.default_rng(1).integers(0, 200, (3, 40, 50)).astype(dtype)
     image[2] += 30
     grey = image.mean(axis=0).astype(dtype)
-    assert look_at(image, None, SETTINGS) == Known(
+    assert image_statistics(image, None, SETTINGS) == ImageStatistics(
         find_constants(image, SETTINGS), field_quality(grey), [window(plane) for plane in image]
     )

@@ -1,4 +1,4 @@
-"""One nucleus in a large field and a field full of them are scaled alike; nothing else moves the values."""
+"""Normalisation by foreground: one nucleus in a large field and a field full of nuclei are scaled alike."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ GROUND, SIGMA, CONTRAST = 400, 12, 900
 
 
 def field(side: int, share: float, seed: int = 0, radius: float = 10.0) -> NDArray[np.uint16]:
-    """Noisy ground with nuclei of differing brightness on up to a share of the pixels, at least one."""
+    """Draws nuclei of different brightness, at least one, on a noisy background."""
     rng = np.random.default_rng(seed)
     image = rng.normal(GROUND, SIGMA, (side, side))
     pitch = max(2 * radius + 1, np.sqrt(np.pi * radius**2 / share))
@@ -31,7 +31,7 @@ def field(side: int, share: float, seed: int = 0, radius: float = 10.0) -> NDArr
 
 
 def relative(image: NDArray[np.generic]) -> tuple[float, float]:
-    """Where the ground and a typical nucleus lie between 0 and 1."""
+    """Returns the normalised values of the background and of a typical nucleus."""
     constants = find_constants(image, SETTINGS)
     width = constants.high - constants.low
     return (GROUND - constants.low) / width, (GROUND + CONTRAST - constants.low) / width

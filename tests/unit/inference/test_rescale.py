@@ -13,7 +13,7 @@ SHAPE = (120, 150)
 
 
 def two_touching(scale: float) -> np.ndarray:
-    """Labels of two touching nuclei of radius 14·scale in an image of SHAPE·scale."""
+    """Draws labels of two touching nuclei of radius 14·scale in an image of SHAPE·scale."""
     rows, columns = np.ogrid[: round(SHAPE[0] * scale), : round(SHAPE[1] * scale)]
     labels = np.zeros((rows.size, columns.size), np.uint32)
     for number, x in ((1, 50), (2, 78)):

@@ -1,4 +1,4 @@
-"""A window of a scaled image, and of maps brought back, has the bits of the whole; both agree with torch."""
+"""Rescaled windows of images and maps have the same bits as the rescaled whole; both agree with torch."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def any_window(draw: st.DataObject, shape: tuple[int, int]) -> Box:
 
 
 def widened(draw: st.DataObject, box: Box, shape: tuple[int, int]) -> Box:
-    """A window that holds more than it must: callers may read whole chunks."""
+    """Draws a window larger than required, as from callers that read whole chunks."""
     more = draw.draw(st.integers(0, 5))
     return Box(
         max(0, box.y0 - more),
@@ -140,15 +140,15 @@ def test_the_pixels_asked_for_are_those_under_the_filter() -> None:
 
 def test_what_can_not_be_computed_is_refused_with_what_is_needed() -> None:
     shape, pixels = (40, 40), np.zeros((1, 10, 10), np.float32)
-    with pytest.raises(InputError, match="no window of 20 × 20 px"):
+    with pytest.raises(InputError, match="not a window of 20 × 20 px"):
         source_box(Box(0, 0, 21, 5), shape, 0.5)
-    with pytest.raises(InputError, match="no window"):
+    with pytest.raises(InputError, match="is not a window"):
         maps_box(Box(3, 3, 3, 5), shape, 0.5)
-    with pytest.raises(InputError, match=r"Box\(y0=0, x0=0, y1=11, x1=9\) is needed"):
+    with pytest.raises(InputError, match=r"give at least Box\(y0=0, x0=0, y1=11, x1=9\)"):
         scaled_window(pixels, Box(0, 0, 10, 10), Box(0, 0, 5, 4), shape, 0.5)
     with pytest.raises(InputError, match="not those of"):
         scaled_window(pixels, Box(0, 0, 10, 12), Box(0, 0, 4, 4), shape, 0.5)
-    with pytest.raises(InputError, match="is needed"):
+    with pytest.raises(InputError, match="is too small: give at least"):
         maps_window_at(np.zeros((2, 3, 3), np.uint8), Box(0, 0, 3, 3), Box(0, 0, 10, 10), shape, 0.5)
-    with pytest.raises(InputError, match=r"those have \(20, 20\) px"):
+    with pytest.raises(InputError, match=r"give maps of \(20, 20\) px"):
         maps_at(np.zeros((2, 19, 20), np.uint8), shape, 0.5)

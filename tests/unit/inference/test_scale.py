@@ -18,7 +18,7 @@ GRID = TileGrid(stride=16, halo=16, largest=2048, whole=2048)
 
 
 def discs(side: int, diameter_px: int, pitch_px: int) -> NDArray[np.uint8]:
-    """An image of discs on a square grid, bright on dark."""
+    """Draws bright discs on a square grid on a dark background."""
     image = np.zeros((side, side), np.uint8)
     y, x = np.mgrid[:pitch_px, :pitch_px] - pitch_px / 2 + 0.5
     disc = np.hypot(y, x) <= diameter_px / 2
@@ -29,7 +29,7 @@ def discs(side: int, diameter_px: int, pitch_px: int) -> NDArray[np.uint8]:
 
 
 class Shredder:
-    """A network that finds bright discs, but cuts what is longer than ``most_px`` by a wide grid of gaps."""
+    """Simulates a network that finds bright discs, but cuts those longer than ``most_px`` into pieces."""
 
     def __init__(self, most_px: int) -> None:
         self.most_px = most_px
