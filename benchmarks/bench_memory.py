@@ -101,7 +101,7 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
     from nucbatch.core.settings import RunSettings
     from nucbatch.execution.block import FieldTask, process_field
     from nucbatch.execution.large.image import LargeImage
-    from nucbatch.execution.large.image_progress import Course
+    from nucbatch.execution.large.image_progress import ImageProgress
     from nucbatch.execution.large.stages import PREDICT
     from nucbatch.execution.large.unit import UnitDone
     from nucbatch.readers.find import open_plate
@@ -118,13 +118,13 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
     if prepared.plan.is_large(field):
         sight = prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom, prepared.plan.block_px
         image = LargeImage.of(prepared.plan, field, folder, weights, *sight)
-        course, blocks = Course(image), image.blocks.shape[0] * image.blocks.shape[1]
-        while not course.finished:
-            unit = course.next()
+        progress, blocks = ImageProgress(image), image.blocks.shape[0] * image.blocks.shape[1]
+        while not progress.finished:
+            unit = progress.next()
             if unit.stage == PREDICT.name and (predicted := predicted - 1) < 0:
-                course.accept([UnitDone(Unit(unit.stage, *place)) for place in unit.places])
+                progress.accept([UnitDone(Unit(unit.stage, *place)) for place in unit.places])
             else:
-                course.accept(unit.run())
+                progress.accept(unit.run())
     else:
         process_field(FieldTask.of(prepared.plan, field, folder, weights))
     return blocks, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, prepared.worker_bytes

@@ -56,11 +56,11 @@ def main() -> None:
 def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     """Units, seconds for all of them, seconds to the first one, and peak bytes of this process."""
     import nucbatch.execution.driver as driving
-    from benchmarks.null_tasks import IdleCourse
+    from benchmarks.null_tasks import IdleProgress
     from nucbatch.core.plate import Channel, Field, Plane, Plate
     from nucbatch.core.settings import RunSettings
     from nucbatch.core.tiles import TileGrid
-    from nucbatch.execution.work_queue import Network, Todo
+    from nucbatch.execution.work_queue import Network, WorkQueue
     from nucbatch.planning.plan import Plan
     from nucbatch.schedulers.contract import Place, Resources, scheduler
     from nucbatch.store.folder import RunFolder
@@ -74,10 +74,10 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
         plan = Plan(plate, RunSettings(channel="Grey"), BLOCK_PX)
         network = Network("", TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)
         counter = _Counter()
-        driving.Course = IdleCourse  # the driver's own loop, with units that do nothing
+        driving.ImageProgress = IdleProgress  # the driver's own loop, with units that do nothing
         place = Place(Path(tempfile.gettempdir()))
         with scheduler("local").connect(Resources(workers, 0, 2**20), place) as cluster:
-            driver = driving.Driver(cluster, Todo(plan, folder, network, {}), counter, lambda: False)
+            driver = driving.Driver(cluster, WorkQueue(plan, folder, network, {}), counter, lambda: False)
             counter.began = time.perf_counter()
             for receipts in driver.receipts():
                 if receipts:
@@ -94,7 +94,7 @@ class _Counter:
         self.began = self.first = 0.0
         self.units = 0
 
-    def course(self, name: str, doing: str, done: int, units: int) -> None:
+    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
         self.first = self.first or time.perf_counter() - self.began
         self.units = done
 

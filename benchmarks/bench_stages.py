@@ -29,8 +29,8 @@ from benchmarks.bench_feed import Canned, name_of
 from benchmarks.fields import large_image
 from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
-from nucbatch.execution.large.image_progress import Course
-from nucbatch.execution.work_queue import Network, Todo
+from nucbatch.execution.large.image_progress import ImageProgress
+from nucbatch.execution.work_queue import Network, WorkQueue
 from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import Cpu
 from nucbatch.readers.find import open_plate
@@ -98,21 +98,21 @@ def measured(prepared: Prepared, out: Path) -> tuple[int, Counter[str]]:
     network = Network(
         str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom
     )
-    image = Todo(prepared.plan, folder, network, {}).next_image()
+    image = WorkQueue(prepared.plan, folder, network, {}).next_image()
     if image is None:
         raise SystemExit("the image is not cut into blocks: give a larger one, or a smaller --block-size.")
     seconds: Counter[str] = Counter()
     began = time.process_time()
-    course = Course(image)
-    while not course.finished:
-        task = course.next()
+    image_progress = ImageProgress(image)
+    while not image_progress.finished:
+        task = image_progress.next()
         if task is None:
-            raise AssertionError("a course waits, and nothing is under way")
+            raise AssertionError("no unit may start, and none is running")
         before = time.process_time()
         outcome = task.run()
         seconds["".join(filter(str.isalpha, task.stage))] += time.process_time() - before
-        course.accept(outcome)
-    nuclei = course.receipt().nuclei
+        image_progress.accept(outcome)
+    nuclei = image_progress.receipt().nuclei
     seconds[DRIVER] = time.process_time() - began - seconds.total()
     return nuclei, seconds
 

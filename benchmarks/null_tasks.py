@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nucbatch.execution.block import failed
-from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.units import Unit
@@ -16,7 +16,7 @@ class Idle(UnitTask):
         return UnitDone(Unit(self.stage, *at))
 
 
-class IdleCourse(Course):
+class IdleProgress(ImageProgress):
     """A large image whose units are idle; they are planned, sent out, committed and counted as ever."""
 
     def next(self, *, predict: bool = True) -> UnitTask | None:

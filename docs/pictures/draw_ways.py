@@ -63,9 +63,9 @@ FIELD = Way(
         Step(1, "execution/prepared.py", ("prepare",), "settles channel, weights and thresholds"),
         Step(2, "planning/plan.py", ("make_plan",), "puts the fields in order"),
         Step(1, "execution/session.py", ("execute",), "lock, ledger, cluster; what is done already"),
-        Step(2, "execution/run.py", ("drive",), "receipts go into the ledger as they arrive"),
+        Step(2, "execution/driver.py", ("drive",), "receipts go into the ledger as they arrive"),
         Step(3, "execution/driver.py", ("Driver.receipts",), "asks for the next work while there is room"),
-        Step(4, "execution/work_queue.py", ("Todo.next_field",), "what was not done yet"),
+        Step(4, "execution/work_queue.py", ("WorkQueue.next_field",), "what was not done yet"),
         Step(4, "execution/window.py", ("Window.submit",), "two tasks per worker thread, by Dask"),
     ),
     worker=(
@@ -112,10 +112,10 @@ LARGE = Way(
     "UnitDone",
     driver=(
         Step(0, "execution/session.py", ("execute",), "as for a field"),
-        Step(1, "execution/run.py", ("drive",), "as for a field"),
+        Step(1, "execution/driver.py", ("drive",), "as for a field"),
         Step(2, "execution/driver.py", ("Driver.receipts",), "asks for the next work while there is room"),
-        Step(3, "execution/work_queue.py", ("Todo.next_image",), "the next image of several blocks"),
-        Step(3, "execution/large/image_progress.py", ("Course.next",), "which unit may begin now"),
+        Step(3, "execution/work_queue.py", ("WorkQueue.next_image",), "the next image of several blocks"),
+        Step(3, "execution/large/image_progress.py", ("ImageProgress.next",), "which unit may begin now"),
         Step(4, "execution/large/stages.py", ("stages_of",), "the one list of stages, in order"),
         Step(3, "execution/window.py", ("Window.submit",), "by Dask"),
     ),
@@ -139,8 +139,12 @@ LARGE = Way(
         Step(3, "execution/large/write.py", ("finish",), "finish: the table, and the receipt"),
     ),
     last=(
-        Step(3, "execution/large/image_progress.py", ("Course.accept",), "units that are done, on disk"),
-        Step(3, "execution/large/image_progress.py", ("Course.receipt",), "after the last: one receipt"),
+        Step(
+            3, "execution/large/image_progress.py", ("ImageProgress.accept",), "units that are done, on disk"
+        ),
+        Step(
+            3, "execution/large/image_progress.py", ("ImageProgress.receipt",), "after the last: one receipt"
+        ),
         Step(2, "store/ledger.py", ("Ledger.append",), "as for a field"),
         Step(1, "execution/finalise.py", ("finalise",), "tables of what is on disk"),
     ),

@@ -40,7 +40,7 @@ class RunBar:
         )
         self._task = self._bar.add_task("fields", total=None, what="fields", nuclei="", rate="", failures="")
         self._total = self._done = self._nuclei = self._failed = 0
-        self._courses: dict[str, TaskID] = {}
+        self._images: dict[str, TaskID] = {}
         self._told: dict[str, str] = {}
         self._paces: dict[str, Pace] = {}
 
@@ -78,7 +78,7 @@ class RunBar:
         self._bar.update(self._task, advance=-1, nuclei=f"{self._nuclei:,} nuclei")
         self.note(f"{receipt.field} is repeated: {why}")
 
-    def course(self, name: str, doing: str, done: int, units: int) -> None:
+    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
         """Shows how far a large image is, on a line of its own."""
         if not self._console.is_terminal:
             if name not in self._paces:
@@ -91,12 +91,12 @@ class RunBar:
                 share = f"{done * 100 // units} %" + (f", {left}" if left else "")
                 self._console.print(f"{name}: {doing} ({share})", markup=False)
             return
-        if name not in self._courses:
-            self._courses[name] = self._bar.add_task(name, what=name, nuclei="", rate="", failures="")
+        if name not in self._images:
+            self._images[name] = self._bar.add_task(name, what=name, nuclei="", rate="", failures="")
         from rich.markup import escape
 
         shown = escape(f"{name}: {doing}")
-        self._bar.update(self._courses[name], total=units, completed=done, what=shown, visible=done < units)
+        self._bar.update(self._images[name], total=units, completed=done, what=shown, visible=done < units)
 
     def note(self, sentence: str) -> None:
         """Prints a sentence for the user."""

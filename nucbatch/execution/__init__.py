@@ -1,1 +1,1 @@
-"""A run: one task per field, receipts in a ledger, and what is made of them in the end."""
+"""Execution of a run: the driver's session, the tasks of fields and large images, and the final tables."""

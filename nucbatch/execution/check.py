@@ -1,7 +1,7 @@
-"""Whether what the ledger says is done is there: asked by workers beside the run, some at a time.
+"""Check tasks: workers verify that the files of committed fields are still on disk, several fields per task.
 
-A resumed run begins with what was never done, and looks at what was while the workers are at it, however much
-that is. That a field was committed is believed until it is looked at.
+A resumed run starts with the fields that were never done, and verifies the committed ones on the workers in
+between. Until then a committed field counts as done.
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from nucbatch.store.stamps import TABLE
 from nucbatch.store.verify_files import file_problems, files_of, places_of
 
 TOGETHER = 64
-"""Fields in a bundle; a large image goes alone."""
+"""Fields per check task; a large image has a task of its own."""
 
 
 @dataclass(slots=True)
-class Looked:
-    """What a look at committed fields has found: ``wrong`` by the field's key, how many ``files`` of how many
-    ``stored_bytes`` were looked at."""
+class CheckResult:
+    """The result of checks.
+
+    ``wrong``: what is wrong, by field key. ``files``, ``stored_bytes``: number and total size of the files
+    that were read and compared with their checksums.
+    """
 
     wrong: dict[str, str] = field(default_factory=dict)
     files: int = 0
     stored_bytes: int = 0
 
-    def __iadd__(self, other: Looked) -> Looked:
+    def __iadd__(self, other: CheckResult) -> CheckResult:
         self.wrong |= other.wrong
         self.files += other.files
         self.stored_bytes += other.stored_bytes
@@ -37,7 +40,10 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class CheckTask:
-    """A bundle of fields with the receipts that the ledger has of them; ``verify`` has all files read."""
+    """Checks committed fields against their receipts.
+
+    ``verify``: read every file and compare its checksum; otherwise compare sizes and times only.
+    """
 
     folder: RunFolder
     is_plate: bool
@@ -48,31 +54,31 @@ class CheckTask:
     def of(
         cls, plan: Plan, folder: RunFolder, committed: tuple[tuple[Field, Receipt], ...], verify: bool
     ) -> CheckTask:
-        """The bundle, as a worker gets it."""
+        """Builds the task for committed fields of a plan."""
         return cls(folder, plan.plate.is_plate, committed, verify)
 
     @property
     def key(self) -> str:
-        """A name that no other work in the run has."""
+        """The task's unique name in the run."""
         return f"check of {self.committed[0][0].key}"
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys of all its fields."""
+        """The keys of the fields to check."""
         return tuple(field.key for field, _ in self.committed)
 
-    def run(self) -> Looked:
-        """Holds the fields' files against their receipts."""
-        looked = Looked()
+    def run(self) -> CheckResult:
+        """Compares the fields' files with their receipts."""
+        result = CheckResult()
         for one, receipt in self.committed:
             places = places_of(self.folder, self.is_plate, one)
             wrong = file_problems(places, receipt, verify=self.verify)
             if wrong:
                 name, what = next(iter(wrong.items()))
                 more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""
-                looked.wrong[one.key] = f"{places.path(name).relative_to(self.folder.path)} {what}{more}"
+                result.wrong[one.key] = f"{places.path(name).relative_to(self.folder.path)} {what}{more}"
             if self.verify and TABLE not in wrong and (files := files_of(places, receipt)) is not None:
                 stamps = dict(files.items())
-                looked.files += len(stamps)
-                looked.stored_bytes += sum(stamp.size_bytes for stamp in stamps.values())
-        return looked
+                result.files += len(stamps)
+                result.stored_bytes += sum(stamp.size_bytes for stamp in stamps.values())
+        return result

@@ -1,10 +1,10 @@
-"""nucbatch as one step of somebody else's Dask graph, on whatever runs that graph.
+"""``segment_dask``: segmentation inside any Dask graph, on any Dask scheduler.
 
-The decision owned here: an image is one task and in one piece, however its array was chunked, so that labels
-can't depend on chunks. What doesn't fit a worker so is refused, and left to a run, which cuts it into blocks.
-Everything that can be told from the array and the model is told when the graph is made; nothing is computed
-then, and only workers load weights. A scheduler opens this module, too, to see what tasks it is handed; so it
-imports PyTorch only where it is used, which spares a lab's scheduler 250 MB and seconds of silence.
+Each image is segmented whole in one task, however its array is chunked, so labels do not depend on chunks. An
+image too large for a worker is refused; use a run for it, which cuts images into blocks. Arrays and settings
+are checked when the graph is built. Nothing is computed then, and only workers load the weights. Dask's
+scheduler imports this module to unpickle tasks. So PyTorch is imported only inside functions, which saves the
+scheduler 250 MB and several seconds.
 """
 
 from __future__ import annotations
@@ -37,29 +37,30 @@ def segment_dask(
     objects: ObjectSettings | None = None,
     diameter_px: float | Literal["auto", "none"] = "auto",
 ) -> da.Array:
-    """Nuclei of every image of a Dask array, lazily; each image's are those of ``nucbatch.segment``.
+    """Segments every image of a Dask array lazily, with the same labels as ``nucbatch.segment``.
 
-    Nothing runs before the result is computed, by any scheduler or client. An image is one task, and so are
-    the images that share a chunk: images that are cut along Y or X are put together first. A worker loads the
-    model once. Equal arrays, weights and settings give equal names, so Dask computes them once.
+    Nothing runs until the result is computed, by any scheduler or client. The images of one chunk are one
+    task; images that are cut along Y or X are joined first. Each worker loads the model once. Equal arrays,
+    weights and settings give equal task names, so Dask computes them once.
 
     Args:
-        images: (..., Y, X) grey or (..., Y, X, 3) RGB; integers or floats. With three axes or more, a last
-            one of length 3 is colour.
-        model: a shipped model's name, or a weight file's path that every worker can read.
-        objects: what is set in it takes the place of the model's own thresholds and sizes.
-        diameter_px: typical diameter of the nuclei, to which images are rescaled for the model. "auto": each
-            image is reduced if its nuclei are found to be much larger than those the model was trained on.
+        images: (..., Y, X) grey or (..., Y, X, 3) RGB; integers or floats. With three or more axes, a last
+            axis of length 3 is colour.
+        model: name of a shipped model, or path of a weight file that every worker can read.
+        objects: fields that are set override the model's own thresholds and sizes.
+        diameter_px: typical diameter of the nuclei in px; images are rescaled so that it fits the model.
+            "auto": reduces each image whose nuclei are much larger than those the model was trained on.
+            "none": never rescales.
 
     Returns:
-        Labels (..., Y, X) uint32, in the leading axes' chunks; in each image 1..N, 0 is background.
+        Labels (..., Y, X) uint32, chunked like the leading axes; in each image 1..N, 0 is background.
 
     Raises:
-        InputError: no Dask array, or one that can't be images; a setting. WeightsError: no such model.
-        MemoryRefused: no worker of the current client, where there is one, has room for a chunk.
+        InputError: not a Dask array of images, or an invalid setting. WeightsError: unknown model.
+        MemoryRefused: a chunk fits in no worker of the current client, if there is one.
 
-    What can only be seen on a worker is raised there, and comes out of ``compute()``: InputError (pixels that
-    are not finite), WeightsError (the worker has no such weight file), MemoryRefused (its memory).
+    Some errors can only be detected on a worker and are raised by ``compute()``: InputError (pixels that are
+    not finite), WeightsError (the worker lacks the weight file) and MemoryRefused (the worker's memory).
     """
     from nucbatch.execution.prepared import chosen
     from nucbatch.inference.predict import grid_of
@@ -74,7 +75,7 @@ def segment_dask(
     thresholds, normalisation = chosen(card, settings)
     scale = Scale.of(card, settings.model_copy(update={"normalise": normalisation}))
     step = _Step(
-        # The shipped weights lie where each worker has nucbatch; any other file, at one path for all.
+        # Shipped weights are found in each worker's own installation; other files need one path for all.
         model if model in shipped() else str(path.absolute()),
         card.sha256,
         thresholds,
@@ -102,7 +103,7 @@ def segment_dask(
 
 @dataclass(frozen=True, slots=True)
 class _Step:
-    """What a task must know beside its pixels; ``model`` is a shipped model's name or an absolute path."""
+    """The parameters of a task; ``model`` is a shipped model's name or an absolute path."""
 
     model: str
     sha256: str
@@ -114,7 +115,7 @@ class _Step:
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """All of it as text, the same in every process: what makes the name of a result."""
+        """The parameters as text, equal in every process; part of the task's name."""
         settings = (self.objects.model_dump_json(), self.normalise.model_dump_json())
         return (self.model, self.sha256, *settings, repr(self.scale), str(self.colour))
 
@@ -122,11 +123,19 @@ class _Step:
 def segment_chunk(
     images: NDArray[np.generic], step: _Step, block_id: tuple[int, ...] | None = None
 ) -> NDArray[np.uint32]:
-    """One task: labels (..., Y, X) uint32 of the images (..., Y, X) or (..., Y, X, 3) of a chunk.
+    """Segments the images of one chunk on a worker.
+
+    Args:
+        images: (..., Y, X) or (..., Y, X, 3).
+        step: the parameters.
+        block_id: the chunk's index, for messages.
+
+    Returns:
+        Labels (..., Y, X) uint32.
 
     Raises:
         InputError: an image has pixels that are not finite. WeightsError, MemoryRefused: this worker lacks
-        the weight file or the memory.
+            the weight file or the memory.
     """
     from nucbatch.inference.normalise import find_constants
     from nucbatch.inference.queue import queue_of_process
@@ -138,7 +147,7 @@ def segment_chunk(
     path = Path(shipped().get(step.model, step.model))
     if not path.is_file():
         raise WeightsError(
-            f"{_here()} has no weight file {step.model}: put it where every worker can read it at that path."
+            f"{_here()} has no weight file {step.model}: put it at this path for every worker."
         )
     needed_bytes = _chunk_bytes(images.shape, images.dtype, step)
     if needed_bytes > _memory_bytes():
@@ -160,17 +169,17 @@ def segment_chunk(
 
 
 def _require_images(images: Any) -> bool:
-    """Whether the array's images are RGB.
+    """Checks the array, and tells whether its images are RGB.
 
     Raises:
-        InputError: it is no Dask array, or no array of images.
+        InputError: not a Dask array, or not an array of images.
     """
     from nucbatch.inference.segment import require_pixels
 
     if not isinstance(images, da.Array):
         raise InputError(
-            f"segment_dask takes a dask.array, not {type(images).__name__}. Of an array in memory, or of "
-            "delayed images of many sizes: nucbatch.segment(image), dask.delayed(nucbatch.segment)(image)."
+            f"segment_dask takes a dask.array, not {type(images).__name__}. For an array in memory use "
+            "nucbatch.segment(image); for images of several sizes, dask.delayed(nucbatch.segment)(image)."
         )
     colour = bool(images.ndim > 2 and images.shape[-1] == 3)
     shape = images.shape[images.ndim - (3 if colour else 2) :]
@@ -187,13 +196,16 @@ def _require_images(images: Any) -> bool:
 
 
 def _require_client_memory(images: da.Array, step: _Step) -> None:
-    """Refuses chunks that no worker of the current client has room for, before anything is submitted.
+    """Checks, before anything is submitted, that every chunk fits in a worker of the current client.
 
-    Where there is no client, or no worker yet, each task finds out by itself.
+    Without a client or workers, each task checks on its worker.
+
+    Raises:
+        MemoryRefused: a chunk fits in no worker.
     """
     try:
         client = default_client()
-    except ValueError:  # there is none
+    except ValueError:  # no client
         return
     if client.asynchronous:
         return
@@ -208,7 +220,7 @@ def _require_client_memory(images: da.Array, step: _Step) -> None:
 
 
 def _chunk_bytes(shape: tuple[int, ...], dtype: np.dtype[Any], step: _Step) -> int:
-    """Projected peak of a worker with one chunk: all its images and labels, and the work on one of them."""
+    """Projects the peak memory of a task in bytes: the chunk's images and labels, and one segmentation."""
     *leading, height, width, samples = shape if step.colour else (*shape, 1)
     held = math.prod(leading) * height * width * (samples * dtype.itemsize + np.dtype(np.uint32).itemsize)
     return PROCESS_BYTES + held + image_bytes((height, width), samples, dtype, step.network)
@@ -216,14 +228,14 @@ def _chunk_bytes(shape: tuple[int, ...], dtype: np.dtype[Any], step: _Step) -> i
 
 def _refused(shape: tuple[int, ...], needed_bytes: int, room: str) -> MemoryRefused:
     return MemoryRefused(
-        f"a chunk of images of shape {shape} needs {gib(needed_bytes)} in one worker; {room}. Give a chunk "
-        "fewer images. One that is too large by itself is for nucbatch run (nucbatch.run_plate in Python), "
-        "which cuts it into blocks and finds the same nuclei."
+        f"a chunk of images of shape {shape} needs {gib(needed_bytes)} in one worker; {room}. Use fewer "
+        "images per chunk. For a single image that is too large use nucbatch run (nucbatch.run_plate in "
+        "Python), which cuts it into blocks and finds the same nuclei."
     )
 
 
 def _memory_bytes() -> int:
-    """What this worker may use; all of the machine's where it has no limit or is none."""
+    """Returns this worker's memory limit in bytes, or the machine's memory without a limit or worker."""
     try:
         return get_worker().memory_manager.memory_limit or int(MEMORY_LIMIT)
     except ValueError:  # not in a worker of distributed
@@ -231,7 +243,7 @@ def _memory_bytes() -> int:
 
 
 def _here() -> str:
-    """Where this is, for messages."""
+    """Names this worker or machine, for messages."""
     try:
         return f"worker {get_worker().address}"
     except ValueError:

@@ -1,9 +1,9 @@
-"""The driver: keeps a rolling window of work full, and turns what comes back into receipts.
+"""The driver: keeps the rolling window of work full and turns results into receipts in the ledger.
 
-The decision owned here: nothing is held but the window and, of large images, which units are done. An image
-of several blocks is a course of many units and, in the end, one receipt, as a field is; a few courses at
-once, so that one may begin while another comes to its end. Work that went down with its worker is put aside
-until nothing else is under way, and then tried alone: what goes down alone, too, is the culprit.
+Only the window, and which units of large images are done, are held in memory. A large image is processed as
+many units and ends with one receipt, like a field. A few images are in progress at once, so that one starts
+while another finishes. Work whose worker died is set aside until nothing else runs, then retried alone; if it
+fails again, it is the cause.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nucbatch.core.errors import DamagedFile
+from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
+from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.execution.block import FieldTask, failed
-from nucbatch.execution.check import CheckTask, Looked
+from nucbatch.execution.check import CheckResult, CheckTask
 from nucbatch.execution.large.image import LargeImage
-from nucbatch.execution.large.image_progress import Course
-from nucbatch.execution.large.scale import Measured, ScaleTask
+from nucbatch.execution.large.image_progress import ImageProgress
+from nucbatch.execution.large.scale import MeasuredScale, ScaleTask
 from nucbatch.execution.large.stages import PREDICT, stages_of
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.execution.task_errors import is_suspect, problem_of
-from nucbatch.execution.window import Came, Window
+from nucbatch.execution.window import Window, WorkResult
 from nucbatch.schedulers.contract import Cluster
+from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt
 
-_COURSES = 2
+_MOST_IN_PROGRESS = 2
 
 _log = logging.getLogger(__name__)
 
@@ -35,11 +38,11 @@ Task = FieldTask | UnitTask | CheckTask | ScaleTask
 
 
 class Source(Protocol):
-    """Where the driver's work comes from; each is None while there is none."""
+    """A queue of work for the driver; each ``next_`` method returns None if there is no such work now."""
 
     @property
     def verify(self) -> bool:
-        """Whether every file of what is done is read, not only its size and time looked at."""
+        """Whether checks read every file, instead of comparing sizes and times only."""
         ...
 
     def next_field(self) -> FieldTask | None: ...
@@ -48,39 +51,43 @@ class Source(Protocol):
 
     def next_check(self) -> CheckTask | None: ...
 
-    def looked_at(self, check: CheckTask, looked: Looked) -> list[Receipt]:
-        """Fields with something wrong will be done again; the receipts that don't count any more."""
+    def accept_check(self, check: CheckTask, checked: CheckResult) -> list[Receipt]:
+        """Queues the fields that failed a check again, and returns their receipts, now invalid."""
         ...
 
 
 class Progress(Protocol):
-    """Told of a run's course."""
+    """Reports a run's progress to the user."""
 
     def begin(self, total: int, committed: Iterable[Receipt]) -> None:
-        """``total`` fields are to be done in all, of which those of ``committed`` are."""
+        """Starts: the run has ``total`` fields, of which those of ``committed`` are done."""
         ...
 
     def advance(self, receipt: Receipt) -> None:
-        """One more field came back."""
+        """Counts one more field as done or failed."""
         ...
 
     def again(self, receipt: Receipt, why: str) -> None:
-        """A field that was said to be done is not: it will come back."""
+        """Takes back a field that counted as done; it will be done again."""
         ...
 
-    def course(self, name: str, doing: str, done: int, units: int) -> None:
-        """A large image is at a stage; so many of its units are done."""
+    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
+        """Reports the stage of a large image, and how many of its units are done."""
         ...
 
     def note(self, sentence: str) -> None:
-        """Something that the user should know."""
+        """Shows a message to the user."""
         ...
 
 
 class Driver:
-    """Fields, courses and checks, and what of them is under way.
+    """Submits fields, units of large images and checks to a cluster, and collects their results.
 
-    ``leaving`` is asked before anything more goes out; what is under way is always waited for.
+    Args:
+        cluster: where work runs.
+        source: the queue of work.
+        progress: reports to the user.
+        leaving: returns True once nothing more should be submitted; running work is always awaited.
     """
 
     def __init__(
@@ -89,7 +96,7 @@ class Driver:
         self._window: Window[Task] = Window(cluster)
         self._most_predicting = max(2 * cluster.workers, self._window.room // 2)
         self._source, self._progress, self._leaving = source, progress, leaving
-        self._courses: dict[str, Course] = {}
+        self._in_progress: dict[str, ImageProgress] = {}
         self._under_way: dict[str, int] = {}
         self._measuring = 0
         self._measured: deque[LargeImage] = deque()
@@ -98,7 +105,7 @@ class Driver:
         self._alone: Task | None = None
 
     def receipts(self) -> Iterator[list[Receipt]]:
-        """What came of fields and images, as it comes; not every list has one."""
+        """Yields the receipts of fields and images as they finish; a list may be empty."""
         while True:
             self._fill()
             if not len(self._window):
@@ -106,10 +113,10 @@ class Driver:
             yield self._accept(self._window.next_batch())
 
     def close(self) -> None:
-        """Ends the records of images that are not finished."""
-        for course in self._courses.values():
-            course.close()
-        self._courses.clear()
+        """Closes the records of images in progress."""
+        for image_progress in self._in_progress.values():
+            image_progress.close()
+        self._in_progress.clear()
 
     def _fill(self) -> None:
         if self._leaving() or self._alone is not None:
@@ -132,10 +139,10 @@ class Driver:
         if field is not None:
             return field
         while True:
-            for course in self._courses.values():
-                unit = course.next(predict=self._predicting < self._most_predicting)
+            for image_progress in self._in_progress.values():
+                unit = image_progress.next(predict=self._predicting < self._most_predicting)
                 if unit is not None:
-                    self._under_way[course.image.field.key] += 1
+                    self._under_way[image_progress.image.field.key] += 1
                     self._predicting += unit.stage == PREDICT.name
                     return unit
             image = self._next_image()
@@ -144,21 +151,21 @@ class Driver:
             if isinstance(image, ScaleTask):
                 self._measuring += 1
                 return image
-            self._courses[image.field.key] = Course(image, verify=self._source.verify)
+            self._in_progress[image.field.key] = ImageProgress(image, verify=self._source.verify)
             self._under_way[image.field.key] = 0
 
     def _next_image(self) -> LargeImage | ScaleTask | None:
-        """The next image that may begin or be measured; a few at once."""
-        if len(self._courses) < _COURSES and self._measured:
+        """Returns the next image to start or to measure, if few enough are in progress."""
+        if len(self._in_progress) < _MOST_IN_PROGRESS and self._measured:
             return self._measured.popleft()
-        begun = len(self._courses) + len(self._measured) + self._measuring
-        return self._source.next_image() if begun < _COURSES else None
+        begun = len(self._in_progress) + len(self._measured) + self._measuring
+        return self._source.next_image() if begun < _MOST_IN_PROGRESS else None
 
-    def _accept(self, came: list[Came[Task]]) -> list[Receipt]:
-        """What came back, sorted: receipts of fields, and of images that are finished by it."""
+    def _accept(self, results: list[WorkResult[Task]]) -> list[Receipt]:
+        """Processes results, and returns the receipts of fields and finished images."""
         receipts: list[Receipt] = []
-        units: dict[str, list[Came[Task]]] = {}
-        for one in came:
+        units: dict[str, list[WorkResult[Task]]] = {}
+        for one in results:
             tried_alone = one.work is self._alone
             self._alone = None if tried_alone else self._alone
             if is_suspect(one) and not tried_alone:
@@ -171,17 +178,17 @@ class Driver:
             elif isinstance(one.work, ScaleTask):
                 receipts += self._take_measured(one, one.work.image)
             else:
-                self._look_at(one, one.work)
+                self._take_check(one, one.work)
         for key, some in units.items():
-            receipts += self._advance(self._courses[key], some)
+            receipts += self._advance(self._in_progress[key], some)
         return receipts
 
-    def _take_measured(self, came: Came[Task], image: LargeImage) -> list[Receipt]:
-        """Takes up an image whose scale is known now; a receipt if it can't be."""
+    def _take_measured(self, result: WorkResult[Task], image: LargeImage) -> list[Receipt]:
+        """Queues an image whose scale was measured; returns a receipt if measuring failed."""
         self._measuring -= 1
-        measured: Measured | None = came.outcome
+        measured: MeasuredScale | None = result.outcome
         if measured is None:
-            return [failed(image.field, problem_of(came, image.field.key))]
+            return [failed(image.field, problem_of(result, image.field.key))]
         if measured.problem:
             return [failed(image.field, measured.problem)]
         if measured.note:
@@ -189,51 +196,119 @@ class Driver:
         self._measured.append(measured.image)
         return []
 
-    def _look_at(self, came: Came[Task], check: CheckTask) -> None:
-        """Has fields done again that did not pass their check, or that could not be checked."""
-        looked: Looked = came.outcome or Looked(dict.fromkeys(check.keys, f"can't be checked ({came.error})"))
-        for receipt in self._source.looked_at(check, looked):
-            why = looked.wrong[receipt.field]
+    def _take_check(self, result: WorkResult[Task], check: CheckTask) -> None:
+        """Queues fields again that failed their check or could not be checked."""
+        checked: CheckResult = result.outcome or CheckResult(
+            dict.fromkeys(check.keys, f"can't be checked ({result.error})")
+        )
+        for receipt in self._source.accept_check(check, checked):
+            why = checked.wrong[receipt.field]
             _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
             self._progress.again(receipt, why)
 
-    def _advance(self, course: Course, came: list[Came[Any]]) -> list[Receipt]:
-        """Commits units of an image; its receipt, if it is through with it."""
-        key = course.image.field.key
-        self._under_way[key] -= len(came)
-        self._predicting -= sum(one.work.stage == PREDICT.name for one in came)
-        outcomes: list[UnitDone] = [done for one in came if one.error is None for done in one.outcome]
-        course.accept(outcomes)
+    def _advance(self, image_progress: ImageProgress, results: list[WorkResult[Any]]) -> list[Receipt]:
+        """Commits units of an image; returns its receipt if it is finished."""
+        key = image_progress.image.field.key
+        self._under_way[key] -= len(results)
+        self._predicting -= sum(one.work.stage == PREDICT.name for one in results)
+        outcomes: list[UnitDone] = [done for one in results if one.error is None for done in one.outcome]
+        image_progress.accept(outcomes)
         for outcome in outcomes:
             if outcome.note:
                 _log.warning(outcome.note, extra=NOTE)
-        for one in came:
+        for one in results:
             if isinstance(one.error, DamagedFile):
-                course.doubt(one.error)
+                image_progress.doubt(one.error)
             elif one.error is not None:
-                course.problem = course.problem or problem_of(one, key)
-        if not self._under_way[key] and not course.problem:
-            course.mend()
-        done, units = course.units
-        doing = stages_of(course.image)[came[-1].work.stage].doing
+                image_progress.problem = image_progress.problem or problem_of(one, key)
+        if not self._under_way[key] and not image_progress.problem:
+            image_progress.mend()
+        done, units = image_progress.units
+        doing = stages_of(image_progress.image)[results[-1].work.stage].doing
         _log.debug("Image %s: %d of %d units done, %s", key, done, units, doing)
-        self._progress.course(course.image.field.name, doing, done, units)
-        if not course.finished or self._under_way[key]:
+        self._progress.advance_image(image_progress.image.field.name, doing, done, units)
+        if not image_progress.finished or self._under_way[key]:
             return []
-        del self._courses[key]
-        return [_receipt_of_course(course)]
+        del self._in_progress[key]
+        return [_receipt_of_image(image_progress)]
 
 
-def _receipt_of_course(course: Course) -> Receipt:
-    if course.problem:
-        course.close()
-        return failed(course.image.field, course.problem)
-    return course.receipt()
+def _receipt_of_image(image_progress: ImageProgress) -> Receipt:
+    if image_progress.problem:
+        image_progress.close()
+        return failed(image_progress.image.field, image_progress.problem)
+    return image_progress.receipt()
 
 
-def _receipt_of(came: Came[Any]) -> Receipt:
-    """A field's receipt; one of a failed field where the task raised."""
-    if came.error is None:
-        receipt: Receipt = came.outcome
+def _receipt_of(result: WorkResult[Any]) -> Receipt:
+    """Returns a field's receipt, or that of a failed field if the task raised an error."""
+    if result.error is None:
+        receipt: Receipt = result.outcome
         return receipt
-    return failed(came.work.field, problem_of(came, came.work.field.key))
+    return failed(result.work.field, problem_of(result, result.work.field.key))
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Numbers of fields that were done and that failed in one session."""
+
+    done: int
+    failed: int
+
+    def __add__(self, other: Outcome) -> Outcome:
+        return Outcome(self.done + other.done, self.failed + other.failed)
+
+
+def drive(
+    source: Source,
+    ledger: Ledger,
+    cluster: Cluster,
+    progress: Progress,
+    stop: StopSignal,
+    *,
+    fail_fast: bool = False,
+) -> Outcome:
+    """Processes all queued work, and appends receipts to the ledger as they arrive.
+
+    After a signal, or with ``fail_fast`` after the first failed field, nothing more is submitted and the
+    running work is committed.
+
+    Raises:
+        StoreError: the run's folder can't be written; committed work is kept and the run can be resumed.
+        WeightsError: the weight file has changed since the run was prepared.
+        PrecisionError: the workers' devices do not support the precision.
+        SchedulerError: the cluster failed. FieldFailed: a field failed, with ``fail_fast``.
+        Stopped: a signal arrived; the running work is committed.
+    """
+    counts = {"done": 0, "failed": 0}
+    culprit: Receipt | None = None
+    driver = Driver(cluster, source, progress, lambda: bool(stop.signal) or culprit is not None)
+    try:
+        for receipts in driver.receipts():
+            ledger.append(*receipts)
+            for receipt in receipts:
+                counts[receipt.status] += 1
+                progress.advance(receipt)
+                _log_receipt(receipt, sum(counts.values()))
+                if fail_fast and receipt.status == "failed":
+                    culprit = culprit or receipt
+    finally:
+        driver.close()
+    if culprit is not None:
+        raise FieldFailed(
+            f"field {culprit.field} failed: {culprit.reason}. The run stops because of --fail-fast; without "
+            "it, the same command processes the other fields."
+        )
+    if stop.signal:
+        raise Stopped(stop.signal, counts["done"] + counts["failed"], "fields in this session")
+    return Outcome(counts["done"], counts["failed"])
+
+
+def _log_receipt(receipt: Receipt, number: int) -> None:
+    """Logs a failure with its reason, the count at every hundredth field, and every field at DEBUG."""
+    if receipt.status == "failed":
+        _log.error("Field %s failed: %s", receipt.field, receipt.reason, extra=SHOWN)
+    else:
+        _log.debug("Field %s is done on %s: %d nuclei", receipt.field, receipt.worker, receipt.nuclei)
+    if number % 100 == 0:
+        _log.info("%d fields finished in this session", number)

@@ -1,7 +1,7 @@
-"""After the last receipt: tables, wells and the run's card, as a function of what is on disk.
+"""Finalises a run: writes the tables, the well statistics and run.json from the files on disk.
 
-Nothing here looks at what happened in memory: the plate, the ledger and the fragments decide, so that
-finalising twice, or after a restart, gives the same files.
+The result depends only on the plate, the ledger and the table fragments. So finalising twice, or after a
+restart, gives the same files.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from nucbatch.version import __version__
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a run found: fields and files by fate, nuclei. Quarantined fields count as failed.
+    """Totals of a run: numbers of fields, nuclei and files by status. Quarantined fields count as failed.
 
-    ``nuclei`` are those of all ``time_points``, so one that is followed over time counts in each.
-    ``fields_lacking`` are done, but without an image in some channel that is not segmented.
-    ``absent_chunks`` of the ``chunks`` of OME-Zarr images that are used are not stored.
-    ``flagged``: how many fields that are done bear which flag (:data:`nucbatch.features.quality.FLAGS`).
-    ``diameter_px``: the median of the fields' nuclear diameters, None without nuclei; ``rescaled``: how many
-    fields the network did not see at their own scale.
+    ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point.
+    ``fields_lacking``: done fields that lack a channel, other than the segmented one.
+    ``absent_chunks``: how many of the ``chunks`` of the OME-Zarr images used are not stored.
+    ``flagged``: number of done fields by flag (:data:`nucbatch.features.quality.FLAGS`).
+    ``diameter_px``: median of the fields' nuclear diameters; None without nuclei.
+    ``rescaled``: number of fields that were rescaled for the network.
     """
 
     fields_done: int
@@ -62,7 +62,7 @@ class Totals:
 
     @property
     def complete(self) -> bool:
-        """Nothing failed, nothing was quarantined, and no channel is missing."""
+        """Whether nothing failed, nothing was quarantined and no channel is missing."""
         return self.fields_failed == self.files_quarantined == self.fields_lacking == 0
 
 
@@ -74,12 +74,17 @@ def finalise(
     pixels: bool,
     scale: Scale = AS_IT_IS,
 ) -> Totals:
-    """Writes the tables and, if the run keeps ``pixels``, the OME-Zarr's list of images.
+    """Writes the tables and the OME-Zarr's list of images.
 
-    ``scale`` is the run's: where it was measured for a whole plate, fields that disagree are flagged.
+    Args:
+        folder: the run's folder.
+        plate: the plate as planned.
+        receipts: the latest receipt of each field, by key.
+        pixels: whether the run keeps an OME-Zarr.
+        scale: the run's scale; if it was measured for the whole plate, fields that disagree are flagged.
 
     Raises:
-        DamagedFile: a field's table fragment is not what its receipt says.
+        DamagedFile: a field's table fragment does not match its receipt.
         StoreError: a file can't be written.
     """
     unused = unused_files(plate, receipts)
@@ -127,28 +132,28 @@ def finalise(
 
 
 def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
-    """The plate without the channels that turned out to be damaged when their pixels were read."""
+    """Returns the plate without channels that proved damaged when their pixels were read."""
     lost = {key: dict(receipt.lacking) for key, receipt in receipts.items() if receipt.lacking}
     fields = tuple(field.without(lost.get(field.key, {})) for field in plate.fields)
     return replace(plate, fields=fields) if lost else plate
 
 
 def _other_scale(scale: Scale, receipt: Receipt) -> list[str]:
-    """The flag of a field that would be seen at another scale than its plate, were it alone."""
+    """Returns the flag of a field whose own nuclei would require another scale than the plate's."""
     seen = receipt.qc.get(NUCLEAR_DIAMETER, 0.0), receipt.qc.get(ZOOM, 1.0)
     return [OTHER_SCALE] if scale.of_plate and scale.differs_alone(*seen) else []
 
 
 def _missing(field: Field) -> list[str]:
-    """A flag for each channel that a field should have; a channel's own ``;`` would end the flag."""
+    """Returns a flag for each missing channel; ``;`` separates flags, so it is replaced in channel names."""
     return [f"{MISSING_CHANNEL} {channel.replace(';', ',')}" for channel, _ in field.lacking]
 
 
 def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, FileOutcome]:
-    """What became, by path, of files that were to be used and were not.
+    """Returns the outcome, by path, of planned files that were not used.
 
-    A file that could not be read is quarantined; reasons begin with its path. The other files of a field that
-    failed are ignored by a rule, unless another field was made of them.
+    Unreadable files are quarantined; such reasons begin with the file's path. The other files of a failed
+    field are ignored by a rule, unless another field uses them.
     """
     good: set[str] = set()
     fates: dict[str, FileOutcome] = {}
@@ -183,9 +188,9 @@ def _paths(field: Field) -> dict[str, None]:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The sitting that ended the run: how long it took, and how many fields came back in it.
+    """Duration of the run's last session, and the number of fields processed in it.
 
-    A run that was stopped and begun again has more fields than its last sitting.
+    A resumed run has more fields than its last session.
     """
 
     wall_s: float
@@ -195,7 +200,7 @@ class Timings:
 def run_card(
     plan: Plan, model: Mapping[str, Any], receipts: Mapping[str, Receipt], timings: Timings
 ) -> dict[str, Any]:
-    """What run.json holds: version, model, settings, environment and timings."""
+    """Returns the content of run.json: version, model, settings, environment and timings."""
     plate, settings = plan.plate, plan.settings
     stations: dict[str, float] = {}
     for receipt in receipts.values():

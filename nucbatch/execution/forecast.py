@@ -1,7 +1,6 @@
-"""How long the network alone will take, told before anything is submitted.
+"""Forecast of the network's computing time, measured before anything is submitted.
 
-The decision owned here: it is measured, not believed. One tile of the kind that the run has most of goes
-through the network here; the rest is counting tiles.
+Times the network on one tile of the run's most common shape, and multiplies by the number of tiles.
 """
 
 from __future__ import annotations
@@ -17,9 +16,9 @@ from nucbatch.networks.checkpoint import load_weights
 
 
 def core_seconds(prepared: Prepared) -> float:
-    """Seconds that one core of this machine would spend on the network for everything in the plan.
+    """Estimates the network's time for the whole plan on one core of this machine, in seconds.
 
-    In fp16, which is for GPUs, it is told for fp32: workers may have what this machine has not.
+    For fp16, which needs a GPU, estimates fp32, because only the workers may have a GPU.
 
     Raises:
         WeightsError: the model can't be read.
@@ -36,7 +35,7 @@ def core_seconds(prepared: Prepared) -> float:
     most, _ = max(windows.items(), key=lambda item: item[1] * item[0][0] * item[0][1])
     asked = prepared.plan.settings.precision
     device = Cpu(load_weights(prepared.weights)[0], "fp32" if asked == "fp16" else asked)
-    for _ in range(2):  # the first one also prepares
+    for _ in range(2):  # the first call is a warm-up
         began = time.perf_counter()
         device.begin([np.zeros((3, *most), np.float32)])
         seconds = time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""What every piece of work on a field must know: picklable, a kilobyte or two, the same for all of them."""
+"""``FieldJob``: parameters that all tasks on a field share. It is picklable and 1 to 2 kB in size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from nucbatch.store.verify_files import places_of
 
 @dataclass(frozen=True, slots=True)
 class FieldJob:
-    """A field, where it comes from, and the run it is in.
+    """A field with its source, settings and run folder.
 
-    ``channels`` are the field's own, ``weights`` is a path, ``read_timeout_s`` how long a read may take.
+    ``channels``: the field's own channels. ``weights``: path of the weight file. ``read_timeout_s``: the
+    longest time for a read.
     """
 
     plate_name: str
@@ -34,23 +35,23 @@ class FieldJob:
 
     @property
     def channel(self) -> int | None:
-        """See :func:`seen_channel`."""
+        """Index of the segmented channel; see :func:`seen_channel`."""
         return seen_channel(self.channels, self.settings.channel)
 
     @property
     def places(self) -> ImagePaths:
-        """Where its files lie."""
+        """Paths of the field's output files."""
         return places_of(self.folder, self.is_plate, self.field)
 
     @property
     def inputs_digest(self) -> str:
-        """See :func:`nucbatch.store.receipt.inputs_digest`."""
+        """Digest of the inputs; see :func:`nucbatch.store.receipt.inputs_digest`."""
         names = [channel.name for channel in self.channels]
         return inputs_digest(self.settings, self.plate_name, self.is_plate, names)
 
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:
-        """The job of a plan's field; ``more`` is what a kind of job knows beyond it."""
+        """Builds the job of a plan's field; ``more`` are further parameters of a subclass."""
         plate = plan.plate
         return cls(
             plate.name,
@@ -67,16 +68,16 @@ class FieldJob:
 
 
 def made_of_field(plan: Plan, field: Field) -> str:
-    """What a job of a plan's field is made of."""
+    """Returns the digest of everything that a field's result depends on."""
     plate = plan.plate
     names = [channel.name for channel in field_channels(plate, field)]
     return inputs_digest(plan.settings, plate.name, plate.is_plate, names)
 
 
 def seen_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:
-    """Which of a field's channels the network sees; None where it is RGB.
+    """Returns the index of the segmented channel, or None for RGB.
 
-    The plan lets a field without the wanted channel pass only if it is one RGB image.
+    A field without the wanted channel is always a single RGB image; the plan rejects others.
     """
     names = [channel.name for channel in channels]
     return names.index(wanted) if wanted in names else None

@@ -1,7 +1,7 @@
-"""A plate whose folder was renamed or moved is still the plate that a run was begun with.
+"""Recognises the plate of a started run after its folder was renamed or moved.
 
-Its name stands in every table, so the run keeps the one that it began with. That it is the same plate is told
-by its files: relative names, sizes and times of change.
+The plate is recognised by its files: relative names, sizes and modification times. Its name is in every
+table, so a resumed run keeps the name it started with.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nucbatch.store.receipt import Receipt, field_digest
 
 
 def about(plate: Plate) -> dict[str, str]:
-    """What a ledger's first line says of a plate, to know it again under another name."""
+    """Returns the plate's entries in the ledger's header, which identify it under another name."""
     digest = hashlib.sha256()
     for field in plate.fields:
         digest.update(field_digest(field).encode())
@@ -26,9 +26,9 @@ def about(plate: Plate) -> dict[str, str]:
 
 
 def as_begun(plan: Plan, folder: RunFolder, receipts: Mapping[str, Receipt]) -> tuple[Plan, str]:
-    """The plan under the name that the run in a folder was begun with, and a sentence where that is another.
+    """Returns the plan with the plate's name at the run's start, and a message if the name has changed.
 
-    The plan as it is, where the files are others; opening the ledger then refuses it.
+    If the files differ, the plan is returned unchanged; opening the ledger then refuses it.
     """
     header = read_header(folder)
     name = header.get("plate", plan.plate.name)
@@ -39,13 +39,13 @@ def as_begun(plan: Plan, folder: RunFolder, receipts: Mapping[str, Receipt]) -> 
     if header.get("plate_sha256") != plate_digest(known) or not same_files:
         return plan, ""
     return replace(plan, plate=known), (
-        f"{plan.plate.name} has the files of {name}, with which this run was begun: it goes on, and is "
-        f"called {name} in the tables."
+        f"{plan.plate.name} has the files of {name}, with which this run was started: the run continues, "
+        f"and the tables use the name {name}."
     )
 
 
 def _mostly_done(plan: Plan, receipts: Mapping[str, Receipt]) -> bool:
-    """Whether at least half of the fields that are done were made of just these files."""
+    """Tells whether at least half of the done fields were made from these files."""
     done = [receipt for receipt in receipts.values() if receipt.status == "done"]
     sources = {field.key: field for field in plan.usable}
     same = sum(one.field in sources and field_digest(sources[one.field]) == one.source for one in done)

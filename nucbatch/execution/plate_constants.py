@@ -1,7 +1,7 @@
-"""One pair of normalisation constants for a whole plate, from a sample of its fields.
+"""Normalisation constants of a whole plate, from a sample of its fields.
 
-The sample is chosen by a hash of the fields' names, so that it doesn't depend on their order. The grey
-levels of all its pixels are counted together, so that a few empty or very bright wells decide nothing.
+The sample is chosen by a hash of the fields' names, so it does not depend on their order. The constants come
+from one histogram of the whole sample, so that a few empty or very bright wells have little effect.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ from nucbatch.readers.pixels import field_channels, read_field
 
 
 def with_plate_constants(plan: Plan, begun: RunSettings | None, threads: int = 1) -> tuple[Plan, str]:
-    """The plan with the plate's constants in its settings, and a sentence that says what they are.
+    """Adds the plate's normalisation constants to the plan's settings.
 
-    The plan itself and an empty sentence where each field has its own. ``begun`` are the settings with which
-    the run's folder was begun: its constants are kept, also where fields have come in since.
+    Args:
+        plan: the plan.
+        begun: the settings with which the run was started, if it was; their constants are kept, also when
+            fields were added since.
+        threads: number of threads for reading.
+
+    Returns:
+        The plan and a message with the constants; the unchanged plan and an empty message if each field is
+        normalised by itself.
 
     Raises:
-        InputError: the fields' pixels can't be counted together, or none can be read.
+        InputError: the fields' pixel types differ or can't be counted, or no field can be read.
     """
     normalise = plan.settings.normalise
     if normalise.over == "field" or normalise.low is not None:
@@ -39,14 +46,14 @@ def with_plate_constants(plan: Plan, begun: RunSettings | None, threads: int = 1
         counted = [levels for levels in pool.map(lambda field: _levels_of(plan, field), sample) if levels]
     if not counted:
         raise InputError(
-            f"none of the {len(sample)} fields chosen to normalise {plan.plate.name} by can be read: see "
+            f"none of the {len(sample)} fields sampled to normalise {plan.plate.name} can be read: see "
             "nucbatch inspect, or normalise each field by itself."
         )
     total = sum(counted[1:], counted[0])
     found = constants_of(total, normalise)
     if found.blank:
         raise InputError(
-            f"the {len(counted)} fields chosen to normalise {plan.plate.name} by have only one grey level, "
+            f"the {len(counted)} fields sampled to normalise {plan.plate.name} have only one grey level, "
             f"{found.low:g}: normalise each field by itself."
         )
     values = normalise.model_copy(update={"low": found.low, "high": found.high})
@@ -57,30 +64,30 @@ def with_plate_constants(plan: Plan, begun: RunSettings | None, threads: int = 1
 
 
 def sample_of(plan: Plan) -> list[Field]:
-    """Up to ``SAMPLE`` usable fields of ordinary size, by the hash of their names.
+    """Chooses up to ``SAMPLE`` usable fields of one block, by the hash of their names.
 
     Raises:
-        InputError: there are none, or their pixels are of several types or can't be counted.
+        InputError: there are no such fields, or their pixel types differ or can't be counted.
     """
     fields = [field for field in plan.usable if not plan.is_large(field)]
     kinds = sorted({f"{field.dtype}, {_kind(field)}" for field in fields})
     if len(kinds) != 1 or not countable(fields[0].dtype):
         raise InputError(
-            f"{plan.plate.name} can't be normalised as a whole: that needs fields in one piece, all uint8 or "
-            f"all uint16, all grey or all RGB; here they are {'; '.join(kinds) or 'none'}. Normalise each "
-            "field by itself."
+            f"{plan.plate.name} can't be normalised as a whole: its fields must fit in one block and be all "
+            f"uint8 or all uint16, all grey or all RGB; they are {'; '.join(kinds) or 'none'}. Normalise "
+            "each field by itself."
         )
     return sampled(fields)
 
 
 def _levels_of(plan: Plan, field: Field) -> GreyLevels | None:
-    """The grey levels that the network would see of a field; None where it can't be read."""
+    """Returns the histogram of a field's segmented channels; None if the field can't be read."""
     channels = field_channels(plan.plate, field)
     channel = seen_channel(channels, plan.settings.channel)
     seen = channels if channel is None else (channels[channel],)
     try:
         return GreyLevels.of(read_field(plan.plate.root, field, seen, plan.read_timeout_s))
-    except UnreadableImage:  # the run quarantines it
+    except UnreadableImage:  # the run will quarantine it
         return None
 
 

@@ -1,4 +1,4 @@
-"""A sample of a plate's fields, from which what all fields share is measured."""
+"""Sample of a plate's fields, used to measure values for the whole plate."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from nucbatch.core.plate import Field
 
 SAMPLE = 64
-"""The most fields that are looked at."""
+"""Largest number of fields in the sample."""
 
 
 def sampled(fields: Iterable[Field]) -> list[Field]:
-    """Up to ``SAMPLE`` fields by the hash of their keys (well, site and time), so in any order the same."""
+    """Chooses up to ``SAMPLE`` fields by the hash of their keys (well, site, time), in any order the same."""
     return sorted(fields, key=lambda field: hashlib.sha256(field.key.encode()).digest())[:SAMPLE]

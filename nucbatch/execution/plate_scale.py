@@ -1,8 +1,8 @@
-"""The diameter of a whole plate's nuclei, from a sample of its fields: all are seen at one scale.
+"""Measures the nuclear diameter of a whole plate from a sample of its fields, so that all use one scale.
 
-Fields that were scaled each by itself could not be compared. So the run measures the middle of some fields
-before it begins, writes the diameter into its settings, and keeps it when it goes on, also for fields that
-come later. A field whose own nuclei ask for another scale is flagged.
+Fields scaled individually could not be compared. So the run measures the centres of some fields before it
+starts and stores the diameter in its settings. A resumed run keeps it, also for fields added later. A field
+whose own nuclei would require another scale is flagged.
 """
 
 from __future__ import annotations
@@ -32,17 +32,23 @@ from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels, read_box
 
 _TOGETHER = 8
-"""Fields between two looks at whether enough nuclei were seen."""
+"""Number of fields to measure before testing whether there are enough nuclei."""
 _ENOUGH_NUCLEI = 300
 
 _View = tuple[NDArray[Any], Constants]
 
 
 def with_plate_scale(prepared: Prepared, begun: RunSettings | None, threads: int = 1) -> tuple[Prepared, str]:
-    """The run with the plate's nuclear diameter in its settings, and a sentence that says what it is.
+    """Adds the plate's nuclear diameter to the run's settings.
 
-    The run itself and an empty sentence where no diameter is to be measured for a whole plate. ``begun`` are
-    the settings with which the run's folder was begun: their diameter is kept.
+    Args:
+        prepared: the run.
+        begun: the settings with which the run was started, if it was; their diameter is kept.
+        threads: number of threads for reading and segmenting.
+
+    Returns:
+        The run and a message with the diameter; the unchanged run and an empty message if no diameter has to
+        be measured for the whole plate.
     """
     if not prepared.plan.plate.is_plate or prepared.scale.zoom is not None:
         return prepared, ""
@@ -63,9 +69,9 @@ def with_plate_scale(prepared: Prepared, begun: RunSettings | None, threads: int
 
 
 def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
-    """Diameter in px, and the numbers of nuclei and fields that it was measured in."""
+    """Measures the diameter in px; also returns the numbers of nuclei and fields measured."""
     plan, scale, objects = prepared.plan, prepared.scale, prepared.plan.settings.objects
-    # Here, not on the workers, because the settings must be complete before the first of them gets any.
+    # In the driver, not on workers, because the settings must be complete before the first task.
     device = Cpu(load_weights(prepared.weights)[0], "fp32")
 
     def predict(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -102,7 +108,7 @@ def _batches(fields: list[Field]) -> Iterator[list[Field]]:
 
 
 def _view_of(plan: Plan, field: Field) -> _View | None:
-    """The middle of what the network would see of a field, and its constants; None where it can't be read."""
+    """Reads the centre of a field's segmented channels and its constants; None if it can't be read."""
     channels = field_channels(plan.plate, field)
     channel = seen_channel(channels, plan.settings.channel)
     seen = channels if channel is None else (channels[channel],)
@@ -111,7 +117,7 @@ def _view_of(plan: Plan, field: Field) -> _View | None:
     box = Box(top, left, top + height, left + width)
     try:
         pixels = read_box(plan.plate.root, field, seen, box, plan.read_timeout_s)
-    except (UnreadableImage, MemoryRefused):  # the run says so, when it comes to the field
+    except (UnreadableImage, MemoryRefused):  # the run reports it when it processes the field
         return None
     image = nuclear_image(pixels, None if channel is None else 0)
     return image, find_constants(image, plan.settings.normalise)

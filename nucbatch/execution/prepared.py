@@ -1,6 +1,6 @@
-"""A run as it will be: everything settled and checked before anything is written or submitted.
+"""Prepares a run: resolves and checks all settings before anything is written or submitted.
 
-The decision owned here: whose settings count. What was set wins, then what the model's card says.
+The user's settings override those of the model's card.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from nucbatch.schedulers.contract import Resources
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A run as it will be, checked, before anything is written or submitted.
+    """A checked run, before anything is written or submitted.
 
-    ``plan.settings`` are complete: channel, weights' hash, normalisation and thresholds are settled.
-    ``read`` is the plate as it was read; the plan's may leave out fields that lack the channel.
-    ``warnings`` are sentences for the user about the input.
+    ``plan.settings`` are complete: channel, hash of the weights, normalisation and thresholds. ``read``: the
+    plate as read; the plan's plate may lack fields without the channel. ``warnings``: messages for the user
+    about the input.
     """
 
     plan: Plan
@@ -40,12 +40,12 @@ class Prepared:
 
     @property
     def scale(self) -> Scale:
-        """At which scale the network sees images."""
+        """The scale of images for the network."""
         return Scale.of(self.card, self.plan.settings)
 
     @property
     def network(self) -> NetworkSize:
-        """What the network's memory grows with."""
+        """The quantities that determine the network's memory."""
         scale = self.scale
         return NetworkSize(
             self.grid, self.card.config.get("width", 64), scale.largest_zoom, measures=scale.zoom is None
@@ -53,14 +53,14 @@ class Prepared:
 
     @property
     def worker_bytes(self) -> int:
-        """Projected peak of a worker process with the largest field, one at a time."""
+        """Projected peak memory of a worker process with one block of the largest field, in bytes."""
         return PROCESS_BYTES + largest_block(self.plan, self.network)[1]
 
     def resources(self, workers: int | None) -> Resources:
-        """What a cluster for it must offer.
+        """Returns the resources that a cluster must provide.
 
         Raises:
-            InputError: less than one worker.
+            InputError: fewer than one worker.
         """
         on_gpu = gpu_bytes(self.plan, self.network, BATCH_PX)
         return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES, on_gpu)
@@ -73,41 +73,44 @@ def prepare(
     block_px: int | None = None,
     read_timeout_s: float = READ_TIMEOUT_S,
 ) -> Prepared:
-    """Settles channel, weights and blocks; nothing is submitted or written.
+    """Chooses channel, weights, settings and blocks of a run; submits and writes nothing.
 
-    The model's own normalisation and thresholds are taken, but for those set in ``settings``.
-    ``read_timeout_s``: how long a read may take before its field fails.
+    Args:
+        plate: the input.
+        settings: fields that are set override the model's normalisation and thresholds.
+        block_px: side of the blocks of large images in px; None: the default.
+        read_timeout_s: the longest time for a read before its field fails.
 
     Raises:
-        InputError: the channel is not there, or none was named and the names don't tell.
-        WeightsError: the model.
+        InputError: the channel does not exist, or none was named and the names are ambiguous.
+        WeightsError: the model can't be found or read.
     """
     settings = settings or RunSettings()
     weights = locate(settings.model)
     network, card = load_weights(weights)
     objects, normalise = chosen(card, settings)
     changes = {
-        "model": card.name,  # the hash says which it is; where it was read from is no setting
+        "model": card.name,  # the hash identifies it; its path is not a setting
         "model_hash": card.sha256,
         "objects": objects,
         "normalise": normalise,
         "measurements": families_in_effect(),
     }
-    Scale.of(card, settings)  # a model that can't be scaled is told here, not by every field
+    Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)
     warnings = tuple(filter(None, (*plan.plate.remarks, _dark_ground(plan))))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
 
 
 def _dark_ground(plan: Plan) -> str:
-    """A doubt about RGB images that look like merged fluorescence; empty where a colour was chosen."""
+    """Returns a warning about RGB images that look like merged fluorescence; empty if a colour is chosen."""
     if plan.settings.channel in RGB_CHANNELS:
         return ""
     return detect_merged_colours(plan.plate, plan.read_timeout_s).sentence
 
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:
-    """The model's own settings, overridden by what was set, even if to a general default."""
+    """Returns the model's settings, overridden by those that the user set, even to a default value."""
     asked = settings.normalise.model_dump(exclude_unset=True)
     own = card.normalise.model_dump(exclude={"low", "high"} if "method" in asked else set())
     given = settings.objects.model_dump(exclude_unset=True)

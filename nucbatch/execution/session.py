@@ -1,8 +1,8 @@
-"""One sitting of a run, from the lock on its folder to its report.
+"""One session of a run, from the lock on its folder to its report.
 
-The decision owned here: the order. What the ledger says is taken up, what is still to be done is done on a
-cluster, and the tables and the report are made of what is then on the disk. A sitting that was asked to leave
-makes none: the same command does, when it has come to the end.
+A session reads the ledger, processes the remaining fields on a cluster, and then writes tables and report
+from the files on disk. A session that is stopped early writes neither; the session that finishes the run
+does.
 """
 
 from __future__ import annotations
@@ -18,18 +18,17 @@ from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.core.signals import StopSignal
-from nucbatch.execution.check import Looked
-from nucbatch.execution.driver import Progress
+from nucbatch.execution.check import CheckResult
+from nucbatch.execution.driver import Outcome, Progress, drive
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.job import made_of_field
 from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.execution.plate_constants import with_plate_constants
 from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared
-from nucbatch.execution.run import Outcome, drive
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
 from nucbatch.execution.warm_start import PRELOADED
-from nucbatch.execution.work_queue import Network, Todo
+from nucbatch.execution.work_queue import Network, WorkQueue
 from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.planning.memory import require_fit
 from nucbatch.readers.plate_cache import cache_content, is_cached
@@ -56,7 +55,7 @@ from nucbatch.store.sheets import write_run
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """A run's folder and what it found. ``outcome`` counts this call, ``totals`` the whole run."""
+    """The result of a run: its folder, ``totals`` of the whole run and ``outcome`` of this session."""
 
     folder: RunFolder
     is_plate: bool
@@ -64,13 +63,13 @@ class RunResult:
     outcome: Outcome
 
 
-_LEAVING = "Finishing the blocks under way, and then leaving; Ctrl-C again leaves at once."
+_LEAVING = "Finishing the running blocks, then stopping; press Ctrl-C again to stop at once."
 
 _MOST_LINES = 20
 
 _log = logging.getLogger(__name__)
 
-_CHANGED = "Fields that were done and whose files have changed since are done again, or are gone"
+_CHANGED = "Done fields whose files have changed or are gone are processed again"
 
 
 class _Silent:
@@ -83,7 +82,7 @@ class _Silent:
     def again(self, receipt: Receipt, why: str) -> None:
         pass
 
-    def course(self, name: str, doing: str, done: int, units: int) -> None:
+    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
         pass
 
     def note(self, sentence: str) -> None:
@@ -104,39 +103,45 @@ def execute(
     verify: bool = False,
     progress: Progress | None = None,
 ) -> RunResult:
-    """Does what was prepared, in a run's folder; resumes one that was begun.
+    """Executes a prepared run in a folder, or resumes the run that was started there.
 
     Args:
-        scheduler_name: where blocks run: a backend's name, an address, or a scheduler file.
-        scheduler_settings: the backend's own, by name.
-        insecure: go on where others could read or use the connection to the scheduler.
-        workers: processes; None takes what fits the machine.
-        restart: throw away what an earlier run left in ``out``.
-        reuse_probabilities: begin anew, but keep the probabilities of images of several blocks, so that only
-            their objects are made again; everything but the objects' settings must be as it was.
-        fail_fast: end with the first field that fails, or before it, if a file is no use.
-        verify: read every file of what is done and compare its checksum, not only its size and time.
+        prepared: the run.
+        out: the run's folder; created if it does not exist.
+        scheduler_name: a backend's name, a scheduler's address or a scheduler file.
+        scheduler_settings: the backend's own settings, by name.
+        insecure: accept an unencrypted connection to a scheduler on another machine.
+        workers: number of worker processes; None: as many as fit the machine.
+        restart: delete what an earlier run left in ``out``.
+        reuse_probabilities: start anew, but keep the probabilities of large images, so that only their
+            objects are computed again; all settings except those of objects must be unchanged.
+        fail_fast: stop at the first field that fails; do not start if a file is quarantined.
+        verify: read every file of done fields and compare its checksum, not only its size and time.
+        progress: reports to the user; None: nothing is reported.
 
     Raises:
-        InputError: the scheduler or the number of workers; fields that can't be normalised as one plate.
-        SettingsConflict: ``out`` has a run of other
-        settings or another input. RunLocked: another driver works there. MemoryRefused: a field is too large
-        for a worker. FieldFailed: with ``fail_fast``. StoreError, SchedulerError. In the main thread,
-        SIGINT (Ctrl-C), SIGTERM and SIGUSR1 raise Stopped when what is under way is committed.
+        InputError: invalid scheduler or number of workers, or fields that can't be normalised as one plate.
+        SettingsConflict: ``out`` has a run with other settings or another input.
+        RunLocked: another driver uses the folder.
+        MemoryRefused: a field is too large for a worker.
+        FieldFailed: a field failed, with ``fail_fast``.
+        StoreError: the folder can't be written. SchedulerError: the cluster failed.
+        Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR1 arrived in the main thread; raised once the running
+            blocks are committed.
     """
     plan, started = prepared.plan, time.perf_counter()
     if fail_fast:
         _require_sound(plan.plate)
-    backend, told = scheduler(scheduler_name), progress or _Silent()
-    # Absolute, because workers may have been started in another folder.
+    backend, progress = scheduler(scheduler_name), progress or _Silent()
+    # Absolute, because workers may have another working directory.
     folder = RunFolder(out.absolute())
     folder.create()
-    with run_lock(folder) as lock, run_log(folder, told.note) as log:
+    with run_lock(folder) as lock, run_log(folder, progress.note) as log:
         if restart:
             folder.clear(keep=log)
-        known = started_settings(folder)
-        plan, alike = with_plate_constants(plan, known, cores())
-        prepared, measured = with_plate_scale(replace(prepared, plan=plan), known, cores())
+        begun_with = started_settings(folder)
+        plan, alike = with_plate_constants(plan, begun_with, cores())
+        prepared, measured = with_plate_scale(replace(prepared, plan=plan), begun_with, cores())
         plan = prepared.plan
         log_plan(prepared, plan)
         for sentence in filter(None, (alike, measured)):
@@ -158,25 +163,25 @@ def execute(
         digest = plate_digest(plan.plate)
         with Ledger(folder, plan.settings, digest, about=named, guard=lock.require) as ledger:
             _remember(folder, prepared.read)
-            if pixels and not begun:  # what a kill has kept from being written, the end of the run writes
+            if pixels and not begun:  # if the session is killed here, finalise writes the rest
                 create_images(folder, plan.plate)
             network = Network(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.zoom
             )
-            todo = Todo(plan, folder, network, held_before, verify=verify)
-            held = todo.claimed if todo.waiting else todo.check_all_here(cores())
-            told.begin(len(plan.usable), held)
+            work_queue = WorkQueue(plan, folder, network, held_before, verify=verify)
+            held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
+            progress.begin(len(plan.usable), held)
             _log.info("%d of %d fields are done already", len(held), len(plan.usable))
-            if todo.changed:
-                changed = f"{_CHANGED}: {len(todo.changed):,}, {todo.changed[0]} among them."
+            if work_queue.changed:
+                changed = f"{_CHANGED}: {len(work_queue.changed):,}, {work_queue.changed[0]} among them."
                 _log.warning(changed, extra=NOTE)
-            for sentence in _wrong(todo.looked):
+            for sentence in _wrong(work_queue.checked):
                 _log.warning(sentence, extra=NOTE)
 
             def drive_all() -> Outcome:
                 with StopSignal(
                     interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)
-                ) as notice:
+                ) as stop:
                     place = Place(
                         folder.hidden,
                         plan.plate.name,
@@ -184,7 +189,7 @@ def execute(
                         scheduler_settings or {},
                         insecure,
                         lambda sentence: _log.warning(sentence, extra=NOTE),
-                        lambda: bool(notice.signal),
+                        lambda: bool(stop.signal),
                         PRELOADED,
                         lambda sentence: _log.info(sentence, extra=NOTE),
                     )
@@ -195,11 +200,11 @@ def execute(
                         logs.of(connected) as cluster,
                     ):
                         require_fit(plan, prepared.network, cluster.worker_bytes)
-                        return drive(todo, ledger, cluster, told, notice, fail_fast=fail_fast)
+                        return drive(work_queue, ledger, cluster, progress, stop, fail_fast=fail_fast)
 
             outcome, totals = Outcome(0, 0), None
             while totals is None:
-                if todo.waiting:
+                if work_queue.waiting:
                     outcome += drive_all()
                 lock.require()
                 remove_partials(folder.path)
@@ -207,16 +212,16 @@ def execute(
                 try:
                     totals = finalise(folder, plan.plate, receipts, pixels=pixels, scale=prepared.scale)
                 except DamagedFile as error:
-                    again = todo.tables_again(receipts, cores())
+                    again = work_queue.requeue_damaged_tables(receipts, cores())
                     if not again:
                         raise
                     for receipt in again:
                         why = f"{error.path.relative_to(folder.path)} {error.what}"
                         _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
-                        told.again(receipt, why)
+                        progress.again(receipt, why)
             log_totals(totals, folder)
             if verify:
-                _log.info(_verified(todo.looked), extra=NOTE)
+                _log.info(_verified(work_queue.checked), extra=NOTE)
         card = prepared.card.model_dump(mode="json")
         timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
         write_run(folder.run_json, run_card(plan, card, receipts, timings))
@@ -225,9 +230,9 @@ def execute(
     return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
 
 
-def _wrong(looked: Looked) -> list[str]:
-    """What a look at what is done has found, in a few lines."""
-    lines = [f"{key} is done again: {what}" for key, what in looked.wrong.items()]
+def _wrong(checked: CheckResult) -> list[str]:
+    """Lists the damage that checks found, in a limited number of lines."""
+    lines = [f"{key} is done again: {what}" for key, what in checked.wrong.items()]
     return (
         lines
         if len(lines) <= _MOST_LINES
@@ -235,16 +240,16 @@ def _wrong(looked: Looked) -> list[str]:
     )
 
 
-def _verified(looked: Looked) -> str:
-    damage = f"{len(looked.wrong):,} fields had files that were damaged or gone, and were done again"
+def _verified(checked: CheckResult) -> str:
+    damage = f"{len(checked.wrong):,} fields had damaged or missing files and were processed again"
     return (
-        f"Verified {looked.files:,} files ({looked.stored_bytes / 1e6:,.1f} MB) by their checksums: "
-        f"{damage if looked.wrong else 'all are as they were written'}."
+        f"Verified {checked.files:,} files ({checked.stored_bytes / 1e6:,.1f} MB) by their checksums: "
+        f"{damage if checked.wrong else 'all are unchanged'}."
     )
 
 
 def _remember(folder: RunFolder, plate: Plate) -> None:
-    """Keeps the plate as it was read, for the next sitting."""
+    """Caches the plate as read, for the next session."""
     if is_cached(folder.plate, plate):
         return
     kept = cache_content(plate)
@@ -256,6 +261,6 @@ def _require_sound(plate: Plate) -> None:
     bad = next((file for file in plate.files if file.status is FileStatus.QUARANTINED), None)
     if bad is not None:
         raise FieldFailed(
-            f"{bad.path} can't be used: {bad.reason}. Nothing is begun, as --fail-fast asks; without it, the "
-            "same command does all other fields."
+            f"{bad.path} can't be used: {bad.reason}. With --fail-fast the run does not start; without it, "
+            "the same command processes all other fields."
         )

@@ -1,6 +1,6 @@
-"""What can be begun before the plate is read: this machine's worker processes load their libraries.
+"""Warm start: loads the libraries of this machine's workers while the plate is still being read.
 
-Imports next to nothing, because it is called first.
+This module imports very little, because it is loaded first.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT, WORKER_ENVIRONMEN
 from nucbatch.schedulers.forkserver import fork_from
 
 PRELOADED = ("nucbatch.execution.preloaded",)
-"""What has a worker's libraries and kernels loaded when it is imported."""
+"""Modules that load a worker's libraries and kernels when they are imported."""
 
 
 def load_ahead(scheduler_name: str) -> None:
-    """Begins to load what workers will need, beside this process, where they will run on this machine.
+    """Starts loading the workers' libraries in a process beside this one, if workers run on this machine.
 
     Raises:
-        SchedulerError: this process can't have workers.
+        SchedulerError: this process can't start worker processes.
     """
     here = {"local": LOCAL_ENVIRONMENT, "cuda": WORKER_ENVIRONMENT}
     if scheduler_name in here:

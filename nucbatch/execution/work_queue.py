@@ -1,8 +1,8 @@
-"""What of a plan is still to be done, in the order in which it goes out.
+"""Work queue of a run: fields, large images and checks that are still to be submitted.
 
-What was never done comes first, checks of what was come last, and what does not pass its check is done again.
-Fields that failed in an earlier session, or whose files have changed since they were done, are tried again. A
-session ends only when all that the ledger calls done was looked at.
+Fields that were never done come first, checks of committed fields last; fields that fail their check are
+queued again. So are fields that failed in an earlier session, or whose files have changed since. All fields
+that the ledger lists as done are verified before the session ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from nucbatch.core.plate import Field
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.block import FieldTask
-from nucbatch.execution.check import TOGETHER, CheckTask, Looked
+from nucbatch.execution.check import TOGETHER, CheckResult, CheckTask
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.scale import ScaleTask
 from nucbatch.planning.plan import Plan
@@ -27,7 +27,11 @@ from nucbatch.store.stamps import TABLE, stamp_of
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What the driver must know of a network: its weights, tiles, maps, and the scale at which it sees."""
+    """The network's properties that the driver needs.
+
+    ``weights``: path of the weight file. ``tiles``: tile grid. ``outputs``: number of maps. ``zoom``: scale
+    factor of images; None if it is measured for each image.
+    """
 
     weights: str
     tiles: TileGrid
@@ -35,8 +39,8 @@ class Network:
     zoom: float | None
 
 
-class Todo:
-    """Fields, large images and checks that have not gone out yet."""
+class WorkQueue:
+    """Fields, large images and checks that are not submitted yet."""
 
     def __init__(
         self,
@@ -47,18 +51,23 @@ class Todo:
         *,
         verify: bool = False,
     ) -> None:
-        """Sorts the plan's fields by what the ledger has of them.
+        """Queues the plan's fields according to their receipts.
 
-        ``verify``: of what is done every file is read, not only its size and time looked at.
+        Args:
+            plan: the plan.
+            folder: the run's folder.
+            network: properties of the network.
+            receipts: latest receipt of each field, by key.
+            verify: checks read every file of done fields, instead of comparing sizes and times only.
 
         Raises:
-            SettingsConflict: most of what is done was done of other files.
+            SettingsConflict: most done fields were made from other files.
         """
         self.changed = changed_fields(folder, plan.plate, receipts)
         stale = set(self.changed)
         self._plan, self._folder, self._network, self._verify = plan, folder, network, verify
-        self.looked = Looked()
-        """What all checks have found, so far."""
+        self.checked = CheckResult()
+        """The combined result of all checks so far."""
         self._fields: deque[Field] = deque()
         self._images: deque[Field] = deque()
         self._claimed: deque[tuple[Field, Receipt]] = deque()
@@ -71,27 +80,27 @@ class Todo:
 
     @property
     def verify(self) -> bool:
-        """Whether every file of what is done is read, not only its size and time looked at."""
+        """Whether checks read every file, instead of comparing sizes and times only."""
         return self._verify
 
     @property
     def claimed(self) -> list[Receipt]:
-        """Receipts of what is said to be done, and was not checked yet."""
+        """Receipts of committed fields that are not checked yet."""
         return [receipt for _, receipt in self._claimed]
 
     @property
     def waiting(self) -> int:
-        """How many fields and images are certainly still to be done."""
+        """Number of fields and images still to be processed, not counting those that may fail a check."""
         return len(self._fields) + len(self._images)
 
     def next_field(self) -> FieldTask | None:
-        """The next field of ordinary size."""
+        """Takes the next field of one block; None if there is none."""
         if not self._fields:
             return None
         return FieldTask.of(self._plan, self._fields.popleft(), self._folder, self._network.weights)
 
     def next_image(self) -> LargeImage | ScaleTask | None:
-        """The next image of several blocks, or the task that measures at which scale it is seen."""
+        """Takes the next image of several blocks, or the task that measures its scale; None without one."""
         if not self._images:
             return None
         network = self._network
@@ -100,7 +109,7 @@ class Todo:
         return image if network.zoom is not None else ScaleTask(image)
 
     def next_check(self) -> CheckTask | None:
-        """The next bundle of fields to look at."""
+        """Takes the next check of committed fields; None if there is none."""
         bundle: list[tuple[Field, Receipt]] = []
         while self._claimed and len(bundle) < TOGETHER:
             if self._plan.is_large(self._claimed[0][0]) and bundle:
@@ -110,30 +119,31 @@ class Todo:
                 break
         return CheckTask.of(self._plan, self._folder, tuple(bundle), self._verify) if bundle else None
 
-    def looked_at(self, check: CheckTask, looked: Looked) -> list[Receipt]:
-        """Takes up fields that did not pass their check; the receipts that don't count any more."""
-        self.looked += looked
-        gone = [(field, receipt) for field, receipt in check.committed if field.key in looked.wrong]
+    def accept_check(self, check: CheckTask, checked: CheckResult) -> list[Receipt]:
+        """Queues the fields that failed a check again, and returns their receipts, now invalid."""
+        self.checked += checked
+        gone = [(field, receipt) for field, receipt in check.committed if field.key in checked.wrong]
         for field, _ in gone:
             self._add(field)
         return [receipt for _, receipt in gone]
 
     def check_all_here(self, threads: int) -> list[Receipt]:
-        """Looks at everything claimed in this process, for where nothing else is to be done.
+        """Checks all committed fields in this process; used when no other work needs a cluster.
 
-        Returns: the receipts that hold.
+        Returns:
+            The receipts that are valid.
         """
         checks: list[CheckTask] = []
         while (check := self.next_check()) is not None:
             checks.append(check)
         with ThreadPoolExecutor(threads) as pool:
-            for check, looked in zip(checks, pool.map(CheckTask.run, checks), strict=True):
-                self.looked_at(check, looked)
-        lost = self.looked.wrong
+            for check, checked in zip(checks, pool.map(CheckTask.run, checks), strict=True):
+                self.accept_check(check, checked)
+        lost = self.checked.wrong
         return [receipt for check in checks for _, receipt in check.committed if receipt.field not in lost]
 
-    def tables_again(self, receipts: Mapping[str, Receipt], threads: int) -> list[Receipt]:
-        """Takes up done fields whose table fragment is not what was written; their receipts."""
+    def requeue_damaged_tables(self, receipts: Mapping[str, Receipt], threads: int) -> list[Receipt]:
+        """Queues done fields again whose table fragment has changed, and returns their receipts."""
         done = [
             (field, receipts[field.key])
             for field in self._plan.usable

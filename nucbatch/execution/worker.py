@@ -1,8 +1,7 @@
-"""What a worker process does with a piece of work, and its watch over its own memory.
+"""Runs work on a worker process, and ends the process before its memory runs out.
 
-The decision owned here: a worker whose memory runs out ends itself, after a line in the run's folder that
-says which work was in hand. So running out of memory is told apart from a crash, whoever would have killed
-the process next; and the work in hand comes back to the driver as that of any worker that died.
+A worker that is out of memory writes the keys of its running work to the run's folder and exits. So the
+driver can tell running out of memory from a crash. It handles the work like that of any worker that died.
 """
 
 from __future__ import annotations
@@ -25,35 +24,35 @@ from nucbatch.execution.worker_log import logged_as
 from nucbatch.store.folder import RunFolder
 
 MOST_OF_MEMORY = 0.95
-"""The share of its memory that a worker may use; Dask's own nanny kills at the same."""
+"""Fraction of its memory limit that a worker may use; Dask's nanny kills at the same fraction."""
 
 _log = logging.getLogger(__name__)
 
 _EVERY_S = 0.05
 _OUT_OF_MEMORY = 137
-"""Exit code, as of a process that the kernel kills for its memory."""
+"""Exit code, equal to that of a process that the kernel kills when memory runs out."""
 
 
 class Work(Protocol):
-    """Something that a worker can do: picklable, small, and the same when it is done twice."""
+    """A task for a worker: picklable, small and idempotent."""
 
     @property
     def key(self) -> str:
-        """A name that no other work in the run has."""
+        """The work's unique name in the run."""
         ...
 
     @property
     def folder(self) -> RunFolder:
-        """The run's."""
+        """The run's folder."""
         ...
 
     def run(self) -> Any:
-        """Does it, on the worker."""
+        """Runs the work on the worker, and returns its result for the driver."""
         ...
 
 
 def perform(work: Work) -> Any:
-    """What runs on a worker."""
+    """Runs work on a worker, with the memory guard and the run's log."""
     with _memory_guard().over(work), logged_as(work):
         started = time.perf_counter()
         outcome = work.run()
@@ -62,11 +61,11 @@ def perform(work: Work) -> Any:
 
 
 def ran_out_of_memory(folder: RunFolder, key: str) -> str:
-    """How much a worker had used when it ended itself over some work, for people; empty if none did."""
+    """Returns the memory used when a worker ran out of it during some work, as text; empty if none did."""
     said = ""
     if _notes(folder).exists():
         for line in _notes(folder).read_text(encoding="utf-8").splitlines():
-            if not line.endswith("}"):  # the disk was full
+            if not line.endswith("}"):  # truncated by a full disk
                 continue
             note = json.loads(line)
             if key in note["work"]:
@@ -75,9 +74,9 @@ def ran_out_of_memory(folder: RunFolder, key: str) -> str:
 
 
 class MemoryGuard:
-    """Watches this process' memory while it works.
+    """Ends this process when its memory use nears the limit while work is running.
 
-    ``limit_bytes``: 0 watches nothing, because nobody would start the process again.
+    ``limit_bytes``: 0 turns the guard off, for processes that no nanny would restart.
     """
 
     def __init__(self, limit_bytes: int) -> None:
@@ -88,7 +87,7 @@ class MemoryGuard:
 
     @contextmanager
     def over(self, work: Work) -> Iterator[None]:
-        """Work is in hand while the context lasts."""
+        """Registers work as running while the context lasts."""
         self._in_hand[threading.get_ident()] = work
         try:
             yield
@@ -106,13 +105,13 @@ class MemoryGuard:
     def _leave(self, used_bytes: int) -> None:
         try:
             self._note(used_bytes)
-        finally:  # also where no note can be written, because the disk is full as well
+        finally:  # also if the note can't be written, for example on a full disk
             os._exit(_OUT_OF_MEMORY)
 
     def _note(self, used_bytes: int) -> None:
         works = list(self._in_hand.values())
         _log.error(
-            "Out of memory: %d of %d bytes are used; the worker ends, with these blocks in hand: %s",
+            "Out of memory: %d of %d bytes are used; the worker ends while it runs these blocks: %s",
             used_bytes,
             self._limit_bytes,
             ", ".join(work.key for work in works),
@@ -134,8 +133,8 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def _memory_guard() -> MemoryGuard:
-    """This process' own."""
-    with _ONE_AT_A_TIME:  # a worker's first tasks begin together
+    """Returns this process' memory guard."""
+    with _ONE_AT_A_TIME:  # a worker's first tasks start at the same time
         return _made_guard()
 
 
@@ -143,7 +142,7 @@ def _memory_guard() -> MemoryGuard:
 def _made_guard() -> MemoryGuard:
     try:
         worker = get_worker()
-    except ValueError:  # not in a Dask worker: called directly
+    except ValueError:  # called directly, not in a Dask worker
         return MemoryGuard(0)
     limit = worker.memory_manager.memory_limit
     return MemoryGuard(int(limit) if limit and worker.nanny else 0)

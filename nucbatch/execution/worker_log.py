@@ -1,10 +1,11 @@
-"""Log records of worker processes, on their way into the log of the run's session.
+"""Collects the log records of worker processes into the session's log.
 
-Each worker appends its records to a file of its own, ``.nucbatch/logs/workers/<machine>-<process>.jsonl``, as
-they arise, so that those of a worker that is killed are there. The driver moves them into the session's log
-every few seconds, and in the end; what a killed driver has not moved, the next session moves. So it works
-with every scheduler, because all workers see the run's folder. Records are those of WARNING and above, and
-with ``--verbose`` all of this project's.
+Each worker appends its records at once to a file of its own,
+``.nucbatch/logs/workers/<machine>-<process>.jsonl``, so that those of a killed worker are kept. The driver
+moves them into the session's log every few seconds and at the end; after a killed driver, the next session
+does. This works with every scheduler, because all workers see the run's folder. Workers record WARNING and
+above, and with
+``--verbose`` all of nucbatch's records.
 """
 
 from __future__ import annotations
@@ -34,13 +35,13 @@ from nucbatch.store.folder import RunFolder
 _log = logging.getLogger(__name__)
 
 _ANSWER_S = 30.0
-"""How long workers may take to answer that they will log, or stop to."""
+"""Timeout for starting or stopping the log on workers."""
 
 _MOST_PER_LOGGER = 200
-"""Records of one library's logger that a worker keeps; a library may warn of each of a million images."""
+"""Most records of one library's logger per worker; a library may warn about each of a million images."""
 
 _LONGEST = 4000
-"""Characters of a message, in which Dask quotes whole arguments."""
+"""Most characters of a message; Dask quotes whole arguments."""
 
 _in_hand = threading.local()
 
@@ -57,7 +58,7 @@ class Work(Protocol):
 
 @contextmanager
 def logged_as(work: Work) -> Iterator[None]:
-    """Records of this thread belong to this work, and to its run alone, while the context lasts."""
+    """Assigns the log records of this thread to this work and its run while the context lasts."""
     _in_hand.work = work
     try:
         yield
@@ -66,14 +67,14 @@ def logged_as(work: Work) -> Iterator[None]:
 
 
 class WorkerLogs:
-    """The driver's end: has workers write their records, and moves these into the log."""
+    """Runs in the driver: makes workers write their log records, and moves these into the session's log."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder.logs / "workers"
         self._read: dict[Path, int] = {}
 
     def __enter__(self) -> WorkerLogs:
-        self.collect()  # of a session that was killed
+        self.collect()  # records left by a killed session
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -85,9 +86,9 @@ class WorkerLogs:
 
     @contextmanager
     def of(self, cluster: Cluster) -> Iterator[Cluster]:
-        """Has the workers, present and later ones, write their records while the context lasts.
+        """Makes all workers, including later ones, write their records while the context lasts.
 
-        Yields the cluster, whose watch now moves the records into the log as well.
+        Yields the cluster; its watch now also moves the records into the log.
         """
         client = cluster.client
         level = logging.getLogger(PROJECT).getEffectiveLevel()
@@ -114,7 +115,7 @@ class WorkerLogs:
                 _within_time(client, lambda: client.unregister_worker_plugin(plugin.name))
 
     def collect(self) -> None:
-        """Moves what has come since the last time into the log."""
+        """Moves new records into the session's log."""
         for path in self._paths():
             with path.open("rb") as file:
                 file.seek(self._read.get(path, 0))
@@ -123,7 +124,7 @@ class WorkerLogs:
             for line in filter(None, whole.split(b"\n")):
                 try:
                     record = logging.makeLogRecord(json.loads(line))
-                except ValueError:  # a disk that was full has cut it
+                except ValueError:  # truncated by a full disk
                     continue
                 logger = logging.getLogger(record.name)
                 if logger.isEnabledFor(record.levelno):
@@ -136,12 +137,12 @@ class WorkerLogs:
 def _within_time(client: Client, call: Callable[[], Any]) -> None:
     try:
         client.sync(call, callback_timeout=_ANSWER_S)
-    except (OSError, TimeoutError) as error:  # the run itself can do without
-        _log.info("Some workers have not answered about their log: %s", error or "no answer in time")
+    except (OSError, TimeoutError) as error:  # the run can continue without these logs
+        _log.info("Some workers did not start or stop their log: %s", error or "no answer in time")
 
 
 def _log_change(event: tuple[float, dict[str, Any]]) -> None:
-    """Logs that a worker has come or gone, from what Dask's scheduler publishes."""
+    """Logs that a worker has joined or left, from the events of Dask's scheduler."""
     _, change = event
     if change["action"] == "add-worker":
         _log.info("Worker %s has joined", change["worker"])
@@ -150,7 +151,7 @@ def _log_change(event: tuple[float, dict[str, Any]]) -> None:
         lost = not change["expected"]
         _log.log(
             logging.WARNING if lost else logging.INFO,
-            "Worker %s %s; blocks that others do now: %d",
+            "Worker %s %s; other workers take its blocks: %d",
             change["worker"],
             "is lost" if lost else "has left",
             blocks,
@@ -159,7 +160,7 @@ def _log_change(event: tuple[float, dict[str, Any]]) -> None:
 
 
 class _Logs(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
-    """Has a worker process write its records; one in the driver's own process logs there anyway."""
+    """Makes a worker process write its records; a worker inside the driver's process logs there already."""
 
     def __init__(self, folder: Path, level: int) -> None:
         self.name = f"nucbatch-log-{uuid4().hex}"
@@ -199,7 +200,7 @@ class _WorkerLog(LogFile):
     def emit(self, record: logging.LogRecord) -> None:
         work = getattr(_in_hand, "work", None)
         if work is not None and work.folder.path != self._run:
-            return  # of another run that has the same workers
+            return  # the record belongs to another run on the same workers
         if record.name.partition(".")[0] != PROJECT:
             self._count[record.name] += 1
             if self._count[record.name] > _MOST_PER_LOGGER:
@@ -208,7 +209,7 @@ class _WorkerLog(LogFile):
 
 
 class _AsJson(logging.Formatter):
-    """A record with all that the driver needs to log it, as one line of JSON."""
+    """Formats a record as one line of JSON, complete for the driver's log."""
 
     def __init__(self, worker: str) -> None:
         super().__init__()

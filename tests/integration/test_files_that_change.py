@@ -122,7 +122,7 @@ def test_files_that_vanish_change_or_hang_once_all_is_planned(plate: Path, tmp_p
     tifffile.imwrite(changed, tifffile.imread(changed) // 2)
     again = run(plate, folder.path, "--workers", "1")
     assert again.exit_code == 0, again.output
-    assert "are done again, or are gone: 1, A/3/1 among them" in again.output
+    assert "are gone are processed again: 1, A/3/1 among them" in again.output
     after = pd.read_parquet(folder.nuclei)
     same = before["Metadata_Well"] != "A03"
     pd.testing.assert_frame_equal(before[same], after[same])

@@ -153,7 +153,7 @@ def test_records_of_a_worker_that_was_killed_are_in_the_log(
     assert len({line.split()[3] for line in said}) == 2, "of the killed process and of the one after it"
     assert any(line.endswith(r": what a worker \x1b[31msays") for line in said)
     assert any("py.warnings" in line and "what a library warns of" in line for line in lines)
-    assert any(" WARNING " in line and " is lost; blocks that others do now: " in line for line in lines)
+    assert any(" WARNING " in line and " is lost; other workers take its blocks: " in line for line in lines)
     assert sum(" has joined" in line for line in lines) >= 1
     assert not (out / ".nucbatch/logs/workers").exists()
     report = (out / "report.html").read_text()

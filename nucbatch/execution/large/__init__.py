@@ -1,1 +1,1 @@
-"""Images of more than one block: their stages, what a worker does at each, and in which order."""
+"""Processing of large images, which have more than one block: the list of stages, and each stage's work."""

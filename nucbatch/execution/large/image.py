@@ -1,7 +1,7 @@
-"""A large image as a run sees it: what every unit of work on it must know.
+"""``LargeImage``: an image of several blocks, with the paths of its files and the grids of its stages.
 
-The decision owned here: where everything of one image lies, and on which grid each stage works. Only the
-blocks' size is the schedule's; tiles belong to the model, chunks to the image, so neither moves a result.
+Only the block size depends on the schedule. Tiles depend on the model and chunks on the image, so results do
+not depend on the block size.
 """
 
 from __future__ import annotations
@@ -28,14 +28,15 @@ from nucbatch.store.pyramid import level_count
 from nucbatch.store.scratch import Scratch, read_values
 
 _CHUNKS_PER_UNIT = 2
-"""Along each side: what one task copies, numbers or shrinks at a time, about 4 Mpx. A file has no more."""
+"""Chunks along each side of a unit that one task copies, numbers or shrinks: one file, about 4 Mpx."""
 
 
 @dataclass(frozen=True, slots=True)
 class LargeImage(FieldJob):
     """One image of several blocks; pickled with every unit.
 
-    ``zoom``: how many times as large the network sees it. ``outputs``: how many maps the network makes.
+    ``tiles``: the network's tile grid. ``outputs``: number of the network's maps. ``zoom``: scale factor for
+    the network. ``block_px``: side of a block.
     """
 
     tiles: TileGrid
@@ -45,71 +46,71 @@ class LargeImage(FieldJob):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(Y, X)."""
+        """(Y, X) in px."""
         return self.field.height_px, self.field.width_px
 
     @property
     def seen_shape(self) -> tuple[int, int]:
-        """(Y, X) as the network sees it."""
+        """(Y, X) in px after scaling for the network."""
         return self.shape if self.zoom == 1 else scaled_shape(self.shape, self.zoom)
 
     @property
     def scratch(self) -> Scratch:
-        """Where it leaves what is not yet a result."""
+        """The folder of intermediate results."""
         return Scratch(inside(self.folder.scratch, self.field.group))
 
     @property
     def group(self) -> Path:
-        """Its OME-Zarr group; in the scratch where the run keeps none."""
+        """The image's OME-Zarr group; in the scratch folder if the run keeps no OME-Zarr."""
         if self.settings.labels == "tiff":
             return self.scratch.path / "image.zarr"
         return inside(self.folder.store(self.is_plate), self.field.group)
 
     @property
     def blocks(self) -> Grid:
-        """The blocks."""
+        """The grid of blocks."""
         return block_grid(self.shape, self.block_px)
 
     @property
     def levels(self) -> int:
-        """Levels of the pyramid."""
+        """Number of levels of the pyramid."""
         return level_count(*self.shape)
 
     def image(self, level: int = 0) -> Array:
-        """One level of the image's pyramid, (C, Y, X)."""
+        """Returns one level of the image's pyramid, (C, Y, X)."""
         return image_level(self.group, level, (len(self.channels), *self.shape), self.field.dtype)
 
     def labels(self, level: int = 0) -> Array:
-        """One level of the labels' pyramid, (Y, X)."""
+        """Returns one level of the labels' pyramid, (Y, X)."""
         return label_level(self.group, level, self.shape)
 
     def maps(self) -> Array:
-        """The probabilities, at the scale the network sees."""
+        """Returns the stored probability maps, at the network's scale."""
         return self.scratch.maps(self.tiles, self.seen_shape, self.outputs)
 
     def tile_rows(self) -> tuple[int, int]:
-        """(rows, columns) of tiles."""
+        """Returns (rows, columns) of the tile grid."""
         return len(self.tiles.cuts(self.seen_shape[0])), len(self.tiles.cuts(self.seen_shape[1]))
 
     def units_of(self, level: int) -> Grid:
-        """The parts in which a level of the pyramid is written: whole files, so that no two share one."""
+        """Returns the units in which a level of the pyramid is written: whole files, none shared."""
         height, width = self.labels(level).shape
         chunks = self.labels(level).chunk_px
         return Grid(height, width, chunks[0] * _CHUNKS_PER_UNIT, chunks[1] * _CHUNKS_PER_UNIT)
 
     def seen(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """The channels that the network sees, of pixels (C, Y, X): (C', Y, X) with C' 1 or 3."""
+        """Selects the segmented channels of pixels (C, Y, X): (C', Y, X) with C' 1 or 3."""
         return pixels if self.channel is None else pixels[self.channel][np.newaxis]
 
     def rows_for(self, row: int) -> int:
-        """How many rows of tiles must be there, from the top, before a row of blocks can begin."""
+        """Returns how many rows of tiles, from the top, a row of blocks needs."""
         bottom = min(self.shape[0], (row + 1) * self.block_px + SUPPORT_PX + 2)
         end = min(self.seen_shape[0], math.ceil(bottom * self.zoom) + 2)
         cuts = self.tiles.cuts(self.seen_shape[0])
         return next(index for index, cut in enumerate(cuts, start=1) if cut[1] >= end)
 
     def with_files(self, converted: dict[str, str]) -> LargeImage:
-        """The same image, some of its planes being read from converted copies, by :func:`plane_key`."""
+        """Returns the image with planes replaced by converted copies; ``converted``: paths by plane_key."""
         if not converted:
             return self
         planes = tuple(
@@ -122,15 +123,15 @@ class LargeImage(FieldJob):
 
 
 def plane_key(plane: Plane) -> str:
-    """What a plane is called in the list of converted files."""
+    """Returns a plane's key in the list of converted files."""
     return f"{plane.path}\n{plane.page}\n{plane.level}"
 
 
 def surveyed_statistics(image: LargeImage) -> ImageStatistics:
-    """What the survey of an image found.
+    """Reads the statistics that the survey of an image stored.
 
     Raises:
-        DamagedFile: it is missing or damaged.
+        DamagedFile: the file is missing or damaged.
     """
     path = image.scratch.constants
     try:

@@ -1,9 +1,8 @@
-"""A large image's course through its stages: which unit may run now, and what is done.
+"""Progress of a large image through its stages: which units are done, and which may run next.
 
-The driver knows of each unit only whether it is done, and of each stage how far it is complete from the top.
-What a unit left is looked at when a run is taken up again. A file that turns out to be damaged later, when it
-is read, has its unit done again. What was finished but is no longer whole is made again from the
-probabilities, which stay.
+The driver stores only whether each unit is done, and how many rows of each stage are complete from the top. A
+resumed run checks the files of done units. If a file proves damaged when it is read later, its unit is
+repeated. A finished image with damaged files is computed again from the probabilities, which are kept.
 """
 
 from __future__ import annotations
@@ -35,24 +34,25 @@ from nucbatch.store.tables import read_note
 from nucbatch.store.units import Unit, Units
 
 _TOGETHER_PX = 2048**2
-"""Blocks go out together up to this size, so that small ones cost no more to schedule than large ones."""
+"""Small blocks are submitted together up to this size, to limit the cost of scheduling."""
 
 
-class Course:
-    """The units of one image, in the order in which they may run.
+class ImageProgress:
+    """Tracks the units of one image, and decides which may run next.
 
-    ``next`` gives the next units that may begin now, None while all that may are under way; ``accept`` takes
-    what came of one. Units come in stages; of a stage that is under way the later ones go first, so that what
-    lies in scratch is used up while it is fresh.
+    ``next`` returns units that may start now, or None if none may; ``accept`` commits results. Later stages
+    have priority, so that intermediate files are used while they are in the page cache.
     """
 
     def __init__(self, image: LargeImage, *, verify: bool = False) -> None:
-        """Takes up what is committed of an image, or begins it.
+        """Resumes an image from its committed units, or starts it.
 
-        ``verify``: read every file that its units left, not only those that were changed since.
+        Args:
+            image: the image.
+            verify: read every file of done units, instead of only those that changed.
 
         Raises:
-            StoreError: its record can't be read or written.
+            StoreError: the record of units can't be read or written.
         """
         self.image = image
         self._stages = stages_of(image)
@@ -68,17 +68,17 @@ class Course:
 
     @property
     def finished(self) -> bool:
-        """Whether every unit is done, or the image can't be read."""
+        """Whether every unit is done, or the image has failed."""
         return bool(self.problem) or bool(self._units.done[FINISH.name].all())
 
     @property
     def units(self) -> tuple[int, int]:
-        """(done, all) units."""
+        """Number of done units and of all units."""
         done = sum(int(places.sum()) for places in self._units.done.values())
         return done, sum(rows * columns for rows, columns in self.shapes.values())
 
     def next(self, *, predict: bool = True) -> UnitTask | None:
-        """The next units that may begin; with ``predict`` False none that needs the network."""
+        """Returns the next units that may start, or None; without ``predict`` none that need the network."""
         if self.problem or self._doubts:
             return None
         for name in reversed(self._names):
@@ -90,10 +90,10 @@ class Course:
         return None
 
     def accept(self, outcomes: list[UnitDone]) -> None:
-        """Commits what came of some units.
+        """Commits results of units.
 
         Raises:
-            StoreError: it can't be committed.
+            StoreError: the record of units can't be written.
         """
         good = [outcome.unit for outcome in outcomes if not outcome.problem]
         self.problem = self.problem or next((one.problem for one in outcomes if one.problem), "")
@@ -107,14 +107,14 @@ class Course:
             self._complete[name] = self._complete_rows(name, self._complete[name])
 
     def doubt(self, error: DamagedFile) -> None:
-        """A unit found a file of the image damaged: no other begins before :meth:`mend`."""
+        """Records that a unit found a damaged file; no unit starts before :meth:`mend`."""
         self._doubts.append(error)
 
     def mend(self) -> None:
-        """Has units done again whose files are damaged, once none is under way any more.
+        """Queues units with damaged files again; call it when no unit is running.
 
         Raises:
-            DamagedFile: nothing is wrong with what the units left, or the same file was damaged before.
+            DamagedFile: no unit's files are damaged, or the same file was damaged before.
         """
         doubts = {error.path: error for error in self._doubts}
         if not doubts:
@@ -130,10 +130,10 @@ class Course:
         self._line_up()
 
     def receipt(self) -> Receipt:
-        """What came of the image, for the run's ledger; its own record is closed.
+        """Closes the record of units, deletes intermediate files and returns the image's receipt.
 
         Raises:
-            DamagedFile: its table can't be read.
+            DamagedFile: the image's table can't be read.
         """
         image = self.image
         self._units.close()
@@ -144,20 +144,19 @@ class Course:
         table = image.places.table
         made = receipt_from_note(read_note(table), image.inputs_digest)
         if made is None:
-            raise DamagedFile.at(table, "does not hold what was written a moment ago")
+            raise DamagedFile.at(table, "does not contain the receipt that was just written")
         stamp, committed_ns = stamp_of(table)
         seconds = {name: round(seconds, 3) for name, seconds in self._seconds.items()}
         return replace(made.with_table(stamp, committed_ns), seconds=seconds)
 
     def close(self) -> None:
-        """Ends the record; what is not done stays for another time."""
+        """Closes the record of units; a later session can resume the image."""
         self._units.close()
 
     def _settle(self, *, verify: bool = False, suspect: Path | None = None) -> bool:
-        """Drops from the record what is not whole on the disk; whether there was something.
+        """Removes units with missing or damaged files from the record; returns whether there were any.
 
-        A unit alone, because what others made of its files while they were whole is what they would make of
-        them again.
+        Units that have used such files while they were intact stay done: a repetition would give the same.
         """
         objects = after_probabilities(self.image)
         made = settings_of_objects(self.image)
@@ -183,9 +182,10 @@ class Course:
         return bool(broken)
 
     def _is_whole(self, unit: Unit, *, verify: bool, suspect: Path | None) -> bool:
-        """Whether a unit's files are as they were written.
+        """Tells whether a unit's files are unchanged.
 
-        ``verify``: read all of them; ``suspect``: read this one, if it is among them.
+        Reads all files if ``verify``, otherwise only ``suspect`` if it is one of them; compares sizes and
+        times of the others.
         """
         paths = self._stages[unit.stage].files(self.image, (unit.row, unit.column))
         stamps = unpacked(unit.stamps)
@@ -195,7 +195,7 @@ class Course:
         )
 
     def _line_up(self) -> None:
-        """Puts what is not done in order."""
+        """Queues all units that are not done, in order."""
         self._complete = {name: self._complete_rows(name) for name in self._names}
         self._waiting = {name: self._places(name) for name in self._names}
         self._ahead: dict[str, tuple[int, int] | None] = {
@@ -203,7 +203,7 @@ class Course:
         }
 
     def _take(self, name: str) -> tuple[tuple[int, int], ...]:
-        """The next places of a stage that may begin, as many as go out together."""
+        """Takes the next units of a stage that may start, as many as are submitted together."""
         most = max(1, _TOGETHER_PX // self.image.block_px**2) if name == OBJECTS.name else 1
         taken: list[tuple[int, int]] = []
         while len(taken) < most and (place := self._ahead[name]) and self._may_begin(name, place[0]):
@@ -212,9 +212,9 @@ class Course:
         return tuple(taken)
 
     def _may_begin(self, name: str, row: int) -> bool:
-        """Whether all that comes before is complete; of tiles before objects, as many rows as they look at.
+        """Tells whether every earlier stage is complete, as far as a row of units needs it.
 
-        Not only the stage just before it: a unit of any stage may have to be done again.
+        Tests all earlier stages, because a unit of any stage may have to be repeated.
         """
         for before in self._names[: self._names.index(name)]:
             needed = self._stages[name].rows_needed(self.image, row, self._stages[before])
@@ -223,19 +223,19 @@ class Course:
         return True
 
     def _complete_rows(self, name: str, known_rows: int = 0) -> int:
-        """How many rows of a stage are complete, from the top."""
+        """Counts the complete rows of a stage from the top, of which ``known_rows`` are known."""
         whole = np.atleast_1d(self._units.done[name][known_rows:].all(axis=1))
         return known_rows + (len(whole) if whole.all() else int(np.argmin(whole)))
 
     def _places(self, name: str) -> Iterator[tuple[int, int]]:
-        """Places of a stage that are not done, in raster order; none that is done meanwhile is left out."""
+        """Yields the units of a stage that are not done now, in raster order."""
         rows, columns = self.shapes[name]
         done = self._units.done[name].copy()
         return ((row, column) for row in range(rows) for column in range(columns) if not done[row, column])
 
 
 def _values(path: Path) -> object:
-    """Plain values; None where they are missing or damaged."""
+    """Reads plain values; None if the file is missing or damaged."""
     try:
         return read_values(path)
     except DamagedFile:
@@ -243,7 +243,7 @@ def _values(path: Path) -> object:
 
 
 def identity_of(image: LargeImage) -> dict[str, object]:
-    """What an image's probabilities were made of and how they are laid out: other units are no use."""
+    """Returns all that the probabilities depend on; units of another identity are discarded."""
     settings = image.settings
     return {
         "field": field_digest(image.field),
@@ -259,7 +259,7 @@ def identity_of(image: LargeImage) -> dict[str, object]:
 
 
 def settings_of_objects(image: LargeImage) -> dict[str, object]:
-    """What decides the objects besides the probabilities, and how they are divided."""
+    """Returns all that the objects' files depend on besides the probabilities."""
     return {
         "settings": image.settings.digest(),
         "block_px": image.block_px,

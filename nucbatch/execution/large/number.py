@@ -1,8 +1,8 @@
-"""From keys to numbers 1..N: giants are united over block faces, then all keys are put in order, row by row.
+"""Numbers objects 1..N: merges oversized objects across block faces, then sorts all keys row by row.
 
-The decision owned here: a row of blocks is as much as is held at once. A nucleus' number is how many begin in
-the rows above, and its rank among those that begin in its own row: raster order of first pixels, as in an
-image in one piece.
+At most one row of blocks is held in memory. An object's number is the count of objects that begin in the rows
+of blocks above, plus its rank in its own row. This is the raster order of first pixels, as in an image of one
+block.
 """
 
 from __future__ import annotations
@@ -32,13 +32,17 @@ from nucbatch.store.tables import write_fragment
 
 
 def number(image: LargeImage, pieces: int) -> tuple[int, int]:
-    """Unites giants and orders all keys; returns the giants that count, and those too large to be nuclei.
+    """Merges oversized objects and sorts all keys.
 
     Args:
-        pieces: how many pieces of giants the blocks have; 0 saves looking for them.
+        image: the image.
+        pieces: number of pieces of oversized objects in all blocks; 0 skips the search for them.
+
+    Returns:
+        The number of oversized objects kept, and of those too large to be nuclei.
 
     Raises:
-        StoreError: a block's outcome can't be read, or the order can't be written.
+        StoreError: a block's objects can't be read, or the numbers can't be written.
     """
     giants = _giants(image) if pieces else []
     write_values(
@@ -61,7 +65,7 @@ def number(image: LargeImage, pieces: int) -> tuple[int, int]:
 
 
 class Numbers:
-    """The number of each of a block's labels, as :func:`number` settled it."""
+    """Looks up the number of each object, as assigned by :func:`number`."""
 
     def __init__(self, image: LargeImage) -> None:
         self._image = image
@@ -74,7 +78,7 @@ class Numbers:
         self._keys = lru_cache(maxsize=8)(lambda row: read_numbers(image.scratch.keys(row)))
 
     def of_labels(self, place: Place, block: StoredBlock) -> NDArray[np.uint32]:
-        """(n + 1,) uint32: the image's number for each label of a block, 0 for background."""
+        """Returns the number of each label 0..n of a block, (n + 1,) uint32; 0 for background."""
         keys = block.keys.copy()
         for index in np.flatnonzero(keys < 0).tolist():
             keys[index] = self._giants[(*place, index + 1)]
@@ -84,7 +88,7 @@ class Numbers:
         return numbers
 
     def of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Numbers (n,) of keys (n,)."""
+        """Returns the numbers (n,) int64 of keys (n,) int64."""
         rows = keys // self._image.shape[1] // self._image.block_px
         numbers = np.zeros(len(keys), np.int64)
         for row in np.unique(rows).tolist():
@@ -118,13 +122,13 @@ def _pieces(image: LargeImage) -> Iterator[tuple[Place, list[Piece]]]:
 
 
 def _piece(values: dict[str, Any]) -> Piece:
-    """What ``asdict`` and JSON made lists of."""
+    """Restores a piece from its JSON values."""
     y0, x0, y1, x1 = values["box"]
     return Piece(values["label"], values["key"], values["area_px"], (y0, x0, y1, x1), tuple(values["links"]))
 
 
 def _measure_giants(image: LargeImage, giants: list[Giant]) -> None:
-    """Writes the rows of giants, each measured in its own box, in order of their keys."""
+    """Measures each oversized object in its bounding box, and writes the rows in order of keys."""
     columns: dict[str, list[NDArray[np.generic]]] = {}
     for giant in sorted(giants, key=lambda giant: giant.key):
         shape = np.zeros(giant.box.shape, np.uint32)

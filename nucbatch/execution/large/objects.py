@@ -1,6 +1,6 @@
-"""A block's objects, from the stored probabilities: found, measured if they begin here, and kept.
+"""Finds the objects of a block in the stored probabilities, and measures those that begin in the block.
 
-The decision owned here: rows of the table bear an object's key until all keys are known; then it is a number.
+Rows of the table contain an object's key until all keys of the image are known; then it becomes a number.
 """
 
 from __future__ import annotations
@@ -19,10 +19,13 @@ from nucbatch.store.tables import identity_columns, write_fragment
 
 
 def find_in_block(image: LargeImage, row: int, column: int) -> tuple[int, int]:
-    """Finds and measures a block's nuclei; returns how many begin there, and its pieces of giants.
+    """Finds and measures a block's nuclei.
+
+    Returns:
+        The number of nuclei that begin in the block, and of pieces of oversized objects in it.
 
     Raises:
-        StoreError: probabilities or pixels can't be read, or what was found can't be written.
+        StoreError: probabilities or pixels can't be read, or the objects can't be written.
     """
     core = image.blocks.box(row, column)
     found = nuclei_of_block(
@@ -35,7 +38,7 @@ def find_in_block(image: LargeImage, row: int, column: int) -> tuple[int, int]:
 
 
 def maps_of_box(image: LargeImage, box: Box) -> NDArray[np.uint8]:
-    """The probabilities (outputs, Y, X) uint8 of a box of the image's own pixels."""
+    """Reads the probabilities (outputs, Y, X) uint8 of a box in the image's own pixels."""
     stored = image.maps()
     if image.zoom == 1:
         return np.asarray(stored.read(box), np.uint8)
@@ -45,7 +48,14 @@ def maps_of_box(image: LargeImage, box: Box) -> NDArray[np.uint8]:
 
 
 def rows_of(image: LargeImage, shapes: NDArray[np.uint32], box: Box, keys: NDArray[np.int64]) -> Columns:
-    """Rows of the nuclei table, with keys for numbers, of objects 1..m shown whole (Y, X) in a box."""
+    """Measures objects for the nuclei table, with keys in place of numbers.
+
+    Args:
+        image: the image.
+        shapes: labels (Y, X) uint32 of the whole objects, 1..m.
+        box: the position of ``shapes`` in the image.
+        keys: key of each object, (m,) int64.
+    """
     names = [channel.name for channel in image.channels]
     pixels = (
         image.image().read(box) if shapes.size else np.zeros((len(names), 0, 0), np.dtype(image.field.dtype))

@@ -1,8 +1,8 @@
-"""A tile of a large image through the network, from the image's copy to the stored probabilities.
+"""Predicts the tiles of a large image and stores their probabilities.
 
-The decision owned here: a tile sees exactly what it would see of the whole image: reflected at the image's
-border, and scaled by each pixel's place in the whole. Offsets where the foreground is surely absent are never
-read by anybody, and are not kept, because their noise would fill the disk.
+A tile has the same pixels as in the whole image: reflected at the image's border, and scaled by absolute
+position. Offsets where the foreground probability is 0 are never used. They are set to 0, because their noise
+would not compress.
 """
 
 from __future__ import annotations

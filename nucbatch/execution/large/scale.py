@@ -1,7 +1,6 @@
-"""At which scale a large image is seen, measured before anything else of it is done.
+"""Measures the scale of a large image for the network, before its first stage.
 
-The windows and their constants are those of the same image in one piece, so both are seen at one scale,
-whatever the blocks.
+Windows and constants are those of the same image in one block, so the scale does not depend on the blocks.
 """
 
 from __future__ import annotations
@@ -21,8 +20,11 @@ from nucbatch.store.folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """What a worker sends back: the image with its zoom, or why it can't be read. ``note`` is for people."""
+class MeasuredScale:
+    """The result of a scale task: the image with its zoom, or the ``problem`` if it can't be read.
+
+    ``note``: a message for the user.
+    """
 
     image: LargeImage
     note: str = ""
@@ -31,24 +33,24 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class ScaleTask:
-    """Measures a large image whose zoom is not known yet."""
+    """Measures the zoom of a large image."""
 
     image: LargeImage
 
     @property
     def key(self) -> str:
-        """A name that no other work in the run has."""
+        """The task's unique name in the run."""
         return f"{self.image.field.key} scale"
 
     @property
     def folder(self) -> RunFolder:
-        """The run's."""
+        """The run's folder."""
         return self.image.folder
 
-    def run(self) -> Measured:
-        """Measures it. An image whose files can't be read gives an outcome that says so; all else is raised.
+    def run(self) -> MeasuredScale:
+        """Measures the zoom; unreadable files are reported in the result, other errors are raised.
 
-        Files that can't be read by window are converted, as they will be needed so.
+        Converts files that can't be read by window; later stages need them too.
         """
         image = self.image
         try:
@@ -61,7 +63,7 @@ class ScaleTask:
                 for box in sample_boxes(image.shape, image.tiles.whole)
             ]
         except (UnreadableImage, MemoryRefused) as error:
-            return Measured(image, problem=str(error))
+            return MeasuredScale(image, problem=str(error))
         zoom = zoom_in(
             [
                 window[0] if len(window) == 1 else np.ascontiguousarray(window.transpose(1, 2, 0))
@@ -72,4 +74,4 @@ class ScaleTask:
             image.settings.objects,
             Scale.of(queue.card, image.settings),
         )
-        return Measured(replace(image, zoom=zoom), note)
+        return MeasuredScale(replace(image, zoom=zoom), note)

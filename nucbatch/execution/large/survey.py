@@ -1,9 +1,8 @@
-"""First look at a large image: copied once into its OME-Zarr, its grey levels counted on the way.
+"""Survey of a large image: copies it into its OME-Zarr and counts its grey levels.
 
-The decision owned here: the source is read once, in the order in which it is stored; every later stage reads
-the copy by boxes. What can't be read by window at all is converted before. The constants of the
-normalisation, the quality figures and the display windows come from counts that add up, so they are the whole
-image's.
+The source is read once, in the order in which it is stored; later stages read the copy by boxes. Files that
+can't be read by window are converted first. Normalisation constants, quality figures and display windows come
+from sums of the parts' histograms, so they are those of the whole image.
 """
 
 from __future__ import annotations
@@ -28,16 +27,19 @@ from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
 
 CONVERSION_BYTES = 2 << 30
-"""What a file may take that can only be decoded in one piece."""
+"""Memory limit in bytes for decoding a file that can only be decoded whole."""
 
 
 def open_files(image: LargeImage, memory_bytes: int) -> str:
-    """Makes the image's arrays, and converts files that can't be read by window; returns what it converted.
+    """Creates the image's arrays, and converts files that can't be read by window.
+
+    Returns:
+        Messages about conversions; empty if there were none.
 
     Raises:
         UnreadableImage: a file is missing or damaged.
-        MemoryRefused: a file can only be decoded in one piece that does not fit.
-        StoreError: something can't be written.
+        MemoryRefused: a file can only be decoded whole and does not fit in ``memory_bytes``.
+        StoreError: a file can't be written.
     """
     image.image().describe()
     image.maps().describe()
@@ -45,7 +47,7 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
 
 
 def convert_files(image: LargeImage, memory_bytes: int) -> str:
-    """Converts files that can't be read by window, once; returns what it converted. Errors as above."""
+    """Converts files that can't be read by window, once; see :func:`open_files`."""
     converted: dict[str, str] = {}
     said: list[str] = []
     for plane in image.field.planes:
@@ -62,7 +64,7 @@ def convert_files(image: LargeImage, memory_bytes: int) -> str:
 
 
 def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -> tuple[Path | None, str]:
-    """The tiled copy of a plane, and what is said of it if it is made now; None where none is needed."""
+    """Returns the converted copy of a plane, or None if none is needed, and a message if it is new."""
     require_unchanged(image.plate_root, plane)
     with open_plane(image.plate_root, plane, level=plane.level) as window:
         if reads_by_box(window):
@@ -87,7 +89,7 @@ def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -
 
 
 def source_of(image: LargeImage) -> LargeImage:
-    """The image as it is read: some of its files from converted copies."""
+    """Returns the image with its converted files in place of the originals."""
     converted = read_values(image.scratch.converted / "list.json")
     return image.with_files({key: str(image.scratch.converted / name) for key, name in converted.items()})
 
@@ -96,8 +98,8 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     """Copies a part of the image, and counts its grey levels and edges.
 
     Raises:
-        UnreadableImage: a file is missing or damaged, or has changed since it was planned.
-        StoreError: something can't be written.
+        UnreadableImage: a file is missing or damaged, or has changed since the run was planned.
+        StoreError: a file can't be written.
     """
     core = image.units_of(0).box(row, column)
     window = around(core, 1, image.shape)
@@ -119,10 +121,10 @@ def survey(image: LargeImage, row: int, column: int) -> None:
 
 
 def add_up(image: LargeImage) -> None:
-    """Makes the whole image's constants, quality figures and display windows from its parts' counts.
+    """Computes the image's statistics from the histograms of its parts, and stores them.
 
     Raises:
-        StoreError: a part's counts are missing, or the sum can't be written.
+        StoreError: a part's histograms are missing, or the statistics can't be written.
     """
     total, edges = [GreyLevels.none(image.field.dtype) for _ in range(len(image.channels) + 1)], Edges()
     coverage: list[Coverage] = []

@@ -1,6 +1,6 @@
-"""One unit of work on a large image, as a worker does it, and the files by which it is known to be done.
+"""``UnitTask``: runs units of one stage of a large image on a worker, and records the files that they write.
 
-A resumed run looks at these files: a unit of which one is gone or damaged is done again.
+A resumed run checks these files and repeats units whose files are missing or damaged.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from nucbatch.store.units import Unit
 
 @dataclass(frozen=True, slots=True)
 class UnitDone:
-    """What a unit's worker sends back. ``note`` is a sentence for the user; ``problem`` why the image can't
-    be read, empty if it can. ``seconds`` it took, of which the network ``network_s``, are for the record."""
+    """The result of a unit.
+
+    ``seconds``: its duration. ``network_s``: the network's part of it. ``note``: a message for the user.
+    ``problem``: why the image can't be read; empty if it can.
+    """
 
     unit: Unit
     seconds: float = 0.0
@@ -31,9 +34,9 @@ class UnitDone:
 
 @dataclass(frozen=True, slots=True)
 class UnitTask:
-    """Units of one stage that one worker does in a row: one, or as many small ones as are worth a journey.
+    """Units of one stage that a worker runs in sequence: one large unit or several small ones.
 
-    ``places``: (row, column) of each; ``pieces`` is how many pieces of giants there are, once that is known.
+    ``places``: (row, column) of each unit. ``pieces``: number of pieces of oversized objects, once known.
     """
 
     image: LargeImage
@@ -43,16 +46,16 @@ class UnitTask:
 
     @property
     def key(self) -> str:
-        """A name that no other work in the run has."""
+        """The task's unique name in the run."""
         return f"{self.image.field.key} {self.stage} {self.places[0]}"
 
     @property
     def folder(self) -> RunFolder:
-        """The run's."""
+        """The run's folder."""
         return self.image.folder
 
     def run(self) -> list[UnitDone]:
-        """Does them. An image whose files can't be read gives an outcome that says so; all else is raised."""
+        """Runs the units; unreadable files are reported in the result, other errors are raised."""
         done: list[UnitDone] = []
         for place in self.places:
             done.append(self.do(place))
@@ -67,13 +70,13 @@ class UnitTask:
         return done
 
     def do(self, at: tuple[int, int]) -> UnitDone:
-        """Does one."""
+        """Runs the unit at one place."""
         began, stage = time.perf_counter(), stages_of(self.image)[self.stage]
         try:
-            came = stage.run(self.image, at, self.pieces)
+            outcome = stage.run(self.image, at, self.pieces)
         except (UnreadableImage, MemoryRefused) as error:
             return UnitDone(Unit(self.stage, *at), problem=str(error))
         read = [stamp_of(path) if path.exists() else (ABSENT, 0) for path in stage.files(self.image, at)]
         stamps, changed_ns = packed(stamp for stamp, _ in read), max((ns for _, ns in read), default=0)
-        unit = Unit(self.stage, *at, stamps, changed_ns, came.nuclei, came.pieces, came.digest)
-        return UnitDone(unit, time.perf_counter() - began, came.network_s, came.note)
+        unit = Unit(self.stage, *at, stamps, changed_ns, outcome.nuclei, outcome.pieces, outcome.digest)
+        return UnitDone(unit, time.perf_counter() - began, outcome.network_s, outcome.note)

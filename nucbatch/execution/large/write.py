@@ -1,8 +1,7 @@
-"""What a large image leaves for good: numbered labels, both pyramids, its rows of the nuclei table.
+"""Writes the results of a large image: numbered labels, both pyramids and its rows of the nuclei table.
 
-The decision owned here: the bytes are those of an image in one piece, whatever the blocks were: chunks are
-cut as the image's size says, each by one writer; rows stand in the order of the numbers, in groups of one
-size.
+The bytes are those of the same image in one block. Chunks depend on the image's size and each has one writer;
+rows are in the order of numbers, in row groups of one size.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from nucbatch.store.tables import read_fragment, write_fragments
 
 
 def write_labels(image: LargeImage, row: int, column: int) -> str:
-    """Writes a part of the full-resolution labels; returns its part of their digest.
+    """Writes one unit of the full-resolution labels, and returns its part of their digest.
 
     Raises:
         StoreError: a block can't be read or a chunk can't be written.
@@ -54,7 +53,7 @@ def write_labels(image: LargeImage, row: int, column: int) -> str:
 
 
 def shrink(image: LargeImage, level: int, row: int, column: int) -> None:
-    """Writes a part of one level of both pyramids from the level below.
+    """Writes one unit of one level of both pyramids, computed from the previous level.
 
     Raises:
         StoreError: a chunk can't be read or written.
@@ -71,14 +70,15 @@ def shrink(image: LargeImage, level: int, row: int, column: int) -> None:
 
 
 def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]) -> None:
-    """Writes attributes, if asked for the label TIFF, and the table with the image's receipt in it.
+    """Writes the OME-Zarr's attributes, the label TIFF and the table fragment with the receipt.
 
     Args:
-        kept: the files in the image's OME-Zarr that are written already.
-        digests: of all parts of the labels.
+        image: the image.
+        kept: files of the image's OME-Zarr already written, with their stamps.
+        digests: digests of all units of the labels.
 
     Raises:
-        DamagedFile: rows can't be read. StoreError: something can't be written.
+        DamagedFile: rows can't be read. StoreError: a file can't be written.
     """
     keeps = image.settings.labels
     written: list[Path] = []
@@ -105,7 +105,7 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
 
 
 def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receipt:
-    """The image's receipt, without the stamp of its table."""
+    """Builds the image's receipt, without the stamp of its table."""
     statistics = surveyed_statistics(image)
     return Receipt(
         image.field.key,
@@ -129,7 +129,7 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
 
 
 def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
-    """Areas in px of the nuclei, a block's at a time."""
+    """Yields the areas of the nuclei in px, (n,) int64 per block."""
     rows, columns = image.blocks.shape
     paths = [image.scratch.rows(row, column) for row in range(rows) for column in range(columns)]
     for path in [*paths, *filter(Path.exists, [image.scratch.giant_rows])]:
@@ -137,7 +137,7 @@ def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
 
 
 def _rows(image: LargeImage) -> Iterator[pa.Table]:
-    """Rows of the table, numbered and in order, a row of blocks at a time."""
+    """Yields the numbered rows of the table in order, one row of blocks at a time."""
     numbers = Numbers(image)
     giants = read_fragment(image.scratch.giant_rows) if image.scratch.giant_rows.exists() else None
     rows, columns = image.blocks.shape

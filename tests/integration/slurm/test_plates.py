@@ -109,7 +109,7 @@ class CancelsAJob:
     def again(self, receipt: Receipt, why: str) -> None:
         pass
 
-    def course(self, name: str, doing: str, done: int, units: int) -> None:
+    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
         pass
 
     def note(self, sentence: str) -> None:

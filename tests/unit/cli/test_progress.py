@@ -64,8 +64,8 @@ def test_a_large_image_gets_lines_with_the_time_left() -> None:
     with RunBar(console, itertools.count(0, 60).__next__) as bar:
         bar.begin(1, [])
         for done in (0, 1, 10, 11, 20):
-            bar.course("big", "network", done, 100)
-        bar.course("big", "labels", 21, 100)
+            bar.advance_image("big", "network", done, 100)
+        bar.advance_image("big", "labels", 21, 100)
     assert console.file.getvalue().splitlines() == [
         "big: network (0 %)",
         "big: network (10 %, 0:09:00 left)",

@@ -1,4 +1,4 @@
-"""nucbatch as a step of another's graph: lazy, exact whatever the chunks, on a lab's own cluster too."""
+"""``segment_dask`` in any Dask graph: lazy, independent of chunks, also on an existing cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nucbatch.synthetic import make_field
 
 
 def fields(*leading: int) -> NDArray[np.uint16]:
-    """Different fields (*leading, 96, 112) uint16, a few nuclei in each."""
+    """Draws different fields (*leading, 96, 112) uint16 with a few nuclei each."""
     made = np.empty((*leading, 96, 112), np.uint16)
     for number, place in enumerate(np.ndindex(leading)):
         images, _ = make_field(112, np.random.default_rng(number), nuclei=4)
@@ -31,13 +31,13 @@ def fields(*leading: int) -> NDArray[np.uint16]:
 
 
 def one_by_one(images: NDArray[np.generic], **options: object) -> NDArray[np.uint32]:
-    """What ``nucbatch.segment`` finds in each image of (N, Y, X) or (N, Y, X, 3)."""
+    """Segments each image of (N, Y, X) or (N, Y, X, 3) with ``nucbatch.segment``."""
     return np.stack([nucbatch.segment(image, **options) for image in images])
 
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Client]:
-    """A lab's own cluster: two worker processes."""
+    """Starts a cluster with two worker processes, as a lab may have."""
     with (
         LocalCluster(n_workers=2, threads_per_worker=2, dashboard_address="127.0.0.1:0") as cluster,
         Client(cluster) as client,
@@ -47,7 +47,7 @@ def lab() -> Iterator[Client]:
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A lab's own weight file: the shipped one, with thresholds of its own."""
+    """Writes a weight file: the shipped weights with other thresholds."""
     network, card = load_weights(locate("default"))
     path = tmp_path / "ours.safetensors"
     save_weights(path, network, card.model_copy(update={"name": "ours"}))

@@ -1,4 +1,4 @@
-"""What the driver makes of tasks that fail: one field's receipt, or the end of the sitting."""
+"""Failing tasks give the receipt of a failed field or end the session."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.core.tiles import TileGrid
-from nucbatch.execution.run import Outcome, drive
-from nucbatch.execution.work_queue import Network, Todo
+from nucbatch.execution.driver import Outcome, drive
+from nucbatch.execution.work_queue import Network, WorkQueue
 from nucbatch.networks.checkpoint import locate, read_card
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Cluster
@@ -40,7 +40,7 @@ def cluster() -> Iterator[Cluster]:
         yield Cluster(client, workers=1, threads_per_worker=1, worker_bytes=2**30)
 
 
-class Told:
+class RecordedProgress:
     def __init__(self) -> None:
         self.fields: list[str] = []
         self.done_again: list[str] = []
@@ -54,7 +54,7 @@ class Told:
     def again(self, receipt: object, why: str) -> None:
         self.done_again.append(receipt.field)
 
-    def course(self, name: str, doing: str, done: int, units: int) -> None:
+    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
         assert 0 <= done <= units
 
     def note(self, sentence: str) -> None:
@@ -75,23 +75,23 @@ def plan_of(folder: Path, *names: str, model_hash: str | None = None, **change: 
 
 
 def driven(
-    plan: Plan, out: Path, cluster: Cluster, *, fail_fast: bool = False, notice: StopSignal | None = None
-) -> tuple[RunFolder, Outcome, Told]:
-    folder, told = RunFolder(out), Told()
+    plan: Plan, out: Path, cluster: Cluster, *, fail_fast: bool = False, stop: StopSignal | None = None
+) -> tuple[RunFolder, Outcome, RecordedProgress]:
+    folder, progress = RunFolder(out), RecordedProgress()
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger:
-        todo = Todo(plan, folder, NETWORK, latest_receipts(folder))
-        outcome = drive(todo, ledger, cluster, told, notice or StopSignal(), fail_fast=fail_fast)
-        return folder, outcome, told
+        work_queue = WorkQueue(plan, folder, NETWORK, latest_receipts(folder))
+        outcome = drive(work_queue, ledger, cluster, progress, stop or StopSignal(), fail_fast=fail_fast)
+        return folder, outcome, progress
 
 
 def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
     tmp_path: Path, cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     plan = plan_of(tmp_path / "in", "gone", "odd", "sound", dtype="no such type")
-    folder, outcome, told = driven(plan, tmp_path / "out", cluster)
+    folder, outcome, progress = driven(plan, tmp_path / "out", cluster)
     assert outcome == Outcome(done=1, failed=2)
-    assert sorted(told.fields) == ["gone", "odd", "sound"]
+    assert sorted(progress.fields) == ["gone", "odd", "sound"]
     receipts = latest_receipts(folder)
     assert "can't be opened" in receipts["gone"].reason
     assert receipts["odd"].reason.startswith("TypeError: ")
@@ -101,33 +101,33 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
     assert isinstance(noted.exc_info[1], TypeError)
     logged = [record.getMessage() for record in ours if record.levelname == "ERROR"]
     assert f"Field gone failed: {receipts['gone'].reason}" in logged
-    assert [receipt.field for receipt in Todo(plan, folder, NETWORK, receipts).claimed] == ["sound"]
+    assert [receipt.field for receipt in WorkQueue(plan, folder, NETWORK, receipts).claimed] == ["sound"]
 
 
 def test_what_is_committed_and_still_there_is_not_done_again(tmp_path: Path, cluster: Cluster) -> None:
     plan = plan_of(tmp_path / "in", "a", "b", "c")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
     folder.label_tiff("b").unlink()
-    _, outcome, told = driven(plan, folder.path, cluster)
-    assert (outcome, told.fields, told.done_again) == (Outcome(done=1, failed=0), ["b"], ["b"])
+    _, outcome, progress = driven(plan, folder.path, cluster)
+    assert (outcome, progress.fields, progress.done_again) == (Outcome(done=1, failed=0), ["b"], ["b"])
 
 
 def test_what_was_never_done_comes_before_what_must_be_looked_at(tmp_path: Path, cluster: Cluster) -> None:
     folder, _, _ = driven(plan_of(tmp_path / "in", "a", "b"), tmp_path / "out", cluster)
     folder.label_tiff("a").unlink()
-    _, _, told = driven(plan_of(tmp_path / "in", "a", "b", "c", "d"), folder.path, cluster)
-    assert (told.fields, told.done_again) == (["c", "d", "a"], ["a"])
+    _, _, progress = driven(plan_of(tmp_path / "in", "a", "b", "c", "d"), folder.path, cluster)
+    assert (progress.fields, progress.done_again) == (["c", "d", "a"], ["a"])
 
 
 def test_with_nothing_to_be_done_the_looking_needs_no_cluster(tmp_path: Path, cluster: Cluster) -> None:
     plan = plan_of(tmp_path / "in", "a", "b")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
-    todo = Todo(plan, folder, NETWORK, latest_receipts(folder))
-    assert [receipt.field for receipt in todo.check_all_here(threads=2)] == ["a", "b"]
+    work_queue = WorkQueue(plan, folder, NETWORK, latest_receipts(folder))
+    assert [receipt.field for receipt in work_queue.check_all_here(threads=2)] == ["a", "b"]
     folder.label_tiff("a").unlink()
-    todo = Todo(plan, folder, NETWORK, latest_receipts(folder))
-    assert [receipt.field for receipt in todo.check_all_here(threads=2)] == ["b"]
-    assert todo.waiting == 1
+    work_queue = WorkQueue(plan, folder, NETWORK, latest_receipts(folder))
+    assert [receipt.field for receipt in work_queue.check_all_here(threads=2)] == ["b"]
+    assert work_queue.waiting == 1
 
 
 def test_asked_to_fail_fast_it_ends_with_the_first_failure_and_goes_on_later(
@@ -150,20 +150,20 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
 ) -> None:
     plan = plan_of(tmp_path / "in", *(f"f{number}" for number in range(12)))
 
-    class Leaving(Told):
+    class Leaving(RecordedProgress):
         def advance(self, receipt: object) -> None:
             super().advance(receipt)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    folder, told = RunFolder(tmp_path / "out"), Leaving()
+    folder, progress = RunFolder(tmp_path / "out"), Leaving()
     folder.create()
-    with Ledger(folder, plan.settings, "input") as ledger, StopSignal() as notice:
+    with Ledger(folder, plan.settings, "input") as ledger, StopSignal() as stop:
         with pytest.raises(Stopped) as stopped:
-            drive(Todo(plan, folder, NETWORK, {}), ledger, cluster, told, notice)
+            drive(WorkQueue(plan, folder, NETWORK, {}), ledger, cluster, progress, stop)
         assert stopped.value.exit_code == 128 + signal.SIGTERM
-    assert 0 < len(told.fields) < 12
-    assert stopped.value.done == len(told.fields) == len(latest_receipts(folder))
-    assert driven(plan, folder.path, cluster)[1] == Outcome(12 - len(told.fields), 0)
+    assert 0 < len(progress.fields) < 12
+    assert stopped.value.done == len(progress.fields) == len(latest_receipts(folder))
+    assert driven(plan, folder.path, cluster)[1] == Outcome(12 - len(progress.fields), 0)
 
 
 def test_another_model_than_planned_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
@@ -198,8 +198,8 @@ def test_an_image_of_several_blocks_that_cannot_be_read_is_one_failed_field(
 ) -> None:
     plan = plan_of(tmp_path / "in", "gone", "sound", height_px=300)
     plan = replace(plan, block_px=128, largest_px=31)
-    folder, outcome, told = driven(plan, tmp_path / "out", cluster)
+    folder, outcome, progress = driven(plan, tmp_path / "out", cluster)
     assert outcome == Outcome(done=1, failed=1)
     assert "can't be opened" in latest_receipts(folder)["gone"].reason
     assert latest_receipts(folder)["sound"].nuclei == 0
-    assert sorted(told.fields) == ["gone", "sound"]
+    assert sorted(progress.fields) == ["gone", "sound"]

@@ -1,4 +1,4 @@
-"""What becomes of the files of fields that failed during a run."""
+"""Status of the files of failed fields in the tables."""
 
 from nucbatch.core.plate import Channel, Field, FileStatus, Plane, Plate
 from nucbatch.execution.block import failed

@@ -26,12 +26,12 @@ MEMORY_BYTES = 2 << 30
 
 @pytest.fixture(autouse=True)
 def _small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strips of a test's size count as too large for windows."""
+    """Lowers the limit so that the test's strips count as too large to read by window."""
     monkeypatch.setattr(plane_reader, "LARGEST_PIECE_BYTES", 600_000)
 
 
 def large(source: Path, out: Path, resolution_um: float | None = None) -> LargeImage:
-    """The only image of an input, as the driver makes it."""
+    """Returns the only image of an input, as the work queue builds it."""
     folder = RunFolder(out)
     folder.create()
     plate = open_plate(source, resolution_um=resolution_um)
@@ -44,7 +44,7 @@ def large(source: Path, out: Path, resolution_um: float | None = None) -> LargeI
 
 
 def surveyed(image: LargeImage) -> np.ndarray:
-    """(C, Y, X) of the copy in the image's OME-Zarr."""
+    """Reads the copy (C, Y, X) in the image's OME-Zarr."""
     rows, columns = image.units_of(0).shape
     for place in np.ndindex(rows, columns):
         survey(image, *place)
@@ -52,7 +52,7 @@ def surveyed(image: LargeImage) -> np.ndarray:
 
 
 def copies(image: LargeImage) -> dict[str, int]:
-    """When each converted file was last written."""
+    """Returns the modification time of each converted file."""
     return {path.name: path.stat().st_mtime_ns for path in image.scratch.converted.glob("*.tif")}
 
 

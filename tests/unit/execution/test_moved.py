@@ -1,4 +1,4 @@
-"""A plate that was renamed goes on under the name that the run was begun with, if it has the same files."""
+"""A renamed plate with the same files keeps the name that the run started with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plate's constants: of a sample of fields, the same in any order, kept when the run goes on."""
+"""A plate's constants: from a sample of fields, independent of their order, kept on resuming."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ def planned(folder: Path, **normalise: Any) -> Plan:
 
 @pytest.fixture(scope="module")
 def plate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A plate of 80 wells, one of them twenty times as bright."""
+    """Builds a plate of 80 wells, one of them twenty times as bright."""
     folder, rng = tmp_path_factory.mktemp("P"), np.random.default_rng(0)
     for number in range(80):
         well = f"{'ABCDEFGH'[number // 10]}{number % 10 + 1:02d}"

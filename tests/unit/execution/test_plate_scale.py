@@ -1,4 +1,4 @@
-"""A plate's nuclear diameter: of a sample of fields, the same in any order, kept when the run goes on."""
+"""A plate's nuclear diameter: from a sample of fields, independent of their order, kept on resuming."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +21,7 @@ NAMES = r"(?P<well>[A-H]\d+)_s(?P<site>\d)_(?P<channel>\w+)\.tif"
 
 
 def write_wells(folder: Path, enlarged: int, wells: range) -> None:
-    """Wells with drawn nuclei of 25 px, enlarged."""
+    """Builds wells with enlarged drawn nuclei of 25 px."""
     for number in wells:
         images, _ = make_field(512 // enlarged, np.random.default_rng(number), nuclei=24 // enlarged)
         plane = images[0].repeat(enlarged, axis=0).repeat(enlarged, axis=1).astype(np.float32)

@@ -1,4 +1,4 @@
-"""A result that is lost with its worker, on a real cluster that has no other."""
+"""A result lost with its worker is computed again, on a real cluster with one worker."""
 
 from pathlib import Path
 
@@ -6,8 +6,8 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from nucbatch.execution.check import CheckTask, Looked
-from nucbatch.execution.window import Came, Window
+from nucbatch.execution.check import CheckResult, CheckTask
+from nucbatch.execution.window import Window, WorkResult
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.schedulers.supervisor import SUPERVISOR_CONFIG, WorkerSupervisor
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
@@ -32,10 +32,10 @@ def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_th
         while not window._finished.has_ready():
             client.run_on_scheduler(int)
         local.sync(next(iter(local.workers.values())).close)
-        came: list[Came[CheckTask]] = []
-        while not came:
-            came = window.next_batch()
-        assert [(one.work, one.outcome, one.error) for one in came] == [
-            (work, Looked(wrong={}, files=0, stored_bytes=0), None)
+        results: list[WorkResult[CheckTask]] = []
+        while not results:
+            results = window.next_batch()
+        assert [(one.work, one.outcome, one.error) for one in results] == [
+            (work, CheckResult(wrong={}, files=0, stored_bytes=0), None)
         ]
         assert len(window) == 0

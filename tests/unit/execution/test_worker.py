@@ -1,4 +1,4 @@
-"""What is left of a worker that ran out of memory, as the driver reads it."""
+"""The note of a worker that ran out of memory, as the driver reads it."""
 
 import subprocess
 import sys
@@ -59,7 +59,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 def test_tasks_that_begin_together_share_one_watch_over_the_memory(tmp_path: Path) -> None:
-    """Each says how many threads watch, once all four have begun."""
+    """Each task counts the memory guard's threads, after all four have started."""
     script = tmp_path / "together.py"
     script.write_text(TOGETHER)
     command = [sys.executable, str(script)]

@@ -13,7 +13,7 @@ import torch
 from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.execution.block import FieldTask, process_field
 from nucbatch.execution.large.image import LargeImage
-from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale import ScaleTask
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
@@ -31,13 +31,13 @@ OBJECTS = ObjectSettings(foreground=0.5, peak=0.0, min_area_px=9)
 
 @dataclass(frozen=True)
 class Bench:
-    """What a test runs on: an image file and weights. Other folders, blocks and settings by :meth:`image`."""
+    """An image file and weights for tests; :meth:`image` builds a run with a folder, blocks and settings."""
 
     picture: Path
     weights: Path
 
     def of(self, picture: Path) -> Bench:
-        """The same with another image."""
+        """Returns the same with another image."""
         return replace(self, picture=picture)
 
     def in_one_piece(self, image: LargeImage) -> Receipt:
@@ -79,23 +79,23 @@ class Bench:
 
 
 def in_one_piece(image: LargeImage) -> Receipt:
-    """The same image as an ordinary field."""
+    """Builds the task of the same image as a single-block field."""
     return process_field(
         FieldTask(*(getattr(image, each.name) for each in fields(FieldTask)))  # what every job has
     )
 
 
 def in_blocks(image: LargeImage, seed: int = 0, most: int | None = None) -> Receipt | None:
-    """Runs units here, whichever may run in drawn order, some of them twice; None if ``most`` are too few."""
-    rng, course, done = np.random.default_rng(seed), Course(image), 0
-    while not course.finished:
+    """Runs units in random order, some twice; returns None if they are not done after ``most``."""
+    rng, progress, done = np.random.default_rng(seed), ImageProgress(image), 0
+    while not progress.finished:
         ready = []
-        while (unit := course.next()) is not None:
+        while (unit := progress.next()) is not None:
             ready.append(unit)
         assert ready, "nothing may run, and it is not finished"
         for index in rng.permutation(len(ready)):
             if most is not None and done >= most:
-                course.close()
+                progress.close()
                 return None
             outcome = ready[index].run()
             if rng.random() < 0.2:
@@ -103,14 +103,14 @@ def in_blocks(image: LargeImage, seed: int = 0, most: int | None = None) -> Rece
                 assert [replace(one.unit, changed_ns=0) for one in again] == [
                     replace(one.unit, changed_ns=0) for one in outcome
                 ]
-            course.accept(outcome)
+            progress.accept(outcome)
             done += len(outcome)
-    assert not course.problem
-    return replace(course.receipt(), seconds={}, worker="", committed_ns=0)
+    assert not progress.problem
+    return replace(progress.receipt(), seconds={}, worker="", committed_ns=0)
 
 
 def outcome_of(image: LargeImage) -> dict[str, bytes]:
-    """All that a run leaves of an image, byte by byte."""
+    """Returns the content of all files that a run writes for an image."""
     found = {
         path.relative_to(image.group).as_posix(): path.read_bytes()
         for path in image.group.rglob("*")
@@ -121,7 +121,7 @@ def outcome_of(image: LargeImage) -> dict[str, bytes]:
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Two channels of 16 bits, 700 by 900 px, and a network that finds something in them."""
+    """Writes an image of two 16-bit channels, 700 × 900 px, and the weights of a small network."""
     folder = tmp_path_factory.mktemp("bench")
     images, _ = make_field(900, np.random.default_rng(5), nuclei=180, channels=2)
     tifffile.imwrite(

@@ -1,4 +1,4 @@
-"""What a large image leaves on the way may be damaged at any moment: its unit is done again."""
+"""Damaged intermediate files of a large image have their units repeated."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from nucbatch.core.errors import DamagedFile
-from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.stages import LABELS, NUMBER, OBJECTS, PREDICT
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.stamps import TABLE, packed
@@ -31,21 +31,21 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def steps(course: Course) -> Iterator[str]:
-    """Does an image's units in order; the stage of each that was done. Damaged files are mended."""
-    while not course.finished:
+def steps(progress: ImageProgress) -> Iterator[str]:
+    """Runs an image's units in order, repeats damaged ones, and yields each unit's stage."""
+    while not progress.finished:
         ready = []
-        while (unit := course.next()) is not None:
+        while (unit := progress.next()) is not None:
             ready.append(unit)
         assert ready, "nothing may run, and it is not finished"
         for unit in ready:
             try:
-                course.accept(unit.run())
+                progress.accept(unit.run())
             except DamagedFile as error:
-                course.doubt(error)
+                progress.doubt(error)
             else:
                 yield unit.stage
-        course.mend()
+        progress.mend()
 
 
 def scratch_files(image: Any) -> list[Path]:
@@ -67,10 +67,10 @@ def expected(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Rece
 def test_files_damaged_under_way_are_made_again(
     bench: Any, expected: tuple[Receipt, dict[str, bytes]], tmp_path: Path, until: str, damage: str
 ) -> None:
-    """All files of the scratch at once, one kind after the other where there are several."""
+    """Lists all files of the scratch folder, kind by kind."""
     image = bench.image(tmp_path, 512, largest_px=448)
-    course = Course(image)
-    moves = steps(course)
+    progress = ImageProgress(image)
+    moves = steps(progress)
     while next(moves) != until:
         pass
     kinds = {path.relative_to(image.scratch.path).parts[0]: path for path in scratch_files(image)}
@@ -78,7 +78,7 @@ def test_files_damaged_under_way_are_made_again(
     for path in kinds.values():
         DAMAGES[damage](path)
     assert list(moves)
-    receipt = course.receipt()
+    receipt = progress.receipt()
     assert (receipt.nuclei, receipt.labels_sha256, receipt.qc) == (
         expected[0].nuclei, expected[0].labels_sha256, expected[0].qc,
     )  # fmt: skip
@@ -100,28 +100,28 @@ def test_damaged_records_are_made_again_when_the_run_is_taken_up(
 def test_a_damaged_line_of_the_record_costs_its_unit_alone(bench: Any, tmp_path: Path) -> None:
     image = bench.image(tmp_path, 256, largest_px=320)
     bench.stopped_after(20, image)
-    course = Course(image)
-    before, _ = course.units
-    course.close()
+    progress = ImageProgress(image)
+    before, _ = progress.units
+    progress.close()
     lines = image.scratch.units.read_bytes().split(b"\n")
     lines[5] = bytes(len(lines[5]))
     image.scratch.units.write_bytes(b"\n".join(lines))
-    course = Course(image)
-    assert course.units[0] == before - 1
-    course.close()
+    progress = ImageProgress(image)
+    assert progress.units[0] == before - 1
+    progress.close()
 
 
 def test_what_is_damaged_again_and_again_ends_the_session(bench: Any, tmp_path: Path) -> None:
     image = bench.image(tmp_path, 512, largest_px=448)
     bench.stopped_after(14, image)
-    course, path = Course(image), image.scratch.constants
+    progress, path = ImageProgress(image), image.scratch.constants
     path.unlink()
-    course.doubt(DamagedFile.at(path, "is gone"))
-    course.mend()
-    course.doubt(DamagedFile.at(path, "is gone"))
+    progress.doubt(DamagedFile.at(path, "is gone"))
+    progress.mend()
+    progress.doubt(DamagedFile.at(path, "is gone"))
     with pytest.raises(DamagedFile, match=r"constants\.json is gone"):
-        course.mend()
-    course.close()
+        progress.mend()
+    progress.close()
 
 
 def test_a_verified_course_reads_what_was_not_changed_since(bench: Any, tmp_path: Path) -> None:
@@ -131,12 +131,12 @@ def test_a_verified_course_reads_what_was_not_changed_since(bench: Any, tmp_path
     info = path.stat()
     _flip(path)
     os.utime(path, ns=(info.st_atime_ns, info.st_mtime_ns))
-    course = Course(image)
-    before, _ = course.units
-    course.close()
-    course = Course(image, verify=True)
-    assert course.units[0] == before - 2  # the one, and opening the files that it was made of
-    course.close()
+    progress = ImageProgress(image)
+    before, _ = progress.units
+    progress.close()
+    progress = ImageProgress(image, verify=True)
+    assert progress.units[0] == before - 2  # the one, and opening the files that it was made of
+    progress.close()
 
 
 def test_a_finished_image_stands_for_all_its_files(bench: Any, tmp_path: Path) -> None:

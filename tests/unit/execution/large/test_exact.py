@@ -1,4 +1,4 @@
-"""Whatever the blocks, their order and how often they run: the bytes are those of the image in one piece."""
+"""Results of a large image are byte-identical for any blocks, order and repetition."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tifffile
 
 from nucbatch.core.settings import ObjectSettings
 from nucbatch.core.tiles import Box
-from nucbatch.execution.large.image_progress import Course
+from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.networks.checkpoint import load_weights, save_weights
 
@@ -50,7 +50,7 @@ def test_a_broken_copy_lacks_the_same_pixels_in_blocks(bench: Any, tmp_path: Pat
 
 @pytest.mark.slow
 def test_many_tiles_and_any_blocks_are_one_result(bench: Any, tmp_path: Path) -> None:
-    """Tiles of 192 px: 8 by 10 of them, whose seams no block knows of."""
+    """Tiles of 192 px, 8 by 10, whose seams do not coincide with the blocks."""
     images = [bench.image(tmp_path / str(px), px, largest_px=192) for px in (128, 333, 4096)]
     assert images[0].tile_rows()[0] > 4
     receipts = [bench.in_blocks(image, seed=7) for image in images]
@@ -59,7 +59,7 @@ def test_many_tiles_and_any_blocks_are_one_result(bench: Any, tmp_path: Path) ->
 
 
 def test_tiles_of_another_size_move_last_bits_at_most(bench: Any, tmp_path: Path) -> None:
-    """Windows cover the receptive field, so that only the order of a device's sums can differ."""
+    """Windows cover the receptive field, so only the order of a device's sums can differ."""
     maps = []
     for largest_px in (192, 320):
         image = bench.image(tmp_path / str(largest_px), 512, largest_px=largest_px)
@@ -160,9 +160,9 @@ def test_what_was_stopped_and_damaged_ends_with_the_same_bytes(
 def test_a_run_taken_up_again_repeats_only_what_was_not_committed(bench: Any, tmp_path: Path) -> None:
     image = bench.image(tmp_path, 256, largest_px=320)
     bench.stopped_after(20, image)
-    course = Course(image)
-    assert 20 <= course.units[0] < course.units[1]
-    course.close()
+    progress = ImageProgress(image)
+    assert 20 <= progress.units[0] < progress.units[1]
+    progress.close()
 
 
 @pytest.mark.slow
