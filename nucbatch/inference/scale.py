@@ -1,17 +1,17 @@
-"""At which scale the network sees an image: found from the nuclei, unless it is given.
+"""Finds the scale at which the network segments an image, from the size of its nuclei, unless it is given.
 
-Networks find nuclei of a wide range of sizes as they are; much larger ones come out in pieces. So an image is
-segmented as it is, and the diameter below which half of the nuclear area lies is taken: pieces hold little of
-the area, so they move it little. Where it exceeds ``LARGEST_RATIO`` times the diameter that the network was
-trained on, the image is segmented again, reduced so that its nuclei have that diameter. Of very large nuclei
-only pieces were measured: while what the reduced image shows is too large as well, it is reduced further.
+A network finds nuclei of a wide range of sizes, but splits much larger ones into pieces. So the image is
+first segmented at its own scale. The measure is the diameter below which half of the nuclear area lies;
+pieces hold little area and change it little. If it exceeds ``LARGEST_RATIO`` times the trained diameter, the
+image is reduced so that its nuclei have the trained diameter, and segmented again. Very large nuclei were
+only measured in pieces, so the image is reduced further while its nuclei are still too large.
 
-An image that the network sees in one tile is measured as a whole. Of a larger one a few windows are, whose
-places depend on its size alone: so its nuclei are the same whether it is cut into blocks or not. They are
-looked at in half the resolution, which tells large nuclei as well (or better) and costs a quarter.
+An image of one tile is measured whole. A larger image is measured in a few windows, whose positions depend on
+its size alone, so the scale does not depend on blocks. Windows are measured at half the resolution, which
+finds large nuclei as well or better at a quarter of the cost.
 
-``LARGEST_RATIO`` is fitted to the training and validation images of the 2018 Data Science Bowl, as they are
-and enlarged: nuclei of less than 2.8 times the trained diameter lose by being reduced, larger ones gain.
+``LARGEST_RATIO`` was fitted to the training and validation images of the 2018 Data Science Bowl, original and
+enlarged: nuclei up to 2.8 times the trained diameter are segmented worse when reduced, larger ones better.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from numpy.typing import NDArray
 from nucbatch.core.settings import NormaliseSettings, RunSettings
 from nucbatch.core.tiles import Box
 
-if TYPE_CHECKING:  # it imports PyTorch, which a Dask scheduler that unpickles a scale has no use for
+if TYPE_CHECKING:  # it imports PyTorch, which a Dask scheduler that unpickles a Scale does not need
     from nucbatch.networks.checkpoint import Card
 
 LARGEST_RATIO = 2.8
-"""Nuclei up to so many times the diameter that a model was trained on are seen as they are."""
+"""Images are not rescaled if their nuclei are at most this many times the model's trained diameter."""
 MOST_PASSES = 4
-"""So often an image is reduced further at most."""
+"""Largest number of times that an image is reduced further."""
 
 WINDOW_PX = 512
 """Side of the windows in which an image larger than a tile is measured."""
@@ -43,11 +43,12 @@ _FEWEST, _MOST = 2, 5  # windows along each side
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """How many times as large the network sees images: ``zoom``, or found in each image where that is None.
+    """The scale of images for the network.
 
-    ``typical_px`` is the diameter of the nuclei that the network was trained on; None where it isn't known.
-    ``normalise`` is how windows are normalised in which an image is measured. ``of_plate``: the zoom follows
-    from what was measured for a whole plate.
+    ``zoom``: scale factor; None: found for each image. ``typical_px``: diameter of the nuclei that the
+    network was trained on; None if unknown. ``normalise``: normalisation of the windows in which an image is
+    measured.
+    ``of_plate``: whether the zoom was measured for a whole plate.
     """
 
     zoom: float | None = 1.0
@@ -57,10 +58,10 @@ class Scale:
 
     @classmethod
     def of(cls, card: Card, settings: RunSettings) -> Scale:
-        """The scale that settings ask for, those of the model's own normalisation included.
+        """Returns the scale that complete settings, including the normalisation, request.
 
         Raises:
-            InputError: a diameter is given, and the model doesn't know the nuclei it was trained on.
+            InputError: a diameter is given, but the model's trained diameter is unknown.
         """
         typical_px, asked = card.nucleus_diameter_px, settings.diameter_px
         found = cls(None, typical_px, settings.normalise)
@@ -74,11 +75,11 @@ class Scale:
 
     @property
     def largest_zoom(self) -> float:
-        """The most that an image is enlarged: what memory is planned for."""
+        """The largest scale factor of an image, for the projection of memory."""
         return 1.0 if self.zoom is None else self.zoom
 
     def zoom_for(self, diameter_px: float) -> float:
-        """How many times as large an image should be seen in which nuclei were found to measure that.
+        """Returns the scale factor for an image whose nuclei have this diameter; 1 if it needs none.
 
         >>> scale = Scale(None, typical_px=20.0)
         >>> scale.zoom_for(50.0), scale.zoom_for(100.0)
@@ -89,7 +90,7 @@ class Scale:
         return self.typical_px / diameter_px
 
     def differs_alone(self, diameter_px: float, zoom: float) -> bool:
-        """Whether an image, seen at a zoom, has nuclei of a diameter that asks for another one."""
+        """Tells whether nuclei of this diameter (in the image's px), found at ``zoom``, need another zoom."""
         return diameter_px > 0 and (
             self.zoom_for(diameter_px * zoom) != 1 or (zoom < 1 and self.zoom_for(diameter_px) == 1)
         )
@@ -99,7 +100,9 @@ AS_IT_IS = Scale()
 
 
 def nuclear_diameter(areas_px: NDArray[np.integer]) -> float:
-    """Diameter in px below which half of the nuclear area lies, of circles of these areas (N,); 0 of none.
+    """Returns the diameter in px below which half of the nuclear area lies; 0 without nuclei.
+
+    Diameters are those of circles with the areas ``areas_px`` (N,).
 
     >>> nuclear_diameter(np.array([78, 78, 78, 7854]))  # three pieces of 10 px, and a nucleus of 100 px
     100.0
@@ -113,14 +116,20 @@ def nuclear_diameter(areas_px: NDArray[np.integer]) -> float:
 
 
 def areas_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
-    """Areas in px of labels (Y, X) 1..N, (N,) int64."""
+    """Counts the pixels of each label 1..N in (Y, X); (N,) int64."""
     return np.bincount(labels.ravel())[1:]
 
 
 def fitting_zoom(measure: Callable[[float], float], scale: Scale, zoom: float = 1.0) -> tuple[float, float]:
-    """(zoom, diameter in px) of the first of ever smaller scales, from ``zoom`` on, that fits the nuclei.
+    """Reduces the scale, starting at ``zoom``, until the nuclei are not too large for the network.
 
-    ``measure`` gives the diameter of the nuclei in px of the image, as found at a zoom.
+    Args:
+        measure: returns the diameter of the nuclei, in the image's own px, found at a zoom.
+        scale: the scale's settings.
+        zoom: the first zoom to measure.
+
+    Returns:
+        The zoom, and the diameter in px found at it.
     """
     diameter_px = measure(zoom)
     for _ in range(MOST_PASSES):
@@ -133,7 +142,7 @@ def fitting_zoom(measure: Callable[[float], float], scale: Scale, zoom: float = 
 
 
 def sample_boxes(shape: tuple[int, int], whole_px: int) -> list[Box]:
-    """Where an image (Y, X) is measured: all of it if no side is longer than ``whole_px``, else windows.
+    """Returns the boxes in which an image (Y, X) is measured: the whole up to ``whole_px``, else windows.
 
     Windows are spread evenly, at most ``_MOST`` along each side.
     """
@@ -146,7 +155,7 @@ def sample_boxes(shape: tuple[int, int], whole_px: int) -> list[Box]:
 
 
 def _spread(length: int, most: int) -> Sequence[tuple[int, int]]:
-    """(begin, end) of windows along a side, each in the middle of its part of the side."""
+    """Returns (begin, end) of windows along a side, each centred in its part of the side."""
     count = min(most, -(-length // WINDOW_PX))
     side = min(WINDOW_PX, length // count)
     return [

@@ -1,4 +1,4 @@
-"""One image, from pixels to labels: what a run's task, training's validation and notebooks share."""
+"""Segments one image, from pixels to labels; used by runs, by training's validation and by the Python API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from nucbatch.masks.objects import find_nuclei
 
 
 def require_pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuses an image by its shape and pixel type alone.
+    """Checks that an image of this shape and pixel type can be segmented.
 
     Raises:
         InputError: neither (Y, X) nor (Y, X, 3), no pixels, or neither integers nor floats.
@@ -39,10 +39,10 @@ def require_pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 
 def require_image(image: NDArray[np.generic]) -> NDArray[np.generic]:
-    """The image as an array, if it is one that can be segmented.
+    """Returns the image as an array, after checking that it can be segmented.
 
     Raises:
-        InputError: as :func:`require_pixels`, or pixels that are not finite.
+        InputError: see :func:`require_pixels`, or the image has pixels that are not finite.
     """
     image = np.asarray(image)
     require_pixels(image.shape, image.dtype)
@@ -54,7 +54,7 @@ def require_image(image: NDArray[np.generic]) -> NDArray[np.generic]:
 def maps_of(
     image: NDArray[np.generic], constants: Constants, grid: TileGrid, predict: Predict, zoom: float = 1.0
 ) -> NDArray[np.uint8]:
-    """Maps (outputs, Y, X) uint8 of an image (Y, X) or (Y, X, 3), seen ``zoom`` times as large."""
+    """Predicts the maps (outputs, Y, X) uint8 of an image (Y, X) or (Y, X, 3), scaled by ``zoom``."""
     normalised = normalise(image, constants)
     if zoom == 1.0:
         return predict_image(normalised, grid, predict)
@@ -64,7 +64,7 @@ def maps_of(
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """Nuclei of an image, and the scale at which they were found.
+    """Labels of an image, and the scale at which they were found.
 
     Attributes:
         labels: (Y, X) uint32, 1..N, in the image's own pixels.
@@ -85,9 +85,15 @@ def segment_image(
     objects: ObjectSettings,
     scale: Scale = AS_IT_IS,
 ) -> Segmented:
-    """Nuclei of an image (Y, X) or (Y, X, 3), uint8, uint16 or float; a blank one has none.
+    """Segments an image; a blank image has no nuclei.
 
-    ``constants`` are the whole image's. Labels are of the image's own size, whatever the scale.
+    Args:
+        image: (Y, X) or (Y, X, 3), uint8, uint16 or float.
+        constants: normalisation constants of the whole image.
+        grid: the network's tile grid.
+        predict: predicts one tile.
+        objects: thresholds and sizes.
+        scale: the scale for the network; labels always have the image's own size.
     """
     if constants.blank:
         return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
@@ -117,10 +123,10 @@ def zoom_in(
     objects: ObjectSettings,
     scale: Scale,
 ) -> float:
-    """How many times as large an image should be seen, measured in windows of it (Y, X) or (Y, X, 3).
+    """Finds the scale factor of an image from windows of it, (Y, X) or (Y, X, 3).
 
-    The windows are normalised alike, by constants of their own unless the settings hold them. So nothing else
-    of the image counts.
+    All windows share normalisation constants, computed from the windows unless the settings contain them. So
+    the result depends on the windows alone.
     """
     pixels = windows[0] if len(windows) == 1 else np.concatenate([window.ravel() for window in windows])
     constants = find_constants(pixels, scale.normalise)
@@ -144,7 +150,7 @@ def areas_in(
     objects: ObjectSettings,
     zoom: float,
 ) -> NDArray[np.int64]:
-    """Areas in px (N,) int64 of the nuclei in images (Y, X) or (Y, X, 3), each with its constants."""
+    """Returns the areas in px (N,) int64 of all nuclei in images (Y, X) or (Y, X, 3), each with constants."""
     return np.concatenate(
         [
             areas_of(segment_image(image, constants, grid, predict, objects, Scale(zoom)).labels)
