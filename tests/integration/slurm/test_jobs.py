@@ -44,7 +44,7 @@ def test_a_job_that_somebody_cancels_is_replaced_and_its_work_done_elsewhere(
         here.look_until(lambda: len({job for job, _ in gated.starts()}) == 3)
         gated.open()
         here.finish(futures)
-        assert here.was_told("was ended (CANCELLED); its blocks go to others.")
+        assert here.was_told("was ended (CANCELLED); other workers take its blocks.")
 
 
 def test_jobs_come_with_the_work_and_go_with_it(sitting, gated, jobs) -> None:
@@ -174,7 +174,7 @@ def test_a_block_that_no_job_has_time_for_ends_the_sitting_after_some_tries(sitt
         for job in first:
             end_in_a_moment(job)
         here.look_until(lambda: len(gated.starts()) == 4)
-        assert here.was_told("was ended (TIMEOUT); its blocks go to others.")
+        assert here.was_told("was ended (TIMEOUT); other workers take its blocks.")
         for job, _ in gated.starts()[2:]:
             end_in_a_moment(job)
         with pytest.raises(
