@@ -165,7 +165,7 @@ def test_stopped_then_killed_then_finished_gives_the_same_bytes(
         os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to the workers as well
         said, _ = driver.communicate()
     assert driver.returncode == 130, said
-    assert "the same command again goes on" in said
+    assert "run the same command again to continue" in said
     assert "Traceback" not in said
     with sitting(truth, other) as driver:
         wait_for("are done already", driver)

@@ -89,7 +89,7 @@ def test_a_job_whose_worker_cannot_connect_is_given_up_after_its_time(slurm, pla
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"partition": "nowhere"}, r"Invalid partition.*Name one that there is with --partition"),
+        ({"partition": "nowhere"}, r"Invalid partition.*Name an existing one with --partition"),
         ({"gres": "gpu:9", "gpu": False}, r"not available.*ask for less with .*--gres"),
         ({"memory": "900GB"}, r"not available.*ask for less with .*--memory"),
         ({"constraint": "fast"}, r"Invalid feature.*--constraint"),

@@ -46,7 +46,7 @@ def test_ctrl_c_commits_what_is_under_way_and_ends_with_130(slurm, jobs, eventua
         run.send_signal(signal.SIGINT)
         _, said = run.communicate()
     assert run.returncode == 128 + signal.SIGINT, said
-    assert "the same command again goes on" in said
+    assert "run the same command again to continue" in said
     done = latest_receipts(out)
     assert 0 < len(done) < 24
     assert not jobs() or all(state == "COMPLETING" for state in jobs().values())
