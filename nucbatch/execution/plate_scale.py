@@ -25,7 +25,7 @@ from nucbatch.execution.plate_sample import sampled
 from nucbatch.execution.prepared import Prepared
 from nucbatch.inference.device import Cpu
 from nucbatch.inference.normalise import Constants, find_constants
-from nucbatch.inference.scale import WINDOW_PX, fitting_zoom, nuclear_diameter
+from nucbatch.inference.scale import WINDOW_PX, fitting_zoom
 from nucbatch.inference.segment import areas_in
 from nucbatch.networks.checkpoint import load_weights
 from nucbatch.planning.plan import Plan
@@ -95,10 +95,10 @@ def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
                 break
         first = np.concatenate([np.zeros(0, np.int64), *found])
 
-        def measure(zoom: float) -> float:
-            return nuclear_diameter(first if zoom == 1 else areas_at(zoom, views))
+        def seen_at(zoom: float) -> NDArray[np.int64]:
+            return first if zoom == 1 else areas_at(zoom, views)
 
-        _, diameter_px = fitting_zoom(measure, scale)
+        _, diameter_px = fitting_zoom(seen_at, scale)
     return diameter_px, len(first), len(views)
 
 

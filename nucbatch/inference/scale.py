@@ -4,7 +4,11 @@ A network finds nuclei of a wide range of sizes, but splits much larger ones int
 first segmented at its own scale. The measure is the diameter below which half of the nuclear area lies;
 pieces hold little area and change it little. If it exceeds ``LARGEST_RATIO`` times the trained diameter, the
 image is reduced so that its nuclei have the trained diameter, and segmented again. Very large nuclei were
-only measured in pieces, so the image is reduced further while its nuclei are still too large.
+only measured in pieces, so the image is reduced further while its nuclei are still too large. In nuclei of
+more than about 10 times the trained diameter the network sees many specks instead. So many small objects are
+looked at once more at half the resolution: true ones have about the same diameter there. The scale found
+there is taken if its nuclei have at least the specks' area, and not many times as much, as clumps of small
+nuclei do.
 
 An image of one tile is measured whole. A larger image is measured in a few windows, whose positions depend on
 its size alone, so the scale does not depend on blocks. Windows are measured at half the resolution, which
@@ -34,6 +38,11 @@ LARGEST_RATIO = 2.8
 """Images are not rescaled if their nuclei are at most this many times the model's trained diameter."""
 MOST_PASSES = 4
 """Largest number of times that an image is reduced further."""
+
+_MANY_SPECKS = 1000
+_LARGEST_SPECK = 1.5  # times the trained diameter
+_SPECKS_RATIO = 4  # the diameter at half the resolution to that of specks
+_SPECKS_SHARE = 1 / 5  # least share of the nuclei's area that specks have; clumps of true nuclei are larger
 
 WINDOW_PX = 512
 """Side of the windows in which an image larger than a tile is measured."""
@@ -95,6 +104,14 @@ class Scale:
             self.zoom_for(diameter_px * zoom) != 1 or (zoom < 1 and self.zoom_for(diameter_px) == 1)
         )
 
+    def may_be_specks(self, areas_px: NDArray[np.integer]) -> bool:
+        """Whether objects of these areas (N,) may be specks that the network sees in very large nuclei."""
+        return (
+            self.typical_px is not None
+            and len(areas_px) >= _MANY_SPECKS
+            and nuclear_diameter(areas_px) <= _LARGEST_SPECK * self.typical_px
+        )
+
 
 AS_IT_IS = Scale()
 
@@ -120,25 +137,41 @@ def areas_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
     return np.bincount(labels.ravel())[1:]
 
 
-def fitting_zoom(measure: Callable[[float], float], scale: Scale, zoom: float = 1.0) -> tuple[float, float]:
+def fitting_zoom(
+    areas_at: Callable[[float], NDArray[np.integer]], scale: Scale, zoom: float = 1.0
+) -> tuple[float, float]:
     """Reduces the scale, starting at ``zoom``, until the nuclei are not too large for the network.
 
     Args:
-        measure: returns the diameter of the nuclei, in the image's own px, found at a zoom.
+        areas_at: returns the areas (N,) of the nuclei found at a zoom, in the image's own px.
         scale: the scale's settings.
         zoom: the first zoom to measure.
 
     Returns:
-        The zoom, and the diameter in px found at it.
+        The zoom, and the :func:`nuclear_diameter` in px found at it.
     """
-    diameter_px = measure(zoom)
+    zoom, areas_px = _reduced(areas_at, scale, zoom)
+    if zoom == 1 and scale.may_be_specks(areas_px):
+        halved_px = nuclear_diameter(areas_at(0.5))
+        if halved_px >= _SPECKS_RATIO * nuclear_diameter(areas_px) and scale.zoom_for(halved_px) != 1:
+            other_zoom, other_px = _reduced(areas_at, scale, scale.zoom_for(halved_px))
+            if _SPECKS_SHARE * other_px.sum() <= areas_px.sum() <= other_px.sum():
+                return other_zoom, nuclear_diameter(other_px)
+    return zoom, nuclear_diameter(areas_px)
+
+
+def _reduced(
+    areas_at: Callable[[float], NDArray[np.integer]], scale: Scale, zoom: float
+) -> tuple[float, NDArray[np.integer]]:
+    """Returns the zoom at which nuclei are not too large, and their areas (N,) in the image's own px."""
+    areas_px = areas_at(zoom)
     for _ in range(MOST_PASSES):
-        reduced = zoom * scale.zoom_for(diameter_px * zoom)
+        reduced = zoom * scale.zoom_for(nuclear_diameter(areas_px) * zoom)
         if reduced == zoom:
             break
         zoom = reduced
-        diameter_px = measure(zoom)
-    return zoom, diameter_px
+        areas_px = areas_at(zoom)
+    return zoom, areas_px
 
 
 def sample_boxes(shape: tuple[int, int], whole_px: int) -> list[Box]:

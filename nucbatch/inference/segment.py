@@ -109,11 +109,11 @@ def segment_image(
         return at(zoom_in([image[box.slices] for box in boxes], grid, predict, objects, scale))
     seen: dict[float, Segmented] = {}
 
-    def diameter_at(zoom: float) -> float:
+    def areas_at(zoom: float) -> NDArray[np.int64]:
         seen[zoom] = at(zoom)
-        return seen[zoom].diameter_px
+        return areas_of(seen[zoom].labels)
 
-    return seen[fitting_zoom(diameter_at, scale)[0]]
+    return seen[fitting_zoom(areas_at, scale)[0]]
 
 
 def zoom_in(
@@ -134,13 +134,13 @@ def zoom_in(
         return 1.0
     views = [(window, constants) for window in windows]
 
-    def at(zoom: float) -> float:
-        return nuclear_diameter(areas_in(views, grid, predict, objects, zoom))
+    def areas_at(zoom: float) -> NDArray[np.int64]:
+        return areas_in(views, grid, predict, objects, zoom)
 
     if len(windows) == 1:
-        return fitting_zoom(at, scale)[0]
-    reduced = scale.zoom_for(at(0.5))
-    return 1.0 if reduced == 1 else fitting_zoom(at, scale, reduced)[0]
+        return fitting_zoom(areas_at, scale)[0]
+    reduced = scale.zoom_for(nuclear_diameter(areas_at(0.5)))
+    return 1.0 if reduced == 1 else fitting_zoom(areas_at, scale, reduced)[0]
 
 
 def areas_in(

@@ -9,7 +9,7 @@ from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.prepared import chosen
 from nucbatch.inference.normalise import Constants
-from nucbatch.inference.scale import LARGEST_RATIO, Scale, nuclear_diameter
+from nucbatch.inference.scale import LARGEST_RATIO, Scale, fitting_zoom, nuclear_diameter
 from nucbatch.inference.segment import segment_image
 from nucbatch.networks.checkpoint import Card, read_card, shipped
 
@@ -126,3 +126,25 @@ def test_the_smallest_area_follows_the_scale_unless_it_was_given() -> None:
     assert own.at(2.0).min_area_px == 6
     assert given.at(0.2).min_area_px == given.at(2.0).min_area_px == 25
     assert own.at(1.0) == own
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        # nuclei of 240 px: specks at full resolution, the nuclei at half of it
+        ({1.0: [110] * 3000, 0.5: [45_000] * 14, 20 / 239.37: [45_000] * 14}, 20 / 239.37),
+        # as many small nuclei
+        ({1.0: [110] * 3000, 0.5: [115] * 2900}, 1.0),
+        # small nuclei that merge into clumps
+        ({1.0: [40] * 3000, 0.5: [45_000] * 30, 20 / 239.37: [45_000] * 30}, 1.0),
+        # not many objects: half the resolution is not looked at
+        ({1.0: [110] * 300}, 1.0),
+    ],
+)
+def test_specks_in_very_large_nuclei_are_no_nuclei(found: dict[float, list[int]], expected: float) -> None:
+    def areas_at(zoom: float) -> NDArray[np.int64]:
+        (near,) = [one for one in found if abs(one - zoom) < 1e-4]
+        return np.array(found[near], np.int64)
+
+    zoom, _ = fitting_zoom(areas_at, Scale(None, typical_px=20.0))
+    assert zoom == pytest.approx(expected, abs=1e-4)
