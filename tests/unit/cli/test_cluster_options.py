@@ -87,10 +87,14 @@ def test_a_dry_run_shows_the_script_with_what_was_given(
         (["--partition", "x"], InputError, "--scheduler local has no setting 'partition'"),
         (["--scheduler", "tcp://10.0.0.1:8786"], InputError, "--insecure"),
         (["--scheduler", "tls://10.0.0.1:8786"], InputError, "--tls-ca"),
-        (["--scheduler", "gone.json"], InputNotFound, "no scheduler file gone.json"),
+        (["--scheduler", "gone.json"], InputNotFound, "the scheduler file gone.json does not exist"),
         (["--scheduler", "slurm", "--walltime", "soon"], InputError, "walltime = 'soon'"),
-        (["--scheduler", "slurm", "--profile", "gone.toml"], InputNotFound, "no SLURM profile gone.toml"),
-        (["--scheduler", "pbs"], InputError, "'pbs' is not known: use cuda or local or"),
+        (
+            ["--scheduler", "slurm", "--profile", "gone.toml"],
+            InputNotFound,
+            "the SLURM profile gone.toml does not exist",
+        ),
+        (["--scheduler", "pbs"], InputError, "unknown scheduler 'pbs': use cuda or local or"),
     ],
 )
 def test_what_cannot_be_is_refused_by_whom_it_concerns(

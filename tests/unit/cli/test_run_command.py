@@ -95,7 +95,7 @@ def test_settings_of_an_earlier_run_are_kept_apart_by_value_not_by_spelling(
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
-        (["--scheduler", "pbs"], InputError, "'pbs' is not known"),
+        (["--scheduler", "pbs"], InputError, "unknown scheduler 'pbs'"),
         (["--model", "no-such-model"], WeightsError, "neither a shipped model"),
         (["--channel", "DAPI"], InputError, "'DAPI' is not in"),
         (["--foreground", "2"], InputError, "objects.foreground = 2.0"),
