@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +23,9 @@ from nucbatch.execution.job import seen_channel
 from nucbatch.execution.plate_sample import sampled
 from nucbatch.execution.prepared import Prepared
 from nucbatch.inference.device import Cpu
-from nucbatch.inference.normalise import Constants, find_constants
-from nucbatch.inference.scale import WINDOW_PX, fitting_zoom
-from nucbatch.inference.segment import areas_in
+from nucbatch.inference.normalise import find_constants
+from nucbatch.inference.scale import WINDOW_PX, all_areas, fitting_zoom, nuclear_diameter
+from nucbatch.inference.segment import View, labels_in
 from nucbatch.networks.checkpoint import load_weights
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels, read_box
@@ -34,8 +33,6 @@ from nucbatch.readers.pixels import field_channels, read_box
 _TOGETHER = 8
 """Number of fields to measure before testing whether there are enough nuclei."""
 _ENOUGH_NUCLEI = 300
-
-_View = tuple[NDArray[Any], Constants]
 
 
 def with_plate_scale(prepared: Prepared, begun: RunSettings | None, threads: int = 1) -> tuple[Prepared, str]:
@@ -78,28 +75,27 @@ def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
         maps: NDArray[np.uint8] = device.begin([tile]).wait()[0]
         return maps
 
-    def areas_at(zoom: float, views: list[_View]) -> NDArray[np.int64]:
-        def areas(view: _View) -> NDArray[np.int64]:
-            return areas_in([view], prepared.grid, predict, objects, zoom)
+    def labels_at(zoom: float, views: list[View]) -> list[NDArray[np.uint32]]:
+        return list(pool.map(lambda view: labels_in(view, prepared.grid, predict, objects, zoom), views))
 
-        return np.concatenate([np.zeros(0, np.int64), *pool.map(areas, views)])
-
-    views: list[_View] = []
-    found: list[NDArray[np.int64]] = []
+    views: list[View] = []
+    first: list[NDArray[np.uint32]] = []
     with ThreadPoolExecutor(threads) as pool:
         for fields in _batches(sampled(plan.usable)):
             some = [view for view in pool.map(lambda field: _view_of(plan, field), fields) if view]
             views += some
-            found.append(areas_at(1.0, some))
-            if sum(map(len, found)) >= _ENOUGH_NUCLEI:
+            first += labels_at(1.0, some)
+            if sum(int(labels.max()) for labels in first) >= _ENOUGH_NUCLEI:
                 break
-        first = np.concatenate([np.zeros(0, np.int64), *found])
+        found = {1.0: first}
 
-        def seen_at(zoom: float) -> NDArray[np.int64]:
-            return first if zoom == 1 else areas_at(zoom, views)
+        def seen_at(zoom: float) -> list[NDArray[np.uint32]]:
+            if zoom not in found:
+                found[zoom] = labels_at(zoom, views)
+            return found[zoom]
 
-        _, diameter_px = fitting_zoom(seen_at, scale)
-    return diameter_px, len(first), len(views)
+        zoom = fitting_zoom(seen_at, [image for image, _ in views], scale)
+    return nuclear_diameter(all_areas(found[zoom])), sum(int(labels.max()) for labels in first), len(views)
 
 
 def _batches(fields: list[Field]) -> Iterator[list[Field]]:
@@ -107,7 +103,7 @@ def _batches(fields: list[Field]) -> Iterator[list[Field]]:
         yield fields[begin : begin + _TOGETHER]
 
 
-def _view_of(plan: Plan, field: Field) -> _View | None:
+def _view_of(plan: Plan, field: Field) -> View | None:
     """Reads the centre of a field's segmented channels and its constants; None if it can't be read."""
     channels = field_channels(plan.plate, field)
     channel = seen_channel(channels, plan.settings.channel)

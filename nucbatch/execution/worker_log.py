@@ -4,8 +4,7 @@ Each worker appends its records at once to a file of its own,
 ``.nucbatch/logs/workers/<machine>-<process>.jsonl``, so that those of a killed worker are kept. The driver
 moves them into the session's log every few seconds and at the end; after a killed driver, the next session
 does. This works with every scheduler, because all workers see the run's folder. Workers record WARNING and
-above, and with
-``--verbose`` all of nucbatch's records.
+above, and with ``--verbose`` all of nucbatch's records.
 """
 
 from __future__ import annotations
@@ -111,7 +110,7 @@ class WorkerLogs:
         finally:
             if client.status == "running":
                 client.unsubscribe_topic("all")
-            if client.status == "running" and client.cluster is None:  # somebody else's workers, which stay
+            if client.status == "running" and client.cluster is None:  # an existing cluster's workers
                 _within_time(client, lambda: client.unregister_worker_plugin(plugin.name))
 
     def collect(self) -> None:

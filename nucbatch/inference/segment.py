@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,9 @@ from nucbatch.inference.scale import (
     sample_boxes,
 )
 from nucbatch.masks.objects import find_nuclei
+
+View = tuple[NDArray[Any], Constants]
+"""An image, or a window of one, and the constants by which it is normalised."""
 
 
 def require_pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -109,11 +112,11 @@ def segment_image(
         return at(zoom_in([image[box.slices] for box in boxes], grid, predict, objects, scale))
     seen: dict[float, Segmented] = {}
 
-    def areas_at(zoom: float) -> NDArray[np.int64]:
+    def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
         seen[zoom] = at(zoom)
-        return areas_of(seen[zoom].labels)
+        return [seen[zoom].labels]
 
-    return seen[fitting_zoom(areas_at, scale)[0]]
+    return seen[fitting_zoom(labels_at, [image], scale)]
 
 
 def zoom_in(
@@ -134,26 +137,15 @@ def zoom_in(
         return 1.0
     views = [(window, constants) for window in windows]
 
-    def areas_at(zoom: float) -> NDArray[np.int64]:
-        return areas_in(views, grid, predict, objects, zoom)
+    def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
+        return [labels_in(view, grid, predict, objects, zoom) for view in views]
 
-    if len(windows) == 1:
-        return fitting_zoom(areas_at, scale)[0]
-    reduced = scale.zoom_for(nuclear_diameter(areas_at(0.5)))
-    return 1.0 if reduced == 1 else fitting_zoom(areas_at, scale, reduced)[0]
+    return fitting_zoom(labels_at, windows, scale)
 
 
-def areas_in(
-    views: Iterable[tuple[NDArray[np.generic], Constants]],
-    grid: TileGrid,
-    predict: Predict,
-    objects: ObjectSettings,
-    zoom: float,
-) -> NDArray[np.int64]:
-    """Returns the areas in px (N,) int64 of all nuclei in images (Y, X) or (Y, X, 3), each with constants."""
-    return np.concatenate(
-        [
-            areas_of(segment_image(image, constants, grid, predict, objects, Scale(zoom)).labels)
-            for image, constants in views
-        ]
-    )
+def labels_in(
+    view: View, grid: TileGrid, predict: Predict, objects: ObjectSettings, zoom: float
+) -> NDArray[np.uint32]:
+    """Returns the labels (Y, X) of an image (Y, X) or (Y, X, 3), given with its constants, seen at a zoom."""
+    image, constants = view
+    return segment_image(image, constants, grid, predict, objects, Scale(zoom)).labels

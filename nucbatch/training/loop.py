@@ -130,6 +130,7 @@ def _train(
     )
 
     _set_determinism(group.device)
+    # torch's types know no memory format for to()
     network = initial_network(recipe, start).to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)

@@ -11,6 +11,7 @@ from nucbatch.execution.prepared import chosen
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.scale import LARGEST_RATIO, Scale, fitting_zoom, nuclear_diameter
 from nucbatch.inference.segment import segment_image
+from nucbatch.masks.components import components_of
 from nucbatch.networks.checkpoint import Card, read_card, shipped
 
 CARD = read_card(shipped()["default"]).model_copy(update={"nucleus_diameter_px": 20.0})
@@ -128,23 +129,30 @@ def test_the_smallest_area_follows_the_scale_unless_it_was_given() -> None:
     assert own.at(1.0) == own
 
 
+def drawn(diameter_px: int, pitch_px: int) -> NDArray[np.uint32]:
+    return components_of(discs(1024, diameter_px, pitch_px) != 0).labels
+
+
+SMALL, LARGE, CLUMP = drawn(12, 24), drawn(240, 256), drawn(1, 2048)
+CLUMP[100:900, 100:900] = 1
+
+
 @pytest.mark.parametrize(
-    ("found", "expected"),
+    ("image", "labels", "halved", "is_reduced"),
     [
-        # nuclei of 240 px: specks at full resolution, the nuclei at half of it
-        ({1.0: [110] * 3000, 0.5: [45_000] * 14, 20 / 239.37: [45_000] * 14}, 20 / 239.37),
-        # as many small nuclei
-        ({1.0: [110] * 3000, 0.5: [115] * 2900}, 1.0),
-        # small nuclei that merge into clumps
-        ({1.0: [40] * 3000, 0.5: [45_000] * 30, 20 / 239.37: [45_000] * 30}, 1.0),
-        # not many objects: half the resolution is not looked at
-        ({1.0: [110] * 300}, 1.0),
+        pytest.param(LARGE != 0, SMALL, LARGE, True, id="specks in nuclei of 240 px and around them"),
+        pytest.param(SMALL != 0, SMALL, SMALL, False, id="small nuclei, found at half the resolution"),
+        pytest.param(SMALL != 0, SMALL, CLUMP, False, id="small nuclei that merge into a clump"),
+        pytest.param(SMALL != 0, SMALL, SMALL * 0, False, id="small nuclei that disappear"),
+        pytest.param(LARGE != 0, SMALL * (SMALL < 200), LARGE, False, id="a few small objects"),
     ],
 )
-def test_specks_in_very_large_nuclei_are_no_nuclei(found: dict[float, list[int]], expected: float) -> None:
-    def areas_at(zoom: float) -> NDArray[np.int64]:
-        (near,) = [one for one in found if abs(one - zoom) < 1e-4]
-        return np.array(found[near], np.int64)
-
-    zoom, _ = fitting_zoom(areas_at, Scale(None, typical_px=20.0))
-    assert zoom == pytest.approx(expected, abs=1e-4)
+def test_specks_of_very_large_nuclei_are_told_from_small_nuclei(
+    image: NDArray[np.bool_], labels: NDArray[np.uint32], halved: NDArray[np.uint32], is_reduced: bool
+) -> None:
+    zoom = fitting_zoom(
+        lambda zoom: [labels if zoom == 1 else halved],
+        [image.astype(np.uint8) * 200],
+        Scale(None, typical_px=20.0),
+    )
+    assert (zoom < 1) is is_reduced
