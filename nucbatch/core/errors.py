@@ -24,7 +24,12 @@ class InputNotFound(NucbatchError, FileNotFoundError):
 
 
 class UnreadableImage(NucbatchError, OSError):
-    """An image file cannot be decoded; the field is quarantined and the run continues."""
+    """An image file cannot be decoded; the field is quarantined and the run continues.
+
+    ``channels``: names of the channels whose pixels are damaged; empty if the reason is another.
+    """
+
+    channels: tuple[str, ...] = ()
 
 
 class ImageUnavailable(UnreadableImage):

@@ -7,7 +7,7 @@ them are flushed to disk, the receipt alone is returned to the driver.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,7 +32,7 @@ from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
 from nucbatch.store.label_tiff import write_label_tiff
-from nucbatch.store.receipt import Receipt, field_digest, fragment_note
+from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
 
@@ -45,11 +45,6 @@ class FieldTask(FieldJob):
     def key(self) -> str:
         """The task's unique name in the run."""
         return self.field.key
-
-    def without(self, channels: Mapping[str, str]) -> FieldTask:
-        """Returns the task without these channels, given with the reasons why they are missing."""
-        left = tuple(channel for channel in self.channels if channel.name not in channels)
-        return replace(self, field=self.field.without(channels), channels=left)
 
     def run(self) -> Receipt:
         """Runs :func:`process_field`."""
@@ -84,7 +79,7 @@ def process_field(task: FieldTask) -> Receipt:
             )
     except UnreadableImage as error:
         return failed(task.field, str(error), worker=_worker())
-    planned, task = task, task.without(lost)
+    task = task.without(lost)
     image = reading.pixels
     with timer.stage("segment"):
         queue = queue_of_process(task.weights, task.settings.model_hash, task.settings.precision)
@@ -125,13 +120,13 @@ def process_field(task: FieldTask) -> Receipt:
             },
             seconds={},
             worker=_worker(),
-            source=field_digest(planned.field),
+            source=task.source_digest,
             names=files.names,
             stamps=files.packed,
-            lacking=tuple(lost.items()),
+            lacking=task.lost,
         )
         table = task.places.table
-        write_fragment(table, rows, fragment_note(receipt, planned.inputs_digest))
+        write_fragment(table, rows, fragment_note(receipt, task.inputs_digest))
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
     return replace(receipt.with_table(stamp, committed_ns), seconds=timer.seconds)

@@ -99,7 +99,7 @@ class Driver:
         self._in_progress: dict[str, ImageProgress] = {}
         self._under_way: dict[str, int] = {}
         self._measuring = 0
-        self._measured: deque[LargeImage] = deque()
+        self._ready: deque[LargeImage | ScaleTask] = deque()
         self._predicting = 0
         self._suspects: deque[Task] = deque()
         self._alone: Task | None = None
@@ -156,9 +156,9 @@ class Driver:
 
     def _next_image(self) -> LargeImage | ScaleTask | None:
         """Returns the next image to start or to measure, if few enough are in progress."""
-        if len(self._in_progress) < _MOST_IN_PROGRESS and self._measured:
-            return self._measured.popleft()
-        begun = len(self._in_progress) + len(self._measured) + self._measuring
+        if len(self._in_progress) < _MOST_IN_PROGRESS and self._ready:
+            return self._ready.popleft()
+        begun = len(self._in_progress) + len(self._ready) + self._measuring
         return self._source.next_image() if begun < _MOST_IN_PROGRESS else None
 
     def _accept(self, results: list[WorkResult[Task]]) -> list[Receipt]:
@@ -190,10 +190,14 @@ class Driver:
         if measured is None:
             return [failed(image.field, problem_of(result, image.field.key))]
         if measured.problem:
-            return [failed(image.field, measured.problem)]
+            whole = image.without_damaged(measured.damaged, measured.problem)
+            if whole is None:
+                return [failed(image.field, measured.problem)]
+            self._start_over(ScaleTask(whole), measured.problem)
+            return []
         if measured.note:
             _log.warning(measured.note, extra=NOTE)
-        self._measured.append(measured.image)
+        self._ready.append(measured.image)
         return []
 
     def _take_check(self, result: WorkResult[Task], check: CheckTask) -> None:
@@ -230,14 +234,19 @@ class Driver:
         if not image_progress.finished or self._under_way[key]:
             return []
         del self._in_progress[key]
-        return [_receipt_of_image(image_progress)]
+        if image_progress.problem:
+            image_progress.close()
+            whole = image_progress.image.without_damaged(image_progress.damaged, image_progress.problem)
+            if whole is None:
+                return [failed(image_progress.image.field, image_progress.problem)]
+            self._start_over(whole, image_progress.problem)
+            return []
+        return [image_progress.receipt()]
 
-
-def _receipt_of_image(image_progress: ImageProgress) -> Receipt:
-    if image_progress.problem:
-        image_progress.close()
-        return failed(image_progress.image.field, image_progress.problem)
-    return image_progress.receipt()
+    def _start_over(self, image: LargeImage | ScaleTask, problem: str) -> None:
+        """Queues an image again that lost a damaged channel."""
+        _log.info("%s; done without this channel", problem)
+        self._ready.append(image)
 
 
 def _receipt_of(result: WorkResult[Any]) -> Receipt:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from nucbatch.core.plate import Channel, Field
@@ -10,7 +12,7 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels
 from nucbatch.store.folder import RunFolder
-from nucbatch.store.receipt import inputs_digest
+from nucbatch.store.receipt import field_digest, inputs_digest
 from nucbatch.store.stamps import ImagePaths
 from nucbatch.store.verify_files import places_of
 
@@ -20,7 +22,7 @@ class FieldJob:
     """A field with its source, settings and run folder.
 
     ``channels``: the field's own channels. ``weights``: path of the weight file. ``read_timeout_s``: the
-    longest time for a read.
+    longest time for a read. ``planned``: the job before it lost damaged channels; None if it lost none.
     """
 
     plate_name: str
@@ -32,6 +34,20 @@ class FieldJob:
     settings: RunSettings
     weights: str
     read_timeout_s: float
+    planned: FieldJob | None = dataclasses.field(default=None, kw_only=True)
+
+    def without(self, channels: Mapping[str, str]) -> Self:
+        """Returns the job without these channels, given with the reasons why they are missing."""
+        if not channels:
+            return self
+        left = tuple(channel for channel in self.channels if channel.name not in channels)
+        field = self.field.without(channels)
+        return replace(self, field=field, channels=left, planned=self.planned or self)
+
+    @property
+    def lost(self) -> tuple[tuple[str, str], ...]:
+        """Channels that the field was planned with and that the job does without, each with the reason."""
+        return self.field.lacking[len(self.planned.field.lacking) :] if self.planned else ()
 
     @property
     def channel(self) -> int | None:
@@ -44,9 +60,14 @@ class FieldJob:
         return places_of(self.folder, self.is_plate, self.field)
 
     @property
+    def source_digest(self) -> str:
+        """Digest of the planned field; see :func:`nucbatch.store.receipt.field_digest`."""
+        return field_digest((self.planned or self).field)
+
+    @property
     def inputs_digest(self) -> str:
-        """Digest of the inputs; see :func:`nucbatch.store.receipt.inputs_digest`."""
-        names = [channel.name for channel in self.channels]
+        """Digest of the planned inputs; see :func:`nucbatch.store.receipt.inputs_digest`."""
+        names = [channel.name for channel in (self.planned or self).channels]
         return inputs_digest(self.settings, self.plate_name, self.is_plate, names)
 
     @classmethod

@@ -11,6 +11,8 @@ Whole fields and boxes of them are read in the same way.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,11 +107,12 @@ def read(
 
         def look(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
             require_unchanged(plate_root, planes[0])
-            with open_source(Path(plate_root, path), path) as source:
+            with damage_of(*planes), open_source(Path(plate_root, path), path) as source:
                 for plane in planes:
-                    window = source.plane(plane.page, plane.level)
-                    _require_planned(plane, window, field)
-                    pixels = window.read(box)
+                    with damage_of(plane):
+                        window = source.plane(plane.page, plane.level)
+                        _require_planned(plane, window, field)
+                        pixels = window.read(box)
                     _add(plane, pixels, array, wanted, written)
                     coverage.append(_covered(window, pixels[inner.within(box)], inner))
                     beat()
@@ -146,25 +149,37 @@ def read_usable(
         MemoryRefused: as :func:`read`.
     """
     box = Box(0, 0, field.height_px, field.width_px)
+    lost: dict[str, str] = {}
+    while True:
+        usable = tuple(channel for channel in channels if channel.name not in lost)
+        try:
+            return read(plate_root, field, usable, box, read_timeout_s), lost
+        except UnreadableImage as error:
+            if not can_be_left_out(error.channels, channels, segmented):
+                raise
+            lost |= dict.fromkeys(error.channels, str(error))
+
+
+def can_be_left_out(damaged: Sequence[str], channels: Sequence[Channel], segmented: str) -> bool:
+    """Whether a field of these channels can be counted without the damaged ones."""
+    names = {channel.name for channel in channels}
+    return bool(damaged) and segmented in names - set(damaged)
+
+
+@contextmanager
+def damage_of(*planes: Plane) -> Iterator[None]:
+    """Notes in an :class:`UnreadableImage` of the context which channels are damaged, if it is damage.
+
+    A file that is missing, has changed or does not answer is not damaged.
+    """
     try:
-        return read(plate_root, field, channels, box, read_timeout_s), {}
+        yield
     except ImageUnavailable:
         raise
     except UnreadableImage as error:
-        if segmented not in {plane.channel for plane in field.planes}:
-            raise
-        lost: dict[str, str] = {}
-        for channel in channels:
-            try:
-                read(plate_root, field, (channel,), box, read_timeout_s)
-            except ImageUnavailable:
-                raise
-            except UnreadableImage as one:
-                if channel.name == segmented:
-                    raise error from one
-                lost[channel.name] = str(one)
-    usable = tuple(channel for channel in channels if channel.name not in lost)
-    return read(plate_root, field, usable, box, read_timeout_s), lost
+        names = dict.fromkeys(name for plane in planes for name in _names(plane))
+        error.channels = error.channels or tuple(names)
+        raise
 
 
 def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

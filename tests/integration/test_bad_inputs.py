@@ -79,7 +79,7 @@ def bomb(folder: Path, first: Path) -> None:
 
 def undecodable(folder: Path, first: Path) -> None:
     """A sound header before compressed pixels that are not what was compressed."""
-    tifffile.imwrite(first, tifffile.imread(first), compression="deflate", rowsperstrip=SIDE)
+    tifffile.imwrite(first, tifffile.imread(first), compression="deflate", rowsperstrip=1 << 20)
     with tifffile.TiffFile(first) as tiff:
         offset, count = tiff.pages[0].dataoffsets[0], tiff.pages[0].databytecounts[0]
     with first.open("r+b") as file:
@@ -271,6 +271,32 @@ def test_a_missing_channel_that_is_not_segmented_costs_its_measurements_alone(
     assert wells.loc[of_field["Metadata_Well"], "Flags"] == "missing-channel RFP (1)"
     assert int(wells.loc[of_field["Metadata_Well"], "Count_Nuclei"]) >= of_field["Count_Nuclei"]
     assert of_field["Name"] in finished.folder.report.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("diameter", ["auto", "none"])
+def test_a_damaged_channel_costs_the_same_whether_the_image_is_cut_or_not(
+    write_field: Callable[[Path, str, int, int], None], tmp_path: Path, diameter: str
+) -> None:
+    plate = tmp_path / "plate"
+    plate.mkdir()
+    write_field(plate, "A01_1", 3, 320)
+    for name in CHANNELS[1:]:
+        undecodable(plate, plate / f"A01_1_{name}.tif")
+    whole, cut = RunFolder(tmp_path / "whole"), RunFolder(tmp_path / "cut")
+    for folder, more in ((whole, ()), (cut, ("--block-size", "128"))):
+        result = run(plate, folder.path, "--workers", "2", "--diameter", diameter, *more)
+        assert result.exit_code == 3, result.output
+        assert "1 field flagged missing-channel GFP" in " ".join(result.output.split())
+    fields = pd.read_parquet(cut.fields)
+    assert fields["Flags"].tolist() == ["missing-channel GFP; missing-channel RFP"]
+    assert fields["Count_Nuclei"].item() > 0
+
+    def left(folder: RunFolder) -> dict[str, bytes]:
+        kept = (path for path in folder.path.rglob("*") if path.is_file() and ".nucbatch" not in path.parts)
+        files = {str(path.relative_to(folder.path)): path.read_bytes() for path in kept}
+        return {name: data for name, data in files.items() if name not in ("run.json", "report.html")}
+
+    assert left(cut) == left(whole)
 
 
 @pytest.mark.parametrize(("stem", "saturated"), [(EMPTY, 0.0), (SATURATED, 1.0)])

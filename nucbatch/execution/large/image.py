@@ -7,6 +7,8 @@ not depend on the block size.
 from __future__ import annotations
 
 import math
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,7 @@ from nucbatch.core.tiles import SUPPORT_PX, Grid, TileGrid, block_grid, scaled_s
 from nucbatch.execution.image_statistics import ImageStatistics
 from nucbatch.execution.job import FieldJob
 from nucbatch.inference.normalise import Constants
+from nucbatch.readers.pixels import can_be_left_out
 from nucbatch.store.chunks import Array
 from nucbatch.store.folder import inside
 from nucbatch.store.images import image_level, label_level
@@ -108,6 +111,17 @@ class LargeImage(FieldJob):
         end = min(self.seen_shape[0], math.ceil(bottom * self.zoom) + 2)
         cuts = self.tiles.cuts(self.seen_shape[0])
         return next(index for index, cut in enumerate(cuts, start=1) if cut[1] >= end)
+
+    def without_damaged(self, damaged: Sequence[str], reason: str) -> LargeImage | None:
+        """Returns the image without its damaged channels, or None if it can't be counted without them.
+
+        Everything that was written for the image is removed.
+        """
+        if not can_be_left_out(damaged, self.channels, self.settings.channel):
+            return None
+        shutil.rmtree(self.scratch.path, ignore_errors=True)
+        shutil.rmtree(self.group, ignore_errors=True)
+        return self.without(dict.fromkeys(damaged, reason))
 
     def with_files(self, converted: dict[str, str]) -> LargeImage:
         """Returns the image with planes replaced by converted copies; ``converted``: paths by plane_key."""

@@ -65,6 +65,7 @@ class ImageProgress:
         self._doubted: set[Path] = set()
         self._seconds: dict[str, float] = {}
         self.problem = ""
+        self.damaged: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -96,7 +97,9 @@ class ImageProgress:
             StoreError: the record of units can't be written.
         """
         good = [outcome.unit for outcome in outcomes if not outcome.problem]
-        self.problem = self.problem or next((one.problem for one in outcomes if one.problem), "")
+        for one in outcomes:
+            if one.problem and not self.problem:
+                self.problem, self.damaged = one.problem, one.damaged
         self._units.append(good)
         for one in outcomes:
             timer = self._stages[one.unit.stage].timer

@@ -23,12 +23,13 @@ from nucbatch.store.folder import RunFolder
 class MeasuredScale:
     """The result of a scale task: the image with its zoom, or the ``problem`` if it can't be read.
 
-    ``note``: a message for the user.
+    ``damaged``: the channels that are to blame for the problem. ``note``: a message for the user.
     """
 
     image: LargeImage
     note: str = ""
     problem: str = ""
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,8 @@ class ScaleTask:
                 for box in sample_boxes(image.shape, image.tiles.whole)
             ]
         except (UnreadableImage, MemoryRefused) as error:
-            return MeasuredScale(image, problem=str(error))
+            damaged = error.channels if isinstance(error, UnreadableImage) else ()
+            return MeasuredScale(image, problem=str(error), damaged=damaged)
         zoom = zoom_in(
             [
                 window[0] if len(window) == 1 else np.ascontiguousarray(window.transpose(1, 2, 0))

@@ -21,7 +21,7 @@ from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
 from nucbatch.masks.block import around
 from nucbatch.readers.formats import convert_once, open_plane, reads_by_box
-from nucbatch.readers.pixels import read
+from nucbatch.readers.pixels import damage_of, read
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
@@ -55,7 +55,8 @@ def convert_files(image: LargeImage, memory_bytes: int) -> str:
         def convert(beat: Beat, plane: Plane = plane) -> tuple[Path | None, str]:
             return _converted(image, plane, memory_bytes, beat)
 
-        target, sentence = within(image.read_timeout_s, plane.path, convert)
+        with damage_of(plane):
+            target, sentence = within(image.read_timeout_s, plane.path, convert)
         if target is not None:
             converted[plane_key(plane)] = target.name  # the run's folder may be moved
             said.append(sentence)

@@ -22,7 +22,7 @@ class UnitDone:
     """The result of a unit.
 
     ``seconds``: its duration. ``network_s``: the network's part of it. ``note``: a message for the user.
-    ``problem``: why the image can't be read; empty if it can.
+    ``problem``: why the image can't be read; empty if it can. ``damaged``: the channels that are to blame.
     """
 
     unit: Unit
@@ -30,6 +30,7 @@ class UnitDone:
     network_s: float = 0.0
     note: str = ""
     problem: str = ""
+    damaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ class UnitTask:
         try:
             outcome = stage.run(self.image, at, self.pieces)
         except (UnreadableImage, MemoryRefused) as error:
-            return UnitDone(Unit(self.stage, *at), problem=str(error))
+            damaged = error.channels if isinstance(error, UnreadableImage) else ()
+            return UnitDone(Unit(self.stage, *at), problem=str(error), damaged=damaged)
         read = [stamp_of(path) if path.exists() else (ABSENT, 0) for path in stage.files(self.image, at)]
         stamps, changed_ns = packed(stamp for stamp, _ in read), max((ns for _, ns in read), default=0)
         unit = Unit(self.stage, *at, stamps, changed_ns, outcome.nuclei, outcome.pieces, outcome.digest)

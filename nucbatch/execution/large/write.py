@@ -27,7 +27,7 @@ from nucbatch.store.display import limits_of
 from nucbatch.store.images import attribute_files, write_attributes
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.pyramid import halved_mean
-from nucbatch.store.receipt import Receipt, field_digest, fragment_note
+from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.scratch import read_block
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
@@ -122,9 +122,10 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
         },
         seconds={},
         worker="",
-        source=field_digest(image.field),
+        source=image.source_digest,
         names=files.names,
         stamps=files.packed,
+        lacking=image.lost,
     )
 
 
