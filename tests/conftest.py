@@ -9,8 +9,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from dask.distributed import LocalCluster
 
 Eventually = Callable[[Callable[[], object]], None]
 
@@ -54,6 +58,43 @@ def eventually() -> Eventually:
         pytest.fail("it never came to that")
 
     return wait
+
+
+@pytest.fixture(scope="session")
+def measurement_package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str, str], Path]:
+    """Writes a package with a measurement (its name, class and source) to a folder for the import path."""
+
+    def write(name: str, measurement: str, source: str) -> Path:
+        folder = tmp_path_factory.mktemp("site")
+        (folder / f"{name}.py").write_text(source)
+        info = folder / f"{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[nucbatch.features]\n{name} = {name}:{measurement}\n")
+        return folder
+
+    return write
+
+
+@pytest.fixture
+def existing_cluster() -> Iterator[LocalCluster]:
+    """A cluster of one worker that the user has started, and that must outlive a run."""
+    import dask.config
+    from dask.distributed import LocalCluster
+
+    from nucbatch.schedulers.workers import CLUSTER_CONFIG
+
+    with (
+        dask.config.set(CLUSTER_CONFIG),
+        LocalCluster(
+            n_workers=1,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            silence_logs="CRITICAL",
+        ) as cluster,
+    ):
+        yield cluster
 
 
 @pytest.fixture(scope="session")

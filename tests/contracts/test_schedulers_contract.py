@@ -43,22 +43,13 @@ def backend(name: str) -> Backend:
 
 
 @pytest.fixture
-def place(name: str, tmp_path: Path) -> Iterator[Place]:
+def place(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Place]:
     if name != "address":
         yield Place(tmp_path / "run")
         return
-    with (
-        dask.config.set(CLUSTER_CONFIG),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs="CRITICAL",
-        ) as theirs,
-    ):
-        yield Place(tmp_path / "run", address=theirs.scheduler_address)
-        assert theirs.scheduler_info["workers"], "somebody else's cluster is left running"
+    theirs: LocalCluster = request.getfixturevalue("existing_cluster")
+    yield Place(tmp_path / "run", address=theirs.scheduler_address)
+    assert theirs.scheduler_info["workers"], "the user's cluster is left running"
 
 
 @pytest.fixture

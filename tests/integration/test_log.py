@@ -7,13 +7,12 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import dask
 import pytest
 from distributed import Client, LocalCluster
 
-from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import Truth, make_plate
 
 pytestmark = pytest.mark.slow
@@ -52,15 +51,9 @@ def plate(tmp_path_factory: pytest.TempPathFactory) -> Truth:
 
 
 @pytest.fixture(scope="module")
-def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def plug_in(measurement_package: Callable[[str, str, str], Path]) -> Path:
     """A package with a measurement that warns in every way, and kills its worker once."""
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "talkative.py").write_text(PLUG_IN)
-    info = folder / "talkative-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: talkative\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[nucbatch.features]\ntalkative = talkative:Talkative\n")
-    return folder
+    return measurement_package("talkative", "Talkative", PLUG_IN)
 
 
 def run(
@@ -163,30 +156,25 @@ def test_records_of_a_worker_that_was_killed_are_in_the_log(
 
 
 def test_workers_that_others_started_log_as_well_and_are_left_as_they_were(
-    plate: Truth, plug_in: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    plate: Truth,
+    plug_in: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.syspath_prepend(plug_in)  # a new process has the import path of the one that starts it
     out = tmp_path / "out"
-    with (
-        dask.config.set(CLUSTER_CONFIG),
-        LocalCluster(
-            n_workers=1,
-            threads_per_worker=1,
-            host="127.0.0.1",
-            dashboard_address="127.0.0.1:0",
-            silence_logs="CRITICAL",
-        ) as theirs,
-    ):
-        before = set(theirs.scheduler.worker_plugins)
-        address = theirs.scheduler_address
-        code, _, complained = run(
-            *(plate.plate_folder, out, "--scheduler", address, "--verbose"), python_path=plug_in
-        )
-        assert code in (0, 3), complained
-        with Client(theirs) as client:
-            level = client.submit(logging.getLogger("nucbatch").getEffectiveLevel).result()
-        assert level == logging.WARNING
-        assert set(theirs.scheduler.worker_plugins) == before
+    theirs: LocalCluster = request.getfixturevalue("existing_cluster")
+    before = set(theirs.scheduler.worker_plugins)
+    address = theirs.scheduler_address
+    code, _, complained = run(
+        *(plate.plate_folder, out, "--scheduler", address, "--verbose"), python_path=plug_in
+    )
+    assert code in (0, 3), complained
+    with Client(theirs) as client:
+        level = client.submit(logging.getLogger("nucbatch").getEffectiveLevel).result()
+    assert level == logging.WARNING
+    assert set(theirs.scheduler.worker_plugins) == before
     text = logs(out)[0].read_text()
     assert " WARNING talkative worker:0@" in text
     assert "UserWarning: what a library warns of" in text

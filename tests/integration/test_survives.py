@@ -10,6 +10,7 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -44,14 +45,8 @@ MEMORY_BYTES = 3 << 30
 
 
 @pytest.fixture(scope="module")
-def plug_in(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    (folder / "faulty.py").write_text(PLUG_IN)
-    info = folder / "faulty-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[nucbatch.features]\nfaulty = faulty:Faulty\n")
-    return folder
+def plug_in(measurement_package: Callable[[str, str, str], Path]) -> Path:
+    return measurement_package("faulty", "Faulty", PLUG_IN)
 
 
 @pytest.fixture(scope="module")

@@ -62,12 +62,8 @@ class UnitTask:
             done.append(self.do(place))
             if done[-1].problem:
                 break
-        flush_all(
-            path
-            for place in self.places
-            for path in stages_of(self.image)[self.stage].files(self.image, place)
-            if path.exists()
-        )
+        files_of = stages_of(self.image)[self.stage].files
+        flush_all(path for place in self.places for path in files_of(self.image, place) if path.exists())
         return done
 
     def do(self, at: tuple[int, int]) -> UnitDone:

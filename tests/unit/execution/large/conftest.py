@@ -81,7 +81,9 @@ class Bench:
 def in_one_piece(image: LargeImage) -> Receipt:
     """Builds the task of the same image as a single-block field."""
     return process_field(
-        FieldTask(*(getattr(image, each.name) for each in fields(FieldTask)))  # what every job has
+        FieldTask(
+            **{each.name: getattr(image, each.name) for each in fields(FieldTask)}
+        )  # what every job has
     )
 
 
