@@ -36,10 +36,18 @@ class Channel:
     Attributes:
         name: as users write it.
         index: position in the plate, from 0.
+        aliases: other names under which users may know it, such as ``"ch1"``.
+        excitation_nm: wavelength of the excitation; None if the files do not record it.
+        emission_nm: wavelength of the emission; None if the files do not record it.
+        color: display colour as six hexadecimal digits, RRGGBB; empty if the files do not record it.
     """
 
     name: str
     index: int
+    aliases: tuple[str, ...] = ()
+    excitation_nm: float | None = None
+    emission_nm: float | None = None
+    color: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,7 @@ class Plane:
         mtime_ns: modification time of the file when the run was planned.
         level: resolution level that is read of a pyramid; 0 is the full resolution.
         alone: read this one page only, whatever the file's metadata say about the roles of its pages.
+        mask: bits of a stored value that hold the intensity, such as 0x0FFF; 0 for all bits.
     """
 
     path: str
@@ -67,6 +76,7 @@ class Plane:
     mtime_ns: int = 0
     level: int = 0
     alone: bool = False
+    mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,10 @@ class Field:
         lacking: (channel, reason) for each expected channel without a usable plane.
         metadata: (column, value) from the user's own table. Copied to the run's tables, without effect on
             results.
+        position_um: (y, x) of the field's centre on the stage in micrometres, y down and x to the right, as
+            rows and columns of the image run; comparable within a well. None if unknown.
+        acquisition: name or number of the acquisition; empty if the files record none.
+        time: time of the acquisition as the vendor wrote it; empty if unknown.
     """
 
     well: str
@@ -103,6 +117,9 @@ class Field:
     problem: str = ""
     lacking: tuple[tuple[str, str], ...] = ()
     metadata: tuple[tuple[str, str | float | None], ...] = ()
+    position_um: tuple[float, float] | None = None
+    acquisition: str = ""
+    time: str = ""
 
     @property
     def key(self) -> str:
@@ -170,6 +187,9 @@ class Plate:
         listed: fingerprint of the file listing, used to recognise an unchanged plate; empty if unavailable.
         acquisition: name of the acquisition that is read, if the files record several.
         remarks: sentences for the user about how the plate was read.
+        rows: rows of the plate as the vendor recorded them; 0 if unknown.
+        columns: columns of the plate as the vendor recorded them; 0 if unknown.
+        evidence: what the layout rests on: ``"side file"``, ``"names"``, or empty if neither applies.
     """
 
     name: str
@@ -182,13 +202,18 @@ class Plate:
     listed: str = ""
     acquisition: str = ""
     remarks: tuple[str, ...] = ()
+    rows: int = 0
+    columns: int = 0
+    evidence: str = ""
 
     def wells(self) -> Iterator[str]:
         """Yields the plate's wells in row-major order, each once."""
         yield from dict.fromkeys(field.well for field in self.fields)
 
     def channel(self, name: str) -> Channel:
-        """Finds a channel by name; an exact match wins over a unique match that ignores case.
+        """Finds a channel by name or alias.
+
+        An exact name wins over a unique match that ignores case, and names win over aliases.
 
         Raises:
             InputError: no such channel, or an ambiguous name.
@@ -196,7 +221,10 @@ class Plate:
         for channel in self.channels:
             if channel.name == name:
                 return channel
-        alike = [channel for channel in self.channels if channel.name.casefold() == name.strip().casefold()]
+        wanted = name.strip().casefold()
+        alike = [channel for channel in self.channels if channel.name.casefold() == wanted]
+        if not alike:
+            alike = [channel for channel in self.channels if wanted in map(str.casefold, channel.aliases)]
         if len(alike) == 1:
             return alike[0]
         names = ", ".join(channel.name for channel in alike or self.channels) or "none"

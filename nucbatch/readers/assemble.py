@@ -51,6 +51,26 @@ class Sighting:
         return self.well, self.site, self.t
 
 
+@dataclass(frozen=True, slots=True)
+class FieldFacts:
+    """Properties of a field that a vendor's side file records.
+
+    Attributes:
+        position_um: (y, x) of the centre, as in :class:`~nucbatch.core.plate.Field`.
+        pixel_size_um: takes precedence over the pixel size in the headers of the field's files.
+        acquisition: name or number of the acquisition.
+        time: time of the acquisition as the vendor wrote it.
+    """
+
+    position_um: tuple[float, float] | None = None
+    pixel_size_um: float | None = None
+    acquisition: str = ""
+    time: str = ""
+
+
+_NO_FACTS = FieldFacts()
+
+
 def assemble(
     listing: Listing,
     *,
@@ -58,11 +78,16 @@ def assemble(
     layout: str,
     sightings: Iterable[Sighting],
     records: Iterable[FileRecord],
-    channels: Sequence[str],
+    channels: Sequence[str | Channel],
     gaps: Mapping[FieldKey, str] | None = None,
     lacking: Mapping[FieldKey, Mapping[str, str]] | None = None,
     labels: Mapping[int, str] | None = None,
     metadata: Mapping[FieldKey, Mapping[str, str | float | None]] | None = None,
+    facts: Mapping[FieldKey, FieldFacts] | None = None,
+    rows: int = 0,
+    columns: int = 0,
+    evidence: str = "",
+    remarks: Sequence[str] = (),
 ) -> Plate:
     """Builds a plate from recognised planes.
 
@@ -72,21 +97,30 @@ def assemble(
         layout: name of the reader.
         sightings: the recognised planes.
         records: records of all other listed files.
-        channels: all channel names, in the plate's order.
+        channels: all channels, in the plate's order; a name alone stands for a channel without further facts.
         gaps: reason for each field known to be missing; a well that occurs only here is listed too.
         lacking: for existing fields, the reason for each channel known to be missing.
         labels: for a collection without wells, the unique name of each field by its site.
         metadata: values of the user's table for each field by column; all fields have the same columns.
+        facts: properties of fields from a side file; fields of ``gaps`` may have them too.
+        rows: rows of the plate as the vendor recorded them; 0 if unknown.
+        columns: columns of the plate as the vendor recorded them; 0 if unknown.
+        evidence: what the layout rests on, as in :class:`~nucbatch.core.plate.Plate`.
+        remarks: sentences for the user about how the plate was read.
     """
     found: dict[FieldKey, dict[tuple[str, int], list[Sighting]]] = defaultdict(lambda: defaultdict(list))
     for sighting in sightings:
         found[sighting.key][sighting.channel, sighting.z].append(sighting)
-    gaps, lacking, metadata = gaps or {}, lacking or {}, metadata or {}
+    gaps, lacking, metadata, facts = gaps or {}, lacking or {}, metadata or {}, facts or {}
     expected: dict[int, set[str]] = defaultdict(set)
     for (_, _, t), slots in found.items():
         expected[t] |= {channel for channel, _ in slots}
     several_t = len(expected) > 1
-    order = {channel: index for index, channel in enumerate(channels)}
+    listed = [
+        Channel(channel, index) if isinstance(channel, str) else replace(channel, index=index)
+        for index, channel in enumerate(channels)
+    ]
+    order = {channel.name: channel.index for channel in listed}
 
     fields: list[Field] = []
     verdicts = {record.path: record for record in (*listing.settled, *records)}
@@ -119,16 +153,28 @@ def assemble(
         missing = tuple((channel, absent[channel]) for channel in sorted(absent, key=order.__getitem__))
         problem = gaps.get(key, "") or ("" if kept else "; ".join(reason for _, reason in missing))
         field = Field(well, site, t, group, title, kept, 0, 0, "", problem=problem)
-        field = replace(field, metadata=tuple(metadata.get(key, {}).items()))
+        known_of = facts.get(key, _NO_FACTS)
+        field = replace(
+            field,
+            metadata=tuple(metadata.get(key, {}).items()),
+            pixel_size_um=known_of.pixel_size_um,
+            position_um=known_of.position_um,
+            acquisition=known_of.acquisition,
+            time=known_of.time,
+        )
         fields.append(field if problem else replace(field, lacking=missing))
     return Plate(
         name=printable(name),
         root=listing.root,
         layout=layout,
-        channels=tuple(Channel(channel, index) for index, channel in enumerate(channels)),
+        channels=tuple(listed),
         fields=tuple(fields),
         files=tuple(sorted(verdicts.values(), key=lambda record: record.path)),
         is_plate=labels is None,
+        remarks=tuple(remarks),
+        rows=rows,
+        columns=columns,
+        evidence=evidence,
     )
 
 

@@ -112,7 +112,7 @@ def read(
                     with damage_of(plane):
                         window = source.plane(plane.page, plane.level)
                         _require_planned(plane, window, field)
-                        pixels = window.read(box)
+                        pixels = _intensities(plane, window.read(box))
                     _add(plane, pixels, array, wanted, written)
                     coverage.append(_covered(window, pixels[inner.within(box)], inner))
                     beat()
@@ -202,6 +202,11 @@ def read_box(
 ) -> NDArray[Any]:
     """Reads the pixels (C, Y, X) of a box, as :func:`read`."""
     return read(plate_root, field, channels, box, read_timeout_s).pixels
+
+
+def _intensities(plane: Plane, stored: NDArray[Any]) -> NDArray[Any]:
+    """Returns the stored values without the bits outside the plane's mask."""
+    return np.bitwise_and(stored, stored.dtype.type(plane.mask)) if plane.mask else stored
 
 
 def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:

@@ -30,9 +30,11 @@ def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
 
 
 _OF_FIELD, _OF_PLANE, _OF_FILE = _values_of(Field), _values_of(Plane), _values_of(FileRecord)
-_PLANES, _LACKING, _METADATA = map(
-    [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata")
+_OF_CHANNEL = _values_of(Channel)
+_PLANES, _LACKING, _METADATA, _POSITION = map(
+    [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata", "position_um")
 )
+_ALIASES = [field.name for field in fields_of(Channel)].index("aliases")
 _STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
@@ -63,12 +65,15 @@ def load_plate(path: Path, wanted: str, root: str) -> Plate | None:
                 kept["name"],
                 root,
                 kept["layout"],
-                tuple(Channel(*values) for values in kept["channels"]),
+                tuple(_channel(values) for values in kept["channels"]),
                 tuple(_field(values) for values in kept["fields"]),
                 tuple(_record(values) for values in kept["files"]),
                 kept["is_plate"],
                 wanted,
                 remarks=tuple(kept["remarks"]),
+                rows=kept["rows"],
+                columns=kept["columns"],
+                evidence=kept["evidence"],
             )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -81,7 +86,7 @@ def cache_content(plate: Plate) -> bytes | None:
     kept = {
         "name": plate.name,
         "layout": plate.layout,
-        "channels": [(channel.name, channel.index) for channel in plate.channels],
+        "channels": [_OF_CHANNEL(channel) for channel in plate.channels],
         "fields": [
             [
                 [_OF_PLANE(plane) for plane in field.planes] if index == _PLANES else value
@@ -92,6 +97,9 @@ def cache_content(plate: Plate) -> bytes | None:
         "files": [_OF_FILE(record) for record in plate.files],
         "is_plate": plate.is_plate,
         "remarks": plate.remarks,
+        "rows": plate.rows,
+        "columns": plate.columns,
+        "evidence": plate.evidence,
     }
     body = json.dumps(kept, separators=(",", ":")).encode()
     return f"{plate.listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
@@ -114,10 +122,16 @@ def _may_pass(record: FileRecord) -> bool:
     return record.status is FileStatus.QUARANTINED and any(words in record.reason for words in _MAY_PASS)
 
 
+def _channel(values: list[Any]) -> Channel:
+    values[_ALIASES] = tuple(values[_ALIASES])
+    return Channel(*values)
+
+
 def _field(values: list[Any]) -> Field:
     values[_PLANES] = tuple(Plane(*plane) for plane in values[_PLANES])
     for pairs in (_LACKING, _METADATA):
         values[pairs] = tuple((name, value) for name, value in values[pairs])
+    values[_POSITION] = values[_POSITION] and tuple(values[_POSITION])
     return Field(*values)
 
 

@@ -57,7 +57,8 @@ def verified(
 
     Args:
         plate: as returned by a reader.
-        pixel_size_um: overrides the files' metadata.
+        pixel_size_um: overrides the files' metadata. Without it the reader's pixel size is kept, and the
+            header's is used where the reader has none.
         read_timeout_s: timeout for a header.
     """
     may_be_rgb = len(plate.channels) == 1
@@ -171,11 +172,11 @@ def _checked(
     sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
     checked = replace(
         field,
-        planes=tuple(_with_samples(plane, info.samples) for plane, info in kept),
+        planes=tuple(_as_stored(plane, info) for plane, info in kept),
         height_px=height,
         width_px=width,
         dtype=dtype,
-        pixel_size_um=pixel_size_um or (sizes[0] if sizes else None),
+        pixel_size_um=pixel_size_um or field.pixel_size_um or (sizes[0] if sizes else None),
         problem="; ".join(problems),
         lacking=() if problems else lacking,
     )
@@ -219,14 +220,16 @@ def majority(forms: Sequence[_Value]) -> _Value | None:
     return ranked[0][0]
 
 
-def _with_samples(plane: Plane, samples: int) -> Plane:
-    return replace(plane, samples=samples, channel=RGB if samples == 3 else plane.channel)
+def _as_stored(plane: Plane, info: PixelInfo) -> Plane:
+    channel = RGB if info.samples == 3 else plane.channel
+    return replace(plane, samples=info.samples, channel=channel, mask=info.mask)
 
 
 def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
     """Returns the plate's channels with those found in files: grey ones, then Red, Green, Blue for RGB.
 
-    Names of a layout keep its order; those of files come in order of first appearance.
+    Names of a layout keep its order and what it knows of them; those of files come in order of first
+    appearance.
     """
     met = dict.fromkeys(plane.channel for field in fields for plane in field.planes)
     if not met:
@@ -237,8 +240,10 @@ def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
         grey = [name for name in listed if name in met] if coloured else listed
     else:
         grey = [name for name in met if name != RGB]
+    known = {channel.name: channel for channel in plate.channels}
+    names = (*grey, *(RGB_CHANNELS if coloured else ()))
     return tuple(
-        Channel(name, index) for index, name in enumerate((*grey, *(RGB_CHANNELS if coloured else ())))
+        replace(known.get(name, Channel(name, index)), index=index) for index, name in enumerate(names)
     )
 
 

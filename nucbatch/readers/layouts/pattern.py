@@ -116,13 +116,14 @@ class PatternReader:
             )
             for (file, _), parts in zip(named, said, strict=True)
         ]
+        channels: list[str] = sorted({sighting.channel for sighting in sightings}, key=natural_key)
         return assemble(
             listing,
             name=said[0].plate or listing.name,
             layout=self.name,
             sightings=sightings,
             records=records,
-            channels=sorted({sighting.channel for sighting in sightings}, key=natural_key),
+            channels=channels,
             labels=None if said[0].well else _labels(images, listing.name),
         )
 
