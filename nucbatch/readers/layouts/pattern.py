@@ -125,6 +125,7 @@ class PatternReader:
             records=records,
             channels=channels,
             labels=None if said[0].well else _labels(images, listing.name),
+            evidence="names",
         )
 
 
