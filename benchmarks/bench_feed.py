@@ -38,7 +38,7 @@ from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import predict_image
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.readers.pixels import FieldReader, field_channels
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.local import cores
 from nucbatch.store.folder import RunFolder
@@ -118,7 +118,7 @@ def answers_of(prepared: Prepared) -> Answers:
     plan = prepared.plan
     for field in plan.usable:
         channels = field_channels(plan.plate, field)
-        image = read_field(plan.plate.root, field, channels, plan.read_timeout_s)
+        image = FieldReader.of(plan.plate).read_whole(field, channels)
         seen = nuclear_image(image, seen_channel(channels, plan.settings.channel))
         predict_image(normalise(seen, find_constants(seen, plan.settings.normalise)), real.grid, predict)
     real.close()

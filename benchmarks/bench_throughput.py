@@ -169,7 +169,7 @@ def _forward_share(
     from nucbatch.inference.normalise import find_constants, normalise
     from nucbatch.inference.reflect import needed, window_of
     from nucbatch.networks.checkpoint import load_weights
-    from nucbatch.readers.pixels import field_channels, read_box
+    from nucbatch.readers.pixels import FieldReader, field_channels
 
     device = device_for(load_weights(Path(weights))[0], plan.settings.precision)
     pixels = sum(math.prod(tile.window.shape) for _, tile in tiles)
@@ -178,7 +178,7 @@ def _forward_share(
     for field, tile in taken:
         channels = field_channels(plan.plate, field)
         box = needed(tile.window, (field.height_px, field.width_px))
-        pixels_read = read_box(plan.plate.root, field, channels, box)
+        pixels_read = FieldReader.of(plan.plate).read_box(field, channels, box)
         image = nuclear_image(pixels_read, seen_channel(channels, plan.settings.channel))
         normalised = normalise(image, find_constants(image, plan.settings.normalise))
         windows.append(window_of(normalised, tile.window.shifted(-box.y0, -box.x0)))

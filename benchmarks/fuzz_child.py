@@ -95,7 +95,7 @@ def _images(path: Path, table: Path) -> dict[str, str]:
     """The digest of each readable image; the output of ``inspect`` and files.csv are made as well."""
     from nucbatch.readers.find import open_plate
     from nucbatch.readers.formats import open_source
-    from nucbatch.readers.pixels import field_channels, read_field
+    from nucbatch.readers.pixels import FieldReader, field_channels
     from nucbatch.readers.plate_summary import summarise
     from nucbatch.store.sheets import write_files_csv
 
@@ -107,7 +107,7 @@ def _images(path: Path, table: Path) -> dict[str, str]:
         if image.problem:
             continue
         try:
-            pixels = read_field(plate.root, image, field_channels(plate, image), 60)
+            pixels = FieldReader(plate.root, 60).read_whole(image, field_channels(plate, image))
             for file in {plane.path for plane in image.planes}:
                 with open_source(Path(plate.root, file), file) as source:
                     source.levels()

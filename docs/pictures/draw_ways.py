@@ -71,7 +71,7 @@ FIELD = Way(
     worker=(
         Step(0, "execution/worker.py", ("perform",), "watches the process' memory"),
         Step(1, BLOCK, ("FieldTask.run", "process_field"), "the whole task, in 50 lines"),
-        Step(2, "readers/pixels.py", ("read",), "files to pixels (C, Y, X); z by maximum"),
+        Step(2, "readers/pixels.py", ("FieldReader.read_usable",), "files to pixels (C, Y, X); z by maximum"),
         Step(
             2,
             "execution/image_statistics.py",

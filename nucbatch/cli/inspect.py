@@ -59,9 +59,9 @@ def inspect(
         root=root,
         read_timeout_s=read_timeout_s,
     )
-    plate = values_checked(plate, read_timeout_s)
+    plate = values_checked(plate)
     summary = summarise(plate)
-    grounds = detect_merged_colours(plate, read_timeout_s)
+    grounds = detect_merged_colours(plate)
     if as_json:
         document = summary.as_dict() | {"dark_ground": grounds.sentence}
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))

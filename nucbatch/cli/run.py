@@ -187,7 +187,7 @@ def run(
     )
     if diameter is not None and diameter_px is None:
         settings = validated(values | {"diameter_px": diameter_in_px(diameter, plate, pixel_size_um)})
-    prepared = prepare(plate, settings, block_px=block_px, read_timeout_s=read_timeout_s)
+    prepared = prepare(plate, settings, block_px=block_px)
     describe(console, prepared)
     if dry_run:
         RunFolder(out).require_usable()

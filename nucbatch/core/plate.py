@@ -190,6 +190,7 @@ class Plate:
         rows: rows of the plate as the vendor recorded them; 0 if unknown.
         columns: columns of the plate as the vendor recorded them; 0 if unknown.
         evidence: what the layout rests on: ``"side file"``, ``"names"``, or empty if neither applies.
+        read_timeout_s: longest time for one read of its files. No result depends on it.
     """
 
     name: str
@@ -205,6 +206,7 @@ class Plate:
     rows: int = 0
     columns: int = 0
     evidence: str = ""
+    read_timeout_s: float = READ_TIMEOUT_S
 
     def wells(self) -> Iterator[str]:
         """Yields the plate's wells in row-major order, each once."""

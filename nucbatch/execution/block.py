@@ -27,7 +27,6 @@ from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
 from nucbatch.inference.queue import TimedPredictor, queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
-from nucbatch.readers.pixels import read_usable
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
@@ -74,9 +73,7 @@ def process_field(task: FieldTask) -> Receipt:
     timer = _StageTimer()
     try:
         with timer.stage("read"):
-            reading, lost = read_usable(
-                task.plate_root, task.field, task.channels, task.settings.channel, task.read_timeout_s
-            )
+            reading, lost = task.reader.read_usable(task.field, task.channels, task.settings.channel)
     except UnreadableImage as error:
         return failed(task.field, str(error), worker=_worker())
     task = task.without(lost)

@@ -10,7 +10,7 @@ from typing import Any, Self
 from nucbatch.core.plate import Channel, Field
 from nucbatch.core.settings import RunSettings
 from nucbatch.planning.plan import Plan
-from nucbatch.readers.pixels import field_channels
+from nucbatch.readers.pixels import FieldReader, field_channels
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import field_digest, inputs_digest
 from nucbatch.store.stamps import ImagePaths
@@ -21,19 +21,18 @@ from nucbatch.store.verify_files import places_of
 class FieldJob:
     """A field with its source, settings and run folder.
 
-    ``channels``: the field's own channels. ``weights``: path of the weight file. ``read_timeout_s``: the
-    longest time for a read. ``planned``: the job before it lost damaged channels; None if it lost none.
+    ``channels``: the field's own channels. ``weights``: path of the weight file. ``reader``: reads
+    the plate's files. ``planned``: the job before it lost damaged channels; None if it lost none.
     """
 
     plate_name: str
-    plate_root: str
+    reader: FieldReader
     is_plate: bool
     field: Field
     channels: tuple[Channel, ...]
     folder: RunFolder
     settings: RunSettings
     weights: str
-    read_timeout_s: float
     planned: FieldJob | None = dataclasses.field(default=None, kw_only=True)
 
     def without(self, channels: Mapping[str, str]) -> Self:
@@ -76,14 +75,13 @@ class FieldJob:
         plate = plan.plate
         return cls(
             plate.name,
-            plate.root,
+            FieldReader.of(plate),
             plate.is_plate,
             field,
             field_channels(plate, field),
             folder,
             plan.settings,
             weights,
-            plan.read_timeout_s,
             *more,
         )
 

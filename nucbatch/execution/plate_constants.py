@@ -17,7 +17,7 @@ from nucbatch.execution.job import seen_channel
 from nucbatch.execution.plate_sample import sampled
 from nucbatch.inference.normalise import constants_of
 from nucbatch.planning.plan import Plan
-from nucbatch.readers.pixels import field_channels, read_field
+from nucbatch.readers.pixels import FieldReader, field_channels
 
 
 def with_plate_constants(plan: Plan, begun: RunSettings | None, threads: int = 1) -> tuple[Plan, str]:
@@ -86,7 +86,7 @@ def _levels_of(plan: Plan, field: Field) -> GreyLevels | None:
     channel = seen_channel(channels, plan.settings.channel)
     seen = channels if channel is None else (channels[channel],)
     try:
-        return GreyLevels.of(read_field(plan.plate.root, field, seen, plan.read_timeout_s))
+        return GreyLevels.of(FieldReader.of(plan.plate).read_whole(field, seen))
     except UnreadableImage:  # the run will quarantine it
         return None
 

@@ -28,7 +28,7 @@ from nucbatch.inference.scale import WINDOW_PX, all_areas, fitting_zoom, nuclear
 from nucbatch.inference.segment import View, labels_in
 from nucbatch.networks.checkpoint import load_weights
 from nucbatch.planning.plan import Plan
-from nucbatch.readers.pixels import field_channels, read_box
+from nucbatch.readers.pixels import FieldReader, field_channels
 
 _TOGETHER = 8
 """Number of fields to measure before testing whether there are enough nuclei."""
@@ -112,7 +112,7 @@ def _view_of(plan: Plan, field: Field) -> View | None:
     top, left = (field.height_px - height) // 2, (field.width_px - width) // 2
     box = Box(top, left, top + height, left + width)
     try:
-        pixels = read_box(plan.plate.root, field, seen, box, plan.read_timeout_s)
+        pixels = FieldReader.of(plan.plate).read_box(field, seen, box)
     except (UnreadableImage, MemoryRefused):  # the run reports it when it processes the field
         return None
     image = nuclear_image(pixels, None if channel is None else 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nucbatch.core.plate import READ_TIMEOUT_S, RGB_CHANNELS, Plate
+from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.features.measure import families_in_effect
@@ -71,7 +71,6 @@ def prepare(
     settings: RunSettings | None = None,
     *,
     block_px: int | None = None,
-    read_timeout_s: float = READ_TIMEOUT_S,
 ) -> Prepared:
     """Chooses channel, weights, settings and blocks of a run; submits and writes nothing.
 
@@ -79,7 +78,6 @@ def prepare(
         plate: the input.
         settings: fields that are set override the model's normalisation and thresholds.
         block_px: side of the blocks of large images in px; None: the default.
-        read_timeout_s: the longest time for a read before its field fails.
 
     Raises:
         InputError: the channel does not exist, or none was named and the names are ambiguous.
@@ -97,7 +95,7 @@ def prepare(
         "measurements": families_in_effect(),
     }
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
-    plan = make_plan(plate, settings.model_copy(update=changes), block_px, read_timeout_s)
+    plan = make_plan(plate, settings.model_copy(update=changes), block_px)
     warnings = tuple(filter(None, (*plan.plate.remarks, _dark_ground(plan))))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
 
@@ -106,7 +104,7 @@ def _dark_ground(plan: Plan) -> str:
     """Returns a warning about RGB images that look like merged fluorescence; empty if a colour is chosen."""
     if plan.settings.channel in RGB_CHANNELS:
         return ""
-    return detect_merged_colours(plan.plate, plan.read_timeout_s).sentence
+    return detect_merged_colours(plan.plate).sentence
 
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:

@@ -6,14 +6,13 @@ one block, and the fields keep the plate's order.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.grey_levels import countable
-from nucbatch.core.plate import READ_TIMEOUT_S, RGB_CHANNELS, Field, FileStatus, Plate
+from nucbatch.core.plate import RGB_CHANNELS, Field, FileStatus, Plate
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import block_grid
 
@@ -41,14 +40,12 @@ class Plan:
         settings: ``channel`` is the name of the segmented channel, empty if all images are RGB.
         block_px: side of a block.
         largest_px: longest side of an image that is not cut into blocks.
-        read_timeout_s: timeout for reading an image.
     """
 
     plate: Plate
     settings: RunSettings
     block_px: int = BLOCK_PX
     largest_px: int = LARGEST_FIELD_PX
-    read_timeout_s: float = READ_TIMEOUT_S
 
     @property
     def usable(self) -> tuple[Field, ...]:
@@ -65,12 +62,7 @@ class Plan:
         return sum(field.height_px * field.width_px for field in self.usable)
 
 
-def make_plan(
-    plate: Plate,
-    settings: RunSettings,
-    block_px: int | None = None,
-    read_timeout_s: float = READ_TIMEOUT_S,
-) -> Plan:
+def make_plan(plate: Plate, settings: RunSettings, block_px: int | None = None) -> Plan:
     """Plans a run and chooses the segmented channel.
 
     Args:
@@ -78,21 +70,15 @@ def make_plan(
         settings: ``channel`` may be empty.
         block_px: longer images are cut into blocks of this side. None cuts images longer than
             LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it.
-        read_timeout_s: timeout for reading an image. No result depends on it.
 
     Raises:
         InputError: the named channel does not exist; several channels exist, none is named and their names do
-            not identify a nuclear stain; ``block_px`` is too small; or ``read_timeout_s`` is not positive.
+            not identify a nuclear stain; or ``block_px`` is too small.
     """
-    if not (math.isfinite(read_timeout_s) and read_timeout_s > 0):
-        raise InputError(
-            f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
-        )
     channel = nuclear_channel(plate, settings.channel)
     plan = Plan(
         _with_pixel_size(_for_channel(plate, channel), settings.pixel_size_um),
         settings.model_copy(update={"channel": channel}),
-        read_timeout_s=read_timeout_s,
     )
     if block_px is None:
         return plan

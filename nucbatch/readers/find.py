@@ -53,24 +53,29 @@ def open_plate(
         pattern: regex with named groups (see :mod:`nucbatch.readers.layouts.pattern`).
         pixel_size_um: micrometres per pixel at full resolution; overrides the files' metadata.
         resolution_um: read the pyramid level whose pixels are nearest to this size.
-        read_timeout_s: timeout after which a file is quarantined.
+        read_timeout_s: longest time for one read of a file, now and in the run; then it is quarantined.
         remembered: cache file of the plate (:mod:`nucbatch.readers.plate_cache`), if any.
         root: folder of the images that a manifest names by paths of another machine.
 
     Raises:
         InputNotFound: the path does not exist.
         InputError: an unknown layout, an invalid pattern, several plates or acquisitions, or an unrecognised
-            input; or ``resolution_um`` is given for a pyramid without a pixel size.
+            input; a size or timeout that is not positive; or ``resolution_um`` is given for a pyramid without
+            a pixel size.
     """
     readers = known_readers()
     reader = _forced(readers, layout, pattern)
     _require_size("pixel size", pixel_size_um)
     _require_size("resolution", resolution_um)
+    if not (math.isfinite(read_timeout_s) and read_timeout_s > 0):
+        raise InputError(
+            f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
+        )
     listing = without_companions(scan(path))
     known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um)
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
-        return kept
+        return replace(kept, read_timeout_s=read_timeout_s)
     if reader is None:
         reader = _recognised(readers, listing)
     if root is not None and not isinstance(reader, ManifestReader):
@@ -82,9 +87,9 @@ def open_plate(
             f"--acquisition is for OME-Zarr plates with acquisitions in their metadata; {listing.name} "
             f"(layout {plate.layout}) has none: leave it out."
         )
-    plate = verified(plate, pixel_size_um, read_timeout_s)
+    plate = verified(replace(plate, read_timeout_s=read_timeout_s), pixel_size_um)
     if resolution_um is not None:
-        plate = at_resolution(plate, resolution_um, read_timeout_s)
+        plate = at_resolution(plate, resolution_um)
     return replace(plate, listed=known)
 
 

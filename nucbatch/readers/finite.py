@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.plate import READ_TIMEOUT_S, Field, Plate
+from nucbatch.core.plate import Field, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.names import plural
-from nucbatch.readers.pixels import field_channels, read_box
+from nucbatch.readers.pixels import FieldReader, field_channels
 from nucbatch.readers.verify_headers import recorded
 
 MOST_BYTES = 1 << 30
@@ -23,14 +23,11 @@ _BAND_PX = 2048
 _THREADS = 4
 
 
-def values_checked(
-    plate: Plate, read_timeout_s: float = READ_TIMEOUT_S, most_bytes: int = MOST_BYTES
-) -> Plate:
+def values_checked(plate: Plate, most_bytes: int = MOST_BYTES) -> Plate:
     """Marks fields whose pixels hold NaN or infinity, or cannot be decoded, with a problem.
 
     Args:
         plate: only its fields of floating-point pixels are read.
-        read_timeout_s: timeout for reading an image.
         most_bytes: total size up to which all of these fields are read; of more, a sample.
     """
     floats = [field for field in plate.fields if not field.problem and np.dtype(field.dtype).kind == "f"]
@@ -39,7 +36,7 @@ def values_checked(
     step = max(1, -(-sum(map(_bytes_of, floats)) // most_bytes))
     looked_at = floats[::step]
     with ThreadPoolExecutor(_THREADS) as pool:
-        reasons = pool.map(lambda field: _reason(plate, field, read_timeout_s), looked_at)
+        reasons = pool.map(lambda field: _reason(plate, field), looked_at)
         problems = {field.key: reason for field, reason in zip(looked_at, reasons, strict=True) if reason}
     fields = tuple(
         replace(field, problem=problems[field.key]) if field.key in problems else field
@@ -68,13 +65,13 @@ def _bytes_of(field: Field) -> int:
     return len(field.planes) * field.height_px * field.width_px * np.dtype(field.dtype).itemsize
 
 
-def _reason(plate: Plate, field: Field, read_timeout_s: float) -> str:
+def _reason(plate: Plate, field: Field) -> str:
     """Returns why a field cannot be used once its pixels are read; empty if it can."""
-    channels = field_channels(plate, field)
+    reader, channels = FieldReader.of(plate), field_channels(plate, field)
     try:
         for top in range(0, field.height_px, _BAND_PX):
             band = Box(top, 0, min(top + _BAND_PX, field.height_px), field.width_px)
-            read_box(plate.root, field, channels, band, read_timeout_s)
+            reader.read_box(field, channels, band)
     except UnreadableImage as error:
         return str(error)
     return ""

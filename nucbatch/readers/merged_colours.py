@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.plate import READ_TIMEOUT_S, RGB_CHANNELS, Channel, Field, Plate
+from nucbatch.core.plate import RGB_CHANNELS, Channel, Field, Plate
 from nucbatch.core.tiles import Box
-from nucbatch.readers.pixels import read_box
+from nucbatch.readers.pixels import FieldReader
 
 _MOST_LOOKED_AT = 8
 _SIDE_PX = 1024
@@ -56,13 +56,13 @@ class MergedColours:
         )
 
 
-def detect_merged_colours(plate: Plate, read_timeout_s: float = READ_TIMEOUT_S) -> MergedColours:
+def detect_merged_colours(plate: Plate) -> MergedColours:
     """Examines the centre of up to eight RGB fields; unreadable ones are skipped."""
     coloured = [field for field in plate.fields if not field.problem and _is_rgb(field)]
     step = max(1, -(-len(coloured) // _MOST_LOOKED_AT))
     channels = tuple(Channel(name, index) for index, name in enumerate(RGB_CHANNELS))
     looked_at, found = 0, []
-    for picture in _middles(plate, coloured[::step], channels, read_timeout_s):
+    for picture in _middles(plate, coloured[::step], channels):
         looked_at += 1
         names = merged_channels(picture)
         if names:
@@ -94,14 +94,13 @@ def _is_rgb(field: Field) -> bool:
     return any(plane.samples == 3 for plane in field.planes)
 
 
-def _middles(
-    plate: Plate, fields: Iterable[Field], channels: tuple[Channel, ...], read_timeout_s: float
-) -> Iterator[NDArray[Any]]:
+def _middles(plate: Plate, fields: Iterable[Field], channels: tuple[Channel, ...]) -> Iterator[NDArray[Any]]:
     """Yields the centre of each field (3, Y, X)."""
+    reader = FieldReader.of(plate)
     for field in fields:
         top, left = max(0, field.height_px - _SIDE_PX) // 2, max(0, field.width_px - _SIDE_PX) // 2
         bottom, right = min(field.height_px, top + _SIDE_PX), min(field.width_px, left + _SIDE_PX)
         try:
-            yield read_box(plate.root, field, channels, Box(top, left, bottom, right), read_timeout_s)
+            yield reader.read_box(field, channels, Box(top, left, bottom, right))
         except UnreadableImage:
             continue  # the run reads it again and reports the reason

@@ -67,97 +67,119 @@ class Reading:
     coverage: tuple[Coverage, ...]
 
 
-def read(
-    plate_root: str | Path,
-    field: Field,
-    channels: tuple[Channel, ...],
-    box: Box,
-    read_timeout_s: float = READ_TIMEOUT_S,
-    *,
-    counted: Box | None = None,
-) -> Reading:
-    """Reads a box of a field from the tiles, strips or chunks that overlap it.
+@dataclass(frozen=True, slots=True)
+class FieldReader:
+    """Reads the pixels of a plate's fields from its files.
 
-    Args:
-        plate_root: root of the plate.
-        field: the field, as planned.
-        channels: channels to read.
-        box: pixels to read.
+    Attributes:
+        root: root of the plate.
         read_timeout_s: timeout for a plane of a file.
-        counted: part of the box whose coverage is returned, in image coordinates; None for the whole box.
+    """
 
-    Returns:
-        One array entry per channel in the given order, z-steps projected by maximum; coverage in the field's
-        order of planes.
+    root: str | Path
+    read_timeout_s: float = READ_TIMEOUT_S
+
+    @classmethod
+    def of(cls, plate: Plate) -> FieldReader:
+        """Returns the reader of a plate's files."""
+        return cls(plate.root, plate.read_timeout_s)
+
+    def read(
+        self, field: Field, channels: tuple[Channel, ...], box: Box, *, counted: Box | None = None
+    ) -> Reading:
+        """Reads a box of a field from the tiles, strips or chunks that overlap it.
+
+        Args:
+            field: the field, as planned.
+            channels: channels to read.
+            box: pixels to read.
+            counted: part of the box whose coverage is returned, in image coordinates; None for the whole box.
+
+        Returns:
+            One array entry per channel in the given order, z-steps projected by maximum; coverage in the
+            field's order of planes.
+
+        Raises:
+            UnreadableImage: a channel or a file is missing; a file is damaged, has changed since it was
+                planned, is not of the planned size and type, or does not answer. The message begins with the
+                file's path.
+            MemoryRefused: the box does not fit in memory.
+        """
+        wanted = [channel.name for channel in channels]
+        missing = sorted(set(wanted) - {name for plane in field.planes for name in _names(plane)})
+        if missing:
+            raise UnreadableImage(
+                f"{field.name}: {field.problem or 'it has no channel ' + ', '.join(missing)}"
+            )
+        array = _empty(field.name, (len(wanted), *box.shape), np.dtype(field.dtype or "uint8"))
+        written: set[str] = set()
+        coverage: list[Coverage] = []
+        inner = counted or box
+        for path, planes in _by_file(field, wanted):
+
+            def look(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
+                require_unchanged(self.root, planes[0])
+                with damage_of(*planes), open_source(Path(self.root, path), path) as source:
+                    for plane in planes:
+                        with damage_of(plane):
+                            window = source.plane(plane.page, plane.level)
+                            _require_planned(plane, window, field)
+                            pixels = _intensities(plane, window.read(box))
+                        _add(plane, pixels, array, wanted, written)
+                        coverage.append(_covered(window, pixels[inner.within(box)], inner))
+                        beat()
+                require_unchanged(self.root, planes[0])
+
+            within(self.read_timeout_s, path, look)
+        return Reading(array, tuple(coverage))
+
+    def read_box(self, field: Field, channels: tuple[Channel, ...], box: Box) -> NDArray[Any]:
+        """Reads the pixels (C, Y, X) of a box, as :meth:`read`."""
+        return self.read(field, channels, box).pixels
+
+    def read_whole(self, field: Field, channels: tuple[Channel, ...]) -> NDArray[Any]:
+        """Reads the pixels (C, Y, X) of a whole field, as :meth:`read`."""
+        return self.read_box(field, channels, _whole_field(field))
+
+    def read_usable(
+        self, field: Field, channels: tuple[Channel, ...], segmented: str
+    ) -> tuple[Reading, dict[str, str]]:
+        """Reads a whole field without the channels whose pixels are damaged.
+
+        A damaged channel that is not segmented costs the field that channel's measurements, and not its
+        count.
+
+        Args:
+            field: the field, as planned.
+            channels: channels to read.
+            segmented: name of the segmented channel.
+
+        Returns:
+            The pixels of the readable channels, and the reason for each of the others.
+
+        Raises:
+            UnreadableImage: as :meth:`read`, if the segmented channel cannot be read or is a part of RGB.
+            ImageUnavailable: a file does not answer, is missing or has changed; a later attempt may succeed.
+            MemoryRefused: as :meth:`read`.
+        """
+        lost: dict[str, str] = {}
+        while True:
+            usable = tuple(channel for channel in channels if channel.name not in lost)
+            try:
+                return self.read(field, usable, _whole_field(field)), lost
+            except UnreadableImage as error:
+                if not can_be_left_out(error.channels, channels, segmented):
+                    raise
+                lost |= dict.fromkeys(error.channels, str(error))
+
+
+def read_field(plate_root: str | Path, field: Field, channels: tuple[Channel, ...]) -> NDArray[Any]:
+    """Reads the pixels (C, Y, X) of a whole field, with the default timeout.
 
     Raises:
-        UnreadableImage: a channel or a file is missing; a file is damaged, has changed since it was planned,
-            is not of the planned size and type, or does not answer. The message begins with the file's path.
-        MemoryRefused: the box does not fit in memory.
+        UnreadableImage: as :meth:`FieldReader.read`.
     """
-    wanted = [channel.name for channel in channels]
-    missing = sorted(set(wanted) - {name for plane in field.planes for name in _names(plane)})
-    if missing:
-        raise UnreadableImage(f"{field.name}: {field.problem or 'it has no channel ' + ', '.join(missing)}")
-    array = _empty(field.name, (len(wanted), *box.shape), np.dtype(field.dtype or "uint8"))
-    written: set[str] = set()
-    coverage: list[Coverage] = []
-    inner = counted or box
-    for path, planes in _by_file(field, wanted):
-
-        def look(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
-            require_unchanged(plate_root, planes[0])
-            with damage_of(*planes), open_source(Path(plate_root, path), path) as source:
-                for plane in planes:
-                    with damage_of(plane):
-                        window = source.plane(plane.page, plane.level)
-                        _require_planned(plane, window, field)
-                        pixels = _intensities(plane, window.read(box))
-                    _add(plane, pixels, array, wanted, written)
-                    coverage.append(_covered(window, pixels[inner.within(box)], inner))
-                    beat()
-            require_unchanged(plate_root, planes[0])
-
-        within(read_timeout_s, path, look)
-    return Reading(array, tuple(coverage))
-
-
-def read_usable(
-    plate_root: str | Path,
-    field: Field,
-    channels: tuple[Channel, ...],
-    segmented: str,
-    read_timeout_s: float = READ_TIMEOUT_S,
-) -> tuple[Reading, dict[str, str]]:
-    """Reads a whole field without the channels whose pixels are damaged.
-
-    A damaged channel that is not segmented costs the field that channel's measurements, and not its count.
-
-    Args:
-        plate_root: root of the plate.
-        field: the field, as planned.
-        channels: channels to read.
-        segmented: name of the segmented channel.
-        read_timeout_s: timeout for a plane of a file.
-
-    Returns:
-        The pixels of the readable channels, and the reason for each of the others.
-
-    Raises:
-        UnreadableImage: as :func:`read`, if the segmented channel cannot be read or is a part of RGB.
-        ImageUnavailable: a file does not answer, is missing or has changed; a later attempt may succeed.
-        MemoryRefused: as :func:`read`.
-    """
-    box = Box(0, 0, field.height_px, field.width_px)
-    lost: dict[str, str] = {}
-    while True:
-        usable = tuple(channel for channel in channels if channel.name not in lost)
-        try:
-            return read(plate_root, field, usable, box, read_timeout_s), lost
-        except UnreadableImage as error:
-            if not can_be_left_out(error.channels, channels, segmented):
-                raise
-            lost |= dict.fromkeys(error.channels, str(error))
+    return FieldReader(plate_root).read_whole(field, channels)
 
 
 def can_be_left_out(damaged: Sequence[str], channels: Sequence[Channel], segmented: str) -> bool:
@@ -182,6 +204,10 @@ def damage_of(*planes: Plane) -> Iterator[None]:
         raise
 
 
+def _whole_field(field: Field) -> Box:
+    return Box(0, 0, field.height_px, field.width_px)
+
+
 def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     try:
         return np.empty(shape, dtype)
@@ -193,17 +219,6 @@ def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[A
         ) from error
 
 
-def read_box(
-    plate_root: str | Path,
-    field: Field,
-    channels: tuple[Channel, ...],
-    box: Box,
-    read_timeout_s: float = READ_TIMEOUT_S,
-) -> NDArray[Any]:
-    """Reads the pixels (C, Y, X) of a box, as :func:`read`."""
-    return read(plate_root, field, channels, box, read_timeout_s).pixels
-
-
 def _intensities(plane: Plane, stored: NDArray[Any]) -> NDArray[Any]:
     """Returns the stored values without the bits outside the plane's mask."""
     return np.bitwise_and(stored, stored.dtype.type(plane.mask)) if plane.mask else stored
@@ -213,20 +228,6 @@ def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:
     """Returns the coverage of a box of a plane."""
     written = pixels if not window.unwritten else pixels != window.unwritten
     return Coverage.of(written, window.shape[0], box.y0, window.cost.missing, window.cost.pieces)
-
-
-def read_field(
-    plate_root: str | Path,
-    field: Field,
-    channels: tuple[Channel, ...],
-    read_timeout_s: float = READ_TIMEOUT_S,
-) -> NDArray[Any]:
-    """Reads the pixels (C, Y, X) of a whole field.
-
-    Raises:
-        UnreadableImage: as :func:`read`.
-    """
-    return read_box(plate_root, field, channels, Box(0, 0, field.height_px, field.width_px), read_timeout_s)
 
 
 def read_image(path: str | Path) -> NDArray[Any]:

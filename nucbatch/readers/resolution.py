@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from nucbatch.core.errors import InputError, UnreadableImage
-from nucbatch.core.plate import READ_TIMEOUT_S, Field, Plane, Plate
+from nucbatch.core.plate import Field, Plane, Plate
 from nucbatch.readers.formats import ImageSource, open_source
 from nucbatch.readers.formats.levels import Level, level_for_pixel_size
 from nucbatch.readers.names import plural
@@ -26,7 +26,7 @@ _Choice = tuple[Field, dict[str, str], str]
 _SINGLE, _NEAREST = "a single resolution", "the full resolution is the nearest"
 
 
-def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_TIMEOUT_S) -> Plate:
+def at_resolution(plate: Plate, wanted_um: float) -> Plate:
     """Reads pyramids at the level whose pixels are nearest to ``wanted_um`` micrometres.
 
     Fields at a lower level have its size and pixel size. Fields whose planes disagree have a problem. If
@@ -35,7 +35,6 @@ def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_T
     Args:
         plate: the plate with the properties of its headers.
         wanted_um: wanted pixel size.
-        read_timeout_s: timeout for reading a file's metadata.
 
     Raises:
         InputError: a pyramid has no pixel size; the message names it.
@@ -43,7 +42,7 @@ def at_resolution(plate: Plate, wanted_um: float, read_timeout_s: float = READ_T
     fields: list[Field] = []
     faults: dict[str, str] = {}
     unchanged: Counter[str] = Counter()
-    choose = partial(_chosen, plate.root, wanted_um, read_timeout_s)
+    choose = partial(_chosen, plate, wanted_um)
     for field, found, why in each_field(plate, lambda group: [choose(one) for one in group]):
         fields.append(field)
         faults |= found
@@ -63,10 +62,10 @@ def _remarks(wanted_um: float, unchanged: Counter[str], usable: int) -> list[str
     return [f"--resolution {wanted_um:g} changes nothing{of_all} ({'; '.join(whys)})."] if whys else []
 
 
-def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) -> _Choice:
+def _chosen(plate: Plate, wanted_um: float, field: Field) -> _Choice:
     if field.problem:
         return field, {}, ""
-    levels, faults = _levels(root, wanted_um, read_timeout_s, field)
+    levels, faults = _levels(plate, wanted_um, field)
     agreed = majority([_form(level) for _, level in levels])
     for plane, level in levels:
         if agreed is None:
@@ -97,9 +96,7 @@ def _chosen(root: str, wanted_um: float, read_timeout_s: float, field: Field) ->
     return read, {}, ""
 
 
-def _levels(
-    root: str, wanted_um: float, read_timeout_s: float, field: Field
-) -> tuple[list[tuple[Plane, Level]], dict[str, str]]:
+def _levels(plate: Plate, wanted_um: float, field: Field) -> tuple[list[tuple[Plane, Level]], dict[str, str]]:
     """Chooses the level of each plane, or a reason for each file of which no level can be read."""
     by_file: dict[str, list[Plane]] = defaultdict(list)
     for plane in field.planes:
@@ -109,11 +106,11 @@ def _levels(
     for path, planes in by_file.items():
 
         def read(beat: Beat, path: str = path, planes: list[Plane] = planes) -> list[tuple[Plane, Level]]:
-            with open_source(Path(root, path), path) as source:
+            with open_source(Path(plate.root, path), path) as source:
                 return [(plane, _level(source, plane, field, wanted_um)) for plane in planes]
 
         try:
-            levels += within(read_timeout_s, path, read)
+            levels += within(plate.read_timeout_s, path, read)
         except UnreadableImage as error:
             faults[path] = str(error).removeprefix(f"{path}: ")
     return levels, faults

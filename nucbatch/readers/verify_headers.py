@@ -26,7 +26,6 @@ from typing import TypeVar
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import (
-    READ_TIMEOUT_S,
     RGB,
     RGB_CHANNELS,
     Channel,
@@ -50,23 +49,20 @@ _GROUP = 64  # largest number of fields per task of a thread
 _Value = TypeVar("_Value")
 
 
-def verified(
-    plate: Plate, pixel_size_um: float | None = None, read_timeout_s: float = READ_TIMEOUT_S
-) -> Plate:
+def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     """Returns the plate with sizes and types of all fields, and unusable files quarantined.
 
     Args:
         plate: as returned by a reader.
         pixel_size_um: overrides the files' metadata. Without it the reader's pixel size is kept, and the
             header's is used where the reader has none.
-        read_timeout_s: timeout for a header.
     """
     may_be_rgb = len(plate.channels) == 1
     named = plate.is_plate or [channel.name for channel in plate.channels] != [GREY]
     fields: list[Field] = []
     faults: dict[str, str] = {}
     chunks: dict[str, tuple[int, int]] = {}
-    look = partial(_probe, plate.root, read_timeout_s)
+    look = partial(_probe, plate)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in expand_fields(plate, probed):
         for plane, outcome in zip(field.planes, outcomes, strict=True):
@@ -105,7 +101,7 @@ def each_field(plate: Plate, look: Callable[[Sequence[Field]], Sequence[_Value]]
                 yield from found
 
 
-def _probe(root: str, read_timeout_s: float, fields: Sequence[Field]) -> list[HeaderOutcomes]:
+def _probe(plate: Plate, fields: Sequence[Field]) -> list[HeaderOutcomes]:
     """Reads the header of each plane of each field, or the reason why it cannot be used.
 
     One thread reads all of them. It is replaced by another only if a file does not answer.
@@ -117,11 +113,13 @@ def _probe(root: str, read_timeout_s: float, fields: Sequence[Field]) -> list[He
 
         def read(beat: Beat, rest: list[Plane] = rest, found: list[PixelInfo | str] = found) -> None:
             for plane in rest:
-                found.append(_header_or_reason(Path(root, plane.path), plane.page if plane.alone else None))
+                found.append(
+                    _header_or_reason(Path(plate.root, plane.path), plane.page if plane.alone else None)
+                )
                 beat()
 
         try:
-            within(read_timeout_s, "", read)
+            within(plate.read_timeout_s, "", read)
         except UnreadableImage as error:
             found = [*found, str(error).removeprefix(": ")][: len(rest)]
         outcomes += found

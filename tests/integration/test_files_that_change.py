@@ -44,7 +44,7 @@ def plate(tmp_path: Path, write_field: Callable[[Path, str, int, int], None]) ->
 
 def executed_after(plate: Path, out: Path, happens: Callable[[], object], **options: float) -> RunFolder:
     """What the command line does, but for something that happens once all is planned."""
-    prepared = prepare(open_plate(plate), RunSettings(channel="DAPI"), read_timeout_s=5.0, **options)
+    prepared = prepare(open_plate(plate, read_timeout_s=5.0), RunSettings(channel="DAPI"), **options)
     happens()
     return execute(prepared, out, workers=1).folder
 

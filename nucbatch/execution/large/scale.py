@@ -15,7 +15,6 @@ from nucbatch.execution.large.survey import CONVERSION_BYTES, convert_files, sou
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale, sample_boxes
 from nucbatch.inference.segment import zoom_in
-from nucbatch.readers.pixels import read_box
 from nucbatch.store.folder import RunFolder
 
 
@@ -60,7 +59,7 @@ class ScaleTask:
             seen = image.channels if image.channel is None else (image.channels[image.channel],)
             queue = queue_of_process(image.weights, image.settings.model_hash, image.settings.precision)
             windows = [
-                read_box(source.plate_root, source.field, seen, box, image.read_timeout_s)
+                image.reader.read_box(source.field, seen, box)
                 for box in sample_boxes(image.shape, image.tiles.whole)
             ]
         except (UnreadableImage, MemoryRefused) as error:

@@ -21,7 +21,7 @@ from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
 from nucbatch.masks.block import around
 from nucbatch.readers.formats import convert_once, open_plane, reads_by_box
-from nucbatch.readers.pixels import damage_of, read
+from nucbatch.readers.pixels import damage_of
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
@@ -56,7 +56,7 @@ def convert_files(image: LargeImage, memory_bytes: int) -> str:
             return _converted(image, plane, memory_bytes, beat)
 
         with damage_of(plane):
-            target, sentence = within(image.read_timeout_s, plane.path, convert)
+            target, sentence = within(image.reader.read_timeout_s, plane.path, convert)
         if target is not None:
             converted[plane_key(plane)] = target.name  # the run's folder may be moved
             said.append(sentence)
@@ -66,8 +66,8 @@ def convert_files(image: LargeImage, memory_bytes: int) -> str:
 
 def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -> tuple[Path | None, str]:
     """Returns the converted copy of a plane, or None if none is needed, and a message if it is new."""
-    require_unchanged(image.plate_root, plane)
-    with open_plane(image.plate_root, plane, level=plane.level) as window:
+    require_unchanged(image.reader.root, plane)
+    with open_plane(image.reader.root, plane, level=plane.level) as window:
         if reads_by_box(window):
             return None, ""
     said: list[str] = []
@@ -78,14 +78,14 @@ def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -
             said.append(sentence)
 
     target = convert_once(
-        Path(image.plate_root, plane.path),
+        Path(image.reader.root, plane.path),
         image.scratch.converted,
         progress,
         page=plane.page,
         level=plane.level,
         memory_bytes=memory_bytes,
     )
-    require_unchanged(image.plate_root, plane)
+    require_unchanged(image.reader.root, plane)
     return target, "".join(said)
 
 
@@ -105,9 +105,7 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     core = image.units_of(0).box(row, column)
     window = around(core, 1, image.shape)
     source = source_of(image)
-    reading = read(
-        source.plate_root, source.field, image.channels, window, image.read_timeout_s, counted=core
-    )
+    reading = image.reader.read(source.field, image.channels, window, counted=core)
     pixels = reading.pixels  # (C, Y, X)
     inner = pixels[:, *core.within(window)]
     image.image().write(inner, (core.y0, core.x0))

@@ -10,7 +10,7 @@ import tifffile
 from nucbatch.core.errors import MemoryRefused, UnreadableImage
 from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.tiles import Box
-from nucbatch.readers.pixels import field_channels, probe, read, read_field, read_image
+from nucbatch.readers.pixels import FieldReader, field_channels, probe, read_field, read_image
 
 A, B = Channel("a", 0), Channel("b", 1)
 RED, GREEN, BLUE = Channel("Red", 0), Channel("Green", 1), Channel("Blue", 2)
@@ -117,10 +117,12 @@ def test_missing_rows_are_in_the_coverage(tmp_path, photometric):
     stored[60:] = 0
     tifffile.imwrite(tmp_path / "a.tif", stored, photometric=photometric)
     one = replace(field(Plane("a.tif", "a")), height_px=100, width_px=80)
-    (coverage,) = read(tmp_path, one, (A,), Box(0, 0, 100, 80)).coverage
+    (coverage,) = FieldReader(tmp_path).read(one, (A,), Box(0, 0, 100, 80)).coverage
     assert coverage.absent == 0.4
     parts = [
-        read(tmp_path, one, (A,), Box(max(y - 1, 0), 0, y + 50, 80), counted=Box(y, 0, y + 50, 80))
+        FieldReader(tmp_path).read(
+            one, (A,), Box(max(y - 1, 0), 0, y + 50, 80), counted=Box(y, 0, y + 50, 80)
+        )
         for y in (0, 50)
     ]
     assert (parts[0].coverage[0] + parts[1].coverage[0]).to_values()[:4] == coverage.to_values()[:4]

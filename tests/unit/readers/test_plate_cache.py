@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats.headers import read_header
@@ -50,6 +50,16 @@ def test_a_cached_plate_is_loaded_without_reading_headers(plate: Path, tmp_path:
     assert open_plate(plate, remembered=at) == read
     assert open_plate(plate) != read
     assert is_cached(at, read)
+
+
+def test_the_read_timeout_of_each_opening_holds_also_for_a_cached_plate(plate: Path, tmp_path: Path) -> None:
+    read = open_plate(plate, read_timeout_s=7)
+    assert read.read_timeout_s == 7
+    at = kept(read, tmp_path / "plate.json")
+    assert open_plate(plate, remembered=at, read_timeout_s=8).read_timeout_s == 8
+    for wrong in (0, float("nan")):
+        with pytest.raises(InputError, match="a number of seconds above 0"):
+            open_plate(plate, read_timeout_s=wrong)
 
 
 @pytest.mark.parametrize("change", ["touched", "longer", "one more", "one less", "read otherwise"])

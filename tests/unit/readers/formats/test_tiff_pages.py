@@ -11,7 +11,7 @@ from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import open_plane, open_source, whole
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.levels import level_for_diameter, level_for_pixel_size
-from nucbatch.readers.pixels import field_channels, read_box, read_field, read_image
+from nucbatch.readers.pixels import FieldReader, field_channels, read_field, read_image
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 900, (2, 3, 4, 40, 60)).astype(np.uint16)  # T, C, Z, Y, X
@@ -127,7 +127,7 @@ def test_axes_become_channels_projections_and_fields(tmp_path, kind, axes):
     for field, moment in zip(plate.fields, moments, strict=True):
         wanted = moment[: len(channels), : 4 if "Z" in axes else 1].max(axis=1)
         np.testing.assert_array_equal(read_field(plate.root, field, plate.channels), wanted)
-        part = read_box(plate.root, field, plate.channels, Box(3, 5, 20, 50))
+        part = FieldReader(plate.root).read_box(field, plate.channels, Box(3, 5, 20, 50))
         np.testing.assert_array_equal(part, wanted[:, 3:20, 5:50])
 
 

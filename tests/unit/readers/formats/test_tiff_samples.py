@@ -15,7 +15,7 @@ from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import convert_once, open_source, whole
 from nucbatch.readers.formats.headers import read_header
-from nucbatch.readers.pixels import read_box, read_field, read_image
+from nucbatch.readers.pixels import FieldReader, read_field, read_image
 
 PLANES = np.random.default_rng(0).integers(0, 900, (5, 40, 60)).astype(np.uint16)  # S, Y, X
 SIDE = {"contig": -1, "separate": 0}
@@ -53,7 +53,7 @@ def test_extra_grey_samples_are_channels(
     field = plate.fields[0]
     np.testing.assert_array_equal(read_field(plate.root, field, plate.channels), PLANES[:count])
     box = Box(5, 9, 30, 50)
-    last = read_box(plate.root, field, (plate.channel(f"C{count}"),), box)
+    last = FieldReader(plate.root).read_box(field, (plate.channel(f"C{count}"),), box)
     np.testing.assert_array_equal(last[0], PLANES[count - 1][box.slices])
 
 

@@ -12,7 +12,7 @@ from nucbatch.core.plate import Channel, Field, FileStatus, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import open_plane, open_source, whole
-from nucbatch.readers.pixels import field_channels, read, read_field
+from nucbatch.readers.pixels import FieldReader, field_channels, read_field
 from nucbatch.readers.plate_summary import summarise
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
@@ -321,7 +321,8 @@ def test_absent_chunks_are_counted(tmp_path, version):
         "images": [{"path": "p.zarr/A/1/1/", "chunks": "5 of 24 chunks absent"}],
     }
     whole, lacking = (
-        read(plate.root, field, plate.channels, Box(0, 0, 40, 60)).coverage for field in plate.fields
+        FieldReader(plate.root).read(field, plate.channels, Box(0, 0, 40, 60)).coverage
+        for field in plate.fields
     )
     assert [one.absent for one in whole] == [0, 0]
     assert [one.absent for one in lacking] == [5 / 12, 0]
