@@ -18,6 +18,7 @@ from nucbatch.readers.formats.pixel_info import (
     MOST_PROJECTED,
     MOST_SCANS,
 )
+from nucbatch.readers.formats.xml_stream import MOST_FILE_BYTES, MOST_RECORD_CHARACTERS, MOST_RECORD_ELEMENTS
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
@@ -35,6 +36,8 @@ def test_every_promise_names_tests_that_are_there():
 def test_the_limits_are_those_of_the_code():
     assert f"{MOST_XML:,} characters, {MOST_ELEMENTS:,} elements, {MOST_DEPTH} levels" in TEXT
     assert f"{MOST_ATTRIBUTES:,} attributes or {MOST_NAMES:,} different names" in TEXT
+    assert f"{MOST_RECORD_ELEMENTS:,} elements, {MOST_RECORD_CHARACTERS:,} characters" in TEXT
+    assert f"the file may have {MOST_FILE_BYTES >> 30} GiB" in TEXT
     assert f"{BOMB_RATIO:,} times its size (or {BOMB_BYTES >> 20} MiB)" in TEXT
     assert f"a tile or chunk {LARGEST_DECODED_BYTES >> 30} GiB" in TEXT
     assert f"a field {MOST_PROJECTED:,} z-steps" in TEXT

@@ -1,4 +1,7 @@
-"""Parses untrusted XML in a single pass with limits. All XML is parsed here.
+"""Parses the XML text of an image's description in a single pass with limits.
+
+Side files are streamed by :mod:`nucbatch.readers.formats.xml_stream` (``read_elements``). No other module
+parses XML.
 
 defusedxml rejects document types, entities and external references. No tree is built, because 24 MB of
 ``<a/>`` as a tree take 2 GiB. Elements, depth, names and attributes are counted during parsing; no microscope

@@ -163,11 +163,13 @@ def test_only_the_hardened_parser_parses_xml():
         for path in (ROOT / "nucbatch").rglob("*.py")
         if parsing.search(path.read_text("utf-8"))
     }
+    hardened = [
+        "from defusedxml import DefusedXmlException",
+        "from defusedxml.ElementTree import DefusedXMLParser, ParseError",
+    ]
     assert found == {
-        "nucbatch/readers/formats/hardened_xml.py": [
-            "from defusedxml import DefusedXmlException",
-            "from defusedxml.ElementTree import DefusedXMLParser, ParseError",
-        ]
+        "nucbatch/readers/formats/hardened_xml.py": hardened,
+        "nucbatch/readers/formats/xml_stream.py": hardened,
     }
 
 
