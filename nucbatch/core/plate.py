@@ -64,7 +64,6 @@ class Plane:
         mtime_ns: modification time of the file when the run was planned.
         level: resolution level that is read of a pyramid; 0 is the full resolution.
         alone: read this one page only, whatever the file's metadata say about the roles of its pages.
-        mask: bits of a stored value that hold the intensity, such as 0x0FFF; 0 for all bits.
     """
 
     path: str
@@ -76,7 +75,6 @@ class Plane:
     mtime_ns: int = 0
     level: int = 0
     alone: bool = False
-    mask: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,7 +124,7 @@ class FieldReader:
                         with damage_of(plane):
                             window = source.plane(plane.page, plane.level)
                             _require_planned(plane, window, field)
-                            pixels = _intensities(plane, window.read(box))
+                            pixels = window.read(box)
                         _add(plane, pixels, array, wanted, written)
                         coverage.append(_covered(window, pixels[inner.within(box)], inner))
                         beat()
@@ -217,11 +217,6 @@ def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[A
             f"{name}: {' × '.join(map(str, shape))} pixels of {dtype} need {gib:,.1f} GiB in one piece, "
             "more than there is. Read it box by box, or run it in blocks."
         ) from error
-
-
-def _intensities(plane: Plane, stored: NDArray[Any]) -> NDArray[Any]:
-    """Returns the stored values without the bits outside the plane's mask."""
-    return np.bitwise_and(stored, stored.dtype.type(plane.mask)) if plane.mask else stored
 
 
 def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:

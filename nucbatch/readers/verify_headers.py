@@ -170,7 +170,7 @@ def _checked(
     sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
     checked = replace(
         field,
-        planes=tuple(_as_stored(plane, info) for plane, info in kept),
+        planes=tuple(_with_samples(plane, info.samples) for plane, info in kept),
         height_px=height,
         width_px=width,
         dtype=dtype,
@@ -218,9 +218,8 @@ def majority(forms: Sequence[_Value]) -> _Value | None:
     return ranked[0][0]
 
 
-def _as_stored(plane: Plane, info: PixelInfo) -> Plane:
-    channel = RGB if info.samples == 3 else plane.channel
-    return replace(plane, samples=info.samples, channel=channel, mask=info.mask)
+def _with_samples(plane: Plane, samples: int) -> Plane:
+    return replace(plane, samples=samples, channel=RGB if samples == 3 else plane.channel)
 
 
 def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:

@@ -79,7 +79,6 @@ class PixelInfo:
         stain: MetaXpress' illumination setting, if any.
         absent_chunks: number of chunks of an OME-Zarr that are not stored.
         chunks: number of chunks of an OME-Zarr.
-        mask: bits of a stored value that hold the intensity; 0 for all bits.
     """
 
     height_px: int
@@ -91,7 +90,6 @@ class PixelInfo:
     stain: str = ""
     absent_chunks: int = 0
     chunks: int = 0
-    mask: int = 0
 
     @property
     def pages(self) -> int:

@@ -3,7 +3,8 @@
 Uncompressed strips are read row by row (``tiff_strips.py``). All others are decoded with tifffile's decoder
 of the page, one segment in memory at a time. If a page's samples are channels (``tiff_samples.py``), each
 counts as a page. Samples stored as separate planes are combined. YCbCr that no decoder converts (plain
-pixels, and Aperio's JPEG 2000, 33003) is converted to RGB.
+pixels, and Aperio's JPEG 2000, 33003) is converted to RGB. The sign bit of older ScanR files is removed
+(``sign_bit.py``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from nucbatch.readers.formats.plane_reader import (
     require_inside,
     require_listed,
 )
+from nucbatch.readers.formats.sign_bit import may_have_sign_bit, without_sign_bit
 from nucbatch.readers.formats.tiff_description import pixel_size_um
 from nucbatch.readers.formats.tiff_pages import level_pages
 from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
@@ -64,7 +66,8 @@ class TiffSource:
             )
             require_listed(self._shown, "level", level, len(levels) if levels else 1)
             chosen = levels[level] if levels else self._tiff.pages[directory]
-            return TiffPlane(self._file.fileno(), chosen.aspage(), self._shown, behind, sample)
+            signed = may_have_sign_bit(self._tiff.pages[0])
+            return TiffPlane(self._file.fileno(), chosen.aspage(), self._shown, behind, sample, signed)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
         """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
@@ -109,10 +112,15 @@ class TiffPlane:
         shown: name of the file in messages.
         behind: number of pages between the page's own pixels and the wanted ones (ImageJ).
         channel: which of the page's channels, if its samples are channels.
+        signed: the stored values may have the sign bit of older ScanR files.
     """
 
-    def __init__(self, descriptor: int, page: Any, shown: str, behind: int = 0, channel: int = 0) -> None:
+    def __init__(
+        self, descriptor: int, page: Any, shown: str, behind: int = 0, channel: int = 0, signed: bool = False
+    ) -> None:
         self._descriptor, self._page, self._shown = descriptor, page, shown
+        self._signed = signed
+        self._first: int | None = None
         found = samples_of(page)
         self._used = (found.used[channel],) if found.names else found.used
         self._samples = len(self._used)
@@ -138,17 +146,23 @@ class TiffPlane:
         """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
         require_inside(self._shown, self.shape, box)
         with naming_file(self._shown):
-            pixels = np.empty((*box.shape, self._samples), self.dtype)
-            if self._rows:
-                for plane, rows in enumerate(self._rows):
-                    values = rows.read(box, self.cost)
-                    if self._separate:
-                        pixels[..., plane] = values[..., 0]
-                    else:
-                        pixels[...] = values[..., self._wanted]
-            else:
-                self._decode(box, pixels)
+            pixels = self._stored(box)
+            if self._signed and self._first is None:
+                self._first = int(self._stored(Box(0, 0, 1, 1)).flat[0])
             return self._meant(pixels if self._samples > 1 else pixels[..., 0])
+
+    def _stored(self, box: Box) -> NDArray[Any]:
+        """Reads the used samples (Y, X, S) as the file stores them."""
+        pixels = np.empty((*box.shape, self._samples), self.dtype)
+        if not self._rows:
+            self._decode(box, pixels)
+        for plane, rows in enumerate(self._rows):
+            values = rows.read(box, self.cost)
+            if self._separate:
+                pixels[..., plane] = values[..., 0]
+            else:
+                pixels[...] = values[..., self._wanted]
+        return pixels
 
     @property
     def _stored_planes(self) -> tuple[int, ...]:
@@ -173,7 +187,10 @@ class TiffPlane:
         """
         with naming_file(self._shown):
             for parts in zip(*(self._stream(plane, band) for plane in self._stored_planes), strict=True):
-                yield self._meant(np.concatenate(parts, axis=-1))
+                pixels = np.concatenate(parts, axis=-1)
+                if self._first is None:
+                    self._first = int(pixels.flat[0])
+                yield self._meant(pixels)
 
     def _stream(self, plane: int, band: int) -> Iterator[NDArray[Any]]:
         """Yields the rows of one stored plane."""
@@ -228,6 +245,8 @@ class TiffPlane:
     def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:
         if photometric_of(self._page) == YCBCR and self._samples == 3 and not converts(self._page):
             pixels = _rgb_of_ycbcr(pixels)
+        if self._signed and self._first is not None:
+            pixels = without_sign_bit(pixels, self._first)
         if self._white is not None:
             pixels = pixels.dtype.type(self._white) - pixels
         return require_finite(pixels)

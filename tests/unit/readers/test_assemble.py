@@ -3,10 +3,9 @@ from dataclasses import replace
 import numpy as np
 import tifffile
 
-from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.plate import Channel, Plate
 from nucbatch.readers.assemble import FieldFacts, Sighting, assemble
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.pixels import read_field
 from nucbatch.readers.plate_cache import cache_content, load_plate
 from nucbatch.readers.verify_headers import verified
 
@@ -65,11 +64,3 @@ def test_the_pixel_size_of_a_side_file_wins_over_the_headers(tmp_path):
     plate = described(str(tmp_path))
     assert verified(plate).fields[0].pixel_size_um == 0.598
     assert verified(plate, 0.3).fields[0].pixel_size_um == 0.3
-
-
-def test_bits_outside_the_mask_are_not_read(tmp_path):
-    stored = np.array([[0x8000, 0x8FFF]], np.uint16)
-    tifffile.imwrite(tmp_path / "a.tif", stored)
-    plane = Plane("a.tif", "DNA", mask=0x0FFF)
-    field = Field("", 1, 0, "a", "a", (plane,), 1, 2, "uint16")
-    assert read_field(tmp_path, field, (Channel("DNA", 0),)).tolist() == [[[0, 0x0FFF]]]
