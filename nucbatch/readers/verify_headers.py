@@ -9,6 +9,8 @@ form.
 - A field that loses a plane loses that channel and keeps the others. The plan decides what this means,
   because it depends on the segmented channel. A field without any plane stays listed with its problem.
 - Valid files from which nothing is computed are ignored by the rule ``incomplete-field``.
+- A pixel size or stage position that the reader knows is kept. Otherwise the first plane's is used: those of
+  channels and z-steps differ by less than matters.
 - RGB is allowed if a field is one file and the plate has no other channel. Such planes belong to channel
   ``RGB``, and the plate gets Red, Green and Blue.
 """
@@ -168,6 +170,7 @@ def _checked(
         problems += dict.fromkeys(reason for _, reason in lacking)
     height, width, dtype = agreed or (0, 0, "")
     sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
+    positions = [info.position_um for _, info in kept if info.position_um]
     checked = replace(
         field,
         planes=tuple(_with_samples(plane, info.samples) for plane, info in kept),
@@ -177,6 +180,7 @@ def _checked(
         pixel_size_um=pixel_size_um or field.pixel_size_um or (sizes[0] if sizes else None),
         problem="; ".join(problems),
         lacking=() if problems else lacking,
+        position_um=field.position_um or (positions[0] if positions else None),
     )
     return checked, faults
 

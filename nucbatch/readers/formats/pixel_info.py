@@ -79,6 +79,7 @@ class PixelInfo:
         stain: MetaXpress' illumination setting, if any.
         absent_chunks: number of chunks of an OME-Zarr that are not stored.
         chunks: number of chunks of an OME-Zarr.
+        position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
     """
 
     height_px: int
@@ -90,6 +91,7 @@ class PixelInfo:
     stain: str = ""
     absent_chunks: int = 0
     chunks: int = 0
+    position_um: tuple[float, float] | None = None
 
     @property
     def pages(self) -> int:

@@ -1,4 +1,4 @@
-"""Parses a TIFF's description for the pixel size and MetaSeries' stain.
+"""Parses a TIFF's description for the pixel size, and for MetaSeries' stain and stage position.
 
 Trusted sources of the pixel size are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution),
 MetaXpress' MetaSeries XML (``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is usually a
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 
 from nucbatch.readers.formats.hardened_xml import xml_elements
 
@@ -73,6 +74,21 @@ def metaseries(description: str) -> dict[str, str]:
     return {
         values["id"]: values.get("value", "") for _, values in xml_elements(description) if "id" in values
     }
+
+
+def stage_position_um(properties: Mapping[str, str]) -> tuple[float, float] | None:
+    """Returns MetaXpress' stage position (y, x) of the image's centre; None if it is not recorded.
+
+    Both run as rows and columns of the image do: sites further down the plate have a larger y.
+
+    Args:
+        properties: those of :func:`metaseries`.
+    """
+    try:
+        y, x = (float(properties[f"stage-position-{axis}"]) for axis in "yx")
+    except (KeyError, ValueError):
+        return None
+    return (y, x) if math.isfinite(y) and math.isfinite(x) else None
 
 
 def _printed(x_resolution: tuple[int, int] | None, resolution_unit: int | None) -> float | None:

@@ -15,7 +15,7 @@ import tifffile
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.formats.stack import wrong_plane_count
-from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um
+from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um, stage_position_um
 from nucbatch.readers.formats.tiff_samples import samples_of
 from nucbatch.readers.formats.tiff_stack import page_alone, stack_of
 
@@ -49,6 +49,7 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
         _check_pages(tiff, {number // samples.planes for number in stack.pages}, size_bytes)
         _require_whole_chain(tiff, size_bytes)
         description = str(page.description or "")
+        properties = metaseries(description)
         resolution = page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
         return PixelInfo(
             height_px=int(page.imagelength),
@@ -57,7 +58,8 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
             dtype="unknown" if page.dtype is None else str(page.dtype),
             stack=stack,
             pixel_size_um=pixel_size_um(description, *resolution),
-            stain=metaseries(description).get("_IllumSetting_", ""),
+            stain=properties.get("_IllumSetting_", ""),
+            position_um=stage_position_um(properties),
         )
 
 

@@ -64,3 +64,17 @@ def test_the_pixel_size_of_a_side_file_wins_over_the_headers(tmp_path):
     plate = described(str(tmp_path))
     assert verified(plate).fields[0].pixel_size_um == 0.598
     assert verified(plate, 0.3).fields[0].pixel_size_um == 0.3
+
+
+def test_the_position_of_a_side_file_wins_over_the_headers(tmp_path):
+    stage = "".join(
+        f'<prop id="stage-position-{axis}" type="float" value="{value}"/>'
+        for axis, value in (("x", 7), ("y", 5))
+    )
+    for name in ("a.tif", "b.tif"):
+        text = f"<MetaData><PlaneInfo>{stage}</PlaneInfo></MetaData>"
+        tifffile.imwrite(tmp_path / name, np.zeros((8, 9), np.uint16), description=text, metadata=None)
+    plate = described(str(tmp_path))
+    assert verified(plate).fields[0].position_um == FACTS.position_um
+    unplaced = replace(plate, fields=(replace(plate.fields[0], position_um=None), *plate.fields[1:]))
+    assert verified(unplaced).fields[0].position_um == (5.0, 7.0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um
+from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um, stage_position_um
 
 OME = (
     '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image>'
@@ -55,3 +55,14 @@ def test_print_resolution_is_ignored():
 def test_malformed_xml_gives_no_pixel_size():
     assert pixel_size_um('<OME><Pixels PhysicalSizeX="1"') is None
     assert metaseries("<MetaData") == {}
+
+
+def test_metaseries_gives_the_stage_position():
+    text = (
+        '<MetaData><PlaneInfo><prop id="stage-position-x" type="float" value="23300"/>'
+        '<prop id="stage-position-y" type="float" value="{y}"/></PlaneInfo></MetaData>'
+    )
+    assert stage_position_um(metaseries(text.format(y="-19885.5"))) == (-19885.5, 23300.0)
+    assert stage_position_um(metaseries(text.format(y="nan"))) is None
+    assert stage_position_um(metaseries(text.format(y="unknown"))) is None
+    assert stage_position_um(metaseries(METASERIES.format(state="on"))) is None

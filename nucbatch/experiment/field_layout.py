@@ -1,0 +1,133 @@
+"""Layout of the fields of a well: rectangles on the stage, which of them overlap, and the area they cover.
+
+Positions are in micrometres, y down and x to the right. Only fields of one well and one time point are
+compared, because stage positions are comparable within a well alone.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from statistics import median
+
+import numpy as np
+import numpy.typing as npt
+
+from nucbatch.core.plate import Field
+
+TOUCHING = 0.01
+"""Fields that share a strip narrower than this fraction of their side only touch: stages round positions."""
+
+WellTime = tuple[str, int]
+"""Name of a well, and time point from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRectangle:
+    """Rectangle of a field on the stage, in micrometres, half open.
+
+    ``key``: the field's key. ``pixel_um``: side of a pixel.
+    """
+
+    key: str
+    top: float
+    left: float
+    bottom: float
+    right: float
+    pixel_um: float
+
+    @classmethod
+    def of(cls, field: Field) -> FieldRectangle | None:
+        """Returns the rectangle of a field; None without a stage position or a pixel size."""
+        if field.position_um is None or not field.pixel_size_um:
+            return None
+        y, x = field.position_um
+        high, wide = field.height_px * field.pixel_size_um / 2, field.width_px * field.pixel_size_um / 2
+        return cls(field.key, y - high, x - wide, y + high, x + wide, field.pixel_size_um)
+
+    @property
+    def center(self) -> tuple[float, float]:
+        """Its centre (y, x)."""
+        return (self.top + self.bottom) / 2, (self.left + self.right) / 2
+
+    @property
+    def area(self) -> float:
+        """Its area in µm²."""
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def overlap(self, other: FieldRectangle) -> float:
+        """Returns the narrower side of the common strip as a fraction of the field's; 0 if they only touch.
+
+        >>> one = FieldRectangle("1", 0, 0, 350, 350, 1.0)
+        >>> round(one.overlap(FieldRectangle("2", 0, 315, 350, 665, 1.0)), 3)
+        0.1
+        """
+        high = min(self.bottom, other.bottom) - max(self.top, other.top)
+        wide = min(self.right, other.right) - max(self.left, other.left)
+        down = high / min(self.bottom - self.top, other.bottom - other.top)
+        across = wide / min(self.right - self.left, other.right - other.left)
+        fraction = min(down, across)
+        return fraction if fraction >= TOUCHING else 0.0
+
+
+def placed_fields(fields: Iterable[Field]) -> dict[WellTime, list[FieldRectangle]]:
+    """Returns the rectangles of the usable fields of each well and time point, in the order of the fields.
+
+    Fields without a stage position or a pixel size are left out; so are fields without a well.
+    """
+    placed: dict[WellTime, list[FieldRectangle]] = defaultdict(list)
+    for field in fields:
+        rectangle = FieldRectangle.of(field) if field.well and not field.problem else None
+        if rectangle is not None:
+            placed[field.well, field.t].append(rectangle)
+    return dict(placed)
+
+
+def overlapping_pairs(rectangles: Sequence[FieldRectangle]) -> Iterator[tuple[int, int, float]]:
+    """Yields (i, j, overlap as a fraction) for all i < j that overlap, in this order."""
+    sides = np.array([(one.top, one.left, one.bottom, one.right) for one in rectangles]).reshape(-1, 4)
+    for i, one in enumerate(rectangles):
+        after = sides[i + 1 :]
+        near = (after[:, :2] < (one.bottom, one.right)).all(axis=1) & (
+            after[:, 2:] > (one.top, one.left)
+        ).all(axis=1)
+        for j in (np.flatnonzero(near) + i + 1).tolist():
+            if fraction := one.overlap(rectangles[j]):
+                yield i, j, fraction
+
+
+def overlap_of(fields: Iterable[Field]) -> float | None:
+    """Returns by which fraction of their side neighbouring fields of a well overlap.
+
+    It is the median over all overlapping pairs, for example 0.1; 0.0 if no fields overlap; None if no well
+    has two fields whose stage positions and pixel sizes are known.
+    """
+    wells: Mapping[WellTime, list[FieldRectangle]] = placed_fields(fields)
+    several = [rectangles for rectangles in wells.values() if len(rectangles) > 1]
+    if not several:
+        return None
+    return median([fraction for well in several for _, _, fraction in overlapping_pairs(well)] or [0.0])
+
+
+def covered_um2(rectangles: Sequence[FieldRectangle]) -> float:
+    """Returns the area of the union of rectangles, in µm²: parts in several of them count once."""
+    sides = np.array([(one.top, one.left, one.bottom, one.right) for one in rectangles]).reshape(-1, 4)
+    sides = sides[np.argsort(sides[:, 1], kind="stable")]
+    edges = np.unique(sides[:, [0, 2]])
+    return float(
+        sum(
+            (lower - upper) * _covered_length(sides[(sides[:, 0] <= upper) & (sides[:, 2] >= lower)])
+            for upper, lower in pairwise(edges.tolist())
+        )
+    )
+
+
+def _covered_length(sides: npt.NDArray[np.float64]) -> float:
+    """Length of the union of x-intervals of rectangles (N, 4), which are sorted by their left side."""
+    if not len(sides):
+        return 0.0
+    left, right = sides[:, 1], np.maximum.accumulate(sides[:, 3])
+    gaps = np.maximum(left[1:] - right[:-1], 0.0)
+    return float(right[-1] - left[0] - gaps.sum())

@@ -1,0 +1,76 @@
+"""Fields on the stage: which overlap, by how much, and the area that they cover."""
+
+from dataclasses import replace
+
+import pytest
+
+from nucbatch.core.plate import Field
+from nucbatch.experiment.field_layout import (
+    FieldRectangle,
+    covered_um2,
+    overlap_of,
+    overlapping_pairs,
+    placed_fields,
+)
+
+
+def field(site, y, x, well="B02", t=0, size_um=0.5):
+    name = f"{well}/{site}/{t}"
+    return Field(well, site, t, name, name, (), 700, 700, "uint16", size_um, position_um=(y, x))
+
+
+def grid(step_um, rows=3, columns=3, **more):
+    return [
+        field(1 + row * columns + column, row * step_um, column * step_um, **more)
+        for row in range(rows)
+        for column in range(columns)
+    ]
+
+
+def test_the_overlap_of_a_grid_is_that_of_its_neighbours():
+    assert overlap_of(grid(315)) == pytest.approx(0.1)
+    assert overlap_of(grid(350)) == 0
+    assert overlap_of(grid(348)) == 0  # rounding of the stage
+
+
+def test_the_overlap_is_unknown_without_positions_or_pixel_size():
+    assert overlap_of([]) is None
+    assert overlap_of([replace(one, position_um=None) for one in grid(315)]) is None
+    assert overlap_of(grid(315, size_um=None)) is None
+    assert overlap_of(grid(315, well="")) is None
+
+
+def test_wells_and_time_points_are_not_compared():
+    fields = [field(1, 0, 0, "B02"), field(1, 0, 10, "B03"), field(1, 0, 10, t=1), field(2, 0, 900)]
+    assert overlap_of(fields) == 0
+    assert {where: len(placed) for where, placed in placed_fields(fields).items()} == {
+        ("B02", 0): 2,
+        ("B03", 0): 1,
+        ("B02", 1): 1,
+    }
+
+
+def test_fields_that_cannot_be_used_take_no_place():
+    assert overlap_of([field(1, 0, 0), replace(field(2, 0, 315), problem="truncated")]) is None
+
+
+def test_a_grid_has_its_sides_and_corners_as_pairs():
+    (rectangles,) = placed_fields(grid(315)).values()
+    pairs = [(i, j) for i, j, _ in overlapping_pairs(rectangles)]
+    assert len(pairs) == 12 + 8
+    assert {(0, 1), (0, 4)} <= set(pairs)
+    assert (0, 2) not in pairs
+
+
+@pytest.mark.parametrize(
+    ("step_um", "expected"), [(350, 9 * 350**2), (315, 980**2), (400, 9 * 350**2), (0, 350**2)]
+)
+def test_what_several_fields_cover_counts_once(step_um, expected):
+    (rectangles,) = placed_fields(grid(step_um)).values()
+    assert covered_um2(rectangles) == pytest.approx(expected)
+
+
+def test_a_hole_in_a_ring_of_fields_is_not_covered():
+    ring = [one for one in grid(100) if one.site != 5]
+    rectangles = [FieldRectangle.of(replace(one, height_px=200, width_px=200)) for one in ring]
+    assert covered_um2(rectangles) == pytest.approx(8 * 100**2)
