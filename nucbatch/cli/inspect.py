@@ -101,7 +101,7 @@ def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:
         for path, reason in summary.quarantined:
             console.print(Text(f"  {path}\n", overflow="fold") + Text(f"      {reason}", style="red"))
     if summary.incomplete_images:
-        console.print(Text("\nChunks absent", style="bold yellow"))
+        console.print(Text("\nChunks or tiles absent", style="bold yellow"))
         for path, absent in summary.incomplete_images[:_MOST_INCOMPLETE]:
             console.print(Text(f"  {path}: {absent}", style="yellow", overflow="fold"))
         if len(summary.incomplete_images) > _MOST_INCOMPLETE:

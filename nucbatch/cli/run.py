@@ -313,7 +313,7 @@ def summarise(console: Console, result: RunResult) -> None:
         return
     if totals.absent_chunks:
         absent = absent_text(totals.absent_chunks, totals.chunks)
-        console.print(Text(f"{absent}, read as their fill value. See reason in {folder.files}", "yellow"))
+        console.print(Text(f"{absent}, read as background. See reason in {folder.files}", "yellow"))
     if totals.diameter_px is not None:
         rescaled = f"; {plural(totals.rescaled, 'field')} rescaled for the model" if totals.rescaled else ""
         console.print(f"Nuclei measure about {totals.diameter_px:.0f} px{rescaled}")

@@ -153,8 +153,10 @@ class FileRecord:
         z: z-step, from 0.
         t: time point, from 0.
         group: path of the field inside the run's OME-Zarr.
-        absent_chunks: number of full-resolution chunks of an OME-Zarr image that are not stored.
-        chunks: number of full-resolution chunks of an OME-Zarr image; 0 for other files.
+        absent_chunks: number of full-resolution chunks of an OME-Zarr image, or tiles of a TIFF, that were
+            never written.
+        chunks: number of full-resolution chunks of an OME-Zarr image, or tiles of a TIFF if some were never
+            written; 0 for other files.
     """
 
     path: str
@@ -239,5 +241,5 @@ def projection_text(z_steps: int) -> str:
 
 
 def absent_text(absent: int, chunks: int) -> str:
-    """Describes absent chunks: ``absent_text(3, 64)`` → ``"3 of 64 chunks absent"``."""
-    return f"{absent:,} of {chunks:,} {'chunk' if chunks == 1 else 'chunks'} absent"
+    """Describes absent chunks: ``absent_text(3, 64)`` → ``"3 of 64 chunks or tiles absent"``."""
+    return f"{absent:,} of {chunks:,} chunks or tiles absent"

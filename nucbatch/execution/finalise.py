@@ -40,7 +40,7 @@ class Totals:
 
     ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point.
     ``fields_lacking``: done fields that lack a channel, other than the segmented one.
-    ``absent_chunks``: how many of the ``chunks`` of the OME-Zarr images used are not stored.
+    ``absent_chunks``: how many of the ``chunks`` or tiles of the images used were never written.
     ``flagged``: number of done fields by flag (:data:`nucbatch.features.quality.FLAGS`).
     ``diameter_px``: median of the fields' nuclear diameters; None without nuclei.
     ``rescaled``: number of fields that were rescaled for the network.

@@ -101,7 +101,7 @@ def log_totals(totals: Totals, folder: RunFolder) -> None:
     )
     if totals.absent_chunks:
         absent = absent_text(totals.absent_chunks, totals.chunks)
-        _log.warning("%s, read as their fill value. See reason in %s", absent, folder.files, extra=IN_REPORT)
+        _log.warning("%s, read as background. See reason in %s", absent, folder.files, extra=IN_REPORT)
     for flag, count in totals.flagged.items():
         _log.warning("Flagged %s: %d fields. See Flags in %s", flag, count, folder.fields, extra=IN_REPORT)
 

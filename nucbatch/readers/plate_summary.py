@@ -49,9 +49,9 @@ class PlateSummary:
         pixel_sizes_um: (size, number of fields).
         levels: (pyramid level, number of fields).
         z_steps: (number of z-steps, number of fields).
-        absent_chunks: number of chunks of used OME-Zarr images that are not stored.
-        chunks: number of chunks of used OME-Zarr images.
-        incomplete_images: (path, description) of used OME-Zarr images with absent chunks.
+        absent_chunks: number of chunks or tiles of used images that were never written.
+        chunks: number of chunks of used OME-Zarr images, and of tiles of TIFFs that lack some.
+        incomplete_images: (path, description) of used images with absent chunks or tiles.
         quarantined: (path, reason) of quarantined files.
         problem_fields: (name, reason) of unusable fields.
         lacking_fields: (name, reason) of usable fields that lack a channel.

@@ -69,7 +69,8 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     for field, outcomes in expand_fields(plate, probed):
         for plane, outcome in zip(field.planes, outcomes, strict=True):
             if isinstance(outcome, PixelInfo) and outcome.chunks:
-                chunks[plane.path] = outcome.absent_chunks, outcome.chunks
+                known = chunks.get(plane.path, (0, 0)) if plane.alone else (0, 0)  # one outcome per page
+                chunks[plane.path] = known[0] + outcome.absent_chunks, known[1] + outcome.chunks
         checked, found = _checked(field, outcomes, may_be_rgb, named, pixel_size_um)
         fields.append(checked)
         faults |= found

@@ -77,8 +77,8 @@ class PixelInfo:
         stack: the planes of the file.
         pixel_size_um: None if unknown.
         stain: MetaXpress' illumination setting, if any.
-        absent_chunks: number of chunks of an OME-Zarr that are not stored.
-        chunks: number of chunks of an OME-Zarr.
+        absent_chunks: number of chunks of an OME-Zarr, or tiles of a TIFF, that were never written.
+        chunks: number of chunks of an OME-Zarr, or tiles of a TIFF if some were never written.
         position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
     """
 

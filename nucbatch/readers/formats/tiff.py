@@ -4,7 +4,7 @@ Uncompressed strips are read row by row (``tiff_strips.py``). All others are dec
 of the page, one segment in memory at a time. If a page's samples are channels (``tiff_samples.py``), each
 counts as a page. Samples stored as separate planes are combined. YCbCr that no decoder converts (plain
 pixels, and Aperio's JPEG 2000, 33003) is converted to RGB. The sign bit of older ScanR files is removed
-(``sign_bit.py``).
+(``sign_bit.py``). Tiles that were never written are background and are counted (``tiff_sparse.py``).
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from nucbatch.readers.formats.sign_bit import may_have_sign_bit, without_sign_bi
 from nucbatch.readers.formats.tiff_description import pixel_size_um
 from nucbatch.readers.formats.tiff_pages import level_pages
 from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
+from nucbatch.readers.formats.tiff_sparse import background, was_never_written
 from nucbatch.readers.formats.tiff_stream import streams, strip_rows
 from nucbatch.readers.formats.tiff_strips import PlainRows, read_exactly
 
@@ -197,7 +198,7 @@ class TiffPlane:
         waiting: list[NDArray[Any]] = []
         for strip in range(self._grid[0]):
             rows = min(self._piece[0], self.shape[0] - strip * self._piece[0])
-            for part in strip_rows(self._descriptor, self._page, plane * self._grid[0] + strip, rows, band):
+            for part in self._strip(plane, strip, rows, band):
                 waiting.append(part if self._separate else part[..., self._wanted])
                 while sum(map(len, waiting)) >= band:
                     joined = np.concatenate(waiting)
@@ -207,17 +208,38 @@ class TiffPlane:
         if len(rest):
             yield rest
 
+    def _strip(self, plane: int, strip: int, rows: int, band: int) -> Iterator[NDArray[Any]]:
+        """Yields the rows of one strip of a stored plane, at most ``band`` rows at a time."""
+        index = plane * self._grid[0] + strip
+        if not was_never_written(self._page, index):
+            yield from strip_rows(self._descriptor, self._page, index, rows, band)
+            return
+        self.cost.missing += 1
+        for top in range(0, rows, band):
+            values = np.zeros((min(band, rows - top), self.shape[1], self._stored_samples), self.dtype)
+            used = slice(None) if self._separate else self._wanted
+            values[..., used] = self._background(self._used.index(plane) if self._separate else 0)
+            yield values
+
+    def _background(self, place: int) -> NDArray[Any]:
+        """Stored background of all used samples, or of the one at ``place`` if they are stored separately."""
+        values = background(self._page, self._samples, self.dtype, self._white)
+        return values[place : place + 1] if self._separate else values
+
     def _decode(self, box: Box, pixels: NDArray[Any]) -> None:
         tall, wide = self._piece
         down = range(box.y0 // tall, -(-box.y1 // tall))
         across = range(box.x0 // wide, -(-box.x1 // wide))
         for (place, plane), row, column in product(enumerate(self._stored_planes), down, across):
             index = (plane * self._grid[0] + row) * self._grid[1] + column
-            piece = self._segment(index)
             whole = Box(row * tall, column * wide, (row + 1) * tall, (column + 1) * wide)
             part = box.clipped(whole)
-            values = piece[part.within(whole)]
             target = pixels[part.within(box)]
+            if was_never_written(self._page, index):
+                self.cost.missing += 1
+                target[..., place if self._separate else slice(None)] = self._background(place)
+                continue
+            values = self._segment(index)[part.within(whole)]
             if self._separate:
                 target[..., place] = values[..., 0]
             else:
@@ -230,7 +252,7 @@ class TiffPlane:
             raise UnreadableImage(f"truncated: strip or tile {index + 1} is not listed")
         count = int(page.databytecounts[index])
         if not count:
-            raise UnreadableImage(f"incomplete: strip or tile {index + 1} was never written")
+            raise UnreadableImage(f"incomplete: strip or tile {index + 1} has no bytes")
         data = read_exactly(self._descriptor, int(page.dataoffsets[index]), count)
         self.cost.pieces += 1
         self.cost.stored_bytes += count
@@ -267,7 +289,8 @@ class TiffPlane:
             and not page.is_subsampled
             and page.bitspersample == 8 * self.dtype.itemsize
         )
-        if not plain or (page.is_tiled and not page.is_contiguous):
+        sparse = plain and 0 in page.databytecounts
+        if not plain or sparse or (page.is_tiled and not page.is_contiguous):
             if behind:
                 raise UnreadableImage("compressed pages behind one directory: save it as OME-TIFF")
             return []

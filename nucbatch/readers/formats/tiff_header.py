@@ -17,6 +17,7 @@ from nucbatch.readers.formats.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.formats.stack import wrong_plane_count
 from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um, stage_position_um
 from nucbatch.readers.formats.tiff_samples import samples_of
+from nucbatch.readers.formats.tiff_sparse import count_never_written
 from nucbatch.readers.formats.tiff_stack import page_alone, stack_of
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -45,8 +46,8 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
         page = tiff.pages[alone if alone is not None and alone < len(tiff.pages) else 0]
         samples = samples_of(page)
         stack = stack_of(tiff, path, samples) if alone is None else page_alone(tiff, alone, samples)
-        _check_segments(page, size_bytes)
-        _check_pages(tiff, {number // samples.planes for number in stack.pages}, size_bytes)
+        numbers = {number // samples.planes for number in stack.pages}
+        absent, segments = _check_pages(tiff, page, numbers, size_bytes)
         _require_whole_chain(tiff, size_bytes)
         description = str(page.description or "")
         properties = metaseries(description)
@@ -59,12 +60,20 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
             stack=stack,
             pixel_size_um=pixel_size_um(description, *resolution),
             stain=properties.get("_IllumSetting_", ""),
+            absent_chunks=absent,
+            chunks=segments if absent else 0,
             position_um=stage_position_um(properties),
         )
 
 
-def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
-    """Checks the pages after the first; pages that ImageJ stores behind one directory are contiguous."""
+def _check_pages(tiff: Any, page: Any, numbers: set[int], size_bytes: int) -> tuple[int, int]:
+    """Checks a page and all others in ``numbers``; returns (tiles or strips never written, all of them).
+
+    Pages that ImageJ stores behind one directory are contiguous.
+    """
+    absent, segments = _check_segments(page, size_bytes)
+    if int(page.index) not in numbers:
+        absent = segments = 0
     count = max(numbers) + 1
     if count > len(tiff.pages):
         page = tiff.pages[0]
@@ -77,12 +86,14 @@ def _check_pages(tiff: Any, numbers: set[int], size_bytes: int) -> None:
                 max(size_bytes - begin, 0) // max(each, 1),
                 f" (truncated: {size_bytes:,} bytes of at least {begin + each * count:,})",
             )
-        return
-    for number in numbers - {0}:
+        return absent, segments
+    for number in sorted(numbers - {int(page.index)}):
         try:
-            _check_segments(tiff.pages[number], size_bytes)
+            found = _check_segments(tiff.pages[number], size_bytes)
         except UnreadableImage as error:
             raise UnreadableImage(f"page {number + 1}: {error}") from error
+        absent, segments = absent + found[0], segments + found[1]
+    return absent, segments
 
 
 def _require_tags(tiff: Any, size_bytes: int) -> None:
@@ -122,7 +133,8 @@ def _require_whole_chain(tiff: Any, size_bytes: int) -> None:
         )
 
 
-def _check_segments(page: Any, size_bytes: int) -> None:
+def _check_segments(page: Any, size_bytes: int) -> tuple[int, int]:
+    """Checks a page's tiles or strips; returns (number never written, number)."""
     offsets, counts = page.dataoffsets, page.databytecounts
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     if page.is_tiled:
@@ -140,13 +152,16 @@ def _check_segments(page: Any, size_bytes: int) -> None:
     begins, sizes = (
         np.asarray(values[: len(counts)], np.uint64) for values in (offsets, counts[: len(offsets)])
     )
-    if not sizes.all():
-        number = int(np.argmin(sizes != 0)) + 1
-        raise UnreadableImage(f"incomplete: strip or tile {number} of {expected} was never written")
+    absent = count_never_written(begins, sizes)
     end = int((begins + sizes).max(initial=0))
     if end > size_bytes:
         raise UnreadableImage(f"truncated: {size_bytes:,} bytes of at least {end:,}")
     if page.compression == 1 and page.bitspersample % 8 == 0:
         needed = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8
+        if absent:
+            needed = max(
+                0, needed - absent * int(tall) * int(wide) * page.samplesperpixel * page.bitspersample // 8
+            )
         if sum(counts) < needed:
             raise UnreadableImage(f"truncated: {sum(counts):,} bytes of pixels of {needed:,}")
+    return absent, len(sizes)

@@ -82,10 +82,13 @@ def test_flagged_fields_are_counted_and_listed(make_run):
 
 
 def test_images_that_lack_chunks_are_listed(make_run):
-    files = [make_run.file("p.zarr/A/1/0/", reason="3 of 64 chunks absent"), make_run.file("p.zarr/A/1/1/")]
+    files = [
+        make_run.file("p.zarr/A/1/0/", reason="3 of 64 chunks or tiles absent"),
+        make_run.file("p.zarr/A/1/1/"),
+    ]
     listed = words(failures.render(RunData(make_run([make_run.field("A01", 1, 3)], files))))
     assert "Images used though some of their chunks are not stored" in listed
-    assert "3 of 64 chunks absent 1 p.zarr/A/1/0/" in listed
+    assert "3 of 64 chunks or tiles absent 1 p.zarr/A/1/0/" in listed
     assert "no reason was recorded" not in listed
     assert "p.zarr/A/1/1/" not in listed
 

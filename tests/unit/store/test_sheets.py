@@ -65,7 +65,7 @@ def test_absent_chunks_of_a_used_image_are_reported(tmp_path: Path) -> None:
     image = FileRecord("a.zarr/", FileStatus.USED, absent_chunks=1200, chunks=4096)
     fates = write_files_csv(path, Plate("P", "/", "x", (), (), (image,)))
     assert [(row["status"], row["reason"]) for row in _rows(path)] == [
-        ("used", "1,200 of 4,096 chunks absent")
+        ("used", "1,200 of 4,096 chunks or tiles absent")
     ]
     assert fates == {FileStatus.USED: 1}
 

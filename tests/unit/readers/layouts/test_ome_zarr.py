@@ -313,12 +313,12 @@ def test_absent_chunks_are_counted(tmp_path, version):
         chunk.unlink()
     plate = open_plate(path)
     summary = summarise(plate)
-    assert dict(summary.facts())["chunks"].startswith("5 of 48 chunks absent, in 1 image: ")
-    assert summary.incomplete_images == (("p.zarr/A/1/1/", "5 of 24 chunks absent"),)
+    assert dict(summary.facts())["chunks"].startswith("5 of 48 chunks or tiles absent, in 1 image: ")
+    assert summary.incomplete_images == (("p.zarr/A/1/1/", "5 of 24 chunks or tiles absent"),)
     assert summary.as_dict()["chunks"] == {
         "total": 48,
         "absent": 5,
-        "images": [{"path": "p.zarr/A/1/1/", "chunks": "5 of 24 chunks absent"}],
+        "images": [{"path": "p.zarr/A/1/1/", "chunks": "5 of 24 chunks or tiles absent"}],
     }
     whole, lacking = (
         FieldReader(plate.root).read(field, plate.channels, Box(0, 0, 40, 60)).coverage
