@@ -49,7 +49,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     with gc_frozen():
         from nucbatch.api import execute, prepare
         from nucbatch.cli.progress import RunBar
-        from nucbatch.cli.run import summarise
+        from nucbatch.cli.run_summary import summarise
         from nucbatch.core.settings import RunSettings
         from nucbatch.core.signals import Stopped
         from nucbatch.networks.checkpoint import locate

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from nucbatch.cli.options import input_options
+from nucbatch.cli.headings import HeadedCommand
+from nucbatch.cli.input_options import input_options
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nucbatch.cli.input_options import InputOptions
     from nucbatch.core.plate import Plate
     from nucbatch.readers.plate_summary import PlateSummary
 
@@ -22,20 +23,13 @@ _MOST_INCOMPLETE = 20
 _NOTHING, _SOME_REFUSED = 1, 3
 
 
-@click.command(short_help="Show what a run would use, ignore and refuse.")
+@click.command(cls=HeadedCommand, short_help="Show what a run would use, ignore and refuse.")
 @input_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.pass_context
 def inspect(
     context: click.Context,
-    source: Path,
-    layout: str,
-    acquisition: str,
-    pattern: str,
-    pixel_size_um: float | None,
-    resolution_um: float | None,
-    root: Path | None,
-    read_timeout_s: float,
+    source: InputOptions,
     as_json: bool,
 ) -> None:
     """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
@@ -44,22 +38,11 @@ def inspect(
     """
     from rich.text import Text
 
-    from nucbatch.readers.find import open_plate
     from nucbatch.readers.finite import values_checked
     from nucbatch.readers.merged_colours import detect_merged_colours
     from nucbatch.readers.plate_summary import summarise
 
-    plate = open_plate(
-        source,
-        layout=layout,
-        acquisition=acquisition,
-        pattern=pattern,
-        pixel_size_um=pixel_size_um,
-        resolution_um=resolution_um,
-        root=root,
-        read_timeout_s=read_timeout_s,
-    )
-    plate = values_checked(plate)
+    plate = values_checked(source.open())
     summary = summarise(plate)
     grounds = detect_merged_colours(plate)
     if as_json:

@@ -17,6 +17,9 @@ from nucbatch.core.escape import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+INTERRUPTED = 130
+"""Exit code of a command ended by Ctrl-C, as a shell reports it."""
+
 # The driver reports workers that start and stop; files.csv has a reason for each damaged file.
 _UNSHOWN = ("PIL", "asyncio", "distributed", "tifffile", "tornado")
 _LAYOUT = "\n\u00a0\u2007\u2009\u202f"  # line ends, and spaces of numbers that Python calls unprintable

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nucbatch.cli.options import INTERRUPTED
 from nucbatch.cli.pace import Pace
-from nucbatch.cli.terminal import terminal
+from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.training.verdict import verdict
 

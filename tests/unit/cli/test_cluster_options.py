@@ -10,7 +10,7 @@ import pytest
 import tifffile
 from click.testing import CliRunner, Result
 
-from nucbatch.cli.cluster import cluster_options
+from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.schedulers.slurm.settings import SlurmSettings
@@ -37,17 +37,24 @@ def dry_run(pictures: Path, *options: str) -> Result:
 
 def test_only_what_is_given_is_a_setting() -> None:
     assert CliRunner().invoke(shown, []).output == (
-        "[('insecure', False), ('scheduler_name', 'local'), ('scheduler_settings', {})]\n"
+        "[('block_px', None), ('insecure', False), ('scheduler_name', 'local'), ('scheduler_settings', {}), "
+        "('workers', None)]\n"
     )
-    given = ["--scheduler", "slurm", "--prologue", "a", "--prologue", "b c", "--min-jobs", "2", "--insecure"]
-    assert CliRunner().invoke(shown, given).output == (
-        "[('insecure', True), ('scheduler_name', 'slurm'), "
-        "('scheduler_settings', {'prologue': ('a', 'b c'), 'min_jobs': 2})]\n"
+    given = ["--scheduler", "slurm", "--prologue", "a", "--prologue", "b c", "--min-jobs", "2"]
+    assert CliRunner().invoke(shown, [*given, "--insecure", "--workers", "3"]).output == (
+        "[('block_px', None), ('insecure', True), ('scheduler_name', 'slurm'), "
+        "('scheduler_settings', {'prologue': ('a', 'b c'), 'min_jobs': 2}), ('workers', 3)]\n"
     )
 
 
 def test_every_slurm_option_is_a_setting_that_slurm_knows() -> None:
-    options = {parameter.name for parameter in shown.params} - {"scheduler_name", "insecure", "profile"}
+    options = {parameter.name for parameter in shown.params} - {
+        "scheduler_name",
+        "workers",
+        "block_px",
+        "insecure",
+        "profile",
+    }
     ours = {name for name in options if name and not name.startswith("tls_")}
     assert ours <= set(SlurmSettings.model_fields)
     assert {"partition", "account", "qos", "gres", "constraint", "walltime", "memory", "cores"} <= ours

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nucbatch.cli.diameter import diameter_asked, diameter_in_px
+from nucbatch.cli.segmentation_options import diameter_asked, diameter_in_px
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Field, Plate
 

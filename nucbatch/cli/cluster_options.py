@@ -6,15 +6,39 @@ refuses options that it does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import click
 
-Command = Callable[..., Any]
+from nucbatch.cli.headings import Command, headed, option
 
+_PLACE = (
+    option(
+        "--scheduler",
+        "scheduler_name",
+        default="local",
+        show_default=True,
+        help="Where blocks run: local, cuda, slurm, or a scheduler's address (tls://HOST:PORT) or file.",
+    ),
+    option(
+        "--workers", type=click.IntRange(min=1), help="Number of worker processes. [default: one per core]"
+    ),
+    option(
+        "--block-size",
+        "block_px",
+        type=int,
+        metavar="PX",
+        help="Cut images longer than this into blocks of this side; results don't depend on it. "
+        "[default: 2048, for images of more than 4096]",
+    ),
+    option(
+        "--insecure",
+        is_flag=True,
+        help="tcp://: allow an unencrypted connection, which others on the network can read and change.",
+    ),
+)
 _FILE = click.Path(path_type=Path)
 _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "profile": (
@@ -73,10 +97,10 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def cluster_options(command: Command) -> Command:
-    """Adds ``--scheduler``, ``--insecure`` and the options of the single schedulers.
+    """Adds ``--scheduler``, the options of all schedulers, and those of the single ones.
 
-    The command gets ``scheduler_name`` (str), ``insecure`` (bool) and ``scheduler_settings`` (dict of the
-    options given).
+    The command gets ``scheduler_name`` (str), ``workers`` and ``block_px`` (int or None), ``insecure`` (bool)
+    and ``scheduler_settings`` (dict of the options given).
     """
 
     @wraps(command)
@@ -85,18 +109,5 @@ def cluster_options(command: Command) -> Command:
         settings = {name: value for name, value in given.items() if value not in (None, ())}
         return command(scheduler_settings=settings, **values)
 
-    decorated: Command = collected
-    for name, (flag, attributes) in reversed(_SETTINGS.items()):
-        decorated = click.option(flag, name, **attributes)(decorated)
-    decorated = click.option(
-        "--insecure",
-        is_flag=True,
-        help="tcp://: allow an unencrypted connection, which others on the network can read and change.",
-    )(decorated)
-    return click.option(
-        "--scheduler",
-        "scheduler_name",
-        default="local",
-        show_default=True,
-        help="Where blocks run: local, cuda, slurm, or a scheduler's address (tls://HOST:PORT) or file.",
-    )(decorated)
+    named = [option(flag, name, **attributes) for name, (flag, attributes) in _SETTINGS.items()]
+    return headed("Where it runs", *_PLACE, *named)(collected)

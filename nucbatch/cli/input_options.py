@@ -1,0 +1,109 @@
+"""INPUT and the options that say how to read it, shared by the commands that open a plate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nucbatch.cli.headings import Command, headed, option
+from nucbatch.core.plate import READ_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from nucbatch.core.plate import Plate
+
+_OPTIONS = (
+    option("--layout", default="", metavar="NAME", help="Layout of the input, if it isn't recognised."),
+    option(
+        "--acquisition",
+        default="",
+        metavar="ID",
+        help="Acquisition to read, if an OME-Zarr plate has several.",
+    ),
+    option(
+        "--pattern",
+        default="",
+        metavar="REGEX",
+        help="Regex for the file names, with groups named well (or row and column, or well_of_96), "
+        "site, channel, z, t, plate.",
+    ),
+    option(
+        "--pixel-size",
+        "pixel_size_um",
+        type=float,
+        metavar="UM",
+        help="Micrometres per pixel at full resolution, instead of the value in the files.",
+    ),
+    option(
+        "--resolution",
+        "resolution_um",
+        type=float,
+        metavar="UM",
+        help="Pixel size in micrometres; the nearest level of a pyramid is read. "
+        "[default: the full resolution]",
+    ),
+    option(
+        "--root",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Folder of a manifest's images, if its paths are from another machine.",
+    ),
+    option(
+        "--read-timeout",
+        "read_timeout_s",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        default=READ_TIMEOUT_S,
+        show_default=True,
+        help="Longest time to read a file; after it the file is quarantined and its field fails.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """INPUT and how to read it; the attributes are the arguments of ``readers.find.open_plate``."""
+
+    path: Path
+    layout: str
+    acquisition: str
+    pattern: str
+    pixel_size_um: float | None
+    resolution_um: float | None
+    root: Path | None
+    read_timeout_s: float
+
+    def open(self, remembered: Path | None = None) -> Plate:
+        """Opens the input; ``remembered`` is the file that may hold the headers of an earlier run.
+
+        Raises:
+            InputError, InputNotFound: as ``readers.find.open_plate``.
+        """
+        from nucbatch.readers.find import open_plate
+
+        return open_plate(
+            self.path,
+            layout=self.layout,
+            acquisition=self.acquisition,
+            pattern=self.pattern,
+            pixel_size_um=self.pixel_size_um,
+            resolution_um=self.resolution_um,
+            read_timeout_s=self.read_timeout_s,
+            remembered=remembered,
+            root=self.root,
+        )
+
+
+def input_options(command: Command) -> Command:
+    """Adds INPUT and the options that say how to read it; the command gets ``source`` (InputOptions)."""
+
+    @wraps(command)
+    def collected(path: Path, **values: Any) -> Any:
+        own = {name: values.pop(name) for name in InputOptions.__slots__ if name != "path"}
+        return command(source=InputOptions(path, **own), **values)
+
+    decorated = headed("Input", *_OPTIONS)(collected)
+    return click.argument("path", metavar="INPUT", type=click.Path(path_type=Path))(decorated)

@@ -1,0 +1,109 @@
+"""Texts of ``nucbatch run``: the plan and the expected time before it, the result and exit code after it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nucbatch.cli.verbosity import is_quiet
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nucbatch.api import Prepared, RunResult
+
+
+def describe(console: Console, prepared: Prepared) -> None:
+    """Prints what the run will do, in a few lines."""
+    from rich.text import Text
+
+    from nucbatch.core.plate import projection_text
+    from nucbatch.core.tiles import block_grid
+    from nucbatch.readers.names import plural
+    from nucbatch.readers.plate_summary import Z_HINT
+
+    plan, plate = prepared.plan, prepared.plan.plate
+    wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
+    seen = f"channel {plan.settings.channel}" if plan.settings.channel else "RGB"
+    console.print(
+        Text(plate.name, style="bold"),
+        Text(
+            f"({plate.layout}): {wells}{plural(len(plate.fields), 'field')}, {len(plan.usable):,} usable, "
+            f"{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} ({prepared.card.sha256[:12]})"
+        ),
+    )
+    for steps, count in Counter(field.z_steps for field in plan.usable).most_common():
+        if steps > 1:
+            console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
+    for sentence in prepared.warnings:
+        console.print(Text(sentence, style="yellow"))
+    large = [field for field in plan.usable if plan.is_large(field)]
+    if large:
+        rows, columns = zip(
+            *(block_grid((field.height_px, field.width_px), plan.block_px).shape for field in large),
+            strict=True,
+        )
+        blocks = sum(down * across for down, across in zip(rows, columns, strict=True))
+        console.print(
+            f"{plural(len(large), 'image')} cut into {plural(blocks, 'block')} of {plan.block_px} px; the "
+            "probabilities stay in the run's folder."
+        )
+    if plan.usable:
+        needed = prepared.worker_bytes / 2**30
+        console.print(f"Up to {needed:.1f} GiB per worker process with one task at a time.")
+
+
+def forecast(console: Console, prepared: Prepared) -> None:
+    """Prints how long the network alone would take."""
+    from nucbatch.execution.forecast import core_seconds
+
+    minutes = core_seconds(prepared) / 60
+    time = f"{minutes:.1f} minutes" if minutes < 100 else f"{minutes / 60:,.1f} hours"
+    console.print(f"The network alone takes {time} on one core like this machine's; divide by the cores.")
+
+
+def summarise(console: Console, result: RunResult) -> None:
+    """Prints the result and the paths of its files; with ``--quiet`` the first line alone."""
+    from rich.text import Text
+
+    from nucbatch.core.plate import absent_text
+    from nucbatch.features.quality import meaning
+    from nucbatch.readers.names import plural
+
+    totals, folder = result.totals, result.folder
+    over_time = f" (all {totals.time_points:,} time points together)" if totals.time_points > 1 else ""
+    console.print(
+        f"[bold]{totals.nuclei:,} {'nucleus' if totals.nuclei == 1 else 'nuclei'}[/] in "
+        f"{plural(totals.fields_done, 'field')}{over_time}; {plural(totals.fields_failed, 'field')} failed; "
+        f"files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
+        f"{totals.files_quarantined:,} quarantined"
+    )
+    if is_quiet():
+        return
+    if totals.absent_chunks:
+        absent = absent_text(totals.absent_chunks, totals.chunks)
+        console.print(Text(f"{absent}, read as background. See reason in {folder.files}", "yellow"))
+    if totals.diameter_px is not None:
+        rescaled = f"; {plural(totals.rescaled, 'field')} rescaled for the model" if totals.rescaled else ""
+        console.print(f"Nuclei measure about {totals.diameter_px:.0f} px{rescaled}")
+    for flag, count in totals.flagged.items():
+        console.print(
+            Text(
+                f"{plural(count, 'field')} flagged {flag}: {meaning(flag)}. See Flags in {folder.fields}",
+                "yellow",
+            )
+        )
+    for what, path in (
+        ("Counts per well", folder.wells) if result.is_plate else ("Counts per field", folder.fields),
+        ("Nuclei", folder.nuclei),
+        ("Files", folder.files),
+        ("Report", folder.report),
+    ):
+        console.print(Text(f"  {what}: {path}"))
+
+
+def exit_code(result: RunResult) -> int:
+    """0 everything is done; 1 no field is; 3 something failed, is quarantined or is missing."""
+    if result.totals.fields_done == 0:
+        return 1
+    return 0 if result.totals.complete else 3
