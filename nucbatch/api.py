@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.plate import Plate
+from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import ObjectSettings, RunSettings, validated
 from nucbatch.execution.driver import Progress
 from nucbatch.execution.prepared import Prepared, chosen, prepare
@@ -23,7 +24,7 @@ from nucbatch.networks.checkpoint import locate
 from nucbatch.readers.find import open_plate
 from nucbatch.store.folder import RunFolder
 
-__all__ = ["Prepared", "RunResult", "execute", "prepare", "run_plate", "segment"]
+__all__ = ["Prepared", "RunResult", "Selection", "execute", "prepare", "run_plate", "segment"]
 
 
 def segment(
@@ -73,6 +74,7 @@ def run_plate(
     restart: bool = False,
     reuse_probabilities: bool = False,
     fail_fast: bool = False,
+    selection: Selection = EVERYTHING,
     progress: Progress | None = None,
 ) -> RunResult:
     """Segments and measures a plate or a collection of images into a run's folder; resumes an unfinished run.
@@ -91,6 +93,8 @@ def run_plate(
         restart: whether to discard the results of an earlier run in ``out``.
         reuse_probabilities: whether to keep the network's maps and redo the objects alone.
         fail_fast: whether to stop at the first failed field.
+        selection: wells, sites and time points to process, from ``Selection.parse(wells="B02,C03-C10")``; the
+            others can follow in the same folder.
         progress: receives the progress.
 
     Raises:
@@ -101,7 +105,7 @@ def run_plate(
     load_ahead(scheduler_name)
     plate = source if isinstance(source, Plate) else open_plate(source, remembered=RunFolder(out).plate)
     return execute(
-        prepare(plate, settings, block_px=block_px),
+        prepare(plate, settings, block_px=block_px, selection=selection),
         out,
         scheduler_name=scheduler_name,
         scheduler_settings=scheduler_settings,

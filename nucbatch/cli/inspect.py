@@ -9,6 +9,7 @@ import click
 
 from nucbatch.cli.headings import HeadedCommand
 from nucbatch.cli.input_options import input_options
+from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from nucbatch.cli.input_options import InputOptions
     from nucbatch.core.plate import Plate
+    from nucbatch.core.selection import Selection
     from nucbatch.readers.plate_summary import PlateSummary
 
 _MOST_MAPPED_WELLS = 384
@@ -25,11 +27,13 @@ _NOTHING, _SOME_REFUSED = 1, 3
 
 @click.command(cls=HeadedCommand, short_help="Show what a run would use, ignore and refuse.")
 @input_options
+@selection_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.pass_context
 def inspect(
     context: click.Context,
     source: InputOptions,
+    selection: Selection,
     as_json: bool,
 ) -> None:
     """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
@@ -42,8 +46,10 @@ def inspect(
     from nucbatch.readers.merged_colours import detect_merged_colours
     from nucbatch.readers.plate_summary import summarise
 
-    plate = values_checked(source.open())
-    summary = summarise(plate)
+    plate = source.open()
+    selection.require_in(plate)
+    plate = values_checked(plate)
+    summary = summarise(plate, selection)
     grounds = detect_merged_colours(plate)
     if as_json:
         document = summary.as_dict() | {"dark_ground": grounds.sentence}
@@ -53,7 +59,7 @@ def inspect(
         _show(console, plate, summary)
         if grounds.sentence:
             console.print(Text(f"\n{grounds.sentence}", style="yellow"))
-    if not summary.usable_fields:
+    if not (summary.usable_fields if summary.selected_fields is None else summary.selected_fields):
         context.exit(_NOTHING)
     if summary.quarantined or summary.problem_fields or summary.lacking_fields:
         context.exit(_SOME_REFUSED)

@@ -12,6 +12,7 @@ from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.segmentation_options import segmentation_options
+from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from nucbatch.cli.input_options import InputOptions
     from nucbatch.cli.segmentation_options import SegmentationOptions
+    from nucbatch.core.selection import Selection
 
 _OUTPUT = (
     option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder of the run."),
@@ -50,6 +52,7 @@ _SESSION = (
 
 @click.command(cls=HeadedCommand, short_help="Find the nuclei of a plate or a folder of images.")
 @input_options
+@selection_options
 @headed("Output", *_OUTPUT)
 @segmentation_options
 @cluster_options
@@ -57,6 +60,7 @@ _SESSION = (
 @verbosity_options
 def run(
     source: InputOptions,
+    selection: Selection,
     out: Path,
     labels: str,
     segmentation: SegmentationOptions,
@@ -97,7 +101,7 @@ def run(
     locate(segmentation.model)
     plate = source.open(remembered=RunFolder(out).plate)
     settings = segmentation.settings(labels=labels, pixel_size_um=pixel_size_um, plate=plate)
-    prepared = prepare(plate, settings, block_px=block_px)
+    prepared = prepare(plate, settings, block_px=block_px, selection=selection)
     describe(console, prepared)
     if dry_run:
         RunFolder(out).require_usable()

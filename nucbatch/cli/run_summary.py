@@ -25,19 +25,21 @@ def describe(console: Console, prepared: Prepared) -> None:
     plan, plate = prepared.plan, prepared.plan.plate
     wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
     seen = f"channel {plan.settings.channel}" if plan.settings.channel else "RGB"
+    chosen = f"{len(plan.selected):,} of them selected, " if plan.selection else ""
     console.print(
         Text(plate.name, style="bold"),
         Text(
             f"({plate.layout}): {wells}{plural(len(plate.fields), 'field')}, {len(plan.usable):,} usable, "
-            f"{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} ({prepared.card.sha256[:12]})"
+            f"{chosen}{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} "
+            f"({prepared.card.sha256[:12]})"
         ),
     )
-    for steps, count in Counter(field.z_steps for field in plan.usable).most_common():
+    for steps, count in Counter(field.z_steps for field in plan.selected).most_common():
         if steps > 1:
             console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
     for sentence in prepared.warnings:
         console.print(Text(sentence, style="yellow"))
-    large = [field for field in plan.usable if plan.is_large(field)]
+    large = [field for field in plan.selected if plan.is_large(field)]
     if large:
         rows, columns = zip(
             *(block_grid((field.height_px, field.width_px), plan.block_px).shape for field in large),
@@ -48,7 +50,7 @@ def describe(console: Console, prepared: Prepared) -> None:
             f"{plural(len(large), 'image')} cut into {plural(blocks, 'block')} of {plan.block_px} px; the "
             "probabilities stay in the run's folder."
         )
-    if plan.usable:
+    if plan.selected:
         needed = prepared.worker_bytes / 2**30
         console.print(f"Up to {needed:.1f} GiB per worker process with one task at a time.")
 
@@ -71,11 +73,12 @@ def summarise(console: Console, result: RunResult) -> None:
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder
+    left_out = f", {totals.fields_not_selected:,} not selected" if totals.fields_not_selected else ""
     over_time = f" (all {totals.time_points:,} time points together)" if totals.time_points > 1 else ""
     console.print(
         f"[bold]{totals.nuclei:,} {'nucleus' if totals.nuclei == 1 else 'nuclei'}[/] in "
-        f"{plural(totals.fields_done, 'field')}{over_time}; {plural(totals.fields_failed, 'field')} failed; "
-        f"files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
+        f"{plural(totals.fields_done, 'field')}{over_time}; {plural(totals.fields_failed, 'field')} failed"
+        f"{left_out}; files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
         f"{totals.files_quarantined:,} quarantined"
     )
     if is_quiet():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from statistics import median
@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from nucbatch.core.plate import Field, FileStatus, Plate
+from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import MISSING_CHANNEL, NUCLEAR_DIAMETER, OTHER_SCALE, ZOOM, flags_of
 from nucbatch.inference.scale import AS_IT_IS, Scale
@@ -39,6 +40,7 @@ class Totals:
     """Totals of a run: numbers of fields, nuclei and files by status. Quarantined fields count as failed.
 
     ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point.
+    ``fields_not_selected``: usable fields that no session has selected yet.
     ``fields_lacking``: done fields that lack a channel, other than the segmented one.
     ``absent_chunks``: how many of the ``chunks`` or tiles of the images used were never written.
     ``flagged``: number of done fields by flag (:data:`nucbatch.features.quality.FLAGS`).
@@ -57,6 +59,7 @@ class Totals:
     chunks: int = 0
     time_points: int = 1
     fields_lacking: int = 0
+    fields_not_selected: int = 0
     diameter_px: float | None = None
     rescaled: int = 0
 
@@ -73,6 +76,7 @@ def finalise(
     *,
     pixels: bool,
     scale: Scale = AS_IT_IS,
+    selection: Selection = EVERYTHING,
 ) -> Totals:
     """Writes the tables and the OME-Zarr's list of images.
 
@@ -82,12 +86,14 @@ def finalise(
         receipts: the latest receipt of each field, by key.
         pixels: whether the run keeps an OME-Zarr.
         scale: the run's scale; if it was measured for the whole plate, fields that disagree are flagged.
+        selection: the part of the plate that was processed now; what earlier sessions processed stays.
 
     Raises:
         DamagedFile: a field's table fragment does not match its receipt.
         StoreError: a file can't be written.
     """
-    unused = unused_files(plate, receipts)
+    left_out = not_selected(plate, receipts, selection)
+    unused = unused_files(plate, receipts, left_out)
     plate = _as_read(plate, receipts)
     done = [field for field in plate.fields if _is_done(field, receipts)]
     kinds = {field_channels(plate, field): folder.fragment(field.key) for field in done}
@@ -108,15 +114,16 @@ def finalise(
         for field in done
     }
     diameters = [receipts[field.key].qc.get(NUCLEAR_DIAMETER, 0.0) for field in done]
-    write_fields(folder.fields, plate, receipts, flags)
+    write_fields(folder.fields, plate, receipts, flags, left_out)
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
     fates = write_files_csv(folder.files, plate, unused)
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
     if pixels:
-        create_images(folder, plate, failures)
+        create_images(folder, plate, failures, left_out=left_out)
     return Totals(
         fields_done=len(done),
-        fields_failed=len(plate.fields) - len(done),
+        fields_failed=len(plate.fields) - len(done) - len(left_out),
+        fields_not_selected=len(left_out),
         nuclei=sum(receipts[field.key].nuclei for field in done),
         files_used=fates[FileStatus.USED],
         files_ignored=fates[FileStatus.IGNORED],
@@ -149,17 +156,30 @@ def _missing(field: Field) -> list[str]:
     return [f"{MISSING_CHANNEL} {channel.replace(';', ',')}" for channel, _ in field.lacking]
 
 
-def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, FileOutcome]:
+def not_selected(plate: Plate, receipts: Container[str], selection: Selection) -> frozenset[str]:
+    """Returns the keys of usable fields that are not selected and that no earlier session has processed."""
+    return frozenset(
+        field.key
+        for field in plate.fields
+        if not field.problem and field.key not in receipts and not selection.includes(field)
+    )
+
+
+def unused_files(
+    plate: Plate, receipts: Mapping[str, Receipt], left_out: Container[str] = ()
+) -> dict[str, FileOutcome]:
     """Returns the outcome, by path, of planned files that were not used.
 
     Unreadable files are quarantined; such reasons begin with the file's path. The other files of a failed
-    field are ignored by a rule, unless another field uses them.
+    field, and those of fields ``left_out`` that are not selected, are ignored by a rule, unless another field
+    uses them.
     """
     good: set[str] = set()
     fates: dict[str, FileOutcome] = {}
     for field in plate.fields:
         receipt = receipts.get(field.key)
-        is_used = receipt is None or receipt.status == "done"
+        is_left_out = field.key in left_out
+        is_used = not is_left_out and (receipt is None or receipt.status == "done")
         reasons = [reason for _, reason in receipt.lacking] if receipt else []
         if is_used:
             lost = dict(receipt.lacking) if receipt else {}
@@ -174,7 +194,7 @@ def unused_files(plate: Plate, receipts: Mapping[str, Receipt]) -> dict[str, Fil
         }
         fates |= {path: (FileStatus.QUARANTINED, reason) for path, reason in unread.items()}
         if not is_used:
-            rule = "incomplete-field" if unread else "failed-field"
+            rule = "not-selected" if is_left_out else "incomplete-field" if unread else "failed-field"
             for path in _paths(field):
                 fates.setdefault(path, (FileStatus.IGNORED, f"{rule}: {RULES[rule]}"))
     return {

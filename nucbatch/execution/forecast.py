@@ -23,7 +23,7 @@ def core_seconds(prepared: Prepared) -> float:
     Raises:
         WeightsError: the model can't be read.
     """
-    shapes = Counter((field.height_px, field.width_px) for field in prepared.plan.usable)
+    shapes = Counter((field.height_px, field.width_px) for field in prepared.plan.selected)
     if not shapes:
         return 0.0
     windows: Counter[tuple[int, int]] = Counter()

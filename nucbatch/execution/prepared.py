@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.core.plate import RGB_CHANNELS, Plate
+from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.features.measure import families_in_effect
@@ -71,6 +72,7 @@ def prepare(
     settings: RunSettings | None = None,
     *,
     block_px: int | None = None,
+    selection: Selection = EVERYTHING,
 ) -> Prepared:
     """Chooses channel, weights, settings and blocks of a run; submits and writes nothing.
 
@@ -78,9 +80,11 @@ def prepare(
         plate: the input.
         settings: fields that are set override the model's normalisation and thresholds.
         block_px: side of the blocks of large images in px; None: the default.
+        selection: the part of the plate to process.
 
     Raises:
-        InputError: the channel does not exist, or none was named and the names are ambiguous.
+        InputError: the plate lacks what is selected, the channel does not exist, or none was named and the
+            names are ambiguous.
         WeightsError: the model can't be found or read.
     """
     settings = settings or RunSettings()
@@ -95,7 +99,7 @@ def prepare(
         "measurements": families_in_effect(),
     }
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
-    plan = make_plan(plate, settings.model_copy(update=changes), block_px)
+    plan = make_plan(plate, settings.model_copy(update=changes), block_px, selection)
     warnings = tuple(filter(None, (*plan.plate.remarks, _dark_ground(plan))))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
 

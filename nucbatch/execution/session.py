@@ -164,14 +164,15 @@ def execute(
         with Ledger(folder, plan.settings, digest, about=named, guard=lock.require) as ledger:
             _remember(folder, prepared.read)
             if pixels and not begun:  # if the session is killed here, finalise writes the rest
-                create_images(folder, plan.plate)
+                selected = {field.key for field in plan.selected}
+                create_images(folder, plan.plate, left_out={field.key for field in plan.usable} - selected)
             network = Network(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.zoom
             )
             work_queue = WorkQueue(plan, folder, network, held_before, verify=verify)
             held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
-            progress.begin(len(plan.usable), held)
-            _log.info("%d of %d fields are done already", len(held), len(plan.usable))
+            progress.begin(work_queue.total, held)
+            _log.info("%d of %d fields are done already", len(held), work_queue.total)
             if work_queue.changed:
                 changed = f"{_CHANGED}: {len(work_queue.changed):,}, {work_queue.changed[0]} among them."
                 _log.warning(changed, extra=NOTE)
@@ -210,7 +211,14 @@ def execute(
                 remove_partials(folder.path)
                 receipts = latest_receipts(folder)
                 try:
-                    totals = finalise(folder, plan.plate, receipts, pixels=pixels, scale=prepared.scale)
+                    totals = finalise(
+                        folder,
+                        plan.plate,
+                        receipts,
+                        pixels=pixels,
+                        scale=prepared.scale,
+                        selection=plan.selection,
+                    )
                 except DamagedFile as error:
                     again = work_queue.requeue_damaged_tables(receipts, cores())
                     if not again:

@@ -2,7 +2,7 @@
 
 Fields that were never done come first, checks of committed fields last; fields that fail their check are
 queued again. So are fields that failed in an earlier session, or whose files have changed since. All fields
-that the ledger lists as done are verified before the session ends.
+that the ledger lists as done are verified before the session ends, selected or not.
 """
 
 from __future__ import annotations
@@ -75,8 +75,10 @@ class WorkQueue:
             receipt = receipts.get(field.key)
             if receipt is not None and receipt.status == "done" and field.key not in stale:
                 self._claimed.append((field, receipt))
-            else:
+            elif plan.selection.includes(field) or field.key in stale:
                 self._add(field)
+        self.total = len(self._claimed) + self.waiting
+        """Number of fields that are done at the end of the session, if none fails."""
 
     @property
     def verify(self) -> bool:

@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 
 from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.core.plate_geometry import row_index, split_well
+from nucbatch.core.selection import NOT_SELECTED
 
 Well = tuple[str, str]  # plate, name
 Key = tuple[str, str, int]  # plate, name, time point from 0
@@ -41,7 +42,8 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
     Args:
         nuclei: the run's ``nuclei.parquet``, in the order of the fields.
         fields: the run's ``fields.parquet`` as a table: Metadata_Plate, Metadata_Well, Metadata_Time, Status
-            ("done", any other value means failed), Count_Nuclei (missing for failed fields), Reason, Flags.
+            ("done", "not selected", any other value means failed), Count_Nuclei (missing unless done),
+            Reason, Flags.
 
     Returns:
         One row per well and time point with these columns:
@@ -49,7 +51,7 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
         - Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0)
         - the other Metadata_ columns of the fields, missing where a well's fields differ
         - Count_Nuclei (Int64), missing where no field was usable
-        - Fields_Total, Fields_Done, Fields_Failed (int64)
+        - Fields_Total, Fields_Done, Fields_Failed, Fields_NotSelected (int64)
         - Reason: the distinct reasons of the failed fields, joined by "; "
         - Flags: the distinct flags with their numbers of fields, as "absent-pixels (2)", joined by "; "
         - Count_Nuclei_PerField_Mean (float64), over usable fields
@@ -99,12 +101,22 @@ def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
     for plate, name, t, status, count, reason, flags in fields[columns].itertuples(index=False, name=None):
         well = wells.setdefault(
             (plate, name, int(t)),
-            {"nuclei": 0, "done": 0, "failed": 0, "reasons": {}, "flags": Counter(), "found": False},
+            {
+                "nuclei": 0,
+                "done": 0,
+                "failed": 0,
+                "not selected": 0,
+                "reasons": {},
+                "flags": Counter(),
+                "found": False,
+            },
         )
         well["flags"].update(filter(None, flags.split("; ")))
         if status == "done":
             well["done"] += 1
             well["nuclei"] += int(count)
+        elif status == NOT_SELECTED:
+            well["not selected"] += 1
         else:
             well["failed"] += 1
             well["reasons"][str(reason)] = None
@@ -196,9 +208,12 @@ def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFram
         "Metadata_Well": pd.Series([name for (_, name, _), _ in named], dtype="str"),
         "Metadata_Time": np.array([t for (_, _, t), _ in named], np.int64),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
-        "Fields_Total": np.array([well["done"] + well["failed"] for _, well in named], np.int64),
+        "Fields_Total": np.array(
+            [well["done"] + well["failed"] + well["not selected"] for _, well in named], np.int64
+        ),
         "Fields_Done": np.array([well["done"] for _, well in named], np.int64),
         "Fields_Failed": np.array([well["failed"] for _, well in named], np.int64),
+        "Fields_NotSelected": np.array([well["not selected"] for _, well in named], np.int64),
         "Reason": pd.Series(["; ".join(well["reasons"]) for _, well in named], dtype="str"),
         "Flags": pd.Series(
             ["; ".join(f"{flag} ({count})" for flag, count in well["flags"].items()) for _, well in named],

@@ -98,8 +98,8 @@ def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], netw
 
 
 def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
-    """Returns the field with the largest task and its :func:`task_bytes`; (None, 0) if no field is usable."""
-    sizes = ((task_bytes(plan, field, network), field) for field in plan.usable)
+    """Returns the field with the largest task and its :func:`task_bytes`; (None, 0) without fields."""
+    sizes = ((task_bytes(plan, field, network), field) for field in plan.selected)
     one, field = max(sizes, key=lambda size: size[0], default=(0, None))
     return field, one
 
@@ -108,11 +108,11 @@ def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
     """Projects the GPU memory of a process.
 
     Args:
-        plan: its usable fields determine the largest tile.
+        plan: its selected fields determine the largest tile.
         network: tile geometry and width.
         batch_px: pixels of a batch of tiles; a larger tile is a batch of its own.
     """
-    shapes = {(field.height_px, field.width_px) for field in plan.usable}
+    shapes = {(field.height_px, field.width_px) for field in plan.selected}
     largest_px = max((_tile_px(shape, network) for shape in shapes), default=0)
     halved = 1 if plan.settings.precision == "fp32" else 2
     return GPU_PROCESS_BYTES + _activations(max(batch_px, largest_px), network) // halved

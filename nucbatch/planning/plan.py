@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from nucbatch.core.errors import InputError
 from nucbatch.core.grey_levels import countable
 from nucbatch.core.plate import RGB_CHANNELS, Field, FileStatus, Plate
+from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import block_grid
 
@@ -40,17 +41,24 @@ class Plan:
         settings: ``channel`` is the name of the segmented channel, empty if all images are RGB.
         block_px: side of a block.
         largest_px: longest side of an image that is not cut into blocks.
+        selection: the part of the plate that is processed.
     """
 
     plate: Plate
     settings: RunSettings
     block_px: int = BLOCK_PX
     largest_px: int = LARGEST_FIELD_PX
+    selection: Selection = EVERYTHING
 
     @property
     def usable(self) -> tuple[Field, ...]:
-        """Fields that will be read."""
+        """Fields that can be read, selected or not."""
         return tuple(field for field in self.plate.fields if not field.problem)
+
+    @property
+    def selected(self) -> tuple[Field, ...]:
+        """Fields that will be read."""
+        return tuple(field for field in self.usable if self.selection.includes(field))
 
     def is_large(self, field: Field) -> bool:
         """Returns whether a field is cut into blocks; only 8-bit and 16-bit images can be."""
@@ -58,11 +66,16 @@ class Plan:
 
     @property
     def pixels(self) -> int:
-        """Number of image pixels of all usable fields, without padding."""
-        return sum(field.height_px * field.width_px for field in self.usable)
+        """Number of image pixels of the selected fields, without padding."""
+        return sum(field.height_px * field.width_px for field in self.selected)
 
 
-def make_plan(plate: Plate, settings: RunSettings, block_px: int | None = None) -> Plan:
+def make_plan(
+    plate: Plate,
+    settings: RunSettings,
+    block_px: int | None = None,
+    selection: Selection = EVERYTHING,
+) -> Plan:
     """Plans a run and chooses the segmented channel.
 
     Args:
@@ -70,15 +83,19 @@ def make_plan(plate: Plate, settings: RunSettings, block_px: int | None = None) 
         settings: ``channel`` may be empty.
         block_px: longer images are cut into blocks of this side. None cuts images longer than
             LARGEST_FIELD_PX into blocks of BLOCK_PX. No result depends on it.
+        selection: the part of the plate to process. No result depends on it.
 
     Raises:
-        InputError: the named channel does not exist; several channels exist, none is named and their names do
-            not identify a nuclear stain; or ``block_px`` is too small.
+        InputError: the plate lacks what is selected; the named channel does not exist; several channels
+            exist, none is named and their names do not identify a nuclear stain; or ``block_px`` is too
+            small.
     """
+    selection.require_in(plate)
     channel = nuclear_channel(plate, settings.channel)
     plan = Plan(
         _with_pixel_size(_for_channel(plate, channel), settings.pixel_size_um),
         settings.model_copy(update={"channel": channel}),
+        selection=selection,
     )
     if block_px is None:
         return plan

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import Field, FileStatus, Plate, absent_text, projection_text
 from nucbatch.core.plate_geometry import plate_size, row_index, row_letters, split_well
+from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.readers.names import plural
 from nucbatch.readers.pixels import field_channels
 
@@ -57,6 +58,7 @@ class PlateSummary:
         lacking_fields: (name, reason) of usable fields that lack a channel.
         wells_lacking: wells of these fields.
         remarks: sentences about how the plate was read.
+        selected_fields: number of usable fields that are selected; None without a selection.
     """
 
     layout: str
@@ -83,6 +85,7 @@ class PlateSummary:
     lacking_fields: tuple[tuple[str, str], ...]
     wells_lacking: frozenset[str]
     remarks: tuple[str, ...]
+    selected_fields: int | None = None
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """Yields (title, value) lines for people."""
@@ -95,6 +98,8 @@ class PlateSummary:
         lacking = f", {len(self.lacking_fields):,} of them without a channel" if self.lacking_fields else ""
         unusable = f", {len(self.problem_fields):,} more can't be used" if self.problem_fields else ""
         yield "fields", f"{self.usable_fields:,}{lacking}{unusable}"
+        if self.selected_fields is not None:
+            yield "selected", plural(self.selected_fields, "usable field")
         if self.time_points > 1:
             yield "time points", f"{self.time_points:,}"
         if any(steps > 1 for steps, _ in self.z_steps):
@@ -160,6 +165,7 @@ class PlateSummary:
                 for well, (good, bad) in self.wells.items()
             },
             "usable_fields": self.usable_fields,
+            "selected_fields": self.selected_fields,
             "time_points": self.time_points,
             "channels": [{"name": name, "fields": count} for name, count in self.channels],
             "pixels": [{"kind": kind, "fields": count} for kind, count in self.pixels],
@@ -190,8 +196,8 @@ class PlateSummary:
         }
 
 
-def summarise(plate: Plate) -> PlateSummary:
-    """Summarises a plate."""
+def summarise(plate: Plate, selection: Selection = EVERYTHING) -> PlateSummary:
+    """Summarises a plate, and how much of it is selected."""
     usable = [field for field in plate.fields if not field.problem]
     wells: dict[str, tuple[int, int]] = {}
     for field in plate.fields if plate.is_plate else ():
@@ -236,6 +242,7 @@ def summarise(plate: Plate) -> PlateSummary:
         ),
         remarks=plate.remarks,
         wells_lacking=frozenset(field.well for field in usable if field.lacking),
+        selected_fields=sum(map(selection.includes, usable)) if selection else None,
     )
 
 

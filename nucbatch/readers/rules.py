@@ -31,6 +31,7 @@ RULES = {
     "preview": "another copy of an image that lies beside it, which is used",
     "annotation": "in a folder of masks or labels beside a folder of images",
     "incomplete-field": "sound, but another file of its field can't be used",
+    "not-selected": "sound, but its field is not selected by --wells, --sites or --times",
     "failed-field": "its field could not be done, for a reason of its own that fields.parquet tells",
 }
 

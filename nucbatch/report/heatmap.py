@@ -24,6 +24,11 @@ from nucbatch.report.run_data import RunData, Well, WellState
 MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
 _COLOURS = colormaps["viridis"]
+_UNCOUNTED = {
+    WellState.PENDING: "pending",
+    WellState.NOT_SELECTED: "unselected",
+    WellState.FAILED: "failed",
+}
 _TEXT_SHARE = 0.62  # a digit's width over the font's size
 
 
@@ -100,6 +105,7 @@ def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
         "high": high,
         "stops": [(step * 10, _hex(step / 10)) for step in range(11)],
         "pending": any(well.state is WellState.PENDING for well in wells),
+        "not_selected": any(well.state is WellState.NOT_SELECTED for well in wells),
     }
 
 
@@ -124,8 +130,9 @@ def _cell(
         return Cell(x, y, "none", "", "", "", f"{well_name(row, column)}: no image")
     missing = [f"{_fields(well.failed)} failed"] if well.failed else []
     missing += [f"{_fields(well.pending)} not processed yet"] if well.pending else []
+    missing += [f"{_fields(well.not_selected)} not selected"] if well.not_selected else []
     if well.count is None:
-        kind = "pending" if well.state is WellState.PENDING else "failed"
+        kind = _UNCOUNTED[well.state]
         return Cell(x, y, kind, "", "", "", f"{well.name}: not counted, {' and '.join(missing)}")
     nuclei = "nucleus" if well.count == 1 else "nuclei"
     title = f"{well.name}: {number(well.count)} {nuclei} in {_fields(well.done)}"

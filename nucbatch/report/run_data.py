@@ -17,6 +17,7 @@ import pandas as pd
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate_geometry import row_index, split_well
+from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.features.quality import MISSING_CHANNEL
 from nucbatch.store.folder import RunFolder
 
@@ -41,6 +42,7 @@ class WellState(StrEnum):
     PARTLY = "partly counted"  # some fields were not counted; the count is of the others
     FAILED = "failed"  # it has images, but none could be counted
     PENDING = "pending"  # none of its fields was processed yet
+    NOT_SELECTED = "not selected"  # none of its usable fields was selected
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class Well:
     done: int
     failed: int
     pending: int
+    not_selected: int
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,11 @@ class RunData:
         return self.fields[self.fields["Status"] == "pending"]
 
     @cached_property
+    def not_selected(self) -> pd.DataFrame:
+        """The usable fields that no session has selected."""
+        return self.fields[self.fields["Status"] == NOT_SELECTED]
+
+    @cached_property
     def wells(self) -> tuple[Well, ...]:
         """Every well and time point with a field, by plate, time, row and column.
 
@@ -139,13 +147,16 @@ class RunData:
                 continue
             done = group[group["Status"] == "done"]
             pending = int((group["Status"] == "pending").sum())
-            failed = len(group) - len(done) - pending
-            if done.empty:
+            left_out = int((group["Status"] == NOT_SELECTED).sum())
+            failed = len(group) - len(done) - pending - left_out
+            if not done.empty:
+                state = WellState.PARTLY if failed or pending or left_out else WellState.COUNTED
+            elif pending:
                 state = WellState.FAILED if failed else WellState.PENDING
             else:
-                state = WellState.PARTLY if failed or pending else WellState.COUNTED
+                state = WellState.NOT_SELECTED if left_out else WellState.FAILED
             count = None if done.empty else int(done["Count_Nuclei"].sum())
-            wells.append(Well(plate, name, int(t), state, count, len(done), failed, pending))
+            wells.append(Well(plate, name, int(t), state, count, len(done), failed, pending, left_out))
         return tuple(sorted(wells, key=_place))
 
     @property

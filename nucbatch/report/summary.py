@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
 from nucbatch.report.panel import Panel, fill, number
-from nucbatch.report.run_data import RunData
+from nucbatch.report.run_data import RunData, WellState
 
 
 def render(data: RunData) -> Markup:
@@ -21,15 +21,21 @@ def render(data: RunData) -> Markup:
         ("Median per field", number(float(counts.median()) if len(counts) else None), _spread(data), False),
     ]
     if data.wells:
-        uncounted = len({(well.plate, well.name) for well in data.wells if well.count is None})
+        selected = [well for well in data.wells if well.state is not WellState.NOT_SELECTED]
+        uncounted = len({(well.plate, well.name) for well in selected if well.count is None})
         about = f"{uncounted} without a count" if uncounted else "each with a count"
         about += " at some time point" if uncounted and times > 1 else ""
+        left_out = len(
+            {(well.plate, well.name) for well in data.wells} - {(well.plate, well.name) for well in selected}
+        )
+        about += f", {left_out} not selected" if left_out else ""
         names = {(well.plate, well.name) for well in data.wells}
         tiles.append(("Wells with images", number(len(names)), about, bool(uncounted)))
     empty = int((counts == 0).sum())
+    not_selected = f", {number(len(data.not_selected))} not selected" if len(data.not_selected) else ""
     tiles += _diameter(data)
     tiles += [
-        ("Fields counted", number(len(done)), f"of {number(len(data.fields))}", False),
+        ("Fields counted", number(len(done)), f"of {number(len(data.fields))}{not_selected}", False),
         ("Fields with no nucleus", number(empty), "counted, and the count is 0", False),
         ("Fields failed", number(len(failed)), "not counted", len(failed) > 0),
         ("Fields flagged", number(len(data.flagged)), "counted, but doubtful", len(data.flagged) > 0),
@@ -89,6 +95,7 @@ def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
             "text": "No field could be used; see Failures.",
         }
     lacking = len(data.lacking)
+    every = "that is selected was counted" if len(data.not_selected) else "was counted"
     if failed or quarantined or lacking:
         parts = [_many(failed, "field") + " failed"] if failed else []
         parts += [f"{_many(lacking, 'field')} lack{'s' if lacking == 1 else ''} a channel"] if lacking else []
@@ -100,16 +107,16 @@ def _outcome(data: RunData, quarantined: int) -> dict[str, str]:
         return {
             "kind": "warn",
             "word": "Done, with gaps.",
-            "text": f"{', '.join(parts)}; everything else was counted{_doubts(data)}. "
+            "text": f"{', '.join(parts)}; everything else {every}{_doubts(data)}. "
             "See Failures for the reasons.",
         }
     if len(data.flagged):
         return {
             "kind": "warn",
             "word": "Done, with doubts.",
-            "text": f"Every field was counted{_doubts(data)}. See Failures for the reasons.",
+            "text": f"Every field {every}{_doubts(data)}. See Failures for the reasons.",
         }
-    return {"kind": "good", "word": "Done.", "text": "Every field was counted."}
+    return {"kind": "good", "word": "Done.", "text": f"Every field {every}."}
 
 
 def _doubts(data: RunData) -> str:

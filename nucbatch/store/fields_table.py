@@ -5,13 +5,14 @@ It contains no times and no worker names, so it depends on images, model and par
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nucbatch.core.plate import Field, Plate, projection_text
+from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.store.atomic import replacing
 from nucbatch.store.receipt import Receipt
 
@@ -21,24 +22,27 @@ def write_fields(
     plate: Plate,
     receipts: Mapping[str, Receipt],
     flags: Mapping[str, Sequence[str]] | None = None,
+    left_out: Container[str] = (),
 ) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
     ``Status`` is ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish),
-    ``quarantined`` (its files cannot be used) or ``pending`` (not processed yet). ``Count_Nuclei`` and the
-    ``QC_`` columns are null unless done. ``Reason`` is empty for done fields. ``Flags`` lists doubts about a
-    count, joined by "; ". ``Projection`` says how several z-steps became one plane; empty for one.
+    ``quarantined`` (its files cannot be used), ``not selected`` or ``pending`` (not processed yet).
+    ``Count_Nuclei`` and the ``QC_`` columns are null unless done. ``Reason`` is empty for done fields.
+    ``Flags`` lists doubts about a count, joined by "; ". ``Projection`` says how several z-steps became one
+    plane; empty for one.
 
     Args:
         path: the file.
         plate: the input.
         receipts: by the field's key; fields without one are quarantined or pending.
         flags: names of flags by the field's key.
+        left_out: keys of fields that are not selected.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    outcomes = [_outcome(field, receipts.get(field.key)) for field in plate.fields]
+    outcomes = [_outcome(field, receipts.get(field.key), left_out) for field in plate.fields]
     qualities = [outcome[3] for outcome in outcomes]
     columns: dict[str, pa.Array] = {
         "Metadata_Plate": pa.array([plate.name] * len(outcomes), pa.string()),
@@ -74,10 +78,14 @@ def _metadata_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:
     }
 
 
-def _outcome(field: Field, receipt: Receipt | None) -> tuple[str, str, int | None, Mapping[str, float]]:
+def _outcome(
+    field: Field, receipt: Receipt | None, left_out: Container[str]
+) -> tuple[str, str, int | None, Mapping[str, float]]:
     """Returns (status, reason, number of nuclei, quality measures) of a field."""
     if field.problem:
         return "quarantined", field.problem, None, {}
+    if field.key in left_out:
+        return NOT_SELECTED, "not selected by --wells, --sites or --times", None, {}
     if receipt is None:
         return "pending", "not processed yet", None, {}
     if receipt.status == "failed":

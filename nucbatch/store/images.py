@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Container, Sequence, Set
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,16 +28,19 @@ from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
 from nucbatch.zarr_format import StoredArray
 
 
-def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Path:
+def create_images(
+    folder: RunFolder, plate: Plate, failed: Collection[str] = (), *, left_out: Container[str] = ()
+) -> Path:
     """Writes all metadata above the fields, without touching pixels.
 
-    Fields with a ``problem`` and failed fields are not listed, and files of failed ones are removed. Calling
-    it again at the end, with the failed fields, gives the same result as a single call.
+    Fields with a ``problem``, failed fields and those left out are not listed; files of failed ones are
+    removed. Calling it again at the end, with the failed fields, gives the same result as a single call.
 
     Args:
         folder: the run's folder.
         plate: the input.
         failed: keys of failed fields.
+        left_out: keys of fields that are not selected; what a killed session left of them stays.
 
     Returns:
         Path of the store.
@@ -47,7 +50,11 @@ def create_images(folder: RunFolder, plate: Plate, failed: Collection[str] = ())
         StoreError: a file cannot be written.
     """
     store = folder.store(plate.is_plate)
-    shown = [field.group for field in plate.fields if not field.problem and field.key not in failed]
+    shown = [
+        field.group
+        for field in plate.fields
+        if not field.problem and field.key not in failed and field.key not in left_out
+    ]
     try:
         for key in failed:
             if inside(store, key).exists():

@@ -8,7 +8,7 @@ import tifffile
 from click.testing import CliRunner
 
 from nucbatch.cli.inspect import inspect
-from nucbatch.core.errors import InputNotFound
+from nucbatch.core.errors import InputError, InputNotFound
 
 
 @pytest.fixture
@@ -154,3 +154,13 @@ def test_nan_is_seen_before_the_run(tmp_path):
     result = run(tmp_path)
     assert result.exit_code == 1
     assert "a.tif holds NaN or infinity" in " ".join(result.output.split())
+
+
+def test_a_selection_is_counted_and_one_that_the_plate_lacks_is_refused(plate):
+    result = run(plate, "--wells", "A02-A12")
+    assert result.exit_code == 0
+    assert "selected 2 usable fields" in " ".join(result.output.split())
+    assert json.loads(run(plate, "--wells", "A", "--json").output)["selected_fields"] == 3
+    assert json.loads(run(plate, "--json").output)["selected_fields"] is None
+    with pytest.raises(InputError, match=r"--wells B03: .* The nearest that it has: A02, A01, A12"):
+        run(plate, "--wells", "B03")
