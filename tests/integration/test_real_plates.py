@@ -26,7 +26,7 @@ def by_rule(plate: Plate) -> dict[str, int]:
 
 def test_sbs96_is_found_unasked(shared_data: Path):
     plate = open_plate(shared_data / "plates/sbs96")
-    assert (plate.layout, plate.name) == ("pattern", "sbs96")
+    assert (plate.layout, plate.name) == ("names", "sbs96")
     assert list(plate.wells()) == [f"{row}{column:02d}" for row in "ABCDEFGH" for column in range(1, 13)]
     assert [channel.name for channel in plate.channels] == ["Channel1", "Channel2"]
     assert counts(plate) == (192, 3, 0)

@@ -1,19 +1,35 @@
-"""File names of microscopes: regexes of their images and side files.
+"""Table of the file names that microscopes write, and of their side files.
 
-A grammar with ``reads`` identifies well, site and channel from the name alone and serves as a ``--pattern``.
-The others only identify the instrument. Case is ignored.
+A grammar is a regex that is searched in the path, with ``/`` between folders and without regard to case. Its
+groups are those of :mod:`nucbatch.readers.layouts.name_pattern`, and ``acquisition``. Three kinds of entries:
 
-Sources: real names quoted in public readers (pe2loaddata, faim-ipa, fractal-uzh-converters, plateviewer,
-Bio-Formats) and the examples in the tests.
+- ``unasked``: the names alone identify well, site, channel, z and t. :mod:`.instrument_names` reads them.
+- ``reads``: the instrument has a layout of its own, or the names need the user's consent. If no layout reads
+  the input, the regex is suggested as a ``--pattern``.
+- Others only identify the instrument.
+
+To add names of an instrument, add an entry here and a golden tree to ``tests/golden``. Where the meaning of a
+part is not certain, it goes into ``constant``: plates in which it varies are rejected with ``doubt``.
+
+Sources: names of real files (``seen``), or names quoted in public readers (pe2loaddata, faim-ipa,
+fractal-uzh-converters, plateviewer, Bio-Formats) and in manuals.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
+
+from nucbatch.readers.layouts.name_pattern import FROM_ONE, GROUPS, FirstNumbers
+from nucbatch.readers.layouts.stains import STAIN
 
 _END = r"\.(?:tiff?|png|jpe?g)$"
 _LETTERED = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{1,2})"
+_FROM_ZERO = FirstNumbers(0, 0, 0)
+_SITE = r"(?:site|field|fld|fov|position|pos|point|[sf])[ _-]?(?P<{}>[0-9]{{1,4}})"
+_CHANNEL = rf"(?P<channel>(?:channel|ch|c|w)[ _-]?[0-9]{{1,3}}|{STAIN})"
+_Z_AND_T = r"(?:[ _-]z[ _-]?(?P<z>[0-9]{1,4}))?(?:[ _-]t[ _-]?(?P<t>[0-9]{1,4}))?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,18 +37,37 @@ class Grammar:
     """File name grammar of an instrument.
 
     Attributes:
-        maker: name of the instrument.
-        pattern: regex that is searched in the path, with ``/`` between folders.
+        maker: name of the instrument, or what distinguishes the names.
+        pattern: the regex.
         reads: the regex can be used as a ``--pattern``.
+        unasked: the names are read without being asked for.
+        seen: the names are those of real files; otherwise they are quoted by others.
+        first: number from which the instrument counts sites, z-steps and time points.
+        constant: groups that must have one value in the whole plate, because their meaning is not certain.
+        doubt: explains ``constant`` to the user.
     """
 
     maker: str
     pattern: str
     reads: bool = True
+    unasked: bool = False
+    seen: bool = False
+    first: FirstNumbers = FROM_ONE
+    constant: tuple[str, ...] = ()
+    doubt: str = ""
 
     def compiled(self) -> re.Pattern[str]:
         """Returns the compiled regex, with case ignored."""
-        return re.compile(self.pattern, re.IGNORECASE)
+        return _compiled(self.pattern)
+
+    def as_user_pattern(self) -> str:
+        """Returns the regex without the groups that ``--pattern`` does not know."""
+        return re.sub(r"\(\?P<(\w+)>", lambda m: m[0] if m[1] in GROUPS else "(?:", self.pattern)
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
 
 
 GRAMMARS = (
@@ -45,6 +80,9 @@ GRAMMARS = (
         "Operetta (older export) or Columbus",
         r"(?:^|/)(?P<row>[0-9]{3})(?P<column>[0-9]{3})-(?P<field>[0-9]+)-(?P<z>[0-9]{3})(?P<t>[0-9]{3})"
         rf"(?P<channel>[0-9]{{3}}){_END}",
+        unasked=True,
+        constant=("z", "t", "channel"),
+        doubt="it is not certain that the last nine digits mean plane, time and channel, in this order",
     ),
     Grammar(
         "Yokogawa CellVoyager",
@@ -84,11 +122,21 @@ GRAMMARS = (
     ),
     Grammar(
         "Cellomics, CellInsight or EVOS",
-        rf"(?:^|[/_]){_LETTERED}f(?P<field>[0-9]+)d(?P<channel>[0-9]+){_END}",
+        rf"(?:^|[/_]){_LETTERED}f(?P<field>[0-9]+)(?P<channel>d[0-9]+){_END}",
+        unasked=True,
+        seen=True,
+        first=_FROM_ZERO,
     ),
     Grammar(
         "BioTek Gen5 (Cytation, Lionheart)",
-        rf"(?:^|/){_LETTERED}_[0-9]+_[0-9]+_(?P<field>[0-9]+)(?:Z(?P<z>[0-9]+))?_(?P<channel>[^_/]+)_"
+        rf"(?:^|/){_LETTERED}_(?P<acquisition>[0-9]+)_[0-9]+_(?P<field>[0-9]+)_(?P<channel>[^_/]+)_"
+        rf"(?P<t>[0-9]{{3}}){_END}",
+        unasked=True,
+        seen=True,
+    ),
+    Grammar(
+        "BioTek Gen5 (Cytation, Lionheart), z-steps or montages",
+        rf"(?:^|/){_LETTERED}_[0-9]+_[0-9]+_(?P<field>[0-9]+)Z(?P<z>[0-9]+)_(?P<channel>[^_/]+)_"
         rf"(?P<t>[0-9]{{3}}){_END}",
     ),
     Grammar(
@@ -108,6 +156,8 @@ GRAMMARS = (
         "Squid",
         rf"(?:(?:^|/)(?P<t>[0-9]+)/)?{_LETTERED}_(?P<field>[0-9]+)_(?P<z>[0-9]+)_"
         rf"(?P<channel>(?:Fluorescence|BF|DF)_[^/]+?){_END}",
+        unasked=True,
+        first=_FROM_ZERO,
     ),
     Grammar(
         "Micro-Manager",
@@ -120,11 +170,16 @@ GRAMMARS = (
     ),
     Grammar(
         "Nikon NIS-Elements JOBS",
-        rf"Well{_LETTERED}_Point[A-Z]+[0-9]+_(?P<site>[0-9]+)_Channel(?P<channel>[^/]+?)_Seq[0-9]+{_END}",
+        rf"Well{_LETTERED}_Point[A-Z]+[0-9]+_(?P<site>[0-9]+)_Channel(?:(?P<channel>[^/,]+)|[^/]+)_Seq[0-9]+"
+        rf"{_END}",
+        unasked=True,
+        first=FirstNumbers(site=0),
     ),
     Grammar(
         "BD Pathway",
-        rf"Well {_LETTERED}/(?P<channel>[^/]+?) - n(?P<site>[0-9]+){_END}",
+        rf"(?:^|/)Well {_LETTERED}/(?P<channel>[^/]+?) - n(?P<site>[0-9]+){_END}",
+        unasked=True,
+        first=FirstNumbers(site=0),
     ),
     Grammar(
         "Keyence BZ-X",
@@ -140,12 +195,22 @@ GRAMMARS = (
         "the Broad Institute",
         r"(?:^|/)(?P<channel>[A-Z][\w ]*)-[0-9]+-(?P<row>[A-Z]|A[A-F])-(?P<column>[0-9]{2})"
         rf"(?:-(?P<site>[0-9]{{2}}))?{_END}",
+        unasked=True,
+        seen=True,
+        first=FirstNumbers(site=0),
+    ),
+    Grammar(
+        "plates with a folder for each well",
+        rf"(?:^|/)(?:well[ _-]?)?{_LETTERED}/(?:{_SITE.format('site')}/)?(?:{_SITE.format('field')}[ _-])?"
+        rf"{_CHANNEL}{_Z_AND_T}{_END}",
+        unasked=True,
     ),
     Grammar(
         "plates by row, column and field",
         r"(?:^|[/_ -])r(?:ow)?[ _-]?(?P<row>[0-9]{1,2})[ _-]?c(?:ol(?:umn)?)?[ _-]?(?P<column>[0-9]{1,2})"
         r"[ _-]?(?:f|fld|fov|field|s|site)[ _-]?(?P<field>[0-9]+)(?:[ _-]?z[ _-]?(?P<z>[0-9]+))?"
-        rf"(?:[ _-]?(?:ch|channel|c|w)?[ _-]?(?P<channel>[A-Z]*[0-9]{{1,5}}|[A-Z]+))?{_END}",
+        rf"(?:[ _-]?{_CHANNEL})?(?:[ _-]?t[ _-]?(?P<t>[0-9]+))?{_END}",
+        unasked=True,
     ),
 )
 

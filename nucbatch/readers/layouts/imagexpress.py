@@ -1,6 +1,6 @@
 """Layout of ImageXpress and MetaXpress: ``<plate>_<well>[_s<site>][_w<wavelength>][_thumb][<GUID>].tif``.
 
-- Site and wavelength are absent if there is only one.
+- Site and wavelength are absent if there is only one. Older versions put the GUID into brackets, after ``_``.
 - Time points and z-steps are folders, ``TimePoint_N`` and ``ZStep_N``, from 1. A file outside every
   ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection.
 - If a channel of a field has a projection, its z-steps are ignored. Otherwise all z-steps are used.
@@ -30,7 +30,7 @@ from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
 _GUID = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
 _NAME = re.compile(
     r"(?:(?P<plate>.+?)_)?(?P<well>[A-Z]{1,2}[0-9]{2}|[A-P][0-9])(?:_s(?P<site>[0-9]+))?(?:_w(?P<wave>[0-9]+))?"
-    rf"(?P<thumb>_thumb)?(?P<guid>{_GUID})?\.tiff?",
+    rf"(?P<thumb>_thumb)?(?P<guid>_?\[{_GUID}\]|{_GUID})?\.tiff?",
     re.IGNORECASE,
 )
 _WELL_BEFORE = re.compile(

@@ -16,6 +16,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate_geometry import PLATE_SIZES, parse_row, plausible_well, row_letters, well_name
@@ -26,13 +27,24 @@ NUMBERED = {f"well_of_{rows * columns}": columns for rows, columns in PLATE_SIZE
 GROUPS = ("well", "row", "column", *NUMBERED, "site", "field", "channel", "z", "t", "plate")
 
 
+class FirstNumbers(NamedTuple):
+    """Number from which an instrument counts each part; also the value of a part that a name lacks."""
+
+    site: int = 1
+    z: int = 1
+    t: int = 1
+
+
+FROM_ONE = FirstNumbers()
+
+
 @dataclass(frozen=True, slots=True)
 class PatternName:
     """Parts of a path; numbers are as written.
 
     Attributes:
         well: normalised well name; empty for names without a well.
-        site: 1 for names without a well.
+        site: the first number for names without a well.
         channel: empty if absent.
         z: z-step.
         t: time point.
@@ -101,12 +113,15 @@ def parse(regex: re.Pattern[str], path: str, *, from_zero: bool = False) -> Patt
     return None if match is None else read_match(match, from_zero=from_zero)
 
 
-def read_match(match: re.Match[str], *, from_zero: bool = False) -> PatternName | str:
+def read_match(
+    match: re.Match[str], *, from_zero: bool = False, first: FirstNumbers = FROM_ONE
+) -> PatternName | str:
     """Interprets a match: its parts, or the reason why they are invalid.
 
     Args:
         match: match of the user's regex.
         from_zero: rows, columns and well numbers are counted from 0.
+        first: values of parts that the name lacks.
     """
     parts = {name: value for name, value in match.groupdict().items() if value is not None}
     groups = match.re.groupindex
@@ -129,10 +144,10 @@ def read_match(match: re.Match[str], *, from_zero: bool = False) -> PatternName 
             numbers[name] = int(value)
     return PatternName(
         well,
-        numbers.get("site", 1),
+        numbers.get("site", first.site),
         parts.get("channel", "").strip(),
-        numbers.get("z", 1),
-        numbers.get("t", 1),
+        numbers.get("z", first.z),
+        numbers.get("t", first.t),
         parts.get("plate", ""),
         "" if has_wells else site,
     )

@@ -176,7 +176,7 @@ def _mends(listing: Listing, paths: list[str], signs: PlateEvidence) -> str:
         return "Give the table of its images instead:\n" + "\n".join(
             f"  nucbatch inspect {printable(shlex.quote(f'{listing.root}/{path}'))}" for path in manifests[:6]
         )
-    candidates = [grammar.pattern for grammar in signs.grammars if grammar.reads]
+    candidates = [grammar.as_user_pattern() for grammar in signs.grammars if grammar.reads]
     if all(grammar.reads for grammar in signs.grammars):
         candidates += [pattern for table in signs.tables[:3] if (pattern := derive_pattern(table))]
     pattern = first_working_pattern(listing, iter(candidates))

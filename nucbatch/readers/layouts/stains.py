@@ -10,9 +10,10 @@ _STAINS = (
     "fitc tritc rhodamine texasred txred alexa af cy ph phase phasecontrast dic bf brightfield trans "
     "transmitted red green blue far farred uv fl fluorescence widefield confocal"
 )
-_STAIN = re.compile(
-    rf"(?:{'|'.join(_STAINS.split())})[0-9]{{0,5}}|[0-9]{{3}} ?nm|cy[0-9]p[0-9]", re.IGNORECASE
-)
+STAIN = rf"(?:(?:{'|'.join(_STAINS.split())})[0-9]{{0,5}}|[0-9]{{3}} ?nm|cy[0-9]p[0-9])"
+"""Regex, without regard to case, for the name of a stain, a fluorophore or a contrast."""
+
+_STAIN = re.compile(STAIN, re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:channel|chan|chn|ch|c|w)[0-9]{1,3}", re.IGNORECASE)
 
 

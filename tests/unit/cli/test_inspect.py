@@ -31,7 +31,7 @@ def test_a_sound_plate_is_shown_and_exits_0(plate):
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
     for line in (
-        "layout pattern",
+        "layout names",
         "wells 3",
         "fields 3",
         "channels Channel1, Channel2",

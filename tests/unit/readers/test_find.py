@@ -20,7 +20,7 @@ def write(root, *names):
 
 
 def test_readers_are_tried_from_specific_to_general():
-    ours = ["manifest", "single", "omezarr", "imagexpress", "pattern", "folder"]
+    ours = ["manifest", "single", "omezarr", "imagexpress", "names", "pattern", "folder"]
     readers = known_readers()
     assert [reader.name for reader in readers if reader.name in ours] == ours
     assert [reader.priority for reader in readers] == sorted(reader.priority for reader in readers)
@@ -30,7 +30,7 @@ def test_readers_are_tried_from_specific_to_general():
     ("names", "layout"),
     [
         (["p_B02_s1_w1.tif", "p_B02_s1_w2.tif"], "imagexpress"),
-        (["Channel1-01-A-01.tif"], "pattern"),
+        (["Channel1-01-A-01.tif"], "names"),
         (["cat.tif", "dog.tif"], "folder"),
     ],
 )

@@ -57,6 +57,8 @@ def test_every_combination_of_name_parts_is_parsed(plate, row, column, site, wav
         ("Projection-Mix_E08_s117654C10-92F1-4DFD-98AA-6A01BBD77557.tif", "E08", 1, 1),
         ("Week1_150607_B02_s1_w107447158-AC92-4844-8306-F889D7BB5B4C.tif", "B02", 1, 1),
         ("mcf-z-stacks_a01_s2_w1{GUID}.TIF", "A01", 2, 1),
+        ("101210OranePlt1_C16_w1_[{GUID}].tif", "C16", 1, 1),
+        ("101210OranePlt1_C16_s3_w2[{GUID}].tif", "C16", 3, 2),
         ("9987_B02.TIF", "B02", 1, 1),
         ("exp_A1_B02_s3.tif", "B02", 3, 1),
     ],

@@ -3,12 +3,9 @@
 import re
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
-from nucbatch.core.plate_geometry import well_name
 from nucbatch.readers.contract import ReadOptions
 from nucbatch.readers.layouts.name_pattern import compiled, parse
 from nucbatch.readers.layouts.pattern import BUILT_IN, PatternReader
@@ -23,18 +20,9 @@ def read(*paths: str, pattern: str = ""):
     return PatternReader().read(listing(*paths), ReadOptions(pattern=pattern))
 
 
-@given(st.integers(1, 9), st.integers(1, 96), st.sampled_from("ABCDEFGHP"), st.integers(1, 24))
-def test_running_numbers_are_never_wells(channel, running, row, column):
-    parts = parse(
-        re.compile(BUILT_IN["running number"]), f"x/Channel{channel}-{running:02d}-{row}-{column:02d}.tif"
-    )
-    assert (parts.well, parts.channel, parts.site) == (well_name(row, column), f"Channel{channel}", 1)
-
-
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("Channel2-01-A-01.tif", ("A01", 1, "Channel2", 1, 1)),
         ("plate_B03_s2_c3_z4_t5.tif", ("B03", 2, "3", 4, 5)),
         ("B03_f01_ch2.png", ("B03", 1, "2", 1, 1)),
         ("sub/B03_DAPI.tif", ("B03", 1, "DAPI", 1, 1)),
@@ -156,8 +144,6 @@ def test_invalid_groups_are_reported(pattern, said):
         ("B03_s1_c1.ome.tif", "B03_s1_c2.ome.tif"),
         ("x_B03_f1_ch1.OME.TIFF", "x_B03_f1_ch2.OME.TIFF"),
         ("B03_1_DAPI.TIF", "B03_1_gfp.TIF"),
-        ("CHANNEL1-15-B-03.TIF", "channel2-15-b-03.tif"),
-        ("Channel 1-15-B-03-00.tif", "Channel 2-15-B-03-00.tif"),
     ],
 )
 def test_built_in_patterns_ignore_case_and_know_ome_tiff(names):
@@ -214,22 +200,6 @@ def test_several_plates_are_rejected():
     with pytest.raises(
         InputError, match=r"same wells in 2 folders. Run each alone:\n  nucbatch run /nowhere/p1 -o out/p1\n"
     ):
-        read("p1/Channel1-01-A-01.tif", "p2/Channel1-01-A-01.tif")
+        read("p1/A01_DAPI.tif", "p2/A01_DAPI.tif")
     with pytest.raises(InputError, match=r"holds 2 plates by the pattern's group plate \(p1, p2\)"):
         read("p1/A01.tif", "p2/B01.tif", pattern=r"(?P<plate>\w+)/(?P<well>\w+)")
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("AB"), st.integers(1, 3), st.integers(1, 2)), unique=True, min_size=1)
-)
-def test_no_well_is_dropped_or_shifted(planes):
-    plate = read(
-        *(
-            f"Channel{channel}-{index:02d}-{row}-{column:02d}.tif"
-            for index, (row, column, channel) in enumerate(planes)
-        )
-    )
-    assert list(plate.wells()) == sorted({well_name(row, column) for row, column, _ in planes})
-    for field in plate.fields:
-        for plane in field.planes:
-            assert f"-{field.well[0]}-{field.well[1:]}" in plane.path

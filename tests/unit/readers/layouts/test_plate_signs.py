@@ -61,11 +61,6 @@ GOLDEN = {
         "Harmony",
         ("A02", "A03", "B02", "B03"),
     ),
-    "operetta, old": (
-        every("00{r}00{k}-{f}-00100100{c}.tif", r=(1, 2), k=(2, 3), f=(1, 2), c=(1, 2)),
-        "Operetta",
-        ("A02", "A03", "B02", "B03"),
-    ),
     "cellvoyager": (
         every(
             "my plate_1/my plate_1_{w}_T0001F00{f}L01A01Z0{z}C0{c}.tif", w=WELLS, f=(1, 2), z=(1, 2), c=(1, 2)
@@ -114,13 +109,6 @@ GOLDEN = {
         "MatrixScreener",
         None,
     ),
-    "cellomics": (
-        every("AS_09047_050428030001_{w}f0{f}d{c}.TIF", w=WELLS, f=(0, 1), c=(0, 1)),
-        "Cellomics",
-        WELLS,
-    ),
-    "evos": (every("scan_Plate_R_p00_0_{w}f0{f}d{c}.TIF", w=WELLS, f=(0, 1), c=(0, 4)), "EVOS", WELLS),
-    "gen5": (every("{w}_01_{c}_001.tif", w=SHORT, c=("1_3_DAPI", "2_3_GFP")), "BioTek", WELLS),
     "in cell": (
         every(
             "{w}(fld {f} wv {c}).tif",
@@ -147,13 +135,6 @@ GOLDEN = {
         "Incucyte",
         None,
     ),
-    "squid": (
-        every(
-            "{t}/{w}_{f}_{z}_Fluorescence_{c}_nm_Ex.tiff", t=(0, 1), w=SHORT, f=(0, 1), z=(0, 1), c=(405, 488)
-        ),
-        "Squid",
-        WELLS,
-    ),
     "micro-manager": (
         every(
             "{w}-Site_{s}/img_channel00{c}_position000_time000000000_z00{z}.tif",
@@ -170,14 +151,9 @@ GOLDEN = {
         "Micro-Manager",
         WELLS,
     ),
-    "jobs": (
-        every("Well{w}_Point{w}_000{s}_ChannelDAPI,GFP_Seq000{s}.tif", w=WELLS, s=(0, 1)),
-        "JOBS",
-        WELLS,
-    ),
-    "pathway": (
-        every("Well {w}/{c} - n00000{s}.tif", w=WELLS, c=("DAPI", "GFP"), s=(0, 1)),
-        "BD Pathway",
+    "gen5, z-steps": (
+        every("{w}_01_1_{f}Z{z}_DAPI_001.tif", w=SHORT, f=(1, 2), z=(0, 1)),
+        "BioTek Gen5 (Cytation, Lionheart), z-steps or montages",
         WELLS,
     ),
     "keyence": (every("XY0{p}/Image_XY0{p}_00001_CH{c}.tif", p=(1, 2), c=(1, 4)), "Keyence", ()),
@@ -185,21 +161,6 @@ GOLDEN = {
         every("exp_{w}_ch{c}_s{s}_z{z}.tif", w=WELLS, c=(0, 1), s=(1, 2), z=(1, 2)),
         "a well and a channel and a z-step",
         WELLS,
-    ),
-    "rows and columns": (
-        every("r{w}-f{f}-C{c}.tif", w=RC, f=(1, 2), c=(1, 2)),
-        "row, column and field",
-        ("A02", "A03", "B02", "B03"),
-    ),
-    "rows and columns in letters": (
-        every("R{r}_C{k}_F{f}.tif", r=(1, 2), k=(2, 3), f=(1, 2)),
-        "row, column and field",
-        ("A02", "A03", "B02", "B03"),
-    ),
-    "rows and columns in words": (
-        every("Row {r} Column {k} site {s} {c}.tif", r=(1, 2), k=(2, 3), s=(1, 2), c=("DAPI", "GFP")),
-        "row, column and field",
-        ("A02", "A03", "B02", "B03"),
     ),
     "numbers in brackets": (every("{w} DAPI ({s}).tif", w=SHORT, s=(1, 2)), "a well", WELLS),
     "wells alone": (
@@ -273,12 +234,13 @@ def test_a_table_of_images_is_offered_instead(tmp_path):
 
 def test_plates_of_several_instruments_are_listed():
     message = refusal(
-        *(f"{name}/{path}" for name in ("cellvoyager", "harmony 5", "squid") for path in GOLDEN[name][0]),
+        *(f"{name}/{path}" for name in ("gen5, z-steps", "keyence") for path in GOLDEN[name][0]),
+        *every("squid/0/{w}_{f}_0_Fluorescence_405_nm_Ex.tiff", w=SHORT, f=range(9)),
         "other/readme.txt",
     )
     assert re.findall(r"nucbatch inspect (.*)", message) == [
-        "/nowhere/cellvoyager",
-        "'/nowhere/harmony 5'",
+        "'/nowhere/gen5, z-steps'",
+        "/nowhere/keyence",
         "/nowhere/squid",
     ]
 

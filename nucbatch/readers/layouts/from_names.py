@@ -1,0 +1,173 @@
+"""Builds a plate from file names that a regex identifies: one plate, its fields and channels.
+
+Used for the user's ``--pattern``, for the built-in patterns and for the grammars of instruments. Several
+plates below one input are rejected (:mod:`nucbatch.readers.layouts.one_plate`).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.escape import printable
+from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble, unfitting
+from nucbatch.readers.layouts.name_pattern import (
+    FROM_ONE,
+    FirstNumbers,
+    PatternName,
+    counts_from_zero,
+    read_match,
+)
+from nucbatch.readers.layouts.one_plate import (
+    PlatePosition,
+    plate_position,
+    require_one_plate,
+    several_plates,
+)
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.names import GREY, natural_key, plural, unique_names
+from nucbatch.readers.rules import no_image, quarantined
+
+
+def plate_from_names(
+    listing: Listing,
+    regex: re.Pattern[str],
+    *,
+    layout: str,
+    first: FirstNumbers = FROM_ONE,
+    records: Sequence[FileRecord] | None = None,
+    facts: Mapping[FieldKey, FieldFacts] | None = None,
+    evidence: str = "names",
+    remarks: Sequence[str] = (),
+) -> Plate:
+    """Returns the plate, or the collection of images, that the names describe.
+
+    Args:
+        listing: the input.
+        regex: searched in each path; its groups are those of :mod:`nucbatch.readers.layouts.name_pattern`.
+        layout: name of the reader.
+        first: number from which sites, z-steps and time points are counted; smaller numbers shift them.
+        records: records of the files that are no images; by default they are ignored by rule.
+        facts: properties of fields from a side file.
+        evidence: what the layout rests on, as in :class:`~nucbatch.core.plate.Plate`.
+        remarks: sentences for the user.
+
+    Raises:
+        InputError: no name matches, or the names are those of several plates.
+    """
+    settled = list(records) if records is not None else [no_image(file.path) for file in listing.others()]
+    named: list[tuple[FoundFile, PlatePosition]] = []
+    senseless: list[FileRecord] = []
+    matches = [(file, regex.search(file.path)) for file in listing.images()]
+    from_zero = counts_from_zero(match for _, match in matches if match)
+    for file, match in matches:
+        parts = read_match(match, from_zero=from_zero, first=first) if match else None
+        if parts is None:
+            settled.append(unfitting(file, layout))
+        elif isinstance(parts, str):
+            senseless.append(quarantined(file.path, parts))
+        elif match:
+            named.append((file, plate_position(file.path, match, parts)))
+    if not named:
+        raise InputError(_fits_none(regex, listing, senseless))
+    if named[0][1].parts.well:
+        require_one_plate(listing, [place for _, place in named], lambda: _as_one(listing, regex))
+    _refuse_several(listing, [(file, place.parts) for file, place in named])
+    said = [place.parts for _, place in named]
+    first_site = min(first.site, *(parts.site for parts in said), first.site)
+    first_z = min(first.z, *(parts.z for parts in said), first.z)
+    first_t = min(first.t, *(parts.t for parts in said), first.t)
+    spellings = _spellings(parts.channel or GREY for parts in said)
+    images = sorted({parts.label for parts in said}, key=natural_key)
+    numbers = {label: number for number, label in enumerate(images, start=1)}
+    sightings = [
+        Sighting(
+            file,
+            spellings[parts.channel or GREY],
+            parts.well,
+            parts.site - first_site + 1 if parts.well else numbers[parts.label],
+            parts.t - first_t,
+            parts.z - first_z,
+        )
+        for (file, _), parts in zip(named, said, strict=True)
+    ]
+    channels: list[str] = sorted({sighting.channel for sighting in sightings}, key=natural_key)
+    return assemble(
+        listing,
+        name=said[0].plate or listing.name,
+        layout=layout,
+        sightings=sightings,
+        records=settled + senseless,
+        channels=channels,
+        labels=None if said[0].well else _labels(images, listing.name),
+        facts=facts,
+        evidence=evidence,
+        remarks=remarks,
+    )
+
+
+def _fits_none(regex: re.Pattern[str], listing: Listing, senseless: list[FileRecord]) -> str:
+    images = listing.images()
+    if senseless:
+        first = senseless[0]
+        return (
+            f"--pattern {regex.pattern!r} fits {len(senseless):,} of {plural(len(images), 'image')} below "
+            f"{listing.name}, but none makes sense: {first.path}: {first.reason}."
+        )
+    example = images[0].path if images else "no image at all"
+    return (
+        f"--pattern {regex.pattern!r} fits none of the {plural(len(images), 'image')} below {listing.name}: "
+        f"the first is {example}. It is searched in the path below the input, and case counts unless it "
+        "begins with (?i)."
+    )
+
+
+def _spellings(channels: Iterable[str]) -> dict[str, str]:
+    """Maps each channel name to the most frequent spelling that differs from it only in case."""
+    counts = Counter(channels)
+    ranked = sorted(counts, key=lambda name: (-counts[name], name))
+    first: dict[str, str] = {}
+    for name in ranked:
+        first.setdefault(name.casefold(), name)
+    return {name: first[name.casefold()] for name in counts}
+
+
+def _labels(images: list[str], collection: str) -> dict[int, str]:
+    """Returns unique safe names of images by number; a bare number is prefixed with the collection's name."""
+    written = {label: f"{collection}_{label}" if label.isdecimal() else label for label in images}
+    names = unique_names(f"{name}.tif" for name in written.values())
+    return {number: names[f"{written[label]}.tif"] for number, label in enumerate(images, start=1)}
+
+
+def _refuse_several(listing: Listing, named: list[tuple[FoundFile, PatternName]]) -> None:
+    """Rejects several values of the group ``plate``, and the same planes in several folders."""
+    plates = sorted({parts.plate for _, parts in named})
+    if len(plates) > 1:
+        raise InputError(
+            f"{listing.name} holds {len(plates)} plates by the pattern's group plate "
+            f"({', '.join(plates[:6])}). Run each alone, from its own folder or with a narrower pattern."
+        )
+    folders: dict[PatternName, set[str]] = defaultdict(set)
+    for file, parts in named:
+        folders[parts].add(file.path.rpartition("/")[0])
+    clashing = sorted({folder for where in folders.values() if len(where) > 1 for folder in where})
+    if clashing:
+        raise several_plates(listing, clashing, f"the same wells in {len(clashing)} folders")
+
+
+def _as_one(listing: Listing, regex: re.Pattern[str]) -> str:
+    """Returns the last lines of the error: a pattern that reads the names as one plate, if there is one."""
+    flags = "(?i)" if regex.pattern.startswith("(?i)") else ""
+    rest = regex.pattern.removeprefix(flags)
+    if rest.startswith("^"):
+        return ""
+    pattern = f"{flags}^.*?{rest}"
+    root = printable(shlex.quote(listing.root))
+    return (
+        "\nIf they are one plate, let the pattern begin with the folders:\n"
+        f"  nucbatch inspect {root} --pattern {shlex.quote(pattern)}"
+    )
