@@ -59,10 +59,16 @@ FIELD = Way(
     "Receipt",
     driver=(
         Step(0, "cli/run.py", ("run",), "reads the options"),
-        Step(1, "readers/find.py", ("open_plate",), "lists the folder; a layout makes a Plate of it"),
+        Step(
+            1,
+            "readers/find.py",
+            ("open_plate",),
+            "lists the folder; a layout makes a Plate of it",
+            named_in="cli/input_options.py",
+        ),
         Step(1, "execution/prepared.py", ("prepare",), "settles channel, weights and thresholds"),
         Step(2, "planning/plan.py", ("make_plan",), "puts the fields in order"),
-        Step(1, "execution/session.py", ("execute",), "lock, ledger, cluster; what is done already"),
+        Step(1, "execution/session.py", ("execute",), "lock, ledger, cluster; fields done before"),
         Step(2, "execution/driver.py", ("drive",), "receipts go into the ledger as they arrive"),
         Step(3, "execution/driver.py", ("Driver.receipts",), "asks for the next work while there is room"),
         Step(4, "execution/work_queue.py", ("WorkQueue.next_field",), "what was not done yet"),
@@ -99,7 +105,7 @@ FIELD = Way(
     ),
     last=(
         Step(3, "store/ledger.py", ("Ledger.append",), "the field is done when this line is on disk"),
-        Step(2, "execution/finalise.py", ("finalise",), "tables of what is on disk"),
+        Step(2, "execution/finalise.py", ("finalise",), "tables, from the files on disk"),
         Step(2, "report/page.py", ("write_report",), "report.html"),
     ),
 )
@@ -131,7 +137,7 @@ LARGE = Way(
         Step(3, "execution/large/objects.py", ("find_in_block",), "objects: found, measured, kept"),
         Step(4, "masks/block.py", ("nuclei_of_block",), "widens until all that touches is in view"),
         Step(5, "masks/objects.py", ("find_in_window",), "maps to labels; the pixel loops"),
-        Step(6, "masks/parts.py", ("divide",), "what is too large falls into interiors"),
+        Step(6, "masks/parts.py", ("divide",), "too large components are split into interiors"),
         Step(3, "execution/large/number.py", ("number",), "number: keys become 1..N"),
         Step(4, "masks/seams.py", ("unite",), "oversized objects, over faces of blocks"),
         Step(3, "execution/large/write.py", ("write_labels",), "labels: full resolution"),
@@ -146,7 +152,7 @@ LARGE = Way(
             3, "execution/large/image_progress.py", ("ImageProgress.receipt",), "after the last: one receipt"
         ),
         Step(2, "store/ledger.py", ("Ledger.append",), "as for a field"),
-        Step(1, "execution/finalise.py", ("finalise",), "tables of what is on disk"),
+        Step(1, "execution/finalise.py", ("finalise",), "tables, from the files on disk"),
     ),
 )
 

@@ -111,7 +111,7 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     inner = core.shifted(-window.y0, -window.x0)
     labels, runs = found.labels.ravel(), found.runs
     first, boxes, areas = _facts(
-        labels, runs.begin, runs.end, window.shape[1], len(found.giant), *astuple(inner)
+        labels, runs.begin, runs.end, window.shape[1], len(found.oversized), *astuple(inner)
     )
     here = np.flatnonzero(areas)  # labels with pixels in the core, 0 is none of them
     order = here[np.argsort(first[here], kind="stable")]
@@ -120,17 +120,17 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     y, x = np.divmod(first, window.shape[1])
     keys = (y + window.y0) * width + (x + window.x0)
     begins_here = (y >= inner.y0) & (x >= inner.x0) & (y < inner.y1) & (x < inner.x1)
-    mine = order[begins_here[order] & ~found.giant[order]]
+    mine = order[begins_here[order] & ~found.oversized[order]]
     shapes, shapes_box = _shapes(found, mine, boxes, window)
     return BlockNuclei(
         labels=_renumbered(found, local, inner),
-        keys=np.where(found.giant[order], -1, keys[order]),
+        keys=np.where(found.oversized[order], -1, keys[order]),
         owned=keys[mine],
         shapes=shapes,
         shapes_box=shapes_box,
         pieces=tuple(
             _piece(found, int(label), int(local[label]), core, window, width)
-            for label in order[found.giant[order]]
+            for label in order[found.oversized[order]]
         ),
     )
 

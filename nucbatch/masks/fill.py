@@ -23,16 +23,16 @@ _OPEN = -1
 _UNSEEN = 0
 
 
-def fill_holes(labels: NDArray[np.uint32], runs: Runs, giant: NDArray[np.bool_]) -> Runs:
+def fill_holes(labels: NDArray[np.uint32], runs: Runs, oversized: NDArray[np.bool_]) -> Runs:
     """Fills the holes of each label with that label, in place; returns the runs of all labels afterwards.
 
     Args:
         labels: (Y, X), contiguous, up to N.
         runs: of the labels' pixels.
-        giant: (N + 1,) labels whose holes stay open, because a window may hold only a part of them.
+        oversized: (N + 1,) labels whose holes stay open, because a window may hold only a part of them.
     """
     begin, end = _between(runs.begin, runs.end, *labels.shape)
-    owner = _owners(labels, begin, end, giant)
+    owner = _owners(labels, begin, end, oversized)
     holes = owner > 0
     if not holes.any():
         return runs
@@ -73,7 +73,7 @@ def _between(
 
 @kernel
 def _owners(
-    labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], giant: NDArray[np.bool_]
+    labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], oversized: NDArray[np.bool_]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
     """The label (runs,) int64 whose hole each run belongs to; _OPEN for runs in no hole."""
     height, width = labels.shape
@@ -101,7 +101,7 @@ def _owners(
             for step in (-width, -1, 1, width):
                 label = np.int64(labels.flat[pixel + step])
                 if label != 0 and owner[own] != label:
-                    alone = owner[own] == _UNSEEN and not giant[label]
+                    alone = owner[own] == _UNSEEN and not oversized[label]
                     owner[own] = label if alone else _OPEN
     found = np.empty(len(begin), np.int64)
     for run in range(len(begin)):

@@ -38,13 +38,13 @@ LARGEST_OBJECT_PX = 4096
 class Found:
     """Objects of a window.
 
-    ``labels`` (Y, X) uint32. ``giant`` (N + 1,) bool: which labels are oversized objects, of which the window
-    may hold only a part. ``cores`` (Y, X) uint32: their pixels before growth, under the same numbers; None
+    ``labels`` (Y, X) uint32. ``oversized`` (N + 1,) bool: which labels are oversized objects; the window may
+    hold only a part of them. ``cores`` (Y, X) uint32: their pixels before growth, under the same numbers; None
     where there are none. ``runs``: the pixels of all labels.
     """
 
     labels: NDArray[np.uint32]
-    giant: NDArray[np.bool_]
+    oversized: NDArray[np.bool_]
     cores: NDArray[np.uint32] | None
     runs: Runs
 
@@ -63,8 +63,8 @@ def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np
         InputError: not one, two or four maps.
     """
     found = find_in_window(maps, settings)
-    if found.giant.any():
-        beyond = _beyond_any_nucleus(found.labels, found.giant)
+    if found.oversized.any():
+        beyond = _beyond_any_nucleus(found.labels, found.oversized)
         return in_raster_order(np.where(beyond[found.labels], np.uint32(0), found.labels))
     return _numbered(found.labels, found.runs)
 
@@ -95,25 +95,27 @@ def find_in_window(
     )
     ordinary, runs = parts.labels, components.runs
     if parts.regrown is not None:
-        ordinary = np.where(parts.giant[parts.labels], np.uint32(0), parts.labels)
+        ordinary = np.where(parts.oversized[parts.labels], np.uint32(0), parts.labels)
         runs = runs_of(ordinary != 0)
     interior = maps[1] if len(maps) > 1 else _roundness(ordinary)
     labels, cores = _split(ordinary, interior, maps[2:], runs, settings), None
     count = int(labels.max())
-    giant = np.zeros(count + 1, np.bool_)
-    if parts.giant.any():
-        numbers = np.where(parts.giant, np.cumsum(parts.giant) + count, 0).astype(np.uint32)
+    oversized = np.zeros(count + 1, np.bool_)
+    if parts.oversized.any():
+        numbers = np.where(parts.oversized, np.cumsum(parts.oversized) + count, 0).astype(np.uint32)
         cores = numbers[parts.labels]
         labels = labels + cores
-        giant = np.concatenate([giant, np.ones(int(parts.giant.sum()), np.bool_)])
+        oversized = np.concatenate([oversized, np.ones(int(parts.oversized.sum()), np.bool_)])
     if parts.regrown is not None:
         labels = grow(labels, parts.regrown, GROWTH_PX)
         runs = runs_of(labels != 0)
-    runs = fill_holes(labels, runs, giant)
-    rest = drop_small_objects(labels, runs, interior, giant, settings.min_area_px, quantised(settings.peak))
+    runs = fill_holes(labels, runs, oversized)
+    rest = drop_small_objects(
+        labels, runs, interior, oversized, settings.min_area_px, quantised(settings.peak)
+    )
     if rest is not runs:  # a small object inside a ring may have kept a hole open
-        rest = fill_holes(labels, rest, giant)
-    return Found(labels, giant, cores, rest)
+        rest = fill_holes(labels, rest, oversized)
+    return Found(labels, oversized, cores, rest)
 
 
 def foreground_of(maps: NDArray[np.uint8], settings: ObjectSettings) -> Components:
@@ -137,11 +139,11 @@ def _split(
     return split_touching(parts, interior, quantised(settings.interior), settings.min_marker_px)
 
 
-def _beyond_any_nucleus(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _beyond_any_nucleus(labels: NDArray[np.uint32], oversized: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Labels (N + 1,) that span more than ``LARGEST_OBJECT_PX``."""
-    beyond = np.zeros(len(giant), np.bool_)
-    places = find_objects(labels, max_label=len(giant) - 1)
-    for label in np.flatnonzero(giant).tolist():
+    beyond = np.zeros(len(oversized), np.bool_)
+    places = find_objects(labels, max_label=len(oversized) - 1)
+    for label in np.flatnonzero(oversized).tolist():
         place = places[label - 1]
         beyond[label] = place is not None and max(s.stop - s.start for s in place) > LARGEST_OBJECT_PX
     return beyond

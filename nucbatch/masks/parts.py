@@ -39,12 +39,12 @@ class Parts:
     """The divided foreground of a window.
 
     ``labels`` (Y, X) uint32: parts numbered from 1; 0 is background, or foreground without a part.
-    ``giant`` (N + 1,) bool: which parts are oversized objects. ``regrown`` (Y, X) bool: the foreground over
+    ``oversized`` (N + 1,) bool: which parts are oversized objects. ``regrown`` (Y, X) bool: the foreground over
     which parts grow back; None where no component is too large.
     """
 
     labels: NDArray[np.uint32]
-    giant: NDArray[np.bool_]
+    oversized: NDArray[np.bool_]
     regrown: NDArray[np.bool_] | None
 
 
@@ -92,11 +92,11 @@ def divide(
         cores = components_of(regrown & (interior >= threshold))
     kept = np.bincount(cores.labels.ravel()) >= _SMALLEST_CORE_PX
     kept[0] = False
-    giants = too_large(cores, beyond, inset_px) & kept
+    oversized = too_large(cores, beyond, inset_px) & kept
     count = components.count
     numbers = np.where(kept, np.arange(len(kept)) + count, 0).astype(np.uint32)
     labels = np.where(regrown, numbers[cores.labels], components.labels)
-    return Parts(labels, np.concatenate([np.zeros(count, np.bool_), giants]), regrown)
+    return Parts(labels, np.concatenate([np.zeros(count, np.bool_), oversized]), regrown)
 
 
 def _inside(beyond: Open, inset_px: int, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ Place = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Giant:
+class OversizedObject:
     """An object that consists of pieces in several blocks.
 
     ``key``: linear index of its first pixel in the image; -1 if it is too large to be a nucleus. ``box``: in
@@ -39,7 +39,7 @@ class Giant:
 
 def unite(
     pieces: Mapping[Place, Sequence[Piece]], label_at: Callable[[int], tuple[Place, int]]
-) -> list[Giant]:
+) -> list[OversizedObject]:
     """Objects made of connected pieces, in order of their first pixel.
 
     Args:
@@ -57,14 +57,14 @@ def unite(
     members: dict[int, list[tuple[Place, Piece]]] = {}
     for which, member in zip(group.tolist(), numbered, strict=True):
         members.setdefault(which, []).append(member)
-    giants = [_giant(together) for together in members.values()]
-    return sorted(giants, key=lambda giant: (giant.box, giant.members))
+    oversized = [_joined(together) for together in members.values()]
+    return sorted(oversized, key=lambda joined: (joined.box, joined.members))
 
 
-def _giant(together: Sequence[tuple[Place, Piece]]) -> Giant:
+def _joined(together: Sequence[tuple[Place, Piece]]) -> OversizedObject:
     boxes = np.array([piece.box for _, piece in together], np.int64)
     box = Box(*boxes[:, :2].min(axis=0).tolist(), *boxes[:, 2:].max(axis=0).tolist())
-    return Giant(
+    return OversizedObject(
         -1 if max(box.shape) > LARGEST_OBJECT_PX else min(piece.key for _, piece in together),
         sum(piece.area_px for _, piece in together),
         box,

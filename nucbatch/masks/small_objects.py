@@ -17,7 +17,7 @@ def drop_small_objects(
     labels: NDArray[np.uint32],
     runs: Runs,
     interior: NDArray[np.uint8],
-    giant: NDArray[np.bool_],
+    oversized: NDArray[np.bool_],
     min_area_px: int,
     peak: int,
 ) -> Runs:
@@ -27,10 +27,10 @@ def drop_small_objects(
         labels: (Y, X), contiguous, up to N.
         runs: of the labels' pixels.
         interior: (Y, X) uint8; a nucleus has a pixel of at least ``peak``.
-        giant: (N + 1,) labels that are always kept.
+        oversized: (N + 1,) labels that are always kept.
     """
-    areas, certain = _seen(runs.begin, runs.end, labels.ravel(), np.ravel(interior), len(giant), peak)
-    kept = (areas >= min_area_px) & certain | giant
+    areas, certain = _seen(runs.begin, runs.end, labels.ravel(), np.ravel(interior), len(oversized), peak)
+    kept = (areas >= min_area_px) & certain | oversized
     if kept[1:].all():
         return runs
     return Runs(*_clear(runs.begin, runs.end, labels.ravel(), kept))

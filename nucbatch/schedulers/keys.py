@@ -68,7 +68,7 @@ def _security(certificate: str, key: str) -> Security:
 
 def key_files(folder: Path) -> KeyFiles:
     """Returns the paths of a session's keys in ``folder``, the run's ``.nucbatch`` folder."""
-    return KeyFiles(folder / "keys" / "sitting.crt", folder / "keys" / "sitting.key")
+    return KeyFiles(folder / "keys" / "session.crt", folder / "keys" / "session.key")
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def _make(files: KeyFiles) -> None:
 def _pair() -> tuple[bytes, bytes]:
     """Generates a self-signed certificate and its private key, as PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nucbatch-sitting")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nucbatch-session")])
     now = datetime.datetime.now(datetime.UTC)
     certificate = (
         x509.CertificateBuilder()

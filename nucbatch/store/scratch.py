@@ -59,14 +59,14 @@ class Scratch:
         return self.path / "numbers" / "offsets.npy"
 
     @property
-    def giants(self) -> Path:
+    def oversized(self) -> Path:
         """Groups of pieces that form one oversized object."""
-        return self.path / "numbers" / "giants.json"
+        return self.path / "numbers" / "oversized.json"
 
     @property
-    def giant_rows(self) -> Path:
+    def oversized_rows(self) -> Path:
         """Rows of oversized objects in the nuclei table."""
-        return self.path / "numbers" / "giants.parquet"
+        return self.path / "numbers" / "oversized.parquet"
 
     def survey(self, row: int, column: int) -> Path:
         """Grey levels of a part of the image."""

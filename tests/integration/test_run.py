@@ -157,17 +157,17 @@ def test_another_number_of_workers_and_lost_or_damaged_outputs_give_the_same_byt
 def test_stopped_then_killed_then_finished_gives_the_same_bytes(
     finished: tuple[RunFolder, Result], truth: Truth, tmp_path: Path
 ) -> None:
-    """Ctrl-C in one sitting and SIGKILL of the driver in the next, each at a moment that its output tells."""
+    """Ctrl-C in one session and SIGKILL of the driver in the next, each at a moment that its output tells."""
     folder, _ = finished
     other = RunFolder(tmp_path / "out")
-    with sitting(truth, other) as driver:
+    with session(truth, other) as driver:
         wait_for("/3 fields", driver)
         os.killpg(driver.pid, signal.SIGINT)  # a terminal sends it to the workers as well
         said, _ = driver.communicate()
     assert driver.returncode == 130, said
     assert "run the same command again to continue" in said
     assert "Traceback" not in said
-    with sitting(truth, other) as driver:
+    with session(truth, other) as driver:
         wait_for("are done already", driver)
         driver.kill()
     left = other.plate_zarr / f"zarr.{uuid4().hex}.partial"
@@ -185,7 +185,7 @@ def results(folder: RunFolder) -> dict[str, bytes]:
     return {path.relative_to(folder.path).as_posix(): path.read_bytes() for path in (*tables, *pixels)}
 
 
-def sitting(truth: Truth, folder: RunFolder) -> subprocess.Popen[str]:
+def session(truth: Truth, folder: RunFolder) -> subprocess.Popen[str]:
     """The command line in a process group of its own, where Ctrl-C works as in a terminal."""
     options = ["-o", str(folder.path), "--channel", "DAPI", "--workers", "1", "--labels", "both"]
     return subprocess.Popen(

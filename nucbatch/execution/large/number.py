@@ -18,7 +18,7 @@ from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.objects import rows_of
 from nucbatch.masks.block import Piece
-from nucbatch.masks.seams import Giant, Place, unite
+from nucbatch.masks.seams import OversizedObject, Place, unite
 from nucbatch.store.scratch import (
     StoredBlock,
     read_block,
@@ -44,14 +44,14 @@ def number(image: LargeImage, pieces: int) -> tuple[int, int]:
     Raises:
         StoreError: a block's objects can't be read, or the numbers can't be written.
     """
-    giants = _giants(image) if pieces else []
+    oversized = _oversized(image) if pieces else []
     write_values(
-        image.scratch.giants,
-        [[giant.key, [[*place, label] for place, label in giant.members]] for giant in giants],
+        image.scratch.oversized,
+        [[joined.key, [[*place, label] for place, label in joined.members]] for joined in oversized],
     )
-    counted = [giant for giant in giants if giant.key >= 0]
-    _measure_giants(image, counted)
-    begins = [image.blocks.at(*divmod(giant.key, image.shape[1]))[0] for giant in counted]
+    counted = [joined for joined in oversized if joined.key >= 0]
+    _measure_oversized(image, counted)
+    begins = [image.blocks.at(*divmod(joined.key, image.shape[1]))[0] for joined in counted]
     rows, columns = image.blocks.shape
     offsets = np.zeros(rows + 1, np.int64)
     for row in range(rows):
@@ -61,7 +61,7 @@ def number(image: LargeImage, pieces: int) -> tuple[int, int]:
         write_numbers(image.scratch.keys(row), ordered)
         offsets[row + 1] = offsets[row] + len(ordered)
     write_numbers(image.scratch.offsets, offsets)
-    return len(counted), len(giants) - len(counted)
+    return len(counted), len(oversized) - len(counted)
 
 
 class Numbers:
@@ -70,9 +70,9 @@ class Numbers:
     def __init__(self, image: LargeImage) -> None:
         self._image = image
         self.offsets = read_numbers(image.scratch.offsets)
-        self._giants: dict[tuple[int, int, int], int] = {
+        self._oversized: dict[tuple[int, int, int], int] = {
             (row, column, label): key
-            for key, members in read_values(image.scratch.giants)
+            for key, members in read_values(image.scratch.oversized)
             for row, column, label in members
         }
         self._keys = lru_cache(maxsize=8)(lambda row: read_numbers(image.scratch.keys(row)))
@@ -81,7 +81,7 @@ class Numbers:
         """Returns the number of each label 0..n of a block, (n + 1,) uint32; 0 for background."""
         keys = block.keys.copy()
         for index in np.flatnonzero(keys < 0).tolist():
-            keys[index] = self._giants[(*place, index + 1)]
+            keys[index] = self._oversized[(*place, index + 1)]
         numbers = np.zeros(len(keys) + 1, np.uint32)
         known = np.flatnonzero(keys >= 0)
         numbers[known + 1] = self.of_keys(keys[known])
@@ -97,7 +97,7 @@ class Numbers:
         return numbers
 
 
-def _giants(image: LargeImage) -> list[Giant]:
+def _oversized(image: LargeImage) -> list[OversizedObject]:
     blocks, width = image.blocks, image.shape[1]
 
     @lru_cache(maxsize=8)
@@ -127,24 +127,24 @@ def _piece(values: dict[str, Any]) -> Piece:
     return Piece(values["label"], values["key"], values["area_px"], (y0, x0, y1, x1), tuple(values["links"]))
 
 
-def _measure_giants(image: LargeImage, giants: list[Giant]) -> None:
+def _measure_oversized(image: LargeImage, oversized: list[OversizedObject]) -> None:
     """Measures each oversized object in its bounding box, and writes the rows in order of keys."""
     columns: dict[str, list[NDArray[np.generic]]] = {}
-    for giant in sorted(giants, key=lambda giant: giant.key):
-        shape = np.zeros(giant.box.shape, np.uint32)
-        for place, label in giant.members:
+    for joined in sorted(oversized, key=lambda joined: joined.key):
+        shape = np.zeros(joined.box.shape, np.uint32)
+        for place, label in joined.members:
             box = image.blocks.box(*place)
             there = Box(
-                max(box.y0, giant.box.y0),
-                max(box.x0, giant.box.x0),
-                min(box.y1, giant.box.y1),
-                min(box.x1, giant.box.x1),
+                max(box.y0, joined.box.y0),
+                max(box.x0, joined.box.x0),
+                min(box.y1, joined.box.y1),
+                min(box.x1, joined.box.x1),
             )
             own = read_block(image.scratch.block(*place)).labels[there.within(box)] == label
-            shape[there.within(giant.box)] |= own
-        for name, values in rows_of(image, shape, giant.box, np.array([giant.key], np.int64)).items():
+            shape[there.within(joined.box)] |= own
+        for name, values in rows_of(image, shape, joined.box, np.array([joined.key], np.int64)).items():
             columns.setdefault(name, []).append(values)
     if columns:
         write_fragment(
-            image.scratch.giant_rows, {name: np.concatenate(parts) for name, parts in columns.items()}
+            image.scratch.oversized_rows, {name: np.concatenate(parts) for name, parts in columns.items()}
         )

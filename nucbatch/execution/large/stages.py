@@ -136,7 +136,7 @@ def _run_number(image: LargeImage, place: Place, pieces: int) -> Outcome:
 def _files_of_number(image: LargeImage, place: Place) -> list[Path]:
     scratch = image.scratch
     keys = [scratch.keys(row) for row in range(image.blocks.shape[0])]
-    return [scratch.offsets, scratch.giants, scratch.giant_rows, *keys]
+    return [scratch.offsets, scratch.oversized, scratch.oversized_rows, *keys]
 
 
 def _run_labels(image: LargeImage, place: Place, pieces: int) -> Outcome:

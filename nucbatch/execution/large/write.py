@@ -133,20 +133,20 @@ def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
     """Yields the areas of the nuclei in px, (n,) int64 per block."""
     rows, columns = image.blocks.shape
     paths = [image.scratch.rows(row, column) for row in range(rows) for column in range(columns)]
-    for path in [*paths, *filter(Path.exists, [image.scratch.giant_rows])]:
+    for path in [*paths, *filter(Path.exists, [image.scratch.oversized_rows])]:
         yield read_fragment(path)["Nuclei_AreaShape_Area"].to_numpy().astype(np.int64)
 
 
 def _rows(image: LargeImage) -> Iterator[pa.Table]:
     """Yields the numbered rows of the table in order, one row of blocks at a time."""
     numbers = Numbers(image)
-    giants = read_fragment(image.scratch.giant_rows) if image.scratch.giant_rows.exists() else None
+    oversized = read_fragment(image.scratch.oversized_rows) if image.scratch.oversized_rows.exists() else None
     rows, columns = image.blocks.shape
     for row in range(rows):
         parts = [read_fragment(image.scratch.rows(row, column)) for column in range(columns)]
-        if giants is not None:
-            begins = pc.divide(giants["Metadata_ObjectNumber"], image.shape[1] * image.block_px)
-            parts.append(giants.filter(pc.equal(begins, row)))
+        if oversized is not None:
+            begins = pc.divide(oversized["Metadata_ObjectNumber"], image.shape[1] * image.block_px)
+            parts.append(oversized.filter(pc.equal(begins, row)))
         table = pa.concat_tables(parts)
         table = table.take(pc.sort_indices(table["Metadata_ObjectNumber"]))
         at = table.column_names.index("Metadata_ObjectNumber")

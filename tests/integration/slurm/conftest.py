@@ -18,7 +18,7 @@ SMALL = Resources(process_bytes=200 * MIB, block_bytes=50 * MIB)
 
 
 @dataclass
-class Sitting:
+class SlurmSession:
     """A connected cluster, its messages and the run's folder."""
 
     cluster: Cluster
@@ -100,17 +100,17 @@ def place(tmp_path: Path) -> Callable[..., Place]:
 
 
 @pytest.fixture
-def sitting(
+def session(
     slurm: Path, place: Callable[..., Place], eventually: Callable[[Callable[[], object]], None]
-) -> Callable[..., AbstractContextManager[Sitting]]:
+) -> Callable[..., AbstractContextManager[SlurmSession]]:
     """Starts SLURM sessions with given settings."""
 
     @contextmanager
-    def begin(**settings: object) -> Iterator[Sitting]:
+    def begin(**settings: object) -> Iterator[SlurmSession]:
         told: list[str] = []
         here = place(told, **settings)
         with scheduler("slurm").connect(SMALL, here) as cluster:
-            yield Sitting(cluster, here.folder, told, eventually)
+            yield SlurmSession(cluster, here.folder, told, eventually)
 
     return begin
 

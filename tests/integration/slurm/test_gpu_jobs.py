@@ -32,8 +32,8 @@ def test_a_gpu_job_gets_one_gpu_of_its_node(slurm, place, eventually, jobs, tmp_
     assert len(seen.read_text().split()) == 2
 
 
-def test_processes_that_share_a_gpu_come_and_go_as_one_job(sitting, gated, jobs) -> None:
-    with sitting(partition="gpu", gres="gpu:1", cores=3, memory="2GB", max_jobs=2) as here:
+def test_processes_that_share_a_gpu_come_and_go_as_one_job(session, gated, jobs) -> None:
+    with session(partition="gpu", gres="gpu:1", cores=3, memory="2GB", max_jobs=2) as here:
         here.look_until(lambda: len(here.workers()) == 3)
         assert len(jobs()) == 1
         seen = here.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")

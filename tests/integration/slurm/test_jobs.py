@@ -33,9 +33,9 @@ def end_in_a_moment(job_id: str) -> None:
 
 @pytest.mark.parametrize("least", [1, 2], ids=["adaptive", "fixed"])
 def test_a_job_that_somebody_cancels_is_replaced_and_its_work_done_elsewhere(
-    sitting, gated, jobs, least
+    session, gated, jobs, least
 ) -> None:
-    with sitting(min_jobs=least, max_jobs=2) as here:
+    with session(min_jobs=least, max_jobs=2) as here:
         futures = gated.submit(here.client, 4)
         here.look_until(lambda: len(gated.starts()) == 2)
         victim = gated.starts()[0][0]
@@ -47,8 +47,8 @@ def test_a_job_that_somebody_cancels_is_replaced_and_its_work_done_elsewhere(
         assert here.was_told("was ended (CANCELLED); other workers take its blocks.")
 
 
-def test_jobs_come_with_the_work_and_go_with_it(sitting, gated, jobs) -> None:
-    with sitting(min_jobs=1, max_jobs=3) as here:
+def test_jobs_come_with_the_work_and_go_with_it(session, gated, jobs) -> None:
+    with session(min_jobs=1, max_jobs=3) as here:
         assert len(here.workers()) == here.cluster.client.scheduler_info()["n_workers"] == 1
         futures = gated.submit(here.client, 6)
         here.look_until(lambda: len(here.workers()) == 3)
@@ -62,7 +62,7 @@ def test_jobs_come_with_the_work_and_go_with_it(sitting, gated, jobs) -> None:
         assert here.told == []
 
 
-def test_jobs_that_die_before_their_worker_connects_end_the_sitting_with_their_last_words(
+def test_jobs_that_die_before_their_worker_connects_end_the_session_with_their_last_words(
     slurm, place, jobs
 ) -> None:
     told: list[str] = []
@@ -106,7 +106,7 @@ def test_what_slurm_refuses_is_told_in_its_words_before_anything_is_begun(
     assert "It can't be submitted: SLURM refuses" in scheduler("slurm").preview(SMALL, here)
 
 
-def test_jobs_that_slurm_will_never_start_end_the_sitting(slurm, place) -> None:
+def test_jobs_that_slurm_will_never_start_end_the_session(slurm, place) -> None:
     with (
         pytest.raises(SchedulerError, match=r"PartitionTimeLimit \(.*give less --walltime"),
         scheduler("slurm").connect(SMALL, place(partition="short", walltime="2:00:00")),
@@ -151,11 +151,11 @@ def test_held_jobs_are_told_with_the_command_that_lets_them_go(slurm, place) -> 
     assert "JobHeldUser" in told[0]
 
 
-def test_workers_leave_before_their_jobs_end_and_nothing_is_lost_or_done_twice(sitting, tmp_path) -> None:
+def test_workers_leave_before_their_jobs_end_and_nothing_is_lost_or_done_twice(session, tmp_path) -> None:
     """A run longer than any of its jobs."""
     done = tmp_path / "done"
     work = [["sh", "-c", f"sleep 0.5; echo $SLURM_JOB_ID >> '{done}'"]] * 50
-    with sitting(max_jobs=2, min_jobs=2, prologue=[JOB_ENDS_SOON.format(seconds=14)]) as here:
+    with session(max_jobs=2, min_jobs=2, prologue=[JOB_ENDS_SOON.format(seconds=14)]) as here:
         # Results are let go as they come, as the driver does.
         running = as_completed(here.client.map(subprocess.run, work, pure=False), with_results=True)
         here.look_until(lambda: list(running.next_batch(block=False)) == [] and running.is_empty())
@@ -166,8 +166,8 @@ def test_workers_leave_before_their_jobs_end_and_nothing_is_lost_or_done_twice(s
     assert not here.was_told("was ended")
 
 
-def test_a_block_that_no_job_has_time_for_ends_the_sitting_after_some_tries(sitting, gated) -> None:
-    with sitting(max_jobs=2, min_jobs=2) as here:
+def test_a_block_that_no_job_has_time_for_ends_the_session_after_some_tries(session, gated) -> None:
+    with session(max_jobs=2, min_jobs=2) as here:
         futures = gated.submit(here.client, 8)
         here.look_until(lambda: len(gated.starts()) == 2)
         first = [job for job, _ in gated.starts()]
@@ -184,8 +184,8 @@ def test_a_block_that_no_job_has_time_for_ends_the_sitting_after_some_tries(sitt
         assert not set(first) & {job for job, _ in gated.starts()[2:]}
 
 
-def test_a_node_that_dies_is_noticed_and_its_job_replaced(slurm, sitting, gated) -> None:
-    with sitting(max_jobs=2, min_jobs=2, lost_timeout_s=1) as here:
+def test_a_node_that_dies_is_noticed_and_its_job_replaced(slurm, session, gated) -> None:
+    with session(max_jobs=2, min_jobs=2, lost_timeout_s=1) as here:
         futures = gated.submit(here.client, 2)
         here.look_until(lambda: {node for _, node in gated.starts()} == {"n1", "n2"})
         subprocess.run([SCRIPTS / "crash-node.sh", slurm, "n2", "KILL"], check=True)
@@ -203,8 +203,8 @@ def test_a_node_that_dies_is_noticed_and_its_job_replaced(slurm, sitting, gated)
             )
 
 
-def test_a_node_that_freezes_is_given_up(slurm, sitting, gated) -> None:
-    with sitting(max_jobs=2, min_jobs=2, frozen_timeout_s=3) as here:
+def test_a_node_that_freezes_is_given_up(slurm, session, gated) -> None:
+    with session(max_jobs=2, min_jobs=2, frozen_timeout_s=3) as here:
         futures = gated.submit(here.client, 2)
         here.look_until(lambda: {node for _, node in gated.starts()} == {"n1", "n2"})
         subprocess.run([SCRIPTS / "crash-node.sh", slurm, "n2", "STOP"], check=True)
@@ -217,8 +217,8 @@ def test_a_node_that_freezes_is_given_up(slurm, sitting, gated) -> None:
             subprocess.run([SCRIPTS / "crash-node.sh", slurm, "n2", "CONT"], check=True)
 
 
-def test_a_worker_job_is_never_requeued_by_slurm(sitting, jobs) -> None:
-    with sitting() as here:
+def test_a_worker_job_is_never_requeued_by_slurm(session, jobs) -> None:
+    with session() as here:
         (job,) = jobs()
         asked = scontrol("requeue", job)
         assert asked.returncode != 0, "SLURM would bring it back under a name that nobody expects"
@@ -246,7 +246,7 @@ def test_jobs_leave_when_the_driver_is_killed(slurm, place, jobs, eventually, tm
         assert len(jobs()) == 1
         process.send_signal(signal.SIGKILL)
     eventually(lambda: not jobs())
-    assert (tmp_path / "run" / "keys" / "sitting.key").exists(), "what a killed sitting leaves,"
+    assert (tmp_path / "run" / "keys" / "session.key").exists(), "what a killed session leaves,"
     with scheduler("slurm").connect(SMALL, place()):
         pass
     assert not (tmp_path / "run" / "keys").exists(), "the next removes"

@@ -52,7 +52,7 @@ def test_ctrl_c_commits_what_is_under_way_and_ends_with_130(slurm, jobs, eventua
     assert not jobs() or all(state == "COMPLETING" for state in jobs().values())
 
 
-def test_what_is_given_wins_over_variables_that_sbatch_reads(sitting, jobs, monkeypatch) -> None:
+def test_what_is_given_wins_over_variables_that_sbatch_reads(session, jobs, monkeypatch) -> None:
     for name, value in {
         "SBATCH_PARTITION": "closed",
         "SBATCH_TIMELIMIT": "99-00:00:00",
@@ -62,7 +62,7 @@ def test_what_is_given_wins_over_variables_that_sbatch_reads(sitting, jobs, monk
         "SBATCH_REQUEUE": "1",
     }.items():
         monkeypatch.setenv(name, value)
-    with sitting(partition="cpu", walltime="0:10:00", memory="1GB"):
+    with session(partition="cpu", walltime="0:10:00", memory="1GB"):
         (job,) = jobs()
         shown = subprocess.run(
             ["scontrol", "show", "job", job], capture_output=True, text=True, check=True

@@ -166,12 +166,12 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
     assert driven(plan, folder.path, cluster)[1] == Outcome(12 - len(progress.fields), 0)
 
 
-def test_another_model_than_planned_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
+def test_another_model_than_planned_ends_the_session(tmp_path: Path, cluster: Cluster) -> None:
     with pytest.raises(WeightsError, match="has changed since it was first read"):
         driven(plan_of(tmp_path / "in", "a", "b", model_hash="0" * 64), tmp_path / "out", cluster)
 
 
-def test_a_precision_that_workers_lack_ends_the_sitting(
+def test_a_precision_that_workers_lack_ends_the_session(
     tmp_path: Path, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
@@ -184,7 +184,7 @@ def test_a_precision_that_workers_lack_ends_the_sitting(
     assert latest_receipts(RunFolder(tmp_path / "out")) == {}
 
 
-def test_a_folder_that_cannot_be_written_ends_the_sitting(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_folder_that_cannot_be_written_ends_the_session(tmp_path: Path, cluster: Cluster) -> None:
     folder = RunFolder(tmp_path / "out")
     folder.create()
     folder.labels.write_text("in the way")

@@ -42,14 +42,14 @@ def joined(
         box = grid.box(*place)
         return place, int(found[place].labels[y - box.y0, x - box.x0])
 
-    giants = unite({place: one.pieces for place, one in found.items() if one.pieces}, label_at)
+    oversized = unite({place: one.pieces for place, one in found.items() if one.pieces}, label_at)
     keys = {place: one.keys.copy() for place, one in found.items()}
-    for giant in giants:
-        for place, number in giant.members:
-            keys[place][number - 1] = giant.key
-    owned = [one.owned for one in found.values()] + [[giant.key for giant in giants if giant.key >= 0]]
+    for joined in oversized:
+        for place, number in joined.members:
+            keys[place][number - 1] = joined.key
+    owned = [one.owned for one in found.values()] + [[joined.key for joined in oversized if joined.key >= 0]]
     every = np.sort(np.concatenate(owned).astype(np.int64))
-    assert len(np.unique(every)) == len(every)  # nobody is listed twice
+    assert len(np.unique(every)) == len(every)  # each once
     labels = np.zeros(shape, np.uint32)
     for place, one in found.items():
         numbers = np.searchsorted(every, keys[place]) + 1
@@ -61,9 +61,9 @@ def joined(
         if one.owned.size:  # what is listed is whole, and begins where its key says
             y, x = divmod(int(one.owned[0]), shape[1])
             assert one.shapes[y - one.shapes_box.y0, x - one.shapes_box.x0] == 1
-    for giant in giants:
-        if giant.key >= 0:
-            areas[np.searchsorted(every, giant.key)] = giant.area_px
+    for joined in oversized:
+        if joined.key >= 0:
+            areas[np.searchsorted(every, joined.key)] = joined.area_px
     return labels, areas
 
 
@@ -252,7 +252,7 @@ def test_any_maps_give_the_same_nuclei_in_blocks_of_any_size(
 def test_where_everything_is_too_large_it_is_still_the_same(
     seed: int, blur: float, level: float, outputs: int, block_px: int, largest: int
 ) -> None:
-    """The limits made small, so that parts, giants and growth meet in a small image."""
+    """The limits made small, so that parts, oversized and growth meet in a small image."""
     with pytest.MonkeyPatch.context() as patch:
         support = largest + 3 * 12 + 8
         patch.setattr(parts, "LARGEST_PART_PX", largest)

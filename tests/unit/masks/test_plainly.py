@@ -78,7 +78,7 @@ def test_flows_followed_by_doubling_end_where_single_steps_end(
     assert (arrived[components == 0] == -1).all()
 
 
-def plainly_filled(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDArray[np.uint32]:
+def plainly_filled(labels: NDArray[np.uint32], oversized: NDArray[np.bool_]) -> NDArray[np.uint32]:
     filled = labels.copy()
     ground, count = label(labels == 0, np.ones((3, 3)))
     for number in range(1, count + 1):
@@ -89,7 +89,7 @@ def plainly_filled(labels: NDArray[np.uint32], giant: NDArray[np.bool_]) -> NDAr
             continue
         if columns.max() == labels.shape[1] - 1 or max(np.ptp(rows), np.ptp(columns)) >= LARGEST_HOLE_PX:
             continue
-        if len(around) == 1 and not giant[around[0]]:
+        if len(around) == 1 and not oversized[around[0]]:
             filled[hole] = around[0]
     return filled
 
@@ -102,28 +102,28 @@ def test_holes_are_filled_as_defined_whatever_the_labels(
     rng = np.random.default_rng(seed)
     labels = patches(rng, (height, width), blur)
     labels[mask(rng, labels.shape, 0.7)] = 1  # much of one label, with holes
-    giant = np.array([False, False, False, True])
+    oversized = np.array([False, False, False, True])
     filled = labels.copy()
-    assert_runs_of(fill_holes(filled, runs_of(labels != 0), giant), filled)
-    np.testing.assert_array_equal(filled, plainly_filled(labels, giant))
+    assert_runs_of(fill_holes(filled, runs_of(labels != 0), oversized), filled)
+    np.testing.assert_array_equal(filled, plainly_filled(labels, oversized))
 
 
 @drawn
 @given(seeds, blurs, lengths, lengths)
-def test_what_is_dropped_is_small_or_unsure_and_no_giant(
+def test_dropped_objects_are_small_or_unsure_and_never_oversized(
     seed: int, blur: float, height: int, width: int
 ) -> None:
     rng = np.random.default_rng(seed)
     labels = patches(rng, (height, width), blur)
     interior = rng.integers(0, 256, labels.shape, np.uint8)
-    giant = rng.random(4) < 0.2
+    oversized = rng.random(4) < 0.2
     area, peak = int(rng.integers(1, 50)), int(rng.integers(200, 256))
     kept = [
         (labels == n) * n
         for n in range(1, 4)
-        if giant[n] or ((labels == n).sum() >= area and interior[labels == n].max(initial=0) >= peak)
+        if oversized[n] or ((labels == n).sum() >= area and interior[labels == n].max(initial=0) >= peak)
     ]
-    assert_runs_of(drop_small_objects(labels, runs_of(labels != 0), interior, giant, area, peak), labels)
+    assert_runs_of(drop_small_objects(labels, runs_of(labels != 0), interior, oversized, area, peak), labels)
     np.testing.assert_array_equal(labels, sum(kept, np.zeros(labels.shape, np.uint32)))
 
 

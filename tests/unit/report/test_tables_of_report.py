@@ -41,11 +41,11 @@ def test_the_nuclei_s_diameter_and_rescaled_fields_are_told(make_run):
     assert "Nuclear diameter" not in told((0.0, 1.0))
 
 
-def test_the_duration_is_of_the_last_sitting_and_says_so(make_run):
+def test_the_duration_is_of_the_last_session_and_says_so(make_run):
     fields = [make_run.field(f"B{column:02d}", 1, 9) for column in range(1, 6)]
-    sitting = {"timings": {"wall_s": 60.0, "wall_fields": 2}}
+    session = {"timings": {"wall_s": 60.0, "wall_fields": 2}}
     assert "Duration 1 min 00 s the last session: 2 fields, 2.0 fields/min" in words(
-        summary.render(RunData(make_run(fields, run=sitting)))
+        summary.render(RunData(make_run(fields, run=session)))
     )
     nothing_left_to_do = {"timings": {"wall_s": 1.0, "wall_fields": 0}}
     assert "Duration" not in words(summary.render(RunData(make_run(fields, run=nothing_left_to_do))))

@@ -176,7 +176,7 @@ def test_workers_that_are_not_as_they_should_be_are_told(theirs: LocalCluster) -
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_goes_away_ends_the_sitting(
+def test_a_scheduler_that_goes_away_ends_the_session(
     theirs: LocalCluster, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
     theirs.scale(1)

@@ -38,15 +38,15 @@ def guarded(keys: KeyFiles) -> Iterator[str]:
         yield cluster.scheduler_address
 
 
-def test_only_the_user_can_read_the_keys_and_they_go_with_the_sitting(tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_keys_and_they_go_with_the_session(tmp_path: Path) -> None:
     with session_keys(tmp_path) as files:
         modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (files.key, files.certificate)}
-        assert modes == {"sitting.key": 0o600, "sitting.crt": 0o600}
+        assert modes == {"session.key": 0o600, "session.crt": 0o600}
         assert stat.S_IMODE(files.key.parent.stat().st_mode) == 0o700
     assert not files.key.parent.exists()
 
 
-def test_keys_that_a_killed_sitting_left_are_replaced(tmp_path: Path) -> None:
+def test_keys_that_a_killed_session_left_are_replaced(tmp_path: Path) -> None:
     left = key_files(tmp_path)
     left.key.parent.mkdir(mode=0o755)
     left.key.write_text("old")
@@ -56,7 +56,7 @@ def test_keys_that_a_killed_sitting_left_are_replaced(tmp_path: Path) -> None:
         assert stat.S_IMODE(files.key.stat().st_mode) == 0o600
 
 
-def test_each_sitting_has_other_keys(tmp_path: Path) -> None:
+def test_each_session_has_other_keys(tmp_path: Path) -> None:
     texts = []
     for _ in range(2):
         with session_keys(tmp_path) as files:
@@ -75,7 +75,7 @@ def test_whoever_has_the_keys_gets_in(guarded: str, keys: KeyFiles) -> None:
         assert client.scheduler_info()["address"] == guarded
 
 
-def test_another_sittings_keys_are_refused(guarded: str, tmp_path: Path) -> None:
+def test_another_sessions_keys_are_refused(guarded: str, tmp_path: Path) -> None:
     with (
         session_keys(tmp_path / "another") as others,
         pytest.raises(OSError, match=r"Timed out|CERTIFICATE|certificate"),

@@ -74,7 +74,7 @@ def test_a_cpu_jobs_script(tmp_path: Path) -> None:
     assert "--interface ib0" in worker
     assert "--protocol tls --dashboard-address 127.0.0.1:0" in worker
     assert '--local-directory "$NUCBATCH_SCRATCH"' in worker
-    assert f"--tls-key {tmp_path}/keys/sitting.key" in worker
+    assert f"--tls-key {tmp_path}/keys/session.key" in worker
     assert "--lifetime" not in worker
     assert "GPU" not in worker
     assert not list(tmp_path.iterdir()), "a preview leaves nothing"
@@ -120,7 +120,7 @@ def test_as_many_processes_share_a_gpu_as_there_are_cores_and_memory_for(
 def test_what_a_folder_is_called_does_not_become_part_of_the_script(tmp_path: Path) -> None:
     folder = tmp_path / "a $(touch b) 100%"
     text = script(folder)
-    assert f"'{folder}/keys/sitting.key'" in text
+    assert f"'{folder}/keys/session.key'" in text
     assert f'#SBATCH --output="{tmp_path}/a $(touch b) 100%%/logs/jobs/%j.log"' in text
     with pytest.raises(InputError, match="has a quote, backslash or line break"):
         script(tmp_path / 'a"b')
