@@ -39,8 +39,8 @@ class Found:
     """Objects of a window.
 
     ``labels`` (Y, X) uint32. ``oversized`` (N + 1,) bool: which labels are oversized objects; the window may
-    hold only a part of them. ``cores`` (Y, X) uint32: their pixels before growth, under the same numbers; None
-    where there are none. ``runs``: the pixels of all labels.
+    hold only a part of them. ``cores`` (Y, X) uint32: their pixels before growth, under the same numbers;
+    None where there are none. ``runs``: the pixels of all labels.
     """
 
     labels: NDArray[np.uint32]

@@ -39,8 +39,8 @@ class Parts:
     """The divided foreground of a window.
 
     ``labels`` (Y, X) uint32: parts numbered from 1; 0 is background, or foreground without a part.
-    ``oversized`` (N + 1,) bool: which parts are oversized objects. ``regrown`` (Y, X) bool: the foreground over
-    which parts grow back; None where no component is too large.
+    ``oversized`` (N + 1,) bool: which parts are oversized objects. ``regrown`` (Y, X) bool: the foreground
+    over which parts grow back; None where no component is too large.
     """
 
     labels: NDArray[np.uint32]
