@@ -64,6 +64,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     fields: list[Field] = []
     faults: dict[str, str] = {}
     chunks: dict[str, tuple[int, int]] = {}
+    described: dict[str, Channel] = {}
     look = partial(_probe, plate)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in expand_fields(plate, probed):
@@ -71,6 +72,8 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
             if isinstance(outcome, PixelInfo) and outcome.chunks:
                 known = chunks.get(plane.path, (0, 0)) if plane.alone else (0, 0)  # one outcome per page
                 chunks[plane.path] = known[0] + outcome.absent_chunks, known[1] + outcome.chunks
+            if isinstance(outcome, PixelInfo):
+                described |= {one.name: one for one in outcome.channels if one.name not in described}
         checked, found = _checked(field, outcomes, may_be_rgb, named, pixel_size_um)
         fields.append(checked)
         faults |= found
@@ -78,7 +81,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
         fields, odd = _like_their_wells(fields)
         faults |= odd
     records = tuple(_counted(recorded(plate.files, fields, faults), chunks))
-    return replace(plate, channels=_channels(plate, fields), fields=tuple(fields), files=records)
+    return replace(plate, channels=_channels(plate, fields, described), fields=tuple(fields), files=records)
 
 
 def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]]) -> Iterator[FileRecord]:
@@ -227,11 +230,11 @@ def _with_samples(plane: Plane, samples: int) -> Plane:
     return replace(plane, samples=samples, channel=RGB if samples == 3 else plane.channel)
 
 
-def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
+def _channels(plate: Plate, fields: list[Field], described: Mapping[str, Channel]) -> tuple[Channel, ...]:
     """Returns the plate's channels with those found in files: grey ones, then Red, Green, Blue for RGB.
 
     Names of a layout keep its order and what it knows of them; those of files come in order of first
-    appearance.
+    appearance, as the files describe them.
     """
     met = dict.fromkeys(plane.channel for field in fields for plane in field.planes)
     if not met:
@@ -242,7 +245,7 @@ def _channels(plate: Plate, fields: list[Field]) -> tuple[Channel, ...]:
         grey = [name for name in listed if name in met] if coloured else listed
     else:
         grey = [name for name in met if name != RGB]
-    known = {channel.name: channel for channel in plate.channels}
+    known = {**described, **{channel.name: channel for channel in plate.channels}}
     names = (*grey, *(RGB_CHANNELS if coloured else ()))
     return tuple(
         replace(known.get(name, Channel(name, index)), index=index) for index, name in enumerate(names)

@@ -1,4 +1,4 @@
-"""Reads OME-Zarr metadata: images, axes, channels, levels and pixel sizes, without pixels.
+"""Reads OME-Zarr metadata: images, axes, channels, levels, pixel sizes and positions, without pixels.
 
 Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are supported, and older ones where they are written alike. The axes y
 and x come last. Three channels named red, green and blue are one RGB image. Names in metadata may not lead
@@ -9,22 +9,23 @@ Source: https://ngff.openmicroscopy.org/.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Iterator
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import Channel
+from nucbatch.core.plate_geometry import parse_row, row_letters
 from nucbatch.zarr_format import array_form, damage, read_json
+from nucbatch.zarr_format.placement import datasets
 
 GROUP_MARKERS = frozenset({"zarr.json", ".zgroup", ".zattrs"})
 
 _OLD_AXES = "tczyx"  # versions before 0.3 do not name their axes
 _RGB_NAMES = (("red", "green", "blue"), ("r", "g", "b"))
-_UM_PER = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
-_UM_PER |= {"nm": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "mm": 1e3}
+_COLOR = re.compile("[0-9A-F]{6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,9 @@ class StoredForm:
         channels: recorded names; empty if none are recorded.
         is_rgb: the three channels are one RGB picture.
         pixel_size_um: None if unknown.
+        center_um: (y, x) of the image's centre, y down; None if its metadata record no translation, or one
+            without a unit of length.
+        described: channels with the facts that the metadata record beside their names.
     """
 
     array: str
@@ -78,6 +82,8 @@ class StoredForm:
     channels: tuple[str, ...]
     is_rgb: bool
     pixel_size_um: float | None
+    center_um: tuple[float, float] | None = None
+    described: tuple[Channel, ...] = ()
 
     def length(self, axis: str) -> int:
         """Returns the length of an axis; 1 if the image does not have it."""
@@ -133,6 +139,24 @@ def wells_of(found: dict[str, Any]) -> list[str]:
         return list(dict.fromkeys(str(well["path"]) for well in found["plate"]["wells"]))
 
 
+def plate_size_of(found: dict[str, Any]) -> tuple[int, int]:
+    """Returns (rows, columns) of a plate; 0 for those that its metadata do not list from A or 1 without gaps.
+
+    Source: OME-Zarr 0.5, "plate": every row and column of the physical plate must be listed.
+    """
+    rows = [parse_row(name) for name in _names(found["plate"], "rows")]
+    columns = [name.lstrip("0") for name in _names(found["plate"], "columns")]
+    in_order = rows == [row_letters(index) for index in range(len(rows))]
+    counted = columns == [str(number) for number in range(1, len(columns) + 1)]
+    return len(rows) if in_order else 0, len(columns) if counted else 0
+
+
+def _names(plate: dict[str, Any], of: str) -> list[str]:
+    listed = plate.get(of)
+    entries = listed if isinstance(listed, list) else []
+    return [str(one.get("name", "")) if isinstance(one, dict) else "" for one in entries]
+
+
 def acquisitions_of(found: dict[str, Any]) -> dict[str, str]:
     """Lists a plate's acquisitions: name by number; unnamed ones have an empty name."""
     with damage():
@@ -175,7 +199,7 @@ def form_of(group: Path) -> StoredForm:
     found = attributes(group)
     with damage():
         described = _multiscales(group, found)
-        name, size = next(_datasets(described))
+        name, placement = next(datasets(described))
         array = array_form(below(group, name))
         shape, dtype = array.shape, array.dtype.name
         axes = _axes(described, len(shape))
@@ -185,7 +209,17 @@ def form_of(group: Path) -> StoredForm:
             channels = ()
         lowered = tuple(channel.lower() for channel in channels)
         is_rgb = lowered in _RGB_NAMES and dtype in ("uint8", "uint16")
-        return StoredForm(name, axes, shape, dtype, channels, is_rgb, size)
+        return StoredForm(
+            name,
+            axes,
+            shape,
+            dtype,
+            channels,
+            is_rgb,
+            placement.pixel_size_um,
+            placement.center_um(shape[-2], shape[-1]),
+            () if is_rgb else _described(found, channels),
+        )
 
 
 def levels_of(group: Path) -> tuple[StoredLevel, ...]:
@@ -197,9 +231,9 @@ def levels_of(group: Path) -> tuple[StoredLevel, ...]:
     found = attributes(group)
     with damage():
         levels = []
-        for name, size in _datasets(_multiscales(group, found)):
+        for name, placement in datasets(_multiscales(group, found)):
             shape = array_form(below(group, name)).shape
-            levels.append(StoredLevel(name, shape[-2], shape[-1], size))
+            levels.append(StoredLevel(name, shape[-2], shape[-1], placement.pixel_size_um))
         return tuple(levels)
 
 
@@ -210,23 +244,6 @@ def _multiscales(group: Path, found: dict[str, Any]) -> dict[str, Any]:
         raise UnreadableImage("no image: its metadata have no multiscales of OME-Zarr")
     described: dict[str, Any] = dict(found["multiscales"][0])
     return described
-
-
-def _datasets(described: dict[str, Any]) -> Iterator[tuple[str, float | None]]:
-    """Yields (path of the array, pixel size in µm) of each level."""
-    if not described["datasets"]:
-        raise UnreadableImage("its multiscales name no dataset")
-    overall = _x_scale(described.get("coordinateTransformations"))
-    axes = described.get("axes") or ()
-    unit = str(axes[-1].get("unit", "")) if axes and isinstance(axes[-1], dict) else ""
-    for dataset in described["datasets"]:
-        size = overall * _x_scale(dataset.get("coordinateTransformations")) * _UM_PER.get(unit, math.nan)
-        yield str(dataset["path"]), size if math.isfinite(size) and size > 0 else None
-
-
-def _x_scale(transformations: Any) -> float:
-    scales = [float(one["scale"][-1]) for one in transformations or () if one.get("type") == "scale"]
-    return math.prod(scales)
 
 
 def _axes(described: dict[str, Any], dimensions: int) -> str:
@@ -244,3 +261,21 @@ def _channels(found: dict[str, Any]) -> tuple[str, ...]:
     listed = (found.get("omero") or {}).get("channels") or ()
     names = tuple(str(channel.get("label") or "").strip() for channel in listed)
     return names if all(names) and len(set(names)) == len(names) else ()
+
+
+def _described(found: dict[str, Any], names: tuple[str, ...]) -> tuple[Channel, ...]:
+    """Returns the named channels with their colours, and Fractal's ``wavelength_id`` as an alias."""
+    listed = (found.get("omero") or {}).get("channels") or ()
+    channels = []
+    for index, (name, values) in enumerate(zip(names, listed, strict=False)):
+        color = str(values.get("color") or "").strip().lstrip("#").upper()
+        alias = str(values.get("wavelength_id") or "").strip()
+        channels.append(
+            Channel(
+                name,
+                index,
+                aliases=(alias,) if alias and alias != name else (),
+                color=color if _COLOR.fullmatch(color) else "",
+            )
+        )
+    return tuple(channels)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import Channel
 from nucbatch.readers.formats.stack import SINGLE, Stack
 
 # No codec compresses further (run-length blocks of zstd reach 32,768 : 1), so such a header is wrong.
@@ -80,6 +81,7 @@ class PixelInfo:
         absent_chunks: number of chunks of an OME-Zarr, or tiles of a TIFF, that were never written.
         chunks: number of chunks of an OME-Zarr, or tiles of a TIFF if some were never written.
         position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
+        channels: colours and wavelengths that the file records, by the names in ``stack``.
     """
 
     height_px: int
@@ -92,6 +94,7 @@ class PixelInfo:
     absent_chunks: int = 0
     chunks: int = 0
     position_um: tuple[float, float] | None = None
+    channels: tuple[Channel, ...] = ()
 
     @property
     def pages(self) -> int:

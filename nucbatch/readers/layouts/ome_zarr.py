@@ -8,6 +8,7 @@
 - Sites are the images' own numbers if all are numbers (``2t0`` in nucbatch's output is site 2, time point 0),
   else their positions in the well.
 - Channels, z-steps and time points come from the headers, as for a TIFF of several pages.
+- The position of a field is the translation of its full resolution, with y down as in the image.
 
 Source: https://ngff.openmicroscopy.org/0.5/.
 """
@@ -25,6 +26,7 @@ from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import parse_row, plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.layouts.ome_zarr_positions import field_facts
 from nucbatch.readers.layouts.ome_zarr_wells import Sites, chosen_acquisition, sites_of, titled
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, safe_name, unique_names
@@ -38,6 +40,7 @@ from nucbatch.zarr_format.ome import (
     below,
     images_of_well,
     is_group,
+    plate_size_of,
     series_of,
     wells_of,
 )
@@ -161,7 +164,9 @@ class OmeZarrReader:
             for well, images in wells.images.items()
             for (_, path), (site, t) in zip(images, _sites(wells, well), strict=True)
         ]
-        name = str(attributes(root).get("plate", {}).get("name") or "")
+        found = attributes(root)
+        name = str(found.get("plate", {}).get("name") or "")
+        rows, columns = plate_size_of(found)
         plate = assemble(
             listing,
             name=name or safe_name(listing.name.removesuffix(".zarr")),
@@ -170,6 +175,9 @@ class OmeZarrReader:
             records=records,
             channels=[GREY] if sightings else [],
             gaps=wells.unresolved(),
+            facts=field_facts(listing.root, sightings, wells.acquisition),
+            rows=rows,
+            columns=columns,
         )
         return replace(plate, acquisition=wells.acquisition)
 
