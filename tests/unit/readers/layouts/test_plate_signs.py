@@ -73,16 +73,6 @@ GOLDEN = {
         "CQ1",
         WELLS,
     ),
-    "scanr": (
-        every(
-            "data/{w}--P0000{f}--Z00000--T00000--{c}.tif",
-            w=("B2--W00014", "C3--W00027"),
-            f=(1, 2),
-            c=("405 nm #1", "GFP"),
-        ),
-        "ScanR",
-        ("B02", "C03"),
-    ),
     "scanr without wells": (
         every("data/--W000{w}--P0000{f}--Z00000--T00000--{c}.tif", w=(14, 27), f=(1, 2), c=("DAPI", "GFP")),
         "ScanR",
