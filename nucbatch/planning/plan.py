@@ -147,8 +147,8 @@ def _field_for_channel(field: Field, channel: str) -> Field:
 def _unused_reason(field: Field, channel: str) -> str:
     """Explains why valid files of a field without an image in the segmented channel are ignored."""
     if channel in dict(field.lacking):
-        return "incomplete-field: sound, but another file of its field can't be used"
-    return f"no-nuclear-channel: sound, but its field has no image in channel {channel}"
+        return "incomplete-field: readable, but another file of its field can't be used"
+    return f"no-nuclear-channel: readable, but its field has no image in channel {channel}"
 
 
 def nuclear_channel(plate: Plate, wanted: str) -> str:

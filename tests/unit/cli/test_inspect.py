@@ -38,7 +38,7 @@ def test_a_sound_plate_is_shown_and_exits_0(plate):
         "pixels uint8, 16 × 24 px",
         "files 7 found = 6 used + 1 ignored + 0 quarantined",
         "A 1 1 · · · · · · · · · 1",
-        "not-an-image: 1 (no image by its name)",
+        "not-an-image: 1 (its name does not have the ending of an image)",
         "[bold]notes.txt",
     ):
         assert line in lines

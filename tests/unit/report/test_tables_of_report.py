@@ -128,7 +128,8 @@ def test_failures_balance_and_group_by_reason(make_run):
 
 def test_long_lists_are_cut_and_say_so(make_run):
     files = [
-        make_run.file(f"{n:04}.tmp", "ignored", "not-an-image: no image by its name") for n in range(1250)
+        make_run.file(f"{n:04}.tmp", "ignored", "not-an-image: its name does not have the ending of an image")
+        for n in range(1250)
     ]
     html = str(failures.render(RunData(make_run([make_run.field("B02", 1, 3)], files))))
     assert html.count("<li") == failures.SHOWN

@@ -89,7 +89,7 @@ def test_a_folder_of_images_each_of_its_own_kind(tmp_path):
     assert fates(plate) == {
         "b.zarr/": "used",
         "c.zarr/": "quarantined a Zarr without an image, plate or series of OME-Zarr",
-        "notes.txt": "ignored not-an-image: no image by its name",
+        "notes.txt": "ignored not-an-image: its name does not have the ending of an image",
         "sub/a.ome.zarr/": "used",
     }
 
@@ -107,7 +107,7 @@ def test_a_plate(tmp_path, version):
     ]
     assert [channel.name for channel in plate.channels] == ["Hoechst", "WGA"]
     assert fates(plate) == {
-        "p.zarr/": "ignored zarr-group: it only lists images; each of them, a Zarr group, counts as one file",
+        "p.zarr/": "ignored zarr-group: a Zarr group that only lists images; each image counts as one file",
         "p.zarr/A/12/0/": "used",
         "p.zarr/B/3/0/": "used",
         "p.zarr/B/3/1/": "used",
@@ -203,7 +203,7 @@ def test_images_win_over_stores_unless_a_layout_is_given(tmp_path):
     plate = open_plate(tmp_path)
     assert plate.layout == "folder"
     assert fates(plate)["a.zarr/"] == (
-        "ignored zarr-store: a Zarr store beside images is not read: give its own path"
+        "ignored zarr-store: a Zarr store beside images; give its own path to read it"
     )
     said = fates(open_plate(tmp_path, layout="omezarr"))
     assert (said["a.zarr/"], said["b.png"].split(":")[0]) == ("used", "ignored beside-zarr")

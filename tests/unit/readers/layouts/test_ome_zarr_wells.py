@@ -124,7 +124,7 @@ def test_derived_images_are_not_sites(tmp_path):
     ]
     said = fates(plate)
     assert said["p.zarr/A/1/0_mip/"] == (
-        "ignored derived-image: made from another image of its well, which is used"
+        "ignored derived-image: computed from another image of its well, which is used"
     )
     assert said["p.zarr/A/1/1_illum_corr_mip/"].startswith("ignored derived-image")
 
