@@ -141,7 +141,6 @@ def test_label_images_keep_their_numbers(shared_data: Path):
 @pytest.mark.parametrize(
     ("folder", "said", "counted"),
     [
-        ("plates/cellvoyager", "96 names like those of Yokogawa CellVoyager", (3, 2, 4, 4)),
         ("plates/operetta", r"2 names like those of Harmony \(Operetta, Opera Phenix\)", (1, 1, 2, 1)),
         ("plates/operetta_index_v1", "Index.idx.xml", (1, 1, 1, 1)),
     ],

@@ -61,13 +61,6 @@ GOLDEN = {
         "Harmony",
         ("A02", "A03", "B02", "B03"),
     ),
-    "cellvoyager": (
-        every(
-            "my plate_1/my plate_1_{w}_T0001F00{f}L01A01Z0{z}C0{c}.tif", w=WELLS, f=(1, 2), z=(1, 2), c=(1, 2)
-        ),
-        "CellVoyager",
-        WELLS,
-    ),
     "cq1": (
         every("Image/W00{w}F000{f}T0001Z001C{c}.tif", w=("14", "15", "26", "27"), f=(1, 2), c=(1, 2)),
         "CQ1",

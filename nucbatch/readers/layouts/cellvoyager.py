@@ -1,0 +1,175 @@
+"""Layout of Yokogawa CellVoyager (CV7000, CV8000): ``<plate>_<well>_T0001F001L01A01Z01C01.tif``.
+
+T is the time point, F the field, L the timeline, A the action, Z the z-step and C the channel, all from 1.
+``MeasurementData.mlf`` records every image with its stage position, and every field that was lost. Without it
+the names are read. :mod:`nucbatch.readers.layouts.yokogawa_planes` says how both are arranged.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.escape import printable
+from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.core.plate_geometry import plausible_well
+from nucbatch.readers.assemble import unfitting
+from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.layouts.one_plate import is_inside
+from nucbatch.readers.layouts.yokogawa_plate import (
+    assembled,
+    is_correction,
+    lies_below,
+    other_records,
+    plate_folder,
+    read_side_files,
+    require_one_folder,
+    shots_of_records,
+)
+from nucbatch.readers.layouts.yokogawa_records import Shot, sites_given
+from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.rules import ignored, quarantined
+
+_NAME = re.compile(
+    r"(?:(?P<plate>.*)_)?(?P<well>[A-Z]{1,2}[0-9]{2})_T(?P<time_point>[0-9]{4,9})F(?P<site>[0-9]{3,9})"
+    r"L(?P<timeline>[0-9]{2,9})A(?P<action>[0-9]{2,9})Z(?P<z_step>[0-9]{2,9})C(?P<channel>[0-9]{2,9})"
+    r"\.(?:tiff?|png|jpe?g)",
+    re.IGNORECASE,
+)
+_NUMBERS = ("site", "time_point", "z_step", "channel", "timeline", "action")
+_UNLISTED = "no record of {} names this image: it is of another measurement, or a copy"
+
+
+def parse(path: str) -> tuple[str, Shot] | None:
+    """Parses a relative path: (plate, image); None if it is not a CellVoyager image."""
+    match = _NAME.fullmatch(PurePosixPath(path).name)
+    well = plausible_well(match["well"]) if match else ""
+    if match is None or not well:
+        return None
+    site, time_point, z_step, channel, timeline, action = (int(match[part]) for part in _NUMBERS)
+    if not (site and time_point and channel and timeline and action):
+        return None
+    projection = "" if z_step else "unknown"
+    shot = Shot(path, well, site, time_point, z_step, channel, timeline, action, projection)
+    return match["plate"] or "", shot
+
+
+class CellVoyagerReader:
+    """Reads plates of Yokogawa's CellVoyager microscopes, by ``MeasurementData.mlf`` or by names."""
+
+    name = "cellvoyager"
+    priority = 32
+    example = Example(
+        {
+            **{f"p_{well}_T0001F001L01A01Z01C0{c}.tif": None for well in ("C03", "D03") for c in (1, 2)},
+            "MeasurementData.mlf": b"".join(
+                (
+                    b'<bts:MeasurementData xmlns:bts="urn:bts">',
+                    *(
+                        f'<bts:MeasurementRecord bts:Type="IMG" bts:Row="{row}" bts:Column="3" '
+                        f'bts:TimePoint="1" bts:FieldIndex="1" bts:ZIndex="1" bts:TimelineIndex="1" '
+                        f'bts:ActionIndex="1" bts:X="0" bts:Y="0" bts:Ch="{c}">'
+                        f"p_{well}_T0001F001L01A01Z01C0{c}.tif</bts:MeasurementRecord>".encode()
+                        for row, well in ((3, "C03"), (4, "D03"))
+                        for c in (1, 2)
+                    ),
+                    b'<bts:MeasurementRecord bts:Type="ERR" bts:Row="4" bts:Column="3" bts:TimePoint="1" '
+                    b'bts:FieldIndex="2" bts:TimelineIndex="1">AF Error</bts:MeasurementRecord>',
+                    b"</bts:MeasurementData>",
+                )
+            ),
+            "SC_BP445-45_20x_M01_CH01.tif": None,
+            "p_E03_T0001F001L01A01Z01C01.tif": None,
+            "stray.tif": None,
+        }
+    )
+
+    def recognise(self, listing: Listing) -> bool:
+        """Returns whether at least half of the images have such names or ``MeasurementData.mlf`` above."""
+        folders = {
+            file.path.rpartition("/")[0]
+            for file in listing.others()
+            if PurePosixPath(file.path).name.lower() == "measurementdata.mlf"
+        }
+        fits = [
+            parse(file.path) is not None or lies_below(file.path, folders)
+            for file in listing.images()
+            if parse(file.path) or not is_correction(file.path)
+        ]
+        return not listing.single and sum(fits) > 0 and 2 * sum(fits) >= len(fits)
+
+    def read(self, listing: Listing, options: ReadOptions) -> Plate:
+        """Returns the single plate below the listing's root.
+
+        Raises:
+            InputError: several plates, or several acquisitions of which none is chosen.
+        """
+        parsed = {file.path: found for file in listing.images() if (found := parse(file.path))}
+        by_path = {file.path: file for file in listing.images()}
+        folders = {path: _plate_folder(shot) for path, (_, shot) in parsed.items()}
+        folder = plate_folder(listing, list(folders.items()))
+        sides = read_side_files(listing, folder, options.read_timeout_s)
+
+        records: list[FileRecord] = []
+        images: list[FoundFile] = []
+        for path, file in by_path.items():
+            if path not in parsed and is_correction(path, sides.detail.corrections):
+                records.append(ignored(path, "illumination-correction"))
+            else:
+                images.append(file)
+        shots = shots_of_records(sides, images, {path: shot for path, (_, shot) in parsed.items()})
+        losses = sites_given(sides.records.losses, shots) if sides.records else []
+        source = PurePosixPath(sides.records_path).name if sides.records else ""
+        if sides.records is None:
+            _require_one_plate(listing, parsed, folders)
+            shots = [replace(shot, file=by_path[path]) for path, (_, shot) in parsed.items()]
+        used = {shot.path for shot in shots if shot.file}
+        for file in images:
+            if file.path not in used:
+                listed = source and file.path in parsed
+                reason = _UNLISTED.format(source)
+                records.append(quarantined(file.path, reason) if listed else unfitting(file, self.name))
+        records += other_records(listing, sides)
+
+        prefixes = {plate for path, (plate, _) in parsed.items() if path in used}
+        return assembled(
+            listing,
+            sides,
+            shots,
+            losses,
+            records,
+            layout=self.name,
+            name=prefixes.pop() if len(prefixes) == 1 else "",
+            source=source,
+            default="C{:02d}",
+            acquisition=options.acquisition,
+        )
+
+
+def _plate_folder(shot: Shot) -> str:
+    """Returns the image's folder without folders that are named after its well or field."""
+    parts = shot.path.split("/")[:-1]
+    while parts and is_inside(parts[-1], shot.well, shot.site):
+        parts.pop()
+    return "/".join(parts)
+
+
+def _require_one_plate(
+    listing: Listing, parsed: dict[str, tuple[str, Shot]], folders: dict[str, str]
+) -> None:
+    if not parsed:
+        raise InputError(
+            f"{printable(listing.name)} has no image with a CellVoyager name, such as "
+            "plate_C03_T0001F001L01A01Z01C01.tif, and no MeasurementData.mlf that names its images: give the "
+            "folder that holds both, or read the images with --layout folder or --pattern."
+        )
+    require_one_folder(listing, folders.values())
+    plates = sorted({plate for plate, _ in parsed.values()})
+    if len(plates) > 1:
+        shown = ", ".join(printable(plate) or "none" for plate in plates[:6])
+        raise InputError(
+            f"{printable(listing.name)} mixes images of {len(plates):,} plates in one folder ({shown}). Put "
+            "each plate into a folder of its own."
+        )

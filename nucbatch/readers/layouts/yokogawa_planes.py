@@ -1,0 +1,301 @@
+"""Arranges Yokogawa's images into fields: time, timelines, actions, projections, and what is missing.
+
+- A measurement has timelines (wells, fields, actions, repetitions), and a timeline has actions, each of which
+  takes some channels. ``TimePoint`` counts the repetitions of all timelines. It is read as time within a
+  timeline, unless each well has only one.
+- Timelines of other wells belong to one plate. Timelines of the same wells are joined if they take other
+  channels at the same places, once. Else they are acquisitions, of which the user chooses one.
+- A channel that several actions take of one field counts as several channels: ``405 BP445/45 A01``.
+- A projection by the microscope is used instead of its z-steps.
+- A channel is missing if one of the files that the record lists for it is; the other channels are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.escape import printable
+from nucbatch.core.plate import Channel, FileRecord, FileStatus
+from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting
+from nucbatch.readers.layouts.yokogawa_records import Loss, Position, Shot, leads_out
+from nucbatch.readers.layouts.yokogawa_settings import distinct_channels
+from nucbatch.readers.names import plural
+from nucbatch.readers.rules import RULES, ignored
+
+_SAME_PLACE_UM = 1.0
+_PREFERRED = "Maximum"
+
+
+@dataclass(slots=True)
+class Arrangement:
+    """Arguments of ``assemble`` for the images of one acquisition."""
+
+    sightings: list[Sighting] = field(default_factory=list)
+    records: list[FileRecord] = field(default_factory=list)
+    channels: list[Channel] = field(default_factory=list)
+    gaps: dict[FieldKey, str] = field(default_factory=dict)
+    lacking: dict[FieldKey, dict[str, str]] = field(default_factory=dict)
+    facts: dict[FieldKey, FieldFacts] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+    acquisition: str = ""
+
+
+def arranged(
+    shots: Sequence[Shot],
+    losses: Sequence[Loss],
+    *,
+    shown: str,
+    source: str,
+    channels: Mapping[int, Channel],
+    default: str,
+    pixel_sizes_um: Mapping[int, float],
+    acquisition: str = "",
+) -> Arrangement:
+    """Arranges images and losses into fields.
+
+    Args:
+        shots: images with their files; those without a file are missing.
+        losses: fields that were not taken, each with a number.
+        shown: name of the plate in messages.
+        source: side file that lists the images; empty if they are known by names alone.
+        channels: channels of the settings by number.
+        default: name of a channel that the settings lack, with a place for the number.
+        pixel_sizes_um: by channel number.
+        acquisition: the user's choice of a timeline; empty for the only one.
+
+    Raises:
+        InputError: several timelines image the same wells and none is chosen, or the chosen one does not
+            exist.
+    """
+    found = Arrangement()
+    several = len({shot.timeline for shot in shots} | {loss.timeline for loss in losses}) > 1
+    chosen = _chosen_timeline(shots, losses, acquisition, shown, sure=bool(source)) if several else 0
+    if chosen:
+        found.acquisition = f"L{chosen:02d}"
+        left = [shot for shot in shots if shot.timeline != chosen and shot.file]
+        found.records += [ignored(shot.path, "other-acquisition") for shot in left]
+        shots = [shot for shot in shots if shot.timeline == chosen]
+        losses = [loss for loss in losses if loss.timeline == chosen]
+    times = _times(shots, losses, several, found.remarks)
+    names = _channel_names(shots, channels, default)
+    found.channels = [names[key] for key in sorted(names)]
+    slots: dict[FieldKey, dict[str, list[Shot]]] = defaultdict(lambda: defaultdict(list))
+    for shot in shots:
+        key = shot.well, shot.site, times[shot.timeline, shot.time_point]
+        slots[key][_named(names, shot).name].append(shot)
+    for key, by_channel in slots.items():
+        _place(found, key, by_channel, source)
+        found.facts[key] = _facts(
+            [shot for of_channel in by_channel.values() for shot in of_channel], pixel_sizes_um, several
+        )
+    _lose(found, losses, times)
+    if any(facts.position_um is None for facts in found.facts.values()) and source:
+        found.remarks.append(
+            f"the stage position of some fields is unknown: {source} gives none, or several for one field"
+        )
+    return found
+
+
+def _chosen_timeline(
+    shots: Sequence[Shot], losses: Sequence[Loss], wanted: str, shown: str, *, sure: bool
+) -> int:
+    """Returns the timeline to read; 0 for all of them together."""
+    wells: dict[int, set[str]] = defaultdict(set)
+    both: list[Shot | Loss] = [*shots, *losses]
+    for one in both:
+        wells[one.timeline].add(one.well)
+    counts = Counter(shot.timeline for shot in shots)
+    numbers = {timeline: sorted({s.channel for s in shots if s.timeline == timeline}) for timeline in wells}
+    lines = "\n".join(
+        f"  L{timeline:02d}: {plural(counts[timeline], 'image')} in {plural(len(wells[timeline]), 'well')}, "
+        f"channels {', '.join(f'C{number:02d}' for number in numbers[timeline]) or 'none'}"
+        for timeline in sorted(wells)
+    )
+    if wanted:
+        text = wanted.strip().upper().removeprefix("L")
+        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
+        if number not in wells:
+            raise InputError(f"{printable(shown)} has no timeline {wanted!r}. It has:\n{lines}")
+        return number
+    reason = _apart(shots, sure=sure)
+    if reason:
+        raise InputError(
+            f"{printable(shown)} holds {len(wells)} timelines that image the same wells, and {reason}. "
+            f"They are not counted together: choose one with --acquisition.\n{lines}"
+        )
+    return 0
+
+
+def _apart(shots: Sequence[Shot], *, sure: bool) -> str:
+    """Returns why timelines of the same wells cannot be joined; empty if they can."""
+    timelines: dict[str, set[int]] = defaultdict(set)
+    of_channel: dict[tuple[str, int], set[int]] = defaultdict(set)
+    repeats: dict[tuple[str, int], set[int]] = defaultdict(set)
+    places: dict[tuple[str, int], Position] = {}
+    moved = False
+    for shot in shots:
+        timelines[shot.well].add(shot.timeline)
+        of_channel[shot.well, shot.channel].add(shot.timeline)
+        repeats[shot.well, shot.timeline].add(shot.time_point)
+        if shot.position_um:
+            place = places.setdefault((shot.well, shot.site), shot.position_um)
+            moved = moved or math.dist(place, shot.position_um) > _SAME_PLACE_UM
+    shared = {well for well, numbers in timelines.items() if len(numbers) > 1}
+    if not shared:
+        return ""
+    if any(len(numbers) > 1 for numbers in of_channel.values()):
+        return "some take the same channel"
+    if any(well in shared and len(points) > 1 for (well, _), points in repeats.items()):
+        return "they repeat at different times"
+    if moved:
+        return "their fields of one number lie at different places"
+    return "" if sure else "names alone do not tell whether their fields of one number lie at one place"
+
+
+def _times(
+    shots: Sequence[Shot], losses: Sequence[Loss], several: bool, remarks: list[str]
+) -> dict[tuple[int, int], int]:
+    """Returns the time point, from 0, of each (timeline, ``TimePoint``)."""
+    by_well: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+    both: list[Shot | Loss] = [*shots, *losses]
+    for one in both:
+        by_well[one.timeline][one.well].add(one.time_point)
+    times: dict[tuple[int, int], int] = {}
+    uniform = True
+    for timeline, wells in by_well.items():
+        points = sorted(set().union(*wells.values()))
+        once = all(len(of_well) == 1 for of_well in wells.values())
+        uniform = uniform and once
+        for rank, point in enumerate(points):
+            times[timeline, point] = 0 if once else rank if several else point - 1
+    written = sorted({point for _, point in times})
+    if uniform and len(written) > 1:
+        shown = ", ".join(f"T{point:04d}" for point in written[:6]) + (", …" if len(written) > 6 else "")
+        remarks.append(
+            f"each well was taken once, so that its number of the time point ({shown}) is not read as time"
+        )
+    return times
+
+
+def _channel_names(
+    shots: Sequence[Shot], channels: Mapping[int, Channel], default: str
+) -> dict[tuple[int, int], Channel]:
+    """Returns the channel of each (number, action); the action is 0 where it makes no difference."""
+    actions: dict[tuple[str, int, int, int, int], set[int]] = defaultdict(set)
+    for shot in shots:
+        actions[shot.well, shot.site, shot.timeline, shot.time_point, shot.channel].add(shot.action)
+    repeated = {place[-1] for place, numbers in actions.items() if len(numbers) > 1}
+    keys = {(shot.channel, shot.action if shot.channel in repeated else 0) for shot in shots}
+    plain = distinct_channels(channels, sorted({number for number, _ in keys}), default)
+    named: dict[tuple[int, int], Channel] = {}
+    for number, action in sorted(keys):
+        known = plain[number]
+        suffix = f" A{action:02d}" if action else ""
+        aliases = tuple(f"{alias}{suffix}" for alias in known.aliases)
+        named[number, action] = Channel(
+            f"{known.name}{suffix}", 0, aliases, known.excitation_nm, known.emission_nm, known.color
+        )
+    return named
+
+
+def _named(names: Mapping[tuple[int, int], Channel], shot: Shot) -> Channel:
+    return names.get((shot.channel, 0)) or names[shot.channel, shot.action]
+
+
+def _place(found: Arrangement, key: FieldKey, by_channel: Mapping[str, list[Shot]], source: str) -> None:
+    """Adds the images of one field: sightings, unused z-steps and missing files."""
+    well, site, t = key
+    missing: dict[str, str] = {}
+    for channel, listed in by_channel.items():
+        used, unused = _prefer_projection(listed)
+        first = min((shot.z_step for shot in used), default=0)
+        found.records += [
+            FileRecord(
+                shot.path,
+                FileStatus.IGNORED,
+                f"z-step: {RULES['z-step']}",
+                well=well,
+                site=site,
+                channel=channel,
+                z=max(shot.z_step - 1, 0),
+                t=t,
+            )
+            for shot in unused
+            if shot.file
+        ]
+        absent = [shot.path for shot in used if shot.file is None]
+        if absent:
+            missing[channel] = _absence(absent, len(used), source)
+        found.sightings += [
+            Sighting(shot.file, channel, well, site, t, shot.z_step - 1 if first else shot.z_step)
+            for shot in used
+            if shot.file
+        ]
+    if len(missing) == len(by_channel) and not any(shot.file for of in by_channel.values() for shot in of):
+        found.gaps[key] = "; ".join(dict.fromkeys(missing.values()))
+    elif missing:
+        found.lacking[key] = missing
+
+
+def _prefer_projection(listed: Sequence[Shot]) -> tuple[list[Shot], list[Shot]]:
+    """Returns (images to use, others) of one channel of a field."""
+    kinds = sorted({shot.projection for shot in listed if shot.projection and shot.file})
+    steps = [shot for shot in listed if not shot.projection]
+    if not kinds and steps:
+        return steps, []
+    if not kinds:
+        kinds = sorted({shot.projection for shot in listed})
+    kind = _PREFERRED if _PREFERRED in kinds else kinds[0]
+    return (
+        [shot for shot in listed if shot.projection == kind],
+        [shot for shot in listed if shot.projection != kind],
+    )
+
+
+def _absence(paths: list[str], listed: int, source: str) -> str:
+    more = f" ({len(paths):,} of {plural(listed, 'image')})" if listed > 1 else ""
+    if leads_out(paths[0]):
+        return f"{source} names {paths[0]}, which leads out of the plate's folder{more}"
+    return f"{source} lists {paths[0]}, which is not here{more}"
+
+
+def _facts(shots: Sequence[Shot], pixel_sizes_um: Mapping[int, float], several: bool) -> FieldFacts:
+    places = [shot.position_um for shot in shots if shot.position_um]
+    agree = len(places) == len(shots) and all(
+        math.dist(places[0], place) <= _SAME_PLACE_UM for place in places
+    )
+    numbers = sorted({shot.channel for shot in shots})
+    sizes = [pixel_sizes_um.get(number) for number in numbers]
+    known = [size for size in sizes if size]
+    same = len(known) == len(sizes) and all(math.isclose(size, known[0], rel_tol=0.01) for size in known)
+    return FieldFacts(
+        position_um=places[0] if agree else None,
+        pixel_size_um=known[0] if same else None,
+        acquisition=f"L{shots[0].timeline:02d}" if several else "",
+        time=min((shot.time for shot in shots if shot.time), default=""),
+    )
+
+
+def _lose(found: Arrangement, losses: Iterable[Loss], times: Mapping[tuple[int, int], int]) -> None:
+    """Adds the fields that the microscope lost; an image of a later attempt makes up for a loss."""
+    steps: dict[FieldKey, Counter[str]] = defaultdict(Counter)
+    for sighting in found.sightings:
+        steps[sighting.key][sighting.channel] += 1
+    most: dict[tuple[int, str], int] = defaultdict(int)
+    for (_, _, t), counts in steps.items():
+        for channel, count in counts.items():
+            most[t, channel] = max(most[t, channel], count)
+    for loss in losses:
+        key = loss.well, loss.site, times[loss.timeline, loss.time_point]
+        if key not in steps:
+            found.gaps[key] = loss.reason
+            known = found.facts.get(key, FieldFacts())
+            found.facts[key] = FieldFacts(loss.position_um or known.position_um, known.pixel_size_um)
+            continue
+        for (t, channel), count in most.items():
+            if t == key[2] and steps[key][channel] < count:
+                found.lacking.setdefault(key, {})[channel] = loss.reason
