@@ -23,6 +23,7 @@ import numpy as np
 import tifffile
 
 from nucbatch.core.plate import FileStatus, Plate
+from nucbatch.readers.find import open_plate
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class GoldenTree:
         build: writes the files into an empty folder and returns the path that a user gives.
         expected: what opening that path gives.
         options: keyword arguments of ``open_plate`` that the tree needs.
+        root: folder for ``--root``, relative to the tree; empty for none.
     """
 
     name: str
@@ -74,6 +76,12 @@ class GoldenTree:
     build: Callable[[Path], Path]
     expected: Expected
     options: Mapping[str, object] = field(default_factory=dict)
+    root: str = ""
+
+    def open(self, folder: Path, given: Path) -> Plate:
+        """Opens the tree that was built in ``folder``; ``given`` is the path that ``build`` returned."""
+        options = dict(self.options) | ({"root": folder / self.root} if self.root else {})
+        return open_plate(given, **options)  # type: ignore[arg-type]
 
 
 def all_trees() -> tuple[GoldenTree, ...]:

@@ -173,6 +173,9 @@ class ImageXpressReader:
             records=records,
             channels=[channels[wave] for wave in waves],
             gaps=gaps,
+            rows=htd.rows if htd else 0,
+            columns=htd.columns if htd else 0,
+            evidence="side file" if htd else "names",
         )
 
 

@@ -1,4 +1,4 @@
-"""Parses MetaXpress' .HTD file: selected wells and wavelength names.
+"""Parses MetaXpress' .HTD file: size of the plate, selected wells and wavelength names.
 
 The file consists of ``"Key", value, ...`` lines. Its encoding varies and is not recorded, so undecodable
 bytes are replaced; they only occur in free text. A file of another form gives no wells and no names, never an
@@ -25,11 +25,15 @@ class Htd:
         path: relative path of the file.
         wells: selected wells in row-major order.
         wave_names: names by wavelength number, from 1.
+        rows: rows of the plate; 0 if unknown.
+        columns: columns of the plate; 0 if unknown.
     """
 
     path: str
     wells: tuple[str, ...] = ()
     wave_names: dict[int, str] = field(default_factory=dict)
+    rows: int = 0
+    columns: int = 0
 
 
 def read_htd(root: str, path: str) -> Htd:
@@ -46,6 +50,7 @@ def parse_htd(path: str, text: str) -> Htd:
     """Parses the text of an .HTD file."""
     wells: list[str] = []
     waves: dict[int, str] = {}
+    sides = {"XWells": 0, "YWells": 0}
     for key, values in _entries(text):
         row = key.removeprefix("WellsSelection")
         wave = key.removeprefix("WaveName")
@@ -57,8 +62,13 @@ def parse_htd(path: str, text: str) -> Htd:
             )
         elif wave != key and wave.isdecimal() and values and values[0]:
             waves[int(wave)] = values[0]
+        elif key in sides and values and values[0].isdecimal():
+            sides[key] = int(values[0][:4])
     wells.sort(key=lambda well: (row_index(well.rstrip("0123456789")), well))
-    return Htd(path, tuple(wells), waves)
+    rows, columns = sides["YWells"], sides["XWells"]
+    if not (0 < rows <= MOST_ROWS and 0 < columns <= MOST_COLUMNS):
+        rows = columns = 0
+    return Htd(path, tuple(wells), waves, rows, columns)
 
 
 def _entries(text: str) -> Iterator[tuple[str, list[str]]]:

@@ -7,7 +7,9 @@ Columns (each file column may also start with ``Image_``):
 - ``Metadata_Plate``, ``Metadata_Well`` (or ``Metadata_Row`` and ``Metadata_Column``), ``Metadata_Site``,
   ``Metadata_Time`` (or ``Metadata_T``)
 - ``Metadata_PlaneID`` (or ``Metadata_Z``): rows that differ in it only are z-steps of one field
-- all other ``Metadata_`` columns are copied to the tables
+- ``Metadata_PositionX``, ``Metadata_PositionY`` and ``Metadata_ImageResolutionX`` of tables that were made
+  from Harmony's index (:mod:`nucbatch.readers.layouts.manifest_facts`)
+- all other ``Metadata_`` columns are copied to the tables; those of positions too
 
 Illumination corrections (``FileName_Illum...``, or only .npy or .mat files) are not channels and are not
 applied. Images must lie below the manifest's folder, or below the folder given with ``--root``; a path that
@@ -28,6 +30,7 @@ from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import parse_row, plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.layouts.manifest_facts import field_facts
 from nucbatch.readers.layouts.manifest_paths import Locator
 from nucbatch.readers.layouts.manifest_table import Row, Value, metadata_columns, read_rows
 from nucbatch.readers.listing import FoundFile, Listing
@@ -104,6 +107,8 @@ class ManifestReader:
         records: list[FileRecord] = [ignored(_shown(manifest, locator.root), "manifest")]
         records += _of_corrections(rows, corrections, locator)
         records += [quarantined(path, reason) for path, reason in findings.faults.items()]
+        metadata = metadata_columns(rows)
+        facts, remarks = field_facts(keys, metadata) if has_wells else ({}, ())
         return assemble(
             replace(listing, root=locator.root),
             name=plates[0] or safe_name(Path(file.path).stem),
@@ -113,7 +118,10 @@ class ManifestReader:
             channels=channels,
             lacking=findings.lacking,
             labels=None if has_wells else _labels(findings.rows),
-            metadata=_metadata(keys, metadata_columns(rows)),
+            metadata=_metadata(keys, metadata),
+            facts=facts,
+            evidence="side file",
+            remarks=remarks,
         )
 
 

@@ -1,8 +1,8 @@
 """Finds the image files named by the rows of a manifest, always below one folder, the root.
 
 Paths of another machine (``/mnt/share/plate/x.tif``, ``D:\\plate\\x.tif``, ``s3://bucket/plate/x.tif``) are
-mapped only if the user names the folder of the images: the longest tail of the path that is a file below that
-folder is the image. Otherwise paths are relative to the manifest's folder, or lie below it.
+mapped only if the user names a folder above the images (:mod:`nucbatch.readers.layouts.manifest_root`).
+Otherwise paths are relative to the manifest's folder, or lie below it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import posixpath
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from nucbatch.readers.layouts.manifest_root import MovedFolders
 from nucbatch.readers.layouts.manifest_table import Row
 from nucbatch.readers.listing import FoundFile, look_up
 
@@ -20,7 +22,7 @@ _NO_FILE = "no such file"
 _DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Locator:
     """Finds image files below a root.
 
@@ -62,11 +64,14 @@ class Locator:
         parts = [part for part in posixpath.normpath(_DRIVE.sub("", relative)).split("/") if part]
         while parts and parts[0] == "..":  # parents of the other machine's folder are unknown here
             parts = parts[1:]
-        for begin in range(len(parts)):
-            found = look_up(self.root, "/".join(parts[begin:]))
-            if found != _NO_FILE:
-                return found
-        return _NO_FILE
+        if not parts:
+            return _NO_FILE
+        folder, doubt = self._folders.find(parts[:-1])
+        return doubt or look_up(self.root, f"{folder}/{parts[-1]}".lstrip("/"))
+
+    @cached_property
+    def _folders(self) -> MovedFolders:
+        return MovedFolders(self.root)
 
     def _shown(self, given: str) -> str:
         """Returns the path relative to the root if it lies below it; else as written."""

@@ -1,5 +1,6 @@
 """Wells and wavelengths from an .HTD."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +23,22 @@ def test_selected_wells_and_wave_names():
     htd = parse_htd("p.HTD", TEXT)
     assert htd.wells == ("A03", "AA01")
     assert htd.wave_names == {1: "DAPI", 2: "Texas Red"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "size"),
+    [
+        ('"XWells", 12\n"YWells", 8', (8, 12)),
+        ('"XWells", 24\n"YWells", 16', (16, 24)),
+        ('"XWells", 12', (0, 0)),
+        ('"XWells", 0\n"YWells", 8', (0, 0)),
+        ('"XWells", 99999999\n"YWells", 8', (0, 0)),
+        ('"XWells", x\n"YWells", 8', (0, 0)),
+    ],
+)
+def test_the_size_of_the_plate(lines, size):
+    htd = parse_htd("p.HTD", lines)
+    assert (htd.rows, htd.columns) == size
 
 
 @given(st.text())

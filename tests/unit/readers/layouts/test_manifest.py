@@ -1,10 +1,13 @@
 """Rows of a manifest become fields, whatever happens to their files."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from golden import write_images
+from golden.loaddata import BATCH, IMAGES, MEASUREMENT, write_gallery
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
@@ -152,6 +155,73 @@ def test_the_longest_matching_path_tail_is_the_image(tmp_path):
     plate = ManifestReader().read(scan(tmp_path / "load.csv"), ReadOptions(root=tmp_path))
     paths = [plane.path for field in plate.fields for plane in field.planes]
     assert paths == ["p1/img/a.tif", "p2/img/a.tif", "img/a.tif"]
+
+
+GALLERY_ROOTS = (
+    ".",
+    "images",
+    f"images/{BATCH}",
+    f"images/{BATCH}/images",
+    f"images/{BATCH}/images/{MEASUREMENT}",
+    f"images/{BATCH}/images/{MEASUREMENT}/Images",
+)
+
+
+@pytest.mark.parametrize("root", GALLERY_ROOTS)
+def test_images_of_the_cell_painting_gallery_are_found_from_every_folder_above_them(tmp_path, root):
+    table = write_gallery(tmp_path)
+    write_images(tmp_path / "images/2021/images/BR1__x/Images", ["r01c01f01p01-ch5sk1fk1fl1.tiff"])
+    plate = ManifestReader().read(scan(table), ReadOptions(root=tmp_path / root))
+    assert (plate.name, len(plate.fields)) == ("BR00116991", 6)
+    used = [Path(plate.root, plane.path) for field in plate.fields for plane in field.planes]
+    assert len(used) == 11
+    assert {path.parent for path in used} == {tmp_path / IMAGES}
+
+
+def test_a_folder_of_the_same_name_alone_may_be_another_plate(tmp_path):
+    """The image exists below the root, but in another plate's folder Images."""
+    write_images(tmp_path, ["P1/Images/a.tif"])
+    (tmp_path / "load.csv").write_text("FileName_D,PathName_D,Metadata_Well\na.tif,/x/P9/Images,A01\n")
+    plate = ManifestReader().read(scan(tmp_path / "load.csv"), ReadOptions(root=tmp_path))
+    assert fates(plate) == {"/x/P9/Images/a.tif": "no such file"}
+
+
+def test_two_folders_that_fit_are_both_rejected(tmp_path):
+    write_images(tmp_path, ["one/P1/Images/a.tif", "two/P1/Images/a.tif", "two/P1/Images/b.tif"])
+    rows = "a.tif,/x/P1/Images,A01\nb.tif,/x/P1/Images,A02\n"
+    (tmp_path / "load.csv").write_text(f"FileName_D,PathName_D,Metadata_Well\n{rows}")
+    plate = ManifestReader().read(scan(tmp_path / "load.csv"), ReadOptions(root=tmp_path))
+    assert [field.planes for field in plate.fields] == [(), ()]
+    (reason,) = set(fates(plate).values())
+    assert f"{tmp_path}/one/P1/Images and {tmp_path}/two/P1/Images: name one of them" in reason
+    narrower = ManifestReader().read(scan(tmp_path / "load.csv"), ReadOptions(root=tmp_path / "two"))
+    assert len([field for field in narrower.fields if field.planes]) == 2
+
+
+def test_positions_of_harmony_are_metres_with_y_up(tmp_path):
+    plate = ManifestReader().read(scan(write_gallery(tmp_path)), ReadOptions(root=tmp_path))
+    first, second = plate.fields[:2]
+    assert first.position_um == (0, 0)
+    assert second.position_um == pytest.approx((323, 323))  # written as x 323, y -323: below and to the right
+    assert (second.pixel_size_um, plate.evidence) == (pytest.approx(0.598), "side file")
+    assert dict(second.metadata)["Metadata_PositionY"] == -0.000323
+
+
+@pytest.mark.parametrize(
+    ("columns", "values", "said"),
+    [
+        ("PositionX,PositionY", "100,200", "known for tables of Harmony only"),
+        ("PositionX,PositionY,ImageResolutionX", "1e-4,1e-4,5e-7", "known for tables of Harmony only"),
+        ("AbsTime,ImageResolutionX", "2020,0.598", r"ImageResolutionX not read: 0\.598 can't be metres"),
+        ("AbsTime,ImageResolutionX,PositionX,PositionY", "x,5e-7,323,-323", r"-323\.0 can't be metres"),
+        ("AbsTime,ImageResolutionX,PositionX,PositionY", "x,5e-7,a,b", "'b' can't be metres"),
+    ],
+)
+def test_positions_whose_units_are_not_certain_are_not_read(tmp_path, columns, values, said):
+    head = ",".join(f"Metadata_{name}" for name in columns.split(","))
+    plate = read(tmp_path, f"FileName_D,Metadata_Well,{head}\na.tif,A01,{values}\n", "a.tif")
+    assert plate.fields[0].position_um is None
+    assert re.search(said, plate.remarks[0])
 
 
 @pytest.mark.parametrize("url", ["s3://bucket/screen/p1/a%20b.tif", "file:///C:/screen/p1/a%20b.tif"])
