@@ -62,8 +62,8 @@ def main() -> None:
             folder = Path(scratch, str(files))
             make(folder, files, asked.layout)
             command = [sys.executable, "-m", "benchmarks.bench_inspect", "--measure", str(folder)]
-            told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-            cpu, clock = told["cpu"], told["clock"]
+            figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+            cpu, clock = figures["cpu"], figures["clock"]
             each = [f"{1000 * cpu[step] / files:.3f} ({1000 * clock[step] / files:.3f})" for step in STEPS]
             total = sum(cpu[step] for step in STEPS[1:])
             table.add_row(
@@ -71,7 +71,7 @@ def main() -> None:
                 *each,
                 f"{1000 * total / files:.3f} ({1000 * sum(clock[step] for step in STEPS[1:]) / files:.3f})",
                 f"{total / cpu[STEPS[0]]:.0f}",
-                f"{told['bytes'] / files / 1024:.2f} KiB a file",
+                f"{figures['bytes'] / files / 1024:.2f} KiB a file",
             )
     Console(width=160).print(table)
 

@@ -112,7 +112,7 @@ def looks(place: Path) -> tuple[float, float]:
         bare_s.append(time.perf_counter() - began)
         began = time.perf_counter()
         if any(task.run().wrong for task in tasks):
-            raise RuntimeError("what is committed does not hold")
+            raise RuntimeError("committed work does not pass its check")
         look_s.append(time.perf_counter() - began)
     return min(look_s), min(bare_s)
 

@@ -83,7 +83,7 @@ class Outside:
         return f"tcp://127.0.0.1:{self._wire.port}"
 
     def mend(self) -> None:
-        """Starts what is missing, and waits until the scheduler listens."""
+        """Starts scheduler or workers that do not run, and waits until the scheduler listens."""
         if self._scheduler is None or self._scheduler.poll() is not None:
             self._end_nannies()  # they wait for a scheduler that has forgotten them
             self._scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", str(self.port))

@@ -120,7 +120,7 @@ class Soak:
         fault.breaks(self)
         if not fault.ends:
             seen.ends["goes on"] += 1
-            target = self.committed() + 1  # it must come back with something, else nobody knows
+            target = self.committed() + 1  # it must commit something new, or its return can't be seen
             while self.driver.poll() is None and self.committed() < target:
                 time.sleep(0.02)
             if self.driver.poll() is not None:

@@ -37,7 +37,7 @@ class Fault:
     """One kind of fault.
 
     ``ends``: exit codes with which the command may end because of it; none if it must continue. ``outside``:
-    it needs a separate scheduler. ``then``: what is undone, or damaged, before the same command is given
+    it needs a separate scheduler. ``then``: undone or damaged before the same command is given
     again.
     """
 

@@ -13,7 +13,7 @@ of memory (--memory, in addition to the prepared process) and CPU time (--second
 - crash: the process died; hang: it reached the limit of time;
 - truncation accepted: a file that holds pixels was cut short, and other pixels were read from it than from
   the whole. Where the same pixels come out, what was cut off held none. Lines cut off a manifest or off
-  metadata can't be told from lines that were never there, so those are not counted.
+  metadata can't be distinguished from lines that were never there, so those are not counted.
 
 Every undamaged input is read first: at least 99 % must be accepted. Exit code 0: no defect; 1: defects, whose
 mutants are kept in --keep. The same seed and number make the same mutants.
@@ -62,7 +62,7 @@ class _Running:
     folder: Path
     pipe: int
     begun: float
-    told: bytes = b""
+    output: bytes = b""
 
 
 class Runner:
@@ -93,7 +93,7 @@ class Runner:
         for pipe in ready:
             child = pipes[pipe]
             part = os.read(pipe, 1 << 16)
-            self._running[child].told += part
+            self._running[child].output += part
             if not part:
                 yield self._ended(child)
         for child, running in list(self._running.items()):
@@ -104,7 +104,7 @@ class Runner:
         _, status = os.waitpid(child, 0)
         running = self._running.pop(child)
         os.close(running.pipe)
-        return running.mutant, running.folder, outcome(status, running.told)
+        return running.mutant, running.folder, outcome(status, running.output)
 
 
 def _laid_out(mutant: Mutant, data: bytes | None, folder: Path) -> None:

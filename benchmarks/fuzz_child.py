@@ -43,14 +43,14 @@ def start(sound: Sound, folder: Path, memory_bytes: int, cpu_s: int) -> tuple[in
         os._exit(0)
 
 
-def outcome(status: int, told: bytes) -> Outcome:
+def outcome(status: int, output: bytes) -> Outcome:
     """The outcome of a finished process, from its exit status and its output."""
     if os.WIFSIGNALED(status):
         number = os.WTERMSIG(status)
         fate = "hang" if number in (signal.SIGXCPU, signal.SIGKILL) else "crash"
         return Outcome(fate, signal.Signals(number).name)
     try:
-        return Outcome(**json.loads(told))
+        return Outcome(**json.loads(output))
     except ValueError:
         return Outcome("crash", f"it ended with status {status} and without an outcome")
 
@@ -113,6 +113,8 @@ def _images(path: Path, table: Path) -> dict[str, str]:
                     source.levels()
         except NucbatchError:
             continue
-        told = f"{pixels.shape} {pixels.dtype} {[channel.name for channel in field_channels(plate, image)]}"
-        images[image.name] = hashlib.sha256(told.encode() + pixels.tobytes()).hexdigest()
+        summary = (
+            f"{pixels.shape} {pixels.dtype} {[channel.name for channel in field_channels(plate, image)]}"
+        )
+        images[image.name] = hashlib.sha256(summary.encode() + pixels.tobytes()).hexdigest()
     return images

@@ -263,12 +263,12 @@ def _group(path: Path, version: int, attributes: dict[str, Any]) -> None:
         (path / ".zgroup").write_text('{"zarr_format": 2}')
         (path / ".zattrs").write_text(json.dumps(attributes))
     else:
-        told = {
+        document = {
             "zarr_format": 3,
             "node_type": "group",
             "attributes": {"ome": {"version": "0.5", **attributes}},
         }
-        (path / "zarr.json").write_text(json.dumps(told))
+        (path / "zarr.json").write_text(json.dumps(document))
 
 
 def _manifests(place: Path) -> Iterator[Sound]:

@@ -36,7 +36,7 @@ def inspect(
     selection: Selection,
     as_json: bool,
 ) -> None:
-    """Show what is recognised in INPUT: a plate, a folder of images, one image, or a manifest CSV.
+    """Show how nucbatch reads INPUT: a plate, a folder of images, one image, or a manifest CSV.
 
     Exit code: 0 everything is usable; 1 nothing is; 2 wrong usage; 3 some files or fields can't be used.
     """

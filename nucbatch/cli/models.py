@@ -44,17 +44,17 @@ def show(model: str, layers: bool, as_json: bool) -> None:
 
     if model in PRESETS and model not in shipped():
         recipe = PRESETS[model]
-        told = {"recipe": recipe.model_dump(mode="json")}
+        document = {"recipe": recipe.model_dump(mode="json")}
         summary = summarise(recipe.architecture, recipe.config)
         layers = True
     else:
         card = read_card(locate(model))
-        told = {"card": card.model_dump(mode="json")}
+        document = {"card": card.model_dump(mode="json")}
         summary = summarise(card.architecture, card.config)
     if as_json:
-        click.echo(json.dumps({**told, **asdict(summary)}, indent=2))
+        click.echo(json.dumps({**document, **asdict(summary)}, indent=2))
     elif layers:
         click.echo(as_text(summary))
         click.echo("A sigmoid turns the last layer's output into probabilities.")
     else:
-        click.echo(json.dumps(told["card"], indent=2))
+        click.echo(json.dumps(document["card"], indent=2))

@@ -41,7 +41,7 @@ class RunBar:
         self._task = self._bar.add_task("fields", total=None, what="fields", nuclei="", rate="", failures="")
         self._total = self._done = self._nuclei = self._failed = 0
         self._images: dict[str, TaskID] = {}
-        self._told: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._paces: dict[str, Pace] = {}
 
     def __enter__(self) -> RunBar:
@@ -85,8 +85,8 @@ class RunBar:
                 self._paces[name] = Pace(10, self._clock)
                 self._paces[name].begin(done, units)
             now = f"{doing}, {done * 10 // units} tenths"
-            if self._told.get(name) != now:
-                self._told[name] = now
+            if self._shown.get(name) != now:
+                self._shown[name] = now
                 left = self._paces[name].left(done)
                 share = f"{done * 100 // units} %" + (f", {left}" if left else "")
                 self._console.print(f"{name}: {doing} ({share})", markup=False)

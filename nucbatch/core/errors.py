@@ -1,6 +1,6 @@
 """Errors that a user's input or machine can cause.
 
-Each message says which value was given, what is allowed and how to mend it. All derive from
+Each message gives the value, the allowed values and the mend. All derive from
 :class:`NucbatchError`, and each also derives from the matching builtin, so that callers who do not know
 nucbatch catch what they expect. The command line prints the message of a ``NucbatchError`` without a
 traceback. Any other exception is a bug in nucbatch and keeps its traceback.

@@ -133,7 +133,7 @@ def logging_to(*handlers: logging.Handler) -> Iterator[None]:
 
 @contextmanager
 def sent_to(*handlers: logging.Handler) -> Iterator[None]:
-    """Sends what is logged anyway to the handlers as well while the context lasts; then closes them.
+    """Adds handlers for records at the current level while the context lasts; then closes them.
 
     Of other libraries, only records of WARNING and above.
     """

@@ -161,7 +161,7 @@ def validated(values: dict[str, object]) -> RunSettings:
     """Builds settings from plain values.
 
     Raises:
-        InputError: a value is out of range or unknown; the message names each and what is allowed.
+        InputError: a value is out of range or unknown; the message names each and the allowed values.
     """
     try:
         return RunSettings.model_validate(values)

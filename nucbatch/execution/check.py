@@ -23,7 +23,7 @@ TOGETHER = 64
 class CheckResult:
     """The result of checks.
 
-    ``wrong``: what is wrong, by field key. ``files``, ``stored_bytes``: number and total size of the files
+    ``wrong``: the problem, by field key. ``files``, ``stored_bytes``: number and total size of the files
     that were read and compared with their checksums.
     """
 

@@ -3,7 +3,7 @@
 Only the window, and which units of large images are done, are held in memory. A large image is processed as
 many units and ends with one receipt, like a field. A few images are in progress at once, so that one starts
 while another finishes. Work whose worker died is set aside until nothing else runs, then retried alone; if it
-fails again, it is the cause.
+fails again, it is taken for the cause.
 """
 
 from __future__ import annotations

@@ -12,5 +12,5 @@ SAMPLE = 64
 
 
 def sampled(fields: Iterable[Field]) -> list[Field]:
-    """Chooses up to ``SAMPLE`` fields by the hash of their keys (well, site, time), in any order the same."""
+    """Chooses up to ``SAMPLE`` fields by the hash of their keys (well, site, time), whatever the order."""
     return sorted(fields, key=lambda field: hashlib.sha256(field.key.encode()).digest())[:SAMPLE]

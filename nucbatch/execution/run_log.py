@@ -1,8 +1,7 @@
-"""The log of one session of a run, and the warnings that its report lists.
+"""Log file of one session of a run, and the warnings that the report lists.
 
-``.nucbatch/logs/<time>.log`` is written from the moment a session holds the folder's lock until it ends. What
-a user should read in the report as well goes into ``.nucbatch/logs/warnings.jsonl``: each warning of this
-project's, once a session.
+``.nucbatch/logs/<time>.log`` receives all records of a session. nucbatch's own warnings are also appended to
+``.nucbatch/logs/warnings.jsonl``, each text once per session; the report reads them from there.
 """
 
 from __future__ import annotations
@@ -25,25 +24,29 @@ from nucbatch.store.folder import RunFolder
 from nucbatch.version import __version__
 
 IN_REPORT = {"shown": True, "in_report": True}
-"""``extra`` of a warning that the report shows in another place, made of the tables."""
+"""``extra`` of a warning that the report already shows, computed from the tables."""
 
 _MOST_WARNINGS = 1000
-"""Kept for the report by one session; the log has them all."""
+"""Most warnings that one session keeps for the report; the log has all of them."""
 
 _MOST_UNUSABLE = 200
-"""Fields of the input whose reasons are logged at the beginning of each session."""
+"""Most unusable fields whose reasons are logged at the start of a session."""
 
 _log = logging.getLogger(__name__)
 
 
 @contextmanager
 def run_log(folder: RunFolder, show: Callable[[str], None]) -> Iterator[Path]:
-    """Logs to a new file of the run's folder while the context lasts, and yields its path.
+    """Logs to a new file in the run's folder while the context lasts, and yields the file's path.
 
-    An error that ends the session is logged. ``show`` gets the sentences that are meant for the user.
+    An error that ends the session is logged too.
+
+    Args:
+        folder: the run's folder.
+        show: receives the messages for the user.
 
     Raises:
-        StoreError: no file can be made.
+        StoreError: the file can't be created.
     """
     try:
         folder.logs.mkdir(exist_ok=True)
@@ -63,7 +66,7 @@ def run_log(folder: RunFolder, show: Callable[[str], None]) -> Iterator[Path]:
 
 
 def log_plan(prepared: Prepared, plan: Plan) -> None:
-    """Logs what is to be done and with what, and the remarks about the input."""
+    """Logs the input, the settings, the plan and the warnings about the input."""
     plate = plan.plate
     files = Counter(file.status for file in plate.files)
     _log.info(
@@ -83,13 +86,13 @@ def log_plan(prepared: Prepared, plan: Plan) -> None:
     for field in unusable[:_MOST_UNUSABLE]:
         _log.error("Field %s can't be used: %s", field.key, field.problem, extra=SHOWN)
     if len(unusable) > _MOST_UNUSABLE:
-        _log.error("%d fields more can't be used: see files.csv", len(unusable) - _MOST_UNUSABLE)
+        _log.error("%d more fields can't be used: see files.csv", len(unusable) - _MOST_UNUSABLE)
     for sentence in prepared.warnings:
         _log.warning(sentence, extra=SHOWN)
 
 
 def log_totals(totals: Totals, folder: RunFolder) -> None:
-    """Logs what the tables say in sum, and what of it the user should look at."""
+    """Logs the totals of the tables, and warns about absent pixels and flagged fields."""
     _log.info(
         "Tables written: %d nuclei, %d fields done, %d failed; files: %d used, %d ignored, %d quarantined",
         totals.nuclei,
@@ -107,7 +110,7 @@ def log_totals(totals: Totals, folder: RunFolder) -> None:
 
 
 class _Notes(logging.Handler):
-    """Shows the user the sentences that are meant for them."""
+    """Passes messages for the user to a function that shows them."""
 
     def __init__(self, show: Callable[[str], None]) -> None:
         super().__init__()
@@ -119,7 +122,7 @@ class _Notes(logging.Handler):
 
 
 class _Warnings(LogFile):
-    """Keeps this project's warnings for the report, each text once."""
+    """Writes nucbatch's own warnings for the report, each text once."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, _AsJson())

@@ -1,14 +1,17 @@
-"""Finds the scale at which the network segments an image, from the size of its nuclei, unless it is given.
+"""Finds the scale at which the network segments an image, from the size of its nuclei.
 
-A network finds nuclei of a wide range of sizes, but splits much larger ones into pieces. So the image is
-first segmented at its own scale. The measure is the diameter below which half of the nuclear area lies;
-pieces hold little area and change it little. If it exceeds ``LARGEST_RATIO`` times the trained diameter, the
-image is reduced so that its nuclei have the trained diameter, and segmented again. Very large nuclei were
-only measured in pieces, so the image is reduced further while its nuclei are still too large. In nuclei of
-more than about 10 times the trained diameter the network sees many specks instead, in them or around them. So
-many small objects are looked at once more at half the resolution: true ones have about the same diameter
-there. Larger nuclei that are found there are taken if they stand out from the image more than the specks do.
-A clump of small nuclei stands out less than the nuclei in it.
+A network finds nuclei of a wide range of sizes, but splits much larger ones into pieces. So, unless the user
+gives a diameter:
+
+1. The image is segmented at its own scale. Its nuclear diameter is the one below which half of the nuclear
+   area lies; pieces of nuclei hold little area and change it little.
+2. If the diameter exceeds ``LARGEST_RATIO`` times the trained one, the image is reduced to the trained
+   diameter and segmented again. This is repeated while the nuclei are still too large, because very large
+   nuclei were only measured in pieces.
+3. In nuclei of more than about 10 times the trained diameter, the network sees many specks instead. So an
+   image with many small objects is also segmented at half the resolution. True small nuclei have about the
+   same diameter there. Larger nuclei found there are used if they stand out from the image more than the
+   specks do; a clump of small nuclei stands out less than the nuclei in it.
 
 An image of one tile is measured whole. A larger image is measured in a few windows, whose positions depend on
 its size alone, so the scale does not depend on blocks.
@@ -97,7 +100,7 @@ class Scale:
         return self.typical_px / diameter_px
 
     def differs_alone(self, diameter_px: float, zoom: float) -> bool:
-        """Tells whether nuclei of this diameter (in the image's px), found at ``zoom``, need another zoom."""
+        """Returns whether nuclei of this diameter in px, found at ``zoom``, need another zoom."""
         return diameter_px > 0 and (
             self.zoom_for(diameter_px * zoom) != 1 or (zoom < 1 and self.zoom_for(diameter_px) == 1)
         )

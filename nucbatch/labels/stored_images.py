@@ -1,4 +1,4 @@
-"""Reads images and label images of any OME-Zarr, whoever wrote it, at full size (level 0).
+"""Reads images and label images of OME-Zarr by any writer, at full size (level 0).
 
 An image is a group with ``multiscales``. Images are looked for in the group itself, a plate's wells, a
 collection's series, a run's folder, and a folder of any of these. Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are

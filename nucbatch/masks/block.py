@@ -1,4 +1,4 @@
-"""The nuclei of one block of a large image, exactly as in the whole image.
+"""Finds the nuclei of one block of a large image, exactly as in the whole image.
 
 A block reads maps around itself with a growing margin, until each component that touches its core is whole,
 or until everything on which these components can depend (``SUPPORT_PX``) is in view. So all blocks that see
@@ -66,7 +66,7 @@ def nuclei_of_block(read: Read, core: Box, shape: tuple[int, int], settings: Obj
     """Finds the nuclei of a block.
 
     Args:
-        read: gives the maps of boxes inside the image.
+        read: returns the maps of a box inside the image.
         core: the block, at least 128 px long where it does not end at the image's border.
         shape: (Y, X) of the image.
         settings: as for :func:`nucbatch.masks.objects.find_nuclei`.
@@ -76,7 +76,7 @@ def nuclei_of_block(read: Read, core: Box, shape: tuple[int, int], settings: Obj
 
 
 def around(core: Box, margin_px: int, shape: tuple[int, int]) -> Box:
-    """A box enlarged by a margin and clipped to the image."""
+    """Returns a box enlarged by a margin and clipped to the image."""
     return Box(
         max(0, core.y0 - margin_px),
         max(0, core.x0 - margin_px),
@@ -86,7 +86,7 @@ def around(core: Box, margin_px: int, shape: tuple[int, int]) -> Box:
 
 
 def sides_beyond(window: Box, shape: tuple[int, int]) -> Open:
-    """The sides of a window beyond which the image continues."""
+    """Returns the sides of a window beyond which the image continues."""
     return window.y0 > 0, window.x0 > 0, window.y1 < shape[0], window.x1 < shape[1]
 
 
@@ -136,7 +136,7 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
 
 
 def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[np.uint32]:
-    """Labels of a box inside a window, renumbered by a table (N + 1,)."""
+    """Renumbers the labels of a box inside a window by a table (N + 1,)."""
     renumbered = np.zeros(box.shape, np.uint32)
     runs, width = found.runs, found.labels.shape[1]
     _renumber(found.labels.ravel(), runs.begin, runs.end, width, numbers, box.y0, box.x0, renumbered)
@@ -146,7 +146,7 @@ def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[
 def _shapes(
     found: Found, mine: NDArray[np.int64], boxes: NDArray[np.int64], window: Box
 ) -> tuple[NDArray[np.uint32], Box]:
-    """The objects ``mine`` of a window as labels 1..m, and their joint bounding box in the image."""
+    """Returns the objects ``mine`` of a window as labels 1..m, and their joint bounding box in the image."""
     if not len(mine):
         return np.zeros((0, 0), np.uint32), Box(window.y0, window.x0, window.y0, window.x0)
     y0, x0 = boxes[mine, :2].min(axis=0).tolist()
@@ -200,7 +200,7 @@ def _facts(
     bottom: int,
     right: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """First linear index (count,), bounding box (count, 4) and core pixels (count,) of each label."""
+    """Finds first linear index (count,), bounding box (count, 4) and core pixels (count,) of each label."""
     first = np.full(count, -1, np.int64)
     boxes = np.zeros((count, 4), np.int64)
     areas = np.zeros(count, np.int64)

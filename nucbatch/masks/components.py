@@ -37,7 +37,7 @@ class Components:
 
 
 def components_of(inside: NDArray[np.bool_]) -> Components:
-    """4-connected components of a mask (Y, X)."""
+    """Finds the 4-connected components of a mask (Y, X)."""
     height, width = inside.shape
     runs = runs_of(inside)
     component, count = classes_of(runs.begin, runs.end, width, 0)
@@ -45,7 +45,7 @@ def components_of(inside: NDArray[np.bool_]) -> Components:
 
 
 def reach(components: Components, chosen: NDArray[np.bool_], box: Box) -> bool:
-    """Whether any of the chosen components (N + 1,) has a pixel inside a box."""
+    """Returns whether any of the chosen components (N + 1,) has a pixel inside a box."""
     begin, end, width = components.runs.begin, components.runs.end, components.labels.shape[1]
     of_chosen = chosen[components.labels.ravel()[begin]]
     y, x = np.divmod(begin[of_chosen], width)
@@ -55,7 +55,7 @@ def reach(components: Components, chosen: NDArray[np.bool_], box: Box) -> bool:
 
 
 def without(components: Components, dropped: NDArray[np.bool_]) -> Components:
-    """Components without the dropped ones (N + 1,), renumbered in the same order."""
+    """Removes components (N + 1,) and renumbers the others in the same order."""
     if not dropped.any():
         return components
     own = components.labels.ravel()[components.runs.begin]
@@ -67,7 +67,7 @@ def without(components: Components, dropped: NDArray[np.bool_]) -> Components:
 
 
 def _numbered(runs: Runs, component: NDArray[np.uint32], count: int, shape: tuple[int, int]) -> Components:
-    """Components from the number 0..N - 1 of each run's component."""
+    """Builds components from the number 0..N - 1 of each run's component."""
     labels = np.zeros(shape, np.uint32)
     boxes = np.zeros((count + 1, 4), np.int64)
     _write(runs.begin, runs.end, component, shape[1], labels.ravel(), boxes)
@@ -78,7 +78,7 @@ def _numbered(runs: Runs, component: NDArray[np.uint32], count: int, shape: tupl
 def classes_of(
     begin: NDArray[np.int64], end: NDArray[np.int64], width: int, corner: int
 ) -> tuple[NDArray[np.uint32], int]:  # pragma: no cover (compiled)
-    """The component 0..C - 1 of each run, and C; ``corner`` is 1 where corners connect, else 0."""
+    """Returns the component 0..C - 1 of each run, and C; ``corner``: 1 if corners connect, else 0."""
     component = np.arange(len(begin)).astype(np.uint32)
     above, row = 0, 0  # the first run of the row above that ends at or after the begin of this run
     for run in range(len(begin)):

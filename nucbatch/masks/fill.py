@@ -5,7 +5,7 @@ and spans less than ``LARGEST_HOLE_PX``. The limit bounds how far around itself 
 touching nuclei keeps the ground that it encloses, and an object inside a ring-shaped one keeps its label.
 
 Background is processed as runs along rows: most runs belong to regions that are too large or touch the
-border, and need no look at their pixels.
+border, and their pixels need not be visited.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def fill_holes(labels: NDArray[np.uint32], runs: Runs, oversized: NDArray[np.boo
     Args:
         labels: (Y, X), contiguous, up to N.
         runs: of the labels' pixels.
-        oversized: (N + 1,) labels whose holes stay open, because a window may hold only a part of them.
+        oversized: (N + 1,) labels whose holes are not filled, because a window may hold only a part of them.
     """
     begin, end = _between(runs.begin, runs.end, *labels.shape)
     owner = _owners(labels, begin, end, oversized)
@@ -54,7 +54,7 @@ def _fill(
 def _between(
     begin: NDArray[np.int64], end: NDArray[np.int64], height: int, width: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:  # pragma: no cover (compiled)
-    """Runs of the background: the complement of runs in an image of that shape."""
+    """Returns the runs of the background: the complement of runs in an image of that shape."""
     free_begin, free_end = np.empty(len(begin) + height, np.int64), np.empty(len(begin) + height, np.int64)
     count, run = 0, 0
     for row in range(0, height * width, width):
@@ -75,7 +75,7 @@ def _between(
 def _owners(
     labels: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64], oversized: NDArray[np.bool_]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """The label (runs,) int64 whose hole each run belongs to; _OPEN for runs in no hole."""
+    """Returns the label (runs,) int64 whose hole each run belongs to; _OPEN for runs in no hole."""
     height, width = labels.shape
     region, count = classes_of(begin, end, width, 1)
     owner = np.full(count, _UNSEEN, np.int64)

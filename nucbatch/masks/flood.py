@@ -16,10 +16,10 @@ from nucbatch.core.jit import kernel
 def flood(
     seeds: NDArray[np.uint32], height: NDArray[np.uint8], inside: NDArray[np.bool_]
 ) -> NDArray[np.uint32]:
-    """Seeds (Y, X) uint32, 0 where there is none → labels (Y, X) uint32 grown over ``inside``.
+    """Grows seeds over ``inside`` by a watershed; returns labels (Y, X) uint32.
 
     Args:
-        seeds: their pixels never change.
+        seeds: (Y, X) uint32, 0 where there is none; their pixels never change.
         height: (Y, X) uint8, low pixels are flooded first.
         inside: (Y, X) bool, the pixels over which seeds grow, by 4-connected steps.
     """
@@ -28,7 +28,7 @@ def flood(
 
 
 def grow(seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int) -> NDArray[np.uint32]:
-    """Seeds (Y, X) uint32 → labels (Y, X) uint32 grown over ``inside`` by up to ``reach_px`` steps.
+    """Grows seeds (Y, X) uint32 over ``inside`` by up to ``reach_px`` steps; returns labels (Y, X) uint32.
 
     Each pixel goes to the seed that reaches it first; among several in the same step, to the one
     whose path starts first in raster order. So a pixel depends only on seeds within that many steps.
@@ -40,7 +40,7 @@ def grow(seeds: NDArray[np.uint32], inside: NDArray[np.bool_], reach_px: int) ->
 def grow_back(labels: NDArray[np.uint32], inside: NDArray[np.uint32], free: NDArray[np.int64]) -> None:
     """Grows labels (Y, X) uint32, in place, over all free pixels that can be reached.
 
-    In the order of :func:`grow`, and of :func:`flood` at constant height; visits free pixels only.
+    The order is that of :func:`grow`, and of :func:`flood` at constant height; only free pixels are visited.
 
     Args:
         labels: contiguous.
@@ -102,7 +102,7 @@ def _step(
 def _first_ways(
     labels: NDArray[np.uint32], free: NDArray[np.int64]
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
-    """First steps onto free pixels: index of the labelled neighbour times 4, plus the direction from there.
+    """Lists first steps onto free pixels: index of the labelled neighbour times 4, plus the direction.
 
     The neighbour is the first in raster order; directions are up, left, right, down. Sorted, these numbers
     give the order in which pixels are reached.

@@ -43,10 +43,10 @@ def split_by_offsets(
     join: float,
     min_marker_px: int,
 ) -> NDArray[np.uint32]:
-    """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in any order.
+    """Splits components into nuclei; returns labels (Y, X) uint32, one per nucleus, in any order.
 
     Args:
-        components: connected components of the foreground, numbered 1..N.
+        components: connected components of the foreground, (Y, X) uint32, numbered 1..N; 0 is background.
         offsets: (2, Y, X) uint8, vector to the nucleus' centre in y and x.
         runs: of the components' pixels.
         join: merge endpoints closer than this fraction of the nucleus' radius.
@@ -70,7 +70,7 @@ def _gathered(
 ) -> tuple[
     NDArray[np.uint32], NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]
 ]:  # pragma: no cover (compiled)
-    """Number of the endpoint group at each pixel (F,), 0 where no flow ends, and the groups' fields."""
+    """Numbers the endpoint groups: (F,) per pixel, 0 where no flow ends, and the groups' properties."""
     width = components.shape[1]
     arrivals = np.zeros(len(pixels), np.uint32)
     for start in range(len(end)):
@@ -114,7 +114,7 @@ def _gathered(
 
 
 def _joined(groups: _Endpoints, join: float) -> NDArray[np.uint32]:
-    """Number 1..N of the nucleus of each group (S + 1,), 0 for entry 0."""
+    """Joins groups to nuclei: number 1..N of each group's nucleus, (S + 1,); 0 for entry 0."""
     count, pixels = len(groups.pixels), groups.pixels
     reach = join * np.sqrt(pixels / np.pi)
     places = groups.moment_px[1:] / pixels[1:, np.newaxis]
@@ -130,7 +130,7 @@ def _joined(groups: _Endpoints, join: float) -> NDArray[np.uint32]:
 
 
 def _too_small(groups: _Endpoints, group: NDArray[np.uint32], min_marker_px: int) -> NDArray[np.bool_]:
-    """Nuclei (N + 1,) that are too small and share their component with a larger one."""
+    """Returns which nuclei (N + 1,) are too small and share their component with a larger one."""
     pixels = np.bincount(group, weights=groups.pixels)
     component = np.zeros(len(pixels), np.uint32)
     component[group] = groups.component

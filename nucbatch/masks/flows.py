@@ -28,21 +28,21 @@ _STEP_PX = np.rint((np.arange(256) / 255 - 0.5) * 2 * REACH_PX).astype(np.int64)
 
 
 def encoded(offsets_px: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Offsets (2, Y, X) in px, y and x → maps (2, Y, X) float32 in [0, 1]."""
+    """Encodes offsets (2, Y, X) in px, y and x, as maps (2, Y, X) float32 in [0, 1]."""
     length = np.sqrt((offsets_px**2).sum(axis=0))
     shorter = np.minimum(1, REACH_PX / np.maximum(length, 1e-6))
     return np.asarray(0.5 + offsets_px * shorter / (2 * REACH_PX), np.float32)
 
 
 def rescaled(offsets: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
-    """Offset maps (2, Y, X) uint8 with vectors ``factor`` times as long."""
+    """Returns offset maps (2, Y, X) uint8 with vectors ``factor`` times as long."""
     offsets_px = (offsets.astype(np.float32) / 255 - 0.5) * np.float32(2 * REACH_PX * factor)
     return np.asarray(np.rint(encoded(offsets_px) * 255), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """The foreground's pixels (F < 2³²) in raster order, and the endpoint of each.
+    """Pixels of the foreground (F < 2³²) in raster order, and the endpoint of each.
 
     ``pixels`` (F,) int64: linear indices. ``place`` (Y, X) uint32: index of each foreground pixel in
     ``pixels``; undefined in the background. ``end`` (F,) uint32: index in ``pixels`` of each pixel's
@@ -115,7 +115,7 @@ def _one_step(
 
 @kernel
 def _twice(end: NDArray[np.uint32]) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
-    """The endpoints of the endpoints."""
+    """Returns the endpoints of the endpoints: twice as many steps."""
     further = np.empty_like(end)
     for start in range(len(end)):
         further[start] = end[end[start]]

@@ -16,16 +16,16 @@ from nucbatch.core.rle import Runs
 from nucbatch.masks.union_find import number, unite
 
 NEVER = 255
-"""No border is higher than the lower of two maxima."""
+"""Value of ``merge`` that merges nothing: no border is higher than the lower of two maxima."""
 
 
 def merge_cut_nuclei(
     labels: NDArray[np.uint32], interior: NDArray[np.uint8], runs: Runs, merge: int
 ) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, 0 is background → labels (Y, X) uint32, pieces of one nucleus under one number.
+    """Gives the pieces of one nucleus one number; returns labels (Y, X) uint32.
 
     Args:
-        labels: numbered 1..N, in any order.
+        labels: (Y, X) uint32, numbered 1..N in any order; 0 is background.
         interior: (Y, X) uint8; 255 is the middle of a nucleus.
         runs: of the labels' pixels, or of more.
         merge: fraction, 255 is 1, of the lower of two labels' maxima that the interior must exceed at a pair
@@ -50,7 +50,7 @@ def _merged(
     count: int,
     merge: int,
 ) -> NDArray[np.uint32]:  # pragma: no cover (compiled)
-    """New number (count + 1,) of each label, 0 for the background."""
+    """Returns the new number (count + 1,) of each label, 0 for the background."""
     peaks = np.zeros(count + 1, np.int64)
     for run in range(len(begin)):
         for pixel in range(begin[run], end[run]):

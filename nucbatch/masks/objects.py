@@ -1,4 +1,4 @@
-"""Probability maps to labels 1..N: threshold, split, grow, fill holes, drop small objects, number.
+"""Converts probability maps to labels 1..N: threshold, split, grow, fill holes, drop small objects, number.
 
 Maps are uint8 (255 is probability 1). They are kept on disk at this resolution, so that other thresholds
 give the same objects as a new run, and the last bits of a device's floats can't change an object. Touching
@@ -50,13 +50,13 @@ class Found:
 
 
 def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, 1..N in raster order of each nucleus' first pixel, 0 is background.
+    """Finds nuclei; returns labels (Y, X) uint32, 1..N in raster order of first pixels, 0 is background.
 
     Objects that span more than ``LARGEST_OBJECT_PX`` become background.
 
     Args:
-        maps: (outputs, Y, X) uint8 of a whole image. Foreground: probability
-            of a nucleus. Interior: relative distance to the nucleus' outline. Offsets: vector to its centre.
+        maps: (outputs, Y, X) uint8 of a whole image. Foreground: probability of a nucleus. Interior: relative
+            distance to the nucleus' outline. Offsets: vector to its centre.
         settings: thresholds as fractions, areas in px.
 
     Raises:
@@ -75,7 +75,7 @@ def find_in_window(
     beyond: Open = CLOSED,
     components: Components | None = None,
 ) -> Found:
-    """The objects of a window of an image that continues ``beyond`` some of its sides, in any order.
+    """Finds the objects of a window of an image that continues ``beyond`` some of its sides, in any order.
 
     Exact for objects at least :data:`nucbatch.core.tiles.SUPPORT_PX` away from those sides. ``components``:
     :func:`foreground_of` the maps, if already computed. Other arguments and errors as for
@@ -119,7 +119,7 @@ def find_in_window(
 
 
 def foreground_of(maps: NDArray[np.uint8], settings: ObjectSettings) -> Components:
-    """The foreground's 4-connected components in maps (outputs, Y, X)."""
+    """Finds the foreground's 4-connected components in maps (outputs, Y, X)."""
     return components_of(maps[0] >= quantised(settings.foreground))
 
 
@@ -130,7 +130,7 @@ def _split(
     runs: Runs,
     settings: ObjectSettings,
 ) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, one per nucleus of the parts; a new array."""
+    """Splits parts into nuclei; returns new labels (Y, X) uint32."""
     if not parts.any():
         return np.zeros_like(parts)
     if len(offsets):
@@ -140,7 +140,7 @@ def _split(
 
 
 def _beyond_any_nucleus(labels: NDArray[np.uint32], oversized: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Labels (N + 1,) that span more than ``LARGEST_OBJECT_PX``."""
+    """Returns which labels (N + 1,) span more than ``LARGEST_OBJECT_PX``."""
     beyond = np.zeros(len(oversized), np.bool_)
     places = find_objects(labels, max_label=len(oversized) - 1)
     for label in np.flatnonzero(oversized).tolist():
@@ -150,12 +150,12 @@ def _beyond_any_nucleus(labels: NDArray[np.uint32], oversized: NDArray[np.bool_]
 
 
 def quantised(threshold: float) -> int:
-    """The smallest uint8 map value that reaches a threshold in [0, 1)."""
+    """Returns the smallest uint8 map value that reaches a threshold in [0, 1)."""
     return math.ceil(round(threshold * 255, 6))
 
 
 def in_raster_order(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Labels renumbered 1..N in raster order of their first pixels."""
+    """Renumbers labels 1..N in raster order of their first pixels."""
     return _numbered(np.ascontiguousarray(labels), runs_of(labels != 0))
 
 
@@ -167,7 +167,7 @@ def _numbered(labels: NDArray[np.uint32], runs: Runs) -> NDArray[np.uint32]:
 
 
 def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
-    """Distance to the component's outline as a fraction of its largest, (Y, X) uint8."""
+    """Returns the distance to the component's outline as a fraction of its largest value, (Y, X) uint8."""
     distance = edt.edt(components, black_border=False, parallel=1)
     distance[~np.isfinite(distance)] = 1  # a component over the whole image has no outline
     largest = np.ones(int(components.max()) + 1, np.float32)

@@ -49,7 +49,7 @@ class Parts:
 
 
 def too_large(components: Components, beyond: Open, inset_px: int = 0) -> NDArray[np.bool_]:
-    """Which components (N + 1,) bool span more than LARGEST_PART_PX or are cut by the window.
+    """Returns which components (N + 1,) bool span more than LARGEST_PART_PX or are cut by the window.
 
     ``inset_px``: how many pixels of the window at each open side hold no component, because there it isn't
     known.

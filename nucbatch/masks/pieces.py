@@ -21,7 +21,7 @@ def in_one_piece(
     pixels: NDArray[np.int64],
     place: NDArray[np.uint32],
 ) -> NDArray[np.uint32]:
-    """Labels (Y, X) uint32, each 4-connected.
+    """Makes each label 4-connected; returns labels (Y, X) uint32.
 
     Args:
         label: (F,) uint32 of each pixel of the foreground; pixels with 0 go to a neighbouring label.

@@ -40,11 +40,11 @@ class OversizedObject:
 def unite(
     pieces: Mapping[Place, Sequence[Piece]], label_at: Callable[[int], tuple[Place, int]]
 ) -> list[OversizedObject]:
-    """Objects made of connected pieces, in order of their first pixel.
+    """Joins connected pieces to objects, in order of their bounding boxes.
 
     Args:
-        pieces: of every block that has any, by block.
-        label_at: linear index of a pixel in the image → the block that holds it, and its label there.
+        pieces: pieces of each block that has any.
+        label_at: returns, for the linear index of a pixel in the image, its block and its label there.
     """
     numbered = [(place, piece) for place in sorted(pieces) for piece in pieces[place]]
     number = {(place, piece.label): index for index, (place, piece) in enumerate(numbered)}

@@ -45,7 +45,7 @@ def _seen(
     count: int,
     peak: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
-    """Area of each label (count,), and whether the interior reaches ``peak`` in it."""
+    """Returns the area of each label (count,), and whether the interior reaches ``peak`` in it."""
     areas = np.zeros(count, np.int64)
     certain = np.zeros(count, np.bool_)
     for run in range(len(begin)):

@@ -20,12 +20,10 @@ def split_touching(
     threshold: int,
     min_marker_px: int,
 ) -> NDArray[np.uint32]:
-    """Components (Y, X) uint32, 0 is background → labels (Y, X) uint32, one per nucleus, in any order.
-
-    Returns a new array.
+    """Splits components into nuclei; returns new labels (Y, X) uint32, one per nucleus, in any order.
 
     Args:
-        components: connected components of the foreground, numbered 1..N.
+        components: connected components of the foreground, (Y, X) uint32, numbered 1..N; 0 is background.
         interior: interior map (Y, X) uint8; 255 is probability 1.
         threshold: pixels of at least this value (0..255) belong to a marker.
         min_marker_px: smaller markers are dropped.

@@ -15,7 +15,7 @@ from nucbatch.core.jit import kernel
 
 @kernel
 def first_of(leader: NDArray[np.uint32], member: int) -> int:  # pragma: no cover (compiled)
-    """The smallest member of a set, with path halving."""
+    """Returns the smallest member of a set, with path halving."""
     while leader[member] != member:
         leader[member] = leader[leader[member]]
         member = leader[member]
@@ -34,7 +34,7 @@ def unite(leader: NDArray[np.uint32], one: int, other: int) -> None:  # pragma: 
 
 @kernel
 def number(leader: NDArray[np.uint32], begin: int, end: int) -> int:  # pragma: no cover (compiled)
-    """Replaces the leader of each member in [``begin``, ``end``) by its set's number, counted from ``begin``.
+    """Replaces the smallest member of each set by the set's number, for members in [``begin``, ``end``).
 
     Returns the number after the last.
     """

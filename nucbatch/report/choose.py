@@ -17,7 +17,7 @@ _MOST_FLAGGED_SHARE = 1 / 3
 class Choice:
     """A field for the sheet: its row in the table of counted fields, and the reason.
 
-    ``flag`` says what is suspicious about it, if anything is.
+    ``flag``: why the field is suspicious; empty if it is not.
     """
 
     row: int
@@ -55,7 +55,7 @@ def choose_fields(done: pd.DataFrame, most: int) -> list[Choice]:
 
 
 def flag_fields(done: pd.DataFrame) -> list[str]:
-    """What is suspicious about each counted field, in words; empty if nothing is."""
+    """Returns why each counted field is suspicious, in words; empty if it is not."""
     flags: list[list[str]] = [[] for _ in range(len(done))]
     if "QC_Saturated" in done:
         for row, share in enumerate(done["QC_Saturated"].to_numpy(dtype=np.float64, na_value=0.0)):

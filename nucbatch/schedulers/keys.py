@@ -1,4 +1,4 @@
-"""TLS keys of one session: only their holders can use its scheduler, workers and nannies.
+"""TLS keys of one session: only processes that have them can use its scheduler, workers and nannies.
 
 Driver, scheduler and workers share one key pair, generated for each session. On one machine, worker processes
 get it in memory. For other machines it is written to files that only the user can read, in a folder of the

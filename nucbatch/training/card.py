@@ -59,7 +59,7 @@ def weights_card(
         objects: the thresholds that turn maps into nuclei.
         scores: figures by name.
     """
-    told: dict[str, str | int | float] = {
+    training: dict[str, str | int | float] = {
         "preset": recipe.name,
         "steps": steps,
         "batch": recipe.batch,
@@ -67,17 +67,17 @@ def weights_card(
         "seed": recipe.seed,
     }
     if recipe.epochs is not None:
-        told["epochs"] = recipe.epochs
+        training["epochs"] = recipe.epochs
     changed = recipe.differences(as_shipped(recipe, start))
     if changed:
-        told["differs from the preset"] = changed
+        training["differs from the preset"] = changed
     if data.predicted:
-        told["predictions as labels"] = f"{data.predicted} of {len(data.entries)} images"
+        training["predictions as labels"] = f"{data.predicted} of {len(data.entries)} images"
     if start is not None:
-        told["from"] = f"{start.name} {start.sha256[:12]}"
+        training["from"] = f"{start.name} {start.sha256[:12]}"
     finite = {figure: value for figure, value in scores.items() if math.isfinite(value)}
     if any(figure.endswith(_FOUND) and value == 0 for figure, value in finite.items()):
-        told["warning"] = "finds no nuclei on the images it was scored on"
+        training["warning"] = "finds no nuclei on the images it was scored on"
     return Card(
         name=name or f"{'+'.join(data.sets) or 'unnamed'}-{recipe.name}".replace("/", "_")[-_LONGEST_NAME:],
         architecture=recipe.architecture,
@@ -90,7 +90,7 @@ def weights_card(
         data=f"{len(data.split('train'))} training images, {len(data.split('val'))} for validation",
         data_sha256=data.sha256,
         data_sets=dict(data.sets),
-        training=told,
+        training=training,
         scores=finite,
     )
 

@@ -1,8 +1,7 @@
 """Finds labels that are a run's own predictions, unchanged, which would teach a model its own errors.
 
-A run's receipts hold a digest of each label image, by which corrected labels are told from unchanged ones.
-Label TIFFs of a run carry a tag, and are recognised wherever they were copied; other programs write their own
-tag.
+A run's receipts hold a digest of each label image, so corrected labels differ from unchanged ones. Label
+TIFFs of a run carry a tag, and are recognised wherever they were copied; other programs write their own tag.
 """
 
 from __future__ import annotations
@@ -35,7 +34,8 @@ def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:
         except (StoreError, OSError):  # the error's advice is for continuing the run, not for training
             warnings.append(
                 f"{run.ledger}, the ledger of a run, can't be read (damaged, or of another nucbatch), so its "
-                "own predictions can't be told from corrected labels: make sure that all were corrected."
+                "own predictions can't be distinguished from corrected labels: make sure that all were "
+                "corrected."
             )
     return frozenset(digests), warnings
 

@@ -67,8 +67,8 @@ def fitting_thresholds(
 
     The foreground threshold and the one that splits nuclei (``join`` for maps with offsets, else
     ``interior``) are chosen together by panoptic quality, which rewards good outlines as well as found
-    nuclei. Then the peak, which decides what is a nucleus at all, is chosen by object F1 at IoU 0.5, and at
-    last ``merge``, which mends nuclei that were cut. F1 weighs missed and false nuclei alike, so that
+    nuclei. Then the peak, which decides whether an object is a nucleus, is chosen by object F1 at IoU 0.5.
+    Last comes ``merge``, which mends nuclei that were cut. F1 weighs missed and false nuclei alike, so that
     counts are biased as little as possible; mean AP and panoptic quality both favoured missing nuclei.
     """
 

@@ -109,7 +109,7 @@ def replaced(make: Callable[[Path], object]) -> Callable[[Path, Path], None]:
 
 @dataclass(frozen=True)
 class Bad:
-    """A field, what is done to it, and the reason in files.csv of its DAPI file, or of ``path``."""
+    """A field, the damage to it, and the reason in files.csv of its DAPI file, or of ``path``."""
 
     what: str
     stem: str
@@ -360,7 +360,7 @@ def test_the_neighbours_are_as_if_nothing_bad_were_there(finished: Finished, tmp
 
 @pytest.mark.parametrize("mode", [0o000, 0o200])
 def test_a_file_without_permission_is_quarantined(mode: int) -> None:
-    """As root nothing is forbidden, so the reading is done by a child that has become nobody."""
+    """Root may read every file, so a child process reads as user ``nobody``."""
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"

@@ -62,7 +62,7 @@ def test_the_script_runs_on_a_cluster_that_is_there_already(tmp_path: Path) -> N
     assert f"{wells['nuclei'].sum()} nuclei in 3 wells" in done.stdout
 
 
-def test_a_folder_without_such_files_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_such_files_is_reported(tmp_path: Path) -> None:
     asked = [sys.executable, str(SCRIPT), str(tmp_path), "-o", str(tmp_path / "wells.csv")]
     done = subprocess.run(asked, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -1,6 +1,6 @@
 """What goes wrong with a file between the plan and the block: it vanishes, changes, or does not answer.
 
-The hang is real: another process holds a lease on the file, and whoever opens it waits.
+The hang is real: another process holds a lease on the file, and every open of it waits.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def require_failed(folder: RunFolder, failed: dict[str, str]) -> None:
 
 @contextmanager
 def share_that_hangs(path: Path) -> Iterator[None]:
-    """Whoever opens the file waits, as on a network share that is gone: a process holds a lease on it."""
+    """Every open of the file waits, as on a network share that is gone: a process holds a lease on it."""
     script = (
         "import fcntl, os, signal, sys\n"
         "signal.signal(signal.SIGIO, signal.SIG_IGN)\n"  # the kernel asks for the lease back

@@ -70,8 +70,10 @@ def test_another_try_of_a_plate_goes_on_in_the_same_folder_and_its_tables_are_ga
     gathered = tmp_path / "gathered"
     gathered.mkdir()
     folders = f"'{runs}/{plate.name}'"
-    told = task(gathered, script("GATHER", {"projectDir": str(FLOW), "folders": folders}))
-    assert told.stdout.startswith("the plate: done, but 1 of 2 fields failed and 1 files are quarantined")
+    gathering = task(gathered, script("GATHER", {"projectDir": str(FLOW), "folders": folders}))
+    assert gathering.stdout.startswith(
+        "the plate: done, but 1 of 2 fields failed and 1 files are quarantined"
+    )
     assert len(pd.read_csv(gathered / "wells.csv")) == 2
     assert list(pd.read_csv(gathered / "plates.csv")["Run"]) == [plate.name]
 

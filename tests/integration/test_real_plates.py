@@ -165,8 +165,8 @@ def test_plates_of_other_makes_are_no_folders_and_the_offered_pattern_reads_them
 def test_plates_of_several_makes_are_listed_one_by_one(shared_data: Path):
     with pytest.raises(InputError, match="holds plates of several kinds") as caught:
         open_plate(shared_data / "plates")
-    told = [line.split()[-1] for line in str(caught.value).splitlines() if "nucbatch inspect" in line]
-    assert told == [
+    suggested = [line.split()[-1] for line in str(caught.value).splitlines() if "nucbatch inspect" in line]
+    assert suggested == [
         str(shared_data.resolve() / "plates" / name)
         for name in (
             "cellvoyager",

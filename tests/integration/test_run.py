@@ -157,7 +157,7 @@ def test_another_number_of_workers_and_lost_or_damaged_outputs_give_the_same_byt
 def test_stopped_then_killed_then_finished_gives_the_same_bytes(
     finished: tuple[RunFolder, Result], truth: Truth, tmp_path: Path
 ) -> None:
-    """Ctrl-C in one session and SIGKILL of the driver in the next, each at a moment that its output tells."""
+    """Ctrl-C in one session and SIGKILL of the driver in the next, each at a moment known from its output."""
     folder, _ = finished
     other = RunFolder(tmp_path / "out")
     with session(truth, other) as driver:

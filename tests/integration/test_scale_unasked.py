@@ -1,4 +1,4 @@
-"""Large nuclei through the command line, without being told how large they are."""
+"""Large nuclei through the command line, without --diameter."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def test_nuclei_far_out_of_focus_are_not_counted(sigma_px: float) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("diameter_px", "least"), [("auto", 0.93), (100.0, 0.93), ("none", 0.6)])
-def test_large_nuclei_are_found_without_being_told(
+def test_large_nuclei_are_found_without_a_diameter(
     diameter_px: float | Literal["auto", "none"], least: float
 ) -> None:
     counts = ObjectCounts()

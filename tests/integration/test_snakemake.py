@@ -130,7 +130,7 @@ def test_a_plate_that_cannot_be_done_fails_and_its_reason_is_shown(tmp_path: Pat
 
 
 @pytest.mark.parametrize("plates", ["none", "empty"])
-def test_a_folder_without_plates_is_told_before_anything_runs(tmp_path: Path, plates: str) -> None:
+def test_a_folder_without_plates_is_refused_before_anything_runs(tmp_path: Path, plates: str) -> None:
     (tmp_path / "empty").mkdir()
     said = snakemake(tmp_path, plates=plates)
     assert said.returncode == 1

@@ -65,7 +65,7 @@ def script(folder: Path, text: str, *arguments: str) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("how", ["spawn", "fork", "dask"])
-def test_a_daemonic_process_is_told_that_it_can_have_no_workers(
+def test_a_daemonic_process_is_refused_because_it_can_have_no_workers(
     plate: Path, tmp_path: Path, how: str
 ) -> None:
     done = script(tmp_path, IN_A_DAEMON, how, str(plate), str(tmp_path / "out"))
@@ -75,7 +75,9 @@ def test_a_daemonic_process_is_told_that_it_can_have_no_workers(
 
 
 @pytest.mark.parametrize("guard", ["", "# there is no __name__ == '__main__' in it\n"])
-def test_a_script_without_a_guard_is_told_the_lines_to_write(plate: Path, tmp_path: Path, guard: str) -> None:
+def test_a_script_without_a_guard_is_shown_the_lines_to_write(
+    plate: Path, tmp_path: Path, guard: str
+) -> None:
     done = script(tmp_path, guard + UNGUARDED, str(plate), str(tmp_path / "out"))
     assert done.returncode == 1
     assert 'if __name__ == "__main__":\n        nucbatch.run_plate(...)' in done.stderr

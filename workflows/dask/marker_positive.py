@@ -79,7 +79,9 @@ def main() -> None:
     parser.add_argument("-o", "--out", type=Path, required=True, help="a CSV, one row per well")
     parser.add_argument("--nuclei", default="1", help="the channel that shows nuclei (default: 1)")
     parser.add_argument("--marker", default="2", help="the channel that shows the marker (default: 2)")
-    parser.add_argument("--above", type=float, default=2.0, help="positive: so many times the background")
+    parser.add_argument(
+        "--above", type=float, default=2.0, help="positive: at least this many times the background"
+    )
     parser.add_argument(
         "--model", default="default", help="a shipped model, or a weight file all workers see"
     )

@@ -18,7 +18,7 @@ dir=$(cd "$1" && pwd)
 mkdir -p "$dir"/{munge,ctld,spool,log,dev}
 chmod a+x "$dir" "$dir/munge"  # munge wants its socket within everybody's reach
 
-# Three ports that nobody listens on now.
+# Three ports that are free now.
 read -r port0 port1 port2 < <(python3 - <<'EOF'
 import socket
 held = [socket.create_server(("127.0.0.1", 0)) for _ in range(3)]

@@ -20,7 +20,7 @@ from nucbatch.inference.reflect import needed, window_of
 from nucbatch.inference.rescale import scaled_window, source_box
 
 _SOURCE_PX = 2048
-"""Side of what is read at once of a reduced image: a tile may see all of a very large one."""
+"""Side in px of the source windows of a reduced image; one tile may depend on all of a very large image."""
 
 
 def predict_tile(image: LargeImage, row: int, column: int) -> float:
@@ -45,7 +45,7 @@ def predict_tile(image: LargeImage, row: int, column: int) -> float:
 
 
 def tile_at(image: LargeImage, row: int, column: int) -> Tile:
-    """The tile at a place of the tile grid, in pixels as the network sees them."""
+    """Returns the tile at a place of the tile grid, in pixels at the network's scale."""
     down, across = (
         image.tiles.cuts(length)[index] for length, index in zip(image.seen_shape, (row, column), strict=True)
     )
@@ -53,7 +53,7 @@ def tile_at(image: LargeImage, row: int, column: int) -> Tile:
 
 
 def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
-    """What the network sees of a window (3, Y, X) float32, which may reach over the image's border."""
+    """Returns the network's input (3, Y, X) float32 for a window that may cross the image's border."""
     box = needed(window, image.seen_shape)
     if image.zoom == 1:
         normalised = _read(image, box)
@@ -67,7 +67,7 @@ def _normalised(image: LargeImage, window: Box) -> NDArray[np.float32]:
 
 
 def _read(image: LargeImage, box: Box) -> NDArray[np.float32]:
-    """Normalised pixels (3, Y, X) float32 of a box of the image."""
+    """Reads and normalises a box of the image; (3, Y, X) float32."""
     pixels = image.image().read(box, image.channel)  # (C', Y, X), C' 1 or 3
     return normalise(
         pixels[0] if len(pixels) == 1 else pixels.transpose(1, 2, 0), surveyed_statistics(image).constants
@@ -75,7 +75,7 @@ def _read(image: LargeImage, box: Box) -> NDArray[np.float32]:
 
 
 def _parts(box: Box, zoom: float) -> Iterator[Box]:
-    """The parts of a box of the reduced image that are made of about ``_SOURCE_PX`` a side of the image."""
+    """Cuts a box of the reduced image into parts with sources of about ``_SOURCE_PX`` per side."""
     side = max(1, int(_SOURCE_PX * min(zoom, 1)))
     for top in range(box.y0, box.y1, side):
         for left in range(box.x0, box.x1, side):

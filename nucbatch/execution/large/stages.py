@@ -1,9 +1,10 @@
-"""The stages of a large image, in order: units, work, files and name of each.
+"""List of the stages of a large image: the grid of units, the work, the files and the name of each stage.
 
-This list is all that knows one stage from another. The driver (``image_progress.py``) asks it which unit may
-begin, a worker (``unit.py``) runs a unit and stamps the files that it leaves, and a resumed run holds these
-files against their stamps. The network's tiles and the blocks' objects run as one wave from top to bottom, so
-that a device that predicts never waits for objects; every other stage waits for all units of those before it.
+To add or change a stage, edit this list alone. The driver (``image_progress.py``) uses it to decide which
+units may start. A worker (``unit.py``) uses it to run a unit and to record the unit's files. A resumed run
+uses it to check these files. Prediction of tiles and detection of objects run in one wave from the top of the
+image to the bottom, so that the GPU never waits for objects. Every other stage starts when all earlier stages
+are complete.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ from nucbatch.store.units import read_units
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The outcome of a unit's work, besides its files.
+    """Values that a unit's work returns; its pixels and tables are in its files.
 
-    ``nuclei`` begin in the unit, ``pieces`` of oversized objects lie in it, ``digest`` is of the labels
-    that it wrote, ``note`` is a sentence for the user, ``network_s`` are the seconds that the network took.
+    ``nuclei``: number of nuclei that begin in the unit. ``pieces``: number of pieces of oversized objects in
+    it. ``digest``: digest of the labels that it wrote. ``note``: message for the user. ``network_s``: seconds
+    that the network took.
     """
 
     nuclei: int = 0
@@ -44,15 +46,15 @@ class Stage:
     """One stage of a large image.
 
     Attributes:
-        name: in the record of units and in the keys of tasks.
-        doing: what users read while it runs.
-        timer: the stage timer to which its seconds count.
-        grid: (rows, columns) of its units.
-        run: does the unit at (row, column); the last argument counts the pieces of oversized objects.
-        files: the files that a unit leaves, in a fixed order; chunks of zeros have none.
-        is_kept: whether files of its units stay in the image's OME-Zarr.
-        needs: the stage of which a row of units needs some rows only, from the top, and how many; of every
-            other stage before it all rows.
+        name: name in the record of units and in the keys of tasks.
+        doing: description for the progress bar.
+        timer: name of the timer to which its seconds are added.
+        grid: returns (rows, columns) of its units.
+        run: runs the unit at (row, column); the last argument is the number of pieces of oversized objects.
+        files: returns the files of a unit in a fixed order; chunks of zeros have no file.
+        is_kept: whether the units' files stay in the image's OME-Zarr.
+        needs: (stage, function) if a row of units needs only the first rows of that earlier stage; the
+            function returns how many. All rows of other earlier stages are needed.
     """
 
     name: str
@@ -65,21 +67,21 @@ class Stage:
     needs: tuple[str, Callable[[LargeImage, int], int]] | None = None
 
     def rows_needed(self, image: LargeImage, row: int, before: Stage) -> int:
-        """How many rows of an earlier stage must be complete before units of a row may begin."""
+        """Returns how many rows of an earlier stage must be complete before units of a row may start."""
         if self.needs is not None and self.needs[0] == before.name:
             return self.needs[1](image, row)
         return before.grid(image)[0]
 
 
 def stages_of(image: LargeImage) -> dict[str, Stage]:
-    """An image's stages by name, in order."""
+    """Returns an image's stages by name, in order."""
     shrinking = [_shrink_stage(level) for level in range(1, image.levels)]
     every = [OPEN, SURVEY, CONSTANTS, PREDICT, OBJECTS, NUMBER, LABELS, *shrinking, FINISH]
     return {stage.name: stage for stage in every}
 
 
 def after_probabilities(image: LargeImage) -> list[str]:
-    """The stages whose outcome depends on the objects' settings."""
+    """Returns the names of the stages whose results depend on the objects' settings."""
     names = list(stages_of(image))
     return names[names.index(OBJECTS.name) :]
 
@@ -129,7 +131,7 @@ def _files_of_objects(image: LargeImage, place: Place) -> list[Path]:
 
 def _run_number(image: LargeImage, place: Place, pieces: int) -> Outcome:
     nuclei, beyond = number(image, pieces)
-    note = f"{image.field.name}: {beyond} larger than any nucleus: left out" if beyond else ""
+    note = f"{image.field.name}: {beyond} objects larger than any nucleus were left out" if beyond else ""
     return Outcome(nuclei=nuclei, note=note)
 
 
@@ -155,7 +157,7 @@ def _run_finish(image: LargeImage, place: Place, pieces: int) -> Outcome:
 
 
 def _shrink_stage(level: int) -> Stage:
-    """The stage that makes one level of both pyramids."""
+    """Returns the stage that computes one level of both pyramids."""
 
     def run(image: LargeImage, place: Place, pieces: int) -> Outcome:
         shrink(image, level, *place)
@@ -181,7 +183,7 @@ SURVEY = Stage(
 )
 CONSTANTS = Stage(
     "constants",
-    "adding up",
+    "computing statistics",
     "write",
     _one_unit,
     _run_constants,
@@ -212,7 +214,7 @@ FINISH = Stage(
 
 
 def _kept_files(image: LargeImage) -> dict[Path, Stamp]:
-    """The files in the image's OME-Zarr that its committed units left, all but the attributes.
+    """Returns the stamps of all files but the attributes that committed units wrote into the OME-Zarr.
 
     Raises:
         OSError: the record of units can't be read.
@@ -227,6 +229,6 @@ def _kept_files(image: LargeImage) -> dict[Path, Stamp]:
 
 
 def _digests(image: LargeImage) -> list[str]:
-    """The digests of all parts of the labels."""
+    """Returns the digests of all parts of the labels."""
     units = read_units(image.scratch.units)
     return list({unit.place: unit.digest for unit in units if unit.stage == LABELS.name}.values())

@@ -51,7 +51,7 @@ _ARRAY_MARKERS = ("zarr.json", ".zarray")
 
 @dataclass(slots=True)
 class _Store:
-    """Contents of a store: a plate or images (by path, below the input), and what is left out."""
+    """Contents of a store: a plate or images (by path, below the input), and what was left out."""
 
     is_plate: bool = False
     images: list[str] = field(default_factory=list)

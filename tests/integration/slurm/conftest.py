@@ -23,7 +23,7 @@ class SlurmSession:
 
     cluster: Cluster
     folder: Path
-    told: list[str]
+    messages: list[str]
     eventually: Callable[[Callable[[], object]], None]
 
     @property
@@ -47,8 +47,8 @@ class SlurmSession:
         self.look_until(lambda: all(future.done() for future in futures))
         assert [future.status for future in futures] == ["finished"] * len(futures)
 
-    def was_told(self, words: str) -> bool:
-        return any(words in sentence for sentence in self.told)
+    def was_reported(self, words: str) -> bool:
+        return any(words in sentence for sentence in self.messages)
 
 
 @dataclass
@@ -83,10 +83,10 @@ def gated(tmp_path: Path) -> Gated:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[..., Place]:
-    """Builds a place for the SLURM backend, with test settings unless given; messages go to ``told``."""
+    """Builds a place for the SLURM backend, with test settings unless given; collects its messages."""
 
-    def make(told: list[str] | None = None, **settings: object) -> Place:
-        heard = told if told is not None else []
+    def make(messages: list[str] | None = None, **settings: object) -> Place:
+        heard = messages if messages is not None else []
         chosen: dict[str, object] = {"partition": "cpu", "walltime": "0:10:00", "min_jobs": 1, "max_jobs": 1}
         return Place(
             tmp_path / "run",
@@ -107,10 +107,10 @@ def session(
 
     @contextmanager
     def begin(**settings: object) -> Iterator[SlurmSession]:
-        told: list[str] = []
-        here = place(told, **settings)
+        messages: list[str] = []
+        here = place(messages, **settings)
         with scheduler("slurm").connect(SMALL, here) as cluster:
-            yield SlurmSession(cluster, here.folder, told, eventually)
+            yield SlurmSession(cluster, here.folder, messages, eventually)
 
     return begin
 

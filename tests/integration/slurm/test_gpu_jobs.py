@@ -46,7 +46,7 @@ def test_processes_that_share_a_gpu_come_and_go_as_one_job(session, gated, jobs)
         pid = next(iter(pids()))
         os.kill(pid, signal.SIGKILL)
         here.look_until(lambda: pid not in pids() and len(here.workers()) == 3)
-        assert here.told == [], "a process that is started again is no lost job"
+        assert here.messages == [], "a process that is started again is no lost job"
 
         futures = gated.submit(here.client, 8)  # a job has six at once
         here.look_until(lambda: len(here.workers()) == 6)
@@ -54,7 +54,7 @@ def test_processes_that_share_a_gpu_come_and_go_as_one_job(session, gated, jobs)
         assert len({job for job, _ in gated.starts()}) == 2
         victim = gated.starts()[0][0]
         subprocess.run(["scancel", victim], check=True)
-        here.look_until(lambda: here.was_told(f"Job {victim} on"))
+        here.look_until(lambda: here.was_reported(f"Job {victim} on"))
         here.look_until(lambda: len(here.workers()) == 6)
         gated.open()
         here.look_until(lambda: all(future.done() for future in futures))

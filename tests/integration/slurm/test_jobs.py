@@ -32,7 +32,7 @@ def end_in_a_moment(job_id: str) -> None:
 
 
 @pytest.mark.parametrize("least", [1, 2], ids=["adaptive", "fixed"])
-def test_a_job_that_somebody_cancels_is_replaced_and_its_work_done_elsewhere(
+def test_a_job_that_a_user_cancels_is_replaced_and_its_work_done_elsewhere(
     session, gated, jobs, least
 ) -> None:
     with session(min_jobs=least, max_jobs=2) as here:
@@ -40,11 +40,11 @@ def test_a_job_that_somebody_cancels_is_replaced_and_its_work_done_elsewhere(
         here.look_until(lambda: len(gated.starts()) == 2)
         victim = gated.starts()[0][0]
         subprocess.run(["scancel", victim], check=True)
-        here.look_until(lambda: here.was_told(f"Job {victim} on"))
+        here.look_until(lambda: here.was_reported(f"Job {victim} on"))
         here.look_until(lambda: len({job for job, _ in gated.starts()}) == 3)
         gated.open()
         here.finish(futures)
-        assert here.was_told("was ended (CANCELLED); other workers take its blocks.")
+        assert here.was_reported("was ended (CANCELLED); other workers take its blocks.")
 
 
 def test_jobs_come_with_the_work_and_go_with_it(session, gated, jobs) -> None:
@@ -59,21 +59,25 @@ def test_jobs_come_with_the_work_and_go_with_it(session, gated, jobs) -> None:
         here.look_until(lambda: len(here.workers()) == 1)
         here.eventually(lambda: len(jobs()) == 1)
         assert len(gated.starts()) == 6, "nothing was done twice"
-        assert here.told == []
+        assert here.messages == []
 
 
 def test_jobs_that_die_before_their_worker_connects_end_the_session_with_their_last_words(
     slurm, place, jobs
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with (
         pytest.raises(SchedulerError, match=r"don't come up: 3 in a row") as error,
-        scheduler("slurm").connect(SMALL, place(told, prologue=["echo no such module: cuda/99 >&2; exit 3"])),
+        scheduler("slurm").connect(
+            SMALL, place(messages, prologue=["echo no such module: cuda/99 >&2; exit 3"])
+        ),
     ):
         pass
     assert "ended (FAILED) before its worker connected" in str(error.value)
     assert "no such module: cuda/99" in str(error.value)
-    assert len([sentence for sentence in told if "no such module" in sentence]) == 1, "not once for each job"
+    assert len([sentence for sentence in messages if "no such module" in sentence]) == 1, (
+        "not once for each job"
+    )
 
 
 def test_a_job_whose_worker_cannot_connect_is_given_up_after_its_time(slurm, place) -> None:
@@ -96,7 +100,7 @@ def test_a_job_whose_worker_cannot_connect_is_given_up_after_its_time(slurm, pla
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_slurm_refuses_is_told_in_its_words_before_anything_is_begun(
+def test_what_slurm_refuses_is_reported_in_its_words_before_anything_is_begun(
     slurm, place, settings, said
 ) -> None:
     here = place(**settings)
@@ -115,31 +119,31 @@ def test_jobs_that_slurm_will_never_start_end_the_session(slurm, place) -> None:
 
 
 def test_a_wait_in_the_queue_has_slurms_reason_and_an_end(slurm, place) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     with (
         pytest.raises(SchedulerError, match=r"no worker for \d s, and the limit is 2 s .*PartitionDown"),
-        scheduler("slurm").connect(SMALL, place(told, partition="closed", queue_timeout_s=2)),
+        scheduler("slurm").connect(SMALL, place(messages, partition="closed", queue_timeout_s=2)),
     ):
         pass
-    assert len(told) == 1
-    assert "PartitionDown (the partition is down" in told[0]
+    assert len(messages) == 1
+    assert "PartitionDown (the partition is down" in messages[0]
 
 
 def test_a_wait_in_the_queue_ends_when_the_user_asks_to_leave(slurm, place) -> None:
-    told: list[str] = []
-    here = place(told, partition="closed")
+    messages: list[str] = []
+    here = place(messages, partition="closed")
     leaving = Place(
-        here.folder, here.name, settings=here.settings, tell=told.append, leaving=lambda: bool(told)
+        here.folder, here.name, settings=here.settings, tell=messages.append, leaving=lambda: bool(messages)
     )
     with scheduler("slurm").connect(SMALL, leaving) as cluster:
         assert not cluster.client.scheduler_info()["workers"]
 
 
-def test_held_jobs_are_told_with_the_command_that_lets_them_go(slurm, place) -> None:
-    told: list[str] = []
+def test_held_jobs_are_reported_with_the_command_that_lets_them_go(slurm, place) -> None:
+    messages: list[str] = []
 
     def release(sentence: str) -> None:
-        told.append(sentence)
+        messages.append(sentence)
         command = sentence.partition("`")[2].partition("`")[0]
         assert scontrol(*command.split()[1:]).returncode == 0
 
@@ -147,8 +151,8 @@ def test_held_jobs_are_told_with_the_command_that_lets_them_go(slurm, place) -> 
     released = Place(here.folder, here.name, settings=here.settings, tell=release)
     with scheduler("slurm").connect(SMALL, released) as cluster:
         assert cluster.client.submit(pow, 2, 3).result(timeout=60) == 8
-    assert len(told) == 1
-    assert "JobHeldUser" in told[0]
+    assert len(messages) == 1
+    assert "JobHeldUser" in messages[0]
 
 
 def test_workers_leave_before_their_jobs_end_and_nothing_is_lost_or_done_twice(session, tmp_path) -> None:
@@ -162,8 +166,8 @@ def test_workers_leave_before_their_jobs_end_and_nothing_is_lost_or_done_twice(s
     lines = done.read_text().split()
     assert len(lines) == 50
     assert len(set(lines)) >= 3, "jobs were replaced"
-    assert here.was_told("ended in order before its walltime.")
-    assert not here.was_told("was ended")
+    assert here.was_reported("ended in order before its walltime.")
+    assert not here.was_reported("was ended")
 
 
 def test_a_block_that_no_job_has_time_for_ends_the_session_after_some_tries(session, gated) -> None:
@@ -174,7 +178,7 @@ def test_a_block_that_no_job_has_time_for_ends_the_session_after_some_tries(sess
         for job in first:
             end_in_a_moment(job)
         here.look_until(lambda: len(gated.starts()) == 4)
-        assert here.was_told("was ended (TIMEOUT); other workers take its blocks.")
+        assert here.was_reported("was ended (TIMEOUT); other workers take its blocks.")
         for job, _ in gated.starts()[2:]:
             end_in_a_moment(job)
         with pytest.raises(
@@ -194,7 +198,7 @@ def test_a_node_that_dies_is_noticed_and_its_job_replaced(slurm, session, gated)
             assert gated.starts()[2][1] == "n1"
             gated.open()
             here.finish(futures)
-            assert here.was_told("on n2 is cancelled: its worker was disconnected for 1 s.")
+            assert here.was_reported("on n2 is cancelled: its worker was disconnected for 1 s.")
         finally:
             subprocess.run(
                 ["slurmd", "-N", "n2"],
@@ -212,7 +216,7 @@ def test_a_node_that_freezes_is_given_up(slurm, session, gated) -> None:
             here.look_until(lambda: len(gated.starts()) == 3)
             gated.open()
             here.finish(futures)
-            assert here.was_told("on n2 is cancelled: its worker did not respond for 3 s.")
+            assert here.was_reported("on n2 is cancelled: its worker did not respond for 3 s.")
         finally:
             subprocess.run([SCRIPTS / "crash-node.sh", slurm, "n2", "CONT"], check=True)
 
@@ -221,7 +225,7 @@ def test_a_worker_job_is_never_requeued_by_slurm(session, jobs) -> None:
     with session() as here:
         (job,) = jobs()
         asked = scontrol("requeue", job)
-        assert asked.returncode != 0, "SLURM would bring it back under a name that nobody expects"
+        assert asked.returncode != 0, "SLURM would start it again under a name already in use"
         assert "disabled" in asked.stderr
         assert here.client.submit(pow, 2, 3).result(timeout=60) == 8
 

@@ -156,7 +156,7 @@ def test_a_driver_that_is_a_job_leaves_in_time_goes_back_into_the_queue_and_come
     )
     driver = submitted.stdout.strip()
 
-    def told(words: str) -> bool:
+    def scontrol_says(words: str) -> bool:
         return (
             words
             in subprocess.run(["scontrol", "show", "job", driver], capture_output=True, text=True).stdout
@@ -165,12 +165,12 @@ def test_a_driver_that_is_a_job_leaves_in_time_goes_back_into_the_queue_and_come
     eventually(lambda: RunFolder(out).ledger.exists() and latest_receipts(RunFolder(out)))
     # What SLURM sends some time before the walltime ends (--signal=B:USR1@120).
     subprocess.run(["scancel", "--batch", "--signal=USR1", driver], check=True)
-    eventually(lambda: told("Restarts=1"))
+    eventually(lambda: scontrol_says("Restarts=1"))
     first = len(latest_receipts(RunFolder(out)))
     assert 0 < first < 15, "it was in the middle"
     assert "goes on when SLURM starts it again" in log.read_text()
-    eventually(lambda: told("JobState=RUNNING"))
-    eventually(lambda: not told("JobState=RUNNING") and not told("JobState=COMPLETING"))
+    eventually(lambda: scontrol_says("JobState=RUNNING"))
+    eventually(lambda: not scontrol_says("JobState=RUNNING") and not scontrol_says("JobState=COMPLETING"))
     assert f"{first} of 15 fields are done already; continuing." in log.read_text()
-    assert told("ExitCode=3:0"), log.read_text()
+    assert scontrol_says("ExitCode=3:0"), log.read_text()
     assert digest(out) == tables

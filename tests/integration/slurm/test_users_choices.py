@@ -73,9 +73,9 @@ def test_what_is_given_wins_over_variables_that_sbatch_reads(session, jobs, monk
 
 def test_what_slurm_says_of_memory_asked_for_in_two_ways_has_a_mend(slurm, place) -> None:
     both = place(directives=["--mem=900M", "--mem-per-gpu=1G"])
-    told = scheduler("slurm").preview(SMALL, both)
-    assert "It can't be submitted: SLURM refuses" in told
-    assert "Give memory in one way" in told
+    shown = scheduler("slurm").preview(SMALL, both)
+    assert "It can't be submitted: SLURM refuses" in shown
+    assert "Give memory in one way" in shown
     assert "It can't be submitted" not in scheduler("slurm").preview(
         SMALL, place(job_directives_skip=["--mem"])
     )

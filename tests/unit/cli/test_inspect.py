@@ -63,24 +63,24 @@ def test_json_says_the_same(plate):
     (plate / "Channel2-01-A-02.tif").write_bytes(b"")
     result = run(plate, "--json")
     assert result.exit_code == 3
-    told = json.loads(result.output)
-    assert told["files"] == {"found": 7, "used": 5, "ignored": 1, "quarantined": 1}
-    assert told["wells"]["A02"] == {"usable_fields": 1, "unusable_fields": 0}
-    assert told["quarantined"] == [{"path": "Channel2-01-A-02.tif", "reason": "empty file (0 bytes)"}]
-    assert {rule["name"]: rule["count"] for rule in told["ignored"]} == {
+    document = json.loads(result.output)
+    assert document["files"] == {"found": 7, "used": 5, "ignored": 1, "quarantined": 1}
+    assert document["wells"]["A02"] == {"usable_fields": 1, "unusable_fields": 0}
+    assert document["quarantined"] == [{"path": "Channel2-01-A-02.tif", "reason": "empty file (0 bytes)"}]
+    assert {rule["name"]: rule["count"] for rule in document["ignored"]} == {
         "not-an-image": 1,
     }
-    assert [one["reason"] for one in told["fields_lacking_channels"]] == [
+    assert [one["reason"] for one in document["fields_lacking_channels"]] == [
         "Channel2-01-A-02.tif: empty file (0 bytes)"
     ]
-    assert told["channels"] == [{"name": "Channel1", "fields": 3}, {"name": "Channel2", "fields": 2}]
+    assert document["channels"] == [{"name": "Channel1", "fields": 3}, {"name": "Channel2", "fields": 2}]
 
 
 def test_options_reach_the_readers(plate):
     assert json.loads(run(plate, "--json", "--layout", "folder").output)["layout"] == "folder"
     by_pattern = run(plate, "--json", "--pattern", r"-(?P<row>A)-(?P<column>12)", "--pixel-size", "0.5")
-    told = json.loads(by_pattern.output)
-    assert (list(told["wells"]), told["files"]["quarantined"]) == (["A12"], 6)
+    document = json.loads(by_pattern.output)
+    assert (list(document["wells"]), document["files"]["quarantined"]) == (["A12"], 6)
 
 
 def test_of_a_pyramid_the_level_that_is_read_is_shown(tmp_path):
@@ -125,14 +125,14 @@ def test_control_characters_in_names_are_shown_not_obeyed(tmp_path):
     assert r"evil\x1b[2J\n.txt" in result.output
 
 
-def test_a_projection_is_told(tmp_path):
+def test_a_projection_is_reported(tmp_path):
     movie = np.zeros((5, 16, 24), np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, metadata={"axes": "ZYX"})
     shown = run(tmp_path / "a.tif").output
     assert "projection  5 z-steps, by maximum" in shown
     assert "If they are time points, save them as such" in shown
-    (told,) = json.loads(run(tmp_path / "a.tif", "--json").output)["projections"]
-    assert told == {"z_steps": 5, "projection": "5 z-steps, by maximum", "fields": 1}
+    (document,) = json.loads(run(tmp_path / "a.tif", "--json").output)["projections"]
+    assert document == {"z_steps": 5, "projection": "5 z-steps, by maximum", "fields": 1}
     tifffile.imwrite(tmp_path / "a.tif", movie, imagej=True, metadata={"axes": "TYX"})
     assert "projection" not in run(tmp_path / "a.tif").output
 

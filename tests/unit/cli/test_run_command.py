@@ -34,7 +34,9 @@ def unusable(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_will_be_done_is_told_even_of_a_folder_named_like_markup(pictures: Path, tmp_path: Path) -> None:
+def test_what_will_be_done_is_reported_even_of_a_folder_named_like_markup(
+    pictures: Path, tmp_path: Path
+) -> None:
     shown = command("run", pictures, "-o", tmp_path / "out", "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert "pictures [red] (folder): 1 field, 1 usable" in shown.output
@@ -55,7 +57,7 @@ def test_a_dry_run_refuses_the_outputs_that_the_run_would_refuse(
         assert "Choose an empty or a new" in str(ended.exception)
 
 
-def test_a_projection_is_told_before_the_run(tmp_path: Path) -> None:
+def test_a_projection_is_refused_before_the_run(tmp_path: Path) -> None:
     for name, axes in (("stack.tif", "ZYX"), ("film.tif", "TYX")):
         pixels = np.zeros((5, 40, 40), np.uint8)
         tifffile.imwrite(tmp_path / name, pixels, imagej=True, metadata={"axes": axes})

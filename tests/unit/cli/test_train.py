@@ -1,4 +1,4 @@
-"""``nucbatch train`` as a user meets it: which recipe the options make, what is printed, clear errors."""
+"""``nucbatch train`` as a user calls it: the recipe from the options, the output, and errors."""
 
 import io
 import itertools

@@ -1,4 +1,4 @@
-"""Runs are what is inside, along rows, whatever lies beside an image's end or a row's."""
+"""Runs cover exactly the pixels of a mask, also at the ends of rows and of the image."""
 
 import numpy as np
 import pytest

@@ -26,11 +26,11 @@ def test_the_third_ctrl_c_aborts_and_other_repeats_have_no_effect() -> None:
 
 
 def test_the_callback_runs_once_and_the_abort_count_is_configurable() -> None:
-    told: list[str] = []
-    with StopSignal(interrupts_to_abort=2, on_first=lambda: told.append("leaving")) as notice:
+    messages: list[str] = []
+    with StopSignal(interrupts_to_abort=2, on_first=lambda: messages.append("leaving")) as notice:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-        assert (notice.signal, told) == (signal.SIGTERM, ["leaving"])
+        assert (notice.signal, messages) == (signal.SIGTERM, ["leaving"])
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 

@@ -178,10 +178,10 @@ def test_a_missing_table_is_named(tmp_path):
 
 
 def test_the_users_columns_are_kept_where_a_wells_fields_agree(tmp_path):
-    told = fields(("A01", 0, ""), ("A01", None, "gone"), ("A02", 0, ""), ("A02", 0, ""))
-    told["Metadata_Dose"] = [0.5, 0.5, np.nan, np.nan]
-    told["Metadata_Drug"] = ["x", "x", "x", "y"]
-    wells = by_well(nuclei(tmp_path / "n.parquet", [], []), told)
+    table = fields(("A01", 0, ""), ("A01", None, "gone"), ("A02", 0, ""), ("A02", 0, ""))
+    table["Metadata_Dose"] = [0.5, 0.5, np.nan, np.nan]
+    table["Metadata_Drug"] = ["x", "x", "x", "y"]
+    wells = by_well(nuclei(tmp_path / "n.parquet", [], []), table)
     assert list(wells)[2:6] == ["Metadata_Time", "Metadata_Dose", "Metadata_Drug", "Count_Nuclei"]
     assert wells["Metadata_Dose"].isna().tolist() == [False, True]
     assert wells["Metadata_Drug"].iloc[0] == "x"

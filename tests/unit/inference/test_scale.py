@@ -147,7 +147,7 @@ CLUMP[100:900, 100:900] = 1
         pytest.param(LARGE != 0, SMALL * (SMALL < 200), LARGE, False, id="a few small objects"),
     ],
 )
-def test_specks_of_very_large_nuclei_are_told_from_small_nuclei(
+def test_specks_of_very_large_nuclei_are_reported_from_small_nuclei(
     image: NDArray[np.bool_], labels: NDArray[np.uint32], halved: NDArray[np.uint32], is_reduced: bool
 ) -> None:
     zoom = fitting_zoom(

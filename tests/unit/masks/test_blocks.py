@@ -58,7 +58,7 @@ def joined(
     areas = np.zeros(len(every), np.int64)
     for one in found.values():
         areas[np.searchsorted(every, one.owned)] = np.bincount(one.shapes.ravel(), minlength=1)[1:]
-        if one.owned.size:  # what is listed is whole, and begins where its key says
+        if one.owned.size:  # listed objects are whole, and begin at their key
             y, x = divmod(int(one.owned[0]), shape[1])
             assert one.shapes[y - one.shapes_box.y0, x - one.shapes_box.x0] == 1
     for joined in oversized:

@@ -120,8 +120,8 @@ def with_card(path: Path, card: Card, text: str) -> Path:
 def test_values_of_a_card_are_within_their_limits(
     tmp_path: Path, card: Card, changes: dict[str, object], words: str
 ) -> None:
-    told = card.model_dump(mode="json") | changes
-    path = with_card(tmp_path / "w.safetensors", card, json.dumps(told))
+    values = card.model_dump(mode="json") | changes
+    path = with_card(tmp_path / "w.safetensors", card, json.dumps(values))
     with pytest.raises(WeightsError, match=words):
         read_card(path)
 
@@ -228,8 +228,8 @@ def test_a_card_that_promises_more_than_memory_is_refused_before_anything_is_mad
     save_weights(path, UNet(**card.config), card)
     with safe_open(path, framework="pt") as stored:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-        told = json.loads(stored.metadata()["nucbatch"])
-    told["config"]["width"] = width
-    path.write_bytes(save(tensors, {"nucbatch": json.dumps(told)}))
+        values = json.loads(stored.metadata()["nucbatch"])
+    values["config"]["width"] = width
+    path.write_bytes(save(tensors, {"nucbatch": json.dumps(values)}))
     with pytest.raises(WeightsError, match=r"config\.width = .* less than or equal to 65536"):
         load_weights(path)

@@ -7,7 +7,7 @@ from nucbatch.networks.contract import build
 
 
 def test_an_entry_point_that_is_no_network_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A real package on the path, with one line of entry points, as somebody else would install it."""
+    """A real package on the path, with one line of entry points, as another package would install it."""
     package = tmp_path / "foreign-1.dist-info"
     package.mkdir()
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: foreign\nVersion: 1\n")

@@ -84,13 +84,13 @@ def test_a_folder_replaced_by_a_link_is_rejected(tmp_path, inside):
 @pytest.mark.parametrize("level", ["p.zarr/A", "p.zarr/A/1", "p.zarr/A/1/0"])
 def test_a_zarr_well_replaced_by_a_link_is_rejected(tmp_path, level):
     image = tmp_path / "p.zarr/A/1/0"
-    for group, told in (
+    for group, metadata in (
         (tmp_path / "p.zarr", {"plate": {"wells": [{"path": "A/1"}]}}),
         (image.parent, {"well": {"images": [{"path": "0"}]}}),
         (image, {"multiscales": [{"axes": [{"name": "y"}, {"name": "x"}], "datasets": [{"path": "0"}]}]}),
     ):
         group.mkdir(parents=True, exist_ok=True)
-        document = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": told}}
+        document = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": metadata}}
         (group / "zarr.json").write_text(json.dumps(document))
     zarr.create_array(image / "0", data=np.ones((8, 9), np.uint8))
     plate = open_plate(tmp_path / "p.zarr")

@@ -146,7 +146,7 @@ def test_regions_of_different_sizes_are_allowed(tmp_path):
 
 
 def test_a_hanging_file_does_not_affect_other_headers(tmp_path):
-    """A pipe takes the place of a file that was listed: whoever opens it waits for a writer."""
+    """A pipe takes the place of a file that was listed: every open of it waits for a writer."""
     write(tmp_path, **{f"A01_{x}": ((8, 8), "uint16") for x in "abc"})
     listing = scan(tmp_path)
     plate = PatternReader().read(listing, ReadOptions(pattern=PATTERN))

@@ -46,7 +46,7 @@ def test_flagged_fields_are_in_but_fill_no_more_than_a_third():
     assert 17 in [choice.row for choice in few]
 
 
-def test_blurred_and_noisy_fields_are_told_from_the_rest():
+def test_blurred_and_noisy_fields_are_reported_from_the_rest():
     focus = [1.0 + 0.01 * (row % 7) for row in range(20)]
     flags = flag_fields(table(range(22), QC_Focus=[*focus, 0.1, 15.0]))
     assert flags[20].startswith("blurred")

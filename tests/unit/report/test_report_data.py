@@ -6,7 +6,7 @@ from nucbatch.core.errors import StoreError
 from nucbatch.report.run_data import RunData, WellState
 
 
-def test_zero_failed_and_partly_failed_wells_are_told_apart(make_run):
+def test_zero_failed_and_partly_failed_wells_are_distinguished(make_run):
     field = make_run.field
     data = RunData(
         make_run(

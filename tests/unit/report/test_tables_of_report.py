@@ -26,19 +26,21 @@ def test_a_clean_run_says_done_and_its_figures(make_run):
     assert "Duration 3 min 20 s 0.9 fields/min" in text
 
 
-def test_the_nuclei_s_diameter_and_rescaled_fields_are_told(make_run):
-    def told(*seen):
+def test_the_nuclei_s_diameter_and_rescaled_fields_are_reported(make_run):
+    def summary_of(*seen):
         fields = [
             make_run.field(f"B{n:02d}", 1, 9, QC_NuclearDiameter=diameter, QC_Zoom=zoom)
             for n, (diameter, zoom) in enumerate(seen, start=1)
         ]
         return words(summary.render(RunData(make_run(fields))))
 
-    assert "Nuclear diameter 98 px 2 fields rescaled for the model" in told(
+    assert "Nuclear diameter 98 px 2 fields rescaled for the model" in summary_of(
         (98.2, 0.2), (97.9, 0.2), (0.0, 1.0)
     )
-    assert "Nuclear diameter 24 px seen at the images' own scale" in told((24.0, 1.0)).replace("&#39;", "'")
-    assert "Nuclear diameter" not in told((0.0, 1.0))
+    assert "Nuclear diameter 24 px seen at the images' own scale" in summary_of((24.0, 1.0)).replace(
+        "&#39;", "'"
+    )
+    assert "Nuclear diameter" not in summary_of((0.0, 1.0))
 
 
 def test_the_duration_is_of_the_last_session_and_says_so(make_run):

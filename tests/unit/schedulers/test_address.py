@@ -112,8 +112,8 @@ def test_keys_of_dasks_own_configuration_are_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_on_somebody_elses_tls_cluster_leaves_it_running(tmp_path: Path) -> None:
-    told: list[str] = []
+def test_a_run_on_an_existing_tls_cluster_leaves_it_running(tmp_path: Path) -> None:
+    messages: list[str] = []
     with (
         session_keys(tmp_path) as files,
         LocalCluster(
@@ -127,13 +127,13 @@ def test_a_run_on_somebody_elses_tls_cluster_leaves_it_running(tmp_path: Path) -
         ) as cluster,
     ):
         keys = {"tls_ca": files.certificate, "tls_cert": files.certificate, "tls_key": files.key}
-        here = place(cluster.scheduler_address, settings=keys, tell=told.append)
+        here = place(cluster.scheduler_address, settings=keys, tell=messages.append)
         for _ in range(2):
             with Address().connect(SMALL, here) as connected:
                 assert connected.workers == 2
                 assert connected.client.submit(pow, 2, 5).result() == 32
                 connected.watch()
-    assert not [sentence for sentence in told if "OMP_NUM_THREADS" not in sentence], told
+    assert not [sentence for sentence in messages if "OMP_NUM_THREADS" not in sentence], messages
 
 
 def test_a_scheduler_that_does_not_answer_is_a_sentence() -> None:
@@ -146,15 +146,15 @@ def test_a_scheduler_that_does_not_answer_is_a_sentence() -> None:
             pass
 
 
-def test_a_scheduler_without_workers_is_told_and_given_up(theirs: LocalCluster) -> None:
-    told: list[str] = []
-    here = place(theirs.scheduler_address, settings={"workers_timeout_s": 0.5}, tell=told.append)
+def test_a_scheduler_without_workers_is_reported_and_given_up(theirs: LocalCluster) -> None:
+    messages: list[str] = []
+    here = place(theirs.scheduler_address, settings={"workers_timeout_s": 0.5}, tell=messages.append)
     with (
         pytest.raises(SchedulerError, match=r"no worker at tcp://.*start workers"),
         Address().connect(SMALL, here),
     ):
         pass
-    assert told == [f"No worker is connected to {theirs.scheduler_address}; waiting 0 s for one."]
+    assert messages == [f"No worker is connected to {theirs.scheduler_address}; waiting 0 s for one."]
 
 
 def test_a_wait_for_workers_ends_when_the_user_asks_to_leave(theirs: LocalCluster) -> None:
@@ -163,16 +163,16 @@ def test_a_wait_for_workers_ends_when_the_user_asks_to_leave(theirs: LocalCluste
 
 
 @pytest.mark.slow
-def test_workers_that_are_not_as_they_should_be_are_told(theirs: LocalCluster) -> None:
-    told: list[str] = []
+def test_workers_that_are_not_as_they_should_be_are_reported(theirs: LocalCluster) -> None:
+    messages: list[str] = []
     theirs.scale(1)
     with Client(theirs) as client:
         client.wait_for_workers(1, timeout=60)
     large = Resources(process_bytes=2**20, block_bytes=2**40)
-    with Address().connect(large, place(theirs.scheduler_address, tell=told.append)) as cluster:
+    with Address().connect(large, place(theirs.scheduler_address, tell=messages.append)) as cluster:
         assert cluster.threads_per_worker == 3
         theirs.scale(0)
-    assert any("run 3 blocks at once" in sentence for sentence in told)
+    assert any("run 3 blocks at once" in sentence for sentence in messages)
 
 
 @pytest.mark.slow

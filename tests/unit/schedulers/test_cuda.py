@@ -22,7 +22,7 @@ def test_a_setting_is_refused_before_a_gpu_is_looked_for(tmp_path: Path) -> None
         scheduler("cuda").preview(NEEDED, Place(tmp_path, settings={"partition": "x"}))
 
 
-def test_without_dask_cuda_it_is_told_what_to_install(
+def test_without_dask_cuda_it_is_reported_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "dask_cuda", None)

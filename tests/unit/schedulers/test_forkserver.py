@@ -60,7 +60,7 @@ def test_it_is_started_once_with_a_workers_environment_and_ended_for_good() -> N
     assert forkserver._forkserver._forkserver_pid != started
 
 
-def test_somebody_elses_is_left_alone() -> None:
+def test_a_fork_server_of_other_code_is_left_alone() -> None:
     forkserver.ensure_running()
     try:
         assert fork_from([RARE], LOCAL_ENVIRONMENT) == "spawn"

@@ -96,7 +96,7 @@ def test_a_client_that_trusts_the_scheduler_but_has_no_key_is_refused(guarded: s
         encrypted.recv(1)
 
 
-def test_a_plain_connection_is_told_nothing(guarded: str) -> None:
+def test_a_plain_connection_gets_no_answer(guarded: str) -> None:
     place = urlsplit(guarded)
     with socket.create_connection((place.hostname, place.port), timeout=20) as connection:
         connection.sendall(b"\x00" * 64)

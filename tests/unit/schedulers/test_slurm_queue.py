@@ -15,43 +15,43 @@ RUNNING, PENDING = JobState("RUNNING", "None", "n1"), JobState("PENDING", "Resou
 THERE = JobWorkers(silent_s=1, idle=False)
 
 
-def told(queue: PendingReasons, reason: str, *, workers_connected: bool = False, jobs: int = 1) -> list[str]:
+def news(queue: PendingReasons, reason: str, *, workers_connected: bool = False, jobs: int = 1) -> list[str]:
     states = {str(number): JobState("PENDING", reason) for number in range(1, jobs + 1)}
     return list(queue.update(states, workers_connected=workers_connected))
 
 
-def test_slurms_own_reason_is_told_once_with_what_can_be_done() -> None:
+def test_slurms_own_reason_is_reported_once_with_what_can_be_done() -> None:
     queue = PendingReasons()
-    assert told(queue, "JobHeldUser", jobs=2) == [
+    assert news(queue, "JobHeldUser", jobs=2) == [
         "2 jobs wait in SLURM's queue: JobHeldUser (held: `scontrol release 1,2` releases them)."
     ]
-    assert told(queue, "JobHeldUser", jobs=2) == []
-    assert told(queue, "QOSMaxJobsPerUserLimit")[0].startswith(
+    assert news(queue, "JobHeldUser", jobs=2) == []
+    assert news(queue, "QOSMaxJobsPerUserLimit")[0].startswith(
         "Job 1 waits in SLURM's queue: QOSMaxJobsPerUserLimit (your jobs have reached a limit"
     )
-    assert told(queue, "SomethingNew") == ["Job 1 waits in SLURM's queue: SomethingNew."]
-    assert told(queue, "JobHeldUser") == [], "known already"
+    assert news(queue, "SomethingNew") == ["Job 1 waits in SLURM's queue: SomethingNew."]
+    assert news(queue, "JobHeldUser") == [], "known already"
 
 
-def test_a_reason_is_told_again_after_no_job_waited_any_more() -> None:
+def test_a_reason_is_reported_again_after_no_job_waited_any_more() -> None:
     queue = PendingReasons()
-    assert told(queue, "PartitionDown")
+    assert news(queue, "PartitionDown")
     assert list(queue.update({"1": RUNNING}, workers_connected=True)) == []
-    assert told(queue, "PartitionDown")
+    assert news(queue, "PartitionDown")
 
 
-def test_busy_nodes_are_told_only_if_it_lasts_and_nobody_works() -> None:
+def test_busy_nodes_are_reported_only_if_it_lasts_and_no_worker_is_connected() -> None:
     queue = PendingReasons()
-    assert [bool(told(queue, "Priority")) for _ in range(7)] == [False] * 4 + [True] + [False] * 2
+    assert [bool(news(queue, "Priority")) for _ in range(7)] == [False] * 4 + [True] + [False] * 2
     queue = PendingReasons()
-    assert not any(told(queue, "Priority", workers_connected=True) for _ in range(9))
+    assert not any(news(queue, "Priority", workers_connected=True) for _ in range(9))
 
 
 def test_what_will_never_start_is_known_as_such() -> None:
     queue = PendingReasons()
     assert list(queue.update({"7": JobState("PENDING", "PartitionTimeLimit")}, workers_connected=False))
     assert "give less --walltime" in queue.impossible
-    told(queue, "ReqNodeNotAvail, UnavailableNodes:n[1-2]")
+    news(queue, "ReqNodeNotAvail, UnavailableNodes:n[1-2]")
     assert not queue.impossible
     assert "maintenance" in queue.text
 
@@ -112,7 +112,7 @@ def test_what_slurm_ended_was_lost_or_never_lived(state: str) -> None:
     assert JobHistory("1", connected=True).classify(JobState(state), None, 0, SETTINGS) is JobHealth.LOST
 
 
-def test_a_job_that_ended_by_itself_has_left_and_one_that_nobody_knows_is_lost() -> None:
+def test_a_job_that_ended_by_itself_has_left_and_one_unknown_to_slurm_is_lost() -> None:
     assert (
         JobHistory("1", connected=True).classify(JobState("COMPLETED"), None, 0, SETTINGS)
         is JobHealth.COMPLETED

@@ -138,7 +138,7 @@ def test_a_block_that_fits_in_no_job_is_refused_with_both_numbers(tmp_path: Path
     assert worker_spec(NEEDED, Place(tmp_path, settings={"memory": "1GiB"})).threads == 1
 
 
-def test_more_cores_than_a_worker_can_use_are_told(tmp_path: Path) -> None:
+def test_more_cores_than_a_worker_can_use_are_reported(tmp_path: Path) -> None:
     assert "A job's workers use 2 cores at most, fewer than the 16 requested." in script(tmp_path, cores=16)
 
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_is_refused_with_what_may_be(given: dict[str, object], sa
         slurm_settings(given)
 
 
-def test_a_mistake_in_a_file_is_told_with_the_file(tmp_path: Path, dask_folder: Path) -> None:
+def test_a_mistake_in_a_file_is_reported_with_the_file(tmp_path: Path, dask_folder: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("walltime = '1 hour'")
     with pytest.raises(InputError, match=r"walltime = '1 hour' \(in .*mine.toml\)"):

@@ -1,4 +1,4 @@
-"""Pixels of unknown truth: what is left out of a comparison, on drawn nuclei of 100 px."""
+"""Pixels of unknown truth are left out of a comparison, shown on drawn nuclei of 100 px."""
 
 import numpy as np
 import pytest

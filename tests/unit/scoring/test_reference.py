@@ -1,6 +1,6 @@
 """Every object figure against a second, slow implementation written from the papers, one mask at a time.
 
-Nothing here shares code or data structures with what is tested: sets of pixels, every pair compared.
+Nothing here shares code or data structures with the tested code: sets of pixels, every pair compared.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Splits and merges: majorities of area, and what is none."""
+"""Splits and merges by majority of area."""
 
 import numpy as np
 import pytest

@@ -79,7 +79,7 @@ def test_fragments_and_label_tiffs_keep_dots_in_their_names(tmp_path: Path) -> N
 
 
 def test_clearing_requires_a_run(tmp_path: Path) -> None:
-    (tmp_path / "nuclei.parquet").write_text("somebody's")
+    (tmp_path / "nuclei.parquet").write_text("not a run")
     with pytest.raises(StoreError, match=r"no run of nucbatch.*nothing in it was removed"):
         RunFolder(tmp_path).clear()
     assert _files(tmp_path) == ["nuclei.parquet"]

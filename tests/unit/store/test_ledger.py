@@ -182,11 +182,11 @@ def test_a_killed_driver_loses_no_committed_field(folder: RunFolder) -> None:
         for _ in range(20):
             writer.stdout.readline()
         os.kill(writer.pid, signal.SIGKILL)
-        told = 20 + writer.stdout.read().count(b"\n")
+        reported = 20 + writer.stdout.read().count(b"\n")
     assert writer.returncode == -signal.SIGKILL
     found = [receipt.nuclei for receipt in receipts(folder)]
     assert found == list(range(len(found)))
-    assert told <= len(found) < 100_000
+    assert reported <= len(found) < 100_000
     with Ledger(folder, RunSettings(), "p") as ledger:
         ledger.append(_receipt("B/3/1"))
     assert len(list(receipts(folder))) == len(found) + 1

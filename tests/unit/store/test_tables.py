@@ -222,7 +222,7 @@ def test_the_users_columns_are_in_both_tables_with_one_type(tmp_path: Path) -> N
         (("Metadata_Dose", None), ("Metadata_Drug", "µ-thing")),
         (("Metadata_Dose", None), ("Metadata_Drug", "x")),
     ]
-    fields = [replace(_field(site), metadata=told) for site, told in enumerate(values, start=1)]
+    fields = [replace(_field(site), metadata=metadata) for site, metadata in enumerate(values, start=1)]
     for field, nuclei in zip(fields, (2, 1, 0), strict=True):
         columns = identity_columns("P", field, nuclei) | {"Nuclei_A": np.arange(nuclei, dtype=float)}
         write_fragment(tmp_path / f"{field.site}.parquet", columns)

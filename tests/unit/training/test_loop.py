@@ -46,7 +46,7 @@ class Failure(Exception):
 
 
 class Signals(SilentListener):
-    """Sends this process a signal when so many steps are done, or when a scoring is."""
+    """Sends this process a signal after a number of steps, or after a validation."""
 
     def __init__(self, number: int, *, step: int = -1, scored: int = -1) -> None:
         self.number, self.at_step, self.at_scored = number, step, scored

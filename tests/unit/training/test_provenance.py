@@ -95,5 +95,5 @@ def test_a_run_whose_ledger_cannot_be_read_is_learned_from_with_a_warning(tmp_pa
     data = find_data(run.path)
     assert len(data.entries) == 3
     assert data.predicted == 0
-    (warning,) = [line for line in data.warnings if "can't be told from corrected labels" in line]
+    (warning,) = [line for line in data.warnings if "can't be distinguished from corrected labels" in line]
     assert str(run.path) in warning

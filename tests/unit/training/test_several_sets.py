@@ -70,7 +70,7 @@ def test_each_sets_hash_is_that_of_it_alone_and_the_order_does_not_matter(tmp_pa
     assert data.sha256 not in data.sets.values()
 
 
-def test_folders_of_one_name_are_told_apart_by_their_parents(tmp_path: Path) -> None:
+def test_folders_of_one_name_are_distinguished_by_their_parents(tmp_path: Path) -> None:
     assert set_names([tmp_path / "a" / "data", tmp_path / "b" / "data"]) == ["a/data", "b/data"]
     with pytest.raises(InputError, match="is given twice"):
         set_names([tmp_path / "a", tmp_path / "b" / ".." / "a"])

@@ -81,16 +81,21 @@ def test_pngs_are_converted_too(tmp_path):
 
 def test_conversion_reports_progress_and_runs_once(tmp_path):
     path = write(tmp_path / "a.tif", GREY, compression="deflate")
-    told: list[tuple[str, int, int]] = []
-    copy = convert_once(path, tmp_path / "copies", lambda *news: told.append(news))
-    assert [(done, total) for _, done, total in told] == [(0, 1100), (512, 1100), (1024, 1100), (1100, 1100)]
-    assert told[0][0] == (
+    progress: list[tuple[str, int, int]] = []
+    copy = convert_once(path, tmp_path / "copies", lambda *news: progress.append(news))
+    assert [(done, total) for _, done, total in progress] == [
+        (0, 1100),
+        (512, 1100),
+        (1024, 1100),
+        (1100, 1100),
+    ]
+    assert progress[0][0] == (
         "a.tif: its 1,100 × 700 px are compressed in pieces of 1.5 MiB, too large to be read by box; "
         f"it is converted once to {copy}."
     )
-    told.clear()
-    assert convert_once(path, tmp_path / "copies", lambda *news: told.append(news)) == copy
-    assert told == []
+    progress.clear()
+    assert convert_once(path, tmp_path / "copies", lambda *news: progress.append(news)) == copy
+    assert progress == []
     write(path, GREY[:900], compression="deflate")
     assert convert_once(path, tmp_path / "copies", silent) != copy
 

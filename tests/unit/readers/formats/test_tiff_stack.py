@@ -82,14 +82,19 @@ def test_a_broken_directory_chain_is_detected(tmp_path: Path) -> None:
     assert "directory 2" in refused(path) or "2 pages" in refused(path)
 
 
-def imagej(path: Path, told: str, planes: np.ndarray, **options: object) -> None:
+def imagej(path: Path, description: str, planes: np.ndarray, **options: object) -> None:
     tifffile.imwrite(
-        path, planes, description=f"ImageJ=1.54\n{told}", metadata=None, photometric="minisblack", **options
+        path,
+        planes,
+        description=f"ImageJ=1.54\n{description}",
+        metadata=None,
+        photometric="minisblack",
+        **options,
     )
 
 
 @pytest.mark.parametrize(
-    ("told", "reason"),
+    ("description", "reason"),
     [
         ("images=10\nslices=10\n", "promise 10 planes, 4 are there"),
         ("images=2\nslices=2\n", "promise 2 planes, 4 are there"),
@@ -102,8 +107,10 @@ def imagej(path: Path, told: str, planes: np.ndarray, **options: object) -> None
         ("unit=um\n", "4 pages instead of one plane"),
     ],
 )
-def test_imagej_descriptions_are_checked_against_the_pages(tmp_path: Path, told: str, reason: str) -> None:
-    imagej(tmp_path / "a.tif", told, STACK[:4])
+def test_imagej_descriptions_are_checked_against_the_pages(
+    tmp_path: Path, description: str, reason: str
+) -> None:
+    imagej(tmp_path / "a.tif", description, STACK[:4])
     assert reason in refused(tmp_path / "a.tif")
 
 
@@ -132,8 +139,12 @@ def test_tifffile_shapes_are_checked_against_the_pages(tmp_path: Path) -> None:
     ):
         tifffile.imwrite(tmp_path / "a.tif", STACK[0], description=described, metadata=None)
         assert reason in refused(tmp_path / "a.tif")
-    for told in ('{"shape": [1, 1, 64, 48], "axes": "TCYX"}', '{"shape": [640, 480]}', '{"shape": "x"}'):
-        tifffile.imwrite(tmp_path / "a.tif", STACK[0], description=told, metadata=None)
+    for description in (
+        '{"shape": [1, 1, 64, 48], "axes": "TCYX"}',
+        '{"shape": [640, 480]}',
+        '{"shape": "x"}',
+    ):
+        tifffile.imwrite(tmp_path / "a.tif", STACK[0], description=description, metadata=None)
         assert read_header(tmp_path / "a.tif").pages == 1
 
 

@@ -40,8 +40,8 @@ def fates(plate):
 
 def listed_in(path, well, images):
     """Writes what a well lists: (name, acquisition)."""
-    told = [{"path": name} | ({} if number is None else {"acquisition": number}) for name, number in images]
-    described(path / well, well={"images": told})
+    listed = [{"path": name} | ({} if number is None else {"acquisition": number}) for name, number in images]
+    described(path / well, well={"images": listed})
 
 
 @pytest.fixture
