@@ -16,8 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from nucbatch.core.errors import InputError
 from nucbatch.core.plate import READ_TIMEOUT_S, Plate
 from nucbatch.readers.listing import Listing
+
+
+class NotThisLayout(InputError):
+    """A reader declines a listing that it recognised by names, after a look into the files.
+
+    Only for layouts whose names say too little, such as ``*.ome.tif``. The message completes the sentence
+    for a user who chose the layout.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,8 @@ class Reader(Protocol):
         """Returns the plate in the listing, with every listed file recorded once.
 
         Raises:
+            NotThisLayout: names match, but the metadata inside the files describe no such layout. The next
+                reader is tried; if the user chose this one, the message is shown.
             InputError: the listing cannot be read this way; the message says what would help.
         """
         ...

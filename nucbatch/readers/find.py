@@ -1,8 +1,9 @@
 """Opens a plate: lists the files, selects a reader, reads the headers.
 
 Readers come from the entry points ``nucbatch.readers`` and are tried in ascending order of priority, then of
-name. The first that recognises the listing reads it. ``layout`` selects one by name, and ``pattern`` selects
-the pattern reader.
+name. The first that recognises the listing reads it, unless its metadata turn out to describe no such layout
+(:class:`~nucbatch.readers.contract.NotThisLayout`); then the next is tried. ``layout`` selects one by name,
+and ``pattern`` selects the pattern reader.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
-from nucbatch.readers.contract import Reader, ReadOptions
+from nucbatch.readers.contract import NotThisLayout, Reader, ReadOptions
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.layouts.manifest import ManifestReader
 from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, Listing, scan
@@ -49,7 +50,7 @@ def open_plate(
     Args:
         path: the input.
         layout: name of a reader; empty for the first that recognises the input.
-        acquisition: acquisition to read of an OME-Zarr plate with several.
+        acquisition: acquisition to read of a plate with several.
         pattern: regex with named groups (see :mod:`nucbatch.readers.layouts.pattern`).
         pixel_size_um: micrometres per pixel at full resolution; overrides the files' metadata.
         resolution_um: read the pyramid level whose pixels are nearest to this size.
@@ -76,16 +77,12 @@ def open_plate(
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
         return replace(kept, read_timeout_s=read_timeout_s)
-    if reader is None:
-        reader = _recognised(readers, listing)
-    if root is not None and not isinstance(reader, ManifestReader):
-        raise InputError("--root is for a manifest, whose images lie elsewhere: leave it out.")
     options = ReadOptions(layout, pattern, pixel_size_um, read_timeout_s, acquisition, root)
-    plate = reader.read(listing, options)
+    plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
     if acquisition and not plate.acquisition:
         raise InputError(
-            f"--acquisition is for OME-Zarr plates with acquisitions in their metadata; {listing.name} "
-            f"(layout {plate.layout}) has none: leave it out."
+            f"--acquisition is for plates with acquisitions in their metadata; {listing.name} (layout "
+            f"{plate.layout}) has none: leave it out."
         )
     plate = verified(replace(plate, read_timeout_s=read_timeout_s), pixel_size_um)
     if resolution_um is not None:
@@ -117,12 +114,25 @@ def _forced(readers: tuple[Reader, ...], layout: str, pattern: str) -> Reader | 
     raise InputError(f"--layout {wanted!r} is not known: use one of {names}.")
 
 
-def _recognised(readers: tuple[Reader, ...], listing: Listing) -> Reader:
+def _read(reader: Reader, listing: Listing, options: ReadOptions) -> Plate:
+    if options.root is not None and not isinstance(reader, ManifestReader):
+        raise InputError("--root is for a manifest, whose images lie elsewhere: leave it out.")
+    return reader.read(listing, options)
+
+
+def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: ReadOptions) -> Plate:
+    """Reads with the first reader that recognises the listing and does not decline it."""
     for reader in readers:
-        if reader.recognise(listing):
-            _log.debug("Layout %s recognised in %s", reader.name, listing.name)
-            return reader
-        _log.debug("Layout %s not recognised", reader.name)
+        if not reader.recognise(listing):
+            _log.debug("Layout %s not recognised", reader.name)
+            continue
+        try:
+            plate = _read(reader, listing, options)
+        except NotThisLayout as error:
+            _log.debug("Layout %s declined: %s", reader.name, error)
+            continue
+        _log.debug("Layout %s recognised in %s", reader.name, listing.name)
+        return plate
     if listing.single:
         raise InputError(
             f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "

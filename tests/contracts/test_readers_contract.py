@@ -85,6 +85,13 @@ def test_it_recognises_nothing_in_an_empty_folder(reader, tmp_path):
     assert not reader.recognise(scan(tmp_path))
 
 
+def test_a_single_picture_is_left_to_the_reader_of_single_pictures(reader, tmp_path):
+    """A file named like a plane of a plate, given alone, is a picture and no plate of one well."""
+    grow(tmp_path, reader.name)
+    pictures = [path for path in tmp_path.rglob("*.tif") if path.is_file()]
+    assert [path for path in pictures if open_plate(path).layout != "single"] == []
+
+
 def test_every_file_has_one_record(reader, tmp_path):
     path = grow(tmp_path, reader.name)
     listing = scan(path)

@@ -14,7 +14,7 @@ class SingleImageReader:
     """Reads a TIFF, SVS, PNG or JPEG file."""
 
     name = "single"
-    priority = 20
+    priority = 60
     example = Example({"a.tif": None, "b.tif": None}, given="a.tif")
 
     def recognise(self, listing: Listing) -> bool:

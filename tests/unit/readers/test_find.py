@@ -20,7 +20,7 @@ def write(root, *names):
 
 
 def test_readers_are_tried_from_specific_to_general():
-    ours = ["manifest", "single", "omezarr", "imagexpress", "names", "pattern", "folder"]
+    ours = ["manifest", "omezarr", "imagexpress", "names", "pattern", "single", "folder"]
     readers = known_readers()
     assert [reader.name for reader in readers if reader.name in ours] == ours
     assert [reader.priority for reader in readers] == sorted(reader.priority for reader in readers)
@@ -95,7 +95,7 @@ def test_unrecognised_inputs_give_the_remedy(tmp_path):
         open_plate(tmp_path / "gone")
     with pytest.raises(
         InputError,
-        match=r"'czi' is not known: use one of manifest, single, omezarr, imagexpress, .*pattern",
+        match=r"'czi' is not known: use one of manifest, omezarr, imagexpress, .*pattern, single, ",
     ):
         open_plate(tmp_path, layout="czi")
     with pytest.raises(InputError, match=r"no images below .*: 0 files found"):
