@@ -21,7 +21,7 @@ _OPTIONS = (
         "--acquisition",
         default="",
         metavar="ID",
-        help="Acquisition to read, if an OME-Zarr plate has several.",
+        help="Acquisition to read, if a plate has several.",
     ),
     option(
         "--pattern",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nucbatch.core.selection import Selection
     from nucbatch.readers.plate_summary import PlateSummary
 
-_MOST_MAPPED_WELLS = 384
+_MOST_MAPPED_WELLS = 1536
 _MOST_INCOMPLETE = 20
 _NOTHING, _SOME_REFUSED = 1, 3
 
@@ -42,6 +42,7 @@ def inspect(
     """
     from rich.text import Text
 
+    from nucbatch.experiment.field_layout import overlap_of
     from nucbatch.readers.finite import values_checked
     from nucbatch.readers.merged_colours import detect_merged_colours
     from nucbatch.readers.plate_summary import summarise
@@ -49,7 +50,7 @@ def inspect(
     plate = source.open()
     selection.require_in(plate)
     plate = values_checked(plate)
-    summary = summarise(plate, selection)
+    summary = summarise(plate, selection, overlap_of(plate.fields))
     grounds = detect_merged_colours(plate)
     if as_json:
         document = summary.as_dict() | {"dark_ground": grounds.sentence}
@@ -69,10 +70,12 @@ def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from nucbatch.readers.summary_text import facts as facts_of
+
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="bold", no_wrap=True)
     facts.add_column(overflow="fold")
-    for title, value in summary.facts():
+    for title, value in facts_of(summary):
         facts.add_row(title, Text(value))
     console.print(facts)
     if plate.is_plate and 0 < len(summary.wells) <= _MOST_MAPPED_WELLS:
@@ -112,7 +115,9 @@ def _show_map(console: Console, summary: PlateSummary) -> None:
     """Prints one mark per well: its number of fields (``+`` above 9), ``!`` for a problem, ``·`` for none."""
     from rich.text import Text
 
-    drawing = summary.plate_map()
+    from nucbatch.readers.summary_text import plate_map
+
+    drawing = plate_map(summary)
     if max(len(line) for line in drawing) > console.width:
         console.print(Text("\n(the terminal is too narrow for the map of wells)", style="dim"))
         return

@@ -20,7 +20,7 @@ def describe(console: Console, prepared: Prepared) -> None:
     from nucbatch.core.plate import projection_text
     from nucbatch.core.tiles import block_grid
     from nucbatch.readers.names import plural
-    from nucbatch.readers.plate_summary import Z_HINT
+    from nucbatch.readers.summary_text import Z_HINT
 
     plan, plate = prepared.plan, prepared.plan.plate
     wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""

@@ -100,6 +100,7 @@ class Field:
             rows and columns of the image run; comparable within a well. None if unknown.
         acquisition: name or number of the acquisition; empty if the files record none.
         time: time of the acquisition as the vendor wrote it; empty if unknown.
+        pixel_size_from: source of the pixel size: ``"--pixel-size"``, ``"side file"`` or ``"image files"``.
     """
 
     well: str
@@ -118,6 +119,7 @@ class Field:
     position_um: tuple[float, float] | None = None
     acquisition: str = ""
     time: str = ""
+    pixel_size_from: str = ""
 
     @property
     def key(self) -> str:

@@ -6,7 +6,7 @@ Every package that reads, writes, sorts or draws wells takes these rules from he
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from nucbatch.core.errors import InputError
 
@@ -107,3 +107,36 @@ def plate_size(places: Iterable[tuple[int, int]], least_wells: int = 6) -> tuple
         if size[0] * size[1] >= least_wells and size[0] >= rows and size[1] >= columns
     )
     return next(fitting, (rows, columns))
+
+
+def draw_plate(marks: Mapping[str, str], rows: int = 0, columns: int = 0) -> list[str]:
+    """Draws a plate as lines of text, with one mark for each well and ``·`` for wells without one.
+
+    >>> print(*draw_plate({"A01": "4", "B03": "!"}, 2, 3), sep="\\n")
+         1  2  3
+      A  4  ·  ·
+      B  ·  ·  !
+
+    Args:
+        marks: one character by well; at least one.
+        rows: rows of the plate; 0 for the smallest standard plate of at least 96 wells that has the wells.
+        columns: columns of the plate; 0 as for rows.
+
+    Returns:
+        Lines of equal length. Plates of more than 24 columns are drawn without spaces, to fit a terminal.
+    """
+    placed = {}
+    for well, mark in marks.items():
+        row, column = split_well(well)
+        placed[row_index(row), column] = mark
+    height, width = plate_size(placed, least_wells=96)
+    height, width = (rows or height, columns or width)
+    height = max(height, *(row + 1 for row, _ in placed))
+    width = max(width, *(column for _, column in placed))
+    side = 3 if width <= 24 else 1
+    numbers = [f"{column:>3}" if side == 3 else str(column % 10) for column in range(1, width + 1)]
+    lines = ["   " + ("" if side == 3 else " ") + "".join(numbers)]
+    for index in range(height):
+        cells = "".join(f"{placed.get((index, column), '·'):>{side}}" for column in range(1, width + 1))
+        lines.append(f"{row_letters(index):>3}" + ("" if side == 3 else " ") + cells)
+    return lines

@@ -158,6 +158,7 @@ def assemble(
             field,
             metadata=tuple(metadata.get(key, {}).items()),
             pixel_size_um=known_of.pixel_size_um,
+            pixel_size_from="side file" if known_of.pixel_size_um else "",
             position_um=known_of.position_um,
             acquisition=known_of.acquisition,
             time=known_of.time,

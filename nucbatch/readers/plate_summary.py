@@ -7,19 +7,14 @@ escaped here, so that no name can move the cursor of a terminal.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import Field, FileStatus, Plate, absent_text, projection_text
-from nucbatch.core.plate_geometry import plate_size, row_index, row_letters, split_well
+from nucbatch.core.plate import Channel, Field, FileStatus, Plate, absent_text, projection_text
 from nucbatch.core.selection import EVERYTHING, Selection
-from nucbatch.readers.names import plural
 from nucbatch.readers.pixels import field_channels
 
 _EXAMPLES = 3
-Z_HINT = "If they are time points, save them as such: each is then a field of its own."
-_MOST_ROWS_OF_MIX = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +39,17 @@ class PlateSummary:
     """PlateSummary of a plate.
 
     Attributes:
+        evidence: what the layout rests on, as in :class:`~nucbatch.core.plate.Plate`.
+        rows: rows of the plate; 0 if unknown.
+        columns: columns of the plate; 0 if unknown.
+        acquisitions: (name, number of fields) of the acquisitions that are read, if they are known.
         wells: (usable fields, unusable fields) by well.
-        channels: (name, number of fields).
+        sites: number of different sites with a usable field, by well.
+        channels: (channel, number of fields).
         pixels: (description of size and type, number of fields).
-        pixel_sizes_um: (size, number of fields).
+        pixel_sizes_um: (size, source, number of fields).
+        positions: number of usable fields with a stage position.
+        overlap: by which fraction of their side neighbouring fields of a well overlap; None if unknown.
         levels: (pyramid level, number of fields).
         z_steps: (number of z-steps, number of fields).
         absent_chunks: number of chunks or tiles of used images that were never written.
@@ -66,12 +68,19 @@ class PlateSummary:
     root: str
     is_plate: bool
     acquisition: str
+    evidence: str
+    rows: int
+    columns: int
+    acquisitions: tuple[tuple[str, int], ...]
     wells: dict[str, tuple[int, int]]
+    sites: dict[str, int]
     usable_fields: int
     time_points: int
-    channels: tuple[tuple[str, int], ...]
+    channels: tuple[tuple[Channel, int], ...]
     pixels: tuple[tuple[str, int], ...]
-    pixel_sizes_um: tuple[tuple[float | None, int], ...]
+    pixel_sizes_um: tuple[tuple[float | None, str, int], ...]
+    positions: int
+    overlap: float | None
     levels: tuple[tuple[int, int], ...]
     z_steps: tuple[tuple[int, int], ...]
     absent_chunks: int
@@ -87,70 +96,6 @@ class PlateSummary:
     remarks: tuple[str, ...]
     selected_fields: int | None = None
 
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """Yields (title, value) lines for people."""
-        yield "layout", self.layout
-        yield "plate" if self.is_plate else "images", self.name
-        if self.acquisition:
-            yield "acquisition", self.acquisition
-        if self.is_plate:
-            yield "wells", f"{len(self.wells):,}"
-        lacking = f", {len(self.lacking_fields):,} of them without a channel" if self.lacking_fields else ""
-        unusable = f", {len(self.problem_fields):,} more can't be used" if self.problem_fields else ""
-        yield "fields", f"{self.usable_fields:,}{lacking}{unusable}"
-        if self.selected_fields is not None:
-            yield "selected", plural(self.selected_fields, "usable field")
-        if self.time_points > 1:
-            yield "time points", f"{self.time_points:,}"
-        if any(steps > 1 for steps, _ in self.z_steps):
-            counted = [(projection_text(steps) or "one plane", n) for steps, n in self.z_steps]
-            yield "projection", f"{_mix(tuple(counted))}\n{Z_HINT}"
-        everywhere = all(count == self.usable_fields for _, count in self.channels)
-        yield (
-            "channels",
-            ", ".join(name if everywhere else f"{name} ({count:,})" for name, count in self.channels),
-        )
-        yield "pixels", _mix(self.pixels)
-        sizes = [
-            ("unknown" if size is None else f"{size:g} µm", count) for size, count in self.pixel_sizes_um
-        ]
-        yield "pixel size", _mix(tuple(sizes))
-        if any(level for level, _ in self.levels):
-            counted = [(f"level {level} of the pyramid" if level else "full", n) for level, n in self.levels]
-            yield "resolution", _mix(tuple(counted))
-        if self.absent_chunks:
-            images = plural(len(self.incomplete_images), "image")
-            yield (
-                "chunks",
-                f"{absent_text(self.absent_chunks, self.chunks)}, in {images}: "
-                "all of their pixels are the fill value, or they were never copied",
-            )
-        for remark in self.remarks:
-            yield "note", remark
-        ignored = sum(rule.count for rule in self.ignored)
-        yield (
-            "files",
-            f"{self.found_files:,} found = {self.used_files:,} used + {ignored:,} ignored "
-            f"+ {len(self.quarantined):,} quarantined",
-        )
-
-    def plate_map(self) -> list[str]:
-        """Draws the wells as lines of text, on the smallest plate of at least 96 wells that holds them."""
-        places = {well: split_well(well) for well in self.wells}
-        height, width = plate_size(
-            ((row_index(row), column) for row, column in places.values()), least_wells=96
-        )
-        marks: dict[tuple[int, int], str] = {}
-        for well, (row, column) in places.items():
-            good, bad = self.wells[well]
-            faulty = bad or well in self.wells_lacking
-            marks[row_index(row), column] = "!" if faulty else ("+" if good > 9 else str(good))
-        lines = ["   " + "".join(f"{column:>3}" for column in range(1, width + 1))]
-        for index in range(height):
-            cells = "".join(f"{marks.get((index, column), '·'):>3}" for column in range(1, width + 1))
-            lines.append(f"{row_letters(index):>3}{cells}")
-        return lines
-
     def as_dict(self) -> dict[str, object]:
         """Returns the summary as plain values for JSON."""
         ignored = sum(rule.count for rule in self.ignored)
@@ -160,16 +105,27 @@ class PlateSummary:
             "root": self.root,
             "is_plate": self.is_plate,
             "acquisition": self.acquisition,
+            "evidence": self.evidence,
+            "rows": self.rows,
+            "columns": self.columns,
+            "acquisitions": [{"name": name, "fields": count} for name, count in self.acquisitions],
             "wells": {
-                well: {"usable_fields": good, "unusable_fields": bad}
+                well: {"sites": self.sites.get(well, 0), "usable_fields": good, "unusable_fields": bad}
                 for well, (good, bad) in self.wells.items()
             },
             "usable_fields": self.usable_fields,
             "selected_fields": self.selected_fields,
             "time_points": self.time_points,
-            "channels": [{"name": name, "fields": count} for name, count in self.channels],
+            "channels": [
+                {key: value for key, value in asdict(channel).items() if key != "index"} | {"fields": count}
+                for channel, count in self.channels
+            ],
             "pixels": [{"kind": kind, "fields": count} for kind, count in self.pixels],
-            "pixel_sizes_um": [{"size": size, "fields": count} for size, count in self.pixel_sizes_um],
+            "pixel_sizes_um": [
+                {"size": size, "source": source, "fields": count}
+                for size, source, count in self.pixel_sizes_um
+            ],
+            "positions": {"fields": self.positions, "overlap": self.overlap},
             "levels": [{"level": level, "fields": count} for level, count in self.levels],
             "projections": [
                 {"z_steps": steps, "projection": projection_text(steps), "fields": count}
@@ -196,13 +152,24 @@ class PlateSummary:
         }
 
 
-def summarise(plate: Plate, selection: Selection = EVERYTHING) -> PlateSummary:
-    """Summarises a plate, and how much of it is selected."""
+def summarise(plate: Plate, selection: Selection = EVERYTHING, overlap: float | None = None) -> PlateSummary:
+    """Summarises a plate, and how much of it is selected.
+
+    Args:
+        plate: as opened.
+        selection: the part of it that is selected.
+        overlap: by which fraction of their side neighbouring fields overlap; None if unknown.
+    """
     usable = [field for field in plate.fields if not field.problem]
     wells: dict[str, tuple[int, int]] = {}
     for field in plate.fields if plate.is_plate else ():
         good, bad = wells.get(field.well, (0, 0))
         wells[field.well] = (good, bad + 1) if field.problem else (good + 1, bad)
+    sites: dict[str, set[int]] = defaultdict(set)
+    for field in usable:
+        sites[field.well].add(field.site)
+    sizes = Counter((field.pixel_size_um, field.pixel_size_from) for field in usable)
+    acquisitions = Counter(printable(field.acquisition) for field in usable if field.acquisition)
     per_channel = Counter(channel.name for field in usable for channel in field_channels(plate, field))
     used = sum(1 for record in plate.files if record.status is FileStatus.USED)
     chunked = [record for record in plate.files if record.status is FileStatus.USED and record.chunks]
@@ -213,12 +180,19 @@ def summarise(plate: Plate, selection: Selection = EVERYTHING) -> PlateSummary:
         root=printable(plate.root),
         is_plate=plate.is_plate,
         acquisition=printable(plate.acquisition),
+        evidence=plate.evidence,
+        rows=plate.rows,
+        columns=plate.columns,
+        acquisitions=tuple(sorted(acquisitions.items())),
         wells=wells,
+        sites={well: len(found) for well, found in sites.items()} if plate.is_plate else {},
         usable_fields=len(usable),
         time_points=len({field.t for field in plate.fields}),
-        channels=tuple((channel.name, per_channel[channel.name]) for channel in plate.channels),
+        channels=tuple((channel, per_channel[channel.name]) for channel in plate.channels),
         pixels=tuple(Counter(_form(field) for field in usable).most_common()),
-        pixel_sizes_um=tuple(Counter(field.pixel_size_um for field in usable).most_common()),
+        pixel_sizes_um=tuple((size, source, count) for (size, source), count in sizes.most_common()),
+        positions=sum(field.position_um is not None for field in usable),
+        overlap=overlap,
         levels=tuple(Counter(_level(field) for field in usable).most_common()),
         z_steps=tuple(Counter(field.z_steps for field in usable).most_common()),
         absent_chunks=sum(record.absent_chunks for record in chunked),
@@ -266,14 +240,3 @@ def _form(field: Field) -> str:
 
 def _level(field: Field) -> int:
     return max((plane.level for plane in field.planes), default=0)
-
-
-def _mix(counted: tuple[tuple[str, int], ...]) -> str:
-    """Formats counted values as ``uint8, 640 × 640 px``; if fields differ, the most frequent with counts."""
-    if len(counted) <= 1:
-        return counted[0][0] if counted else "none"
-    lines = [f"{kind}: {plural(count, 'field')}" for kind, count in counted[:_MOST_ROWS_OF_MIX]]
-    rest = counted[_MOST_ROWS_OF_MIX:]
-    if rest:
-        lines.append(f"{len(rest):,} other kinds: {plural(sum(count for _, count in rest), 'field')}")
-    return "\n".join(lines)

@@ -175,6 +175,7 @@ def _checked(
     height, width, dtype = agreed or (0, 0, "")
     sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
     positions = [info.position_um for _, info in kept if info.position_um]
+    source = field.pixel_size_from or ("image files" if sizes else "")
     checked = replace(
         field,
         planes=tuple(_with_samples(plane, info.samples) for plane, info in kept),
@@ -182,6 +183,7 @@ def _checked(
         width_px=width,
         dtype=dtype,
         pixel_size_um=pixel_size_um or field.pixel_size_um or (sizes[0] if sizes else None),
+        pixel_size_from="--pixel-size" if pixel_size_um else source,
         problem="; ".join(problems),
         lacking=() if problems else lacking,
         position_um=field.position_um or (positions[0] if positions else None),

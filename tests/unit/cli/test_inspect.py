@@ -6,9 +6,14 @@ import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
+from golden import write_images
 
 from nucbatch.cli.inspect import inspect
 from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.plate import Channel, Field, Plane, Plate
+from nucbatch.core.plate_geometry import draw_plate
+from nucbatch.readers.plate_summary import summarise
+from nucbatch.readers.summary_text import facts, plate_map
 
 
 @pytest.fixture
@@ -31,7 +36,7 @@ def test_a_sound_plate_is_shown_and_exits_0(plate):
     assert result.exit_code == 0
     lines = [" ".join(line.split()) for line in result.output.splitlines()]
     for line in (
-        "layout names",
+        "layout names, from file names alone",
         "wells 3",
         "fields 3",
         "channels Channel1, Channel2",
@@ -65,7 +70,7 @@ def test_json_says_the_same(plate):
     assert result.exit_code == 3
     document = json.loads(result.output)
     assert document["files"] == {"found": 7, "used": 5, "ignored": 1, "quarantined": 1}
-    assert document["wells"]["A02"] == {"usable_fields": 1, "unusable_fields": 0}
+    assert document["wells"]["A02"] == {"sites": 1, "usable_fields": 1, "unusable_fields": 0}
     assert document["quarantined"] == [{"path": "Channel2-01-A-02.tif", "reason": "empty file (0 bytes)"}]
     assert {rule["name"]: rule["count"] for rule in document["ignored"]} == {
         "not-an-image": 1,
@@ -73,7 +78,8 @@ def test_json_says_the_same(plate):
     assert [one["reason"] for one in document["fields_lacking_channels"]] == [
         "Channel2-01-A-02.tif: empty file (0 bytes)"
     ]
-    assert document["channels"] == [{"name": "Channel1", "fields": 3}, {"name": "Channel2", "fields": 2}]
+    counts = [(one["name"], one["fields"]) for one in document["channels"]]
+    assert counts == [("Channel1", 3), ("Channel2", 2)]
 
 
 def test_options_reach_the_readers(plate):
@@ -92,7 +98,11 @@ def test_of_a_pyramid_the_level_that_is_read_is_shown(tmp_path):
     lower = run(path, "--resolution", "0.5")
     assert lower.exit_code == 0
     lines = [" ".join(line.split()) for line in lower.output.splitlines()]
-    for line in ("pixels uint8, 32 × 48 px", "pixel size 0.5 µm", "resolution level 1 of the pyramid"):
+    for line in (
+        "pixels uint8, 32 × 48 px",
+        "pixel size 0.5 µm, from image files",
+        "resolution level 1 of the pyramid",
+    ):
         assert line in lines
     assert json.loads(run(path, "--resolution", "0.5", "--json").output)["levels"] == [
         {"level": 1, "fields": 1}
@@ -164,3 +174,71 @@ def test_a_selection_is_counted_and_one_that_the_plate_lacks_is_refused(plate):
     assert json.loads(run(plate, "--json").output)["selected_fields"] is None
     with pytest.raises(InputError, match=r"--wells B03: .* The nearest that it has: A02, A01, A12"):
         run(plate, "--wells", "B03")
+
+
+def test_what_the_microscope_recorded_is_shown(tmp_path):
+    """Two fields of 8 µm, 7.2 µm apart, in a plate whose fourth column was lost."""
+    write_images(tmp_path, ["a.tif", "b.tif"])
+    columns = "Well,Site,AbsTime,ImageResolutionX,PositionX,PositionY"
+    head = "FileName_DAPI," + ",".join(f"Metadata_{name}" for name in columns.split(","))
+    rows = "a.tif,B02,1,x,5e-7,0,0\nb.tif,B02,2,x,5e-7,7.2e-6,0\nc.tif,B04,1,x,5e-7,0,0\n"
+    (tmp_path / "load.csv").write_text(f"{head}\n{rows}")
+    result = run(tmp_path / "load.csv")
+    assert result.exit_code == 3
+    lines = [" ".join(line.split()) for line in result.output.splitlines()]
+    for line in (
+        "layout manifest, from the microscope's side files",
+        "fields 2, 1 more can't be used",
+        "positions known for all fields; neighbours overlap by 10 % of their side",
+        "pixel size 0.5 µm, from side file",
+        "B · 2 · ! · · · · · · · ·",
+        "channel DAPI: c.tif: no such file",
+    ):
+        assert line in lines
+    document = json.loads(run(tmp_path / "load.csv", "--json").output)
+    assert document["evidence"] == "side file"
+    assert document["positions"] == {"fields": 2, "overlap": pytest.approx(0.1)}
+    assert document["pixel_sizes_um"] == [{"size": 0.5, "source": "side file", "fields": 2}]
+    given = run(tmp_path / "load.csv", "--pixel-size", "0.7")
+    assert "0.7 µm, from --pixel-size" in given.output
+
+
+def test_acquisitions_time_points_and_the_size_of_the_plate_are_shown(tmp_path):
+    plane = Plane("a.tif", "DAPI")
+    fields = [
+        Field(
+            "B02", site, t, f"B/2/{site}t{t}", f"p{site}{t}", (plane,), 8, 8, "uint8", acquisition=f"A0{site}"
+        )
+        for site in (1, 2)
+        for t in (0, 1)
+    ]
+    channel = Channel("DAPI", 0, ("ch1",), 405, 450, "0000FF")
+    plate = Plate("p", "/", "x", (channel,), tuple(fields), (), rows=16, columns=24, evidence="names")
+    summary = summarise(plate)
+    shown = dict(facts(summary))
+    assert shown["acquisitions"] == "A01: 2 fields\nA02: 2 fields"
+    assert shown["wells"] == "1 of 384 (16 rows × 24 columns)"
+    assert shown["time points"] == "2"
+    assert shown["channels"] == "DAPI (ch1)"
+    drawing = plate_map(summary)
+    assert len(drawing) == 17
+    assert drawing[2].split()[:3] == ["B", "·", "2"]
+    document = summary.as_dict()
+    assert document["channels"] == [
+        {
+            "name": "DAPI",
+            "aliases": ("ch1",),
+            "excitation_nm": 405,
+            "emission_nm": 450,
+            "color": "0000FF",
+            "fields": 4,
+        }
+    ]
+    assert document["wells"] == {"B02": {"sites": 2, "usable_fields": 4, "unusable_fields": 0}}
+
+
+def test_plates_of_1536_wells_fit_a_terminal():
+    drawing = draw_plate({"A01": "4", "AF48": "!"})
+    assert len(drawing) == 33
+    assert {len(line) for line in drawing} == {52}
+    assert drawing[-1] == " AF " + "·" * 47 + "!"

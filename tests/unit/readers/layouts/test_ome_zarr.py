@@ -14,6 +14,7 @@ from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import open_plane, open_source, whole
 from nucbatch.readers.pixels import FieldReader, field_channels, read_field
 from nucbatch.readers.plate_summary import summarise
+from nucbatch.readers.summary_text import facts
 from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.zarr_format.ome import below, form_of
@@ -314,7 +315,7 @@ def test_absent_chunks_are_counted(tmp_path, version):
         chunk.unlink()
     plate = open_plate(path)
     summary = summarise(plate)
-    assert dict(summary.facts())["chunks"].startswith("5 of 48 chunks or tiles absent, in 1 image: ")
+    assert dict(facts(summary))["chunks"].startswith("5 of 48 chunks or tiles absent, in 1 image: ")
     assert summary.incomplete_images == (("p.zarr/A/1/1/", "5 of 24 chunks or tiles absent"),)
     assert summary.as_dict()["chunks"] == {
         "total": 48,

@@ -10,6 +10,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.layouts.ome_zarr_wells import sites_of
 from nucbatch.readers.plate_summary import summarise
+from nucbatch.readers.summary_text import facts
 from nucbatch.zarr_format.ome import WellImage
 
 
@@ -77,7 +78,7 @@ def test_the_chosen_acquisition_is_read_alone(twice, number, image, shown):
     assert [field.planes[0].path for field in plate.fields] == [
         f"p.zarr/{well}/{image}/" for well in ("A/1", "B/2")
     ]
-    assert dict(summarise(plate).facts())["acquisition"] == shown
+    assert dict(facts(summarise(plate)))["acquisition"] == shown
     other = "1" if image == "0" else "0"
     assert fates(plate)[f"p.zarr/A/1/{other}/"].startswith("ignored other-acquisition: ")
 
