@@ -192,6 +192,7 @@ class Plate:
         rows: rows of the plate as the vendor recorded them; 0 if unknown.
         columns: columns of the plate as the vendor recorded them; 0 if unknown.
         evidence: what the layout rests on: ``"side file"``, ``"names"``, or empty if neither applies.
+        header_sizes: whether pixel sizes in the files' headers are the sample's, and not the camera's.
         read_timeout_s: longest time for one read of its files. No result depends on it.
     """
 
@@ -208,6 +209,7 @@ class Plate:
     rows: int = 0
     columns: int = 0
     evidence: str = ""
+    header_sizes: bool = True
     read_timeout_s: float = READ_TIMEOUT_S
 
     def wells(self) -> Iterator[str]:

@@ -167,6 +167,7 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     if wanted:
         return plate.channel(_colour(plate, wanted)).name
     grey = {plane.channel for field in plate.fields for plane in field.planes if plane.samples == 1}
+    grey |= {channel for field in plate.fields for channel, _ in field.lacking}  # its loss is no choice
     names = [channel.name for channel in plate.channels if channel.name in grey]
     if len(names) <= 1:
         return names[0] if names else ""

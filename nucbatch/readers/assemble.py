@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nucbatch.core.escape import printable
@@ -81,6 +81,7 @@ def assemble(
     channels: Sequence[str | Channel],
     gaps: Mapping[FieldKey, str] | None = None,
     lacking: Mapping[FieldKey, Mapping[str, str]] | None = None,
+    acquired: Mapping[FieldKey, Collection[str]] | None = None,
     labels: Mapping[int, str] | None = None,
     metadata: Mapping[FieldKey, Mapping[str, str | float | None]] | None = None,
     facts: Mapping[FieldKey, FieldFacts] | None = None,
@@ -88,6 +89,7 @@ def assemble(
     columns: int = 0,
     evidence: str = "",
     remarks: Sequence[str] = (),
+    header_sizes: bool = True,
 ) -> Plate:
     """Builds a plate from recognised planes.
 
@@ -100,6 +102,8 @@ def assemble(
         channels: all channels, in the plate's order; a name alone stands for a channel without further facts.
         gaps: reason for each field known to be missing; a well that occurs only here is listed too.
         lacking: for existing fields, the reason for each channel known to be missing.
+        acquired: names of the channels that a side file records for each field; a field misses no others.
+            Without it, a field misses every channel that another field of its time point has.
         labels: for a collection without wells, the unique name of each field by its site.
         metadata: values of the user's table for each field by column; all fields have the same columns.
         facts: properties of fields from a side file; fields of ``gaps`` may have them too.
@@ -107,6 +111,7 @@ def assemble(
         columns: columns of the plate as the vendor recorded them; 0 if unknown.
         evidence: what the layout rests on, as in :class:`~nucbatch.core.plate.Plate`.
         remarks: sentences for the user about how the plate was read.
+        header_sizes: whether pixel sizes in the files' headers are the sample's.
     """
     found: dict[FieldKey, dict[tuple[str, int], list[Sighting]]] = defaultdict(lambda: defaultdict(list))
     for sighting in sightings:
@@ -128,7 +133,8 @@ def assemble(
         slots = found.get(key, {})
         group, title = _titles(name, key, several_t, labels)
         absent = dict(lacking.get(key, {}))
-        for channel in expected[key[2]] - {channel for channel, _ in slots}:
+        hoped = expected[key[2]] if acquired is None else set(acquired.get(key, ()))
+        for channel in hoped - {channel for channel, _ in slots}:
             absent.setdefault(channel, f"no file for channel {channel}")
         planes: list[Plane] = []
         for (channel, z), claims in sorted(slots.items(), key=lambda slot: (order[slot[0][0]], slot[0][1])):
@@ -176,6 +182,7 @@ def assemble(
         rows=rows,
         columns=columns,
         evidence=evidence,
+        header_sizes=header_sizes,
     )
 
 

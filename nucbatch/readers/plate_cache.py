@@ -74,6 +74,7 @@ def load_plate(path: Path, wanted: str, root: str) -> Plate | None:
                 rows=kept["rows"],
                 columns=kept["columns"],
                 evidence=kept["evidence"],
+                header_sizes=kept["header_sizes"],
             )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -100,6 +101,7 @@ def cache_content(plate: Plate) -> bytes | None:
         "rows": plate.rows,
         "columns": plate.columns,
         "evidence": plate.evidence,
+        "header_sizes": plate.header_sizes,
     }
     body = json.dumps(kept, separators=(",", ":")).encode()
     return f"{plate.listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body

@@ -130,7 +130,16 @@ def _probe(plate: Plate, fields: Sequence[Field]) -> list[HeaderOutcomes]:
             found = [*found, str(error).removeprefix(": ")][: len(rest)]
         outcomes += found
     each = iter(outcomes)
-    return [tuple(islice(each, len(field.planes))) for field in fields]
+    found_of_fields = [tuple(islice(each, len(field.planes))) for field in fields]
+    return found_of_fields if plate.header_sizes else [_without_sizes(found) for found in found_of_fields]
+
+
+def _without_sizes(outcomes: HeaderOutcomes) -> HeaderOutcomes:
+    """Removes pixel sizes that are not the sample's."""
+    return tuple(
+        replace(outcome, pixel_size_um=None) if isinstance(outcome, PixelInfo) else outcome
+        for outcome in outcomes
+    )
 
 
 def _header_or_reason(path: Path, page: int | None) -> PixelInfo | str:

@@ -1,6 +1,5 @@
 """Real plates from real microscopes are read whole, every file accounted for."""
 
-import shlex
 from collections import Counter
 from pathlib import Path
 
@@ -136,30 +135,6 @@ def test_label_images_keep_their_numbers(shared_data: Path):
     labels = read_image(path)
     assert (labels.dtype, labels.ndim) == (np.uint16, 2)
     assert labels.max() == len(np.unique(labels)) - 1
-
-
-@pytest.mark.parametrize(
-    ("folder", "said", "counted"),
-    [
-        ("plates/operetta", r"2 names like those of Harmony \(Operetta, Opera Phenix\)", (1, 1, 2, 1)),
-        ("plates/operetta_index_v1", "Index.idx.xml", (1, 1, 1, 1)),
-    ],
-)
-def test_plates_of_other_makes_are_no_folders_and_the_offered_pattern_reads_them(
-    shared_data: Path, folder, said, counted
-):
-    with pytest.raises(InputError, match=said) as caught:
-        open_plate(shared_data / folder)
-    (command,) = [line for line in str(caught.value).splitlines() if " --pattern " in line]
-    plate = open_plate(shared_data / folder, pattern=shlex.split(command)[-1])
-    planes = [(field, plane) for field in plate.fields for plane in field.planes]
-    assert counted == (
-        len(list(plate.wells())),
-        len(plate.channels),
-        len({field.site for field, _ in planes}),
-        len({plane.z for _, plane in planes}),
-    )
-    assert open_plate(shared_data / folder, layout="folder").layout == "folder"
 
 
 def test_plates_of_several_makes_are_listed_one_by_one(shared_data: Path):

@@ -30,7 +30,7 @@ from nucbatch.readers.formats.plane_reader import (
     require_listed,
 )
 from nucbatch.readers.formats.sign_bit import may_have_sign_bit, without_sign_bit
-from nucbatch.readers.formats.tiff_description import pixel_size_um
+from nucbatch.readers.formats.tiff_description import pixel_size_um, resolution_of
 from nucbatch.readers.formats.tiff_pages import level_pages
 from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
 from nucbatch.readers.formats.tiff_sparse import background, was_never_written
@@ -76,11 +76,7 @@ class TiffSource:
             count = self._count()
             require_listed(self._shown, "page", page, count * self._planes)
             first = self._tiff.pages[0]
-            size = pixel_size_um(
-                str(first.description or ""),
-                first.tags.valueof("XResolution"),
-                first.tags.valueof("ResolutionUnit", 2),
-            )
+            size = pixel_size_um(str(first.description or ""), *resolution_of(first))
             found = (
                 [first] if count > len(self._tiff.pages) else level_pages(self._tiff, page // self._planes)
             )

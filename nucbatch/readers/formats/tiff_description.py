@@ -3,7 +3,8 @@
 Trusted sources of the pixel size are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution),
 MetaXpress' MetaSeries XML (``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is usually a
 print resolution. It is used only if it gives pixels finer than 5 µm (more than 5,000 dots per inch), as
-written by slide scanners.
+written by slide scanners. Harmony (Operetta, Opera Phenix) writes the camera's pixel into it, which is never
+used.
 
 XML is parsed by :mod:`nucbatch.readers.formats.hardened_xml` only; tifffile reads pages and tags, for which
 it parses no XML.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from nucbatch.readers.formats.hardened_xml import xml_elements
 
@@ -29,6 +31,7 @@ _UM_PER = {
     "cm": 1e4,
 }
 
+_HARMONY_TAG = 65500  # XML that Harmony writes into each image
 _FINEST_PRINTED_UM = 5.0
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
 
@@ -60,6 +63,13 @@ def pixel_size_um(
         match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
         return _in_um(match[1], "um") if match else None
     return _printed(x_resolution, resolution_unit)
+
+
+def resolution_of(page: Any) -> tuple[tuple[int, int] | None, int | None]:
+    """Returns XResolution and ResolutionUnit of a TIFF's page; None if they describe the camera's pixel."""
+    if _HARMONY_TAG in page.tags:
+        return None, None
+    return page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
 
 
 def is_aperio(description: str) -> bool:

@@ -15,7 +15,12 @@ import tifffile
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.formats.stack import wrong_plane_count
-from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um, stage_position_um
+from nucbatch.readers.formats.tiff_description import (
+    metaseries,
+    pixel_size_um,
+    resolution_of,
+    stage_position_um,
+)
 from nucbatch.readers.formats.tiff_samples import samples_of
 from nucbatch.readers.formats.tiff_sparse import count_never_written
 from nucbatch.readers.formats.tiff_stack import page_alone, stack_of
@@ -51,14 +56,13 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
         _require_whole_chain(tiff, size_bytes)
         description = str(page.description or "")
         properties = metaseries(description)
-        resolution = page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
         return PixelInfo(
             height_px=int(page.imagelength),
             width_px=int(page.imagewidth),
             samples=samples.in_picture,
             dtype="unknown" if page.dtype is None else str(page.dtype),
             stack=stack,
-            pixel_size_um=pixel_size_um(description, *resolution),
+            pixel_size_um=pixel_size_um(description, *resolution_of(page)),
             stain=properties.get("_IllumSetting_", ""),
             absent_chunks=absent,
             chunks=segments if absent else 0,
