@@ -31,7 +31,7 @@ from rich.table import Table
 
 from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
-from nucbatch.execution.block import FieldTask, nuclear_image, process_field
+from nucbatch.execution.field_task import FieldTask, nuclear_image, process_field
 from nucbatch.execution.job import seen_channel
 from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import BATCH_PX
@@ -41,7 +41,7 @@ from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import FieldReader, field_channels
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.local import cores
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_plate
 
 Maps = NDArray[np.uint8]

@@ -99,13 +99,13 @@ def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, i
     """Number of blocks, peak bytes and projected bytes of the image below ``scratch``, in this process."""
     from nucbatch.api import prepare
     from nucbatch.core.settings import RunSettings
-    from nucbatch.execution.block import FieldTask, process_field
+    from nucbatch.execution.field_task import FieldTask, process_field
     from nucbatch.execution.large.image import LargeImage
     from nucbatch.execution.large.image_progress import ImageProgress
     from nucbatch.execution.large.stages import PREDICT
     from nucbatch.execution.large.unit import UnitDone
     from nucbatch.readers.find import open_plate
-    from nucbatch.store.folder import RunFolder
+    from nucbatch.store.run_folder import RunFolder
     from nucbatch.store.units import Unit
 
     plate = open_plate(scratch / "plate")

@@ -33,9 +33,9 @@ from rich.table import Table
 from nucbatch.core.plate_geometry import row_letters, well_name
 from nucbatch.execution.check import TOGETHER, CheckTask
 from nucbatch.readers.find import open_plate
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import field_digest, line_of
+from nucbatch.store.run_folder import RunFolder
 
 NEW = 8
 SITES = 300

@@ -60,10 +60,10 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     from nucbatch.core.plate import Channel, Field, Plane, Plate
     from nucbatch.core.settings import RunSettings
     from nucbatch.core.tiles import TileGrid
-    from nucbatch.execution.work_queue import Network, WorkQueue
+    from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
     from nucbatch.planning.plan import Plan
     from nucbatch.schedulers.contract import Place, Resources, scheduler
-    from nucbatch.store.folder import RunFolder
+    from nucbatch.store.run_folder import RunFolder
 
     side = math.isqrt(blocks) * BLOCK_PX
     field = Field("", 1, 0, "image", "image", (Plane("image.tif", "Grey"),), side, side, "uint8")
@@ -72,7 +72,9 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
         folder.create()
         plate = Plate("p", scratch, "single", (Channel("Grey", 0),), (field,), (), is_plate=False)
         plan = Plan(plate, RunSettings(channel="Grey"), BLOCK_PX)
-        network = Network("", TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)
+        network = NetworkInUse(
+            "", TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0
+        )
         counter = _Counter()
         driving.ImageProgress = IdleProgress  # the driver's own loop, with units that do nothing
         place = Place(Path(tempfile.gettempdir()))

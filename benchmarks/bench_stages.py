@@ -30,12 +30,12 @@ from benchmarks.fields import large_image
 from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.large.image_progress import ImageProgress
-from nucbatch.execution.work_queue import Network, WorkQueue
+from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.inference import queue as inference_queue
-from nucbatch.inference.device import Cpu
+from nucbatch.inference.device import CpuDevice
 from nucbatch.readers.find import open_plate
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 DRIVER = "driver"
 
@@ -43,7 +43,7 @@ DRIVER = "driver"
 class Remembering(Canned):
     """A device that runs the network once per tile and records its maps."""
 
-    def __init__(self, device: Cpu) -> None:
+    def __init__(self, device: CpuDevice) -> None:
         super().__init__({})
         self._device = device
 
@@ -77,7 +77,7 @@ def costs_of(
     source: Path, channel: str, block_px: int | None, rounds: int, scratch: Path
 ) -> tuple[str, dict[str, list[float]]]:
     """Names of what was measured, and the milliseconds of CPU time per Mpx of each stage in every round."""
-    inference_queue.device_for = lambda network, precision: Remembering(Cpu(network, precision))
+    inference_queue.device_for = lambda network, precision: Remembering(CpuDevice(network, precision))
     prepared = prepare(open_plate(source), RunSettings(channel=channel), block_px=block_px)
     (field,) = prepared.plan.usable
     megapixels = field.height_px * field.width_px / 1e6
@@ -95,7 +95,7 @@ def measured(prepared: Prepared, out: Path) -> tuple[int, Counter[str]]:
     """Nuclei of a run's only image, and seconds of CPU time by stage."""
     folder = RunFolder(out)
     folder.create()
-    network = Network(
+    network = NetworkInUse(
         str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom
     )
     image = WorkQueue(prepared.plan, folder, network, {}).next_image()

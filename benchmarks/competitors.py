@@ -40,7 +40,7 @@ class Peer:
 
 def shipped(threads: int, device: str) -> Station:
     """nucbatch's default network on a tile of 1024 px, as a run uses it."""
-    from nucbatch.inference.device import Cuda
+    from nucbatch.inference.device import CudaDevice
     from nucbatch.inference.predict import forward, prepared
     from nucbatch.networks.checkpoint import load_weights, locate
 
@@ -48,7 +48,7 @@ def shipped(threads: int, device: str) -> Station:
     network = load_weights(locate("default"))[0]
     tile = np.random.default_rng(0).random((3, 1024, 1024), np.float32)
     if device == "cuda":
-        device = Cuda(network, "fp32")
+        device = CudaDevice(network, "fp32")
 
         def run() -> object:
             return device.begin([tile]).wait()

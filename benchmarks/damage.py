@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 
 class Damaged(Protocol):

@@ -32,8 +32,8 @@ from rich.table import Table
 
 from benchmarks.external_cluster import Outside
 from benchmarks.faults_catalogue import FAULTS, Fault
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import receipts
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_plate
 
 DISK = "900m"

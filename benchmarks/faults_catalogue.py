@@ -15,7 +15,7 @@ import psutil
 
 from benchmarks.damage import FILES, damage, remove_the_ledger, zero_a_page_of_the_ledger
 from benchmarks.external_cluster import Outside
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 
 class Broken(Protocol):

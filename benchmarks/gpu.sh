@@ -96,7 +96,7 @@ machine() {
     "$PYTHON" - <<'PYTHON'
 import numpy as np
 import torch
-from nucbatch.inference.device import Cuda
+from nucbatch.inference.device import CudaDevice
 from nucbatch.networks.contract import build
 from nucbatch.training.recipe import preset
 every = torch.cuda.get_device_properties(0).total_memory
@@ -104,7 +104,7 @@ for name, side in (("default", 16), ("default", 1088), ("default", 2160), ("pape
     for precision in ("fp32", "fp16"):
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-        device = Cuda(build(preset(name).architecture, preset(name).config), precision)
+        device = CudaDevice(build(preset(name).architecture, preset(name).config), precision)
         device.begin([np.zeros((3, side, side), np.float32)] * device.batch_of(side, side)).wait()
         taken, maps = every - torch.cuda.mem_get_info()[0], torch.cuda.max_memory_reserved()
         print(f"{name}, {side} px, {precision}: a process takes {taken / 2**20:.0f} MiB, {maps / 2**20:.0f} for maps")

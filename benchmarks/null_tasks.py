@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nucbatch.execution.block import failed
+from nucbatch.execution.field_task import failed
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.store.receipt import Receipt

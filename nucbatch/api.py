@@ -22,7 +22,7 @@ from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
 from nucbatch.readers.find import open_plate
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 __all__ = ["Prepared", "RunResult", "Selection", "execute", "prepare", "run_plate", "segment"]
 

@@ -20,7 +20,7 @@ FONT = "font-family='DejaVu Sans Mono, Menlo, Consolas, monospace'"
 TEXT = "font-family='Helvetica, Arial, DejaVu Sans, sans-serif'"
 
 
-BLOCK = "execution/block.py"
+FIELD_TASK = "execution/field_task.py"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ FIELD = Way(
     ),
     worker=(
         Step(0, "execution/worker.py", ("perform",), "watches the process' memory"),
-        Step(1, BLOCK, ("FieldTask.run", "process_field"), "the whole task, in 50 lines"),
+        Step(1, FIELD_TASK, ("FieldTask.run", "process_field"), "the whole task, in 50 lines"),
         Step(2, "readers/pixels.py", ("FieldReader.read_usable",), "files to pixels (C, Y, X); z by maximum"),
         Step(
             2,
@@ -91,9 +91,14 @@ FIELD = Way(
             "inference/queue.py",
             ("TimedPredictor.predict",),
             "each tile, submitted to this worker's queue",
-            BLOCK,
+            FIELD_TASK,
         ),
-        Step(5, "inference/device.py", ("Cpu.begin", "Cuda.begin"), "a batch of tiles on the device"),
+        Step(
+            5,
+            "inference/device.py",
+            ("CpuDevice.begin", "CudaDevice.begin"),
+            "a batch of tiles on the device",
+        ),
         Step(6, "inference/predict.py", ("forward",), "the network: maps (N, 4, H, W) uint8"),
         Step(3, "masks/objects.py", ("find_nuclei",), "maps to labels 1..N"),
         Step(4, "masks/components.py", ("components_of",), "foreground: connected components on runs"),
@@ -132,9 +137,9 @@ LARGE = Way(
         Step(3, "execution/large/survey.py", ("open_files",), "open: converts what has no windows"),
         Step(3, "execution/large/survey.py", ("survey",), "survey: copies, counts grey levels"),
         Step(3, "execution/large/survey.py", ("add_up",), "constants: of the whole image"),
-        Step(3, "execution/large/predict.py", ("predict_tile",), "predict: one tile, stored as uint8"),
+        Step(3, "execution/large/predict_tile.py", ("predict_tile",), "predict: one tile, stored as uint8"),
         Step(4, "inference/queue.py", ("InferenceQueue.predict_timed",), "the network, as for a field"),
-        Step(3, "execution/large/objects.py", ("find_in_block",), "objects: found, measured, kept"),
+        Step(3, "execution/large/block_objects.py", ("find_in_block",), "objects: found, measured, kept"),
         Step(4, "masks/block.py", ("nuclei_of_block",), "widens until all that touches is in view"),
         Step(5, "masks/objects.py", ("find_in_window",), "maps to labels; the pixel loops"),
         Step(6, "masks/parts.py", ("divide",), "too large components are split into interiors"),

@@ -14,7 +14,7 @@ from nucbatch.cli.verbosity import is_quiet, verbosity_options
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nucbatch.store.folder import RunFolder
+    from nucbatch.store.run_folder import RunFolder
 
 _MARK = ".nucbatch-demo"
 

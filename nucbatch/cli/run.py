@@ -92,7 +92,7 @@ def run(
         from nucbatch.core.signals import Stopped
         from nucbatch.networks.checkpoint import locate
         from nucbatch.schedulers.contract import Place, scheduler
-        from nucbatch.store.folder import RunFolder
+        from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
     pixel_size_um = source.pixel_size_um

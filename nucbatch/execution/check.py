@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.plate import Field
 from nucbatch.planning.plan import Plan
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import TABLE
 from nucbatch.store.verify_files import file_problems, files_of, places_of
 

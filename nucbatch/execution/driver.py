@@ -17,11 +17,11 @@ from typing import Any, Protocol
 from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.signals import Stopped, StopSignal
-from nucbatch.execution.block import FieldTask, failed
 from nucbatch.execution.check import CheckResult, CheckTask
+from nucbatch.execution.field_task import FieldTask, failed
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
-from nucbatch.execution.large.scale import MeasuredScale, ScaleTask
+from nucbatch.execution.large.scale_task import MeasuredScale, ScaleTask
 from nucbatch.execution.large.stages import PREDICT, stages_of
 from nucbatch.execution.large.unit import UnitDone, UnitTask
 from nucbatch.execution.task_errors import is_suspect, problem_of
@@ -258,14 +258,14 @@ def _receipt_of(result: WorkResult[Any]) -> Receipt:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SessionOutcome:
     """Numbers of fields that were done and that failed in one session."""
 
     done: int
     failed: int
 
-    def __add__(self, other: Outcome) -> Outcome:
-        return Outcome(self.done + other.done, self.failed + other.failed)
+    def __add__(self, other: SessionOutcome) -> SessionOutcome:
+        return SessionOutcome(self.done + other.done, self.failed + other.failed)
 
 
 def drive(
@@ -276,7 +276,7 @@ def drive(
     stop: StopSignal,
     *,
     fail_fast: bool = False,
-) -> Outcome:
+) -> SessionOutcome:
     """Processes all queued work, and appends receipts to the ledger as they arrive.
 
     After a signal, or with ``fail_fast`` after the first failed field, nothing more is submitted and the
@@ -310,7 +310,7 @@ def drive(
         )
     if stop.signal:
         raise Stopped(stop.signal, counts["done"] + counts["failed"], "fields in this session")
-    return Outcome(counts["done"], counts["failed"])
+    return SessionOutcome(counts["done"], counts["failed"])
 
 
 def _log_receipt(receipt: Receipt, number: int) -> None:

@@ -26,9 +26,9 @@ from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
 from nucbatch.store.fields_table import write_fields
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import FileOutcome, write_files_csv, write_wells
 from nucbatch.store.stamps import TABLE
 from nucbatch.store.tables import concatenate

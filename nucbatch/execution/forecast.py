@@ -11,7 +11,7 @@ from collections import Counter
 import numpy as np
 
 from nucbatch.execution.prepared import Prepared
-from nucbatch.inference.device import Cpu
+from nucbatch.inference.device import CpuDevice
 from nucbatch.networks.checkpoint import load_weights
 
 
@@ -34,7 +34,7 @@ def core_seconds(prepared: Prepared) -> float:
             windows[tile.window.shape] += fields
     most, _ = max(windows.items(), key=lambda item: item[1] * item[0][0] * item[0][1])
     asked = prepared.plan.settings.precision
-    device = Cpu(load_weights(prepared.weights)[0], "fp32" if asked == "fp16" else asked)
+    device = CpuDevice(load_weights(prepared.weights)[0], "fp32" if asked == "fp16" else asked)
     for _ in range(2):  # the first call is a warm-up
         began = time.perf_counter()
         device.begin([np.zeros((3, *most), np.float32)])

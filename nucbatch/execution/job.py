@@ -11,8 +11,8 @@ from nucbatch.core.plate import Channel, Field
 from nucbatch.core.settings import RunSettings
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import FieldReader, field_channels
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import field_digest, inputs_digest
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import ImagePaths
 from nucbatch.store.verify_files import places_of
 

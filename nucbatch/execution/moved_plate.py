@@ -12,9 +12,9 @@ from dataclasses import replace
 
 from nucbatch.core.plate import Plate
 from nucbatch.planning.plan import Plan
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import plate_digest, read_header
 from nucbatch.store.receipt import Receipt, field_digest
+from nucbatch.store.run_folder import RunFolder
 
 
 def about(plate: Plate) -> dict[str, str]:

@@ -18,11 +18,11 @@ from nucbatch.core.errors import MemoryRefused, UnreadableImage
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import Box
-from nucbatch.execution.block import nuclear_image
+from nucbatch.execution.field_task import nuclear_image
 from nucbatch.execution.job import seen_channel
 from nucbatch.execution.plate_sample import sampled
 from nucbatch.execution.prepared import Prepared
-from nucbatch.inference.device import Cpu
+from nucbatch.inference.device import CpuDevice
 from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.scale import WINDOW_PX, all_areas, fitting_zoom, nuclear_diameter
 from nucbatch.inference.segment import View, labels_in
@@ -69,7 +69,7 @@ def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
     """Measures the diameter in px; also returns the numbers of nuclei and fields measured."""
     plan, scale, objects = prepared.plan, prepared.scale, prepared.plan.settings.objects
     # In the driver, not on workers, because the settings must be complete before the first task.
-    device = Cpu(load_weights(prepared.weights)[0], "fp32")
+    device = CpuDevice(load_weights(prepared.weights)[0], "fp32")
 
     def predict(tile: NDArray[np.float32]) -> NDArray[np.uint8]:
         maps: NDArray[np.uint8] = device.begin([tile]).wait()[0]

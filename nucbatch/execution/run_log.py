@@ -20,7 +20,7 @@ from nucbatch.execution.finalise import Totals
 from nucbatch.execution.prepared import Prepared
 from nucbatch.planning.plan import Plan
 from nucbatch.store.atomic import cannot_write
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.version import __version__
 
 IN_REPORT = {"shown": True, "in_report": True}
@@ -125,7 +125,7 @@ class _Warnings(LogFile):
     """Writes nucbatch's own warnings for the report, each text once."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(path, _AsJson())
+        super().__init__(path, _WarningAsJson())
         self.setLevel(logging.WARNING)
         self._kept: set[str] = set()
 
@@ -142,6 +142,6 @@ class _Warnings(LogFile):
             super().emit(record)
 
 
-class _AsJson(logging.Formatter):
+class _WarningAsJson(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return json.dumps({"time": round(record.created), "text": record.getMessage()})

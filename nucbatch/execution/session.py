@@ -19,7 +19,7 @@ from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import CheckResult
-from nucbatch.execution.driver import Outcome, Progress, drive
+from nucbatch.execution.driver import Progress, SessionOutcome, drive
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.job import made_of_field
 from nucbatch.execution.moved_plate import about, as_begun
@@ -28,7 +28,7 @@ from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
 from nucbatch.execution.warm_start import PRELOADED
-from nucbatch.execution.work_queue import Network, WorkQueue
+from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.planning.memory import require_fit
 from nucbatch.readers.plate_cache import cache_content, is_cached
@@ -36,7 +36,6 @@ from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Place, scheduler
 from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
@@ -50,6 +49,7 @@ from nucbatch.store.ledger import (
 from nucbatch.store.lock import run_lock
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.recover import recover
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_run
 
 
@@ -60,7 +60,7 @@ class RunResult:
     folder: RunFolder
     is_plate: bool
     totals: Totals
-    outcome: Outcome
+    outcome: SessionOutcome
 
 
 _LEAVING = "Finishing the running blocks, then stopping; press Ctrl-C again to stop at once."
@@ -166,7 +166,7 @@ def execute(
             if pixels and not begun:  # if the session is killed here, finalise writes the rest
                 selected = {field.key for field in plan.selected}
                 create_images(folder, plan.plate, left_out={field.key for field in plan.usable} - selected)
-            network = Network(
+            network = NetworkInUse(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.zoom
             )
             work_queue = WorkQueue(plan, folder, network, held_before, verify=verify)
@@ -179,7 +179,7 @@ def execute(
             for sentence in _wrong(work_queue.checked):
                 _log.warning(sentence, extra=NOTE)
 
-            def drive_all() -> Outcome:
+            def drive_all() -> SessionOutcome:
                 with StopSignal(
                     interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)
                 ) as stop:
@@ -203,7 +203,7 @@ def execute(
                         require_fit(plan, prepared.network, cluster.worker_bytes)
                         return drive(work_queue, ledger, cluster, progress, stop, fail_fast=fail_fast)
 
-            outcome, totals = Outcome(0, 0), None
+            outcome, totals = SessionOutcome(0, 0), None
             while totals is None:
                 if work_queue.waiting:
                     outcome += drive_all()

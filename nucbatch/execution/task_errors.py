@@ -17,7 +17,7 @@ from nucbatch.core.errors import PrecisionError, SettingsConflict, StoreError, W
 from nucbatch.core.log_file import SHOWN
 from nucbatch.execution.window import WorkResult
 from nucbatch.execution.worker import ran_out_of_memory
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 

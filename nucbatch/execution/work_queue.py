@@ -14,19 +14,19 @@ from dataclasses import dataclass
 
 from nucbatch.core.plate import Field
 from nucbatch.core.tiles import TileGrid
-from nucbatch.execution.block import FieldTask
 from nucbatch.execution.check import TOGETHER, CheckResult, CheckTask
+from nucbatch.execution.field_task import FieldTask
 from nucbatch.execution.large.image import LargeImage
-from nucbatch.execution.large.scale import ScaleTask
+from nucbatch.execution.large.scale_task import ScaleTask
 from nucbatch.planning.plan import Plan
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import changed_fields
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import TABLE, stamp_of
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class NetworkInUse:
     """The network's properties that the driver needs.
 
     ``weights``: path of the weight file. ``tiles``: tile grid. ``outputs``: number of maps. ``zoom``: scale
@@ -46,7 +46,7 @@ class WorkQueue:
         self,
         plan: Plan,
         folder: RunFolder,
-        network: Network,
+        network: NetworkInUse,
         receipts: Mapping[str, Receipt],
         *,
         verify: bool = False,

@@ -21,7 +21,7 @@ import psutil
 from distributed import get_worker
 
 from nucbatch.execution.worker_log import logged_as
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 MOST_OF_MEMORY = 0.95
 """Fraction of its memory limit that a worker may use; Dask's nanny kills at the same fraction."""
@@ -53,7 +53,7 @@ class Work(Protocol):
 
 def perform(work: Work) -> Any:
     """Runs work on a worker, with the memory guard and the run's log."""
-    with _memory_guard().over(work), logged_as(work):
+    with _memory_guard().over(work), logged_as(work.key, work.folder):
         started = time.perf_counter()
         outcome = work.run()
         _log.debug("Done in %.3f s", time.perf_counter() - started)

@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Worker, WorkerPlugin
 
 from nucbatch.core.log_file import PROJECT, LogFile, sent_to
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 _log = logging.getLogger(__name__)
 
@@ -45,24 +45,20 @@ _LONGEST = 4000
 _in_hand = threading.local()
 
 
-class Work(Protocol):
-    """See :class:`nucbatch.execution.worker.Work`."""
-
-    @property
-    def key(self) -> str: ...
-
-    @property
-    def folder(self) -> RunFolder: ...
-
-
 @contextmanager
-def logged_as(work: Work) -> Iterator[None]:
-    """Assigns the log records of this thread to this work and its run while the context lasts."""
-    _in_hand.work = work
+def logged_as(key: str, folder: RunFolder) -> Iterator[None]:
+    """Assigns the log records of this thread to the work of this key in this run while the context lasts."""
+    _in_hand.work = key, folder.path
     try:
         yield
     finally:
         _in_hand.work = None
+
+
+def _work_in_hand() -> tuple[str, Path] | None:
+    """Returns the key of this thread's work and its run's folder; None between work."""
+    work: tuple[str, Path] | None = getattr(_in_hand, "work", None)
+    return work
 
 
 class WorkerLogs:
@@ -191,14 +187,14 @@ class _WorkerLog(LogFile):
     """Appends records to a worker's file, a limited number from each library's logger."""
 
     def __init__(self, path: Path, worker: str, level: int) -> None:
-        super().__init__(path, _AsJson(worker))
+        super().__init__(path, _RecordAsJson(worker))
         self.setLevel(level)
         self._run = path.parents[3]
         self._count: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        work = getattr(_in_hand, "work", None)
-        if work is not None and work.folder.path != self._run:
+        work = _work_in_hand()
+        if work is not None and work[1] != self._run:
             return  # the record belongs to another run on the same workers
         if record.name.partition(".")[0] != PROJECT:
             self._count[record.name] += 1
@@ -207,7 +203,7 @@ class _WorkerLog(LogFile):
         super().emit(record)
 
 
-class _AsJson(logging.Formatter):
+class _RecordAsJson(logging.Formatter):
     """Formats a record as one line of JSON, complete for the driver's log."""
 
     def __init__(self, worker: str) -> None:
@@ -215,7 +211,7 @@ class _AsJson(logging.Formatter):
         self._worker = worker
 
     def format(self, record: logging.LogRecord) -> str:
-        work: Work | None = getattr(_in_hand, "work", None)
+        work = _work_in_hand()
         text = record.getMessage()[:_LONGEST]
         trace = "".join(traceback.format_exception(*record.exc_info)) if record.exc_info else None
         return json.dumps(
@@ -225,7 +221,7 @@ class _AsJson(logging.Formatter):
                 "levelname": record.levelname,
                 "created": record.created,
                 "worker": f"{self._worker}[{record.process}]",
-                "msg": text if work is None else f"{work.key}: {text}",
+                "msg": text if work is None else f"{work[0]}: {text}",
                 "exc_text": trace,
             }
         )

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.features.objects import Objects
+from nucbatch.features.measured_objects import Objects
 
 Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nucbatch.core.jit import frozen, kernel
 from nucbatch.features.contract import Columns
-from nucbatch.features.objects import Objects
+from nucbatch.features.measured_objects import Objects
 
 
 class Intensity:

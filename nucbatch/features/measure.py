@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import InputError, SettingsConflict
 from nucbatch.features.contract import Columns, Family
-from nucbatch.features.objects import objects_of
+from nucbatch.features.measured_objects import objects_of
 
 
 @cache

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from nucbatch.core.jit import kernel
 from nucbatch.features.contract import Columns
-from nucbatch.features.objects import Objects
+from nucbatch.features.measured_objects import Objects
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

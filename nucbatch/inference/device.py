@@ -57,7 +57,7 @@ class _FinishedBatch:
         return self._maps
 
 
-class Cpu:
+class CpuDevice:
     """Runs a network in the calling thread, on one CPU core.
 
     Raises:
@@ -97,7 +97,7 @@ class _CudaBatch:
         return self._maps.numpy().copy()  # the batch after next reuses the buffer
 
 
-class Cuda:
+class CudaDevice:
     """Runs a network on a GPU with fixed shapes and page-locked buffers.
 
     One batch is transferred while another is computed. Two batches may be in flight, in alternating buffers:
@@ -171,10 +171,10 @@ def device_for(network: nn.Module, precision: Precision) -> Device:
         PrecisionError: the device does not support this precision.
     """
     if not torch.cuda.is_available():
-        return Cpu(network, precision)
+        return CpuDevice(network, precision)
     if precision == "bf16" and not has_bf16(torch.device("cuda")):
         raise PrecisionError("this GPU has no bf16: use --precision fp16 or fp32.")
-    return Cuda(network, precision)
+    return CudaDevice(network, precision)
 
 
 def _padded(tiles: Tiles, batch: int) -> Tiles:

@@ -37,7 +37,7 @@ from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
 from nucbatch.readers.names import unique_names
 from nucbatch.readers.pixels import read_image
 from nucbatch.store import images as run_images
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 Reader = Callable[[], NDArray[Any]]
 _COLOURS = ("Red", "Green", "Blue")

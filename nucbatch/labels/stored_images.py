@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound, StoreError, UnreadableImage
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.zarr_format import StoredArray
 from nucbatch.zarr_format.ome import attributes, below, is_group
 

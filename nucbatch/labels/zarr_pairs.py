@@ -20,7 +20,7 @@ from nucbatch.labels.label_files import IGNORE
 from nucbatch.labels.sources import Findings, LabelledImage, Pixels, ignored, paired
 from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.planning.plan import nuclear_stains
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 NUCLEI = "nuclei"
 _RGB = (("red", "green", "blue"), ("r", "g", "b"), ("0", "1", "2"))

@@ -12,7 +12,7 @@ from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.report.panel import fill, load_panels
 from nucbatch.report.run_data import RunData
 from nucbatch.store.atomic import write_text
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 
 def write_report(folder: Path) -> Path:

@@ -19,7 +19,7 @@ from nucbatch.core.errors import StoreError
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.features.quality import MISSING_CHANNEL
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 _TEXT = (
     "Metadata_Plate",

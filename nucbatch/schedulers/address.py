@@ -24,7 +24,7 @@ from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
 from nucbatch.core.settings import validation_problems
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
-from nucbatch.schedulers.monitor import WorkerMonitor
+from nucbatch.schedulers.worker_monitor import WorkerMonitor
 from nucbatch.version import __version__
 
 _NO_LIMIT = 2**62

@@ -23,8 +23,8 @@ from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import Array
 from nucbatch.store.display import limits, window
-from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
+from nucbatch.store.run_folder import RunFolder, inside
 from nucbatch.zarr_format import StoredArray
 
 

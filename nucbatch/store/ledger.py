@@ -25,8 +25,8 @@ from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Plate
 from nucbatch.core.settings import RunSettings, validated
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt, checked_json, field_digest, line_of, receipt_of
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.version import __version__
 
 LEDGER_FORMAT = 4

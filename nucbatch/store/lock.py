@@ -31,7 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from nucbatch.core.errors import RunLocked
 from nucbatch.store.atomic import cannot_write, write_text
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 BEAT_S = 10.0
 """Interval of the heartbeat, in seconds."""

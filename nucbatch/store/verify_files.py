@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from nucbatch.core.plate import Field
-from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.receipt import Receipt, checked_json
+from nucbatch.store.run_folder import RunFolder, inside
 from nucbatch.store.stamps import TABLE, ImagePaths, Stamps
 from nucbatch.store.tables import read_note
 

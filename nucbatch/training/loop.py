@@ -25,8 +25,8 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.log_file import SHOWN
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.networks.checkpoint import as_stored, load_weights, read_card, save_weights
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.lock import run_lock
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.training.batch_loader import default_workers, load_batches
 from nucbatch.training.card import weights_card, write_run_card
 from nucbatch.training.data import DataSet

@@ -12,9 +12,9 @@ from nucbatch.core.errors import StoreError
 from nucbatch.labels.label_files import FilePair
 from nucbatch.labels.sources import LabelSource, Pixels, some
 from nucbatch.store.digest import labels_digest
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.label_tiff import is_label_tiff
 from nucbatch.store.ledger import latest_receipts
+from nucbatch.store.run_folder import RunFolder
 
 
 def digests_of_run(folder: Path) -> tuple[frozenset[str], list[str]]:

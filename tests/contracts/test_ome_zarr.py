@@ -23,8 +23,8 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
+from nucbatch.store.run_folder import RunFolder
 
 CHANNELS = (Channel("DAPI", 0), Channel("GFP", 1))
 

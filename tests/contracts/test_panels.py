@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from nucbatch.report.panel import GROUP, Panel, load_panels
 from nucbatch.report.run_data import RunData
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 NASTY = '<script>alert("x")</script>&"\''
 

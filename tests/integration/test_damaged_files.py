@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from distributed import LocalCluster
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_field, make_plate
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,7 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.core.settings import RunSettings
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.read_timeout import hanging
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import read_labels
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_field
 
 pytestmark = pytest.mark.slow

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import tifffile
 
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_field
 
 pytestmark = pytest.mark.slow

@@ -77,6 +77,6 @@ def test_the_picture_is_what_the_script_draws(name: str) -> None:
 def test_what_travels_between_the_columns_exists() -> None:
     names = {way.sent for way in WAYS.values()} | {way.returned for way in WAYS.values()}
     files = "".join(
-        source(file) for file in ("execution/block.py", "execution/large/unit.py", "store/receipt.py")
+        source(file) for file in ("execution/field_task.py", "execution/large/unit.py", "store/receipt.py")
     )
     assert {name for name in names if not re.search(rf"^class {name}\b", files, re.MULTILINE)} == set()

@@ -25,9 +25,9 @@ from nucbatch.execution.job import FieldJob
 from nucbatch.inference.normalise import Constants
 from nucbatch.readers.pixels import can_be_left_out
 from nucbatch.store.chunks import Array
-from nucbatch.store.folder import inside
 from nucbatch.store.images import image_level, label_level
 from nucbatch.store.pyramid import level_count
+from nucbatch.store.run_folder import inside
 from nucbatch.store.scratch import Scratch, read_values
 
 _CHUNKS_PER_UNIT = 2

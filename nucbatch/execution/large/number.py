@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
+from nucbatch.execution.large.block_objects import rows_of
 from nucbatch.execution.large.image import LargeImage
-from nucbatch.execution.large.objects import rows_of
 from nucbatch.masks.block import Piece
 from nucbatch.masks.seams import OversizedObject, Place, unite
 from nucbatch.store.scratch import (

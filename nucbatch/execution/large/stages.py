@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from nucbatch.execution.large.block_objects import find_in_block
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.number import number
-from nucbatch.execution.large.objects import find_in_block
-from nucbatch.execution.large.predict import predict_tile, tile_at
+from nucbatch.execution.large.predict_tile import predict_tile, tile_at
 from nucbatch.execution.large.survey import CONVERSION_BYTES, add_up, open_files, survey
 from nucbatch.execution.large.write import finish, shrink, write_labels
 from nucbatch.masks.seams import Place
@@ -26,7 +26,7 @@ from nucbatch.store.units import read_units
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class UnitOutcome:
     """Values that a unit's work returns; its pixels and tables are in its files.
 
     ``nuclei``: number of nuclei that begin in the unit. ``pieces``: number of pieces of oversized objects in
@@ -61,7 +61,7 @@ class Stage:
     doing: str
     timer: str
     grid: Callable[[LargeImage], tuple[int, int]]
-    run: Callable[[LargeImage, Place, int], Outcome]
+    run: Callable[[LargeImage, Place, int], UnitOutcome]
     files: Callable[[LargeImage, Place], list[Path]]
     is_kept: bool = False
     needs: tuple[str, Callable[[LargeImage, int], int]] | None = None
@@ -94,45 +94,45 @@ def _parts(image: LargeImage) -> tuple[int, int]:
     return image.units_of(0).shape
 
 
-def _run_open(image: LargeImage, place: Place, pieces: int) -> Outcome:
-    return Outcome(note=open_files(image, CONVERSION_BYTES))
+def _run_open(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
+    return UnitOutcome(note=open_files(image, CONVERSION_BYTES))
 
 
 def _files_of_open(image: LargeImage, place: Place) -> list[Path]:
     return [image.image().path / "zarr.json", image.maps().path / "zarr.json"]
 
 
-def _run_survey(image: LargeImage, place: Place, pieces: int) -> Outcome:
+def _run_survey(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
     survey(image, *place)
-    return Outcome()
+    return UnitOutcome()
 
 
 def _files_of_survey(image: LargeImage, place: Place) -> list[Path]:
     return [image.scratch.survey(*place), *image.image().files(image.units_of(0).box(*place))]
 
 
-def _run_constants(image: LargeImage, place: Place, pieces: int) -> Outcome:
+def _run_constants(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
     add_up(image)
-    return Outcome()
+    return UnitOutcome()
 
 
-def _run_predict(image: LargeImage, place: Place, pieces: int) -> Outcome:
-    return Outcome(network_s=predict_tile(image, *place))
+def _run_predict(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
+    return UnitOutcome(network_s=predict_tile(image, *place))
 
 
-def _run_objects(image: LargeImage, place: Place, pieces: int) -> Outcome:
+def _run_objects(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
     nuclei, found = find_in_block(image, *place)
-    return Outcome(nuclei=nuclei, pieces=found)
+    return UnitOutcome(nuclei=nuclei, pieces=found)
 
 
 def _files_of_objects(image: LargeImage, place: Place) -> list[Path]:
     return [image.scratch.block(*place), image.scratch.rows(*place)]
 
 
-def _run_number(image: LargeImage, place: Place, pieces: int) -> Outcome:
+def _run_number(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
     nuclei, beyond = number(image, pieces)
     note = f"{image.field.name}: {beyond} objects larger than any nucleus were left out" if beyond else ""
-    return Outcome(nuclei=nuclei, note=note)
+    return UnitOutcome(nuclei=nuclei, note=note)
 
 
 def _files_of_number(image: LargeImage, place: Place) -> list[Path]:
@@ -141,8 +141,8 @@ def _files_of_number(image: LargeImage, place: Place) -> list[Path]:
     return [scratch.offsets, scratch.oversized, scratch.oversized_rows, *keys]
 
 
-def _run_labels(image: LargeImage, place: Place, pieces: int) -> Outcome:
-    return Outcome(digest=write_labels(image, *place))
+def _run_labels(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
+    return UnitOutcome(digest=write_labels(image, *place))
 
 
 def _files_of_labels(image: LargeImage, place: Place) -> list[Path]:
@@ -151,17 +151,17 @@ def _files_of_labels(image: LargeImage, place: Place) -> list[Path]:
     return [*described, *labels.files(image.units_of(0).box(*place))]
 
 
-def _run_finish(image: LargeImage, place: Place, pieces: int) -> Outcome:
+def _run_finish(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
     finish(image, _kept_files(image), _digests(image))
-    return Outcome()
+    return UnitOutcome()
 
 
 def _shrink_stage(level: int) -> Stage:
     """Returns the stage that computes one level of both pyramids."""
 
-    def run(image: LargeImage, place: Place, pieces: int) -> Outcome:
+    def run(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
         shrink(image, level, *place)
-        return Outcome()
+        return UnitOutcome()
 
     def files(image: LargeImage, place: Place) -> list[Path]:
         picture, labels = image.image(level), image.labels(level)

@@ -12,7 +12,7 @@ from nucbatch.core.errors import MemoryRefused, UnreadableImage
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import stages_of
 from nucbatch.store.atomic import flush_all
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import ABSENT, packed, stamp_of
 from nucbatch.store.units import Unit
 

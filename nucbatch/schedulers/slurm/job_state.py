@@ -11,7 +11,7 @@ from enum import Enum
 
 from nucbatch.schedulers.slurm.commands import JobState
 from nucbatch.schedulers.slurm.jobs import JobWorkers
-from nucbatch.schedulers.slurm.settings import SlurmSettings
+from nucbatch.schedulers.slurm.slurm_settings import SlurmSettings
 
 
 class JobHealth(Enum):

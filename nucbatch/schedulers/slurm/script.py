@@ -21,7 +21,12 @@ from nucbatch.core.errors import InputError, MemoryRefused
 from nucbatch.schedulers.contract import Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.keys import key_files
-from nucbatch.schedulers.slurm.settings import SlurmSettings, require_interface, slurm_settings, walltime_text
+from nucbatch.schedulers.slurm.slurm_settings import (
+    SlurmSettings,
+    require_interface,
+    slurm_settings,
+    walltime_text,
+)
 from nucbatch.schedulers.walltime import JOB_END
 from nucbatch.schedulers.workers import CLUSTER_CONFIG, fitting_on_gpu, fitting_threads, no_http
 

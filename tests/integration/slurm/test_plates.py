@@ -17,9 +17,9 @@ from nucbatch.api import run_plate
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import SchedulerError
 from nucbatch.core.settings import RunSettings
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_plate
 
 pytestmark = pytest.mark.slurm

@@ -10,8 +10,8 @@ import sys
 import pytest
 
 from nucbatch.schedulers.contract import Resources, scheduler
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import latest_receipts
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_plate
 
 pytestmark = pytest.mark.slurm

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.features.contract import Columns
-from nucbatch.features.objects import Objects
+from nucbatch.features.measured_objects import Objects
 
 
 class Compactness:

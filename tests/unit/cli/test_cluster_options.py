@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.schedulers.slurm.settings import SlurmSettings
+from nucbatch.schedulers.slurm.slurm_settings import SlurmSettings
 
 
 @click.command()

@@ -13,10 +13,10 @@ from nucbatch.cli.score import score
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.fields_table import write_fields
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 
 
 def run(*arguments: object):

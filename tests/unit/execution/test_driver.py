@@ -19,16 +19,18 @@ from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.core.tiles import TileGrid
-from nucbatch.execution.driver import Outcome, drive
-from nucbatch.execution.work_queue import Network, WorkQueue
+from nucbatch.execution.driver import SessionOutcome, drive
+from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.networks.checkpoint import locate, read_card
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Cluster
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, latest_receipts
+from nucbatch.store.run_folder import RunFolder
 
 WEIGHTS = locate("default")
-NETWORK = Network(str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0)
+NETWORK = NetworkInUse(
+    str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0
+)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +78,7 @@ def plan_of(folder: Path, *names: str, model_hash: str | None = None, **change: 
 
 def driven(
     plan: Plan, out: Path, cluster: Cluster, *, fail_fast: bool = False, stop: StopSignal | None = None
-) -> tuple[RunFolder, Outcome, RecordedProgress]:
+) -> tuple[RunFolder, SessionOutcome, RecordedProgress]:
     folder, progress = RunFolder(out), RecordedProgress()
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger:
@@ -90,7 +92,7 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
 ) -> None:
     plan = plan_of(tmp_path / "in", "gone", "odd", "sound", dtype="no such type")
     folder, outcome, progress = driven(plan, tmp_path / "out", cluster)
-    assert outcome == Outcome(done=1, failed=2)
+    assert outcome == SessionOutcome(done=1, failed=2)
     assert sorted(progress.fields) == ["gone", "odd", "sound"]
     receipts = latest_receipts(folder)
     assert "can't be opened" in receipts["gone"].reason
@@ -109,7 +111,7 @@ def test_what_is_committed_and_still_there_is_not_done_again(tmp_path: Path, clu
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
     folder.label_tiff("b").unlink()
     _, outcome, progress = driven(plan, folder.path, cluster)
-    assert (outcome, progress.fields, progress.done_again) == (Outcome(done=1, failed=0), ["b"], ["b"])
+    assert (outcome, progress.fields, progress.done_again) == (SessionOutcome(done=1, failed=0), ["b"], ["b"])
 
 
 def test_what_was_never_done_comes_before_what_must_be_looked_at(tmp_path: Path, cluster: Cluster) -> None:
@@ -163,7 +165,7 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
         assert stopped.value.exit_code == 128 + signal.SIGTERM
     assert 0 < len(progress.fields) < 12
     assert stopped.value.done == len(progress.fields) == len(latest_receipts(folder))
-    assert driven(plan, folder.path, cluster)[1] == Outcome(12 - len(progress.fields), 0)
+    assert driven(plan, folder.path, cluster)[1] == SessionOutcome(12 - len(progress.fields), 0)
 
 
 def test_another_model_than_planned_ends_the_session(tmp_path: Path, cluster: Cluster) -> None:
@@ -199,7 +201,7 @@ def test_an_image_of_several_blocks_that_cannot_be_read_is_one_failed_field(
     plan = plan_of(tmp_path / "in", "gone", "sound", height_px=300)
     plan = replace(plan, block_px=128, largest_px=31)
     folder, outcome, progress = driven(plan, tmp_path / "out", cluster)
-    assert outcome == Outcome(done=1, failed=1)
+    assert outcome == SessionOutcome(done=1, failed=1)
     assert "can't be opened" in latest_receipts(folder)["gone"].reason
     assert latest_receipts(folder)["sound"].nuclei == 0
     assert sorted(progress.fields) == ["gone", "sound"]

@@ -1,7 +1,7 @@
 """Status of the files of failed fields in the tables."""
 
 from nucbatch.core.plate import Channel, Field, FileStatus, Plane, Plate
-from nucbatch.execution.block import failed
+from nucbatch.execution.field_task import failed
 from nucbatch.execution.finalise import unused_files
 from nucbatch.store.receipt import Receipt
 

@@ -15,7 +15,7 @@ from nucbatch.execution.large.survey import open_files, survey
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import plane_reader
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 4000, (1300, 2100)).astype(np.uint16)

@@ -12,9 +12,9 @@ from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.planning.plan import Plan
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
 from nucbatch.store.receipt import Receipt, field_digest
+from nucbatch.store.run_folder import RunFolder
 
 FIELDS = tuple(
     Field(

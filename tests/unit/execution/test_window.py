@@ -11,7 +11,7 @@ from nucbatch.execution.window import Window, WorkResult
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.schedulers.supervisor import SUPERVISOR_CONFIG, WorkerSupervisor
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nucbatch.execution.worker import ran_out_of_memory
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 WHOLE = '{"work": ["A/1/1"], "used_bytes": 2147483648, "limit_bytes": 3221225472, "pid": 7}\n'
 
@@ -34,7 +34,7 @@ import sys, threading
 from pathlib import Path
 from distributed import Client, LocalCluster
 from nucbatch.execution.worker import perform
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 BEGUN = set()
 

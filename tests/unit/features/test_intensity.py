@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops_table
 
 from nucbatch.features.intensity import Intensity
-from nucbatch.features.objects import objects_of
+from nucbatch.features.measured_objects import objects_of
 
 SKIMAGE = {
     "IntegratedIntensity": None,

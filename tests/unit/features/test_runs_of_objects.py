@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nucbatch.features.objects import objects_of
+from nucbatch.features.measured_objects import objects_of
 
 
 @settings(deadline=None)

@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.measure import label as connected
 from skimage.measure import regionprops_table
 
-from nucbatch.features.objects import objects_of
+from nucbatch.features.measured_objects import objects_of
 from nucbatch.features.shape import Shape
 
 NO_IMAGE = np.zeros((0, 1, 1))

@@ -13,8 +13,8 @@ from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.labels.binary import is_binary, kind_of
 from nucbatch.labels.zarr_pairs import choose_channel, choose_labels
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.training.data import DataSet, find_data, read_entry
 
 SHAPE = (20, 24)

@@ -10,8 +10,8 @@ import zarr
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.labels.sides import LabelImage, find_images, open_side, pair_sides
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
+from nucbatch.store.run_folder import RunFolder
 
 LABELS = np.pad(np.ones((4, 4), np.uint32), 2)
 

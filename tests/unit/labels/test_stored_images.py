@@ -8,8 +8,8 @@ import zarr
 from nucbatch.core.errors import InputError, InputNotFound, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.labels.stored_images import is_ome_zarr, open_images
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
+from nucbatch.store.run_folder import RunFolder
 
 LABELS = np.pad(np.full((4, 5), 7, np.uint32), ((3, 9), (2, 13)))  # (16, 20)
 

@@ -11,7 +11,7 @@ import torch
 from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import Precision, RunSettings
 from nucbatch.core.tiles import TileGrid
-from nucbatch.inference.device import BATCH_PX, Cuda
+from nucbatch.inference.device import BATCH_PX, CudaDevice
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.contract import build
 from nucbatch.planning.memory import GPU_PROCESS_BYTES, NetworkSize, gpu_bytes
@@ -50,7 +50,7 @@ def test_gpu_memory_stays_below_the_projection(
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_reserved()
-    device = Cuda(network, precision)
+    device = CudaDevice(network, precision)
     tiles = [np.zeros((3, side_px, side_px), np.float32)] * device.batch_of(side_px, side_px)
     for coming in [device.begin(tiles), device.begin(tiles)]:
         coming.wait()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 RUN = {
     "nucbatch": "0.1.0",

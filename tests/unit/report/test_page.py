@@ -10,9 +10,9 @@ from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plate
 from nucbatch.report.page import write_report
 from nucbatch.store.fields_table import write_fields
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_files_csv, write_run
 from nucbatch.synthetic import make_field
 

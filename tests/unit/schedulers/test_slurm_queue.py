@@ -7,7 +7,7 @@ import pytest
 from nucbatch.schedulers.slurm.commands import GONE, JobState, refused
 from nucbatch.schedulers.slurm.job_state import JobHealth, JobHistory
 from nucbatch.schedulers.slurm.jobs import JobWorkers
-from nucbatch.schedulers.slurm.settings import SlurmSettings
+from nucbatch.schedulers.slurm.slurm_settings import SlurmSettings
 from nucbatch.schedulers.slurm.waiting import PendingReasons
 
 SETTINGS = SlurmSettings(start_timeout_s=100, lost_timeout_s=10, frozen_timeout_s=50)

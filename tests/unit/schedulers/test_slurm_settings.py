@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nucbatch.core.errors import InputError, InputNotFound
-from nucbatch.schedulers.slurm.settings import slurm_settings, walltime_s, walltime_text
+from nucbatch.schedulers.slurm.slurm_settings import slurm_settings, walltime_s, walltime_text
 
 PROFILES = sorted((Path(__file__).parents[3] / "cluster" / "slurm").glob("*.toml"))
 

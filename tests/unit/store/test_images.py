@@ -12,7 +12,6 @@ import pytest
 from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.core.plate_geometry import split_well
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import (
     create_images,
     field_groups,
@@ -21,6 +20,7 @@ from nucbatch.store.images import (
     read_labels,
     write_field,
 )
+from nucbatch.store.run_folder import RunFolder
 
 CHANNELS = (Channel("DAPI", 0), Channel("GFP", 1))
 

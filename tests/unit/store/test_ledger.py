@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from nucbatch.core.errors import SettingsConflict, StoreError
 from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import ObjectSettings, RunSettings
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import (
     Ledger,
     changed_fields,
@@ -24,6 +23,7 @@ from nucbatch.store.ledger import (
     receipts,
 )
 from nucbatch.store.receipt import Receipt, field_digest, line_of
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import Stamp, packed
 
 SETTINGS = RunSettings(channel="DAPI", model_hash="ab" * 32)
@@ -164,7 +164,7 @@ _WRITER = """
 import sys
 from pathlib import Path
 from nucbatch.core.settings import RunSettings
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt
 with Ledger(RunFolder(Path(sys.argv[1])), RunSettings(), "p") as ledger:

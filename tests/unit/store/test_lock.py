@@ -18,9 +18,9 @@ import pytest
 
 from nucbatch.core.errors import RunLocked, StoreError
 from nucbatch.core.settings import RunSettings
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.lock import run_lock
+from nucbatch.store.run_folder import RunFolder
 
 _HOLDER = """
 import errno, fcntl, os, sys
@@ -31,7 +31,7 @@ def fail(number):
     return flock
 kinds = {"always": lambda *_: None, "none": fail(errno.ENOSYS), "no service": fail(errno.ENOLCK)}
 fcntl.flock = kinds.get(sys.argv[2], fcntl.flock)
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.lock import run_lock
 with run_lock(RunFolder(Path(sys.argv[1]))):
     print("held", flush=True)

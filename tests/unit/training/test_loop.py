@@ -14,7 +14,7 @@ from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.signals import Stopped
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.networks.contract import build
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, best_of, read_history, write_history
 from nucbatch.training.initial_weights import adapt_to_weights

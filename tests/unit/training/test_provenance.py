@@ -9,11 +9,11 @@ import tifffile
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.core.settings import RunSettings
 from nucbatch.store.digest import labels_digest
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.training.card import weights_card
 from nucbatch.training.data import find_data
 from nucbatch.training.recipe import Recipe

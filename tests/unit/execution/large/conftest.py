@@ -11,18 +11,18 @@ import tifffile
 import torch
 
 from nucbatch.core.settings import ObjectSettings, RunSettings
-from nucbatch.execution.block import FieldTask, process_field
+from nucbatch.execution.field_task import FieldTask, process_field
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
-from nucbatch.execution.large.scale import ScaleTask
+from nucbatch.execution.large.scale_task import ScaleTask
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.networks.unet import UNet
 from nucbatch.planning.plan import make_plan
 from nucbatch.readers.find import open_plate
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic import make_field
 
 CONFIG = {"in_channels": 3, "outputs": 4, "width": 2, "depth": 2}

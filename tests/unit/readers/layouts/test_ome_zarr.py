@@ -15,8 +15,8 @@ from nucbatch.readers.formats import open_plane, open_source, whole
 from nucbatch.readers.pixels import FieldReader, field_channels, read_field
 from nucbatch.readers.plate_summary import summarise
 from nucbatch.readers.summary_text import facts
-from nucbatch.store.folder import RunFolder
 from nucbatch.store.images import create_images, write_field
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.zarr_format.ome import below, form_of
 
 RNG = np.random.default_rng(0)

@@ -9,9 +9,9 @@ import zarr
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.store.folder import RunFolder, inside
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
+from nucbatch.store.run_folder import RunFolder, inside
 from nucbatch.store.sheets import write_run
 
 

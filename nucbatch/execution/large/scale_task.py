@@ -15,7 +15,7 @@ from nucbatch.execution.large.survey import CONVERSION_BYTES, convert_files, sou
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale, sample_boxes
 from nucbatch.inference.segment import zoom_in
-from nucbatch.store.folder import RunFolder
+from nucbatch.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
