@@ -70,17 +70,6 @@ GOLDEN = {
         "EMBL",
         ("B02", "C03"),
     ),
-    "matrixscreener": (
-        every(
-            "slide--S00/chamber--U00--V00/field--X0{x}--Y00/"
-            "image--L00--S00--U00--V00--J20--E00--O00--X0{x}--Y00--T00--Z0{z}--C0{c}.ome.tif",
-            x=(0, 1),
-            z=(0, 1),
-            c=(0, 1),
-        ),
-        "MatrixScreener",
-        None,
-    ),
     "in cell": (
         every(
             "{w}(fld {f} wv {c}).tif",
