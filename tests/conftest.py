@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from dask.distributed import LocalCluster
+
+settings.register_profile("nucbatch", deadline=None)  # kernels compile, and other work shares the cores
+settings.load_profile("nucbatch")
 
 Eventually = Callable[[Callable[[], object]], None]
 

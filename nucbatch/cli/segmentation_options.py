@@ -66,8 +66,14 @@ _OBJECTS = (
         help="Least interior value of a nucleus' centre, for models without offsets.",
     ),
     option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px."),
+    option(
+        "--micronuclei",
+        type=click.Choice(["drop", "count"]),
+        help="Objects of less than a third of the typical nucleus' diameter: micronuclei, apoptotic bodies, "
+        "debris. Not for RGB images, and not with --min-area. [default: drop]",
+    ),
 )
-_OBJECT_NAMES = ("foreground", "join", "merge", "interior", "min_area_px")
+_OBJECT_NAMES = ("foreground", "join", "merge", "interior", "min_area_px", "micronuclei")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,7 @@ class SegmentationOptions:
     precision: str
     normalise: str | None
     normalise_over: str | None
-    objects: dict[str, float]
+    objects: dict[str, float | str]
 
     def settings(
         self, *, labels: str, pixel_size_um: float | None, plate: Plate | None = None

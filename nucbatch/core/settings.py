@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +17,9 @@ from nucbatch.core.errors import InputError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """Number format of the network: float32, bfloat16 (8-bit significand) or float16 (11-bit significand)."""
+
+MICRONUCLEUS = 3
+"""Micronuclei have less than one part in this many of the typical nucleus' diameter."""
 
 MAPS = ("foreground", "interior", "offset_y", "offset_x")
 """Maps that a network can predict, in order; a network has the first 1, 2 or 4 of them."""
@@ -83,6 +87,9 @@ class ObjectSettings(_Frozen):
         min_area_px: drop objects smaller than this.
         min_area_of: which pixels ``min_area_px`` counts. "seen": those of the image as the network sees it,
             so that the area follows the scale. "image": the image's own, as for an area that a user gives.
+        micronuclei: "drop" leaves out objects of less than a third of the typical nucleus' diameter (of the
+            image or the plate): micronuclei, apoptotic bodies and debris. "count" keeps them. Ignored where
+            the diameter is unknown, for RGB images, and where a user gives ``min_area_px``.
         min_marker_px: ignore markers smaller than this, or centres that fewer pixels point to.
     """
 
@@ -93,19 +100,30 @@ class ObjectSettings(_Frozen):
     peak: float = Field(default=0.45, ge=0, lt=1)
     min_area_px: int = Field(default=25, ge=1, le=1_000_000_000)
     min_area_of: Literal["seen", "image"] = "seen"
+    micronuclei: Literal["drop", "count"] = "drop"
     min_marker_px: int = Field(default=4, ge=1, le=1_000_000_000)
 
-    def at(self, zoom: float) -> ObjectSettings:
+    def at(self, zoom: float, diameter_px: float = 0.0) -> ObjectSettings:
         """Returns the settings for an image that the network sees ``zoom`` times as large.
+
+        Args:
+            zoom: scale factor of the image for the network.
+            diameter_px: typical diameter of its nuclei, in its own pixels; 0 if micronuclei cannot be told
+                from nuclei. A micronucleus has less than a third of it (Fenech, Mutation Research 455, 2000).
 
         >>> ObjectSettings(min_area_px=25).at(0.5).min_area_px
         100
         >>> ObjectSettings(min_area_px=25, min_area_of="image").at(0.5).min_area_px
         25
+        >>> ObjectSettings(min_area_px=25).at(1, diameter_px=30).min_area_px
+        79
         """
-        if zoom == 1 or self.min_area_of == "image":
+        if self.min_area_of == "image":
             return self
-        return self.model_copy(update={"min_area_px": max(1, round(self.min_area_px / zoom**2))})
+        least_px = max(1, round(self.min_area_px / zoom**2))
+        if self.micronuclei == "drop":
+            least_px = max(least_px, math.ceil(math.pi / 4 * (diameter_px / MICRONUCLEUS) ** 2))
+        return self.model_copy(update={"min_area_px": least_px})
 
 
 class RunSettings(_Frozen):

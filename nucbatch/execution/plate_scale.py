@@ -24,7 +24,7 @@ from nucbatch.execution.plate_sample import sampled
 from nucbatch.execution.prepared import Prepared
 from nucbatch.inference.device import CpuDevice
 from nucbatch.inference.normalise import find_constants
-from nucbatch.inference.scale import WINDOW_PX, all_areas, fitting_zoom, nuclear_diameter
+from nucbatch.inference.scale import WINDOW_PX, fit
 from nucbatch.inference.segment import View, labels_in
 from nucbatch.networks.checkpoint import load_weights
 from nucbatch.planning.plan import Plan
@@ -94,8 +94,8 @@ def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
                 found[zoom] = labels_at(zoom, views)
             return found[zoom]
 
-        zoom = fitting_zoom(seen_at, [image for image, _ in views], scale)
-    return nuclear_diameter(all_areas(found[zoom])), sum(int(labels.max()) for labels in first), len(views)
+        fitted = fit(seen_at, [image for image, _ in views], scale)
+    return fitted.diameter_px, sum(int(labels.max()) for labels in first), len(views)
 
 
 def _batches(fields: list[Field]) -> Iterator[list[Field]]:

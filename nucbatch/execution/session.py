@@ -167,7 +167,7 @@ def execute(
                 selected = {field.key for field in plan.selected}
                 create_images(folder, plan.plate, left_out={field.key for field in plan.usable} - selected)
             network = NetworkInUse(
-                str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.zoom
+                str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.given
             )
             work_queue = WorkQueue(plan, folder, network, held_before, verify=verify)
             held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())

@@ -18,6 +18,7 @@ from nucbatch.execution.check import TOGETHER, CheckResult, CheckTask
 from nucbatch.execution.field_task import FieldTask
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.scale_task import ScaleTask
+from nucbatch.inference.scale import Fit
 from nucbatch.planning.plan import Plan
 from nucbatch.store.ledger import changed_fields
 from nucbatch.store.receipt import Receipt
@@ -29,14 +30,14 @@ from nucbatch.store.stamps import TABLE, stamp_of
 class NetworkInUse:
     """The network's properties that the driver needs.
 
-    ``weights``: path of the weight file. ``tiles``: tile grid. ``outputs``: number of maps. ``zoom``: scale
-    factor of images; None if it is measured for each image.
+    ``weights``: path of the weight file. ``tiles``: tile grid. ``outputs``: number of maps. ``fit``: scale
+    of all images; None if it is measured for each image.
     """
 
     weights: str
     tiles: TileGrid
     outputs: int
-    zoom: float | None
+    fit: Fit | None
 
 
 class WorkQueue:
@@ -106,9 +107,9 @@ class WorkQueue:
         if not self._images:
             return None
         network = self._network
-        sight = network.tiles, network.outputs, network.zoom or 1.0, self._plan.block_px
+        sight = network.tiles, network.outputs, network.fit or Fit(), self._plan.block_px
         image = LargeImage.of(self._plan, self._images.popleft(), self._folder, network.weights, *sight)
-        return image if network.zoom is not None else ScaleTask(image)
+        return image if network.fit is not None else ScaleTask(image)
 
     def next_check(self) -> CheckTask | None:
         """Takes the next check of committed fields; None if there is none."""

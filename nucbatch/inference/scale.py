@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.core.settings import NormaliseSettings, RunSettings
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import Box
 
 if TYPE_CHECKING:  # it imports PyTorch, which a Dask scheduler that unpickles a Scale does not need
@@ -52,19 +52,45 @@ _FEWEST, _MOST = 2, 5  # windows along each side
 
 
 @dataclass(frozen=True, slots=True)
+class Fit:
+    """The scale of one image.
+
+    Attributes:
+        zoom: how many times as large the network sees the image.
+        diameter_px: typical diameter of its nuclei, in its own pixels; 0 if unknown or without nuclei.
+        bright: nuclei are brighter than the rest of the image.
+    """
+
+    zoom: float = 1.0
+    diameter_px: float = 0.0
+    bright: bool = True
+
+    def objects(self, settings: ObjectSettings, colour: bool) -> ObjectSettings:
+        """Returns the thresholds and sizes for this image.
+
+        In stained tissue (``colour``, or dark nuclei), cells of different sizes lie side by side, so that
+        small nuclei are no micronuclei.
+        """
+        return settings.at(self.zoom, self.diameter_px if self.bright and not colour else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Scale:
     """The scale of images for the network.
 
-    ``zoom``: scale factor; None: found for each image. ``typical_px``: diameter of the nuclei that the
-    network was trained on; None if unknown. ``normalise``: normalisation of the windows in which an image is
-    measured.
-    ``of_plate``: whether the zoom was measured for a whole plate.
+    Attributes:
+        zoom: scale factor; None: found for each image.
+        typical_px: diameter of the nuclei that the network was trained on; None if unknown.
+        normalise: normalisation of the windows in which an image is measured.
+        of_plate: whether the zoom was measured for a whole plate.
+        diameter_px: diameter of the nuclei that the zoom was chosen for; 0 if none is given.
     """
 
     zoom: float | None = 1.0
     typical_px: float | None = None
     normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
     of_plate: bool = False
+    diameter_px: float = 0.0
 
     @classmethod
     def of(cls, card: Card, settings: RunSettings) -> Scale:
@@ -76,12 +102,18 @@ class Scale:
         typical_px, asked = card.nucleus_diameter_px, settings.diameter_px
         found = cls(None, typical_px, settings.normalise)
         if isinstance(asked, float):
-            return replace(found, zoom=card.zoom(asked))
+            return replace(found, zoom=card.zoom(asked), diameter_px=asked)
         if asked == "none" or typical_px is None:
             return replace(found, zoom=1.0)
         if settings.plate_diameter_px is None:
             return found
-        return replace(found, zoom=found.zoom_for(settings.plate_diameter_px), of_plate=True)
+        diameter_px = settings.plate_diameter_px
+        return replace(found, zoom=found.zoom_for(diameter_px), of_plate=True, diameter_px=diameter_px)
+
+    @property
+    def given(self) -> Fit | None:
+        """The scale that all images share; None if it is found for each image."""
+        return None if self.zoom is None else Fit(self.zoom, self.diameter_px)
 
     @property
     def largest_zoom(self) -> float:
@@ -143,11 +175,11 @@ def all_areas(labels: Sequence[NDArray[np.uint32]]) -> NDArray[np.int64]:
     return np.concatenate([np.zeros(0, np.int64), *map(areas_of, labels)])
 
 
-def fitting_zoom(
+def fit(
     labels_at: Callable[[float], Sequence[NDArray[np.uint32]]],
     images: Sequence[NDArray[np.generic]],
     scale: Scale,
-) -> float:
+) -> Fit:
     """Reduces the scale, from the image's own, until the nuclei are not too large for the network.
 
     Args:
@@ -162,9 +194,14 @@ def fitting_zoom(
         zoom = scale.zoom_for(halved_px)
         if zoom != 1 and halved_px >= _SPECKS_RATIO * nuclear_diameter(areas_px):
             zoom, nuclei = _reduced(labels_at, labels_at(zoom), scale, zoom)
-            if contrast(images, nuclei) > contrast(images, labels):
-                return zoom
-    return _reduced(labels_at, labels, scale, 1.0)[0]
+            if abs(contrast(images, nuclei)) > abs(contrast(images, labels)):
+                return _fit_of(images, nuclei, zoom)
+    zoom, nuclei = _reduced(labels_at, labels, scale, 1.0)
+    return _fit_of(images, nuclei, zoom)
+
+
+def _fit_of(images: Sequence[NDArray[np.generic]], labels: Sequence[NDArray[np.uint32]], zoom: float) -> Fit:
+    return Fit(zoom, nuclear_diameter(all_areas(labels)), contrast(images, labels) >= 0)
 
 
 def _reduced(
@@ -184,9 +221,10 @@ def _reduced(
 
 
 def contrast(images: Sequence[NDArray[np.generic]], labels: Sequence[NDArray[np.uint32]]) -> float:
-    """Returns by how many grey levels the mean of all nuclei differs from that of all other pixels.
+    """Returns by how many grey levels the mean of all nuclei exceeds that of all other pixels.
 
-    0 if there are no nuclei, or no other pixels. ``images``: (Y, X), or (Y, X, 3), averaged over channels.
+    Negative for dark nuclei; 0 if there are no nuclei, or no other pixels. ``images``: (Y, X), or (Y, X, 3),
+    averaged over channels.
     """
     sums, pixels = np.zeros(2), np.zeros(2, np.int64)
     for image, found in zip(images, labels, strict=True):
@@ -197,7 +235,7 @@ def contrast(images: Sequence[NDArray[np.generic]], labels: Sequence[NDArray[np.
     if not pixels.all():
         return 0.0
     inside, outside = sums / pixels
-    return float(abs(inside - outside))
+    return float(inside - outside)
 
 
 def sample_boxes(shape: tuple[int, int], whole_px: int) -> list[Box]:

@@ -17,9 +17,10 @@ from nucbatch.inference.predict import Predict, predict_image
 from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.inference.scale import (
     AS_IT_IS,
+    Fit,
     Scale,
     areas_of,
-    fitting_zoom,
+    fit,
     nuclear_diameter,
     sample_boxes,
 )
@@ -101,32 +102,39 @@ def segment_image(
     if constants.blank:
         return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
 
-    def at(zoom: float) -> Segmented:
-        labels = find_nuclei(maps_of(image, constants, grid, predict, zoom), objects.at(zoom))
-        return Segmented(labels, zoom, nuclear_diameter(areas_of(labels)))
+    def found(maps: NDArray[np.uint8], fitted: Fit) -> Segmented:
+        labels = find_nuclei(maps, fitted.objects(objects, colour=image.ndim == 3))
+        return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)))
 
-    if scale.zoom is not None:
-        return at(scale.zoom)
+    fitted = scale.given
     boxes = sample_boxes((image.shape[0], image.shape[1]), grid.whole)
-    if len(boxes) > 1:
-        return at(zoom_in([image[box.slices] for box in boxes], grid, predict, objects, scale))
-    seen: dict[float, Segmented] = {}
+    if fitted is None and len(boxes) > 1:
+        fitted = fit_windows([image[box.slices] for box in boxes], grid, predict, objects, scale)
+    if fitted is not None:
+        return found(maps_of(image, constants, grid, predict, fitted.zoom), fitted)
+    seen: dict[float, tuple[NDArray[np.uint8], Segmented]] = {}
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
-        seen[zoom] = at(zoom)
-        return [seen[zoom].labels]
+        maps = maps_of(image, constants, grid, predict, zoom)
+        seen[zoom] = maps, found(maps, Fit(zoom))
+        return [seen[zoom][1].labels]
 
-    return seen[fitting_zoom(labels_at, [image], scale)]
+    fitted = fit(labels_at, [image], scale)
+    maps, measured = seen[fitted.zoom]
+    least_px = fitted.objects(objects, colour=image.ndim == 3).min_area_px
+    if areas_of(measured.labels).min(initial=least_px) >= least_px:
+        return measured
+    return found(maps, fitted)
 
 
-def zoom_in(
+def fit_windows(
     windows: Sequence[NDArray[np.generic]],
     grid: TileGrid,
     predict: Predict,
     objects: ObjectSettings,
     scale: Scale,
-) -> float:
-    """Finds the scale factor of an image from windows of it, (Y, X) or (Y, X, 3).
+) -> Fit:
+    """Finds the scale of an image from windows of it, (Y, X) or (Y, X, 3).
 
     All windows share normalisation constants, computed from the windows unless the settings contain them. So
     the result depends on the windows alone.
@@ -134,13 +142,13 @@ def zoom_in(
     pixels = windows[0] if len(windows) == 1 else np.concatenate([window.ravel() for window in windows])
     constants = find_constants(pixels, scale.normalise)
     if constants.blank:
-        return 1.0
+        return Fit()
     views = [(window, constants) for window in windows]
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
         return [labels_in(view, grid, predict, objects, zoom) for view in views]
 
-    return fitting_zoom(labels_at, windows, scale)
+    return fit(labels_at, windows, scale)
 
 
 def labels_in(

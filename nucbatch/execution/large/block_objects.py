@@ -29,7 +29,10 @@ def find_in_block(image: LargeImage, row: int, column: int) -> tuple[int, int]:
     """
     core = image.blocks.box(row, column)
     found = nuclei_of_block(
-        lambda box: maps_of_box(image, box), core, image.shape, image.settings.objects.at(image.zoom)
+        lambda box: maps_of_box(image, box),
+        core,
+        image.shape,
+        image.fit.objects(image.settings.objects, colour=image.channel is None),
     )
     write_block(image.scratch.block(row, column), found.labels, found.keys, found.owned, found.pieces)
     rows = rows_of(image, found.shapes, found.shapes_box, found.owned)

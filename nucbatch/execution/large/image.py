@@ -23,6 +23,7 @@ from nucbatch.core.tiles import SUPPORT_PX, Grid, TileGrid, block_grid, scaled_s
 from nucbatch.execution.image_statistics import ImageStatistics
 from nucbatch.execution.job import FieldJob
 from nucbatch.inference.normalise import Constants
+from nucbatch.inference.scale import Fit
 from nucbatch.readers.pixels import can_be_left_out
 from nucbatch.store.chunks import Array
 from nucbatch.store.images import image_level, label_level
@@ -38,14 +39,19 @@ _CHUNKS_PER_UNIT = 2
 class LargeImage(FieldJob):
     """One image of several blocks; pickled with every unit.
 
-    ``tiles``: the network's tile grid. ``outputs``: number of the network's maps. ``zoom``: scale factor for
+    ``tiles``: the network's tile grid. ``outputs``: number of the network's maps. ``fit``: its scale for
     the network. ``block_px``: side of a block.
     """
 
     tiles: TileGrid
     outputs: int
-    zoom: float
+    fit: Fit
     block_px: int
+
+    @property
+    def zoom(self) -> float:
+        """How many times as large the network sees the image."""
+        return self.fit.zoom
 
     @property
     def shape(self) -> tuple[int, int]:

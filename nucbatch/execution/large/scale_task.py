@@ -14,13 +14,13 @@ from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import CONVERSION_BYTES, convert_files, source_of
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale, sample_boxes
-from nucbatch.inference.segment import zoom_in
+from nucbatch.inference.segment import fit_windows
 from nucbatch.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredScale:
-    """The result of a scale task: the image with its zoom, or the ``problem`` if it can't be read.
+    """The result of a scale task: the image with its scale, or the ``problem`` if it can't be read.
 
     ``damaged``: the channels that are to blame for the problem. ``note``: a message for the user.
     """
@@ -33,7 +33,7 @@ class MeasuredScale:
 
 @dataclass(frozen=True, slots=True)
 class ScaleTask:
-    """Measures the zoom of a large image."""
+    """Measures the scale of a large image."""
 
     image: LargeImage
 
@@ -48,7 +48,7 @@ class ScaleTask:
         return self.image.folder
 
     def run(self) -> MeasuredScale:
-        """Measures the zoom; unreadable files are reported in the result, other errors are raised.
+        """Measures the scale; unreadable files are reported in the result, other errors are raised.
 
         Converts files that can't be read by window; later stages need them too.
         """
@@ -65,7 +65,7 @@ class ScaleTask:
         except (UnreadableImage, MemoryRefused) as error:
             damaged = error.channels if isinstance(error, UnreadableImage) else ()
             return MeasuredScale(image, problem=str(error), damaged=damaged)
-        zoom = zoom_in(
+        fitted = fit_windows(
             [
                 window[0] if len(window) == 1 else np.ascontiguousarray(window.transpose(1, 2, 0))
                 for window in windows
@@ -75,4 +75,4 @@ class ScaleTask:
             image.settings.objects,
             Scale.of(queue.card, image.settings),
         )
-        return MeasuredScale(replace(image, zoom=zoom), note)
+        return MeasuredScale(replace(image, fit=fitted), note)

@@ -21,6 +21,7 @@ from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
+from nucbatch.inference.scale import Fit
 from nucbatch.networks.checkpoint import locate, read_card
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Cluster
@@ -29,7 +30,7 @@ from nucbatch.store.run_folder import RunFolder
 
 WEIGHTS = locate("default")
 NETWORK = NetworkInUse(
-    str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, zoom=1.0
+    str(WEIGHTS), TileGrid(stride=16, halo=112, largest=2048, whole=2048), outputs=4, fit=Fit()
 )
 
 

@@ -12,6 +12,7 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import Box, TileGrid
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import open_files, survey
+from nucbatch.inference.scale import Fit
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import plane_reader
@@ -39,7 +40,7 @@ def large(source: Path, out: Path, resolution_um: float | None = None) -> LargeI
     assert not field.problem
     channel = plate.channels[0].name if len(plate.channels) == 1 else ""
     plan = Plan(plate, RunSettings(channel=channel))
-    sight = TileGrid(stride=16, halo=64, largest=512, whole=512), 3, 1.0, 512
+    sight = TileGrid(stride=16, halo=64, largest=512, whole=512), 3, Fit(), 512
     return LargeImage.of(plan, field, folder, "", *sight)
 
 

@@ -9,7 +9,7 @@ from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.prepared import chosen
 from nucbatch.inference.normalise import Constants
-from nucbatch.inference.scale import LARGEST_RATIO, Scale, fitting_zoom, nuclear_diameter
+from nucbatch.inference.scale import LARGEST_RATIO, Scale, fit, nuclear_diameter
 from nucbatch.inference.segment import segment_image
 from nucbatch.masks.components import components_of
 from nucbatch.networks.checkpoint import Card, read_card, shipped
@@ -150,9 +150,54 @@ CLUMP[100:900, 100:900] = 1
 def test_specks_of_very_large_nuclei_are_reported_from_small_nuclei(
     image: NDArray[np.bool_], labels: NDArray[np.uint32], halved: NDArray[np.uint32], is_reduced: bool
 ) -> None:
-    zoom = fitting_zoom(
+    found = fit(
         lambda zoom: [labels if zoom == 1 else halved],
         [image.astype(np.uint8) * 200],
         Scale(None, typical_px=20.0),
     )
-    assert (zoom < 1) is is_reduced
+    assert (found.zoom < 1) is is_reduced
+
+
+def with_specks(diameter_px: int, speck_px: int) -> NDArray[np.uint8]:
+    """Nine nuclei, and four specks between them."""
+    image = discs(480, diameter_px, 160)
+    image[80:400, 80:400] = np.maximum(image[80:400, 80:400], discs(320, speck_px, 160))
+    return image
+
+
+def test_micronuclei_are_dropped_unless_they_are_asked_for() -> None:
+    image, constants, scale = with_specks(50, 14), Constants(0, 200), Scale(None, 20.0)
+
+    def count(image: NDArray[np.uint8], scale: Scale = scale, **settings: object) -> int:
+        objects = ObjectSettings.model_validate(settings)
+        network = Shredder(most_px=70)
+        return int(segment_image(image, constants, GRID, network, objects, scale).labels.max())
+
+    everything = count(image, micronuclei="count")
+    assert everything == 9 + 4
+    assert count(image) == 9
+    assert count(image, Scale(1.0, 20.0, diameter_px=50.0)) == 9  # a plate's diameter, or the user's
+    assert count(image, Scale(1.0)) == everything  # the diameter is unknown
+    assert count(image, min_area_px=25, min_area_of="image") == everything
+    assert count(np.stack([image] * 3, axis=2)) == everything  # lymphocytes beside tumour cells
+
+
+def test_dark_nuclei_of_tissue_have_no_micronuclei() -> None:
+    image, network = 200 - with_specks(50, 14), Shredder(most_px=70)
+    found = segment_image(
+        image,
+        Constants(0, 200),
+        GRID,
+        lambda tile: network(1 - tile),
+        ObjectSettings(),
+        Scale(None, 20.0),
+    )
+    assert found.labels.max() == 9 + 4
+
+
+def test_objects_of_more_than_a_third_of_the_diameter_are_nuclei() -> None:
+    image = with_specks(50, 18)
+    found = segment_image(
+        image, Constants(0, 200), GRID, Shredder(most_px=70), ObjectSettings(), Scale(None, 20.0)
+    )
+    assert found.labels.max() == 9 + 4

@@ -16,7 +16,7 @@ from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale_task import ScaleTask
 from nucbatch.inference.predict import grid_of
-from nucbatch.inference.scale import Scale
+from nucbatch.inference.scale import Fit, Scale
 from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
 from nucbatch.networks.unet import UNet
 from nucbatch.planning.plan import make_plan
@@ -71,7 +71,7 @@ class Bench:
         sight = (
             grid_of(network, largest_px, largest_px),
             4,
-            Scale.of(card, plan.settings).largest_zoom,
+            Scale.of(card, plan.settings).given or Fit(),
             block_px,
         )
         image = LargeImage.of(plan, field, folder, str(self.weights), *sight)
