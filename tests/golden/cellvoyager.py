@@ -11,8 +11,8 @@ PLACES = {1: (-567.1, 402.9), 2: (82.8, 402.9), 3: (-567.1, -247.0), 4: (82.8, -
 """X and Y of four fields, from a real plate."""
 
 
-def record(name: str = "", *, lost: str = "", **values: object) -> str:
-    """A record of an image by its CellVoyager name, or of a lost field by ``lost`` and its numbers."""
+def record(name: str = "", *, path: str = "", lost: str = "", **values: object) -> str:
+    """A record of an image by its CellVoyager name, or of another path or a lost field by its numbers."""
     numbers: dict[str, object] = {}
     if name:
         tail = name.rpartition(".")[0].rpartition("_T")[2]
@@ -37,7 +37,7 @@ def record(name: str = "", *, lost: str = "", **values: object) -> str:
     kind = "ERR" if lost else "IMG"
     time = "2023-09-18T13:58:44.438+02:00"
     return (
-        f'<bts:MeasurementRecord bts:Type="{kind}" bts:Time="{time}"{attributes}>{lost or name}'
+        f'<bts:MeasurementRecord bts:Type="{kind}" bts:Time="{time}"{attributes}>{lost or path or name}'
         "</bts:MeasurementRecord>\n"
     )
 

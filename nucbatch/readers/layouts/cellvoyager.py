@@ -18,17 +18,15 @@ from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.one_plate import is_inside
-from nucbatch.readers.layouts.yokogawa_plate import (
-    assembled,
-    is_correction,
+from nucbatch.readers.layouts.yokogawa_plate import assembled, is_correction, other_records
+from nucbatch.readers.layouts.yokogawa_records import Shot, sites_given
+from nucbatch.readers.layouts.yokogawa_side_files import (
     lies_below,
-    other_records,
     plate_folder,
     read_side_files,
     require_one_folder,
     shots_of_records,
 )
-from nucbatch.readers.layouts.yokogawa_records import Shot, sites_given
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.rules import ignored, quarantined
 

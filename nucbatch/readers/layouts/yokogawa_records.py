@@ -20,6 +20,8 @@ from nucbatch.readers.listing import FoundFile
 
 Position = tuple[float, float]
 
+_TILE = ("TileXIndex", "TileYIndex", "PartialTileIndex")
+
 
 @dataclass(frozen=True, slots=True)
 class Shot:
@@ -30,13 +32,14 @@ class Shot:
         well: normalised well name.
         site: number of the field, from 1.
         time_point: from 1.
-        z_step: from 1; 0 for a projection.
+        z_step: from 1; 0 for a projection, or if the record does not give it.
         channel: number of the channel, from 1.
         timeline: number of the timeline, from 1.
         action: number of the action in its timeline, from 1.
         projection: kind of z-projection, such as ``Maximum``; empty for a z-step.
         position_um: (y, x) of the centre, y down; None if unknown.
         time: when it was taken.
+        tile: tile of a tiled field; empty if the field is one image.
         file: the file; None if it does not exist.
     """
 
@@ -51,6 +54,7 @@ class Shot:
     projection: str = ""
     position_um: Position | None = None
     time: str = ""
+    tile: str = ""
     file: FoundFile | None = None
 
 
@@ -193,13 +197,14 @@ def _shot(element: Element, number: int) -> Shot:
         _well(element, number),
         site,
         whole(values.get("TimePoint", "1")) or 1,
-        0 if projection else whole(values.get("ZIndex", "1")) or 1,
+        0 if projection else whole(values.get("ZIndex", "")),
         channel,
         whole(values.get("TimelineIndex", "1")) or 1,
         whole(values.get("ActionIndex", "1")) or 1,
         projection,
         _position(element),
         values.get("Time", ""),
+        ",".join(values[key] for key in _TILE if key in values),
     )
 
 

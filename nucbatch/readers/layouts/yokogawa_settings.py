@@ -1,6 +1,6 @@
-"""Reads Yokogawa's settings: ``MeasurementDetail.mrf`` (plate, pixel sizes) and ``*.mes`` (channels).
+"""Reads Yokogawa's settings: ``*.mrf`` (plate, pixel sizes), ``*.mes`` (channels), ``*.wpp`` (plate).
 
-CellVoyager (CV7000, CV8000) and CQ3K write both, in the schema ``BTSSchema/1.0``. What a file does not record
+CellVoyager (CV7000, CV8000) and CQ3K write them, in the schema ``BTSSchema/1.0``. What a file does not record
 or records as nonsense stays unknown.
 """
 
@@ -61,6 +61,20 @@ def read_channels(root: str, path: str, read_timeout_s: float) -> dict[int, Chan
     return read_elements(root, path, {"Channel", "LightSource"}, _channels, read_timeout_s)
 
 
+def read_plate_size(root: str, path: str, read_timeout_s: float) -> tuple[int, int]:
+    """Reads (rows, columns) of a .wpp file; (0, 0) if it gives none.
+
+    Raises:
+        UnreadableImage: it cannot be read, or is damaged.
+    """
+
+    def size(elements: Iterator[Element]) -> tuple[int, int]:
+        found = [(one.attributes.get("Rows", ""), one.attributes.get("Columns", "")) for one in elements]
+        return _plate_size(*found[0]) if found else (0, 0)
+
+    return read_elements(root, path, {"WellPlateProduct"}, size, read_timeout_s)
+
+
 def distinct_channels(
     known: Mapping[int, Channel], numbers: Iterable[int], default: str
 ) -> dict[int, Channel]:
@@ -94,16 +108,19 @@ def _detail(elements: Iterator[Element]) -> Detail:
         values = element.attributes
         if element.tag == "MeasurementDetail":
             title, settings = values.get("Title", ""), values.get("MeasurementSettingFileName", "")
-            rows, columns = whole(values.get("RowCount", "")), whole(values.get("ColumnCount", ""))
+            rows, columns = _plate_size(values.get("RowCount", ""), values.get("ColumnCount", ""))
             continue
         corrections.add(values.get("ShadingCorrectionSource", ""))
         number = whole(values.get("Ch", ""))
         across, down = (real(values.get(f"{side}PixelDimension", "")) for side in ("Horizontal", "Vertical"))
         if number and across and across > 0 and (down is None or math.isclose(across, down, rel_tol=0.01)):
             sizes[number] = across
-    if not (0 < rows <= MOST_ROWS and 0 < columns <= MOST_COLUMNS):
-        rows = columns = 0
     return Detail(title, rows, columns, settings, sizes, frozenset(corrections - {""}))
+
+
+def _plate_size(rows: str, columns: str) -> tuple[int, int]:
+    size = whole(rows), whole(columns)
+    return size if 0 < size[0] <= MOST_ROWS and 0 < size[1] <= MOST_COLUMNS else (0, 0)
 
 
 def _channels(elements: Iterator[Element]) -> dict[int, Channel]:

@@ -50,11 +50,6 @@ SHORT = ("B2", "B3", "C2", "C3")
 WELLS = ("B02", "B03", "C02", "C03")
 # names as the instruments write them: (files, what the refusal says, wells by the pattern that it offers)
 GOLDEN = {
-    "cq1": (
-        every("Image/W00{w}F000{f}T0001Z001C{c}.tif", w=("14", "15", "26", "27"), f=(1, 2), c=(1, 2)),
-        "CQ1",
-        WELLS,
-    ),
     "scanr without wells": (
         every("data/--W000{w}--P0000{f}--Z00000--T00000--{c}.tif", w=(14, 27), f=(1, 2), c=("DAPI", "GFP")),
         "ScanR",
