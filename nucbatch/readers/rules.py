@@ -56,7 +56,9 @@ def quarantined(path: str, reason: str) -> FileRecord:
 
 def is_image_name(path: str) -> bool:
     """Returns whether a name has the suffix of an image that can be decoded."""
-    return PurePosixPath(path).suffix.lower() in IMAGE_SUFFIXES
+    name = path[path.rfind("/") + 1 :]
+    dot = name.rfind(".")
+    return dot > 0 and name[dot:].lower() in IMAGE_SUFFIXES
 
 
 def junk_rule(name: str, *, folder: bool) -> str:

@@ -42,7 +42,7 @@ _UNLISTED = "no record of {} names this image: it is of another measurement, or 
 
 def parse(path: str) -> tuple[str, Shot] | None:
     """Parses a relative path: (plate, image); None if it is not a CellVoyager image."""
-    match = _NAME.fullmatch(PurePosixPath(path).name)
+    match = _NAME.fullmatch(path, path.rfind("/") + 1)
     well = plausible_well(match["well"]) if match else ""
     if match is None or not well:
         return None
@@ -89,7 +89,7 @@ class CellVoyagerReader:
         folders = {
             file.path.rpartition("/")[0]
             for file in listing.others()
-            if PurePosixPath(file.path).name.lower() == "measurementdata.mlf"
+            if file.path.lower().rpartition("/")[2] == "measurementdata.mlf"
         }
         fits = [
             parse(file.path) is not None or lies_below(file.path, folders)
@@ -104,8 +104,8 @@ class CellVoyagerReader:
         Raises:
             InputError: several plates, or several acquisitions of which none is chosen.
         """
-        parsed = {file.path: found for file in listing.images() if (found := parse(file.path))}
         by_path = {file.path: file for file in listing.images()}
+        parsed = {path: found for path in by_path if (found := parse(path))}
         folders = {path: _plate_folder(shot) for path, (_, shot) in parsed.items()}
         folder = plate_folder(listing, list(folders.items()))
         sides = read_side_files(listing, folder, options.read_timeout_s)

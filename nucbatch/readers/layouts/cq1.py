@@ -12,7 +12,6 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
 
 from nucbatch.core.errors import ImageUnavailable, InputError, UnreadableImage
 from nucbatch.core.escape import printable
@@ -51,7 +50,7 @@ _SETTINGS = frozenset({"measurementresult.xml", "measurementprotocol.xml", "imag
 
 def parse(path: str) -> tuple[int, Shot] | None:
     """Parses a relative path: (number of the well, image without a well); None for other names."""
-    match = _NAME.fullmatch(PurePosixPath(path).name)
+    match = _NAME.fullmatch(path, path.rfind("/") + 1)
     if match is None:
         return None
     number, site, time_point, z_step, channel = (int(text) for text in match.groups())
@@ -98,8 +97,8 @@ class Cq1Reader:
         Raises:
             InputError: several plates, or no side file that tells the wells.
         """
-        parsed = {file.path: found for file in listing.images() if (found := parse(file.path))}
         by_path = {file.path: file for file in listing.images()}
+        parsed = {path: found for path in by_path if (found := parse(path))}
         folders = {path: _plate_folder(path) for path in parsed}
         folder = plate_folder(listing, list(folders.items()), _RESULTS)
         sides = read_side_files(listing, folder, options.read_timeout_s)

@@ -22,7 +22,7 @@ _CORRECTIONS = ("sc_", "dc_")
 
 def is_correction(path: str, named: Iterable[str] = ()) -> bool:
     """Returns whether an image is a shading (``SC_…``) or dark (``DC_…``) picture for correction."""
-    name = PurePosixPath(path).name
+    name = path.rpartition("/")[2]
     return name.lower().startswith(_CORRECTIONS) or name in named
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
@@ -114,19 +113,18 @@ def located(shots: Sequence[Shot], files: Iterable[FoundFile], folder: str) -> l
     by_name: dict[str, list[FoundFile]] = defaultdict(list)
     by_stem: dict[str, list[FoundFile]] = defaultdict(list)
     for file in files:
-        pure = PurePosixPath(file.path)
+        name = file.path.rpartition("/")[2].casefold()
         by_path[file.path] = file
-        by_name[pure.name.casefold()].append(file)
-        by_stem[pure.stem.casefold()].append(file)
+        by_name[name].append(file)
+        by_stem[name.rpartition(".")[0]].append(file)
     found: dict[str, Shot] = {}
     for shot in shots:
-        pure = PurePosixPath(shot.path)
         path = f"{folder}/{shot.path}" if folder else shot.path
-        inside = not leads_out(shot.path)
-        same_name, same_stem = by_name.get(pure.name.casefold(), []), by_stem.get(pure.stem.casefold(), [])
-        at_path = [by_path[path]] if path in by_path else []
-        same = next((files for files in (at_path, same_name, same_stem) if len(files) == 1), [])
-        match = same[0] if same and inside else None
+        match = None if leads_out(shot.path) else by_path.get(path)
+        if match is None and not leads_out(shot.path):
+            name = shot.path.rpartition("/")[2].casefold()
+            alike = by_name.get(name) or by_stem.get(name.rpartition(".")[0]) or []
+            match = alike[0] if len(alike) == 1 else None
         place = match.path if match else path
         found[place] = replace(shot, path=place, file=match)
     return list(found.values())
@@ -134,8 +132,7 @@ def located(shots: Sequence[Shot], files: Iterable[FoundFile], folder: str) -> l
 
 def leads_out(path: str) -> bool:
     """Returns whether a path, as a record names it, is absolute or leads upwards."""
-    pure = PurePosixPath(path)
-    return pure.is_absolute() or ".." in pure.parts or ":" in path
+    return path.startswith("/") or ":" in path or ".." in path.split("/")
 
 
 def sites_given(losses: Sequence[Loss], shots: Sequence[Shot]) -> list[Loss]:
