@@ -63,7 +63,7 @@ def written(store: Path, number: int, image: np.ndarray, labels: np.ndarray) -> 
     """Writes a field as a task does, and returns its files."""
     field = Field("B03", number, 0, f"B/3/{number}", "x", (), SIDE_PX, SIDE_PX, "uint16")
     channels = [Channel(name, index) for index, name in enumerate(("DAPI", "GFP"))]
-    write_field(store, field, channels, image, labels, pixel_size_um=0.5)
+    write_field(store, field, channels, image, labels)
     table = store / "fragments" / f"{number}.parquet"
     write_fragment(table, identity_columns("P", field, int(labels.max())))
     return [*field_files(store, field, image.shape, image.dtype), table]

@@ -124,7 +124,7 @@ def _compare(console: Console, truth: Path, folder: RunFolder) -> None:
     from nucbatch.labels.label_files import label_files
     from nucbatch.readers.pixels import read_image
     from nucbatch.scoring import score_images
-    from nucbatch.store.images import read_labels
+    from nucbatch.store.stored_images import read_labels
 
     fields = pd.read_parquet(folder.fields)
     groups = dict(zip(fields["Name"], fields["Metadata_Image"], strict=True))

@@ -32,6 +32,13 @@ _OUTPUT = (
         show_default=True,
         help="Masks as OME-Zarr (with the images), as label TIFFs, or both.",
     ),
+    option(
+        "--ome-zarr",
+        type=click.Choice(["0.5", "0.4"]),
+        default="0.5",
+        show_default=True,
+        help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools.",
+    ),
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
@@ -63,6 +70,7 @@ def run(
     selection: Selection,
     out: Path,
     labels: str,
+    ome_zarr: str,
     segmentation: SegmentationOptions,
     scheduler_name: str,
     scheduler_settings: Mapping[str, Any],
@@ -97,10 +105,12 @@ def run(
     console = terminal(soft_wrap=True, quiet=is_quiet())
     pixel_size_um = source.pixel_size_um
     # Wrong values and models fail here, before the headers of a large plate are read.
-    segmentation.settings(labels=labels, pixel_size_um=pixel_size_um)
+    segmentation.settings(labels=labels, ome_zarr=ome_zarr, pixel_size_um=pixel_size_um)
     locate(segmentation.model)
     plate = source.open(remembered=RunFolder(out).plate)
-    settings = segmentation.settings(labels=labels, pixel_size_um=pixel_size_um, plate=plate)
+    settings = segmentation.settings(
+        labels=labels, ome_zarr=ome_zarr, pixel_size_um=pixel_size_um, plate=plate
+    )
     prepared = prepare(plate, settings, block_px=block_px, selection=selection)
     describe(console, prepared)
     if dry_run:

@@ -93,12 +93,13 @@ class SegmentationOptions:
     objects: dict[str, float | str]
 
     def settings(
-        self, *, labels: str, pixel_size_um: float | None, plate: Plate | None = None
+        self, *, labels: str, ome_zarr: str, pixel_size_um: float | None, plate: Plate | None = None
     ) -> RunSettings:
         """Returns the run's settings.
 
         Args:
             labels: formats of the masks.
+            ome_zarr: version of OME-Zarr.
             pixel_size_um: that the user gives; None for the files'.
             plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
                 such a diameter counts as none.
@@ -116,6 +117,7 @@ class SegmentationOptions:
                 "channel": self.channel,
                 "model": self.model,
                 "labels": labels,
+                "ome_zarr": ome_zarr,
                 "precision": self.precision,
                 "pixel_size_um": pixel_size_um,
                 "diameter_px": diameter_px,

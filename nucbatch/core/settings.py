@@ -143,6 +143,7 @@ class RunSettings(_Frozen):
         plate_diameter_px: diameter that "auto" measured for a whole plate, 0 if it found no nuclei; None
             measures each image by itself. A run sets it, and keeps it when it is resumed.
         labels: format of the label images.
+        ome_zarr: version of the OME-Zarr that holds images and labels.
         measurements: families of measurements by name, each with its package; None until the run chooses
             them.
     """
@@ -157,6 +158,7 @@ class RunSettings(_Frozen):
     diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"
     plate_diameter_px: float | None = Field(default=None, ge=0)
     labels: Literal["zarr", "tiff", "both"] = "zarr"
+    ome_zarr: Literal["0.5", "0.4"] = "0.5"
     measurements: dict[str, str] | None = None
 
     def digest(self) -> str:

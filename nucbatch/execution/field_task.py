@@ -163,10 +163,10 @@ def _write_pixels(
             task.channels,
             image,
             labels,
-            pixel_size_um=task.field.pixel_size_um,
             windows=windows,
+            version=task.settings.ome_zarr,
         )
-        written += field_files(store, task.field, image.shape, image.dtype)
+        written += field_files(store, task.field, image.shape, image.dtype, task.settings.ome_zarr)
     if task.settings.labels in ("tiff", "both"):
         write_label_tiff(task.places.label_tiff, labels)
         written.append(task.places.label_tiff)

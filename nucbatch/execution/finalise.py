@@ -27,6 +27,7 @@ from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
 from nucbatch.store.fields_table import write_fields
 from nucbatch.store.images import create_images
+from nucbatch.store.ngff import Version
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import FileOutcome, write_files_csv, write_wells
@@ -74,7 +75,7 @@ def finalise(
     plate: Plate,
     receipts: Mapping[str, Receipt],
     *,
-    pixels: bool,
+    ome_zarr: Version | None,
     scale: Scale = AS_IT_IS,
     selection: Selection = EVERYTHING,
 ) -> Totals:
@@ -84,7 +85,7 @@ def finalise(
         folder: the run's folder.
         plate: the plate as planned.
         receipts: the latest receipt of each field, by key.
-        pixels: whether the run keeps an OME-Zarr.
+        ome_zarr: version of the run's OME-Zarr; None if it keeps none.
         scale: the run's scale; if it was measured for the whole plate, fields that disagree are flagged.
         selection: the part of the plate that was processed now; what earlier sessions processed stays.
 
@@ -118,8 +119,8 @@ def finalise(
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
     fates = write_files_csv(folder.files, plate, unused)
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
-    if pixels:
-        create_images(folder, plate, failures, left_out=left_out)
+    if ome_zarr is not None:
+        create_images(folder, plate, failures, left_out=left_out, version=ome_zarr)
     return Totals(
         fields_done=len(done),
         fields_failed=len(plate.fields) - len(done) - len(left_out),

@@ -165,7 +165,12 @@ def execute(
             _remember(folder, prepared.read)
             if pixels and not begun:  # if the session is killed here, finalise writes the rest
                 selected = {field.key for field in plan.selected}
-                create_images(folder, plan.plate, left_out={field.key for field in plan.usable} - selected)
+                create_images(
+                    folder,
+                    plan.plate,
+                    left_out={field.key for field in plan.usable} - selected,
+                    version=plan.settings.ome_zarr,
+                )
             network = NetworkInUse(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.given
             )
@@ -215,7 +220,7 @@ def execute(
                         folder,
                         plan.plate,
                         receipts,
-                        pixels=pixels,
+                        ome_zarr=plan.settings.ome_zarr if pixels else None,
                         scale=prepared.scale,
                         selection=plan.selection,
                     )

@@ -36,7 +36,7 @@ from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
 from nucbatch.readers.names import unique_names
 from nucbatch.readers.pixels import read_image
-from nucbatch.store import images as run_images
+from nucbatch.store import stored_images as run_images
 from nucbatch.store.run_folder import RunFolder
 
 Reader = Callable[[], NDArray[Any]]

@@ -21,7 +21,7 @@ from nucbatch.report.choose import Choice, choose_fields
 from nucbatch.report.field_images import contrast_limits, outline_path, png_within
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.run_data import RunData
-from nucbatch.store.images import read_channels, read_image, read_labels
+from nucbatch.store.stored_images import read_channels, read_image, read_labels
 
 FIELDS = 20
 ALL_PNGS_BYTES = 4_500_000  # base64 adds a third: the page stays below 8 MB with its outlines

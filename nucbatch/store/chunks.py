@@ -1,7 +1,8 @@
 """Zarr arrays on disk: maps pixels to chunks and files, and reads and writes them.
 
 Chunks are of even size, a camera's field is one file with all its channels, and no two writers share a file.
-zarr itself writes the description of each array (``zarr.json``). The files are read and written here, in the
+Zarr 2 has no shards: there each file is one chunk, which holds all channels. zarr itself writes the
+description of each array (``zarr.json`` or ``.zarray``). The files are read and written here, in the
 calling thread, with the same bytes that zarr would produce (a test compares them). zarr's event loop costs
 four times as much as encoding and writing small chunks, and up to three times as much as decoding them.
 Writing again leaves the same bytes, so a task may be retried at any point.
@@ -26,7 +27,9 @@ from zarr.storage import MemoryStore
 from nucbatch.core.errors import InputError
 from nucbatch.core.tiles import Box
 from nucbatch.store.atomic import cannot_write, write_bytes
-from nucbatch.store.shards import Codec, compressors, damaged, encoded, read_chunks
+from nucbatch.store.shards import Codec, compressor_2, compressors, damaged, encoded, read_chunks
+
+ZarrFormat = Literal[2, 3]
 
 LONGEST_CHUNK_PX = 1024
 _OF_A_CAMERA_PX = 1088
@@ -68,6 +71,7 @@ class Array:
         chunk_px: (height, width) of a chunk.
         in_file: (down, across) chunks per file; a file holds them for every channel.
         together: a chunk holds all channels instead of one.
+        zarr_format: version of Zarr.
     """
 
     path: Path
@@ -78,15 +82,30 @@ class Array:
     chunk_px: tuple[int, int]
     in_file: tuple[int, int] = (1, 1)
     together: bool = False
+    zarr_format: ZarrFormat = 3
 
     @classmethod
     def of_image(
-        cls, path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, codec: Codec, names: tuple[str, ...]
+        cls,
+        path: Path,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike,
+        codec: Codec,
+        names: tuple[str, ...],
+        zarr_format: ZarrFormat = 3,
     ) -> Array:
         """Creates the array of an image, divided by :func:`chunk_px` and :func:`chunks_in_file`."""
         sides = chunk_px(shape[-2]), chunk_px(shape[-1])
+        name = np.dtype(dtype).newbyteorder("=").name
+        if zarr_format == 2:
+            return cls(path, shape, name, codec, names, sides, together=True, zarr_format=2)
         in_file = chunks_in_file(shape[-2]), chunks_in_file(shape[-1])
-        return cls(path, shape, np.dtype(dtype).newbyteorder("=").name, codec, names, sides, in_file)
+        return cls(path, shape, name, codec, names, sides, in_file)
+
+    @property
+    def document(self) -> Path:
+        """Path of the file that describes the array."""
+        return self.path / ("zarr.json" if self.zarr_format == 3 else ".zarray")
 
     @property
     def chunks(self) -> tuple[int, ...]:
@@ -115,13 +134,13 @@ class Array:
         return [self._file(row, column) for row, column in self._touched(box)]
 
     def describe(self) -> None:
-        """Writes ``zarr.json``, which makes the folder an array of zeros.
+        """Writes :attr:`document`, which makes the folder an array of zeros.
 
         Raises:
             StoreError: the file cannot be written.
         """
         _folder(self.path)
-        write_bytes(self.path / "zarr.json", _description(self), durable=False)
+        write_bytes(self.document, _description(self), durable=False)
 
     def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
         """Writes pixels (…, Y, X) as whole files, or up to the array's end.
@@ -159,7 +178,7 @@ class Array:
 
         Args:
             box: pixels to read.
-            channel: read this channel only, (1, Y, X); needs chunks of one channel each.
+            channel: read this channel only, (1, Y, X).
 
         Raises:
             StoreError: a chunk cannot be read.
@@ -179,7 +198,7 @@ class Array:
         for number, (own, place) in enumerate(self._chunks_of_a_file()):
             whole = place.shifted(file.y0, file.x0)
             shared = whole.clipped(box)
-            if min(shared.shape) > 0 and (channel is None or own == (slice(channel, channel + 1),)):
+            if min(shared.shape) > 0 and (channel is None or self.together or own[0].start == channel):
                 wanted[number] = own if channel is None else (slice(1),), shared, whole
         little = np.dtype(self.dtype).newbyteorder("<")
         path, count = self._file(row, column), math.prod(self.grid)
@@ -188,6 +207,8 @@ class Array:
             if flat.size != math.prod(self.chunks):
                 raise damaged(path, ValueError(f"a chunk of {flat.size} pixels, not of {self.chunks}"))
             chunk = flat.reshape(self.chunks)
+            if channel is not None and self.together:
+                chunk = chunk[channel : channel + 1]
             pixels[*own, *shared.within(box)] = chunk[..., *shared.within(whole)]
 
     def _cut(self, pixels: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
@@ -212,7 +233,10 @@ class Array:
             yield own, Box(0, 0, down, across).shifted(y * down, x * across)
 
     def _file(self, row: int, column: int) -> Path:
-        name = ("c", *("0" for _ in self.shape[:-2]), str(row), str(column))
+        name = (*("0" for _ in self.shape[:-2]), str(row), str(column))
+        if self.zarr_format == 2:
+            return self.path.joinpath(*name)
+        name = ("c", *name)
         return self.path.joinpath(".".join(name)) if self.is_one_file else self.path.joinpath(*name)
 
     def _box(self, row: int, column: int) -> Box:
@@ -262,8 +286,27 @@ def _document(
     return array.metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
 
 
+@lru_cache(maxsize=512)
+def _document_2(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec: Codec) -> bytes:
+    """Returns an array's .zarray as zarr writes it; cached as :func:`_document`."""
+    array = zarr.create_array(
+        store=MemoryStore(),
+        shape=shape,
+        chunks=chunks,
+        dtype=np.dtype(dtype).newbyteorder("<"),
+        filters=None,
+        compressors=compressor_2(codec),
+        fill_value=0,
+        chunk_key_encoding={"name": "v2", "separator": "/"},
+        zarr_format=2,
+    )
+    return array.metadata.to_buffer_dict(default_buffer_prototype())[".zarray"].to_bytes()
+
+
 def _description(array: Array) -> bytes:
     shard = tuple(count * length for count, length in zip(array.grid, array.chunks, strict=True))
     shards = None if shard == array.chunks else shard
     separator: Literal["/", "."] = "." if array.is_one_file else "/"
+    if array.zarr_format == 2:
+        return _document_2(array.shape, array.chunks, array.dtype, array.codec)
     return _document(array.shape, array.chunks, shards, array.dtype, array.codec, array.names, separator)

@@ -31,7 +31,7 @@ from nucbatch.version import __version__
 
 LEDGER_FORMAT = 4
 
-_OF_OBJECTS = ("objects.", "labels:", "measurements")
+_OF_OBJECTS = ("objects.", "labels:", "ome_zarr:", "measurements")
 
 
 class Ledger:

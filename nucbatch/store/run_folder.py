@@ -21,7 +21,8 @@ from nucbatch.store.label_tiff import is_label_tiff
 FORMAT = "3"
 
 _NAMES = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_CHUNK = re.compile(r"\d+/c([/.]\d+)+$")
+_CHUNK = re.compile(r"\d+/(c[/.])?\d+([/.]\d+)+$")
+_DOCUMENTS = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,9 +289,9 @@ def _is_own_zarr_file(path: Path, below: str) -> bool:
     parts = below.split("/")
     # The first part is a plate's row or a collection's image, which may itself have the name "labels".
     at = parts.index("labels", 1) if "labels" in parts[1:] else None
-    if at is not None and parts[at + 1] not in ("nuclei", "zarr.json"):
+    if at is not None and parts[at + 1] not in {"nuclei", *_DOCUMENTS}:
         return False
-    return path.name == "zarr.json" or _CHUNK.search(below) is not None
+    return path.name in _DOCUMENTS or _CHUNK.search(below) is not None
 
 
 def _is_own_tiff(path: Path, below: str) -> bool:

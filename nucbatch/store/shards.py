@@ -67,6 +67,11 @@ def compressors(codec: Codec, itemsize: int) -> list[BytesBytesCodec]:
             return [BloscCodec(typesize=itemsize, cname="lz4", clevel=1, shuffle="noshuffle"), Crc32cCodec()]
 
 
+def compressor_2(codec: Codec) -> numcodecs.abc.Codec:
+    """Returns a codec as Zarr 2 describes it, for any size of pixels; maps are stored in Zarr 3 only."""
+    return _CODECS[codec]
+
+
 def is_blank(pixels: npt.NDArray[Any]) -> bool:
     """Returns whether all pixels are zero, so that nothing is stored; several times as fast as ``any``."""
     return not (pixels.max(initial=0) if pixels.dtype.kind == "u" else pixels.any())

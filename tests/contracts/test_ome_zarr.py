@@ -5,6 +5,7 @@ The schemas are the ones published with OME-Zarr 0.5, as ngff-zarr ships them; i
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.store.images import create_images, write_field
+from nucbatch.store.images import create_images, field_files, write_field
+from nucbatch.store.ngff import Version
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import field_groups, read_image, read_labels
 
 CHANNELS = (Channel("DAPI", 0), Channel("GFP", 1))
 
@@ -62,7 +65,7 @@ def _run(
             labels = np.zeros((300, 520), np.uint32)
             labels[10:40, 30:50], labels[200:230, 300:330] = 1, 2
             image = rng.integers(0, 900, (2, 300, 520), np.uint16)
-            write_field(store, field, CHANNELS, image, labels, pixel_size_um=pixel_size_um)
+            write_field(store, field, CHANNELS, image, labels)
     return folder, plate
 
 
@@ -77,13 +80,37 @@ def collection_run(tmp_path: Path) -> RunFolder:
     return _run(tmp_path, ["one", "two.b", "labels"], None, is_plate=False)[0]
 
 
+@pytest.fixture(params=["0.5", "0.4"])
+def located(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[RunFolder, Version]:
+    """A plate of 8 x 12 wells whose fields have positions and acquisitions."""
+    groups = ["B/3/1", "B/3/2", "C/4/1", "D/6/1"]
+    fields = tuple(
+        replace(field, position_um=(100.0, -50.0 * place), acquisition=f"scan {place % 2}")
+        for place, field in enumerate(_fields(groups, 0.5))
+    )
+    plate = Plate("Plate 1", "/", "x", CHANNELS, fields, (), rows=8, columns=12)
+    folder, version = RunFolder(tmp_path), request.param
+    store = create_images(folder, plate, version=version)
+    image = np.random.default_rng(0).integers(0, 900, (2, 300, 520), np.uint16)
+    for field in plate.fields:
+        if not field.problem:
+            labels = np.zeros((300, 520), np.uint32)
+            labels[10:40, 30:50] = 7
+            write_field(store, field, CHANNELS, image, labels, version=version)
+    return folder, version
+
+
 @pytest.fixture(scope="module")
 def schemas() -> dict[str, Draft202012Validator]:
+    return _schemas("0.5")
+
+
+def _schemas(version: Version) -> dict[str, Draft202012Validator]:
     """The published schemas by name; ``strict_`` ones also want what the text recommends."""
     spec = importlib.util.find_spec("ngff_zarr")
     assert spec is not None
     assert spec.submodule_search_locations is not None
-    folder = Path(spec.submodule_search_locations[0]) / "spec" / "0.5" / "schemas"
+    folder = Path(spec.submodule_search_locations[0]) / "spec" / version / "schemas"
     documents = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.schema")}
     registry: Registry[Any] = Registry().with_resources(
         (document["$id"], Resource.from_contents(document, default_specification=DRAFT202012))
@@ -213,3 +240,62 @@ def test_the_reference_reader_opens_the_whole_plate(plate_run: RunFolder) -> Non
     first = picture[:, 150:300, 520:780].compute()
     assert first.any()
     assert (first == zarr.open_array(plate_run.plate_zarr / "B/3/1/1", mode="r")[...]).all()
+
+
+def _ome(group: Path, version: Version) -> Any:
+    """The OME-Zarr attributes of a group, as the schemas of this version take them."""
+    return (
+        json.loads((group / ".zattrs").read_text(encoding="utf-8"))
+        if version == "0.4"
+        else _attributes(group)
+    )
+
+
+def test_positions_acquisitions_and_the_plates_size_fit_the_schemas_and_the_models(
+    located: tuple[RunFolder, Version],
+) -> None:
+    folder, version = located
+    store, schemas = folder.plate_zarr, _schemas(version)
+    schemas["strict_plate"].validate(_ome(store, version))
+    schemas["strict_well"].validate(_ome(store / "B/3", version))
+    schemas["strict_image"].validate(_ome(store / "B/3/2", version))
+    schemas["label"].validate(_ome(store / "B/3/2/labels/nuclei", version))
+    root = zarr.open_group(store, mode="r")
+    plate = ome_zarr_models.open_ome_zarr(root)
+    assert type(plate).__name__ == "HCS"
+    described = plate.ome_attributes.plate if version == "0.5" else plate.attributes.plate
+    assert (len(described.rows), len(described.columns)) == (8, 12)
+    assert [(one.id, one.name) for one in described.acquisitions] == [(0, "scan 0"), (1, "scan 1")]
+    for path in ("B/3/1", "B/3/2", "D/6/1", "B/3/1/labels/nuclei"):
+        assert ome_zarr_models.open_ome_zarr(root[path]) is not None
+    well = _ome(store / "B/3", version)
+    images = (well if version == "0.4" else well["ome"])["well"]["images"]
+    assert [(image["path"], image["acquisition"]) for image in images] == [("1", 0), ("2", 1)]
+
+
+def test_the_reference_reader_opens_both_versions(located: tuple[RunFolder, Version]) -> None:
+    folder, _ = located
+    image, labels = [node for node in _nodes(folder.plate_zarr / "B/3/2") if node.data]
+    assert [level.shape for level in image.data] == [(2, 300, 520), (2, 150, 260)]
+    assert np.unique(labels.data[0].compute()).tolist() == [0, 7]
+    _, shift = image.metadata["coordinateTransformations"][0]
+    # The centre lies at (100, -50) µm, and a pixel measures 0.5 µm.
+    assert shift["translation"] == [0.0, 100.0 - 75.0, -50.0 - 130.0]
+    assert labels.metadata["coordinateTransformations"][0][1]["translation"] == [25.0, -180.0]
+    picture = next(node for node in _nodes(folder.plate_zarr) if node.data).data[-1]
+    assert picture.shape == (2, 8 * 150, 12 * 260)
+
+
+def test_what_was_written_is_read_back_in_both_versions(located: tuple[RunFolder, Version]) -> None:
+    folder, version = located
+    assert field_groups(folder) == ["B/3/1", "B/3/2", "D/6/1"]
+    pixels = np.random.default_rng(0).integers(0, 900, (2, 300, 520), np.uint16)
+    assert (read_image(folder, "D/6/1") == pixels).all()
+    assert read_labels(folder, "D/6/1").max() == 7
+    root = zarr.open_group(folder.plate_zarr, mode="r")
+    assert (np.asarray(root["D/6/1/0"]) == pixels).all()
+    assert root.metadata.zarr_format == (3 if version == "0.5" else 2)
+    field = _fields(["D/6/1"], 0.5)[0]
+    files = field_files(folder.plate_zarr, field, (2, 300, 520), np.uint16, version)
+    there = {path for path in (folder.plate_zarr / "D/6/1").rglob("*") if path.is_file()}
+    assert set(files) == there

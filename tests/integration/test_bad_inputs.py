@@ -23,8 +23,8 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.store.images import field_groups, read_labels
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import field_groups, read_labels
 
 pytestmark = pytest.mark.slow
 

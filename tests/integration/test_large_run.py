@@ -13,11 +13,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.store.images import read_labels
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import read_labels
 from nucbatch.synthetic import make_field
 
 pytestmark = pytest.mark.slow
@@ -126,3 +127,32 @@ def test_small_fields_and_a_large_image_in_one_folder(picture: Path, tmp_path: P
     assert fields.loc["large", "Count_Nuclei"] > fields.loc["small", "Count_Nuclei"] > 0
     labels = read_labels(RunFolder(tmp_path / "out"), "large")
     np.testing.assert_array_equal(labels, tifffile.imread(tmp_path / "out/labels/large.tif"))
+
+
+def test_version_0_4_holds_the_same_pixels_in_blocks_and_at_once(picture: Path, tmp_path: Path) -> None:
+    """In Zarr 2 a chunk holds all channels, and each is a file of its own."""
+    usual, whole, cut = (tmp_path / name for name in ("usual", "whole", "cut"))
+    assert run(picture, usual, "--block-size", "2048").exit_code == 0
+    assert run(picture, whole, "--block-size", "2048", "--ome-zarr", "0.4").exit_code == 0
+    killed = ["run", str(picture), "-o", str(cut), "--block-size", "256", "--ome-zarr", "0.4"]
+    process = subprocess.Popen([sys.executable, "-m", "nucbatch", *killed], start_new_session=True)
+    units = cut / ".nucbatch/scratch/slide/units.txt"
+    while process.poll() is None and not (units.exists() and len(units.read_bytes().splitlines()) > 12):
+        time.sleep(0.02)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert run(picture, cut, "--block-size", "256", "--ome-zarr", "0.4").exit_code == 0
+    assert results(whole) == results(cut)
+    assert (cut / "nuclei.parquet").read_bytes() == (usual / "nuclei.parquet").read_bytes()
+    assert not list((cut / "images.zarr").rglob("zarr.json"))
+    for path in ("slide/0", "slide/1", "slide/labels/nuclei/0", "slide/labels/nuclei/1"):
+        one, other = (zarr.open_array(out / "images.zarr" / path, mode="r") for out in (usual, cut))
+        assert (np.asarray(one) == np.asarray(other)).all()
+    assert (
+        "predicting" not in run(picture, cut, "--block-size", "256", "--ome-zarr", "0.4", "--verify").output
+    )
+    refused = run(picture, cut, "--block-size", "256")
+    assert "ome_zarr: 0.4 → 0.5" in str(refused.exception)
+    assert run(picture, cut, "--block-size", "256", "--restart").exit_code == 0
+    assert results(cut) == results(usual)

@@ -14,8 +14,8 @@ from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError
-from nucbatch.store.images import field_groups
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import field_groups
 from nucbatch.synthetic import make_plate
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import SettingsConflict
-from nucbatch.store.images import read_labels
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import read_labels
 from nucbatch.synthetic.field import draw_field
 
 pytestmark = pytest.mark.slow

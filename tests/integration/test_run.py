@@ -20,10 +20,10 @@ from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import RunLocked, SettingsConflict
-from nucbatch.store.images import field_groups, read_labels
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.lock import run_lock
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import field_groups, read_labels
 from nucbatch.synthetic import Truth, make_plate
 
 pytestmark = pytest.mark.slow

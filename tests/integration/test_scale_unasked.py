@@ -16,8 +16,8 @@ from scipy.ndimage import gaussian_filter
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.scoring import object_counts
-from nucbatch.store.images import read_labels
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import read_labels
 from nucbatch.synthetic import make_field
 
 pytestmark = pytest.mark.slow

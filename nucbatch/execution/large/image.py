@@ -87,11 +87,12 @@ class LargeImage(FieldJob):
 
     def image(self, level: int = 0) -> Array:
         """Returns one level of the image's pyramid, (C, Y, X)."""
-        return image_level(self.group, level, (len(self.channels), *self.shape), self.field.dtype)
+        shape = len(self.channels), *self.shape
+        return image_level(self.group, level, shape, self.field.dtype, self.settings.ome_zarr)
 
     def labels(self, level: int = 0) -> Array:
         """Returns one level of the labels' pyramid, (Y, X)."""
-        return label_level(self.group, level, self.shape)
+        return label_level(self.group, level, self.shape, self.settings.ome_zarr)
 
     def maps(self) -> Array:
         """Returns the stored probability maps, at the network's scale."""

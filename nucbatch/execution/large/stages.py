@@ -99,7 +99,7 @@ def _run_open(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
 
 
 def _files_of_open(image: LargeImage, place: Place) -> list[Path]:
-    return [image.image().path / "zarr.json", image.maps().path / "zarr.json"]
+    return [image.image().document, image.maps().document]
 
 
 def _run_survey(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
@@ -147,7 +147,7 @@ def _run_labels(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
 
 def _files_of_labels(image: LargeImage, place: Place) -> list[Path]:
     labels = image.labels()
-    described = [labels.path / "zarr.json"] if place == (0, 0) else []
+    described = [labels.document] if place == (0, 0) else []
     return [*described, *labels.files(image.units_of(0).box(*place))]
 
 
@@ -165,7 +165,7 @@ def _shrink_stage(level: int) -> Stage:
 
     def files(image: LargeImage, place: Place) -> list[Path]:
         picture, labels = image.image(level), image.labels(level)
-        described = [array.path / "zarr.json" for array in (picture, labels)] if place == (0, 0) else []
+        described = [array.document for array in (picture, labels)] if place == (0, 0) else []
         box = image.units_of(level).box(*place)
         return [*described, *picture.files(box), *labels.files(box)]
 

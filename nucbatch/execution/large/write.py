@@ -87,12 +87,12 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
         write_attributes(
             image.group,
             image.field,
-            [channel.name for channel in image.channels],
-            image.field.pixel_size_um,
+            image.channels,
             windows=surveyed_statistics(image).windows,
             limits=[limits_of(image.field.dtype)] * len(image.channels),
+            version=image.settings.ome_zarr,
         )
-        written += attribute_files(image.group)
+        written += attribute_files(image.group, image.settings.ome_zarr)
         stamps |= {image.places.name(path): stamp for path, stamp in kept.items()}
     if keeps != "zarr":
         largest, target = int(Numbers(image).offsets[-1]), image.places.label_tiff

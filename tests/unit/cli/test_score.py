@@ -99,7 +99,7 @@ def make_run(path, counts, *, failed=(), tiff=False):
         if tiff:
             write_label_tiff(folder.label_tiff(field.name), found)
         else:
-            write_field(store, field, [channel], np.zeros((1, 32, 32), np.uint8), found, pixel_size_um=None)
+            write_field(store, field, [channel], np.zeros((1, 32, 32), np.uint8), found)
     write_fields(folder.fields, plate, receipts)
     return folder
 

@@ -244,7 +244,7 @@ def run_with(path: Path, channels: tuple[str, ...], recorded: str | None = None)
     store = create_images(folder, Plate("P", str(path), "folder", described, fields, (), is_plate=False))
     for field in fields:
         pixels = noise(field.site, len(channels), *SHAPE)
-        write_field(store, field, described, pixels, TOUCHING.astype(np.uint32), pixel_size_um=None)
+        write_field(store, field, described, pixels, TOUCHING.astype(np.uint32))
     if recorded is not None:
         folder.run_json.write_text(json.dumps({"settings": {"channel": recorded}}))
     return folder.path

@@ -42,7 +42,7 @@ def run_of(path, names, *, is_plate=False):
     store = create_images(folder, plate)
     for field in fields:
         image = np.stack([np.full((8, 8), value, np.uint8) for value in (9, 5, 2)])
-        write_field(store, field, channels, image, LABELS, pixel_size_um=None)
+        write_field(store, field, channels, image, LABELS)
     rows = {"Name": list(names), "Metadata_Image": [field.group for field in fields], "Status": "done"}
     pd.DataFrame(rows).to_parquet(folder.fields)
     return folder

@@ -66,7 +66,7 @@ def write_run(path: Path, is_plate: bool) -> RunFolder:
     folder.create()
     store = create_images(folder, plate)
     for number, field in enumerate(fields):
-        write_field(store, field, channels, image_of(2) + number, LABELS, pixel_size_um=0.5)
+        write_field(store, field, channels, image_of(2) + number, LABELS)
     return folder
 
 

@@ -76,7 +76,7 @@ def drawn_run(tmp_path, counts, channels=CHANNELS, channel="DAPI", size_px=160):
         count = int(labels.max())
         receipts[field.key] = Receipt(field.key, status, reason, count, "", qc, {}, "here")
         if done:
-            write_field(store, field, channels, image, labels.astype(np.uint32), pixel_size_um=None)
+            write_field(store, field, channels, image, labels.astype(np.uint32))
     write_fields(run.fields, plate, receipts)
     write_files_csv(run.files, plate)
     write_run(run.run_json, {"nucbatch": "0.1.0", "settings": {"channel": channel, "labels": "zarr"}})

@@ -12,15 +12,9 @@ import pytest
 from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.core.plate_geometry import split_well
-from nucbatch.store.images import (
-    create_images,
-    field_groups,
-    read_channels,
-    read_image,
-    read_labels,
-    write_field,
-)
+from nucbatch.store.images import create_images, write_field
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_images import field_groups, read_channels, read_image, read_labels
 
 CHANNELS = (Channel("DAPI", 0), Channel("GFP", 1))
 
@@ -47,7 +41,7 @@ def _write(folder: RunFolder, plate: Plate, failed: Collection[str] = ()) -> Non
     store = create_images(folder, plate, failed)
     for number, field in enumerate(plate.fields):
         if not field.problem and field.key not in failed:
-            write_field(store, field, CHANNELS, *_pixels(number), pixel_size_um=0.5)
+            write_field(store, field, CHANNELS, *_pixels(number))
 
 
 def _files(path: Path) -> dict[str, bytes]:
@@ -85,7 +79,7 @@ def test_a_field_writes_one_file_per_level(
     field = Field("B03", 1, 0, "B/3/1", "x", (), side_px, side_px, "uint8")
     names = [Channel(f"C{number}", number) for number in range(channels)]
     image = np.ones((channels, side_px, side_px), np.uint8)
-    write_field(tmp_path, field, names, image, image[0].astype(np.uint32), pixel_size_um=None)
+    write_field(tmp_path, field, names, image, image[0].astype(np.uint32))
     left = [tmp_path / "B/3/1", *(tmp_path / "B/3/1").rglob("*")]
     assert sum(path.is_file() for path in left) == files
     assert sum(path.is_dir() for path in left) == folders
@@ -150,7 +144,7 @@ def test_a_field_becomes_an_image_after_its_pixels_are_written(folder: RunFolder
     (store / "B/3/1").mkdir()
     (store / "B/3/1/labels").write_text("in the way")
     with pytest.raises(StoreError, match="can't be written"):
-        write_field(store, field, CHANNELS, image, labels, pixel_size_um=None)
+        write_field(store, field, CHANNELS, image, labels)
     assert (store / "B/3/1/0/zarr.json").exists()
     assert not (store / "B/3/1/zarr.json").exists()
 
@@ -169,7 +163,7 @@ def test_a_field_without_nuclei_has_labels(folder: RunFolder) -> None:
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
     image = np.zeros((2, 300, 280), np.uint16)
-    write_field(store, field, CHANNELS, image, np.zeros((300, 280), np.uint32), pixel_size_um=None)
+    write_field(store, field, CHANNELS, image, np.zeros((300, 280), np.uint32))
     assert not read_labels(folder, "B/3/1").any()
     assert read_image(folder, "B/3/1").shape == image.shape
 
@@ -183,7 +177,6 @@ def test_an_image_of_one_pixel_is_valid(folder: RunFolder) -> None:
         CHANNELS[:1],
         np.ones((1, 1, 1), np.float32),
         np.ones((1, 1), np.uint32),
-        pixel_size_um=1,
     )
     assert read_labels(folder, "B/3/1", 1).tolist() == [[1]]
 
@@ -198,7 +191,7 @@ def test_mismatched_shapes_are_rejected(
     field = _field("B03", 1)
     store = create_images(folder, _plate(field))
     with pytest.raises(InputError, match="do not match"):
-        write_field(store, field, CHANNELS, np.zeros(image), np.zeros(labels, np.uint32), pixel_size_um=None)
+        write_field(store, field, CHANNELS, np.zeros(image), np.zeros(labels, np.uint32))
 
 
 def test_labels_of_another_dtype_are_rejected(folder: RunFolder) -> None:
@@ -206,13 +199,13 @@ def test_labels_of_another_dtype_are_rejected(folder: RunFolder) -> None:
     store = create_images(folder, _plate(field))
     image, labels = _pixels(0)
     with pytest.raises(InputError, match="labels are int64, they must be uint32"):
-        write_field(store, field, CHANNELS, image, labels.astype(np.int64), pixel_size_um=None)  # type: ignore[arg-type]  # the point
+        write_field(store, field, CHANNELS, image, labels.astype(np.int64))  # type: ignore[arg-type]  # the point
 
 
 def test_a_group_outside_the_store_is_rejected(folder: RunFolder) -> None:
     field = Field("", 1, 0, "../outside", "x", (), 300, 280, "uint16")
     with pytest.raises(StoreError, match="is not a valid name"):
-        write_field(folder.images_zarr, field, CHANNELS, *_pixels(0), pixel_size_um=None)
+        write_field(folder.images_zarr, field, CHANNELS, *_pixels(0))
 
 
 def test_reading_a_missing_image_is_an_error(folder: RunFolder) -> None:
@@ -229,7 +222,7 @@ def test_a_truncated_chunk_is_rejected_before_decoding(folder: RunFolder) -> Non
     field = _field("B03", 1)
     pixels, labels = _pixels(0)
     store = create_images(folder, _plate(field))
-    write_field(store, field, CHANNELS[:1], pixels[:1], labels, pixel_size_um=0.5)
+    write_field(store, field, CHANNELS[:1], pixels[:1], labels)
     chunk = next(path for path in (store / "B/3/1/0").rglob("c*") if path.is_file())
     chunk.write_bytes(chunk.read_bytes()[:9000])
     with pytest.raises(StoreError, match="its Blosc header promises"):

@@ -134,7 +134,7 @@ def _run(path: Path, is_plate: bool) -> RunFolder:
     channels = (Channel("DAPI", 0),)
     store = create_images(folder, Plate("P", "/", "x", channels, (field,), (), is_plate=is_plate))
     labels = np.ones((20, 30), np.uint32)
-    write_field(store, field, channels, np.ones((1, 20, 30), np.uint8), labels, pixel_size_um=None)
+    write_field(store, field, channels, np.ones((1, 20, 30), np.uint8), labels)
     write_label_tiff(folder.label_tiff(field.name), labels)
     write_run(folder.run_json, {})
     for file in (folder.nuclei, folder.fields, folder.wells, folder.files, folder.report, folder.ledger):

@@ -28,7 +28,7 @@ def _commit(out: Path, value: int = 1, *, in_table: bool = False) -> tuple[Image
     folder.create()
     labels = np.full(SHAPE[1:], value, np.uint32)
     store = create_images(folder, Plate("P", "/", "x", channels, (FIELD,), ()))
-    write_field(store, FIELD, channels, np.ones(SHAPE, np.uint8), labels, pixel_size_um=None)
+    write_field(store, FIELD, channels, np.ones(SHAPE, np.uint8), labels)
     places = places_of(folder, True, FIELD)
     write_label_tiff(places.label_tiff, labels)
     written = [*field_files(store, FIELD, SHAPE, "uint8"), places.label_tiff]

@@ -46,7 +46,7 @@ def run_with(path: Path, *, corrected: tuple[str, ...] = ()) -> RunFolder:
             if field.name in corrected:
                 found[19, 0] = 3
             pixels = noise(field.site)[np.newaxis]
-            write_field(store, field, [channel], pixels, found, pixel_size_um=None)
+            write_field(store, field, [channel], pixels, found)
     return folder
 
 

@@ -159,7 +159,7 @@ def test_a_runs_own_store_is_an_input(tmp_path, is_plate):
     store = create_images(run, made)
     for number, field in enumerate(fields):
         pixels = STACK[0, :2, 0] + np.uint16(number)
-        write_field(store, field, channels, pixels, np.zeros((40, 60), np.uint32), pixel_size_um=0.5)
+        write_field(store, field, channels, pixels, np.zeros((40, 60), np.uint32))
     for given in (store, tmp_path / "out"):
         plate = open_plate(given)
         assert (plate.layout, plate.is_plate) == ("omezarr", is_plate)
