@@ -1,5 +1,6 @@
 """Golden trees of instruments whose file names tell everything: an entry of the table of grammars each."""
 
+import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -49,6 +50,23 @@ def _cellomics(folder: Path) -> Path:
     names = every("AS_09047_050428030001_{w}f0{f}d{c}.TIF", w=WELLS, f=(0, 1), c=(0, 1))
     write_images(folder, (name for name in names if name != "AS_09047_050428030001_C03f00d0.TIF"))
     write_images(folder, ["overview.tif"])
+    return folder
+
+
+def write_squid(folder: Path) -> Path:
+    """Two wells of two fields, 0.9 mm apart, at two times; one image is lost."""
+    places = tuple(every("{w}_{f}", w=("B2", "C3"), f=(0, 1)))
+    paths = tuple(every("{t}/{p}_0_Fluorescence_405_nm_Ex.tiff", t=(0, 1), p=places))
+    write_images(folder, paths[:-1])
+    for t in (0, 1):
+        rows = "".join(
+            f"{p.replace('_', ',')},0,{10 + 0.9 * int(p[-1])},{20 - 0.9 * int(p[-1])},5.0,x\n" for p in places
+        )
+        (folder / f"{t}/coordinates.csv").write_text(f"region,fov,z_level,x (mm),y (mm),z (um),time\n{rows}")
+    (folder / "coordinates.csv").write_text("region,x (mm),y (mm)\nB2,10,20\nC3,10,20\n")
+    optics = {"magnification": 10.0, "NA": 0.3, "tube_lens_f_mm": 180.0}
+    parameters = {"objective": optics, "sensor_pixel_size_um": 7.52, "tube_lens_mm": 180.0}
+    (folder / "acquisition parameters.json").write_text(json.dumps(parameters))
     return folder
 
 
@@ -161,5 +179,22 @@ TREES = (
         16,
         z=2,
         t=2,
+    ),
+    GoldenTree(
+        "Squid with its tables",
+        "quoted",
+        write_squid,
+        Expected(
+            "names",
+            "side file",
+            ("B02", "C03"),
+            7,
+            ("Fluorescence_405_nm_Ex",),
+            t=2,
+            pixel_size_um=0.752,
+            positions=7,
+            gaps=1,
+            files=(7, 4, 0),
+        ),
     ),
 )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
-from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble, unfitting
+from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.layouts.name_pattern import (
     FROM_ONE,
     FirstNumbers,
@@ -28,6 +28,7 @@ from nucbatch.readers.layouts.one_plate import (
     require_one_plate,
     several_plates,
 )
+from nucbatch.readers.layouts.squid_tables import SideTables
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, natural_key, plural, unique_names
 from nucbatch.readers.rules import no_image, quarantined
@@ -39,9 +40,7 @@ def plate_from_names(
     *,
     layout: str,
     first: FirstNumbers = FROM_ONE,
-    records: Sequence[FileRecord] | None = None,
-    facts: Mapping[FieldKey, FieldFacts] | None = None,
-    evidence: str = "names",
+    tables: SideTables | None = None,
     remarks: Sequence[str] = (),
 ) -> Plate:
     """Returns the plate, or the collection of images, that the names describe.
@@ -51,15 +50,14 @@ def plate_from_names(
         regex: searched in each path; its groups are those of :mod:`nucbatch.readers.layouts.name_pattern`.
         layout: name of the reader.
         first: number from which sites, z-steps and time points are counted; smaller numbers shift them.
-        records: records of the files that are no images; by default they are ignored by rule.
-        facts: properties of fields from a side file.
-        evidence: what the layout rests on, as in :class:`~nucbatch.core.plate.Plate`.
+        tables: side files of the instrument, with a record for each file that is no image; None if there
+            are none, and these files are ignored by rule.
         remarks: sentences for the user.
 
     Raises:
         InputError: no name matches, or the names are those of several plates.
     """
-    settled = list(records) if records is not None else [no_image(file.path) for file in listing.others()]
+    settled = list(tables.records) if tables else [no_image(file.path) for file in listing.others()]
     named: list[tuple[FoundFile, PlatePosition]] = []
     senseless: list[FileRecord] = []
     matches = [(file, regex.search(file.path)) for file in listing.images()]
@@ -95,6 +93,8 @@ def plate_from_names(
         )
         for (file, _), parts in zip(named, said, strict=True)
     ]
+    keys = {sighting.key for sighting in sightings}
+    facts = tables.facts(keys) if tables else {}
     channels: list[str] = sorted({sighting.channel for sighting in sightings}, key=natural_key)
     return assemble(
         listing,
@@ -104,9 +104,10 @@ def plate_from_names(
         records=settled + senseless,
         channels=channels,
         labels=None if said[0].well else _labels(images, listing.name),
+        gaps=tables.gaps(keys) if tables else {},
         facts=facts,
-        evidence=evidence,
-        remarks=remarks,
+        evidence="side file" if tables and tables.listed else "names",
+        remarks=(*remarks, *(tables.remarks if tables else ())),
     )
 
 

@@ -18,11 +18,14 @@ fractal-uzh-converters, plateviewer, Bio-Formats) and in manuals.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 from nucbatch.readers.layouts.name_pattern import FROM_ONE, GROUPS, FirstNumbers
+from nucbatch.readers.layouts.squid_tables import SideTables, squid_tables
 from nucbatch.readers.layouts.stains import STAIN
+from nucbatch.readers.listing import Listing
 
 _END = r"\.(?:tiff?|png|jpe?g)$"
 _LETTERED = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{1,2})"
@@ -45,6 +48,7 @@ class Grammar:
         first: number from which the instrument counts sites, z-steps and time points.
         constant: groups that must have one value in the whole plate, because their meaning is not certain.
         doubt: explains ``constant`` to the user.
+        tables: reads the side files of the instrument, if any are known.
     """
 
     maker: str
@@ -55,6 +59,7 @@ class Grammar:
     first: FirstNumbers = FROM_ONE
     constant: tuple[str, ...] = ()
     doubt: str = ""
+    tables: Callable[[Listing, float], SideTables] | None = None
 
     def compiled(self) -> re.Pattern[str]:
         """Returns the compiled regex, with case ignored."""
@@ -158,6 +163,7 @@ GRAMMARS = (
         rf"(?P<channel>(?:Fluorescence|BF|DF)_[^/]+?){_END}",
         unasked=True,
         first=_FROM_ZERO,
+        tables=squid_tables,
     ),
     Grammar(
         "Micro-Manager",
