@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.core.log_file import early_records
 from nucbatch.core.plate import Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import ObjectSettings, RunSettings, validated
@@ -61,6 +62,7 @@ def segment(
     return segment_image(image, constants, queue.grid, queue.predict, thresholds, scale).labels
 
 
+@early_records()
 def run_plate(
     source: Path | Plate,
     out: Path,

@@ -10,6 +10,7 @@ import click
 
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
+from nucbatch.core.log_file import early_records
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,6 +35,7 @@ _MARK = ".nucbatch-demo"
 )
 @click.option("--seed", default=0, show_default=True, help="Random seed of the plate.")
 @verbosity_options
+@early_records()
 def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     """Make a synthetic plate, find its nuclei, and compare them with the truth.
 

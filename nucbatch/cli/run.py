@@ -15,6 +15,7 @@ from nucbatch.cli.segmentation_options import segmentation_options
 from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
+from nucbatch.core.log_file import early_records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,6 +66,7 @@ _SESSION = (
 @cluster_options
 @headed("This session", *_SESSION)
 @verbosity_options
+@early_records()
 def run(
     source: InputOptions,
     selection: Selection,

@@ -1,13 +1,14 @@
 """Log files of runs and trainings, written with the standard library's ``logging``.
 
-Each module logs to ``logging.getLogger(__name__)``; what to do with the records is decided here and, for the
-terminal, in the command line. A log file gets this project's records at INFO and above (DEBUG too, where the
-logger ``nucbatch`` is set to it) and those of other libraries at WARNING and above. One record is one line,
-with more lines indented by four spaces::
+Each module logs to ``logging.getLogger(__name__)``. A log file receives nucbatch's records of INFO and above
+(DEBUG too if the logger ``nucbatch`` is set to it) and other libraries' records of WARNING and above. One
+record is one line; further lines are indented by four spaces::
 
     2026-03-01T21:04:05.123Z WARNING nucbatch.execution.driver driver[4711] B/3/1 is done again: ...
 
-Each record is written at once, so that a kill loses none, and a signal handler may log.
+Each record is written at once, so that a kill loses none, and a signal handler may log. A run's log file can
+only be created once the run's folder is locked. Records made before, while headers are read, are kept in
+memory by :func:`early_records` until then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import logging
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,19 +26,20 @@ from nucbatch.core.escape import printable
 from nucbatch.core.signals import Stopped
 
 PROJECT = "nucbatch"
-"""The logger above all others of this project."""
+"""Name of nucbatch's top logger."""
 
 SHOWN = {"shown": True}
-"""``extra`` of a record that the user sees in another way, so that the terminal need not show it as well."""
+"""``extra`` of a record that the user already sees in another way, so that the terminal does not show it."""
 
 NOTE = {"shown": True, "note": True}
-"""``extra`` of a sentence for the user: the run's ``Progress`` shows it."""
+"""``extra`` of a message for the user, which the run's ``Progress`` shows."""
 
+_MOST_EARLY_RECORDS = 10_000
 _SPACES = "\n\u00a0\u2007\u2009\u202f"  # line ends, and spaces of numbers that Python calls unprintable
 
 
 class LogFormatter(logging.Formatter):
-    """Time (UTC), level, logger, process and message; control characters are escaped."""
+    """Formats time (UTC), level, logger, process and message, with control characters escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
         # Records of worker processes say where they come from.
@@ -50,7 +52,7 @@ class LogFormatter(logging.Formatter):
 
 
 class LogFile(logging.Handler):
-    """Appends each record to a file; says so once where the file can't be written, and goes on."""
+    """Appends each record to a file; if the file can't be written, prints one message and continues."""
 
     def __init__(self, path: Path, formatter: logging.Formatter | None = None) -> None:
         super().__init__()
@@ -67,16 +69,16 @@ class LogFile(logging.Handler):
                 os.write(descriptor, line)
             finally:
                 os.close(descriptor)
-        except OSError as error:  # what ends a run then is the run itself
+        except OSError as error:  # a missing log does not end the run
             if not self._said:
                 self._said = True
                 sys.stderr.write(f"{PROJECT}: the log {self._path} can't be written: {error.strerror}\n")
 
 
 def new_log(folder: Path, now: datetime | None = None) -> Path:
-    """An empty file in ``folder``, named by the time (UTC): ``2026-03-01T210405Z.log``.
+    """Creates an empty file in ``folder``, named by the time (UTC): ``2026-03-01T210405Z.log``.
 
-    A second one in the same second gets ``-2`` after the time. ``now`` is for tests.
+    A second one in the same second gets ``-2`` after the time. ``now``: the time; None for the current one.
     """
     time = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H%M%SZ")
     number = 1
@@ -92,7 +94,7 @@ def new_log(folder: Path, now: datetime | None = None) -> Path:
 
 @contextmanager
 def logged_to_its_end(log: logging.Logger, what: str) -> Iterator[None]:
-    """Logs how the context ends: as it should, by a signal, or by an error; ``what`` is its name."""
+    """Logs how the context ends: in order, by a signal, or by an error; ``what`` is its name."""
     try:
         yield
     except (Stopped, KeyboardInterrupt) as error:
@@ -111,9 +113,10 @@ def logged_to_its_end(log: logging.Logger, what: str) -> Iterator[None]:
 
 @contextmanager
 def logging_to(*handlers: logging.Handler) -> Iterator[None]:
-    """Sends records to the handlers while the context lasts: this project's from INFO, others' from WARNING.
+    """Sends records to the handlers while the context lasts: nucbatch's from INFO, libraries' from WARNING.
 
-    What others have installed on the root logger gets what it got before. The handlers are closed at the end.
+    Begins with the records that :func:`early_records` has kept. Handlers of the root logger receive the same
+    records as before. The given handlers are closed at the end.
     """
     project = logging.getLogger(PROJECT)
     level, propagate = project.level, project.propagate
@@ -124,11 +127,38 @@ def logging_to(*handlers: logging.Handler) -> Iterator[None]:
         project.addHandler(outwards)
     try:
         with sent_to(*handlers):
+            for record in _take_early_records():
+                for handler in handlers:
+                    if record.levelno >= handler.level:
+                        handler.handle(record)
             yield
     finally:
         project.removeHandler(outwards)
         project.setLevel(level)
         project.propagate = propagate
+
+
+@contextmanager
+def early_records() -> Iterator[None]:
+    """Keeps the records of the context in memory until :func:`logging_to` takes them; drops them at the end.
+
+    Inside another such context it does nothing.
+    """
+    global _early
+    if _early is not None:
+        yield
+        return
+    kept = _Kept()
+    with logging_to(kept):
+        _early = kept
+        try:
+            yield
+        finally:
+            _early = None
+
+
+def _take_early_records() -> list[logging.LogRecord]:
+    return _early.take() if _early is not None else []
 
 
 @contextmanager
@@ -157,15 +187,47 @@ def sent_to(*handlers: logging.Handler) -> Iterator[None]:
             handler.close()
 
 
+class _Kept(logging.Handler):
+    """Keeps a limited number of records in memory until they are taken once; ignores later ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._records: list[logging.LogRecord] = []
+        self._more = 0
+        self._taken = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._taken:
+            return
+        if len(self._records) < _MOST_EARLY_RECORDS:
+            self._records.append(record)
+        else:
+            self._more += 1
+
+    def take(self) -> list[logging.LogRecord]:
+        """Returns the records, and one on how many were not kept."""
+        with self.lock or nullcontext():
+            self._taken, records = True, self._records
+            self._records = []
+        if self._more:
+            more = {"name": __name__, "levelno": logging.INFO, "levelname": "INFO"}
+            more["msg"] = f"{self._more:,} more records from before the log began were not kept"
+            records.append(logging.makeLogRecord(more))
+        return records
+
+
+_early: _Kept | None = None
+
+
 class _ToRoot(logging.Handler):
-    """Passes this project's records on to the root logger's handlers, from the level that they got before."""
+    """Passes nucbatch's records on to the root logger's handlers, from the same level as before."""
 
     def emit(self, record: logging.LogRecord) -> None:
         logging.getLogger().callHandlers(record)
 
 
 class _FromLibraries(logging.Handler):
-    """Passes other libraries' records on to a handler, from WARNING."""
+    """Passes libraries' records of WARNING and above on to a handler."""
 
     def __init__(self, to: logging.Handler) -> None:
         super().__init__(max(logging.WARNING, to.level))

@@ -1,6 +1,7 @@
 """Log file of one session of a run, and the warnings that the report lists.
 
-``.nucbatch/logs/<time>.log`` receives all records of a session. nucbatch's own warnings are also appended to
+``.nucbatch/logs/<time>.log`` receives all records of a session, and those made before it while the input was
+read (:func:`nucbatch.core.log_file.early_records`). nucbatch's own warnings are also appended to
 ``.nucbatch/logs/warnings.jsonl``, each text once per session; the report reads them from there.
 """
 

@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import shlex
+import time
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -76,6 +77,7 @@ def open_plate(
     known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um)
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
+        _log.info("No file has changed: %d fields as an earlier session read them", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
     options = ReadOptions(layout, pattern, pixel_size_um, read_timeout_s, acquisition, root)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
@@ -84,7 +86,9 @@ def open_plate(
             f"--acquisition is for plates with acquisitions in their metadata; {listing.name} (layout "
             f"{plate.layout}) has none: leave it out."
         )
+    started = time.perf_counter()
     plate = verified(replace(plate, read_timeout_s=read_timeout_s), pixel_size_um)
+    _log.info("Read the headers of %d fields in %.1f s", len(plate.fields), time.perf_counter() - started)
     if resolution_um is not None:
         plate = at_resolution(plate, resolution_um)
     return replace(plate, listed=known)

@@ -82,9 +82,16 @@ def test_a_plate_over_two_nodes_has_the_same_tables_as_on_one_machine(
     profile = tmp_path / "mine.toml"
     profile.write_text('partition = "cpu"\nwalltime = "0:20:00"\nmin_jobs = 2\nmax_jobs = 2\n')
     out = tmp_path / "out"
-    ended = run(plate, out, "--scheduler", "slurm", "--profile", str(profile))
+    ended = run(plate, out, "--scheduler", "slurm", "--profile", str(profile), "--verbose")
     assert ended.exit_code == 3, ended.output
     assert digest(out) == tables
+    (log,) = (out / ".nucbatch" / "logs").glob("*.log")
+    workers = re.findall(
+        r" DEBUG nucbatch\.execution\.worker worker:(\S+)@\S+ \S+: Done in ", log.read_text()
+    )
+    assert len(workers) == 15, "one record for each usable field, from the workers of both jobs"
+    assert len(set(workers)) == 2
+    assert not (out / ".nucbatch" / "logs" / "workers").exists()
     assert nodes_of_workers() == {"n1", "n2"}
     assert not (out / ".nucbatch" / "keys").exists()
     assert len(list((out / ".nucbatch" / "logs" / "jobs").glob("*.log"))) == 2

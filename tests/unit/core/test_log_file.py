@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nucbatch.core.log_file import LogFile, logging_to, new_log
+from nucbatch.core.log_file import LogFile, early_records, logging_to, new_log
 
 OURS = logging.getLogger("nucbatch.core.example")
 
@@ -80,6 +80,36 @@ def test_debug_is_logged_where_the_logger_is_set_to_it(
         OURS.debug("details")
     assert "details" in (tmp_path / "a.log").read_text()
     assert caplog.messages == ["details"]
+
+
+def test_records_from_before_a_log_are_its_first_lines(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, library = tmp_path / "a.log", logging.getLogger("imaging_library")
+    with early_records():
+        OURS.info("headers read")
+        library.warning("an odd tag")
+        library.info("not this")
+        with early_records(), logging_to(LogFile(path)):
+            OURS.info("locked")
+        OURS.info("too late")
+        with logging_to(LogFile(tmp_path / "b.log")):
+            OURS.info("second")
+    assert [line.split(" ", 4)[4] for line in path.read_text().splitlines()] == [
+        "headers read",
+        "an odd tag",
+        "locked",
+    ]
+    assert caplog.messages == ["an odd tag"], "the terminal gets each record once"
+    assert [line.split(" ", 4)[4] for line in (tmp_path / "b.log").read_text().splitlines()] == ["second"]
+
+
+def test_records_of_a_command_that_never_began_a_log_are_not_in_the_next(tmp_path: Path) -> None:
+    with early_records():
+        OURS.info("of a refused input")
+    with early_records(), logging_to(LogFile(tmp_path / "a.log")):
+        OURS.info("of the next")
+    assert "refused" not in (tmp_path / "a.log").read_text()
 
 
 def test_two_logs_of_the_same_second_are_two_files(tmp_path: Path) -> None:
