@@ -65,26 +65,6 @@ GOLDEN = {
         "EMBL",
         ("B02", "C03"),
     ),
-    "in cell": (
-        every(
-            "{w}(fld {f} wv {c}).tif",
-            w=("B - 02", "B - 03", "C - 02", "C - 03"),
-            f=(1, 2),
-            c=("DAPI - DAPI", "UV - FITC"),
-        ),
-        "IN Cell",
-        WELLS,
-    ),
-    "in cell, z": (
-        every(
-            "{w}(fld {f} wv 390 - Blue z {z}).tif",
-            w=("B - 2", "B - 3", "C - 2", "C - 3"),
-            f=(1, 2),
-            z=("1", "07"),
-        ),
-        "IN Cell",
-        WELLS,
-    ),
     "incucyte export": (every("VID1607_{w}_{f}_00d00h00m.tif", w=SHORT, f=(1, 2)), "Incucyte", WELLS),
     "incucyte export, times": (
         every("green/VID1607_{w}_1_00d0{h}h00m.tif", w=("B2", "C3"), h=(0, 4)),
