@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,13 @@ _OUTPUT = (
         show_default=True,
         help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools.",
     ),
+    option(
+        "--overlaps",
+        type=click.Choice(["once", "keep"]),
+        default="once",
+        show_default=True,
+        help="Nuclei in several fields that overlap by their stage positions count once, or are all kept.",
+    ),
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
@@ -73,6 +81,7 @@ def run(
     out: Path,
     labels: str,
     ome_zarr: str,
+    overlaps: str,
     segmentation: SegmentationOptions,
     scheduler_name: str,
     scheduler_settings: Mapping[str, Any],
@@ -105,14 +114,18 @@ def run(
         from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
-    pixel_size_um = source.pixel_size_um
     # Wrong values and models fail here, before the headers of a large plate are read.
-    segmentation.settings(labels=labels, ome_zarr=ome_zarr, pixel_size_um=pixel_size_um)
+    settings_of = partial(
+        segmentation.settings,
+        labels=labels,
+        ome_zarr=ome_zarr,
+        overlaps=overlaps,
+        pixel_size_um=source.pixel_size_um,
+    )
+    settings_of()
     locate(segmentation.model)
     plate = source.open(remembered=RunFolder(out).plate)
-    settings = segmentation.settings(
-        labels=labels, ome_zarr=ome_zarr, pixel_size_um=pixel_size_um, plate=plate
-    )
+    settings = settings_of(plate=plate)
     prepared = prepare(plate, settings, block_px=block_px, selection=selection)
     describe(console, prepared)
     if dry_run:

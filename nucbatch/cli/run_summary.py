@@ -75,11 +75,13 @@ def summarise(console: Console, result: RunResult) -> None:
     totals, folder = result.totals, result.folder
     left_out = f", {totals.fields_not_selected:,} not selected" if totals.fields_not_selected else ""
     over_time = f" (all {totals.time_points:,} time points together)" if totals.time_points > 1 else ""
+    repeats = f", each counted once ({totals.seen:,} with repeats in overlapping fields)"
+    once = repeats if totals.seen > totals.nuclei else ""
     console.print(
         f"[bold]{totals.nuclei:,} {'nucleus' if totals.nuclei == 1 else 'nuclei'}[/] in "
-        f"{plural(totals.fields_done, 'field')}{over_time}; {plural(totals.fields_failed, 'field')} failed"
-        f"{left_out}; files: {totals.files_used:,} used, {totals.files_ignored:,} ignored, "
-        f"{totals.files_quarantined:,} quarantined"
+        f"{plural(totals.fields_done, 'field')}{over_time}{once}; "
+        f"{plural(totals.fields_failed, 'field')} failed{left_out}; files: {totals.files_used:,} used, "
+        f"{totals.files_ignored:,} ignored, {totals.files_quarantined:,} quarantined"
     )
     if is_quiet():
         return

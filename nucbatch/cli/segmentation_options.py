@@ -93,13 +93,20 @@ class SegmentationOptions:
     objects: dict[str, float | str]
 
     def settings(
-        self, *, labels: str, ome_zarr: str, pixel_size_um: float | None, plate: Plate | None = None
+        self,
+        *,
+        labels: str,
+        ome_zarr: str,
+        overlaps: str,
+        pixel_size_um: float | None,
+        plate: Plate | None = None,
     ) -> RunSettings:
         """Returns the run's settings.
 
         Args:
             labels: formats of the masks.
             ome_zarr: version of OME-Zarr.
+            overlaps: whether nuclei in several overlapping fields count once.
             pixel_size_um: that the user gives; None for the files'.
             plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
                 such a diameter counts as none.
@@ -118,6 +125,7 @@ class SegmentationOptions:
                 "model": self.model,
                 "labels": labels,
                 "ome_zarr": ome_zarr,
+                "overlaps": overlaps,
                 "precision": self.precision,
                 "pixel_size_um": pixel_size_um,
                 "diameter_px": diameter_px,

@@ -1,6 +1,6 @@
 """Settings of a run: validated, frozen and hashed.
 
-These settings decide *what* is computed, so every one of them is part of the hash. *Where* it is computed
+These settings decide *what* is computed, so all but one of them are part of the hash. *Where* it is computed
 (scheduler, workers) belongs to the driver and is never hashed, because results do not depend on it.
 """
 
@@ -146,6 +146,9 @@ class RunSettings(_Frozen):
         ome_zarr: version of the OME-Zarr that holds images and labels.
         measurements: families of measurements by name, each with its package; None until the run chooses
             them.
+        overlaps: whether a nucleus in several overlapping fields counts "once", or all are kept ("keep"). It
+            only decides how the tables are made in the end, so it is not hashed and may change in a resumed
+            run.
     """
 
     channel: str = ""
@@ -160,21 +163,28 @@ class RunSettings(_Frozen):
     labels: Literal["zarr", "tiff", "both"] = "zarr"
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
     measurements: dict[str, str] | None = None
+    overlaps: Literal["once", "keep"] = "once"
 
     def digest(self) -> str:
-        """Returns the SHA-256 (hex) of the settings' canonical JSON; equal digests mean equal results."""
-        text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+        """Returns the SHA-256 (hex) of the hashed settings' canonical JSON.
+
+        Equal digests mean equal labels and measurements.
+        """
+        text = json.dumps(self._hashed(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def differences(self, other: RunSettings) -> list[str]:
-        """Lists the settings that differ, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
-        mine, theirs = _flatten(self.model_dump(mode="json")), _flatten(other.model_dump(mode="json"))
+        """Lists the hashed settings that differ, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
+        mine, theirs = _flatten(self._hashed()), _flatten(other._hashed())
         both = [*mine, *(key for key in theirs if key not in mine)]
         return [
             f"{key}: {theirs.get(key, 'none')} → {mine.get(key, 'none')}"
             for key in both
             if mine.get(key) != theirs.get(key)
         ]
+
+    def _hashed(self) -> dict[str, object]:
+        return self.model_dump(mode="json", exclude={"overlaps"})
 
 
 def validated(values: dict[str, object]) -> RunSettings:

@@ -13,19 +13,28 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
+from nucbatch.execution.count_once import CountedOnce, count_once, covered_mm2
+from nucbatch.experiment.field_layout import placed_fields
 from nucbatch.experiment.wells import by_well
-from nucbatch.features.quality import MISSING_CHANNEL, NUCLEAR_DIAMETER, OTHER_SCALE, ZOOM, flags_of
+from nucbatch.features.quality import (
+    MISSING_CHANNEL,
+    NUCLEAR_DIAMETER,
+    OTHER_SCALE,
+    WRONG_POSITIONS,
+    ZOOM,
+    flags_of,
+)
 from nucbatch.inference.scale import AS_IT_IS, Scale
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
-from nucbatch.store.fields_table import write_fields
+from nucbatch.store.fields_table import has_positions, write_fields
 from nucbatch.store.images import create_images
 from nucbatch.store.ngff import Version
 from nucbatch.store.receipt import Receipt
@@ -40,7 +49,8 @@ from nucbatch.version import __version__
 class Totals:
     """Totals of a run: numbers of fields, nuclei and files by status. Quarantined fields count as failed.
 
-    ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point.
+    ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point, and one in
+    several overlapping fields once. ``seen``: as many as all masks have.
     ``fields_not_selected``: usable fields that no session has selected yet.
     ``fields_lacking``: done fields that lack a channel, other than the segmented one.
     ``absent_chunks``: how many of the ``chunks`` or tiles of the images used were never written.
@@ -63,6 +73,7 @@ class Totals:
     fields_not_selected: int = 0
     diameter_px: float | None = None
     rescaled: int = 0
+    seen: int = 0
 
     @property
     def complete(self) -> bool:
@@ -78,6 +89,7 @@ def finalise(
     ome_zarr: Version | None,
     scale: Scale = AS_IT_IS,
     selection: Selection = EVERYTHING,
+    overlaps: Literal["once", "keep"] = "once",
 ) -> Totals:
     """Writes the tables and the OME-Zarr's list of images.
 
@@ -88,6 +100,7 @@ def finalise(
         ome_zarr: version of the run's OME-Zarr; None if it keeps none.
         scale: the run's scale; if it was measured for the whole plate, fields that disagree are flagged.
         selection: the part of the plate that was processed now; what earlier sessions processed stays.
+        overlaps: whether a nucleus in several overlapping fields counts once, or all are kept.
 
     Raises:
         DamagedFile: a field's table fragment does not match its receipt.
@@ -105,27 +118,35 @@ def finalise(
         folder.fragment(field.key): (("Metadata_PixelSize_um", field.pixel_size_um), *field.metadata)
         for field in done
     }
-    concatenate(fragments, folder.nuclei, examples, fragments, metadata)
+    once = count_once(folder, done) if overlaps == "once" else CountedOnce()
+    not_counted = {folder.fragment(key): labels for key, labels in once.elsewhere.items()}
+    marked = not_counted if has_positions(done) else None
+    concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked)
     flags = {
         field.key: [
             *flags_of(receipts[field.key].qc),
             *_other_scale(scale, receipts[field.key]),
             *_missing(field),
+            *([WRONG_POSITIONS] if field.key in once.doubtful else []),
         ]
         for field in done
     }
     diameters = [receipts[field.key].qc.get(NUCLEAR_DIAMETER, 0.0) for field in done]
-    write_fields(folder.fields, plate, receipts, flags, left_out)
-    write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields)))
+    elsewhere = {key: len(labels) for key, labels in once.elsewhere.items()}
+    write_fields(folder.fields, plate, receipts, flags, left_out, elsewhere)
+    areas = covered_mm2(done, once.refused if overlaps == "once" else placed_fields(done))
+    write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields), areas))
     fates = write_files_csv(folder.files, plate, unused)
     failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
     if ome_zarr is not None:
         create_images(folder, plate, failures, left_out=left_out, version=ome_zarr)
+    seen = sum(receipts[field.key].nuclei for field in done)
     return Totals(
         fields_done=len(done),
         fields_failed=len(plate.fields) - len(done) - len(left_out),
         fields_not_selected=len(left_out),
-        nuclei=sum(receipts[field.key].nuclei for field in done),
+        nuclei=seen - sum(elsewhere.values()),
+        seen=seen,
         files_used=fates[FileStatus.USED],
         files_ignored=fates[FileStatus.IGNORED],
         files_quarantined=fates[FileStatus.QUARANTINED],

@@ -223,6 +223,7 @@ def execute(
                         ome_zarr=plan.settings.ome_zarr if pixels else None,
                         scale=prepared.scale,
                         selection=plan.selection,
+                        overlaps=plan.settings.overlaps,
                     )
                 except DamagedFile as error:
                     again = work_queue.requeue_damaged_tables(receipts, cores())

@@ -1,5 +1,6 @@
 """Aggregates nuclei per well: one row per well and time point, with counts, failures and statistics.
 
+Nuclei that count in another field (``Metadata_Counted`` is false) are left out of counts and statistics.
 A well has a count only if at least one of its fields was usable. Zero nuclei is 0. If every field failed the
 count is missing and the row gives the reasons. Fields without a well make no row. Time points are never
 pooled, because the same nucleus appears in each of them.
@@ -12,7 +13,7 @@ from its fields' counts, means lost nuclei: that is an error, never a smaller co
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,16 @@ Well = tuple[str, str]  # plate, name
 Key = tuple[str, str, int]  # plate, name, time point from 0
 _WELL = ["Metadata_Plate", "Metadata_Well"]
 _TIME = "Metadata_Time"
-_OF_FIELD = {*_WELL, _TIME, "Metadata_Site", "Metadata_Image"}
+_OF_FIELD = {*_WELL, _TIME, "Metadata_Site", "Metadata_Image", "Metadata_TimeStamp"}
+_OF_FIELD |= {"Metadata_PositionX_um", "Metadata_PositionY_um"}
 _PREFIX = "Nuclei_"
+_COUNTED, _SEEN = "Metadata_Counted", "Count_Nuclei_Seen"
+_AREA, _PIXEL = "Nuclei_AreaShape_Area", "Metadata_PixelSize_um"
 
 
-def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
+def by_well(
+    nuclei: str | Path, fields: pd.DataFrame, areas_mm2: Mapping[tuple[str, int], float] | None = None
+) -> pd.DataFrame:
     """Aggregates nuclei per well and time point, ordered by plate, well (row-major) and time.
 
     Args:
@@ -44,6 +50,7 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
         fields: the run's ``fields.parquet`` as a table: Metadata_Plate, Metadata_Well, Metadata_Time, Status
             ("done", "not selected", any other value means failed), Count_Nuclei (missing unless done),
             Reason, Flags.
+        areas_mm2: area in which nuclei were counted, by well and time point; of one plate.
 
     Returns:
         One row per well and time point with these columns:
@@ -51,6 +58,9 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
         - Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0)
         - the other Metadata_ columns of the fields, missing where a well's fields differ
         - Count_Nuclei (Int64), missing where no field was usable
+        - Count_Nuclei_Seen (Int64), if the fields have it: including nuclei that count in another field
+        - Area_Covered_mm2, Count_Nuclei_PerMm2 and Confluence_Nuclei (float64), if an area is known; the last
+          is the fraction of the area that lies in nuclei
         - Fields_Total, Fields_Done, Fields_Failed, Fields_NotSelected (int64)
         - Reason: the distinct reasons of the failed fields, joined by "; "
         - Flags: the distinct flags with their numbers of fields, as "absent-pixels (2)", joined by "; "
@@ -80,13 +90,14 @@ def by_well(nuclei: str | Path, fields: pd.DataFrame) -> pd.DataFrame:
             well["found"] = True
             if rows is not None:
                 well["statistics"] = _statistics(rows, measured)
+                well["nuclei_um2"] = _nuclei_um2(rows)
     for key, well in wells.items():
         if well["nuclei"] and not well["found"]:
             raise StoreError(
                 f"{path} has no nuclei of {_described(key)}, its fields count "
                 f"{well['nuclei']}: the tables are not of one run. Run the same command again."
             )
-    return _with_metadata(_frame(wells, measured), fields)
+    return _with_metadata(_frame(wells, measured, areas_mm2 or {}), fields)
 
 
 def _described(key: Key) -> str:
@@ -98,11 +109,15 @@ def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
     """Summarises the fields of each well and time point, in plate order; fields without a well come last."""
     wells: dict[Key, dict[str, Any]] = {}
     columns = [*_WELL, _TIME, "Status", "Count_Nuclei", "Reason", "Flags"]
-    for plate, name, t, status, count, reason, flags in fields[columns].itertuples(index=False, name=None):
+    seen = _SEEN if _SEEN in fields else "Count_Nuclei"
+    for plate, name, t, status, count, reason, flags, all_seen in fields[[*columns, seen]].itertuples(
+        index=False, name=None
+    ):
         well = wells.setdefault(
             (plate, name, int(t)),
             {
                 "nuclei": 0,
+                "seen": 0 if seen == _SEEN else None,
                 "done": 0,
                 "failed": 0,
                 "not selected": 0,
@@ -115,6 +130,8 @@ def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
         if status == "done":
             well["done"] += 1
             well["nuclei"] += int(count)
+            if seen == _SEEN:
+                well["seen"] += int(all_seen)
         elif status == NOT_SELECTED:
             well["not selected"] += 1
         else:
@@ -143,8 +160,13 @@ def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, i
     seen: set[Well] = set()
     current: Well | None = None
     parts: list[pa.Table] = []
-    for batch in table.iter_batches(columns=[*_WELL, _TIME, *measured]):
-        for well, rows in _runs(pa.Table.from_batches([batch])):
+    present = table.schema_arrow.names
+    further = [name for name in (_COUNTED, _PIXEL) if name in present]
+    for batch in table.iter_batches(columns=[*_WELL, _TIME, *further, *measured]):
+        counted = pa.Table.from_batches([batch])
+        if _COUNTED in further:
+            counted = counted.filter(counted[_COUNTED])
+        for well, rows in _runs(counted):
             if well != current:
                 if current is not None:
                     yield from _by_time(current, parts)
@@ -200,7 +222,39 @@ def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
     return np.asarray(values[~np.isnan(values)], np.float64)
 
 
-def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFrame:
+def _nuclei_um2(rows: pa.Table) -> float:
+    """Returns the area of all nuclei in µm²; NaN where a pixel size is unknown."""
+    if _PIXEL not in rows.column_names or _AREA not in rows.column_names:
+        return np.nan
+    pixel_um = rows[_PIXEL].to_numpy().astype(np.float64)
+    return float((rows[_AREA].to_numpy() * pixel_um**2).sum())
+
+
+def _seen(named: list[tuple[Key, dict[str, Any]]]) -> dict[str, Any]:
+    if all(well["seen"] is None for _, well in named):
+        return {}
+    return {_SEEN: pd.array([well["seen"] if well["done"] else None for _, well in named], dtype="Int64")}
+
+
+def _per_area(
+    named: list[tuple[Key, dict[str, Any]]], areas_mm2: Mapping[tuple[str, int], float]
+) -> dict[str, Any]:
+    """Returns the columns of area, density and confluence; none if no area is known."""
+    if not areas_mm2:
+        return {}
+    areas = np.array([areas_mm2.get((name, t), np.nan) for (_, name, t), _ in named], np.float64)
+    counts = np.array([well["nuclei"] for _, well in named], np.float64)
+    in_nuclei = np.array([well.get("nuclei_um2", 0.0) for _, well in named], np.float64)
+    return {
+        "Area_Covered_mm2": areas,
+        "Count_Nuclei_PerMm2": counts / areas,
+        "Confluence_Nuclei": in_nuclei / 1e6 / areas,
+    }
+
+
+def _frame(
+    wells: dict[Key, dict[str, Any]], measured: list[str], areas_mm2: Mapping[tuple[str, int], float]
+) -> pd.DataFrame:
     named = [(key, well) for key, well in wells.items() if key[1]]
     counts = [well["nuclei"] if well["done"] else None for _, well in named]
     columns: dict[str, Any] = {
@@ -208,6 +262,8 @@ def _frame(wells: dict[Key, dict[str, Any]], measured: list[str]) -> pd.DataFram
         "Metadata_Well": pd.Series([name for (_, name, _), _ in named], dtype="str"),
         "Metadata_Time": np.array([t for (_, _, t), _ in named], np.int64),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
+        **_seen(named),
+        **_per_area(named, areas_mm2),
         "Fields_Total": np.array(
             [well["done"] + well["failed"] + well["not selected"] for _, well in named], np.int64
         ),

@@ -24,6 +24,7 @@ _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 
 MISSING_CHANNEL = "missing-channel"
 OTHER_SCALE = "other-scale"
+WRONG_POSITIONS = "wrong-positions"
 NUCLEAR_DIAMETER, ZOOM = "QC_NuclearDiameter", "QC_Zoom"
 FLAGS = {
     "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
@@ -32,6 +33,8 @@ FLAGS = {
     "their measurements in this one are missing",
     OTHER_SCALE: "its nuclei, measured alone, are so much larger or smaller than the plate's that the "
     "network would have seen them at another scale; they are counted at the plate's, which --diameter sets",
+    WRONG_POSITIONS: "stage positions don't agree with the images: fewer than half of the nuclei where it "
+    "overlaps with other fields are found in both, so none is left out, and some may be counted twice",
 }
 """Names of flags for problems of a field that is counted all the same, and their meaning."""
 

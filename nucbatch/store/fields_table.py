@@ -5,7 +5,7 @@ It contains no times and no worker names, so it depends on images, model and par
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ def write_fields(
     receipts: Mapping[str, Receipt],
     flags: Mapping[str, Sequence[str]] | None = None,
     left_out: Container[str] = (),
+    elsewhere: Mapping[str, int] | None = None,
 ) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
@@ -32,12 +33,18 @@ def write_fields(
     ``Flags`` lists doubts about a count, joined by "; ". ``Projection`` says how several z-steps became one
     plane; empty for one.
 
+    If a field has a stage position, ``Metadata_PositionX_um`` and ``Metadata_PositionY_um`` hold that of its
+    centre (y down), ``Count_Nuclei`` leaves out the nuclei that count in an overlapping field, and
+    ``Count_Nuclei_Seen`` is the number of all. ``Metadata_Acquisition`` and ``Metadata_TimeStamp`` are there
+    if the input records them.
+
     Args:
         path: the file.
         plate: the input.
         receipts: by the field's key; fields without one are quarantined or pending.
         flags: names of flags by the field's key.
         left_out: keys of fields that are not selected.
+        elsewhere: numbers of nuclei that count in an overlapping field, by the field's key.
 
     Raises:
         StoreError: the file cannot be written.
@@ -50,6 +57,7 @@ def write_fields(
         "Metadata_Site": pa.array([field.site for field in plate.fields], pa.int64()),
         "Metadata_Time": pa.array([field.t for field in plate.fields], pa.int64()),
         "Metadata_Image": pa.array([field.group for field in plate.fields], pa.string()),
+        **_place_columns(plate.fields),
         **_metadata_columns(plate.fields),
         "Name": pa.array([field.name for field in plate.fields], pa.string()),
         "Status": pa.array([outcome[0] for outcome in outcomes], pa.string()),
@@ -57,7 +65,7 @@ def write_fields(
         "Flags": pa.array(
             ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
         ),
-        "Count_Nuclei": pa.array([outcome[2] for outcome in outcomes], pa.int64()),
+        **_counts(plate.fields, [outcome[2] for outcome in outcomes], elsewhere or {}),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
         "Projection": pa.array([projection_text(field.z_steps) for field in plate.fields], pa.string()),
@@ -67,6 +75,38 @@ def write_fields(
         columns[name] = pa.array([quality.get(name) for quality in qualities], pa.float64())
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
+
+
+def _place_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:
+    """Returns position, acquisition and time of the fields, as far as the input records them."""
+    columns: dict[str, pa.Array] = {}
+    if has_positions(fields):
+        for name, axis in (("Metadata_PositionX_um", 1), ("Metadata_PositionY_um", 0)):
+            values = [None if field.position_um is None else field.position_um[axis] for field in fields]
+            columns[name] = pa.array(values, pa.float64())
+    if any(field.acquisition for field in fields):
+        columns["Metadata_Acquisition"] = pa.array([field.acquisition for field in fields], pa.string())
+    if any(field.time for field in fields):
+        columns["Metadata_TimeStamp"] = pa.array([field.time for field in fields], pa.string())
+    return columns
+
+
+def has_positions(fields: Iterable[Field]) -> bool:
+    """Returns whether any field has a stage position."""
+    return any(field.position_um is not None for field in fields)
+
+
+def _counts(
+    fields: Sequence[Field], seen: Sequence[int | None], elsewhere: Mapping[str, int]
+) -> dict[str, pa.Array]:
+    counted = [
+        None if count is None else count - elsewhere.get(field.key, 0)
+        for field, count in zip(fields, seen, strict=True)
+    ]
+    columns = {"Count_Nuclei": pa.array(counted, pa.int64())}
+    if has_positions(fields):
+        columns["Count_Nuclei_Seen"] = pa.array(seen, pa.int64())
+    return columns
 
 
 def _metadata_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:

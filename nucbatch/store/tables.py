@@ -25,6 +25,9 @@ Column = npt.NDArray[Any] | Sequence[Any]
 Metadata = Sequence[tuple[str, str | float | None]]
 """(column, value) from the user's own table for a field; a value is text, a number or None."""
 
+COUNTED = "Metadata_Counted"
+"""Column of nuclei.parquet: whether the nucleus counts in its field; another field may show it too."""
+
 ROWS_PER_GROUP = 65_536
 _NOTE = b"nucbatch"  # key in the Parquet file's metadata
 _TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
@@ -126,6 +129,7 @@ def concatenate(
     examples: Sequence[Path] = (),
     stamps: Mapping[Path, Stamp] | None = None,
     metadata: Mapping[Path, Metadata] | None = None,
+    not_counted: Mapping[Path, npt.NDArray[np.int64]] | None = None,
 ) -> int:
     """Concatenates fragments into one table, durably, with about ROWS_PER_GROUP rows in memory.
 
@@ -138,6 +142,8 @@ def concatenate(
             all of them, null where a field lacks a measurement.
         stamps: expected stamps of the fragments.
         metadata: further columns and values for each fragment; the same columns for all.
+        not_counted: object numbers of the nuclei of a fragment that another field counts. If it is given, the
+            table has the column ``Metadata_Counted``.
 
     Returns:
         Number of rows.
@@ -158,8 +164,9 @@ def concatenate(
                 schema = schema or table.schema
                 added = (metadata or {}).get(path, ())
                 if writer is None:
-                    joint = _with_metadata(schema.empty_table(), added).schema
-                    writer = pq.ParquetWriter(temporary, joint, compression="zstd")
+                    joint = _with_metadata(schema.empty_table(), added)
+                    joint = joint if not_counted is None else _with_counted(joint, ())
+                    writer = pq.ParquetWriter(temporary, joint.schema, compression="zstd")
                 if examples and set(table.schema).issubset(schema):
                     table = _filled(table, schema)
                 elif table.schema != schema:
@@ -167,7 +174,10 @@ def concatenate(
                         f"{path} has other columns than the fragments before it: it was written by another "
                         "version of nucbatch or of its measurements. Start over with --restart."
                     )
-                waiting.append(_with_metadata(table, added))
+                table = _with_metadata(table, added)
+                waiting.append(
+                    table if not_counted is None else _with_counted(table, not_counted.get(path, ()))
+                )
                 held += table.num_rows
                 if held >= ROWS_PER_GROUP:
                     writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS_PER_GROUP)
@@ -241,6 +251,13 @@ def _with_metadata(table: pa.Table, added: Metadata) -> pa.Table:
     return table
 
 
+def _with_counted(table: pa.Table, not_counted: Sequence[int] | npt.NDArray[np.int64]) -> pa.Table:
+    """Inserts the column ``Metadata_Counted`` after the identity columns."""
+    numbers = table["Metadata_ObjectNumber"].to_numpy()
+    counted = pa.array(~np.isin(numbers, not_counted))
+    return table.add_column(len(_identity_schema()), COUNTED, counted)
+
+
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """Arranges a table by the schema, with nulls for missing columns."""
     columns = [
@@ -259,6 +276,21 @@ def read_fragment(path: Path) -> pa.Table:
     try:
         return pq.ParquetFile(path, page_checksum_verification=True).read().replace_schema_metadata(None)
     except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from error
+
+
+def read_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    """Yields some columns (N,) of a fragment, in parts of about ROWS_PER_GROUP rows, at least one.
+
+    Raises:
+        DamagedFile: the fragment is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for group in range(max(file.num_row_groups, 1)):
+                table = file.read_row_group(group, names) if file.num_row_groups else file.read(names)
+                yield {name: table[name].to_numpy() for name in names}
+    except (OSError, pa.ArrowException, KeyError) as error:
         raise _unreadable(path, error) from error
 
 

@@ -32,3 +32,10 @@ def test_differences_list_added_and_removed_measurements() -> None:
 def test_an_invalid_setting_is_named_with_its_value(values: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words.replace(".", r"\.")):
         validated(values)
+
+
+def test_how_overlaps_are_counted_is_recorded_and_not_hashed() -> None:
+    keep = validated({"overlaps": "keep"})
+    assert keep.model_dump()["overlaps"] == "keep"
+    assert keep.digest() == RunSettings().digest()
+    assert keep.differences(RunSettings()) == []

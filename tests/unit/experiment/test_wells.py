@@ -186,3 +186,27 @@ def test_the_users_columns_are_kept_where_a_wells_fields_agree(tmp_path):
     assert wells["Metadata_Dose"].isna().tolist() == [False, True]
     assert wells["Metadata_Drug"].iloc[0] == "x"
     assert pd.isna(wells["Metadata_Drug"].iloc[1])
+
+
+def test_nuclei_that_count_in_another_field_are_left_out(tmp_path):
+    path = nuclei(tmp_path / "n.parquet", ["A01"] * 4 + ["A02"], [10, 20, 60, 70, 5])
+    table = pq.read_table(path)
+    marked = table.append_column("Metadata_Counted", pa.array([True, False, True, True, False]))
+    marked = marked.append_column("Metadata_PixelSize_um", pa.array([0.5] * 5))
+    pq.write_table(marked, path)
+    seen = fields(("A01", 1, ""), ("A01", 2, ""), ("A02", 0, ""), ("A03", None, "broken"))
+    seen["Count_Nuclei_Seen"] = pd.array([2, 2, 1, None], dtype="Int64")
+    seen["Metadata_PositionX_um"] = [0.0, 1.0, 2.0, 3.0]
+    found = by_well(path, seen, {("A01", 0): 2e-4, ("A02", 0): 1e-4}).set_index("Metadata_Well")
+    assert "Metadata_PositionX_um" not in found
+    assert found["Count_Nuclei"].tolist() == [3, 0, pd.NA]
+    assert found["Count_Nuclei_Seen"].tolist() == [4, 1, pd.NA]
+    assert found.loc["A01", "Median_" + AREA] == 60
+    np.testing.assert_allclose(found["Area_Covered_mm2"], [2e-4, 1e-4, np.nan])
+    np.testing.assert_allclose(found["Count_Nuclei_PerMm2"], [15_000, 0, np.nan])
+    np.testing.assert_allclose(found["Confluence_Nuclei"], [140 * 0.25 / 200, 0, np.nan])
+
+
+def test_without_a_pixel_size_there_is_no_area(tmp_path):
+    found = by_well(nuclei(tmp_path / "n.parquet", ["A01"], [10]), fields(("A01", 1, "")))
+    assert not {"Area_Covered_mm2", "Count_Nuclei_PerMm2", "Confluence_Nuclei"} & set(found)

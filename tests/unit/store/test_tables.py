@@ -15,7 +15,7 @@ from nucbatch.store import tables
 from nucbatch.store.fields_table import write_fields
 from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import concatenate, identity_columns, read_note, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns, read_columns, read_note, write_fragment
 
 
 def _field(site: int, problem: str = "") -> Field:
@@ -176,6 +176,60 @@ def test_zero_nuclei_failed_quarantined_and_pending_are_distinct(tmp_path: Path)
     assert table["QC_Mean"].isna().tolist() == [False, True, True, True]
     assert list(table.columns[-2:]) == ["QC_Focus", "QC_Mean"]
     assert table["PixelSize_um"].tolist() == [0.5] * 4
+
+
+def test_positions_and_nuclei_that_count_in_another_field_are_recorded(tmp_path: Path) -> None:
+    placed = replace(_field(1), position_um=(-315.0, 20.5), acquisition="2", time="14:44:46")
+    done = Receipt("B/3/1", "done", "", 7, "", {}, {}, "w")
+    plate = Plate("P", "/", "x", (), (placed, _field(2), _field(3, "cut short")), ())
+    receipts = {"B/3/1": done, "B/3/2": replace(done, field="B/3/2", nuclei=2)}
+    write_fields(tmp_path / "a", plate, receipts, elsewhere={"B/3/1": 3})
+    table = pd.read_parquet(tmp_path / "a")
+    assert table["Metadata_PositionX_um"].tolist()[0] == 20.5
+    assert table["Metadata_PositionY_um"].tolist()[0] == -315
+    assert table["Metadata_PositionY_um"].isna().tolist() == [False, True, True]
+    assert table["Metadata_Acquisition"].tolist() == ["2", "", ""]
+    assert table["Metadata_TimeStamp"].tolist() == ["14:44:46", "", ""]
+    assert table["Count_Nuclei"].tolist()[:2] == [4, 2]
+    assert table["Count_Nuclei_Seen"].tolist()[:2] == [7, 2]
+    assert table[["Count_Nuclei", "Count_Nuclei_Seen"]].isna().all(axis=1).tolist() == [False, False, True]
+
+
+def test_without_positions_the_table_of_fields_has_no_columns_for_them(tmp_path: Path) -> None:
+    write_fields(tmp_path / "a", Plate("P", "/", "x", (), (_field(1),), ()), {})
+    names = set(pd.read_parquet(tmp_path / "a").columns)
+    assert not {name for name in names if "Position" in name or "Seen" in name or "Acquisition" in name}
+
+
+def test_nuclei_that_count_in_another_field_are_marked(tmp_path: Path) -> None:
+    paths = [_fragment(tmp_path, site, 3) for site in (1, 2)]
+    out, pixel = tmp_path / "nuclei.parquet", {path: [("Metadata_PixelSize_um", 0.5)] for path in paths}
+    not_counted = {paths[1]: np.array([1, 3])}
+    assert concatenate(paths, out, metadata=pixel, not_counted=not_counted) == 6
+    table = pd.read_parquet(out)
+    assert table["Metadata_Counted"].tolist() == [True, True, True, False, True, False]
+    assert table.columns.tolist()[5:8] == [
+        "Metadata_ObjectNumber",
+        "Metadata_Counted",
+        "Metadata_PixelSize_um",
+    ]
+    concatenate(paths, out, not_counted={})
+    assert pd.read_parquet(out)["Metadata_Counted"].all()
+    concatenate(paths, out)
+    assert "Metadata_Counted" not in pd.read_parquet(out)
+
+
+def test_columns_of_a_fragment_are_read_in_parts(tmp_path: Path) -> None:
+    names = ["Metadata_ObjectNumber", "Nuclei_AreaShape_Area"]
+    parts = list(read_columns(_fragment(tmp_path, 1, 4), names))
+    assert [part["Metadata_ObjectNumber"].tolist() for part in parts] == [[1, 2, 3, 4]]
+    assert [
+        len(part["Nuclei_AreaShape_Area"]) for part in read_columns(_fragment(tmp_path, 2, 0), names)
+    ] == [0]
+    bad = _fragment(tmp_path, 3, 4)
+    bad.write_bytes(bad.read_bytes()[:100])
+    with pytest.raises(DamagedFile):
+        list(read_columns(bad, names))
 
 
 def test_the_projection_of_z_steps_is_recorded(tmp_path: Path) -> None:

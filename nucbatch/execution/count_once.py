@@ -1,0 +1,139 @@
+"""Reads the nuclei of overlapping fields from the table fragments and decides where each of them counts.
+
+Wells are read one at a time, and of a field only the nuclei that lie near another field.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from nucbatch.core.plate import Field
+from nucbatch.experiment.field_layout import (
+    FieldRectangle,
+    WellTime,
+    covered_um2,
+    overlapping_pairs,
+    placed_fields,
+)
+from nucbatch.experiment.overlaps import Evidence, WellOverlaps, resolve_overlaps
+from nucbatch.experiment.pair_nuclei import REACH_PX, FieldNuclei
+from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.tables import read_columns
+
+_LABEL, _AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
+_BOX = [f"Nuclei_AreaShape_BoundingBox{end}_{axis}" for end in ("Minimum", "Maximum") for axis in "YX"]
+_CENTER = [f"Nuclei_AreaShape_Center_{axis}" for axis in "YX"]
+_CUT_WITHIN_PX = 1  # of the field's edge: masks often end a pixel before it
+
+
+@dataclass(frozen=True, slots=True)
+class CountedOnce:
+    """Where nuclei of overlapping fields count.
+
+    Attributes:
+        elsewhere: labels of the nuclei that count in another field, by the field's key.
+        refused: wells and time points whose positions the images contradict; there all nuclei count.
+        doubtful: keys of their fields that overlap with others.
+    """
+
+    elsewhere: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    refused: frozenset[WellTime] = frozenset()
+    doubtful: frozenset[str] = frozenset()
+
+
+def count_once(folder: RunFolder, done: Sequence[Field]) -> CountedOnce:
+    """Decides for the nuclei of all done fields whether they count.
+
+    Args:
+        folder: the run's folder, with the fields' table fragments.
+        done: in the plate's order.
+
+    Raises:
+        DamagedFile: a table fragment can't be read.
+    """
+    by_key = {one.key: one for one in done}
+    found: dict[WellTime, WellOverlaps] = {}
+    overlapping: dict[WellTime, Iterable[str]] = {}
+    for where, rectangles in placed_fields(done).items():
+        near = _neighbours(rectangles)
+        if near:
+            fields = [
+                _nuclei_near(folder, by_key[one.key], one, near[one.key])
+                for one in rectangles
+                if one.key in near
+            ]
+            found[where] = resolve_overlaps(fields)
+            overlapping[where] = near.keys()
+    plate = sum((one.evidence for one in found.values()), Evidence.none())
+    refused = {where for where, one in found.items() if not one.evidence.proves(plate)}
+    elsewhere = {
+        key: labels
+        for where, one in found.items()
+        if where not in refused
+        for key, labels in one.elsewhere.items()
+    }
+    doubtful = (key for where in refused for key in overlapping[where])
+    return CountedOnce(elsewhere, frozenset(refused), frozenset(doubtful))
+
+
+def covered_mm2(done: Iterable[Field], refused: Iterable[WellTime]) -> dict[WellTime, float]:
+    """Returns the area in which the nuclei of each well and time point were counted, in mm².
+
+    Overlapping parts count once, except where nuclei there were counted several times. Wells with a field
+    whose pixel size is unknown are left out.
+    """
+    done, refused = list(done), frozenset(refused)
+    placed = placed_fields(done)
+    areas: dict[WellTime, float] = defaultdict(float)
+    unknown: set[WellTime] = set()
+    for one in done:
+        where = one.well, one.t
+        if not one.pixel_size_um:
+            unknown.add(where)
+        elif FieldRectangle.of(one) is None or where in refused:
+            areas[where] += one.height_px * one.width_px * one.pixel_size_um**2
+    for where, rectangles in placed.items():
+        if where not in refused:
+            areas[where] += covered_um2(rectangles)
+    return {where: area / 1e6 for where, area in areas.items() if where not in unknown}
+
+
+def _neighbours(rectangles: Sequence[FieldRectangle]) -> dict[str, list[FieldRectangle]]:
+    near: dict[str, list[FieldRectangle]] = defaultdict(list)
+    for i, j, _ in overlapping_pairs(rectangles):
+        near[rectangles[i].key].append(rectangles[j])
+        near[rectangles[j].key].append(rectangles[i])
+    return near
+
+
+def _nuclei_near(
+    folder: RunFolder, one: Field, rectangle: FieldRectangle, others: Sequence[FieldRectangle]
+) -> FieldNuclei:
+    """Reads the nuclei of a field whose boxes reach into other fields, allowing for wrong positions."""
+    origin = np.array([rectangle.top, rectangle.left])
+    pixel_um = rectangle.pixel_um
+    reach = REACH_PX * pixel_um
+    parts: list[FieldNuclei] = []
+    for columns in read_columns(folder.fragment(one.key), [_LABEL, _AREA, *_BOX, *_CENTER]):
+        boxes_px = np.stack([columns[name] for name in _BOX], axis=1)
+        boxes = boxes_px * pixel_um + np.concatenate([origin, origin])
+        is_near = np.zeros(len(boxes), bool)
+        for other in others:
+            is_near |= (boxes[:, :2] < (other.bottom + reach, other.right + reach)).all(axis=1) & (
+                boxes[:, 2:] > (other.top - reach, other.left - reach)
+            ).all(axis=1)
+        margins_px = np.concatenate(
+            [boxes_px[:, :2], (one.height_px, one.width_px) - boxes_px[:, 2:]], axis=1
+        )
+        cut = margins_px.min(axis=1, initial=one.height_px) <= _CUT_WITHIN_PX
+        # Centroids are those of pixels' middles, boxes those of their edges.
+        centers = (np.stack([columns[name] for name in _CENTER], axis=1) + 0.5) * pixel_um + origin
+        areas = columns[_AREA] * pixel_um**2
+        every = FieldNuclei(rectangle, columns[_LABEL], boxes, centers, areas, cut)
+        parts.append(every.only(is_near))
+    return FieldNuclei.joined(parts)
