@@ -48,6 +48,8 @@ class Grammar:
         first: number from which the instrument counts sites, z-steps and time points.
         constant: groups that must have one value in the whole plate, because their meaning is not certain.
         doubt: explains ``constant`` to the user.
+        bare_wells: folders that are named like wells may be samples (``M1/DAPI.tif``), so together they must
+            look like wells of a plate.
         tables: reads the side files of the instrument, if any are known.
     """
 
@@ -59,6 +61,7 @@ class Grammar:
     first: FirstNumbers = FROM_ONE
     constant: tuple[str, ...] = ()
     doubt: str = ""
+    bare_wells: bool = False
     tables: Callable[[Listing, float], SideTables] | None = None
 
     def compiled(self) -> re.Pattern[str]:
@@ -210,6 +213,7 @@ GRAMMARS = (
         rf"(?:^|/)(?:well[ _-]?)?{_LETTERED}/(?:{_SITE.format('site')}/)?(?:{_SITE.format('field')}[ _-])?"
         rf"{_CHANNEL}{_Z_AND_T}{_END}",
         unasked=True,
+        bare_wells=True,
     ),
     Grammar(
         "plates by row, column and field",

@@ -15,9 +15,11 @@ from dataclasses import replace
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import Plate
+from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.from_names import plate_from_names
 from nucbatch.readers.layouts.grammars import GRAMMARS, Grammar
+from nucbatch.readers.layouts.name_columns import are_wells
 from nucbatch.readers.layouts.name_pattern import PatternName, counts_from_zero, read_match
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.rules import ignored
@@ -82,11 +84,21 @@ def _grammar(listing: Listing) -> Grammar | None:
         search = grammar.compiled().search
         if not grammar.unasked or not any(search(file.path) for file in sample):
             continue
-        matches = (search(file.path) for file in images)
-        fitting = sum(1 for match in matches if match and isinstance(read_match(match), PatternName))
-        if fitting and 2 * fitting >= len(images):
+        found = [match for file in images if (match := search(file.path))]
+        wells = [name.well for match in found if isinstance(name := read_match(match), PatternName)]
+        if wells and 2 * len(wells) >= len(images) and _plausible(grammar, found, wells):
             return None if _mixed(listing, grammar) else grammar
     return None
+
+
+def _plausible(grammar: Grammar, matches: list[re.Match[str]], wells: list[str]) -> bool:
+    """Returns whether the wells are those of a plate: it has no row Q without a row before it."""
+    if min(row_index(split_well(well)[0]) for well in set(wells)) > row_index("P"):
+        return False
+    if not grammar.bare_wells or all(match["site"] or match["field"] for match in matches):
+        return True
+    bare = {match["well"] for match in matches if not match[0].lstrip("/").casefold().startswith("well")}
+    return not bare or are_wells(bare, {"channel"})
 
 
 def _mixed(listing: Listing, grammar: Grammar) -> bool:

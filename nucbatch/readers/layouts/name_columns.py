@@ -123,7 +123,7 @@ def _roles(rows: Sequence[tuple[str, ...]]) -> dict[int, str]:
     candidates = [i for i, values in enumerate(columns) if all(map(_is_well, set(values)))]
     for i in sorted(candidates, key=lambda i: -len({value[0].upper() for value in columns[i]})):
         others = {role for j, role in roles.items() if j != i}
-        if _are_wells(set(columns[i]), others):
+        if are_wells(set(columns[i]), others):
             roles[i] = "well"
             break
     if "well" in roles.values():  # only one column can be the well: the one with most wells
@@ -172,7 +172,7 @@ def are_padded(written: set[str]) -> bool:
     return all(len(number) == 2 for number in numbers) and any(number[0] == "0" for number in numbers)
 
 
-def _are_wells(written: set[str], other_roles: set[str]) -> bool:
+def are_wells(written: set[str], other_roles: set[str]) -> bool:
     """Returns whether texts like ``B03`` are wells of a plate rather than numbered samples."""
     places = [split_well(text) for text in written]
     rows = {row for row, _ in places}

@@ -16,7 +16,7 @@ from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.from_names import plate_from_names
 from nucbatch.readers.layouts.name_columns import are_padded
 from nucbatch.readers.layouts.name_pattern import PatternName, compiled, read_match
-from nucbatch.readers.layouts.stains import is_numbered_channel, is_stain
+from nucbatch.readers.layouts.stains import STAIN, is_numbered_channel, is_stain
 from nucbatch.readers.listing import Listing
 
 _END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g)$"
@@ -24,10 +24,21 @@ _ROW_AND_COLUMN = re.compile(
     r"(?<![a-z])r(?:ow)?[ _-]?[0-9]{1,2}[ _-]?c(?:ol(?:umn)?)?[ _-]?[0-9]{1,2}(?![0-9])", re.IGNORECASE
 )
 _WELL = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{2}|[A-P][0-9])"
+
+
+def _ahead(group: str, value: str) -> str:
+    """Returns a lookahead for a part anywhere in the rest of the name, captured as ``group``."""
+    return rf"(?=[^/]*[_-]{value.replace('<>', f'<{group}>')}(?![0-9a-z]))"
+
+
+_SITE_AHEAD = _ahead("site", r"(?:site|field|fov|[sf])(?P<>[0-9]+)")
+_CHANNEL_AHEAD = _ahead("channel", rf"(?:(?:channel|ch?|w)(?=[0-9]))?(?P<>[0-9]+|{STAIN})")
+_Z_AHEAD, _T_AHEAD = _ahead("z", "z(?P<>[0-9]+)"), _ahead("t", "t(?P<>[0-9]+)")
+_PARTS = rf"(?:[_-](?:(?:site|field|fov|[sf]|channel|ch?|w|z|t)[0-9]+|{STAIN}))+"
 BUILT_IN = {
-    # B03_s1_c2_z0_t0.tif, plate_B03_f01_ch2.tif: each number with its letter
-    "lettered": rf"(?i)(?:^|[/_-]){_WELL}[_-][sf](?P<site>[0-9]+)(?:[_-](?:ch?|w)(?P<channel>[0-9]+))?"
-    rf"(?:[_-]z(?P<z>[0-9]+))?(?:[_-]t(?P<t>[0-9]+))?{_END}",
+    # B03_s1_c2_z0_t0.tif, plate_B03_DAPI_f01.tif: each number with its letter, in any order after the well
+    "lettered": rf"(?i)(?:^|[/_-]){_WELL}{_SITE_AHEAD}(?:{_CHANNEL_AHEAD})?(?:{_Z_AHEAD})?(?:{_T_AHEAD})?"
+    rf"{_PARTS}{_END}",
     # B03_1_DAPI.tif, B03_DAPI.tif: well, perhaps a site, the stain's name
     "well and stain": rf"(?i)(?:^|[/_-]){_WELL}[_-](?:(?P<site>[0-9]+)[_-])?"
     rf"(?P<channel>[A-Z]+[0-9]{{0,5}}){_END}",

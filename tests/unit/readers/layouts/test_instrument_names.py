@@ -44,7 +44,7 @@ def read(*paths: str, acquisition: str = ""):
         ("Channel2-01-A-01.tif", ("A01", 1, "Channel2", 0, 0)),
         ("Channel 1-27-C-03-00.tif", ("C03", 1, "Channel 1", 0, 0)),
         ("Channel 1-27-C-03-02.tif", ("C03", 3, "Channel 1", 0, 0)),
-        ("C03/DAPI.tif", ("C03", 1, "DAPI", 0, 0)),
+        ("B03/DAPI.tif", ("B03", 1, "DAPI", 0, 0)),
         ("well C3/s2_ch1_z4_t2.png", ("C03", 2, "ch1", 3, 1)),
         ("C3/field 2/Hoechst33342.tif", ("C03", 2, "Hoechst33342", 0, 0)),
         ("r02c03-f2-C1.tif", ("B03", 2, "C1", 0, 0)),
@@ -129,6 +129,9 @@ def test_the_user_hears_how_names_are_known():
         ("B02/1.tif", "B02/2.tif", "B03/1.tif", "B03/2.tif"),
         ("B02/img_1.tif", "B02/img_2.tif", "C03/img_1.tif", "C03/img_2.tif"),
         ("r01c02f1_3.tif", "r01c02f1_4.tif", "r01c03f1_3.tif"),
+        ("M1/DAPI.tif", "M1/GFP.tif", "M2/DAPI.tif", "M2/GFP.tif"),
+        ("E14/DAPI.tif", "E14/GFP.tif", "E16/DAPI.tif", "E16/GFP.tif"),
+        ("Slide-1-X-01.tif", "Slide-2-Y-01.tif"),
     ],
 )
 def test_numbers_without_a_meaning_are_not_read(names):

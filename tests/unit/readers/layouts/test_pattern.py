@@ -25,6 +25,9 @@ def read(*paths: str, pattern: str = ""):
     [
         ("plate_B03_s2_c3_z4_t5.tif", ("B03", 2, "3", 4, 5)),
         ("B03_f01_ch2.png", ("B03", 1, "2", 1, 1)),
+        ("exp_B03_ch2_s3_z4.tif", ("B03", 3, "2", 4, 1)),
+        ("B03_t5_DAPI_site3.ome.tif", ("B03", 3, "DAPI", 1, 5)),
+        ("B03_z4_s3.tif", ("B03", 3, "", 4, 1)),
         ("sub/B03_DAPI.tif", ("B03", 1, "DAPI", 1, 1)),
         ("exp-b3-07-Hoechst33342.TIFF", ("B03", 7, "Hoechst33342", 1, 1)),
     ],

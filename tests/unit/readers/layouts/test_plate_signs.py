@@ -93,11 +93,6 @@ GOLDEN = {
         WELLS,
     ),
     "keyence": (every("XY0{p}/Image_XY0{p}_00001_CH{c}.tif", p=(1, 2), c=(1, 4)), "Keyence", ()),
-    "letters in other orders": (
-        every("exp_{w}_ch{c}_s{s}_z{z}.tif", w=WELLS, c=(0, 1), s=(1, 2), z=(1, 2)),
-        "a well and a channel and a z-step",
-        WELLS,
-    ),
     "numbers in brackets": (every("{w} DAPI ({s}).tif", w=SHORT, s=(1, 2)), "a well", WELLS),
     "wells alone": (
         [f"{row}{column}.tif" for row in "BCD" for column in range(1, 5)],
