@@ -74,8 +74,14 @@ def mrf(
     )
 
 
-def mes(targets: Sequence[int | str] = (405, 488), *, stains: Sequence[str] = ()) -> str:
-    """A .mes file with one channel for each laser or target."""
+def mes(
+    targets: Sequence[int | str] = (405, 488),
+    *,
+    stains: Sequence[str] = (),
+    timelines: Sequence[Sequence[tuple[int, int]]] = (),
+    points: int = 2,
+) -> str:
+    """A .mes file with one channel for each laser or target, and (row, column) of each timeline's wells."""
     lights = "".join(
         f'<bts:LightSource bts:Name="{name}" bts:Type="Laser" bts:WaveLength="{wavelength}" />'
         for wavelength, (name, _, _) in LASERS.items()
@@ -89,10 +95,21 @@ def mes(targets: Sequence[int | str] = (405, 488), *, stains: Sequence[str] = ()
             f'bts:Color="{color}" bts:Fluorophore="{stain}">'
             f"<bts:LightSourceName>{light}</bts:LightSourceName></bts:Channel>"
         )
+    lines = "".join(
+        f'<bts:Timeline bts:Name="Time Line {number}" bts:Color="#ff44ee66"><bts:WellSequence>'
+        + "".join(
+            f'<bts:TargetWell bts:Column="{column}" bts:Row="{row}">true</bts:TargetWell>'
+            for row, column in wells
+        )
+        + '</bts:WellSequence><bts:PointSequence bts:Method="FixedPosition"><bts:FixedPosition>'
+        + '<bts:Point bts:X="0" bts:Y="0" />' * points
+        + "</bts:FixedPosition></bts:PointSequence></bts:Timeline>"
+        for number, wells in enumerate(timelines, start=1)
+    )
     return (
         f'\ufeff<?xml version="1.0" encoding="utf-8"?>\n<bts:MeasurementSetting bts:Columns="12" '
-        f'bts:Rows="8" {BTS}><bts:Timelapse><bts:Timeline bts:Name="Time Line 1" bts:Color="#ff44ee66" />'
-        f"</bts:Timelapse><bts:LightSourceList>{lights}</bts:LightSourceList>"
+        f'bts:Rows="8" {BTS}><bts:Timelapse>{lines}</bts:Timelapse>'
+        f"<bts:LightSourceList>{lights}</bts:LightSourceList>"
         f"<bts:ChannelList>{listed}</bts:ChannelList></bts:MeasurementSetting>"
     )
 

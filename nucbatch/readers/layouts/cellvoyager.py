@@ -2,7 +2,7 @@
 
 T is the time point, F the field, L the timeline, A the action, Z the z-step and C the channel, all from 1.
 ``MeasurementData.mlf`` records every image with its stage position, and every field that was lost. Without it
-the names are read. :mod:`nucbatch.readers.layouts.yokogawa_planes` says how both are arranged.
+the names are read. :mod:`nucbatch.readers.layouts.yokogawa.field_planes` says how both are arranged.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.one_plate import is_inside
-from nucbatch.readers.layouts.yokogawa_plate import assembled, is_correction, other_records
-from nucbatch.readers.layouts.yokogawa_records import Shot, sites_given
-from nucbatch.readers.layouts.yokogawa_side_files import (
+from nucbatch.readers.layouts.yokogawa.assembly import assembled, is_correction, other_records
+from nucbatch.readers.layouts.yokogawa.measurement_records import Shot, sites_given
+from nucbatch.readers.layouts.yokogawa.side_files import (
     lies_below,
     plate_folder,
     read_side_files,
@@ -143,6 +143,7 @@ class CellVoyagerReader:
             source=source,
             default="C{:02d}",
             acquisition=options.acquisition,
+            read_timeout_s=options.read_timeout_s,
         )
 
 

@@ -21,9 +21,9 @@ from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.cq1_ome import OmeResult, read_ome_result
 from nucbatch.readers.layouts.grammars import GRAMMARS
-from nucbatch.readers.layouts.yokogawa_plate import assembled, other_records
-from nucbatch.readers.layouts.yokogawa_records import Shot, located, sites_given
-from nucbatch.readers.layouts.yokogawa_side_files import (
+from nucbatch.readers.layouts.yokogawa.assembly import assembled, other_records
+from nucbatch.readers.layouts.yokogawa.measurement_records import Shot, located, sites_given
+from nucbatch.readers.layouts.yokogawa.side_files import (
     SideFiles,
     plate_folder,
     read_side_files,
@@ -133,6 +133,7 @@ class Cq1Reader:
             source=_basename(source.path),
             default="CH{}",
             acquisition=options.acquisition,
+            read_timeout_s=options.read_timeout_s,
         )
 
     def _without_records(

@@ -20,8 +20,8 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import MOST_ROWS, PLATE_SIZES, row_letters, well_name
 from nucbatch.readers.formats.xml_stream import Element, read_elements
-from nucbatch.readers.layouts.yokogawa_records import Position, Shot
-from nucbatch.readers.layouts.yokogawa_settings import real, whole
+from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
+from nucbatch.readers.layouts.yokogawa.measurement_records import Position, Shot
 
 _NAME = re.compile(r"W0*([0-9]{1,4})\(R([0-9]{1,2})\s*,?\s*C([0-9]{1,2})\),\s*A([0-9]+),\s*F([0-9]+)")
 _NUMBER = re.compile(r"(?:^|/)(?:.*[_-])?W([0-9]+)F[0-9]+T[0-9]+Z[0-9]+C([0-9]+)\.[^./]+$", re.IGNORECASE)

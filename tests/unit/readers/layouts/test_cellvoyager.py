@@ -461,6 +461,92 @@ def test_records_of_unknown_types_are_counted_out(tmp_path):
     assert any("1 record of type 'INF'" in remark for remark in open_plate(tmp_path).remarks)
 
 
+@pytest.mark.parametrize("records", [True, False])
+def test_fields_of_the_protocol_that_were_never_taken_are_gaps(tmp_path, records):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"])
+    (tmp_path / "protocol.mes").write_text(mes(timelines=[[(3, 3), (4, 3)]]))
+    if not records:
+        (tmp_path / "MeasurementData.mlf").unlink()
+    plate = open_plate(tmp_path)
+    reason = "protocol.mes selects this field, but there is no image of it"
+    assert fields(plate) == {
+        ("C03", 1, 0): "",
+        ("C03", 2, 0): reason,
+        ("D03", 1, 0): reason,
+        ("D03", 2, 0): reason,
+    }
+
+
+def test_a_lost_field_keeps_the_vendors_reason_beside_the_protocol(tmp_path):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"], (lost("C03", 2),))
+    (tmp_path / "protocol.mes").write_text(mes(timelines=[[(3, 3)]]))
+    assert fields(open_plate(tmp_path)) == {("C03", 1, 0): "", ("C03", 2, 0): "AF Error"}
+
+
+def test_fields_of_each_timeline_are_those_of_its_own_wells(tmp_path):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif", "p_D03_T0002F001L02A01Z01C01.tif"])
+    (tmp_path / "protocol.mes").write_text(mes(timelines=[[(3, 3)], [(4, 3), (5, 3)]], points=1))
+    assert [key for key, problem in fields(open_plate(tmp_path)).items() if problem] == [("E03", 1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("timelines", "points"),
+    [([[(4, 3)]], 2), ([[(3, 3), (4, 3)]], 1), ([], 2), ([[(4, 3)], [(3, 3)]], 2)],
+)
+def test_the_protocol_of_another_measurement_loses_no_fields(tmp_path, timelines, points):
+    make(tmp_path, list(every(FIELD, w=("C03",), f=(1, 2))))
+    (tmp_path / "protocol.mes").write_text(mes(timelines=timelines, points=points))
+    plate = open_plate(tmp_path)
+    assert fields(plate) == {("C03", 1, 0): "", ("C03", 2, 0): ""}
+    assert plate.channels[0].name == "405 BP445/45"
+
+
+def test_a_protocol_that_the_detail_file_does_not_name_is_not_used(tmp_path):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"])
+    (tmp_path / "protocol.mes").rename(tmp_path / "other.mes")
+    assert open_plate(tmp_path).channels[0].name == "C01"
+
+
+def test_every_field_of_a_well_can_be_lost(tmp_path):
+    gone = tuple(lost("D03", site, f"AF Error {site}") for site in (1, 2))
+    plate = open_plate(make(tmp_path, list(every(FIELD, w=("C03",), f=(1, 2))), gone))
+    assert [problem for (well, _, _), problem in fields(plate).items() if well == "D03"] == [
+        "AF Error 1",
+        "AF Error 2",
+    ]
+    assert list(plate.wells()) == ["C03", "D03"]
+
+
+def test_an_image_taken_again_is_recorded_twice_and_used_once(tmp_path):
+    names = ["p_C03_T0001F001L01A01Z01C01.tif"]
+    plate = open_plate(make(tmp_path, names, (record(names[0], X=10.0),)))
+    assert fields(plate) == {("C03", 1, 0): ""}
+    assert plate.fields[0].position_um == (-402.9, 10.0)
+
+
+def test_images_of_another_width_than_taken_are_pointed_out(tmp_path):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"])
+    path = tmp_path / "MeasurementDetail.mrf"
+    path.write_text(path.read_text().replace('HorizontalPixels="16"', 'HorizontalPixels="2000"'))
+    plate = open_plate(tmp_path)
+    assert plate.fields[0].pixel_size_um == 0.325
+    assert any("taken 2,000 px wide" in remark and "16 px" in remark for remark in plate.remarks)
+
+
+def test_channels_of_different_pixel_sizes_have_none_in_common(tmp_path):
+    make(tmp_path, list(every("p_C03_T0001F001L01A0{c}Z01C0{c}.tif", c=(1, 2))))
+    path = tmp_path / "MeasurementDetail.mrf"
+    path.write_text(path.read_text().replace('"0.325"', '"0.65"', 2))
+    plate = open_plate(tmp_path)
+    assert plate.fields[0].pixel_size_um is None
+    assert any("differ in pixel size" in remark for remark in plate.remarks)
+
+
+def test_a_channel_that_the_detail_file_lacks_has_the_pixel_size_of_the_others(tmp_path):
+    make(tmp_path, list(every("p_C03_T0001F001L01A0{c}Z01C0{c}.tif", c=(1, 2))), channels=(1,))
+    assert open_plate(tmp_path).fields[0].pixel_size_um == 0.325
+
+
 def _measurement(data: Path) -> Path:
     name = "CV8000-Minimal-DataSet-2C-3W-4S-FP2-stack"
     return data / f"plates/cellvoyager/{name}_20230918_135839/{name}"

@@ -14,8 +14,9 @@ from typing import TypeVar
 from nucbatch.core.errors import ImageUnavailable, UnreadableImage
 from nucbatch.core.plate import Channel
 from nucbatch.readers.layouts.one_plate import several_plates
-from nucbatch.readers.layouts.yokogawa_records import Records, Shot, located, read_records
-from nucbatch.readers.layouts.yokogawa_settings import Detail, read_channels, read_detail, read_plate_size
+from nucbatch.readers.layouts.yokogawa.measurement_detail import Detail, read_detail, read_plate_size
+from nucbatch.readers.layouts.yokogawa.measurement_protocol import MeasurementProtocol, read_protocol
+from nucbatch.readers.layouts.yokogawa.measurement_records import Records, Shot, located, read_records
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
 
@@ -31,7 +32,8 @@ class SideFiles:
         records: contents of the .mlf file; None if it is absent or cannot be used.
         records_path: path of the .mlf file; empty if absent.
         detail: contents of the .mrf file.
-        channels: channels of the .mes file by number.
+        protocol: contents of the .mes file.
+        channels: by number, of the .mes file or another.
         faults: reason by path for each file that cannot be used.
         remarks: sentences for the user.
     """
@@ -40,6 +42,7 @@ class SideFiles:
     records: Records | None = None
     records_path: str = ""
     detail: Detail = field(default_factory=Detail)
+    protocol: MeasurementProtocol = field(default_factory=MeasurementProtocol)
     channels: Mapping[int, Channel] = field(default_factory=dict)
     faults: dict[str, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
@@ -111,11 +114,13 @@ def read_side_files(listing: Listing, folder: str, read_timeout_s: float) -> Sid
         size = _attempt(sides, product, lambda: read_plate_size(listing.root, product, read_timeout_s))
         rows, columns = size or (0, 0)
         sides.detail = replace(sides.detail, rows=rows, columns=columns)
-    settings = _only(here, ".mes", PurePosixPath(sides.detail.settings).name.lower(), sides)
-    if settings:
-        sides.channels = (
-            _attempt(sides, settings, lambda: read_channels(listing.root, settings, read_timeout_s)) or {}
-        )
+    wanted = PurePosixPath(sides.detail.protocol.replace("\\", "/")).name.lower()
+    protocols = [path for path in here if not wanted or PurePosixPath(path).name.lower() == wanted]
+    protocol = _only(protocols, ".mes", wanted, sides)
+    if protocol:
+        plan = _attempt(sides, protocol, lambda: read_protocol(listing.root, protocol, read_timeout_s))
+        sides.protocol = plan or MeasurementProtocol()
+        sides.channels = sides.protocol.channels
     if sides.records_path:
         path = sides.records_path
         try:

@@ -1,11 +1,7 @@
-"""Arranges Yokogawa's images into fields: time, timelines, actions, projections, and what is missing.
+"""Arranges Yokogawa's images into fields: channels, projections, and what is missing.
 
-- A measurement has timelines (wells, fields, actions, repetitions), and a timeline has actions, each of which
-  takes some channels. ``TimePoint`` counts the repetitions of all timelines. It is read as time within a
-  timeline, unless each well has only one.
-- Timelines of other wells belong to one plate. Timelines of the same wells are joined if they take other
-  channels at the same places, once. Else they are acquisitions, of which the user chooses one.
-- A channel that several actions take of one field counts as several channels: ``405 BP445/45 A01``.
+- A timeline (``timelines.py``) has actions, each of which takes some channels. A channel that several actions
+  take of one field counts as several channels: ``405 BP445/45 A01``.
 - A projection by the microscope is used instead of its z-steps.
 - A channel is missing if one of the files that the record lists for it is; the other channels are kept.
 """
@@ -17,16 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nucbatch.core.errors import InputError
-from nucbatch.core.escape import printable
 from nucbatch.core.plate import Channel, FileRecord, FileStatus
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting
-from nucbatch.readers.layouts.yokogawa_records import Loss, Position, Shot, leads_out
-from nucbatch.readers.layouts.yokogawa_settings import distinct_channels
+from nucbatch.readers.layouts.yokogawa.measurement_protocol import distinct_channels
+from nucbatch.readers.layouts.yokogawa.measurement_records import Loss, Shot, leads_out
+from nucbatch.readers.layouts.yokogawa.timelines import SAME_PLACE_UM, chosen_timeline, time_points
 from nucbatch.readers.names import plural
 from nucbatch.readers.rules import RULES, ignored
 
-_SAME_PLACE_UM = 1.0
 _PREFERRED = "Maximum"
 
 
@@ -73,14 +67,14 @@ def arranged(
     """
     found = Arrangement()
     several = len({shot.timeline for shot in shots} | {loss.timeline for loss in losses}) > 1
-    chosen = _chosen_timeline(shots, losses, acquisition, shown, sure=bool(source)) if several else 0
+    chosen = chosen_timeline(shots, losses, acquisition, shown, sure=bool(source)) if several else 0
     if chosen:
         found.acquisition = f"L{chosen:02d}"
         left = [shot for shot in shots if shot.timeline != chosen and shot.file]
         found.records += [ignored(shot.path, "other-acquisition") for shot in left]
         shots = [shot for shot in shots if shot.timeline == chosen]
         losses = [loss for loss in losses if loss.timeline == chosen]
-    times = _times(shots, losses, several, found.remarks)
+    times = time_points(shots, losses, several, found.remarks)
     names = _channel_names(shots, channels, default)
     found.channels = [names[key] for key in sorted(names)]
     slots: dict[FieldKey, dict[str, list[Shot]]] = defaultdict(lambda: defaultdict(list))
@@ -98,87 +92,6 @@ def arranged(
             f"the stage position of some fields is unknown: {source} gives none, or several for one field"
         )
     return found
-
-
-def _chosen_timeline(
-    shots: Sequence[Shot], losses: Sequence[Loss], wanted: str, shown: str, *, sure: bool
-) -> int:
-    """Returns the timeline to read; 0 for all of them together."""
-    wells: dict[int, set[str]] = defaultdict(set)
-    both: list[Shot | Loss] = [*shots, *losses]
-    for one in both:
-        wells[one.timeline].add(one.well)
-    counts = Counter(shot.timeline for shot in shots)
-    numbers = {timeline: sorted({s.channel for s in shots if s.timeline == timeline}) for timeline in wells}
-    lines = "\n".join(
-        f"  L{timeline:02d}: {plural(counts[timeline], 'image')} in {plural(len(wells[timeline]), 'well')}, "
-        f"channels {', '.join(f'C{number:02d}' for number in numbers[timeline]) or 'none'}"
-        for timeline in sorted(wells)
-    )
-    if wanted:
-        text = wanted.strip().upper().removeprefix("L")
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else 0
-        if number not in wells:
-            raise InputError(f"{printable(shown)} has no timeline {wanted!r}. It has:\n{lines}")
-        return number
-    reason = _apart(shots, sure=sure)
-    if reason:
-        raise InputError(
-            f"{printable(shown)} holds {len(wells)} timelines that image the same wells, and {reason}. "
-            f"They are not counted together: choose one with --acquisition.\n{lines}"
-        )
-    return 0
-
-
-def _apart(shots: Sequence[Shot], *, sure: bool) -> str:
-    """Returns why timelines of the same wells cannot be joined; empty if they can."""
-    timelines: dict[str, set[int]] = defaultdict(set)
-    of_channel: dict[tuple[str, int], set[int]] = defaultdict(set)
-    repeats: dict[tuple[str, int], set[int]] = defaultdict(set)
-    places: dict[tuple[str, int], Position] = {}
-    moved = False
-    for shot in shots:
-        timelines[shot.well].add(shot.timeline)
-        of_channel[shot.well, shot.channel].add(shot.timeline)
-        repeats[shot.well, shot.timeline].add(shot.time_point)
-        if shot.position_um:
-            place = places.setdefault((shot.well, shot.site), shot.position_um)
-            moved = moved or math.dist(place, shot.position_um) > _SAME_PLACE_UM
-    shared = {well for well, numbers in timelines.items() if len(numbers) > 1}
-    if not shared:
-        return ""
-    if any(len(numbers) > 1 for numbers in of_channel.values()):
-        return "some take the same channel"
-    if any(well in shared and len(points) > 1 for (well, _), points in repeats.items()):
-        return "they repeat at different times"
-    if moved:
-        return "their fields of one number lie at different places"
-    return "" if sure else "names alone do not tell whether their fields of one number lie at one place"
-
-
-def _times(
-    shots: Sequence[Shot], losses: Sequence[Loss], several: bool, remarks: list[str]
-) -> dict[tuple[int, int], int]:
-    """Returns the time point, from 0, of each (timeline, ``TimePoint``)."""
-    by_well: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-    both: list[Shot | Loss] = [*shots, *losses]
-    for one in both:
-        by_well[one.timeline][one.well].add(one.time_point)
-    times: dict[tuple[int, int], int] = {}
-    uniform = True
-    for timeline, wells in by_well.items():
-        points = sorted(set().union(*wells.values()))
-        once = all(len(of_well) == 1 for of_well in wells.values())
-        uniform = uniform and once
-        for rank, point in enumerate(points):
-            times[timeline, point] = 0 if once else rank if several else point - 1
-    written = sorted({point for _, point in times})
-    if uniform and len(written) > 1:
-        shown = ", ".join(f"T{point:04d}" for point in written[:6]) + (", …" if len(written) > 6 else "")
-        remarks.append(
-            f"each well was taken once, so that its number of the time point ({shown}) is not read as time"
-        )
-    return times
 
 
 def _channel_names(
@@ -266,12 +179,12 @@ def _absence(paths: list[str], listed: int, source: str) -> str:
 def _facts(shots: Sequence[Shot], pixel_sizes_um: Mapping[int, float], several: bool) -> FieldFacts:
     places = [shot.position_um for shot in shots if shot.position_um]
     agree = len(places) == len(shots) and all(
-        math.dist(places[0], place) <= _SAME_PLACE_UM for place in places
+        math.dist(places[0], place) <= SAME_PLACE_UM for place in places
     )
     numbers = sorted({shot.channel for shot in shots})
     sizes = [pixel_sizes_um.get(number) for number in numbers]
     known = [size for size in sizes if size]
-    same = len(known) == len(sizes) and all(math.isclose(size, known[0], rel_tol=0.01) for size in known)
+    same = bool(known) and all(math.isclose(size, known[0], rel_tol=0.01) for size in known)
     return FieldFacts(
         position_um=places[0] if agree else None,
         pixel_size_um=known[0] if same else None,

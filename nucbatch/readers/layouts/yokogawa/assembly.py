@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
+from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.assemble import assemble
-from nucbatch.readers.layouts.yokogawa_planes import arranged
-from nucbatch.readers.layouts.yokogawa_records import Loss, Shot
-from nucbatch.readers.layouts.yokogawa_side_files import SideFiles
+from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.layouts.yokogawa.field_planes import arranged
+from nucbatch.readers.layouts.yokogawa.measurement_protocol import never_taken
+from nucbatch.readers.layouts.yokogawa.measurement_records import Loss, Shot
+from nucbatch.readers.layouts.yokogawa.side_files import SideFiles
 from nucbatch.readers.listing import Listing
+from nucbatch.readers.read_timeout import within
 from nucbatch.readers.rules import ignored, no_image, quarantined
 
 _SUFFIXES = frozenset({".mlf", ".mrf", ".mes", ".wpi", ".wpp"})
@@ -38,6 +43,7 @@ def assembled(
     source: str,
     default: str,
     acquisition: str,
+    read_timeout_s: float,
 ) -> Plate:
     """Assembles the plate.
 
@@ -52,11 +58,14 @@ def assembled(
         source: side file that lists the images; empty if they are known by names alone.
         default: name of a channel that the settings lack, with a place for the number.
         acquisition: the user's choice.
+        read_timeout_s: timeout for a header.
 
     Raises:
         InputError: several acquisitions of which none is chosen.
     """
     name = name or sides.detail.title or listing.name
+    losses = [*losses, *never_taken(sides.protocol, shots, losses)]
+    sides.remarks += _scale_remarks(listing, sides, shots, read_timeout_s)
     found = arranged(
         shots,
         losses,
@@ -85,6 +94,36 @@ def assembled(
         remarks=[*sides.remarks, *found.remarks],
     )
     return replace(plate, acquisition=found.acquisition)
+
+
+def _scale_remarks(
+    listing: Listing, sides: SideFiles, shots: Sequence[Shot], read_timeout_s: float
+) -> list[str]:
+    """Returns doubts about the pixel size of the .mrf file, by the first image of each channel."""
+    sizes, widths = sides.detail.pixel_sizes_um, sides.detail.widths_px
+    first: dict[int, Shot] = {}
+    for shot in shots:
+        if shot.file and shot.channel in sizes:
+            first.setdefault(shot.channel, shot)
+    for number, shot in sorted(first.items()):
+        try:
+            width = _width_px(Path(listing.root, shot.path), read_timeout_s)
+        except UnreadableImage:
+            continue  # its record says so later
+        if widths.get(number) and width != widths[number]:
+            return [
+                f"images were taken {widths[number]:,} px wide, but {shot.path} is {width:,} px wide: the "
+                f"pixel size is that of the images as taken, {sizes[number]:g} µm. If they were rescaled, "
+                "give --pixel-size"
+            ]
+    known = [sizes[number] for number in sorted(first)]
+    if any(not math.isclose(size, known[0], rel_tol=0.01) for size in known):
+        return ["channels differ in pixel size: it is unknown for fields that have several of them"]
+    return []
+
+
+def _width_px(path: Path, read_timeout_s: float) -> int:
+    return within(read_timeout_s, path.name, lambda beat: read_header(path)).width_px
 
 
 def _fitting_plate_size(sides: SideFiles, wells: Iterable[str]) -> tuple[int, int]:

@@ -14,11 +14,12 @@ from dataclasses import dataclass, replace
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
 from nucbatch.readers.formats.xml_stream import Element, read_elements
-from nucbatch.readers.layouts.yokogawa_settings import real, whole
+from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.listing import FoundFile
 
 Position = tuple[float, float]
 
+_LONGEST_REASON = 400
 _TILE = ("TileXIndex", "TileYIndex", "PartialTileIndex")
 
 
@@ -190,7 +191,7 @@ def _shot(element: Element, number: int) -> Shot:
         raise UnreadableImage(f"its record {number:,} lacks {missing}")
     projection = values.get("ZImageProcessing", "").strip()
     return Shot(
-        element.text.replace("\\", "/"),
+        element.text.replace("\\", "/").removeprefix("./"),
         _well(element, number),
         site,
         whole(values.get("TimePoint", "1")) or 1,
@@ -212,7 +213,7 @@ def _loss(element: Element, number: int) -> Loss:
         whole(values.get("FieldIndex", "")),
         whole(values.get("TimePoint", "1")) or 1,
         whole(values.get("TimelineIndex", "1")) or 1,
-        element.text or "an error without a text",
+        element.text[:_LONGEST_REASON] or "an error without a text",
         _position(element),
     )
 

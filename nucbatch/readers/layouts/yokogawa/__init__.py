@@ -1,0 +1,1 @@
+"""What the layouts of Yokogawa's microscopes share: side files, timelines, fields."""
