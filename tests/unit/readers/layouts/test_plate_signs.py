@@ -65,12 +65,6 @@ GOLDEN = {
         "EMBL",
         ("B02", "C03"),
     ),
-    "incucyte export": (every("VID1607_{w}_{f}_00d00h00m.tif", w=SHORT, f=(1, 2)), "Incucyte", WELLS),
-    "incucyte export, times": (
-        every("green/VID1607_{w}_1_00d0{h}h00m.tif", w=("B2", "C3"), h=(0, 4)),
-        "Incucyte",
-        None,
-    ),
     "micro-manager": (
         every(
             "{w}-Site_{s}/img_channel00{c}_position000_time000000000_z00{z}.tif",
