@@ -58,6 +58,8 @@ def with_plate_scale(prepared: Prepared, begun: RunSettings | None, threads: int
             found,
             f"No nuclei in {fields} of {len(prepared.plan.usable):,} fields: images are seen as they are.",
         )
+    if not diameter_px:
+        return found, "The diameter of the nuclei can't be measured: images are seen as they are."
     seen = "seen as they are" if found.scale.zoom == 1 else f"seen {found.scale.zoom:.2g} times as large"
     return found, (
         f"Nuclei measure about {diameter_px:.0f} px ({nuclei:,} nuclei in the middle of {fields} of "

@@ -9,7 +9,7 @@ from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.prepared import chosen
 from nucbatch.inference.normalise import Constants
-from nucbatch.inference.scale import LARGEST_RATIO, Scale, fit, nuclear_diameter
+from nucbatch.inference.scale import LARGEST_RATIO, Fit, Scale, fit, nuclear_diameter
 from nucbatch.inference.segment import segment_image
 from nucbatch.masks.components import components_of
 from nucbatch.networks.checkpoint import Card, read_card, shipped
@@ -201,3 +201,13 @@ def test_objects_of_more_than_a_third_of_the_diameter_are_nuclei() -> None:
         image, Constants(0, 200), GRID, Shredder(most_px=70), ObjectSettings(), Scale(None, 20.0)
     )
     assert found.labels.max() == 9 + 4
+
+
+def test_a_clump_of_small_nuclei_is_no_large_nucleus() -> None:
+    """At its own scale the network sees clumps, and nuclei in some of them; reduced, clumps alone."""
+    image = (drawn(6, 8) != 0).astype(np.uint8) * 200
+    mixed = drawn(6, 8)
+    mixed[:700] = 0
+    mixed[:700, 100:800] = mixed.max() + 1
+    found = fit(lambda zoom: [mixed if zoom == 1 else CLUMP], [image], Scale(None, typical_px=20.0))
+    assert found == Fit()
