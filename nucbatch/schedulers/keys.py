@@ -4,6 +4,11 @@ Driver, scheduler and workers share one key pair, generated for each session. On
 get it in memory. For other machines it is written to files that only the user can read, in a folder of the
 run that only the user can enter, and deleted when the session ends. The certificate is self-signed and is its
 own certificate authority, so both sides of a connection prove that they hold this session's key.
+
+Dask's own ``Security.temporary()`` is not used. Its certificate becomes valid at the moment it is made, so a
+node whose clock is seconds behind would refuse it; ours is valid from ten minutes before. It keeps the keys
+in memory only, so files for SLURM's nodes would be needed all the same. And its RSA key takes 50 ms to
+generate, ours (an elliptic curve) 0.1 ms. Both use the package ``cryptography``.
 """
 
 from __future__ import annotations

@@ -4,6 +4,10 @@ A chunk's file is a regular file inside the array's folder. Links inside the fol
 it are rejected. A shard's index is compared with the file's size. A chunk without a file, or without an entry
 in its shard, holds the fill value, as the specification says. Such chunks are counted, because an interrupted
 copy looks the same.
+
+zarr is not used here because it can't count absent chunks, follows links out of a folder, and gives its
+codecs whatever the file holds: Blosc then reads beyond the end of a damaged chunk. It also takes 5 times as
+long to read a field (``python -m benchmarks.bench_formats``).
 """
 
 from __future__ import annotations

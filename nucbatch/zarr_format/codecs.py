@@ -2,7 +2,8 @@
 
 Each codec decodes into at most the size that the chunk can have, and its result must be exactly one chunk.
 Blosc's header is compared with the available bytes before decoding, because the library trusts it and would
-read beyond the end. Only the codecs in ``_CODECS`` are looked up.
+read beyond the end. Only the codecs in ``_CODECS`` are looked up. zarr's own decoding does neither, which is
+why it is not used; see :mod:`nucbatch.zarr_format.array` for its time.
 """
 
 from __future__ import annotations

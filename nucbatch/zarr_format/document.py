@@ -1,8 +1,9 @@
 """Parses the metadata of Zarr arrays: ``zarr.json`` (Zarr 3) and ``.zarray`` (Zarr 2).
 
 Pixel types and codecs come from an allow-list (see also ``codecs.py``), and all others are rejected by name.
-Codecs that run code (numcodecs' ``pickle``) or build Python objects are therefore never looked up. Error
-messages are bare reasons without the path.
+Codecs that run code (numcodecs' ``pickle``) or build Python objects are therefore never looked up. zarr would
+look up any codec that a package registers, so metadata are parsed here. Error messages are bare reasons
+without the path.
 
 Sources: https://zarr-specs.readthedocs.io (v2, and v3 core with its codecs).
 """

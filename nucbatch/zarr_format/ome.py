@@ -4,6 +4,10 @@ Versions 0.4 (Zarr 2) and 0.5 (Zarr 3) are supported, and older ones where they 
 and x come last. Three channels named red, green and blue are one RGB image. Names in metadata may not lead
 out of their group, neither by ``..`` nor by a link. Error messages are bare reasons without the path.
 
+The packages that model these metadata (ome-zarr-models, ngff-zarr) accept a valid document or none. Files of
+older writers deviate in details that do not matter here, so they are read here; the tests use those packages
+to judge what nucbatch writes.
+
 Source: https://ngff.openmicroscopy.org/.
 """
 

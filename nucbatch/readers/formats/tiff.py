@@ -1,6 +1,10 @@
 """Reads planes of TIFF, BigTIFF and SVS by box; only the tiles and strips that overlap a box are read.
 
-Uncompressed strips are read row by row (``tiff_strips.py``). All others are decoded with tifffile's decoder
+tifffile parses the pages and decodes segments, but reads whole pages: a box of 512 px of a camera's image in
+deflate tiles takes it 6 to 8 times as long (``python -m benchmarks.bench_formats``). So segments are chosen
+here.
+
+Uncompressed strips are read directly (``tiff_strips.py``). All others are decoded with tifffile's decoder
 of the page, one segment in memory at a time. If a page's samples are channels (``tiff_samples.py``), each
 counts as a page. Samples stored as separate planes are combined. YCbCr that no decoder converts (plain
 pixels, and Aperio's JPEG 2000, 33003) is converted to RGB. The sign bit of older ScanR files is removed

@@ -1,7 +1,9 @@
 """Reads boxes of uncompressed TIFF strips directly from the file.
 
-Positioned reads are used instead of a memory map. The bytes read are then known exactly, a truncated file
-gives an error instead of a signal, and threads can share one descriptor.
+Positioned reads are used instead of tifffile's memory map. A truncated file then gives an error instead of a
+signal that ends the process, a share that does not answer can be timed out, and threads can share one
+descriptor. A box of 512 px takes 1.4 ms (a whole image of 2,160 px by tifffile: 0.8 ms, from the page cache;
+``python -m benchmarks.bench_formats``).
 """
 
 from __future__ import annotations
@@ -17,6 +19,20 @@ from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.plane_reader import Cost
 
 _MOST_BYTES = 1 << 30  # a system call reads at most 2 GiB
+
+
+def read_into(descriptor: int, offset: int, target: memoryview) -> None:
+    """Fills ``target``, a view of bytes, with those at ``offset``.
+
+    Raises:
+        UnreadableImage: the file is shorter.
+    """
+    done = 0
+    while done < len(target):
+        read = os.preadv(descriptor, [target[done : done + _MOST_BYTES]], offset + done)
+        if not read:
+            raise UnreadableImage(f"truncated: {len(target) - done:,} bytes are missing at {offset + done:,}")
+        done += read
 
 
 def read_exactly(descriptor: int, offset: int, count: int) -> bytes:
@@ -69,17 +85,15 @@ class PlainRows:
         height, width = box.shape
         out = np.empty((height, width, self._samples), self._dtype)
         step = self._rows if width == self._width else 1  # rows of full width are contiguous
-        row = box.y0
+        row, at, filled = box.y0, 0, out.reshape(-1).view(np.uint8).data
         while row < box.y1:
             strip, inside = divmod(row, self._rows)
             count = min(step, self._rows - inside, box.y1 - row)
             offset = int(self._begins[strip]) + inside * self._row_bytes
             offset += box.x0 * self._samples * self._dtype.itemsize
             length = count * width * self._samples * self._dtype.itemsize
-            data = read_exactly(self._descriptor, offset, length)
-            values = np.frombuffer(data, self._dtype)
-            out[row - box.y0 : row - box.y0 + count] = values.reshape(count, width, self._samples)
+            read_into(self._descriptor, offset, filled[at : at + length])
             cost.pieces += 1
             cost.stored_bytes += length
-            row += count
+            row, at = row + count, at + length
         return out
