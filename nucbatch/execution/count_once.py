@@ -21,7 +21,7 @@ from nucbatch.experiment.field_layout import (
     placed_fields,
 )
 from nucbatch.experiment.overlaps import Evidence, WellOverlaps, resolve_overlaps
-from nucbatch.experiment.pair_nuclei import REACH_PX, FieldNuclei
+from nucbatch.experiment.pair_nuclei import FieldNuclei, largest_offset
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.tables import read_columns
 
@@ -117,7 +117,7 @@ def _nuclei_near(
     """Reads the nuclei of a field whose boxes reach into other fields, allowing for wrong positions."""
     origin = np.array([rectangle.top, rectangle.left])
     pixel_um = rectangle.pixel_um
-    reach = REACH_PX * pixel_um
+    reach = largest_offset(rectangle)
     parts: list[FieldNuclei] = []
     for columns in read_columns(folder.fragment(one.key), [_LABEL, _AREA, *_BOX, *_CENTER]):
         boxes_px = np.stack([columns[name] for name in _BOX], axis=1)

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isfinite
 from statistics import median
 
 import numpy as np
@@ -41,11 +42,19 @@ class FieldRectangle:
     @classmethod
     def of(cls, field: Field) -> FieldRectangle | None:
         """Returns the rectangle of a field; None without a stage position or a pixel size."""
-        if field.position_um is None or not field.pixel_size_um:
+        if field.position_um is None or not field.pixel_size_um or not all(map(isfinite, field.position_um)):
             return None
-        y, x = field.position_um
-        high, wide = field.height_px * field.pixel_size_um / 2, field.width_px * field.pixel_size_um / 2
-        return cls(field.key, y - high, x - wide, y + high, x + wide, field.pixel_size_um)
+        size_px = field.height_px, field.width_px
+        return cls.around(field.key, field.position_um, size_px, field.pixel_size_um)
+
+    @classmethod
+    def around(
+        cls, key: str, center: tuple[float, float], size_px: tuple[int, int], pixel_um: float
+    ) -> FieldRectangle:
+        """Returns the rectangle of ``size_px`` (height, width) around a centre (y, x) in micrometres."""
+        high, wide = (side * pixel_um / 2 for side in size_px)
+        y, x = center
+        return cls(key, y - high, x - wide, y + high, x + wide, pixel_um)
 
     @property
     def center(self) -> tuple[float, float]:

@@ -21,9 +21,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
-REACH_PX = 30.0
-"""Largest offset between recorded and true position that is looked for, unless nuclei are larger."""
-
+_REACH_PX, _REACH_SHARE = 30.0, 0.03  # of a field's side: a camera turned by 1.7 degrees
 _LEAST_IOU = 0.5
 _AGREEMENT = 0.25  # in nuclear diameters: shifts that differ by less vote for the same offset
 
@@ -91,6 +89,12 @@ class Pairing:
     in_strip_b: Bools
 
 
+def largest_offset(rectangle: FieldRectangle) -> float:
+    """Returns the largest offset between recorded and true position that is looked for, in micrometres."""
+    side = min(rectangle.bottom - rectangle.top, rectangle.right - rectangle.left)
+    return max(_REACH_PX * rectangle.pixel_um, _REACH_SHARE * side)
+
+
 def pair_nuclei(a: FieldNuclei, b: FieldNuclei, diameter: float) -> Pairing:
     """Pairs the nuclei of two overlapping fields.
 
@@ -100,9 +104,8 @@ def pair_nuclei(a: FieldNuclei, b: FieldNuclei, diameter: float) -> Pairing:
         diameter: typical diameter of a nucleus in micrometres.
     """
     recorded = _common_part(a.rectangle, b.rectangle, np.zeros(2))
-    reach = min(
-        max(diameter, REACH_PX * a.rectangle.pixel_um), float((recorded[2:] - recorded[:2]).min()) / 2
-    )
+    half_strip = float((recorded[2:] - recorded[:2]).min()) / 2
+    reach = min(max(diameter, largest_offset(a.rectangle)), half_strip)
     offset = _offset_between(a.boxes, b.boxes, recorded, reach, _AGREEMENT * diameter)
     moved = b.boxes - np.concatenate([offset, offset])
     strip = _common_part(a.rectangle, b.rectangle, offset)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 from markupsafe import Markup
 
 from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
@@ -17,7 +20,7 @@ def render(data: RunData) -> Markup:
     times = data.fields["Metadata_Time"].nunique()
     over_time = f", {number(times)} time points together" if times > 1 else ""
     tiles = [
-        ("Nuclei", number(int(counts.sum())), f"in all fields counted{over_time}", False),
+        ("Nuclei", number(int(counts.sum())), f"in all fields counted{over_time}{_repeats(data)}", False),
         ("Median per field", number(float(counts.median()) if len(counts) else None), _spread(data), False),
     ]
     if data.wells:
@@ -31,7 +34,7 @@ def render(data: RunData) -> Markup:
         about += f", {left_out} not selected" if left_out else ""
         names = {(well.plate, well.name) for well in data.wells}
         tiles.append(("Wells with images", number(len(names)), about, bool(uncounted)))
-    empty = int((counts == 0).sum())
+    empty = int((_seen(data) == 0).sum())
     not_selected = f", {number(len(data.not_selected))} not selected" if len(data.not_selected) else ""
     tiles += _diameter(data)
     tiles += [
@@ -49,6 +52,17 @@ def render(data: RunData) -> Markup:
             shown = f"the last session: {_many(fields, 'field')}, {shown}"
         tiles.append(("Duration", duration(data.wall_s), shown, False))
     return fill("summary.html", outcome=_outcome(data, quarantined), tiles=tiles)
+
+
+def _seen(data: RunData) -> pd.Series[Any]:
+    """Number of all nuclei in the mask of each counted field, wherever they count."""
+    name = "Count_Nuclei_Seen" if "Count_Nuclei_Seen" in data.done else "Count_Nuclei"
+    return data.done[name].astype("int64")
+
+
+def _repeats(data: RunData) -> str:
+    seen = int(_seen(data).sum())
+    return f"; {number(seen)} with repeats" if seen > data.done["Count_Nuclei"].sum() else ""
 
 
 def duration(seconds: float) -> str:
