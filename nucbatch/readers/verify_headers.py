@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,7 +38,7 @@ from nucbatch.core.plate import (
     Plate,
 )
 from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
-from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.formats.headers import read_header, read_pages
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.names import GREY
 from nucbatch.readers.read_timeout import Beat, within
@@ -118,9 +118,12 @@ def _probe(plate: Plate, fields: Sequence[Field]) -> list[HeaderOutcomes]:
         found: list[PixelInfo | str] = []
 
         def read(beat: Beat, rest: list[Plane] = rest, found: list[PixelInfo | str] = found) -> None:
-            for plane in rest:
-                found.append(
-                    _header_or_reason(Path(plate.root, plane.path), plane.page if plane.alone else None)
+            for (path, alone), of_file in groupby(rest, lambda plane: (plane.path, plane.alone)):
+                pages = [plane.page for plane in of_file]
+                found += (
+                    read_pages(Path(plate.root, path), pages)
+                    if alone
+                    else [_header_or_reason(Path(plate.root, path))] * len(pages)
                 )
                 beat()
 
@@ -142,9 +145,9 @@ def _without_sizes(outcomes: HeaderOutcomes) -> HeaderOutcomes:
     )
 
 
-def _header_or_reason(path: Path, page: int | None) -> PixelInfo | str:
+def _header_or_reason(path: Path) -> PixelInfo | str:
     try:
-        return read_header(path, page)
+        return read_header(path)
     except UnreadableImage as error:
         return str(error)
 
@@ -284,9 +287,10 @@ def recorded(
                 t=_common([field.t for field, _ in found]),
                 group=found[0][0].group,
             )
-        if record.path in faults:
+        is_of_use = any(not field.problem for field, _ in found)
+        if record.path in faults and not is_of_use:
             yield replace(record, status=FileStatus.QUARANTINED, reason=faults[record.path])
-        elif record.status is FileStatus.USED and all(field.problem for field, _ in found):
+        elif record.status is FileStatus.USED and not is_of_use:
             yield replace(
                 record, status=FileStatus.IGNORED, reason=f"incomplete-field: {RULES['incomplete-field']}"
             )

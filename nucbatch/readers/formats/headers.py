@@ -20,9 +20,12 @@ import math
 import os
 import struct
 import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -37,7 +40,7 @@ from nucbatch.readers.formats.pixel_info import (
     require_few_scans,
 )
 from nucbatch.readers.formats.stack import stacked
-from nucbatch.readers.formats.tiff_header import tiff_info
+from nucbatch.readers.formats.tiff_header import opened_tiff, page_info, tiff_info
 from nucbatch.readers.read_timeout import within
 from nucbatch.zarr_format import StoredArray
 from nucbatch.zarr_format.ome import StoredForm, below, form_of
@@ -110,17 +113,64 @@ def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
     """
     if Path(path).is_dir():
         return _with_chunks(Path(path), form_of(Path(path)))
+    with damaged_header(), Path(path).open("rb") as file:
+        size_bytes = os.fstat(file.fileno()).st_size
+        kind = detect_format(file.read(32))
+        file.seek(0)
+        if page and kind != "tiff":
+            raise UnreadableImage(f"it has no frame {page}: it is a single picture")
+        if kind == "tiff":
+            info = tiff_info(file, Path(path), size_bytes, page)
+        else:
+            info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
+    return _checked(info, size_bytes)
+
+
+def read_pages(path: str | Path, pages: Sequence[int]) -> list[PixelInfo | str]:
+    """Reads the headers of single pages of a file, or the reasons why they can't be used.
+
+    The file is opened once.
+
+    Args:
+        path: the file.
+        pages: their numbers, from 0.
+    """
     try:
-        with Path(path).open("rb") as file:
+        with damaged_header(), Path(path).open("rb") as file:
+            if detect_format(file.read(32)) != "tiff":
+                return [_or_reason(partial(read_header, path, page)) for page in pages]
             size_bytes = os.fstat(file.fileno()).st_size
-            kind = detect_format(file.read(32))
             file.seek(0)
-            if page and kind != "tiff":
-                raise UnreadableImage(f"it has no frame {page}: it is a single picture")
-            if kind == "tiff":
-                info = tiff_info(file, Path(path), size_bytes, page)
-            else:
-                info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
+            with opened_tiff(file, size_bytes) as tiff:
+                return [_or_reason(partial(_page, tiff, Path(path), size_bytes, page)) for page in pages]
+    except UnreadableImage as error:
+        return [str(error)] * len(pages)
+
+
+def _page(tiff: Any, path: Path, size_bytes: int, page: int) -> PixelInfo:
+    with damaged_header():
+        info = page_info(tiff, path, size_bytes, page)
+    return _checked(info, size_bytes)
+
+
+def _or_reason(read: Callable[[], PixelInfo]) -> PixelInfo | str:
+    try:
+        return read()
+    except UnreadableImage as error:
+        return str(error)
+
+
+def _checked(info: PixelInfo, size_bytes: int) -> PixelInfo:
+    values = info.height_px * info.width_px * info.samples
+    require_believable(values * np.dtype(_believable(info).dtype).itemsize, size_bytes)
+    return _of_bounded_size(info)
+
+
+@contextmanager
+def damaged_header() -> Iterator[None]:
+    """Converts errors on reading a header into an UnreadableImage whose message is the bare reason."""
+    try:
+        yield
     except UnreadableImage:
         raise
     except OSError as error:
@@ -129,9 +179,6 @@ def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
         raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
     except MemoryError as error:  # a damaged header may promise terabytes
         raise UnreadableImage("damaged header (promises more than memory holds)") from error
-    values = info.height_px * info.width_px * info.samples
-    require_believable(values * np.dtype(_believable(info).dtype).itemsize, size_bytes)
-    return _of_bounded_size(info)
 
 
 def stain_name(root: str | Path, path: str, read_timeout_s: float = READ_TIMEOUT_S) -> str:

@@ -14,7 +14,6 @@ Source: OME data model 2016-06, ``TiffData``, ``UUID`` and ``DimensionOrder``; R
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
@@ -22,13 +21,12 @@ from pathlib import Path
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.hardened_xml import Elements, xml_elements
+from nucbatch.readers.formats.ome_planes import PlaneKey, described_planes, plane_order
 from nucbatch.readers.formats.stack import Stack, channel_names, planes_text, wrong_plane_count
 from nucbatch.readers.formats.tiff_samples import Samples
 
 _SIDE_PICTURES = ("label", "macro", "thumbnail", "overview", "barcode")
 _MOST_NAMED = 3
-
-PlaneKey = tuple[int, int, int]  # t, c, z
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,19 +188,18 @@ def _described(
             f"damaged header (its OME-XML describes {sizes['T'] * sizes['C'] * sizes['Z']:,} planes)"
         )
     count = sizes["T"] * sizes["C"] * sizes["Z"]
-    order = pixels.get("DimensionOrder", "XYCZT")[2:][::-1]  # slowest axis first, as in an array
-    if sorted(order) != ["C", "T", "Z"]:
-        raise UnreadableImage(f"damaged header (DimensionOrder {pixels['DimensionOrder']!r})")
     if not theirs and count > page_count:
         raise wrong_plane_count(count, page_count)
-    places = [_place(order, index) for index in product(*(range(sizes[axis]) for axis in order))]
+    places = plane_order(pixels.get("DimensionOrder", "XYCZT"), sizes)
     ranks = {place: rank for rank, place in enumerate(places)}
     own = mine or ([] if theirs else [_Block({})])  # without TiffData the planes are consecutive
-    directories = {place: page for block in own for place, page in _planes(block, places, ranks)}
+    directories = {
+        place: page for block in own for place, page in described_planes(block.values, places, ranks)
+    }
     here = {place: page for place, page in directories.items() if page < page_count}
     elsewhere: dict[PlaneKey, str] = {}
     for block in theirs:
-        elsewhere |= {place: block.file for place, _ in _planes(block, places, ranks)}
+        elsewhere |= {place: block.file for place, _ in described_planes(block.values, places, ranks)}
     if len(here) < len(directories):
         raise wrong_plane_count(len(directories), len(here))
     part = _part(here, elsewhere, places, path) if theirs else ""
@@ -259,27 +256,6 @@ def _part(
         f"{_named(sorted({elsewhere[place] for place in spread}))}, and names do not tell which is which: "
         "give a --pattern, or export it as one file"
     )
-
-
-def _place(order: str, index: tuple[int, ...]) -> PlaneKey:
-    at = dict(zip(order, index, strict=True))
-    return at["T"], at["C"], at["Z"]
-
-
-def _planes(
-    block: _Block, places: list[PlaneKey], ranks: dict[PlaneKey, int]
-) -> Iterator[tuple[PlaneKey, int]]:
-    """Yields the planes of a TiffData in dimension order, with the directory of each."""
-    values = block.values
-    t, c, z = (int(values.get(f"First{axis}", "0")) for axis in "TCZ")
-    begin = ranks.get((t, c, z))
-    if begin is None:
-        raise UnreadableImage(f"damaged header (TiffData for T {t}, C {c}, Z {z})")
-    directory = int(values.get("IFD", "0"))
-    # OME data model: IFD without PlaneCount means one plane; neither means all following planes.
-    count = int(values.get("PlaneCount", "1" if "IFD" in values else str(len(places) - begin)))
-    for step, place in enumerate(places[begin : begin + max(count, 0)]):
-        yield place, directory + step
 
 
 def _named(names: list[str]) -> str:

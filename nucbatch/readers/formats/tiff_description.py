@@ -29,6 +29,7 @@ _UM_PER = {
     "nm": 1e-3,
     "mm": 1e3,
     "cm": 1e4,
+    "m": 1e6,
 }
 
 _HARMONY_TAG = 65500  # XML that Harmony writes into each image
@@ -54,14 +55,14 @@ def pixel_size_um(
         if properties.get("spatial-calibration-state", "off").lower() not in ("on", "true", "1"):
             return None
         size = properties.get("spatial-calibration-x", "")
-        return _in_um(size, properties.get("spatial-calibration-units", ""))
+        return in_um(size, properties.get("spatial-calibration-units", ""))
     if "PhysicalSizeX" in description:
         for tag, values in xml_elements(description):
             if tag == "Pixels" and "PhysicalSizeX" in values:
-                return _in_um(values["PhysicalSizeX"], values.get("PhysicalSizeXUnit", "um"))
+                return in_um(values["PhysicalSizeX"], values.get("PhysicalSizeXUnit", "um"))
     if is_aperio(description):
         match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
-        return _in_um(match[1], "um") if match else None
+        return in_um(match[1], "um") if match else None
     return _printed(x_resolution, resolution_unit)
 
 
@@ -114,10 +115,11 @@ def _imagej(description: str, x_resolution: tuple[int, int] | None) -> float | N
     if match is None or x_resolution is None or x_resolution[0] <= 0:
         return None
     unit = match[1].strip().replace("\\u00B5", "µ")
-    return _in_um(str(x_resolution[1] / x_resolution[0]), unit)
+    return in_um(str(x_resolution[1] / x_resolution[0]), unit)
 
 
-def _in_um(size: str, unit: str) -> float | None:
+def in_um(size: str, unit: str) -> float | None:
+    """Returns a length above 0 in micrometres; None for other numbers and unknown units."""
     try:
         value = float(size) * _UM_PER[unit.strip().lower()]
     except (ValueError, KeyError):

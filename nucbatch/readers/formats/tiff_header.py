@@ -10,6 +10,8 @@ Sources: TIFF 6.0, BigTIFF.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -48,30 +50,46 @@ def tiff_info(file: BinaryIO, path: Path, size_bytes: int, alone: int | None = N
     Raises:
         UnreadableImage: the file cannot be used.
     """
+    with opened_tiff(file, size_bytes) as tiff:
+        return page_info(tiff, path, size_bytes, alone)
+
+
+@contextmanager
+def opened_tiff(file: BinaryIO, size_bytes: int) -> Iterator[Any]:
+    """Opens a TIFF inside the context, after checking that the values of its first directory are there.
+
+    Raises:
+        UnreadableImage: it is truncated.
+    """
     with tifffile.TiffFile(file) as tiff:
         if not len(tiff.pages):
             raise UnreadableImage("truncated: a TIFF without a directory")
         _require_tags(tiff, size_bytes)
-        page = tiff.pages[alone if alone is not None and alone < len(tiff.pages) else 0]
-        samples = samples_of(page)
-        stack = stack_of(tiff, path, samples) if alone is None else page_alone(tiff, alone, samples)
-        numbers = {number // samples.planes for number in stack.pages}
-        absent, segments = _check_pages(tiff, page, numbers, size_bytes)
-        _require_whole_chain(tiff, size_bytes)
-        description = str(page.description or "")
-        properties = metaseries(description)
-        return PixelInfo(
-            height_px=int(page.imagelength),
-            width_px=int(page.imagewidth),
-            samples=samples.in_picture,
-            dtype="unknown" if page.dtype is None else str(page.dtype),
-            stack=stack,
-            pixel_size_um=pixel_size_um(description, *resolution_of(page)),
-            stain=properties.get("_IllumSetting_", ""),
-            absent_chunks=absent,
-            chunks=segments if absent else 0,
-            position_um=stage_position_um(properties),
-        )
+        yield tiff
+
+
+def page_info(tiff: Any, path: Path, size_bytes: int, alone: int | None = None) -> PixelInfo:
+    """Reads the header of a page of an open TIFF, as :func:`tiff_info`."""
+    page = tiff.pages[alone if alone is not None and alone < len(tiff.pages) else 0]
+    samples = samples_of(page)
+    stack = stack_of(tiff, path, samples) if alone is None else page_alone(tiff, alone, samples)
+    numbers = {number // samples.planes for number in stack.pages}
+    absent, segments = _check_pages(tiff, page, numbers, size_bytes)
+    _require_whole_chain(tiff, size_bytes)
+    description = str(page.description or "")
+    properties = metaseries(description)
+    return PixelInfo(
+        height_px=int(page.imagelength),
+        width_px=int(page.imagewidth),
+        samples=samples.in_picture,
+        dtype="unknown" if page.dtype is None else str(page.dtype),
+        stack=stack,
+        pixel_size_um=pixel_size_um(description, *resolution_of(page)),
+        stain=properties.get("_IllumSetting_", ""),
+        absent_chunks=absent,
+        chunks=segments if absent else 0,
+        position_um=stage_position_um(properties),
+    )
 
 
 def _check_pages(tiff: Any, page: Any, numbers: set[int], size_bytes: int) -> tuple[int, int]:

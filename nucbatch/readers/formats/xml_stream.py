@@ -14,8 +14,9 @@ import codecs
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
@@ -32,6 +33,7 @@ MOST_RECORD_CHARACTERS = 1 << 24
 """Most characters of text and attributes inside one streamed element."""
 
 _SLICE_BYTES = 1 << 16
+_DECLARATION = re.compile(r"<\?xml[^>]*>")
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)")
 
 T = TypeVar("T")
@@ -138,30 +140,49 @@ def stream_elements(
         UnreadableImage: the file cannot be read, is no well-formed XML (or ends too early), declares a
             document type or entities, or exceeds a limit. The message is a reason without the path.
     """
+    try:
+        with path.open("rb") as file:
+            yield from _elements(file, wanted, heads, undeclared, beat)
+    except UnreadableImage:
+        raise
+    except OSError as error:
+        raise UnreadableImage(f"it can't be read ({error.strerror or error})") from error
+
+
+def text_elements(
+    xml: str, wanted: Collection[str], *, heads: Collection[str] = (), beat: Beat | None = None
+) -> Iterator[Element]:
+    """Yields elements of an XML text, such as an image's description, as :func:`stream_elements`."""
+    content = _DECLARATION.sub("", xml.strip("\0\r\n\t \ufeff")).encode()
+    yield from _elements(BytesIO(content), wanted, heads, "utf-8", beat)
+
+
+def _elements(
+    file: BinaryIO, wanted: Collection[str], heads: Collection[str], undeclared: str, beat: Beat | None
+) -> Iterator[Element]:
     state = _Stream(frozenset(wanted), frozenset(heads))
     ended = False
     try:
-        with path.open("rb") as file:
-            content = file.read(_SLICE_BYTES)
-            parser = DefusedXMLParser(target=state, encoding=_encoding(content, undeclared), forbid_dtd=True)
-            state.attach(parser.parser)
-            if content.lstrip()[:5] == b"<?xml":
-                content = content.lstrip()
-            fed = 0
-            while content:
-                fed += len(content)
-                if fed > MOST_FILE_BYTES:
-                    raise _beyond("more bytes", MOST_FILE_BYTES)
-                parser.feed(content)
-                if fed - parser.parser.CurrentByteIndex > LONGEST_TAG_BYTES + len(content):
-                    raise _beyond("an element or a comment of more bytes", LONGEST_TAG_BYTES)
-                yield from state.take()
-                if beat:
-                    beat()
-                content = file.read(_SLICE_BYTES)
-            ended = True
-            parser.close()
+        content = file.read(_SLICE_BYTES)
+        parser = DefusedXMLParser(target=state, encoding=_encoding(content, undeclared), forbid_dtd=True)
+        state.attach(parser.parser)
+        if content.lstrip()[:5] == b"<?xml":
+            content = content.lstrip()
+        fed = 0
+        while content:
+            fed += len(content)
+            if fed > MOST_FILE_BYTES:
+                raise _beyond("more bytes", MOST_FILE_BYTES)
+            parser.feed(content)
+            if fed - parser.parser.CurrentByteIndex > LONGEST_TAG_BYTES + len(content):
+                raise _beyond("an element or a comment of more bytes", LONGEST_TAG_BYTES)
             yield from state.take()
+            if beat:
+                beat()
+            content = file.read(_SLICE_BYTES)
+        ended = True
+        parser.close()
+        yield from state.take()
     except DefusedXmlException as error:
         raise UnreadableImage(
             f"its XML declares a document type or entities ({type(error).__name__}), which could fetch other "
@@ -172,10 +193,6 @@ def stream_elements(
         raise UnreadableImage(f"{cause} ({error}): copy it again from the microscope") from error
     except (LookupError, ValueError) as error:
         raise UnreadableImage(f"its encoding is not supported ({error}): save it as UTF-8") from error
-    except UnreadableImage:
-        raise
-    except OSError as error:
-        raise UnreadableImage(f"it can't be read ({error.strerror or error})") from error
 
 
 class _Stream:
