@@ -59,16 +59,6 @@ GOLDEN = {
         "ScanR",
         ("B02", "C03"),
     ),
-    "embl": (
-        every(
-            "W00{w}--B9--empty/P00{p}--B9--empty/B9--empty--W00{w}--P00{p}--T0000--Z000--C0{c}.ome.tif",
-            w=(14, 27),
-            p=(0, 1),
-            c=(0, 1),
-        ),
-        "EMBL",
-        ("B02", "C03"),
-    ),
     "micro-manager": (
         every(
             "{w}-Site_{s}/img_channel00{c}_position000_time000000000_z00{z}.tif",
