@@ -81,11 +81,11 @@ def arranged(
     for shot in shots:
         key = shot.well, shot.site, times[shot.timeline, shot.time_point]
         slots[key][_named(names, shot).name].append(shot)
+    labels = _timeline_labels(shots, losses) if several else {}
     for key, by_channel in slots.items():
         _place(found, key, by_channel, source)
-        found.facts[key] = _facts(
-            [shot for of_channel in by_channel.values() for shot in of_channel], pixel_sizes_um, several
-        )
+        of_field = [shot for of_channel in by_channel.values() for shot in of_channel]
+        found.facts[key] = _facts(of_field, pixel_sizes_um, labels.get(key[0], ""))
     _lose(found, losses, times)
     if any(facts.position_um is None for facts in found.facts.values()) and source:
         found.remarks.append(
@@ -176,7 +176,16 @@ def _absence(paths: list[str], listed: int, source: str) -> str:
     return f"{source} lists {paths[0]}, which is not here{more}"
 
 
-def _facts(shots: Sequence[Shot], pixel_sizes_um: Mapping[int, float], several: bool) -> FieldFacts:
+def _timeline_labels(shots: Sequence[Shot], losses: Sequence[Loss]) -> dict[str, str]:
+    """Returns the timelines of each well, such as ``L01`` or ``L01+L02``."""
+    timelines: dict[str, set[int]] = defaultdict(set)
+    both: list[Shot | Loss] = [*shots, *losses]
+    for one in both:
+        timelines[one.well].add(one.timeline)
+    return {well: "+".join(f"L{number:02d}" for number in sorted(of)) for well, of in timelines.items()}
+
+
+def _facts(shots: Sequence[Shot], pixel_sizes_um: Mapping[int, float], acquisition: str) -> FieldFacts:
     places = [shot.position_um for shot in shots if shot.position_um]
     agree = len(places) == len(shots) and all(
         math.dist(places[0], place) <= SAME_PLACE_UM for place in places
@@ -188,7 +197,7 @@ def _facts(shots: Sequence[Shot], pixel_sizes_um: Mapping[int, float], several: 
     return FieldFacts(
         position_um=places[0] if agree else None,
         pixel_size_um=known[0] if same else None,
-        acquisition=f"L{shots[0].timeline:02d}" if several else "",
+        acquisition=acquisition,
         time=min((shot.time for shot in shots if shot.time), default=""),
     )
 

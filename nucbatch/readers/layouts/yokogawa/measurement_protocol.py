@@ -130,7 +130,8 @@ def _timeline(element: Element) -> Timeline:
         row, column = whole(target.attributes.get("Row", "")), whole(target.attributes.get("Column", ""))
         if target.text.lower() == "true" and 0 < row <= MOST_ROWS and 0 < column <= MOST_COLUMNS:
             wells[well_name(row_letters(row - 1), column)] = None
-    fixed = points.child("FixedPosition") if points else None
+    is_fixed = points is not None and points.attributes.get("Method", "FixedPosition") == "FixedPosition"
+    fixed = points.child("FixedPosition") if points and is_fixed else None
     sites = sum(child.tag == "Point" for child in fixed.children) if fixed else 0
     return Timeline(tuple(wells), sites)
 

@@ -53,8 +53,9 @@ class SideFiles:
         self.faults[self.records_path] = reason
         name = PurePosixPath(self.records_path).name
         self.remarks.append(
-            f"{name} is not used ({reason}): wells, fields and channels are those of the file names, stage "
-            "positions are unknown, and fields that the microscope lost are not listed"
+            f"{name} is not used ({reason}): wells, fields and channels are those of the file names. Stage "
+            "positions are unknown, so that nuclei in overlapping fields count in each, and fields that the "
+            "microscope lost are not listed"
         )
 
 

@@ -241,6 +241,7 @@ def test_timelines_that_take_other_channels_of_one_place_are_joined(tmp_path):
     names = ["p_C03_T0001F001L01A01Z01C01.tif", "p_C03_T0002F001L02A01Z01C02.tif"]
     (one,) = open_plate(make(tmp_path, names)).fields
     assert [plane.channel for plane in one.planes] == ["405 BP445/45", "488 BP525/50"]
+    assert one.acquisition == "L01+L02"
 
 
 def _same_channel(folder: Path) -> str:
@@ -487,6 +488,13 @@ def test_fields_of_each_timeline_are_those_of_its_own_wells(tmp_path):
     make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif", "p_D03_T0002F001L02A01Z01C01.tif"])
     (tmp_path / "protocol.mes").write_text(mes(timelines=[[(3, 3)], [(4, 3), (5, 3)]], points=1))
     assert [key for key, problem in fields(open_plate(tmp_path)).items() if problem] == [("E03", 1, 0)]
+
+
+def test_only_wells_are_known_where_the_microscope_chose_the_fields(tmp_path):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"])
+    text = mes(timelines=[[(3, 3), (4, 3)]], points=9).replace('Method="FixedPosition"', 'Method="Search"')
+    (tmp_path / "protocol.mes").write_text(text)
+    assert [key for key, problem in fields(open_plate(tmp_path)).items() if problem] == [("D03", 1, 0)]
 
 
 @pytest.mark.parametrize(
