@@ -6,17 +6,18 @@ uint8. All segmentation uses these functions, with or without an inference queue
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nucbatch.core.settings import Precision
 from nucbatch.core.tiles import Box, TileGrid
 from nucbatch.inference.reflect import window_of
-from nucbatch.networks.fold import folded
 
 WHOLE_PX = 2176
 """Largest side of a single-tile image: an sCMOS field of 2,160 px in four tiles takes 1.4 times as long."""
@@ -42,6 +43,23 @@ def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
     ready = folded(network).requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     typed: nn.Module = ready.to(_TYPES[precision])
     return typed
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Returns a copy in evaluation mode with each batch normalisation folded into its convolution.
+
+    The copy computes the same function in fewer passes.
+    """
+    network = copy.deepcopy(network).eval()
+    for module in network.modules():
+        if not isinstance(module, nn.Sequential):
+            continue
+        for position in range(len(module) - 1):
+            first, second = module[position], module[position + 1]
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                module[position] = fuse_conv_bn_eval(first, second)
+                module[position + 1] = nn.Identity()
+    return network
 
 
 def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nucbatch.core.tiles import TileGrid
-from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
+from nucbatch.inference.predict import folded, forward, grid_of, predict_image, prepared
 from nucbatch.networks.unet import UNet
 
 
@@ -63,3 +63,14 @@ def test_bfloat16_moves_probabilities_little() -> None:
     tile = np.random.default_rng(3).random((1, 3, 64, 64), np.float32)
     exact, rough = forward(prepared(network), tile), forward(prepared(network, "bf16"), tile)
     assert 0 < np.abs(exact.astype(int) - rough).max() <= 8
+
+
+def test_folding_the_normalisation_leaves_the_function():
+    torch.manual_seed(0)
+    network = UNet(width=4, depth=2)
+    network(torch.rand(4, 3, 32, 32))  # moves the running statistics away from 0 and 1
+    network.eval()
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(network)(image), network(image), rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded(network).modules())

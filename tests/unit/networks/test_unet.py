@@ -3,7 +3,6 @@ import torch
 
 from nucbatch.core.errors import InputError
 from nucbatch.networks.contract import build, count_parameters
-from nucbatch.networks.fold import folded
 from nucbatch.networks.unet import UNet
 
 
@@ -36,17 +35,6 @@ def test_the_receptive_field_reaches_exactly_as_far_as_is_said(depth: int, radiu
 def test_a_side_that_is_no_multiple_of_the_stride_is_refused_with_the_right_one() -> None:
     with pytest.raises(InputError, match=r"\(32, 48\)"):
         UNet(width=1)(torch.zeros(1, 3, 17, 48))
-
-
-def test_folding_the_normalisation_leaves_the_function() -> None:
-    torch.manual_seed(0)
-    network = UNet(width=4, depth=2)
-    network(torch.rand(4, 3, 32, 32))  # moves the running statistics away from 0 and 1
-    network.eval()
-    image = torch.rand(1, 3, 32, 32)
-    with torch.no_grad():
-        torch.testing.assert_close(folded(network)(image), network(image), rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded(network).modules())
 
 
 def test_an_unknown_architecture_or_parameter_is_named() -> None:

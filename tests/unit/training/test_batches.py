@@ -9,8 +9,8 @@ from nucbatch.core.settings import NormaliseSettings
 from nucbatch.masks.flows import REACH_PX
 from nucbatch.training.augment import Batch, BatchSettings, make_batch
 from nucbatch.training.data import find_data
-from nucbatch.training.loss import loss_and_dice
 from nucbatch.training.negatives import defocused, empty_field
+from nucbatch.training.nuclei_task import loss_and_dice
 from nucbatch.training.sample import Sample, load_sample, make_sample, sampling_weights
 
 SETTINGS = BatchSettings(size=4, crop_px=64)

@@ -13,7 +13,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.training.augment import BatchSettings, make_batch
 from nucbatch.training.data import Entry, find_data
-from nucbatch.training.loss import loss_and_dice
+from nucbatch.training.nuclei_task import loss_and_dice
 from nucbatch.training.paper_task import PaperTask
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import load_sample
