@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 class RunBar:
     """A live progress bar; without a terminal, a line for every tenth of the fields.
 
-    ``clock``: seconds that never decrease, for the time left in a log file.
+    ``clock``: seconds that never decrease, for the time left in a log file. ``counted``: what is counted;
+    nuclei are shown for fields only.
     """
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, console: Console, clock: Callable[[], float] = time.monotonic, *, counted: str = "fields"
+    ) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._console = console
+        self._console, self._counted = console, counted
         self._clock, self._pace = clock, Pace(10, clock)
         self._bar = Progress(
             TextColumn("[bold]{task.fields[what]}"),
@@ -38,7 +41,7 @@ class RunBar:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("fields", total=None, what="fields", nuclei="", rate="", failures="")
+        self._task = self._bar.add_task(counted, total=None, what=counted, nuclei="", rate="", failures="")
         self._total = self._done = self._nuclei = self._failed = 0
         self._images: dict[str, TaskID] = {}
         self._shown: dict[str, str] = {}
@@ -60,13 +63,13 @@ class RunBar:
         self._pace.begin(self._done, total)
         self._nuclei = sum(receipt.nuclei for receipt in before)
         if before:
-            self._console.print(f"{len(before)} of {total} fields are done already; continuing.")
+            self._console.print(f"{len(before)} of {total} {self._counted} are done already; continuing.")
         self._bar.reset(  # not update: fields done before don't count for the speed
             self._task,
             total=total,
             completed=self._done,
-            what="fields",
-            nuclei=f"{self._nuclei:,} nuclei",
+            what=self._counted,
+            nuclei=self._nuclei_so_far,
             rate="",
             failures="",
         )
@@ -75,7 +78,7 @@ class RunBar:
         """Takes back a field that was counted as done and has to be repeated."""
         self._done -= 1
         self._nuclei -= receipt.nuclei
-        self._bar.update(self._task, advance=-1, nuclei=f"{self._nuclei:,} nuclei")
+        self._bar.update(self._task, advance=-1, nuclei=self._nuclei_so_far)
         self.note(f"{receipt.field} is repeated: {why}")
 
     def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
@@ -102,18 +105,20 @@ class RunBar:
         """Prints a sentence for the user."""
         self._console.print(sentence, markup=False)
 
+    @property
+    def _nuclei_so_far(self) -> str:
+        return f"{self._nuclei:,} nuclei" if self._counted == "fields" else ""
+
     def advance(self, receipt: Receipt) -> None:
         """Counts one finished field."""
         self._done += 1
         self._nuclei += receipt.nuclei
         self._failed += receipt.status == "failed"
         task = self._bar.tasks[self._task]
-        rate = f"{task.speed:.1f} fields/s" if task.speed else ""
+        rate = f"{task.speed:.1f} {self._counted}/s" if task.speed else ""
         failures = f"{self._failed} failed" if self._failed else ""
-        self._bar.update(
-            self._task, advance=1, nuclei=f"{self._nuclei:,} nuclei", rate=rate, failures=failures
-        )
+        self._bar.update(self._task, advance=1, nuclei=self._nuclei_so_far, rate=rate, failures=failures)
         if not self._console.is_terminal and self._pace.is_due(self._done):
             left = self._pace.left(self._done)
-            parts = (f"{self._done}/{self._total} fields", f"{self._nuclei:,} nuclei", failures, left)
+            parts = (f"{self._done}/{self._total} {self._counted}", self._nuclei_so_far, failures, left)
             self._console.print(", ".join(part for part in parts if part))

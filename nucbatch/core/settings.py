@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -126,7 +126,47 @@ class ObjectSettings(_Frozen):
         return self.model_copy(update={"min_area_px": least_px})
 
 
-class RunSettings(_Frozen):
+class HashedSettings(_Frozen):
+    """Settings whose digest decides whether a folder's results can be continued."""
+
+    def digest(self) -> str:
+        """Returns the SHA-256 (hex) of the hashed settings' canonical JSON.
+
+        Equal digests mean equal labels and measurements.
+        """
+        text = json.dumps(self._hashed(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def differences(self, other: HashedSettings) -> list[str]:
+        """Lists the hashed settings that differ, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
+        mine, theirs = _flatten(self._hashed()), _flatten(other._hashed())
+        both = [*mine, *(key for key in theirs if key not in mine)]
+        return [
+            f"{key}: {theirs.get(key, 'none')} → {mine.get(key, 'none')}"
+            for key in both
+            if mine.get(key) != theirs.get(key)
+        ]
+
+    def _hashed(self) -> dict[str, object]:
+        return self.model_dump(mode="json")
+
+
+S = TypeVar("S", bound=HashedSettings)
+
+
+class ConversionSettings(HashedSettings):
+    """All settings that determine a converted OME-Zarr, besides the images.
+
+    Attributes:
+        ome_zarr: version of the OME-Zarr.
+        pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
+    """
+
+    ome_zarr: Literal["0.5", "0.4"] = "0.5"
+    pixel_size_um: float | None = Field(default=None, gt=0)
+
+
+class RunSettings(HashedSettings):
     """All settings that determine a run's results, besides the images and the weights.
 
     Attributes:
@@ -165,36 +205,23 @@ class RunSettings(_Frozen):
     measurements: dict[str, str] | None = None
     overlaps: Literal["once", "keep"] = "once"
 
-    def digest(self) -> str:
-        """Returns the SHA-256 (hex) of the hashed settings' canonical JSON.
-
-        Equal digests mean equal labels and measurements.
-        """
-        text = json.dumps(self._hashed(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def differences(self, other: RunSettings) -> list[str]:
-        """Lists the hashed settings that differ, as ``objects.foreground: 0.5 → 0.6`` (other → self)."""
-        mine, theirs = _flatten(self._hashed()), _flatten(other._hashed())
-        both = [*mine, *(key for key in theirs if key not in mine)]
-        return [
-            f"{key}: {theirs.get(key, 'none')} → {mine.get(key, 'none')}"
-            for key in both
-            if mine.get(key) != theirs.get(key)
-        ]
-
     def _hashed(self) -> dict[str, object]:
         return self.model_dump(mode="json", exclude={"overlaps"})
 
 
 def validated(values: dict[str, object]) -> RunSettings:
-    """Builds settings from plain values.
+    """Builds a run's settings from plain values, as :func:`validated_as`."""
+    return validated_as(RunSettings, values)
+
+
+def validated_as(kind: type[S], values: dict[str, object]) -> S:
+    """Builds settings of some kind from plain values.
 
     Raises:
         InputError: a value is out of range or unknown; the message names each and the allowed values.
     """
     try:
-        return RunSettings.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as error:
         raise InputError(f"Invalid settings. {validation_problems(error)}") from error
 

@@ -38,6 +38,6 @@ def _run_kernels() -> None:
 
 
 with gc_frozen():
-    for _name in ("worker", "block", "large.unit"):
+    for _name in ("worker", "field_task", "large.unit"):
         import_module(f"nucbatch.execution.{_name}")
     _run_kernels()

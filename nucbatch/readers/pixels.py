@@ -48,10 +48,13 @@ def probe(path: str | Path) -> PixelInfo:
 
 def field_channels(plate: Plate, field: Field) -> tuple[Channel, ...]:
     """Returns the channels of a field's array in the plate's order; RGB planes give Red, Green and Blue."""
-    names: set[str] = set()
-    for plane in field.planes:
-        names.update(_names(plane))
+    names = names_of(field)
     return tuple(channel for channel in plate.channels if channel.name in names)
+
+
+def names_of(field: Field) -> set[str]:
+    """Returns the names of a field's channels; an RGB plane has Red, Green and Blue."""
+    return {name for plane in field.planes for name in _names(plane)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

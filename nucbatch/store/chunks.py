@@ -72,6 +72,8 @@ class Array:
         in_file: (down, across) chunks per file; a file holds them for every channel.
         together: a chunk holds all channels instead of one.
         zarr_format: version of Zarr.
+        leading: position of this part's files along the leading axes, for a part of an array of more axes
+            (:mod:`nucbatch.store.image_stack`); empty for a whole array.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class Array:
     in_file: tuple[int, int] = (1, 1)
     together: bool = False
     zarr_format: ZarrFormat = 3
+    leading: tuple[int, ...] = ()
 
     @classmethod
     def of_image(
@@ -233,7 +236,8 @@ class Array:
             yield own, Box(0, 0, down, across).shifted(y * down, x * across)
 
     def _file(self, row: int, column: int) -> Path:
-        name = (*("0" for _ in self.shape[:-2]), str(row), str(column))
+        leading = self.leading or (0,) * (len(self.shape) - 2)
+        name = tuple(map(str, (*leading, row, column)))
         if self.zarr_format == 2:
             return self.path.joinpath(*name)
         name = ("c", *name)
@@ -260,7 +264,7 @@ def _folder(path: Path) -> None:
 
 
 @lru_cache(maxsize=512)
-def _document(
+def zarr_3_document(
     shape: tuple[int, ...],
     chunks: tuple[int, ...],
     shards: tuple[int, ...] | None,
@@ -287,8 +291,8 @@ def _document(
 
 
 @lru_cache(maxsize=512)
-def _document_2(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec: Codec) -> bytes:
-    """Returns an array's .zarray as zarr writes it; cached as :func:`_document`."""
+def zarr_2_document(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec: Codec) -> bytes:
+    """Returns an array's .zarray as zarr writes it; cached as :func:`zarr_3_document`."""
     array = zarr.create_array(
         store=MemoryStore(),
         shape=shape,
@@ -308,5 +312,7 @@ def _description(array: Array) -> bytes:
     shards = None if shard == array.chunks else shard
     separator: Literal["/", "."] = "." if array.is_one_file else "/"
     if array.zarr_format == 2:
-        return _document_2(array.shape, array.chunks, array.dtype, array.codec)
-    return _document(array.shape, array.chunks, shards, array.dtype, array.codec, array.names, separator)
+        return zarr_2_document(array.shape, array.chunks, array.dtype, array.codec)
+    return zarr_3_document(
+        array.shape, array.chunks, shards, array.dtype, array.codec, array.names, separator
+    )

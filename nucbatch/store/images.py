@@ -66,8 +66,8 @@ def create_images(
         if plate.is_plate:
             _create_plate(store, plate, set(shown), version)
         else:
-            _write_group(store, ngff.collection_attributes(version), version)
-            _write_group(store / "OME", ngff.series_attributes(shown, version), version)
+            write_group(store, ngff.collection_attributes(version), version)
+            write_group(store / "OME", ngff.series_attributes(shown, version), version)
     except StoreError:
         raise
     except OSError as error:
@@ -201,12 +201,12 @@ def write_attributes(
     """
     nuclei = labels_path(group)
     space = ngff.Space.of(field, level_count(field.height_px, field.width_px))
-    _write_group(nuclei, ngff.nuclei_attributes(space, version), version)
-    _write_group(nuclei.parent, ngff.labels_attributes(version), version)
+    write_group(nuclei, ngff.nuclei_attributes(space, version), version)
+    write_group(nuclei.parent, ngff.labels_attributes(version), version)
     described = ngff.image_attributes(
         field.name, channels, space, windows=windows, limits=limits, version=version
     )
-    _write_group(group, described, version)
+    write_group(group, described, version)
 
 
 def _create_plate(store: Path, plate: Plate, shown: Set[str], version: ngff.Version) -> None:
@@ -220,19 +220,24 @@ def _create_plate(store: Path, plate: Plate, shown: Set[str], version: ngff.Vers
     size = plate.rows, plate.columns
     described = ngff.plate_attributes(plate.name, images, size=size, acquisitions=numbers, version=version)
     # NGFF requires an image in each plate, so a plate without images is written as a plain group.
-    _write_group(store, described if shown else {}, version)
+    write_group(store, described if shown else {}, version)
     rows = {row for (row, _), listed in images.items() if listed}
     for (row, column), listed in images.items():
         if listed:
-            _write_group(store / row, {}, version)
-            _write_group(store / row / str(column), ngff.well_attributes(listed, version), version)
+            write_group(store / row, {}, version)
+            write_group(store / row / str(column), ngff.well_attributes(listed, version), version)
         else:
             _remove_group(store / row / str(column))
             if row not in rows:
                 _remove_group(store / row)
 
 
-def _write_group(path: Path, attributes: ngff.Attributes, version: ngff.Version) -> None:
+def write_group(path: Path, attributes: ngff.Attributes, version: ngff.Version) -> None:
+    """Makes a folder a group with these attributes; missing folders are created.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
     path.mkdir(parents=True, exist_ok=True)
     for name, content in ngff.group_files(attributes, version).items():
         write_bytes(path / name, content, durable=False)

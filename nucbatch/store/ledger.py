@@ -23,7 +23,7 @@ from typing import Any, Self
 from nucbatch.core.errors import InputError, SettingsConflict, StoreError
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Plate
-from nucbatch.core.settings import RunSettings, validated
+from nucbatch.core.settings import HashedSettings, RunSettings, validated, validated_as
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
 from nucbatch.store.receipt import Receipt, checked_json, field_digest, line_of, receipt_of
 from nucbatch.store.run_folder import RunFolder
@@ -40,7 +40,7 @@ class Ledger:
     def __init__(
         self,
         folder: RunFolder,
-        settings: RunSettings,
+        settings: HashedSettings,
         plate_sha256: str,
         *,
         about: Mapping[str, str] | None = None,
@@ -102,7 +102,7 @@ class Ledger:
         append_durably(self._descriptor, self.path, b"".join(map(line_of, values)))
 
 
-def make_header(settings: RunSettings, plate_sha256: str) -> dict[str, Any]:
+def make_header(settings: HashedSettings, plate_sha256: str) -> dict[str, Any]:
     """Builds the first line of a ledger, which records the inputs of the run."""
     return {
         "format": LEDGER_FORMAT,
@@ -229,7 +229,7 @@ def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt])
     return changed
 
 
-def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
+def _check_header(path: Path, settings: HashedSettings, plate_sha256: str) -> None:
     with path.open("rb") as file:
         header = _parsed(path, 1, file.readline())
     if header.get("format") != LEDGER_FORMAT:
@@ -242,7 +242,7 @@ def _check_header(path: Path, settings: RunSettings, plate_sha256: str) -> None:
         differences.append(f"nucbatch: {header.get('nucbatch')} → {__version__}")
     elif header.get("settings_sha256") != settings.digest():
         try:
-            differences += settings.differences(validated(header["settings"]))
+            differences += settings.differences(validated_as(type(settings), header["settings"]))
         except (InputError, KeyError) as error:
             raise _damaged(path, 1) from error
     if header.get("plate_sha256") != plate_sha256:

@@ -27,9 +27,15 @@ _DOCUMENTS = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Paths of a run's folder; :meth:`create` is the first to touch the disk."""
+    """Paths of a run's folder; :meth:`create` is the first to touch the disk.
+
+    Attributes:
+        path: the folder.
+        zarr: OME-Zarr store outside the folder that holds the images; None for one inside.
+    """
 
     path: Path
+    zarr: Path | None = None
 
     @property
     def plate_zarr(self) -> Path:
@@ -65,6 +71,11 @@ class RunFolder:
     def files(self) -> Path:
         """Table with one row per file found."""
         return self.path / "files.csv"
+
+    @property
+    def images_csv(self) -> Path:
+        """Table of a conversion, with one row per image."""
+        return self.path / "images.csv"
 
     @property
     def report(self) -> Path:
@@ -118,6 +129,8 @@ class RunFolder:
 
     def store(self, is_plate: bool) -> Path:
         """Returns the OME-Zarr store of a plate, or of a collection that is not a plate."""
+        if self.zarr is not None:
+            return self.zarr
         return self.plate_zarr if is_plate else self.images_zarr
 
     def fragment(self, key: str) -> Path:
@@ -207,10 +220,11 @@ class RunFolder:
         try:
             self.ledger.unlink(missing_ok=True)
             _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
-            for path in (self.nuclei, self.fields, self.wells, self.files, self.report, self.run_json):
+            tables = self.nuclei, self.fields, self.wells, self.files, self.images_csv
+            for path in (*tables, self.report, self.run_json):
                 path.unlink(missing_ok=True)
             if not keep_scratch:
-                for store in (self.plate_zarr, self.images_zarr):
+                for store in (self.plate_zarr, self.images_zarr, *filter(None, [self.zarr])):
                     _remove_below(store, _is_own_zarr_file)
             _remove_below(self.labels, _is_own_tiff)
             _remove_below(self.logs, lambda path, below: path != keep)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nucbatch.core.plate import FileStatus, Plate, absent_text
+from nucbatch.core.plate import Field, FileStatus, Plate, absent_text
 from nucbatch.store.atomic import replacing, write_text
 
 if TYPE_CHECKING:
@@ -66,6 +66,36 @@ def write_files_csv(
         fates[status] += 1
     _write_csv(path, FILE_COLUMNS, rows)
     return fates
+
+
+IMAGE_COLUMNS = (
+    "plate", "well", "site", "image", "name", "status", "reason", "t", "channels", "z", "height_px",
+    "width_px", "pixel_type", "pixel_size_um", "y_um", "x_um", "acquisition", "absent_planes",
+)  # fmt: skip
+
+
+def write_images_csv(
+    path: Path,
+    plate: str,
+    images: Iterable[tuple[str, Field, str, str, tuple[int, int, int, int, int], int]],
+) -> None:
+    """Writes one row per image of a conversion, durably.
+
+    Args:
+        path: the file.
+        plate: name of the plate.
+        images: group, a field of the image, status, reason, (T, C, Z, Y, X), and how many planes are absent.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    rows = []
+    for group, field, status, reason, (times, channels, depth, height, width), absent in images:
+        y_um, x_um = field.position_um or (None, None)
+        place = (plate, field.well, field.site, group, field.name, status, reason)
+        form = (times, channels, depth, height, width, field.dtype, field.pixel_size_um)
+        rows.append((*place, *form, y_um, x_um, field.acquisition, absent))
+    _write_csv(path, IMAGE_COLUMNS, rows)
 
 
 def write_wells(path: Path, wells: pd.DataFrame) -> None:

@@ -1,0 +1,140 @@
+"""``nucbatch convert``: writes a plate or a folder of images as OME-Zarr, without segmenting it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nucbatch.cli.cluster_options import cluster_options
+from nucbatch.cli.headings import HeadedCommand, headed, option
+from nucbatch.cli.input_options import input_options
+from nucbatch.cli.selection_options import selection_options
+from nucbatch.cli.terminal import INTERRUPTED, terminal
+from nucbatch.cli.verbosity import is_quiet, verbosity_options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+    from nucbatch.cli.input_options import InputOptions
+    from nucbatch.core.selection import Selection
+    from nucbatch.execution.conversion import ConversionResult
+
+_OUTPUT = (
+    option(
+        "-o",
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path),
+        metavar="NAME.zarr",
+        help="The OME-Zarr. files.csv, images.csv and the log are in NAME.convert beside it.",
+    ),
+    option(
+        "--ome-zarr",
+        type=click.Choice(["0.5", "0.4"]),
+        default="0.5",
+        show_default=True,
+        help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools.",
+    ),
+)
+_SESSION = (option("--restart", is_flag=True, help="Delete an earlier conversion with this name first."),)
+_CONTINUE = "What is converted is kept: run the same command again to continue."
+
+
+@click.command(cls=HeadedCommand, short_help="Write a plate or a folder of images as OME-Zarr.")
+@input_options
+@selection_options
+@headed("Output", *_OUTPUT)
+@cluster_options
+@headed("This session", *_SESSION)
+@verbosity_options
+def convert(
+    source: InputOptions,
+    selection: Selection,
+    out: Path,
+    ome_zarr: str,
+    scheduler_name: str,
+    scheduler_settings: Mapping[str, Any],
+    insecure: bool,
+    workers: int | None,
+    block_px: int | None,
+    restart: bool,
+) -> None:
+    """Write INPUT as OME-Zarr: a plate, a folder of images, one image, or a manifest CSV.
+
+    All z-steps and time points are kept. The same command again continues where an earlier one stopped.
+    """
+    from nucbatch.cli.progress import RunBar
+    from nucbatch.core.settings import ConversionSettings, validated_as
+    from nucbatch.core.signals import Stopped
+    from nucbatch.core.tiles import block_grid
+    from nucbatch.execution.conversion import convert as execute
+    from nucbatch.execution.conversion import folder_beside
+
+    console = terminal(soft_wrap=True, quiet=is_quiet())
+    values: dict[str, object] = {"ome_zarr": ome_zarr, "pixel_size_um": source.pixel_size_um}
+    settings = validated_as(ConversionSettings, values)
+    if block_px is not None:
+        block_grid((1, 1), block_px)
+    plate = source.open(remembered=folder_beside(out).plate)
+    for remark in plate.remarks:
+        console.print(remark, style="yellow", markup=False)
+    try:
+        with RunBar(console, counted="images") as bar:
+            result = execute(
+                plate,
+                out,
+                settings,
+                bar,
+                selection=selection,
+                largest_px=block_px,
+                scheduler_name=scheduler_name,
+                scheduler_settings=scheduler_settings,
+                insecure=insecure,
+                workers=workers,
+                restart=restart,
+            )
+    except Stopped as stopped:
+        click.echo(f"{stopped}. {_CONTINUE}", err=True)
+        sys.exit(stopped.exit_code)
+    except KeyboardInterrupt:
+        click.echo(f"\nStopped. {_CONTINUE}", err=True)
+        sys.exit(INTERRUPTED)
+    _summarise(terminal(soft_wrap=True), result, out)
+    sys.exit(_exit_code(result))
+
+
+def _summarise(console: Console, result: ConversionResult, out: Path) -> None:
+    """Prints what was converted and where it is; with ``--quiet`` the first line alone."""
+    from nucbatch.core.plate import FileStatus
+    from nucbatch.readers.names import plural
+
+    counts = ", ".join(f"{count:,} {status}" for status, count in sorted(result.images.items()))
+    files = ", ".join(f"{result.files[status]:,} {status.value}" for status in FileStatus)
+    console.print(f"{plural(sum(result.images.values()), 'image')}: {counts}; files: {files}", markup=False)
+    if is_quiet():
+        return
+    if result.absent_planes:
+        console.print(
+            f"{plural(result.absent_planes, 'plane')} absent (a time point, z-step or channel without a file "
+            f"that can be used), read as 0. See absent_planes in {result.folder.images_csv}",
+            style="yellow",
+            markup=False,
+        )
+    for what, path in (
+        ("OME-Zarr", out),
+        ("Images", result.folder.images_csv),
+        ("Files", result.folder.files),
+    ):
+        console.print(f"  {what}: {path}", markup=False)
+
+
+def _exit_code(result: ConversionResult) -> int:
+    """0 everything is converted; 1 nothing is; 3 something failed or is quarantined."""
+    if not result.images.get("converted"):
+        return 1
+    return 0 if result.complete else 3

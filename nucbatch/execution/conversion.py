@@ -1,0 +1,349 @@
+"""Converts a plate to OME-Zarr without segmenting it, in one session or several.
+
+A conversion has a folder beside its OME-Zarr, which is organised as a run's: a ledger of the parts that are
+written, a lock, logs and the list of files. A session that is stopped lists no images; the session that
+finishes does.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from nucbatch.core.errors import DamagedFile, InputError, MemoryRefused, StoreError
+from nucbatch.core.log_file import NOTE, SHOWN
+from nucbatch.core.plate import Field, FileRecord, FileStatus, Plate
+from nucbatch.core.selection import EVERYTHING, NOT_SELECTED, Selection
+from nucbatch.core.settings import ConversionSettings
+from nucbatch.core.signals import Stopped, StopSignal
+from nucbatch.execution.conversion_queue import (
+    ConversionQueue,
+    ConversionTask,
+    ImageOutcome,
+    held_times,
+    task_bytes,
+    with_held,
+)
+from nucbatch.execution.conversion_task import failed_part
+from nucbatch.execution.driver import Progress
+from nucbatch.execution.run_log import run_log
+from nucbatch.execution.task_errors import problem_of
+from nucbatch.execution.window import Window, WorkResult
+from nucbatch.execution.worker_log import WorkerLogs
+from nucbatch.planning.conversion import ConvertedImage, plan_conversion
+from nucbatch.planning.memory import gib
+from nucbatch.planning.plan import LARGEST_FIELD_PX
+from nucbatch.readers.plate_cache import cache_content, is_cached
+from nucbatch.readers.rules import RULES
+from nucbatch.schedulers.contract import Cluster, Place, Resources, scheduler
+from nucbatch.store.atomic import remove_partials, write_bytes
+from nucbatch.store.images import create_images
+from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
+from nucbatch.store.lock import run_lock
+from nucbatch.store.receipt import Receipt
+from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.sheets import FileOutcome, write_files_csv, write_images_csv
+
+_PROCESS_BYTES = 300 * 2**20
+"""Memory of a worker before its first task: interpreter and libraries, without a network."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionResult:
+    """The result of a conversion.
+
+    ``folder``: the folder beside the OME-Zarr, with files.csv and images.csv. ``images``: number of images by
+    status. ``files``: number of files by status. ``absent_planes``: planes of converted images that no file
+    has, or that are damaged.
+    """
+
+    folder: RunFolder
+    images: Mapping[str, int]
+    files: Mapping[FileStatus, int]
+    absent_planes: int
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing failed and nothing is quarantined."""
+        bad = self.images.get("failed", 0) + self.images.get("quarantined", 0)
+        return not bad and not self.files.get(FileStatus.QUARANTINED, 0)
+
+
+def folder_beside(out: Path) -> RunFolder:
+    """Returns the folder of the conversion whose OME-Zarr is ``out``: ``plate.zarr`` → ``plate.convert``.
+
+    Raises:
+        InputError: the name does not end in ``.zarr``.
+    """
+    out = out.absolute()
+    if out.suffix != ".zarr" or not out.stem:
+        raise InputError(f"-o {out.name!r} must be the name of an OME-Zarr: give one that ends in .zarr.")
+    return RunFolder(out.with_suffix(".convert"), out)
+
+
+def convert(
+    plate: Plate,
+    out: Path,
+    settings: ConversionSettings,
+    progress: Progress,
+    *,
+    selection: Selection = EVERYTHING,
+    largest_px: int | None = None,
+    scheduler_name: str = "local",
+    scheduler_settings: Mapping[str, Any] | None = None,
+    insecure: bool = False,
+    workers: int | None = None,
+    restart: bool = False,
+) -> ConversionResult:
+    """Converts a plate or a collection of images to OME-Zarr, or continues an unfinished conversion.
+
+    Args:
+        plate: the input.
+        out: the OME-Zarr, which ends in ``.zarr``. A folder of the same name that ends in ``.convert`` is
+            made beside it.
+        settings: what is written.
+        progress: reports to the user.
+        selection: the part of the plate to convert; the rest can follow.
+        largest_px: longest side of an image that is not cut into blocks; no result depends on it.
+        scheduler_name, scheduler_settings, insecure, workers: as for a run.
+        restart: remove what an earlier conversion left.
+
+    Raises:
+        InputError: the output lies in the input, or the plate lacks what is selected.
+        SettingsConflict: an earlier conversion had other settings or another input.
+        RunLocked: another process converts to this output.
+        MemoryRefused: an image is too large for a worker.
+        StoreError: the output can't be written, or is no earlier conversion's.
+        SchedulerError: the cluster failed.
+        Stopped: a signal arrived; what was running is committed.
+    """
+    largest_px = largest_px or LARGEST_FIELD_PX
+    folder = folder_beside(out)
+    require_usable(folder, plate)
+    images = plan_conversion(plate, selection)
+    backend = scheduler(scheduler_name)
+    folder.create()
+    with run_lock(folder) as lock, run_log(folder, progress.note) as log:
+        if restart:
+            folder.clear(keep=log)
+        receipts = _receipts(folder)
+        digest = plate_digest(plate)
+        with Ledger(folder, settings, digest, guard=lock.require) as ledger:
+            _remember(folder, plate)
+            times = held_times(receipts)
+            images = tuple(with_held(image, times) for image in images)
+            chosen = [image for image in images if image.selected]
+            queue = ConversionQueue(plate, chosen, folder, settings.ome_zarr, largest_px, receipts)
+            progress.begin(len(chosen), [])
+            largest = max((task_bytes(image, largest_px) for image in chosen), default=0)
+            with StopSignal(interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)) as stop:
+                place = Place(
+                    folder.hidden,
+                    plate.name,
+                    scheduler_name,
+                    scheduler_settings or {},
+                    insecure,
+                    lambda sentence: _log.warning(sentence, extra=NOTE),
+                    lambda: bool(stop.signal),
+                    inform=lambda sentence: _log.info(sentence, extra=NOTE),
+                )
+                first = queue.next()
+                outcomes = _reported(queue, progress)
+                if first is not None:
+                    with (
+                        WorkerLogs(folder) as logs,
+                        backend.connect(Resources(workers, _PROCESS_BYTES, largest, 0), place) as connected,
+                        logs.of(connected) as cluster,
+                    ):
+                        _require_fit(largest, cluster)
+                        outcomes += _drive(first, queue, ledger, cluster, progress, stop)
+            lock.require()
+            remove_partials(folder.path)
+            return _finalise(folder, plate, images, outcomes, settings)
+
+
+_LEAVING = "Finishing the running parts, then stopping; press Ctrl-C again to stop at once."
+
+
+def require_usable(folder: RunFolder, plate: Plate) -> None:
+    """Checks that a conversion can be written. Writes nothing.
+
+    Raises:
+        InputError: the output lies in the input.
+        StoreError: the output exists and is no earlier conversion's, or can't be written.
+    """
+    store = folder.store(plate.is_plate)
+    root = Path(plate.root).resolve()
+    if store.resolve() == root or root in store.resolve().parents:
+        raise InputError(
+            f"{store} lies in the input, where it would be taken for images of it: choose another place with "
+            "-o."
+        )
+    folder.require_usable()
+    if store.exists() and not folder.is_run():
+        raise StoreError(
+            f"{store} exists and was not written by nucbatch convert (there is no {folder.path.name} beside "
+            "it): choose another name with -o."
+        )
+
+
+def _receipts(folder: RunFolder) -> dict[str, Receipt]:
+    """Reads what earlier sessions wrote; if the ledger is damaged, everything is written again."""
+    try:
+        return latest_receipts(folder)
+    except StoreError as error:
+        _log.warning("%s Everything is converted again.", str(error).partition(". ")[0] + ".", extra=NOTE)
+        folder.ledger.unlink()
+        return {}
+
+
+def _remember(folder: RunFolder, plate: Plate) -> None:
+    """Caches the plate as read, for the next session."""
+    kept = None if is_cached(folder.plate, plate) else cache_content(plate)
+    if kept is not None:
+        write_bytes(folder.plate, kept)
+
+
+def _require_fit(needed: int, cluster: Cluster) -> None:
+    if _PROCESS_BYTES + needed > cluster.worker_bytes:
+        raise MemoryRefused(
+            f"the largest image needs {gib(_PROCESS_BYTES + needed)} in one worker, which has "
+            f"{gib(cluster.worker_bytes)}. Cut images into blocks with a smaller --block-size, or use fewer "
+            "workers (--workers)."
+        )
+
+
+def _drive(
+    first: ConversionTask,
+    queue: ConversionQueue,
+    ledger: Ledger,
+    cluster: Cluster,
+    progress: Progress,
+    stop: StopSignal,
+) -> list[ImageOutcome]:
+    """Runs all tasks in a rolling window, and commits their receipts as they arrive.
+
+    Raises:
+        Stopped: a signal arrived; what was running is committed.
+    """
+    window: Window[ConversionTask] = Window(cluster)
+    window.submit([first])
+    outcomes: list[ImageOutcome] = []
+    while True:
+        ready: list[ConversionTask] = []
+        while not stop.signal and len(window) + len(ready) < window.room:
+            task = queue.next()
+            if task is None:
+                break
+            ready.append(task)
+        window.submit(ready)
+        if not len(window):
+            break
+        receipts = [(one.work.key, _receipt_of(one)) for one in window.next_batch()]
+        ledger.append(*(receipt for _, receipt in receipts))
+        for key, receipt in receipts:
+            name, done, tasks = queue.accept(key, receipt)
+            if tasks > _MANY:
+                progress.advance_image(name, "converting", done, tasks)
+        outcomes += _reported(queue, progress)
+    if stop.signal:
+        raise Stopped(stop.signal, len(outcomes), "images in this session")
+    return outcomes + _reported(queue, progress)
+
+
+_MANY = 20
+"""Images of more tasks have a progress of their own."""
+
+
+def _receipt_of(result: WorkResult[ConversionTask]) -> Receipt:
+    if result.error is None:
+        receipt: Receipt = result.outcome
+        return receipt
+    if isinstance(result.error, DamagedFile):  # the next session writes it again
+        return failed_part(result.work.key, str(result.error))
+    return failed_part(result.work.key, problem_of(result, result.work.key))
+
+
+def _reported(queue: ConversionQueue, progress: Progress) -> list[ImageOutcome]:
+    finished = queue.finished()
+    for outcome in finished:
+        status: Literal["done", "failed"] = "failed" if outcome.problem else "done"
+        progress.advance(Receipt(outcome.image.group, status, outcome.problem, 0, "", {}, {}, ""))
+        if outcome.problem:
+            _log.error("Image %s failed: %s", outcome.image.group, outcome.problem, extra=SHOWN)
+        for reason in outcome.lost:
+            _log.error("Image %s lacks a plane: %s", outcome.image.group, reason, extra=SHOWN)
+    return finished
+
+
+def _finalise(
+    folder: RunFolder,
+    plate: Plate,
+    images: Iterable[ConvertedImage],
+    outcomes: Iterable[ImageOutcome],
+    settings: ConversionSettings,
+) -> ConversionResult:
+    """Lists the converted images in the OME-Zarr, and writes images.csv and files.csv."""
+    by_group = {outcome.image.group: outcome for outcome in outcomes}
+    rows, shown, unused = [], list[Field](), dict[str, FileOutcome]()
+    good: set[str] = set()
+    absent_planes = 0
+    for image in images:
+        outcome = by_group.get(image.group)
+        status, reason = _status(image, outcome)
+        planes = image.planes - (len(outcome.lost) if outcome else 0)
+        absent = image.shape[0] * image.shape[1] * image.shape[2] - planes if status == "converted" else 0
+        absent_planes += absent
+        problem = "" if status == "converted" else reason or status
+        shown.append(replace(image.first, group=image.group, planes=(), t=0, problem=problem))
+        rows.append((image.group, image.first, status, reason, image.shape, absent))
+        for one in image.fields:
+            paths = {plane.path for plane in one.planes}
+            if status == "converted" and one.key in image.selected:
+                good |= paths
+            elif not one.problem:
+                rule = "failed-field" if status == "failed" else "not-selected"
+                unused |= dict.fromkeys(paths, (FileStatus.IGNORED, f"{rule}: {RULES[rule]}"))
+        for reason in (*(outcome.lost if outcome else ()), *([outcome.problem] if outcome else [])):
+            unused |= _quarantined(image, reason)
+    unused = {
+        path: fate for path, fate in unused.items() if fate[0] is FileStatus.QUARANTINED or path not in good
+    }
+    listed = replace(plate, fields=tuple(shown), files=_with_groups(plate, images))
+    create_images(folder, listed, version=settings.ome_zarr)
+    write_images_csv(folder.images_csv, plate.name, rows)
+    files = write_files_csv(folder.files, listed, unused)
+    counts = Counter(str(row[2]) for row in rows)
+    _log.info("Images: %s; files: %s", dict(counts), {one.value: files[one] for one in files})
+    return ConversionResult(folder, counts, files, absent_planes)
+
+
+def _status(image: ConvertedImage, outcome: ImageOutcome | None) -> tuple[str, str]:
+    """Returns (status, reason) of an image."""
+    if image.problem:
+        return "quarantined", image.problem
+    if outcome is not None:
+        return ("failed", outcome.problem) if outcome.problem else ("converted", "")
+    return NOT_SELECTED, "not selected by --wells, --sites or --times"
+
+
+def _quarantined(image: ConvertedImage, reason: str) -> dict[str, FileOutcome]:
+    """Returns the outcome of the file that a reason names at its beginning."""
+    paths = {plane.path for field in image.usable for plane in field.planes}
+    return {
+        path: (FileStatus.QUARANTINED, reason.removeprefix(f"{path}: "))
+        for path in paths
+        if reason.startswith(f"{path}: ")
+    }
+
+
+def _with_groups(plate: Plate, images: Iterable[ConvertedImage]) -> tuple[FileRecord, ...]:
+    """Returns the plate's files with the groups of the images that they are part of."""
+    groups = {field.group: image.group for image in images for field in image.fields}
+    return tuple(replace(file, group=groups.get(file.group, file.group)) for file in plate.files)
