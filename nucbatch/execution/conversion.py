@@ -168,6 +168,8 @@ def convert(
             return _finalise(folder, plate, images, outcomes, settings)
 
 
+_NOT_FOLDERS = frozenset({"single", "manifest"})
+"""Layouts of an input that is one file; other files in its folder are not images of it."""
 _LEAVING = "Finishing the running parts, then stopping; press Ctrl-C again to stop at once."
 
 
@@ -180,7 +182,8 @@ def require_usable(folder: RunFolder, plate: Plate) -> None:
     """
     store = folder.store(plate.is_plate)
     root = Path(plate.root).resolve()
-    if store.resolve() == root or root in store.resolve().parents:
+    listed = plate.layout not in _NOT_FOLDERS
+    if store.resolve() == root or (listed and root in store.resolve().parents):
         raise InputError(
             f"{store} lies in the input, where it would be taken for images of it: choose another place with "
             "-o."
