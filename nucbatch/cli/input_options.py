@@ -46,6 +46,11 @@ _OPTIONS = (
         "[default: the full resolution]",
     ),
     option(
+        "--flatfield",
+        is_flag=True,
+        help="Divide pixels by the flat-field profiles that the microscope stored with the plate.",
+    ),
+    option(
         "--root",
         type=click.Path(path_type=Path),
         metavar="DIR",
@@ -73,6 +78,7 @@ class InputOptions:
     pattern: str
     pixel_size_um: float | None
     resolution_um: float | None
+    flatfield: bool
     root: Path | None
     read_timeout_s: float
 
@@ -94,6 +100,7 @@ class InputOptions:
             read_timeout_s=self.read_timeout_s,
             remembered=remembered,
             root=self.root,
+            flatfield=self.flatfield,
         )
 
 

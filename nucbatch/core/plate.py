@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.flat_field import FlatField
 
 RGB = "RGB"
 """Channel name of a plane that holds all three colours; the plate lists them as :data:`RGB_CHANNELS`."""
@@ -40,6 +41,7 @@ class Channel:
         excitation_nm: wavelength of the excitation; None if the files do not record it.
         emission_nm: wavelength of the emission; None if the files do not record it.
         color: display colour as six hexadecimal digits, RRGGBB; empty if the files do not record it.
+        flat_field: illumination that the vendor measured; None if it is unknown or flat.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Channel:
     excitation_nm: float | None = None
     emission_nm: float | None = None
     color: str = ""
+    flat_field: FlatField | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +195,7 @@ class Plate:
         rows: rows of the plate as the vendor recorded them; 0 if unknown.
         columns: columns of the plate as the vendor recorded them; 0 if unknown.
         evidence: what the layout rests on: ``"side file"``, ``"names"``, or empty if neither applies.
+        corrected: whether pixels are divided by the channels' flat fields when they are read.
         header_sizes: whether pixel sizes in the files' headers are the sample's, and not the camera's.
         read_timeout_s: longest time for one read of its files. No result depends on it.
     """
@@ -209,6 +213,7 @@ class Plate:
     rows: int = 0
     columns: int = 0
     evidence: str = ""
+    corrected: bool = False
     header_sizes: bool = True
     read_timeout_s: float = READ_TIMEOUT_S
 

@@ -182,6 +182,8 @@ class RunSettings(HashedSettings):
             whose nuclei are found to be much larger are reduced (:mod:`nucbatch.inference.scale`).
         plate_diameter_px: diameter that "auto" measured for a whole plate, 0 if it found no nuclei; None
             measures each image by itself. A run sets it, and keeps it when it is resumed.
+        flat_field: what is done about the illumination of each channel with a known flat field: the digest of
+            the one by which its pixels are divided, or "uncorrected".
         labels: format of the label images.
         ome_zarr: version of the OME-Zarr that holds images and labels.
         measurements: families of measurements by name, each with its package; None until the run chooses
@@ -200,6 +202,7 @@ class RunSettings(HashedSettings):
     pixel_size_um: float | None = Field(default=None, gt=0)
     diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"
     plate_diameter_px: float | None = Field(default=None, ge=0)
+    flat_field: dict[str, str] = {}
     labels: Literal["zarr", "tiff", "both"] = "zarr"
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
     measurements: dict[str, str] | None = None

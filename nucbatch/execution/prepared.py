@@ -19,6 +19,7 @@ from nucbatch.inference.scale import Scale
 from nucbatch.networks.checkpoint import Card, load_weights, locate
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
+from nucbatch.readers.flat_fields import flat_fields_in_effect
 from nucbatch.readers.merged_colours import detect_merged_colours
 from nucbatch.schedulers.contract import Resources
 
@@ -97,6 +98,7 @@ def prepare(
         "objects": objects,
         "normalise": normalise,
         "measurements": families_in_effect(),
+        "flat_field": flat_fields_in_effect(plate),
     }
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, selection)

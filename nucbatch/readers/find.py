@@ -21,6 +21,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
 from nucbatch.readers.contract import NotThisLayout, Reader, ReadOptions
+from nucbatch.readers.flat_fields import with_flat_fields
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.layouts.manifest import ManifestReader
 from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, Listing, scan
@@ -45,6 +46,7 @@ def open_plate(
     read_timeout_s: float = READ_TIMEOUT_S,
     remembered: Path | None = None,
     root: Path | None = None,
+    flatfield: bool = False,
 ) -> Plate:
     """Opens a plate, folder of images, image, OME-Zarr or manifest, with every file recorded.
 
@@ -58,6 +60,7 @@ def open_plate(
         read_timeout_s: longest time for one read of a file, now and in the run; then it is quarantined.
         remembered: cache file of the plate (:mod:`nucbatch.readers.plate_cache`), if any.
         root: folder of the images that a manifest names by paths of another machine.
+        flatfield: divide pixels by the vendor's flat-field profiles when they are read.
 
     Raises:
         InputNotFound: the path does not exist.
@@ -74,7 +77,7 @@ def open_plate(
             f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
         )
     listing = without_companions(scan(path))
-    known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um)
+    known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um, flatfield)
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
         _log.info("No file has changed: %d fields as an earlier session read them", len(kept.fields))
@@ -91,7 +94,7 @@ def open_plate(
     _log.info("Read the headers of %d fields in %.1f s", len(plate.fields), time.perf_counter() - started)
     if resolution_um is not None:
         plate = at_resolution(plate, resolution_um)
-    return replace(plate, listed=known)
+    return replace(with_flat_fields(plate, flatfield), listed=known)
 
 
 def known_readers() -> tuple[Reader, ...]:

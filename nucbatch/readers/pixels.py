@@ -3,6 +3,7 @@
 - Z-steps of a channel are projected by maximum.
 - A file that differs from the plan in size or type is rejected, never cast. NaN and infinity are rejected.
 - White-is-zero TIFFs are inverted, so that bright is always large. Alpha is dropped.
+- Where the plate asks for it, a channel is divided by its flat field, after the projection.
 - An RGB plane (its channel in the plan is ``RGB``) gives Red, Green and Blue.
 
 Whole fields and boxes of them are read in the same way.
@@ -77,15 +78,17 @@ class FieldReader:
     Attributes:
         root: root of the plate.
         read_timeout_s: timeout for a plane of a file.
+        corrects: divide channels by their flat fields.
     """
 
     root: str | Path
     read_timeout_s: float = READ_TIMEOUT_S
+    corrects: bool = False
 
     @classmethod
     def of(cls, plate: Plate) -> FieldReader:
         """Returns the reader of a plate's files."""
-        return cls(plate.root, plate.read_timeout_s)
+        return cls(plate.root, plate.read_timeout_s, plate.corrected)
 
     def read(
         self, field: Field, channels: tuple[Channel, ...], box: Box, *, counted: Box | None = None
@@ -134,6 +137,9 @@ class FieldReader:
                 require_unchanged(self.root, planes[0])
 
             within(self.read_timeout_s, path, look)
+        if self.corrects:
+            for channel, pixels in zip(channels, array, strict=True):
+                _correct(channel, field, pixels, box)
         return Reading(array, tuple(coverage))
 
     def read_box(self, field: Field, channels: tuple[Channel, ...], box: Box) -> NDArray[Any]:
@@ -220,6 +226,19 @@ def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[A
             f"{name}: {' × '.join(map(str, shape))} pixels of {dtype} need {gib:,.1f} GiB in one piece, "
             "more than there is. Read it box by box, or run it in blocks."
         ) from error
+
+
+def _correct(channel: Channel, field: Field, pixels: NDArray[Any], box: Box) -> None:
+    """Divides the pixels of a box of a field by the channel's flat field, in place."""
+    if channel.flat_field is None:
+        return
+    if channel.flat_field.size_px != (field.width_px, field.height_px):
+        wide, high = channel.flat_field.size_px
+        raise UnreadableImage(
+            f"{field.name}: the flat field of channel {channel.name} is of {high} × {wide} px, and the image "
+            f"of {field.height_px} × {field.width_px} px"
+        )
+    channel.flat_field.correct(pixels, box)
 
 
 def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:

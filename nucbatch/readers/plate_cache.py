@@ -17,6 +17,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from nucbatch.core.flat_field import FlatField
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.readers.listing import Listing
@@ -34,7 +35,7 @@ _OF_CHANNEL = _values_of(Channel)
 _PLANES, _LACKING, _METADATA, _POSITION = map(
     [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata", "position_um")
 )
-_ALIASES = [field.name for field in fields_of(Channel)].index("aliases")
+_ALIASES, _FLAT_FIELD = map([field.name for field in fields_of(Channel)].index, ("aliases", "flat_field"))
 _STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
@@ -74,6 +75,7 @@ def load_plate(path: Path, wanted: str, root: str) -> Plate | None:
                 rows=kept["rows"],
                 columns=kept["columns"],
                 evidence=kept["evidence"],
+                corrected=kept["corrected"],
                 header_sizes=kept["header_sizes"],
             )
     except (OSError, ValueError, KeyError, TypeError):
@@ -87,7 +89,10 @@ def cache_content(plate: Plate) -> bytes | None:
     kept = {
         "name": plate.name,
         "layout": plate.layout,
-        "channels": [_OF_CHANNEL(channel) for channel in plate.channels],
+        "channels": [
+            [value.values() if isinstance(value, FlatField) else value for value in _OF_CHANNEL(channel)]
+            for channel in plate.channels
+        ],
         "fields": [
             [
                 [_OF_PLANE(plane) for plane in field.planes] if index == _PLANES else value
@@ -101,6 +106,7 @@ def cache_content(plate: Plate) -> bytes | None:
         "rows": plate.rows,
         "columns": plate.columns,
         "evidence": plate.evidence,
+        "corrected": plate.corrected,
         "header_sizes": plate.header_sizes,
     }
     body = json.dumps(kept, separators=(",", ":")).encode()
@@ -126,6 +132,7 @@ def _may_pass(record: FileRecord) -> bool:
 
 def _channel(values: list[Any]) -> Channel:
     values[_ALIASES] = tuple(values[_ALIASES])
+    values[_FLAT_FIELD] = values[_FLAT_FIELD] and FlatField.of(values[_FLAT_FIELD])
     return Channel(*values)
 
 

@@ -10,6 +10,7 @@ from nucbatch.core.plate import Channel, FileRecord
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, unfitting
 from nucbatch.readers.layouts.harmony_index import HarmonyIndex, IndexedImage
 from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse
+from nucbatch.readers.layouts.harmony_profile import UnusableProfile, parse_profile
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
 from nucbatch.readers.rules import quarantined
@@ -29,6 +30,7 @@ class Measurement:
         lost: for each field, channel and then file that the index lists: why it can't be used.
         acquired: names of the channels that the index lists for each field; None without an index.
         facts: of each field.
+        notes: sentences about flat-field profiles that can't be used.
     """
 
     channels: Mapping[int, Channel]
@@ -37,6 +39,7 @@ class Measurement:
     lost: Mapping[FieldKey, Mapping[str, list[str]]]
     acquired: Mapping[FieldKey, set[str]] | None = None
     facts: Mapping[FieldKey, FieldFacts] | None = None
+    notes: tuple[str, ...] = ()
 
 
 def by_names(listing: Listing) -> Measurement:
@@ -65,7 +68,7 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
     for file in listing.images():
         here[base_name(file.path).casefold()].append(file)
     paged = any(image.page for image in index.images)
-    channels = _channels(index)
+    channels, unusable = _channels(index)
     sightings: list[Sighting] = []
     lost: dict[FieldKey, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     acquired: dict[FieldKey, set[str]] = defaultdict(set)
@@ -90,7 +93,7 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
             known = parse(base_name(file.path))
             records.append(quarantined(file.path, reason) if known else unfitting(file, LAYOUT))
     facts = {key: _facts(index, key, acquired[key], channels) for key in acquired}
-    return Measurement(channels, sightings, records, lost, acquired, facts)
+    return Measurement(channels, sightings, records, lost, acquired, facts, tuple(unusable))
 
 
 def _found(image: IndexedImage, here: Mapping[str, list[FoundFile]]) -> list[FoundFile]:
@@ -101,17 +104,29 @@ def _found(image: IndexedImage, here: Mapping[str, list[FoundFile]]) -> list[Fou
     return exact if "/" in wanted and len(exact) == 1 else candidates
 
 
-def _channels(index: HarmonyIndex) -> dict[int, Channel]:
-    """Returns the channels that have images, by number, with unique names."""
+def _channels(index: HarmonyIndex) -> tuple[dict[int, Channel], list[str]]:
+    """Returns the channels that have images, by number, and remarks about profiles that can't be used."""
     numbers = sorted({image.name.channel for image in index.images})
     names = [index.channels[number].name for number in numbers]
     channels: dict[int, Channel] = {}
+    notes: list[str] = []
     for number, name in zip(numbers, names, strict=True):
         known, plain = index.channels[number], f"ch{number}"
         shown = name if name and names.count(name) == 1 else f"{name} ({plain})" if name else plain
-        aliases = () if shown == plain else (plain,)
-        channels[number] = Channel(shown, 0, aliases, known.excitation_nm, known.emission_nm)
-    return channels
+        flat_field = None
+        try:
+            flat_field = parse_profile(known.flat_field)
+        except UnusableProfile as error:
+            notes.append(f"The flat-field profile of {shown} in {index.path} can't be used: {error}.")
+        channels[number] = Channel(
+            shown,
+            0,
+            aliases=() if shown == plain else (plain,),
+            excitation_nm=known.excitation_nm,
+            emission_nm=known.emission_nm,
+            flat_field=flat_field,
+        )
+    return channels, notes
 
 
 def _facts(
@@ -165,7 +180,7 @@ def remarks(found: Measurement, index: HarmonyIndex | None) -> list[str]:
         for number, channel in sorted(found.channels.items())
     }
     known = {size for of_channel in sizes.values() for size in of_channel}
-    said_of: list[str] = []
+    said_of = list(found.notes)
     if known and max(known) > min(known) * _SAME_SIZE:
         said = ", ".join(
             f"{name} {' and '.join(f'{size:g}' for size in of_channel) or 'none'}"

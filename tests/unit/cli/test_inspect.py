@@ -231,6 +231,7 @@ def test_acquisitions_time_points_and_the_size_of_the_plate_are_shown(tmp_path):
             "excitation_nm": 405,
             "emission_nm": 450,
             "color": "0000FF",
+            "flat_field": None,
             "fields": 4,
         }
     ]

@@ -82,7 +82,8 @@ def test_the_folder_of_a_measurement(path, folder):
 def test_channels_positions_and_times_are_those_of_the_index(tmp_path, version, named_by):
     listed = [(place, named_by(place)) for place in places([(2, 3)], 5, planes=2, channels=3, times=2)]
     plate = open_plate(written(tmp_path, listed, version=version))
-    assert (plate.name, plate.rows, plate.columns, plate.remarks) == ("Plate 7", 16, 24, ())
+    assert (plate.name, plate.rows, plate.columns) == ("Plate 7", 16, 24)
+    assert [bool(channel.flat_field) for channel in plate.channels] == [False, True, True]
     assert [(one.name, one.aliases, one.excitation_nm, one.emission_nm) for one in plate.channels] == [
         (STAINS[0], ("ch1",), 405, 456),
         (STAINS[1], ("ch2",), 488, 522),
@@ -310,7 +311,7 @@ def test_impossible_positions_are_unknown(tmp_path, x, y, unit):
     )
     plate = open_plate(written(tmp_path, ONE, *edits))
     assert [field.position_um for field in plate.fields] == [None, (0, -640)]
-    assert plate.remarks == ("Index.idx.xml gives no usable stage position for 1 field.",)
+    assert plate.remarks[0] == "Index.idx.xml gives no usable stage position for 1 field."
 
 
 @pytest.mark.parametrize("size", ["0", "-1e-7", "NaN", "INF", "", "1e3"])
