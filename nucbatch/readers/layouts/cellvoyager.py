@@ -8,6 +8,8 @@ the names are read. :mod:`nucbatch.readers.layouts.yokogawa.field_planes` says h
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import PurePosixPath
 
@@ -91,12 +93,13 @@ class CellVoyagerReader:
             for file in listing.others()
             if file.path.lower().rpartition("/")[2] == "measurementdata.mlf"
         }
-        fits = [
-            parse(file.path) is not None or lies_below(file.path, folders)
-            for file in listing.images()
-            if parse(file.path) or not is_correction(file.path)
-        ]
-        return not listing.single and sum(fits) > 0 and 2 * sum(fits) >= len(fits)
+        fitting = others = 0
+        for file in listing.images():
+            if parse(file.path) or lies_below(file.path, folders):
+                fitting += 1
+            elif not is_correction(file.path):
+                others += 1
+        return not listing.single and fitting > 0 and fitting >= others
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the single plate below the listing's root.
@@ -105,33 +108,33 @@ class CellVoyagerReader:
             InputError: several plates, or several acquisitions of which none is chosen.
         """
         by_path = {file.path: file for file in listing.images()}
-        parsed = {path: found for path in by_path if (found := parse(path))}
-        folders = {path: _plate_folder(shot) for path, (_, shot) in parsed.items()}
-        folder = plate_folder(listing, list(folders.items()))
+        plates: dict[str, str] = {}  # text before the well of each image with a CellVoyager name
+        folders: dict[str, set[str]] = defaultdict(set)
+        folder = plate_folder(listing, _named(by_path, plates, folders))
         sides = read_side_files(listing, folder, options.read_timeout_s)
 
         records: list[FileRecord] = []
         images: list[FoundFile] = []
         for path, file in by_path.items():
-            if path not in parsed and is_correction(path, sides.detail.corrections):
+            if path not in plates and is_correction(path, sides.detail.corrections):
                 records.append(ignored(path, "illumination-correction"))
             else:
                 images.append(file)
-        shots = shots_of_records(sides, images, {path: shot for path, (_, shot) in parsed.items()})
+        shots = shots_of_records(sides, images, _shot)
         losses = sites_given(sides.records.losses, shots) if sides.records else []
         source = PurePosixPath(sides.records_path).name if sides.records else ""
         if sides.records is None:
-            _require_one_plate(listing, parsed, folders)
-            shots = [replace(shot, file=by_path[path]) for path, (_, shot) in parsed.items()]
+            _require_one_plate(listing, folders)
+            shots = [replace(shot, file=by_path[path]) for path in plates if (shot := _shot(path))]
         used = {shot.path for shot in shots if shot.file}
         for file in images:
             if file.path not in used:
-                listed = source and file.path in parsed
+                listed = source and file.path in plates
                 reason = _UNLISTED.format(source)
                 records.append(quarantined(file.path, reason) if listed else unfitting(file, self.name))
         records += other_records(listing, sides)
 
-        prefixes = {plate for path, (plate, _) in parsed.items() if path in used}
+        names = {plate for path, plate in plates.items() if path in used}
         return assembled(
             listing,
             sides,
@@ -139,12 +142,32 @@ class CellVoyagerReader:
             losses,
             records,
             layout=self.name,
-            name=prefixes.pop() if len(prefixes) == 1 else "",
+            name=names.pop() if len(names) == 1 else "",
             source=source,
             default="C{:02d}",
             acquisition=options.acquisition,
             read_timeout_s=options.read_timeout_s,
         )
+
+
+def _shot(path: str) -> Shot | None:
+    found = parse(path)
+    return found[1] if found else None
+
+
+def _named(
+    paths: Iterable[str], plates: dict[str, str], folders: dict[str, set[str]]
+) -> Iterator[tuple[str, str]]:
+    """Yields (path, folder of its plate) of each image with such a name; notes plates and their folders."""
+    texts: dict[str, str] = {}
+    for path in paths:
+        found = parse(path)
+        if found:
+            plate, shot = found
+            plates[path] = texts.setdefault(plate, plate)
+            folder = _plate_folder(shot)
+            folders[plate].add(folder)
+            yield path, folder
 
 
 def _plate_folder(shot: Shot) -> str:
@@ -155,20 +178,18 @@ def _plate_folder(shot: Shot) -> str:
     return "/".join(parts)
 
 
-def _require_one_plate(
-    listing: Listing, parsed: dict[str, tuple[str, Shot]], folders: dict[str, str]
-) -> None:
-    if not parsed:
+def _require_one_plate(listing: Listing, folders: Mapping[str, set[str]]) -> None:
+    """Checks that names alone tell of one plate: one text before the wells, in one folder."""
+    if not folders:
         raise InputError(
             f"{printable(listing.name)} has no image with a CellVoyager name, such as "
             "plate_C03_T0001F001L01A01Z01C01.tif, and no MeasurementData.mlf that names its images: give the "
             "folder that holds both, or read the images with --layout folder or --pattern."
         )
-    require_one_folder(listing, folders.values())
-    plates = sorted({plate for plate, _ in parsed.values()})
-    if len(plates) > 1:
-        shown = ", ".join(printable(plate) or "none" for plate in plates[:6])
+    require_one_folder(listing, set().union(*folders.values()))
+    if len(folders) > 1:
+        shown = ", ".join(printable(plate) or "none" for plate in sorted(folders)[:6])
         raise InputError(
-            f"{printable(listing.name)} mixes images of {len(plates):,} plates in one folder ({shown}). Put "
+            f"{printable(listing.name)} mixes images of {len(folders):,} plates in one folder ({shown}). Put "
             "each plate into a folder of its own."
         )

@@ -99,8 +99,7 @@ class Cq1Reader:
         """
         by_path = {file.path: file for file in listing.images()}
         parsed = {path: found for path in by_path if (found := parse(path))}
-        folders = {path: _plate_folder(path) for path in parsed}
-        folder = plate_folder(listing, list(folders.items()), _RESULTS)
+        folder = plate_folder(listing, ((path, _plate_folder(path)) for path in parsed), _RESULTS)
         sides = read_side_files(listing, folder, options.read_timeout_s)
 
         records: list[FileRecord] = []
@@ -110,8 +109,7 @@ class Cq1Reader:
                 records.append(ignored(path, "vendor-metadata"))
             else:
                 images.append(file)
-        named = {path: shot for path, (_, shot) in parsed.items()}
-        source = _Source(shots_of_records(sides, images, named), sides.records_path)
+        source = _Source(shots_of_records(sides, images, _shot), sides.records_path)
         if sides.records is None:
             source = self._without_records(listing, options, sides, parsed, images, records)
         losses = sites_given(sides.records.losses, source.shots) if sides.records else []
@@ -170,6 +168,11 @@ class Cq1Reader:
                 size = f"{sides.detail.rows} × {sides.detail.columns} wells"
                 records.append(quarantined(path, f"well number {number} is not on a plate of {size}"))
         return _Source(numbered, used=metadata)
+
+
+def _shot(path: str) -> Shot | None:
+    found = parse(path)
+    return found[1] if found else None
 
 
 def _basename(path: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
@@ -18,6 +19,7 @@ from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.listing import FoundFile
 
 Position = tuple[float, float]
+T = TypeVar("T")
 
 _LONGEST_REASON = 400
 _TILE = ("TileXIndex", "TileYIndex", "PartialTileIndex")
@@ -110,25 +112,32 @@ def located(shots: Sequence[Shot], files: Iterable[FoundFile], folder: str) -> l
     since plates are moved into subfolders and converted to PNG. Paths that lead out of the plate have no
     file.
     """
-    by_path: dict[str, FoundFile] = {}
-    by_name: dict[str, list[FoundFile]] = defaultdict(list)
-    by_stem: dict[str, list[FoundFile]] = defaultdict(list)
-    for file in files:
-        name = file.path.rpartition("/")[2].casefold()
-        by_path[file.path] = file
-        by_name[name].append(file)
-        by_stem[name.rpartition(".")[0]].append(file)
+    by_path = {file.path: file for file in files}
+    by_name: dict[str, list[FoundFile]] = {}
     found: dict[str, Shot] = {}
     for shot in shots:
         path = f"{folder}/{shot.path}" if folder else shot.path
-        match = None if leads_out(shot.path) else by_path.get(path)
-        if match is None and not leads_out(shot.path):
+        match = by_path.get(path)
+        if leads_out(shot.path):
+            match = None
+        elif match is None:
+            by_name = by_name or _by_name(by_path.values())
             name = shot.path.rpartition("/")[2].casefold()
-            alike = by_name.get(name) or by_stem.get(name.rpartition(".")[0]) or []
+            alike = by_name.get(name) or by_name.get(name.rpartition(".")[0]) or []
             match = alike[0] if len(alike) == 1 else None
         place = match.path if match else path
         found[place] = replace(shot, path=place, file=match)
     return list(found.values())
+
+
+def _by_name(files: Iterable[FoundFile]) -> dict[str, list[FoundFile]]:
+    """Returns the files by their names and by their stems, in lower case."""
+    found: dict[str, list[FoundFile]] = defaultdict(list)
+    for file in files:
+        name = file.path.rpartition("/")[2].casefold()
+        found[name].append(file)
+        found[name.rpartition(".")[0]].append(file)
+    return dict(found)
 
 
 def leads_out(path: str) -> bool:
@@ -172,10 +181,11 @@ def _records(elements: Iterator[Element]) -> Records:
     shots: list[Shot] = []
     losses: list[Loss] = []
     others: Counter[str] = Counter()
+    known = _Known()
     for number, element in enumerate(elements, start=1):
         kind = element.attributes.get("Type", "")
         if kind == "IMG":
-            shots.append(_shot(element, number))
+            shots.append(_shot(element, number, known))
         elif kind == "ERR":
             losses.append(_loss(element, number))
         else:
@@ -183,26 +193,45 @@ def _records(elements: Iterator[Element]) -> Records:
     return Records(tuple(shots), tuple(losses), tuple(sorted(others.items())))
 
 
-def _shot(element: Element, number: int) -> Shot:
+@dataclass(slots=True)
+class _Known:
+    """Values of earlier records: equal values are kept once, and the time of a field's first image only."""
+
+    values: dict[object, Any] = field(default_factory=dict)
+    timed: set[tuple[str, int, int]] = field(default_factory=set)
+
+    def once(self, value: T) -> T:
+        same: T = self.values.setdefault(value, value)
+        return same
+
+    def time(self, place: tuple[str, int, int], text: str) -> str:
+        if place in self.timed:
+            return ""
+        self.timed.add(place)
+        return text
+
+
+def _shot(element: Element, number: int, known: _Known) -> Shot:
     values = element.attributes
     channel, site = whole(values.get("Ch", "")), whole(values.get("FieldIndex", ""))
     if not (channel and site and element.text):
         missing = "Ch" if not channel else "FieldIndex" if not site else "a file name"
         raise UnreadableImage(f"its record {number:,} lacks {missing}")
+    well, point = known.once(_well(element, number)), whole(values.get("TimePoint", "1")) or 1
     projection = values.get("ZImageProcessing", "").strip()
     return Shot(
         element.text.replace("\\", "/").removeprefix("./"),
-        _well(element, number),
+        well,
         site,
-        whole(values.get("TimePoint", "1")) or 1,
+        point,
         0 if projection else whole(values.get("ZIndex", "")),
         channel,
         whole(values.get("TimelineIndex", "1")) or 1,
         whole(values.get("ActionIndex", "1")) or 1,
-        projection,
-        _position(element),
-        values.get("Time", ""),
-        ",".join(values[key] for key in _TILE if key in values),
+        known.once(projection),
+        known.once(_position(element)),
+        known.time((well, site, point), values.get("Time", "")),
+        known.once(",".join(values[key] for key in _TILE if key in values)),
     )
 
 

@@ -64,7 +64,7 @@ def lies_below(path: str, folders: set[str]) -> bool:
     return bool(folders) and _home(path, "/", folders) != "/"
 
 
-def plate_folder(listing: Listing, images: Sequence[tuple[str, str]], side_names: Iterable[str] = ()) -> str:
+def plate_folder(listing: Listing, images: Iterable[tuple[str, str]], side_names: Iterable[str] = ()) -> str:
     """Returns the folder of the only plate.
 
     Args:
@@ -133,13 +133,15 @@ def read_side_files(listing: Listing, folder: str, read_timeout_s: float) -> Sid
     return sides
 
 
-def shots_of_records(sides: SideFiles, files: Sequence[FoundFile], named: Mapping[str, Shot]) -> list[Shot]:
+def shots_of_records(
+    sides: SideFiles, files: Sequence[FoundFile], parse: Callable[[str], Shot | None]
+) -> list[Shot]:
     """Returns the images that the .mlf file lists, with their files; rejects it if the names contradict it.
 
     Args:
         sides: the side files; without records there are no images.
         files: all images that are no corrections.
-        named: what the name says, by path, for each file whose name can be parsed.
+        parse: what a path says by its name; None for other names.
     """
     if sides.records is None:
         return []
@@ -148,17 +150,29 @@ def shots_of_records(sides: SideFiles, files: Sequence[FoundFile], named: Mappin
         for kind, count in sides.records.others
     ]
     shots = located(sides.records.shots, files, sides.folder)
+    sides.records = replace(sides.records, shots=())  # a plate has up to a million
     if files and not any(shot.file for shot in shots):
         sides.reject_records("none of the images that it lists is here")
         return []
-    shots = [_completed(shot, named.get(shot.path)) for shot in shots]
-    there = [shot for shot in shots if shot.path in named]
-    timed = _are_timed(there) or _are_timed([named[shot.path] for shot in there])
-    for shot in there:
-        said = _contradiction(shot, named[shot.path], timed)
+    recorded: dict[str, int] = {}
+    written: dict[str, int] = {}
+    timed, mistimed = False, ""
+    for index, shot in enumerate(shots):
+        name = parse(shot.path) if shot.file else None
+        shots[index] = shot = _completed(shot, name)
+        if name is None:
+            continue
+        said = _contradiction(shot, name)
         if said:
             sides.reject_records(f"it contradicts the name of {shot.path}: {said}")
             return []
+        timed = timed or recorded.setdefault(shot.well, shot.time_point) != shot.time_point
+        timed = timed or written.setdefault(shot.well, name.time_point) != name.time_point
+        if shot.time_point != name.time_point:
+            mistimed = mistimed or f"it contradicts the name of {shot.path}: time point {shot.time_point}"
+    if timed and mistimed:
+        sides.reject_records(mistimed)
+        return []
     return shots
 
 
@@ -198,11 +212,6 @@ def _attempt(sides: SideFiles, path: str, read: Callable[[], T]) -> T | None:
         return None
 
 
-def _are_timed(shots: Iterable[Shot]) -> bool:
-    points: dict[str, int] = {}
-    return any(points.setdefault(shot.well, shot.time_point) != shot.time_point for shot in shots)
-
-
 def _completed(shot: Shot, name: Shot | None) -> Shot:
     """Returns an image with what only its name tells: the running number of a tile, and an absent z-step."""
     if shot.tile and name:
@@ -214,14 +223,13 @@ def _completed(shot: Shot, name: Shot | None) -> Shot:
     return shot
 
 
-def _contradiction(shot: Shot, name: Shot, timed: bool) -> str:
+def _contradiction(shot: Shot, name: Shot) -> str:
     """Returns what differs between a record and its file's name; empty if nothing does."""
     for what, recorded, written in (
         ("well", shot.well, name.well or shot.well),
         ("field", shot.site, name.site),
         ("channel", shot.channel, name.channel),
         ("z-step", shot.z_step, shot.z_step if shot.projection else name.z_step),
-        ("time point", shot.time_point if timed else 0, name.time_point if timed else 0),
     ):
         if recorded != written:
             return f"{what} {recorded}"
