@@ -33,6 +33,10 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _WELL_FOLDER = re.compile(r"([A-Z]{1,2}) ?[-_]? ?0*([1-9][0-9]?)", re.IGNORECASE)
+_NOT_TRIED = (
+    "Names and .xdce of IN Cell are known from public code and not tried on a real plate: check wells, "
+    "fields and channels."
+)
 _SIDE_FILES = (".xdce", ".xlog", ".xaqp")
 
 
@@ -123,6 +127,7 @@ class InCellReader:
             records=records,
             channels=channels,
             evidence="names",
+            remarks=[_NOT_TRIED],
         )
 
 
@@ -256,6 +261,7 @@ def _listed_plate(listing: Listing, xdce: Xdce, records: list[FileRecord]) -> Pl
         rows=xdce.rows,
         columns=xdce.columns,
         evidence="side file",
+        remarks=[_NOT_TRIED],
     )
 
 

@@ -41,6 +41,10 @@ _EXPORT = re.compile(
     rf"(?P<time>(?P<days>[0-9]{{1,3}})d(?P<hours>[0-9]{{1,2}})h(?P<minutes>[0-9]{{1,2}})m){_END}",
     re.IGNORECASE,
 )
+_NOT_TRIED = (
+    "Names of Incucyte are known from public code and not tried on a real plate: check wells, fields, "
+    "channels and times."
+)
 _CHANNEL = re.compile(
     r"(?:.*[ _-])?(?:ph|phase|green|red|orange|nir|near[ _-]?ir)(?:[ _-].*)?", re.IGNORECASE
 )
@@ -176,6 +180,7 @@ class IncucyteReader:
             channels=channels,
             facts=facts,
             evidence="names",
+            remarks=[_NOT_TRIED],
         )
         return replace(plate, acquisition=acquisition)
 

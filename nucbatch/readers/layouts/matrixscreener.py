@@ -2,23 +2,20 @@
 
 - U is the well's column and V its row. X and Y are the field's column and row in the well. All count from 0,
   as T, Z and C do.
-- L (scan), J (job), E (loop) and O tell acquisitions apart. If there are several, one must be chosen.
+- L (scan) and J (job) tell acquisitions apart, and E (loop) and O do if a plane occurs in several. If there
+  are several acquisitions, one must be chosen.
 - Each slide S is a plate of its own.
-- ``metadata/*.ome.xml`` in the folders of the fields records the stage position in metres, but not how the
-  stage's axes run. They are taken from the grid of fields, whose X runs right and Y down, where the positions
-  follow it; otherwise positions are left out.
+- ``metadata/*.ome.xml`` in the folders of the fields records stage positions
+  (:mod:`nucbatch.readers.layouts.matrixscreener_positions`).
 """
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from statistics import median
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.escape import printable
@@ -26,7 +23,7 @@ from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import plausible_well, row_letters
 from nucbatch.readers.assemble import FieldFacts, Sighting, assemble, unfitting
 from nucbatch.readers.contract import Example, ReadOptions
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.layouts.matrixscreener_positions import Place, Position, on_grid, stage_position
 from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
@@ -43,13 +40,9 @@ _OFF_GRID = (
     "Stage positions are not used: they do not follow the grid of fields in the names, so it is not certain "
     "how the stage's axes run."
 )
-_TOLERANCE = 0.25
-"""Deviation from the grid that a stage position may have, as a fraction of the spacing of fields."""
 
 Numbers = dict[str, int]
 """Numbers of a name by letter, such as ``{"U": 0, "V": 1, ...}``."""
-Place = tuple[int, int, int, int]
-"""U, V, X and Y of a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +125,8 @@ class MatrixScreenerReader:
         records += [ignored(file.path, "other-acquisition") for file in others]
         columns = [numbers["X"] for _, numbers in named]
         grid = _Grid(min(columns), min(n["Y"] for _, n in named), max(columns) - min(columns) + 1)
-        positions = _positions(listing, named[0][1], records, options.read_timeout_s)
-        placed, off_grid = _on_grid({place: found for place, found in positions.items() if found})
+        chosen = {_acquisition(numbers) for _, numbers in named}
+        placed, off_grid = on_grid(_metadata(listing, chosen, records, options.read_timeout_s))
         sightings = [
             Sighting(file, f"C{n.get('C', 0):02d}", _well(n), grid.site(n), n.get("T", 0), n.get("Z", 0))
             for file, n in named
@@ -196,91 +189,73 @@ def _one_acquisition(
     Raises:
         InputError: several acquisitions, and ``wanted`` does not choose one of them.
     """
-    counts = Counter(_acquisition(numbers) for _, numbers in named)
     asked = {part[1].upper(): int(part[2]) for part in _PART.finditer(f"--{wanted}")}
     known = set(asked) <= set(_ACQUISITION) and (bool(asked) or not wanted)
-    chosen = [
-        one for one in counts if known and asked.items() <= dict(zip(_ACQUISITION, one, strict=True)).items()
-    ]
-    if len(chosen) != 1:
-        raise InputError(_which_acquisition(listing, sorted(counts), wanted))
-    kept = [(file, numbers) for file, numbers in named if _acquisition(numbers) == chosen[0]]
-    others = [file for file, numbers in named if _acquisition(numbers) != chosen[0]]
-    name = "--".join(f"{letter}{number:02d}" for letter, number in zip(_ACQUISITION, chosen[0], strict=True))
-    return kept, others, name if wanted or others else ""
+    kept = [(file, numbers) for file, numbers in named if known and asked.items() <= _full(numbers).items()]
+    letters = _separating(numbers for _, numbers in kept)
+    if len({_acquisition(numbers, letters) for _, numbers in kept}) != 1:
+        raise InputError(_which_acquisition(listing, [numbers for _, numbers in named], wanted))
+    others = {file for file, _ in named} - {file for file, _ in kept}
+    number_of = _full(kept[0][1])
+    shown = [letter for letter in _ACQUISITION if letter in letters or letter in asked]
+    name = "--".join(f"{letter}{number_of[letter]:02d}" for letter in shown)
+    return kept, sorted(others, key=lambda file: file.path), name if wanted or others else ""
 
 
-def _which_acquisition(listing: Listing, found: Sequence[tuple[int, ...]], wanted: str) -> str:
+def _which_acquisition(listing: Listing, found: Sequence[Numbers], wanted: str) -> str:
     root = printable(shlex.quote(listing.root))
-    varying = [i for i in range(len(_ACQUISITION)) if len({one[i] for one in found}) > 1] or [1]
-    names = ["--".join(f"{_ACQUISITION[i]}{one[i]:02d}" for i in varying) for one in found]
+    letters = _separating(found)
+    varying = [one for one in letters if len({_full(numbers)[one] for numbers in found}) > 1] or ["J"]
+    several = sorted({_acquisition(numbers, "".join(varying)) for numbers in found})
+    names = ["--".join(f"{letter}{n:02d}" for letter, n in zip(varying, one, strict=True)) for one in several]
     return (
-        f"{printable(listing.name)} holds {plural(len(found), 'acquisition')} (scan L, job J, loop E, O)"
+        f"{printable(listing.name)} holds {plural(len(several), 'acquisition')} (scan L, job J, loop E, O)"
         + (f", and --acquisition {wanted!r} does not choose one of them" if wanted else "")
         + ". Read one:\n"
         + "\n".join(f"  nucbatch inspect {root} --acquisition {name}" for name in names)
     )
 
 
-def _acquisition(numbers: Numbers) -> tuple[int, ...]:
-    return tuple(numbers.get(letter, 0) for letter in _ACQUISITION)
+def _separating(found: Iterable[Numbers]) -> str:
+    """Returns the letters that tell acquisitions apart: E and O only if a plane of a job occurs in several.
+
+    A job that is run on demand may take each field in another loop.
+    """
+    loops: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for numbers in found:
+        plane = tuple(numbers.get(letter, 0) for letter in "LJUVXYTZC")
+        if loops.setdefault(plane, _acquisition(numbers, "EO")) != _acquisition(numbers, "EO"):
+            return _ACQUISITION
+    return "LJ"
 
 
-def _positions(
-    listing: Listing, chosen: Numbers, records: list[FileRecord], read_timeout_s: float
-) -> dict[Place, tuple[float, float] | None]:
-    """Reads the stage's (y, x) in micrometres of each field, and records all files that are no images."""
-    positions: dict[Place, tuple[float, float] | None] = {}
+def _full(numbers: Numbers) -> Numbers:
+    """Returns the numbers of an acquisition; those that a name lacks are 0."""
+    return {letter: numbers.get(letter, 0) for letter in _ACQUISITION}
+
+
+def _acquisition(numbers: Numbers, letters: str = _ACQUISITION) -> tuple[int, ...]:
+    return tuple(numbers.get(letter, 0) for letter in letters)
+
+
+def _metadata(
+    listing: Listing, chosen: Collection[tuple[int, ...]], records: list[FileRecord], read_timeout_s: float
+) -> dict[Place, Position]:
+    """Reads the stage's position of each field, and records all files that are no images."""
+    positions: dict[Place, Position] = {}
     for file in listing.others():
         path = PurePosixPath(file.path)
         numbers = _numbers(_METADATA.fullmatch(path.name))
-        if numbers is None or _acquisition(numbers) != _acquisition(chosen) or _place(numbers) in positions:
+        if numbers is None or _acquisition(numbers) not in chosen or _place(numbers) in positions:
             known = numbers is not None or path.suffix.lower() in _SETTINGS
             records.append(ignored(file.path, "vendor-metadata") if known else no_image(file.path))
             continue
         try:
-            positions[_place(numbers)] = read_elements(
-                listing.root, file.path, {"StagePosition"}, _stage_position, read_timeout_s
-            )
+            found = stage_position(listing.root, file.path, read_timeout_s)
         except UnreadableImage as error:
             records.append(quarantined(file.path, str(error).removeprefix(f"{file.path}: ")))
-        else:
-            records.append(ignored(file.path, "vendor-metadata"))
-    return positions
-
-
-def _stage_position(elements: Iterator[Element]) -> tuple[float, float] | None:
-    for element in elements:
-        values = element.attributes
-        try:
-            y, x = float(values["PositionY"]) * 1e6, float(values["PositionX"]) * 1e6
-        except (KeyError, ValueError):
             continue
-        if math.isfinite(x) and math.isfinite(y):
-            return y, x
-    return None
-
-
-def _on_grid(positions: Mapping[Place, tuple[float, float]]) -> tuple[dict[Place, tuple[float, float]], bool]:
-    """Returns the positions with y down and x to the right, and whether they do not follow the grid."""
-    first: dict[tuple[int, int], Place] = {}
-    moves: list[tuple[tuple[float, int], tuple[float, int]]] = []  # (distance, fields) down and to the right
-    for place, (y, x) in sorted(positions.items()):
-        start = first.setdefault(place[:2], place)
-        moves.append(
-            ((y - positions[start][0], place[3] - start[3]), (x - positions[start][1], place[2] - start[2]))
-        )
-    steps = [_step([move[axis] for move in moves]) for axis in (0, 1)]
-    spacing = max(map(abs, steps))
-    for move in moves:
-        for (distance, fields), step in zip(move, steps, strict=True):
-            if abs(distance - step * fields) > _TOLERANCE * spacing or (fields and not step):
-                return {}, True
-    down, right = (math.copysign(1.0, step) for step in steps)
-    return {place: (y * down, x * right) for place, (y, x) in positions.items()}, False
-
-
-def _step(moves: Sequence[tuple[float, int]]) -> float:
-    """Returns the median distance of neighbouring fields along an axis; 0 without any."""
-    steps = [distance / fields for distance, fields in moves if fields]
-    return median(steps) if steps else 0.0
+        records.append(ignored(file.path, "vendor-metadata"))
+        if found is not None:
+            positions[_place(numbers)] = found
+    return positions

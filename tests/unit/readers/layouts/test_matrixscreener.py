@@ -83,12 +83,25 @@ def test_several_acquisitions_are_listed_and_one_is_chosen(tmp_path):
         open_plate(tmp_path, acquisition="J20")
     with pytest.raises(InputError, match="'x' does not choose one"):
         open_plate(tmp_path, acquisition="x")
-    for wanted, name in (("J8", "L00--J08--E00--O00"), ("L01--J20", "L01--J20--E00--O00")):
+    for wanted, name in (("J8", "L00--J08"), ("L01--J20", "L01--J20")):
         plate = open_plate(tmp_path, acquisition=wanted)
         assert (plate.acquisition, {field.acquisition for field in plate.fields}) == (name, {name})
         reasons = [record.reason for record in plate.files if record.status is FileStatus.IGNORED]
         assert len(reasons) == 4
         assert all(reason.startswith("other-acquisition") for reason in reasons)
+
+
+def test_loops_are_acquisitions_only_where_they_repeat_a_plane(tmp_path):
+    other_loop = image(0, 0, 1, 0).replace("E00", "E04")
+    write_images(tmp_path, [image(0, 0, 0, 0), other_loop])
+    write_position(tmp_path, 0, 0, 0, 0, (0, 0))
+    plate = open_plate(tmp_path)
+    assert ([field.site for field in plate.fields], plate.acquisition) == ([1, 2], "")
+    write_images(tmp_path, [image(0, 0, 1, 0)])
+    with pytest.raises(InputError, match=r"2 acquisitions(?s:.*) E00\n.* E04"):
+        open_plate(tmp_path)
+    assert open_plate(tmp_path, acquisition="E4").acquisition == "L00--J08--E04"
+    assert len(open_plate(tmp_path, acquisition="E0").fields) == 2
 
 
 def test_slides_and_experiments_are_plates_of_their_own(tmp_path):
