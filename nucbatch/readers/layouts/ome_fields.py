@@ -26,8 +26,8 @@ class Fields:
     gaps: dict[FieldKey, str] = field(default_factory=dict)
     lacking: dict[FieldKey, dict[str, str]] = field(default_factory=dict)
     facts: dict[FieldKey, FieldFacts] = field(default_factory=dict)
-    without_position: int = 0
-    """Number of fields whose stage positions are recorded, but cannot be used."""
+    stage_units: set[bool] = field(default_factory=set)
+    """For the recorded stage positions: whether they have a unit of length."""
 
     def add(self, image: SetImage, well: str, site: int, acquisition: str = "") -> None:
         """Adds an image as a field, one for each of its time points."""
@@ -42,7 +42,8 @@ class Fields:
             facts = recorded[index] if recorded else Channel(name, index)
             self.channels.setdefault(name, replace(facts, name=name))
         time = series.time if series.sizes[0] == 1 else ""
-        self.without_position += bool(series.stage_unit)
+        if series.stage_unit:
+            self.stage_units.add(series.has_stage_unit)
         for t in range(series.sizes[0]):
             key = well, site, t
             self.facts[key] = FieldFacts(None, series.pixel_size_um, acquisition, time)
@@ -60,6 +61,14 @@ class Fields:
                 Sighting(file, names[c], well, site, t, z, page)
                 for (c, z), (file, page) in sorted(here.items())
             ]
+
+    def position_remarks(self) -> list[str]:
+        """Returns a sentence if stage positions are recorded, which are not used."""
+        if not self.stage_units:
+            return []
+        known = "OME metadata do not say which way Y runs"
+        unknown = "they are recorded without a unit of length"
+        return [f"stage positions are not used: {known if True in self.stage_units else unknown}"]
 
     def gap(self, well: str, site: int, reason: str) -> None:
         """Adds a field that is recorded and was never acquired."""

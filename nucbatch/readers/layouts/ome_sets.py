@@ -83,12 +83,12 @@ def _head(path: Path, _: Beat) -> OmeHead:
 
 
 def further_pages_of(root: str, used: Mapping[str, set[int]], read_timeout_s: float) -> dict[str, int]:
-    """Counts the planes of each file, by path, beside its pages in ``used``; unreadable files have none."""
+    """Counts the planes of each file beside its pages in ``used``, by path; files without any are left out."""
     found = {
         path: _or_reason(read_timeout_s, partial(_further_planes, Path(root, path), pages))
         for path, pages in used.items()
     }
-    return {path: count for path, count in found.items() if isinstance(count, int)}
+    return {path: count for path, count in found.items() if isinstance(count, int) and count}
 
 
 def _further_planes(path: Path, used: set[int], _: Beat) -> int:

@@ -16,31 +16,29 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections import Counter
 from dataclasses import replace
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.core.plate import Plate
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
 from nucbatch.readers.formats.ome_files import OmeHead, is_side_picture
+from nucbatch.readers.layouts.ome_accounts import mark_undescribed_pages, require_whole, unused_records
 from nucbatch.readers.layouts.ome_fields import Fields
 from nucbatch.readers.layouts.ome_plates import JoinedPlate, joined_plate
 from nucbatch.readers.layouts.ome_sets import (
     COMPANION,
     OmeSets,
     SetImage,
-    further_pages_of,
     heads_of,
     named_files,
     read_sets,
 )
 from nucbatch.readers.listing import FoundFile, Listing, look_up
 from nucbatch.readers.names import GREY, plural, unique_names
-from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
 
 _OME_NAME = re.compile(r"\.ome\.(?:tiff?|tf2|tf8|btf)$", re.IGNORECASE)
 _TIFF_NAME = re.compile(r"\.(?:tiff?|tf2|tf8|btf)$", re.IGNORECASE)
@@ -48,7 +46,6 @@ _WELL = re.compile(r"(?<![A-Za-z0-9])([A-Z]{1,2}[0-9]{1,2})(?![A-Za-z0-9])")
 _SAMPLE = 32
 """Files without a companion that are looked at before the layout is declined."""
 _MOST_NAMED = 6
-_OTHERS = "its OME metadata describe other files, not this one: restore its original name"
 _EXAMPLE_XML = b"""<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" UUID="urn:uuid:1">
 <Plate ID="Plate:0" Name="P" Rows="8" Columns="12">%s</Plate>%s</OME>"""
 _EXAMPLE_WELL = b"""<Well ID="Well:%d" Row="1" Column="%d"><WellSample ID="WellSample:%d" Index="0">
@@ -104,22 +101,23 @@ class OmeTiffReader:
         files = _known_files(listing, companions, timeout_s)
         sets = read_sets(listing.root, files, companions, heads, timeout_s)
         if listing.single and not companions and not is_forced:
-            _require_whole(sets, listing)
-        _refuse_undescribed_pages(sets, listing.root, timeout_s)
+            require_whole(sets, listing)
+        mark_undescribed_pages(sets, listing.root, timeout_s)
         plate = joined_plate(sets, options.acquisition, printable(listing.name))
         labels = None
         if plate:
             fields, remarks = _on_plate(plate, sets)
+            why = "its OME metadata put it into no well of the plate"
         else:
             fields, labels, remarks = _collection(sets, listing, refuse_wells=not is_forced)
-        if fields.without_position:
-            remarks.append(_position_remark(sets))
+            why = "a side picture of a slide scanner"
+        remarks += fields.position_remarks()
         read = assemble(
             listing,
             name=plate.name if plate else printable(listing.name),
             layout=self.name,
             sightings=fields.sightings,
-            records=_records(listing, sets, fields, plate, heads),
+            records=unused_records(listing, sets, fields, heads, plate.other if plate else (), why),
             channels=list(fields.channels.values()) or [GREY],
             gaps=fields.gaps,
             lacking=fields.lacking,
@@ -147,42 +145,6 @@ def _known_files(listing: Listing, companions: list[str], timeout_s: float) -> d
             )
             files |= {file.path: file for file in found if isinstance(file, FoundFile)}
     return files
-
-
-def _require_whole(sets: OmeSets, listing: Listing) -> None:
-    """Checks that one TIFF given alone holds several images, and all of them.
-
-    Raises:
-        NotThisLayout: it holds one image, or a part of one.
-        InputError: it holds several images of a set; the others are in other files.
-    """
-    own = [image for image in sets.distinct() if image.planes]
-    pictures = [image for image in own if not is_side_picture(image.series.name)]
-    has_plate = any(document.plates for document in sets.documents.values())
-    elsewhere = [image for image in sets.distinct() if image.missing]
-    if len(pictures) < 2 and (elsewhere or not has_plate):
-        raise NotThisLayout(f"{listing.name} is one image.")
-    if elsewhere:
-        raise InputError(
-            f"{printable(listing.name)} holds {len(own)} of {len(sets.distinct())} images of a set, the "
-            "others are in other files: give the folder of the whole set."
-        )
-
-
-def _refuse_undescribed_pages(sets: OmeSets, root: str, timeout_s: float) -> None:
-    """Marks the images of files with more planes than the metadata describe."""
-    used: dict[str, set[int]] = defaultdict(set)
-    for image in sets.distinct():
-        for file, page in image.planes.values():
-            used[file.path].add(page)
-    further = further_pages_of(root, used, timeout_s)
-    for image in sets.distinct():
-        for file, _ in image.planes.values():
-            count = further.get(file.path, 0)
-            if count and not image.problem:
-                described = len(used[file.path])
-                planes = f"{described:,} planes, {described + count:,} are there"
-                image.problem = f"{file.path}: its metadata describe {planes}"
 
 
 def _on_plate(plate: JoinedPlate, sets: OmeSets) -> tuple[Fields, list[str]]:
@@ -248,54 +210,3 @@ def _refuse_wells(images: list[SetImage], listing: Listing) -> None:
             "the fields of a well are not known. Export it with its plate, or give a LoadData CSV. If each "
             f"image is one of its own, add --layout {OmeTiffReader.name}."
         )
-
-
-def _position_remark(sets: OmeSets) -> str:
-    known = any(image.series.has_stage_unit for image in sets.distinct())
-    why = (
-        "OME metadata do not say which way Y runs" if known else "they are recorded without a unit of length"
-    )
-    return f"stage positions are not used: {why}"
-
-
-def _records(
-    listing: Listing,
-    sets: OmeSets,
-    fields: Fields,
-    plate: JoinedPlate | None,
-    heads: Mapping[str, OmeHead | str],
-) -> list[FileRecord]:
-    """Returns the records of all files that hold no plane of a field."""
-    used = {sighting.file.path for sighting in fields.sightings}
-    reasons = dict(sets.refused)
-    others = set()
-    for image in sets.distinct():
-        for file, _ in image.planes.values():
-            if image.problem:
-                reasons.setdefault(file.path, image.problem)
-    if plate:
-        others = {file.path for image in plate.other for file, _ in image.planes.values()}
-        for image in sets.distinct():
-            for file, _ in image.planes.values():
-                reasons.setdefault(file.path, "its OME metadata put it into no well of the plate")
-    records = []
-    for file in listing.files:
-        if file.path in used:
-            continue
-        head = heads.get(file.path)
-        if _is_companion(file):
-            reason = sets.refused.get(file.path)
-            records.append(
-                quarantined(file.path, reason) if reason else ignored(file.path, "vendor-metadata")
-            )
-        elif file.path in others:
-            records.append(ignored(file.path, "other-acquisition"))
-        elif not is_image_name(file.path):
-            records.append(no_image(file.path))
-        elif file.path in reasons:
-            records.append(quarantined(file.path, reasons[file.path]))
-        elif isinstance(head, OmeHead) and head.has_metadata:
-            records.append(quarantined(file.path, _OTHERS))
-        else:
-            records.append(quarantined(file.path, "an image, but no OME metadata describe it"))
-    return records
