@@ -83,7 +83,7 @@ def _head(path: Path, _: Beat) -> OmeHead:
 
 
 def further_pages_of(root: str, used: Mapping[str, set[int]], read_timeout_s: float) -> dict[str, int]:
-    """Counts the planes of each file beside its pages in ``used``, by path; files without any are left out."""
+    """Counts the planes of each file beside its pages in ``used``; files without any are left out."""
     found = {
         path: _or_reason(read_timeout_s, partial(_further_planes, Path(root, path), pages))
         for path, pages in used.items()

@@ -1,0 +1,110 @@
+"""Reads ``metadata.txt`` of a Micro-Manager position: channels, pixel size, and which images were acquired.
+
+Version 2 has keys ``Metadata-<folder>/<file>``, version 1.4 ``FrameKey-<time>-<channel>-<z>`` with
+``FileName``. The list of positions is ``StagePositions`` or ``InitialPositionList``. If an acquisition is
+stopped, the file may end too early; it then counts as damaged.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.escape import printable
+from nucbatch.readers.read_timeout import within
+
+_MOST_BYTES = 1 << 28
+
+
+@dataclass(frozen=True, slots=True)
+class PositionMetadata:
+    """Metadata of one position.
+
+    Attributes:
+        channels: names by index.
+        colors: RRGGBB by index; fewer than channels if not recorded.
+        pixel_size_um: None if unknown.
+        label: of the position; empty if not recorded.
+        files: names of the images that were acquired; empty if none are recorded.
+        has_stage: stage positions are recorded.
+        positions: labels of all positions of the acquisition; empty if not recorded.
+    """
+
+    channels: tuple[str, ...] = ()
+    colors: tuple[str, ...] = ()
+    pixel_size_um: float | None = None
+    label: str = ""
+    files: frozenset[str] = frozenset()
+    has_stage: bool = False
+    positions: tuple[str, ...] = ()
+
+
+def read_metadata(root: str, path: str, read_timeout_s: float) -> PositionMetadata | str:
+    """Reads the metadata of a position, or returns the reason why they cannot be used."""
+
+    def read(_: object) -> bytes:
+        with Path(root, path).open("rb") as file:
+            return file.read(_MOST_BYTES + 1)
+
+    try:
+        content = within(read_timeout_s, "", read)
+    except UnreadableImage as error:
+        return str(error).removeprefix(": ")
+    except OSError as error:
+        return f"it can't be opened ({error.strerror or error})"
+    if len(content) > _MOST_BYTES:
+        return f"it has more than {_MOST_BYTES:,} bytes: no position has"
+    try:
+        found = json.loads(content.decode("utf-8-sig", errors="replace"))
+    except (ValueError, RecursionError) as error:
+        return f"it is damaged, as after a stopped acquisition ({error})"
+    return _interpreted(found) if isinstance(found, dict) else "it is no JSON object"
+
+
+def _interpreted(found: dict[str, Any]) -> PositionMetadata:
+    summary = found.get("Summary")
+    summary = summary if isinstance(summary, dict) else {}
+    files: set[str] = set()
+    labels: set[str] = set()
+    sizes = [_size(summary.get("PixelSize_um"))]
+    has_stage = False
+    for key, values in found.items():
+        if not isinstance(values, dict) or not key.startswith(("Metadata-", "Coords-", "FrameKey-")):
+            continue
+        name = str(values.get("FileName", "")) if key.startswith("FrameKey-") else key.partition("-")[2]
+        if name:
+            files.add(posixpath.basename(name))
+        if values.get("PositionName"):
+            labels.add(printable(str(values["PositionName"])))
+        sizes.append(_size(values.get("PixelSizeUm")))
+        has_stage = has_stage or "XPositionUm" in values
+    names, colors = summary.get("ChNames"), summary.get("ChColors")
+    return PositionMetadata(
+        tuple(printable(str(name).strip()) for name in names) if isinstance(names, list) else (),
+        tuple(f"{color & 0xFFFFFF:06X}" for color in colors)
+        if isinstance(colors, list) and all(isinstance(color, int) for color in colors)
+        else (),
+        next((size for size in reversed(sizes) if size), None),
+        labels.pop() if len(labels) == 1 else "",
+        frozenset(files),
+        has_stage,
+        _positions(summary.get("StagePositions") or summary.get("InitialPositionList")),
+    )
+
+
+def _positions(listed: Any) -> tuple[str, ...]:
+    labels = [one.get("Label") for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    # version 2 may write a value with its type
+    plain = (label.get("scalar") if isinstance(label, dict) else label for label in labels)
+    return tuple(printable(str(label)) for label in plain if label)
+
+
+def _size(value: Any) -> float | None:
+    if isinstance(value, int | float) and math.isfinite(value) and value > 0:
+        return float(value)
+    return None
