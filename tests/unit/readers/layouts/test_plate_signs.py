@@ -59,17 +59,6 @@ GOLDEN = {
         "ScanR",
         ("B02", "C03"),
     ),
-    "micro-manager": (
-        every(
-            "{w}-Site_{s}/img_channel00{c}_position000_time000000000_z00{z}.tif",
-            w=SHORT,
-            s=(0, 1),
-            c=(0, 1),
-            z=(0, 1),
-        ),
-        "Micro-Manager",
-        WELLS,
-    ),
     "micro-manager stacks": (
         every("exp_MMStack_{w}-Site_{s}.ome.tif", w=SHORT, s=(0, 1)),
         "Micro-Manager",
