@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from nucbatch.core.escape import printable
+from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.listing import FoundFile, Listing
@@ -71,6 +72,7 @@ class FieldFacts:
 _NO_FACTS = FieldFacts()
 
 
+@gc_paused()
 def assemble(
     listing: Listing,
     *,

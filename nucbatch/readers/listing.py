@@ -14,8 +14,10 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import FileRecord
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
 from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group
@@ -24,9 +26,8 @@ LINK_TO_NOTHING = "a link to nothing: its target is gone"
 LINK_OUT = "a link that leads out of the input: copy the file, or give its own folder"
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFile:
-    """Regular file below the root.
+class FoundFile(NamedTuple):
+    """Regular file below the root. (A plain tuple, because there may be millions.)
 
     Attributes:
         path: relative, with ``/``, valid Unicode.
@@ -131,6 +132,7 @@ def look_up(root: str, relative: str) -> FoundFile | str:
     return FoundFile(os.path.relpath(full, root).replace(os.sep, "/"), info.st_size, info.st_mtime_ns)
 
 
+@gc_paused()
 def _walk(root: str) -> tuple[list[FoundFile], list[FileRecord]]:
     files: list[FoundFile] = []
     settled: list[FileRecord] = []
@@ -143,10 +145,11 @@ def _walk(root: str) -> tuple[list[FoundFile], list[FileRecord]]:
         except OSError as error:
             settled.append(quarantined(folder, f"the folder can't be listed ({error.strerror})"))
             continue
-        if folder and any(entry.name == ".nucbatch" for entry in found):
+        names = {entry.name for entry in found}
+        if folder and ".nucbatch" in names:
             settled.append(ignored(folder, "earlier-run"))
             continue
-        if folder and any(entry.name in GROUP_MARKERS for entry in found):
+        if folder and not names.isdisjoint(GROUP_MARKERS):
             settled.append(ignored(folder, "zarr-store"))
             continue
         for entry in found:

@@ -64,10 +64,10 @@ def is_image_name(path: str) -> bool:
 def junk_rule(name: str, *, folder: bool) -> str:
     """Returns the rule that ignores a file or folder by its bare name; empty if none does."""
     lowered = name.lower()
-    if lowered in (_SYSTEM_FOLDERS if folder else _SYSTEM_NAMES) or name in (".DS_Store", "._.DS_Store"):
+    if lowered in (_SYSTEM_FOLDERS if folder else _SYSTEM_NAMES):
         return "system-file"
     if name.startswith("."):
-        return "hidden"
+        return "system-file" if name in (".DS_Store", "._.DS_Store") else "hidden"
     if folder and lowered.endswith(".zarr"):
         return "zarr-store"
     return ""

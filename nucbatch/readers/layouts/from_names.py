@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
+from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.layouts.name_pattern import (
@@ -34,6 +35,7 @@ from nucbatch.readers.names import GREY, natural_key, plural, unique_names
 from nucbatch.readers.rules import no_image, quarantined
 
 
+@gc_paused()
 def plate_from_names(
     listing: Listing,
     regex: re.Pattern[str],
