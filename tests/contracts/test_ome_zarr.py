@@ -286,7 +286,7 @@ def test_the_reference_reader_opens_both_versions(located: tuple[RunFolder, Vers
     assert picture.shape == (2, 8 * 150, 12 * 260)
 
 
-def test_what_was_written_is_read_back_in_both_versions(located: tuple[RunFolder, Version]) -> None:
+def test_written_images_are_read_back_in_both_versions(located: tuple[RunFolder, Version]) -> None:
     folder, version = located
     assert field_groups(folder) == ["B/3/1", "B/3/2", "D/6/1"]
     pixels = np.random.default_rng(0).integers(0, 900, (2, 300, 520), np.uint16)

@@ -310,7 +310,7 @@ def test_black_and_white_fields_are_fields_of_no_nuclei_and_say_so(
     assert (finished.files.loc[[f"{stem}_{name}.tif" for name in CHANNELS], "status"] == "used").all()
 
 
-def test_what_is_no_input_is_ignored_by_a_named_rule(finished: Finished) -> None:
+def test_files_that_are_no_input_are_ignored_by_a_named_rule(finished: Finished) -> None:
     for path, rule in IGNORED.items():
         row = finished.files.loc[path]
         assert row["status"] == "ignored"

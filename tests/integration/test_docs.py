@@ -64,7 +64,7 @@ def prepared(tmp_path: Path, write_field: Callable[[Path, str, int, int], None])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name in RUNNABLE if name != REAL])
-def test_what_a_page_says_to_type_works(page: str, prepared: Path) -> None:
+def test_commands_on_a_page_work(page: str, prepared: Path) -> None:
     run_blocks(PAGES[page], prepared)
 
 

@@ -80,7 +80,7 @@ def test_every_option_in_running_text_is_one(name: str) -> None:
         known |= set(re.findall(r"--[a-z-]+", help_of(*words)))
     ours = re.sub(rf"^.*\b{OTHERS} (?:.*\\\n)*.*$", "", PAGES[name], flags=re.MULTILINE)
     ours = re.sub(r"torchrun --nproc-per-node", "", ours)
-    assert set(re.findall(r"--[a-z][a-z-]+", ours)) <= known
+    assert set(re.findall(r"(?<!\w)--[a-z][a-z-]+", ours)) <= known
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -143,7 +143,7 @@ def test_limits_are_the_ones_in_force() -> None:
     assert f"An image with a side of more than {LARGEST_FIELD_PX:,} px is cut into blocks" in large
     assert f"# blocks of {BLOCK_PX:,} px" in large
     assert f"A component that spans more than {LARGEST_PART_PX} px is split into its interiors" in blocks
-    assert f"What spans more than {LARGEST_OBJECT_PX:,} px is no nucleus" in blocks
+    assert f"An object that spans more than {LARGEST_OBJECT_PX:,} px is no nucleus" in blocks
     for name in ("docs/benchmarks.md", "docs/reference/outputs.md"):
         assert f"of up to {WHOLE_PX:,} px" in text_of(name)
 
@@ -162,7 +162,8 @@ def test_the_table_of_readers_has_each_with_its_priority() -> None:
     readers = [point.load() for point in points if point.dist and point.dist.name == "nucbatch"]
     table = re.findall(r"^\| (\d+) \| `(\w+)` \|", PAGES["CONTRIBUTING.md"], re.MULTILINE)
     assert table == [
-        (str(reader.priority), reader.name) for reader in sorted(readers, key=lambda reader: reader.priority)
+        (str(reader.priority), reader.name)
+        for reader in sorted(readers, key=lambda reader: (reader.priority, reader.name))
     ]
 
 

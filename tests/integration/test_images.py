@@ -38,7 +38,7 @@ def handed_over(recipe: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("recipe", ["apptainer", "containerfile"])
-def test_what_a_recipe_hands_over_is_enough_to_build_the_package(recipe: str, tmp_path: Path) -> None:
+def test_a_recipe_copies_enough_to_build_the_package(recipe: str, tmp_path: Path) -> None:
     copies = handed_over(recipe)
     assert str(SOURCE / "install.sh") in copies.values()
     for one, target in copies.items():

@@ -119,7 +119,7 @@ def test_the_same_command_again_writes_a_second_log_and_verbose_shows_it(
     assert len(logs(out)) == 2
 
 
-def test_restart_throws_away_the_logs_of_before(finished: tuple[Path, str, str], plate: Truth) -> None:
+def test_restart_deletes_earlier_logs(finished: tuple[Path, str, str], plate: Truth) -> None:
     out = finished[0]
     before = logs(out)
     run(plate.plate_folder, out, "--restart", "-q")

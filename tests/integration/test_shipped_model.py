@@ -125,7 +125,9 @@ def test_an_image_larger_than_one_tile_is_segmented_without_a_seam() -> None:
         (np.full((5, 5), np.nan), "NaN"),
     ],
 )
-def test_what_is_no_image_is_refused_with_what_is(image: NDArray[np.generic], words: str) -> None:
+def test_files_that_are_no_image_are_refused_with_the_supported_formats(
+    image: NDArray[np.generic], words: str
+) -> None:
     with pytest.raises(InputError, match=words):
         nucbatch.segment(image)
 

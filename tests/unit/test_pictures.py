@@ -74,7 +74,7 @@ def test_the_picture_is_what_the_script_draws(name: str) -> None:
         assert f"pictures/{name}.svg)" in (ROOT / path).read_text(encoding="utf-8")
 
 
-def test_what_travels_between_the_columns_exists() -> None:
+def test_classes_sent_between_the_columns_exist() -> None:
     names = {way.sent for way in WAYS.values()} | {way.returned for way in WAYS.values()}
     files = "".join(
         source(file) for file in ("execution/field_task.py", "execution/large/unit.py", "store/receipt.py")

@@ -100,7 +100,7 @@ def test_a_job_whose_worker_cannot_connect_is_given_up_after_its_time(slurm, pla
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
-def test_what_slurm_refuses_is_reported_in_its_words_before_anything_is_begun(
+def test_a_refusal_by_slurm_is_reported_in_its_words_before_anything_starts(
     slurm, place, settings, said
 ) -> None:
     here = place(**settings)
@@ -139,7 +139,7 @@ def test_a_wait_in_the_queue_ends_when_the_user_asks_to_leave(slurm, place) -> N
         assert not cluster.client.scheduler_info()["workers"]
 
 
-def test_held_jobs_are_reported_with_the_command_that_lets_them_go(slurm, place) -> None:
+def test_held_jobs_are_reported_with_the_command_that_releases_them(slurm, place) -> None:
     messages: list[str] = []
 
     def release(sentence: str) -> None:

@@ -52,7 +52,7 @@ def test_ctrl_c_commits_what_is_under_way_and_ends_with_130(slurm, jobs, eventua
     assert not jobs() or all(state == "COMPLETING" for state in jobs().values())
 
 
-def test_what_is_given_wins_over_variables_that_sbatch_reads(session, jobs, monkeypatch) -> None:
+def test_options_win_over_variables_that_sbatch_reads(session, jobs, monkeypatch) -> None:
     for name, value in {
         "SBATCH_PARTITION": "closed",
         "SBATCH_TIMELIMIT": "99-00:00:00",
@@ -71,7 +71,7 @@ def test_what_is_given_wins_over_variables_that_sbatch_reads(session, jobs, monk
         assert said in shown, shown
 
 
-def test_what_slurm_says_of_memory_asked_for_in_two_ways_has_a_mend(slurm, place) -> None:
+def test_memory_requested_in_two_ways_is_refused_with_slurms_words_and_a_mend(slurm, place) -> None:
     both = place(directives=["--mem=900M", "--mem-per-gpu=1G"])
     shown = scheduler("slurm").preview(SMALL, both)
     assert "It can't be submitted: SLURM refuses" in shown

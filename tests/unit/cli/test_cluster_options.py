@@ -104,7 +104,7 @@ def test_a_dry_run_shows_the_script_with_what_was_given(
         (["--scheduler", "pbs"], InputError, "unknown scheduler 'pbs': use cuda or local or"),
     ],
 )
-def test_what_cannot_be_is_refused_by_whom_it_concerns(
+def test_invalid_settings_are_refused_by_their_scheduler(
     pictures: Path, options: list[str], error: type[Exception], said: str
 ) -> None:
     ended = dry_run(pictures, *options)

@@ -50,7 +50,7 @@ def test_a_log_gets_a_line_early_and_one_each_tenth() -> None:
     assert next(done for done in range(251, 1001) if pace.is_due(done)) == 260
 
 
-def test_what_was_done_before_is_no_speed_and_the_end_has_no_time_left() -> None:
+def test_earlier_sessions_do_not_count_for_the_speed_and_the_end_has_no_time_left() -> None:
     times = iter((0.0, 100.0, 120.0))
     pace = Pace(10, lambda: next(times))
     pace.begin(90, 100)

@@ -34,9 +34,7 @@ def unusable(tmp_path: Path) -> Path:
     return folder
 
 
-def test_what_will_be_done_is_reported_even_of_a_folder_named_like_markup(
-    pictures: Path, tmp_path: Path
-) -> None:
+def test_the_plan_is_shown_also_for_a_folder_named_like_markup(pictures: Path, tmp_path: Path) -> None:
     shown = command("run", pictures, "-o", tmp_path / "out", "--dry-run")
     assert shown.exit_code == 0, shown.output
     assert "pictures [red] (folder): 1 field, 1 usable" in shown.output
@@ -106,7 +104,7 @@ def test_settings_of_an_earlier_run_are_kept_apart_by_value_not_by_spelling(
         (["--layout", "tiles"], InputError, "'tiles' is not known"),
     ],
 )
-def test_what_cannot_be_done_is_refused_before_anything_is_written(
+def test_invalid_requests_are_refused_before_anything_is_written(
     pictures: Path, tmp_path: Path, options: list[str], error: type[Exception], words: str
 ) -> None:
     refused = command("run", pictures, "-o", tmp_path / "out", *options)

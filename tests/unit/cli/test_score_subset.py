@@ -112,7 +112,7 @@ def test_a_data_set_in_sub_folders_is_scored_by_its_names(data, pred, tmp_path):
     assert [row["name"] for row in pooled(tmp_path / "s.json")[1]["per_image"]] == ["s1/a", "s1/b"]
 
 
-def test_what_is_drawn_as_wrong_is_what_counts(data, pred, tmp_path):
+def test_errors_that_are_drawn_are_those_that_count(data, pred, tmp_path):
     run(pred, "--gt", data, "--pictures", tmp_path / "p")
     assert [path.name for path in (tmp_path / "p").iterdir()] == ["a.png"]
 

@@ -29,7 +29,7 @@ def plate(*sizes_um: float | None) -> Plate:
         ("9 µm", None),
     ],
 )
-def test_what_can_be_asked(text: str | None, asked: object) -> None:
+def test_valid_diameters(text: str | None, asked: object) -> None:
     assert diameter_asked(text) == asked
 
 

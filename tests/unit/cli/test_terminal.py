@@ -21,7 +21,7 @@ EVIL = "evil\x1b[2J\x9b\u202e\udcff"
 SHOWN = r"evil\x1b[2J\x9b\u202e\udcff"
 
 
-def test_what_is_printable_stays_as_it_is():
+def test_printable_characters_are_unchanged():
     assert printable("B03 µm [bold] 'x'") == "B03 µm [bold] 'x'"
     assert printable(EVIL) == SHOWN
     assert printable("a\nb\tc", keep="\n") == "a\nb\\tc"

@@ -247,7 +247,7 @@ def test_a_worker_too_small_refuses_its_chunk() -> None:
         ([dask.delayed(np.zeros)((4, 5))], "delayed"),
     ],
 )
-def test_what_is_no_array_of_images_is_refused_at_once(images: object, words: str) -> None:
+def test_arrays_that_hold_no_images_are_refused_at_once(images: object, words: str) -> None:
     with pytest.raises(InputError, match=words):
         nucbatch.segment_dask(images)
 

@@ -107,7 +107,7 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
     assert [receipt.field for receipt in WorkQueue(plan, folder, NETWORK, receipts).claimed] == ["sound"]
 
 
-def test_what_is_committed_and_still_there_is_not_done_again(tmp_path: Path, cluster: Cluster) -> None:
+def test_committed_fields_whose_files_exist_are_not_repeated(tmp_path: Path, cluster: Cluster) -> None:
     plan = plan_of(tmp_path / "in", "a", "b", "c")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
     folder.label_tiff("b").unlink()
@@ -115,7 +115,7 @@ def test_what_is_committed_and_still_there_is_not_done_again(tmp_path: Path, clu
     assert (outcome, progress.fields, progress.done_again) == (SessionOutcome(done=1, failed=0), ["b"], ["b"])
 
 
-def test_what_was_never_done_comes_before_what_must_be_looked_at(tmp_path: Path, cluster: Cluster) -> None:
+def test_fields_never_done_come_before_checks(tmp_path: Path, cluster: Cluster) -> None:
     folder, _, _ = driven(plan_of(tmp_path / "in", "a", "b"), tmp_path / "out", cluster)
     folder.label_tiff("a").unlink()
     _, _, progress = driven(plan_of(tmp_path / "in", "a", "b", "c", "d"), folder.path, cluster)

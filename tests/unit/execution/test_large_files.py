@@ -89,7 +89,7 @@ def test_of_several_pages_each_has_its_own_copy(tmp_path: Path) -> None:
     np.testing.assert_array_equal(surveyed(image), stack.max(axis=0, keepdims=True))
 
 
-def test_what_can_be_read_by_window_is_left_as_it_is(tmp_path: Path) -> None:
+def test_files_that_can_be_read_by_window_are_not_converted(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", GREY, rowsperstrip=16, **STRIP)
     image = large(tmp_path / "a.tif", tmp_path / "out")
     assert (open_files(image, MEMORY_BYTES), copies(image)) == ("", {})

@@ -67,7 +67,7 @@ def test_families_are_in_alphabetical_order():
         (-LABELS, np.ones((1, 2, 3), np.uint8), ("DNA",), "from -2 to 0"),
     ],
 )
-def test_what_does_not_fit_is_refused(labels, image, channels, message):
+def test_arrays_that_do_not_fit_together_are_refused(labels, image, channels, message):
     with pytest.raises(InputError, match=message):
         measure(labels, image, channels)
 
@@ -78,7 +78,7 @@ def test_two_families_may_not_make_one_column():
         measure(LABELS, np.zeros((0, 2, 3), np.uint8), (), families=(family, family))
 
 
-def test_other_families_than_the_run_was_begun_with_are_refused_with_the_difference() -> None:
+def test_other_measurements_than_at_the_runs_start_are_refused_with_the_difference() -> None:
     here = families_in_effect()
     assert set(here) >= {"intensity", "shape"}
     assert here["shape"].endswith("(nucbatch.features.shape:Shape)")

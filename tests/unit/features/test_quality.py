@@ -98,7 +98,7 @@ def test_floats_agree_with_integers():
         np.full((3, 3), np.nan),
     ],
 )
-def test_what_is_no_plane_is_refused(plane):
+def test_arrays_that_are_no_plane_are_refused(plane):
     with pytest.raises(InputError, match="plane"):
         field_quality(plane)
 

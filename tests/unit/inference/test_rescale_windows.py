@@ -138,7 +138,7 @@ def test_the_pixels_asked_for_are_those_under_the_filter() -> None:
     assert source_box(Box(10, 11, 11, 12), (100, 100), 2.0) == Box(4, 5, 6, 7)
 
 
-def test_what_can_not_be_computed_is_refused_with_what_is_needed() -> None:
+def test_a_window_that_is_too_small_is_refused_with_the_needed_one() -> None:
     shape, pixels = (40, 40), np.zeros((1, 10, 10), np.float32)
     with pytest.raises(InputError, match="not a window of 20 × 20 px"):
         source_box(Box(0, 0, 21, 5), shape, 0.5)

@@ -34,5 +34,5 @@ def test_labels_are_not(images):
     assert warned(*images) == ""
 
 
-def test_what_is_no_label_image_is_left_to_others():
+def test_folders_without_binary_masks_are_left_to_other_layouts():
     assert warned(TWO / 2, np.ones((2, 2, 3), np.uint8)) == ""

@@ -66,7 +66,7 @@ def test_masks_may_be_the_folders_name_and_an_ending_of_its_files(tmp_path: Path
         assert len(np.unique(labels)) == 4
 
 
-def test_what_is_no_picture_is_left_out_with_a_warning_and_hidden_files_without(tmp_path: Path) -> None:
+def test_other_files_are_left_out_with_a_warning_and_hidden_files_without(tmp_path: Path) -> None:
     write(tmp_path / "images" / "a.png", noise(0))
     write(tmp_path / "labels" / "a.png", TOUCHING)
     (tmp_path / "images" / "notes.txt").write_text("taken on Monday")

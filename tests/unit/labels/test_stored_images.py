@@ -119,7 +119,7 @@ def test_metadata_that_lead_out_of_the_store_are_refused(tmp_path: Path) -> None
             image.read_labels(name)
 
 
-def test_what_is_no_ome_zarr_is_said_to_be_none(tmp_path: Path) -> None:
+def test_folders_that_are_no_ome_zarr_are_reported(tmp_path: Path) -> None:
     assert not is_ome_zarr(tmp_path)
     with pytest.raises(InputError, match="no image with OME-Zarr's multiscales"):
         open_images(tmp_path)

@@ -173,7 +173,9 @@ def test_an_object_over_thirty_blocks_is_counted_once() -> None:
     assert agrees(flat(mask), (128, 256, 1024)) == 1  # 128 px: 6 by 7 blocks
 
 
-def test_what_is_larger_than_any_nucleus_is_none_whatever_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_larger_than_any_nucleus_are_left_out_whatever_the_blocks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(objects, "LARGEST_OBJECT_PX", 600)
     monkeypatch.setattr("nucbatch.masks.seams.LARGEST_OBJECT_PX", 600)
     mask = np.zeros((300, 900), np.bool_)

@@ -85,7 +85,7 @@ def test_a_hole_in_a_nucleus_is_filled_but_not_the_ground_inside_a_ring_of_nucle
 
 @pytest.mark.parametrize(("side", "filled"), [(LARGEST_HOLE_PX, True), (LARGEST_HOLE_PX + 1, False)])
 @pytest.mark.parametrize("turned", [False, True])
-def test_what_is_wider_than_any_nucleus_hole_is_ground(side: int, filled: bool, turned: bool) -> None:
+def test_holes_wider_than_any_in_a_nucleus_are_background(side: int, filled: bool, turned: bool) -> None:
     labels = np.ones((12, side + 6), np.uint32)
     labels[3:6, 3 : 3 + side] = 0
     frame = np.pad(labels.T if turned else labels, 2)
@@ -165,7 +165,7 @@ def test_labels_are_1_to_n_in_raster_order_connected_and_without_holes_of_their_
 
 @pytest.mark.parametrize("outputs", [1, 2, 4])
 @pytest.mark.parametrize("seed", range(6))
-def test_what_happens_to_one_component_does_not_depend_on_the_others(outputs: int, seed: int) -> None:
+def test_the_result_of_a_component_does_not_depend_on_the_others(outputs: int, seed: int) -> None:
     maps = drawn_maps(np.random.default_rng(seed), (80, 80), 3)[:outputs]
     maps[0, 38:42] = 0  # two halves that share nothing
     settings_ = ObjectSettings(interior=0.75, min_area_px=5)

@@ -61,7 +61,7 @@ def test_a_pickle_is_refused_whatever_its_name_and_protocol(tmp_path: Path, name
             load_weights(path)
 
 
-def test_what_torch_saves_is_refused_as_what_it_is(tmp_path: Path) -> None:
+def test_files_of_torch_save_are_refused_by_their_kind(tmp_path: Path) -> None:
     torch.save({"weight": torch.zeros(1)}, tmp_path / "new.pt")
     torch.save({"weight": torch.zeros(1)}, tmp_path / "old.pt", _use_new_zipfile_serialization=False)
     with pytest.raises(WeightsError, match=r"is a zip archive as torch.save writes it, which can run code"):
@@ -139,7 +139,9 @@ def test_values_of_a_card_are_within_their_limits(
         ("", "is not JSON"),
     ],
 )
-def test_what_is_no_card_is_refused_in_words(tmp_path: Path, card: Card, text: str, words: str) -> None:
+def test_an_invalid_card_is_refused_with_the_reason(
+    tmp_path: Path, card: Card, text: str, words: str
+) -> None:
     with pytest.raises(WeightsError, match=words):
         read_card(with_card(tmp_path / "w.safetensors", card, text))
 

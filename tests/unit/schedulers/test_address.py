@@ -68,7 +68,7 @@ def test_tcp_beyond_this_machine_is_refused_with_the_reason_unless_accepted(host
 
 
 @pytest.mark.parametrize("address", ["ucx://a:1", "tcp://127.0.0.1", "tls://a:port", "ws://a:1"])
-def test_what_is_no_address_is_refused_with_how_to_write_one(address: str) -> None:
+def test_an_invalid_address_is_refused_with_the_notation(address: str) -> None:
     with pytest.raises(InputError, match="write tls://HOST:PORT"):
         allowed_address(place(address))
 
@@ -92,7 +92,7 @@ def test_a_scheduler_file_is_read_and_held_to_the_same(tmp_path: Path) -> None:
     assert allowed_address(place(path)) == "tls://10.0.0.1:1"
 
 
-def test_tls_without_keys_is_refused_before_anybody_is_asked(tmp_path: Path) -> None:
+def test_tls_without_keys_is_refused_before_connecting(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"needs a certificate: give --tls-ca"):
         Address().preview(SMALL, place("tls://host:1"))
     missing = {"tls_ca": tmp_path / "ca", "tls_cert": tmp_path / "cert", "tls_key": tmp_path / "key"}

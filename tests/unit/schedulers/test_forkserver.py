@@ -76,7 +76,7 @@ def test_nothing_to_load_starts_nothing() -> None:
 
 
 @pytest.mark.slow
-def test_what_is_loaded_for_blocks_starts_no_thread_that_a_fork_would_lose() -> None:
+def test_preloading_starts_no_thread_that_a_fork_would_lose() -> None:
     """jemalloc, which pyarrow bundles, handles forks itself."""
     script = (
         "import os, importlib\n"

@@ -70,7 +70,7 @@ def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         pass
 
 
-def test_whoever_has_the_keys_gets_in(guarded: str, keys: KeyFiles) -> None:
+def test_clients_with_the_keys_can_connect(guarded: str, keys: KeyFiles) -> None:
     with Client(guarded, security=keys.security(), timeout=20) as client:
         assert client.scheduler_info()["address"] == guarded
 

@@ -55,7 +55,7 @@ def test_scheduler_workers_and_nannies_listen_on_loopback_alone(places: set[tupl
     assert all(ipaddress.ip_address(address).is_loopback for address, _ in places), places
 
 
-def test_whoever_speaks_without_tls_gets_no_answer(cluster: Cluster, places: set[tuple[str, int]]) -> None:
+def test_clients_without_tls_get_no_answer(cluster: Cluster, places: set[tuple[str, int]]) -> None:
     info = cluster.client.scheduler_info(n_workers=-1)
     guards = [worker["nanny"] for worker in info["workers"].values()]
     addresses = [info["address"], *info["workers"], *guards]

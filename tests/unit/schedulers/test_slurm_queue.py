@@ -47,7 +47,7 @@ def test_busy_nodes_are_reported_only_if_it_lasts_and_no_worker_is_connected() -
     assert not any(news(queue, "Priority", workers_connected=True) for _ in range(9))
 
 
-def test_what_will_never_start_is_known_as_such() -> None:
+def test_jobs_that_can_never_start_are_recognised() -> None:
     queue = PendingReasons()
     assert list(queue.update({"7": JobState("PENDING", "PartitionTimeLimit")}, workers_connected=False))
     assert "give less --walltime" in queue.impossible
@@ -107,7 +107,7 @@ def test_a_worker_that_says_nothing_is_frozen() -> None:
 @pytest.mark.parametrize(
     "state", ["TIMEOUT", "CANCELLED", "NODE_FAIL", "PREEMPTED", "FAILED", "OUT_OF_MEMORY"]
 )
-def test_what_slurm_ended_was_lost_or_never_lived(state: str) -> None:
+def test_jobs_ended_by_slurm_are_lost_or_never_connected(state: str) -> None:
     assert JobHistory("1").classify(JobState(state), None, 0, SETTINGS) is JobHealth.FAILED_TO_START
     assert JobHistory("1", connected=True).classify(JobState(state), None, 0, SETTINGS) is JobHealth.LOST
 

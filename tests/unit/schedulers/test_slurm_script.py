@@ -117,7 +117,7 @@ def test_as_many_processes_share_a_gpu_as_there_are_cores_and_memory_for(
     assert spec.job_of("run-3" if processes == 1 else "run-3-7") == "run-3"
 
 
-def test_what_a_folder_is_called_does_not_become_part_of_the_script(tmp_path: Path) -> None:
+def test_a_folders_name_is_never_executed_by_the_script(tmp_path: Path) -> None:
     folder = tmp_path / "a $(touch b) 100%"
     text = script(folder)
     assert f"'{folder}/keys/session.key'" in text

@@ -48,7 +48,7 @@ def test_a_walltime_is_read_as_slurm_reads_it(written: object, seconds: int) -> 
 
 
 @pytest.mark.parametrize("written", ["2h", "", "1:2:3:4", "-5", "0", "0:00", True])
-def test_what_is_no_walltime_is_refused_with_how_to_write_it(written: object) -> None:
+def test_an_invalid_walltime_is_refused_with_the_notation(written: object) -> None:
     with pytest.raises(InputError, match=r"walltime = .*(HH:MM:SS|at least a minute)"):
         slurm_settings({"walltime": written})
 
@@ -94,7 +94,7 @@ def test_fewer_jobs_at_most_than_a_profile_keeps_are_kept(tmp_path: Path) -> Non
         ({"max_jobs": 0}, "max_jobs = 0"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_may_be(given: dict[str, object], said: str) -> None:
+def test_invalid_settings_are_refused_with_the_allowed_values(given: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         slurm_settings(given)
 

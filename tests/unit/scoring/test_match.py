@@ -85,7 +85,7 @@ def test_an_image_without_pixels():
         (np.zeros((4, 5), int), np.zeros((5, 4), int), "4 × 5 px.*5 × 4 px"),
     ],
 )
-def test_what_is_not_a_pair_of_label_images_is_refused(truth, pred, message):
+def test_arrays_that_are_no_pair_of_label_images_are_refused(truth, pred, message):
     with pytest.raises(InputError, match=message):
         overlaps(truth, pred)
 

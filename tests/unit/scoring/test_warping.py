@@ -72,7 +72,7 @@ def test_a_pixel_is_simple_if_changing_it_changes_no_count(picture, code):
 
 @settings(max_examples=150, deadline=None)
 @given(MAPS, MAPS)
-def test_what_is_left_equals_a_slow_warp_that_counts_objects_and_holes(source, target):
+def test_warping_equals_a_slow_warp_that_counts_objects_and_holes(source, target):
     assert warped_difference(source, target) == slow_difference(source, target)
 
 

@@ -111,7 +111,7 @@ def test_counts_fall_with_the_dose(tmp_path):
         {"name": "../away"},
     ],
 )
-def test_what_can_not_be_made_is_refused_before_a_file_is_written(tmp_path, wrong):
+def test_an_impossible_plate_is_refused_before_a_file_is_written(tmp_path, wrong):
     with pytest.raises(InputError):
         make_plate(tmp_path / "plate", **(SMALL | wrong))
     assert not (tmp_path / "plate").exists()

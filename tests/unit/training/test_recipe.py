@@ -31,7 +31,7 @@ def test_every_preset_has_as_many_outputs_as_maps(name: str) -> None:
     assert preset(name).config["outputs"] == len(preset(name).outputs)
 
 
-def test_what_differs_from_a_preset_is_reported_by_name() -> None:
+def test_differences_from_a_preset_are_reported_by_name() -> None:
     reduced = preset("paper").model_copy(update={"width": 16, "epochs": 10})
     assert reduced.differences(as_shipped(reduced, None)) == (
         "width 16 instead of 64, epochs 10 instead of 35"

@@ -92,7 +92,7 @@ def test_groups_of_one_name_in_two_sets_are_two_groups_with_a_warning(tmp_path: 
     assert "s2" not in named
 
 
-def test_what_is_wrong_in_several_sets_is_said_at_once_with_the_sets_names(tmp_path: Path) -> None:
+def test_problems_of_several_sets_are_reported_together_with_the_sets_names(tmp_path: Path) -> None:
     folders = two(tmp_path)
     for folder in folders:
         write(folder / "images" / "lone.png", np.zeros(SHAPE, np.uint8))

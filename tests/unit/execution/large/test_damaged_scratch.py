@@ -111,7 +111,7 @@ def test_a_damaged_line_of_the_record_costs_its_unit_alone(bench: Any, tmp_path:
     progress.close()
 
 
-def test_what_is_damaged_again_and_again_ends_the_session(bench: Any, tmp_path: Path) -> None:
+def test_a_file_that_is_damaged_repeatedly_ends_the_session(bench: Any, tmp_path: Path) -> None:
     image = bench.image(tmp_path, 512, largest_px=448)
     bench.stopped_after(14, image)
     progress, path = ImageProgress(image), image.scratch.constants

@@ -138,7 +138,7 @@ def test_rgb_is_seen_whole(bench: Any, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped_after", [5, 30])
-def test_what_was_stopped_and_damaged_ends_with_the_same_bytes(
+def test_a_stopped_and_damaged_run_ends_with_the_same_bytes(
     bench: Any, tmp_path: Path, stopped_after: int
 ) -> None:
     whole = bench.image(tmp_path / "whole", 256, largest_px=320)
