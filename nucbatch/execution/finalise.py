@@ -23,6 +23,7 @@ from nucbatch.execution.count_once import CountedOnce, count_once, covered_mm2
 from nucbatch.experiment.field_layout import placed_fields
 from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import (
+    IMPLAUSIBLE_SIZE,
     MISSING_CHANNEL,
     NUCLEAR_DIAMETER,
     OTHER_SCALE,
@@ -125,7 +126,7 @@ def finalise(
     flags = {
         field.key: [
             *flags_of(receipts[field.key].qc),
-            *_other_scale(scale, receipts[field.key]),
+            *_doubtful_sizes(scale, receipts[field.key]),
             *_missing(field),
             *([WRONG_POSITIONS] if field.key in once.doubtful else []),
         ]
@@ -167,10 +168,11 @@ def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
     return replace(plate, fields=fields) if lost else plate
 
 
-def _other_scale(scale: Scale, receipt: Receipt) -> list[str]:
-    """Returns the flag of a field whose own nuclei would require another scale than the plate's."""
+def _doubtful_sizes(scale: Scale, receipt: Receipt) -> list[str]:
+    """Returns flags of a field whose nuclei do not fit the scale at which they were found."""
     seen = receipt.qc.get(NUCLEAR_DIAMETER, 0.0), receipt.qc.get(ZOOM, 1.0)
-    return [OTHER_SCALE] if scale.of_plate and scale.differs_alone(*seen) else []
+    flags = [OTHER_SCALE] if scale.of_plate and scale.differs_alone(*seen) else []
+    return flags + ([IMPLAUSIBLE_SIZE] if scale.implausible(*seen) else [])
 
 
 def _missing(field: Field) -> list[str]:

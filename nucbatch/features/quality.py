@@ -24,6 +24,7 @@ _FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
 
 MISSING_CHANNEL = "missing-channel"
 OTHER_SCALE = "other-scale"
+IMPLAUSIBLE_SIZE = "implausible-size"
 WRONG_POSITIONS = "wrong-positions"
 NUCLEAR_DIAMETER, ZOOM = "QC_NuclearDiameter", "QC_Zoom"
 FLAGS = {
@@ -33,6 +34,9 @@ FLAGS = {
     "their measurements in this one are missing",
     OTHER_SCALE: "its nuclei, measured alone, are so much larger or smaller than the plate's that the "
     "network would have seen them at another scale; they are counted at the plate's, which --diameter sets",
+    IMPLAUSIBLE_SIZE: "its objects, as the network saw them, are specks or very small nuclei, less than 0.4 "
+    "times as wide as those that the model was trained on, or much larger than these; look at the masks, and "
+    "give the nuclei's diameter with --diameter",
     WRONG_POSITIONS: "stage positions don't agree with the images: fewer than half of the nuclei where it "
     "overlaps with other fields are found in both, so none is left out, and some may be counted twice",
 }

@@ -42,6 +42,8 @@ LARGEST_RATIO = 2.8
 MOST_PASSES = 4
 """Largest number of times that an image is reduced further."""
 
+_SMALLEST_RATIO = 0.4
+"""Objects below this many times the trained diameter may be specks: nuclei of under 8 px for one of 20."""
 _MANY_SPECKS = 200
 _LARGEST_SPECK = 1.5  # times the trained diameter
 _CONTRAST_KEPT = 0.85
@@ -142,6 +144,18 @@ class Scale:
         return diameter_px > 0 and (
             self.zoom_for(diameter_px * zoom) != 1 or (zoom < 1 and self.zoom_for(diameter_px) == 1)
         )
+
+    def implausible(self, diameter_px: float, zoom: float) -> bool:
+        """Tells whether objects of this diameter (in the image's px), found at ``zoom``, are hardly nuclei.
+
+        >>> scale = Scale(None, typical_px=20.0)
+        >>> scale.implausible(6, 1.0), scale.implausible(12, 1.0), scale.implausible(240, 0.2)
+        (True, False, False)
+        """
+        if self.typical_px is None or diameter_px <= 0:
+            return False
+        seen_px = diameter_px * zoom
+        return not _SMALLEST_RATIO * self.typical_px <= seen_px <= LARGEST_RATIO * self.typical_px
 
     def may_be_specks(self, areas_px: NDArray[np.integer]) -> bool:
         """Whether objects of these areas (N,) may be specks that the network sees in very large nuclei."""

@@ -82,7 +82,7 @@ def test_a_plate_keeps_its_diameter_and_flags_fields_that_differ(tmp_path: Path)
     assert settings_of(out) == begun
     fields = pd.read_parquet(out / "fields.parquet")
     assert fields["QC_Zoom"].nunique() == 1
-    assert [flags == "other-scale" for flags in fields["Flags"]] == [False] * 3 + [True] * 4
+    assert ["other-scale" in flags for flags in fields["Flags"]] == [False] * 3 + [True] * 4
     assert "4 fields flagged other-scale" in second.output.replace("\n", " ")
     other = run(folder, out, *options, "--diameter", "none")
     assert other.exit_code != 0

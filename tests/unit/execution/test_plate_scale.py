@@ -9,7 +9,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 from nucbatch.core.settings import RunSettings, validated
-from nucbatch.execution.finalise import _other_scale
+from nucbatch.execution.finalise import _doubtful_sizes
 from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared, prepare
 from nucbatch.inference.scale import Scale
@@ -104,8 +104,25 @@ def test_a_field_that_alone_would_be_seen_otherwise_is_flagged(
     scale = replace(typical, zoom=typical.zoom_for(plate_px), of_plate=True)
     qc = {"QC_NuclearDiameter": float(field_px), "QC_Zoom": scale.zoom or 1.0}
     receipt = Receipt("A/1/1", "done", "", 5, "", qc, {}, "")
-    assert _other_scale(scale, receipt) == (["other-scale"] if flagged else [])
-    assert _other_scale(replace(scale, of_plate=False), receipt) == []
+    assert ("other-scale" in _doubtful_sizes(scale, receipt)) == flagged
+    assert "other-scale" not in _doubtful_sizes(replace(scale, of_plate=False), receipt)
+
+
+@pytest.mark.parametrize(
+    ("diameter_px", "zoom", "flagged"),
+    [
+        (0, 1, False),
+        (7, 1, True),
+        (9, 1, False),
+        (56, 1, False),
+        (60, 1, True),
+        (120, 0.2, False),
+        (30, 0.2, True),
+    ],
+)
+def test_objects_of_implausible_sizes_are_flagged(diameter_px: float, zoom: float, flagged: bool) -> None:
+    receipt = Receipt("a", "done", "", 5, "", {"QC_NuclearDiameter": diameter_px, "QC_Zoom": zoom}, {}, "")
+    assert _doubtful_sizes(Scale(None, 20.0), receipt) == (["implausible-size"] if flagged else [])
 
 
 def test_settings_of_a_plate_have_their_own_digest() -> None:
