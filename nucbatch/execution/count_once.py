@@ -38,7 +38,7 @@ class CountedOnce:
     Attributes:
         elsewhere: labels of the nuclei that count in another field, by the field's key.
         refused: wells and time points whose positions the images contradict; there all nuclei count.
-        doubtful: keys of their fields that overlap with others.
+        doubtful: keys of their fields that overlap with others, and of single misplaced fields.
     """
 
     elsewhere: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
@@ -77,7 +77,11 @@ def count_once(folder: RunFolder, done: Sequence[Field]) -> CountedOnce:
         if where not in refused
         for key, labels in one.elsewhere.items()
     }
-    doubtful = (key for where in refused for key in overlapping[where])
+    doubtful = (
+        key
+        for where, one in found.items()
+        for key in (overlapping[where] if where in refused else one.misplaced)
+    )
     return CountedOnce(elsewhere, frozenset(refused), frozenset(doubtful))
 
 

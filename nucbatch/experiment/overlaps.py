@@ -6,12 +6,13 @@ centre is nearest. A nucleus without a partner counts unless another field's cen
 pictures of one place give different nuclei, those of the nearer field count, as in a montage.
 
 Positions are proven by the images: along both axes at least half of the nuclei in the common strips must have
-a partner, seen from either field. With wrong positions less than a third have one.
+a partner, seen from either field. With wrong positions less than a third have one. If this fails for one pair
+of fields alone, these two are not compared.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,8 +71,13 @@ class Evidence:
         return bool((2 * paired >= nuclei).all())
 
     @property
+    def suffices(self) -> bool:
+        """Whether there are enough nuclei along an axis."""
+        return bool((self.nuclei.min(axis=1) >= _ENOUGH).any())
+
+    @property
     def refutes(self) -> bool:
-        """Whether this well has enough nuclei along an axis, and less than half of them have a partner."""
+        """Whether there are enough nuclei along an axis, and less than half of them have a partner."""
         enough = self.nuclei.min(axis=1, keepdims=True) >= _ENOUGH
         return bool((enough & (2 * self.paired < self.nuclei)).any())
 
@@ -83,10 +89,12 @@ class WellOverlaps:
     Attributes:
         elsewhere: their labels, ascending, by the field's key, if the positions are right.
         evidence: for the positions.
+        misplaced: keys of fields that disagree with at least half of their neighbours.
     """
 
     elsewhere: dict[str, npt.NDArray[np.int64]]
     evidence: Evidence
+    misplaced: tuple[str, ...] = ()
 
 
 def resolve_overlaps(fields: Sequence[FieldNuclei]) -> WellOverlaps:
@@ -99,18 +107,25 @@ def resolve_overlaps(fields: Sequence[FieldNuclei]) -> WellOverlaps:
     diameter = _typical_diameter(fields)
     evidence = Evidence.none()
     links: list[tuple[float, Nucleus, Nucleus]] = []
+    judged: list[tuple[int, int]] = []
+    contradicted: list[tuple[int, int]] = []
     for number, (i, j) in enumerate(_spread(neighbours) if diameter else ()):
         if number == _FIRST_PAIRS and evidence.refutes:
             return WellOverlaps({}, evidence)
         pairing = pair_nuclei(fields[i], fields[j], diameter)
-        evidence += Evidence.of(fields[i].rectangle, fields[j].rectangle, pairing)
+        seen = Evidence.of(fields[i].rectangle, fields[j].rectangle, pairing)
+        evidence += seen
+        judged += [(i, j)] if seen.suffices else []
+        if seen.refutes:
+            contradicted.append((i, j))
+            continue
         links += (
             (-iou, (i, m), (j, n))
             for iou, m, n in zip(
                 pairing.iou.tolist(), pairing.of_a.tolist(), pairing.of_b.tolist(), strict=True
             )
         )
-    counted = _nearest(fields, neighbours)
+    counted = _nearest(fields, [pair for pair in neighbours if pair not in set(contradicted)])
     for group in _groups(sorted(links)):
         for i, m in group:
             counted[i][m] = False
@@ -121,7 +136,15 @@ def resolve_overlaps(fields: Sequence[FieldNuclei]) -> WellOverlaps:
         for one, here in zip(fields, counted, strict=True)
         if not here.all()
     }
-    return WellOverlaps(elsewhere, evidence)
+    return WellOverlaps(elsewhere, evidence, _misplaced(fields, judged, contradicted))
+
+
+def _misplaced(
+    fields: Sequence[FieldNuclei], judged: Sequence[tuple[int, int]], contradicted: Sequence[tuple[int, int]]
+) -> tuple[str, ...]:
+    """Keys of the fields for which at least half of the pairs that could be judged are contradicted."""
+    pairs, wrong = (Counter(i for pair in several for i in pair) for several in (judged, contradicted))
+    return tuple(fields[i].rectangle.key for i in sorted(wrong) if 2 * wrong[i] >= pairs[i])
 
 
 def _spread(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -48,7 +48,8 @@ def scattered(number: int, height: float, width: float, seed: int = 0) -> np.nda
     chosen: list[np.ndarray] = []
     while len(chosen) < number:
         one = np.array([rng.uniform(0, height), rng.uniform(0, width), rng.uniform(12, 18)])
-        if all(np.hypot(*(one - other)[:2]) > 20 for other in chosen):
+        others = np.array(chosen).reshape(-1, 3)
+        if (np.hypot(*(others - one)[:, :2].T) > 20).all():
             chosen.append(one)
     return np.array(chosen)
 
@@ -176,6 +177,26 @@ def test_wrong_positions_are_found_out(change, seed):
     right = resolve_overlaps([view(picture, at) for at in corners()]).evidence
     assert not right.refutes
     assert right.proves(right)
+
+
+def test_a_single_misplaced_field_is_named_and_leaves_the_others_alone():
+    picture = scattered(1300, 1120, 1120)
+    places = corners(step=360)
+    recorded = {place: place for place in places} | {(360.0, 360.0): (420.0, 290.0)}
+    fields = [
+        view(picture, at, name=f"{number}", recorded=recorded[at], side=400)
+        for number, at in enumerate(places)
+    ]
+    resolved = resolve_overlaps(fields)
+    assert resolved.evidence.proves(resolved.evidence)
+    assert resolved.misplaced == ("4",)
+    right = resolve_overlaps([view(picture, at, name=f"{n}", side=400) for n, at in enumerate(places)])
+    assert right.misplaced == ()
+    assert counted([view(picture, at, side=400) for at in places]) == 1300
+    # The misplaced field counts all that it shows, and its neighbours what is theirs.
+    assert counted(fields) > 1300
+    alone = resolve_overlaps([*fields[:4], *fields[5:]])
+    assert alone.elsewhere.keys() == resolved.elsewhere.keys() - {"4"}
 
 
 def test_equal_positions_of_many_fields_take_few_comparisons(monkeypatch):
