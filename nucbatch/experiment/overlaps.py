@@ -125,7 +125,7 @@ def resolve_overlaps(fields: Sequence[FieldNuclei]) -> WellOverlaps:
                 pairing.iou.tolist(), pairing.of_a.tolist(), pairing.of_b.tolist(), strict=True
             )
         )
-    counted = _nearest(fields, [pair for pair in neighbours if pair not in set(contradicted)])
+    counted = _nearest(fields, sorted(set(neighbours) - set(contradicted)))
     for group in _groups(sorted(links)):
         for i, m in group:
             counted[i][m] = False

@@ -130,6 +130,13 @@ def test_the_tables_do_not_depend_on_how_the_run_went(tmp_path: Path, drawn: Pic
     wanted = tables_of(tmp_path / "out")
     run(plate, tmp_path / "blocks", "--block-size", "128", "--workers", "1")
     assert tables_of(tmp_path / "blocks") == wanted
+    run(plate, tmp_path / "parts", "--sites", "1,4")
+    assert (
+        wells_of(tmp_path / "parts")["Count_Nuclei"].item()
+        < wells_of(tmp_path / "out")["Count_Nuclei"].item()
+    )
+    run(plate, tmp_path / "parts")
+    assert tables_of(tmp_path / "parts") == wanted
     labels = {
         path: path.read_bytes() for path in (tmp_path / "out" / "plate.zarr").rglob("*/labels/nuclei/0/*")
     }
