@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import READ_TIMEOUT_S, Plate
+from nucbatch.core.plate import Plate
 from nucbatch.readers.listing import Listing
 
 
@@ -37,7 +37,6 @@ class ReadOptions:
         layout: name of a reader.
         pattern: regex with named groups.
         pixel_size_um: overrides the files' metadata.
-        read_timeout_s: timeout for a side file or header.
         acquisition: acquisition to read of a plate with several.
         root: folder of the images named by a manifest.
     """
@@ -45,7 +44,6 @@ class ReadOptions:
     layout: str = ""
     pattern: str = ""
     pixel_size_um: float | None = None
-    read_timeout_s: float = READ_TIMEOUT_S
     acquisition: str = ""
     root: Path | None = None
 

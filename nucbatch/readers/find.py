@@ -76,13 +76,13 @@ def open_plate(
         raise InputError(
             f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
         )
-    listing = without_companions(scan(path))
+    listing = replace(without_companions(scan(path)), read_timeout_s=read_timeout_s)
     known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um, flatfield)
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
         _log.info("No file has changed: %d fields as an earlier session read them", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
-    options = ReadOptions(layout, pattern, pixel_size_um, read_timeout_s, acquisition, root)
+    options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
     if acquisition and not plate.acquisition:
         raise InputError(

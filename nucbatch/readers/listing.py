@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.gc_pause import gc_paused
-from nucbatch.core.plate import FileRecord
+from nucbatch.core.plate import READ_TIMEOUT_S, FileRecord
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
 from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group
 
@@ -50,6 +50,7 @@ class Listing:
         files: files for the readers.
         settled: records that are already decided; a reader of Zarr stores may take :meth:`stores` from them.
         single: the input is one file.
+        read_timeout_s: longest time for one read of a file, as long as the input is opened.
     """
 
     root: str
@@ -57,6 +58,7 @@ class Listing:
     files: tuple[FoundFile, ...]
     settled: tuple[FileRecord, ...] = ()
     single: bool = False
+    read_timeout_s: float = READ_TIMEOUT_S
 
     def images(self) -> tuple[FoundFile, ...]:
         """Returns the files with the suffix of a readable image."""

@@ -111,7 +111,7 @@ class CellVoyagerReader:
         plates: dict[str, str] = {}  # text before the well of each image with a CellVoyager name
         folders: dict[str, set[str]] = defaultdict(set)
         folder = plate_folder(listing, _named(by_path, plates, folders))
-        sides = read_side_files(listing, folder, options.read_timeout_s)
+        sides = read_side_files(listing, folder)
 
         records: list[FileRecord] = []
         images: list[FoundFile] = []
@@ -146,7 +146,6 @@ class CellVoyagerReader:
             source=source,
             default="C{:02d}",
             acquisition=options.acquisition,
-            read_timeout_s=options.read_timeout_s,
         )
 
 

@@ -100,7 +100,7 @@ class Cq1Reader:
         by_path = {file.path: file for file in listing.images()}
         parsed = {path: found for path in by_path if (found := parse(path))}
         folder = plate_folder(listing, ((path, _plate_folder(path)) for path in parsed), _RESULTS)
-        sides = read_side_files(listing, folder, options.read_timeout_s)
+        sides = read_side_files(listing, folder)
 
         records: list[FileRecord] = []
         images: list[FoundFile] = []
@@ -131,7 +131,6 @@ class Cq1Reader:
             source=_basename(source.path),
             default="CH{}",
             acquisition=options.acquisition,
-            read_timeout_s=options.read_timeout_s,
         )
 
     def _without_records(
@@ -144,7 +143,7 @@ class Cq1Reader:
         records: list[FileRecord],
     ) -> _Source:
         """Returns the images by ``MeasurementResult.ome.xml``, or by the numbers of the wells."""
-        results = _results(listing, sides, options.read_timeout_s)
+        results = _results(listing, sides)
         metadata = _settings(listing, sides.folder, results)
         if results:
             shots: list[Shot] = []
@@ -186,7 +185,7 @@ def _plate_folder(path: str) -> str:
     return "/".join(parts)
 
 
-def _results(listing: Listing, sides: SideFiles, read_timeout_s: float) -> dict[str, OmeResult]:
+def _results(listing: Listing, sides: SideFiles) -> dict[str, OmeResult]:
     """Reads the OME-XML files in the plate's folder; damaged ones are quarantined."""
     found: dict[str, OmeResult] = {}
     for file in listing.others():
@@ -194,7 +193,7 @@ def _results(listing: Listing, sides: SideFiles, read_timeout_s: float) -> dict[
         if kind is None or file.path.rpartition("/")[0] != sides.folder:
             continue
         try:
-            found[file.path] = read_ome_result(listing.root, file.path, kind, read_timeout_s)
+            found[file.path] = read_ome_result(listing, file.path, kind)
         except ImageUnavailable:
             raise
         except UnreadableImage as error:

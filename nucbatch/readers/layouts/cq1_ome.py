@@ -22,6 +22,7 @@ from nucbatch.core.plate_geometry import MOST_ROWS, PLATE_SIZES, row_letters, we
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.layouts.yokogawa.measurement_records import Position, Shot
+from nucbatch.readers.listing import Listing
 
 _NAME = re.compile(r"W0*([0-9]{1,4})\(R([0-9]{1,2})\s*,?\s*C([0-9]{1,2})\),\s*A([0-9]+),\s*F([0-9]+)")
 _NUMBER = re.compile(r"(?:^|/)(?:.*[_-])?W([0-9]+)F[0-9]+T[0-9]+Z[0-9]+C([0-9]+)\.[^./]+$", re.IGNORECASE)
@@ -51,13 +52,13 @@ class OmeResult:
     remarks: tuple[str, ...] = ()
 
 
-def read_ome_result(root: str, path: str, projection: str, read_timeout_s: float) -> OmeResult:
+def read_ome_result(listing: Listing, path: str, projection: str) -> OmeResult:
     """Reads a ``MeasurementResult*.ome.xml``; its images are projections of a kind, or z-steps if empty.
 
     Raises:
         UnreadableImage: it cannot be read, is damaged, or its numbers of wells contradict rows and columns.
     """
-    found = read_elements(root, path, {"Image"}, _collected, read_timeout_s, heads={"Plate"})
+    found = read_elements(listing.root, path, {"Image"}, _collected, listing.read_timeout_s, heads={"Plate"})
     first = _first_number(found)
     if not found.images:
         raise UnreadableImage("it names no image such as W14(R2C2),A1,F3")

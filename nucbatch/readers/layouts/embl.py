@@ -117,7 +117,7 @@ class EmblReader:
             )
         folder = _only_folder(listing, [file for file, _ in named])
         names = [name for _, name in named]
-        table = _table(listing, folder, options.read_timeout_s)
+        table = _table(listing, folder)
         for file in listing.others():
             known = table is not None and file.path == table[0]
             records.append(ignored(file.path, "vendor-metadata") if known else no_image(file.path))
@@ -217,7 +217,7 @@ def _counts(wells: Mapping[int, str], columns: int) -> bool:
     )
 
 
-def _table(listing: Listing, folder: str, read_timeout_s: float) -> tuple[str, dict[int, str]] | None:
+def _table(listing: Listing, folder: str) -> tuple[str, dict[int, str]] | None:
     """Reads the table of wells in the plate's folder: its path, and the well of each number.
 
     Raises:
@@ -231,7 +231,7 @@ def _table(listing: Listing, folder: str, read_timeout_s: float) -> tuple[str, d
             continue
         if inside.lower().endswith((".csv", ".tsv")):
             read = partial(_rows, listing.root, file.path)
-            wells = within(read_timeout_s, file.path, read)
+            wells = within(listing.read_timeout_s, file.path, read)
             if wells is not None:
                 found[file.path] = wells
     if len(found) > 1:

@@ -48,7 +48,7 @@ class FolderReader:
             else:
                 images.append(file)
         if options.layout != self.name:
-            refuse_plates(listing, images, options.read_timeout_s)
+            refuse_plates(listing, images)
         names = unique_names(file.path for file in images)
         return assemble(
             listing,

@@ -62,7 +62,7 @@ class Grammar:
     constant: tuple[str, ...] = ()
     doubt: str = ""
     bare_wells: bool = False
-    tables: Callable[[Listing, float], SideTables] | None = None
+    tables: Callable[[Listing], SideTables] | None = None
 
     def compiled(self) -> re.Pattern[str]:
         """Returns the compiled regex, with case ignored."""

@@ -92,7 +92,7 @@ class HarmonyReader:
         folder = _only_folder(listing, indices)
         notes: list[str] = []
         records: list[FileRecord] = []
-        index = _first_usable(listing, indices, records, notes, options.read_timeout_s)
+        index = _first_usable(listing, indices, records, notes)
         settled = {record.path for record in records}
         for file in listing.others():
             if file.path not in settled:
@@ -160,14 +160,13 @@ def _first_usable(
     indices: list[FoundFile],
     records: list[FileRecord],
     notes: list[str],
-    read_timeout_s: float,
 ) -> HarmonyIndex | None:
     """Reads the first index that is sound and lists one of the images, and quarantines those before it."""
     images = {base_name(file.path).casefold() for file in listing.images()}
     named = sum(parse(base_name(file.path)) is not None for file in listing.images())
     for file in indices:
         try:
-            index = read_index(listing.root, file.path, read_timeout_s)
+            index = read_index(listing, file.path)
         except ImageUnavailable as error:
             raise InputError(str(error)) from error
         except UnreadableImage as error:

@@ -24,6 +24,7 @@ from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, w
 from nucbatch.readers.assemble import FieldKey
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse
+from nucbatch.readers.listing import Listing
 
 _UM_PER = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 _FARTHEST_UM = 1e6  # no stage travels a metre
@@ -96,19 +97,19 @@ class HarmonyIndex:
     times: dict[FieldKey, str] = field(default_factory=dict)
 
 
-def read_index(root: str, path: str, read_timeout_s: float) -> HarmonyIndex:
-    """Reads the index at ``root/path``.
+def read_index(listing: Listing, path: str) -> HarmonyIndex:
+    """Reads the index at ``path``.
 
     Raises:
         UnreadableImage: it is damaged, no Harmony index, or contradicts itself; the message is a reason.
         ImageUnavailable: it does not answer in time.
     """
     return read_elements(
-        root,
+        listing.root,
         path,
         {"Plate", "Entry", "Image"},
         lambda found: _Builder(path).built(found),
-        read_timeout_s,
+        listing.read_timeout_s,
         heads={"EvaluationInputData"},
     )
 

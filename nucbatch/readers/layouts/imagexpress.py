@@ -135,10 +135,10 @@ class ImageXpressReader:
             else:
                 named.append((file, name))
         folder = _only_folder(listing, [name for _, name in named])
-        htd = _side_files(listing, folder, records, options.read_timeout_s)
+        htd = _side_files(listing, folder, records)
 
         waves = sorted({name.wave for _, name in named})
-        channels = _channel_names(listing, waves, named, htd, options.read_timeout_s)
+        channels = _channel_names(listing, waves, named, htd)
         chosen, z_steps = _prefer_projections(named)
         sightings = [
             Sighting(
@@ -200,9 +200,7 @@ def _plate_folder(name: ImageXpressName) -> str:
     return "/".join(parts)
 
 
-def _side_files(
-    listing: Listing, folder: str, records: list[FileRecord], read_timeout_s: float
-) -> Htd | None:
+def _side_files(listing: Listing, folder: str, records: list[FileRecord]) -> Htd | None:
     """Records every file that is not an image, and reads the .HTD file nearest to the plate's folder."""
     below = f"{folder}/" if folder else ""
     tables = [
@@ -215,7 +213,7 @@ def _side_files(
     for file in listing.others():
         if file.path == nearest:
             try:
-                htd = within(read_timeout_s, nearest, lambda beat: read_htd(listing.root, nearest))
+                htd = within(listing.read_timeout_s, nearest, lambda beat: read_htd(listing.root, nearest))
             except OSError as error:
                 records.append(quarantined(nearest, f"it can't be read ({error.strerror or error})"))
                 continue
@@ -229,7 +227,6 @@ def _channel_names(
     waves: list[int],
     named: list[tuple[FoundFile, ImageXpressName]],
     htd: Htd | None,
-    read_timeout_s: float,
 ) -> dict[int, str]:
     """Returns each wavelength's stain from the .HTD or its first image; ``w<N>`` if not unique."""
     plain = {wave: f"w{wave}" for wave in waves}
@@ -238,7 +235,9 @@ def _channel_names(
         first: dict[int, str] = {}
         for file, name in named:
             first.setdefault(name.wave, file.path)
-        stains = {wave: stain_name(listing.root, path, read_timeout_s) for wave, path in first.items()}
+        stains = {
+            wave: stain_name(listing.root, path, listing.read_timeout_s) for wave, path in first.items()
+        }
     unique = len(set(stains.values())) == len(waves) and all(stains.values())
     return stains if unique else plain
 

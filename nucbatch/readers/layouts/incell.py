@@ -105,7 +105,7 @@ class InCellReader:
         """
         records: list[FileRecord] = []
         named = {file.path: name for file in listing.images() if (name := parse(file.path))}
-        xdce = _xdce(listing, named, records, options.read_timeout_s)
+        xdce = _xdce(listing, named, records)
         _require_one_plate(listing, named, xdce)
         if xdce.path:
             return _listed_plate(listing, xdce, records)
@@ -162,9 +162,7 @@ def _require_one_plate(listing: Listing, named: Mapping[str, InCellName], xdce: 
         raise several_plates(listing, sorted(folders))
 
 
-def _xdce(
-    listing: Listing, named: Mapping[str, InCellName], records: list[FileRecord], read_timeout_s: float
-) -> Xdce:
+def _xdce(listing: Listing, named: Mapping[str, InCellName], records: list[FileRecord]) -> Xdce:
     """Reads the plate's .xdce, and records all files that are no images.
 
     Raises:
@@ -188,7 +186,7 @@ def _xdce(
         return Xdce()
     path = tables[0].path
     try:
-        xdce = read_xdce(listing.root, path, read_timeout_s)
+        xdce = read_xdce(listing, path)
         problem = _contradiction(listing, xdce, named)
     except UnreadableImage as error:
         problem = str(error).removeprefix(f"{path}: ")

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well, row_letters
 from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.listing import Listing
 
 _UM = frozenset({"", "um", "µm", "μm", "micron", "microns"})
 _BINNING = re.compile(r"\s*([0-9]{1,2})\s*[xX]\s*([0-9]{1,2})\s*")
@@ -85,7 +86,7 @@ class Xdce:
     pixel_size_um: float | None = None
 
 
-def read_xdce(root: str, path: str, read_timeout_s: float) -> Xdce:
+def read_xdce(listing: Listing, path: str) -> Xdce:
     """Reads an .xdce file.
 
     Raises:
@@ -118,7 +119,9 @@ def read_xdce(root: str, path: str, read_timeout_s: float) -> Xdce:
         return found
 
     wanted = {"Image", "Wavelength", "ObjectiveCalibration", "Binning"}
-    return read_elements(root, path, wanted, build, read_timeout_s, heads={"Plate"}, undeclared="iso-8859-1")
+    return read_elements(
+        listing.root, path, wanted, build, listing.read_timeout_s, heads={"Plate"}, undeclared="iso-8859-1"
+    )
 
 
 def base_name(path: str) -> str:

@@ -64,7 +64,7 @@ class InstrumentNamesReader:
         if any(len({match[group] for match in matches}) > 1 for group in grammar.constant):
             raise _doubtful(listing, grammar, grammar.doubt)
         listing, acquisition = _one_acquisition(listing, grammar, matches, options.acquisition)
-        tables = grammar.tables(listing, options.read_timeout_s) if grammar.tables else None
+        tables = grammar.tables(listing) if grammar.tables else None
         plate = plate_from_names(
             listing,
             grammar.compiled(),

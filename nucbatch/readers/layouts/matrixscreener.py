@@ -126,7 +126,7 @@ class MatrixScreenerReader:
         columns = [numbers["X"] for _, numbers in named]
         grid = _Grid(min(columns), min(n["Y"] for _, n in named), max(columns) - min(columns) + 1)
         chosen = {_acquisition(numbers) for _, numbers in named}
-        placed, off_grid = on_grid(_metadata(listing, chosen, records, options.read_timeout_s))
+        placed, off_grid = on_grid(_metadata(listing, chosen, records))
         sightings = [
             Sighting(file, f"C{n.get('C', 0):02d}", _well(n), grid.site(n), n.get("T", 0), n.get("Z", 0))
             for file, n in named
@@ -239,7 +239,7 @@ def _acquisition(numbers: Numbers, letters: str = _ACQUISITION) -> tuple[int, ..
 
 
 def _metadata(
-    listing: Listing, chosen: Collection[tuple[int, ...]], records: list[FileRecord], read_timeout_s: float
+    listing: Listing, chosen: Collection[tuple[int, ...]], records: list[FileRecord]
 ) -> dict[Place, Position]:
     """Reads the stage's position of each field, and records all files that are no images."""
     positions: dict[Place, Position] = {}
@@ -251,7 +251,7 @@ def _metadata(
             records.append(ignored(file.path, "vendor-metadata") if known else no_image(file.path))
             continue
         try:
-            found = stage_position(listing.root, file.path, read_timeout_s)
+            found = stage_position(listing, file.path)
         except UnreadableImage as error:
             records.append(quarantined(file.path, str(error).removeprefix(f"{file.path}: ")))
             continue

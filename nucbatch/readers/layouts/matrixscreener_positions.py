@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
 from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.listing import Listing
 
 Place = tuple[int, int, int, int]
 """U, V, X and Y of a field."""
@@ -21,13 +22,13 @@ _TOLERANCE = 0.25
 """Deviation from the grid that a stage position may have, as a fraction of the spacing of fields."""
 
 
-def stage_position(root: str, path: str, read_timeout_s: float) -> Position | None:
+def stage_position(listing: Listing, path: str) -> Position | None:
     """Reads the stage position in an ``.ome.xml``, with the stage's own axes; None if it has none.
 
     Raises:
         UnreadableImage: the file is damaged or does not answer.
     """
-    return read_elements(root, path, {"StagePosition"}, _first_position, read_timeout_s)
+    return read_elements(listing.root, path, {"StagePosition"}, _first_position, listing.read_timeout_s)
 
 
 def _first_position(elements: Iterator[Element]) -> Position | None:

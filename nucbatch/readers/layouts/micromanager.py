@@ -65,7 +65,7 @@ class MicroManagerReader:
             InputError: several acquisitions of a plate.
         """
         if not any(is_stack(file.path) for file in listing.images()):
-            return read_folders(listing, self.name, options.read_timeout_s)
+            return read_folders(listing, self.name)
         return _read_stacks(listing, self.name, options)
 
 
@@ -75,15 +75,14 @@ def is_stack(path: str) -> bool:
 
 
 def _read_stacks(listing: Listing, layout: str, options: ReadOptions) -> Plate:
-    timeout_s = options.read_timeout_s
     paths = [file.path for file in listing.images() if is_stack(file.path)]
-    heads = heads_of(listing.root, paths, timeout_s)
+    heads = heads_of(listing, paths)
     if not any(isinstance(head, OmeHead) and head.has_metadata for head in heads.values()):
         raise NotThisLayout(f"no stack of {listing.name} has OME metadata.")
-    sets = read_sets(listing.root, {file.path: file for file in listing.images()}, (), heads, timeout_s)
+    sets = read_sets(listing, {file.path: file for file in listing.images()}, (), heads)
     if listing.single:
         require_whole(sets, listing)
-    mark_undescribed_pages(sets, listing.root, timeout_s)
+    mark_undescribed_pages(sets, listing)
     fields, labels = _fields(sets, listing)
     return assemble(
         listing,

@@ -70,7 +70,7 @@ def field_of(label: str) -> tuple[str, int]:
     return (well, int(match["site"]) + 1) if match and well else ("", 0)
 
 
-def read_folders(listing: Listing, layout: str, read_timeout_s: float) -> Plate:
+def read_folders(listing: Listing, layout: str) -> Plate:
     """Returns the plate, or the positions as a collection.
 
     Raises:
@@ -78,7 +78,7 @@ def read_folders(listing: Listing, layout: str, read_timeout_s: float) -> Plate:
     """
     found = [(file, name) for file in listing.images() if (name := parse_image(file.path))]
     folders = list(dict.fromkeys(posixpath.dirname(file.path) for file, _ in found))
-    metadata, refused = _metadata(listing, folders, read_timeout_s)
+    metadata, refused = _metadata(listing, folders)
     labels = {folder: _label(listing, folder, metadata) for folder in folders}
     is_plate = any(field_of(label)[0] for label in labels.values())
     if is_plate:
@@ -143,9 +143,7 @@ def read_folders(listing: Listing, layout: str, read_timeout_s: float) -> Plate:
     )
 
 
-def _metadata(
-    listing: Listing, folders: list[str], read_timeout_s: float
-) -> tuple[dict[str, PositionMetadata], dict[str, str]]:
+def _metadata(listing: Listing, folders: list[str]) -> tuple[dict[str, PositionMetadata], dict[str, str]]:
     """Returns the metadata by folder, and the reason for each file that cannot be used."""
     there = {file.path for file in listing.others()}
     metadata: dict[str, PositionMetadata] = {}
@@ -154,7 +152,7 @@ def _metadata(
         path = posixpath.join(folder, "metadata.txt")
         if path not in there:
             continue
-        found = read_metadata(listing.root, path, read_timeout_s)
+        found = read_metadata(listing, path)
         own = posixpath.basename(folder or listing.root)
         if isinstance(found, str):
             refused[path] = found

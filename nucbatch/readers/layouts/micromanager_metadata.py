@@ -16,6 +16,7 @@ from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.escape import printable
+from nucbatch.readers.listing import Listing
 from nucbatch.readers.read_timeout import within
 
 _MOST_BYTES = 1 << 28
@@ -44,15 +45,15 @@ class PositionMetadata:
     positions: tuple[str, ...] = ()
 
 
-def read_metadata(root: str, path: str, read_timeout_s: float) -> PositionMetadata | str:
+def read_metadata(listing: Listing, path: str) -> PositionMetadata | str:
     """Reads the metadata of a position, or returns the reason why they cannot be used."""
 
     def read(_: object) -> bytes:
-        with Path(root, path).open("rb") as file:
+        with Path(listing.root, path).open("rb") as file:
             return file.read(_MOST_BYTES + 1)
 
     try:
-        content = within(read_timeout_s, "", read)
+        content = within(listing.read_timeout_s, "", read)
     except UnreadableImage as error:
         return str(error).removeprefix(": ")
     except OSError as error:

@@ -38,13 +38,13 @@ def require_whole(sets: OmeSets, listing: Listing) -> None:
         )
 
 
-def mark_undescribed_pages(sets: OmeSets, root: str, read_timeout_s: float) -> None:
+def mark_undescribed_pages(sets: OmeSets, listing: Listing) -> None:
     """Marks the images of files with more planes than the metadata describe."""
     used: dict[str, set[int]] = defaultdict(set)
     for image in sets.distinct():
         for file, page in image.planes.values():
             used[file.path].add(page)
-    further = further_pages_of(root, used, read_timeout_s)
+    further = further_pages_of(listing, used)
     for image in sets.distinct():
         for path in {file.path for file, _ in image.planes.values()} & further.keys():
             described = len(used[path])

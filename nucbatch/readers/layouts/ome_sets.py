@@ -25,7 +25,7 @@ from nucbatch.readers.formats.ome_files import (
 )
 from nucbatch.readers.formats.ome_model import OmeDocument, OmeSeries, in_colour
 from nucbatch.readers.formats.ome_planes import PlaneKey
-from nucbatch.readers.listing import FoundFile
+from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.read_timeout import Beat, within
 
 COMPANION = ".companion.ome"
@@ -73,19 +73,19 @@ class OmeSets:
         return list({id(image): image for image in self.images.values()}.values())
 
 
-def heads_of(root: str, paths: Iterable[str], read_timeout_s: float) -> dict[str, OmeHead | str]:
+def heads_of(listing: Listing, paths: Iterable[str]) -> dict[str, OmeHead | str]:
     """Reads the head of each file; a reason instead of those that cannot be read."""
-    return {path: _or_reason(read_timeout_s, partial(_head, Path(root, path))) for path in paths}
+    return {path: _or_reason(listing, partial(_head, Path(listing.root, path))) for path in paths}
 
 
 def _head(path: Path, _: Beat) -> OmeHead:
     return read_head(path)
 
 
-def further_pages_of(root: str, used: Mapping[str, set[int]], read_timeout_s: float) -> dict[str, int]:
+def further_pages_of(listing: Listing, used: Mapping[str, set[int]]) -> dict[str, int]:
     """Counts the planes of each file beside its pages in ``used``; files without any are left out."""
     found = {
-        path: _or_reason(read_timeout_s, partial(_further_planes, Path(root, path), pages))
+        path: _or_reason(listing, partial(_further_planes, Path(listing.root, path), pages))
         for path, pages in used.items()
     }
     return {path: count for path, count in found.items() if isinstance(count, int) and count}
@@ -95,9 +95,9 @@ def _further_planes(path: Path, used: set[int], _: Beat) -> int:
     return further_planes(path, used)
 
 
-def named_files(root: str, companion: str, read_timeout_s: float) -> set[str]:
+def named_files(listing: Listing, companion: str) -> set[str]:
     """Returns the paths of the files that a companion file names; empty if it is damaged."""
-    found = _or_reason(read_timeout_s, partial(read_companion, Path(root, companion)))
+    found = _or_reason(listing, partial(read_companion, Path(listing.root, companion)))
     if isinstance(found, str):
         return set()
     sources = (source for image in found.images for source in image.planes.values())
@@ -105,32 +105,30 @@ def named_files(root: str, companion: str, read_timeout_s: float) -> set[str]:
 
 
 def read_sets(
-    root: str,
+    listing: Listing,
     files: Mapping[str, FoundFile],
     companions: Iterable[str],
     heads: Mapping[str, OmeHead | str],
-    read_timeout_s: float,
 ) -> OmeSets:
     """Reads the metadata of all sets and finds their planes.
 
     Args:
-        root: root of the plate.
+        listing: the files of the input.
         files: all files that planes may lie in, by path.
         companions: paths of companion files.
         heads: of the TIFFs that may hold metadata, by path.
-        read_timeout_s: timeout for a file.
     """
     sets = OmeSets()
     claimed: set[str] = set()
     uuids = {path: head.uuid for path, head in heads.items() if isinstance(head, OmeHead) and head.uuid}
     for path in companions:
-        found = _or_reason(read_timeout_s, partial(read_companion, Path(root, path)))
+        found = _or_reason(listing, partial(read_companion, Path(listing.root, path)))
         _add(sets, claimed, uuids, path, found)
     for path, head in sorted(heads.items()):
         if isinstance(head, str):
             sets.refused[path] = head
         elif path not in claimed and head.has_metadata:
-            found = _or_reason(read_timeout_s, partial(read_ome_tiff, Path(root, path)))
+            found = _or_reason(listing, partial(read_ome_tiff, Path(listing.root, path)))
             _add(sets, claimed, uuids, path, found)
     _find_planes(sets, _Files(files, uuids, sets.documents), heads)
     for path, document in sets.documents.items():
@@ -145,9 +143,9 @@ def read_sets(
     return sets
 
 
-def _or_reason(read_timeout_s: float, read: Callable[[Beat], _T]) -> _T | str:
+def _or_reason(listing: Listing, read: Callable[[Beat], _T]) -> _T | str:
     try:
-        return within(read_timeout_s, "", read)
+        return within(listing.read_timeout_s, "", read)
     except UnreadableImage as error:
         return str(error).removeprefix(": ")
 

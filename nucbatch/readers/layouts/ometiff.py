@@ -91,18 +91,18 @@ class OmeTiffReader:
         companions = [file.path for file in listing.files if _is_companion(file)]
         wanted = _TIFF_NAME if is_forced or listing.single else _OME_NAME
         candidates = [file.path for file in listing.images() if wanted.search(file.path)]
-        timeout_s = options.read_timeout_s
+        timeout_s = listing.read_timeout_s
         if not companions and not is_forced:
             sample = candidates[:: max(1, len(candidates) // _SAMPLE)]
-            seen = heads_of(listing.root, sample, timeout_s).values()
+            seen = heads_of(listing, sample).values()
             if not any(isinstance(head, OmeHead) and head.is_of_set for head in seen):
                 raise NotThisLayout(f"{listing.name}: each OME-TIFF is an image of its own.")
-        heads = heads_of(listing.root, candidates, timeout_s)
+        heads = heads_of(listing, candidates)
         files = _known_files(listing, companions, timeout_s)
-        sets = read_sets(listing.root, files, companions, heads, timeout_s)
+        sets = read_sets(listing, files, companions, heads)
         if listing.single and not companions and not is_forced:
             require_whole(sets, listing)
-        mark_undescribed_pages(sets, listing.root, timeout_s)
+        mark_undescribed_pages(sets, listing)
         plate = joined_plate(sets, options.acquisition, printable(listing.name))
         labels = None
         if plate:
@@ -140,9 +140,7 @@ def _known_files(listing: Listing, companions: list[str], timeout_s: float) -> d
     files = {file.path: file for file in listing.images()}
     if listing.single:
         for path in companions:
-            found = (
-                look_up(listing.root, name) for name in sorted(named_files(listing.root, path, timeout_s))
-            )
+            found = (look_up(listing.root, name) for name in sorted(named_files(listing, path)))
             files |= {file.path: file for file in found if isinstance(file, FoundFile)}
     return files
 

@@ -49,14 +49,14 @@ class PlateEvidence:
     folders: tuple[str, ...]
 
 
-def refuse_plates(listing: Listing, images: Sequence[FoundFile], read_timeout_s: float) -> None:
+def refuse_plates(listing: Listing, images: Sequence[FoundFile]) -> None:
     """Checks that the images are not those of a plate.
 
     Raises:
         InputError: names or side files belong to one plate or several.
     """
     paths = [file.path for file in images]
-    signs = _evidence(listing, paths, read_timeout_s)
+    signs = _evidence(listing, paths)
     named = sum(signs.makers.values())
     in_tables = sum(len(table.paths) for table in signs.tables)
     mostly = 2 * named >= len(paths) > 0 or 2 * in_tables > len(paths)
@@ -71,7 +71,7 @@ def refuse_plates(listing: Listing, images: Sequence[FoundFile], read_timeout_s:
     )
 
 
-def _evidence(listing: Listing, paths: list[str], read_timeout_s: float) -> PlateEvidence:
+def _evidence(listing: Listing, paths: list[str]) -> PlateEvidence:
     step = max(1, len(paths) // _SAMPLE)
     likely = [g for g in GRAMMARS if any(map(g.compiled().search, paths[::step]))]
     makers: Counter[str] = Counter()
@@ -85,7 +85,7 @@ def _evidence(listing: Listing, paths: list[str], read_timeout_s: float) -> Plat
             makers[likely[fitting].maker] += 1
             used[fitting] += 1
     side_files = {file.path: maker for file in listing.others() if (maker := side_file_of(_name(file.path)))}
-    side_files |= dict.fromkeys(_loaddata_tables(listing, side_files, read_timeout_s), _LOADDATA)
+    side_files |= dict.fromkeys(_loaddata_tables(listing, side_files), _LOADDATA)
     tables = tuple(table for table in name_tables(paths) if table.holds)
     plain = set(others).difference(*(table.paths for table in tables))
     pictures = Counter(_folder(path) for path in plain)
@@ -105,23 +105,19 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _loaddata_tables(listing: Listing, known: dict[str, str], read_timeout_s: float) -> list[str]:
+def _loaddata_tables(listing: Listing, known: dict[str, str]) -> list[str]:
     """Lists CSV files that name images and have a well column, except results of CellProfiler."""
     tables = [file.path for file in listing.others() if file.path.lower().endswith(".csv")]
-    return [
-        path
-        for path in tables[:_MOST_TABLES]
-        if path not in known and _names_images(Path(listing.root, path), read_timeout_s)
-    ]
+    return [path for path in tables[:_MOST_TABLES] if path not in known and _names_images(listing, path)]
 
 
-def _names_images(path: Path, read_timeout_s: float) -> bool:
+def _names_images(listing: Listing, path: str) -> bool:
     def start(_: object) -> bytes:
-        with path.open("rb") as file:
+        with Path(listing.root, path).open("rb") as file:
             return file.read(_TABLE_BYTES)
 
     try:
-        text = within(read_timeout_s, path.name, start).decode("utf-8-sig", errors="replace")
+        text = within(listing.read_timeout_s, path, start).decode("utf-8-sig", errors="replace")
         columns = next(csv.reader(text.splitlines()[:1]), [])
     except (OSError, UnreadableImage, csv.Error):
         return False  # an unreadable table is no evidence

@@ -124,7 +124,7 @@ class ScanrReader:
             )
         folder = _only_folder(listing, named)
         present = {same_name(file.path.rpartition("/")[2]) for file, _ in named}
-        side = read_side_files(listing, folder, present, records, options.read_timeout_s)
+        side = read_side_files(listing, folder, present, records)
         wells = _wells(listing, named, side, records)
         return _plate(listing, named, wells, side, records)
 

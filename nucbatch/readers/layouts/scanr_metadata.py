@@ -103,7 +103,7 @@ def same_name(name: str) -> str:
 
 
 def read_side_files(
-    listing: Listing, folder: str, present: Collection[str], records: list[FileRecord], read_timeout_s: float
+    listing: Listing, folder: str, present: Collection[str], records: list[FileRecord]
 ) -> SideFiles:
     """Reads the side files of a plate, and records all files that are no images.
 
@@ -112,7 +112,6 @@ def read_side_files(
         folder: the plate's folder; side files lie in it or in its ``data``.
         present: names of the images, as :func:`same_name` returns them.
         records: gets a record of each file; damaged side files are quarantined.
-        read_timeout_s: timeout of a read.
     """
     below = f"{folder}/" if folder else ""
     side = SideFiles()
@@ -120,11 +119,11 @@ def read_side_files(
         inside = file.path[len(below) :].lower() if file.path.startswith(below) else ""
         if inside in (METADATA, f"data/{METADATA}") and not side.metadata.path:
             side.metadata = _or_quarantined(
-                file, records, Metadata(), lambda path: _metadata(listing.root, path, present, read_timeout_s)
+                file, records, Metadata(), lambda path: _metadata(listing, path, present)
             )
         elif inside in (DESCRIPTOR, f"data/{DESCRIPTOR}") and not side.descriptor.path:
             side.descriptor = _or_quarantined(
-                file, records, Descriptor(), lambda path: _descriptor(listing.root, path, read_timeout_s)
+                file, records, Descriptor(), lambda path: _descriptor(listing, path)
             )
         elif file.path.rpartition("/")[2].lower() in _SIDE_FILES:
             records.append(ignored(file.path, "vendor-metadata"))
@@ -145,7 +144,7 @@ def _or_quarantined(file: FoundFile, records: list[FileRecord], without: T, read
     return contents
 
 
-def _metadata(root: str, path: str, present: Collection[str], read_timeout_s: float) -> Metadata:
+def _metadata(listing: Listing, path: str, present: Collection[str]) -> Metadata:
     def build(elements: Iterator[Element]) -> Metadata:
         found = Metadata(path)
         facts = PositionFacts()
@@ -175,10 +174,10 @@ def _metadata(root: str, path: str, present: Collection[str], read_timeout_s: fl
         return found
 
     wanted = {"Channel", "TiffData", "Plane"}
-    return read_elements(root, path, wanted, build, read_timeout_s, heads={"Image", "Pixels"})
+    return read_elements(listing.root, path, wanted, build, listing.read_timeout_s, heads={"Image", "Pixels"})
 
 
-def _descriptor(root: str, path: str, read_timeout_s: float) -> Descriptor:
+def _descriptor(listing: Listing, path: str) -> Descriptor:
     def build(elements: Iterator[Element]) -> Descriptor:
         values: dict[str, str] = {}
         name, in_format = "", False
@@ -199,7 +198,9 @@ def _descriptor(root: str, path: str, read_timeout_s: float) -> Descriptor:
             size if size is not None and size > 0 else None,
         )
 
-    return read_elements(root, path, {"Name", "Val"}, build, read_timeout_s, undeclared="iso-8859-1")
+    return read_elements(
+        listing.root, path, {"Name", "Val"}, build, listing.read_timeout_s, undeclared="iso-8859-1"
+    )
 
 
 def _um(values: dict[str, str], name: str, *, above_zero: bool = False) -> float | None:

@@ -74,7 +74,7 @@ class SideTables:
         }
 
 
-def squid_tables(listing: Listing, read_timeout_s: float) -> SideTables:
+def squid_tables(listing: Listing) -> SideTables:
     """Reads Squid's tables in a listing; every file that is no image gets a record."""
     tables = SideTables()
     for file in listing.others():
@@ -83,7 +83,7 @@ def squid_tables(listing: Listing, read_timeout_s: float) -> SideTables:
             tables.records.append(no_image(file.path))
             continue
         try:
-            text = within(read_timeout_s, file.path, partial(_text, Path(listing.root, file.path)))
+            text = within(listing.read_timeout_s, file.path, partial(_text, Path(listing.root, file.path)))
             if name == _PARAMETERS:
                 tables.pixel_size_um = _pixel_size(text, tables.remarks) or tables.pixel_size_um
             else:

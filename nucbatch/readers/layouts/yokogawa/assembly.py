@@ -43,7 +43,6 @@ def assembled(
     source: str,
     default: str,
     acquisition: str,
-    read_timeout_s: float,
 ) -> Plate:
     """Assembles the plate.
 
@@ -58,14 +57,13 @@ def assembled(
         source: side file that lists the images; empty if they are known by names alone.
         default: name of a channel that the settings lack, with a place for the number.
         acquisition: the user's choice.
-        read_timeout_s: timeout for a header.
 
     Raises:
         InputError: several acquisitions of which none is chosen.
     """
     name = name or sides.detail.title or listing.name
     losses = [*losses, *never_taken(sides.protocol, shots, losses)]
-    sides.remarks += _scale_remarks(listing, sides, shots, read_timeout_s)
+    sides.remarks += _scale_remarks(listing, sides, shots)
     found = arranged(
         shots,
         losses,
@@ -96,9 +94,7 @@ def assembled(
     return replace(plate, acquisition=found.acquisition)
 
 
-def _scale_remarks(
-    listing: Listing, sides: SideFiles, shots: Sequence[Shot], read_timeout_s: float
-) -> list[str]:
+def _scale_remarks(listing: Listing, sides: SideFiles, shots: Sequence[Shot]) -> list[str]:
     """Returns doubts about the pixel size of the .mrf file, by the first image of each channel."""
     sizes, widths = sides.detail.pixel_sizes_um, sides.detail.widths_px
     first: dict[int, Shot] = {}
@@ -107,7 +103,7 @@ def _scale_remarks(
             first.setdefault(shot.channel, shot)
     for number, shot in sorted(first.items()):
         try:
-            width = _width_px(Path(listing.root, shot.path), read_timeout_s)
+            width = _width_px(listing, shot.path)
         except UnreadableImage:
             continue  # its record says so later
         if widths.get(number) and width != widths[number]:
@@ -122,8 +118,8 @@ def _scale_remarks(
     return []
 
 
-def _width_px(path: Path, read_timeout_s: float) -> int:
-    return within(read_timeout_s, path.name, lambda beat: read_header(path)).width_px
+def _width_px(listing: Listing, path: str) -> int:
+    return within(listing.read_timeout_s, path, lambda beat: read_header(Path(listing.root, path))).width_px
 
 
 def _fitting_plate_size(sides: SideFiles, wells: Iterable[str]) -> tuple[int, int]:

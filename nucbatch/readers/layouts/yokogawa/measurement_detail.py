@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS
 from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.listing import Listing
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +38,23 @@ class Detail:
     corrections: frozenset[str] = frozenset()
 
 
-def read_detail(root: str, path: str, read_timeout_s: float) -> Detail:
+def read_detail(listing: Listing, path: str) -> Detail:
     """Reads a .mrf file.
 
     Raises:
         UnreadableImage: it cannot be read, or is damaged.
     """
     return read_elements(
-        root, path, {"MeasurementChannel"}, _detail, read_timeout_s, heads={"MeasurementDetail"}
+        listing.root,
+        path,
+        {"MeasurementChannel"},
+        _detail,
+        listing.read_timeout_s,
+        heads={"MeasurementDetail"},
     )
 
 
-def read_plate_size(root: str, path: str, read_timeout_s: float) -> tuple[int, int]:
+def read_plate_size(listing: Listing, path: str) -> tuple[int, int]:
     """Reads (rows, columns) of a .wpp file; (0, 0) if it gives none.
 
     Raises:
@@ -59,7 +65,7 @@ def read_plate_size(root: str, path: str, read_timeout_s: float) -> tuple[int, i
         found = [(one.attributes.get("Rows", ""), one.attributes.get("Columns", "")) for one in elements]
         return _plate_size(*found[0]) if found else (0, 0)
 
-    return read_elements(root, path, {"WellPlateProduct"}, size, read_timeout_s)
+    return read_elements(listing.root, path, {"WellPlateProduct"}, size, listing.read_timeout_s)
 
 
 def _detail(elements: Iterator[Element]) -> Detail:

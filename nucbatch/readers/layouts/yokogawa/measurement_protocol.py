@@ -17,6 +17,7 @@ from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, w
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.layouts.yokogawa.measurement_records import Loss, Shot
+from nucbatch.readers.listing import Listing
 
 _BAND = re.compile(r"BP\s*([0-9]{3,4})\s*/", re.IGNORECASE)
 _ARGB = re.compile(r"#(?:[0-9A-F]{2})?([0-9A-F]{6})", re.IGNORECASE)
@@ -50,7 +51,7 @@ class MeasurementProtocol:
     timelines: tuple[Timeline, ...] = ()
 
 
-def read_protocol(root: str, path: str, read_timeout_s: float) -> MeasurementProtocol:
+def read_protocol(listing: Listing, path: str) -> MeasurementProtocol:
     """Reads a .mes file.
 
     Raises:
@@ -62,7 +63,9 @@ def read_protocol(root: str, path: str, read_timeout_s: float) -> MeasurementPro
         timelines = tuple(_timeline(element) for element in found if element.tag == "Timeline")
         return MeasurementProtocol(path, _channels(found), timelines)
 
-    return read_elements(root, path, {"Channel", "LightSource", "Timeline"}, build, read_timeout_s)
+    return read_elements(
+        listing.root, path, {"Channel", "LightSource", "Timeline"}, build, listing.read_timeout_s
+    )
 
 
 def never_taken(protocol: MeasurementProtocol, shots: Sequence[Shot], losses: Sequence[Loss]) -> list[Loss]:

@@ -16,7 +16,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
-from nucbatch.readers.listing import FoundFile
+from nucbatch.readers.listing import FoundFile, Listing
 
 Position = tuple[float, float]
 T = TypeVar("T")
@@ -96,13 +96,13 @@ class Records:
     others: tuple[tuple[str, int], ...] = ()
 
 
-def read_records(root: str, path: str, read_timeout_s: float) -> Records:
+def read_records(listing: Listing, path: str) -> Records:
     """Reads a .mlf file.
 
     Raises:
         UnreadableImage: it cannot be read, is damaged or ends too early, or has an impossible record.
     """
-    return read_elements(root, path, {"MeasurementRecord"}, _records, read_timeout_s)
+    return read_elements(listing.root, path, {"MeasurementRecord"}, _records, listing.read_timeout_s)
 
 
 def located(shots: Sequence[Shot], files: Iterable[FoundFile], folder: str) -> list[Shot]:

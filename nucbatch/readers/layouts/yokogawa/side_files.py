@@ -101,31 +101,31 @@ def require_one_folder(listing: Listing, folders: Iterable[str]) -> None:
         raise several_plates(listing, found)
 
 
-def read_side_files(listing: Listing, folder: str, read_timeout_s: float) -> SideFiles:
+def read_side_files(listing: Listing, folder: str) -> SideFiles:
     """Reads the side files in the plate's folder."""
     sides = SideFiles(folder)
     here = [file.path for file in listing.others() if _parent(file.path) == folder]
     sides.records_path = _only(here, ".mlf", "measurementdata.mlf", sides)
     detail = _only(here, ".mrf", "measurementdetail.mrf", sides)
     if detail:
-        read = _attempt(sides, detail, lambda: read_detail(listing.root, detail, read_timeout_s))
+        read = _attempt(sides, detail, lambda: read_detail(listing, detail))
         sides.detail = read or Detail()
     product = _only(here, ".wpp", "", sides)
     if product and not sides.detail.rows:
-        size = _attempt(sides, product, lambda: read_plate_size(listing.root, product, read_timeout_s))
+        size = _attempt(sides, product, lambda: read_plate_size(listing, product))
         rows, columns = size or (0, 0)
         sides.detail = replace(sides.detail, rows=rows, columns=columns)
     wanted = PurePosixPath(sides.detail.protocol.replace("\\", "/")).name.lower()
     protocols = [path for path in here if not wanted or PurePosixPath(path).name.lower() == wanted]
     protocol = _only(protocols, ".mes", wanted, sides)
     if protocol:
-        plan = _attempt(sides, protocol, lambda: read_protocol(listing.root, protocol, read_timeout_s))
+        plan = _attempt(sides, protocol, lambda: read_protocol(listing, protocol))
         sides.protocol = plan or MeasurementProtocol()
         sides.channels = sides.protocol.channels
     if sides.records_path:
         path = sides.records_path
         try:
-            sides.records = read_records(listing.root, path, read_timeout_s)
+            sides.records = read_records(listing, path)
         except ImageUnavailable:
             raise
         except UnreadableImage as error:

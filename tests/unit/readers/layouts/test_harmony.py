@@ -16,6 +16,7 @@ from nucbatch.planning.plan import nuclear_channel
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.layouts.harmony_index import read_index
 from nucbatch.readers.layouts.harmony_name import HarmonyName, measurement_folder, parse
+from nucbatch.readers.listing import scan
 from nucbatch.readers.plate_cache import cache_content, load_plate
 
 Edit = tuple[str, str]
@@ -344,7 +345,7 @@ def test_the_memory_of_an_index_is_a_fraction_of_the_file(tmp_path, images):
     (tmp_path / "Index.idx.xml").write_text(text)
     tracemalloc.start()
     try:
-        found = read_index(str(tmp_path), "Index.idx.xml", 60.0)
+        found = read_index(scan(tmp_path), "Index.idx.xml")
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
