@@ -15,22 +15,28 @@ import shlex
 import time
 from dataclasses import replace
 from importlib.metadata import entry_points
+from itertools import islice
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
+from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import NotThisLayout, Reader, ReadOptions
 from nucbatch.readers.flat_fields import with_flat_fields
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.layouts.manifest import ManifestReader
-from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, Listing, scan
+from nucbatch.readers.layouts.one_plate import several_plates
+from nucbatch.readers.layouts.pattern import PatternReader
+from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, FoundFile, Listing, scan
 from nucbatch.readers.names import plural
 from nucbatch.readers.plate_cache import fingerprint, load_plate
 from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify_headers import verified
 
 GROUP = "nucbatch.readers"
+
+_FEWEST = 4  # images of another layout that make their folder a plate of its own
 
 _log = logging.getLogger(__name__)
 
@@ -139,6 +145,7 @@ def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: Rea
             _log.debug("Layout %s declined: %s", reader.name, error)
             continue
         _log.debug("Layout %s recognised in %s", reader.name, listing.name)
+        _require_one_kind(readers, plate, listing)
         return plate
     if listing.single:
         raise InputError(
@@ -153,6 +160,39 @@ def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: Rea
         f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "
         "JPEG or OME-Zarr. Give the folder that holds the images."
     )
+
+
+def _require_one_kind(readers: tuple[Reader, ...], plate: Plate, listing: Listing) -> None:
+    """Checks that the images which do not fit the plate's layout are not a plate of another layout.
+
+    Images in a folder that also holds images of the plate are strays, not a plate.
+
+    Raises:
+        InputError: a folder holds such a plate; the message has the command for each folder.
+    """
+    reason = unfitting(FoundFile(""), plate.layout).reason
+    strange = {record.path for record in plate.files if record.reason == reason}
+    if len(strange) < _FEWEST:
+        return
+    images = listing.images()
+    plates_own = {file.path.rpartition("/")[0] for file in images if file.path not in strange}
+    folders: dict[str, list[FoundFile]] = {}
+    for file in images:
+        top = file.path.partition("/")[0] if "/" in file.path else ""
+        apart = file.path in strange and file.path.rpartition("/")[0] not in plates_own
+        folders.setdefault(top, []).extend([file] if apart else [])
+    others = [one for one in readers if one.priority < PatternReader.priority and one.name != plate.layout]
+    kinds: set[str] = set()
+    for files in folders.values():
+        if len(files) >= _FEWEST:
+            part = replace(listing, files=tuple(files), settled=())
+            kinds.update(islice((one.name for one in others if one.recognise(part)), 1))
+    if not kinds:
+        return
+    held = f"plates of several kinds ({', '.join(sorted({plate.layout, *kinds}))})"
+    if "" in folders:
+        raise InputError(f"{printable(listing.name)} holds {held}. Put each plate into a folder of its own.")
+    raise several_plates(listing, sorted(folders), held)
 
 
 def _only_links(listing: Listing) -> str:

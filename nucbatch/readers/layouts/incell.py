@@ -29,7 +29,8 @@ from nucbatch.readers.rules import ignored, no_image, quarantined
 
 _NAME = re.compile(
     r"(?P<row>[A-Z]{1,2}) ?- ?(?P<column>[0-9]{1,2}) ?\(fld (?P<field>[0-9]{1,4}) wv (?P<channel>.+?)"
-    r"(?: z (?P<z>[0-9]{1,4}))?(?: time (?P<t>[0-9]{1,5})[^)]*)?\)\.(?:tiff?|png|jpe?g)",
+    r"(?: z (?P<z>[0-9]{1,4}))?(?: time (?P<t>[0-9]{1,5})(?: - [0-9.]+ ?m?s)?)?"
+    r"(?: z (?P<z_last>[0-9]{1,4}))?\)\.(?:tiff?|png|jpe?g)",
     re.IGNORECASE,
 )
 _WELL_FOLDER = re.compile(r"([A-Z]{1,2}) ?[-_]? ?0*([1-9][0-9]?)", re.IGNORECASE)
@@ -65,7 +66,7 @@ def parse(path: str) -> InCellName | None:
     well = plausible_well(match["row"] + match["column"]) if match else ""
     if match is None or not well:
         return None
-    z, t = (max(int(match[part] or 1) - 1, 0) for part in ("z", "t"))
+    z, t = (max(int(number or 1) - 1, 0) for number in (match["z"] or match["z_last"], match["t"]))
     return InCellName(well, int(match["field"]), match["channel"].strip(), z, t)
 
 

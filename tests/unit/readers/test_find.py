@@ -109,3 +109,27 @@ def test_unrecognised_inputs_give_the_remedy(tmp_path):
         open_plate(tmp_path, layout="folder", pattern="(?P<well>.)")
     with pytest.raises(InputError, match="a pixel size of -1"):
         open_plate(tmp_path, pixel_size_um=-1)
+
+
+SCANR = [f"A{w}--W0000{w}--P00001--Z00000--T00000--{c}.tif" for w in (1, 2) for c in ("DAPI", "GFP")]
+HARMONY = [f"r01c0{c}f01p01-ch{w}sk1fk1fl1.tiff" for c in (1, 2, 3) for w in (1, 2)]
+
+
+def test_plates_of_several_layouts_are_rejected_with_commands(tmp_path):
+    for folder, names in (("x/one/data", SCANR), ("x/two", HARMONY)):
+        (tmp_path / folder).mkdir(parents=True)
+        write(tmp_path / folder, *names)
+    with pytest.raises(
+        InputError, match=r"several kinds \(harmony, scanr\).*\n.*run .*/one -o .*\n.*run .*/two -o"
+    ):
+        open_plate(tmp_path / "x")
+    assert open_plate(tmp_path / "x/one").layout == "scanr"
+    write(tmp_path / "x/one", *HARMONY)
+    with pytest.raises(InputError, match="Put each plate into a folder of its own"):
+        open_plate(tmp_path / "x/one")
+
+
+def test_strays_beside_a_plates_images_are_quarantined(tmp_path):
+    write(tmp_path, *SCANR, *HARMONY)
+    plate = open_plate(tmp_path)
+    assert (plate.layout, sum(bool(record.reason) for record in plate.files)) == ("harmony", len(SCANR))

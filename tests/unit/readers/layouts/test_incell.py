@@ -26,6 +26,7 @@ def reasons(plate, status=FileStatus.QUARANTINED) -> dict[str, str]:
             "B - 2(fld 3 wv TL-Brightfield - Cy3 z 2 time 4 - 0ms).tif",
             ("B02", 3, "TL-Brightfield - Cy3", 1, 3),
         ),
+        ("B - 2(fld 3 wv UV - DAPI time 2 - 3600000 ms z 3).tif", ("B02", 3, "UV - DAPI", 2, 1)),
         ("B - 2 (fld 3 wv Green#2 - d(Red)).tif", ("B02", 3, "Green#2 - d(Red)", 0, 0)),
     ],
 )
