@@ -29,10 +29,10 @@ from nucbatch.labels.label_files import (
     read_ignored,
     stem_of,
 )
+from nucbatch.labels.ome_zarr_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.labels.paired_folders import find_folders
 from nucbatch.labels.pairing import pair_names
 from nucbatch.labels.sources import Findings
-from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
 from nucbatch.readers.names import unique_names
 from nucbatch.readers.pixels import read_image

@@ -17,8 +17,8 @@ import numpy as np
 
 from nucbatch.core.errors import InputError, NucbatchError, StoreError
 from nucbatch.labels.label_files import IGNORE
+from nucbatch.labels.ome_zarr_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.labels.sources import Findings, LabelledImage, Pixels, ignored, paired
-from nucbatch.labels.stored_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.planning.plan import nuclear_stains
 from nucbatch.store.run_folder import RunFolder
 

@@ -1,6 +1,6 @@
 """File formats, one file each: open an image file, read its planes by box, and check its header."""
 
-from nucbatch.readers.formats.convert import convert_once
+from nucbatch.readers.formats.converted_copy import convert_once
 from nucbatch.readers.formats.opening import open_plane, open_source
 from nucbatch.readers.formats.plane_reader import Cost, ImageSource, PlaneReader, reads_by_box, whole
 

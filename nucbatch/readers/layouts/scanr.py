@@ -31,7 +31,7 @@ from nucbatch.readers.layouts.scanr_metadata import (
     Descriptor,
     Metadata,
     PositionFacts,
-    SideFiles,
+    ScanrSideFiles,
     read_side_files,
     same_name,
 )
@@ -133,7 +133,7 @@ def _plate(
     listing: Listing,
     named: Sequence[tuple[FoundFile, ScanrName]],
     wells: Mapping[int, str],
-    side: SideFiles,
+    side: ScanrSideFiles,
     records: list[FileRecord],
 ) -> Plate:
     metadata, descriptor = side.metadata, side.descriptor
@@ -203,7 +203,7 @@ def _only_folder(listing: Listing, named: Sequence[tuple[FoundFile, ScanrName]])
 def _wells(
     listing: Listing,
     named: Sequence[tuple[FoundFile, ScanrName]],
-    side: SideFiles,
+    side: ScanrSideFiles,
     records: list[FileRecord],
 ) -> dict[int, str]:
     """Returns the well of each number; side files that contradict the names are dropped and quarantined.

@@ -90,7 +90,7 @@ class Descriptor:
 
 
 @dataclass(slots=True)
-class SideFiles:
+class ScanrSideFiles:
     """Side files of a plate that can be used."""
 
     metadata: Metadata = field(default_factory=Metadata)
@@ -104,7 +104,7 @@ def same_name(name: str) -> str:
 
 def read_side_files(
     listing: Listing, folder: str, present: Collection[str], records: list[FileRecord]
-) -> SideFiles:
+) -> ScanrSideFiles:
     """Reads the side files of a plate, and records all files that are no images.
 
     Args:
@@ -114,7 +114,7 @@ def read_side_files(
         records: gets a record of each file; damaged side files are quarantined.
     """
     below = f"{folder}/" if folder else ""
-    side = SideFiles()
+    side = ScanrSideFiles()
     for file in listing.others():
         inside = file.path[len(below) :].lower() if file.path.startswith(below) else ""
         if inside in (METADATA, f"data/{METADATA}") and not side.metadata.path:

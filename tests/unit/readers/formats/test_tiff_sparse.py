@@ -10,7 +10,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats import open_plane, whole
-from nucbatch.readers.formats.convert import convert_once
+from nucbatch.readers.formats.converted_copy import convert_once
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.layouts.single import SingleImageReader
 from nucbatch.readers.pixels import FieldReader

@@ -7,7 +7,7 @@ import zarr
 
 from nucbatch.core.errors import InputError, InputNotFound, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.labels.stored_images import is_ome_zarr, open_images
+from nucbatch.labels.ome_zarr_images import is_ome_zarr, open_images
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.run_folder import RunFolder
 
