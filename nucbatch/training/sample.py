@@ -10,8 +10,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nucbatch.core.settings import NormaliseSettings
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.inference.normalise import find_constants, normalise
+from nucbatch.inference.scale import Fit, areas_of, contrast, nuclear_diameter
 from nucbatch.training.data import Entry
 from nucbatch.training.targets import NucleusGeometry, geometry_of, typical_diameter
 
@@ -22,8 +23,8 @@ class Sample:
 
     ``image`` (3, Y, X) uint8 is the normalised image, 0..255 for 0..1. ``labels`` (Y, X) int32 are numbered
     1..N, and ``nuclei`` holds the geometry of each. ``diameter_px`` is their typical diameter, NaN without
-    nuclei. ``ignore`` (Y, X) bool marks pixels that count neither for the loss nor for scores; None if all
-    count. ``dataset`` is the name of the data set.
+    nuclei. ``ignore`` (Y, X) bool marks pixels that count neither for the loss nor for scores, those of
+    micronuclei among them; None if all count. ``dataset`` is the name of the data set.
     """
 
     name: str
@@ -45,7 +46,29 @@ def load_sample(entry: Entry, settings: NormaliseSettings) -> Sample:
     """
     pixels = entry.source.read()
     sample = make_sample(entry.name, entry.modality, pixels.image, pixels.labels, settings)
-    return replace(sample, ignore=pixels.ignore, dataset=entry.dataset)
+    ignore = micronuclei(pixels.image, sample.labels)
+    if pixels.ignore is not None:
+        ignore |= pixels.ignore
+    return replace(sample, ignore=ignore if ignore.any() else None, dataset=entry.dataset)
+
+
+def micronuclei(image: NDArray[np.generic], labels: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Pixels (Y, X) of labels that a run would leave out as micronuclei.
+
+    Data sets disagree on whether these are nuclei, so a network learns neither. As in a run, RGB images and
+    nuclei darker than the rest of the image have none (:class:`nucbatch.inference.scale.Fit`).
+
+    Args:
+        image: (Y, X) or (Y, X, 3).
+        labels: (Y, X), 1..N.
+    """
+    found = labels.astype(np.uint32)
+    areas_px = areas_of(found)
+    measured = Fit(1.0, nuclear_diameter(areas_px), contrast([image], [found]) >= 0)
+    least_px = measured.objects(ObjectSettings(min_area_px=1), colour=image.ndim == 3).min_area_px
+    small = np.concatenate([[False], areas_px < least_px])
+    marked: NDArray[np.bool_] = small[labels]
+    return marked
 
 
 def make_sample(

@@ -5,7 +5,7 @@ import pytest
 
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.training.data import find_data, read_entry
-from nucbatch.training.sample import Sample, load_sample, make_sample, sampling_weights
+from nucbatch.training.sample import Sample, load_sample, make_sample, micronuclei, sampling_weights
 
 
 def drawn(count: int, modality: str, side: int = 64) -> Sample:
@@ -26,6 +26,16 @@ def test_a_sample_knows_its_nuclei(small_data: Path) -> None:
     assert len(sample.nuclei.radius_px) == len(np.unique(labels))
     areas = np.bincount(labels.ravel())[1:]
     assert sample.diameter_px == pytest.approx(np.median(2 * np.sqrt(areas[areas > 0] / np.pi)))
+
+
+def test_micronuclei_are_ignored_unless_the_image_shows_tissue() -> None:
+    labels = np.zeros((64, 64), np.int32)
+    labels[4:34, 4:34], labels[40:48, 40:48], labels[40:52, 4:16] = 1, 2, 3  # 30, 8 and 12 px wide
+    bright = (labels > 0).astype(np.uint8) * 200
+    assert np.array_equal(micronuclei(bright, labels), labels == 2)
+    assert not micronuclei(200 - bright, labels).any()
+    assert not micronuclei(np.stack([bright] * 3, axis=2), labels).any()
+    assert not micronuclei(bright, labels * 0).any()
 
 
 def test_labels_of_any_numbers_become_1_to_n() -> None:
