@@ -45,9 +45,9 @@ INTRODUCTION = """# What is read of each layout
 Each row is a plate that the project's tests open. It shows what is read without any option, or with the
 options named.
 
-- **names from**: *real file* means that the names and side files follow those of real files. *quoted* means
-  that they are known from public code or manuals only: the layout was not tried on a real plate, and
-  `nucbatch inspect` says so.
+- **source**: *real file* means that names and side files follow those of real files, *specification* those of
+  a published format. *quoted* means that they are known from public code or manuals only. If all trees of a
+  layout are quoted, `nucbatch inspect` says that it was not tried on a real plate.
 - **rests on**: the microscope's side files, or the file names alone.
 - **gaps**: fields that the microscope or the table lists, but that have no usable image. They stay in all
   tables, with the reason.
@@ -84,7 +84,7 @@ def golden_table(trees: Iterable[GoldenTree]) -> str:
         options = [f"`--{name.replace('_', '-')} {value}`" for name, value in tree.options.items()]
         options += ["`--root`"] if tree.root else []
         rows.append((tree.name, tree.source, *_cells(read, " ".join(options) or "yes")))
-    return _table(("tree", "names from", *COLUMNS), rows)
+    return _table(("tree", "source", *COLUMNS), rows)
 
 
 def real_table(folder: Path) -> str:

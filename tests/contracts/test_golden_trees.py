@@ -13,6 +13,8 @@ from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.plate import FileStatus, Plate
 
 TREES = {tree.name: tree for tree in all_trees()}
+SEEN = {tree.expected.layout for tree in TREES.values() if tree.source != "quoted"}
+UNTRIED = {tree.expected.layout for tree in TREES.values()} - SEEN
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +40,13 @@ def places(plate: Plate) -> dict[str, str]:
 def test_a_golden_tree_is_read_as_expected(name, built):
     folder, given_path = built(TREES[name])
     assert summary(TREES[name].open(folder, folder / given_path)) == TREES[name].expected
+
+
+@pytest.mark.parametrize("name", [name for name in TREES if TREES[name].expected.layout in UNTRIED])
+def test_a_layout_that_was_never_tried_says_so(name, built):
+    folder, given_path = built(TREES[name])
+    remarks = TREES[name].open(folder, folder / given_path).remarks
+    assert any("not tried on a real plate" in remark for remark in remarks)
 
 
 @pytest.mark.parametrize("name", TREES)

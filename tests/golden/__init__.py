@@ -63,8 +63,8 @@ class GoldenTree:
 
     Attributes:
         name: unique name, such as ``"Harmony V5"``, shown in the documentation's table.
-        source: what names and side files follow: ``"real file"`` (seen in a real file), ``"quoted"`` (names
-            quoted in public code or documentation).
+        source: what names and side files follow: ``"real file"`` (seen in a real file), ``"specification"``
+            (a published format), or ``"quoted"`` (public code or manuals).
         build: writes the files into an empty folder and returns the path that a user gives.
         expected: what opening that path gives.
         options: keyword arguments of ``open_plate`` that the tree needs.

@@ -173,26 +173,26 @@ _PLATE = Expected("ometiff", "", ("A01", "B12"), 4, ("DAPI", "GFP"), z=3, pixel_
 TREES = (
     GoldenTree(
         "OME-TIFF plate with a companion file",
-        "quoted",
+        "specification",
         lambda folder: write_set(folder, plate_of(f"f{n}.tif" for n in range(4)), "plate.companion.ome"),
         replace(_PLATE, evidence="side file", files=(4, 1, 0)),
     ),
     GoldenTree(
         "OME-TIFF plate, a file for each field",
-        "quoted",
+        "specification",
         lambda folder: write_set(folder, plate_of(f"f{n}.ome.tif" for n in range(4))),
         _PLATE,
     ),
-    GoldenTree("OME-TIFF plate in one file", "quoted", _in_one_file, replace(_PLATE, files=(1, 0, 0))),
+    GoldenTree("OME-TIFF plate in one file", "specification", _in_one_file, replace(_PLATE, files=(1, 0, 0))),
     GoldenTree(
         "OME-TIFF, a file for each channel",
-        "quoted",
+        "specification",
         lambda folder: write_set(folder, _SET),
         Expected("ometiff", "", (), 1, ("DAPI", "GFP"), z=3, pixel_size_um=0.65, files=(2, 0, 0)),
     ),
     GoldenTree(
         "OME-TIFF, several images in one file",
-        "quoted",
+        "specification",
         _by_tifffile,
         Expected("ometiff", "", (), 3, ("DAPI", "GFP"), z=3, pixel_size_um=0.5, files=(1, 0, 0)),
     ),

@@ -67,6 +67,6 @@ _EXPECTED = Expected(
 )
 
 TREES = (
-    GoldenTree("OME-Zarr 0.4", "quoted", lambda folder: _plate(folder, "0.4"), _EXPECTED),
-    GoldenTree("OME-Zarr 0.5", "quoted", lambda folder: _plate(folder, "0.5"), _EXPECTED),
+    GoldenTree("OME-Zarr 0.4", "specification", lambda folder: _plate(folder, "0.4"), _EXPECTED),
+    GoldenTree("OME-Zarr 0.5", "specification", lambda folder: _plate(folder, "0.5"), _EXPECTED),
 )

@@ -32,6 +32,7 @@ from nucbatch.readers.layouts.yokogawa.side_files import (
 )
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.rules import ignored, quarantined
+from nucbatch.readers.untried import untried
 
 _NAME = re.compile(
     r"(?:.*[_-])?W(?P<number>[0-9]{1,4})F(?P<site>[0-9]{3,4})T(?P<time_point>[0-9]{4})Z(?P<z_step>[0-9]{2,3})"
@@ -101,6 +102,7 @@ class Cq1Reader:
         parsed = {path: found for path in by_path if (found := parse(path))}
         folder = plate_folder(listing, ((path, _plate_folder(path)) for path in parsed), _RESULTS)
         sides = read_side_files(listing, folder)
+        sides.remarks.append(untried("Names and side files of CQ1 and CQ3K"))
 
         records: list[FileRecord] = []
         images: list[FoundFile] = []

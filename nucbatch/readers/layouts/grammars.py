@@ -129,7 +129,15 @@ GRAMMARS = (
         rf"(?:_?\[?[0-9A-F]{{8}}(?:-[0-9A-F]{{4}}){{3}}-[0-9A-F]{{12}}\]?)?{_END}",
     ),
     Grammar(
-        "Cellomics, CellInsight or EVOS",
+        "EVOS",
+        rf"(?:^|/)(?P<scan>scan_Plate_[^/]*)_{_LETTERED}f(?P<field>[0-9]+)(?P<channel>d[0-9]+){_END}",
+        unasked=True,
+        first=_FROM_ZERO,
+        constant=("scan",),
+        doubt="the text before the well differs, and it is not certain what it means (R, D, TD, p00)",
+    ),
+    Grammar(
+        "Cellomics or CellInsight",
         rf"(?:^|[/_]){_LETTERED}f(?P<field>[0-9]+)(?P<channel>d[0-9]+){_END}",
         unasked=True,
         seen=True,

@@ -26,6 +26,7 @@ from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.names import natural_key, plural
 from nucbatch.readers.rules import ignored, no_image, quarantined
+from nucbatch.readers.untried import untried
 
 _NAME = re.compile(
     r"(?P<row>[A-Z]{1,2}) ?- ?(?P<column>[0-9]{1,2}) ?\(fld (?P<field>[0-9]{1,4}) wv (?P<channel>.+?)"
@@ -34,10 +35,6 @@ _NAME = re.compile(
     re.IGNORECASE,
 )
 _WELL_FOLDER = re.compile(r"([A-Z]{1,2}) ?[-_]? ?0*([1-9][0-9]?)", re.IGNORECASE)
-_NOT_TRIED = (
-    "Names and .xdce of IN Cell are known from public code and not tried on a real plate: check wells, "
-    "fields and channels."
-)
 _SIDE_FILES = (".xdce", ".xlog", ".xaqp")
 
 
@@ -128,7 +125,7 @@ class InCellReader:
             records=records,
             channels=channels,
             evidence="names",
-            remarks=[_NOT_TRIED],
+            remarks=[untried("Names and .xdce of IN Cell")],
         )
 
 
@@ -260,7 +257,7 @@ def _listed_plate(listing: Listing, xdce: Xdce, records: list[FileRecord]) -> Pl
         rows=xdce.rows,
         columns=xdce.columns,
         evidence="side file",
-        remarks=[_NOT_TRIED],
+        remarks=[untried("Names and .xdce of IN Cell")],
     )
 
 

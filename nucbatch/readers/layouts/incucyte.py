@@ -29,6 +29,7 @@ from nucbatch.readers.layouts.stains import is_stain
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, natural_key
 from nucbatch.readers.rules import ignored, no_image
+from nucbatch.readers.untried import untried
 
 _END = r"\.(?:tiff?|png|jpe?g)"
 _RAW = re.compile(
@@ -40,10 +41,6 @@ _EXPORT = re.compile(
     r"(?:(?P<prefix>.+?)_)?(?P<well>[A-Z]{1,2}[0-9]{1,2})_(?P<field>[0-9]{1,4})_"
     rf"(?P<time>(?P<days>[0-9]{{1,3}})d(?P<hours>[0-9]{{1,2}})h(?P<minutes>[0-9]{{1,2}})m){_END}",
     re.IGNORECASE,
-)
-_NOT_TRIED = (
-    "Names of Incucyte are known from public code and not tried on a real plate: check wells, fields, "
-    "channels and times."
 )
 _CHANNEL = re.compile(
     r"(?:.*[ _-])?(?:ph|phase|green|red|orange|nir|near[ _-]?ir)(?:[ _-].*)?", re.IGNORECASE
@@ -180,7 +177,7 @@ class IncucyteReader:
             channels=channels,
             facts=facts,
             evidence="names",
-            remarks=[_NOT_TRIED],
+            remarks=[untried("Names of Incucyte", "wells, fields, channels and times")],
         )
         return replace(plate, acquisition=acquisition)
 

@@ -23,6 +23,7 @@ from nucbatch.readers.layouts.name_columns import are_wells
 from nucbatch.readers.layouts.name_pattern import PatternName, counts_from_zero, read_match
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.rules import ignored
+from nucbatch.readers.untried import untried
 
 _SAMPLE = 100  # names tried before all names are
 _FEWEST = 4  # names of another instrument that make it a plate of its own
@@ -148,9 +149,6 @@ def _doubtful(listing: Listing, grammar: Grammar, doubt: str) -> InputError:
 
 
 def _remark(grammar: Grammar) -> str:
-    tried = (
-        "known from real files"
-        if grammar.seen
-        else "known from quoted names and not tried on a real plate: check wells, fields and channels"
-    )
-    return f"file names as of {grammar.maker}, {tried}"
+    if grammar.seen:
+        return f"File names are those of {grammar.maker}."
+    return untried(f"File names of {grammar.maker}")

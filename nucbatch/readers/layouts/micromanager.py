@@ -19,7 +19,13 @@ from nucbatch.core.plate import Plate
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
 from nucbatch.readers.formats.ome_files import OmeHead
-from nucbatch.readers.layouts.micromanager_folders import field_of, parse_image, read_folders
+from nucbatch.readers.layouts.micromanager_folders import (
+    NOT_TRIED,
+    STAGE_NOT_USED,
+    field_of,
+    parse_image,
+    read_folders,
+)
 from nucbatch.readers.layouts.ome_accounts import mark_undescribed_pages, require_whole, unused_records
 from nucbatch.readers.layouts.ome_fields import Fields
 from nucbatch.readers.layouts.ome_sets import OmeSets, SetImage, heads_of, read_sets
@@ -95,9 +101,7 @@ def _read_stacks(listing: Listing, layout: str, options: ReadOptions) -> Plate:
         lacking=fields.lacking,
         labels=labels,
         facts=fields.facts,
-        remarks=["stage positions are not used: which way they run depends on the camera's mounting"]
-        if fields.stage_units
-        else [],
+        remarks=[NOT_TRIED, *([STAGE_NOT_USED] if fields.stage_units else [])],
     )
 
 

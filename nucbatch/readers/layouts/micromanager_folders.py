@@ -23,6 +23,10 @@ from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import unique_names
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
+from nucbatch.readers.untried import untried
+
+NOT_TRIED = untried("Names and metadata of Micro-Manager")
+STAGE_NOT_USED = "stage positions are not used: which way they run depends on the camera's mounting"
 
 _IMAGES = (
     re.compile(
@@ -231,9 +235,9 @@ def _side_record(file: FoundFile, refused: Mapping[str, str]) -> FileRecord:
 
 
 def _remarks(metadata: Mapping[str, PositionMetadata], refused: Mapping[str, str]) -> list[str]:
-    remarks = []
+    remarks = [NOT_TRIED]
     if refused:
         remarks.append(f"{len(refused):,} metadata.txt can't be used: names alone tell the images there")
     if any(known.has_stage for known in metadata.values()):
-        remarks.append("stage positions are not used: which way they run depends on the camera's mounting")
+        remarks.append(STAGE_NOT_USED)
     return remarks

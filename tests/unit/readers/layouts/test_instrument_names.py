@@ -102,9 +102,14 @@ def test_read_steps_are_acquisitions_of_which_one_is_read():
         read(*names, acquisition="03")
 
 
-def test_names_that_differ_beside_the_well_are_several_plates():
-    """EVOS writes R, D or TD before the well; what they mean is not known."""
+def test_what_evos_writes_before_the_well_is_not_guessed():
     names = every("scan_Plate_{code}_p00_0_{w}f00d0.TIF", code=("R", "TD"), w=("A01", "A02"))
+    with pytest.raises(InputError, match=r"not certain what it means \(R, D, TD, p00\)"):
+        read(*names)
+
+
+def test_names_that_differ_beside_the_well_are_several_plates():
+    names = every("AS_09047_05042803000{p}_{w}f00d0.TIF", p=(1, 2), w=("A01", "A02"))
     with pytest.raises(InputError, match="mixes images of 2 plates"):
         read(*names)
 
@@ -115,9 +120,8 @@ def test_several_plates_are_listed():
 
 
 def test_the_user_hears_how_names_are_known():
-    assert read("A01f00d0.TIF").remarks == (
-        "file names as of Cellomics, CellInsight or EVOS, known from real files",
-    )
+    assert read("A01f00d0.TIF").remarks == ("File names are those of Cellomics or CellInsight.",)
+    assert "not tried on a real plate" in read("scan_Plate_R_p00_0_A01f00d0.TIF").remarks[0]
     (remark,) = read("Well B02/DAPI - n000002.tif").remarks
     assert "BD Pathway" in remark
     assert "not tried on a real plate" in remark

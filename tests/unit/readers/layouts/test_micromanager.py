@@ -50,7 +50,7 @@ def test_each_stack_gives_its_own_position(tmp_path, uuids):
         ("C12", 2): expected("C12-Site_1"),
     }
     assert [field.position_um for field in plate.fields] == [None] * 4
-    assert "depends on the camera's mounting" in plate.remarks[0]
+    assert "depends on the camera's mounting" in plate.remarks[1]
 
 
 def test_positions_whose_stack_is_not_there_are_gaps(tmp_path):
@@ -153,7 +153,7 @@ def test_unfinished_metadata_are_quarantined_and_names_read(tmp_path):
     assert [channel.name for channel in plate.channels] == ["channel000", "channel001"]
     assert len(plate.fields) == 8
     assert plate.evidence == "names"
-    assert plate.remarks == ("4 metadata.txt can't be used: names alone tell the images there",)
+    assert plate.remarks[1:] == ("4 metadata.txt can't be used: names alone tell the images there",)
     assert "damaged, as after a stopped acquisition" in fates(plate)["B2-Site_0/metadata.txt"]
 
 
