@@ -3,6 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+import tifffile
+
 from golden import Expected, GoldenTree, write_images
 
 Place = tuple[int, int, int, int, int, int]
@@ -59,6 +62,7 @@ def _of_channel(channel: int, name: str, pixel_m: float) -> str:
         f"<ChannelName>{name.replace('&', '&amp;')}</ChannelName>"
         f'<ImageResolutionX Unit="m">{pixel_m!r}</ImageResolutionX>'
         f'<ImageResolutionY Unit="m">{pixel_m!r}</ImageResolutionY>'
+        "<ImageSizeX>16</ImageSizeX><ImageSizeY>16</ImageSizeY><BinningX>1</BinningX><BinningY>1</BinningY>"
         f'<MainExcitationWavelength Unit="nm">{excitation}</MainExcitationWavelength>'
         f'<MainEmissionWavelength Unit="nm">{emission}</MainEmissionWavelength>'
     )
@@ -185,6 +189,29 @@ def _columbus(folder: Path) -> Path:
     return folder
 
 
+def _columbus_pages(folder: Path) -> Path:
+    """All channels and planes of a field are pages of one file; a second index only refers to the first."""
+    listed = places(WELLS, 2, planes=2)
+    pages: dict[str, int] = {}
+    named: list[tuple[Place, str]] = []
+    for place in listed:
+        name = "{:03}{:03}-{}.tif".format(*place[:3])
+        named.append((place, name))
+        pages[name] = pages.get(name, 0) + 1
+    text = index(named)
+    for name, count in pages.items():
+        stack = np.arange(count * 256, dtype=np.uint16).reshape(count, 16, 16)
+        tifffile.imwrite(folder / name, stack, photometric="minisblack", metadata=None)
+        for page in range(count):
+            text = text.replace(f"<URL>{name}</URL>", f'<URL BufferNo="{page}">{name}</URL>', 1)
+    (folder / "ImageIndex.ColumbusIDX.xml").write_text(text, encoding="utf-8")
+    reference = (
+        '<Measurement><Reference Class="IMAGEINDEX">ImageIndex.ColumbusIDX.xml</Reference></Measurement>'
+    )
+    (folder / "MeasurementIndex.ColumbusIDX.xml").write_text(reference, encoding="utf-8")
+    return folder
+
+
 def _names_5(folder: Path) -> Path:
     write_images(folder, (f"Images/{old_name(place)}" for place in places(WELLS, 2, planes=2)))
     return folder
@@ -235,6 +262,12 @@ TREES = (
         "quoted",
         _columbus,
         Expected("harmony", "side file", _BOTH, 4, STAINS[:2], 1, 1, _SIZE, 4, 0, (8, 1, 0)),
+    ),
+    GoldenTree(
+        "Columbus, pages",
+        "quoted",
+        _columbus_pages,
+        Expected("harmony", "side file", _BOTH, 4, STAINS[:2], 2, 1, _SIZE, 4, 0, (4, 2, 0)),
     ),
     GoldenTree(
         "Harmony, names alone",

@@ -32,7 +32,8 @@ _UM_PER = {
     "m": 1e6,
 }
 
-_HARMONY_TAG = 65500  # XML that Harmony writes into each image
+HARMONY_TAG = 65500
+"""TIFF tag of the XML that Harmony writes into each image."""
 _FINEST_PRINTED_UM = 5.0
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
 
@@ -68,7 +69,7 @@ def pixel_size_um(
 
 def resolution_of(page: Any) -> tuple[tuple[int, int] | None, int | None]:
     """Returns XResolution and ResolutionUnit of a TIFF's page; None if they describe the camera's pixel."""
-    if _HARMONY_TAG in page.tags:
+    if HARMONY_TAG in page.tags:
         return None, None
     return page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
 

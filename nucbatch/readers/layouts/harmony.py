@@ -23,9 +23,11 @@ from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.formats.tiff_maker import measurement_of
 from nucbatch.readers.layouts.harmony_index import HarmonyIndex, read_index
 from nucbatch.readers.layouts.harmony_name import base_name, measurement_folder, parse
 from nucbatch.readers.layouts.harmony_planes import LAYOUT, by_index, by_names, missing, remarks
+from nucbatch.readers.layouts.harmony_profile import read_profiles
 from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
@@ -41,6 +43,7 @@ _METADATA = re.compile(
     r"(?:.*/)?(?:(?:Assay_?layout|FFC_Profile)/[^/]+\.xml|(?:indexfile|keywords?)\.txt|[^/]+\.kw\.txt)",
     re.IGNORECASE,
 )
+_PROFILES = re.compile(r"(?:.*/)?FFC_Profile/[^/]+\.xml", re.IGNORECASE)
 _MEASUREMENT = re.compile(r"(.+?)__[0-9]{4}-[0-9]{2}-[0-9]{2}T.*Measurement.*", re.IGNORECASE)
 
 _MINIMAL_INDEX = b"""\xef\xbb\xbf<?xml version="1.0" encoding="utf-8"?>
@@ -93,19 +96,23 @@ class HarmonyReader:
         notes: list[str] = []
         records: list[FileRecord] = []
         index = _first_usable(listing, indices, records, notes)
+        if index:
+            notes += _other_measurement(listing, index)
+            _add_profiles(listing, index, notes)
+        found = by_index(listing, index) if index else by_names(listing)
+        gaps, lacking = missing(found, index)
+        records += found.records
         settled = {record.path for record in records}
         for file in listing.others():
             if file.path not in settled:
                 known = _is_index(file) or _METADATA.fullmatch(file.path)
                 records.append(ignored(file.path, "vendor-metadata") if known else no_image(file.path))
-        found = by_index(listing, index) if index else by_names(listing)
-        gaps, lacking = missing(found, index)
         return assemble(
             listing,
             name=(index.plate if index else "") or _plate_name(listing, folder),
             layout=self.name,
             sightings=found.sightings,
-            records=[*records, *found.records],
+            records=records,
             channels=[channel for _, channel in sorted(found.channels.items())],
             gaps=gaps,
             lacking=lacking,
@@ -184,3 +191,35 @@ def _first_usable(
             "of its images don't say where they belong: export the measurement again."
         )
     return None
+
+
+def _other_measurement(listing: Listing, index: HarmonyIndex) -> list[str]:
+    """Returns a remark if the first image was made in another measurement than the index."""
+    listed = {base_name(image.file).casefold() for image in index.images}
+    path = next((file.path for file in listing.images() if base_name(file.path).casefold() in listed), "")
+    if not path or not index.measurement:
+        return []
+    made_in = measurement_of(listing.root, path, listing.read_timeout_s)
+    if made_in in ("", index.measurement):
+        return []
+    return [
+        f"{index.path} belongs to measurement {printable(index.measurement)}, but {path} to measurement "
+        f"{printable(made_in)}: names of channels, pixel size and positions may be those of another plate."
+    ]
+
+
+def _add_profiles(listing: Listing, index: HarmonyIndex, notes: list[str]) -> None:
+    """Adds the flat-field profiles of ``FFC_Profile`` to an index that has none itself."""
+    files = [file.path for file in listing.others() if _PROFILES.fullmatch(file.path)]
+    if len(files) != 1 or any(channel.flat_field for channel in index.channels.values()):
+        return
+    try:
+        profiles = read_profiles(listing, files[0])
+    except ImageUnavailable as error:
+        raise InputError(str(error)) from error
+    except UnreadableImage as error:
+        notes.append(f"{files[0]} is not used: {printable(str(error))}.")
+        return
+    for number, text in profiles.items():
+        if number in index.channels:
+            index.channels[number].flat_field = text

@@ -20,7 +20,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
+from nucbatch.core.plate_geometry import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    row_index,
+    row_letters,
+    split_well,
+    well_name,
+)
 from nucbatch.readers.assemble import FieldKey
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse
@@ -29,6 +36,7 @@ from nucbatch.readers.listing import Listing
 _UM_PER = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 _FARTHEST_UM = 1e6  # no stage travels a metre
 _LARGEST_PIXEL_UM = 1e3
+_LONGEST = 200  # characters of a name
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 Parts = Mapping[str, Element]
@@ -77,6 +85,7 @@ class HarmonyIndex:
     Attributes:
         path: relative path of the file.
         plate: name of the plate; empty if unknown.
+        measurement: identifier of the measurement; empty if unknown.
         rows: rows of the plate; 0 if unknown.
         columns: columns of the plate; 0 if unknown.
         wells: names of the wells that were measured.
@@ -88,6 +97,7 @@ class HarmonyIndex:
 
     path: str
     plate: str = ""
+    measurement: str = ""
     rows: int = 0
     columns: int = 0
     wells: tuple[str, ...] = ()
@@ -137,11 +147,19 @@ class _Builder:
         if not self.index.images:
             raise UnreadableImage("it lists no image of a Harmony measurement")
         self._count_time()
+        if any(not self._has(image.name.well) for image in self.index.images):
+            self.index.rows = self.index.columns = 0  # the plate's size is wrong
         return self.index
+
+    def _has(self, well: str) -> bool:
+        row, column = split_well(well)
+        return row_index(row) < self.index.rows and column <= self.index.columns
 
     def _plate(self, element: Element) -> None:
         index = self.index
-        index.plate = element.value("Name") or element.value("PlateID") or index.plate
+        names = [element.value("Name"), element.value("PlateID"), index.plate]
+        index.plate = next((name for name in names if 0 < len(name) <= _LONGEST), "")
+        index.measurement = element.value("MeasurementID") or index.measurement
         rows, columns = (_number(element.value(tag)) for tag in ("PlateRows", "PlateColumns"))
         if 0 < rows <= MOST_ROWS and 0 < columns <= MOST_COLUMNS:
             index.rows, index.columns = rows, columns
@@ -153,6 +171,8 @@ class _Builder:
         """Adds what an element says about a channel."""
         channel = self.index.channels.setdefault(number, IndexedChannel())
         name = _text(parts, "ChannelName")
+        if len(name) > _LONGEST:
+            raise UnreadableImage(f"the name of channel {number} has {len(name):,} characters")
         if name and channel.name and name != channel.name:
             raise UnreadableImage(f"it names channel {number} both {channel.name!r} and {name!r}")
         channel.name = channel.name or name
@@ -183,7 +203,7 @@ class _Builder:
             raise UnreadableImage(f"it lists {file} twice")
         self._channel(channel, parts)
         state = _text(parts, "State")
-        fault = "" if state in ("", "Ok") else f"{self.index.path} gives its state as {state}"
+        fault = "" if state in ("", "Ok") else f"{self.index.path} gives its state as {state[:_LONGEST]}"
         self.index.images.append(IndexedImage(file, page, name, fault))
         self._named.append(named.t + 1 if named else 0)
         self._field((well, site, int(time_id)), parts)

@@ -67,6 +67,7 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
     here: dict[str, list[FoundFile]] = defaultdict(list)
     for file in listing.images():
         here[base_name(file.path).casefold()].append(file)
+    others = {base_name(file.path).casefold(): file.path for file in listing.others()}
     paged = any(image.page for image in index.images)
     channels, unusable = _channels(index)
     sightings: list[Sighting] = []
@@ -81,9 +82,14 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
         found = _found(image, here)
         listed.update(file.path for file in found)
         if image.fault or not found:
-            shown = image.file or "an image without a name"
-            lost[key][channel].append(image.fault or f"{shown}, listed in {index.path}, is not there")
+            shown, odd = image.file or "an image without a name", others.get(base_name(image.file).casefold())
+            gone = f"{odd} can't be decoded" if odd else f"{shown}, listed in {index.path}, is not there"
+            lost[key][channel].append(image.fault or gone)
             faulty |= dict.fromkeys((file.path for file in found), image.fault)
+            if odd:
+                faulty[odd] = (
+                    f"{index.path} lists it as an image, but it can't be decoded: convert it to TIFF"
+                )
             continue
         sightings += [_sighting(file, name, channel, image.page if paged else None) for file in found]
     records = [quarantined(path, reason) for path, reason in faulty.items()]

@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from nucbatch.core.flat_field import LEAST_GAIN, FlatField
+from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.listing import Listing
 
 _MOST_CHARACTERS = 1 << 16
 _MOST_ORDERS = 12
@@ -55,6 +58,21 @@ def parse_profile(text: str) -> FlatField | None:
         if found.get("Character") != "Null" and profile.get("Type") != "Identity":
             return _polynomial(profile)
     return None
+
+
+def read_profiles(listing: Listing, path: str) -> dict[int, str]:
+    """Reads the texts of profiles by number of the channel from a file of ``FFC_Profile``.
+
+    Raises:
+        UnreadableImage: it is damaged; the message is a reason.
+        ImageUnavailable: it does not answer in time.
+    """
+
+    def texts(elements: Iterator[Element]) -> dict[int, str]:
+        entries = [(one.attributes.get("ChannelID", ""), one.value("FlatfieldProfile")) for one in elements]
+        return {int(number): text for number, text in entries if re.fullmatch(r"[0-9]{1,9}", number)}
+
+    return read_elements(listing.root, path, {"Entry"}, texts, listing.read_timeout_s)
 
 
 def _polynomial(profile: dict[str, Any]) -> FlatField:

@@ -5,10 +5,11 @@ import tracemalloc
 from pathlib import Path
 
 import numpy as np
+import openreadout
 import pytest
 import tifffile
 from golden import write_images
-from golden.harmony import STAINS, index, new_name, old_name, places
+from golden.harmony import PROFILE, STAINS, TREES, index, new_name, old_name, places
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus, Plate
@@ -17,6 +18,7 @@ from nucbatch.readers.find import open_plate
 from nucbatch.readers.layouts.harmony_index import read_index
 from nucbatch.readers.layouts.harmony_name import HarmonyName, measurement_folder, parse
 from nucbatch.readers.listing import scan
+from nucbatch.readers.pixels import FieldReader
 from nucbatch.readers.plate_cache import cache_content, load_plate
 
 Edit = tuple[str, str]
@@ -351,6 +353,130 @@ def test_the_memory_of_an_index_is_a_fraction_of_the_file(tmp_path, images):
         tracemalloc.stop()
     assert len(found.images) == len(listed) == images
     assert peak < 0.6 * len(text) + 2**20  # a real index is twice as long for the same records
+
+
+def test_pages_of_one_file_are_planes_of_their_own(tmp_path):
+    (tree,) = [tree for tree in TREES if tree.name == "Columbus, pages"]
+    plate = open_plate(tree.build(tmp_path))
+    field = plate.fields[0]
+    assert [(plane.channel, plane.z, plane.page) for plane in field.planes] == [
+        (STAINS[0], 0, 0),
+        (STAINS[0], 1, 2),
+        (STAINS[1], 0, 1),
+        (STAINS[1], 1, 3),
+    ]
+    pixels = FieldReader.of(plate).read_whole(field, plate.channels)
+    assert pixels[:, 0, 0].tolist() == [512, 768]  # of the upper plane of each channel
+
+
+def test_images_of_a_format_that_cant_be_decoded_are_quarantined(tmp_path):
+    written(tmp_path, ONE, (r"ch2sk1fk1fl1\.tiff", "ch2sk1fk1fl1.tiff.gz"))
+    for place, name in ONE:
+        if place[4] == 2:
+            (tmp_path / name).rename(tmp_path / f"{name}.gz")
+    plate = open_plate(tmp_path)
+    assert set(reasons(plate).values()) == {
+        "Index.idx.xml lists it as an image, but it can't be decoded: convert it to TIFF"
+    }
+    assert plate.fields[0].lacking == ((STAINS[1], "r02c03f01p01-ch2sk1fk1fl1.tiff.gz can't be decoded"),)
+
+
+@pytest.mark.parametrize(("of_image", "said"), [("m-1", 0), ("m-2", 1), (None, 0)])
+def test_an_index_of_another_measurement_with_the_same_names_is_reported(tmp_path, of_image, said):
+    written(tmp_path, ONE, ("<PlateID>", "<MeasurementID>m-1</MeasurementID><PlateID>"))
+    xml = f"<TiffImageDescription><MeasurementID>{of_image}</MeasurementID></TiffImageDescription>".encode()
+    tags = [] if of_image is None else [(65500, 7, len(xml), xml, True)]
+    for _, name in ONE:
+        tifffile.imwrite(tmp_path / name, np.zeros((16, 16), np.uint16), extratags=tags)
+    remarks = [remark for remark in open_plate(tmp_path).remarks if "belongs to measurement m-1" in remark]
+    assert len(remarks) == said
+
+
+def test_a_damaged_first_image_says_nothing_about_the_measurement(tmp_path):
+    written(tmp_path, ONE, ("<PlateID>", "<MeasurementID>m-1</MeasurementID><PlateID>"))
+    (tmp_path / ONE[0][1]).write_bytes(b"II*\0 damaged")
+    assert not [remark for remark in open_plate(tmp_path).remarks if "belongs" in remark]
+
+
+def test_profiles_beside_an_index_without_any_are_used(tmp_path):
+    written(tmp_path, ONE, ("(?s)<Maps>.*</Maps>", ""))
+    (tmp_path / "FFC_Profile").mkdir()
+    beside = tmp_path / "FFC_Profile/FFC_Profile_Measurement 1.xml"
+    entry = f'<Entry ChannelID="2"><FlatfieldProfile>{PROFILE % (2, "x")}</FlatfieldProfile></Entry>'
+    beside.write_text(f"<FFC><Map>{entry}</Map></FFC>")
+    plate = open_plate(tmp_path)
+    assert [bool(channel.flat_field) for channel in plate.channels] == [False, True]
+    beside.write_text("<FFC>")
+    assert (
+        open_plate(tmp_path).remarks[0].startswith("FFC_Profile/FFC_Profile_Measurement 1.xml is not used: ")
+    )
+
+
+def test_a_plate_smaller_than_its_wells_has_no_size(tmp_path):
+    plate = open_plate(written(tmp_path, ONE, ("<PlateRows>16", "<PlateRows>1")))
+    assert (plate.rows, plate.columns) == (0, 0)
+
+
+def test_overlong_names_are_refused(tmp_path):
+    plate = open_plate(written(tmp_path, ONE, (STAINS[1], "x" * 1000)))
+    assert reasons(plate) == {"Index.idx.xml": "the name of channel 2 has 1,000 characters"}
+
+
+def test_an_index_without_any_image_here_lists_every_field_as_lost(tmp_path):
+    (tmp_path / "Index.ref.xml").write_text(index(ONE))
+    plate = open_plate(tmp_path)
+    assert [field.problem for field in plate.fields] == [
+        f"r02c03f0{site}p01-ch1sk1fk1fl1.tiff, listed in Index.ref.xml, is not there (and 1 more image)"
+        for site in (1, 2)
+    ]
+
+
+JUDGED = [tree for tree in TREES if tree.name in ("Harmony V5", "Harmony V6", "Harmony V7, time points")]
+
+
+def judged(path: Path) -> list[tuple[object, ...]]:
+    """What another library reads of a measurement: its fields and their channels."""
+    return [
+        (
+            image["extra"]["well"],
+            image["extra"]["field"],
+            (image["size_c"], image["size_z"], image["size_t"]),
+            [(one["name"], one.get("excitation_nm"), one.get("emission_nm")) for one in image["channels"]],
+            round(image["physical_size"]["x"], 6),
+            pytest.approx((-image["extra"]["position_y_um"], image["extra"]["position_x_um"])),
+        )
+        for image in openreadout.info(path)["images"]
+    ]
+
+
+def ours(plate: Plate) -> list[tuple[object, ...]]:
+    channels = [(channel.name, channel.excitation_nm, channel.emission_nm) for channel in plate.channels]
+    times = len({field.t for field in plate.fields})
+    return [
+        (
+            field.well,
+            field.site,
+            (len(channels), field.z_steps, times),
+            channels,
+            round(field.pixel_size_um or 0, 6),
+            field.position_um,
+        )
+        for field in plate.fields
+        if field.t == 0
+    ]
+
+
+@pytest.mark.parametrize("tree", JUDGED, ids=lambda tree: tree.name)
+def test_another_library_reads_the_same(tmp_path, tree):
+    path = tree.build(tmp_path)
+    assert ours(open_plate(path)) == judged(path)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["operetta", "operetta_index_v1"])
+def test_another_library_reads_the_same_of_real_plates(shared_data, name):
+    path = shared_data / "plates" / name
+    assert ours(open_plate(path)) == judged(path)
 
 
 @pytest.mark.real_data
