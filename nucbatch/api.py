@@ -13,8 +13,8 @@ from nucbatch.core.log_file import early_records
 from nucbatch.core.plate import Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import ObjectSettings, RunSettings, validated
-from nucbatch.execution.driver import Progress
 from nucbatch.execution.prepared import Prepared, chosen, prepare
+from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.session import RunResult, execute
 from nucbatch.execution.warm_start import load_ahead
 from nucbatch.inference.normalise import find_constants

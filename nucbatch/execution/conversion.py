@@ -29,8 +29,8 @@ from nucbatch.execution.conversion_queue import (
     with_held,
 )
 from nucbatch.execution.conversion_task import failed_part
-from nucbatch.execution.driver import Progress
 from nucbatch.execution.run_log import run_log
+from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.task_errors import problem_of
 from nucbatch.execution.window import Window, WorkResult
 from nucbatch.execution.worker_log import WorkerLogs

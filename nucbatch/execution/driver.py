@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +24,7 @@ from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale_task import MeasuredScale, ScaleTask
 from nucbatch.execution.large.stages import PREDICT, stages_of
 from nucbatch.execution.large.unit import UnitDone, UnitTask
+from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.task_errors import is_suspect, problem_of
 from nucbatch.execution.window import Window, WorkResult
 from nucbatch.schedulers.contract import Cluster
@@ -53,30 +54,6 @@ class Source(Protocol):
 
     def accept_check(self, check: CheckTask, checked: CheckResult) -> list[Receipt]:
         """Queues the fields that failed a check again, and returns their receipts, now invalid."""
-        ...
-
-
-class Progress(Protocol):
-    """Reports a run's progress to the user."""
-
-    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
-        """Starts: the run has ``total`` fields, of which those of ``committed`` are done."""
-        ...
-
-    def advance(self, receipt: Receipt) -> None:
-        """Counts one more field as done or failed."""
-        ...
-
-    def again(self, receipt: Receipt, why: str) -> None:
-        """Takes back a field that counted as done; it will be done again."""
-        ...
-
-    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
-        """Reports the stage of a large image, and how many of its units are done."""
-        ...
-
-    def note(self, sentence: str) -> None:
-        """Shows a message to the user."""
         ...
 
 

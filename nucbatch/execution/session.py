@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import CheckResult
-from nucbatch.execution.driver import Progress, SessionOutcome, drive
+from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.job import made_of_field
 from nucbatch.execution.moved_plate import about, as_begun
@@ -27,6 +27,7 @@ from nucbatch.execution.plate_constants import with_plate_constants
 from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
+from nucbatch.execution.run_progress import Progress, SilentProgress
 from nucbatch.execution.warm_start import PRELOADED
 from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.execution.worker_log import WorkerLogs
@@ -47,7 +48,6 @@ from nucbatch.store.ledger import (
     started_settings,
 )
 from nucbatch.store.lock import run_lock
-from nucbatch.store.receipt import Receipt
 from nucbatch.store.recover import recover
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_run
@@ -70,23 +70,6 @@ _MOST_LINES = 20
 _log = logging.getLogger(__name__)
 
 _CHANGED = "Done fields whose files have changed or are gone are processed again"
-
-
-class _Silent:
-    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
-        pass
-
-    def advance(self, receipt: Receipt) -> None:
-        pass
-
-    def again(self, receipt: Receipt, why: str) -> None:
-        pass
-
-    def advance_image(self, name: str, doing: str, done: int, units: int) -> None:
-        pass
-
-    def note(self, sentence: str) -> None:
-        pass
 
 
 def execute(
@@ -132,7 +115,7 @@ def execute(
     plan, started = prepared.plan, time.perf_counter()
     if fail_fast:
         _require_sound(plan.plate)
-    backend, progress = scheduler(scheduler_name), progress or _Silent()
+    backend, progress = scheduler(scheduler_name), progress or SilentProgress()
     # Absolute, because workers may have another working directory.
     folder = RunFolder(out.absolute())
     folder.create()

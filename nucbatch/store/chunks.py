@@ -13,21 +13,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import zarr
-from zarr.core.buffer import default_buffer_prototype
-from zarr.storage import MemoryStore
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.tiles import Box
+from nucbatch.store.array_document import zarr_2_document, zarr_3_document
 from nucbatch.store.atomic import cannot_write, write_bytes
-from nucbatch.store.shards import Codec, compressor_2, compressors, damaged, encoded, read_chunks
+from nucbatch.store.shards import Codec, damaged, encoded, read_chunks
 
 ZarrFormat = Literal[2, 3]
 
@@ -261,50 +258,6 @@ def _folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_write(path, error) from error
-
-
-@lru_cache(maxsize=512)
-def zarr_3_document(
-    shape: tuple[int, ...],
-    chunks: tuple[int, ...],
-    shards: tuple[int, ...] | None,
-    dtype: str,
-    codec: Codec,
-    names: tuple[str, ...],
-    separator: Literal["/", "."],
-) -> bytes:
-    """Returns an array's zarr.json as zarr writes it; cached, because a plate's fields share it."""
-    array = zarr.create_array(
-        store=MemoryStore(),
-        shape=shape,
-        chunks=chunks,
-        shards=shards,
-        dtype=dtype,
-        filters=[],
-        compressors=compressors(codec, np.dtype(dtype).itemsize),
-        fill_value=0,
-        dimension_names=names,
-        chunk_key_encoding={"name": "default", "separator": separator},
-        zarr_format=3,
-    )
-    return array.metadata.to_buffer_dict(default_buffer_prototype())["zarr.json"].to_bytes()
-
-
-@lru_cache(maxsize=512)
-def zarr_2_document(shape: tuple[int, ...], chunks: tuple[int, ...], dtype: str, codec: Codec) -> bytes:
-    """Returns an array's .zarray as zarr writes it; cached as :func:`zarr_3_document`."""
-    array = zarr.create_array(
-        store=MemoryStore(),
-        shape=shape,
-        chunks=chunks,
-        dtype=np.dtype(dtype).newbyteorder("<"),
-        filters=None,
-        compressors=compressor_2(codec),
-        fill_value=0,
-        chunk_key_encoding={"name": "v2", "separator": "/"},
-        zarr_format=2,
-    )
-    return array.metadata.to_buffer_dict(default_buffer_prototype())[".zarray"].to_bytes()
 
 
 def _description(array: Array) -> bytes:

@@ -14,8 +14,9 @@ import numpy as np
 
 from nucbatch.core.plate import Channel, Field
 from nucbatch.store import ngff
+from nucbatch.store.array_document import zarr_2_document, zarr_3_document
 from nucbatch.store.atomic import write_bytes
-from nucbatch.store.chunks import Array, zarr_2_document, zarr_3_document
+from nucbatch.store.chunks import Array
 from nucbatch.store.images import image_level, write_group
 from nucbatch.store.pyramid import level_count
 

@@ -10,10 +10,7 @@ Sources: https://zarr-specs.readthedocs.io (v2, and v3 core with its codecs).
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +20,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.zarr_format.codecs import ChunkCoding, codec_named
-
-MOST_JSON_BYTES = 1 << 28  # ten times the largest consolidated plate metadata seen
+from nucbatch.zarr_format.json_file import damage, read_json
 
 _PIXEL_TYPES = frozenset(
     np.dtype(name).name for name in ("?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
@@ -107,47 +103,6 @@ def array_form(folder: Path) -> ArrayForm:
         if (folder / ".zarray").is_file():
             return _version_2(read_json(folder / ".zarray"))
         raise UnreadableImage(f"its array {folder.name!r} is not there")
-
-
-def read_json(path: Path) -> Any:
-    """Reads a JSON metadata file.
-
-    Raises:
-        UnreadableImage: the file is too large.
-        OSError, ValueError, RecursionError: it cannot be read, is not JSON, or has text that is not Unicode.
-    """
-    size = path.stat().st_size
-    if size > MOST_JSON_BYTES:
-        raise UnreadableImage(
-            f"its {path.name} has {size:,} bytes, more than the limit of {MOST_JSON_BYTES:,}: rewrite the "
-            "metadata"
-        )
-    text = path.read_bytes()
-    value = json.loads(text)
-    if b"\\ud" in text.lower():  # a lone surrogate, which no table could hold, is always written as an escape
-        json.dumps(value, ensure_ascii=False).encode()
-    return value
-
-
-@contextmanager
-def damage() -> Iterator[None]:
-    """Converts Python errors on malformed metadata into an UnreadableImage."""
-    try:
-        yield
-    except UnreadableImage:
-        raise
-    except OSError as error:
-        raise UnreadableImage(f"its metadata can't be read ({error.strerror or error})") from error
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RecursionError,
-        StopIteration,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise UnreadableImage(f"its metadata are damaged ({type(error).__name__}: {error})") from error
 
 
 def _version_3(document: dict[str, Any]) -> ArrayForm:
