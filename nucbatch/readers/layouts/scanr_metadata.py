@@ -180,15 +180,20 @@ def _metadata(listing: Listing, path: str, present: Collection[str]) -> Metadata
 def _descriptor(listing: Listing, path: str) -> Descriptor:
     def build(elements: Iterator[Element]) -> Descriptor:
         values: dict[str, str] = {}
-        name, in_format = "", False
+        sizes: set[tuple[int, int]] = set()
+        name, rows = "", -1  # rows is -1 outside a format
         for element in elements:
             if element.tag == "Name":
-                name = element.text
-                in_format = in_format or name == "format typedef"
-            elif in_format or name not in ("Rows", "Columns"):
+                name = element.text or name  # LabVIEW leaves the elements of a list without names
+                rows = 0 if element.text == "format typedef" else rows
+            elif name == "Rows" and rows == 0:
+                rows = _count(element.text, MOST_ROWS)
+            elif name == "Columns" and rows >= 0:
+                sizes.add((rows, _count(element.text, MOST_COLUMNS)))
+                rows = -1
+            else:
                 values.setdefault(name, element.text)
-        rows = _count(values.get("Rows", ""), MOST_ROWS)
-        columns = _count(values.get("Columns", ""), MOST_COLUMNS)
+        rows, columns = sizes.pop() if len(sizes) == 1 else (0, 0)
         size = _number(values.get("conversion factor um/pixel", ""))
         return Descriptor(
             path,

@@ -67,6 +67,18 @@ def test_a_number_is_counted_on_the_plates_own_columns(tmp_path, size, well):
     assert plate.name == "Prüfplatte µ"
 
 
+def test_a_descriptor_of_two_plate_sizes_tells_none(tmp_path):
+    write_images(tmp_path / "data", [name("", 14)])
+    one, other = (
+        descriptor(*size).removeprefix(b"<LVData>").removesuffix(b"</LVData>") for size in ((8, 12), (4, 6))
+    )
+    (tmp_path / "experiment_descriptor.xml").write_bytes(b"<LVData>" + one + other + b"</LVData>")
+    with pytest.raises(InputError, match="without a well in their names"):
+        open_plate(tmp_path)
+    (tmp_path / "experiment_descriptor.xml").write_bytes(b"<LVData>" + one + one + b"</LVData>")
+    assert list(open_plate(tmp_path).wells()) == ["B02"]
+
+
 def test_names_without_a_well_are_rejected_without_the_plates_size(tmp_path):
     write_images(tmp_path / "data", [name("", 14, p) for p in (1, 2)])
     with pytest.raises(
