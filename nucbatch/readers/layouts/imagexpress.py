@@ -69,7 +69,7 @@ class ImageXpressName:
 
 def parse(path: str) -> ImageXpressName | None:
     """Parses a relative path; None if it is not an ImageXpress image."""
-    parts = PurePosixPath(path).parts
+    parts = path.split("/")
     match = _NAME.fullmatch(parts[-1])
     well = plausible_well(match["well"]) if match else ""
     site, wave = (int(match[part] or 1) for part in ("site", "wave")) if match else (0, 0)
@@ -113,7 +113,7 @@ class ImageXpressReader:
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names, and one sign is ImageXpress' own."""
         images = listing.images()
-        exported = any(PurePosixPath(file.path).suffix.lower() == ".htd" for file in listing.files)
+        exported = any(file.path.lower().endswith(".htd") for file in listing.files)
         names = [parse(file.path) for file in images]
         fitting = sum(1 for name in names if name and (name.certain or exported))
         return not listing.single and fitting > 0 and 2 * fitting >= len(images)
