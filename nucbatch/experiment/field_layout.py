@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import isfinite
 from statistics import median
 
 import numpy as np
@@ -20,6 +19,9 @@ from nucbatch.core.plate import Field
 
 TOUCHING = 0.01
 """Fields that share a strip narrower than this fraction of their side only touch: stages round positions."""
+
+FARTHEST_UM = 1e8
+"""No stage reaches 100 m; positions beyond are damaged, and arithmetic with them loses the field's size."""
 
 WellTime = tuple[str, int]
 """Name of a well, and time point from 0."""
@@ -41,8 +43,10 @@ class FieldRectangle:
 
     @classmethod
     def of(cls, field: Field) -> FieldRectangle | None:
-        """Returns the rectangle of a field; None without a stage position or a pixel size."""
-        if field.position_um is None or not field.pixel_size_um or not all(map(isfinite, field.position_um)):
+        """Returns the rectangle of a field; None without a usable stage position or a pixel size."""
+        if field.position_um is None or not field.pixel_size_um:
+            return None
+        if not all(abs(value) <= FARTHEST_UM for value in field.position_um):
             return None
         size_px = field.height_px, field.width_px
         return cls.around(field.key, field.position_um, size_px, field.pixel_size_um)

@@ -50,6 +50,12 @@ def test_wells_and_time_points_are_not_compared():
     }
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
+def test_impossible_positions_are_no_positions(value):
+    assert FieldRectangle.of(field(1, value, 0)) is None
+    assert overlap_of([field(1, 0, value), field(2, 0, 315)]) is None
+
+
 def test_fields_that_cannot_be_used_take_no_place():
     assert overlap_of([field(1, 0, 0), replace(field(2, 0, 315), problem="truncated")]) is None
 

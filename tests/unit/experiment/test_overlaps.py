@@ -72,6 +72,26 @@ def test_every_nucleus_of_a_grid_counts_once():
     assert counted(fields) == 320
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_wherever_fields_lie_each_nucleus_that_is_whole_in_one_counts_once(seed):
+    rng = np.random.default_rng(seed)
+    picture = scattered(int(rng.integers(20, 250)), 560, 560, seed)
+    places = [tuple(rng.integers(0, 360, 2).astype(float)) for _ in range(rng.integers(2, 12))]
+    sides = [SIDE if seed % 2 else float(rng.integers(100, 250)) for _ in places]
+    fields = [
+        view(picture, at, name=f"{number}", side=side)
+        for number, (at, side) in enumerate(zip(places, sides, strict=True))
+    ]
+    elsewhere = resolve_overlaps(fields).elsewhere
+    times, whole = np.zeros(len(picture), int), np.zeros(len(picture), bool)
+    for one, (y, x), side in zip(fields, places, sides, strict=True):
+        low, high = picture[:, :2] - picture[:, 2:] / 2, picture[:, :2] + picture[:, 2:] / 2
+        shown = np.flatnonzero(((low < (y + side, x + side)) & (high > (y, x))).all(axis=1))
+        times[shown] += ~np.isin(one.labels, elsewhere.get(one.rectangle.key, []))
+        whole[shown] |= ~one.cut
+    assert (times[whole] == 1).all()
+
+
 @pytest.mark.parametrize("largest", [5, 10])
 def test_stage_errors_of_some_pixels_are_allowed_for(largest):
     rng = np.random.default_rng(1)
