@@ -18,10 +18,11 @@ from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import row_letters, well_name
 from nucbatch.readers.assemble import unfitting
-from nucbatch.readers.contract import Example, ReadOptions
+from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
 from nucbatch.readers.layouts.cq1_ome import OmeResult, read_ome_result
 from nucbatch.readers.layouts.grammars import GRAMMARS
 from nucbatch.readers.layouts.yokogawa.assembly import assembled, other_records
+from nucbatch.readers.layouts.yokogawa.measurement_detail import Detail
 from nucbatch.readers.layouts.yokogawa.measurement_records import Shot, located, sites_given
 from nucbatch.readers.layouts.yokogawa.side_files import (
     SideFiles,
@@ -97,6 +98,7 @@ class Cq1Reader:
 
         Raises:
             InputError: several plates, or no side file that tells the wells.
+            NotThisLayout: only ``MeasurementResult.ome.tif`` may tell the wells.
         """
         by_path = {file.path: file for file in listing.images()}
         parsed = {path: found for path in by_path if (found := parse(path))}
@@ -111,7 +113,8 @@ class Cq1Reader:
                 records.append(ignored(path, "vendor-metadata"))
             else:
                 images.append(file)
-        source = _Source(shots_of_records(sides, images, _shot), sides.records_path)
+        records_say = shots_of_records(sides, images, lambda path: _welled(parsed.get(path), sides.detail))
+        source = _Source(records_say, sides.records_path)
         if sides.records is None:
             source = self._without_records(listing, options, sides, parsed, images, records)
         losses = sites_given(sides.records.losses, source.shots) if sides.records else []
@@ -160,20 +163,23 @@ class Cq1Reader:
             raise _wells_unknown(listing, sides)
         by_path = {file.path: file for file in images}
         numbered: list[Shot] = []
-        for path, (number, shot) in parsed.items():
-            row, column = divmod(number - 1, sides.detail.columns)
-            if row < sides.detail.rows:
-                well = well_name(row_letters(row), column + 1)
-                numbered.append(replace(shot, well=well, file=by_path[path]))
+        for path, found in parsed.items():
+            shot = _welled(found, sides.detail)
+            if shot and shot.well:
+                numbered.append(replace(shot, file=by_path[path]))
             else:
                 size = f"{sides.detail.rows} × {sides.detail.columns} wells"
-                records.append(quarantined(path, f"well number {number} is not on a plate of {size}"))
+                records.append(quarantined(path, f"well number {found[0]} is not on a plate of {size}"))
         return _Source(numbered, used=metadata)
 
 
-def _shot(path: str) -> Shot | None:
-    found = parse(path)
-    return found[1] if found else None
+def _welled(found: tuple[int, Shot] | None, detail: Detail) -> Shot | None:
+    """Returns the image that a name describes, with its well if the plate is known and has it."""
+    if found is None:
+        return None
+    number, shot = found
+    row, column = divmod(number - 1, detail.columns or 1)
+    return replace(shot, well=well_name(row_letters(row), column + 1)) if row < detail.rows else shot
 
 
 def _basename(path: str) -> str:
@@ -246,7 +252,9 @@ def _wells_unknown(listing: Listing, sides: SideFiles) -> InputError:
         for wells in (96, 384)
     )
     faults = "".join(f" {path}: {reason}." for path, reason in sides.faults.items())
-    return InputError(
+    # Older measurements keep their OME-XML in a TIFF, which another layout reads.
+    described = any(_CONTAINER.fullmatch(_basename(file.path)) for file in listing.images())
+    return (NotThisLayout if described else InputError)(
         f"{printable(listing.name)} has names of Yokogawa's CQ1, which give each well as a running number. "
         "The columns of the plate are unknown: there is no MeasurementData.mlf, MeasurementDetail.mrf or "
         f"MeasurementResult.ome.xml that can be used.{printable(faults)} Copy these files beside the folder "

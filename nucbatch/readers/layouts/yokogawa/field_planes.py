@@ -26,7 +26,7 @@ _PREFERRED = "Maximum"
 
 @dataclass(slots=True)
 class Arrangement:
-    """Arguments of ``assemble`` for the images of one acquisition."""
+    """Arguments of ``assemble`` for the images of one acquisition, and the kinds of projections in use."""
 
     sightings: list[Sighting] = field(default_factory=list)
     records: list[FileRecord] = field(default_factory=list)
@@ -36,6 +36,7 @@ class Arrangement:
     facts: dict[FieldKey, FieldFacts] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
     acquisition: str = ""
+    projections: set[str] = field(default_factory=set)
 
 
 def arranged(
@@ -87,6 +88,11 @@ def arranged(
         of_field = [shot for of_channel in by_channel.values() for shot in of_channel]
         found.facts[key] = _facts(of_field, pixel_sizes_um, labels.get(key[0], ""))
     _lose(found, losses, times)
+    others = sorted(found.projections - {"", _PREFERRED})
+    if others:
+        found.remarks.append(
+            f"z-projections by the microscope are used of the kind {', '.join(others)}, not maximum"
+        )
     if any(facts.position_um is None for facts in found.facts.values()) and source:
         found.remarks.append(
             f"the stage position of some fields is unknown: {source} gives none, or several for one field"
@@ -125,6 +131,7 @@ def _place(found: Arrangement, key: FieldKey, by_channel: Mapping[str, list[Shot
     missing: dict[str, str] = {}
     for channel, listed in by_channel.items():
         used, unused = _prefer_projection(listed)
+        found.projections.update(shot.projection for shot in used if shot.file)
         first = min((shot.z_step for shot in used), default=0)
         found.records += [
             FileRecord(

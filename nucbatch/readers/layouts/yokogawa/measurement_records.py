@@ -38,7 +38,8 @@ class Shot:
         channel: number of the channel, from 1.
         timeline: number of the timeline, from 1.
         action: number of the action in its timeline, from 1.
-        projection: kind of z-projection, such as ``Maximum``; empty for a z-step.
+        projection: kind of z-projection, such as ``Maximum``; ``unknown`` if only the name tells; empty for a
+            z-step.
         position_um: (y, x) of the centre, y down; None if unknown.
         time: when it was taken.
         tile: tile of a tiled field; empty if the field is one image.

@@ -4,7 +4,9 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 from golden import every, write_images
 from golden.cellvoyager import mlf, mrf, record
 from golden.cq1 import FIELD_UM, ome
@@ -179,6 +181,37 @@ def test_projections_are_used_instead_of_z_steps(tmp_path):
     assert places(open_plate(tmp_path)) == [("B02", 1)]
 
 
+def test_projections_of_another_kind_than_maximum_are_pointed_out(tmp_path):
+    write_images(tmp_path, ["Projection/W0014F0001T0001Z000C1.tif"])
+    (tmp_path / "MeasurementDetail.mrf").write_text(mrf())
+    assert any("of the kind unknown" in remark for remark in open_plate(tmp_path).remarks)
+    name = "Projection/W0014F0001T0001Z000C1.tif"
+    numbers = {"Row": 2, "Column": 2, "FieldIndex": 1, "Ch": 1}
+    for kind, said in (("Sum", True), ("Maximum", False)):
+        text = mlf([record(path=name, ZImageProcessing=kind, **numbers)])
+        (tmp_path / "MeasurementData.mlf").write_text(text)
+        assert any("of the kind Sum" in remark for remark in open_plate(tmp_path).remarks) == said
+
+
+def test_a_container_that_describes_the_plate_is_left_to_its_layout(tmp_path):
+    write_images(tmp_path, NAMES)
+    wells = "".join(
+        f'<Well ID="Well:{row}" Row="{row}" Column="{row}">'
+        f'<WellSample ID="WellSample:{first}" Index="{first}"><ImageRef ID="Image:{first}"/></WellSample>'
+        f'<WellSample ID="WellSample:{first + 1}" Index="{first + 1}"><ImageRef ID="Image:{first + 1}"/>'
+        "</WellSample></Well>"
+        for row, first in ((1, 1), (2, 3))
+    )
+    form = 'DimensionOrder="XYZCT" Type="uint16" SizeZ="1" SizeC="2" SizeT="1"'
+    text = ome(IMAGES).replace('Columns="12" />', f'Columns="12">{wells}</Plate>')
+    text = text.replace("<Pixels ID", f"<Pixels {form} ID")
+    text = text.replace("<Pixels SizeX", f'<Pixels {form} ID="Pixels:0" SizeX')
+    pixels = np.zeros((16, 16), np.uint16)
+    tifffile.imwrite(tmp_path / "MeasurementResult.ome.tif", pixels, description=text.encode(), metadata=None)
+    plate = open_plate(tmp_path)
+    assert (plate.layout, places(plate)) == ("ometiff", EVERY_PLACE)
+
+
 def test_the_container_of_the_metadata_is_no_image(tmp_path):
     make(tmp_path)
     write_images(tmp_path, ["MeasurementResult.ome.tif"])
@@ -218,6 +251,14 @@ def test_tiles_of_one_field_are_fields_by_their_names(tmp_path):
     plate = open_plate(_cq3k(tmp_path, names, FieldIndex=1, TileXIndex=1, ZIndex=1))
     assert places(plate) == [("C05", 1), ("C05", 2)]
     assert not quarantined(plate)
+
+
+def test_records_that_contradict_the_wells_numbers_are_not_used(tmp_path):
+    _cq3k(tmp_path, ["Image/W0029F0001T0001Z001C1.tif"], Row=4, ZIndex=1)
+    (tmp_path / "MeasurementDetail.mrf").write_text(mrf())
+    plate = open_plate(tmp_path)
+    assert places(plate) == [("C05", 1)]
+    assert "well D05" in quarantined(plate)["MeasurementData.mlf"]
 
 
 def test_records_that_contradict_the_names_leave_the_wells_unknown(tmp_path):
