@@ -118,15 +118,15 @@ TREES = (
     ),
     _tree(
         "Nikon JOBS",
-        every("Well{w}_Point{w}_000{s}_Channel{c}_Seq000{s}.tif", w=WELLS, s=(0, 1), c=("DAPI", "GFP")),
+        every("P1_Well{w}_Point1_{w}_000{s}_Channel{c}_Seq000{s}.tif", w=WELLS, s=(0, 1), c=("DAPI", "GFP")),
         ("DAPI", "GFP"),
         8,
     ),
     _tree(
         "BD Pathway",
-        every("Well {w}/{c} - n00000{s}.tif", w=WELLS, c=("DAPI", "GFP"), s=(0, 1)),
-        ("DAPI", "GFP"),
-        8,
+        every("Well {w}/{c} - n000000.tif", w=("B002", "B003", "C002", "C003"), c=("DAPI", "GFP - Confocal")),
+        ("DAPI", "GFP - Confocal"),
+        4,
     ),
     _tree(
         "folders of wells, stains",

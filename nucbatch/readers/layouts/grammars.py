@@ -30,6 +30,7 @@ from nucbatch.readers.listing import Listing
 _END = r"\.(?:tiff?|png|jpe?g)$"
 _LETTERED = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{1,2})"
 _FROM_ZERO = FirstNumbers(0, 0, 0)
+_GEN5_CHANNEL = r"(?P<channel>[^_/\[\]]+|[^/]*\[[^/]*\])"
 _SITE = r"(?:site|field|fld|fov|position|pos|point|[sf])[ _-]?(?P<{}>[0-9]{{1,4}})"
 _CHANNEL = rf"(?P<channel>(?:channel|ch|c|w)[ _-]?[0-9]{{1,3}}|{STAIN})"
 _Z_AND_T = r"(?:[ _-]z[ _-]?(?P<z>[0-9]{1,4}))?(?:[ _-]t[ _-]?(?P<t>[0-9]{1,4}))?"
@@ -145,10 +146,17 @@ GRAMMARS = (
     ),
     Grammar(
         "BioTek Gen5 (Cytation, Lionheart)",
-        rf"(?:^|/){_LETTERED}_(?P<acquisition>[0-9]+)_[0-9]+_(?P<field>[0-9]+)_(?P<channel>[^_/]+)_"
+        rf"(?:^|/){_LETTERED}_(?P<acquisition>-?[0-9]+)_[0-9]+_(?P<field>[0-9]+)_{_GEN5_CHANNEL}_"
         rf"(?P<t>[0-9]{{3}}){_END}",
         unasked=True,
         seen=True,
+    ),
+    Grammar(
+        "BioTek Gen5 (Cytation, Lionheart), field before channel",
+        rf"(?:^|/){_LETTERED}_(?P<field>[0-9]+)(?:Z(?P<z>[0-9]+))?_{_GEN5_CHANNEL}_[0-9]+_(?P<t>[0-9]{{3}})_"
+        rf"(?P<acquisition>-?[0-9]+)?{_END}",
+        unasked=True,
+        first=FirstNumbers(z=0),
     ),
     Grammar(
         "BioTek Gen5 (Cytation, Lionheart), z-steps or montages",
@@ -187,16 +195,19 @@ GRAMMARS = (
     ),
     Grammar(
         "Nikon NIS-Elements JOBS",
-        rf"Well{_LETTERED}_Point[A-Z]+[0-9]+_(?P<site>[0-9]+)_Channel(?:(?P<channel>[^/,]+)|[^/]+)_Seq[0-9]+"
-        rf"{_END}",
+        rf"Well{_LETTERED}(?:_Point(?:[^/]*_)?[A-Z]{{1,2}}[0-9]{{1,2}}_(?P<site>[0-9]+))?"
+        rf"_Channel(?:(?P<channel>[^/,]+)|[^/]+)_Seq[0-9]+{_END}",
         unasked=True,
         first=FirstNumbers(site=0),
     ),
     Grammar(
         "BD Pathway",
-        rf"(?:^|/)Well {_LETTERED}/(?P<channel>[^/]+?) - n(?P<site>[0-9]+){_END}",
+        r"(?:^|/)Well (?P<well>(?:[A-Z]|A[A-F])[0-9]{1,3})/(?P<channel>[^/]+?) - n(?P<t>[0-9]+)"
+        rf"{_END}",
         unasked=True,
-        first=FirstNumbers(site=0),
+        first=FirstNumbers(t=0),
+        constant=("t",),
+        doubt="it is not certain whether the number after n counts times or z-steps",
     ),
     Grammar(
         "Keyence BZ-X",

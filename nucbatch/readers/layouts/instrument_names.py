@@ -119,13 +119,13 @@ def _one_acquisition(
     """
     if "acquisition" not in grammar.compiled().groupindex:
         return listing, ""
-    files = {match.string: match["acquisition"] for match in matches}
+    files = {match.string: match["acquisition"] or "none" for match in matches}
     counts = Counter(files.values())
     if len(counts) < 2 and wanted in ("", *counts):
         return listing, wanted
     if wanted not in counts:
         root = printable(shlex.quote(listing.root))
-        commands = "\n".join(f"  nucbatch inspect {root} --acquisition {name}" for name in sorted(counts))
+        commands = "\n".join(f"  nucbatch inspect {root} --acquisition={name}" for name in sorted(counts))
         raise InputError(
             f"{printable(listing.name)} holds the acquisitions (read steps) {', '.join(sorted(counts))}"
             + (f", not {wanted!r}" if wanted else "")

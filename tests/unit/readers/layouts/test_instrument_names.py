@@ -37,9 +37,24 @@ def read(*paths: str, acquisition: str = ""):
         ("scan_Plate_R_p00_0_A01f00d4.TIF", ("A01", 1, "d4", 0, 0)),
         ("B7_01_1_3_DAPI_001.tif", ("B07", 3, "DAPI", 0, 0)),
         ("B7_01_2_3_GFP 469,525_012.tif", ("B07", 3, "GFP 469,525", 0, 11)),
+        (
+            "A1_-2_1_1_Tsf[Stitched[Channel1 300,400]]_001.tif",
+            ("A01", 1, "Tsf[Stitched[Channel1 300,400]]", 0, 0),
+        ),
+        ("ID_A9 info/A9_-1_3_1_DAPI_001.tif", ("A09", 1, "DAPI", 0, 0)),
+        ("A1_1Z4_DAPI_1_003_.tif", ("A01", 1, "DAPI", 4, 2)),
+        ("B2_1_Bright Field_1_001_02.tif", ("B02", 1, "Bright Field", 0, 0)),
+        (
+            "H10_3_Stitched[AandB_Phase Contrast]_1_001_-1.tif",
+            ("H10", 3, "Stitched[AandB_Phase Contrast]", 0, 0),
+        ),
         ("WellB02_PointB02_0000_ChannelDAPI_Seq0000.tif", ("B02", 1, "DAPI", 0, 0)),
         ("WellB02_PointB02_0003_ChannelDAPI,GFP_Seq0007.tif", ("B02", 4, "Grey", 0, 0)),
-        ("Well B02/DAPI - n000002.tif", ("B02", 3, "DAPI", 0, 0)),
+        ("WellE01_ChannelDAPI_Seq0009.tif", ("E01", 1, "DAPI", 0, 0)),
+        ("Plate1_2000_WellM05_Point1_2000_M05_0001_ChannelDAPI_Seq2427.tiff", ("M05", 2, "DAPI", 0, 0)),
+        ("Well B02/DAPI - n000000.tif", ("B02", 1, "DAPI", 0, 0)),
+        ("Well A001/Alexa 488 - n000000.tif", ("A01", 1, "Alexa 488", 0, 0)),
+        ("Well C12/GFP - Confocal - n000000.tif", ("C12", 1, "GFP - Confocal", 0, 0)),
         ("3/B2_0_4_Fluorescence_405_nm_Ex.tiff", ("B02", 1, "Fluorescence_405_nm_Ex", 4, 3)),
         ("Channel2-01-A-01.tif", ("A01", 1, "Channel2", 0, 0)),
         ("Channel 1-27-C-03-00.tif", ("C03", 1, "Channel 1", 0, 0)),
@@ -79,6 +94,12 @@ def test_numbers_whose_meaning_is_not_certain_are_rejected_if_they_vary(varied):
     assert list(plate.wells()) == ["A02", "B03"]
 
 
+def test_the_numbers_of_bd_pathway_are_not_guessed():
+    """A montage of all fields is one image, so the number counts times or z-steps."""
+    with pytest.raises(InputError, match="whether the number after n counts times or z-steps"):
+        read(*every("Well B02/DAPI - n00000{n}.tif", n=(0, 1)))
+
+
 def test_rows_from_0_are_rejected():
     """With row 0 missing, the same plate would be read one row off."""
     with pytest.raises(InputError, match="rows or columns are counted from 0"):
@@ -87,7 +108,7 @@ def test_rows_from_0_are_rejected():
 
 def test_read_steps_are_acquisitions_of_which_one_is_read():
     names = tuple(every("B7_{step}_1_{f}_DAPI_001.tif", step=("01", "02"), f=(1, 2)))
-    with pytest.raises(InputError, match=r"\(read steps\) 01, 02\. .*\n.* --acquisition 01\n.* 02"):
+    with pytest.raises(InputError, match=r"\(read steps\) 01, 02\. .*\n.* --acquisition=01\n.*=02"):
         read(*names)
     plate = read(*names, acquisition="02")
     assert [plane.path for field in plate.fields for plane in field.planes] == [
@@ -95,6 +116,10 @@ def test_read_steps_are_acquisitions_of_which_one_is_read():
         "B7_02_1_2_DAPI_001.tif",
     ]
     assert plate.acquisition == "02"
+    stitched = (*names, "B7_-1_1_1_Stitched[DAPI]_001.tif")
+    with pytest.raises(InputError, match=r"--acquisition=-1\n"):
+        read(*stitched)
+    assert [len(field.planes) for field in read(*stitched, acquisition="-1").fields] == [1]
     assert [record.reason.split(":")[0] for record in plate.files if record.reason] == [
         "other-acquisition"
     ] * 2
@@ -122,7 +147,7 @@ def test_several_plates_are_listed():
 def test_the_user_hears_how_names_are_known():
     assert read("A01f00d0.TIF").remarks == ("File names are those of Cellomics or CellInsight.",)
     assert "not tried on a real plate" in read("scan_Plate_R_p00_0_A01f00d0.TIF").remarks[0]
-    (remark,) = read("Well B02/DAPI - n000002.tif").remarks
+    (remark,) = read("Well B02/DAPI - n000000.tif").remarks
     assert "BD Pathway" in remark
     assert "not tried on a real plate" in remark
 
