@@ -285,7 +285,7 @@ def recorded(
                 channel=_common([plane.channel for _, plane in found]) or "",
                 z=_common([plane.z for _, plane in found]),
                 t=_common([field.t for field, _ in found]),
-                group=found[0][0].group,
+                group=found[0][0].group if len({(field.well, field.site) for field, _ in found}) == 1 else "",
             )
         is_of_use = any(not field.problem for field, _ in found)
         if record.path in faults and not is_of_use:

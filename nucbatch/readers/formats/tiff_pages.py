@@ -61,11 +61,13 @@ def only_levels(tiff: Any) -> Stack:
 
 def _reductions(tiff: Any) -> Iterator[Any]:
     tiled = tiff.pages[0].is_tiled
-    slide = is_aperio(str(tiff.pages[0].description or ""))
+    description = str(tiff.pages[0].description or "")
+    slide, ome = is_aperio(description), "<OME" in description
     for page in list(tiff.pages)[1:]:
         one = page.aspage()
-        # A slide's thumbnail, label and macro have strips, its levels have tiles.
-        if one.is_tiled == tiled and not (slide and one.is_reduced):
+        # A slide's thumbnail, label and macro have strips, its levels have tiles. In OME-TIFF a smaller page
+        # may be another image, so only pages marked as reduced are levels.
+        if one.is_tiled == tiled and not (slide and one.is_reduced) and (one.is_reduced or not ome):
             yield one
 
 

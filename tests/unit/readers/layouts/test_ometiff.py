@@ -495,3 +495,40 @@ def test_damaged_and_hostile_metadata_are_refused_with_a_reason(tmp_path, old, n
     companion = tmp_path / "plate.companion.ome"
     companion.write_text(companion.read_text().replace(old, new))
     assert fates(open_plate(tmp_path))["plate.companion.ome"].startswith(f"quarantined {reason}")
+
+
+def test_a_smaller_image_in_the_file_is_no_level_of_the_first(tmp_path):
+    path = tmp_path / "two.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for side, number in ((256, 1), (128, 2)):
+            described = {"axes": "YX", "PhysicalSizeX": 0.5, "PhysicalSizeXUnit": "µm"}
+            writer.write(np.full((side, side), number, np.uint16), tile=(64, 64), metadata=described)
+    plate = open_plate(path, resolution_um=1.0)
+    assert [field.height_px for field in plate.fields] == [256, 128]
+    assert list(means(plate).values()) == [[1], [2]]
+
+
+def test_a_file_of_several_fields_has_no_field_in_the_table_of_files(tmp_path):
+    images = [replace(image, first_page=6 * n) for n, image in enumerate(plate_of(["p.ome.tif"] * 4).images)]
+    write_set(tmp_path, replace(plate_of(["p.ome.tif"] * 4), images=images))
+    (record,) = open_plate(tmp_path).files
+    assert (record.status.value, record.well, record.site, record.channel, record.group) == (
+        "used",
+        "",
+        None,
+        "",
+        "",
+    )
+
+
+def test_a_field_that_cannot_be_used_costs_no_other_field_of_its_file(tmp_path):
+    path = tmp_path / "mixed.ome.tif"
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for number in (1, 2):
+            writer.write(
+                np.full((2, 16, 16), number, np.uint16), metadata={"axes": "CYX"}, photometric="minisblack"
+            )
+        writer.write(np.full((16, 16, 3), 3, np.uint8), photometric="rgb", metadata={"axes": "YXS"})
+    plate = open_plate(path)
+    assert [bool(field.problem) for field in plate.fields] == [False, False, True]
+    assert fates(plate) == {"mixed.ome.tif": "used"}
