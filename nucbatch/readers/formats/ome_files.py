@@ -37,13 +37,11 @@ class OmeHead:
 
     Attributes:
         has_metadata: its description is OME-XML.
-        is_of_set: the metadata describe a plate, several images or several files, or are in another file.
         uuid: of the file, in small letters; empty if not recorded.
         is_rgb: its first page is an RGB picture.
     """
 
     has_metadata: bool = False
-    is_of_set: bool = False
     uuid: str = ""
     is_rgb: bool = False
 
@@ -73,10 +71,25 @@ def read_head(path: Path) -> OmeHead:
         root = _UUID.search(description[:_ROOT_CHARACTERS])
         return OmeHead(
             True,
-            _is_of_set(description),
             root[1].strip().lower() if root else "",
             samples_of(page).in_picture == 3,
         )
+
+
+def is_of_set(path: Path) -> bool:
+    """Returns whether a TIFF's metadata describe a plate, several images or files, or are in another file.
+
+    Only looks for their words; the metadata are not parsed.
+
+    Raises:
+        UnreadableImage: the file cannot be read; the message is the bare reason.
+    """
+    with _opened(path) as tiff:
+        description = "" if tiff is None else str(tiff.pages[0].description or "")
+    if _PLATE.search(description) or len(set(_FILE_NAME.findall(description))) > 1:
+        return True
+    names = [_NAME.search(match[1] or "") for match in _IMAGE.finditer(description)]
+    return sum(1 for name in names if name is None or not is_side_picture(name[1])) > 1
 
 
 def read_ome_tiff(path: Path, beat: Beat) -> OmeDocument:
@@ -129,10 +142,3 @@ def _opened(path: Path) -> Iterator[Any]:
             if not len(tiff.pages):
                 raise UnreadableImage("truncated: a TIFF without a directory")
             yield tiff
-
-
-def _is_of_set(description: str) -> bool:
-    if _PLATE.search(description) or len(set(_FILE_NAME.findall(description))) > 1:
-        return True
-    names = [_NAME.search(match[1] or "") for match in _IMAGE.finditer(description)]
-    return sum(1 for name in names if name is None or not is_side_picture(name[1])) > 1

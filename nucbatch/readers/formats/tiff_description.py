@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.hardened_xml import xml_elements
+from nucbatch.readers.formats.xml_stream import ForbiddenXml, text_elements
 
 _UM_PER = {
     "um": 1.0,
@@ -58,8 +60,8 @@ def pixel_size_um(
         size = properties.get("spatial-calibration-x", "")
         return in_um(size, properties.get("spatial-calibration-units", ""))
     if "PhysicalSizeX" in description:
-        for tag, values in xml_elements(description):
-            if tag == "Pixels" and "PhysicalSizeX" in values:
+        for values in _first_pixels(description):
+            if "PhysicalSizeX" in values:
                 return in_um(values["PhysicalSizeX"], values.get("PhysicalSizeXUnit", "um"))
     if is_aperio(description):
         match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
@@ -72,6 +74,20 @@ def resolution_of(page: Any) -> tuple[tuple[int, int] | None, int | None]:
     if HARMONY_TAG in page.tags:
         return None, None
     return page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
+
+
+def _first_pixels(description: str) -> Iterator[dict[str, str]]:
+    """Yields the attributes of each ``Pixels`` of OME-XML; what follows the last one used is not parsed.
+
+    The metadata of a set may describe thousands of images, and stand in each of its files.
+    """
+    try:
+        for element in text_elements(description, (), heads={"Pixels"}):
+            yield element.attributes
+    except ForbiddenXml:
+        raise
+    except UnreadableImage:
+        return  # malformed metadata are treated as absent: no pixel depends on them
 
 
 def is_aperio(description: str) -> bool:

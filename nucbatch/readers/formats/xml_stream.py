@@ -39,6 +39,10 @@ _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)")
 T = TypeVar("T")
 
 
+class ForbiddenXml(UnreadableImage):
+    """XML declares a document type or entities."""
+
+
 @dataclass(slots=True)
 class Element:
     """Element of an XML file with everything inside it.
@@ -184,7 +188,7 @@ def _elements(
         parser.close()
         yield from state.take()
     except DefusedXmlException as error:
-        raise UnreadableImage(
+        raise ForbiddenXml(
             f"its XML declares a document type or entities ({type(error).__name__}), which could fetch other "
             "files or swell without bound, and no microscope writes any: save it again without"
         ) from error

@@ -19,6 +19,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.ome_files import (
     OmeHead,
     further_planes,
+    is_of_set,
     read_companion,
     read_head,
     read_ome_tiff,
@@ -76,6 +77,16 @@ class OmeSets:
 def heads_of(listing: Listing, paths: Iterable[str]) -> dict[str, OmeHead | str]:
     """Reads the head of each file; a reason instead of those that cannot be read."""
     return {path: _or_reason(listing, partial(_head, Path(listing.root, path))) for path in paths}
+
+
+def any_of_set(listing: Listing, paths: Iterable[str]) -> bool:
+    """Returns whether the metadata of one of the files say more than one image a file."""
+    found = (_or_reason(listing, partial(_is_of_set, Path(listing.root, path))) for path in paths)
+    return any(is_set is True for is_set in found)
+
+
+def _is_of_set(path: Path, _: Beat) -> bool:
+    return is_of_set(path)
 
 
 def _head(path: Path, _: Beat) -> OmeHead:

@@ -25,7 +25,7 @@ from nucbatch.core.plate import Plate
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
-from nucbatch.readers.formats.ome_files import OmeHead, is_side_picture
+from nucbatch.readers.formats.ome_files import is_side_picture
 from nucbatch.readers.layouts.ome_accounts import mark_undescribed_pages, require_whole, unused_records
 from nucbatch.readers.layouts.ome_fields import Fields
 from nucbatch.readers.layouts.ome_plates import JoinedPlate, joined_plate
@@ -33,6 +33,7 @@ from nucbatch.readers.layouts.ome_sets import (
     COMPANION,
     OmeSets,
     SetImage,
+    any_of_set,
     heads_of,
     named_files,
     read_sets,
@@ -91,14 +92,12 @@ class OmeTiffReader:
         companions = [file.path for file in listing.files if _is_companion(file)]
         wanted = _TIFF_NAME if is_forced or listing.single else _OME_NAME
         candidates = [file.path for file in listing.images() if wanted.search(file.path)]
-        timeout_s = listing.read_timeout_s
         if not companions and not is_forced:
             sample = candidates[:: max(1, len(candidates) // _SAMPLE)]
-            seen = heads_of(listing, sample).values()
-            if not any(isinstance(head, OmeHead) and head.is_of_set for head in seen):
+            if not any_of_set(listing, sample):
                 raise NotThisLayout(f"{listing.name}: each OME-TIFF is an image of its own.")
         heads = heads_of(listing, candidates)
-        files = _known_files(listing, companions, timeout_s)
+        files = _known_files(listing, companions)
         sets = read_sets(listing, files, companions, heads)
         if listing.single and not companions and not is_forced:
             require_whole(sets, listing)
@@ -135,7 +134,7 @@ def _is_companion(file: FoundFile) -> bool:
     return file.path.lower().endswith(COMPANION)
 
 
-def _known_files(listing: Listing, companions: list[str], timeout_s: float) -> dict[str, FoundFile]:
+def _known_files(listing: Listing, companions: list[str]) -> dict[str, FoundFile]:
     """Returns the files that planes may lie in; of a companion given alone, those that it names."""
     files = {file.path: file for file in listing.images()}
     if listing.single:
