@@ -252,6 +252,7 @@ def _wells_unknown(listing: Listing, sides: SideFiles) -> InputError:
         for wells in (96, 384)
     )
     faults = "".join(f" {path}: {reason}." for path, reason in sides.faults.items())
+    faults += "".join(f" {remark}." for remark in sides.remarks if not sides.faults)
     # Older measurements keep their OME-XML in a TIFF, which another layout reads.
     described = any(_CONTAINER.fullmatch(_basename(file.path)) for file in listing.images())
     return (NotThisLayout if described else InputError)(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from nucbatch.core.errors import ImageUnavailable, UnreadableImage
@@ -19,6 +19,8 @@ from nucbatch.readers.layouts.yokogawa.measurement_protocol import MeasurementPr
 from nucbatch.readers.layouts.yokogawa.measurement_records import Records, Shot, located, read_records
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
+
+_RECORDS = "MeasurementData.mlf"
 
 T = TypeVar("T")
 
@@ -105,7 +107,7 @@ def read_side_files(listing: Listing, folder: str) -> SideFiles:
     """Reads the side files in the plate's folder."""
     sides = SideFiles(folder)
     here = [file.path for file in listing.others() if _parent(file.path) == folder]
-    sides.records_path = _only(here, ".mlf", "measurementdata.mlf", sides)
+    sides.records_path = _only(here, ".mlf", _RECORDS.lower(), sides)
     detail = _only(here, ".mrf", "measurementdetail.mrf", sides)
     if detail:
         read = _attempt(sides, detail, lambda: read_detail(listing, detail))
@@ -130,6 +132,11 @@ def read_side_files(listing: Listing, folder: str) -> SideFiles:
             raise
         except UnreadableImage as error:
             sides.reject_records(str(error))
+    elif not folder and Path(listing.root).parent.joinpath(_RECORDS).is_file():
+        sides.remarks.append(
+            f"{_RECORDS} lies in the folder above the input and is not read: give that folder to have stage "
+            "positions, pixel size, and the fields that the microscope lost"
+        )
     return sides
 
 

@@ -369,6 +369,21 @@ def test_side_files_above_the_images(tmp_path, images):
     assert (plate.evidence, len(plate.fields)) == ("side file", 2)
 
 
+def test_side_files_above_the_input_are_pointed_out(tmp_path):
+    names = list(every(FIELD, w=("C03",), f=(1, 2)))
+    write_images(tmp_path / "Image", names)
+    write_side_files(tmp_path, map(record, names))
+    plate = open_plate(tmp_path / "Image")
+    assert plate.evidence == "names"
+    assert any("MeasurementData.mlf lies in the folder above" in remark for remark in plate.remarks)
+
+
+def test_a_field_lost_at_one_time_is_a_gap_at_that_time(tmp_path):
+    names = [f"p_C03_T000{t}F00{f}L01A01Z01C01.tif" for t, f in ((1, 1), (1, 2), (2, 1))]
+    plate = open_plate(make(tmp_path, names, (lost("C03", 2, TimePoint=2, TimelineIndex=1),)))
+    assert [key for key, problem in fields(plate).items() if problem] == [("C03", 2, 1)]
+
+
 def test_side_files_in_a_folder_beside_the_images(tmp_path):
     names = list(every(FIELD, w=("C03",), f=(1, 2)))
     write_images(tmp_path, [f"images/{name}" for name in names])

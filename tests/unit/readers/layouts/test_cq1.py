@@ -140,6 +140,13 @@ def test_names_alone_are_refused_with_a_pattern_for_each_plate(tmp_path):
     assert [list(plate.wells()) for plate in read] == [["B02", "C03"], ["A14", "B03"]]
 
 
+def test_records_above_the_input_are_pointed_out(tmp_path):
+    write_images(tmp_path, NAMES)
+    (tmp_path / "MeasurementData.mlf").write_text(mlf([]))
+    with pytest.raises(InputError, match="lies in the folder above the input"):
+        open_plate(tmp_path / "Image")
+
+
 @pytest.mark.parametrize("side", ["MeasurementDetail.mrf", "plate.wpp"])
 def test_numbers_are_wells_where_a_side_file_gives_the_columns(tmp_path, side):
     write_images(tmp_path, ["Image/W0026F0001T0001Z001C1.tif", "Image/W0385F0001T0001Z001C1.tif"])
