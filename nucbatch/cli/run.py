@@ -37,9 +37,14 @@ _OUTPUT = (
     option(
         "--ome-zarr",
         type=click.Choice(["0.5", "0.4"]),
-        default="0.5",
-        show_default=True,
-        help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools.",
+        help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools. "
+        "[default: 0.5; with --in-place that of the input]",
+    ),
+    option(
+        "--in-place",
+        is_flag=True,
+        help="Write masks into the images of INPUT, an OME-Zarr, as labels/nuclei, and keep no copy of the "
+        "images. Tables go to the output folder.",
     ),
     option(
         "--overlaps",
@@ -80,7 +85,8 @@ def run(
     selection: Selection,
     out: Path,
     labels: str,
-    ome_zarr: str,
+    ome_zarr: str | None,
+    in_place: bool,
     overlaps: str,
     segmentation: SegmentationOptions,
     scheduler_name: str,
@@ -108,28 +114,34 @@ def run(
         from nucbatch.api import execute, prepare
         from nucbatch.cli.progress import RunBar
         from nucbatch.cli.run_summary import describe, exit_code, forecast, summarise
+        from nucbatch.core.errors import InputError
         from nucbatch.core.signals import Stopped
+        from nucbatch.execution.in_place import require_images_of_their_own, version_of_input
         from nucbatch.networks.checkpoint import locate
         from nucbatch.schedulers.contract import Place, scheduler
         from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
     # Wrong values and models fail here, before the headers of a large plate are read.
+    if in_place and labels != "zarr":
+        raise InputError(f"--in-place and --labels {labels} exclude each other: give one of them.")
     settings_of = partial(
         segmentation.settings,
-        labels=labels,
-        ome_zarr=ome_zarr,
+        labels="in-place" if in_place else labels,
         overlaps=overlaps,
         pixel_size_um=source.pixel_size_um,
     )
-    settings_of()
+    settings_of(ome_zarr=ome_zarr or "0.5")
     locate(segmentation.model)
     plate = source.open(remembered=RunFolder(out).plate)
-    settings = settings_of(plate=plate)
+    version = ome_zarr or (version_of_input(plate) if in_place else "0.5")
+    settings = settings_of(plate=plate, ome_zarr=version)
     prepared = prepare(plate, settings, block_px=block_px, selection=selection)
     describe(console, prepared)
     if dry_run:
         RunFolder(out).require_usable()
+        if in_place:
+            require_images_of_their_own(prepared.plan)
         forecast(console, prepared)
         place = Place(
             RunFolder(out.absolute()).hidden, plate.name, scheduler_name, scheduler_settings, insecure

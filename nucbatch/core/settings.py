@@ -184,7 +184,8 @@ class RunSettings(HashedSettings):
             measures each image by itself. A run sets it, and keeps it when it is resumed.
         flat_field: what is done about the illumination of each channel with a known flat field: the digest of
             the one by which its pixels are divided, or "uncorrected".
-        labels: format of the label images.
+        labels: format of the label images: OME-Zarr with the images, TIFF, both, or *in-place*, in the images
+            of an OME-Zarr that is the input.
         ome_zarr: version of the OME-Zarr that holds images and labels.
         measurements: families of measurements by name, each with its package; None until the run chooses
             them.
@@ -203,7 +204,7 @@ class RunSettings(HashedSettings):
     diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"
     plate_diameter_px: float | None = Field(default=None, ge=0)
     flat_field: dict[str, str] = {}
-    labels: Literal["zarr", "tiff", "both"] = "zarr"
+    labels: Literal["zarr", "tiff", "both", "in-place"] = "zarr"
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
     measurements: dict[str, str] | None = None
     overlaps: Literal["once", "keep"] = "once"

@@ -76,7 +76,7 @@ class CheckTask:
             if wrong:
                 name, what = next(iter(wrong.items()))
                 more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""
-                result.wrong[one.key] = f"{places.path(name).relative_to(self.folder.path)} {what}{more}"
+                result.wrong[one.key] = f"{self.folder.shown(places.path(name))} {what}{more}"
             if self.verify and TABLE not in wrong and (files := files_of(places, receipt)) is not None:
                 stamps = dict(files.items())
                 result.files += len(stamps)

@@ -30,6 +30,7 @@ from nucbatch.inference.segment import segment_image
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
+from nucbatch.store.in_place import write_labels
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import stamp_of
@@ -167,6 +168,8 @@ def _write_pixels(
             version=task.settings.ome_zarr,
         )
         written += field_files(store, task.field, image.shape, image.dtype, task.settings.ome_zarr)
+    if task.settings.labels == "in-place":
+        written += write_labels(task.places.group, task.field, labels, task.settings.digest())
     if task.settings.labels in ("tiff", "both"):
         write_label_tiff(task.places.label_tiff, labels)
         written.append(task.places.label_tiff)

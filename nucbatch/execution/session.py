@@ -21,6 +21,11 @@ from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import CheckResult
 from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
+from nucbatch.execution.in_place import (
+    remove_earlier_labels,
+    require_free_images,
+    require_images_of_their_own,
+)
 from nucbatch.execution.job import made_of_field
 from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.execution.plate_constants import with_plate_constants
@@ -117,10 +122,14 @@ def execute(
         _require_sound(plan.plate)
     backend, progress = scheduler(scheduler_name), progress or SilentProgress()
     # Absolute, because workers may have another working directory.
-    folder = RunFolder(out.absolute())
+    in_place = Path(plan.plate.root) if plan.settings.labels == "in-place" else None
+    folder = RunFolder(out.absolute(), in_place=in_place)
+    if in_place is not None:
+        require_images_of_their_own(plan)
     folder.create()
     with run_lock(folder) as lock, run_log(folder, progress.note) as log:
         if restart:
+            remove_earlier_labels(plan, folder)
             folder.clear(keep=log)
         begun_with = started_settings(folder)
         plan, alike = with_plate_constants(plan, begun_with, cores())
@@ -131,6 +140,7 @@ def execute(
             _log.info(sentence, extra=NOTE)
         if not restart and reuse_probabilities and not continues_run(folder, plan.settings):
             require_probabilities(folder, plan.settings)
+            remove_earlier_labels(plan, folder)
             folder.clear(keep_scratch=True, keep=log)
 
         def header() -> dict[str, Any]:
@@ -141,10 +151,11 @@ def execute(
         plan, renamed = as_begun(plan, folder, held_before)
         for sentence in filter(None, (mended, renamed)):
             _log.warning(sentence, extra=NOTE)
-        begun, pixels = folder.ledger.exists(), plan.settings.labels != "tiff"
+        begun, pixels = folder.ledger.exists(), plan.settings.labels in ("zarr", "both")
         named = {} if begun else about(plan.plate)
         digest = plate_digest(plan.plate)
         with Ledger(folder, plan.settings, digest, about=named, guard=lock.require) as ledger:
+            require_free_images(plan, folder)
             _remember(folder, prepared.read)
             if pixels and not begun:  # if the session is killed here, finalise writes the rest
                 selected = {field.key for field in plan.selected}
@@ -213,7 +224,7 @@ def execute(
                     if not again:
                         raise
                     for receipt in again:
-                        why = f"{error.path.relative_to(folder.path)} {error.what}"
+                        why = f"{folder.shown(error.path)} {error.what}"
                         _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
                         progress.again(receipt, why)
             log_totals(totals, folder)

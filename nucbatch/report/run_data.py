@@ -162,7 +162,7 @@ class RunData:
     @property
     def pixels_kept(self) -> bool:
         """Whether the run has an OME-Zarr; a run that wrote only label TIFFs has none."""
-        return self.text("settings", "labels") != "tiff"
+        return self.text("settings", "labels") in ("zarr", "both")
 
     @property
     def wall_s(self) -> float | None:

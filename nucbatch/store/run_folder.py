@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nucbatch.core.errors import StoreError
+from nucbatch.core.plate import Field
 from nucbatch.store.atomic import PARTIAL, cannot_write, write_text
 from nucbatch.store.label_tiff import is_label_tiff
 
@@ -32,10 +33,13 @@ class RunFolder:
     Attributes:
         path: the folder.
         zarr: OME-Zarr store outside the folder that holds the images; None for one inside.
+        in_place: root of the input, an OME-Zarr of the user's into whose images the labels are written; None
+            if they aren't.
     """
 
     path: Path
     zarr: Path | None = None
+    in_place: Path | None = None
 
     @property
     def plate_zarr(self) -> Path:
@@ -132,6 +136,20 @@ class RunFolder:
         if self.zarr is not None:
             return self.zarr
         return self.plate_zarr if is_plate else self.images_zarr
+
+    def image_group(self, is_plate: bool, field: Field) -> Path:
+        """Returns the OME-Zarr group of a field's image, into which its labels are written.
+
+        Raises:
+            StoreError: the group would lie outside the store.
+        """
+        if self.in_place is not None:
+            return self.in_place.joinpath(*PurePosixPath(field.planes[0].path).parts)
+        return inside(self.store(is_plate), field.group)
+
+    def shown(self, path: Path) -> str:
+        """Returns a path for a message: below the folder, or whole if it lies elsewhere."""
+        return str(path.relative_to(self.path) if path.is_relative_to(self.path) else path)
 
     def fragment(self, key: str) -> Path:
         """Returns the path of a field's table fragment.

@@ -6,7 +6,7 @@ import json
 
 from nucbatch.core.plate import Field
 from nucbatch.store.receipt import Receipt, checked_json
-from nucbatch.store.run_folder import RunFolder, inside
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import TABLE, ImagePaths, Stamps
 from nucbatch.store.tables import read_note
 
@@ -14,7 +14,7 @@ from nucbatch.store.tables import read_note
 def places_of(folder: RunFolder, is_plate: bool, field: Field) -> ImagePaths:
     """Returns the paths of a field's files."""
     return ImagePaths(
-        inside(folder.store(is_plate), field.group),
+        folder.image_group(is_plate, field),
         folder.label_tiff(field.name),
         folder.fragment(field.key),
     )

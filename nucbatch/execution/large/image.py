@@ -70,10 +70,20 @@ class LargeImage(FieldJob):
 
     @property
     def group(self) -> Path:
-        """The image's OME-Zarr group; in the scratch folder if the run keeps no OME-Zarr."""
-        if self.settings.labels == "tiff":
-            return self.scratch.path / "image.zarr"
-        return inside(self.folder.store(self.is_plate), self.field.group)
+        """The OME-Zarr group of the image's copy; in the scratch folder if the run keeps no OME-Zarr."""
+        if self.keeps_copy:
+            return inside(self.folder.store(self.is_plate), self.field.group)
+        return self.scratch.path / "image.zarr"
+
+    @property
+    def keeps_copy(self) -> bool:
+        """Whether the run has an OME-Zarr of its own."""
+        return self.settings.labels in ("zarr", "both")
+
+    @property
+    def label_group(self) -> Path:
+        """The group into which labels are written; that of the user's image with ``--in-place``."""
+        return self.places.group if self.settings.labels == "in-place" else self.group
 
     @property
     def blocks(self) -> Grid:
@@ -92,7 +102,7 @@ class LargeImage(FieldJob):
 
     def labels(self, level: int = 0) -> Array:
         """Returns one level of the labels' pyramid, (Y, X)."""
-        return label_level(self.group, level, self.shape, self.settings.ome_zarr)
+        return label_level(self.label_group, level, self.shape, self.settings.ome_zarr)
 
     def maps(self) -> Array:
         """Returns the stored probability maps, at the network's scale."""

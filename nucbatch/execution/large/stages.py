@@ -224,7 +224,7 @@ def _kept_files(image: LargeImage) -> dict[Path, Stamp]:
         if known[unit.stage].is_kept:
             files = known[unit.stage].files(image, (unit.row, unit.column))
             stamps = zip(files, unpacked(unit.stamps), strict=True)
-            kept |= {path: stamp for path, stamp in stamps if image.group in path.parents}
+            kept |= {path: stamp for path, stamp in stamps if image.label_group in path.parents}
     return {path: stamp for path, stamp in kept.items() if stamp != ABSENT}
 
 

@@ -24,6 +24,7 @@ from nucbatch.readers.formats import convert_once, open_plane, reads_by_box
 from nucbatch.readers.pixels import damage_of
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
+from nucbatch.store.in_place import claim
 from nucbatch.store.scratch import read_parts, read_values, write_parts, write_values
 
 CONVERSION_BYTES = 2 << 30
@@ -41,6 +42,8 @@ def open_files(image: LargeImage, memory_bytes: int) -> str:
         MemoryRefused: a file can only be decoded whole and does not fit in ``memory_bytes``.
         StoreError: a file can't be written.
     """
+    if image.settings.labels == "in-place":
+        claim(image.label_group, image.settings.digest())
     image.image().describe()
     image.maps().describe()
     return convert_files(image, memory_bytes)

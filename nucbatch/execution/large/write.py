@@ -25,6 +25,7 @@ from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
 from nucbatch.store.display import limits_of
 from nucbatch.store.images import attribute_files, write_attributes
+from nucbatch.store.in_place import describe_labels
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.pyramid import halved_mean
 from nucbatch.store.receipt import Receipt, fragment_note
@@ -83,7 +84,10 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
     keeps = image.settings.labels
     written: list[Path] = []
     stamps: dict[str, Stamp] = {}
-    if keeps != "tiff":
+    if keeps == "in-place":
+        written += describe_labels(image.label_group, image.field, image.settings.digest())
+        stamps |= {image.places.name(path): stamp for path, stamp in kept.items()}
+    if image.keeps_copy:
         write_attributes(
             image.group,
             image.field,
@@ -94,7 +98,7 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
         )
         written += attribute_files(image.group, image.settings.ome_zarr)
         stamps |= {image.places.name(path): stamp for path, stamp in kept.items()}
-    if keeps != "zarr":
+    if keeps in ("tiff", "both"):
         largest, target = int(Numbers(image).offsets[-1]), image.places.label_tiff
         write_large_label_tiff(target, image.labels().read, image.shape, largest)
         written.append(target)
