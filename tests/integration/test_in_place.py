@@ -81,7 +81,8 @@ def test_labels_are_those_of_a_usual_run_and_nothing_else_is_touched(tmp_path: P
         kept = zarr.open_array(usual / "plate.zarr" / path / "labels/nuclei/0", mode="r")
         assert labels.any()
         assert (labels == np.asarray(kept)).all()
-        assert type(ome_zarr_models.open_ome_zarr(root[path])).__name__ == "Image"
+        if path != "B/2/1":  # whose labels "cells" are no whole image
+            assert type(ome_zarr_models.open_ome_zarr(root[path])).__name__ == "Image"
     attributes = root["B/2/1/labels"].attrs.asdict()
     assert (attributes.get("ome", attributes)["labels"], attributes["by"]) == (["cells", "nuclei"], "hand")
     (image,), (nuclei,) = (
