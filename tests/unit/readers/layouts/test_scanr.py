@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
 from nucbatch.readers.find import open_plate
-from nucbatch.readers.layouts.scanr import parse
+from nucbatch.readers.layouts.scanr_names import parse
 from nucbatch.readers.pixels import read_field
 
 
@@ -147,6 +147,14 @@ def test_images_that_the_metadata_do_not_list_are_quarantined(tmp_path):
             "it has well D09 for W00014, the names B02",
         ),
         (metadata([(1, 1, "A1", 0, 0, [name("A1", 1)])], ["DAPI"]), "it lists 1 image and none of these"),
+        (
+            metadata([(14, 1, "B2", 0, 0, [name("B2", 14)]), (15, 1, "B2", 0, 0, [])], ["DAPI"]),
+            "it has the same well for W00014 and W00015",
+        ),
+        (
+            metadata([(14, 1, "B2", 0, 0, [name("B2", 14)]), (15, 1, "?", 0, 0, [])], ["DAPI"]),
+            "it lists W00015 without its well",
+        ),
         ('<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><OME>&b;</OME>', "declares a document type"),
     ],
 )
