@@ -98,12 +98,12 @@ def show_generated(counts: list[int], layout: str) -> None:
     for count in counts:
         code = f"from benchmarks.bench_inspect import generated; generated({count}, {layout!r})"
         command = [sys.executable, "-c", code]
-        told = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        figures = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         table.add_row(
             f"{count:,}",
-            f"{1e6 * told['recognise'] / count:.1f} µs a file",
-            f"{1e6 * told['read'] / count:.1f} µs a file",
-            f"{told['bytes'] / count / 1024:.2f} KiB a file",
+            f"{1e6 * figures['recognise'] / count:.1f} µs a file",
+            f"{1e6 * figures['read'] / count:.1f} µs a file",
+            f"{figures['bytes'] / count / 1024:.2f} KiB a file",
         )
     Console(width=120).print(table)
 

@@ -29,7 +29,7 @@ _STAGE = (
 
 
 def field_side(picture_px: int, fields: int, overlap: float) -> tuple[int, int]:
-    """Returns (side of a field, step between fields) in px for so many fields along a picture's side."""
+    """Returns (side of a field, step between fields) in px for a number of fields along a picture."""
     side = int(picture_px / (1 + (fields - 1) * (1 - overlap)))
     return side, (picture_px - side) // (fields - 1) if fields > 1 else 0
 

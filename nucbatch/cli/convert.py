@@ -42,7 +42,7 @@ _OUTPUT = (
     ),
 )
 _SESSION = (option("--restart", is_flag=True, help="Delete an earlier conversion with this name first."),)
-_CONTINUE = "What is converted is kept: run the same command again to continue."
+_CONTINUE = "Converted images are kept: run the same command again to continue."
 
 
 @click.command(cls=HeadedCommand, short_help="Write a plate or a folder of images as OME-Zarr.")

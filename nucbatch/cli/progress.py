@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class RunBar:
     """A live progress bar; without a terminal, a line for every tenth of the fields.
 
-    ``clock``: seconds that never decrease, for the time left in a log file. ``counted``: what is counted;
+    ``clock``: seconds that never decrease, for the time left in a log file. ``counted``: what it counts;
     nuclei are shown for fields only.
     """
 

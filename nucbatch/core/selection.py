@@ -94,7 +94,7 @@ class Selection:
         )
 
     def require_in(self, plate: Plate) -> None:
-        """Checks that the plate has what is selected.
+        """Checks that the plate has the selected wells, sites and time points.
 
         Raises:
             InputError: it has no wells; it lacks every well of a range, a site or a time point; or no field

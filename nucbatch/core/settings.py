@@ -108,8 +108,9 @@ class ObjectSettings(_Frozen):
 
         Args:
             zoom: scale factor of the image for the network.
-            diameter_px: typical diameter of its nuclei, in its own pixels; 0 if micronuclei cannot be told
-                from nuclei. A micronucleus has less than a third of it (Fenech, Mutation Research 455, 2000).
+            diameter_px: typical diameter of its nuclei, in its own pixels; 0 if micronuclei cannot be
+                distinguished from nuclei. A micronucleus has less than a third of it (Fenech, Mutation Research
+                455, 2000).
 
         >>> ObjectSettings(min_area_px=25).at(0.5).min_area_px
         100
@@ -182,7 +183,7 @@ class RunSettings(HashedSettings):
             whose nuclei are found to be much larger are reduced (:mod:`nucbatch.inference.scale`).
         plate_diameter_px: diameter that "auto" measured for a whole plate, 0 if it found no nuclei; None
             measures each image by itself. A run sets it, and keeps it when it is resumed.
-        flat_field: what is done about the illumination of each channel with a known flat field: the digest of
+        flat_field: correction of the illumination of each channel with a known flat field: the digest of
             the one by which its pixels are divided, or "uncorrected".
         labels: format of the label images: OME-Zarr with the images, TIFF, both, or *in-place*, in the images
             of an OME-Zarr that is the input.

@@ -107,7 +107,7 @@ def convert(
         plate: the input.
         out: the OME-Zarr, which ends in ``.zarr``. A folder of the same name that ends in ``.convert`` is
             made beside it.
-        settings: what is written.
+        settings: format and contents of the output.
         progress: reports to the user.
         selection: the part of the plate to convert; the rest can follow.
         largest_px: longest side of an image that is not cut into blocks; no result depends on it.
@@ -115,7 +115,7 @@ def convert(
         restart: remove what an earlier conversion left.
 
     Raises:
-        InputError: the output lies in the input, or the plate lacks what is selected.
+        InputError: the output lies in the input, or the plate lacks the selection.
         SettingsConflict: an earlier conversion had other settings or another input.
         RunLocked: another process converts to this output.
         MemoryRefused: an image is too large for a worker.

@@ -84,7 +84,7 @@ def prepare(
         selection: the part of the plate to process.
 
     Raises:
-        InputError: the plate lacks what is selected, the channel does not exist, or none was named and the
+        InputError: the plate lacks the selection, the channel does not exist, or none was named and the
             names are ambiguous.
         WeightsError: the model can't be found or read.
     """

@@ -74,7 +74,7 @@ def plan_conversion(plate: Plate, selection: Selection = EVERYTHING) -> tuple[Co
     """Lists the images of a plate in its order.
 
     Raises:
-        InputError: the plate lacks what is selected.
+        InputError: the plate lacks the selection.
     """
     selection.require_in(plate)
     images: list[tuple[str, tuple[Field, ...]]] = []

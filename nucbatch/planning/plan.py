@@ -86,7 +86,7 @@ def make_plan(
         selection: the part of the plate to process. No result depends on it.
 
     Raises:
-        InputError: the plate lacks what is selected; the named channel does not exist; several channels
+        InputError: the plate lacks the selection; the named channel does not exist; several channels
             exist, none is named and their names do not identify a nuclear stain; or ``block_px`` is too
             small.
     """

@@ -1,7 +1,7 @@
 """Decides whether the channels of a plate are divided by their flat fields, and says so.
 
 A vendor's profile is applied only if the user asks for it with ``--flatfield``. Otherwise a plate that has
-profiles is read uncorrected, and the user is told.
+profiles is read uncorrected, with a message for the user.
 """
 
 from __future__ import annotations

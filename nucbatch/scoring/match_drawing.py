@@ -2,7 +2,7 @@
 
 Each nucleus is of one kind. Merges and splits (see ``splits``) are shown as such, whether or not a part of
 them matches at IoU 0.5; of the others, matches are hits and the rest is missed or false. Colours follow Okabe
-and Ito, which can be told apart with any colour vision, and kinds differ in texture too. The drawing is a
+and Ito, which can be distinguished with any colour vision, and kinds differ in texture too. The drawing is a
 separate picture with transparent background. It has a higher resolution than a small image, so that lines
 stay thin.
 """

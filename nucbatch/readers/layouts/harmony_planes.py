@@ -21,7 +21,7 @@ _SAME_SIZE = 1.001  # ratio up to which two pixel sizes are the same
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Planes of a plate, and what is known of them.
+    """Planes of a plate, and the facts on them.
 
     Attributes:
         channels: by number.

@@ -1,4 +1,4 @@
-"""Accounts for what is left of OME-TIFF sets: files that hold no field, and pages that no image describes."""
+"""Accounts for the rest of OME-TIFF sets: files that hold no field, and pages that no image describes."""
 
 from __future__ import annotations
 

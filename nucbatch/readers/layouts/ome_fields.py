@@ -1,6 +1,6 @@
 """Turns images of OME metadata into fields: their planes, channels, gaps and facts.
 
-Layouts decide which image is which field of which well; this module does what is the same for all of them.
+Layouts decide which image is which field of which well; this module holds the code that they share.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class SideTables:
     remarks: list[str] = field(default_factory=list)
 
     def facts(self, found: Iterable[FieldKey]) -> dict[FieldKey, FieldFacts]:
-        """Returns what is known of each listed field and of each field with an image."""
+        """Returns the facts on each listed field and on each field with an image."""
         known: dict[FieldKey, FieldFacts] = {}
         for key in {*found, *self.listed}:
             place = self.places_mm.get(key)

@@ -1,4 +1,4 @@
-"""Arranges Yokogawa's images into fields: channels, projections, and what is missing.
+"""Arranges Yokogawa's images into fields: channels, projections, and missing images.
 
 - A timeline (``timelines.py``) has actions, each of which takes some channels. A channel that several actions
   take of one field counts as several channels: ``405 BP445/45 A01``.
