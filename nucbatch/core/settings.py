@@ -109,8 +109,8 @@ class ObjectSettings(_Frozen):
         Args:
             zoom: scale factor of the image for the network.
             diameter_px: typical diameter of its nuclei, in its own pixels; 0 if micronuclei cannot be
-                distinguished from nuclei. A micronucleus has less than a third of it (Fenech, Mutation Research
-                455, 2000).
+                distinguished from nuclei. A micronucleus has less than a third of it (Fenech, Mutation
+                Research 455, 2000).
 
         >>> ObjectSettings(min_area_px=25).at(0.5).min_area_px
         100
