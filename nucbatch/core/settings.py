@@ -161,10 +161,12 @@ class ConversionSettings(HashedSettings):
     Attributes:
         ome_zarr: version of the OME-Zarr.
         pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
+        flat_field: as in :class:`RunSettings`.
     """
 
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
     pixel_size_um: float | None = Field(default=None, gt=0)
+    flat_field: dict[str, str] = {}
 
 
 class RunSettings(HashedSettings):

@@ -37,6 +37,7 @@ from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.planning.conversion import ConvertedImage, plan_conversion
 from nucbatch.planning.memory import gib
 from nucbatch.planning.plan import LARGEST_FIELD_PX
+from nucbatch.readers.flat_fields import flat_fields_in_effect
 from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.readers.rules import RULES
 from nucbatch.schedulers.contract import Cluster, Place, Resources, scheduler
@@ -123,6 +124,7 @@ def convert(
         SchedulerError: the cluster failed.
         Stopped: a signal arrived; what was running is committed.
     """
+    settings = settings.model_copy(update={"flat_field": flat_fields_in_effect(plate)})
     largest_px = largest_px or LARGEST_FIELD_PX
     folder = folder_beside(out)
     require_usable(folder, plate)

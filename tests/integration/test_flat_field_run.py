@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import zarr
 from click.testing import CliRunner
 from golden.harmony import PROFILE, index, old_name, places
 
 from nucbatch.cli.main import nucbatch
+from nucbatch.core.errors import SettingsConflict
 from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.pixels import FieldReader
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stored_images import read_labels
 from nucbatch.synthetic import make_field
@@ -60,3 +63,16 @@ def test_whole_and_in_blocks_give_the_same_and_not_the_uncorrected(plate: Path, 
     assert spread[0] == spread[1] != spread[2]
     assert "Uncorrected" in raw.report.read_text(encoding="utf-8")
     assert "Uncorrected" not in whole.report.read_text(encoding="utf-8")
+
+
+def test_a_conversion_writes_what_a_run_sees_and_never_mixes_both(plate: Path, tmp_path: Path) -> None:
+    opened = open_plate(plate, flatfield=True)
+    expected = FieldReader.of(opened).read_whole(opened.fields[0], opened.channels)
+    command = ["convert", str(plate), "-o", str(tmp_path / "plate.zarr"), "--workers", "1"]
+    result = CliRunner().invoke(nucbatch, [*command, "--flatfield"])
+    assert result.exit_code == 0, result.output
+    written = zarr.open_array(tmp_path / "plate.zarr/B/3/1/0", mode="r")
+    np.testing.assert_array_equal(np.squeeze(written[:]), np.squeeze(expected))
+    other = CliRunner().invoke(nucbatch, command)
+    assert isinstance(other.exception, SettingsConflict)
+    assert "uncorrected" in str(other.exception)
