@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import tifffile
 from golden import cellvoyager, harmony
-from overlapping_fields import PIXEL_UM, write_fields
 
 from nucbatch.experiment.field_layout import FieldRectangle, overlap_of
 from nucbatch.readers.find import open_plate
+from nucbatch.synthetic.overlapping_fields import PIXEL_UM, write_fields
 
 PICTURE = np.arange(90 * 120, dtype=np.uint16).reshape(90, 120)
 ROWS, COLUMNS, SIDE_PX, STEP_PX = 2, 3, 50, (40, 35)

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 import tifffile
 from click.testing import CliRunner, Result
-from overlapping_fields import PIXEL_UM, Position, write_fields
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.synthetic.field import make_field
+from nucbatch.synthetic.overlapping_fields import PIXEL_UM, Position, write_fields
 
 WORDS = "stage positions don't agree with the images"
 TABLES = ("nuclei.parquet", "fields.parquet", "wells.csv", "files.csv")

@@ -1,4 +1,4 @@
-"""Cuts a picture into overlapping fields and writes them as an ImageXpress plate with stage positions."""
+"""Cuts a picture into overlapping fields, written as an ImageXpress plate with stage positions."""
 
 from __future__ import annotations
 
