@@ -9,6 +9,7 @@ each image counts once.
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +31,8 @@ from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.read_timeout import Beat, within
 
 COMPANION = ".companion.ome"
+
+_ABSOLUTE = re.compile("/|[A-Za-z]:/")
 
 _T = TypeVar("_T")
 
@@ -179,11 +182,15 @@ def _add(
 def _beside(path: str, name: str) -> str:
     """Returns the path of a file that metadata in ``path`` name; an empty name means the file itself.
 
-    A path outside the input begins with ``..``.
+    A path outside the input begins with ``..``. Of an absolute path, on the machine that wrote the metadata,
+    only the name counts.
     """
     if not name:
         return path
-    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name.replace("\\", "/")))
+    name = name.replace("\\", "/")
+    if _ABSOLUTE.match(name):
+        name = posixpath.basename(name)
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), name))
 
 
 class _Files:
@@ -228,7 +235,7 @@ class _Files:
             return f"{name} is not there, and {len(renamed)} copies of it have other names"
         if document.endswith(COMPANION) and place == document:
             return "its metadata do not name its file"
-        if place.startswith(("../", "/")):
+        if place.startswith("../"):
             return f"{name} leads out of the input"
         if contradicts:
             return f"{name} is another file than the one recorded (their UUIDs differ)"

@@ -26,6 +26,7 @@ from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
 from nucbatch.readers.formats.ome_files import is_side_picture
+from nucbatch.readers.layouts.instrument_names import InstrumentNamesReader
 from nucbatch.readers.layouts.ome_accounts import mark_undescribed_pages, require_whole, unused_records
 from nucbatch.readers.layouts.ome_fields import Fields
 from nucbatch.readers.layouts.ome_plates import JoinedPlate, joined_plate
@@ -38,6 +39,7 @@ from nucbatch.readers.layouts.ome_sets import (
     named_files,
     read_sets,
 )
+from nucbatch.readers.layouts.pattern import PatternReader
 from nucbatch.readers.listing import FoundFile, Listing, look_up
 from nucbatch.readers.names import GREY, plural, unique_names
 
@@ -104,6 +106,8 @@ class OmeTiffReader:
         mark_undescribed_pages(sets, listing)
         plate = joined_plate(sets, options.acquisition, printable(listing.name))
         labels = None
+        if plate is None and not is_forced and _names_tell_wells(listing):
+            raise NotThisLayout(f"the OME metadata of {listing.name} describe no plate, but its names do.")
         if plate:
             fields, remarks = _on_plate(plate, sets)
             why = "its OME metadata put it into no well of the plate"
@@ -144,6 +148,10 @@ def _known_files(listing: Listing, companions: list[str]) -> dict[str, FoundFile
     return files
 
 
+def _names_tell_wells(listing: Listing) -> bool:
+    return any(reader.recognise(listing) for reader in (InstrumentNamesReader(), PatternReader()))
+
+
 def _on_plate(plate: JoinedPlate, sets: OmeSets) -> tuple[Fields, list[str]]:
     fields, taken = Fields(), set(map(id, plate.other))
     for sample in plate.samples:
@@ -177,9 +185,15 @@ def _collection(
         titles[site] = f"{image.document}/{image.series.id}/{name}.image"
     names = unique_names(titles.values())
     fields = Fields()
+    # As in a folder of pictures: the names of single channels often differ and mean the same.
+    single = {image.series.channels[0].name for image in pictures if image.series.channels}
+    unnamed = len(single) > 1 and all(image.series.sizes[1] == 1 for image in pictures)
     for site, image in enumerate(pictures, start=1):
+        if unnamed:
+            image.series = replace(image.series, channels=())
         fields.add(image, "", site)
-    left = [image for image in images if image not in pictures]
+    shown = set(map(id, pictures))
+    left = [image for image in images if id(image) not in shown]
     remarks = _left_out(left, "are side pictures") if left else []
     return fields, {site: names[title] for site, title in titles.items()}, remarks
 

@@ -532,3 +532,42 @@ def test_a_field_that_cannot_be_used_costs_no_other_field_of_its_file(tmp_path):
     plate = open_plate(path)
     assert [bool(field.problem) for field in plate.fields] == [False, False, True]
     assert fates(plate) == {"mixed.ome.tif": "used"}
+
+
+def test_names_that_tell_wells_are_read_where_the_metadata_describe_no_plate(tmp_path):
+    for well in ("B02", "B03"):
+        pages = [(f"plate_{well}_s1_w{channel}.ome.tif", 1) for channel in (1, 2)]
+        write_set(tmp_path, Metadata([Image(pages, c=2)]))
+    plate = open_plate(tmp_path)
+    assert plate.layout != "ometiff"
+    assert list(plate.wells()) == ["B02", "B03"]
+
+
+def test_single_channels_of_different_names_are_one_grey_channel(tmp_path):
+    images = [
+        Image([("scan.ome.tif", 1)], first_page=page, channels=(name,))
+        for page, name in enumerate(("a", "b"))
+    ]
+    write_set(tmp_path, Metadata(images))
+    assert [channel.name for channel in open_plate(tmp_path).channels] == ["Grey"]
+
+
+@pytest.mark.parametrize("folder", ["/data/run 7/", "D:\\data\\", "C:/data/"])
+def test_absolute_paths_of_the_writing_machine_count_by_their_name(tmp_path, folder):
+    metadata = replace(plate_of(FILES), uuids=False)
+    for file in FILES:
+        write_tiff(tmp_path / file, 6, metadata.xml().replace('FileName="', f'FileName="{folder}'))
+    plate = open_plate(tmp_path)
+    assert problems(plate) == {}
+    assert means(plate)["B12", 2, 0] == expected(FILES[3])
+
+
+def test_links_out_of_the_input_are_not_followed(tmp_path):
+    write_set(tmp_path / "elsewhere", plate_of(FILES))
+    write_set(tmp_path / "in", plate_of(FILES), "p.companion.ome")
+    (tmp_path / "in" / FILES[0]).unlink()
+    (tmp_path / "in" / FILES[0]).symlink_to(tmp_path / "elsewhere" / FILES[0])
+    plate = open_plate(tmp_path / "in")
+    assert problems(plate) == {("A01", 1, 0): "f0.ome.tif is not there"}
+    plate = open_plate(tmp_path / "in/p.companion.ome")
+    assert problems(plate) == {("A01", 1, 0): "f0.ome.tif is not there"}
