@@ -12,6 +12,7 @@ from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
+from nucbatch.experiment.field_layout import no_pixel_size
 from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
@@ -102,7 +103,8 @@ def prepare(
     }
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, selection)
-    warnings = tuple(filter(None, (*plan.plate.remarks, _dark_ground(plan))))
+    found = (*plan.plate.remarks, _dark_ground(plan), no_pixel_size(plan.usable))
+    warnings = tuple(filter(None, found))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
 
 

@@ -6,7 +6,7 @@ compared, because stage positions are comparable within a well alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -122,6 +122,22 @@ def overlap_of(fields: Iterable[Field]) -> float | None:
     if not several:
         return None
     return median([fraction for well in several for _, _, fraction in overlapping_pairs(well)] or [0.0])
+
+
+def no_pixel_size(fields: Iterable[Field]) -> str:
+    """Returns a warning if wells have several fields with positions, but no pixel size is known for them."""
+    wells: Counter[WellTime] = Counter(
+        (field.well, field.t)
+        for field in fields
+        if field.well and field.position_um is not None and not field.pixel_size_um
+    )
+    several = sum(count > 1 for count in wells.values())
+    if not several:
+        return ""
+    return (
+        "Stage positions are known, but no pixel size: nuclei in several overlapping fields count in each. "
+        "Give the size of a pixel in micrometres with --pixel-size."
+    )
 
 
 def covered_um2(rectangles: Sequence[FieldRectangle]) -> float:

@@ -8,6 +8,7 @@ from nucbatch.core.plate import Field
 from nucbatch.experiment.field_layout import (
     FieldRectangle,
     covered_um2,
+    no_pixel_size,
     overlap_of,
     overlapping_pairs,
     placed_fields,
@@ -48,6 +49,13 @@ def test_wells_and_time_points_are_not_compared():
         ("B03", 0): 1,
         ("B02", 1): 1,
     }
+
+
+def test_positions_without_a_pixel_size_are_warned_of():
+    assert "--pixel-size" in no_pixel_size(grid(315, size_um=None))
+    assert no_pixel_size(grid(315)) == ""
+    assert no_pixel_size([replace(one, position_um=None) for one in grid(315, size_um=None)]) == ""
+    assert no_pixel_size([field(1, 0, 0, size_um=None), field(1, 0, 0, "B03", size_um=None)]) == ""
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])
