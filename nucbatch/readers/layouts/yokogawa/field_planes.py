@@ -68,7 +68,7 @@ def arranged(
     """
     found = Arrangement()
     several = len({shot.timeline for shot in shots} | {loss.timeline for loss in losses}) > 1
-    chosen = chosen_timeline(shots, losses, acquisition, shown, sure=bool(source)) if several else 0
+    chosen = chosen_timeline(shots, losses, acquisition, shown) if several else 0
     if chosen:
         found.acquisition = f"L{chosen:02d}"
         left = [shot for shot in shots if shot.timeline != chosen and shot.file]

@@ -23,9 +23,7 @@ SAME_PLACE_UM = 1.0
 """Largest distance of two positions that are the same place."""
 
 
-def chosen_timeline(
-    shots: Sequence[Shot], losses: Sequence[Loss], wanted: str, shown: str, *, sure: bool
-) -> int:
+def chosen_timeline(shots: Sequence[Shot], losses: Sequence[Loss], wanted: str, shown: str) -> int:
     """Returns the timeline to read; 0 for all of them together."""
     wells: dict[int, set[str]] = defaultdict(set)
     both: list[Shot | Loss] = [*shots, *losses]
@@ -44,7 +42,7 @@ def chosen_timeline(
         if number not in wells:
             raise InputError(f"{printable(shown)} has no timeline {wanted!r}. It has:\n{lines}")
         return number
-    reason = _apart(shots, sure=sure)
+    reason = _apart(shots)
     if reason:
         raise InputError(
             f"{printable(shown)} holds {len(wells)} timelines that image the same wells, and {reason}. "
@@ -53,12 +51,13 @@ def chosen_timeline(
     return 0
 
 
-def _apart(shots: Sequence[Shot], *, sure: bool) -> str:
+def _apart(shots: Sequence[Shot]) -> str:
     """Returns why timelines of the same wells cannot be joined; empty if they can."""
     timelines: dict[str, set[int]] = defaultdict(set)
     of_channel: dict[tuple[str, int], set[int]] = defaultdict(set)
     repeats: dict[tuple[str, int], set[int]] = defaultdict(set)
     places: dict[tuple[str, int], Position] = {}
+    unplaced: set[str] = set()
     moved = False
     for shot in shots:
         timelines[shot.well].add(shot.timeline)
@@ -67,6 +66,8 @@ def _apart(shots: Sequence[Shot], *, sure: bool) -> str:
         if shot.position_um:
             place = places.setdefault((shot.well, shot.site), shot.position_um)
             moved = moved or math.dist(place, shot.position_um) > SAME_PLACE_UM
+        else:
+            unplaced.add(shot.well)
     shared = {well for well, numbers in timelines.items() if len(numbers) > 1}
     if not shared:
         return ""
@@ -76,7 +77,9 @@ def _apart(shots: Sequence[Shot], *, sure: bool) -> str:
         return "they repeat at different times"
     if moved:
         return "their fields of one number lie at different places"
-    return "" if sure else "names alone do not tell whether their fields of one number lie at one place"
+    if shared & unplaced:
+        return "nothing tells whether their fields of one number lie at one place"
+    return ""
 
 
 def time_points(

@@ -264,10 +264,17 @@ def _moved(folder: Path) -> str:
 
 def _names_alone(folder: Path) -> str:
     write_images(folder, ["p_C03_T0001F001L01A01Z01C01.tif", "p_C03_T0002F001L02A01Z01C02.tif"])
-    return "names alone do not tell"
+    return "nothing tells whether"
 
 
-@pytest.mark.parametrize("build", [_same_channel, _repeats, _moved, _names_alone])
+def _no_positions(folder: Path) -> str:
+    names = ["p_C03_T0001F001L01A01Z01C01.tif", "p_C03_T0002F001L02A01Z01C02.tif"]
+    write_images(folder, names)
+    write_side_files(folder, [record(name, X=None, Y=None) for name in names])
+    return "nothing tells whether"
+
+
+@pytest.mark.parametrize("build", [_same_channel, _repeats, _moved, _names_alone, _no_positions])
 def test_timelines_of_the_same_wells_are_never_merged(tmp_path, build):
     reason = build(tmp_path)
     with pytest.raises(InputError, match=reason) as error:
