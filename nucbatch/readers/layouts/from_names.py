@@ -62,6 +62,7 @@ def plate_from_names(
     settled = list(tables.records) if tables else [no_image(file.path) for file in listing.others()]
     named: list[tuple[FoundFile, PlatePosition]] = []
     senseless: list[FileRecord] = []
+    found: dict[str, tuple[re.Match[str], PatternName]] = {}
     matches = [(file, regex.search(file.path)) for file in listing.images()]
     from_zero = counts_from_zero(match for _, match in matches if match)
     for file, match in matches:
@@ -72,6 +73,8 @@ def plate_from_names(
             senseless.append(quarantined(file.path, parts))
         elif match:
             named.append((file, plate_position(file.path, match, parts)))
+            found[file.path] = match, parts
+    named = _told_by_folders(named, found)
     if not named:
         raise InputError(_fits_none(regex, listing, senseless))
     if named[0][1].parts.well:
@@ -111,6 +114,24 @@ def plate_from_names(
         evidence="side file" if tables and tables.listed else "names",
         remarks=(*remarks, *(tables.remarks if tables else ())),
     )
+
+
+def _told_by_folders(
+    named: list[tuple[FoundFile, PlatePosition]], found: dict[str, tuple[re.Match[str], PatternName]]
+) -> list[tuple[FoundFile, PlatePosition]]:
+    """Returns the positions, without the folders whose name repeats a part of some of their files only.
+
+    The folder ``P1`` of ``P1/B02_s1.tif`` may be site 1. If it also holds ``B02_s2.tif``, it is a plate.
+    """
+    apart: dict[str, set[tuple[str, ...]]] = defaultdict(set)
+    for file, place in named:
+        apart[file.path.rpartition("/")[0]].add(place.apart)
+    return [
+        (file, place)
+        if len(apart[file.path.rpartition("/")[0]]) == 1
+        else (file, plate_position(file.path, *found[file.path], confirms=False))
+        for file, place in named
+    ]
 
 
 def _fits_none(regex: re.Pattern[str], listing: Listing, senseless: list[FileRecord]) -> str:

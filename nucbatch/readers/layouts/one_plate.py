@@ -61,19 +61,22 @@ class PlatePosition:
     text: str
 
 
-def plate_position(path: str, match: re.Match[str], parts: PatternName) -> PlatePosition:
+def plate_position(
+    path: str, match: re.Match[str], parts: PatternName, confirms: bool = True
+) -> PlatePosition:
     """Determines the position of a file.
 
     Args:
         path: path below the input.
         match: match of the pattern in ``path``; folders inside the match need no further explanation.
         parts: parts of the match.
+        confirms: folders may repeat a part of the name, such as its site.
     """
     groups = {name: value for name, value in match.groupdict().items() if value}
     in_name = {
         kind: groups[name]
         for kind, name in (("site", "field"), *zip(_CONFIRMS, _CONFIRMS, strict=True))
-        if name in groups
+        if confirms and name in groups
     }
     number = next((value for name, value in groups.items() if name in NUMBERED), "")
     folders, name_at, start = path.split("/")[:-1], path.rfind("/") + 1, match.start()

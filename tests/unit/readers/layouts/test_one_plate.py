@@ -51,6 +51,12 @@ def test_plates_with_different_wells_are_not_merged(names):
         read(*names)
 
 
+def test_a_folder_that_is_the_site_of_some_of_its_files_only_is_a_plate():
+    names = [f"{p}/B02_s{s}_c1.tif" for p in ("P1", "P2") for s in (1, 2)]
+    with pytest.raises(InputError, match=r"same wells in 2 folders\. Run each alone:\n.*/P1 .*\n.*/P2 "):
+        read(*names)
+
+
 def test_the_message_has_the_command_for_each_plate_and_for_one():
     names = ("Plate A/B02_s1_c1.tif", "Plate B/C03_s1_c1.tif")
     with pytest.raises(InputError) as caught:
