@@ -33,6 +33,7 @@ _FROM_ZERO = FirstNumbers(0, 0, 0)
 _GEN5_CHANNEL = r"(?P<channel>[^_/\[\]]+|[^/]*\[[^/]*\])"
 _SITE = r"(?:site|field|fld|fov|position|pos|point|[sf])[ _-]?(?P<{}>[0-9]{{1,4}})"
 _CHANNEL = rf"(?P<channel>(?:channel|ch|c|w)[ _-]?[0-9]{{1,3}}|{STAIN})"
+_AHEAD, _NO_MORE = r"[^/]*?[ _-]?", r"(?![0-9A-Za-z])"
 _Z_AND_T = r"(?:[ _-]z[ _-]?(?P<z>[0-9]{1,4}))?(?:[ _-]t[ _-]?(?P<t>[0-9]{1,4}))?"
 
 
@@ -237,8 +238,9 @@ GRAMMARS = (
     Grammar(
         "plates by row, column and field",
         r"(?:^|[/_ -])r(?:ow)?[ _-]?(?P<row>[0-9]{1,2})[ _-]?c(?:ol(?:umn)?)?[ _-]?(?P<column>[0-9]{1,2})"
-        r"[ _-]?(?:f|fld|fov|field|s|site)[ _-]?(?P<field>[0-9]+)(?:[ _-]?z[ _-]?(?P<z>[0-9]+))?"
-        rf"(?:[ _-]?{_CHANNEL})?(?:[ _-]?t[ _-]?(?P<t>[0-9]+))?{_END}",
+        rf"[ _-]?(?:f|fld|fov|field|s|site)[ _-]?(?P<field>[0-9]+)(?:(?={_AHEAD}{_CHANNEL}{_NO_MORE}))?"
+        rf"(?:(?={_AHEAD}z[ _-]?(?P<z>[0-9]+){_NO_MORE}))?(?:(?={_AHEAD}t[ _-]?(?P<t>[0-9]+){_NO_MORE}))?"
+        rf"(?:[ _-]?(?:(?:channel|ch|c|w|z|t)[ _-]?[0-9]+|{STAIN}))*{_END}",
         unasked=True,
     ),
 )

@@ -28,17 +28,20 @@ _WELL = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{2}|[A-P][0-9])"
 
 def _ahead(group: str, value: str) -> str:
     """Returns a lookahead for a part anywhere in the rest of the name, captured as ``group``."""
-    return rf"(?=[^/]*[_-]{value.replace('<>', f'<{group}>')}(?![0-9a-z]))"
+    return rf"(?=[^/]*[ _-]{value.replace('<>', f'<{group}>')}(?![0-9a-z]))"
 
 
-_SITE_AHEAD = _ahead("site", r"(?:site|field|fov|[sf])(?P<>[0-9]+)")
-_CHANNEL_AHEAD = _ahead("channel", rf"(?:(?:channel|ch?|w)(?=[0-9]))?(?P<>[0-9]+|{STAIN})")
-_Z_AHEAD, _T_AHEAD = _ahead("z", "z(?P<>[0-9]+)"), _ahead("t", "t(?P<>[0-9]+)")
-_PARTS = rf"(?:[_-](?:(?:site|field|fov|[sf]|channel|ch?|w|z|t)[0-9]+|{STAIN}))+"
+_SITE_WORD = r"(?:site|field|fov|position|pos|point|[sf])[ _-]?"
+_CHANNEL_WORD = r"(?:channel|ch?|w)[ _-]?"
+_SITE_AHEAD = _ahead("site", rf"{_SITE_WORD}(?P<>[0-9]+)")
+_AFTER_CHANNEL_WORD = r"(?:(?<=[chlw])|(?<=[chlw][ _-]))"
+_CHANNEL_AHEAD = _ahead("channel", rf"(?:{_CHANNEL_WORD}(?=[0-9]))?(?P<>{_AFTER_CHANNEL_WORD}[0-9]+|{STAIN})")
+_Z_AHEAD, _T_AHEAD = _ahead("z", "z[ _-]?(?P<>[0-9]+)"), _ahead("t", "t[ _-]?(?P<>[0-9]+)")
+_PARTS = rf"(?:[ _-](?:(?:{_SITE_WORD}|{_CHANNEL_WORD}|[zt][ _-]?)[0-9]+|{STAIN}))+"
 BUILT_IN = {
     # B03_s1_c2_z0_t0.tif, plate_B03_DAPI_f01.tif: each number with its letter, in any order after the well
-    "lettered": rf"(?i)(?:^|[/_-]){_WELL}{_SITE_AHEAD}(?:{_CHANNEL_AHEAD})?(?:{_Z_AHEAD})?(?:{_T_AHEAD})?"
-    rf"{_PARTS}{_END}",
+    "lettered": rf"(?i)(?:^|[/ _-])(?:well[ _-]?)?{_WELL}{_SITE_AHEAD}(?:{_CHANNEL_AHEAD})?"
+    rf"(?:{_Z_AHEAD})?(?:{_T_AHEAD})?{_PARTS}{_END}",
     # B03_1_DAPI.tif, B03_DAPI.tif: well, perhaps a site, the stain's name
     "well and stain": rf"(?i)(?:^|[/_-]){_WELL}[_-](?:(?P<site>[0-9]+)[_-])?"
     rf"(?P<channel>[A-Z]+[0-9]{{0,5}}){_END}",

@@ -28,6 +28,8 @@ def read(*paths: str, pattern: str = ""):
         ("exp_B03_ch2_s3_z4.tif", ("B03", 3, "2", 4, 1)),
         ("B03_t5_DAPI_site3.ome.tif", ("B03", 3, "DAPI", 1, 5)),
         ("B03_z4_s3.tif", ("B03", 3, "", 4, 1)),
+        ("Well B03 Field 3 DAPI.tif", ("B03", 3, "DAPI", 1, 1)),
+        ("exp 1 well_B03 ch 2 pos 3 z 4.tif", ("B03", 3, "2", 4, 1)),
         ("sub/B03_DAPI.tif", ("B03", 1, "DAPI", 1, 1)),
         ("exp-b3-07-Hoechst33342.TIFF", ("B03", 7, "Hoechst33342", 1, 1)),
     ],

@@ -59,11 +59,6 @@ GOLDEN = {
         "ScanR",
         ("B02", "C03"),
     ),
-    "micro-manager stacks": (
-        every("exp_MMStack_{w}-Site_{s}.ome.tif", w=SHORT, s=(0, 1)),
-        "Micro-Manager",
-        WELLS,
-    ),
     "gen5, z-steps": (
         every("{w}_01_1_{f}Z{z}_DAPI_001.tif", w=SHORT, f=(1, 2), z=(0, 1)),
         "BioTek Gen5 (Cytation, Lionheart), z-steps or montages",
