@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nucbatch.core.plate import Channel, FileRecord
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, unfitting
@@ -73,7 +73,7 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
     sightings: list[Sighting] = []
     lost: dict[FieldKey, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     acquired: dict[FieldKey, set[str]] = defaultdict(set)
-    faulty: dict[str, str] = {}
+    faulty: dict[str, FileRecord] = {}
     listed: set[str] = set()
     for image in index.images:
         name, channel = image.name, channels[image.name.channel].name
@@ -85,14 +85,12 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
             shown, odd = image.file or "an image without a name", others.get(base_name(image.file).casefold())
             gone = f"{odd} can't be decoded" if odd else f"{shown}, listed in {index.path}, is not there"
             lost[key][channel].append(image.fault or gone)
-            faulty |= dict.fromkeys((file.path for file in found), image.fault)
-            if odd:
-                faulty[odd] = (
-                    f"{index.path} lists it as an image, but it can't be decoded: convert it to TIFF"
-                )
+            unread = f"{index.path} lists it as an image, but it can't be decoded: convert it to TIFF"
+            for path in [odd] if odd else [file.path for file in found]:
+                faulty[path] = _faulty(path, image.fault or unread, name, channel)
             continue
         sightings += [_sighting(file, name, channel, image.page if paged else None) for file in found]
-    records = [quarantined(path, reason) for path, reason in faulty.items()]
+    records = list(faulty.values())
     for file in listing.images():
         if file.path not in listed:
             reason = f"{index.path} does not list it"
@@ -100,6 +98,11 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
             records.append(quarantined(file.path, reason) if known else unfitting(file, LAYOUT))
     facts = {key: _facts(index, key, acquired[key], channels) for key in acquired}
     return Measurement(channels, sightings, records, lost, acquired, facts, tuple(unusable))
+
+
+def _faulty(path: str, reason: str, name: HarmonyName, channel: str) -> FileRecord:
+    record = quarantined(path, reason)
+    return replace(record, well=name.well, site=name.site, channel=channel, z=name.z, t=name.t)
 
 
 def _found(image: IndexedImage, here: Mapping[str, list[FoundFile]]) -> list[FoundFile]:

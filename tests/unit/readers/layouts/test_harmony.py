@@ -187,6 +187,8 @@ def test_an_image_whose_state_is_not_ok_is_not_used(tmp_path):
     plate = open_plate(written(tmp_path, ONE, states={bad: "Error"}))
     reason = "Index.idx.xml gives its state as Error"
     assert reasons(plate) == {bad: reason}
+    (record,) = [record for record in plate.files if record.path == bad]
+    assert (record.well, record.site, record.channel, record.z, record.t) == ("B03", 2, STAINS[0], 0, 0)
     assert plate.fields[1].lacking == ((STAINS[0], reason),)
 
 
@@ -248,6 +250,21 @@ def test_the_index_of_another_measurement_is_not_used(tmp_path):
     plate = open_plate(tmp_path)
     assert reasons(plate) == {"Index.idx.xml": "it lists 4 images, and none of those that are here"}
     assert {field.well for field in plate.fields} == {"B03"}
+
+
+@pytest.mark.parametrize(
+    "to", ["../outside/", "..\\\\outside\\\\", "{outside}/", "file://{outside}/", "//host/"]
+)
+def test_an_index_never_leads_out_of_the_input(tmp_path, to):
+    (tmp_path / "in").mkdir()
+    written(tmp_path / "in", ONE, ("<URL>", f"<URL>{to.format(outside=tmp_path / 'outside')}"))
+    (tmp_path / "outside").mkdir()
+    gone = ONE[0][1]
+    (tmp_path / "in" / gone).rename(tmp_path / "outside" / gone)
+    plate = open_plate(tmp_path / "in")
+    assert gone not in {plane.path.rpartition("/")[2] for field in plate.fields for plane in field.planes}
+    assert sum(len(field.planes) for field in plate.fields) == 3
+    assert plate.fields[0].lacking[0][1].endswith("is not there")
 
 
 def test_the_next_index_is_used_if_the_first_is_damaged(tmp_path):
