@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from nucbatch.core.escape import printable
 from nucbatch.core.gc_pause import gc_paused
@@ -20,6 +21,9 @@ from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import safe_name
 from nucbatch.readers.rules import quarantined
+
+_Name = TypeVar("_Name")
+"""A parsed file name."""
 
 FieldKey = tuple[str, int, int]  # well, site, t
 
@@ -233,6 +237,20 @@ def _joint(one: FileRecord, other: FileRecord) -> FileRecord:
         z=one.z if one.z == other.z else None,
         t=one.t if one.t == other.t else None,
     )
+
+
+def named_images(
+    listing: Listing, parse: Callable[[str], _Name | None], layout: str, records: list[FileRecord]
+) -> list[tuple[FoundFile, _Name]]:
+    """Returns the images whose paths can be parsed, with the result; adds a record for each other one."""
+    named: list[tuple[FoundFile, _Name]] = []
+    for file in listing.images():
+        name = parse(file.path)
+        if name is None:
+            records.append(unfitting(file, layout))
+        else:
+            named.append((file, name))
+    return named
 
 
 def unfitting(file: FoundFile, layout: str) -> FileRecord:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -63,6 +64,12 @@ class Listing:
     def images(self) -> tuple[FoundFile, ...]:
         """Returns the files with the suffix of a readable image."""
         return tuple(file for file in self.files if is_image_name(file.path))
+
+    def mostly(self, fits: Callable[[str], object]) -> bool:
+        """Returns whether the paths of at least half of the images fit; False for a single file."""
+        images = self.images()
+        fitting = sum(1 for file in images if fits(file.path))
+        return not self.single and fitting > 0 and 2 * fitting >= len(images)
 
     def others(self) -> tuple[FoundFile, ...]:
         """Returns the files without such a suffix."""

@@ -21,7 +21,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import PLATE_SIZES, plausible_well, row_index, split_well
-from nucbatch.readers.assemble import Sighting, assemble, unfitting
+from nucbatch.readers.assemble import Sighting, assemble, named_images
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.manifest_table import read_rows
 from nucbatch.readers.layouts.one_plate import several_plates
@@ -92,9 +92,7 @@ class EmblReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names."""
-        images = listing.images()
-        fitting = sum(1 for file in images if parse(file.path))
-        return not listing.single and fitting > 0 and 2 * fitting >= len(images)
+        return listing.mostly(parse)
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the single plate below the listing's root.
@@ -103,13 +101,7 @@ class EmblReader:
             InputError: several plates, or nothing tells the wells.
         """
         records: list[FileRecord] = []
-        named: list[tuple[FoundFile, EmblName]] = []
-        for file in listing.images():
-            name = parse(file.path)
-            if name is None:
-                records.append(unfitting(file, self.name))
-            else:
-                named.append((file, name))
+        named = named_images(listing, parse, self.name, records)
         if not named:
             raise InputError(
                 f"{printable(listing.name)} holds no image with a name of EMBL, such as B9--empty--W0021--"

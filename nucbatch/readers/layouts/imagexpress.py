@@ -112,11 +112,8 @@ class ImageXpressReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names, and one sign is ImageXpress' own."""
-        images = listing.images()
         exported = any(file.path.lower().endswith(".htd") for file in listing.files)
-        names = [parse(file.path) for file in images]
-        fitting = sum(1 for name in names if name and (name.certain or exported))
-        return not listing.single and fitting > 0 and 2 * fitting >= len(images)
+        return listing.mostly(lambda path: (name := parse(path)) and (name.certain or exported))
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the single plate below the listing's root.

@@ -88,12 +88,11 @@ class InCellReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names, or an .xdce lies beside images."""
-        images = listing.images()
-        if listing.single or not images:
+        if listing.single or not listing.images():
             return False
         if any(file.path.lower().endswith(".xdce") for file in listing.others()):
             return True
-        return 2 * sum(1 for file in images if parse(file.path)) >= len(images)
+        return listing.mostly(parse)
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the single plate below the listing's root.

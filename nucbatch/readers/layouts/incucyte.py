@@ -129,12 +129,8 @@ class IncucyteReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have names of an archive or of an export."""
-        images = listing.images()
-        if listing.single or not images:
-            return False
-        return any(
-            2 * sum(1 for file in images if parse(f"{listing.root}/{file.path}")) >= len(images)
-            for parse in (parse_raw, parse_export)
+        return listing.mostly(lambda path: parse_raw(f"{listing.root}/{path}")) or listing.mostly(
+            lambda path: parse_export(f"{listing.root}/{path}")
         )
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:

@@ -92,9 +92,7 @@ class MatrixScreenerReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names."""
-        images = listing.images()
-        fitting = sum(1 for file in images if parse(file.path))
-        return not listing.single and fitting > 0 and 2 * fitting >= len(images)
+        return listing.mostly(parse)
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the plate of one slide and one acquisition.

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
-from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble, unfitting
+from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble, named_images
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.listed_planes import ListedPlane, losses
 from nucbatch.readers.layouts.one_plate import is_inside, several_plates
@@ -55,9 +55,7 @@ class ScanrReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names."""
-        images = listing.images()
-        fitting = sum(1 for file in images if parse(file.path))
-        return not listing.single and fitting > 0 and 2 * fitting >= len(images)
+        return listing.mostly(parse)
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the single plate below the listing's root.
@@ -66,13 +64,7 @@ class ScanrReader:
             InputError: several plates, wells that nothing tells, or names that contradict each other.
         """
         records: list[FileRecord] = []
-        named: list[tuple[FoundFile, ScanrName]] = []
-        for file in listing.images():
-            name = parse(file.path)
-            if name is None:
-                records.append(unfitting(file, self.name))
-            else:
-                named.append((file, name))
+        named = named_images(listing, parse, self.name, records)
         if not named:
             raise InputError(
                 f"{printable(listing.name)} holds no image with a name of ScanR, such as "
