@@ -156,7 +156,7 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
 
     A wanted channel must exist; in RGB images r, g and b mean Red, Green and Blue. Without a wish, the only
     grey channel is chosen, else the only channel named after a nuclear stain (DAPI, Hoechst, DRAQ5, H2B, DNA,
-    ...), else the only one named after the laser line for such stains (405 nm).
+    ...), else the only one named after the laser line for such stains (405 nm), or recorded as excited by it.
 
     Returns:
         The channel's name; empty if all images are RGB.
@@ -171,7 +171,11 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     names = [channel.name for channel in plate.channels if channel.name in grey]
     if len(names) <= 1:
         return names[0] if names else ""
-    stains = nuclear_stains(names)
+    stains = nuclear_stains(names) or [
+        channel.name
+        for channel in plate.channels
+        if channel.name in grey and channel.excitation_nm is not None and 400 <= channel.excitation_nm <= 410
+    ]
     if len(stains) == 1:
         return stains[0]
     raise InputError(

@@ -79,6 +79,15 @@ def test_a_stain_wins_over_a_laser_line_and_two_stains_are_ambiguous() -> None:
         nuclear_channel(plate_of("DAPI", "H2B"), "")
 
 
+def test_a_channel_without_a_stain_is_found_by_its_recorded_excitation() -> None:
+    plate = plate_of("CH1", "CH2", "CH3")
+    first, second, third = plate.channels
+    lit = replace(first, excitation_nm=488.0), replace(second, excitation_nm=405.0), third
+    assert nuclear_channel(replace(plate, channels=lit), "") == "CH2"
+    with pytest.raises(InputError, match="Choose one with --channel"):
+        nuclear_channel(replace(plate, channels=(*lit[:2], replace(third, excitation_nm=405.0))), "")
+
+
 def test_channel_lookup_ignores_case_unless_ambiguous() -> None:
     assert nuclear_channel(plate_of("DAPI", "Alexa 488"), " alexa 488") == "Alexa 488"
     assert nuclear_channel(plate_of("Dapi", "DAPI"), "DAPI") == "DAPI"
