@@ -29,7 +29,7 @@ def metadata(
         text += f'PhysicalSizeY="0.325000" SizeX="16" SizeY="16" Type="uint16">{names}'
         for file in files:
             text += f"<TiffData><UUID FileName={quoteattr(file)}>urn:uuid:1</UUID></TiffData>"
-        text += f'<Plane PositionX="{x}" PositionY="{y}" PositionZ="6275.29" TheC="0" TheT="0" TheZ="0"/>'
+        text += f'<Plane DeltaT="4.888" PositionX="{x}" PositionY="{y}" TheC="0" TheT="0" TheZ="0"/>'
         text += "</Pixels></Image>\n"
     return f"{text}</OME>\n"
 

@@ -112,7 +112,7 @@ def _plate(
     for name in names:
         of_position = metadata.positions.get((name.number, name.position), _UNKNOWN)
         size = of_position.pixel_size_um or descriptor.pixel_size_um
-        facts[key(name)] = FieldFacts(of_position.position_um, size)
+        facts[key(name)] = FieldFacts(of_position.position_um, size, time=of_position.times.get(name.t, ""))
     used = {name.channel for name in names}
     channels = [channel for channel in metadata.channels if channel in used]
     return assemble(

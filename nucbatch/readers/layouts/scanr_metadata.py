@@ -43,12 +43,14 @@ class PositionFacts:
         pixel_size_um: None if not recorded.
         position_um: (y, x) of the centre, y down; None if not recorded.
         files: number of files listed for it.
+        times: seconds since the start of the acquisition, as written, by time point.
     """
 
     well: str = ""
     pixel_size_um: float | None = None
     position_um: tuple[float, float] | None = None
     files: int = 0
+    times: dict[int, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -168,9 +170,12 @@ def _metadata(listing: Listing, path: str, present: Collection[str]) -> Metadata
                     found.listed.add(same_name(name))
                 elif name:
                     found.absent.append(name)
-            elif element.tag == "Plane" and facts.position_um is None:
-                x, y = _um(values, "PositionX"), _um(values, "PositionY")
-                facts.position_um = None if x is None or y is None else (-y, x)
+            elif element.tag == "Plane":
+                if facts.position_um is None:
+                    x, y = _um(values, "PositionX"), _um(values, "PositionY")
+                    facts.position_um = None if x is None or y is None else (-y, x)
+                if values.get("DeltaT") and re.fullmatch(r"[0-9]{1,9}", t := values.get("TheT", "")):
+                    facts.times.setdefault(int(t), f"{values['DeltaT']} s")
         return found
 
     wanted = {"Channel", "TiffData", "Plane"}

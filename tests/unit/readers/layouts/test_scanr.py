@@ -55,7 +55,7 @@ def test_positions_pixel_size_and_order_of_channels_come_from_the_metadata(tmp_p
     plate = open_plate(tmp_path)
     assert [channel.name for channel in plate.channels] == ["405 nm #1", "Cy3"]
     assert [field.position_um for field in plate.fields] == [(-60_000.0, 100.0), (-59_400.0, 700.0)]
-    assert [field.pixel_size_um for field in plate.fields] == [0.325, 0.325]
+    assert [(field.pixel_size_um, field.time) for field in plate.fields] == [(0.325, "4.888 s")] * 2
 
 
 @pytest.mark.parametrize(("size", "well"), [((8, 12), "B02"), ((4, 6), "C02"), ((16, 24), "A14")])
