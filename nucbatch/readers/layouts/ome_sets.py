@@ -2,14 +2,15 @@
 
 Metadata name the file of a plane by its name and its UUID. A file is used if its name fits and its own UUID
 does not contradict it. A renamed file is found by its UUID. If no file's UUID fits, as with writers that
-record none or invent them, names alone decide. Every file of a set may repeat the metadata of the whole set;
-each image counts once.
+record none, invent them or give all files the same, names alone decide. Every file of a set may repeat the
+metadata of the whole set; each image counts once.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -134,7 +135,7 @@ def read_sets(
     """
     sets = OmeSets()
     claimed: set[str] = set()
-    uuids = {path: head.uuid for path, head in heads.items() if isinstance(head, OmeHead) and head.uuid}
+    uuids = _own_uuids(heads)
     for path in companions:
         found = _or_reason(listing, partial(read_companion, Path(listing.root, path)))
         _add(sets, claimed, uuids, path, found)
@@ -155,6 +156,13 @@ def read_sets(
                 else f"its metadata are in {document.metadata_file}, which is not there: copy the whole set"
             )
     return sets
+
+
+def _own_uuids(heads: Mapping[str, OmeHead | str]) -> dict[str, str]:
+    """Returns the UUID of each file. Those that several files share are left out: they tell no file."""
+    uuids = {path: head.uuid for path, head in heads.items() if isinstance(head, OmeHead) and head.uuid}
+    counts = Counter(uuids.values())
+    return {path: uuid for path, uuid in uuids.items() if counts[uuid] == 1}
 
 
 def _or_reason(listing: Listing, read: Callable[[Beat], _T]) -> _T | str:
@@ -203,21 +211,22 @@ class _Files:
         documents: Mapping[str, OmeDocument],
     ) -> None:
         self._files, self._uuids = files, uuids
-        self._paths: dict[str, list[str]] = {}
-        for path, uuid in uuids.items():
-            self._paths.setdefault(uuid, []).append(path)
+        self._paths = {uuid: path for path, uuid in uuids.items()}
         self._names = {
             path: frozenset(source.file for image in document.images for source in image.planes.values())
             for path, document in documents.items()
             if not path.endswith(COMPANION)
         }
-        self._are_uuids_true = any(
-            uuids.get(_beside(path, source.file)) == source.uuid
+        recorded = {
+            (_beside(path, source.file), source.uuid)
             for path, document in documents.items()
             for image in document.images
             for source in image.planes.values()
-            if source.uuid
-        )
+        }
+        self._recorded = {place for place, _ in recorded}
+        fitting = sum(1 for place, uuid in recorded if uuid and uuids.get(place) == uuid)
+        known = {uuid for _, uuid in recorded} & self._paths.keys()
+        self._are_uuids_true = fitting > 0 or len(known) > 1
 
     def find(self, document: str, name: str, uuid: str) -> FoundFile | str:
         """Returns the file of a plane, or the reason why there is none."""
@@ -226,13 +235,11 @@ class _Files:
         contradicts = self._are_uuids_true and bool(uuid and own) and own != uuid
         if place in self._files and not contradicts:
             return self._files[place]
-        renamed = [path for path in self._paths.get(uuid, ()) if path in self._files] if uuid else []
-        if len(renamed) == 1:
-            return self._files[renamed[0]]
-        if not renamed and self._is_renamed(document):
+        renamed = self._paths.get(uuid, "") if uuid else ""
+        if renamed in self._files and (self._are_uuids_true or renamed not in self._recorded):
+            return self._files[renamed]
+        if self._is_renamed(document):
             return self._files[document]
-        if len(renamed) > 1:
-            return f"{name} is not there, and {len(renamed)} copies of it have other names"
         if document.endswith(COMPANION) and place == document:
             return "its metadata do not name its file"
         if place.startswith("../"):

@@ -153,6 +153,42 @@ def test_invented_uuids_are_no_reason_to_refuse(tmp_path):
     assert len(means(plate)) == 4
 
 
+def test_one_uuid_for_all_files_is_no_reason_to_refuse(tmp_path):
+    metadata = plate_of(FILES)
+    for file in FILES:
+        write_tiff(tmp_path / file, 6, metadata.xml(FILES[0]))
+    whole = means(open_plate(tmp_path))
+    assert whole["B12", 2, 0] == expected(FILES[3])
+    assert len(whole) == 4
+    for file in FILES[:3]:
+        (tmp_path / file).unlink()
+        plate = open_plate(tmp_path)
+        assert means(plate).items() <= whole.items()
+        assert means(plate)["B12", 2, 0] == expected(FILES[3])
+
+
+def test_files_whose_names_are_all_swapped_are_told_by_their_uuids(tmp_path):
+    write_set(tmp_path, plate_of(FILES))
+    for number, file in enumerate(FILES):
+        (tmp_path / file).rename(tmp_path / f"moved{number}")
+    for number in range(4):
+        (tmp_path / f"moved{number}").rename(tmp_path / FILES[3 - number])
+    assert means(open_plate(tmp_path)) == {
+        ("A01", 1, 0): expected(FILES[0]),
+        ("A01", 2, 0): expected(FILES[1]),
+        ("B12", 1, 0): expected(FILES[2]),
+        ("B12", 2, 0): expected(FILES[3]),
+    }
+
+
+def test_a_copy_under_another_name_is_refused(tmp_path):
+    write_set(tmp_path, plate_of(FILES))
+    (tmp_path / "copy.ome.tif").write_bytes((tmp_path / FILES[1]).read_bytes())
+    plate = open_plate(tmp_path)
+    assert means(plate)["A01", 2, 0] == expected(FILES[1])
+    assert fates(plate)["copy.ome.tif"].startswith("quarantined its OME metadata describe other files")
+
+
 def test_two_sets_in_one_folder_are_both_read(tmp_path):
     for name in ("one", "two"):
         write_set(tmp_path, Metadata([Image([(f"{name}_{c}.ome.tif", 1) for c in range(2)], c=2, name=name)]))
@@ -571,3 +607,36 @@ def test_links_out_of_the_input_are_not_followed(tmp_path):
     assert problems(plate) == {("A01", 1, 0): "f0.ome.tif is not there"}
     plate = open_plate(tmp_path / "in/p.companion.ome")
     assert problems(plate) == {("A01", 1, 0): "f0.ome.tif is not there"}
+
+
+@pytest.mark.parametrize("order", ["XYCZT", "XYZCT", "XYTZC"])
+def test_tifffile_reads_the_same_pixels_of_a_set(tmp_path, order):
+    files = [(f"part{number}.ome.tif", 4) for number in range(3)]
+    write_set(tmp_path, Metadata([Image(files, c=2, z=3, t=2, order=order)]))
+    with tifffile.TiffFile(tmp_path / "part0.ome.tif") as tiff:
+        series = tiff.series[0]
+        theirs = series.asarray().mean(axis=(-2, -1)).astype(int)
+    axes = series.axes.removesuffix("YX")
+    theirs = theirs.transpose([axes.index(axis) for axis in "TCZ"]).max(axis=2)
+    assert [means(open_plate(tmp_path))["", 1, t] for t in (0, 1)] == theirs.tolist()
+
+
+def test_several_images_by_tifffile_have_the_same_pixels_there(tmp_path):
+    path = tmp_path / "several.ome.tif"
+    rng = np.random.default_rng(0)
+    written = [rng.integers(0, 99, (2, 3, 16, 16)).astype(np.uint16) for _ in range(3)]
+    with tifffile.TiffWriter(path, ome=True) as writer:
+        for pixels, axes in zip(written, ("CZYX", "ZCYX", "CTYX"), strict=True):
+            writer.write(pixels if axes != "ZCYX" else pixels.transpose(1, 0, 2, 3), metadata={"axes": axes})
+    plate = open_plate(path)
+    assert [(field.site, field.t) for field in plate.fields] == [(1, 0), (2, 0), (3, 0), (3, 1), (3, 2)]
+    for field in plate.fields:
+        pixels = written[field.site - 1]
+        wanted = pixels[:, field.t] if field.site == 3 else pixels.max(axis=1)
+        np.testing.assert_array_equal(read_field(plate.root, field, field_channels(plate, field)), wanted)
+
+
+def test_the_time_of_an_acquisition_is_kept_as_written(tmp_path):
+    before = "<AcquisitionDate>2026-01-02T03:04:05</AcquisitionDate>"
+    plate = open_plate(write_set(tmp_path, plate_of(FILES, before=before)))
+    assert {field.time for field in plate.fields} == {"2026-01-02T03:04:05"}
