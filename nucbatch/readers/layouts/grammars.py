@@ -255,7 +255,7 @@ _SIDE_FILES = (
     (r".*\.companion\.ome|metadata\.ome\.xml", "OME-TIFF with its metadata in one file"),
     (r"acquisition[ _]parameters\.json", "Squid"),
     (r".*\.nd", "MetaMorph"),
-    (r"load_?data[^/]*\.csv", "CellProfiler's LoadData"),
+    (r"load_?data[^/]*\.(?:csv|parquet)", "CellProfiler's LoadData"),
 )
 _SIDE_FILE = tuple((re.compile(pattern, re.IGNORECASE), maker) for pattern, maker in _SIDE_FILES)
 

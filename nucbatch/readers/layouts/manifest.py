@@ -73,8 +73,8 @@ class ManifestReader:
     )
 
     def recognise(self, listing: Listing) -> bool:
-        """Returns whether the input is one file with the suffix .csv or .tsv."""
-        return listing.single and listing.files[0].path.lower().endswith((".csv", ".tsv"))
+        """Returns whether the input is one file with the suffix .csv, .tsv or .parquet."""
+        return listing.single and listing.files[0].path.lower().endswith((".csv", ".tsv", ".parquet"))
 
     def read(self, listing: Listing, options: ReadOptions) -> Plate:
         """Returns the plate or collection described by the rows.

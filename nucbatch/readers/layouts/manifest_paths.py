@@ -20,6 +20,7 @@ from nucbatch.readers.listing import FoundFile, look_up
 
 _NO_FILE = "no such file"
 _DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Locator:
             found = look_up(self.root, relative)
             if isinstance(found, str) and Path(relative).is_absolute():
                 return f"{found}, or name the folder that holds them with --root"
-            if found == _NO_FILE and _DRIVE.match(relative):
+            if found == _NO_FILE and (_DRIVE.match(relative) or _ADDRESS.match(relative)):
                 return f"{_NO_FILE} on this machine: name the folder that holds the images with --root"
             return found
         parts = [part for part in posixpath.normpath(_DRIVE.sub("", relative)).split("/") if part]

@@ -1,7 +1,8 @@
 """Reads the table of a manifest into rows by column, as written by spreadsheets or pipelines.
 
-The text is UTF-8, or UTF-16 with a byte order mark, separated by commas, semicolons or tabs. Empty rows are
-skipped. CellProfiler's own columns are recognised in any case and with a leading ``Image_``.
+The table is a text, or Parquet as in the JUMP datasets of the Cell Painting Gallery. A text is UTF-8, or UTF-16
+with a byte order mark, separated by commas, semicolons or tabs. Empty rows are skipped. CellProfiler's own
+columns are recognised in any case and with a leading ``Image_``.
 """
 
 from __future__ import annotations
@@ -61,6 +62,38 @@ def read_rows(path: Path) -> list[Row]:
     Raises:
         InputError: the file cannot be read, is not such a table, or has no rows.
     """
+    rows = _parquet_rows(path) if path.suffix.lower() == ".parquet" else _text_rows(path)
+    rows = [row for row in rows if any(value.strip() for value in row.values.values())]
+    if not rows:
+        raise InputError(f"{path.name} has no rows: one row per field, below a line of column names.")
+    return rows
+
+
+def _parquet_rows(path: Path) -> list[Row]:
+    """Reads all values as text, as they would stand in a CSV."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(path).read()
+        columns = {
+            column_name(name): [_as_text(value) for value in table.column(index).to_pylist()]
+            for index, name in enumerate(table.column_names)
+        }
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{path.name} can't be read as Parquet ({error}): save it as CSV.") from error
+    return [
+        Row(number, dict(zip(columns, values, strict=True)))
+        for number, values in enumerate(zip(*columns.values(), strict=True), start=1)
+    ]
+
+
+def _as_text(value: object) -> str:
+    """Formats a value; missing ones, among them NaN, are empty."""
+    return "" if value is None or value != value else str(value)
+
+
+def _text_rows(path: Path) -> list[Row]:
     try:
         text = _decoded(path.read_bytes())
         if "\0" in text:
@@ -71,7 +104,7 @@ def read_rows(path: Path) -> list[Row]:
             text = text[len(header) + 1 :]
         lines = io.StringIO(text, newline="")
         reader = csv.DictReader(lines, delimiter=separator, restval="", restkey="", strict=True)
-        rows = [
+        return [
             Row(number, {column_name(key): value for key, value in row.items() if key})
             for number, row in enumerate(reader, start=1)
         ]
@@ -79,10 +112,6 @@ def read_rows(path: Path) -> list[Row]:
         raise InputError(f"{path.name} is no CSV in UTF-8 ({error}): save it as one.") from error
     except OSError as error:
         raise InputError(f"{path.name} can't be read ({error.strerror}): check its permissions.") from error
-    rows = [row for row in rows if any(value.strip() for value in row.values.values())]
-    if not rows:
-        raise InputError(f"{path.name} has no rows: one row per field, below a line of column names.")
-    return rows
 
 
 def column_name(written: str) -> str:

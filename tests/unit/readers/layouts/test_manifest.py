@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from golden import write_images
@@ -176,6 +177,36 @@ def test_images_of_the_cell_painting_gallery_are_found_from_every_folder_above_t
     used = [Path(plate.root, plane.path) for field in plate.fields for plane in field.planes]
     assert len(used) == 11
     assert {path.parent for path in used} == {tmp_path / IMAGES}
+
+
+def test_a_table_in_parquet_is_read_as_its_text(tmp_path):
+    """As in the JUMP datasets: paths are addresses in a bucket, numbers are numbers, and some are missing."""
+    folder = "cpg0016-jump/source_4/images/2021_08_23_Batch12/images/BR1__x/Images/"
+    write_images(tmp_path / "source_4/images/2021_08_23_Batch12/images/BR1__x/Images", ["a.tiff", "b.tiff"])
+    table = pd.DataFrame(
+        {
+            "FileName_OrigDNA": ["a.tiff", "b.tiff"],
+            "PathName_OrigDNA": [f"s3://cellpainting-gallery/{folder}"] * 2,
+            "Metadata_Plate": ["BR1", "BR1"],
+            "Metadata_Well": ["A01", "A02"],
+            "Metadata_Site": [1, 2],
+            "Metadata_Dose": [0.5, None],
+            "Metadata_Source": ["source_4", None],
+        }
+    )
+    path = tmp_path / "source_4/load_data_with_illum.parquet"
+    table.to_parquet(path)
+    plate = open_plate(path, root=tmp_path)
+    assert [(f.well, f.site, bool(f.planes)) for f in plate.fields] == [("A01", 1, True), ("A02", 2, True)]
+    assert plate.fields[0].metadata == (("Metadata_Dose", 0.5), ("Metadata_Source", "source_4"))
+    assert plate.fields[1].metadata == (("Metadata_Dose", None), ("Metadata_Source", ""))
+    alone = ManifestReader().read(scan(path), ReadOptions())
+    assert all(
+        "name the folder that holds the images with --root" in reason for reason in fates(alone).values()
+    )
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="can't be read as Parquet"):
+        open_plate(path)
 
 
 def test_a_folder_of_the_same_name_alone_may_be_another_plate(tmp_path):
