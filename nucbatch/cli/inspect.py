@@ -13,6 +13,8 @@ from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from nucbatch.cli.input_options import InputOptions
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_MAPPED_WELLS = 1536
 _MOST_INCOMPLETE = 20
+_MOST_LISTED = 100
 _NOTHING, _SOME_REFUSED = 1, 3
 
 
@@ -88,10 +91,7 @@ def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:
                 console.print(Text(f"      {path}", style="dim", overflow="fold"))
             if rule.count > len(rule.examples):
                 console.print(Text(f"      and {rule.count - len(rule.examples):,} more", style="dim"))
-    if summary.quarantined:
-        console.print(Text("\nQuarantined", style="bold red"))
-        for path, reason in summary.quarantined:
-            console.print(Text(f"  {path}\n", overflow="fold") + Text(f"      {reason}", style="red"))
+    _list(console, "Quarantined", summary.quarantined)
     if summary.incomplete_images:
         console.print(Text("\nChunks or tiles absent", style="bold yellow"))
         for path, absent in summary.incomplete_images[:_MOST_INCOMPLETE]:
@@ -100,15 +100,25 @@ def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:
             console.print(
                 Text(f"  and {len(summary.incomplete_images) - _MOST_INCOMPLETE:,} more images", style="dim")
             )
-    if summary.problem_fields:
-        console.print(Text("\nFields that can't be used", style="bold red"))
-        for name, problem in summary.problem_fields:
-            console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {problem}", style="red"))
-    if summary.lacking_fields:
-        console.print(Text("\nFields without one of their channels", style="bold red"))
-        console.print(Text("  counted and flagged, unless the missing channel is the segmented one"))
-        for name, reason in summary.lacking_fields:
-            console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {reason}", style="red"))
+    _list(console, "Fields that can't be used", summary.problem_fields)
+    counted = "counted and flagged, unless the missing channel is the segmented one"
+    _list(console, "Fields without one of their channels", summary.lacking_fields, counted)
+
+
+def _list(console: Console, title: str, entries: Sequence[tuple[str, str]], subtitle: str = "") -> None:
+    """Prints names with their reasons under a title, if there are any; at most :data:`_MOST_LISTED`."""
+    from rich.text import Text
+
+    if not entries:
+        return
+    console.print(Text(f"\n{title}", style="bold red"))
+    if subtitle:
+        console.print(Text(f"  {subtitle}"))
+    for name, reason in entries[:_MOST_LISTED]:
+        console.print(Text(f"  {name}\n", overflow="fold") + Text(f"      {reason}", style="red"))
+    if len(entries) > _MOST_LISTED:
+        more = f"  and {len(entries) - _MOST_LISTED:,} more; --json lists all of them"
+        console.print(Text(more, style="dim"))
 
 
 def _show_map(console: Console, summary: PlateSummary) -> None:

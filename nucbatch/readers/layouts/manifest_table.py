@@ -1,8 +1,8 @@
 """Reads the table of a manifest into rows by column, as written by spreadsheets or pipelines.
 
-The table is a text, or Parquet as in the JUMP datasets of the Cell Painting Gallery. A text is UTF-8, or UTF-16
-with a byte order mark, separated by commas, semicolons or tabs. Empty rows are skipped. CellProfiler's own
-columns are recognised in any case and with a leading ``Image_``.
+The table is a text, or Parquet as in the JUMP datasets of the Cell Painting Gallery. A text is UTF-8, or
+UTF-16 with a byte order mark, separated by commas, semicolons or tabs. Empty rows are skipped. CellProfiler's
+own columns are recognised in any case and with a leading ``Image_``.
 """
 
 from __future__ import annotations

@@ -243,3 +243,11 @@ def test_plates_of_1536_wells_fit_a_terminal():
     assert len(drawing) == 33
     assert {len(line) for line in drawing} == {52}
     assert drawing[-1] == " AF " + "·" * 47 + "!"
+
+
+def test_a_long_list_of_lost_fields_is_cut_and_json_has_all(tmp_path):
+    rows = "".join(f"gone{number}.tif,A01,{number}\n" for number in range(1, 151))
+    (tmp_path / "load.csv").write_text(f"FileName_DAPI,Metadata_Well,Metadata_Site\n{rows}")
+    shown = run(tmp_path / "load.csv").output
+    assert "and 50 more; --json lists all of them" in shown
+    assert len(json.loads(run(tmp_path / "load.csv", "--json").output)["unusable_fields"]) == 150
