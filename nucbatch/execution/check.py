@@ -60,7 +60,7 @@ class CheckTask:
     @property
     def key(self) -> str:
         """The task's unique name in the run."""
-        return f"check of {self.committed[0][0].key}"
+        return f"check of {next(iter(self.keys), 'no field')}"
 
     @property
     def keys(self) -> tuple[str, ...]:
