@@ -269,10 +269,13 @@ def _text(parts: Parts, tag: str) -> str:
 
 
 def _length_um(parts: Parts, tag: str) -> float | None:
-    """Returns a length with its unit in micrometres; None if it is absent, not a number, or has no unit."""
+    """Returns a length in micrometres; None if it is absent, not a number, or its unit is unknown.
+
+    Without a unit it is in metres, as everywhere in an index; callers refuse what can't be.
+    """
     if tag not in parts:
         return None
-    per, value = _UM_PER.get(parts[tag].attributes.get("Unit", "")), _float(parts[tag].text)
+    per, value = _UM_PER.get(parts[tag].attributes.get("Unit", "m")), _float(parts[tag].text)
     return None if per is None or value is None else value * per
 
 

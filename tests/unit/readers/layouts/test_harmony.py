@@ -334,6 +334,17 @@ def test_impossible_positions_are_unknown(tmp_path, x, y, unit):
     assert plate.remarks[0] == "Index.idx.xml gives no usable stage position for 1 field."
 
 
+def test_lengths_without_a_unit_are_metres_if_they_can_be(tmp_path):
+    unit = (r'<((?:Position|ImageResolution)[XY]) Unit="m">', r"<\1>")
+    fields = open_plate(written(tmp_path, ONE, unit)).fields
+    assert [(field.position_um, round(field.pixel_size_um, 6)) for field in fields] == [
+        ((0, 0), 0.296688),
+        ((0, -640), 0.296688),
+    ]
+    micrometres = ("<(ImageResolution[XY])>[^<]*", r"<\1>0.65")
+    assert open_plate(written(tmp_path, ONE, unit, micrometres)).fields[0].pixel_size_um is None
+
+
 @pytest.mark.parametrize("size", ["0", "-1e-7", "NaN", "INF", "", "1e3"])
 def test_impossible_pixel_sizes_are_unknown(tmp_path, size):
     edit = ('(<ImageResolution[XY] Unit="m">)[^<]*', rf"\g<1>{size}")
