@@ -129,7 +129,8 @@ def _named(channel: Channel, number: int, counts: Mapping[str, int], default: st
 def _timeline(element: Element) -> Timeline:
     wells: dict[str, None] = {}
     sequence, points = element.child("WellSequence"), element.child("PointSequence")
-    for target in sequence.children if sequence else ():
+    selected = sequence is not None and sequence.attributes.get("IsSelected", "true").lower() == "true"
+    for target in sequence.children if sequence and selected else ():
         row, column = whole(target.attributes.get("Row", "")), whole(target.attributes.get("Column", ""))
         if target.text.lower() == "true" and 0 < row <= MOST_ROWS and 0 < column <= MOST_COLUMNS:
             wells[well_name(row_letters(row - 1), column)] = None

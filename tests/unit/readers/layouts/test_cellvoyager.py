@@ -531,6 +531,27 @@ def test_the_protocol_of_another_measurement_loses_no_fields(tmp_path, timelines
     assert plate.channels[0].name == "405 BP445/45"
 
 
+def test_wells_of_a_sequence_that_is_not_selected_are_not_expected(tmp_path):
+    make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"])
+    text = mes(timelines=[[(3, 3), (4, 3)]], points=1)
+    (tmp_path / "protocol.mes").write_text(
+        text.replace("<bts:WellSequence>", '<bts:WellSequence bts:IsSelected="false">')
+    )
+    assert fields(open_plate(tmp_path)) == {("C03", 1, 0): ""}
+
+
+def test_a_loss_without_a_field_or_a_neighbour_lists_its_well(tmp_path):
+    """As in a real plate: PNG for TIFF, another time point than the name, losses of whole wells."""
+    write_images(tmp_path, ["p_B03_T0001F001L01A01Z01C01.tif"])
+    (tmp_path / "p_B03_T0001F001L01A01Z01C01.tif").rename(tmp_path / "p_B03_T0001F001L01A01Z01C01.png")
+    wells = [lost(well, None, X=-20.0, Y=25.0, PartialTileIndex=1) for well in ("C14", "N09")]
+    records = [record("p_B03_T0001F001L01A01Z01C01.tif", TimePoint=2), *wells]
+    (tmp_path / "MeasurementData.mlf").write_text(mlf(records))
+    plate = open_plate(tmp_path)
+    assert plate.evidence == "side file"
+    assert fields(plate) == {("B03", 1, 0): "", ("C14", 1, 0): "AF Error", ("N09", 1, 0): "AF Error"}
+
+
 def test_a_protocol_that_the_detail_file_does_not_name_is_not_used(tmp_path):
     make(tmp_path, ["p_C03_T0001F001L01A01Z01C01.tif"])
     (tmp_path / "protocol.mes").rename(tmp_path / "other.mes")
