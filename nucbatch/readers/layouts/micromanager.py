@@ -108,7 +108,7 @@ def _read_stacks(listing: Listing, layout: str, options: ReadOptions) -> Plate:
 def _fields(sets: OmeSets, listing: Listing) -> tuple[Fields, dict[int, str] | None]:
     """Returns the fields, and their names by site if they have no wells."""
     images = sets.distinct()
-    labels = [_label(image) for image in images]
+    labels = _labels(images, listing)
     places = [field_of(label) for label in labels]
     fields = Fields()
     if any(well for well, _ in places):
@@ -127,19 +127,34 @@ def _fields(sets: OmeSets, listing: Listing) -> tuple[Fields, dict[int, str] | N
     return fields, {site: names[title] for site, title in titles.items()}
 
 
-def _label(image: SetImage) -> str:
-    """Returns the label of an image's position; an image whose file's name contradicts it is unusable."""
-    recorded = image.series.label or _of_name(image.series.name)
-    place = _file(image)
-    match = _STACK.fullmatch(posixpath.basename(place))
-    named = (match["label"] or "") if match else ""
-    if field_of(named)[0] and field_of(recorded)[0] and field_of(named) != field_of(recorded):
-        image.problem = (
-            image.problem or f"{place}: its metadata say position {recorded}, its name says {named}"
+def _labels(images: list[SetImage], listing: Listing) -> list[str]:
+    """Returns the label of each image's position; an image whose file's name contradicts it is unusable.
+
+    The name of the stack wins, because some versions of Micro-Manager record the first position's label for
+    all of them (micro-manager issue 556).
+
+    Raises:
+        InputError: one stack of all positions, in which they all have one well's label.
+    """
+    recorded = {image.series.label for image in images}
+    shared = recorded.pop() if len(recorded) == 1 and len(images) > 1 else ""
+    labels = []
+    for image in images:
+        match = _STACK.fullmatch(posixpath.basename(_file(image)))
+        named = (match["label"] or "") if match else ""
+        stage = "" if shared else image.series.label
+        title = _of_name(image.series.name)
+        if field_of(named)[0] and field_of(stage)[0] and field_of(named) != field_of(stage):
+            reason = f"{_file(image)}: its metadata say position {stage}, its name says {named}"
+            image.problem = image.problem or reason
+        options = [label for label in (named, stage, title) if label]
+        labels.append(next((label for label in options if field_of(label)[0]), next(iter(options), "")))
+    if field_of(shared)[0] and not any(field_of(label)[0] for label in labels):
+        raise InputError(
+            f"{printable(listing.name)} gives all of its {len(images)} positions the label {shared}, so "
+            "their wells are not known: save the acquisition again with a file for each position."
         )
-    if not field_of(recorded)[0] and field_of(named)[0]:
-        return named
-    return recorded or named
+    return labels
 
 
 def _of_name(name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from golden import write_images
 from golden.micromanager import POSITIONS, stacks, write_folders
-from golden.ome_tiff import value, write_set, write_tiff
+from golden.ome_tiff import SCHEMA, value, write_set, write_tiff
 
 from nucbatch.core.errors import InputError
 from nucbatch.readers.find import open_plate
@@ -72,8 +72,53 @@ def test_names_that_contradict_the_metadata_are_refused(tmp_path):
         write_tiff(tmp_path / file, pages, text)
     reason = f"{stack('B2-Site_0')}: its metadata say position D4-Site_0, its name says B2-Site_0"
     plate = open_plate(tmp_path)
-    assert problems(plate) == {("D04", 1, 0): reason}
+    assert problems(plate) == {("B02", 1, 0): reason}
     assert fates(plate)[stack("B2-Site_0")] == f"quarantined {reason}"
+
+
+def test_one_label_for_all_positions_counts_less_than_the_names_of_stacks(tmp_path):
+    metadata = stacks()
+    for file, pages in metadata.files().items():
+        text = metadata.xml(file)
+        for label in POSITIONS:
+            text = text.replace(f'<StageLabel Name="{label}"', '<StageLabel Name="B2-Site_0"')
+        write_tiff(tmp_path / file, pages, text)
+    plate = open_plate(tmp_path)
+    assert problems(plate) == {}
+    assert means(plate)["C12", 2] == expected("C12-Site_1")
+
+
+def test_one_label_for_all_positions_in_one_stack_is_refused(tmp_path):
+    images = [
+        replace(
+            image,
+            pages=[("exp_MMStack.ome.tif", 6)],
+            first_page=6 * number,
+            name="exp_MMStack",
+            before='<StageLabel Name="B2-Site_0"/>',
+        )
+        for number, image in enumerate(stacks().images)
+    ]
+    write_set(tmp_path, replace(stacks(), images=images))
+    with pytest.raises(InputError, match=r"gives all of its 4 positions the label B2-Site_0"):
+        open_plate(tmp_path)
+
+
+def test_stacks_whose_metadata_are_in_the_first_of_them(tmp_path):
+    metadata = stacks()
+    write_set(tmp_path, metadata)
+    first = stack(POSITIONS[0])
+    for label in POSITIONS[1:]:
+        text = (
+            f'<OME xmlns="{SCHEMA}" UUID="urn:uuid:{stack(label)}"><BinaryOnly MetadataFile="{first}"/></OME>'
+        )
+        write_tiff(tmp_path / stack(label), 6, text)
+    plate = open_plate(tmp_path)
+    assert problems(plate) == {}
+    assert means(plate)["C12", 2] == expected("C12-Site_1")
+    (tmp_path / first).unlink()
+    reason = f"quarantined its metadata are in {first}, which is not there: copy the whole set"
+    assert set(fates(open_plate(tmp_path)).values()) == {reason}
 
 
 def test_a_stack_continued_in_another_file(tmp_path):
