@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from unicodedata import normalize
 
 import numpy as np
 import pytest
@@ -136,6 +137,16 @@ def test_images_that_the_metadata_do_not_list_are_quarantined(tmp_path):
     plate = open_plate(tmp_path)
     assert list(plate.wells()) == ["B02"]
     assert reasons(plate) == {files[1]: "data/metadata.ome.xml lists no image of this name"}
+
+
+@pytest.mark.parametrize(("disk", "listed"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accents_may_be_written_in_another_form_than_in_the_metadata(tmp_path, disk, listed):
+    written = name("B2", 14, channel="Hoechst gr\u00fcn")
+    write_images(tmp_path / "data", [normalize(disk, written)])
+    content = metadata([(14, 1, "B2", 0, 0, [normalize(listed, written)])], ["x"])
+    (tmp_path / "data/metadata.ome.xml").write_text(content)
+    plate = open_plate(tmp_path)
+    assert (reasons(plate), plate.fields[0].problem) == ({}, "")
 
 
 @pytest.mark.parametrize(
