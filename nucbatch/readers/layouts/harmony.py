@@ -188,7 +188,8 @@ def _first_usable(
     if indices and not named:
         raise InputError(
             f"{printable(listing.name)} can't be read as a plate of Harmony. {' '.join(notes)} The names "
-            "of its images don't say where they belong: export the measurement again."
+            "of its images are not Harmony's: export the measurement again, or say how to read the names with "
+            "--layout or --pattern."
         )
     return None
 
