@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from nucbatch.core.errors import ImageUnavailable, InputError, UnreadableImage
 from nucbatch.core.escape import printable
@@ -25,7 +25,7 @@ from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.formats.tiff_maker import measurement_of
 from nucbatch.readers.layouts.harmony_index import HarmonyIndex, read_index
-from nucbatch.readers.layouts.harmony_name import base_name, measurement_folder, parse
+from nucbatch.readers.layouts.harmony_name import base_name, measurement_folder, parse, stem
 from nucbatch.readers.layouts.harmony_planes import LAYOUT, by_index, by_names, missing, remarks
 from nucbatch.readers.layouts.harmony_profile import read_profiles
 from nucbatch.readers.layouts.one_plate import several_plates
@@ -121,7 +121,7 @@ class HarmonyReader:
             rows=index.rows if index else 0,
             columns=index.columns if index else 0,
             evidence="side file" if index else "names",
-            remarks=[*notes, *remarks(found, index)],
+            remarks=[*notes, *remarks(found, index), *([] if index else _indices_above(listing))],
             header_sizes=False,
         )
 
@@ -169,7 +169,7 @@ def _first_usable(
     notes: list[str],
 ) -> HarmonyIndex | None:
     """Reads the first index that is sound and lists one of the images, and quarantines those before it."""
-    images = {base_name(file.path).casefold() for file in listing.images()}
+    images = {stem(file.path) for file in listing.images()}
     named = sum(parse(base_name(file.path)) is not None for file in listing.images())
     for file in indices:
         try:
@@ -179,7 +179,7 @@ def _first_usable(
         except UnreadableImage as error:
             reason = str(error)
         else:
-            listed = {base_name(image.file).casefold() for image in index.images}
+            listed = {stem(image.file) for image in index.images}
             if not images or not images.isdisjoint(listed):
                 return index
             reason = f"it lists {plural(len(listed), 'image')}, and none of those that are here"
@@ -188,16 +188,25 @@ def _first_usable(
     if indices and not named:
         raise InputError(
             f"{printable(listing.name)} can't be read as a plate of Harmony. {' '.join(notes)} The names "
-            "of its images are not Harmony's: export the measurement again, or say how to read the names with "
-            "--layout or --pattern."
+            "of its images are not Harmony's: export the measurement again, or read them with --layout or "
+            "--pattern."
         )
     return None
 
 
+def _indices_above(listing: Listing) -> list[str]:
+    """Returns a remark if an index lies above the input."""
+    for above in list(Path(listing.root).parents)[:2]:
+        for name in ("Index.idx.xml", "Index.xml"):
+            if (above / name).is_file():
+                return [f"{name} lies above the input: give {printable(str(above))} to have it read."]
+    return []
+
+
 def _other_measurement(listing: Listing, index: HarmonyIndex) -> list[str]:
     """Returns a remark if the first image was made in another measurement than the index."""
-    listed = {base_name(image.file).casefold() for image in index.images}
-    path = next((file.path for file in listing.images() if base_name(file.path).casefold() in listed), "")
+    listed = {stem(image.file) for image in index.images}
+    path = next((file.path for file in listing.images() if stem(file.path) in listed), "")
     if not path or not index.measurement:
         return []
     made_in = measurement_of(listing.root, path, listing.read_timeout_s)

@@ -13,7 +13,7 @@ from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, w
 
 _NAME = re.compile(
     r"r([0-9]{2})c([0-9]{2})f([0-9]{2,9})p([0-9]{2,9})-ch([0-9]{1,9})"
-    r"(?:sk([0-9]{1,9})fk[0-9]+fl[0-9]+|t([0-9]{1,9}))\.tiff?",
+    r"(?:sk([0-9]{1,9})fk[0-9]+fl[0-9]+|t([0-9]{1,9}))\.(?:tiff?|png|jpe?g)",
     re.IGNORECASE,
 )
 _WELL_FOLDER = re.compile(r"r([0-9]{2})c([0-9]{2})", re.IGNORECASE)
@@ -57,6 +57,11 @@ def parse(name: str) -> HarmonyName | None:
 def base_name(path: str) -> str:
     """Returns a path's last part."""
     return path.rpartition("/")[2]
+
+
+def stem(path: str) -> str:
+    """Returns a path's last part without suffix, in lower case; a converted image keeps it."""
+    return base_name(path).casefold().rpartition(".")[0]
 
 
 def measurement_folder(path: str) -> str:

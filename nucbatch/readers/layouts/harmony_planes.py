@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from nucbatch.core.plate import Channel, FileRecord
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, unfitting
 from nucbatch.readers.layouts.harmony_index import HarmonyIndex, IndexedImage
-from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse
+from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse, stem
 from nucbatch.readers.layouts.harmony_profile import UnusableProfile, parse_profile
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
@@ -66,7 +66,7 @@ def by_index(listing: Listing, index: HarmonyIndex) -> Measurement:
     """Finds the images of an index."""
     here: dict[str, list[FoundFile]] = defaultdict(list)
     for file in listing.images():
-        here[base_name(file.path).casefold()].append(file)
+        here[stem(file.path)].append(file)
     others = {base_name(file.path).casefold(): file.path for file in listing.others()}
     paged = any(image.page for image in index.images)
     channels, unusable = _channels(index)
@@ -106,9 +106,14 @@ def _faulty(path: str, reason: str, name: HarmonyName, channel: str) -> FileReco
 
 
 def _found(image: IndexedImage, here: Mapping[str, list[FoundFile]]) -> list[FoundFile]:
-    """Returns the files of an image; of several with its name, the one at the path in the index, if any."""
+    """Returns the files of an image, which may be converted ones (PNG, ``.tif`` for ``.tiff``).
+
+    Of several the one at the path in the index is taken, if there is one.
+    """
     wanted = image.file.casefold()
-    candidates = here.get(base_name(wanted), [])
+    candidates = here.get(stem(wanted), []) if wanted else []
+    of_name = [file for file in candidates if base_name(file.path).casefold() == base_name(wanted)]
+    candidates = of_name or candidates
     exact = [file for file in candidates if f"/{file.path.casefold()}".endswith(f"/{wanted}")]
     return exact if "/" in wanted and len(exact) == 1 else candidates
 

@@ -4,6 +4,7 @@ import re
 import tracemalloc
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import openreadout
 import pytest
@@ -59,7 +60,8 @@ def reasons(plate: Plate) -> dict[str, str]:
         ("r01c49f01p01-ch1sk1fk1fl1.tiff", None),
         ("r01c01f00p01-ch1sk1fk1fl1.tiff", None),
         ("r01c01f01p01-ch1sk0fk1fl1.tiff", None),
-        ("r01c01f01p01-ch1sk1fk1fl1.png", None),
+        ("r01c01f01p01-ch1sk1fk1fl1.png", HarmonyName("A01", 1, 1, 0, 0)),
+        ("r01c01f01p01-ch1sk1fk1fl1.xml", None),
         ("r01c01f01p01-ch1.tiff", None),
     ],
 )
@@ -265,6 +267,44 @@ def test_an_index_never_leads_out_of_the_input(tmp_path, to):
     assert gone not in {plane.path.rpartition("/")[2] for field in plate.fields for plane in field.planes}
     assert sum(len(field.planes) for field in plate.fields) == 3
     assert plate.fields[0].lacking[0][1].endswith("is not there")
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_converted_images_belong_to_their_records(tmp_path, suffix):
+    written(tmp_path, ONE)
+    for _, name in ONE:
+        (tmp_path / name).unlink()
+        write_picture(tmp_path / Path(name).with_suffix(suffix))
+    plate = open_plate(tmp_path)
+    assert (plate.evidence, reasons(plate), len(plate.fields)) == ("side file", {}, 2)
+    assert all(len(field.planes) == 2 for field in plate.fields)
+
+
+def test_beside_the_image_of_the_index_a_converted_one_is_not_used(tmp_path):
+    written(tmp_path, ONE)
+    (tmp_path / ONE[0][1]).with_suffix(".tif").write_bytes((tmp_path / ONE[0][1]).read_bytes())
+    plate = open_plate(tmp_path)
+    assert list(reasons(plate).values()) == ["Index.idx.xml does not list it"]
+    assert all(len(field.planes) == 2 for field in plate.fields)
+
+
+def write_picture(path: Path) -> None:
+    pixels = np.zeros((16, 16), np.uint16)
+    if path.suffix == ".png":
+        path.write_bytes(imagecodecs.png_encode(pixels))
+    else:
+        tifffile.imwrite(path, pixels)
+
+
+def test_an_index_above_the_input_is_pointed_out(tmp_path):
+    written(tmp_path, ONE)
+    (tmp_path / "r02c03").mkdir()
+    for _, name in ONE:
+        (tmp_path / name).rename(tmp_path / "r02c03" / name)
+    assert open_plate(tmp_path).evidence == "side file"
+    plate = open_plate(tmp_path / "r02c03")
+    assert plate.evidence == "names"
+    assert plate.remarks[-1] == f"Index.idx.xml lies above the input: give {tmp_path} to have it read."
 
 
 def test_the_next_index_is_used_if_the_first_is_damaged(tmp_path):
