@@ -80,7 +80,7 @@ def convert(
     settings = validated_as(ConversionSettings, values)
     if block_px is not None:
         block_grid((1, 1), block_px)
-    plate = source.open(remembered=folder_beside(out).plate)
+    plate = source.open(remembered=folder_beside(out).plate, z_steps=True)
     for remark in plate.remarks:
         console.print(remark, style="yellow", markup=False)
     try:

@@ -82,8 +82,12 @@ class InputOptions:
     root: Path | None
     read_timeout_s: float
 
-    def open(self, remembered: Path | None = None) -> Plate:
-        """Opens the input; ``remembered`` is the file that may hold the headers of an earlier run.
+    def open(self, remembered: Path | None = None, *, z_steps: bool = False) -> Plate:
+        """Opens the input.
+
+        Args:
+            remembered: the file that may hold the headers of an earlier run.
+            z_steps: keep the z-steps of a channel that has a projection too.
 
         Raises:
             InputError, InputNotFound: as ``readers.find.open_plate``.
@@ -101,6 +105,7 @@ class InputOptions:
             remembered=remembered,
             root=self.root,
             flatfield=self.flatfield,
+            z_steps=z_steps,
         )
 
 

@@ -39,6 +39,7 @@ class ReadOptions:
         pixel_size_um: overrides the files' metadata.
         acquisition: acquisition to read of a plate with several.
         root: folder of the images named by a manifest.
+        z_steps: keep the z-steps of a channel that has a projection too, and ignore the projection.
     """
 
     layout: str = ""
@@ -46,6 +47,7 @@ class ReadOptions:
     pixel_size_um: float | None = None
     acquisition: str = ""
     root: Path | None = None
+    z_steps: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,7 @@ def open_plate(
     remembered: Path | None = None,
     root: Path | None = None,
     flatfield: bool = False,
+    z_steps: bool = False,
 ) -> Plate:
     """Opens a plate, folder of images, image, OME-Zarr or manifest, with every file recorded.
 
@@ -67,6 +68,7 @@ def open_plate(
         remembered: cache file of the plate (:mod:`nucbatch.readers.plate_cache`), if any.
         root: folder of the images that a manifest names by paths of another machine.
         flatfield: divide pixels by the vendor's flat-field profiles when they are read.
+        z_steps: keep the z-steps of a channel that has a projection too, and ignore the projection.
 
     Raises:
         InputNotFound: the path does not exist.
@@ -83,12 +85,14 @@ def open_plate(
             f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
         )
     listing = replace(without_companions(scan(path)), read_timeout_s=read_timeout_s)
-    known = fingerprint(listing, layout, acquisition, pattern, pixel_size_um, resolution_um, flatfield)
+    known = fingerprint(
+        listing, layout, acquisition, pattern, pixel_size_um, resolution_um, flatfield, z_steps
+    )
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
         _log.info("No file has changed: %d fields as an earlier session read them", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
-    options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root)
+    options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root, z_steps)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
     if acquisition and not plate.acquisition:
         raise InputError(

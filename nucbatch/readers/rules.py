@@ -27,6 +27,7 @@ RULES = {
     "illumination-correction": "an illumination correction; it is not applied",
     "thumbnail": "a small preview of an image that is used",
     "z-step": "its channel has a projection, which is used",
+    "projection": "its channel has z-steps, which are used",
     "mask": "a mask, label image, outline or overlay of an image beside it",
     "preview": "a copy of an image beside it, which is used",
     "annotation": "in a folder of masks or labels beside a folder of images",

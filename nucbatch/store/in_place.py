@@ -107,7 +107,8 @@ def remove_labels(group: Path, digest: str) -> None:
         StoreError: a file cannot be removed.
     """
     nuclei, version = labels_path(group), version_of(group)
-    if not nuclei.is_dir() or nuclei.is_symlink() or _mark_of(nuclei) != digest:
+    linked = nuclei.is_symlink() or nuclei.parent.is_symlink()
+    if linked or not nuclei.is_dir() or _mark_of(nuclei) != digest:
         return
     left = [name for name in _listed(nuclei.parent, version) if name != ngff.LABELS_NAME]
     try:

@@ -263,3 +263,18 @@ def test_what_cannot_be_converted_is_refused_with_the_mend(
     assert isinstance(refused.exception, StoreError)
     assert "was not written by nucbatch convert" in str(refused.exception)
     assert not (tmp_path / "foreign.convert").exists()
+
+
+def test_z_steps_are_converted_also_where_a_projection_is_beside_them(tmp_path: Path) -> None:
+    source = tmp_path / "plate" / "TimePoint_1"
+    for step in range(3):  # step 0 is the projection
+        folder = source / f"ZStep_{step}"
+        folder.mkdir(parents=True)
+        tifffile.imwrite(folder / "p_B02_s1_w1.tif", np.full((40, 50), 100 * step + 7, np.uint16))
+    out = tmp_path / "plate.zarr"
+    assert run(tmp_path / "plate", out).exit_code == 0
+    pixels = np.asarray(zarr.open_array(out / "B/2/1/0", mode="r"))
+    assert pixels.shape == (1, 2, 40, 50)
+    assert pixels[0, :, 0, 0].tolist() == [107, 207]
+    listed = pd.read_csv(tmp_path / "plate.convert" / "files.csv").set_index("path")
+    assert listed.loc["TimePoint_1/ZStep_0/p_B02_s1_w1.tif", "reason"].startswith("projection: ")

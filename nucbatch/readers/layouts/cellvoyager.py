@@ -146,6 +146,7 @@ class CellVoyagerReader:
             source=source,
             default="C{:02d}",
             acquisition=options.acquisition,
+            z_steps=options.z_steps,
         )
 
 

@@ -136,6 +136,7 @@ class Cq1Reader:
             source=_basename(source.path),
             default="CH{}",
             acquisition=options.acquisition,
+            z_steps=options.z_steps,
         )
 
     def _without_records(

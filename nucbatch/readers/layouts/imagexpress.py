@@ -136,23 +136,24 @@ class ImageXpressReader:
 
         waves = sorted({name.wave for _, name in named})
         channels = _channel_names(listing, waves, named, htd)
-        chosen, z_steps = _prefer_projections(named)
+        chosen, others = _one_kind(named, z_steps=options.z_steps)
+        rule = "projection" if options.z_steps else "z-step"
         sightings = [
             Sighting(
                 file, channels[name.wave], name.well, name.site, name.time_point - 1, max(name.z_step - 1, 0)
             )
             for file, name in chosen
         ]
-        for file, name in z_steps:
+        for file, name in others:
             records.append(
                 FileRecord(
                     file.path,
                     FileStatus.IGNORED,
-                    f"z-step: {RULES['z-step']}",
+                    f"{rule}: {RULES[rule]}",
                     well=name.well,
                     site=name.site,
                     channel=channels[name.wave],
-                    z=name.z_step - 1,
+                    z=name.z_step - 1 if name.z_step else None,
                     t=name.time_point - 1,
                 )
             )
@@ -239,17 +240,21 @@ def _channel_names(
     return stains if unique else plain
 
 
-def _prefer_projections(
-    named: list[tuple[FoundFile, ImageXpressName]],
+def _one_kind(
+    named: list[tuple[FoundFile, ImageXpressName]], *, z_steps: bool
 ) -> tuple[list[tuple[FoundFile, ImageXpressName]], list[tuple[FoundFile, ImageXpressName]]]:
-    """Returns (files to use, z-steps whose channel of the same field has a projection)."""
+    """Returns (files to use, others) where a channel of a field has a projection and z-steps.
+
+    The projection is used, or with ``z_steps`` the z-steps.
+    """
     slots: dict[tuple[str, int, int, int], list[tuple[FoundFile, ImageXpressName]]] = defaultdict(list)
     for file, name in named:
         slots[name.well, name.site, name.time_point, name.wave].append((file, name))
     used: list[tuple[FoundFile, ImageXpressName]] = []
     dropped: list[tuple[FoundFile, ImageXpressName]] = []
     for members in slots.values():
-        projected = any(name.z_step == 0 for _, name in members)
+        both = len({name.z_step == 0 for _, name in members}) == 2
         for member in members:
-            (dropped if projected and member[1].z_step else used).append(member)
+            is_step = member[1].z_step > 0
+            (dropped if both and is_step != z_steps else used).append(member)
     return used, dropped

@@ -6,11 +6,13 @@ import dask
 import pytest
 from distributed import Client, LocalCluster
 
+from nucbatch.core.plate import Field
 from nucbatch.execution.check import CheckResult, CheckTask
 from nucbatch.execution.window import Window, WorkResult
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.schedulers.supervisor import SUPERVISOR_CONFIG, WorkerSupervisor
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
+from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -19,7 +21,9 @@ pytestmark = pytest.mark.slow
 def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_that_watching_brings(
     tmp_path: Path,
 ) -> None:
-    work = CheckTask(RunFolder(tmp_path), is_plate=False, committed=())
+    field = Field("", 1, 0, "a", "a", (), 4, 4, "uint8")
+    receipt = Receipt("a", "done", "", 0, "", {}, {}, "")
+    work = CheckTask(RunFolder(tmp_path), is_plate=False, committed=((field, receipt),))
     with (
         dask.config.set(CLUSTER_CONFIG | dict.fromkeys(SUPERVISOR_CONFIG, "100ms")),
         LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,

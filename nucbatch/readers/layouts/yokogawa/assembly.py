@@ -43,6 +43,7 @@ def assembled(
     source: str,
     default: str,
     acquisition: str,
+    z_steps: bool,
 ) -> Plate:
     """Assembles the plate.
 
@@ -57,6 +58,7 @@ def assembled(
         source: side file that lists the images; empty if they are known by names alone.
         default: name of a channel that the settings lack, with a place for the number.
         acquisition: the user's choice.
+        z_steps: use the z-steps of a channel that has a projection too.
 
     Raises:
         InputError: several acquisitions of which none is chosen.
@@ -73,6 +75,7 @@ def assembled(
         default=default,
         pixel_sizes_um=sides.detail.pixel_sizes_um,
         acquisition=acquisition,
+        z_steps=z_steps,
     )
     wells = {shot.well for shot in shots} | {loss.well for loss in losses}
     rows, columns = _fitting_plate_size(sides, wells)

@@ -49,6 +49,7 @@ def arranged(
     default: str,
     pixel_sizes_um: Mapping[int, float],
     acquisition: str = "",
+    z_steps: bool = False,
 ) -> Arrangement:
     """Arranges images and losses into fields.
 
@@ -61,6 +62,7 @@ def arranged(
         default: name of a channel that the settings lack, with a place for the number.
         pixel_sizes_um: by channel number.
         acquisition: the user's choice of a timeline; empty for the only one.
+        z_steps: use the z-steps of a channel that has a projection too.
 
     Raises:
         InputError: several timelines image the same wells and none is chosen, or the chosen one does not
@@ -84,7 +86,7 @@ def arranged(
         slots[key][_named(names, shot).name].append(shot)
     labels = _timeline_labels(shots, losses) if several else {}
     for key, by_channel in slots.items():
-        _place(found, key, by_channel, source)
+        _place(found, key, by_channel, source, z_steps=z_steps)
         of_field = [shot for of_channel in by_channel.values() for shot in of_channel]
         found.facts[key] = _facts(of_field, pixel_sizes_um, labels.get(key[0], ""))
     _lose(found, losses, times)
@@ -125,19 +127,27 @@ def _named(names: Mapping[tuple[int, int], Channel], shot: Shot) -> Channel:
     return names.get((shot.channel, 0)) or names[shot.channel, shot.action]
 
 
-def _place(found: Arrangement, key: FieldKey, by_channel: Mapping[str, list[Shot]], source: str) -> None:
-    """Adds the images of one field: sightings, unused z-steps and missing files."""
+def _place(
+    found: Arrangement,
+    key: FieldKey,
+    by_channel: Mapping[str, list[Shot]],
+    source: str,
+    *,
+    z_steps: bool,
+) -> None:
+    """Adds the images of one field: sightings, unused images and missing files."""
     well, site, t = key
+    rule = "projection" if z_steps else "z-step"
     missing: dict[str, str] = {}
     for channel, listed in by_channel.items():
-        used, unused = _prefer_projection(listed)
+        used, unused = _one_kind(listed, z_steps=z_steps)
         found.projections.update(shot.projection for shot in used if shot.file)
         first = min((shot.z_step for shot in used), default=0)
         found.records += [
             FileRecord(
                 shot.path,
                 FileStatus.IGNORED,
-                f"z-step: {RULES['z-step']}",
+                f"{rule}: {RULES[rule]}",
                 well=well,
                 site=site,
                 channel=channel,
@@ -161,8 +171,10 @@ def _place(found: Arrangement, key: FieldKey, by_channel: Mapping[str, list[Shot
         found.lacking[key] = missing
 
 
-def _prefer_projection(listed: Sequence[Shot]) -> tuple[list[Shot], list[Shot]]:
-    """Returns (images to use, others) of one channel of a field."""
+def _one_kind(listed: Sequence[Shot], *, z_steps: bool) -> tuple[list[Shot], list[Shot]]:
+    """Returns (images to use, others) of one channel of a field: its projection, or with z_steps those."""
+    if z_steps and any(shot.file for shot in listed if not shot.projection):
+        return [shot for shot in listed if not shot.projection], [shot for shot in listed if shot.projection]
     kinds = sorted({shot.projection for shot in listed if shot.projection and shot.file})
     steps = [shot for shot in listed if not shot.projection]
     if not kinds and steps:
