@@ -94,7 +94,7 @@ def real_table(folder: Path) -> str:
         try:
             rows.append((name, *_cells(summary(open_plate(folder / name)), "yes")))
         except InputError as error:
-            reason = re.split(r"[;,.]", str(error).partition(": ")[2] or str(error))[0]
+            reason = str(error).partition(":")[0]
             rows.append((name, f"refused: {reason}", *[""] * (len(COLUMNS) - 1)))
     return _table(("plate", *COLUMNS), rows)
 
