@@ -203,6 +203,7 @@ def _contradiction(listing: Listing, xdce: Xdce, named: Mapping[str, InCellName]
         return f"it lists {plural(len(xdce.images) - len(listed), 'image')} twice"
     if not any(_listed_name(file.path) in listed for file in listing.images()):
         return f"it lists {plural(len(listed), 'image')} and none of these"
+    channels = {wave.channel.casefold(): number for number, wave in xdce.waves.items()}
     for path, name in named.items():
         image = listed.get(_listed_name(path))
         if image and (image.well, image.field, image.z, image.t) != (name.well, name.field, name.z, name.t):
@@ -210,6 +211,8 @@ def _contradiction(listing: Listing, xdce: Xdce, named: Mapping[str, InCellName]
                 f"it has well {image.well}, field {image.field}, z {image.z + 1} and time {image.t + 1} for "
                 f"{printable(image.file)}"
             )
+        if image and channels.get(name.channel.casefold(), image.wave) != image.wave:
+            return f"it has another channel for {printable(image.file)}"
     return ""
 
 

@@ -88,6 +88,7 @@ def test_lost_and_unlisted_images(tmp_path):
             xdce([listed("C", 5, 1, 0, file=stem(*ONE))]),
             "it has well C05, field 1, z 1 and time 1 for A - 1(",
         ),
+        (xdce([listed("A", 1, 1, 1, file=stem(*ONE))]), "it has another channel for A - 1("),
         (xdce([listed("D", 1, 1, 0)]), "it lists 1 image and none of these"),
         (xdce([listed(*ONE), listed("A", 1, 2, 0, file=stem(*ONE))]), "it lists 1 image twice"),
         (xdce([listed(*ONE).replace('field_index="0"', 'field_index="?"')]), "1 image without a usable well"),
