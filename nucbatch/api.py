@@ -23,6 +23,7 @@ from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import locate
 from nucbatch.readers.find import open_plate
+from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.run_folder import RunFolder
 
 __all__ = ["Prepared", "RunResult", "Selection", "execute", "prepare", "run_plate", "segment"]
@@ -109,10 +110,7 @@ def run_plate(
     return execute(
         prepare(plate, settings, block_px=block_px, selection=selection),
         out,
-        scheduler_name=scheduler_name,
-        scheduler_settings=scheduler_settings,
-        insecure=insecure,
-        workers=workers,
+        scheduling=Scheduling(scheduler_name, scheduler_settings or {}, insecure, workers),
         restart=restart,
         reuse_probabilities=reuse_probabilities,
         fail_fast=fail_fast,

@@ -99,15 +99,17 @@ _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
 def cluster_options(command: Command) -> Command:
     """Adds ``--scheduler``, the options of all schedulers, and those of the single ones.
 
-    The command gets ``scheduler_name`` (str), ``workers`` and ``block_px`` (int or None), ``insecure`` (bool)
-    and ``scheduler_settings`` (dict of the options given).
+    The command gets ``scheduling`` (Scheduling, with the options given) and ``block_px`` (int or None).
     """
 
     @wraps(command)
     def collected(**values: Any) -> Any:
+        from nucbatch.schedulers.contract import Scheduling
+
         given = {name: values.pop(name) for name in _SETTINGS}
         settings = {name: value for name, value in given.items() if value not in (None, ())}
-        return command(scheduler_settings=settings, **values)
+        own = {name: values.pop(name) for name in ("insecure", "workers")}
+        return command(scheduling=Scheduling(values.pop("scheduler_name"), settings, **own), **values)
 
     named = [option(flag, name, **attributes) for name, (flag, attributes) in _SETTINGS.items()]
     return headed("Where it runs", *_PLACE, *named)(collected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,15 +14,15 @@ from nucbatch.cli.input_options import input_options
 from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
+from nucbatch.core.log_file import early_records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
     from nucbatch.cli.input_options import InputOptions
     from nucbatch.core.selection import Selection
     from nucbatch.execution.conversion import ConversionResult
+    from nucbatch.schedulers.contract import Scheduling
 
 _OUTPUT = (
     option(
@@ -52,15 +52,13 @@ _CONTINUE = "Converted images are kept: run the same command again to continue."
 @cluster_options
 @headed("This session", *_SESSION)
 @verbosity_options
+@early_records()
 def convert(
     source: InputOptions,
     selection: Selection,
     out: Path,
     ome_zarr: str,
-    scheduler_name: str,
-    scheduler_settings: Mapping[str, Any],
-    insecure: bool,
-    workers: int | None,
+    scheduling: Scheduling,
     block_px: int | None,
     restart: bool,
 ) -> None:
@@ -92,10 +90,7 @@ def convert(
                 bar,
                 selection=selection,
                 largest_px=block_px,
-                scheduler_name=scheduler_name,
-                scheduler_settings=scheduler_settings,
-                insecure=insecure,
-                workers=workers,
+                scheduling=scheduling,
                 restart=restart,
             )
     except Stopped as stopped:

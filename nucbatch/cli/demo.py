@@ -56,6 +56,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         from nucbatch.core.signals import Stopped
         from nucbatch.networks.checkpoint import locate
         from nucbatch.readers.find import open_plate
+        from nucbatch.schedulers.contract import Scheduling
         from nucbatch.synthetic import make_plate
 
     console, results = terminal(soft_wrap=True, quiet=is_quiet()), terminal(soft_wrap=True)
@@ -68,7 +69,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     prepared = prepare(open_plate(plate), RunSettings(channel="DAPI", model=model))
     try:
         with RunBar(console) as bar:
-            result = execute(prepared, run, workers=workers, progress=bar)
+            result = execute(prepared, run, scheduling=Scheduling(workers=workers), progress=bar)
     except Stopped as stopped:
         click.echo(f"{stopped}. The next demo starts from the beginning.", err=True)
         sys.exit(stopped.exit_code)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,11 +19,10 @@ from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nucbatch.cli.input_options import InputOptions
     from nucbatch.cli.segmentation_options import SegmentationOptions
     from nucbatch.core.selection import Selection
+    from nucbatch.schedulers.contract import Scheduling
 
 _OUTPUT = (
     option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder of the run."),
@@ -89,10 +88,7 @@ def run(
     in_place: bool,
     overlaps: str,
     segmentation: SegmentationOptions,
-    scheduler_name: str,
-    scheduler_settings: Mapping[str, Any],
-    insecure: bool,
-    workers: int | None,
+    scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
     restart: bool,
@@ -108,7 +104,7 @@ def run(
     from nucbatch.execution.warm_start import load_ahead
 
     if not dry_run:
-        load_ahead(scheduler_name)
+        load_ahead(scheduling.name)
 
     with gc_frozen():
         from nucbatch.api import execute, prepare
@@ -118,7 +114,7 @@ def run(
         from nucbatch.core.signals import Stopped
         from nucbatch.execution.in_place import require_images_of_their_own, version_of_input
         from nucbatch.networks.checkpoint import locate
-        from nucbatch.schedulers.contract import Place, scheduler
+        from nucbatch.schedulers.contract import scheduler
         from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
@@ -143,10 +139,8 @@ def run(
         if in_place:
             require_images_of_their_own(prepared.plan)
         forecast(console, prepared)
-        place = Place(
-            RunFolder(out.absolute()).hidden, plate.name, scheduler_name, scheduler_settings, insecure
-        )
-        shown = scheduler(scheduler_name).preview(prepared.resources(workers), place)
+        place = scheduling.place(RunFolder(out.absolute()).hidden, plate.name)
+        shown = scheduler(scheduling.name).preview(prepared.resources(scheduling.workers), place)
         terminal(soft_wrap=True).print(shown, markup=False)
         return
     try:
@@ -154,10 +148,7 @@ def run(
             result = execute(
                 prepared,
                 out,
-                scheduler_name=scheduler_name,
-                scheduler_settings=scheduler_settings,
-                insecure=insecure,
-                workers=workers,
+                scheduling=scheduling,
                 restart=restart,
                 reuse_probabilities=reuse_probabilities,
                 fail_fast=fail_fast,

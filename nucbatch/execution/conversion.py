@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from nucbatch.core.errors import DamagedFile, InputError, MemoryRefused, StoreError
 from nucbatch.core.log_file import NOTE, SHOWN
@@ -40,7 +40,7 @@ from nucbatch.planning.plan import LARGEST_FIELD_PX
 from nucbatch.readers.flat_fields import flat_fields_in_effect
 from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.readers.rules import RULES
-from nucbatch.schedulers.contract import Cluster, Place, Resources, scheduler
+from nucbatch.schedulers.contract import Cluster, Resources, Scheduling, scheduler
 from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
@@ -96,10 +96,7 @@ def convert(
     *,
     selection: Selection = EVERYTHING,
     largest_px: int | None = None,
-    scheduler_name: str = "local",
-    scheduler_settings: Mapping[str, Any] | None = None,
-    insecure: bool = False,
-    workers: int | None = None,
+    scheduling: Scheduling | None = None,
     restart: bool = False,
 ) -> ConversionResult:
     """Converts a plate or a collection of images to OME-Zarr, or continues an unfinished conversion.
@@ -112,7 +109,7 @@ def convert(
         progress: reports to the user.
         selection: the part of the plate to convert; the rest can follow.
         largest_px: longest side of an image that is not cut into blocks; no result depends on it.
-        scheduler_name, scheduler_settings, insecure, workers: as for a run.
+        scheduling: where the work runs; None: on this machine's CPU.
         restart: remove what an earlier conversion left.
 
     Raises:
@@ -129,7 +126,8 @@ def convert(
     folder = folder_beside(out)
     require_usable(folder, plate)
     images = plan_conversion(plate, selection)
-    backend = scheduler(scheduler_name)
+    scheduling = scheduling or Scheduling()
+    backend = scheduler(scheduling.name)
     folder.create()
     with run_lock(folder) as lock, run_log(folder, progress.note) as log:
         if restart:
@@ -145,22 +143,20 @@ def convert(
             progress.begin(len(chosen), [])
             largest = max((task_bytes(image, largest_px) for image in chosen), default=0)
             with StopSignal(interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)) as stop:
-                place = Place(
+                place = scheduling.place(
                     folder.hidden,
                     plate.name,
-                    scheduler_name,
-                    scheduler_settings or {},
-                    insecure,
-                    lambda sentence: _log.warning(sentence, extra=NOTE),
-                    lambda: bool(stop.signal),
+                    tell=lambda sentence: _log.warning(sentence, extra=NOTE),
+                    leaving=lambda: bool(stop.signal),
                     inform=lambda sentence: _log.info(sentence, extra=NOTE),
                 )
+                needed = Resources(scheduling.workers, _PROCESS_BYTES, largest, 0)
                 first = queue.next()
                 outcomes = _reported(queue, progress)
                 if first is not None:
                     with (
                         WorkerLogs(folder) as logs,
-                        backend.connect(Resources(workers, _PROCESS_BYTES, largest, 0), place) as connected,
+                        backend.connect(needed, place) as connected,
                         logs.of(connected) as cluster,
                     ):
                         _require_fit(largest, cluster)

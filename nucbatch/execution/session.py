@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +38,7 @@ from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.planning.memory import require_fit
 from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.report.page import write_report
-from nucbatch.schedulers.contract import Place, scheduler
+from nucbatch.schedulers.contract import Scheduling, scheduler
 from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.images import create_images
@@ -81,10 +80,7 @@ def execute(
     prepared: Prepared,
     out: Path,
     *,
-    scheduler_name: str = "local",
-    scheduler_settings: Mapping[str, Any] | None = None,
-    insecure: bool = False,
-    workers: int | None = None,
+    scheduling: Scheduling | None = None,
     restart: bool = False,
     reuse_probabilities: bool = False,
     fail_fast: bool = False,
@@ -96,10 +92,7 @@ def execute(
     Args:
         prepared: the run.
         out: the run's folder; created if it does not exist.
-        scheduler_name: a backend's name, a scheduler's address or a scheduler file.
-        scheduler_settings: the backend's own settings, by name.
-        insecure: accept an unencrypted connection to a scheduler on another machine.
-        workers: number of worker processes; None: as many as fit the machine.
+        scheduling: where the work runs; None: on this machine's CPU.
         restart: delete what an earlier run left in ``out``.
         reuse_probabilities: start anew, but keep the probabilities of large images, so that only their
             objects are computed again; all settings except those of objects must be unchanged.
@@ -120,7 +113,8 @@ def execute(
     plan, started = prepared.plan, time.perf_counter()
     if fail_fast:
         _require_sound(plan.plate)
-    backend, progress = scheduler(scheduler_name), progress or SilentProgress()
+    scheduling, progress = scheduling or Scheduling(), progress or SilentProgress()
+    backend = scheduler(scheduling.name)
     # Absolute, because workers may have another working directory.
     in_place = Path(plan.plate.root) if plan.settings.labels == "in-place" else None
     folder = RunFolder(out.absolute(), in_place=in_place)
@@ -182,21 +176,18 @@ def execute(
                 with StopSignal(
                     interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)
                 ) as stop:
-                    place = Place(
+                    place = scheduling.place(
                         folder.hidden,
                         plan.plate.name,
-                        scheduler_name,
-                        scheduler_settings or {},
-                        insecure,
-                        lambda sentence: _log.warning(sentence, extra=NOTE),
-                        lambda: bool(stop.signal),
-                        PRELOADED,
-                        lambda sentence: _log.info(sentence, extra=NOTE),
+                        tell=lambda sentence: _log.warning(sentence, extra=NOTE),
+                        leaving=lambda: bool(stop.signal),
+                        preload=PRELOADED,
+                        inform=lambda sentence: _log.info(sentence, extra=NOTE),
                     )
-                    _log.info("Workers: --scheduler %s", scheduler_name)
+                    _log.info("Workers: --scheduler %s", scheduling.name)
                     with (
                         WorkerLogs(folder) as logs,
-                        backend.connect(prepared.resources(workers), place) as connected,
+                        backend.connect(prepared.resources(scheduling.workers), place) as connected,
                         logs.of(connected) as cluster,
                     ):
                         require_fit(plan, prepared.network, cluster.worker_bytes)

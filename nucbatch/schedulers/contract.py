@@ -81,6 +81,25 @@ def _no_watch() -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Scheduling:
+    """The user's choice of a scheduler.
+
+    ``name``: name of a backend, address of a scheduler, or path of a scheduler file. ``settings``: the
+    backend's own settings by name. ``insecure``: accept an unencrypted connection to another machine.
+    ``workers``: number of worker processes; None: as many as fit.
+    """
+
+    name: str = "local"
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    insecure: bool = False
+    workers: int | None = None
+
+    def place(self, folder: Path, name: str, **callbacks: Any) -> Place:
+        """Returns the place for a backend; ``callbacks`` are the other attributes of :class:`Place`."""
+        return Place(folder, name, self.name, self.settings, self.insecure, **callbacks)
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """A connected Dask client, and the size of its cluster.
 

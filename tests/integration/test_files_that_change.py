@@ -21,6 +21,7 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.core.settings import RunSettings
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.read_timeout import hanging
+from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
@@ -46,7 +47,7 @@ def executed_after(plate: Path, out: Path, happens: Callable[[], object], **opti
     """What the command line does, but for something that happens once all is planned."""
     prepared = prepare(open_plate(plate, read_timeout_s=5.0), RunSettings(channel="DAPI"), **options)
     happens()
-    return execute(prepared, out, workers=1).folder
+    return execute(prepared, out, scheduling=Scheduling(workers=1)).folder
 
 
 def require_failed(folder: RunFolder, failed: dict[str, str]) -> None:

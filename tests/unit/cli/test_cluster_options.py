@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.schedulers.contract import Scheduling
 from nucbatch.schedulers.slurm.slurm_settings import SlurmSettings
 
 
@@ -35,15 +36,12 @@ def dry_run(pictures: Path, *options: str) -> Result:
     return CliRunner().invoke(nucbatch, arguments)
 
 
-def test_only_what_is_given_is_a_setting() -> None:
-    assert CliRunner().invoke(shown, []).output == (
-        "[('block_px', None), ('insecure', False), ('scheduler_name', 'local'), ('scheduler_settings', {}), "
-        "('workers', None)]\n"
-    )
+def test_only_given_options_are_settings() -> None:
+    assert CliRunner().invoke(shown, []).output == f"{[('block_px', None), ('scheduling', Scheduling())]!r}\n"
     given = ["--scheduler", "slurm", "--prologue", "a", "--prologue", "b c", "--min-jobs", "2"]
+    wanted = Scheduling("slurm", {"prologue": ("a", "b c"), "min_jobs": 2}, insecure=True, workers=3)
     assert CliRunner().invoke(shown, [*given, "--insecure", "--workers", "3"]).output == (
-        "[('block_px', None), ('insecure', True), ('scheduler_name', 'slurm'), "
-        "('scheduler_settings', {'prologue': ('a', 'b c'), 'min_jobs': 2}), ('workers', 3)]\n"
+        f"{[('block_px', None), ('scheduling', wanted)]!r}\n"
     )
 
 
