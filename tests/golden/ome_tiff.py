@@ -1,6 +1,6 @@
 """Golden trees of OME-TIFF sets and plates, and what tests need to write them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
 class Image:
     """An image of OME metadata; ``pages`` are (file, number of its pages) in the order of its planes.
 
-    ``extra``: further attributes of ``Pixels``; ``inside`` it and ``before`` it: further elements.
+    ``unacquired``: planes without a page, which are not described. ``extra``: further attributes of
+    ``Pixels``; ``inside`` it and ``before`` it: further elements.
     """
 
     pages: Sequence[tuple[str, int]]
@@ -31,6 +32,7 @@ class Image:
     before: str = ""
     order: str = "XYZCT"
     samples: int = 1
+    unacquired: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,13 @@ class Metadata:
         for index in range(image.c):
             name = f' Name="{image.channels[index]}"' if image.channels else ""
             text += f'<Channel ID="Channel:{number}:{index}" SamplesPerPixel="{image.samples}"{name}/>'
-        plane = 0
+        planes = (plane for plane in range(image.t * image.c * image.z) if plane not in image.unacquired)
         for file, count in image.pages:
             for page in range(count):
-                t, c, z = self.place(image, plane)
+                t, c, z = self.place(image, next(planes))
                 text += f'<TiffData FirstT="{t}" FirstC="{c}" FirstZ="{z}" IFD="{image.first_page + page}" '
                 uuid = f"urn:uuid:{file}" if self.uuids else ""
                 text += f'PlaneCount="1"><UUID FileName="{file}">{uuid}</UUID></TiffData>'
-                plane += 1
         return f"{text}{image.inside}</Pixels></Image>"
 
     @staticmethod

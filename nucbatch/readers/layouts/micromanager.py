@@ -26,7 +26,12 @@ from nucbatch.readers.layouts.micromanager_folders import (
     parse_image,
     read_folders,
 )
-from nucbatch.readers.layouts.ome_accounts import mark_undescribed_pages, require_whole, unused_records
+from nucbatch.readers.layouts.ome_accounts import (
+    drop_unacquired,
+    mark_undescribed_pages,
+    require_whole,
+    unused_records,
+)
 from nucbatch.readers.layouts.ome_fields import Fields
 from nucbatch.readers.layouts.ome_sets import OmeSets, SetImage, heads_of, read_sets
 from nucbatch.readers.layouts.one_plate import several_plates
@@ -88,6 +93,7 @@ def _read_stacks(listing: Listing, layout: str, options: ReadOptions) -> Plate:
     sets = read_sets(listing, {file.path: file for file in listing.images()}, (), heads)
     if listing.single:
         require_whole(sets, listing)
+    drop_unacquired(sets)
     mark_undescribed_pages(sets, listing)
     fields, labels = _fields(sets, listing)
     return assemble(

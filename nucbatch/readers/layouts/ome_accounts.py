@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 
 from nucbatch.core.errors import InputError
@@ -50,6 +50,32 @@ def mark_undescribed_pages(sets: OmeSets, listing: Listing) -> None:
             described = len(used[path])
             planes = f"{described:,} planes, {described + further[path]:,} are there"
             image.problem = image.problem or f"{path}: its metadata describe {planes}"
+
+
+def drop_unacquired(sets: OmeSets) -> None:
+    """Takes planes that no metadata describe for not acquired, if all fields and time points lack the same.
+
+    Micro-Manager can leave out the z-stack of a channel. A stopped acquisition lacks planes of one field, or
+    of one time point.
+    """
+    lacking: dict[tuple[int, int, int], set[frozenset[tuple[int, int]]]] = defaultdict(set)
+    slices: Counter[tuple[int, int, int]] = Counter()
+    for image in sets.distinct():
+        sizes = image.series.sizes
+        undescribed: dict[int, set[tuple[int, int]]] = {t: set() for t in range(sizes[0])}
+        for t, c, z in image.missing.keys() - image.series.planes.keys():
+            undescribed[t].add((c, z))
+        lacking[sizes].update(map(frozenset, undescribed.values()))
+        slices[sizes] += sizes[0]
+    for image in sets.distinct():
+        sizes = image.series.sizes
+        if slices[sizes] < 2 or len(lacking[sizes]) > 1:
+            continue
+        (unacquired,) = lacking[sizes]
+        acquired = {c for c in range(sizes[1]) if any((c, z) not in unacquired for z in range(sizes[2]))}
+        for key in image.missing.keys() - image.series.planes.keys():
+            if key[1] in acquired:
+                del image.missing[key]
 
 
 def unused_records(

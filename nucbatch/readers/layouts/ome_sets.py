@@ -292,7 +292,7 @@ def _found(series: OmeSeries, document: str, files: _Files, heads: Mapping[str, 
     for key in series.expected():
         source = series.planes.get(key)
         if source is None:
-            image.missing[key] = "its metadata do not say where it is"
+            image.missing[key] = "its metadata do not say where it is: not acquired, or lost"
             continue
         file = found[key]
         if isinstance(file, FoundFile):

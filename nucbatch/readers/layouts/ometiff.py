@@ -27,7 +27,12 @@ from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
 from nucbatch.readers.formats.ome_files import is_side_picture
 from nucbatch.readers.layouts.instrument_names import InstrumentNamesReader
-from nucbatch.readers.layouts.ome_accounts import mark_undescribed_pages, require_whole, unused_records
+from nucbatch.readers.layouts.ome_accounts import (
+    drop_unacquired,
+    mark_undescribed_pages,
+    require_whole,
+    unused_records,
+)
 from nucbatch.readers.layouts.ome_fields import Fields
 from nucbatch.readers.layouts.ome_plates import JoinedPlate, joined_plate
 from nucbatch.readers.layouts.ome_sets import (
@@ -103,6 +108,7 @@ class OmeTiffReader:
         sets = read_sets(listing, files, companions, heads)
         if listing.single and not companions and not is_forced:
             require_whole(sets, listing)
+        drop_unacquired(sets)
         mark_undescribed_pages(sets, listing)
         plate = joined_plate(sets, options.acquisition, printable(listing.name))
         labels = None

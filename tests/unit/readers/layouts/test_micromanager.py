@@ -12,6 +12,8 @@ from nucbatch.core.errors import InputError
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import field_channels, read_field
 
+UNDESCRIBED = "its metadata do not say where it is: not acquired, or lost"
+
 
 def fates(plate):
     return {record.path: f"{record.status.value} {record.reason}".strip() for record in plate.files}
@@ -119,6 +121,32 @@ def test_stacks_whose_metadata_are_in_the_first_of_them(tmp_path):
     (tmp_path / first).unlink()
     reason = f"quarantined its metadata are in {first}, which is not there: copy the whole set"
     assert set(fates(open_plate(tmp_path)).values()) == {reason}
+
+
+def partial(tmp_path, unacquired):
+    """Stacks of 2 channels × 3 z-steps, the channel fastest, without some planes of each."""
+    images = []
+    for image, gone in zip(stacks().images, unacquired, strict=True):
+        pages = [(image.pages[0][0], 6 - len(gone))]
+        images.append(replace(image, pages=pages, unacquired=gone))
+    return open_plate(write_set(tmp_path, replace(stacks(), images=images)))
+
+
+def test_a_channel_without_z_stack_is_used(tmp_path):
+    plate = partial(tmp_path, [(3, 5)] * 4)  # GFP has its first z-step alone: pages D0 G0 D1 D2
+    assert {field.lacking for field in plate.fields} == {()}
+    assert means(plate)["C12", 2] == [value(stack("C12-Site_1"), 3), value(stack("C12-Site_1"), 1)]
+
+
+def test_a_stopped_acquisition_lacks_what_other_positions_have(tmp_path):
+    plate = partial(tmp_path, [(), (), (), (4, 5)])
+    assert [field.lacking for field in plate.fields[:3]] == [()] * 3
+    assert problems(plate) == {("C12", 2, 0): f"{UNDESCRIBED}; {UNDESCRIBED}"}
+
+
+def test_a_channel_that_was_never_acquired_is_lacking(tmp_path):
+    plate = partial(tmp_path, [(1, 3, 5)] * 4)
+    assert {dict(field.lacking).get("GFP") for field in plate.fields} == {UNDESCRIBED}
 
 
 def test_a_stack_continued_in_another_file(tmp_path):
