@@ -2,7 +2,8 @@
 
 - A position whose label is that of the plate plugin (``B2-Site_0``) is a field: well B02, site 1.
 - Without such labels, positions are images of a collection, each with its label as name.
-- Each stack's metadata list every position; the planes of each are found by ``ome_sets.py``.
+- The metadata of a stack list every position; the planes of each are found by ``ome_sets.py``. Stacks that no
+  metadata describe, as where those of the first stack are lost, are read by the list in their header.
 - A folder of a position holds single images and ``metadata.txt``
   (:mod:`nucbatch.readers.layouts.micromanager_folders`).
 - Stage positions are not used: which way the stage's Y runs in the picture depends on the camera's mounting.
@@ -18,7 +19,6 @@ from nucbatch.core.escape import printable
 from nucbatch.core.plate import Plate
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
-from nucbatch.readers.formats.ome_files import OmeHead
 from nucbatch.readers.layouts.micromanager_folders import (
     NOT_TRIED,
     STAGE_NOT_USED,
@@ -26,6 +26,7 @@ from nucbatch.readers.layouts.micromanager_folders import (
     parse_image,
     read_folders,
 )
+from nucbatch.readers.layouts.micromanager_index import add_indexed
 from nucbatch.readers.layouts.ome_accounts import (
     drop_unacquired,
     mark_undescribed_pages,
@@ -72,7 +73,7 @@ class MicroManagerReader:
         """Returns the plate, or the positions as a collection.
 
         Raises:
-            NotThisLayout: stacks without OME metadata; or one stack alone, of one position.
+            NotThisLayout: stacks without metadata; or one stack alone, of one position.
             InputError: several acquisitions of a plate.
         """
         if not any(is_stack(file.path) for file in listing.images()):
@@ -85,12 +86,22 @@ def is_stack(path: str) -> bool:
     return bool(_STACK.fullmatch(posixpath.basename(path)))
 
 
+def _position(path: str) -> str:
+    """Returns what is the same for a position's stack and for those that continue it."""
+    match = _STACK.fullmatch(posixpath.basename(path))
+    well, site = field_of((match["label"] or "") if match else "")
+    return f"{posixpath.dirname(path)}/{match['prefix']}/{well}/{site}" if match and well else path
+
+
 def _read_stacks(listing: Listing, layout: str, options: ReadOptions) -> Plate:
     paths = [file.path for file in listing.images() if is_stack(file.path)]
     heads = heads_of(listing, paths)
-    if not any(isinstance(head, OmeHead) and head.has_metadata for head in heads.values()):
-        raise NotThisLayout(f"no stack of {listing.name} has OME metadata.")
     sets = read_sets(listing, {file.path: file for file in listing.images()}, (), heads)
+    described = {path for image in sets.distinct() for path, _ in image.places.values()}
+    rest = [file for file in listing.images() if is_stack(file.path) and file.path not in described]
+    add_indexed(sets, listing, [file for file in rest if not isinstance(heads[file.path], str)], _position)
+    if not sets.images:
+        raise NotThisLayout(f"no stack of {listing.name} has OME metadata or a list of its images.")
     if listing.single:
         require_whole(sets, listing)
     drop_unacquired(sets)

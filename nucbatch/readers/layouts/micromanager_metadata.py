@@ -64,10 +64,11 @@ def read_metadata(listing: Listing, path: str) -> PositionMetadata | str:
         found = json.loads(content.decode("utf-8-sig", errors="replace"))
     except (ValueError, RecursionError) as error:
         return f"it is damaged, as after a stopped acquisition ({error})"
-    return _interpreted(found) if isinstance(found, dict) else "it is no JSON object"
+    return interpreted(found) if isinstance(found, dict) else "it is no JSON object"
 
 
-def _interpreted(found: dict[str, Any]) -> PositionMetadata:
+def interpreted(found: dict[str, Any]) -> PositionMetadata:
+    """Interprets the content of ``metadata.txt``, or a summary alone."""
     summary = found.get("Summary")
     summary = summary if isinstance(summary, dict) else {}
     files: set[str] = set()

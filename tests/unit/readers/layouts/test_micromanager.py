@@ -1,15 +1,20 @@
 """Micro-Manager's stacks and folders: each file's own position, and all that is lost."""
 
 import json
+import struct
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from golden import write_images
 from golden.micromanager import POSITIONS, stacks, write_folders
 from golden.ome_tiff import SCHEMA, value, write_set, write_tiff
 
 from nucbatch.core.errors import InputError
+from nucbatch.readers.contract import NotThisLayout, ReadOptions
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.layouts.micromanager import MicroManagerReader
+from nucbatch.readers.listing import scan
 from nucbatch.readers.pixels import field_channels, read_field
 
 UNDESCRIBED = "its metadata do not say where it is: not acquired, or lost"
@@ -119,8 +124,9 @@ def test_stacks_whose_metadata_are_in_the_first_of_them(tmp_path):
     assert problems(plate) == {}
     assert means(plate)["C12", 2] == expected("C12-Site_1")
     (tmp_path / first).unlink()
-    reason = f"quarantined its metadata are in {first}, which is not there: copy the whole set"
-    assert set(fates(open_plate(tmp_path)).values()) == {reason}
+    assert {fate.rpartition(": ")[2] for fate in fates(open_plate(tmp_path)).values()} == {
+        "copy the whole set"
+    }
 
 
 def partial(tmp_path, unacquired):
@@ -160,6 +166,93 @@ def test_a_stack_continued_in_another_file(tmp_path):
         max(value(stack("B2-Site_0"), 2), value("exp_MMStack_B2-Site_0_1.ome.tif", 0)),
         max(value(stack("B2-Site_0"), 3), value("exp_MMStack_B2-Site_0_1.ome.tif", 1)),
     ]
+
+
+def write_indexed(path, planes, description=b"", positions=(0,), summary=None):
+    """A stack with Micro-Manager's header: planes (channel, z, t) of 16 × 16 px, each position in turn."""
+    header = json.dumps(summary or {"ChNames": ["DAPI", "GFP"], "PixelSize_um": 0.65, "Slices": 3}).encode()
+    content = bytearray(b"II*\0" + bytes(36) + header)
+    rows, link = [], 4
+    for position in positions:
+        for channel, z, t in planes:
+            pixels = np.full((16, 16), 1 + channel + 10 * z + 100 * t + 1000 * position, np.uint16).tobytes()
+            entries = [
+                (256, 16),
+                (257, 16),
+                (258, 16),
+                (259, 1),
+                (262, 1),
+                (273, 0),
+                (277, 1),
+                (278, 16),
+                (279, 512),
+            ]
+            if description and not rows:
+                entries.insert(5, (270, len(description)))
+            directory = len(content)
+            begin = directory + 2 + 12 * len(entries) + 4
+            values = {273: begin + len(description) * (270 in dict(entries)), 270: begin}
+            content += struct.pack("<H", len(entries))
+            for code, number in entries:
+                kind, count = (2, number) if code == 270 else (4, 1)
+                content += struct.pack("<HHII", code, kind, count, values.get(code, number))
+            struct.pack_into("<I", content, link, directory)
+            link = len(content)
+            content += bytes(4) + (description if 270 in dict(entries) else b"") + pixels
+            rows.append((channel, z, t, position, directory))
+    struct.pack_into("<IIIIIIII", content, 8, 54_773_648, len(content), 0, 0, 0, 0, 2_355_492, len(header))
+    content += struct.pack("<II", 3_453_623, len(rows))
+    for row in rows:
+        content += struct.pack("<IIIII", *row)
+    path.write_bytes(content)
+
+
+PLANES = [(c, z, t) for t in range(2) for z in range(3) for c in range(2)]
+
+
+def test_stacks_whose_metadata_are_lost_are_read_by_their_own_lists(tmp_path):
+    only = f'<OME xmlns="{SCHEMA}"><BinaryOnly MetadataFile="{stack("B2-Site_0")}"/></OME>'.encode() + b"\0"
+    for label in POSITIONS[1:]:
+        write_indexed(tmp_path / stack(label), PLANES, only)
+    plate = open_plate(tmp_path)
+    assert (plate.layout, list(plate.wells())) == ("micromanager", ["B02", "C12"])
+    assert [channel.name for channel in plate.channels] == ["DAPI", "GFP"]
+    assert {(field.pixel_size_um, field.problem, field.lacking) for field in plate.fields} == {(0.65, "", ())}
+    last = plate.fields[-1]
+    assert (last.well, last.site, last.t) == ("C12", 2, 1)
+    assert read_field(plate.root, last, plate.channels).mean(axis=(1, 2)).tolist() == [121, 122]
+    assert set(fates(plate).values()) == {"used"}
+
+
+def test_stacks_without_ome_metadata_and_one_that_was_stopped(tmp_path):
+    write_indexed(tmp_path / stack("B2-Site_0"), PLANES)
+    write_indexed(tmp_path / stack("B2-Site_1"), PLANES[:10])
+    plate = open_plate(tmp_path)
+    reason = "not in its stack's list of images: not acquired, or lost"
+    assert problems(plate) == {("B02", 2, 1): f"{reason}; {reason}"}
+
+
+def test_a_stack_without_metadata_that_goes_on_in_another_file(tmp_path):
+    write_indexed(tmp_path / stack("B2-Site_0"), PLANES[:7])
+    write_indexed(tmp_path / stack("B2-Site_0_1"), PLANES[7:])
+    plate = open_plate(tmp_path)
+    assert problems(plate) == {}
+    assert [field.lacking for field in plate.fields] == [(), ()]
+
+
+def test_all_positions_in_one_stack_without_ome_metadata(tmp_path):
+    summary = {"ChNames": ["DAPI", "GFP"], "StagePositions": [{"Label": label} for label in POSITIONS[:2]]}
+    write_indexed(tmp_path / "exp_MMStack.ome.tif", PLANES, positions=(0, 1), summary=summary)
+    plate = open_plate(tmp_path)
+    assert {(field.well, field.site) for field in plate.fields} == {("B02", 1), ("B02", 2)}
+    assert means(plate)["B02", 2] == [1121, 1122]
+
+
+def test_stacks_with_neither_are_not_guessed(tmp_path):
+    for label in POSITIONS:
+        write_tiff(tmp_path / stack(label), 2, "")
+    with pytest.raises(NotThisLayout, match="OME metadata or a list of its images"):
+        MicroManagerReader().read(scan(tmp_path), ReadOptions())
 
 
 def test_two_acquisitions_in_one_folder_are_refused(tmp_path):
