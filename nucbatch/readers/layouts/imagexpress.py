@@ -36,6 +36,7 @@ _NAME = re.compile(
 _WELL_BEFORE = re.compile(
     r"(?:^|[_-])[A-Z]{1,2}[0-9]{1,2}[_-][sf][0-9]+$", re.IGNORECASE
 )  # B02_s1_c1 is no C01
+_WAVE_FOLDER = re.compile(r"(?P<rest>.*?)[ _-]?w(?P<wave>[0-9]{1,2})", re.IGNORECASE)
 _STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>[0-9]+)", re.IGNORECASE)
 _SIDE_FILES = frozenset({".htd", ".hts", ".mbt", ".scan"})
 
@@ -178,8 +179,13 @@ class ImageXpressReader:
 
 
 def _only_folder(listing: Listing, names: list[ImageXpressName]) -> str:
-    """Returns the plate's folder, without well and site folders."""
-    folders = sorted({_plate_folder(name) for name in names})
+    """Returns the plate's folder, without the folders of wells, sites and wavelengths."""
+    waves: dict[str, set[int]] = defaultdict(set)
+    for name in names:
+        waves[_plate_folder(name)].add(name.wave)
+    folders = sorted(waves)
+    if len(folders) > 1:
+        folders = sorted({_without_wave(folder, of_folder) for folder, of_folder in waves.items()})
     if len(folders) > 1:
         raise several_plates(listing, folders)
     plates = sorted({name.plate for name in names})
@@ -196,6 +202,15 @@ def _plate_folder(name: ImageXpressName) -> str:
     while parts and is_inside(parts[-1], name.well, name.site):
         parts.pop()
     return "/".join(parts)
+
+
+def _without_wave(folder: str, waves: set[int]) -> str:
+    """Returns the path without the wavelength if that is all that the folder holds, as in ``20585w1``."""
+    above, slash, last = folder.rpartition("/")
+    match = _WAVE_FOLDER.fullmatch(last)
+    if match is None or waves != {int(match["wave"])}:
+        return folder
+    return f"{above}{slash}{match['rest']}".rstrip("/")
 
 
 def _side_files(listing: Listing, folder: str, records: list[FileRecord]) -> Htd | None:

@@ -185,3 +185,18 @@ def test_the_htd_names_channels_and_missing_wells(tmp_path):
         ("B02", False, ""),
         ("B03", True, "no image: p.HTD selects the well, but it has no file"),
     ]
+
+
+def test_folders_of_wavelengths_are_one_plate():
+    """As in BBBC022."""
+    paths = [f"20585w{w}/IXMtest_A01_s{s}_w{w}{GUID}.tif" for w in (1, 2) for s in (1, 2)]
+    assert [(field.well, field.site, len(field.planes)) for field in read(*paths).fields] == [
+        ("A01", 1, 2),
+        ("A01", 2, 2),
+    ]
+    assert len(read("w1/p_A01_w1.tif", "w2/p_A01_w2.tif").fields) == 1
+    assert len(read("exp_w1/p_A01_w1.tif", "exp_w1/p_A01_w2.tif").fields) == 1
+    with pytest.raises(InputError, match="2 plates"):
+        read("20585w1/p_A01_w1.tif", "20586w1/p_A01_w1.tif")
+    with pytest.raises(InputError, match="2 plates"):
+        read("w1/p_A01_w1.tif", "w2/p_A01_w1.tif")
