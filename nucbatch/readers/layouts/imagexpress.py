@@ -187,7 +187,7 @@ def _only_folder(listing: Listing, names: list[ImageXpressName]) -> str:
     if len(folders) > 1:
         folders = sorted({_without_wave(folder, of_folder) for folder, of_folder in waves.items()})
     if len(folders) > 1:
-        raise several_plates(listing, folders)
+        raise several_plates(listing, sorted(waves))
     plates = sorted({name.plate for name in names})
     if len(plates) > 1:
         raise InputError(
