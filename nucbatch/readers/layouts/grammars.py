@@ -179,7 +179,7 @@ GRAMMARS = (
     ),
     Grammar(
         "Squid",
-        rf"(?:(?:^|/)(?P<t>[0-9]+)/)?{_LETTERED}_(?P<field>[0-9]+)_(?P<z>[0-9]+)_"
+        rf"(?:^|/)(?:(?P<t>[0-9]+)/)?{_LETTERED}_(?P<field>[0-9]+)_(?P<z>[0-9]+)_"
         rf"(?P<channel>(?:Fluorescence|BF|DF)_[^/]+?){_END}",
         unasked=True,
         first=_FROM_ZERO,

@@ -110,9 +110,13 @@ def _is_well_and_stain(matches: list[re.Match[str]]) -> bool:
 
     The text is a well if most names have a known stain, or if all wells are written with two digits.
     """
+    written = {match["well"] for match in matches}
+    letters = {well[0].upper() for well in written}
+    if len(letters) == 1 and letters <= set("CFP") and not are_padded(written):
+        return False  # f1_DAPI may be field 1, c1 a cell or a condition, p1 a position
     channels = [match["channel"] for match in matches]
     stained = sum(1 for channel in channels if is_stain(channel) or is_numbered_channel(channel))
-    return 2 * stained > len(matches) or are_padded({match["well"] for match in matches})
+    return 2 * stained > len(matches) or are_padded(written)
 
 
 def _row(match: re.Match[str]) -> str:

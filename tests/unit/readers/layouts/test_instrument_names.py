@@ -164,6 +164,7 @@ def test_the_user_hears_how_names_are_known():
         ("M1/DAPI.tif", "M1/GFP.tif", "M2/DAPI.tif", "M2/GFP.tif"),
         ("E14/DAPI.tif", "E14/GFP.tif", "E16/DAPI.tif", "E16/GFP.tif"),
         ("Slide-1-X-01.tif", "Slide-2-Y-01.tif"),
+        ("0/manual1_0_0_Fluorescence_405_nm_Ex.tiff", "0/manual1_1_0_Fluorescence_405_nm_Ex.tiff"),
     ],
 )
 def test_numbers_without_a_meaning_are_not_read(names):

@@ -169,6 +169,14 @@ def test_a_letter_and_number_before_a_word_are_not_a_well():
     assert PatternReader().recognise(listing("M01_treated.tif", "M02_treated.tif"))
 
 
+@pytest.mark.parametrize("letter", ["f", "C", "p"])
+def test_one_letter_that_may_mean_a_field_or_a_cell_is_not_a_row(letter):
+    names = [f"{letter}{number}_{stain}.tif" for number in (1, 2) for stain in ("DAPI", "GFP")]
+    assert not PatternReader().recognise(listing(*names))
+    assert PatternReader().recognise(listing(*names, "D1_DAPI.tif", "D1_GFP.tif"))
+    assert PatternReader().recognise(listing(f"{letter}01_DAPI.tif", f"{letter}02_DAPI.tif"))
+
+
 def test_channel_names_ignore_case():
     plate = read("B03_DAPI.tif", "B04_dapi.tif", "B05_DAPI.tif")
     assert [channel.name for channel in plate.channels] == ["DAPI"]
