@@ -211,8 +211,9 @@ def _papers(folder: Path) -> str:
     """The paper's network with weights that find nothing; its speed does not depend on them."""
     from torch.nn.init import constant_
 
-    from nucbatch.networks.checkpoint import Card, save_weights
+    from nucbatch.networks.checkpoint import save_weights
     from nucbatch.networks.contract import build
+    from nucbatch.networks.model_card import Card
     from nucbatch.training.recipe import preset
 
     recipe, path = preset("paper"), folder / "paper.safetensors"

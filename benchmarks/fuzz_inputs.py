@@ -333,8 +333,9 @@ def _xmls(place: Path) -> Iterator[Sound]:
 
 def _weights(place: Path) -> Iterator[Sound]:
     from nucbatch.core.settings import MAPS
-    from nucbatch.networks.checkpoint import Card, save_weights
+    from nucbatch.networks.checkpoint import save_weights
     from nucbatch.networks.contract import build
+    from nucbatch.networks.model_card import Card
 
     for outputs, width, half in itertools.product((1, 2, 4), (2, 4), (True, False)):
         config = {"in_channels": 3, "outputs": outputs, "width": width, "depth": 2}

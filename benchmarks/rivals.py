@@ -17,7 +17,7 @@ from torch import Tensor, autocast, bfloat16, float16, from_numpy, inference_mod
 
 from benchmarks import scikit
 from nucbatch.core.settings import Precision
-from nucbatch.networks.checkpoint import Card
+from nucbatch.networks.model_card import Card
 
 Image = NDArray[np.float32]
 Labels = NDArray[np.integer]

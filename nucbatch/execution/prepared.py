@@ -17,7 +17,8 @@ from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
-from nucbatch.networks.checkpoint import Card, load_weights, locate
+from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.model_card import Card
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
 from nucbatch.readers.flat_fields import flat_fields_in_effect

@@ -23,7 +23,8 @@ from nucbatch.core.settings import Precision
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.device import BatchFuture, Device, device_for
 from nucbatch.inference.predict import grid_of
-from nucbatch.networks.checkpoint import Card, load_weights
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.model_card import Card
 
 Tile = NDArray[np.float32]
 Maps = NDArray[np.uint8]

@@ -35,7 +35,7 @@ from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSetting
 from nucbatch.core.tiles import Box
 
 if TYPE_CHECKING:  # it imports PyTorch, which a Dask scheduler that unpickles a Scale does not need
-    from nucbatch.networks.checkpoint import Card
+    from nucbatch.networks.model_card import Card
 
 LARGEST_RATIO = 2.8
 """Images are not rescaled if their nuclei are at most this many times the model's trained diameter."""

@@ -18,8 +18,8 @@ from typing import Any
 import torch
 
 from nucbatch.core.settings import ObjectSettings
-from nucbatch.networks.checkpoint import Card
 from nucbatch.networks.contract import count_parameters
+from nucbatch.networks.model_card import Card
 from nucbatch.store.atomic import write_text
 from nucbatch.training.data import DataSet
 from nucbatch.training.processes import ProcessGroup

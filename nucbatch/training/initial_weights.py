@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from nucbatch.core.errors import InputError
-from nucbatch.networks.checkpoint import Card, load_weights
+from nucbatch.networks.checkpoint import load_weights
 from nucbatch.networks.contract import build
+from nucbatch.networks.model_card import Card
 from nucbatch.training.recipe import Recipe
 
 

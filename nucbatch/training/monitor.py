@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nucbatch.core.settings import ObjectSettings
-from nucbatch.networks.checkpoint import Card, as_stored, save_weights
+from nucbatch.networks.checkpoint import as_stored, save_weights
+from nucbatch.networks.model_card import Card
 from nucbatch.training.history import Record, best_of, draw_history, read_history, write_history
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import Length

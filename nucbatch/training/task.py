@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from nucbatch.core.settings import ObjectSettings
-from nucbatch.networks.checkpoint import Card
+from nucbatch.networks.model_card import Card
 from nucbatch.training.data import DataSet
 from nucbatch.training.nuclei_task import NucleiTask
 from nucbatch.training.paper_task import PaperTask

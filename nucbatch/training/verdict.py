@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from nucbatch.networks.checkpoint import Card
+    from nucbatch.networks.model_card import Card
 
 
 def verdict(card: Card, before: list[dict[str, float]]) -> list[str]:

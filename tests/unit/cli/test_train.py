@@ -16,8 +16,9 @@ from rich.text import Text
 from nucbatch.cli.train import TrainingBar, chosen_recipe, train
 from nucbatch.core.errors import InputError
 from nucbatch.core.settings import NormaliseSettings
-from nucbatch.networks.checkpoint import Card, read_card, save_weights
+from nucbatch.networks.checkpoint import read_card, save_weights
 from nucbatch.networks.contract import build
+from nucbatch.networks.model_card import Card
 from nucbatch.synthetic import make_field
 from nucbatch.training.recipe import Recipe, preset
 from nucbatch.training.verdict import verdict

@@ -10,7 +10,8 @@ from nucbatch.core.errors import InputError, PrecisionError, WeightsError
 from nucbatch.inference.device import CpuDevice, CudaDevice, has_bf16
 from nucbatch.inference.predict import forward, prepared
 from nucbatch.inference.queue import InferenceQueue, queue_of_process
-from nucbatch.networks.checkpoint import Card, read_card, save_weights
+from nucbatch.networks.checkpoint import read_card, save_weights
+from nucbatch.networks.model_card import Card
 from nucbatch.networks.unet import UNet
 
 CONFIG = {"in_channels": 3, "outputs": 2, "width": 2, "depth": 2}

@@ -8,7 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from nucbatch.core.errors import WeightsError
-from nucbatch.networks.checkpoint import Card, load_weights, locate, read_card, save_weights
+from nucbatch.networks.checkpoint import load_weights, locate, read_card, save_weights
+from nucbatch.networks.model_card import Card
 from nucbatch.networks.unet import UNet
 
 CONFIG = {"in_channels": 3, "outputs": 2, "width": 2, "depth": 2}

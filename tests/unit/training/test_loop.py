@@ -12,8 +12,9 @@ from scipy.ndimage import binary_dilation
 from nucbatch.core.errors import InputError, RunLocked, SettingsConflict
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.signals import Stopped
-from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
 from nucbatch.networks.contract import build
+from nucbatch.networks.model_card import Card
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.training.data import DataSet, find_data
 from nucbatch.training.history import Record, best_of, read_history, write_history

@@ -17,7 +17,8 @@ from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale_task import ScaleTask
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Fit, Scale
-from nucbatch.networks.checkpoint import Card, load_weights, read_card, save_weights
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
+from nucbatch.networks.model_card import Card
 from nucbatch.networks.unet import UNet
 from nucbatch.planning.plan import make_plan
 from nucbatch.readers.find import open_plate
