@@ -162,7 +162,8 @@ def convert(
                         _require_fit(largest, cluster)
                         outcomes += _drive(first, queue, ledger, cluster, progress, stop)
             lock.require()
-            remove_partials(folder.path)
+            for written in (folder.path, folder.store(plate.is_plate)):
+                remove_partials(written)
             return _finalise(folder, plate, images, outcomes, settings)
 
 

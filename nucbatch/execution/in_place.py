@@ -7,6 +7,8 @@ from pathlib import Path
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Plate
 from nucbatch.planning.plan import Plan
+from nucbatch.store.atomic import remove_partials
+from nucbatch.store.images import labels_path
 from nucbatch.store.in_place import remove_labels, require_free, version_of
 from nucbatch.store.ledger import read_header
 from nucbatch.store.ngff import Version
@@ -64,6 +66,13 @@ def require_free_images(plan: Plan, folder: RunFolder) -> None:
     if folder.in_place is not None:
         for field in plan.selected:
             require_free(folder.image_group(plan.plate.is_plate, field), plan.settings.digest())
+
+
+def remove_partials_in_place(plan: Plan, folder: RunFolder) -> None:
+    """Removes the temporary files that killed workers left in the labels of the plan's images."""
+    if folder.in_place is not None:
+        for field in plan.usable:
+            remove_partials(labels_path(folder.image_group(plan.plate.is_plate, field)))
 
 
 def remove_earlier_labels(plan: Plan, folder: RunFolder) -> None:

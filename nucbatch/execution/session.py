@@ -22,6 +22,7 @@ from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.in_place import (
     remove_earlier_labels,
+    remove_partials_in_place,
     require_free_images,
     require_images_of_their_own,
 )
@@ -199,6 +200,7 @@ def execute(
                     outcome += drive_all()
                 lock.require()
                 remove_partials(folder.path)
+                remove_partials_in_place(plan, folder)
                 receipts = latest_receipts(folder)
                 try:
                     totals = finalise(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import ome_zarr_models
@@ -154,6 +155,7 @@ def test_part_by_part_killed_and_continued_gives_the_bytes_of_the_whole(
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    (out / "B" / f"zarr.{uuid4().hex}.partial").write_text("half")
     assert run(plate, out, *options).exit_code == 0
     assert files(out) == files(at_once)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import ome_zarr_models
@@ -114,6 +115,7 @@ def test_killed_damaged_and_restarted_it_ends_with_the_same_bytes(tmp_path: Path
     process.wait()
     assert run(store, out, *options).exit_code == 0
     first = contents(store)
+    (store / "C/3/1/labels/nuclei" / f"zarr.{uuid4().hex}.partial").write_text("half")
     (store / "C/3/1/labels/nuclei/0/c.0.0").unlink()
     assert run(store, out, *options).exit_code == 0
     assert contents(store) == first
