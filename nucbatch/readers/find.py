@@ -90,7 +90,7 @@ def open_plate(
     )
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
-        _log.info("No file has changed: %d fields as an earlier session read them", len(kept.fields))
+        _log.info("No file has changed since an earlier session; fields: %d", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
     options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root, z_steps)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
@@ -101,7 +101,7 @@ def open_plate(
         )
     started = time.perf_counter()
     plate = verified(replace(plate, read_timeout_s=read_timeout_s), pixel_size_um)
-    _log.info("Read the headers of %d fields in %.1f s", len(plate.fields), time.perf_counter() - started)
+    _log.info("Headers read in %.1f s; fields: %d", time.perf_counter() - started, len(plate.fields))
     if resolution_um is not None:
         plate = at_resolution(plate, resolution_um)
     return replace(with_flat_fields(plate, flatfield), listed=known)

@@ -99,7 +99,7 @@ def test_quiet_prints_the_result_alone(finished: tuple[Path, str, str]) -> None:
 def test_the_log_says_with_what_and_what_came_of_it(finished: tuple[Path, str, str], plate: Truth) -> None:
     (log,) = logs(finished[0])
     text = log.read_text()
-    assert "Read the headers of 2 fields in " in text.splitlines()[0], "from before the folder was locked"
+    assert "Headers read in " in text.splitlines()[0], "from before the folder was locked"
     for part in ("nucbatch 0.1.0", "Input Synthetic", "Settings ", "Workers: --scheduler local", "Report: "):
         assert part in text
     for name in plate.truncated:
