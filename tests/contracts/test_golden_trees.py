@@ -56,8 +56,10 @@ def test_a_part_of_a_tree_keeps_every_plane_in_its_well(name, built):
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     whole = places(tree.open(folder, folder / given_path))
 
-    @settings(max_examples=15, deadline=None)
-    @given(st.sets(st.sampled_from(files), min_size=1))
+    parts = st.sets(st.sampled_from(files), min_size=1)
+
+    @settings(max_examples=25, deadline=None)
+    @given(parts | parts.map(lambda lost: set(files) - lost))
     def check(kept):
         with TemporaryDirectory() as scratch:
             part = Path(scratch, folder.name)
