@@ -6,13 +6,18 @@ whatever ``RowNamingConvention`` says: it changes names only.
 
 from __future__ import annotations
 
+import posixpath
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.escape import printable
 from nucbatch.core.plate_geometry import plausible_well, row_letters
 from nucbatch.readers.formats.ome_model import OmePlate, OmeSample, OmeWell
-from nucbatch.readers.layouts.ome_sets import OmeSets, SetImage
+from nucbatch.readers.layouts.ome_sets import COMPANION, OmeSets, SetImage
+from nucbatch.readers.layouts.one_plate import several_plates
+from nucbatch.readers.listing import Listing
 from nucbatch.readers.names import plural
 
 _Place = tuple[int, int]  # row and column from 0
@@ -64,13 +69,13 @@ class _Listed:
     reason: str
 
 
-def joined_plate(sets: OmeSets, wanted: str, shown: str) -> JoinedPlate | None:
+def joined_plate(sets: OmeSets, wanted: str, listing: Listing) -> JoinedPlate | None:
     """Returns the plate that the metadata describe; None if they describe none.
 
     Args:
         sets: the input's metadata and images.
         wanted: acquisition to read; empty for the only one.
-        shown: name of the input in messages.
+        listing: the input.
 
     Raises:
         InputError: several plates; several acquisitions of which none is chosen; wells beyond plates.
@@ -80,28 +85,56 @@ def joined_plate(sets: OmeSets, wanted: str, shown: str) -> JoinedPlate | None:
     ]
     if not listed:
         return None
-    names = list(dict.fromkeys(_title(plate) for _, plate in listed))
-    if len(names) > 1:
-        raise InputError(
-            f"{shown} holds {len(names)} plates ({', '.join(names[:6])}): put the files of each into a "
-            "folder of its own, or export each plate alone."
-        )
+    _require_one(listing, sets, listed)
+    name, shown = _title(listed[0][1]), printable(listing.name)
     first = listed[0][1]
-    plate = JoinedPlate(names[0], first.rows, first.columns)
+    plate = JoinedPlate(name, first.rows, first.columns)
     chosen, plate.acquisition = _chosen([one for _, one in listed], wanted, shown)
     wells: dict[_Place, dict[object, _Listed]] = defaultdict(dict)
     for path, one in listed:
         for well in one.wells:
-            _add_samples(sets, path, well, wells[well.row, well.column], names[0])
+            _add_samples(sets, path, well, wells[well.row, well.column], name)
     for place, samples in sorted(wells.items()):
-        name = _well(place, shown)
+        well_name = _well(place, shown)
         ordered = sorted(samples.values(), key=lambda one: (_index(one), one.order))
         taken = [one for one in ordered if chosen is None or one.sample.id in chosen]
         plate.samples += [
-            PlateSample(name, site, one.image, one.reason) for site, one in enumerate(taken, start=1)
+            PlateSample(well_name, site, one.image, one.reason) for site, one in enumerate(taken, start=1)
         ]
         plate.other += [one.image for one in ordered if one not in taken and one.image]
     return plate
+
+
+def _require_one(listing: Listing, sets: OmeSets, listed: Sequence[tuple[str, OmePlate]]) -> None:
+    """Checks that all files describe one plate: by its name, in one folder.
+
+    Raises:
+        InputError: they describe several; the message has the commands that read each alone, if there are.
+    """
+    documents: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for path, plate in listed:
+        documents[_title(plate), posixpath.dirname(path)].append(path)
+    if len(documents) == 1:
+        return
+    folders = [folder for _, folder in documents]
+    files = [paths[0] for paths in documents.values() if len(paths) == 1 and _stands_alone(sets, paths[0])]
+    if len(set(folders)) == len(documents) and "" not in folders:
+        raise several_plates(listing, sorted(folders))
+    if len(set(files)) == len(documents):
+        raise several_plates(listing, sorted(files))
+    names = ", ".join(dict.fromkeys(title for title, _ in documents))
+    raise InputError(
+        f"{printable(listing.name)} holds {len(documents)} plates ({names[:200]}): put the files of each "
+        "into a folder of its own, or export each plate alone."
+    )
+
+
+def _stands_alone(sets: OmeSets, path: str) -> bool:
+    """Returns whether a file given alone is read as the plate that it describes."""
+    images = (image for (document, _), image in sets.images.items() if document == path)
+    return path.lower().endswith(COMPANION) or all(
+        place == path for image in images for place, _ in image.places.values()
+    )
 
 
 def _title(plate: OmePlate) -> str:

@@ -110,7 +110,7 @@ class OmeTiffReader:
             require_whole(sets, listing)
         drop_unacquired(sets)
         mark_undescribed_pages(sets, listing)
-        plate = joined_plate(sets, options.acquisition, printable(listing.name))
+        plate = joined_plate(sets, options.acquisition, listing)
         labels = None
         if plate is None and not is_forced and _names_tell_wells(listing):
             raise NotThisLayout(f"the OME metadata of {listing.name} describe no plate, but its names do.")

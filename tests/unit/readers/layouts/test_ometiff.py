@@ -206,6 +206,38 @@ def test_two_plates_in_one_folder_are_refused(tmp_path):
         open_plate(tmp_path)
 
 
+def test_plates_in_one_file_each_are_listed_with_their_commands(tmp_path):
+    for name in ("one", "two"):
+        images = [
+            replace(image, first_page=6 * n)
+            for n, image in enumerate(plate_of([f"{name}.ome.tif"] * 4).images)
+        ]
+        write_set(tmp_path, replace(plate_of([""] * 4), images=images, plate=f'ID="Plate:0" Name="{name}"'))
+    with pytest.raises(InputError, match=r"(?s)holds 2 plates.*one\.ome\.tif -o .*two\.ome\.tif -o "):
+        open_plate(tmp_path)
+    assert open_plate(tmp_path / "two.ome.tif").name == "two"
+
+
+def test_plates_with_a_companion_each_are_listed_with_their_commands(tmp_path):
+    for name in ("one", "two"):
+        files = [f"{name}{n}.tif" for n in range(4)]
+        metadata = replace(plate_of(files), plate=f'ID="Plate:0" Name="{name}"')
+        write_set(tmp_path, metadata, f"{name}.companion.ome")
+    with pytest.raises(
+        InputError, match=r"(?s)holds 2 plates.*one\.companion\.ome -o .*two\.companion\.ome -o "
+    ):
+        open_plate(tmp_path)
+    assert open_plate(tmp_path / "two.companion.ome").name == "two"
+
+
+def test_plates_without_a_name_in_folders_are_not_joined(tmp_path):
+    for column, name in enumerate(("one", "two")):
+        metadata = Metadata([Image([("a.ome.tif", 1)])], {(0, column): [Sample(0)]}, plate='ID="Plate:0"')
+        write_set(tmp_path / name, metadata)
+    with pytest.raises(InputError, match=r"(?s)holds 2 plates.*/one -o .*/two -o "):
+        open_plate(tmp_path)
+
+
 def test_two_plates_of_one_name_are_refused(tmp_path):
     write_set(tmp_path, plate_of(FILES))
     write_set(tmp_path, plate_of([f"g{n}.ome.tif" for n in range(4)]))
