@@ -5,7 +5,7 @@
   ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection.
 - If a channel of a field has a projection, its z-steps are ignored. Otherwise all z-steps are used.
 - Several plates below one input are rejected, because wells of the same name would be merged.
-- A well selected in the .HTD file but without an image stays listed, with the reason.
+- A well or site selected in the .HTD file but without an image stays listed, with the reason.
 """
 
 from __future__ import annotations
@@ -158,12 +158,7 @@ class ImageXpressReader:
                     t=name.time_point - 1,
                 )
             )
-        seen = {sighting.well for sighting in sightings}
-        first_t = min((sighting.t for sighting in sightings), default=0)
-        gaps: dict[FieldKey, str] = {}
-        if htd:
-            reason = f"no image: {htd.path} selects the well, but it has no file"
-            gaps = {(well, 1, first_t): reason for well in htd.wells if well not in seen}
+        gaps, remarks = _lost(htd, {sighting.key for sighting in sightings}) if htd else ({}, [])
         return assemble(
             listing,
             name=(named[0][1].plate if named else "") or listing.name,
@@ -175,6 +170,7 @@ class ImageXpressReader:
             rows=htd.rows if htd else 0,
             columns=htd.columns if htd else 0,
             evidence="side file" if htd else "names",
+            remarks=remarks,
         )
 
 
@@ -195,6 +191,26 @@ def _only_folder(listing: Listing, names: list[ImageXpressName]) -> str:
             "Put each plate into a folder of its own."
         )
     return folders[0] if folders else ""
+
+
+def _lost(htd: Htd, found: set[FieldKey]) -> tuple[dict[FieldKey, str], list[str]]:
+    """Returns the selected wells and sites without an image, and a remark if the lost sites are not known.
+
+    The .HTD tells how many sites were selected, not their numbers. Those are known if some well has each.
+    """
+    wells = {well for well, _, _ in found}
+    times = {t for _, _, t in found}
+    reason = f"no image: {htd.path} selects the well, but it has no file"
+    gaps = {(well, 1, min(times, default=0)): reason for well in htd.wells if well not in wells}
+    sites = {site for _, site, _ in found}
+    if len(sites) == htd.sites:
+        reason = f"no image: {htd.path} selects {htd.sites} sites of each well, but this one has no file"
+        expected = ((well, site, t) for well in htd.wells if well in wells for site in sites for t in times)
+        gaps |= {key: reason for key in expected if key not in found}
+    elif found and len(sites) < htd.sites:
+        shown = ", ".join(map(str, sorted(sites)))
+        return gaps, [f"{htd.path} selects {htd.sites} sites of each well, but images have only site {shown}"]
+    return gaps, []
 
 
 def _plate_folder(name: ImageXpressName) -> str:

@@ -1,4 +1,4 @@
-"""Parses MetaXpress' .HTD file: size of the plate, selected wells and wavelength names.
+"""Parses MetaXpress' .HTD file: size of the plate, selected wells and sites, and wavelength names.
 
 The file consists of ``"Key", value, ...`` lines. Its encoding varies and is not recorded, so undecodable
 bytes are replaced; they only occur in free text. A file of another form gives no wells and no names, never an
@@ -27,6 +27,7 @@ class Htd:
         wave_names: names by wavelength number, from 1.
         rows: rows of the plate; 0 if unknown.
         columns: columns of the plate; 0 if unknown.
+        sites: number of selected sites of each well; 0 if unknown.
     """
 
     path: str
@@ -34,6 +35,7 @@ class Htd:
     wave_names: dict[int, str] = field(default_factory=dict)
     rows: int = 0
     columns: int = 0
+    sites: int = 0
 
 
 def read_htd(root: str, path: str) -> Htd:
@@ -51,6 +53,7 @@ def parse_htd(path: str, text: str) -> Htd:
     wells: list[str] = []
     waves: dict[int, str] = {}
     sides = {"XWells": 0, "YWells": 0}
+    sites, several_sites = 0, True
     for key, values in _entries(text):
         row = key.removeprefix("WellsSelection")
         wave = key.removeprefix("WaveName")
@@ -62,13 +65,17 @@ def parse_htd(path: str, text: str) -> Htd:
             )
         elif wave != key and wave.isdecimal() and values and values[0]:
             waves[int(wave)] = values[0]
+        elif key.startswith("SiteSelection"):
+            sites += sum(value.upper() == "TRUE" for value in values)
+        elif key == "Sites" and values:
+            several_sites = values[0].upper() != "FALSE"
         elif key in sides and values and values[0].isdecimal():
             sides[key] = int(values[0][:4])
     wells.sort(key=lambda well: (row_index(well.rstrip("0123456789")), well))
     rows, columns = sides["YWells"], sides["XWells"]
     if not (0 < rows <= MOST_ROWS and 0 < columns <= MOST_COLUMNS):
         rows = columns = 0
-    return Htd(path, tuple(wells), waves, rows, columns)
+    return Htd(path, tuple(wells), waves, rows, columns, sites if several_sites else 0)
 
 
 def _entries(text: str) -> Iterator[tuple[str, list[str]]]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from golden import write_images
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -200,3 +201,31 @@ def test_folders_of_wavelengths_are_one_plate():
         read("20585w1/p_A01_w1.tif", "20586w1/p_A01_w1.tif")
     with pytest.raises(InputError, match="2 plates"):
         read("w1/p_A01_w1.tif", "w2/p_A01_w1.tif")
+
+
+def with_htd(tmp_path, *paths: str, sites: str = "TRUE, FALSE, TRUE, TRUE"):
+    write_images(tmp_path, paths)
+    (tmp_path / "p.HTD").write_text(
+        f'"WellsSelection1", TRUE, TRUE\n"Sites", TRUE\n"SiteSelection1", {sites}\n'
+    )
+    return open_plate(tmp_path)
+
+
+def test_a_lost_site_is_a_gap(tmp_path):
+    kept = [f"p_A0{c}_s{s}_w1.tif" for c in (1, 2) for s in (1, 2, 3) if (c, s) != (2, 2)]
+    plate = with_htd(tmp_path, *kept)
+    assert [(field.well, field.site, field.problem) for field in plate.fields if field.problem] == [
+        ("A02", 2, "no image: p.HTD selects 3 sites of each well, but this one has no file")
+    ]
+    assert plate.remarks == ()
+
+
+def test_a_site_that_no_well_has_is_a_remark(tmp_path):
+    plate = with_htd(tmp_path, *(f"p_A0{c}_s{s}_w1.tif" for c in (1, 2) for s in (1, 3)))
+    assert plate.remarks == ("p.HTD selects 3 sites of each well, but images have only site 1, 3",)
+    assert not any(field.problem for field in plate.fields)
+
+
+def test_without_a_selection_of_sites_none_is_missed(tmp_path):
+    plate = with_htd(tmp_path, "p_A01_s1_w1.tif", "p_A02_s1_w1.tif", "p_A02_s2_w1.tif", sites="")
+    assert (plate.remarks, [field.problem for field in plate.fields]) == ((), ["", "", ""])

@@ -41,6 +41,12 @@ def test_the_size_of_the_plate(lines, size):
     assert (htd.rows, htd.columns) == size
 
 
+def test_selected_sites():
+    lines = '"SiteSelection1", TRUE, FALSE\n"SiteSelection2", TRUE, TRUE\n'
+    assert parse_htd("p.HTD", f'"Sites", TRUE\n{lines}').sites == 3
+    assert parse_htd("p.HTD", f'"Sites", FALSE\n{lines}').sites == 0
+
+
 @given(st.text())
 def test_any_text_is_parsed_without_error(text):
     assert parse_htd("p.HTD", text).path == "p.HTD"
