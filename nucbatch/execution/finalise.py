@@ -252,7 +252,13 @@ def run_card(
             stations[name] = stations.get(name, 0.0) + seconds
     return {
         "nucbatch": __version__,
-        "plate": {"name": plate.name, "layout": plate.layout, "fields": len(plate.fields)},
+        "plate": {
+            "name": plate.name,
+            "layout": plate.layout,
+            "rows": plate.rows,
+            "columns": plate.columns,
+            "fields": len(plate.fields),
+        },
         "settings": settings.model_dump(mode="json"),
         "settings_sha256": settings.digest(),
         "model": dict(model),

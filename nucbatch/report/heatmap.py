@@ -17,7 +17,14 @@ from math import ceil
 from markupsafe import Markup
 from matplotlib import colormaps
 
-from nucbatch.core.plate_geometry import plate_size, row_index, row_letters, split_well, well_name
+from nucbatch.core.plate_geometry import (
+    PLATE_SIZES,
+    plate_size,
+    row_index,
+    row_letters,
+    split_well,
+    well_name,
+)
 from nucbatch.report.panel import Panel, fill, number
 from nucbatch.report.run_data import RunData, Well, WellState
 
@@ -48,7 +55,7 @@ class Cell:
 def render(data: RunData) -> Markup:
     """One map per plate and time point; empty if the input is not a plate."""
     plates = [
-        _drawing(name, list(wells), first=index == 0)
+        _drawing(name, list(wells), data.plate_size, first=index == 0)
         for index, (name, wells) in enumerate(groupby(data.wells, key=lambda well: well.plate))
     ]
     return fill("heatmap.html", plates=plates) if plates else Markup("")
@@ -68,9 +75,22 @@ def shown_times(times: Sequence[int], most: int = MOST_TIMES) -> list[int]:
     return [ordered[round(place * (len(ordered) - 1) / (most - 1))] for place in range(most)]
 
 
-def _drawing(name: str, wells: list[Well], *, first: bool) -> dict[str, object]:
+def drawn_size(places: Sequence[tuple[int, int]], recorded: tuple[int, int]) -> tuple[int, int]:
+    """Returns (rows, columns) of a map: those recorded if all wells fit and a map of them can be read.
+
+    Args:
+        places: (row from 0, column from 1) of each well.
+        recorded: (rows, columns) as the vendor recorded them; 0 if unknown.
+    """
+    least = max(row for row, _ in places) + 1, max(column for _, column in places)
+    if all(used <= side <= most for used, side, most in zip(least, recorded, PLATE_SIZES[-1], strict=True)):
+        return recorded
+    return plate_size(places, least_wells=96)
+
+
+def _drawing(name: str, wells: list[Well], recorded: tuple[int, int], *, first: bool) -> dict[str, object]:
     """The template's values for a plate: size, colours, and one map for each time point shown."""
-    rows, columns = plate_size([_place(well) for well in wells], least_wells=96)
+    rows, columns = drawn_size([_place(well) for well in wells], recorded)
     pitch = (_WIDTH - _LEFT) / columns
     height = pitch * (0.66 if columns <= 12 else 0.78)
     low, high = colour_range([well.count for well in wells if well.count])

@@ -180,6 +180,13 @@ class RunData:
         value = timings.get(name) if isinstance(timings, dict) else None
         return float(value) if isinstance(value, int | float) and value > 0 else None
 
+    @property
+    def plate_size(self) -> tuple[int, int]:
+        """(rows, columns) of the plate as the vendor recorded them; 0 if run.json has none."""
+        recorded = (self.text("plate", side) for side in ("rows", "columns"))
+        rows, columns = (int(value) if value.isdecimal() else 0 for value in recorded)
+        return rows, columns
+
     def text(self, *keys: str) -> str:
         """A value of run.json as text, empty if it is missing: ``text("model", "sha256")``."""
         value: Any = self.run

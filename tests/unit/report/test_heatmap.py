@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nucbatch.report.heatmap import colour_range, render, shown_times
+from nucbatch.report.heatmap import colour_range, drawn_size, render, shown_times
 from nucbatch.report.run_data import RunData
 
 
@@ -85,3 +85,11 @@ def test_of_many_time_points_some_are_shown_and_it_is_said(make_run):
     html = str(render(RunData(make_run([make_run.field("B02", 1, t, time=t) for t in range(97)]))))
     assert html.count('role="img"') == 12
     assert "12 of 97 time points are shown; wells.csv has all" in html
+
+
+@pytest.mark.parametrize(
+    ("recorded", "size"),
+    [((4, 6), (4, 6)), ((16, 24), (16, 24)), ((0, 0), (8, 12)), ((2, 12), (8, 12)), ((9000, 9000), (8, 12))],
+)
+def test_a_map_has_the_recorded_size_if_all_wells_are_on_it(recorded, size):
+    assert drawn_size([(1, 2), (3, 6)], recorded) == size
