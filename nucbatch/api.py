@@ -26,7 +26,7 @@ from nucbatch.readers.find import open_plate
 from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.run_folder import RunFolder
 
-__all__ = ["Prepared", "RunResult", "Selection", "execute", "prepare", "run_plate", "segment"]
+__all__ = ["Prepared", "RunResult", "Scheduling", "Selection", "execute", "prepare", "run_plate", "segment"]
 
 
 def segment(
