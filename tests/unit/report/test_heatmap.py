@@ -35,6 +35,9 @@ def test_the_kinds_of_well_differ(make_run):
         field("B05", 1, 7),
         field("B05", 2, None),
         field("B06", 1, None, Status="pending"),
+        field("B07", 1, None, Status="not selected"),
+        field("B08", 1, 5),
+        field("B08", 2, None, Status="not selected"),
     ]
     found = cells(render(RunData(make_run(fields))))
     assert len(found) == 96
@@ -43,6 +46,8 @@ def test_the_kinds_of_well_differ(make_run):
     assert found["B04"] == ("failed", "", "B04: not counted, 1 field failed")
     assert found["B05"] == ("counted partly", "7", "B05: 7 nuclei in 1 field; 1 field failed")
     assert found["B06"] == ("pending", "", "B06: not counted, 1 field not processed yet")
+    assert found["B07"] == ("unselected", "", "B07: not counted, 1 field not selected")
+    assert found["B08"] == ("counted partly", "5", "B08: 5 nuclei in 1 field; 1 field not selected")
     assert found["A01"] == ("none", "", "A01: no image")
 
 
