@@ -20,7 +20,7 @@ def describe(console: Console, prepared: Prepared) -> None:
     from nucbatch.core.plate import projection_text
     from nucbatch.core.tiles import block_grid
     from nucbatch.readers.names import plural
-    from nucbatch.readers.summary_text import Z_HINT
+    from nucbatch.readers.summary_text import z_hint
 
     plan, plate = prepared.plan, prepared.plan.plate
     wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
@@ -36,7 +36,8 @@ def describe(console: Console, prepared: Prepared) -> None:
     )
     for steps, count in Counter(field.z_steps for field in plan.selected).most_common():
         if steps > 1:
-            console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {Z_HINT}")
+            hint = z_hint(plate.evidence)
+            console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {hint}".rstrip())
     for sentence in prepared.warnings:
         console.print(Text(sentence, style="yellow"))
     large = [field for field in plan.selected if plan.is_large(field)]

@@ -10,12 +10,18 @@ from nucbatch.core.plate_geometry import draw_plate
 from nucbatch.readers.names import plural
 from nucbatch.readers.plate_summary import PlateSummary
 
-Z_HINT = "If they are time points, save them as such: each is then a field of its own."
 _MOST_ROWS_OF_MIX = 6
 _EVIDENCE = {
     "side file": ", from the microscope's side files",
     "names": ", from file names alone",
 }
+
+
+def z_hint(evidence: str) -> str:
+    """Returns what to do if z-steps are none; empty where the microscope itself recorded them as such."""
+    if evidence == "side file":
+        return ""
+    return "If they are time points, save them as such: each is then a field of its own."
 
 
 def facts(summary: PlateSummary) -> Iterator[tuple[str, str]]:
@@ -45,11 +51,14 @@ def facts(summary: PlateSummary) -> Iterator[tuple[str, str]]:
         yield "positions", _placement(summary)
     if any(steps > 1 for steps, _ in summary.z_steps):
         counted = [(projection_text(steps) or "one plane", n) for steps, n in summary.z_steps]
-        yield "projection", f"{_mix(tuple(counted))}\n{Z_HINT}"
+        yield "projection", "\n".join(filter(None, (_mix(tuple(counted)), z_hint(summary.evidence))))
     everywhere = all(count == summary.usable_fields for _, count in summary.channels)
     yield (
         "channels",
-        ", ".join(_channel(one, "" if everywhere else f"{count:,}") for one, count in summary.channels),
+        ", ".join(
+            _channel(one, "" if everywhere else f"in {plural(count, 'field')}")
+            for one, count in summary.channels
+        ),
     )
     yield "pixels", _mix(summary.pixels)
     sizes = [
