@@ -175,6 +175,11 @@ GRAMMARS = (
     ),
     Grammar(
         "Incucyte",
+        rf"_{_LETTERED}_(?P<field>[0-9]+)_[0-9]{{4}}y[0-9]{{2}}m[0-9]{{2}}d_[0-9]{{2}}h[0-9]{{2}}m{_END}",
+        reads=False,
+    ),
+    Grammar(
+        "Incucyte",
         rf"(?:^|/){_LETTERED}-(?P<field>[0-9]+)-(?P<channel>C[0-9]+|Ph){_END}",
     ),
     Grammar(
@@ -184,6 +189,11 @@ GRAMMARS = (
         unasked=True,
         first=_FROM_ZERO,
         tables=squid_tables,
+    ),
+    Grammar(
+        "Squid, older",
+        rf"(?:^|/)(?:[A-Z]{{1,2}}[0-9]{{1,2}}_)?[0-9]+_[0-9]+_[0-9]+_(?:Fluorescence|BF|DF)_[^/]+{_END}",
+        reads=False,
     ),
     Grammar(
         "Micro-Manager",

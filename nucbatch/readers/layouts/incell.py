@@ -28,12 +28,13 @@ from nucbatch.readers.names import natural_key, plural
 from nucbatch.readers.rules import ignored, no_image, quarantined
 from nucbatch.readers.untried import untried
 
+_STEP = r" z [0-9]{1,4}| t(?:ime)? [0-9]{1,5}(?: - [0-9.]+ ?(?:ms|s|min|m|h)?)?"
 _NAME = re.compile(
-    r"(?P<row>[A-Z]{1,2}) ?- ?(?P<column>[0-9]{1,2}) ?\(fld (?P<field>[0-9]{1,4}) wv (?P<channel>.+?)"
-    r"(?: z (?P<z>[0-9]{1,4}))?(?: time (?P<t>[0-9]{1,5})(?: - [0-9.]+ ?m?s)?)?"
-    r"(?: z (?P<z_last>[0-9]{1,4}))?\)\.(?:tiff?|png|jpe?g)",
+    r"(?P<row>[A-Z]{1,2}) ?- ?(?P<column>[0-9]{1,2}) ?\(fld (?P<field>[0-9]{1,4})"
+    rf"(?P<before>(?:{_STEP})*) wv (?P<channel>.+?)(?P<after>(?:{_STEP})*)\)\.(?:tiff?|png|jpe?g)",
     re.IGNORECASE,
 )
+_STEPS = re.compile(r" (z|t)(?:ime)? ([0-9]+)", re.IGNORECASE)
 _WELL_FOLDER = re.compile(r"([A-Z]{1,2}) ?[-_]? ?0*([1-9][0-9]?)", re.IGNORECASE)
 _SIDE_FILES = (".xdce", ".xlog", ".xaqp")
 
@@ -63,7 +64,11 @@ def parse(path: str) -> InCellName | None:
     well = plausible_well(match["row"] + match["column"]) if match else ""
     if match is None or not well:
         return None
-    z, t = (max(int(number or 1) - 1, 0) for number in (match["z"] or match["z_last"], match["t"]))
+    steps = _STEPS.findall(match["before"] + match["after"])
+    numbers = {letter.lower(): max(int(number) - 1, 0) for letter, number in steps}
+    if len(numbers) < len(steps):
+        return None
+    z, t = numbers.get("z", 0), numbers.get("t", 0)
     return InCellName(well, int(match["field"]), match["channel"].strip(), z, t)
 
 

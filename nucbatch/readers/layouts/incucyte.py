@@ -2,7 +2,8 @@
 
 - Archive: ``EssenFiles/ScanData/YYMM/DD/HHMM/<vessel>/A1-1-C1.tif``, with well, field and channel (C1, C2,
   Ph). The folders are the time of the scan. A vessel is a plate; if there are several, one is chosen.
-- Export: ``VID1607_C1_2_00d00h00m.tif``, with well, field and elapsed time. The channel is the folder
+- Export: ``VID1607_C1_2_00d00h00m.tif``, with well, field and elapsed time, or date and time
+  (``VID1607_C1_2_2023y01m31d_16h07m.tif``). The channel is the folder
   (``green/``) or the last word of the prefix (``exp_Phase_A1_1_00d00h00m.tif``).
 
 Time points are numbered in order of time, over the scans that are there. Names record neither pixel size nor
@@ -17,6 +18,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
@@ -39,7 +41,7 @@ _RAW = re.compile(
 _SCAN = re.compile(r"(?P<above>.*?)/(?P<time>[0-9]{4}/[0-9]{2}/[0-9]{4})/(?P<vessel>[^/]+)/[^/]+")
 _EXPORT = re.compile(
     r"(?:(?P<prefix>.+?)_)?(?P<well>[A-Z]{1,2}[0-9]{1,2})_(?P<field>[0-9]{1,4})_"
-    rf"(?P<time>(?P<days>[0-9]{{1,3}})d(?P<hours>[0-9]{{1,2}})h(?P<minutes>[0-9]{{1,2}})m){_END}",
+    rf"(?P<time>(?:(?P<date>[0-9]{{4}}y[0-9]{{2}}m[0-9]{{2}})d_|(?P<days>[0-9]{{1,3}})d)(?P<hours>[0-9]{{1,2}})h(?P<minutes>[0-9]{{1,2}})m){_END}",
     re.IGNORECASE,
 )
 _CHANNEL = re.compile(
@@ -100,8 +102,19 @@ def parse_export(path: str) -> IncucyteName | None:
         above, _, last = folder.rpartition("/")
         if _is_channel(last):
             folder, channel = above, last
-    order = (int(match["days"]) * 1440 + int(match["hours"]) * 60 + int(match["minutes"]),)
+    days = int(match["days"]) if match["date"] is None else _day(match["date"])
+    if days is None:
+        return None
+    order = (days * 1440 + int(match["hours"]) * 60 + int(match["minutes"]),)
     return IncucyteName(f"{folder}/{prefix}", "", well, int(match["field"]), channel, match["time"], order)
+
+
+def _day(text: str) -> int | None:
+    """Returns the number of a day written ``2023y01m31``; None for a date that does not exist."""
+    try:
+        return date(*map(int, re.split("[ym]", text, flags=re.IGNORECASE))).toordinal()
+    except ValueError:
+        return None
 
 
 def _is_channel(text: str) -> bool:

@@ -115,8 +115,19 @@ def _is_well_and_stain(matches: list[re.Match[str]]) -> bool:
     if len(letters) == 1 and letters <= set("CFP") and not are_padded(written):
         return False  # f1_DAPI may be field 1, c1 a cell or a condition, p1 a position
     channels = [match["channel"] for match in matches]
+    if 2 * sum(map(_is_a_count, channels)) >= len(channels):
+        return False
     stained = sum(1 for channel in channels if is_stain(channel) or is_numbered_channel(channel))
     return 2 * stained > len(matches) or are_padded(written)
+
+
+def _is_a_count(text: str) -> bool:
+    """Returns whether a text may count anything, or be a second well: ``P01``, ``rep2``, ``F03``.
+
+    Numbers of channels (``c2``), stains (``Cy5``) and wavelengths (``A488``) are no counts.
+    """
+    counted = re.fullmatch(r"[A-Z]+(?:0[0-9]*|[1-9][0-9]?)", text, re.IGNORECASE) is not None
+    return counted and not is_stain(text) and not is_numbered_channel(text)
 
 
 def _row(match: re.Match[str]) -> str:

@@ -58,7 +58,12 @@ def derive_pattern(table: NameTable) -> str:
 def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
     """Returns, for the first part of each group, (its last part, the group's name)."""
     taken: dict[str, int] = {}
-    for i, role in sorted(table.roles.items(), key=lambda item: (not table.varies(item[0]), item[0])):
+    roles = {
+        i: role for i, role in table.roles.items() if role != "channel" or not _may_count_wells(table, i)
+    }
+    if "channel" not in roles.values():  # w1 is a wavelength unless another part is the channel
+        roles = {i: role for i, role in table.roles.items() if not _may_count_wells(table, i, digits=4)}
+    for i, role in sorted(roles.items(), key=lambda item: (not table.varies(item[0]), item[0])):
         taken.setdefault(role, i)
     has_well = "well" in taken
     if not has_well:
@@ -76,6 +81,11 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
         return {}
     groups[free[0]] = (free[-1], "label")
     return groups
+
+
+def _may_count_wells(table: NameTable, i: int, digits: int = 1) -> bool:
+    """Returns whether a part is the letter W with at least so many digits: ``w1``, ``W00012``."""
+    return all(re.fullmatch(rf"w[0-9]{{{digits},}}", value, re.IGNORECASE) for value in table.column(i))
 
 
 def _group(table: NameTable, i: int, role: str) -> str:

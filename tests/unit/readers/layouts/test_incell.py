@@ -27,6 +27,9 @@ def reasons(plate, status=FileStatus.QUARANTINED) -> dict[str, str]:
             ("B02", 3, "TL-Brightfield - Cy3", 1, 3),
         ),
         ("B - 2(fld 3 wv UV - DAPI time 2 - 3600000 ms z 3).tif", ("B02", 3, "UV - DAPI", 2, 1)),
+        ("B - 02(fld 1 wv Cy3 - Cy3 time 2 - 60000 z 2).tif", ("B02", 1, "Cy3 - Cy3", 1, 1)),
+        ("B - 02(fld 1 wv Cy3 - Cy3 t 2).tif", ("B02", 1, "Cy3 - Cy3", 0, 1)),
+        ("B - 02(fld 1 z 3 t 2 wv Cy3 - Cy3).tif", ("B02", 1, "Cy3 - Cy3", 2, 1)),
         ("B - 2 (fld 3 wv Green#2 - d(Red)).tif", ("B02", 3, "Green#2 - d(Red)", 0, 0)),
     ],
 )
@@ -34,7 +37,15 @@ def test_names(name, parts):
     assert parse(name) == InCellName(*parts)
 
 
-@pytest.mark.parametrize("name", ["A - 1.tif", "A - 49(fld 1 wv a - b).tif", "A01_s1_w1.tif"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "A - 1.tif",
+        "A - 49(fld 1 wv a - b).tif",
+        "A01_s1_w1.tif",
+        "A - 1(fld 1 z 1 wv a - b z 2).tif",
+    ],
+)
 def test_other_names(name):
     assert parse(name) is None
 

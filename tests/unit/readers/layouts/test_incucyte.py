@@ -28,6 +28,7 @@ def test_an_archives_names():
     [
         ("/x/VID1607_C1_2_00d00h00m.tif", "/x/VID1607", "C01", ""),
         ("/x/green/VID1607_C1_2_10d04h15m.tif", "/x/VID1607", "C01", "green"),
+        ("/x/phase/VID1_B4_2_2019y05m07d_16h07m.tif", "/x/VID1", "B04", "phase"),
         ("/x/Red Object/C1_2_00d00h00m.jpg", "/x/", "C01", "Red Object"),
         ("/x/my_run_Phase_AF48_2_00d00h00m.tif", "/x/my_run", "AF48", "Phase"),
         ("/x/plate 1/VID_C1_2_00d00h00m.tif", "/x/plate 1/VID", "C01", ""),
@@ -36,6 +37,13 @@ def test_an_archives_names():
 def test_an_exports_names(path, plate, well, channel):
     name = parse_export(path)
     assert (name.plate, name.well, name.field, name.channel) == (plate, well, 2, channel)
+
+
+def test_dates_of_exports_are_times(tmp_path):
+    assert parse_export("/x/VID1_B4_2_2019y13m07d_16h07m.tif") is None
+    days = ("2019y12m31d_23h00m", "2020y01m01d_01h00m", "2019y12m31d_03h00m")
+    write_images(tmp_path, every("VID1_B4_1_{day}.tif", day=days))
+    assert moments(open_plate(tmp_path)) == [(0, days[2]), (1, days[0]), (2, days[1])]
 
 
 def test_time_points_are_in_order_of_time(tmp_path):

@@ -169,6 +169,19 @@ def test_a_letter_and_number_before_a_word_are_not_a_well():
     assert PatternReader().recognise(listing("M01_treated.tif", "M02_treated.tif"))
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("E06_P01.tif", "E06_P02.tif", "F07_P01.tif", "F07_P02.tif"),
+        ("x_F01_B02.tif", "x_F01_B03.tif", "x_F02_B02.tif"),
+        ("B02_rep1.tif", "B02_rep2.tif", "B03_rep1.tif"),
+    ],
+)
+def test_a_number_that_may_count_anything_is_not_a_channel(names):
+    assert not PatternReader().recognise(listing(*names))
+    assert PatternReader().recognise(listing("E06_A488.tif", "E06_A647.tif", "F07_C2.tif"))
+
+
 @pytest.mark.parametrize("letter", ["f", "C", "p"])
 def test_one_letter_that_may_mean_a_field_or_a_cell_is_not_a_row(letter):
     names = [f"{letter}{number}_{stain}.tif" for number in (1, 2) for stain in ("DAPI", "GFP")]

@@ -73,6 +73,11 @@ GOLDEN = {
     ),
     "wells in folders": (every("Well_{w}/img_{i}.tif", w=WELLS, i=(1, 2, 3)), "a well", WELLS),
     "wells, running sites": (every("{w}_{i}.png", w=WELLS, i=(1, 2, 3)), "a well", WELLS),
+    "squid, older, without wells": (
+        every("0/{i}_{j}_0_{c}.tiff", i=(0, 1), j=(0, 1), c=("BF_LED_matrix_full", "Fluorescence_405_nm_Ex")),
+        "Squid, older",
+        None,
+    ),
     "channels in folders": (every("{c}/sample{s}.tif", c=("DAPI", "GFP"), s=(1, 2)), "a channel", ()),
     "channels": (every("{s}_{c}.tif", s=("mouse 1", "mouse 2"), c=("DAPI", "Cy5")), "a channel", ()),
     "numbered channels": (every("{s}_c{c}.tif", s=("control_1", "treated_1"), c=(1, 2)), "a channel", ()),
@@ -97,6 +102,16 @@ def test_a_plate_is_rejected_with_the_remedy(name, upper):
     assert len(plate.files) == len([file for file in plate.files if not file.reason]) == len(paths)
     assert not any(field.problem for field in plate.fields)
     assert FolderReader().read(listing(*paths), ReadOptions(layout="folder")).layout == "folder"
+
+
+@pytest.mark.parametrize(
+    ("template", "channels"),
+    [("image_W{w}_S{s}_C{c}_T0_Z0.tif", 2), ("W0000{w}--P0000{s}--T0000{c}--Cy3.tif", 1)],
+)
+def test_the_number_of_a_well_is_not_suggested_as_a_channel(template, channels):
+    paths = every(template, w=(1, 2, 3), s=(0, 1), c=(0, 1))
+    plate = PatternReader().read(listing(*paths), ReadOptions(pattern=suggested(refusal(*paths))))
+    assert (len(plate.channels), len({field.site for field in plate.fields})) == (channels, 6)
 
 
 @pytest.mark.parametrize(
