@@ -157,7 +157,7 @@ def _metadata(listing: Listing, folders: list[str]) -> tuple[dict[str, PositionM
         if path not in there:
             continue
         found = read_metadata(listing, path)
-        own = posixpath.basename(folder or listing.root)
+        own = _own_label(listing, folder)
         if isinstance(found, str):
             refused[path] = found
         elif found.label and field_of(own)[0] and field_of(found.label) != field_of(own):
@@ -175,9 +175,19 @@ def _metadata(listing: Listing, folders: list[str]) -> tuple[dict[str, PositionM
 
 
 def _label(listing: Listing, folder: str, metadata: Mapping[str, PositionMetadata]) -> str:
-    own = posixpath.basename(folder or listing.root)
+    own = _own_label(listing, folder)
     recorded = metadata[folder].label if folder in metadata else ""
     return recorded if field_of(recorded)[0] and not field_of(own)[0] else own
+
+
+def _position_folder(folder: str) -> str:
+    """Returns the folder named after the position: ``Default`` lies in it if it was acquired alone."""
+    above, _, last = folder.rpartition("/")
+    return above if last.lower() == "default" else folder
+
+
+def _own_label(listing: Listing, folder: str) -> str:
+    return posixpath.basename(_position_folder(folder) or listing.root)
 
 
 def _require_one_acquisition(listing: Listing, folders: list[str]) -> None:
@@ -186,7 +196,7 @@ def _require_one_acquisition(listing: Listing, folders: list[str]) -> None:
     Raises:
         InputError: they are of several acquisitions.
     """
-    above = sorted({posixpath.dirname(folder) for folder in folders})
+    above = sorted({posixpath.dirname(_position_folder(folder)) for folder in folders})
     if len(above) > 1:
         raise several_plates(listing, above, f"{len(above)} acquisitions of Micro-Manager")
 

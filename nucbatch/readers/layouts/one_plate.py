@@ -107,8 +107,9 @@ def plate_position(
 
 
 def is_inside(folder: str, well: str, site: int) -> bool:
-    """Returns whether a folder's whole name is the well or the site of the file in it."""
-    return _beside(folder, well, "", (("site", str(site)),)) == ""
+    """Returns whether a folder's whole name is the well or the site of the file in it; ``P1`` is a plate."""
+    numbered = _NUMBERED["site"].fullmatch(folder)
+    return bool(numbered and int(numbered[1]) == site) or _beside(folder, well, "", ()) == ""
 
 
 @lru_cache(maxsize=1 << 16)

@@ -38,6 +38,11 @@ _AFTER_CHANNEL_WORD = r"(?:(?<=[chlw])|(?<=[chlw][ _-]))"
 _CHANNEL_AHEAD = _ahead("channel", rf"(?:{_CHANNEL_WORD}(?=[0-9]))?(?P<>{_AFTER_CHANNEL_WORD}[0-9]+|{STAIN})")
 _Z_AHEAD, _T_AHEAD = _ahead("z", "z[ _-]?(?P<>[0-9]+)"), _ahead("t", "t[ _-]?(?P<>[0-9]+)")
 _PARTS = rf"(?:[ _-](?:(?:{_SITE_WORD}|{_CHANNEL_WORD}|[zt][ _-]?)[0-9]+|{STAIN}))+"
+_COUNT = re.compile(
+    "(?:[A-Z]|replicate|rep|day|img|image|tile|pos|position|point|plane|frame|field|fov|site|scan|run|exp|sample)"
+    "(?:0[0-9]*|[1-9][0-9]?)",
+    re.IGNORECASE,
+)
 BUILT_IN = {
     # B03_s1_c2_z0_t0.tif, plate_B03_DAPI_f01.tif: each number with its letter, in any order after the well
     "lettered": rf"(?i)(?:^|[/ _-])(?:well[ _-]?)?{_WELL}{_SITE_AHEAD}(?:{_CHANNEL_AHEAD})?"
@@ -108,26 +113,25 @@ def _names_the_well_before(match: re.Match[str]) -> bool:
 def _is_well_and_stain(matches: list[re.Match[str]]) -> bool:
     """Distinguishes ``B3_DAPI`` and ``B03_treated`` from ``M1_control``, which may be a mouse.
 
-    The text is a well if most names have a known stain, or if all wells are written with two digits.
+    The text is a well if most names have a known stain, or if all wells are written with two digits. A text
+    other than a stain that differs between wells, but not in any of them, is a treatment and no channel.
     """
     written = {match["well"] for match in matches}
     letters = {well[0].upper() for well in written}
     if len(letters) == 1 and letters <= set("CFP") and not are_padded(written):
         return False  # f1_DAPI may be field 1, c1 a cell or a condition, p1 a position
     channels = [match["channel"] for match in matches]
-    if 2 * sum(map(_is_a_count, channels)) >= len(channels):
-        return False
+    counts = [
+        channel for channel in channels if _COUNT.fullmatch(channel) and not is_numbered_channel(channel)
+    ]
+    if len(set(counts)) > 1 and 2 * len(counts) >= len(channels):
+        return False  # P01 may be a position, rep1 a replicate, F03 a second well
+    texts = set(zip((match["well"] for match in matches), (c.casefold() for c in channels), strict=True))
     stained = sum(1 for channel in channels if is_stain(channel) or is_numbered_channel(channel))
-    return 2 * stained > len(matches) or are_padded(written)
-
-
-def _is_a_count(text: str) -> bool:
-    """Returns whether a text may count anything, or be a second well: ``P01``, ``rep2``, ``F03``.
-
-    Numbers of channels (``c2``), stains (``Cy5``) and wavelengths (``A488``) are no counts.
-    """
-    counted = re.fullmatch(r"[A-Z]+(?:0[0-9]*|[1-9][0-9]?)", text, re.IGNORECASE) is not None
-    return counted and not is_stain(text) and not is_numbered_channel(text)
+    if 2 * stained > len(matches):
+        return True
+    differ = len({channel.casefold() for channel in channels}) > 1
+    return are_padded(written) and not (differ and len(texts) == len(written))
 
 
 def _row(match: re.Match[str]) -> str:

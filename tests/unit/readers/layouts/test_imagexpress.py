@@ -157,6 +157,13 @@ def test_a_channel_may_be_missing_at_a_whole_time_point():
     assert [field.problem for field in plate.fields] == ["", "", ""]
 
 
+@pytest.mark.parametrize("site", ["", "_s1", "_s2"])
+def test_plates_in_folders_that_might_be_sites_are_listed(site):
+    paths = [f"{plate}/{plate}_B02{site}_w{wave}.tif" for plate in ("P1", "P2") for wave in (1, 2)]
+    with pytest.raises(InputError, match=r"holds 2 plates\. Run each alone:\n.*nowhere/P1 .*\n.*nowhere/P2 "):
+        read(*paths)
+
+
 def test_several_plates_are_rejected_by_name():
     with pytest.raises(
         InputError, match=r"holds 2 plates. Run each alone:\n  nucbatch run /nowhere/one -o out/one\n"

@@ -386,6 +386,13 @@ def test_acquisitions_in_folders_are_listed(tmp_path):
         open_plate(tmp_path)
 
 
+def test_positions_that_were_acquired_alone_have_a_folder_inside(tmp_path):
+    for position in ("B2-Site_0", "C3-Site_1"):
+        write_images(tmp_path, [f"{position}/Default/img_channel000_position000_time000000000_z000.tif"])
+    plate = open_plate(tmp_path)
+    assert [(field.well, field.site) for field in plate.fields] == [("B02", 1), ("C03", 2)]
+
+
 def test_folders_without_wells_are_a_collection(tmp_path):
     plate = open_plate(write_folders(tmp_path, ("Pos0", "Pos1")))
     assert not plate.is_plate

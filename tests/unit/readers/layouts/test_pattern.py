@@ -167,6 +167,7 @@ def test_a_letter_and_number_before_a_word_are_not_a_well():
     assert not PatternReader().recognise(listing("M1_control.tif", "M1_treated.tif", "M2_control.tif"))
     assert PatternReader().recognise(listing("M1_DAPI.tif", "M2_DAPI.tif"))
     assert PatternReader().recognise(listing("M01_treated.tif", "M02_treated.tif"))
+    assert not PatternReader().recognise(listing("M01_treated.tif", "M02_control.tif", "M03_control.tif"))
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,7 @@ def test_a_letter_and_number_before_a_word_are_not_a_well():
 def test_a_number_that_may_count_anything_is_not_a_channel(names):
     assert not PatternReader().recognise(listing(*names))
     assert PatternReader().recognise(listing("E06_A488.tif", "E06_A647.tif", "F07_C2.tif"))
+    assert PatternReader().recognise(listing("E06_CD3.tif", "E06_CD45.tif", "E06_p53.tif"))
 
 
 @pytest.mark.parametrize("letter", ["f", "C", "p"])
