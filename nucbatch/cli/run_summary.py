@@ -70,17 +70,18 @@ def summarise(console: Console, result: RunResult) -> None:
     from rich.text import Text
 
     from nucbatch.core.plate import absent_text
-    from nucbatch.features.quality import meaning
+    from nucbatch.features.quality import WRONG_POSITIONS, meaning
     from nucbatch.readers.names import plural
 
     totals, folder = result.totals, result.folder
     left_out = f", {totals.fields_not_selected:,} not selected" if totals.fields_not_selected else ""
     over_time = f" (all {totals.time_points:,} time points together)" if totals.time_points > 1 else ""
-    repeats = f", each counted once ({totals.seen:,} with repeats in overlapping fields)"
-    once = repeats if totals.seen > totals.nuclei else ""
+    once = "" if WRONG_POSITIONS in totals.flagged else ", each counted once"
+    repeats = f"{once} ({totals.seen:,} with repeats in overlapping fields)"
+    repeats = repeats if totals.seen > totals.nuclei else ""
     console.print(
         f"[bold]{totals.nuclei:,} {'nucleus' if totals.nuclei == 1 else 'nuclei'}[/] in "
-        f"{plural(totals.fields_done, 'field')}{over_time}{once}; "
+        f"{plural(totals.fields_done, 'field')}{over_time}{repeats}; "
         f"{plural(totals.fields_failed, 'field')} failed{left_out}; files: {totals.files_used:,} used, "
         f"{totals.files_ignored:,} ignored, {totals.files_quarantined:,} quarantined"
     )

@@ -70,6 +70,7 @@ def check_wells(plate: Path, out: Path, allowed: float) -> None:
     assert wells.loc[["B02", "B03", "B04", "B08"], "Flags"].tolist() == [""] * 4
     assert (wells.loc["B05":, "Count_Nuclei"] == wells.loc["B05":, "Count_Nuclei_Seen"]).all()
     assert wells.loc["B05":"B07", "Flags"].tolist() == ["wrong-positions (9)"] * 3
+    assert "each counted once" not in result.output  # not in the wells with wrong positions
     assert f"27 fields flagged wrong-positions: {WORDS}" in " ".join(result.output.split())
     assert WORDS in (out / "report.html").read_text().replace("&#39;", "'")
 

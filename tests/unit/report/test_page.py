@@ -137,6 +137,13 @@ def test_runs_that_kept_no_pixels_say_so(make_run):
     assert "kept no pixels" in write_report(run.path).read_text(encoding="utf-8")
 
 
+def test_the_masks_of_a_run_in_place_are_said_to_be_in_the_input(make_run):
+    run = make_run([make_run.field("B02", 1, 3)], run=make_run.run | {"settings": {"labels": "in-place"}})
+    page = write_report(run.path).read_text(encoding="utf-8")
+    assert "labels/nuclei of the input's images" in page
+    assert "--labels tiff" not in page
+
+
 def test_a_folder_that_is_no_run_is_named(tmp_path):
     with pytest.raises(InputNotFound, match="does not exist"):
         write_report(tmp_path / "nowhere")
