@@ -5,9 +5,10 @@ Paired nuclei are one nucleus. It counts in a field that shows it whole, and amo
 centre is nearest. A nucleus without a partner counts unless another field's centre is nearer: where two
 pictures of one place give different nuclei, those of the nearer field count, as in a montage.
 
-Positions are proven by the images: along both axes at least half of the nuclei in the common strips must have
-a partner, seen from either field. With wrong positions less than a third have one. If this fails for one pair
-of fields alone, these two are not compared.
+Positions are proven by the images: along both axes at least half of the nuclei in the common strips of both
+fields together must have a partner, and more than a third of either field's. (A narrow strip has few nuclei,
+so one side alone may miss the half by chance. With wrong positions less than a third have a partner.) If this
+fails for one pair of fields alone, these two are not compared.
 """
 
 from __future__ import annotations
@@ -61,14 +62,14 @@ class Evidence:
         return Evidence(self.nuclei + other.nuclei, self.paired + other.paired)
 
     def proves(self, plate: Evidence) -> bool:
-        """Returns whether at least half of the nuclei have a partner, along both axes and from either side.
+        """Returns whether the nuclei of the common strips agree along both axes.
 
         Args:
             plate: evidence of all wells, which decides along an axis where this well has few nuclei.
         """
         few = self.nuclei.min(axis=1, keepdims=True) < _ENOUGH
         nuclei, paired = np.where(few, plate.nuclei, self.nuclei), np.where(few, plate.paired, self.paired)
-        return bool((2 * paired >= nuclei).all())
+        return bool(_agree(nuclei, paired).all())
 
     @property
     def suffices(self) -> bool:
@@ -77,9 +78,9 @@ class Evidence:
 
     @property
     def refutes(self) -> bool:
-        """Whether there are enough nuclei along an axis, and less than half of them have a partner."""
-        enough = self.nuclei.min(axis=1, keepdims=True) >= _ENOUGH
-        return bool((enough & (2 * self.paired < self.nuclei)).any())
+        """Whether there are enough nuclei along an axis, and they do not agree."""
+        enough = self.nuclei.min(axis=1) >= _ENOUGH
+        return bool((enough & ~_agree(self.nuclei, self.paired)).any())
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +138,13 @@ def resolve_overlaps(fields: Sequence[FieldNuclei]) -> WellOverlaps:
         if not here.all()
     }
     return WellOverlaps(elsewhere, evidence, _misplaced(fields, judged, contradicted))
+
+
+def _agree(nuclei: npt.NDArray[np.int64], paired: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Whether enough nuclei have a partner, for each axis (2,); see the module's description."""
+    half = 2 * paired.sum(axis=1) >= nuclei.sum(axis=1)
+    of_either = ((3 * paired > nuclei) | (nuclei == 0)).all(axis=1)
+    return np.asarray(half & of_either)
 
 
 def _misplaced(

@@ -246,6 +246,16 @@ def test_a_well_with_few_nuclei_follows_the_plate():
 def test_a_pair_must_be_found_from_both_sides():
     lopsided = Evidence(np.array([[0, 0], [20, 60]]), np.array([[0, 0], [20, 20]]))
     assert not lopsided.proves(lopsided)
+    assert lopsided.refutes
+
+
+def test_of_few_nuclei_half_of_both_fields_together_suffice():
+    right = Evidence(np.array([[21, 23], [25, 25]]), np.array([[14, 11], [17, 19]]))
+    assert right.proves(right)
+    assert not right.refutes
+    flipped = Evidence(np.array([[17, 17], [30, 28]]), np.array([[6, 6], [30, 26]]))
+    assert not flipped.proves(flipped)
+    assert flipped.refutes
 
 
 def test_fields_without_nuclei_prove_and_refute_nothing():
