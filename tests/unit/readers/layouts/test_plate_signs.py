@@ -64,6 +64,7 @@ GOLDEN = {
         "BioTek Gen5 (Cytation, Lionheart), z-steps or montages",
         WELLS,
     ),
+    "opera": (every("{r:03}{c:03}{f:03}.tif", r=(2, 3), c=(2, 3), f=(1, 2)), "Opera", WELLS),
     "keyence": (every("XY0{p}/Image_XY0{p}_00001_CH{c}.tif", p=(1, 2), c=(1, 4)), "Keyence", ()),
     "numbers in brackets": (every("{w} DAPI ({s}).tif", w=SHORT, s=(1, 2)), "a well", WELLS),
     "wells alone": (
