@@ -16,7 +16,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import Channel
 from nucbatch.readers.formats.ome_planes import PlaneKey, described_planes, plane_order
-from nucbatch.readers.formats.tiff_description import in_um
+from nucbatch.readers.formats.tiff_description import in_um, physical_size_um
 from nucbatch.readers.formats.xml_stream import Element
 
 ELEMENTS = frozenset({"Image", "Plate", "BinaryOnly"})
@@ -205,7 +205,7 @@ def _image(element: Element, number: int) -> OmeSeries:
         size_px=(int(values["SizeY"]), int(values["SizeX"])) if {"SizeX", "SizeY"} <= values.keys() else None,
         samples=samples,
         channels=tuple(_channel(child, index) for index, child in enumerate(listed)),
-        pixel_size_um=in_um(values.get("PhysicalSizeX", ""), values.get("PhysicalSizeXUnit", "um")),
+        pixel_size_um=physical_size_um(values),
         planes=planes,
         is_implicit=is_implicit,
         stage_unit=units.pop() if len(units) == 1 else "several" if units else "",

@@ -57,16 +57,31 @@ def pixel_size_um(
         properties = metaseries(description)
         if properties.get("spatial-calibration-state", "off").lower() not in ("on", "true", "1"):
             return None
-        size = properties.get("spatial-calibration-x", "")
-        return in_um(size, properties.get("spatial-calibration-units", ""))
+        unit = properties.get("spatial-calibration-units", "")
+        size = in_um(properties.get("spatial-calibration-x", ""), unit)
+        return _square(size, in_um(properties.get("spatial-calibration-y", ""), unit))
     if "PhysicalSizeX" in description:
         for values in _first_pixels(description):
             if "PhysicalSizeX" in values:
-                return in_um(values["PhysicalSizeX"], values.get("PhysicalSizeXUnit", "um"))
+                return physical_size_um(values)
     if is_aperio(description):
         match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
         return in_um(match[1], "um") if match else None
     return _printed(x_resolution, resolution_unit)
+
+
+def physical_size_um(pixels: Mapping[str, str]) -> float | None:
+    """Returns the pixel size in the attributes of OME's ``Pixels``; None if unknown or not square."""
+    unit = pixels.get("PhysicalSizeXUnit", "um")
+    height = in_um(pixels.get("PhysicalSizeY", ""), pixels.get("PhysicalSizeYUnit", unit))
+    return _square(in_um(pixels.get("PhysicalSizeX", ""), unit), height)
+
+
+def _square(width_um: float | None, height_um: float | None) -> float | None:
+    """Returns the width of a pixel; None if its height is recorded and differs by 1% or more."""
+    if width_um and height_um and not 0.99 < height_um / width_um < 1.01:
+        return None
+    return width_um
 
 
 def resolution_of(page: Any) -> tuple[tuple[int, int] | None, int | None]:

@@ -66,3 +66,14 @@ def test_metaseries_gives_the_stage_position():
     assert stage_position_um(metaseries(text.format(y="nan"))) is None
     assert stage_position_um(metaseries(text.format(y="unknown"))) is None
     assert stage_position_um(metaseries(METASERIES.format(state="on"))) is None
+
+
+@pytest.mark.parametrize(("height", "size"), [("0.501", 0.5), ("1", None), ("", 0.5), ("0", 0.5)])
+def test_pixels_that_are_not_square_have_no_size(height, size):
+    ome = '<OME><Image><Pixels PhysicalSizeX="0.5" PhysicalSizeY="{}"/></Image></OME>'
+    assert pixel_size_um(ome.format(height)) == size
+    names = {"state": "on", "x": "0.5", "y": height, "units": "um"}
+    properties = "".join(
+        f'<prop id="spatial-calibration-{id}" value="{value}"/>' for id, value in names.items()
+    )
+    assert pixel_size_um(f"<MetaData><PlaneInfo>{properties}</PlaneInfo></MetaData>") == size
