@@ -175,6 +175,11 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
             f"{folder.path} is a run in which no image was segmented: there is nothing to score."
         )
     in_zarr = folder.plate_zarr.is_dir() or folder.images_zarr.is_dir()
+    if not in_zarr and not folder.label_tiff(str(done["Name"].iloc[0])).parent.is_dir():
+        raise InputError(
+            f"{folder.path} is a run without masks of its own. With --in-place they are in the images of its "
+            "input: give that OME-Zarr."
+        )
     return [
         LabelImage(
             (name, group), partial(run_images.read_labels, folder, group), partial(_run_image, folder, group)

@@ -48,9 +48,9 @@ def require_free(group: Path, digest: str) -> None:
     if not os.access(there, os.W_OK | os.X_OK):
         raise StoreError(f"{there} can't be written to: set its permissions, or leave out --in-place.")
     if nuclei.exists() and _mark_of(nuclei) != digest:
-        made = "by a run with other settings" if _mark_of(nuclei) else "not by nucbatch"
+        made = "made by a run with other settings" if _mark_of(nuclei) else "not made by a run in place"
         raise StoreError(
-            f"{nuclei} exists, and was made {made}. It is not overwritten: rename or remove it, or leave out "
+            f"{nuclei} exists, and was {made}. It is not overwritten: rename or remove it, or leave out "
             "--in-place."
         )
 

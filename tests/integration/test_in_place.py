@@ -98,6 +98,11 @@ def test_labels_are_those_of_a_usual_run_and_nothing_else_is_touched(tmp_path: P
     again = run(store, out, "--channel", "DAPI", "--in-place", "--verify")
     assert again.exit_code == 0
     assert "all are unchanged" in again.output
+    scored = CliRunner().invoke(nucbatch, ["score", str(store), "--gt", str(usual)])
+    unscored = CliRunner().invoke(nucbatch, ["score", str(out), "--gt", str(usual)])
+    assert scored.exit_code == 0, scored.output
+    assert isinstance(unscored.exception, InputError)
+    assert "in the images of its input" in str(unscored.exception)
     assert contents(store) == after
 
 
@@ -135,7 +140,7 @@ def test_labels_of_others_are_never_overwritten(tmp_path: Path) -> None:
     before = contents(store)
     refused = run(store, tmp_path / "out", "--channel", "DAPI", "--in-place")
     assert isinstance(refused.exception, StoreError)
-    assert "C/3/1/labels/nuclei exists, and was made not by nucbatch" in str(refused.exception)
+    assert "C/3/1/labels/nuclei exists, and was not made by a run in place" in str(refused.exception)
     assert contents(store) == before
     assert run(store, tmp_path / "out", "--channel", "DAPI", "--in-place", "--wells", "B").exit_code == 0
     other = run(
