@@ -66,7 +66,7 @@ def test_labels_that_are_not_this_runs_are_refused(image: Path) -> None:
         claim(image, "other")
     for path in (image / "labels" / "nuclei").glob("[z.]*"):
         path.unlink()
-    with pytest.raises(StoreError, match="made not by nucbatch"):
+    with pytest.raises(StoreError, match="not made by a run in place"):
         claim(image, "mine")
 
 
