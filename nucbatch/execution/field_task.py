@@ -23,7 +23,7 @@ from nucbatch.core.plate import Field
 from nucbatch.execution.image_statistics import image_statistics
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
-from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
+from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
 from nucbatch.inference.queue import TimedPredictor, queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
@@ -114,6 +114,7 @@ def process_field(task: FieldTask) -> Receipt:
                 "QC_NormalisedHigh": statistics.constants.high,
                 NUCLEAR_DIAMETER: found.diameter_px,
                 ZOOM: found.zoom,
+                MICRONUCLEI: found.micronuclei,
                 "QC_Absent": largest_absent(reading.coverage),
             },
             seconds={},

@@ -24,6 +24,7 @@ from nucbatch.experiment.field_layout import placed_fields
 from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import (
     IMPLAUSIBLE_SIZE,
+    MICRONUCLEI,
     MISSING_CHANNEL,
     NUCLEAR_DIAMETER,
     OTHER_SCALE,
@@ -171,7 +172,9 @@ def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
 def _doubtful_sizes(scale: Scale, receipt: Receipt) -> list[str]:
     """Returns flags of a field whose nuclei do not fit the scale at which they were found."""
     seen = receipt.qc.get(NUCLEAR_DIAMETER, 0.0), receipt.qc.get(ZOOM, 1.0)
-    flags = [OTHER_SCALE] if scale.of_plate and scale.differs_alone(*seen) else []
+    mostly_left_out = receipt.qc.get(MICRONUCLEI, 0) > receipt.nuclei
+    differs = scale.differs_alone(*seen) or mostly_left_out
+    flags = [OTHER_SCALE] if scale.of_plate and differs else []
     return flags + ([IMPLAUSIBLE_SIZE] if scale.implausible(*seen) else [])
 
 

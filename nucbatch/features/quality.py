@@ -26,14 +26,15 @@ MISSING_CHANNEL = "missing-channel"
 OTHER_SCALE = "other-scale"
 IMPLAUSIBLE_SIZE = "implausible-size"
 WRONG_POSITIONS = "wrong-positions"
-NUCLEAR_DIAMETER, ZOOM = "QC_NuclearDiameter", "QC_Zoom"
+NUCLEAR_DIAMETER, ZOOM, MICRONUCLEI = "QC_NuclearDiameter", "QC_Zoom", "QC_Micronuclei"
 FLAGS = {
     "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
     "stored), and nuclei there are not counted",
     MISSING_CHANNEL: "this channel has no usable image; nuclei are counted in the one that is segmented, and "
     "their measurements in this one are missing",
     OTHER_SCALE: "its nuclei, measured alone, are so much larger or smaller than the plate's that the "
-    "network would have seen them at another scale; they are counted at the plate's, which --diameter sets",
+    "network would have seen them at another scale, or most of its objects were left out as micronuclei; "
+    "they are counted at the plate's, which --diameter sets",
     IMPLAUSIBLE_SIZE: "its objects, as the network saw them, are specks or very small nuclei, less than 0.4 "
     "times as wide as those that the model was trained on, or much larger than these; look at the masks, and "
     "give the nuclei's diameter with --diameter",

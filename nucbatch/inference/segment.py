@@ -74,11 +74,13 @@ class Segmented:
         labels: (Y, X) uint32, 1..N, in the image's own pixels.
         zoom: how many times as large the network saw the image.
         diameter_px: :func:`nucbatch.inference.scale.nuclear_diameter` of the labels.
+        micronuclei: number of objects that were left out as micronuclei.
     """
 
     labels: NDArray[np.uint32]
     zoom: float
     diameter_px: float
+    micronuclei: int = 0
 
 
 def segment_image(
@@ -103,8 +105,15 @@ def segment_image(
         return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
 
     def found(maps: NDArray[np.uint8], fitted: Fit) -> Segmented:
-        labels = find_nuclei(maps, fitted.objects(objects, colour=image.ndim == 3))
-        return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)))
+        everything = find_nuclei(maps, Fit(fitted.zoom).objects(objects, colour=False))
+        areas_px = areas_of(everything)
+        settings = fitted.objects(objects, colour=image.ndim == 3)
+        if areas_px.min(initial=settings.min_area_px) >= settings.min_area_px:
+            return Segmented(everything, fitted.zoom, nuclear_diameter(areas_px))
+        labels = find_nuclei(maps, settings)
+        areas_px = areas_of(labels)
+        micronuclei = int(everything.max()) - int(labels.max(initial=0))
+        return Segmented(labels, fitted.zoom, nuclear_diameter(areas_px), micronuclei)
 
     fitted = scale.given
     boxes = sample_boxes((image.shape[0], image.shape[1]), grid.whole)
@@ -112,19 +121,14 @@ def segment_image(
         fitted = fit_windows([image[box.slices] for box in boxes], grid, predict, objects, scale)
     if fitted is not None:
         return found(maps_of(image, constants, grid, predict, fitted.zoom), fitted)
-    seen: dict[float, tuple[NDArray[np.uint8], Segmented]] = {}
+    seen: dict[float, NDArray[np.uint8]] = {}
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
-        maps = maps_of(image, constants, grid, predict, zoom)
-        seen[zoom] = maps, found(maps, Fit(zoom))
-        return [seen[zoom][1].labels]
+        seen[zoom] = maps_of(image, constants, grid, predict, zoom)
+        return [found(seen[zoom], Fit(zoom)).labels]
 
     fitted = fit(labels_at, [image], scale)
-    maps, measured = seen[fitted.zoom]
-    least_px = fitted.objects(objects, colour=image.ndim == 3).min_area_px
-    if areas_of(measured.labels).min(initial=least_px) >= least_px:
-        return measured
-    return found(maps, fitted)
+    return found(seen[fitted.zoom], fitted)
 
 
 def fit_windows(

@@ -17,9 +17,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
+from nucbatch.execution.large.block_objects import micronuclei_of_block
 from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.execution.large.number import Numbers
-from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
+from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
 from nucbatch.inference.scale import nuclear_diameter
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
@@ -123,6 +124,7 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
             "QC_NormalisedHigh": statistics.constants.high,
             NUCLEAR_DIAMETER: nuclear_diameter(np.concatenate([np.zeros(0, np.int64), *_areas(image)])),
             ZOOM: image.zoom,
+            MICRONUCLEI: _micronuclei(image),
         },
         seconds={},
         worker="",
@@ -131,6 +133,12 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
         stamps=files.packed,
         lacking=image.lost,
     )
+
+
+def _micronuclei(image: LargeImage) -> int:
+    """Returns the number of objects that were left out as micronuclei."""
+    rows, columns = image.blocks.shape
+    return sum(micronuclei_of_block(image, row, column) for row in range(rows) for column in range(columns))
 
 
 def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:

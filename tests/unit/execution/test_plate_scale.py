@@ -108,6 +108,15 @@ def test_a_field_that_alone_would_be_seen_otherwise_is_flagged(
     assert "other-scale" not in _doubtful_sizes(replace(scale, of_plate=False), receipt)
 
 
+def test_a_field_of_which_most_objects_were_left_out_is_flagged() -> None:
+    scale = Scale(1.0, 20.0, of_plate=True, diameter_px=60.0)
+    qc = {"QC_NuclearDiameter": 0.0, "QC_Zoom": 1.0}
+    assert _doubtful_sizes(
+        scale, Receipt("A/1/1", "done", "", 0, "", qc | {"QC_Micronuclei": 3}, {}, "")
+    ) == ["other-scale"]
+    assert not _doubtful_sizes(scale, Receipt("A/1/1", "done", "", 5, "", qc | {"QC_Micronuclei": 3}, {}, ""))
+
+
 @pytest.mark.parametrize(
     ("diameter_px", "zoom", "flagged"),
     [

@@ -177,6 +177,8 @@ def test_micronuclei_are_dropped_unless_they_are_asked_for() -> None:
     everything = count(image, micronuclei="count")
     assert everything == 9 + 4
     assert count(image) == 9
+    network = Shredder(most_px=70)
+    assert segment_image(image, constants, GRID, network, ObjectSettings(), scale).micronuclei == 4
     assert count(image, Scale(1.0, 20.0, diameter_px=50.0)) == 9  # a plate's diameter, or the user's
     assert count(image, Scale(1.0)) == everything  # the diameter is unknown
     assert count(image, min_area_px=25, min_area_of="image") == everything

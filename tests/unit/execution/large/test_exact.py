@@ -78,6 +78,26 @@ def test_scaled_images_too(bench: Any, tmp_path: Path) -> None:
     image = bench.image(tmp_path / "blocks", 200, diameter_px=14.0)
     receipt = bench.in_blocks(image)
     assert receipt.labels_sha256 == expected.labels_sha256
+    assert receipt.qc == expected.qc
+
+
+@pytest.mark.slow
+def test_micronuclei_are_left_out_alike_in_blocks(bench: Any, tmp_path: Path) -> None:
+    """The diameter is set so high that many of the objects are taken for micronuclei."""
+    expected = bench.in_one_piece(bench.image(tmp_path / "whole", 4096, diameter_px=30.0))
+    counted = bench.in_one_piece(
+        bench.image(
+            tmp_path / "counted",
+            4096,
+            diameter_px=30.0,
+            objects=ObjectSettings(foreground=0.5, peak=0.0, min_area_px=9, micronuclei="count"),
+        )
+    )
+    assert expected.qc["QC_Micronuclei"] == counted.nuclei - expected.nuclei > 0
+    for block_px in (128, 333):
+        receipt = bench.in_blocks(bench.image(tmp_path / str(block_px), block_px, diameter_px=30.0))
+        assert (receipt.nuclei, receipt.labels_sha256) == (expected.nuclei, expected.labels_sha256)
+        assert receipt.qc == expected.qc
 
 
 @pytest.mark.slow
