@@ -37,6 +37,7 @@ def handed_over(recipe: str) -> dict[str, str]:
     return copies
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["apptainer", "containerfile"])
 def test_a_recipe_copies_enough_to_build_the_package(recipe: str, tmp_path: Path) -> None:
     copies = handed_over(recipe)

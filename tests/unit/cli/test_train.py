@@ -55,6 +55,7 @@ def weights(tmp_path: Path) -> Path:
     return tmp_path / "mine.safetensors"
 
 
+@pytest.mark.slow
 def test_the_papers_recipe_prints_a_line_per_epoch_and_says_how_it_was_reduced(
     data: Path, tmp_path: Path
 ) -> None:

@@ -40,6 +40,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_large_nuclei_are_measured_once_for_the_whole_plate(large: Path) -> None:
     run, sentence = with_plate_scale(prepared(large), None, threads=2)
     diameter_px = run.plan.settings.plate_diameter_px
@@ -56,6 +57,7 @@ def test_large_nuclei_are_measured_once_for_the_whole_plate(large: Path) -> None
     assert with_plate_scale(turned, None)[0].plan.settings == run.plan.settings
 
 
+@pytest.mark.slow
 def test_the_blocks_decide_nothing(large: Path) -> None:
     blocks = prepare(open_plate(large, pattern=NAMES), block_px=128)
     assert all(blocks.plan.is_large(field) for field in blocks.plan.usable)

@@ -40,6 +40,7 @@ def test_half_precision_halves_the_file_and_still_loads_as_float32(tmp_path: Pat
     assert (tmp_path / "half.safetensors").stat().st_size < (tmp_path / "full.safetensors").stat().st_size
 
 
+@pytest.mark.slow
 def test_weights_load_whatever_the_length_of_their_header(tmp_path: Path, card: Card) -> None:
     network, path, low_bytes = UNet(**CONFIG), tmp_path / "w.safetensors", set()
     for length in range(0, 256, 8):  # headers are padded to multiples of 8

@@ -154,6 +154,7 @@ def test_a_signal_during_a_scoring_loses_neither_the_scoring_nor_a_step(
     assert same_outcome(tmp_path, straight)
 
 
+@pytest.mark.slow
 def test_a_training_by_epochs_resumes_to_the_same_bytes_too(data: DataSet, tmp_path: Path) -> None:
     train(data, tmp_path / "straight", PAPER)
     with pytest.raises(Stopped):
@@ -165,6 +166,7 @@ def test_a_training_by_epochs_resumes_to_the_same_bytes_too(data: DataSet, tmp_p
     assert (tmp_path / "halting" / "preprocessing.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_fp16_resumes_with_its_loss_scale(data: DataSet, tmp_path: Path) -> None:
     half = TINY.model_copy(update={"precision": "fp16"})
     train(data, tmp_path / "straight", half)
@@ -247,6 +249,7 @@ def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Pat
     assert onward.training["from"] == f"{card.name} {card.sha256[:12]}"
 
 
+@pytest.mark.slow
 def test_a_share_of_the_weights_to_begin_with_is_kept_in_the_model(
     data: DataSet, straight: Path, tmp_path: Path
 ) -> None:

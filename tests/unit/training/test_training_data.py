@@ -201,6 +201,7 @@ def test_the_real_set_passes_without_a_warning(shared_data: Path) -> None:
     assert found.warnings == ()
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_kaggles_layout_gives_the_same_pixels_and_nuclei(shared_data: Path) -> None:
     plain = shared_data / "dsb2018"

@@ -131,6 +131,7 @@ def test_read_elements_loses_everything_if_the_end_is_damaged(tmp_path):
     assert taken
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_records(tmp_path):
     record = b'<Image id="0303K1F1P1R1"><State>Ok</State><URL>r03c03f01p01-ch1.tiff</URL></Image>'
 

@@ -407,6 +407,7 @@ def test_channels_of_one_name_stay_apart(tmp_path):
     assert [channel.name for channel in plate.channels] == ["DAPI (ch1)", "DAPI (ch2)"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("images", [9_000, pytest.param(100_800, marks=pytest.mark.slow)])
 def test_the_memory_of_an_index_is_a_fraction_of_the_file(tmp_path, images):
     measured = [(1 + n // 48, 1 + n % 48) for n in range(images // 90)]
