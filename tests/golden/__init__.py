@@ -128,3 +128,29 @@ def write_images(
     for value, path in enumerate(paths, start=1):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         tifffile.imwrite(folder / path, np.full(shape, value % 251, dtype))
+
+
+def fates(plate: Plate) -> dict[str, str]:
+    """Returns the status of each file, followed by its reason if it has one, by path."""
+    return {record.path: f"{record.status.value} {record.reason}".strip() for record in plate.files}
+
+
+def quarantined(plate: Plate) -> dict[str, str]:
+    """Returns the reason of each quarantined file, by path."""
+    return {record.path: record.reason for record in plate.files if record.status is FileStatus.QUARANTINED}
+
+
+def ignored(plate: Plate) -> dict[str, str]:
+    """Returns the rule that each ignored file falls under, by path."""
+    records = (record for record in plate.files if record.status is FileStatus.IGNORED)
+    return {record.path: record.reason.partition(":")[0] for record in records}
+
+
+def fields(plate: Plate) -> dict[tuple[str, int, int], str]:
+    """Returns the problem of each field by (well, site, time point): empty if it can be used."""
+    return {(one.well, one.site, one.t): one.problem for one in plate.fields}
+
+
+def problems(plate: Plate) -> dict[tuple[str, int, int], str]:
+    """Returns the problem of each field that can't be used, by (well, site, time point)."""
+    return {key: problem for key, problem in fields(plate).items() if problem}

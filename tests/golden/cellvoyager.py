@@ -9,6 +9,8 @@ BTS = 'xmlns:bts="http://www.yokogawa.co.jp/BTS/BTSSchema/1.0"'
 LASERS = {405: ("405nm", "BP445/45", "#FF002FFF"), 488: ("488nm", "BP525/50", "#FF00FFA1")}
 PLACES = {1: (-567.1, 402.9), 2: (82.8, 402.9), 3: (-567.1, -247.0), 4: (82.8, -247.0)}
 """X and Y of four fields, from a real plate."""
+FIELD = "p_{w}_T0001F00{f}L01A01Z01C01.tif"
+"""Names of the images of one channel, by well and field."""
 
 
 def record(name: str = "", *, path: str = "", lost: str = "", **values: object) -> str:
@@ -119,6 +121,19 @@ def write_side_files(folder: Path, records: Iterable[str], **detail: object) -> 
     (folder / "MeasurementData.mlf").write_text(mlf(records))
     (folder / "MeasurementDetail.mrf").write_text(mrf(**detail))
     (folder / "protocol.mes").write_text(mes())
+
+
+def lost(well: str, site: int | None = 1, text: str = "AF Error", **values: object) -> str:
+    """A record of a field that was lost."""
+    row, column = ord(well[0]) - 64, int(well[1:])
+    return record(lost=text, **{"Row": row, "Column": column, "TimePoint": 1, "FieldIndex": site, **values})
+
+
+def make(folder: Path, names: list[str], more: tuple[str, ...] = (), **detail: object) -> Path:
+    """Writes images and their side files, with ``more`` records."""
+    write_images(folder, names)
+    write_side_files(folder, [*map(record, names), *more], **detail)
+    return folder
 
 
 def _cv8000(folder: Path) -> Path:

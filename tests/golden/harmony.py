@@ -1,5 +1,6 @@
 """Golden trees of Harmony and Columbus (Operetta CLS, Opera Phenix), each with the index that they write."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -130,6 +131,33 @@ def index(
         + ("" if old else f"<Map>{named}</Map>")
         + f"</Maps><Images>{images}</Images></EvaluationInputData>"
     )
+
+
+def named(listed: Iterable[Place]) -> list[tuple[Place, str]]:
+    """Returns the places, each with the name of Harmony 4."""
+    return [(place, old_name(place)) for place in listed]
+
+
+ONE = named(places([(2, 3)], 2))
+"""Two fields of one well in two channels."""
+
+
+def written(
+    folder: Path,
+    listed: Iterable[tuple[Place, str]],
+    *edits: tuple[str, str],
+    name: str = "Index.idx.xml",
+    version: str = "V5",
+    **how: object,
+) -> Path:
+    """Writes a measurement of these images, with the index' text edited by (regex, replacement)."""
+    write_images(folder, (name for _, name in listed))
+    text = index(listed, version, **how)
+    for regex, replacement in edits:
+        text, count = re.subn(regex, replacement, text)
+        assert count
+    (folder / name).write_text(text, encoding="utf-8-sig")
+    return folder
 
 
 WELLS = ((2, 3), (3, 7))

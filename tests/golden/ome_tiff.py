@@ -8,8 +8,12 @@ import numpy as np
 import tifffile
 
 from golden import Expected, GoldenTree
+from nucbatch.core.plate import Plate
+from nucbatch.readers.pixels import field_channels, read_field
 
 SCHEMA = "http://www.openmicroscopy.org/Schemas/OME/2016-06"
+FILES = [f"f{number}.ome.tif" for number in range(4)]
+"""Names of the files of a plate of four fields."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,22 @@ def plate_of(files: Iterable[str], **options: object) -> Metadata:
     images = [Image([(file, 6)], c=2, z=3, **options) for file in files]
     wells = {(0, 0): (Sample(0, 0), Sample(1, 1)), (1, 11): (Sample(2, 2), Sample(3, 3))}
     return Metadata(images, wells)
+
+
+def means(plate: Plate) -> dict[tuple[str, int, int], list[int]]:
+    """Returns the value of each channel of each usable field; z-steps are projected by maximum."""
+    return {
+        (field.well, field.site, field.t): [
+            int(pixels.mean()) for pixels in read_field(plate.root, field, field_channels(plate, field))
+        ]
+        for field in plate.fields
+        if not field.problem
+    }
+
+
+def expected(file: str, c: int = 2, z: int = 3) -> list[int]:
+    """Returns the last z-step of each channel, the largest, in files whose z-steps follow one another."""
+    return [value(file, z * channel + z - 1) for channel in range(c)]
 
 
 def _in_one_file(folder: Path) -> Path:
