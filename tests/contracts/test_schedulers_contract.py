@@ -72,7 +72,7 @@ def test_a_cluster_has_the_workers_it_says(cluster: Cluster) -> None:
 
 def test_a_worker_has_the_environment_that_blocks_need(cluster: Cluster, name: str) -> None:
     if name == "address":
-        pytest.skip("an existing cluster's workers keep their settings")
+        pytest.skip("workers of a cluster that the user started have the user's settings, by design")
     wanted = CLUSTER_CONFIG["distributed.nanny.pre-spawn-environ"]
     # Not os.environ.get, which would take this process' environment along.
     found = cluster.client.gather(cluster.client.map(os.getenv, list(wanted), pure=False))

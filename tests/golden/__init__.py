@@ -4,7 +4,7 @@ One module for each layout, with a tuple ``TREES``. Nothing else has to be regis
 
 - ``tests/contracts/test_golden_trees.py`` opens each tree without options, compares the plate with
   ``expected``, and opens random subsets of its files: no plane may change its well.
-- ``docs/tables/layouts.py`` writes one row of the documentation's table for each tree.
+- ``tests/write_layouts.py`` writes one row of the documentation's table for each tree.
 
 A module imports from here: ``from golden import Expected, GoldenTree, write_images``.
 """
@@ -18,6 +18,7 @@ from importlib import import_module
 from itertools import product
 from pathlib import Path
 from pkgutil import iter_modules
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -75,13 +76,13 @@ class GoldenTree:
     source: str
     build: Callable[[Path], Path]
     expected: Expected
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
     root: str = ""
 
     def open(self, folder: Path, given: Path) -> Plate:
         """Opens the tree that was built in ``folder``; ``given`` is the path that ``build`` returned."""
         options = dict(self.options) | ({"root": folder / self.root} if self.root else {})
-        return open_plate(given, **options)  # type: ignore[arg-type]
+        return open_plate(given, **options)
 
 
 def all_trees() -> tuple[GoldenTree, ...]:

@@ -360,7 +360,7 @@ def test_the_neighbours_are_as_if_nothing_bad_were_there(finished: Finished, tmp
 
 @pytest.mark.parametrize("mode", [0o000, 0o200])
 def test_a_file_without_permission_is_quarantined(mode: int) -> None:
-    """Root may read every file, so a child process reads as user ``nobody``."""
+    """A child process reads without root's rights, because root may read every file."""
     script = (
         "import os, sys\n"
         "from pathlib import Path\n"

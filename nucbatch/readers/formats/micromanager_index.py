@@ -42,8 +42,9 @@ def read_stack_index(path: Path) -> StackIndex:
     """
     with damaged_header(), path.open("rb") as file:
         start = file.read(12)
-        order = {b"II": "little", b"MM": "big"}.get(start[:2], "little")
-        has_index = int.from_bytes(start[8:12], order) == _INDEX_OFFSET  # type: ignore[arg-type]
+        has_index = (
+            int.from_bytes(start[8:12], "big" if start.startswith(b"MM") else "little") == _INDEX_OFFSET
+        )
         found = tifffile.read_micromanager_metadata(file, {"Summary", "IndexMap"}) if has_index else {}
         rows = found.get("IndexMap")
         if rows is None or not 0 < len(rows) <= MOST_PLANES:

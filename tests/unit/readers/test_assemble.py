@@ -13,7 +13,7 @@ DNA = Channel("DNA", 9, ("ch1", "w1"), 385.0, 465.0, "0000FF")
 FACTS = FieldFacts((-315.0, 0.5), 0.598, "2", "2024-05-06T07:08:09Z")
 
 
-def described(root: str = "/plate", **more: object) -> Plate:
+def described(root: str = "/plate") -> Plate:
     files = (FoundFile("a.tif"), FoundFile("b.tif"))
     return assemble(
         Listing(root, "plate", files),
@@ -28,7 +28,6 @@ def described(root: str = "/plate", **more: object) -> Plate:
         columns=12,
         evidence="side file",
         remarks=["Positions are those of the plan."],
-        **more,  # type: ignore[arg-type]
     )
 
 

@@ -1,6 +1,6 @@
 """Writes docs/reference/layouts.md: what is read of each golden tree and of each real plate.
 
-    python docs/tables/write_layouts.py [FOLDER]
+    python tests/write_layouts.py [FOLDER]
 
 FOLDER holds the real plates [default: ../shared/data/plates beside the source]. Without it, their rows are
 kept as they are. ``tests/unit/test_layouts_table.py`` checks that the page is what this script writes.
@@ -14,14 +14,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests"))
+from golden import Expected, GoldenTree, all_trees, summary
 
-from golden import Expected, GoldenTree, all_trees, summary  # noqa: E402
+from nucbatch.core.errors import InputError
+from nucbatch.readers.find import open_plate
 
-from nucbatch.core.errors import InputError  # noqa: E402
-from nucbatch.readers.find import open_plate  # noqa: E402
-
+ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "reference" / "layouts.md"
 REAL_PLATES = ROOT.parent / "shared" / "data" / "plates"
 REAL = (
@@ -40,7 +38,11 @@ REAL = (
 )
 """Plates below the folder of real plates."""
 
-INTRODUCTION = """# What is read of each layout
+INTRODUCTION = """---
+hide: [toc]
+---
+
+# What is read of each layout
 
 Each row is a plate that the project's tests open. It shows what is read without any option, or with the
 options named.
@@ -53,7 +55,7 @@ options named.
   tables, with the reason.
 - **files**: used + ignored by a named rule + quarantined with a reason.
 
-This page is written by `docs/tables/write_layouts.py`.
+This page is written by `tests/write_layouts.py`.
 """
 GOLDEN_HEADING = "## Golden trees\n\nSmall trees that the tests write, in `tests/golden`.\n"
 REAL_HEADING = "## Real plates\n\nPublished plates; they are not part of the source.\n"
