@@ -103,28 +103,33 @@ class ObjectSettings(_Frozen):
     micronuclei: Literal["drop", "count"] = "drop"
     min_marker_px: int = Field(default=4, ge=1, le=1_000_000_000)
 
-    def at(self, zoom: float, diameter_px: float = 0.0) -> ObjectSettings:
+    def at(self, zoom: float) -> ObjectSettings:
         """Returns the settings for an image that the network sees ``zoom`` times as large.
-
-        Args:
-            zoom: scale factor of the image for the network.
-            diameter_px: typical diameter of its nuclei, in its own pixels; 0 if micronuclei cannot be
-                distinguished from nuclei. A micronucleus has less than a third of it (Fenech, Mutation
-                Research 455, 2000).
 
         >>> ObjectSettings(min_area_px=25).at(0.5).min_area_px
         100
         >>> ObjectSettings(min_area_px=25, min_area_of="image").at(0.5).min_area_px
         25
-        >>> ObjectSettings(min_area_px=25).at(1, diameter_px=30).min_area_px
-        79
         """
-        if self.min_area_of == "image":
+        if zoom == 1 or self.min_area_of == "image":
             return self
-        least_px = max(1, round(self.min_area_px / zoom**2))
-        if self.micronuclei == "drop":
-            least_px = max(least_px, math.ceil(math.pi / 4 * (diameter_px / MICRONUCLEUS) ** 2))
-        return self.model_copy(update={"min_area_px": least_px})
+        return self.model_copy(update={"min_area_px": max(1, round(self.min_area_px / zoom**2))})
+
+    def least_nucleus_px(self, diameter_px: float) -> int:
+        """Returns the area in px below which an object is a micronucleus and left out; 0 if none is.
+
+        A micronucleus has less than a third of the typical nucleus' diameter (Fenech, Mutation Research 455,
+        2000).
+
+        >>> ObjectSettings().least_nucleus_px(30), ObjectSettings(micronuclei="count").least_nucleus_px(30)
+        (79, 0)
+
+        Args:
+            diameter_px: typical diameter of the image's nuclei, in its own pixels; 0 if unknown.
+        """
+        if self.micronuclei == "count" or self.min_area_of == "image":
+            return 0
+        return math.ceil(math.pi / 4 * (diameter_px / MICRONUCLEUS) ** 2)
 
 
 class HashedSettings(_Frozen):

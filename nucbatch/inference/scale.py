@@ -73,13 +73,13 @@ class Fit:
     diameter_px: float = 0.0
     bright: bool = True
 
-    def objects(self, settings: ObjectSettings, colour: bool) -> ObjectSettings:
-        """Returns the thresholds and sizes for this image.
+    def least_nucleus_px(self, settings: ObjectSettings, colour: bool) -> int:
+        """Returns the area in px below which an object of this image is a micronucleus; 0 if none is.
 
         In stained tissue (``colour``, or dark nuclei), cells of different sizes lie side by side, so that
         small nuclei are no micronuclei.
         """
-        return settings.at(self.zoom, self.diameter_px if self.bright and not colour else 0.0)
+        return settings.least_nucleus_px(self.diameter_px) if self.bright and not colour else 0
 
 
 @dataclass(frozen=True, slots=True)

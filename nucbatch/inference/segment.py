@@ -24,7 +24,7 @@ from nucbatch.inference.scale import (
     nuclear_diameter,
     sample_boxes,
 )
-from nucbatch.masks.objects import find_nuclei
+from nucbatch.masks.objects import find_in_image
 
 View = tuple[NDArray[Any], Constants]
 """An image, or a window of one, and the constants by which it is normalised."""
@@ -105,15 +105,9 @@ def segment_image(
         return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
 
     def found(maps: NDArray[np.uint8], fitted: Fit) -> Segmented:
-        everything = find_nuclei(maps, Fit(fitted.zoom).objects(objects, colour=False))
-        areas_px = areas_of(everything)
-        settings = fitted.objects(objects, colour=image.ndim == 3)
-        if areas_px.min(initial=settings.min_area_px) >= settings.min_area_px:
-            return Segmented(everything, fitted.zoom, nuclear_diameter(areas_px))
-        labels = find_nuclei(maps, settings)
-        areas_px = areas_of(labels)
-        micronuclei = int(everything.max()) - int(labels.max(initial=0))
-        return Segmented(labels, fitted.zoom, nuclear_diameter(areas_px), micronuclei)
+        least_px = fitted.least_nucleus_px(objects, colour=image.ndim == 3)
+        labels, micronuclei = find_in_image(maps, objects.at(fitted.zoom), least_px)
+        return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)), micronuclei)
 
     fitted = scale.given
     boxes = sample_boxes((image.shape[0], image.shape[1]), grid.whole)

@@ -52,6 +52,7 @@ class BlockNuclei:
     ``labels`` (Y, X) uint32: of the core, 1..n. ``keys`` (n,) int64: of each label; -1 for a piece of an
     oversized object. ``owned`` (m,) int64: keys of the objects whose first pixel lies in the core,
     ascending. ``shapes`` (Y', X') uint32: these objects whole, as 1..m, in the image's ``shapes_box``.
+    ``micronuclei``: number of objects that begin in the core and were left out as micronuclei.
     """
 
     labels: NDArray[np.uint32]
@@ -60,9 +61,12 @@ class BlockNuclei:
     shapes: NDArray[np.uint32]
     shapes_box: Box
     pieces: tuple[Piece, ...]
+    micronuclei: int
 
 
-def nuclei_of_block(read: Read, core: Box, shape: tuple[int, int], settings: ObjectSettings) -> BlockNuclei:
+def nuclei_of_block(
+    read: Read, core: Box, shape: tuple[int, int], settings: ObjectSettings, least_nucleus_px: int = 0
+) -> BlockNuclei:
     """Finds the nuclei of a block.
 
     Args:
@@ -70,8 +74,9 @@ def nuclei_of_block(read: Read, core: Box, shape: tuple[int, int], settings: Obj
         core: the block, at least 128 px long where it does not end at the image's border.
         shape: (Y, X) of the image.
         settings: as for :func:`nucbatch.masks.objects.find_nuclei`.
+        least_nucleus_px: as for :func:`nucbatch.masks.objects.find_in_image`.
     """
-    window, found = _whole_in_view(read, core, shape, settings)
+    window, found = _whole_in_view(read, core, shape, settings, least_nucleus_px)
     return _of_core(found, core, window, shape[1])
 
 
@@ -91,7 +96,7 @@ def sides_beyond(window: Box, shape: tuple[int, int]) -> Open:
 
 
 def _whole_in_view(
-    read: Read, core: Box, shape: tuple[int, int], settings: ObjectSettings
+    read: Read, core: Box, shape: tuple[int, int], settings: ObjectSettings, least_nucleus_px: int
 ) -> tuple[Box, Found]:
     for margin in _MARGINS_PX:
         window = around(core, margin, shape)
@@ -103,7 +108,7 @@ def _whole_in_view(
             # Large or cut components neither touch the core nor lie in a hole of one that does.
             components = without(components, large)
             break
-    return window, find_in_window(maps, settings, beyond, components)
+    return window, find_in_window(maps, settings, beyond, components, least_nucleus_px)
 
 
 def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
@@ -113,13 +118,14 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     first, boxes, areas = _facts(
         labels, runs.begin, runs.end, window.shape[1], len(found.oversized), *astuple(inner)
     )
+    micronuclei_y, micronuclei_x = np.divmod(found.micronuclei, window.shape[1])
     here = np.flatnonzero(areas)  # labels with pixels in the core, 0 is none of them
     order = here[np.argsort(first[here], kind="stable")]
     local = np.zeros(len(areas), np.uint32)
     local[order] = np.arange(1, len(order) + 1)
     y, x = np.divmod(first, window.shape[1])
     keys = (y + window.y0) * width + (x + window.x0)
-    begins_here = (y >= inner.y0) & (x >= inner.x0) & (y < inner.y1) & (x < inner.x1)
+    begins_here = _inside(inner, y, x)
     mine = order[begins_here[order] & ~found.oversized[order]]
     shapes, shapes_box = _shapes(found, mine, boxes, window)
     return BlockNuclei(
@@ -132,7 +138,12 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
             _piece(found, int(label), int(local[label]), core, window, width)
             for label in order[found.oversized[order]]
         ),
+        micronuclei=int(_inside(inner, micronuclei_y, micronuclei_x).sum()),
     )
+
+
+def _inside(box: Box, y: NDArray[np.int64], x: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return (y >= box.y0) & (x >= box.x0) & (y < box.y1) & (x < box.x1)
 
 
 def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[np.uint32]:

@@ -40,13 +40,15 @@ class Found:
 
     ``labels`` (Y, X) uint32. ``oversized`` (N + 1,) bool: which labels are oversized objects; the window may
     hold only a part of them. ``cores`` (Y, X) uint32: their pixels before growth, under the same numbers;
-    None where there are none. ``runs``: the pixels of all labels.
+    None where there are none. ``runs``: the pixels of all labels. ``micronuclei`` (K,) int64: linear index of
+    the first pixel of each object left out as a micronucleus.
     """
 
     labels: NDArray[np.uint32]
     oversized: NDArray[np.bool_]
     cores: NDArray[np.uint32] | None
     runs: Runs
+    micronuclei: NDArray[np.int64]
 
 
 def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
@@ -62,11 +64,25 @@ def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np
     Raises:
         InputError: not one, two or four maps.
     """
-    found = find_in_window(maps, settings)
-    if found.oversized.any():
-        beyond = _beyond_any_nucleus(found.labels, found.oversized)
-        return in_raster_order(np.where(beyond[found.labels], np.uint32(0), found.labels))
-    return _numbered(found.labels, found.runs)
+    return find_in_image(maps, settings)[0]
+
+
+def find_in_image(
+    maps: NDArray[np.uint8], settings: ObjectSettings, least_nucleus_px: int = 0
+) -> tuple[NDArray[np.uint32], int]:
+    """Returns the labels of :func:`find_nuclei`, and the number of objects left out as micronuclei.
+
+    Args:
+        maps: as for :func:`find_nuclei`, which has the errors too.
+        settings: thresholds as fractions, areas in px.
+        least_nucleus_px: objects of a smaller area are micronuclei; 0: there are none.
+    """
+    found = find_in_window(maps, settings, least_nucleus_px=least_nucleus_px)
+    if not found.oversized.any():
+        return _numbered(found.labels, found.runs), len(found.micronuclei)
+    beyond = _beyond_any_nucleus(found.labels, found.oversized)
+    labels = in_raster_order(np.where(beyond[found.labels], np.uint32(0), found.labels))
+    return labels, len(found.micronuclei)
 
 
 def find_in_window(
@@ -74,19 +90,21 @@ def find_in_window(
     settings: ObjectSettings,
     beyond: Open = CLOSED,
     components: Components | None = None,
+    least_nucleus_px: int = 0,
 ) -> Found:
     """Finds the objects of a window of an image that continues ``beyond`` some of its sides, in any order.
 
     Exact for objects at least :data:`nucbatch.core.tiles.SUPPORT_PX` away from those sides. ``components``:
     :func:`foreground_of` the maps, if already computed. Other arguments and errors as for
-    :func:`find_nuclei`.
+    :func:`find_in_image`.
     """
     if len(maps) not in (1, 2, 4):
         raise InputError(f"{len(maps)} maps: nuclei are made from the first 1, 2 or 4 of {', '.join(MAPS)}.")
     if components is None:
         components = foreground_of(maps, settings)
     if not components.count:
-        return Found(components.labels, np.zeros(1, np.bool_), None, components.runs)
+        none = np.zeros(0, np.int64)
+        return Found(components.labels, np.zeros(1, np.bool_), None, components.runs, none)
     parts = divide(
         components,
         maps[1] if len(maps) > 1 else None,
@@ -110,12 +128,12 @@ def find_in_window(
         labels = grow(labels, parts.regrown, GROWTH_PX)
         runs = runs_of(labels != 0)
     runs = fill_holes(labels, runs, oversized)
-    rest = drop_small_objects(
-        labels, runs, interior, oversized, settings.min_area_px, quantised(settings.peak)
+    rest, micronuclei = drop_small_objects(
+        labels, runs, interior, oversized, settings.min_area_px, quantised(settings.peak), least_nucleus_px
     )
     if rest is not runs:  # a small object inside a ring may have kept a hole open
         rest = fill_holes(labels, rest, oversized)
-    return Found(labels, oversized, cores, rest)
+    return Found(labels, oversized, cores, rest, micronuclei)
 
 
 def foreground_of(maps: NDArray[np.uint8], settings: ObjectSettings) -> Components:

@@ -1,7 +1,8 @@
 """Drops objects that are too small or too uncertain to be nuclei.
 
 An object is kept if it has at least ``min_area_px`` pixels and the interior reaches ``peak`` in one of
-them. Oversized objects are always kept here, because a window may hold only a part of them.
+them. If it is smaller than a nucleus all the same, it is a micronucleus, which is dropped and noted.
+Oversized objects are always kept here, because a window may hold only a part of them.
 """
 
 from __future__ import annotations
@@ -20,20 +21,31 @@ def drop_small_objects(
     oversized: NDArray[np.bool_],
     min_area_px: int,
     peak: int,
-) -> Runs:
-    """Removes labels that are not kept, in place; returns the runs of the remaining pixels.
+    least_nucleus_px: int = 0,
+) -> tuple[Runs, NDArray[np.int64]]:
+    """Removes labels that are not kept, in place.
 
     Args:
         labels: (Y, X), contiguous, up to N.
         runs: of the labels' pixels.
         interior: (Y, X) uint8; a nucleus has a pixel of at least ``peak``.
         oversized: (N + 1,) labels that are always kept.
+        min_area_px: smallest area of an object.
+        peak: least value of the interior that an object reaches.
+        least_nucleus_px: smallest area of a nucleus; smaller objects are micronuclei.
+
+    Returns:
+        The runs of the remaining pixels, and the linear index of the first pixel of each micronucleus.
     """
-    areas, certain = _seen(runs.begin, runs.end, labels.ravel(), np.ravel(interior), len(oversized), peak)
-    kept = (areas >= min_area_px) & certain | oversized
+    areas, certain, first = _seen(
+        runs.begin, runs.end, labels.ravel(), np.ravel(interior), len(oversized), peak
+    )
+    objects = (areas >= min_area_px) & certain
+    kept = objects & (areas >= least_nucleus_px) | oversized
+    micronuclei = first[objects & ~kept]
     if kept[1:].all():
-        return runs
-    return Runs(*_clear(runs.begin, runs.end, labels.ravel(), kept))
+        return runs, micronuclei
+    return Runs(*_clear(runs.begin, runs.end, labels.ravel(), kept)), micronuclei
 
 
 @kernel
@@ -44,17 +56,20 @@ def _seen(
     interior: NDArray[np.uint8],
     count: int,
     peak: int,
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:  # pragma: no cover (compiled)
-    """Returns the area of each label (count,), and whether the interior reaches ``peak`` in it."""
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:  # pragma: no cover (compiled)
+    """Returns the area of each label (count,), whether the interior reaches ``peak``, and its first pixel."""
     areas = np.zeros(count, np.int64)
+    first = np.zeros(count, np.int64)
     certain = np.zeros(count, np.bool_)
     for run in range(len(begin)):
         for pixel in range(begin[run], end[run]):
             label = labels[pixel]
+            if areas[label] == 0:
+                first[label] = pixel
             areas[label] += 1
             if interior[pixel] >= peak:
                 certain[label] = True
-    return areas, certain
+    return areas, certain, first
 
 
 @kernel

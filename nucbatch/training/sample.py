@@ -65,7 +65,7 @@ def micronuclei(image: NDArray[np.generic], labels: NDArray[np.integer]) -> NDAr
     found = labels.astype(np.uint32)
     areas_px = areas_of(found)
     measured = Fit(1.0, nuclear_diameter(areas_px), contrast([image], [found]) >= 0)
-    least_px = measured.objects(ObjectSettings(min_area_px=1), colour=image.ndim == 3).min_area_px
+    least_px = measured.least_nucleus_px(ObjectSettings(), colour=image.ndim == 3)
     small = np.concatenate([[False], areas_px < least_px])
     marked: NDArray[np.bool_] = small[labels]
     return marked

@@ -8,14 +8,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.core.settings import ObjectSettings
 from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.features.contract import Columns
 from nucbatch.features.measure import measure, require_families
 from nucbatch.inference.rescale import maps_box, maps_window_at
-from nucbatch.inference.scale import Fit
-from nucbatch.masks.block import BlockNuclei, nuclei_of_block
+from nucbatch.masks.block import nuclei_of_block
 from nucbatch.store.scratch import write_block
 from nucbatch.store.tables import identity_columns, read_note, write_fragment
 
@@ -30,19 +28,17 @@ def find_in_block(image: LargeImage, row: int, column: int) -> tuple[int, int]:
         StoreError: probabilities or pixels can't be read, or the objects can't be written.
     """
     core = image.blocks.box(row, column)
-
-    def found_with(settings: ObjectSettings) -> BlockNuclei:
-        return nuclei_of_block(lambda box: maps_of_box(image, box), core, image.shape, settings)
-
-    settings = image.fit.objects(image.settings.objects, colour=image.channel is None)
-    everything = Fit(image.zoom).objects(image.settings.objects, colour=False)
-    found = found_with(settings)
-    left_out = 0
-    if settings.min_area_px > everything.min_area_px:
-        left_out = len(found_with(everything).owned) - len(found.owned)
+    objects = image.settings.objects
+    found = nuclei_of_block(
+        lambda box: maps_of_box(image, box),
+        core,
+        image.shape,
+        objects.at(image.zoom),
+        image.fit.least_nucleus_px(objects, colour=image.channel is None),
+    )
     write_block(image.scratch.block(row, column), found.labels, found.keys, found.owned, found.pieces)
     rows = rows_of(image, found.shapes, found.shapes_box, found.owned)
-    write_fragment(image.scratch.rows(row, column), rows, str(left_out).encode())
+    write_fragment(image.scratch.rows(row, column), rows, str(found.micronuclei).encode())
     return len(found.owned), len(found.pieces)
 
 

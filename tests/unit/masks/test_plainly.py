@@ -118,12 +118,22 @@ def test_dropped_objects_are_small_or_unsure_and_never_oversized(
     interior = rng.integers(0, 256, labels.shape, np.uint8)
     oversized = rng.random(4) < 0.2
     area, peak = int(rng.integers(1, 50)), int(rng.integers(200, 256))
+    nucleus = int(rng.integers(0, 80))
+    certain = {
+        n: (labels == n).sum() >= area and interior[labels == n].max(initial=0) >= peak for n in range(1, 4)
+    }
     kept = [
         (labels == n) * n
         for n in range(1, 4)
-        if oversized[n] or ((labels == n).sum() >= area and interior[labels == n].max(initial=0) >= peak)
+        if oversized[n] or (certain[n] and (labels == n).sum() >= nucleus)
     ]
-    assert_runs_of(drop_small_objects(labels, runs_of(labels != 0), interior, oversized, area, peak), labels)
+    small = [n for n in range(1, 4) if certain[n] and not oversized[n] and (labels == n).sum() < nucleus]
+    first = [np.flatnonzero(labels.ravel() == n)[0] for n in small]
+    runs, micronuclei = drop_small_objects(
+        labels, runs_of(labels != 0), interior, oversized, area, peak, nucleus
+    )
+    assert_runs_of(runs, labels)
+    assert micronuclei.tolist() == first
     np.testing.assert_array_equal(labels, sum(kept, np.zeros(labels.shape, np.uint32)))
 
 
