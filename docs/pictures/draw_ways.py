@@ -100,7 +100,7 @@ FIELD = Way(
             "a batch of tiles on the device",
         ),
         Step(6, "inference/predict.py", ("forward",), "the network: maps (N, 4, H, W) uint8"),
-        Step(3, "masks/objects.py", ("find_nuclei",), "maps to labels 1..N"),
+        Step(3, "masks/objects.py", ("find_in_image",), "maps to labels 1..N"),
         Step(4, "masks/components.py", ("components_of",), "foreground: connected components on runs"),
         Step(4, "masks/flow_endpoints.py", ("split_by_offsets",), "offsets that meet are one nucleus"),
         Step(5, "masks/flows.py", ("follow_flows",), "the pixel loop, compiled by numba"),
