@@ -29,10 +29,10 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.field_task import FieldTask, nuclear_image, process_field
 from nucbatch.execution.job import seen_channel
+from nucbatch.execution.prepared import Prepared, prepare
 from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.normalise import find_constants, normalise

@@ -27,9 +27,9 @@ from rich.table import Table
 
 from benchmarks.bench_feed import Canned, name_of
 from benchmarks.fields import large_image
-from nucbatch.api import Prepared, prepare
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.large.image_progress import ImageProgress
+from nucbatch.execution.prepared import Prepared, prepare
 from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import CpuDevice

@@ -19,9 +19,9 @@ from nucbatch.core.log_file import early_records
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nucbatch.cli.input_options import InputOptions
     from nucbatch.core.selection import Selection
     from nucbatch.execution.conversion import ConversionResult
+    from nucbatch.execution.run_request import InputOptions
     from nucbatch.schedulers.contract import Scheduling
 
 _OUTPUT = (
@@ -66,12 +66,12 @@ def convert(
 
     All z-steps and time points are kept. The same command again continues where an earlier one stopped.
     """
-    from nucbatch.cli.progress import RunBar
     from nucbatch.core.settings import ConversionSettings, validated_as
     from nucbatch.core.signals import Stopped
     from nucbatch.core.tiles import block_grid
     from nucbatch.execution.conversion import convert as execute
     from nucbatch.execution.conversion import folder_beside
+    from nucbatch.execution.progress_bar import RunBar
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
     values: dict[str, object] = {"ome_zarr": ome_zarr, "pixel_size_um": source.pixel_size_um}

@@ -49,11 +49,12 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
     load_ahead("local")
 
     with gc_frozen():
-        from nucbatch.api import execute, prepare
-        from nucbatch.cli.progress import RunBar
         from nucbatch.cli.run_summary import summarise
         from nucbatch.core.settings import RunSettings
         from nucbatch.core.signals import Stopped
+        from nucbatch.execution.prepared import prepare
+        from nucbatch.execution.progress_bar import RunBar
+        from nucbatch.execution.session import execute
         from nucbatch.networks.checkpoint import locate
         from nucbatch.readers.find import open_plate
         from nucbatch.schedulers.contract import Scheduling

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nucbatch.cli.headings import Command, headed, option
 from nucbatch.core.plate import READ_TIMEOUT_S
-
-if TYPE_CHECKING:
-    from nucbatch.core.plate import Plate
+from nucbatch.execution.run_request import InputOptions
 
 _OPTIONS = (
     option("--layout", default="", metavar="NAME", help="Layout of the input, if it isn't recognised."),
@@ -66,47 +63,6 @@ _OPTIONS = (
         help="Longest time to read a file; after it the file is quarantined and its field fails.",
     ),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class InputOptions:
-    """INPUT and how to read it; the attributes are the arguments of ``readers.find.open_plate``."""
-
-    path: Path
-    layout: str
-    acquisition: str
-    pattern: str
-    pixel_size_um: float | None
-    resolution_um: float | None
-    flatfield: bool
-    root: Path | None
-    read_timeout_s: float
-
-    def open(self, remembered: Path | None = None, *, z_steps: bool = False) -> Plate:
-        """Opens the input.
-
-        Args:
-            remembered: the file that may hold the headers of an earlier run.
-            z_steps: keep the z-steps of a channel that has a projection too.
-
-        Raises:
-            InputError, InputNotFound: as ``readers.find.open_plate``.
-        """
-        from nucbatch.readers.find import open_plate
-
-        return open_plate(
-            self.path,
-            layout=self.layout,
-            acquisition=self.acquisition,
-            pattern=self.pattern,
-            pixel_size_um=self.pixel_size_um,
-            resolution_um=self.resolution_um,
-            read_timeout_s=self.read_timeout_s,
-            remembered=remembered,
-            root=self.root,
-            flatfield=self.flatfield,
-            z_steps=z_steps,
-        )
 
 
 def input_options(command: Command) -> Command:

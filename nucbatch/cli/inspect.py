@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from nucbatch.cli.input_options import InputOptions
     from nucbatch.core.plate import Plate
     from nucbatch.core.selection import Selection
+    from nucbatch.execution.run_request import InputOptions
     from nucbatch.readers.plate_summary import PlateSummary
 
 _MOST_MAPPED_WELLS = 1536

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +18,9 @@ from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
 
 if TYPE_CHECKING:
-    from nucbatch.cli.input_options import InputOptions
-    from nucbatch.cli.segmentation_options import SegmentationOptions
+    from nucbatch.core.segmentation_options import SegmentationOptions
     from nucbatch.core.selection import Selection
+    from nucbatch.execution.run_request import InputOptions
     from nucbatch.schedulers.contract import Scheduling
 
 _OUTPUT = (
@@ -107,39 +106,26 @@ def run(
         load_ahead(scheduling.name)
 
     with gc_frozen():
-        from nucbatch.api import execute, prepare
-        from nucbatch.cli.progress import RunBar
         from nucbatch.cli.run_summary import describe, exit_code, forecast, summarise
-        from nucbatch.core.errors import InputError
         from nucbatch.core.signals import Stopped
-        from nucbatch.execution.in_place import require_images_of_their_own, version_of_input
-        from nucbatch.networks.checkpoint import locate
+        from nucbatch.execution.in_place import require_images_of_their_own
+        from nucbatch.execution.progress_bar import RunBar
+        from nucbatch.execution.run_request import RunRequest
+        from nucbatch.execution.session import execute
         from nucbatch.schedulers.contract import scheduler
         from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
-    # Wrong values and models fail here, before the headers of a large plate are read.
-    if in_place and labels != "zarr":
-        raise InputError(f"--in-place and --labels {labels} exclude each other: give one of them.")
-    settings_of = partial(
-        segmentation.settings,
-        labels="in-place" if in_place else labels,
-        overlaps=overlaps,
-        pixel_size_um=source.pixel_size_um,
-    )
-    settings_of(ome_zarr=ome_zarr or "0.5")
-    locate(segmentation.model)
-    plate = source.open(remembered=RunFolder(out).plate)
-    version = ome_zarr or (version_of_input(plate) if in_place else "0.5")
-    settings = settings_of(plate=plate, ome_zarr=version)
-    prepared = prepare(plate, settings, block_px=block_px, selection=selection)
+    prepared = RunRequest(
+        source, segmentation, selection, labels, ome_zarr, in_place, overlaps, block_px
+    ).prepare(out)
     describe(console, prepared)
     if dry_run:
         RunFolder(out).require_usable()
         if in_place:
             require_images_of_their_own(prepared.plan)
         forecast(console, prepared)
-        place = scheduling.place(RunFolder(out.absolute()).hidden, plate.name)
+        place = scheduling.place(RunFolder(out.absolute()).hidden, prepared.plan.plate.name)
         shown = scheduler(scheduling.name).preview(prepared.resources(scheduling.workers), place)
         terminal(soft_wrap=True).print(shown, markup=False)
         return

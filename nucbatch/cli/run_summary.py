@@ -10,7 +10,8 @@ from nucbatch.cli.verbosity import is_quiet
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nucbatch.api import Prepared, RunResult
+    from nucbatch.execution.prepared import Prepared
+    from nucbatch.execution.session import RunResult
 
 
 def describe(console: Console, prepared: Prepared) -> None:

@@ -1,25 +1,14 @@
-"""Options of the model, of normalisation and of the objects: what a run computes.
-
-They become :class:`nucbatch.core.settings.RunSettings`. A diameter in micrometres needs the plate's pixel
-size, so it is converted once the plate is open.
-"""
+"""Options of the command line for the model, the normalisation and the objects: what a run computes."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import click
 
 from nucbatch.cli.headings import Command, headed, option
-
-if TYPE_CHECKING:
-    from nucbatch.core.plate import Plate
-    from nucbatch.core.settings import RunSettings
-
-_MICROMETRES = re.compile(r"\s*(?:um|µm|μm)\s*\Z")
+from nucbatch.core.segmentation_options import SegmentationOptions
 
 _MODEL = (
     option("--model", default="default", show_default=True, help="A shipped model, or a weight file."),
@@ -76,65 +65,6 @@ _OBJECTS = (
 _OBJECT_NAMES = ("foreground", "join", "merge", "interior", "min_area_px", "micronuclei")
 
 
-@dataclass(frozen=True, slots=True)
-class SegmentationOptions:
-    """The options as given; None or empty where one was left out.
-
-    Attributes:
-        objects: the thresholds that were given, by their names in the settings.
-    """
-
-    model: str
-    channel: str
-    diameter: str | None
-    precision: str
-    normalise: str | None
-    normalise_over: str | None
-    objects: dict[str, float | str]
-
-    def settings(
-        self,
-        *,
-        labels: str,
-        ome_zarr: str,
-        overlaps: str,
-        pixel_size_um: float | None,
-        plate: Plate | None = None,
-    ) -> RunSettings:
-        """Returns the run's settings.
-
-        Args:
-            labels: formats of the masks.
-            ome_zarr: version of OME-Zarr.
-            overlaps: whether nuclei in several overlapping fields count once.
-            pixel_size_um: that the user gives; None for the files'.
-            plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
-                such a diameter counts as none.
-
-        Raises:
-            InputError: an option has an invalid value, or the plate's pixel size is not known.
-        """
-        from nucbatch.core.settings import validated
-
-        diameter_px = diameter_asked(self.diameter)
-        if self.diameter is not None and diameter_px is None:
-            diameter_px = diameter_in_px(self.diameter, plate, pixel_size_um) if plate else "none"
-        return validated(
-            {
-                "channel": self.channel,
-                "model": self.model,
-                "labels": labels,
-                "ome_zarr": ome_zarr,
-                "overlaps": overlaps,
-                "precision": self.precision,
-                "pixel_size_um": pixel_size_um,
-                "diameter_px": diameter_px,
-                "normalise": normalisation(self.normalise, self.normalise_over),
-                "objects": self.objects,
-            }
-        )
-
-
 def segmentation_options(command: Command) -> Command:
     """Adds the options; the command gets ``segmentation`` (SegmentationOptions)."""
 
@@ -147,67 +77,3 @@ def segmentation_options(command: Command) -> Command:
 
     decorated = headed("Nuclei [default: as the model's card says]", *_OBJECTS)(collected)
     return headed("Model and image", *_MODEL)(decorated)
-
-
-def normalisation(method: str | None, over: str | None) -> dict[str, object]:
-    """The settings of ``--normalise`` and ``--normalise-over``.
-
-    Raises:
-        InputError: the method is neither a known name nor two numbers.
-    """
-    from nucbatch.core.errors import InputError
-
-    asked: dict[str, object] = {} if over is None else {"over": over}
-    if method is None or method in ("foreground", "percentiles"):
-        return asked if method is None else asked | {"method": method}
-    try:
-        low, high = (float(value) for value in method.split(","))
-    except ValueError:
-        raise InputError(
-            f"there is no --normalise {method}: give foreground, percentiles, or two grey levels such as "
-            "100,4000."
-        ) from None
-    return asked | {"method": "fixed", "low": low, "high": high}
-
-
-def diameter_asked(text: str | None) -> float | Literal["auto", "none"] | None:
-    """The setting that ``--diameter`` asks for; None if it is in micrometres, which needs the pixel size.
-
-    Raises:
-        InputError: it is neither a number, with or without the unit um, nor ``auto`` or ``none``.
-    """
-    from nucbatch.core.errors import InputError
-
-    if text is None or text == "auto":
-        return "auto"
-    if text == "none":
-        return "none"
-    number = _MICROMETRES.sub("", text)
-    try:
-        value = float(number)
-    except ValueError:
-        raise InputError(
-            f"--diameter {text} is no diameter: give a number of pixels such as 60, or of micrometres such "
-            "as 12um; auto, which measures the nuclei; or none, which leaves images as they are."
-        ) from None
-    return value if number == text else None
-
-
-def diameter_in_px(text: str, plate: Plate, pixel_size_um: float | None) -> float:
-    """A diameter in micrometres such as ``12um`` in the plate's pixels, rounded to 0.01 px.
-
-    Raises:
-        InputError: the images' pixel size isn't known, or isn't the same in all.
-    """
-    from nucbatch.core.errors import InputError
-
-    sizes = {pixel_size_um or field.pixel_size_um for field in plate.fields if not field.problem}
-    known = sorted(size for size in sizes if size is not None)
-    if len(known) != len(sizes) or not known or known[-1] > 1.01 * known[0]:
-        shown = ", ".join(f"{size:g} µm" for size in known[:3]) or "not known"
-        raise InputError(
-            f"--diameter {text} needs one pixel size for all images of {plate.name}; here it is {shown}"
-            f"{' in some, and not known in others' if known and len(known) < len(sizes) else ''}. Give the "
-            "diameter in pixels, or the pixel size with --pixel-size."
-        )
-    return round(float(_MICROMETRES.sub("", text)) / known[0], 2)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nucbatch.cli.pace import Pace
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
+from nucbatch.core.pace import Pace
 from nucbatch.training.verdict import verdict
 
 if TYPE_CHECKING:

@@ -16,11 +16,13 @@ import pytest
 import tifffile
 from click.testing import CliRunner, Result
 
-from nucbatch.api import Scheduling, execute, prepare
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.settings import RunSettings
+from nucbatch.execution.prepared import prepare
+from nucbatch.execution.session import execute
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.read_timeout import hanging
+from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from nucbatch.cli.segmentation_options import diameter_asked, diameter_in_px
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Field, Plate
+from nucbatch.core.segmentation_options import diameter_asked, diameter_in_px
 
 
 def plate(*sizes_um: float | None) -> Plate:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from nucbatch.cli.pace import Pace
+from nucbatch.core.pace import Pace
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -4,8 +4,8 @@ import re
 
 from rich.console import Console
 
-from nucbatch.cli.pace import Pace
-from nucbatch.cli.progress import RunBar
+from nucbatch.core.pace import Pace
+from nucbatch.execution.progress_bar import RunBar
 from nucbatch.store.receipt import Receipt
 
 
