@@ -35,7 +35,7 @@ _WELL = ["Metadata_Plate", "Metadata_Well"]
 _TIME = "Metadata_Time"
 _OF_FIELD = {*_WELL, _TIME, "Metadata_Site", "Metadata_Image", "Metadata_TimeStamp"}
 _OF_FIELD |= {"Metadata_PositionX_um", "Metadata_PositionY_um"}
-_PREFIX = "Nuclei_"
+_PREFIXES = "Nuclei_", "Cytoplasm_"
 _COUNTED, _SEEN = "Metadata_Counted", "Count_Nuclei_Seen"
 _AREA, _PIXEL = "Nuclei_AreaShape_Area", "Metadata_PixelSize_um"
 
@@ -77,7 +77,7 @@ def by_well(
         raise InputNotFound(f"{path} does not exist: it is written when a run ends. Finish the run first.")
     wells = _wells(fields)
     with pq.ParquetFile(path) as table:
-        measured = [name for name in table.schema_arrow.names if name.startswith(_PREFIX)]
+        measured = [name for name in table.schema_arrow.names if name.startswith(_PREFIXES)]
         for key, count, rows in _groups(table, measured):
             if key not in wells:
                 raise StoreError(f"{path} has nuclei of {_described(key)}, but no field belongs to it.")

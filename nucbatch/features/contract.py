@@ -21,8 +21,9 @@ Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
 class Family(Protocol):
     """One family of measurements; constructed without arguments.
 
-    ``name`` is the second part of its columns' names, as in ``Nuclei_AreaShape_Area``. Families run in
-    alphabetical order of their names, and their columns have the same order.
+    ``name`` is the second part of its columns' names, as in ``Nuclei_AreaShape_Area``. Facts about where a
+    nucleus lies, not what it is like, begin with ``Metadata_Nuclei_``, so nothing takes them for features.
+    Families run in alphabetical order of their names, and their columns have the same order.
     """
 
     name: str

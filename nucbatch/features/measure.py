@@ -86,7 +86,7 @@ def measure(
         families: used instead of the installed ones.
 
     Returns:
-        Columns (N,) int64 or float64, in the same order with the same dtypes for every image.
+        Columns (N,) int64 or float64, metadata first, in the same order with the same dtypes for every image.
 
     Raises:
         InputError: labels, image and channels don't fit one another, or two families make the same column.
@@ -112,4 +112,5 @@ def measure(
                     f"({objects.count},), one value per object, and no other family may make it."
                 )
             columns[name] = values
-    return columns
+    metadata = {name: values for name, values in columns.items() if name.startswith("Metadata_")}
+    return metadata | columns

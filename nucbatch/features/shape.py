@@ -30,7 +30,7 @@ class Shape:
     name = "AreaShape"
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
-        """Fifteen columns; Area and the box in int64, the rest in float64."""
+        """Ten columns of shape; box and orientation, which say nothing about a nucleus, as metadata."""
         moments, borders = _sums(
             objects.labels, objects.runs.begin, objects.runs.end, objects.owner, objects.boxes
         )
@@ -47,20 +47,24 @@ class Shape:
             "Area": area,
             "Center_X": center_x,
             "Center_Y": center_y,
-            "BoundingBoxMinimum_X": boxes[:, 1] + left,
-            "BoundingBoxMinimum_Y": boxes[:, 0] + top,
-            "BoundingBoxMaximum_X": boxes[:, 3] + left,
-            "BoundingBoxMaximum_Y": boxes[:, 2] + top,
             "MajorAxisLength": major,
             "MinorAxisLength": minor,
             "Eccentricity": eccentricity,
-            "Orientation": orientation,
             "Perimeter": perimeter,
             "FormFactor": 4 * np.pi * area / squared,
             "EquivalentDiameter": np.sqrt(4 * area / np.pi),
             "Extent": area / box_area,
         }
-        return {f"Nuclei_{self.name}_{name}": column for name, column in values.items()}
+        metadata: Columns = {
+            "BoundingBoxMinimum_X": boxes[:, 1] + left,
+            "BoundingBoxMinimum_Y": boxes[:, 0] + top,
+            "BoundingBoxMaximum_X": boxes[:, 3] + left,
+            "BoundingBoxMaximum_Y": boxes[:, 2] + top,
+            "Orientation": orientation,
+        }
+        return {f"Metadata_Nuclei_{name}": column for name, column in metadata.items()} | {
+            f"Nuclei_{self.name}_{name}": column for name, column in values.items()
+        }
 
 
 def _ellipse(area: Ints, moments: Ints) -> tuple[Floats, Floats, Floats, Floats]:

@@ -25,7 +25,7 @@ def test_it_keeps_the_contract(family):
     columns = measure(labels, image, ("DNA", "Actin"), families=[family])
     assert columns
     for name, values in columns.items():
-        assert name.startswith(f"Nuclei_{family.name}_")
+        assert name.startswith((f"Nuclei_{family.name}_", "Metadata_Nuclei_"))
         assert values.shape == (3,)
         assert values.dtype in (np.int64, np.float64)
 

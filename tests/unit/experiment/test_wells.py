@@ -51,6 +51,17 @@ def nuclei(path, wells, areas, forms=None, row_group_size=2, times=None):
     return path
 
 
+def test_features_of_nuclei_and_cytoplasm_are_aggregated_and_metadata_is_not(tmp_path):
+    path = nuclei(tmp_path / "n.parquet", ["A01"] * 2, [10, 20])
+    table = pq.read_table(path)
+    for name in ("Metadata_Nuclei_Orientation", "Cytoplasm_AreaShape_Area"):
+        table = table.append_column(name, pa.array([30.0, 50.0]))
+    pq.write_table(table, path)
+    wells = by_well(path, fields(("A01", 2, "")))
+    assert wells["Mean_Cytoplasm_AreaShape_Area"].tolist() == [40.0]
+    assert not [name for name in wells if "Orientation" in name]
+
+
 def test_zero_nuclei_and_failed_images_are_not_the_same(tmp_path):
     table = nuclei(tmp_path / "n.parquet", ["A01"] * 3, [10, 20, 60])
     wells = by_well(

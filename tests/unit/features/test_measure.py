@@ -14,9 +14,16 @@ LABELS = np.array([[1, 1, 0], [0, 2, 2]], np.int32)
 
 def test_columns_are_in_the_style_of_cellprofiler():
     columns = measure(LABELS, np.ones((2, 2, 3), np.uint8), ("DNA", "Actin"), families=[Shape(), Intensity()])
-    assert next(iter(columns)) == "Nuclei_AreaShape_Area"
+    assert next(name for name in columns if name.startswith("Nuclei_")) == "Nuclei_AreaShape_Area"
     assert {"Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Intensity_MedianIntensity_Actin"} <= set(columns)
     assert len(columns) == 15 + 2 * 6
+
+
+def test_box_and_orientation_are_metadata_and_come_first():
+    columns = measure(LABELS, np.ones((1, 2, 3), np.uint8), ("DNA",), families=[Intensity(), Shape()])
+    corners = [f"BoundingBox{end}_{axis}" for end in ("Minimum", "Maximum") for axis in "XY"]
+    assert list(columns)[:5] == [f"Metadata_Nuclei_{name}" for name in (*corners, "Orientation")]
+    assert not [name for name in list(columns)[5:] if "BoundingBox" in name or "Orientation" in name]
 
 
 def test_no_nuclei_give_the_same_columns_and_types():

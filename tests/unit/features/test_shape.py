@@ -33,7 +33,10 @@ SKIMAGE = {
 
 def shape(labels, origin_px=(0, 0)):
     columns = Shape().measure(objects_of(labels, origin_px), NO_IMAGE, ())
-    return {name.removeprefix("Nuclei_AreaShape_"): values for name, values in columns.items()}
+    prefixes = "Metadata_Nuclei_", "Nuclei_AreaShape_"
+    return {
+        name.removeprefix(prefixes[0]).removeprefix(prefixes[1]): values for name, values in columns.items()
+    }
 
 
 def blobs(seed, size=160):
