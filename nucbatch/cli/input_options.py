@@ -48,6 +48,20 @@ _OPTIONS = (
         help="Divide pixels by the flat-field profiles that the microscope stored with the plate.",
     ),
     option(
+        "--illumination",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="Correct pixels by an image of each channel's illumination: .npy (CellProfiler) or TIFF, named "
+        "after the channel. [default: not corrected]",
+    ),
+    option(
+        "--illumination-method",
+        type=click.Choice(["divide", "subtract"]),
+        default="divide",
+        show_default=True,
+        help="Divide pixels by the images of --illumination, or subtract the images.",
+    ),
+    option(
         "--root",
         type=click.Path(path_type=Path),
         metavar="DIR",

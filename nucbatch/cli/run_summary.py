@@ -18,8 +18,10 @@ def describe(console: Console, prepared: Prepared) -> None:
     """Prints what the run will do, in a few lines."""
     from rich.text import Text
 
+    from nucbatch.core.escape import printable
     from nucbatch.core.plate import projection_text
     from nucbatch.core.tiles import block_grid
+    from nucbatch.readers.flat_fields import illumination_text
     from nucbatch.readers.names import plural
     from nucbatch.readers.summary_text import z_hint
 
@@ -32,7 +34,7 @@ def describe(console: Console, prepared: Prepared) -> None:
         Text(
             f"({plate.layout}): {wells}{plural(len(plate.fields), 'field')}, {len(plan.usable):,} usable, "
             f"{chosen}{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} "
-            f"({prepared.card.sha256[:12]})"
+            f"({prepared.card.sha256[:12]}); illumination {printable(illumination_text(plate))}"
         ),
     )
     for steps, count in Counter(field.z_steps for field in plan.selected).most_common():

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.flat_field import FlatField
+from nucbatch.core.illumination import IlluminationImage
 
 RGB = "RGB"
 """Channel name of a plane that holds all three colours; the plate lists them as :data:`RGB_CHANNELS`."""
@@ -41,7 +42,8 @@ class Channel:
         excitation_nm: wavelength of the excitation; None if the files do not record it.
         emission_nm: wavelength of the emission; None if the files do not record it.
         color: display colour as six hexadecimal digits, RRGGBB; empty if the files do not record it.
-        flat_field: illumination that the vendor measured; None if it is unknown or flat.
+        flat_field: illumination, from the vendor's profile or an image of the user's; None if it is unknown
+            or flat.
     """
 
     name: str
@@ -50,7 +52,7 @@ class Channel:
     excitation_nm: float | None = None
     emission_nm: float | None = None
     color: str = ""
-    flat_field: FlatField | None = None
+    flat_field: FlatField | IlluminationImage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +197,7 @@ class Plate:
         rows: rows of the plate as the vendor recorded them; 0 if unknown.
         columns: columns of the plate as the vendor recorded them; 0 if unknown.
         evidence: what the layout rests on: ``"side file"``, ``"names"``, or empty if neither applies.
-        corrected: whether pixels are divided by the channels' flat fields when they are read.
+        corrected: whether pixels are corrected by the channels' flat fields when they are read.
         header_sizes: whether pixel sizes in the files' headers are the sample's, and not the camera's.
         read_timeout_s: longest time for one read of its files. No result depends on it.
     """

@@ -191,7 +191,7 @@ class RunSettings(HashedSettings):
         plate_diameter_px: diameter that "auto" measured for a whole plate, 0 if it found no nuclei; None
             measures each image by itself. A run sets it, and keeps it when it is resumed.
         flat_field: correction of the illumination of each channel with a known flat field: the digest of
-            the one by which its pixels are divided, or "uncorrected".
+            the one by which its pixels are corrected, or "uncorrected".
         labels: format of the label images: OME-Zarr with the images, TIFF, both, or *in-place*, in the images
             of an OME-Zarr that is the input.
         ome_zarr: version of the OME-Zarr that holds images and labels.

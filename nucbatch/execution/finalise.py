@@ -34,6 +34,7 @@ from nucbatch.features.quality import (
 )
 from nucbatch.inference.scale import AS_IT_IS, Scale
 from nucbatch.planning.plan import Plan
+from nucbatch.readers.flat_fields import illumination_text
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
 from nucbatch.store.fields_table import has_positions, write_fields
@@ -261,6 +262,7 @@ def run_card(
             "rows": plate.rows,
             "columns": plate.columns,
             "fields": len(plate.fields),
+            "illumination": illumination_text(plate),
         },
         "settings": settings.model_dump(mode="json"),
         "settings_sha256": settings.digest(),

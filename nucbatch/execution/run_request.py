@@ -16,6 +16,7 @@ from nucbatch.core.segmentation_options import SegmentationOptions
 from nucbatch.core.selection import EVERYTHING, Selection
 
 if TYPE_CHECKING:
+    from nucbatch.core.illumination import Method
     from nucbatch.core.plate import Plate
     from nucbatch.core.settings import RunSettings
     from nucbatch.execution.prepared import Prepared
@@ -32,6 +33,8 @@ class InputOptions:
     pixel_size_um: float | None = None
     resolution_um: float | None = None
     flatfield: bool = False
+    illumination: Path | None = None
+    illumination_method: Method = "divide"
     root: Path | None = None
     read_timeout_s: float = READ_TIMEOUT_S
 
@@ -58,6 +61,8 @@ class InputOptions:
             remembered=remembered,
             root=self.root,
             flatfield=self.flatfield,
+            illumination=self.illumination,
+            illumination_method=self.illumination_method,
             z_steps=z_steps,
         )
 

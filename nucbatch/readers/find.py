@@ -20,10 +20,12 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
+from nucbatch.core.illumination import Method
 from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
 from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import NotThisLayout, Reader, ReadOptions
 from nucbatch.readers.flat_fields import with_flat_fields
+from nucbatch.readers.illumination import folder_digest, with_illumination
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.layouts.manifest import ManifestReader
 from nucbatch.readers.layouts.one_plate import several_plates
@@ -53,6 +55,8 @@ def open_plate(
     remembered: Path | None = None,
     root: Path | None = None,
     flatfield: bool = False,
+    illumination: Path | None = None,
+    illumination_method: Method = "divide",
     z_steps: bool = False,
 ) -> Plate:
     """Opens a plate, folder of images, image, OME-Zarr or manifest, with every file recorded.
@@ -68,6 +72,8 @@ def open_plate(
         remembered: cache file of the plate (:mod:`nucbatch.readers.plate_cache`), if any.
         root: folder of the images that a manifest names by paths of another machine.
         flatfield: divide pixels by the vendor's flat-field profiles when they are read.
+        illumination: folder with an image of the illumination of each channel, by which pixels are corrected.
+        illumination_method: divide pixels by these images, or subtract them.
         z_steps: keep the z-steps of a channel that has a projection too, and ignore the projection.
 
     Raises:
@@ -84,9 +90,20 @@ def open_plate(
         raise InputError(
             f"a read timeout of {read_timeout_s} s is invalid: give a number of seconds above 0, such as 300."
         )
+    if flatfield and illumination is not None:
+        raise InputError("--flatfield and --illumination exclude each other: leave one out.")
     listing = replace(without_companions(scan(path)), read_timeout_s=read_timeout_s)
     known = fingerprint(
-        listing, layout, acquisition, pattern, pixel_size_um, resolution_um, flatfield, z_steps
+        listing,
+        layout,
+        acquisition,
+        pattern,
+        pixel_size_um,
+        resolution_um,
+        flatfield,
+        z_steps,
+        illumination_method,
+        *folder_digest(illumination),
     )
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
@@ -104,6 +121,8 @@ def open_plate(
     _log.info("Headers read in %.1f s; fields: %d", time.perf_counter() - started, len(plate.fields))
     if resolution_um is not None:
         plate = at_resolution(plate, resolution_um)
+    if illumination is not None:
+        return replace(with_illumination(plate, illumination, illumination_method), listed=known)
     return replace(with_flat_fields(plate, flatfield), listed=known)
 
 

@@ -1,15 +1,17 @@
-"""Decides whether the channels of a plate are divided by their flat fields, and says so.
+"""Decides whether the illumination of a plate's channels is corrected, and says so.
 
-A vendor's profile is applied only if the user asks for it with ``--flatfield``. Otherwise a plate that has
-profiles is read uncorrected, with a message for the user.
+A vendor's profile is applied only if the user asks for it with ``--flatfield``, and images of the user's with
+``--illumination``. Otherwise a plate is read uncorrected; if it has profiles, with a message for the user.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
+from nucbatch.core.illumination import IlluminationImage
 from nucbatch.core.plate import Plate
 
 
@@ -61,3 +63,14 @@ def flat_fields_in_effect(plate: Plate) -> dict[str, str]:
         for channel in plate.channels
         if channel.flat_field
     }
+
+
+def illumination_text(plate: Plate) -> str:
+    """Returns whether and how the illumination is corrected: ``"not corrected"`` by default."""
+    if not plate.corrected:
+        return "not corrected"
+    images = [one.flat_field for one in plate.channels if isinstance(one.flat_field, IlluminationImage)]
+    if not images:
+        return "divided by the vendor's flat-field profiles"
+    how = "divided by" if images[0].method == "divide" else "reduced by subtracting"
+    return f"{how} the images in {Path(images[0].path).parent}"

@@ -3,7 +3,7 @@
 - Z-steps of a channel are projected by maximum.
 - A file that differs from the plan in size or type is rejected, never cast. NaN and infinity are rejected.
 - White-is-zero TIFFs are inverted, so that bright is always large. Alpha is dropped.
-- Where the plate asks for it, a channel is divided by its flat field, after the projection.
+- Where the plate asks for it, a channel is corrected by its flat field, after the projection.
 - An RGB plane (its channel in the plan is ``RGB``) gives Red, Green and Blue.
 
 Whole fields and boxes of them are read in the same way.
@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 
 from nucbatch.core.coverage import Coverage
 from nucbatch.core.errors import ImageUnavailable, MemoryRefused, UnreadableImage
+from nucbatch.core.illumination import IlluminationImage
 from nucbatch.core.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats import PlaneReader, open_plane, open_source, whole
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
+from nucbatch.readers.illumination import apply_illumination
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import require_unchanged
 
@@ -78,7 +80,7 @@ class FieldReader:
     Attributes:
         root: root of the plate.
         read_timeout_s: timeout for a plane of a file.
-        corrects: divide channels by their flat fields.
+        corrects: correct channels by their flat fields.
     """
 
     root: str | Path
@@ -229,7 +231,7 @@ def _empty(name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[A
 
 
 def _correct(channel: Channel, field: Field, pixels: NDArray[Any], box: Box) -> None:
-    """Divides the pixels of a box of a field by the channel's flat field, in place."""
+    """Corrects the pixels of a box of a field by the channel's flat field, in place."""
     if channel.flat_field is None:
         return
     if channel.flat_field.size_px != (field.width_px, field.height_px):
@@ -238,7 +240,10 @@ def _correct(channel: Channel, field: Field, pixels: NDArray[Any], box: Box) -> 
             f"{field.name}: the flat field of channel {channel.name} is of {high} × {wide} px, and the image "
             f"of {field.height_px} × {field.width_px} px"
         )
-    channel.flat_field.correct(pixels, box)
+    if isinstance(channel.flat_field, IlluminationImage):
+        apply_illumination(channel.flat_field, pixels, box)
+    else:
+        channel.flat_field.correct(pixels, box)
 
 
 def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:

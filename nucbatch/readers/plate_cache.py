@@ -19,6 +19,7 @@ from typing import Any
 
 from nucbatch.core.flat_field import FlatField
 from nucbatch.core.gc_pause import gc_paused
+from nucbatch.core.illumination import IlluminationImage
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.readers.listing import Listing
 from nucbatch.version import __version__
@@ -36,6 +37,9 @@ _PLANES, _LACKING, _METADATA, _POSITION = map(
     [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata", "position_um")
 )
 _ALIASES, _FLAT_FIELD = map([field.name for field in fields_of(Channel)].index, ("aliases", "flat_field"))
+_ILLUMINATION: dict[str, type[FlatField | IlluminationImage]] = {
+    kind.__name__: kind for kind in (FlatField, IlluminationImage)
+}
 _STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
@@ -90,7 +94,12 @@ def cache_content(plate: Plate) -> bytes | None:
         "name": plate.name,
         "layout": plate.layout,
         "channels": [
-            [value.values() if isinstance(value, FlatField) else value for value in _OF_CHANNEL(channel)]
+            [
+                [type(value).__name__, value.values()]
+                if isinstance(value, FlatField | IlluminationImage)
+                else value
+                for value in _OF_CHANNEL(channel)
+            ]
             for channel in plate.channels
         ],
         "fields": [
@@ -132,7 +141,9 @@ def _may_pass(record: FileRecord) -> bool:
 
 def _channel(values: list[Any]) -> Channel:
     values[_ALIASES] = tuple(values[_ALIASES])
-    values[_FLAT_FIELD] = values[_FLAT_FIELD] and FlatField.of(values[_FLAT_FIELD])
+    if values[_FLAT_FIELD]:
+        kind, attributes = values[_FLAT_FIELD]
+        values[_FLAT_FIELD] = _ILLUMINATION[kind].of(attributes)
     return Channel(*values)
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import Channel, Field, FileStatus, Plate, absent_text, projection_text
 from nucbatch.core.selection import EVERYTHING, Selection
+from nucbatch.readers.flat_fields import illumination_text
 from nucbatch.readers.pixels import field_channels
 
 _EXAMPLES = 3
@@ -59,6 +60,7 @@ class PlateSummary:
         problem_fields: (name, reason) of unusable fields.
         lacking_fields: (name, reason) of usable fields that lack a channel.
         wells_lacking: wells of these fields.
+        illumination: whether and how it is corrected.
         remarks: sentences about how the plate was read.
         selected_fields: number of usable fields that are selected; None without a selection.
     """
@@ -93,6 +95,7 @@ class PlateSummary:
     problem_fields: tuple[tuple[str, str], ...]
     lacking_fields: tuple[tuple[str, str], ...]
     wells_lacking: frozenset[str]
+    illumination: str
     remarks: tuple[str, ...]
     selected_fields: int | None = None
 
@@ -145,6 +148,7 @@ class PlateSummary:
             "ignored": [asdict(rule) for rule in self.ignored],
             "quarantined": [{"path": path, "reason": reason} for path, reason in self.quarantined],
             "unusable_fields": [{"name": name, "problem": problem} for name, problem in self.problem_fields],
+            "illumination": self.illumination,
             "remarks": list(self.remarks),
             "fields_lacking_channels": [
                 {"name": name, "reason": reason} for name, reason in self.lacking_fields
@@ -214,6 +218,7 @@ def summarise(plate: Plate, selection: Selection = EVERYTHING, overlap: float | 
             for field in usable
             if field.lacking
         ),
+        illumination=printable(illumination_text(plate)),
         remarks=plate.remarks,
         wells_lacking=frozenset(field.well for field in usable if field.lacking),
         selected_fields=sum(map(selection.includes, usable)) if selection else None,

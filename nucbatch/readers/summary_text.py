@@ -69,6 +69,7 @@ def facts(summary: PlateSummary) -> Iterator[tuple[str, str]]:
     if any(level for level, _ in summary.levels):
         counted = [(f"level {level} of the pyramid" if level else "full", n) for level, n in summary.levels]
         yield "resolution", _mix(tuple(counted))
+    yield "correction", f"illumination {summary.illumination}"
     if summary.absent_chunks:
         images = plural(len(summary.incomplete_images), "image")
         yield (
