@@ -29,6 +29,7 @@ _COMMANDS = {
     "demo": "Make a synthetic plate, run it and score it.",
     "inspect": "Show what a run would use, ignore and refuse.",
     "run": "Find the nuclei of a plate or a folder of images.",
+    "status": "Show how far a run is, from any shell.",
     "convert": "Write a plate or a folder of images as OME-Zarr.",
     "train": "Train a network on labelled images.",
     "score": "Compare masks with ground truth.",

@@ -55,6 +55,7 @@ from nucbatch.store.ledger import (
 from nucbatch.store.lock import run_lock
 from nucbatch.store.recover import recover
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.session_record import SessionRecord, write_session
 from nucbatch.store.sheets import write_run
 
 
@@ -111,7 +112,7 @@ def execute(
         Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR1 arrived in the main thread; raised once the running
             blocks are committed.
     """
-    plan, started = prepared.plan, time.perf_counter()
+    plan, started, began = prepared.plan, time.perf_counter(), time.time()
     if fail_fast:
         _require_sound(plan.plate)
     scheduling, progress = scheduling or Scheduling(), progress or SilentProgress()
@@ -165,6 +166,14 @@ def execute(
             )
             work_queue = WorkQueue(plan, folder, network, held_before, verify=verify)
             held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
+            session = SessionRecord(
+                began=began,
+                fields=work_queue.total,
+                done_before=len(held),
+                unusable=len(plan.plate.fields) - len(plan.usable),
+                ledger_bytes=ledger.path.stat().st_size,
+            )
+            write_session(folder, session)
             progress.begin(work_queue.total, held)
             _log.info("%d of %d fields are done already", len(held), work_queue.total)
             if work_queue.changed:
@@ -227,6 +236,7 @@ def execute(
         timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
         write_run(folder.run_json, run_card(plan, card, receipts, timings))
         write_report(folder.path)
+        write_session(folder, replace(session, ended=time.time()))
         _log.info("Report: %s, after %.1f s", folder.report, timings.wall_s)
     return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
 

@@ -144,6 +144,39 @@ def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
         os.close(descriptor)
 
 
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The driver that an owner record names, as seen by a process that only reads.
+
+    Attributes:
+        host: the driver's machine.
+        pid: its process there.
+        beat_age_s: time since its last heartbeat, in seconds by this machine's clock.
+        is_here: whether it is a process of this machine, which can be asked whether it runs.
+        runs: whether it runs: known on this machine; elsewhere, whether its heartbeat is recent.
+    """
+
+    host: str
+    pid: int
+    beat_age_s: float
+    is_here: bool
+    runs: bool
+
+
+def holder(folder: RunFolder) -> Holder | None:
+    """Returns who holds the folder's lock, or left it when it was killed; None without an owner record.
+
+    Takes no lock, writes nothing and does not wait.
+    """
+    record = _record(folder)
+    owner, beat = _read(record), _touched(record)
+    if owner is None or beat is None:
+        return None
+    age_s, is_here = max(0.0, time.time() - beat), owner.machine == _machine()
+    runs = owner.began == _began(owner.pid) if is_here else age_s < _DEAD_AFTER * BEAT_S
+    return Holder(owner.host, owner.pid, age_s, is_here, runs)
+
+
 def _flock(folder: RunFolder, descriptor: int) -> None:
     """Takes the operating system's lock, where the file system supports it."""
     try:

@@ -107,6 +107,11 @@ class RunFolder:
         return self.hidden / "lock"
 
     @property
+    def session(self) -> Path:
+        """What the last session set out to do, for ``nucbatch status``."""
+        return self.hidden / "session.json"
+
+    @property
     def plate(self) -> Path:
         """Cached plate, so that file headers need not be read again."""
         return self.hidden / "plate.json"
@@ -239,7 +244,7 @@ class RunFolder:
             self.ledger.unlink(missing_ok=True)
             _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
             tables = self.nuclei, self.fields, self.wells, self.files, self.images_csv
-            for path in (*tables, self.report, self.run_json):
+            for path in (*tables, self.report, self.run_json, self.session):
                 path.unlink(missing_ok=True)
             if not keep_scratch:
                 for store in (self.plate_zarr, self.images_zarr, *filter(None, [self.zarr])):

@@ -44,6 +44,11 @@ class Scratch:
         return self.path / "units.txt"
 
     @property
+    def stages(self) -> Path:
+        """Name of the image, and the grid of each stage, for ``nucbatch status``."""
+        return self.path / "stages.json"
+
+    @property
     def constants(self) -> Path:
         """Statistics of the whole image, computed before inference."""
         return self.path / "constants.json"

@@ -59,6 +59,8 @@ class ImageProgress:
         self._names = list(self._stages)
         self.shapes = {name: stage.grid(image) for name, stage in self._stages.items()}
         self._units = Units(image.scratch.units, identity_of(image), self.shapes)
+        grids = {name: [stage.doing, *self.shapes[name]] for name, stage in self._stages.items()}
+        write_values(image.scratch.stages, {"image": image.field.name, "stages": grids})
         self._settle(verify=verify)
         self._line_up()
         self._doubts: list[DamagedFile] = []

@@ -37,7 +37,9 @@ def test_help_loads_no_heavy_library() -> None:
     assert not set(HEAVY) & set(loaded)
 
 
-@pytest.mark.parametrize("command", ["demo", "inspect", "run", "train", "score", "report", "models"])
+@pytest.mark.parametrize(
+    "command", ["demo", "inspect", "run", "status", "train", "score", "report", "models"]
+)
 def test_every_command_is_listed_and_has_help(command: str) -> None:
     assert command in CliRunner().invoke(nucbatch, ["--help"]).output
     shown = CliRunner().invoke(nucbatch, [command, "--help"])
