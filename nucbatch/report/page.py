@@ -1,18 +1,25 @@
 """The report: one self-contained HTML file.
 
-Images are embedded as PNG and SVG, there are no scripts, and a content policy in the page's head forbids
-loading anything. Names come from file names and are escaped.
+Images are embedded, and a content policy in the page's head forbids loading anything and running any script
+but the page's own, which it names by its SHA-256. Names come from file names and are escaped.
 """
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from importlib.resources import files
 from pathlib import Path
+
+from markupsafe import Markup
 
 from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.report.panel import fill, load_panels
 from nucbatch.report.run_data import RunData
 from nucbatch.store.atomic import write_text
 from nucbatch.store.run_folder import RunFolder
+
+_SCRIPTS = ("page.js", "plate.js")  # in this order, one script: each uses what those before it define
 
 
 def write_report(folder: Path) -> Path:
@@ -39,9 +46,19 @@ def render(data: RunData) -> str:
         if body.strip():
             sections.append({"name": name, "title": panel.title, "body": body})
     plates = sorted({str(plate) for plate in data.fields["Metadata_Plate"]})
+    script = page_script()
     return fill(
         "page.html",
+        script=Markup(script),  # noqa: S704  # nosec B704  # the package's own files
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
         name=", ".join(plate for plate in plates if plate) or data.paths.path.resolve().name,
         version=data.text("nucbatch"),
         sections=sections,
     )
+
+
+def page_script() -> str:
+    """The page's script: the package's JavaScript files in one function, which defines nothing global."""
+    folder = files("nucbatch.report") / "templates"
+    parts = [(folder / name).read_text(encoding="utf-8") for name in _SCRIPTS]
+    return "\n".join(['(() => {\n"use strict";', *parts, "})();\n"])

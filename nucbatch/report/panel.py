@@ -5,12 +5,17 @@ Panels are registered in the entry point group ``nucbatch.panels``; other packag
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from numpy.typing import NDArray
 
 from nucbatch.report.run_data import RunData
 
@@ -23,7 +28,8 @@ class Panel:
 
     ``render`` returns the section's HTML below the heading, with names escaped; an empty result leaves the
     section out. Panels are shown by ascending ``order``. A panel must not load anything from outside the page
-    and has no scripts: the page forbids both.
+    and has no scripts: the page forbids both. What the page's own script draws comes from
+    :func:`json_block`.
     """
 
     title: str
@@ -50,6 +56,22 @@ def fill(template: str, **values: object) -> Markup:
     """Fills a template of ``nucbatch/report/templates`` with values, escaped unless they are Markup."""
     text = _environment().get_template(template).render(**values)
     return Markup(text)  # noqa: S704  # nosec B704  # the environment below has escaped every value
+
+
+def json_block(name: str, values: object) -> Markup:
+    """Values for the page's script, as JSON in ``<template id="NAME-data">``, which browsers don't show.
+
+    Characters with a meaning in HTML are written as JSON escapes, so no value can end the element.
+    """
+    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "&<>":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup('<template id="{}-data">{}</template>').format(name, Markup(text))  # noqa: S704  # nosec B704
+
+
+def packed(values: NDArray[Any], dtype: str) -> str:
+    """Base64 of an array's items, little-endian: ``packed(counts, "u2")``, ``packed(means, "f4")``."""
+    return base64.b64encode(values.astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode("ascii")
 
 
 def _environment() -> Environment:

@@ -20,6 +20,7 @@ from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.features.quality import MISSING_CHANNEL
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.sheets import neutral
 
 _TEXT = (
     "Metadata_Plate",
@@ -58,6 +59,19 @@ class Well:
     failed: int
     pending: int
     not_selected: int
+
+    @property
+    def per_field(self) -> float | None:
+        """Mean number of nuclei of the counted fields; None if no field was counted."""
+        return None if self.count is None else self.count / self.done
+
+    @property
+    def gaps(self) -> str:
+        """The fields without a count, in words: ``2 fields failed and 1 field not selected``."""
+        parts = {"failed": self.failed, "not processed yet": self.pending, "not selected": self.not_selected}
+        return " and ".join(
+            f"{count} field{'' if count == 1 else 's'} {what}" for what, count in parts.items() if count
+        )
 
 
 @dataclass(frozen=True)
@@ -158,6 +172,14 @@ class RunData:
             count = None if done.empty else int(done["Count_Nuclei"].sum())
             wells.append(Well(plate, name, int(t), state, count, len(done), failed, pending, left_out))
         return tuple(sorted(wells, key=_place))
+
+    @cached_property
+    def well_table(self) -> pd.DataFrame:
+        """wells.csv with one row for each of :attr:`wells`, in their order."""
+        keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
+        table = _read_csv(self._existing(self.paths.wells))
+        places = [(neutral(well.plate), well.name, well.t) for well in self.wells]
+        return table.set_index(keys).reindex(pd.MultiIndex.from_tuples(places, names=keys)).reset_index()
 
     @property
     def pixels_kept(self) -> bool:

@@ -35,9 +35,9 @@ def hostile(tmp_path):
         {"path": NASTY, "status": status, "reason": NASTY} for status in ("used", "ignored", "quarantined")
     ]
     pd.DataFrame(files).to_csv(tmp_path / "files.csv", index=False)
-    pd.DataFrame([{"Metadata_Plate": NASTY, "Metadata_Well": "B02", "Count_Nuclei": 3}]).to_csv(
-        tmp_path / "wells.csv", index=False
-    )
+    well = {"Metadata_Plate": NASTY, "Metadata_Well": "B02", "Metadata_Time": 0, f"Mean_{NASTY}": 1.5}
+    counts = {"Count_Nuclei": 3, "Count_Nuclei_PerField_Mean": 3.0}
+    pd.DataFrame([well | counts]).to_csv(tmp_path / "wells.csv", index=False)
     run = {
         NASTY: NASTY,
         "settings": {"labels": "tiff"},

@@ -324,7 +324,7 @@ def test_names_do_no_harm(finished: Finished) -> None:
         assert "its name does not fit the pattern layout" in row["reason"]
     page = finished.folder.report.read_text(encoding="utf-8")
     assert "<img src=x" not in page
-    assert "<script" not in page
+    assert page.count("<script") == 1  # the page's own
     assert "&lt;img src=x onerror=alert(1)&gt;.tif" in page
     assert r"B09_1_DAPI\xff.tif" in page
     shown = CliRunner().invoke(nucbatch, ["inspect", str(finished.plate)])

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nucbatch.report.heatmap import colour_range, drawn_size, render, shown_times
+from nucbatch.report.heatmap import drawn_size, render, shown_times
 from nucbatch.report.run_data import RunData
 
 
@@ -17,13 +17,6 @@ def cells(html):
         value = re.search(r"<text[^>]*>([^<]*)</text>", rest)
         found[title.split(":")[0]] = (kind, value[1] if value else "", title)
     return found
-
-
-def test_colours_begin_at_zero_unless_all_counts_are_high():
-    assert colour_range([5, 100]) == (0, 100)
-    assert colour_range([80, 100]) == (80, 100)
-    assert colour_range([100, 100]) == (0, 100)
-    assert colour_range([]) == (0, 1)
 
 
 def test_the_kinds_of_well_differ(make_run):
@@ -41,13 +34,17 @@ def test_the_kinds_of_well_differ(make_run):
     ]
     found = cells(render(RunData(make_run(fields))))
     assert len(found) == 96
-    assert found["B02"] == ("counted", "40", "B02: 40 nuclei in 1 field")
-    assert found["B03"] == ("zero", "0", "B03: 0 nuclei in 1 field")
+    assert found["B02"] == ("counted", "40", "B02: 40 nuclei per field, 1 field counted")
+    assert found["B03"] == ("zero", "0", "B03: 0 nuclei per field, 1 field counted")
     assert found["B04"] == ("failed", "", "B04: not counted, 1 field failed")
-    assert found["B05"] == ("counted partly", "7", "B05: 7 nuclei in 1 field; 1 field failed")
+    assert found["B05"] == ("counted partly", "7", "B05: 7 nuclei per field, 1 field counted; 1 field failed")
     assert found["B06"] == ("pending", "", "B06: not counted, 1 field not processed yet")
     assert found["B07"] == ("unselected", "", "B07: not counted, 1 field not selected")
-    assert found["B08"] == ("counted partly", "5", "B08: 5 nuclei in 1 field; 1 field not selected")
+    assert found["B08"] == (
+        "counted partly",
+        "5",
+        "B08: 5 nuclei per field, 1 field counted; 1 field not selected",
+    )
     assert found["A01"] == ("none", "", "A01: no image")
 
 
@@ -55,7 +52,15 @@ def test_the_kinds_of_well_differ(make_run):
 def test_larger_plates_have_all_their_wells(make_run, well, count):
     found = cells(render(RunData(make_run([make_run.field(well, 1, 3), make_run.field("A01", 1, 12345)]))))
     assert len(found) == count
-    assert found[well][2] == f"{well}: 3 nuclei in 1 field"
+    assert found[well][2] == f"{well}: 3 nuclei per field, 1 field counted"
+
+
+def test_a_well_in_which_fields_failed_has_the_colour_of_its_mean_not_of_its_smaller_sum(make_run):
+    fields = [make_run.field("B02", site, 50) for site in (1, 2)]
+    fields += [make_run.field("B03", 1, 50), make_run.field("B03", 2, None), make_run.field("B04", 1, 10)]
+    html = str(render(RunData(make_run(fields))))
+    colours = dict(re.findall(r'<title>(B\d+):[^<]*</title><rect [^>]*fill="(#\w+)"', html))
+    assert colours["B02"] == colours["B03"] != colours["B04"]
 
 
 def test_values_are_left_out_where_they_do_not_fit(make_run):
@@ -66,7 +71,7 @@ def test_values_are_left_out_where_they_do_not_fit(make_run):
 def test_two_plates_make_two_maps_and_no_plate_makes_none(make_run):
     field = make_run.field
     html = str(render(RunData(make_run([field("B02", 1, 1, plate="one"), field("B02", 1, 2, plate="two")]))))
-    assert html.count('role="img"') == 2
+    assert html.count('class="plate-map"') == 2
     assert html.count('id="hatch"') == 1
     assert "<h3>one</h3>" in html
     assert render(RunData(make_run([field("", 1, 3)]))) == ""
@@ -76,9 +81,9 @@ def test_each_time_point_has_a_map_and_they_are_not_added_up(make_run):
     field = make_run.field
     counts = [(0, 1, 10), (0, 2, 5), (1, 1, 12), (1, 2, 8), (7, 1, 40), (7, 2, None)]
     html = str(render(RunData(make_run([field("B02", site, n, time=t) for t, site, n in counts]))))
-    assert re.findall(r"<title>B02: (\d+) nuclei", html) == ["15", "20", "40"]
+    assert re.findall(r"<title>B02: ([\d.]+) nuclei", html) == ["7.5", "10", "40"]
     assert re.findall(r"<figcaption>(.*?)</figcaption>", html) == [f"time point {t}" for t in (0, 1, 7)]
-    assert html.count('class="key"') == 1  # one range of colours for all, so that they can be compared
+    assert html.count('class="colour-bar"') == 1  # one range of colours for all, so that they can be compared
     assert html.count('id="hatch"') == 1
 
 
@@ -88,7 +93,7 @@ def test_of_many_time_points_some_are_shown_and_it_is_said(make_run):
     shown = shown_times(range(97))
     assert (len(shown), shown[0], shown[-1]) == (12, 0, 96)
     html = str(render(RunData(make_run([make_run.field("B02", 1, t, time=t) for t in range(97)]))))
-    assert html.count('role="img"') == 12
+    assert html.count('class="plate-map"') == 12
     assert "12 of 97 time points are shown; wells.csv has all" in html
 
 

@@ -1,22 +1,16 @@
 """The whole page, from a run's folder with real tables and a real OME-Zarr."""
 
+import base64
+import hashlib
 import re
 from html.parser import HTMLParser
 
-import numpy as np
 import pytest
 
 from nucbatch.core.errors import InputNotFound, StoreError
-from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plate
+from nucbatch.core.plate import Channel
 from nucbatch.report.page import write_report
-from nucbatch.store.fields_table import write_fields
-from nucbatch.store.images import create_images, write_field
-from nucbatch.store.receipt import Receipt
-from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.sheets import write_files_csv, write_run
-from nucbatch.synthetic import make_field
 
-CHANNELS = (Channel("DAPI", 0), Channel("FITC", 1))
 VOID = {"meta", "img", "input", "br", "link", "hr"}
 
 
@@ -44,47 +38,8 @@ class Balance(HTMLParser):
         assert self.open.pop() == tag
 
 
-def drawn_run(tmp_path, counts, channels=CHANNELS, channel="DAPI", size_px=160):
-    """A finished run over synthetic fields: (well, nuclei) each, None for a failed one."""
-    run = RunFolder(tmp_path / "out")
-    run.create()
-    fields = tuple(
-        Field(
-            well,
-            site,
-            0,
-            f"{well[0]}/{int(well[1:])}/{site}",
-            f"P1_{well}_s{site}",
-            (),
-            size_px,
-            size_px,
-            "uint16",
-        )
-        for site, (well, _) in enumerate(counts, start=1)
-    )
-    files = tuple(FileRecord(f"{field.name}.tif", FileStatus.USED, group=field.group) for field in fields)
-    plate = Plate("P1", "/nowhere", "imagexpress", channels, fields, files)
-    failed = [field.key for field, (_, nuclei) in zip(fields, counts, strict=True) if nuclei is None]
-    store = create_images(run, plate, failed)
-    receipts = {}
-    for field, (_, nuclei) in zip(fields, counts, strict=True):
-        rng = np.random.default_rng(field.site)
-        image, labels = make_field(size_px, rng, nuclei=nuclei or 0, channels=len(channels))
-        done = nuclei is not None
-        qc = {"QC_Focus": 0.1, "QC_Saturated": 0.0} if done else {}
-        status, reason = ("done", "") if done else ("failed", "cut short")
-        count = int(labels.max())
-        receipts[field.key] = Receipt(field.key, status, reason, count, "", qc, {}, "here")
-        if done:
-            write_field(store, field, channels, image, labels.astype(np.uint32))
-    write_fields(run.fields, plate, receipts)
-    write_files_csv(run.files, plate)
-    write_run(run.run_json, {"nucbatch": "0.1.0", "settings": {"channel": channel, "labels": "zarr"}})
-    return run
-
-
-def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
-    run = drawn_run(tmp_path, [("B02", 8), ("B03", 0), ("B04", None), ("B05", 3)])
+def test_the_page_is_whole_and_needs_nothing_else(tmp_path, draw_run):
+    run = draw_run(tmp_path, [("B02", 8), ("B03", 0), ("B04", None), ("B05", 3)])
     path = write_report(run.path)
     page = path.read_text(encoding="utf-8")
     assert path == run.report
@@ -95,39 +50,43 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path):
     assert all(link.startswith(("#", "data:image/png;base64,")) for link in checker.links)
     assert {link[1:] for link in checker.links if link.startswith("#")} <= set(checker.ids)
     assert "default-src 'none'" in page
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+    assert page.count("<script") == 1
     assert page.count("<figure") == 3
     assert [path.name for path in run.path.iterdir() if "partial" in path.name] == []
 
 
-def test_writing_again_gives_the_same_bytes(tmp_path):
-    run = drawn_run(tmp_path, [("B02", 8), ("B03", 2)])
+def test_writing_again_gives_the_same_bytes(tmp_path, draw_run):
+    run = draw_run(tmp_path, [("B02", 8), ("B03", 2)])
     first = write_report(run.path).read_bytes()
     assert write_report(run.path).read_bytes() == first
 
 
-def test_an_empty_field_has_no_outline_and_says_zero(tmp_path):
-    page = write_report(drawn_run(tmp_path, [("B02", 8), ("B03", 0)]).path).read_text(encoding="utf-8")
+def test_an_empty_field_has_no_outline_and_says_zero(tmp_path, draw_run):
+    page = write_report(draw_run(tmp_path, [("B02", 8), ("B03", 0)]).path).read_text(encoding="utf-8")
     outlines = re.findall(r'<path d="([^"]*)"', page)
     assert outlines[0].count("M") >= 6
     assert outlines[1] == ""
     assert re.search(r"B03, site 2.*?0 nuclei", page, flags=re.DOTALL)
 
 
-def test_fields_larger_than_the_sheet_come_from_a_lower_level(tmp_path):
-    page = write_report(drawn_run(tmp_path, [("B02", 4)], size_px=1400).path).read_text(encoding="utf-8")
+def test_fields_larger_than_the_sheet_come_from_a_lower_level(tmp_path, draw_run):
+    page = write_report(draw_run(tmp_path, [("B02", 4)], size_px=1400).path).read_text(encoding="utf-8")
     assert 'viewBox="0 0 1400 1400"' in page  # 700 px, in half pixels
 
 
-def test_rgb_images_are_shown_as_their_mean(tmp_path):
+def test_rgb_images_are_shown_as_their_mean(tmp_path, draw_run):
     rgb = tuple(Channel(name, index) for index, name in enumerate(("R", "G", "B")))
-    page = write_report(drawn_run(tmp_path, [("B02", 4)], channels=rgb, channel="").path).read_text(
+    page = write_report(draw_run(tmp_path, [("B02", 4)], channels=rgb, channel="").path).read_text(
         encoding="utf-8"
     )
     assert page.count("<figure") == 1
 
 
-def test_a_run_in_which_all_failed_still_has_a_report(tmp_path):
-    page = write_report(drawn_run(tmp_path, [("B02", None)]).path).read_text(encoding="utf-8")
+def test_a_run_in_which_all_failed_still_has_a_report(tmp_path, draw_run):
+    page = write_report(draw_run(tmp_path, [("B02", None)]).path).read_text(encoding="utf-8")
     assert "Nothing was counted." in page
     assert "<figure" not in page
 

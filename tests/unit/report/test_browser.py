@@ -1,0 +1,134 @@
+"""The report in a real browser: values by pointer and keyboard, and no message, error or request."""
+
+import re
+import shutil
+
+import pytest
+
+from nucbatch.report.page import write_report
+
+pytestmark = pytest.mark.slow
+CHROMIUM = shutil.which("chromium")
+if CHROMIUM is None:
+    pytest.skip("chromium is not installed: apt-get install chromium", allow_module_level=True)
+sync_api = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+
+WELLS = [("B02", 8), ("B02", 5), ("B03", 0), ("B04", None), ("B05", 3), ("B05", None), ("C02", 6)]
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, draw_run):
+    """The address of a report: counted, empty, failed and partly failed wells of two channels."""
+    return write_report(draw_run(tmp_path_factory.mktemp("browser"), WELLS).path).as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, report):
+    """``open_page(**options of a browser's context)`` → the report's page; at the end it has said nothing."""
+    contexts, said = [], []
+
+    def open_report(**options):
+        contexts.append(browser.new_context(**options))
+        page = contexts[-1].new_page()
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.on("request", lambda request: said.append(request.url))
+        page.goto(report)
+        return page
+
+    yield open_report
+    for context in contexts:
+        context.close()
+    # The page itself and the images inside it are the only things that a browser asks for.
+    assert [one for one in said if one != report and not one.startswith("data:image/")] == []
+
+
+def tip(page):
+    """The lines that the page shows for a well."""
+    return page.locator("#tip").inner_text().splitlines()
+
+
+def choose(page, name):
+    page.select_option("#measure", label=name)
+
+
+def test_a_well_says_its_value_under_the_pointer(open_page):
+    page = open_page()
+    well = page.locator("[data-at='1,2']")
+    well.hover()
+    value = f"Nuclei per counted field: {well.locator('text').text_content()}"
+    assert tip(page) == ["B02", value, "2 fields counted"]
+    page.locator("[data-at='1,4']").hover()
+    assert tip(page) == ["B04", "not counted", "0 fields counted; 1 field failed"]
+    page.locator("[data-at='0,1']").hover()
+    assert tip(page) == ["A01", "no image"]
+    page.mouse.move(0, 0)
+    assert page.locator("#tip").is_hidden()
+
+
+def test_wells_can_be_reached_by_keyboard(open_page):
+    page = open_page()
+    page.locator("#measure").focus()
+    page.keyboard.press("Tab")
+    for key in ("ArrowDown", "ArrowRight"):
+        page.keyboard.press(key)
+    assert tip(page)[0] == "B02"
+    assert page.locator(":focus").get_attribute("aria-label").startswith("B02, Nuclei per counted field: ")
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+
+
+def test_another_measure_recolours_the_wells_and_no_incomplete_sum_is_coloured(open_page):
+    page = open_page()
+    rect = page.locator("[data-at='1,5'] rect")
+    assert rect.get_attribute("class") == "counted partly"
+    choose(page, "Nuclei per well")
+    assert rect.get_attribute("class") == "valueless partly"
+    assert rect.get_attribute("fill") is None
+    choose(page, "Nuclei_AreaShape_Area")
+    assert rect.get_attribute("class") == "counted partly"
+    assert page.locator("[data-at='1,3'] rect").get_attribute("class") == "valueless"  # no nucleus, no mean
+    assert page.locator("[data-at='1,4'] rect").get_attribute("class") == "failed"
+    assert page.locator("#key-label").inner_text() == "Nuclei_AreaShape_Area"
+    numbers = [float(page.locator(f"#key-{end}").inner_text()) for end in ("low", "high")]
+    assert 0 <= numbers[0] < numbers[1]
+
+
+def test_the_values_are_a_table_too(open_page):
+    page = open_page()
+    page.locator("#values summary").click()
+    rows = page.locator("#values tbody tr")
+    assert rows.count() == 8
+    second = rows.nth(1).locator("td").all_inner_texts()
+    assert second[0] == "no image"
+    assert second[3] == "failed"
+    assert re.fullmatch(r"[\d.]+", second[1])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_follows_the_reader_s_scheme(open_page, scheme):
+    page = open_page(color_scheme=scheme)
+    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert (max(map(int, re.findall(r"\d+", paper))) < 60) == (scheme == "dark")
+
+
+def test_a_telephone_s_width_is_enough(open_page):
+    page = open_page(viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_printed_it_has_no_controls(open_page):
+    page = open_page()
+    page.emulate_media(media="print")
+    for control in ("nav", ".chooser", ".switch", "#values"):
+        assert page.locator(control).first.is_hidden()
+    assert page.locator(".plate-map").first.is_visible()
+    assert page.pdf()[:5] == b"%PDF-"
