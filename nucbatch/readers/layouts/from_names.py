@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
 from nucbatch.core.gc_pause import gc_paused
-from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.core.plate import FileRecord, FileStatus, Plate
 from nucbatch.readers.assemble import Sighting, assemble, unfitting
 from nucbatch.readers.layouts.name_pattern import (
     FROM_ONE,
@@ -78,7 +78,7 @@ def plate_from_names(
     if not named:
         raise InputError(_fits_none(regex, listing, senseless))
     if named[0][1].parts.well:
-        require_one_plate(listing, [place for _, place in named], lambda: _as_one(listing, regex))
+        require_one_plate(listing, [place for _, place in named], lambda: _as_one(listing, regex, layout))
     _refuse_several(listing, [(file, place.parts) for file, place in named])
     said = [place.parts for _, place in named]
     first_site = min(first.site, *(parts.site for parts in said), first.site)
@@ -183,15 +183,31 @@ def _refuse_several(listing: Listing, named: list[tuple[FoundFile, PatternName]]
         raise several_plates(listing, clashing, f"the same wells in {len(clashing)} folders")
 
 
-def _as_one(listing: Listing, regex: re.Pattern[str]) -> str:
+def _as_one(listing: Listing, regex: re.Pattern[str], layout: str) -> str:
     """Returns the last lines of the error: a pattern that reads the names as one plate, if there is one."""
-    flags = "(?i)" if regex.pattern.startswith("(?i)") else ""
-    rest = regex.pattern.removeprefix(flags)
+    flags = "(?i)" if regex.flags & re.IGNORECASE else ""
+    rest = regex.pattern.removeprefix("(?i)")
     if rest.startswith("^"):
         return ""
     pattern = f"{flags}^.*?{rest}"
+    if not reads_all(listing, re.compile(pattern), layout):
+        return ""
     root = printable(shlex.quote(listing.root))
     return (
         "\nIf they are one plate, let the pattern begin with the folders:\n"
         f"  nucbatch inspect {root} --pattern {shlex.quote(pattern)}"
     )
+
+
+def reads_all(listing: Listing, regex: re.Pattern[str], layout: str) -> bool:
+    """Returns whether a regex reads at least 9 of 10 images as one plate, most fields with all channels.
+
+    Only such a regex is suggested to a user.
+    """
+    try:
+        plate = plate_from_names(listing, regex, layout=layout)
+    except InputError:
+        return False
+    used = sum(1 for record in plate.files if record.status is FileStatus.USED)
+    whole = sum(1 for field in plate.fields if not field.lacking and not field.problem)
+    return 10 * used >= 9 * len(listing.images()) and 2 * whole >= len(plate.fields)

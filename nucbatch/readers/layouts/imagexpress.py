@@ -2,7 +2,8 @@
 
 - Site and wavelength are absent if there is only one. Older versions put the GUID into brackets, after ``_``.
 - Time points and z-steps are folders, ``TimePoint_N`` and ``ZStep_N``, from 1. A file outside every
-  ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection.
+  ``ZStep_N``, or (in exports) in ``ZStep_0``, is the projection. Published plates have folders that end in
+  ``_z_16`` or ``_t_2``, from 0.
 - If a channel of a field has a projection, its z-steps are ignored. Otherwise all z-steps are used.
 - Several plates below one input are rejected, because wells of the same name would be merged.
 - A well or site selected in the .HTD file but without an image stays listed, with the reason.
@@ -38,6 +39,7 @@ _WELL_BEFORE = re.compile(
 )  # B02_s1_c1 is no C01
 _WAVE_FOLDER = re.compile(r"(?P<rest>.*?)[ _-]?w(?P<wave>[0-9]{1,2})", re.IGNORECASE)
 _STEP = re.compile(r"(?P<kind>TimePoint|ZStep)_(?P<number>[0-9]+)", re.IGNORECASE)
+_STEP_AT_END = re.compile(r"(?P<rest>(?:.+[ _-])?)(?P<kind>[tz])[ _-]?(?P<number>[0-9]{1,4})", re.IGNORECASE)
 _SIDE_FILES = frozenset({".htd", ".hts", ".mbt", ".scan"})
 
 
@@ -51,7 +53,7 @@ class ImageXpressName:
         well: normalised well name.
         site: from 1.
         wave: wavelength number, from 1.
-        time_point: from 1.
+        time_point: as written; 1 without a folder.
         z_step: from 1; 0 for a projection or plain plane.
         thumbnail: the file is a preview.
         certain: no other layout has such names.
@@ -80,18 +82,23 @@ def parse(path: str) -> ImageXpressName | None:
     folder = []
     stepped = False
     for part in parts[:-1]:
-        step = _STEP.fullmatch(part)
+        step, at_end = _STEP.fullmatch(part), _STEP_AT_END.fullmatch(part)
         if step:
             steps[step["kind"].lower()] = int(step["number"])
             stepped = True
+        elif at_end:
+            if at_end["kind"].lower() == "z":
+                steps["zstep"] = int(at_end["number"]) + 1  # 0 is the first step, not the projection
+            else:
+                steps["timepoint"] = int(at_end["number"])
+            folder += [at_end["rest"].rstrip(" _-")] if at_end["rest"] else []
         else:
             folder.append(part)
     certain = stepped or bool(match["wave"] or match["guid"])
     thumbnail = bool(match["thumb"])
     plate = match["plate"] or ""
-    time_point = max(steps["timepoint"], 1)
     return ImageXpressName(
-        "/".join(folder), plate, well, site, wave, time_point, steps["zstep"], thumbnail, certain
+        "/".join(folder), plate, well, site, wave, steps["timepoint"], steps["zstep"], thumbnail, certain
     )
 
 
@@ -138,10 +145,16 @@ class ImageXpressReader:
         waves = sorted({name.wave for _, name in named})
         channels = _channel_names(listing, waves, named, htd)
         chosen, others = _one_kind(named, z_steps=options.z_steps)
+        first = min([1, *(name.time_point for _, name in named)])
         rule = "projection" if options.z_steps else "z-step"
         sightings = [
             Sighting(
-                file, channels[name.wave], name.well, name.site, name.time_point - 1, max(name.z_step - 1, 0)
+                file,
+                channels[name.wave],
+                name.well,
+                name.site,
+                name.time_point - first,
+                max(name.z_step - 1, 0),
             )
             for file, name in chosen
         ]
@@ -155,7 +168,7 @@ class ImageXpressReader:
                     site=name.site,
                     channel=channels[name.wave],
                     z=name.z_step - 1 if name.z_step else None,
-                    t=name.time_point - 1,
+                    t=name.time_point - first,
                 )
             )
         gaps, remarks = _lost(htd, {sighting.key for sighting in sightings}) if htd else ({}, [])

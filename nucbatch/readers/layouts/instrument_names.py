@@ -19,8 +19,8 @@ from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.from_names import plate_from_names
 from nucbatch.readers.layouts.grammars import GRAMMARS, Grammar
-from nucbatch.readers.layouts.name_columns import are_wells
 from nucbatch.readers.layouts.name_pattern import PatternName, counts_from_zero, read_match
+from nucbatch.readers.layouts.well_columns import are_wells
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.rules import ignored
 from nucbatch.readers.untried import untried

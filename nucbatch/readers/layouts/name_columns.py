@@ -3,8 +3,7 @@
 A single name is weak evidence: ``M1_control`` may be a mouse, ``B03`` a sample. Names are therefore split
 into parts, and names with the same sequence of parts form a table whose columns are judged as a whole:
 
-- A column of wells spans rows and columns of a plate: two rows written with leading zeros, a filled grid, or
-  wells beside a column of sites, channels, z-steps or times.
+- :mod:`nucbatch.readers.layouts.well_columns` decides whether a column holds wells.
 - A column of channels or z-steps divides images: names differ in this column only.
 """
 
@@ -14,10 +13,10 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from string import ascii_letters
 
-from nucbatch.core.plate_geometry import plausible_well, row_index, split_well
+from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.layouts.stains import is_stain
+from nucbatch.readers.layouts.well_columns import are_wells, row_and_column
 
 _SUFFIX = re.compile(r"(?:\.ome)?\.[A-Za-z0-9]{2,4}$", re.IGNORECASE)
 _PART = re.compile(r"[^\W_]+")
@@ -29,11 +28,18 @@ _WELL_WITH_WORD = re.compile(r"well((?:[A-Z]|A[A-F])[0-9]{1,2})", re.IGNORECASE)
 _WORDS = {
     "channel": "c ch chan channel w wavelength",
     "z": "z zs zstep zplane zslice plane slice",
-    "t": "t tp time timepoint frame",
+    "t": "t tp sk time timepoint frame",
     "site": "s f p m xy pos position point site field fld fov tile scene series",
     "well": "well",
 }
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
+_SIGNS = {
+    "well": "a well",
+    "well number": "a well",
+    "row": "a well",
+    "channel": "a channel",
+    "z": "a z-step",
+}
 _FEWEST_PER_REST = 1.5  # mean number of names that differ in one column only
 
 
@@ -56,9 +62,8 @@ class NameTable:
     @property
     def holds(self) -> tuple[str, ...]:
         """Evidence for a plate in these names: ``"a well"``, ``"a channel"``, ``"a z-step"``."""
-        said = {"well": "a well", "channel": "a channel", "z": "a z-step"}
         signs = [role for i, role in sorted(self.roles.items()) if self._is_sign(i, role)]
-        return tuple(text for role, text in said.items() if role in signs)
+        return tuple(dict.fromkeys(text for role, text in _SIGNS.items() if role in signs))
 
     def column(self, index: int) -> list[str]:
         """Returns the values of one part."""
@@ -68,9 +73,15 @@ class NameTable:
         """Returns whether a part differs between names."""
         return len({row[index] for row in self.rows}) > 1
 
+    def folder_parts(self) -> range:
+        """Returns the indices of the parts that belong to folders."""
+        return range(max((i for i, text in enumerate(self.separators) if "/" in text), default=0))
+
     def _is_sign(self, index: int, role: str) -> bool:
-        if role == "well":
+        if role in ("well", "row"):
             return True
+        if role == "well number":
+            return self.varies(index)
         if role not in ("channel", "z") or not self.varies(index):
             return False
         rests = {row[:index] + row[index + 1 :] for row in self.rows}
@@ -89,7 +100,9 @@ def name_tables(paths: Iterable[str]) -> list[NameTable]:
     for shape, members in sorted(groups.items(), key=lambda item: (-len(item[1]), item[0])):
         rows = tuple(parts for _, parts in members)
         separators = tuple(sep for sep, _ in shape)
-        tables.append(NameTable(tuple(path for path, _ in members), rows, separators, _roles(rows)))
+        tables.append(
+            NameTable(tuple(path for path, _ in members), rows, separators, _roles(separators, rows))
+        )
     return tables
 
 
@@ -113,23 +126,33 @@ def split(path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(separators), tuple(parts)
 
 
-def _roles(rows: Sequence[tuple[str, ...]]) -> dict[int, str]:
+def _roles(separators: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[int, str]:
     columns = list(zip(*rows, strict=True))
     roles: dict[int, str] = {}
     for i, values in enumerate(columns):
         role = _role(columns, i, values)
-        if role:
+        inside_folder = any("/" in text for text in separators[i + 1 :])
+        if role and not (inside_folder and role == "site" and len(_letters(values)) == 1):  # P1 is a plate
             roles[i] = role
+    fields = [i for i, role in roles.items() if role == "site" and _letters(columns[i]) == "f"]
+    planes = [i for i, role in roles.items() if role == "site" and _letters(columns[i]) == "p"]
+    if fields:  # f01p02: field and plane
+        roles |= dict.fromkeys(planes, "z")
     candidates = [i for i, values in enumerate(columns) if all(map(_is_well, set(values)))]
     for i in sorted(candidates, key=lambda i: -len({value[0].upper() for value in columns[i]})):
         others = {role for j, role in roles.items() if j != i}
-        if are_wells(set(columns[i]), others):
+        first = i == 0 or separators[i].endswith("/")
+        whole = first and i == len(columns) - 1
+        if are_wells(set(columns[i]), others, first=first, whole=whole):
             roles[i] = "well"
             break
     if "well" in roles.values():  # only one column can be the well: the one with most wells
         wells = [i for i, role in roles.items() if role == "well"]
         best = max(wells, key=lambda i: len(set(columns[i])))
-        roles = {i: role for i, role in roles.items() if role != "well" or i == best}
+        return {i: role for i, role in roles.items() if role != "well" or i == best}
+    pair = row_and_column(separators, columns, roles)
+    if pair:
+        roles[pair[0]], roles[pair[1]] = "row", "column"
     return roles
 
 
@@ -140,14 +163,15 @@ def _role(columns: Sequence[tuple[str, ...]], i: int, values: tuple[str, ...]) -
     before = columns[i - 1][0].casefold() if i and len(set(columns[i - 1])) == 1 else ""
     if all(value.isdecimal() for value in values):
         role = _ROLE.get(before, "")
-        return role if role != "well" else ""
+        return role if role != "well" else "well number"
     if before == "well" and all(map(_is_well, set(values))):
         return "well"
     letters = _letters(values)
     if letters:
-        if letters in ("c", "col", "column", "y") and i and _letters(columns[i - 1]) in ("r", "row", "x"):
-            return ""  # position of a tile in a mosaic: r01c02
-        return _ROLE.get(letters, "") if letters != "well" else ""
+        beside = {_letters(columns[j]) for j in (i - 1, i + 1) if 0 <= j < len(columns)}
+        if letters in ("c", "col", "column", "y") and not beside.isdisjoint(("r", "row", "x")):
+            return ""  # a well, or the position of a tile in a mosaic: r01c02
+        return _ROLE.get(letters, "") if letters != "well" else "well number"
     counts = Counter(values)
     stained = sum(count for value, count in counts.items() if is_stain(value))
     return "channel" if 2 * stained >= len(values) else ""
@@ -164,26 +188,3 @@ def _letters(values: Sequence[str]) -> str:
 
 def _is_well(text: str) -> bool:
     return _WELL.fullmatch(text) is not None and bool(plausible_well(text))
-
-
-def are_padded(written: set[str]) -> bool:
-    """Returns whether all wells are written with two digits, as ``B03``."""
-    numbers = [text.lstrip(ascii_letters) for text in written]
-    return all(len(number) == 2 for number in numbers) and any(number[0] == "0" for number in numbers)
-
-
-def are_wells(written: set[str], other_roles: set[str]) -> bool:
-    """Returns whether texts like ``B03`` are wells of a plate rather than numbered samples."""
-    places = [split_well(text) for text in written]
-    rows = {row for row, _ in places}
-    columns = {column for _, column in places}
-    padded = are_padded(written)
-    if min(row_index(row) for row in rows) > row_index("P"):
-        return False  # a plate with such rows also has rows A to P
-    if len(rows) == 1:
-        (row,) = rows
-        return padded and row in "ABDEGH" and max(columns) <= 12
-    if padded:
-        return True
-    grid = len(columns) >= 3 and len(written) >= 6 and 4 * len(written) >= 3 * len(rows) * len(columns)
-    return grid or (len(columns) >= 2 and bool(other_roles))

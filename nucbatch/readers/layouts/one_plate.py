@@ -1,9 +1,10 @@
 """Decides whether folders below the input are parts of one plate or several plates.
 
 A folder is part of a plate if its name says which part: a well (``B02``), a row or column, a time point
-(``TimePoint_1``), a z-step, a site or a channel (``DAPI``). Any other folder separates plates, even if their
-wells differ. Text before the well in a file name (``PlateA_B02``) separates plates too, unless each well has
-its own text, such as running numbers or treatments.
+(``TimePoint_1``), a z-step, a site or a channel (``DAPI``). A time point, z-step or site may end a longer
+name (``images_z_16``). Any other folder separates plates, even if their wells differ. Text before the well in
+a file name (``PlateA_B02``) separates plates too, unless it is a channel (``DAPI_B02``), z-step, time point or
+site that the rest of the name lacks, or each well has its own text, such as running numbers or treatments.
 """
 
 from __future__ import annotations
@@ -34,6 +35,15 @@ _CONFIRMS = _ADDS | {"site": f"{_ADDS['site']}|s|f|p", "channel": "channel|chan|
 _NUMBERED = {
     kind: re.compile(rf"(?:{words})[ _-]?([0-9]{{1,9}})", re.IGNORECASE) for kind, words in _ADDS.items()
 }
+_ENDS = {
+    kind: re.compile(rf"(.+?)[ _-](?:{words})[ _-]?([0-9]{{1,9}})", re.IGNORECASE)
+    for kind, words in _ADDS.items()
+}
+_BEFORE = {
+    kind: re.compile(rf"(?:{words})[ _-]?([0-9]{{1,9}})", re.IGNORECASE)
+    for kind, words in (_ADDS | {"site": f"{_ADDS['site']}|s|f"}).items()
+}
+_BETWEEN = re.compile(r"[ _-]+")
 _TOKENS = {
     kind: re.compile(rf"(?<![A-Za-z0-9])(?:{words})[ _-]?([0-9]{{1,9}})(?![A-Za-z0-9])", re.IGNORECASE)
     for kind, words in _CONFIRMS.items()
@@ -89,13 +99,24 @@ def plate_position(
         if end > start + 1:
             break
         beside = _beside(folder, parts.well, number, tuple(in_name.items()))
-        kind, value = ("", "") if beside is not None else _added(folder)
         if beside is not None:
             text += f"{beside}/"
-        elif not kind or kind in in_name or not _same(added.setdefault(kind, value), value):
+            continue
+        kind, value, rest = _added(folder)
+        if kind and kind not in in_name and _same(added.setdefault(kind, value), value):
+            if rest:
+                apart.append(rest)
+                last = index + 1
+        else:
             apart.append(folder)
             last = index + 1
-    text += path[name_at:start]
+    found, before = _before(path[name_at:start])
+    given = {*added, *("site" if name == "field" else name for name in groups)}
+    if given.isdisjoint(found):
+        added |= found
+        text += before
+    else:
+        text += path[name_at:start]
     parts = replace(
         parts,
         site=int(added.get("site", parts.site)),
@@ -134,13 +155,43 @@ def _beside(folder: str, well: str, number: str, in_name: tuple[tuple[str, str],
 
 
 @lru_cache(maxsize=1 << 16)
-def _added(folder: str) -> tuple[str, str]:
-    """Returns the part that a folder's name adds: ``("t", "1")``, ``("channel", "DAPI")``; else empty."""
+def _added(folder: str) -> tuple[str, str, str]:
+    """Returns (part that a folder's name adds, its value, the rest of the name); else empty texts.
+
+    ``("t", "1", "")`` for ``t1``, ``("channel", "DAPI", "")``, ``("z", "16", "images")`` for ``images_z_16``.
+    """
     for kind, regex in _NUMBERED.items():
         match = regex.fullmatch(folder)
         if match:
-            return kind, match[1]
-    return ("channel", folder) if is_stain(folder) or _CHANNEL.fullmatch(folder) else ("", "")
+            return kind, match[1], ""
+    if is_stain(folder) or _CHANNEL.fullmatch(folder):
+        return "channel", folder, ""
+    for kind, regex in _ENDS.items():
+        match = regex.fullmatch(folder)
+        if match:
+            return kind, match[2], match[1]
+    return "", "", ""
+
+
+@lru_cache(maxsize=1 << 16)
+def _before(text: str) -> tuple[dict[str, str], str]:
+    """Returns (parts that the text before the well adds, the rest of the text).
+
+    ``({"channel": "DAPI"}, "exp1")`` for ``exp1_DAPI``; nothing where two texts could be the same part.
+    """
+    found: dict[str, str] = {}
+    rest = []
+    for token in _BETWEEN.split(text):
+        kinds = ["channel"] if is_stain(token) or _CHANNEL.fullmatch(token) else []
+        kinds += [kind for kind, regex in _BEFORE.items() if regex.fullmatch(token)]
+        if not kinds:
+            rest.append(token)
+        elif kinds[0] in found:
+            return {}, text
+        else:
+            match = _BEFORE[kinds[0]].fullmatch(token) if kinds[0] != "channel" else None
+            found[kinds[0]] = match[1] if match else token
+    return found, "_".join(rest)
 
 
 def _same(written: str, value: str) -> bool:

@@ -14,9 +14,9 @@ from nucbatch.core.plate import Plate
 from nucbatch.core.plate_geometry import row_index
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.from_names import plate_from_names
-from nucbatch.readers.layouts.name_columns import are_padded
 from nucbatch.readers.layouts.name_pattern import PatternName, compiled, read_match
 from nucbatch.readers.layouts.stains import STAIN, is_numbered_channel, is_stain
+from nucbatch.readers.layouts.well_columns import are_padded
 from nucbatch.readers.listing import Listing
 
 _END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g)$"

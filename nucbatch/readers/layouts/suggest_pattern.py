@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.plate import FileStatus
-from nucbatch.readers.contract import ReadOptions
+from nucbatch.readers.layouts.from_names import reads_all
 from nucbatch.readers.layouts.name_columns import NameTable
+from nucbatch.readers.layouts.name_pattern import compiled
 from nucbatch.readers.layouts.pattern import PatternReader
 from nucbatch.readers.listing import Listing
 
@@ -17,15 +17,14 @@ _ANY = r"[^\W_]+"
 
 
 def first_working_pattern(listing: Listing, patterns: Iterator[str]) -> str:
-    """Returns the first pattern that reads at least 9 of 10 images without conflicts; empty if none does."""
+    """Returns the first pattern that reads the images (:func:`.from_names.reads_all`); empty if none does."""
     for plain in patterns:
         for pattern in (plain, f"(?i){plain}"):
             try:
-                plate = PatternReader().read(listing, ReadOptions(pattern=pattern))
+                regex = compiled(pattern)
             except InputError:
                 continue
-            used = sum(1 for record in plate.files if record.status is FileStatus.USED)
-            if 10 * used >= 9 * len(listing.images()):
+            if reads_all(listing, regex, PatternReader.name):
                 return pattern
     return ""
 
@@ -57,6 +56,8 @@ def derive_pattern(table: NameTable) -> str:
 
 def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
     """Returns, for the first part of each group, (its last part, the group's name)."""
+    if "well number" in table.roles.values():
+        return {}  # the number does not tell how many columns the plate has
     taken: dict[str, int] = {}
     roles = {
         i: role for i, role in table.roles.items() if role != "channel" or not _may_count_wells(table, i)
@@ -65,7 +66,7 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
         roles = {i: role for i, role in table.roles.items() if not _may_count_wells(table, i, digits=4)}
     for i, role in sorted(roles.items(), key=lambda item: (not table.varies(item[0]), item[0])):
         taken.setdefault(role, i)
-    has_well = "well" in taken
+    has_well = "well" in taken or "row" in taken
     if not has_well:
         taken.pop("site", None)
     used = set(taken.values())
@@ -75,7 +76,8 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
         numbers = [i for i in rest if all(part.isdecimal() for part in table.column(i))]
         if "site" not in taken and len(numbers) == 1:
             groups[numbers[0]] = (numbers[0], "site")
-        return groups
+        unnamed = [i for i in table.folder_parts() if i not in groups]
+        return {} if any(table.varies(i) for i in unnamed) else groups  # such folders may be plates
     free = rest or [i for i in range(len(table.separators)) if i not in used][:1]
     if not free or any(i in used for i in range(free[0], free[-1] + 1)):
         return {}
@@ -93,6 +95,8 @@ def _group(table: NameTable, i: int, role: str) -> str:
     if role == "well":
         word = re.match("well", values[0], re.IGNORECASE)
         return (word[0] if word else "") + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,2})"
+    if role == "row" and values[0].isalpha():
+        return "(?P<row>[A-Za-z]{1,2})"
     letters = {value.rstrip("0123456789") for value in values}
     numbered = (
         all(value[-1].isdecimal() for value in values) and len({text.casefold() for text in letters}) == 1

@@ -98,6 +98,18 @@ def test_a_users_pattern_separates_plates_unless_it_spans_folders():
         (("Site_1/B02_DAPI.tif", "Site_2/B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 2 0 DAPI 0"),
         (("s1/B02_s1.tif", "s2/B02_s2.tif"), "B02 1 0 Grey 0, B02 2 0 Grey 0"),
         (("Images/B02_DAPI.tif", "Images/C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
+        (("images_z_00/B02_s1.tif", "images_z_16/B02_s1.tif"), "B02 1 0 Grey 0, B02 1 0 Grey 16"),
+        (("exp t1/B02_s1.tif", "exp t2/B02_s1.tif"), "B02 1 0 Grey 0, B02 1 1 Grey 0"),
+        (("DAPI_B02_s1.tif", "GFP_B02_s1.tif"), "B02 1 0 DAPI 0, B02 1 0 GFP 0"),
+        (("a_ch1_B02_f1.tif", "a_ch2_B02_f1.tif"), "B02 1 0 ch1 0, B02 1 0 ch2 0"),
+        (("z1_B02_DAPI.tif", "z2_B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 1 0 DAPI 1"),
+        (("s1_B02_DAPI.tif", "s2_B02_DAPI.tif"), "B02 1 0 DAPI 0, B02 2 0 DAPI 0"),
+        (("DAPI_r02c03f01.tif", "GFP_r02c03f01.tif"), "B03 1 0 DAPI 0, B03 1 0 GFP 0"),
+        (
+            ("BBBC006_v1_images_z_00/p_b02_s1_w1.tif", "BBBC006_v1_images_z_16/p_b02_s1_w1.tif"),
+            "B02 1 0 w1 0, B02 1 0 w1 16",
+        ),
+        (("plate_t0/p_B02_w1.tif", "plate_t1/p_B02_w1.tif"), "B02 1 0 w1 0, B02 1 1 w1 0"),
         (("001_B02_DAPI.tif", "002_C03_DAPI.tif"), "B02 1 0 DAPI 0, C03 1 0 DAPI 0"),
     ],
 )
@@ -116,6 +128,31 @@ def test_folders_of_wells_sites_or_times_are_one_plate(names, expected):
 def test_text_before_the_well_separates_plates(names):
     with pytest.raises(InputError, match="mixes images of 2 plates by the text beside the well"):
         read(*names)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("PlateA_z1/B02_s1.tif", "PlateA_z1/B03_s1.tif", "PlateB_z1/B02_s1.tif"),
+        ("PlateA_z1/p_B02_s1_w1.tif", "PlateB_z1/p_B02_s1_w1.tif"),
+        ("PlateA/A/1/DAPI.tif", "PlateB/B/1/DAPI.tif"),
+    ],
+)
+def test_folders_that_differ_before_the_z_step_separate_plates(names):
+    with pytest.raises(InputError, match=r"2 (plates|folders)|the folder of one"):
+        read(*names)
+
+
+def test_a_pattern_is_suggested_only_if_it_reads_the_images():
+    with pytest.raises(InputError, match="mixes images of 2 plates") as caught:
+        read(
+            "DAPI_x_B02_s1.tif",
+            "DAPI_x_B03_s1.tif",
+            "GFP_y_B02_s1.tif",
+            "RFP_y_B02_s1.tif",
+            "RFP_x_B02_s1.tif",
+        )
+    assert "--pattern '" not in str(caught.value)
 
 
 @pytest.mark.parametrize("folders", [("t1", "t2"), ("Site_1", "Site_2"), ("P1", "P2"), ("GFP", "DAPI")])
