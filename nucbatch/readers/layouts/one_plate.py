@@ -3,8 +3,8 @@
 A folder is part of a plate if its name says which part: a well (``B02``), a row or column, a time point
 (``TimePoint_1``), a z-step, a site or a channel (``DAPI``). A time point, z-step or site may end a longer
 name (``images_z_16``). Any other folder separates plates, even if their wells differ. Text before the well in
-a file name (``PlateA_B02``) separates plates too, unless it is a channel (``DAPI_B02``), z-step, time point or
-site that the rest of the name lacks, or each well has its own text, such as running numbers or treatments.
+a file name (``PlateA_B02``) separates plates too, unless it is a channel (``DAPI_B02``), z-step, time point
+or site that the rest of the name lacks, or each well has its own text, such as running numbers or treatments.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ def are_wells(written: set[str], other_roles: set[str], *, first: bool = False, 
     if min(row_index(row) for row in rows) > row_index("P"):
         return False  # a plate with such rows also has rows A to P
     if len(rows) == 1:
-        return _are_one_row(*rows, columns, padded, capital, first)
+        return _are_one_row(next(iter(rows)), columns, padded, capital, first)
     if padded:
         return True
     full = 4 * len(written) >= 3 * len(rows) * len(columns)
