@@ -236,9 +236,9 @@ def _paths(field: Field) -> dict[str, None]:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Duration of the run's last session, and the number of fields processed in it.
+    """Wall time of the sessions that worked on fields, and the number of fields that they processed.
 
-    A resumed run has more fields than its last session.
+    A finished run that is called again keeps both.
     """
 
     wall_s: float

@@ -52,10 +52,10 @@ from nucbatch.store.ledger import (
     require_probabilities,
     started_settings,
 )
-from nucbatch.store.lock import run_lock
+from nucbatch.store.lock import holder, run_lock
 from nucbatch.store.recover import recover
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.session_record import SessionRecord, write_session
+from nucbatch.store.session_record import SessionRecord, earlier_work, write_session
 from nucbatch.store.sheets import write_run
 
 
@@ -123,6 +123,8 @@ def execute(
     if in_place is not None:
         require_images_of_their_own(plan)
     folder.create()
+    left_by = holder(folder)
+    last_beat = None if left_by is None else began - left_by.beat_age_s
     with run_lock(folder) as lock, run_log(folder, progress.note) as log:
         if restart:
             remove_earlier_labels(plan, folder)
@@ -138,6 +140,8 @@ def execute(
             require_probabilities(folder, plan.settings)
             remove_earlier_labels(plan, folder)
             folder.clear(keep_scratch=True, keep=log)
+
+        earlier_s, earlier_fields = earlier_work(folder, last_beat)
 
         def header() -> dict[str, Any]:
             return make_header(plan.settings, plate_digest(plan.plate)) | about(plan.plate)
@@ -172,6 +176,8 @@ def execute(
                 done_before=len(held),
                 unusable=len(plan.plate.fields) - len(plan.usable),
                 ledger_bytes=ledger.path.stat().st_size,
+                earlier_s=earlier_s,
+                earlier_fields=earlier_fields,
             )
             write_session(folder, session)
             progress.begin(work_queue.total, held)
@@ -206,7 +212,11 @@ def execute(
             outcome, totals = SessionOutcome(0, 0), None
             while totals is None:
                 if work_queue.waiting:
-                    outcome += drive_all()
+                    try:
+                        outcome += drive_all()
+                    finally:
+                        session = replace(session, left=time.time())
+                        write_session(folder, session)
                 lock.require()
                 remove_partials(folder.path)
                 remove_partials_in_place(plan, folder)
@@ -233,11 +243,13 @@ def execute(
             if verify:
                 _log.info(_verified(work_queue.checked), extra=NOTE)
         card = prepared.card.model_dump(mode="json")
-        timings = Timings(time.perf_counter() - started, outcome.done + outcome.failed)
+        taken_s = time.perf_counter() - started
+        worked_s = 0.0 if session.left is None else taken_s
+        timings = Timings(earlier_s + worked_s, earlier_fields + outcome.done + outcome.failed)
         write_run(folder.run_json, run_card(plan, card, receipts, timings))
         write_report(folder.path)
-        write_session(folder, replace(session, ended=time.time()))
-        _log.info("Report: %s, after %.1f s", folder.report, timings.wall_s)
+        write_session(folder, replace(session, ended=began + taken_s))
+        _log.info("Report: %s, after %.1f s", folder.report, taken_s)
     return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
 
 

@@ -24,7 +24,10 @@ class SessionRecord:
         done_before: how many of them were done when it began.
         unusable: number of further fields whose files can't be used.
         ledger_bytes: size of the ledger when it began.
-        ended: when the tables and the report were written; None while it runs, or if it was stopped.
+        left: when it stopped to work on fields, finished or not; None if it worked on none, or was killed.
+        ended: when the tables were written; None while it runs, or if it was stopped.
+        earlier_s: duration of the earlier sessions that worked on fields.
+        earlier_fields: number of fields that those sessions have done, or that failed in them.
     """
 
     began: float
@@ -32,7 +35,10 @@ class SessionRecord:
     done_before: int
     unusable: int
     ledger_bytes: int
+    left: float | None = None
     ended: float | None = None
+    earlier_s: float = 0.0
+    earlier_fields: int = 0
 
 
 _RECORD = TypeAdapter(SessionRecord)
@@ -53,3 +59,31 @@ def read_session(folder: RunFolder) -> SessionRecord | None:
         return _RECORD.validate_json(folder.session.read_bytes())
     except (OSError, ValidationError):
         return None
+
+
+def earlier_work(folder: RunFolder, last_beat: float | None) -> tuple[float, int]:
+    """Returns the duration of all sessions so far that worked on fields, in seconds, and the fields of these.
+
+    Args:
+        folder: the run's folder, before the new session writes there.
+        last_beat: last heartbeat of a driver that was killed, in seconds since 1970; None if none was.
+    """
+    last = read_session(folder)
+    if last is None:
+        return 0.0, 0
+    if last.left is None and last.ended is not None:  # all fields were done before
+        return last.earlier_s, last.earlier_fields
+    until = last.ended or last.left or last_beat or last.began
+    return last.earlier_s + max(0.0, until - last.began), last.earlier_fields + _lines(
+        folder, last.ledger_bytes
+    )
+
+
+def _lines(folder: RunFolder, begin: int) -> int:
+    """Counts the ledger's lines from a place in bytes."""
+    try:
+        with folder.ledger.open("rb") as file:
+            file.seek(begin)
+            return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+    except FileNotFoundError:
+        return 0

@@ -23,6 +23,7 @@ from nucbatch.core.errors import RunLocked, SettingsConflict
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.lock import run_lock
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.run_status import read_status
 from nucbatch.store.stored_images import field_groups, read_labels
 from nucbatch.synthetic import Truth, make_plate
 
@@ -132,10 +133,15 @@ def test_labels_tables_and_tiffs_agree(finished: tuple[RunFolder, Result]) -> No
 def test_the_same_command_again_does_nothing_twice(finished: tuple[RunFolder, Result], truth: Truth) -> None:
     folder, _ = finished
     before = {path: path.read_bytes() for path in (folder.nuclei, folder.wells, folder.fields, folder.ledger)}
+    took = json.loads(folder.run_json.read_text())["timings"]
+    assert took["wall_fields"] == 3
     again = run(truth.plate_folder, folder.path, "--workers", "1", "--labels", "both")
     assert again.exit_code == 3, again.output
     assert "3 of 3 fields are done already" in again.output
     assert {path: path.read_bytes() for path in before} == before
+    assert json.loads(folder.run_json.read_text())["timings"] == took
+    found = read_status(folder.path)
+    assert (found.state, found.fields, found.done, found.unusable) == ("finished", 3, 3, 1)
 
 
 def test_another_number_of_workers_and_lost_or_damaged_outputs_give_the_same_bytes(
@@ -170,12 +176,15 @@ def test_stopped_then_killed_then_finished_gives_the_same_bytes(
     with session(truth, other) as driver:
         wait_for("are done already", driver)
         driver.kill()
+    found = read_status(other.path)
+    assert (found.state, found.fields) == ("stopped", 3)
     left = other.plate_zarr / f"zarr.{uuid4().hex}.partial"
     left.write_text("half")
     third = run(truth.plate_folder, other.path, "--workers", "1", "--labels", "both")
     assert third.exit_code == 3, third.output
     assert results(other) == results(folder)
     assert not left.exists()
+    assert json.loads(other.run_json.read_text())["timings"]["wall_fields"] == 3
 
 
 def results(folder: RunFolder) -> dict[str, bytes]:
