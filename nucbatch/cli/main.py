@@ -30,6 +30,7 @@ _COMMANDS = {
     "inspect": "Show what a run would use, ignore and refuse.",
     "run": "Find the nuclei of a plate or a folder of images.",
     "status": "Show how far a run is, from any shell.",
+    "measure": "Measure masks made elsewhere.",
     "convert": "Write a plate or a folder of images as OME-Zarr.",
     "train": "Train a network on labelled images.",
     "score": "Compare masks with ground truth.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.segmentation_options import segmentation_options
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.terminal import INTERRUPTED, terminal
+from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
 
@@ -106,12 +105,10 @@ def run(
         load_ahead(scheduling.name)
 
     with gc_frozen():
-        from nucbatch.cli.run_summary import describe, exit_code, forecast, summarise
-        from nucbatch.core.signals import Stopped
+        from nucbatch.cli.carry_out import carry_out
+        from nucbatch.cli.run_summary import describe, forecast
         from nucbatch.execution.in_place import require_images_of_their_own
-        from nucbatch.execution.progress_bar import RunBar
         from nucbatch.execution.run_request import RunRequest
-        from nucbatch.execution.session import execute
         from nucbatch.schedulers.contract import scheduler
         from nucbatch.store.run_folder import RunFolder
 
@@ -129,23 +126,13 @@ def run(
         shown = scheduler(scheduling.name).preview(prepared.resources(scheduling.workers), place)
         terminal(soft_wrap=True).print(shown, markup=False)
         return
-    try:
-        with RunBar(console) as bar:
-            result = execute(
-                prepared,
-                out,
-                scheduling=scheduling,
-                restart=restart,
-                reuse_probabilities=reuse_probabilities,
-                fail_fast=fail_fast,
-                verify=verify,
-                progress=bar,
-            )
-    except Stopped as stopped:
-        click.echo(f"{stopped}. Finished results are kept: run the same command again to continue.", err=True)
-        sys.exit(stopped.exit_code)
-    except KeyboardInterrupt:
-        click.echo("\nStopped. Finished results are kept: run the same command again to continue.", err=True)
-        sys.exit(INTERRUPTED)
-    summarise(terminal(soft_wrap=True), result)
-    sys.exit(exit_code(result))
+    carry_out(
+        console,
+        prepared,
+        out,
+        scheduling=scheduling,
+        restart=restart,
+        reuse_probabilities=reuse_probabilities,
+        fail_fast=fail_fast,
+        verify=verify,
+    )

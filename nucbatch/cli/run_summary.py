@@ -28,13 +28,15 @@ def describe(console: Console, prepared: Prepared) -> None:
     plan, plate = prepared.plan, prepared.plan.plate
     wells = f"{plural(sum(1 for _ in plate.wells()), 'well')}, " if plate.is_plate else ""
     seen = f"channel {plan.settings.channel}" if plan.settings.channel else "RGB"
+    model = f"model {plan.settings.model} ({prepared.card.sha256[:12]})"
     chosen = f"{len(plan.selected):,} of them selected, " if plan.selection else ""
     console.print(
         Text(plate.name, style="bold"),
         Text(
             f"({plate.layout}): {wells}{plural(len(plate.fields), 'field')}, {len(plan.usable):,} usable, "
-            f"{chosen}{plan.pixels / 1e6:,.1f} Mpx; {seen}; model {plan.settings.model} "
-            f"({prepared.card.sha256[:12]}); illumination {printable(illumination_text(plate))}"
+            f"{chosen}{plan.pixels / 1e6:,.1f} Mpx; {seen}; "
+            f"{prepared.masks.sentence if prepared.masks else model}; "
+            f"illumination {printable(illumination_text(plate))}"
         ),
     )
     for steps, count in Counter(field.z_steps for field in plan.selected).most_common():

@@ -83,6 +83,23 @@ class Plane:
 
 
 @dataclass(frozen=True, slots=True)
+class MaskFile:
+    """Label image made elsewhere, whose objects are measured in place of those that a network finds.
+
+    Attributes:
+        name: name below the folder of all masks, with ``/``; it identifies the mask in a resumed run.
+        path: as in ``files.csv``: relative to the plate's root if it lies below it, else absolute.
+        size_bytes: size when the run was planned; of a folder that of all its files.
+        mtime_ns: modification time when the run was planned; of a folder the latest of its files.
+    """
+
+    name: str
+    path: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Field:
     """Field of view at one time point, segmented as one image.
 
@@ -106,6 +123,7 @@ class Field:
         acquisition: name or number of the acquisition; empty if the files record none.
         time: time of the acquisition as the vendor wrote it; empty if unknown.
         pixel_size_from: source of the pixel size: ``"--pixel-size"``, ``"side file"`` or ``"image files"``.
+        mask: the label image to measure; None where a network finds the nuclei.
     """
 
     well: str
@@ -125,6 +143,7 @@ class Field:
     acquisition: str = ""
     time: str = ""
     pixel_size_from: str = ""
+    mask: MaskFile | None = None
 
     @property
     def key(self) -> str:

@@ -195,6 +195,8 @@ class RunSettings(HashedSettings):
         labels: format of the label images: OME-Zarr with the images, TIFF, both, or *in-place*, in the images
             of an OME-Zarr that is the input.
         ome_zarr: version of the OME-Zarr that holds images and labels.
+        masks: source of the objects: the *network*; *given*, label images made elsewhere; or *binary*, given
+            masks whose connected components are the objects.
         measurements: families of measurements by name, each with its package; None until the run chooses
             them.
         overlaps: whether a nucleus in several overlapping fields counts "once", or all are kept ("keep"). It
@@ -214,6 +216,7 @@ class RunSettings(HashedSettings):
     flat_field: dict[str, str] = {}
     labels: Literal["zarr", "tiff", "both", "in-place"] = "zarr"
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
+    masks: Literal["network", "given", "binary"] = "network"
     measurements: dict[str, str] | None = None
     overlaps: Literal["once", "keep"] = "once"
 

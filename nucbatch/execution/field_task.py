@@ -1,5 +1,7 @@
 """The task of one field: reads, segments, measures and commits it on one worker.
 
+Instead of segmenting, it reads the field's mask where masks made elsewhere are measured.
+
 Labels and image are written first, then the table fragment, which contains a copy of the receipt. Once all of
 them are flushed to disk, the receipt alone is returned to the driver.
 """
@@ -24,9 +26,12 @@ from nucbatch.execution.image_statistics import image_statistics
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
+from nucbatch.features.renumber import renumbered
+from nucbatch.inference.normalise import Constants
 from nucbatch.inference.queue import TimedPredictor, queue_of_process
-from nucbatch.inference.scale import Scale
-from nucbatch.inference.segment import segment_image
+from nucbatch.inference.scale import Scale, areas_of, nuclear_diameter
+from nucbatch.inference.segment import Segmented, segment_image
+from nucbatch.labels.given_masks import GivenMask
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
@@ -39,7 +44,12 @@ from nucbatch.store.tables import identity_columns, write_fragment
 
 @dataclass(frozen=True, slots=True)
 class FieldTask(FieldJob):
-    """The task of a field that fits in one block."""
+    """The task of a field that fits in one block.
+
+    ``mask``: reads the mask to measure; None where the network finds the nuclei.
+    """
+
+    mask: GivenMask | None = None
 
     @property
     def key(self) -> str:
@@ -80,25 +90,16 @@ def process_field(task: FieldTask) -> Receipt:
     task = task.without(lost)
     image = reading.pixels
     with timer.stage("segment"):
-        queue = queue_of_process(task.weights, task.settings.model_hash, task.settings.precision)
-        predictor = TimedPredictor(queue)
         statistics = image_statistics(image, task.channel, task.settings.normalise)
-        found = segment_image(
-            nuclear_image(image, task.channel),
-            statistics.constants,
-            queue.grid,
-            predictor.predict,
-            task.settings.objects,
-            Scale.of(queue.card, task.settings),
-        )
-        labels = found.labels
-    if predictor.seconds:
-        timer.seconds["network"] = round(predictor.seconds, 6)  # a part of "segment"
-    nuclei = int(labels.max(initial=0))
+        try:
+            found, labels, numbers = _objects_of(task, image, statistics.constants, timer)
+        except UnreadableImage as error:  # of a mask made elsewhere
+            return failed(task.field, str(error), worker=_worker())
+    nuclei = len(numbers)
     with timer.stage("measure"):
-        rows = identity_columns(task.plate_name, task.field, nuclei)
+        rows = identity_columns(task.plate_name, task.field, nuclei) | {"Metadata_ObjectNumber": numbers}
         require_families(task.settings.measurements)
-        rows |= measure(labels, image, [channel.name for channel in task.channels])
+        rows |= measure(found.labels, image, [channel.name for channel in task.channels])
     with timer.stage("write"):
         written = _write_pixels(task, image, labels, statistics.windows)
         files, _ = task.places.stamps(written)
@@ -129,6 +130,37 @@ def process_field(task: FieldTask) -> Receipt:
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
     return replace(receipt.with_table(stamp, committed_ns), seconds=timer.seconds)
+
+
+def _objects_of(
+    task: FieldTask, image: NDArray[Any], constants: Constants, timer: _StageTimer
+) -> tuple[Segmented, NDArray[np.uint32], NDArray[np.int64]]:
+    """Finds the field's nuclei with the network, or reads its mask.
+
+    Returns:
+        The objects numbered 1..N; the labels (Y, X) to write; and the number (N,) of each object in these,
+        which may have gaps in a mask made elsewhere.
+
+    Raises:
+        UnreadableImage: the mask can't be used.
+    """
+    if task.mask is not None:
+        labels = task.mask.read(image.shape[1:], task.reader.read_timeout_s)
+        compact, numbers = renumbered(labels)
+        return Segmented(compact, 1.0, nuclear_diameter(areas_of(compact))), labels, numbers
+    queue = queue_of_process(task.weights, task.settings.model_hash, task.settings.precision)
+    predictor = TimedPredictor(queue)
+    found = segment_image(
+        nuclear_image(image, task.channel),
+        constants,
+        queue.grid,
+        predictor.predict,
+        task.settings.objects,
+        Scale.of(queue.card, task.settings),
+    )
+    if predictor.seconds:
+        timer.seconds["network"] = round(predictor.seconds, 6)  # a part of "segment"
+    return found, found.labels, np.arange(1, int(found.labels.max(initial=0)) + 1, dtype=np.int64)
 
 
 def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:

@@ -211,7 +211,7 @@ def unused_files(
         reasons = [reason for _, reason in receipt.lacking] if receipt else []
         if is_used:
             lost = dict(receipt.lacking) if receipt else {}
-            good.update(plane.path for plane in field.without(lost).planes)
+            good.update(_paths(field.without(lost)))
         elif receipt:
             reasons.append(receipt.reason)
         unread = {
@@ -231,7 +231,9 @@ def unused_files(
 
 
 def _paths(field: Field) -> dict[str, None]:
-    return dict.fromkeys(plane.path for plane in field.planes)
+    """Returns the paths of a field's files, its mask included."""
+    masks = [] if field.mask is None else [field.mask.path]
+    return dict.fromkeys([*(plane.path for plane in field.planes), *masks])
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,10 @@ The user's settings override those of the model's card.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
@@ -17,6 +19,7 @@ from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
+from nucbatch.labels.given_masks import PlateMasks, masks_for
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.networks.model_card import Card
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
@@ -25,6 +28,9 @@ from nucbatch.readers.flat_fields import flat_fields_in_effect
 from nucbatch.readers.merged_colours import detect_merged_colours
 from nucbatch.schedulers.contract import Resources
 
+MASKS = "masks made elsewhere"
+"""Name that takes the model's place in the settings where no network is used."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -32,7 +38,8 @@ class Prepared:
 
     ``plan.settings`` are complete: channel, hash of the weights, normalisation and thresholds. ``read``: the
     plate as read; the plan's plate may lack fields without the channel. ``warnings``: messages for the user
-    about the input.
+    about the input. ``masks``: masks made elsewhere, which are measured without a network; ``card`` and
+    ``grid`` are then those of no network.
     """
 
     plan: Plan
@@ -41,6 +48,15 @@ class Prepared:
     card: Card
     grid: TileGrid
     warnings: tuple[str, ...] = ()
+    masks: PlateMasks | None = None
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """What found the nuclei, for run.json: the model's card, or the source of the masks."""
+        if self.masks is None:
+            return self.card.model_dump(mode="json")
+        kind = "connected components of masks" if self.plan.settings.masks == "binary" else "label images"
+        return {"name": MASKS, "source": str(self.masks.source), "kind": kind, "masks": len(self.masks.masks)}
 
     @property
     def scale(self) -> Scale:
@@ -107,6 +123,45 @@ def prepare(
     found = (*plan.plate.remarks, _dark_ground(plan), no_pixel_size(plan.usable))
     warnings = tuple(filter(None, found))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
+
+
+def prepare_masks(
+    plate: Plate,
+    source: Path,
+    settings: RunSettings | None = None,
+    *,
+    binary: bool = False,
+    selection: Selection = EVERYTHING,
+) -> Prepared:
+    """Prepares a run that measures masks made elsewhere; submits and writes nothing.
+
+    Every image is one block, however large, because the mask of an object may lie anywhere in it.
+
+    Args:
+        plate: the input.
+        source: the masks; see :func:`nucbatch.labels.given_masks.masks_for`.
+        settings: ``channel``, ``labels``, ``ome_zarr``, ``overlaps`` and ``pixel_size_um`` count.
+        binary: the masks are binary, and their connected components are the objects.
+        selection: the part of the plate to process.
+
+    Raises:
+        InputError, InputNotFound: as :func:`prepare`, or no mask fits the plate.
+        StoreError: the masks' metadata can't be read.
+    """
+    changes = {
+        "model": MASKS,
+        "masks": "binary" if binary else "given",
+        "diameter_px": "none",
+        "measurements": families_in_effect(),
+        "flat_field": flat_fields_in_effect(plate),
+    }
+    plan = make_plan(plate, (settings or RunSettings()).model_copy(update=changes), selection=selection)
+    masks = masks_for(plan.plate, source, binary=binary)
+    plan = replace(plan, plate=masks.plate, largest_px=sys.maxsize)
+    found = (*plan.plate.remarks, no_pixel_size(plan.usable))
+    card = Card(name=MASKS, architecture="none", config={"width": 0}, outputs=("foreground",))
+    no_tiles = TileGrid(stride=1, halo=0, largest=1, whole=1)
+    return Prepared(plan, plate, Path(), card, no_tiles, tuple(filter(None, found)), masks)
 
 
 def _dark_ground(plan: Plan) -> str:

@@ -82,7 +82,8 @@ def log_plan(prepared: Prepared, plan: Plan) -> None:
     )
     _log.info("Settings %s: %s", plan.settings.digest(), json.dumps(plan.settings.model_dump(mode="json")))
     large = sum(plan.is_large(field) for field in plan.usable)
-    _log.info("Plan: %d images in blocks of %s px; model %s", large, plan.block_px, prepared.card.sha256)
+    objects = prepared.masks.sentence if prepared.masks else f"model {prepared.card.sha256}"
+    _log.info("Plan: %d images in blocks of %s px; %s", large, plan.block_px, objects)
     unusable = [field for field in plate.fields if field.problem]
     for field in unusable[:_MOST_UNUSABLE]:
         _log.error("Field %s can't be used: %s", field.key, field.problem, extra=SHOWN)

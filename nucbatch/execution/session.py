@@ -168,7 +168,8 @@ def execute(
             network = NetworkInUse(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.given
             )
-            work_queue = WorkQueue(plan, folder, network, held_before, verify=verify)
+            masks = prepared.masks.masks if prepared.masks else None
+            work_queue = WorkQueue(plan, folder, network, held_before, verify=verify, masks=masks)
             held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
             session = SessionRecord(
                 began=began,
@@ -242,11 +243,10 @@ def execute(
             log_totals(totals, folder)
             if verify:
                 _log.info(_verified(work_queue.checked), extra=NOTE)
-        card = prepared.card.model_dump(mode="json")
         taken_s = time.perf_counter() - started
         worked_s = 0.0 if session.left is None else taken_s
         timings = Timings(earlier_s + worked_s, earlier_fields + outcome.done + outcome.failed)
-        write_run(folder.run_json, run_card(plan, card, receipts, timings))
+        write_run(folder.run_json, run_card(plan, prepared.described, receipts, timings))
         write_report(folder.path)
         write_session(folder, replace(session, ended=began + taken_s))
         _log.info("Report: %s, after %.1f s", folder.report, taken_s)

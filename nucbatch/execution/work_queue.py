@@ -19,6 +19,7 @@ from nucbatch.execution.field_task import FieldTask
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.scale_task import ScaleTask
 from nucbatch.inference.scale import Fit
+from nucbatch.labels.given_masks import GivenMask
 from nucbatch.planning.plan import Plan
 from nucbatch.store.ledger import changed_fields
 from nucbatch.store.receipt import Receipt
@@ -51,6 +52,7 @@ class WorkQueue:
         receipts: Mapping[str, Receipt],
         *,
         verify: bool = False,
+        masks: Mapping[str, GivenMask] | None = None,
     ) -> None:
         """Queues the plan's fields according to their receipts.
 
@@ -60,6 +62,7 @@ class WorkQueue:
             network: properties of the network.
             receipts: latest receipt of each field, by key.
             verify: checks read every file of done fields, instead of comparing sizes and times only.
+            masks: masks made elsewhere by the field's key; None where the network finds the nuclei.
 
         Raises:
             SettingsConflict: most done fields were made from other files.
@@ -67,6 +70,7 @@ class WorkQueue:
         self.changed = changed_fields(folder, plan.plate, receipts)
         stale = set(self.changed)
         self._plan, self._folder, self._network, self._verify = plan, folder, network, verify
+        self._masks = masks or {}
         self.checked = CheckResult()
         """The combined result of all checks so far."""
         self._fields: deque[Field] = deque()
@@ -100,7 +104,9 @@ class WorkQueue:
         """Takes the next field of one block; None if there is none."""
         if not self._fields:
             return None
-        return FieldTask.of(self._plan, self._fields.popleft(), self._folder, self._network.weights)
+        field = self._fields.popleft()
+        mask = self._masks.get(field.key)
+        return FieldTask.of(self._plan, field, self._folder, self._network.weights, mask)
 
     def next_image(self) -> LargeImage | ScaleTask | None:
         """Takes the next image of several blocks, or the task that measures its scale; None without one."""

@@ -17,7 +17,7 @@ from nucbatch.readers.pixels import read_image
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
 """Formats that keep labels exactly; JPEG does not."""
 IMAGE_SUFFIXES = (*LABEL_SUFFIXES, ".jpg", ".jpeg")
-LABEL_ENDINGS = ("_masks", "_mask", "_labels", "_label")
+LABEL_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_seg")
 IGNORE = "ignore"
 """The folder of masks of pixels to leave out, beside the folder of labels."""
 IGNORE_ENDINGS = ("_ignore", *LABEL_ENDINGS)

@@ -48,11 +48,12 @@ class LabelImage:
     """One label image of a side, with functions that read its pixels.
 
     ``names`` are those it may be paired by, best first: a run makes names safe for files, an OME-Zarr has a
-    title and a place, a file has a stem. ``labels`` reads (Y, X), ``image`` (Y, X) or (Y, X, 3), ``ignore``
-    (Y, X), not 0 where pixels don't count.
+    title and a place, a file has a stem. ``place`` is the file or folder that holds the labels. ``labels``
+    reads (Y, X), ``image`` (Y, X) or (Y, X, 3), ``ignore`` (Y, X), not 0 where pixels don't count.
     """
 
     names: tuple[str, ...]
+    place: Path
     labels: Reader
     image: Reader | None = None
     ignore: Reader | None = None
@@ -76,7 +77,10 @@ def open_side(path: Path) -> list[LabelImage]:
         if findings is not None and (findings.found or findings.problems):
             return _of_findings(path, findings)
     files = label_files(path)
-    images = [LabelImage(names, partial(read_image, files[names[0]])) for names in _with_safe(files)]
+    images = [
+        LabelImage(names, files[names[0]], partial(read_image, files[names[0]]))
+        for names in _with_safe(files)
+    ]
     beside = path.parent / IGNORE if path.name in ("labels", "masks") else path / IGNORE
     return ignoring(images, beside) if beside.is_dir() else images
 
@@ -156,6 +160,7 @@ def _of_findings(path: Path, findings: Findings) -> list[LabelImage]:
     return [
         LabelImage(
             names,
+            source.labels if isinstance(source, FilePair) else source.folder / "masks",
             source.read_labels,
             source.read_image if source.image is not None else None,
             source.read_ignore if source.ignore else None,
@@ -182,10 +187,13 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
         )
     return [
         LabelImage(
-            (name, group), partial(run_images.read_labels, folder, group), partial(_run_image, folder, group)
+            (name, group),
+            run_images.labels_of(folder, group),
+            partial(run_images.read_labels, folder, group),
+            partial(_run_image, folder, group),
         )
         if in_zarr
-        else LabelImage((name, group), partial(read_image, folder.label_tiff(name)))
+        else LabelImage((name, group), folder.label_tiff(name), partial(read_image, folder.label_tiff(name)))
         for name, group in zip(done["Name"].astype(str), done["Metadata_Image"].astype(str), strict=True)
     ]
 
@@ -199,6 +207,7 @@ def _of_zarr(image: StoredImage) -> LabelImage:
     own = stem if image.path.name.endswith(".zarr") else image.group.replace("/", "_")
     return LabelImage(
         (image.name, own or stem, image.group or stem),
+        image.path / "labels" / chosen,
         partial(image.read_labels, chosen),
         partial(_stored_image, image),
         partial(image.read_labels, IGNORE) if IGNORE in image.labels else None,

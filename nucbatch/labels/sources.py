@@ -76,6 +76,26 @@ def paired(image: NDArray[Any], labels: NDArray[Any], place: str, overlap_px: in
         InputError: labels have several channels, are not integers, are negative or above 2³² - 1, or differ
             in size from the image; or the image has NaN or infinity.
     """
+    labels = as_labels(labels, place)
+    if image.shape[:2] != labels.shape:
+        raise InputError(
+            f"{place}: labels are {labels.shape[1]} × {labels.shape[0]} px, "
+            f"their image {image.shape[1]} × {image.shape[0]}; they must be of one size"
+        )
+    if image.dtype.kind == "f" and not np.isfinite(image).all():
+        raise InputError(f"{place}: its image holds NaN or infinity")
+    return Pixels(image, labels, overlap_px)
+
+
+def as_labels(labels: NDArray[Any], place: str) -> Labels:
+    """Checks that pixels are labels, and returns them (Y, X) as uint16 if they fit, else uint32.
+
+    Labels of three equal channels become one channel; Booleans become 0 and 1. ``place`` names them in
+    messages.
+
+    Raises:
+        InputError: they have several channels, are not integers, are negative or above 2³² - 1.
+    """
     labels = one_channel(labels)
     if labels.dtype.kind == "b":
         labels = labels.astype(np.uint8)
@@ -86,14 +106,7 @@ def paired(image: NDArray[Any], labels: NDArray[Any], place: str, overlap_px: in
     low, high = int(labels.min(initial=0)), int(labels.max(initial=0))
     if low < 0 or high >= 2**32:
         raise InputError(f"{place}: labels from {low} to {high}; they must be between 0 and {2**32 - 1}")
-    if image.shape[:2] != labels.shape:
-        raise InputError(
-            f"{place}: labels are {labels.shape[1]} × {labels.shape[0]} px, "
-            f"their image {image.shape[1]} × {image.shape[0]}; they must be of one size"
-        )
-    if image.dtype.kind == "f" and not np.isfinite(image).all():
-        raise InputError(f"{place}: its image holds NaN or infinity")
-    return Pixels(image, labels.astype(np.uint16 if high < 2**16 else np.uint32), overlap_px)
+    return labels.astype(np.uint16 if high < 2**16 else np.uint32)
 
 
 def ignored(mask: NDArray[Any], shape: tuple[int, ...], place: str) -> NDArray[np.bool_]:

@@ -134,7 +134,9 @@ def require_fit(plan: Plan, network: NetworkSize, worker_bytes: int) -> None:
 
 
 def _remedy(plan: Plan, field: Field) -> str:
-    """Suggests a block size for the error message."""
+    """Suggests a block size for the error message, or says why the image can't be cut."""
+    if plan.settings.masks != "network":
+        return "An image with a mask made elsewhere is measured whole. "
     if plan.is_large(field):
         smaller = max(SMALLEST_BLOCK_PX, plan.block_px // 2)
         return f"Use smaller blocks (--block-size {smaller}; now {plan.block_px}). "

@@ -33,6 +33,8 @@ RULES = {
     "annotation": "in a folder of masks or labels beside a folder of images",
     "incomplete-field": "readable, but another file of its field can't be used",
     "not-selected": "sound, but its field is not selected by --wells, --sites or --times",
+    "no-mask": "readable, but there is no mask of its field to measure",
+    "unmatched-mask": "a mask with the name of no image of the input, or of several",
     "failed-field": "its field failed; fields.parquet has the reason",
 }
 

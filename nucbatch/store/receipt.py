@@ -24,7 +24,7 @@ from nucbatch.store.stamps import TABLE, Stamp, Stamps
 from nucbatch.version import __version__
 
 # astuple gives the same values but takes ten times as long, and a resumed run needs them for every field.
-_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in ("planes", "metadata")))
+_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in ("planes", "metadata", "mask")))
 _OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
 
 _MOST_NAMES = 64
@@ -138,5 +138,7 @@ def inputs_digest(settings: RunSettings, plate_name: str, is_plate: bool, channe
 
 def field_digest(field: Field) -> str:
     """Returns 128 bits (hex) that identify a field's definition and the sizes and times of its files."""
-    values = _OF_FIELD(field), [_OF_PLANE(plane) for plane in field.planes]
+    values: list[object] = [_OF_FIELD(field), [_OF_PLANE(plane) for plane in field.planes]]
+    if field.mask is not None:
+        values.append([field.mask.name, field.mask.size_bytes, field.mask.mtime_ns])
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]

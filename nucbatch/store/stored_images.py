@@ -54,6 +54,15 @@ def read_labels(
     return _read(inside(_store(folder), group) / "labels" / ngff.LABELS_NAME / str(level), box)
 
 
+def labels_of(folder: RunFolder, group: str) -> Path:
+    """Returns the group of a field's labels in a run's OME-Zarr.
+
+    Raises:
+        StoreError: there is no OME-Zarr, or the group would lie outside it.
+    """
+    return labels_path(inside(_store(folder), group))
+
+
 def open_labels_of(folder: RunFolder, group: str) -> Array:
     """Opens a field's full-resolution labels (Y, X) uint32 for reading by boxes.
 
