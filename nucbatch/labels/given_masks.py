@@ -121,9 +121,7 @@ class PlateMasks:
             f"masks from {self.source} for {len(self.masks):,} of {plural(len(self.plate.fields), 'field')}"
         ]
         if lacking:
-            parts.append(
-                f"{plural(len(lacking), 'field')} without a mask, which fail: {some(lacking, _SHOWN)}"
-            )
+            parts.append(f"no mask for {plural(len(lacking), 'field')}: {some(lacking, _SHOWN)}")
         if self.unmatched:
             parts.append(f"masks of no image: {some(list(self.unmatched), _SHOWN)}")
         return "; ".join(parts)

@@ -72,7 +72,8 @@ def read_ignored(paths: Sequence[Path]) -> NDArray[np.bool_]:
 def label_files(folder: Path) -> dict[str, Path]:
     """The label images right in a folder by stem (``a.ome.tif`` is ``a``), in the order of their names.
 
-    Only PNG and TIFF files count; hidden files don't.
+    If there are none, those in its sub-folders are taken, with the sub-folder in the name: ``day1/a``. Only
+    PNG and TIFF files count; hidden files don't.
 
     Raises:
         InputNotFound: there is no such folder.
@@ -83,8 +84,8 @@ def label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder} is a file: name the folder that holds the label images.")
     files: dict[str, Path] = {}
-    for path in pictures(folder, LABEL_SUFFIXES):
-        stem = stem_of(path)
+    for path in pictures(folder, LABEL_SUFFIXES) or pictures_below(folder, LABEL_SUFFIXES):
+        stem = (path.parent.relative_to(folder) / stem_of(path)).as_posix()
         if stem in files:
             raise InputError(
                 f"{folder} has {files[stem].name} and {path.name}: images are paired by stem, so each stem "
@@ -103,6 +104,25 @@ def pictures(folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Pat
         for path in folder.iterdir()
         if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )
+
+
+def pictures_below(
+    folder: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, above: tuple[Path, ...] = ()
+) -> list[Path]:
+    """The picture files of a folder and its sub-folders.
+
+    Hidden ones and links back to ``above`` are skipped.
+    """
+    above = (*above, folder.resolve())
+    within = [
+        child
+        for child in sorted(folder.iterdir())
+        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in above
+    ]
+    return [
+        *pictures(folder, suffixes),
+        *(path for child in within for path in pictures_below(child, suffixes, above)),
+    ]
 
 
 def stem_of(path: Path, endings: Iterable[str] = ()) -> str:

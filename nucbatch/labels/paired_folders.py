@@ -18,7 +18,7 @@ from nucbatch.labels.label_files import (
     LABEL_ENDINGS,
     LABEL_SUFFIXES,
     FilePair,
-    pictures,
+    pictures_below,
     stem_of,
 )
 from nucbatch.labels.sources import Findings, LabelledImage, some
@@ -58,7 +58,7 @@ def _pairs(folder: Path, prefix: str, split: str) -> Findings:
     label_folder = labels_folder(folder) or folder / "labels"
     problems: list[str] = []
     images: dict[str, Path] = {}
-    for path in _all_pictures(folder / "images"):
+    for path in pictures_below(folder / "images"):
         _take(images, _name(folder / "images", path), path, problems)
     labels = _partners(label_folder, LABEL_ENDINGS, images, problems)
     ignore = _partners(folder / IGNORE, IGNORE_ENDINGS, images, problems)
@@ -91,24 +91,10 @@ def _partners(
 ) -> dict[str, Path]:
     """The masks in a folder by the name of their image; none if there is no folder."""
     partners: dict[str, Path] = {}
-    for path in _all_pictures(folder) if folder.is_dir() else ():
+    for path in pictures_below(folder) if folder.is_dir() else ():
         name = _name(folder, path)
         _take(partners, name if name in images else _name(folder, path, endings), path, problems)
     return partners
-
-
-def _all_pictures(folder: Path, above: tuple[Path, ...] = ()) -> list[Path]:
-    """The picture files of a folder and its sub-folders.
-
-    Hidden ones and links back to ``above`` are skipped.
-    """
-    above = (*above, folder.resolve())
-    within = [
-        child
-        for child in sorted(folder.iterdir())
-        if child.is_dir() and not child.name.startswith(".") and child.resolve() not in above
-    ]
-    return [*pictures(folder), *(path for child in within for path in _all_pictures(child, above))]
 
 
 def _name(folder: Path, path: Path, endings: Iterable[str] = ()) -> str:

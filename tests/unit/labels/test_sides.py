@@ -1,5 +1,7 @@
 """What ``nucbatch score`` takes as PRED and GT, and how two sides of different kinds find each other."""
 
+from pathlib import Path
+
 import imagecodecs
 import numpy as np
 import pandas as pd
@@ -128,10 +130,14 @@ def test_kaggles_masks_with_their_image(tmp_path, given):
 def test_names_that_never_pair_are_listed_and_two_of_one_name_are_no_pair(tmp_path):
     with pytest.raises(InputError, match=r"without truth:\n  a\n.*without prediction:\n  b\n"):
         names_of(folder_of(tmp_path / "p", "a"), folder_of(tmp_path / "g", "b"))
-    twice = [LabelImage(("a", "1"), dict), LabelImage(("a", "2"), dict)]
-    assert list(pair_sides(twice, [LabelImage(("1",), dict), LabelImage(("2",), dict)])) == ["1", "2"]
+
+    def image(*names):
+        return LabelImage(names, Path(), dict)
+
+    twice = [image("a", "1"), image("a", "2")]
+    assert list(pair_sides(twice, [image("1"), image("2")])) == ["1", "2"]
     with pytest.raises(InputError, match="prediction has a twice"):
-        pair_sides(twice, [LabelImage(("a",), dict)])
+        pair_sides(twice, [image("a")])
 
 
 def test_paths_that_are_nothing(tmp_path):

@@ -12,6 +12,7 @@ import torch
 
 from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.execution.field_task import FieldTask, process_field
+from nucbatch.execution.job import FieldJob
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale_task import ScaleTask
@@ -82,9 +83,7 @@ class Bench:
 def in_one_piece(image: LargeImage) -> Receipt:
     """Builds the task of the same image as a single-block field."""
     return process_field(
-        FieldTask(
-            **{each.name: getattr(image, each.name) for each in fields(FieldTask)}
-        )  # what every job has
+        FieldTask(**{each.name: getattr(image, each.name) for each in fields(FieldJob)})  # what every job has
     )
 
 
