@@ -95,7 +95,7 @@ def test_a_repaired_mask_alone_is_measured_again(
 ) -> None:
     images, masks = inputs
     folder, _ = finished
-    before = pd.read_parquet(folder.nuclei)
+    before, written_ns = pd.read_parquet(folder.nuclei), folder.fragment("a").stat().st_mtime_ns
     binary = tifffile.imread(masks / "d_masks.tif")
     tifffile.imwrite(masks / "d_masks.tif", np.where(binary, 1 + np.arange(SIDE) // 48, 0).astype(np.uint16))
     again = measure(images, masks, folder.path)
@@ -103,5 +103,4 @@ def test_a_repaired_mask_alone_is_measured_again(
     nuclei = pd.read_parquet(folder.nuclei)
     assert set(nuclei["Metadata_Image"]) == {"a", "d"}
     assert nuclei[nuclei["Metadata_Image"] == "a"].equals(before)
-    timings = json.loads(folder.run_json.read_text())["timings"]
-    assert timings["wall_fields"] == 2  # c, which fails again, and d
+    assert folder.fragment("a").stat().st_mtime_ns == written_ns
