@@ -1,8 +1,9 @@
-"""``nucbatch models``: lists the shipped weight files, and shows their cards and layers."""
+"""``nucbatch models``: lists the shipped weight files, shows their cards and layers, and prunes networks."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import click
 
@@ -10,9 +11,9 @@ _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
 """Scores of the card that docs/model.md shows too; mean AP is pooled here and averaged over images there."""
 
 
-@click.group(short_help="List the shipped models, or show one.")
+@click.group(short_help="List the shipped models, show one, or prune one.")
 def models() -> None:
-    """List the shipped models, or show one."""
+    """List the shipped models, show one, or prune one."""
 
 
 @models.command("list")
@@ -40,10 +41,10 @@ def show(model: str, layers: bool, as_json: bool) -> None:
 
     from nucbatch.networks.checkpoint import locate, read_card, shipped
     from nucbatch.networks.layer_table import as_text, summarise
-    from nucbatch.training.recipe import PRESETS
+    from nucbatch.training.recipe import preset, preset_names
 
-    if model in PRESETS and model not in shipped():
-        recipe = PRESETS[model]
+    if model in preset_names() and model not in shipped():
+        recipe = preset(model)
         document = {"recipe": recipe.model_dump(mode="json")}
         summary = summarise(recipe.architecture, recipe.config)
         layers = True
@@ -58,3 +59,24 @@ def show(model: str, layers: bool, as_json: bool) -> None:
         click.echo("A sigmoid turns the last layer's output into probabilities.")
     else:
         click.echo(json.dumps(document["card"], indent=2))
+
+
+@models.command()
+@click.argument("model")
+@click.option(
+    "--prune", "level", type=click.IntRange(min=1), required=True, help="Level of the head to keep."
+)
+@click.option(
+    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Weight file of the smaller network."
+)
+def save(model: str, level: int, out: Path) -> None:
+    """Save a pruned MODEL, which is smaller and faster.
+
+    MODEL must have been trained with deep supervision (--preset unet-plus-plus-supervised): each of its
+    levels has a head of its own, and what lies deeper is left out.
+    """
+    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.prune import prune
+
+    card = prune(locate(model), level, out)
+    click.echo(f"{out}: {card.architecture} {card.config}, {out.stat().st_size / 1e6:.1f} MB")

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--preset",
-    help="Settings: default, small, base, paper, refine, long, finetune.  "
+    help="Settings: default, small, base, paper, refine, long, finetune; or the name of an architecture.  "
     "[default: default; finetune with --from]",
 )
 @click.option("--from", "start", metavar="MODEL", help="Start from the weights of a model: a name or a file.")

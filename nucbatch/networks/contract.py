@@ -6,6 +6,7 @@ entry points. A weight file's card records the class's keyword arguments.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
@@ -16,7 +17,12 @@ from nucbatch.core.errors import InputError
 
 @runtime_checkable
 class Network(Protocol):
-    """A fully convolutional network: (N, C, H, W) float32 → logits (N, outputs, H, W) float32."""
+    """A fully convolutional network: (N, C, H, W) float32 → logits (N, outputs, H, W) float32.
+
+    In training mode it may return (heads, N, outputs, H, W) instead: the loss is the mean over heads (deep
+    supervision). A class attribute ``recipe`` may hold settings of :class:`nucbatch.training.recipe.Recipe`
+    in which its training differs from the default.
+    """
 
     in_channels: int
 
@@ -34,26 +40,34 @@ def architectures() -> list[str]:
     return sorted(point.name for point in entry_points(group="nucbatch.networks"))
 
 
-def build(architecture: str, config: dict[str, int]) -> nn.Module:
+def architecture(name: str) -> Callable[..., nn.Module]:
+    """The class of an installed architecture.
+
+    Raises:
+        InputError: there is no such architecture.
+    """
+    points = {point.name: point for point in entry_points(group="nucbatch.networks")}
+    if name not in points:
+        raise InputError(f"architecture {name!r} is not installed: installed are {', '.join(points)}.")
+    found: Callable[..., nn.Module] = points[name].load()
+    return found
+
+
+def build(name: str, config: dict[str, int]) -> nn.Module:
     """A network with random weights.
 
     Raises:
         InputError: there is no such architecture, it does not take such a parameter, or it lacks a member of
             :class:`Network`.
     """
-    points = {point.name: point for point in entry_points(group="nucbatch.networks")}
-    if architecture not in points:
-        raise InputError(
-            f"architecture {architecture!r} is not installed: installed are {', '.join(points)}."
-        )
-    make = points[architecture].load()
+    make = architecture(name)
     try:
         network = make(**config)
     except TypeError as error:
-        raise InputError(f"architecture {architecture!r} does not take {config}: {error}.") from error
+        raise InputError(f"architecture {name!r} does not take {config}: {error}.") from error
     if not (isinstance(network, nn.Module) and isinstance(network, Network)):
         raise InputError(
-            f"{points[architecture].value} is not a network: it must be a torch module with "
+            f"architecture {name!r} is not a network: it must be a torch module with "
             "in_channels, stride and receptive_radius_px."
         )
     return network

@@ -33,23 +33,20 @@ class UNet(nn.Module):
 
     def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 64, depth: int = 4) -> None:
         super().__init__()
-        given = {"in_channels": in_channels, "outputs": outputs, "width": width, "depth": depth}
-        for name, value in given.items():
-            if not 1 <= value <= LIMITS[name]:
-                raise InputError(f"a U-Net of {name} {value}: {name} must be from 1 to {LIMITS[name]}.")
+        require_limits("U-Net", in_channels=in_channels, outputs=outputs, width=width, depth=depth)
         widths = [width * 2**level for level in range(depth + 1)]
         inputs = [in_channels, *widths[:-1]]
         self.in_channels = in_channels
         self.depth = depth
         self.encoder = nn.ModuleList(
-            _double_convolution(inputs[level], widths[level]) for level in range(depth + 1)
+            double_convolution(inputs[level], widths[level]) for level in range(depth + 1)
         )
         self.upward = nn.ModuleList(
             nn.ConvTranspose2d(widths[level + 1], widths[level], kernel_size=2, stride=2)
             for level in range(depth)
         )
         self.decoder = nn.ModuleList(
-            _double_convolution(2 * widths[level], widths[level]) for level in range(depth)
+            double_convolution(2 * widths[level], widths[level]) for level in range(depth)
         )
         self.head = nn.Conv2d(width, outputs, kernel_size=1)
         self.pool = nn.MaxPool2d(2)
@@ -70,12 +67,7 @@ class UNet(nn.Module):
         return int(7 * 2**self.depth - 5)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[-2] % self.stride or x.shape[-1] % self.stride:
-            right = tuple(-(-side // self.stride) * self.stride for side in x.shape[-2:])
-            raise InputError(
-                f"an image of {tuple(x.shape[-2:])} px does not fit the network: both sides must be "
-                f"multiples of {self.stride}. Pad it by reflection to {right}."
-            )
+        require_multiple(x, self.stride)
         # Layer by layer, and each skip is released where it is used, so that no map is kept longer.
         skips: list[Tensor] = []
         for level in range(self.depth + 1):
@@ -93,7 +85,33 @@ class UNet(nn.Module):
         return logits
 
 
-def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
+def require_limits(kind: str, **arguments: int) -> None:
+    """Checks a network's arguments against :data:`LIMITS`.
+
+    Raises:
+        InputError: one is smaller than 1, or too large.
+    """
+    for name, value in arguments.items():
+        if not 1 <= value <= LIMITS[name]:
+            raise InputError(f"a {kind} of {name} {value}: {name} must be from 1 to {LIMITS[name]}.")
+
+
+def require_multiple(images: Tensor, stride: int) -> None:
+    """Checks that images (N, C, H, W) fit a network of this stride.
+
+    Raises:
+        InputError: H or W is not a multiple of ``stride``; the message has the padded size.
+    """
+    if images.shape[-2] % stride or images.shape[-1] % stride:
+        right = tuple(-(-side // stride) * stride for side in images.shape[-2:])
+        raise InputError(
+            f"an image of {tuple(images.shape[-2:])} px does not fit the network: both sides must be "
+            f"multiples of {stride}. Pad it by reflection to {right}."
+        )
+
+
+def double_convolution(inputs: int, outputs: int) -> nn.Sequential:
+    """Two 3×3 same convolutions with bias, each followed by batch normalisation and ReLU."""
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel_size=3, padding=1),
         nn.BatchNorm2d(outputs),

@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, interpolate
 
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.masks.flows import encoded
@@ -35,7 +36,7 @@ class BatchSettings:
     ``drawn_share`` synthetic nuclei. The others are cut from samples and enlarged by a factor within
     ``zoom``, but nuclei of typical size are never made smaller than ``smallest_px``. In ``rescaled_share`` of
     the cut crops the typical nucleus gets a diameter drawn from ``diameters_px`` instead, in ``large_share``
-    one from ``large_px``.
+    one from ``large_px``. ``elastic_px``, ``weights``: as in :class:`nucbatch.training.recipe.Recipe`.
     """
 
     size: int = 8
@@ -52,6 +53,8 @@ class BatchSettings:
     centred_share: float = 0.6
     empty_share: float = 0.03
     defocused_share: float = 0.04
+    elastic_px: float = 0.0
+    weights: Literal["gaps", "borders"] = "gaps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ def make_batch(
             learnt.append(_empty_maps(settings.crop_px))
             continue
         if kind > 1 - settings.drawn_share:
-            picture, maps = _drawn(rng, settings.crop_px, normalisation)
+            picture, maps = _drawn(rng, settings.crop_px, normalisation, settings.weights)
             images.append(picture)
             learnt.append(maps)
             continue
@@ -119,13 +122,13 @@ def _empty_maps(size: int) -> NDArray[np.float32]:
 
 
 def _drawn(
-    rng: np.random.Generator, size: int, normalisation: NormaliseSettings
+    rng: np.random.Generator, size: int, normalisation: NormaliseSettings, weights: str
 ) -> tuple[Tensor, NDArray[np.float32]]:
     """A crop with synthetic nuclei: image (3, H, W), maps (6, H, W)."""
     image, labels, nuclei = synthetic_crop(rng, size, normalisation)
     places: NDArray[np.float32] = np.indices(labels.shape, np.float32)
     y, x = places[0], places[1]
-    return torch.from_numpy(image), _targets(labels, nuclei, x, y, np.eye(2), 1.0)
+    return torch.from_numpy(image), _targets(labels, nuclei, x, y, np.eye(2), 1.0, weights)
 
 
 def _crop(
@@ -159,6 +162,9 @@ def _crop(
         center = np.clip(wished, low, np.array([width, height]) - low)
     steps = np.arange(size, dtype=np.float32) - np.float32((size - 1) / 2)
     v, u = np.meshgrid(steps, steps, indexing="ij")
+    if settings.elastic_px:
+        bent = _displacements(rng, size, settings.elastic_px)
+        v, u = v + bent[0], u + bent[1]
     x = (center[0] + turn[0, 0] * u + turn[0, 1] * v).astype(np.float32)
     y = (center[1] + turn[1, 0] * u + turn[1, 1] * v).astype(np.float32)
 
@@ -175,11 +181,20 @@ def _crop(
     labels = sample.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
     labels[~inside] = 0
     scale = zoom / math.sqrt(stretch)
-    maps = _targets(labels, sample.nuclei, x, y, np.linalg.inv(turn), scale)
+    maps = _targets(labels, sample.nuclei, x, y, np.linalg.inv(turn), scale, settings.weights)
     if sample.ignore is not None:
         maps[4][sample.ignore[rows.clip(0, height - 1), columns.clip(0, width - 1)]] = 0
     maps[4][~inside] = 0  # mirrored padding has no truth: a nucleus and its mirror image would share a centre
     return image, maps, zoom
+
+
+def _displacements(rng: np.random.Generator, size: int, elastic_px: float) -> NDArray[np.float32]:
+    """Displacements in y and x (2, size, size), by bicubic interpolation between 3 × 3 random ones."""
+    coarse = torch.from_numpy(rng.normal(0, elastic_px, (1, 2, 3, 3)).astype(np.float32))
+    smooth: NDArray[np.float32] = interpolate(coarse, (size, size), mode="bicubic", align_corners=True)[
+        0
+    ].numpy()
+    return smooth
 
 
 def _zoom(sample: Sample, settings: BatchSettings, rng: np.random.Generator) -> float:
@@ -204,6 +219,7 @@ def _targets(
     y: NDArray[np.float32],
     into_crop: NDArray[np.float64],
     scale: float,
+    weights: str,
 ) -> NDArray[np.float32]:
     """Maps (6, H, W) float32 of cropped labels (H, W) whose pixels lie at x, y (H, W) in the source."""
     away_x, away_y = nuclei.centre_px[labels, 1] - x, nuclei.centre_px[labels, 0] - y
@@ -219,7 +235,11 @@ def _targets(
             (labels > 0)[np.newaxis].astype(np.float32),
             targets.interior(labels, nuclei.depth_px * np.float32(scale))[np.newaxis],
             encoded(offsets),
-            targets.weight(labels, targets.size_weight(nuclei.radius_px, scale))[np.newaxis],
+            (
+                targets.border_weight(labels)
+                if weights == "borders"
+                else targets.weight(labels, targets.size_weight(nuclei.radius_px, scale))
+            )[np.newaxis],
             np.where(labels > 0, nuclei.radius_px[labels] * np.float32(scale), np.float32(0))[np.newaxis],
         ]
     ).astype(np.float32)

@@ -17,8 +17,9 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import AdamW
 
 from nucbatch.core.errors import InputError
@@ -40,7 +41,7 @@ from nucbatch.training.processes import ProcessGroup, process_group
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import length_of, rate_factor
 from nucbatch.training.state import State, load_state, save_state
-from nucbatch.training.task import task_of
+from nucbatch.training.task import ImageBatch, Task, task_of
 from nucbatch.training.verdict import verdict
 
 _log = logging.getLogger(__name__)
@@ -170,8 +171,9 @@ def _train(
             for parameters in optimiser.param_groups:
                 parameters["lr"] = recipe.learning_rate * rate_factor(state.done, length.steps, recipe)
             pictures = group.share(batch)
-            logits = state.precision.forward(joined, pictures.images)  # (N, outputs, H, W)
-            loss, dice = task.loss(logits, pictures)
+            torch.manual_seed(_seed_of_step(recipe.seed, state.done))  # of dropout, if the network has any
+            logits = state.precision.forward(joined, pictures.images)
+            loss, dice = _loss(task, logits, pictures)
             state.precision.step(loss, network, optimiser, recipe.clip)
             state.done += 1
             update_average(average, network, min(recipe.average, state.done / (9 + state.done)))
@@ -237,6 +239,18 @@ def update_average(average: nn.Module, network: nn.Module, decay: float) -> None
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
+
+
+def _seed_of_step(seed: int, step: int) -> int:
+    return int(np.random.SeedSequence((seed, step)).generate_state(1, np.uint64)[0])
+
+
+def _loss(task: Task, logits: Tensor, batch: ImageBatch) -> tuple[Tensor, float]:
+    """Loss and Dice of logits (N, outputs, H, W), or their means over (heads, N, outputs, H, W)."""
+    if logits.ndim == 4:
+        return task.loss(logits, batch)
+    each = [task.loss(head, batch) for head in logits]
+    return torch.stack([loss for loss, _ in each]).mean(), sum(dice for _, dice in each) / len(each)
 
 
 def _set_determinism(device: torch.device) -> None:

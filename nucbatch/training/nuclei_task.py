@@ -47,7 +47,12 @@ class NucleiTask:
             raise InputError("the data has no images in the train split: there is nothing to learn from.")
         self._chances = sampling_weights(self._samples)
         self._batches = BatchSettings(
-            size=recipe.batch, crop_px=recipe.crop_px, drawn_share=recipe.drawn, large_share=recipe.large
+            size=recipe.batch,
+            crop_px=recipe.crop_px,
+            drawn_share=recipe.drawn,
+            large_share=recipe.large,
+            elastic_px=recipe.elastic_px,
+            weights=recipe.weights,
         )
 
     @property

@@ -38,7 +38,7 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
     def forward(self, network: nn.Module, images: Tensor) -> Tensor:
-        """Logits (N, outputs, H, W) float32 of images (N, 3, H, W)."""
+        """Logits (N, outputs, H, W), or (heads, N, outputs, H, W), float32 of images (N, 3, H, W)."""
         images = images.contiguous(memory_format=torch.channels_last)
         if self.name == "fp32":
             logits: Tensor = network(images)

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.settings import MAPS, NormaliseSettings
+from nucbatch.networks.contract import architecture, architectures
 
 
 class Recipe(BaseModel):
@@ -27,6 +28,10 @@ class Recipe(BaseModel):
     2017); *constant*. ``clip`` is the largest norm of a gradient, 0 for no limit. ``average`` is the decay
     per step of the exponential moving average of the weights, which is kept; 0 keeps the network's own
     weights.
+
+    ``elastic_px`` is the standard deviation of the elastic deformation of crops: random displacements on a
+    grid of 3 × 3 points, interpolated; 0 for none (Ronneberger et al. 2015, section 3.1). ``weights`` of the
+    pixels in the loss: *gaps* favours narrow gaps and small nuclei, *borders* is that paper's weight map.
 
     ``drawn`` is the share of crops with synthetic nuclei (:mod:`nucbatch.training.synthetic_crops`),
     ``large`` the share of the others in which nuclei are enlarged to 50 to 150 px.
@@ -60,6 +65,8 @@ class Recipe(BaseModel):
     average: float = Field(default=0.998, ge=0, lt=1)
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     seed: int = 0
+    elastic_px: float = Field(default=0.0, ge=0, le=50)
+    weights: Literal["gaps", "borders"] = "gaps"
     drawn: float = Field(default=0.0, ge=0, le=0.5)
     large: float = Field(default=0.0, ge=0, le=0.5)
     score_every: int = Field(default=500, ge=1)
@@ -161,11 +168,21 @@ FROM_WEIGHTS = ("refine", "finetune")
 
 
 def preset(name: str) -> Recipe:
-    """The recipe of a preset.
+    """The recipe of a preset: one of :data:`PRESETS`, or the default with an installed architecture.
+
+    An architecture's own settings are those of its class attribute ``recipe``.
 
     Raises:
         InputError: there is no preset of that name.
     """
-    if name not in PRESETS:
-        raise InputError(f"there is no preset {name!r}: the presets are {', '.join(PRESETS)}.")
-    return PRESETS[name]
+    if name in PRESETS:
+        return PRESETS[name]
+    if name not in architectures():
+        raise InputError(f"there is no preset {name!r}: the presets are {', '.join(preset_names())}.")
+    own = getattr(architecture(name), "recipe", {})
+    return Recipe.model_validate({**_DEFAULT.model_dump(), **own, "name": name, "architecture": name})
+
+
+def preset_names() -> list[str]:
+    """Names of all presets: those with settings of their own, then one for each installed architecture."""
+    return [*PRESETS, *(name for name in architectures() if name != _DEFAULT.architecture)]

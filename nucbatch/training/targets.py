@@ -13,12 +13,13 @@ Each pixel also has a weight in the loss. It is higher between close nuclei (Ron
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import edt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import maximum_filter, minimum_filter
+from scipy.ndimage import find_objects, maximum_filter, minimum_filter
 
 GAP_WEIGHT = 3.0
 GAP_REACH_PX = 3
@@ -111,6 +112,29 @@ def weight(
     if size_weight is not None:
         found += maximum_filter(size_weight[labels], 2 * SMALL_REACH_PX + 1) - 1
     return found
+
+
+def border_weight(
+    labels: NDArray[np.integer], height: float = 10.0, sigma_px: float = 5.0
+) -> NDArray[np.float32]:
+    """Weight (Y, X) float32 of each pixel, largest on narrow borders between nuclei of labels (Y, X).
+
+    In the background it is 1 + ``height`` · exp(-(d1 + d2)² / 2 ``sigma_px``²), where d1 and d2 are the
+    distances to the nearest two nuclei (Ronneberger et al. 2015, equation 2); inside nuclei it is 1. Unlike
+    in the paper, classes are not balanced.
+    """
+    reach = math.ceil(4 * sigma_px)  # beyond it the weight differs from 1 by less than 0.4 %
+    nearest = np.full((2, *labels.shape), np.inf, np.float32)
+    for label, place in enumerate(find_objects(labels), start=1):
+        if place is None:
+            continue
+        around = tuple(slice(max(part.start - reach, 0), part.stop + reach) for part in place)
+        away = edt.edt(np.ascontiguousarray(labels[around] != label), black_border=False, parallel=1)
+        first, second = nearest[0][around], nearest[1][around]
+        np.minimum(second, np.maximum(first, away), out=second)
+        np.minimum(first, away, out=first)
+    close = np.exp(-((nearest[0] + nearest[1]) ** 2) / np.float32(2 * sigma_px**2))
+    return np.where(labels == 0, 1 + np.float32(height) * close, np.float32(1)).astype(np.float32)
 
 
 def size_weight(radius_px: NDArray[np.float32], scale: float) -> NDArray[np.float32]:

@@ -29,3 +29,21 @@ def test_every_parameter_learns(network: torch.nn.Module) -> None:
     assert all(parameter.grad is not None for parameter in network.parameters())
     every, trainable = count_parameters(network)
     assert every >= trainable > 0
+
+
+def test_the_receptive_radius_covers_every_pixel_that_matters(network: torch.nn.Module) -> None:
+    """A pixel farther away would make a probability depend on the tiles."""
+    network.double()
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.abs_()  # so that no ReLU hides a path
+    radius, stride = network.receptive_radius_px, network.stride
+    side = -(-2 * (radius + stride) // stride) * stride + stride
+    middle = side // 2 // stride * stride
+    for at in (middle, middle + stride - 1):  # both ends of a pixel of the deepest level
+        images = torch.rand(1, 3, side, side, dtype=torch.double, requires_grad=True)
+        network(images)[0, :, at, at].sum().backward()
+        assert images.grad is not None
+        rows = torch.nonzero(images.grad.abs().sum((0, 1, 3)))[:, 0]
+        assert at - int(rows.min()) <= radius
+        assert int(rows.max()) - at <= radius

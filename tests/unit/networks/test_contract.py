@@ -14,5 +14,5 @@ def test_an_entry_point_that_is_no_network_is_named(tmp_path: Path, monkeypatch:
     (package / "entry_points.txt").write_text("[nucbatch.networks]\nodd = foreign_net:Odd\n")
     (tmp_path / "foreign_net.py").write_text("class Odd:\n    in_channels = 3\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(InputError, match="foreign_net:Odd is not a network"):
+    with pytest.raises(InputError, match="architecture 'odd' is not a network"):
         build("odd", {})

@@ -51,10 +51,11 @@ def picture_of(labels: NDArray[np.uint16]) -> Sample:
     return make_sample("drawn", "", (labels > 0).astype(np.uint8) * 255, labels, NormaliseSettings())
 
 
-def test_image_and_target_are_turned_together() -> None:
+@pytest.mark.parametrize("elastic_px", [0.0, 8.0])
+def test_image_and_target_are_turned_and_bent_together(elastic_px: float) -> None:
     labels = np.zeros((128, 128), np.uint16)
     labels[:, np.arange(128) % 32 < 16] = 1  # stripes: every crop sees both
-    settings = BatchSettings(4, 64, empty_share=0, defocused_share=0)
+    settings = BatchSettings(4, 64, empty_share=0, defocused_share=0, elastic_px=elastic_px)
     batch = make_batch([picture_of(labels)], np.ones(1), settings, NormaliseSettings(), seed=0, step=1)
     for image, target in zip(batch.images, batch.targets, strict=True):
         means = image[0][target[0] > 0].mean(), image[0][target[0] == 0].mean()

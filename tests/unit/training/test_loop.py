@@ -116,6 +116,24 @@ def test_a_training_that_was_killed_resumes_to_the_same_bytes(
     assert same_outcome(tmp_path, straight)
 
 
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        TINY.model_copy(update={"architecture": "unet-2015", "elastic_px": 3.0, "weights": "borders"}),
+        TINY.model_copy(update={"architecture": "unet-plus-plus-supervised", "depth": 2}),
+    ],
+    ids=["dropout", "deep supervision"],
+)
+def test_networks_that_behave_otherwise_in_training_resume_to_the_same_bytes_too(
+    data: DataSet, tmp_path: Path, recipe: Recipe
+) -> None:
+    train(data, tmp_path / "straight", recipe)
+    with pytest.raises(Failure):
+        train(data, tmp_path / "killed", recipe, listener=Fails(step=5))
+    train(data, tmp_path / "killed", recipe, resume=True)
+    assert same_outcome(tmp_path / "straight", tmp_path / "killed")
+
+
 def test_a_scoring_that_was_killed_is_done_again(data: DataSet, straight: Path, tmp_path: Path) -> None:
     with pytest.raises(Failure):
         train(data, tmp_path, TINY, listener=Fails(scored=3))

@@ -1,6 +1,7 @@
 import pytest
 
 from nucbatch.core.errors import InputError
+from nucbatch.networks.contract import architectures, build
 from nucbatch.networks.layer_table import summarise
 from nucbatch.training.card import as_shipped
 from nucbatch.training.recipe import PRESETS, Recipe, preset
@@ -38,3 +39,15 @@ def test_differences_from_a_preset_are_reported_by_name() -> None:
     )
     own = Recipe(name="own", width=3)
     assert own.differences(as_shipped(own, None)) == ""
+
+
+@pytest.mark.parametrize("name", architectures())
+def test_every_installed_architecture_is_a_preset(name: str) -> None:
+    recipe = preset(name)
+    assert recipe.architecture == name
+    build(name, {**recipe.config, "width": 4})
+
+
+def test_the_first_u_net_is_trained_as_its_paper_says() -> None:
+    recipe = preset("unet-2015")
+    assert (recipe.elastic_px, recipe.weights) == (10, "borders")

@@ -1,7 +1,14 @@
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from nucbatch.training.targets import GAP_WEIGHT, geometry_of, interior, typical_diameter, weight
+from nucbatch.training.targets import (
+    GAP_WEIGHT,
+    border_weight,
+    geometry_of,
+    interior,
+    typical_diameter,
+    weight,
+)
 
 
 def test_interior_is_one_in_the_middle_of_small_and_large_alike_and_falls_where_two_touch() -> None:
@@ -65,3 +72,25 @@ def test_a_part_of_a_nucleus_is_as_deep_as_the_whole() -> None:
     whole = interior(labels)
     deepest = geometry_of(labels).depth_px
     np.testing.assert_allclose(interior(labels[:, :18], deepest)[15:25, 10:14], whole[15:25, 10:14])
+
+
+def test_the_border_weight_is_largest_between_touching_nuclei() -> None:
+    """Ronneberger et al. 2015, equation 2, by its definition."""
+    labels = np.zeros((40, 60), np.int32)
+    labels[10:30, 10:20], labels[10:30, 22:32], labels[10:30, 45:55] = 1, 2, 3
+    rows, columns = np.indices(labels.shape)
+    away = []
+    for label in (1, 2, 3):
+        ys, xs = np.nonzero(labels == label)
+        away.append(np.hypot(rows[..., None] - ys, columns[..., None] - xs).min(axis=-1))
+    first, second = np.sort(away, axis=0)[:2]
+    expected = np.where(labels == 0, 1 + 10 * np.exp(-((first + second) ** 2) / 50), 1)
+    found = border_weight(labels)
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() < 0.05  # what lies beyond the reach of 20 px
+    assert found[20, 20] == found.max()
+    assert found[20, 15] == 1
+
+
+def test_the_border_weight_of_an_image_without_nuclei_is_one() -> None:
+    assert (border_weight(np.zeros((8, 8), np.int32)) == 1).all()

@@ -1,0 +1,32 @@
+"""Prunes a network that was trained with heads at several depths, to a smaller and faster one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nucbatch.core.errors import InputError
+from nucbatch.networks.checkpoint import load_weights, save_weights
+from nucbatch.networks.contract import build
+from nucbatch.networks.model_card import Card
+
+
+def prune(weights: Path, level: int, path: Path) -> Card:
+    """Writes the part of a network that computes the head of ``level``, and returns its card.
+
+    The architecture must take an argument ``prune``, as U-Net++ with deep supervision does. The card keeps
+    thresholds and normalisation, but no scores, which are those of the whole network.
+
+    Raises:
+        InputError: the architecture can't be pruned, or not to this level; ``path`` exists.
+        WeightsError: ``weights`` is not a usable weight file.
+        StoreError: the file can't be written.
+    """
+    if path.exists():
+        raise InputError(f"{path} exists: name another file, so that it is not overwritten.")
+    network, card = load_weights(weights)
+    config = {**card.config, "prune": level}
+    part = build(card.architecture, config)
+    own = network.state_dict()
+    part.load_state_dict({name: own[name] for name in part.state_dict()})
+    changes = {"name": f"{card.name}-pruned-{level}", "config": config, "scores": {}}
+    return save_weights(path, part, card.model_copy(update=changes))
