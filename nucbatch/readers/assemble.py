@@ -16,6 +16,7 @@ from typing import TypeVar
 
 from nucbatch.core.escape import printable
 from nucbatch.core.gc_pause import gc_paused
+from nucbatch.core.pixel_size import not_square_remark
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.listing import FoundFile, Listing
@@ -65,12 +66,14 @@ class FieldFacts:
         pixel_size_um: takes precedence over the pixel size in the headers of the field's files.
         acquisition: name or number of the acquisition.
         time: time of the acquisition as the vendor wrote it.
+        oblong_um: width and height of pixels that are not square; there is no pixel size then.
     """
 
     position_um: tuple[float, float] | None = None
     pixel_size_um: float | None = None
     acquisition: str = ""
     time: str = ""
+    oblong_um: tuple[float | None, float | None] | None = None
 
 
 _NO_FACTS = FieldFacts()
@@ -176,6 +179,8 @@ def assemble(
             time=known_of.time,
         )
         fields.append(field if problem else replace(field, lacking=missing))
+    oblong = next((known.oblong_um for known in facts.values() if known.oblong_um), None)
+    not_square = [not_square_remark(*oblong, "metadata")] if oblong else []
     return Plate(
         name=printable(name),
         root=listing.root,
@@ -184,7 +189,7 @@ def assemble(
         fields=tuple(fields),
         files=tuple(sorted(verdicts.values(), key=lambda record: record.path)),
         is_plate=labels is None,
-        remarks=tuple(remarks),
+        remarks=(*remarks, *not_square),
         rows=rows,
         columns=columns,
         evidence=evidence,

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import NOT_SQUARE, not_square_remark
 from nucbatch.core.plate import (
     RGB,
     RGB_CHANNELS,
@@ -65,6 +66,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     faults: dict[str, str] = {}
     chunks: dict[str, tuple[int, int]] = {}
     described: dict[str, Channel] = {}
+    oblong: tuple[float | None, float | None] | None = None
     look = partial(_probe, plate)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in expand_fields(plate, probed):
@@ -73,6 +75,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
                 known = chunks.get(plane.path, (0, 0)) if plane.alone else (0, 0)  # one outcome per page
                 chunks[plane.path] = known[0] + outcome.absent_chunks, known[1] + outcome.chunks
             if isinstance(outcome, PixelInfo):
+                oblong = oblong or outcome.oblong_um
                 described |= {one.name: one for one in outcome.channels if one.name not in described}
         checked, found = _checked(field, outcomes, may_be_rgb, named, pixel_size_um)
         fields.append(checked)
@@ -81,7 +84,12 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
         fields, odd = _like_their_wells(fields)
         faults |= odd
     records = tuple(_counted(recorded(plate.files, fields, faults), chunks))
-    return replace(plate, channels=_channels(plate, fields, described), fields=tuple(fields), files=records)
+    remarks = plate.remarks
+    told = any(remark.startswith(NOT_SQUARE) for remark in remarks)
+    if oblong and not told and not any(field.pixel_size_um for field in fields if not field.problem):
+        remarks = (*remarks, not_square_remark(*oblong, "image files"))
+    channels = _channels(plate, fields, described)
+    return replace(plate, channels=channels, fields=tuple(fields), files=records, remarks=remarks)
 
 
 def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]]) -> Iterator[FileRecord]:

@@ -20,6 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import not_square
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import parse_row, row_letters
 from nucbatch.zarr_format import array_form, damage, read_json
@@ -77,6 +78,7 @@ class StoredForm:
         center_um: (y, x) of the image's centre, y down; None if its metadata record no translation, or one
             without a unit of length.
         described: channels with the facts that the metadata record beside their names.
+        oblong_um: width and height of pixels that are not square.
     """
 
     array: str
@@ -88,6 +90,7 @@ class StoredForm:
     pixel_size_um: float | None
     center_um: tuple[float, float] | None = None
     described: tuple[Channel, ...] = ()
+    oblong_um: tuple[float | None, float | None] | None = None
 
     def length(self, axis: str) -> int:
         """Returns the length of an axis; 1 if the image does not have it."""
@@ -223,6 +226,7 @@ def form_of(group: Path) -> StoredForm:
             placement.pixel_size_um,
             placement.center_um(shape[-2], shape[-1]),
             () if is_rgb else _described(found, channels),
+            placement.sides_um if not_square(*placement.sides_um) else None,
         )
 
 
@@ -237,7 +241,7 @@ def levels_of(group: Path) -> tuple[StoredLevel, ...]:
         levels = []
         for name, placement in datasets(_multiscales(group, found)):
             shape = array_form(below(group, name)).shape
-            levels.append(StoredLevel(name, shape[-2], shape[-1], placement.pixel_size_um))
+            levels.append(StoredLevel(name, shape[-2], shape[-1], placement.sides_um[0]))
         return tuple(levels)
 
 

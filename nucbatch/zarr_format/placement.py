@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import square_um
 
 _UM_PER = {"nanometer": 1e-3, "micrometer": 1.0, "millimeter": 1e3, "centimeter": 1e4, "meter": 1e6}
 _UM_PER |= {"nm": 1e-3, "um": 1.0, "µm": 1.0, "micron": 1.0, "mm": 1e3}
@@ -28,8 +29,14 @@ class Placement:
 
     @property
     def pixel_size_um(self) -> float | None:
-        """Width of a pixel; None if unknown."""
-        return self.scale_um[1] if math.isfinite(self.scale_um[1]) and self.scale_um[1] > 0 else None
+        """Width of a pixel; None if unknown, or if pixels are not square."""
+        return square_um(*self.sides_um)
+
+    @property
+    def sides_um(self) -> tuple[float | None, float | None]:
+        """Width and height of a pixel; None where unknown."""
+        height, width = (size if math.isfinite(size) and size > 0 else None for size in self.scale_um)
+        return width, height
 
     def center_um(self, height_px: int, width_px: int) -> tuple[float, float] | None:
         """Returns the centre (y, x) of an image; None if it is not recorded."""

@@ -31,7 +31,7 @@ class Image:
     name: str = ""
     channels: Sequence[str] = ("DAPI", "GFP", "Cy5")
     first_page: int = 0
-    extra: str = 'PhysicalSizeX="0.65"'
+    extra: str = 'PhysicalSizeX="0.65" PhysicalSizeY="0.65"'
     inside: str = ""
     before: str = ""
     order: str = "XYZCT"

@@ -236,6 +236,7 @@ def _stored(form: StoredForm) -> PixelInfo:
         dtype=form.dtype,
         stack=stacked("".join(leading), list(leading.values()), () if form.is_rgb else form.channels),
         pixel_size_um=form.pixel_size_um,
+        oblong_um=form.oblong_um,
         channels=form.described,
     )
 

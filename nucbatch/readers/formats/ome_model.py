@@ -14,9 +14,10 @@ from dataclasses import dataclass, field, replace
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.escape import printable
+from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate import Channel
 from nucbatch.readers.formats.ome_planes import PlaneKey, described_planes, plane_order
-from nucbatch.readers.formats.tiff_description import in_um, physical_size_um
+from nucbatch.readers.formats.tiff_description import in_um, physical_sides_um
 from nucbatch.readers.formats.xml_stream import Element
 
 ELEMENTS = frozenset({"Image", "Plate", "BinaryOnly"})
@@ -56,10 +57,11 @@ class OmeSeries:
         size_px: (Y, X); None if not recorded.
         samples: values per pixel, as recorded.
         channels: one for each page of a plane.
-        pixel_size_um: None if unknown.
+        pixel_size_um: None if unknown, or if pixels are not square.
         planes: the described planes.
         is_implicit: no ``TiffData`` describes the planes: they are consecutive in the file.
         stage_unit: unit of the stage positions; empty if there are none.
+        oblong_um: width and height of pixels that are not square.
     """
 
     id: str
@@ -74,6 +76,7 @@ class OmeSeries:
     planes: dict[PlaneKey, PlaneSource]
     is_implicit: bool
     stage_unit: str
+    oblong_um: tuple[float | None, float | None] | None = None
 
     def expected(self) -> Iterator[PlaneKey]:
         """Yields all planes that the image should have."""
@@ -196,6 +199,7 @@ def _image(element: Element, number: int) -> OmeSeries:
         for child in pixels.children
         if child.tag == "Plane" and "PositionX" in child.attributes
     }
+    sides = physical_sides_um(values)
     return OmeSeries(
         id=identifier,
         name=printable(element.attributes.get("Name", "").strip()),
@@ -205,7 +209,8 @@ def _image(element: Element, number: int) -> OmeSeries:
         size_px=(int(values["SizeY"]), int(values["SizeX"])) if {"SizeX", "SizeY"} <= values.keys() else None,
         samples=samples,
         channels=tuple(_channel(child, index) for index, child in enumerate(listed)),
-        pixel_size_um=physical_size_um(values),
+        pixel_size_um=square_um(*sides),
+        oblong_um=sides if not_square(*sides) else None,
         planes=planes,
         is_implicit=is_implicit,
         stage_unit=units.pop() if len(units) == 1 else "several" if units else "",

@@ -76,7 +76,8 @@ class PixelInfo:
         samples: values per pixel: 1 for grey, 3 for RGB.
         dtype: NumPy name of the pixel type.
         stack: the planes of the file.
-        pixel_size_um: None if unknown.
+        pixel_size_um: None if unknown, or if pixels are not square.
+        oblong_um: width and height of pixels that are not square.
         stain: MetaXpress' illumination setting, if any.
         absent_chunks: number of chunks of an OME-Zarr, or tiles of a TIFF, that were never written.
         chunks: number of chunks of an OME-Zarr, or tiles of a TIFF if some were never written.
@@ -95,6 +96,7 @@ class PixelInfo:
     chunks: int = 0
     position_um: tuple[float, float] | None = None
     channels: tuple[Channel, ...] = ()
+    oblong_um: tuple[float | None, float | None] | None = None
 
     @property
     def pages(self) -> int:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import square_um
 from nucbatch.readers.formats.hardened_xml import xml_elements
 from nucbatch.readers.formats.xml_stream import ForbiddenXml, text_elements
 
@@ -40,55 +41,64 @@ _FINEST_PRINTED_UM = 5.0
 _UM_PER_RESOLUTION_UNIT = {2: 25_400.0, 3: 10_000.0}  # TIFF 6.0: inch, centimetre
 
 
+Ratio = tuple[int, int]
+"""TIFF's rational number: numerator, denominator."""
+
+
 def pixel_size_um(
-    description: str, x_resolution: tuple[int, int] | None = None, resolution_unit: int | None = None
+    description: str, resolutions: Sequence[Ratio | None] = (), resolution_unit: int | None = None
 ) -> float | None:
-    """Returns micrometres per pixel, or None if the file does not record them.
+    """Returns micrometres per pixel; None if the file does not record them, or pixels are not square."""
+    return square_um(*pixel_sides_um(description, resolutions, resolution_unit))
+
+
+def pixel_sides_um(
+    description: str, resolutions: Sequence[Ratio | None] = (), resolution_unit: int | None = None
+) -> tuple[float | None, float | None]:
+    """Returns width and height of a pixel in micrometres; None where the file does not record them.
 
     Args:
         description: ImageDescription of the first page.
-        x_resolution: TIFF's XResolution as (numerator, denominator), in pixels per ImageJ's unit or per
+        resolutions: TIFF's XResolution and YResolution, in pixels per ImageJ's unit or per
             ``resolution_unit``.
         resolution_unit: TIFF's ResolutionUnit: 2 inch, 3 centimetre.
     """
+    across, down = (*resolutions, None, None)[:2]
     if description.startswith("ImageJ="):
-        return _imagej(description, x_resolution)
+        return _imagej(description, across), _imagej(description, down)
     if "spatial-calibration-x" in description:
         properties = metaseries(description)
         if properties.get("spatial-calibration-state", "off").lower() not in ("on", "true", "1"):
-            return None
+            return None, None
         unit = properties.get("spatial-calibration-units", "")
-        size = in_um(properties.get("spatial-calibration-x", ""), unit)
-        return _square(size, in_um(properties.get("spatial-calibration-y", ""), unit))
+        width, height = (in_um(properties.get(f"spatial-calibration-{axis}", ""), unit) for axis in "xy")
+        return width, height
     if "PhysicalSizeX" in description:
         for values in _first_pixels(description):
             if "PhysicalSizeX" in values:
-                return physical_size_um(values)
+                return physical_sides_um(values)
     if is_aperio(description):
         match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+)", description)
-        return in_um(match[1], "um") if match else None
-    return _printed(x_resolution, resolution_unit)
+        return (in_um(match[1], "um") if match else None), None
+    return _printed(across, resolution_unit), _printed(down, resolution_unit)
 
 
-def physical_size_um(pixels: Mapping[str, str]) -> float | None:
-    """Returns the pixel size in the attributes of OME's ``Pixels``; None if unknown or not square."""
+def physical_sides_um(pixels: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """Returns width and height of a pixel in the attributes of OME's ``Pixels``; None where unknown."""
     unit = pixels.get("PhysicalSizeXUnit", "um")
     height = in_um(pixels.get("PhysicalSizeY", ""), pixels.get("PhysicalSizeYUnit", unit))
-    return _square(in_um(pixels.get("PhysicalSizeX", ""), unit), height)
+    return in_um(pixels.get("PhysicalSizeX", ""), unit), height
 
 
-def _square(width_um: float | None, height_um: float | None) -> float | None:
-    """Returns the width of a pixel; None if its height is recorded and differs by 1% or more."""
-    if width_um and height_um and not 0.99 < height_um / width_um < 1.01:
-        return None
-    return width_um
+def resolution_of(page: Any) -> tuple[tuple[Ratio | None, ...], int | None]:
+    """Returns the resolutions across and down of a TIFF's page, and their unit.
 
-
-def resolution_of(page: Any) -> tuple[tuple[int, int] | None, int | None]:
-    """Returns XResolution and ResolutionUnit of a TIFF's page; None if they describe the camera's pixel."""
+    Empty and None if they describe the camera's pixel.
+    """
     if HARMONY_TAG in page.tags:
-        return None, None
-    return page.tags.valueof("XResolution"), page.tags.valueof("ResolutionUnit", 2)
+        return (), None
+    resolutions = tuple(page.tags.valueof(f"{axis}Resolution") for axis in "XY")
+    return resolutions, page.tags.valueof("ResolutionUnit", 2)
 
 
 def _first_pixels(description: str) -> Iterator[dict[str, str]]:
@@ -134,20 +144,20 @@ def stage_position_um(properties: Mapping[str, str]) -> tuple[float, float] | No
     return (y, x) if math.isfinite(y) and math.isfinite(x) else None
 
 
-def _printed(x_resolution: tuple[int, int] | None, resolution_unit: int | None) -> float | None:
+def _printed(resolution: Ratio | None, resolution_unit: int | None) -> float | None:
     per_unit = _UM_PER_RESOLUTION_UNIT.get(resolution_unit or 0)
-    if per_unit is None or x_resolution is None or x_resolution[0] <= 0 or x_resolution[1] <= 0:
+    if per_unit is None or resolution is None or resolution[0] <= 0 or resolution[1] <= 0:
         return None
-    size = per_unit * x_resolution[1] / x_resolution[0]
+    size = per_unit * resolution[1] / resolution[0]
     return size if size < _FINEST_PRINTED_UM else None
 
 
-def _imagej(description: str, x_resolution: tuple[int, int] | None) -> float | None:
+def _imagej(description: str, resolution: Ratio | None) -> float | None:
     match = re.search(r"^unit=(.*)$", description, re.MULTILINE)
-    if match is None or x_resolution is None or x_resolution[0] <= 0:
+    if match is None or resolution is None or resolution[0] <= 0:
         return None
     unit = match[1].strip().replace("\\u00B5", "µ")
-    return in_um(str(x_resolution[1] / x_resolution[0]), unit)
+    return in_um(str(resolution[1] / resolution[0]), unit)
 
 
 def in_um(size: str, unit: str) -> float | None:

@@ -19,11 +19,12 @@ import numpy as np
 import tifffile
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.readers.formats.pixel_info import PixelInfo, require_decodable
 from nucbatch.readers.formats.stack import wrong_plane_count
 from nucbatch.readers.formats.tiff_description import (
     metaseries,
-    pixel_size_um,
+    pixel_sides_um,
     resolution_of,
     stage_position_um,
 )
@@ -78,13 +79,15 @@ def page_info(tiff: Any, path: Path, size_bytes: int, alone: int | None = None) 
     _require_whole_chain(tiff, size_bytes)
     description = str(page.description or "")
     properties = metaseries(description)
+    sides = pixel_sides_um(description, *resolution_of(page))
     return PixelInfo(
         height_px=int(page.imagelength),
         width_px=int(page.imagewidth),
         samples=samples.in_picture,
         dtype="unknown" if page.dtype is None else str(page.dtype),
         stack=stack,
-        pixel_size_um=pixel_size_um(description, *resolution_of(page)),
+        pixel_size_um=square_um(*sides),
+        oblong_um=sides if not_square(*sides) else None,
         stain=properties.get("_IllumSetting_", ""),
         absent_chunks=absent,
         chunks=segments if absent else 0,

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import not_square, not_square_remark, square_um
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import MOST_ROWS, PLATE_SIZES, row_letters, well_name
 from nucbatch.readers.formats.xml_stream import Element, read_elements
@@ -97,6 +98,9 @@ def read_ome_result(listing: Listing, path: str, projection: str) -> OmeResult:
             "overlapping fields count in each",
         )
     )
+    oblong = next((image.oblong_um for image in found.images if image.oblong_um), None)
+    if oblong:
+        remarks = (*remarks, not_square_remark(*oblong, path.rpartition("/")[2]))
     return OmeResult(tuple(shots), names, sizes[0] if same else None, found.rows, found.columns, remarks)
 
 
@@ -117,6 +121,7 @@ class _Image:
     grid: int
     field: int
     pixel_size_um: float | None
+    oblong_um: tuple[float | None, float | None] | None
     width_um: float | None
     has_unit: bool
     planes: tuple[_Plane, ...]
@@ -165,7 +170,8 @@ def _image(match: re.Match[str], pixels: Element) -> _Image:
         if path:
             z, t, c = (whole(child.attributes.get(f"First{axis}", "")) for axis in "ZTC")
             planes.append(_Plane(path, z, t, c, places.get((z, t, c))))
-    size = _size_um(pixels)
+    sides = _sides_um(pixels)
+    size = square_um(*sides)
     width = whole(pixels.attributes.get("SizeX", ""))
     has_unit = bool(units) and all(unit in _MICROMETRES for unit in units)
     return _Image(
@@ -175,16 +181,21 @@ def _image(match: re.Match[str], pixels: Element) -> _Image:
         grid,
         site,
         size,
+        sides if not_square(*sides) else None,
         size * width if size and width else None,
         has_unit,
         tuple(planes),
     )
 
 
-def _size_um(pixels: Element) -> float | None:
-    size = real(pixels.attributes.get("PhysicalSizeX", ""))
-    unit = pixels.attributes.get("PhysicalSizeXUnit", "µm")
-    return size if size and size > 0 and unit in _MICROMETRES else None
+def _sides_um(pixels: Element) -> tuple[float | None, float | None]:
+    """Returns width and height of a pixel; None where unknown."""
+    sides = []
+    for axis in "XY":
+        size = real(pixels.attributes.get(f"PhysicalSize{axis}", ""))
+        unit = pixels.attributes.get(f"PhysicalSize{axis}Unit", "µm")
+        sides.append(size if size and size > 0 and unit in _MICROMETRES else None)
+    return sides[0], sides[1]
 
 
 def _channel(element: Element) -> Channel:

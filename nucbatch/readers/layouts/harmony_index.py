@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate_geometry import (
     MOST_COLUMNS,
     MOST_ROWS,
@@ -93,6 +94,7 @@ class HarmonyIndex:
         images: in the index' order.
         positions_um: (y, x) of each field's centre from the centre of its well, y down.
         times: time at which the first image of a field was acquired, as written.
+        oblong_um: width and height of pixels that are not square.
     """
 
     path: str
@@ -105,6 +107,7 @@ class HarmonyIndex:
     images: list[IndexedImage] = field(default_factory=list)
     positions_um: dict[FieldKey, tuple[float, float]] = field(default_factory=dict)
     times: dict[FieldKey, str] = field(default_factory=dict)
+    oblong_um: tuple[float | None, float | None] | None = None
 
 
 def read_index(listing: Listing, path: str) -> HarmonyIndex:
@@ -179,7 +182,10 @@ class _Builder:
         channel.flat_field = channel.flat_field or _text(parts, "FlatfieldProfile")
         channel.excitation_nm = channel.excitation_nm or _wavelength(parts, "MainExcitationWavelength")
         channel.emission_nm = channel.emission_nm or _wavelength(parts, "MainEmissionWavelength")
-        size_um = _pixel_size(parts)
+        across, down = (_length_um(parts, f"ImageResolution{axis}") for axis in "XY")
+        if not_square(across, down):
+            self.index.oblong_um = across, down
+        size_um = _pixel_size(across, down)
         if size_um:
             channel.pixel_sizes_um.add(size_um)
 
@@ -287,11 +293,10 @@ def _float(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _pixel_size(parts: Parts) -> float | None:
-    across, down = (_length_um(parts, f"ImageResolution{axis}") for axis in "XY")
+def _pixel_size(across: float | None, down: float | None) -> float | None:
     if across is None or not 0 < across < _LARGEST_PIXEL_UM:
         return None
-    return across if down is None or math.isclose(across, down, rel_tol=1e-3) else None
+    return square_um(across, down)
 
 
 def _position(parts: Parts) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
+from nucbatch.core.pixel_size import not_square_remark
 from nucbatch.core.plate import Channel, FileRecord
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, unfitting
 from nucbatch.readers.layouts.harmony_index import HarmonyIndex, IndexedImage
@@ -195,6 +196,8 @@ def remarks(found: Measurement, index: HarmonyIndex | None) -> list[str]:
     }
     known = {size for of_channel in sizes.values() for size in of_channel}
     said_of = list(found.notes)
+    if index.oblong_um:
+        said_of.append(not_square_remark(*index.oblong_um, index.path))
     if known and max(known) > min(known) * _SAME_SIZE:
         said = ", ".join(
             f"{name} {' and '.join(f'{size:g}' for size in of_channel) or 'none'}"

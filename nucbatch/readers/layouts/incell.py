@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.escape import printable
+from nucbatch.core.pixel_size import not_square_remark
 from nucbatch.core.plate import Channel, FileRecord, Plate
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble, unfitting
@@ -264,7 +265,10 @@ def _listed_plate(listing: Listing, xdce: Xdce, records: list[FileRecord]) -> Pl
         rows=xdce.rows,
         columns=xdce.columns,
         evidence="side file",
-        remarks=[untried("Names and .xdce of IN Cell")],
+        remarks=[
+            untried("Names and .xdce of IN Cell"),
+            *([not_square_remark(*xdce.oblong_um, xdce.path)] if xdce.oblong_um else []),
+        ],
     )
 
 

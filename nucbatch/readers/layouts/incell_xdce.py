@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well, row_letters
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.listing import Listing
@@ -73,7 +74,8 @@ class Xdce:
         unreadable: number of listed images without a usable well, field or wavelength.
         rows: rows of the plate; 0 if not recorded.
         columns: columns of the plate; 0 if not recorded.
-        pixel_size_um: size of a pixel with the camera's binning; None if not recorded.
+        pixel_size_um: size of a pixel with the camera's binning; None if not recorded or not square.
+        oblong_um: width and height of pixels that are not square, without binning.
     """
 
     path: str = ""
@@ -84,6 +86,7 @@ class Xdce:
     rows: int = 0
     columns: int = 0
     pixel_size_um: float | None = None
+    oblong_um: tuple[float | None, float | None] | None = None
 
 
 def read_xdce(listing: Listing, path: str) -> Xdce:
@@ -111,7 +114,9 @@ def read_xdce(listing: Listing, path: str) -> Xdce:
                     found.rows, found.columns = rows, columns
             elif element.tag == "ObjectiveCalibration":
                 known = values.get("unit", "").strip().lower() in _UM
-                size = _number(values.get("pixel_width", "")) if known else None
+                sides = [_number(values.get(f"pixel_{side}", "")) for side in ("width", "height")]
+                size = square_um(*sides) if known else None
+                found.oblong_um = (sides[0], sides[1]) if known and not_square(*sides) else None
             elif element.tag == "Binning":
                 match = _BINNING.fullmatch(values.get("value", ""))
                 binning = int(match[1]) if match and match[1] == match[2] else None

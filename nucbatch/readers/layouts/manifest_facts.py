@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from nucbatch.core.pixel_size import not_square, not_square_remark
 from nucbatch.readers.assemble import FieldFacts, FieldKey
 from nucbatch.readers.layouts.manifest_table import Value
 
-_SIZE = "Metadata_ImageResolutionX"
+_SIZE, _HEIGHT = "Metadata_ImageResolutionX", "Metadata_ImageResolutionY"
 _POSITION = ("Metadata_PositionY", "Metadata_PositionX")
 _HARMONY = ("Metadata_AbsPositionZ", "Metadata_AbsTime", "Metadata_MainEmissionWavelength")
 _SIZES_M = (1e-8, 1e-4)
@@ -38,7 +39,12 @@ def field_facts(
             f"{', '.join(wanted)} not read: units and direction are known for tables of Harmony only",
         )
     remarks: list[str] = []
-    sizes = _metres(columns, (_SIZE,), *_SIZES_M, remarks)
+    sides = (_SIZE, _HEIGHT) if _HEIGHT in columns else (_SIZE,)
+    sizes = _metres(columns, sides, *_SIZES_M, remarks)
+    oblong = next((size for size in sizes if len(size) == 2 and not_square(*size)), None)
+    if oblong:
+        remarks.append(not_square_remark(oblong[0] * _M_TO_UM, oblong[1] * _M_TO_UM, ", ".join(sides)))
+        sizes = []
     places = _metres(columns, _POSITION, 0.0, _FARTHEST_M, remarks)
     facts: dict[FieldKey, FieldFacts] = {}
     unsure: set[FieldKey] = set()

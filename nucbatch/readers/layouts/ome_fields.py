@@ -46,7 +46,7 @@ class Fields:
             self.stage_units.add(series.has_stage_unit)
         for t in range(series.sizes[0]):
             key = well, site, t
-            self.facts[key] = FieldFacts(None, series.pixel_size_um, acquisition, time)
+            self.facts[key] = FieldFacts(None, series.pixel_size_um, acquisition, time, series.oblong_um)
             here = {(c, z): found for (at, c, z), found in image.planes.items() if at == t}
             lost = {(c, z): reason for (at, c, z), reason in image.missing.items() if at == t}
             if image.problem or not here:

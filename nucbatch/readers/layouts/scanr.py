@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
+from nucbatch.core.pixel_size import not_square_remark
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble, named_images
 from nucbatch.readers.contract import Example, ReadOptions
@@ -111,9 +112,10 @@ def _plate(
     facts: dict[FieldKey, FieldFacts] = {}
     for name in names:
         of_position = metadata.positions.get((name.number, name.position), _UNKNOWN)
-        size = of_position.pixel_size_um or descriptor.pixel_size_um
+        size = of_position.pixel_size_um or (None if of_position.oblong_um else descriptor.pixel_size_um)
         facts[key(name)] = FieldFacts(of_position.position_um, size, time=of_position.times.get(name.t, ""))
     used = {name.channel for name in names}
+    oblong = next((known.oblong_um for known in metadata.positions.values() if known.oblong_um), None)
     channels = [channel for channel in metadata.channels if channel in used]
     return assemble(
         listing,
@@ -128,6 +130,7 @@ def _plate(
         rows=descriptor.rows,
         columns=descriptor.columns,
         evidence="side file" if metadata.path or descriptor.path else "names",
+        remarks=[not_square_remark(*oblong, metadata.path)] if oblong else [],
     )
 
 

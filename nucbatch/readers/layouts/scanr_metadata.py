@@ -19,6 +19,7 @@ from typing import TypeVar
 from unicodedata import normalize
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate import FileRecord
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well
 from nucbatch.readers.formats.xml_stream import Element, read_elements
@@ -40,7 +41,8 @@ class PositionFacts:
 
     Attributes:
         well: normalised well name; empty if not recorded.
-        pixel_size_um: None if not recorded.
+        pixel_size_um: None if not recorded, or if pixels are not square.
+        oblong_um: width and height of pixels that are not square.
         position_um: (y, x) of the centre, y down; None if not recorded.
         files: number of files listed for it.
         times: seconds since the start of the acquisition, as written, by time point.
@@ -48,6 +50,7 @@ class PositionFacts:
 
     well: str = ""
     pixel_size_um: float | None = None
+    oblong_um: tuple[float | None, float | None] | None = None
     position_um: tuple[float, float] | None = None
     files: int = 0
     times: dict[int, str] = field(default_factory=dict)
@@ -159,7 +162,9 @@ def _metadata(listing: Listing, path: str, present: Collection[str]) -> Metadata
                 well = _IMAGE_WELL.search(values.get("Name", ""))
                 facts.well = plausible_well(well[1]) if well else ""
             elif element.tag == "Pixels":
-                facts.pixel_size_um = _um(values, "PhysicalSizeX", above_zero=True)
+                across, down = (_um(values, f"PhysicalSize{axis}", above_zero=True) for axis in "XY")
+                facts.pixel_size_um = square_um(across, down)
+                facts.oblong_um = (across, down) if not_square(across, down) else None
             elif element.tag == "Channel":
                 found.channels[values.get("Name", "").strip()] = None
             elif element.tag == "TiffData":

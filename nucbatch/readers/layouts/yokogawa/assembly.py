@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.pixel_size import not_square_remark
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.assemble import assemble
@@ -115,6 +116,8 @@ def _scale_remarks(listing: Listing, sides: SideFiles, shots: Sequence[Shot]) ->
                 f"pixel size is that of the images as taken, {sizes[number]:g} µm. If they were rescaled, "
                 "give --pixel-size"
             ]
+    if sides.detail.oblong_um:
+        return [not_square_remark(*sides.detail.oblong_um, "MeasurementDetail.mrf")]
     known = [sizes[number] for number in sorted(first)]
     if any(not math.isclose(size, known[0], rel_tol=0.01) for size in known):
         return ["channels differ in pixel size: it is unknown for fields that have several of them"]

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from nucbatch.core.pixel_size import not_square
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.listing import Listing
@@ -27,6 +28,7 @@ class Detail:
         pixel_sizes_um: micrometres per pixel in the sample, binning included, by channel number.
         widths_px: width of the images as taken, by channel number.
         corrections: names of the shading corrections.
+        oblong_um: width and height of pixels that are not square.
     """
 
     title: str = ""
@@ -36,6 +38,7 @@ class Detail:
     pixel_sizes_um: Mapping[int, float] = field(default_factory=dict)
     widths_px: Mapping[int, int] = field(default_factory=dict)
     corrections: frozenset[str] = frozenset()
+    oblong_um: tuple[float | None, float | None] | None = None
 
 
 def read_detail(listing: Listing, path: str) -> Detail:
@@ -74,6 +77,7 @@ def _detail(elements: Iterator[Element]) -> Detail:
     sizes: dict[int, float] = {}
     widths: dict[int, int] = {}
     corrections: set[str] = set()
+    oblong: tuple[float | None, float | None] | None = None
     for element in elements:
         values = element.attributes
         if element.tag == "MeasurementDetail":
@@ -83,10 +87,12 @@ def _detail(elements: Iterator[Element]) -> Detail:
         corrections.add(values.get("ShadingCorrectionSource", ""))
         number = whole(values.get("Ch", ""))
         across, down = (real(values.get(f"{side}PixelDimension", "")) for side in ("Horizontal", "Vertical"))
-        if number and across and across > 0 and (down is None or math.isclose(across, down, rel_tol=0.01)):
+        if number and not_square(across, down):
+            oblong = across, down
+        elif number and across and across > 0:
             sizes[number] = across
             widths[number] = whole(values.get("HorizontalPixels", ""))
-    return Detail(title, rows, columns, protocol, sizes, widths, frozenset(corrections - {""}))
+    return Detail(title, rows, columns, protocol, sizes, widths, frozenset(corrections - {""}), oblong)
 
 
 def _plate_size(rows: str, columns: str) -> tuple[int, int]:

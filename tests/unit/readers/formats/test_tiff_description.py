@@ -42,14 +42,14 @@ def test_metaseries_gives_size_and_stain():
 
 
 def test_imagej_uses_its_unit():
-    assert pixel_size_um("ImageJ=1.53\nunit=micron\n", (2, 1)) == 0.5
-    assert pixel_size_um("ImageJ=1.53\nunit=\\u00B5m\n", (2, 1)) == 0.5
-    assert pixel_size_um("ImageJ=1.53\n", (72, 1)) is None
-    assert pixel_size_um("ImageJ=1.53\nunit=inch\n", (72, 1)) is None
+    assert pixel_size_um("ImageJ=1.53\nunit=micron\n", [(2, 1)]) == 0.5
+    assert pixel_size_um("ImageJ=1.53\nunit=\\u00B5m\n", [(2, 1)]) == 0.5
+    assert pixel_size_um("ImageJ=1.53\n", [(72, 1)]) is None
+    assert pixel_size_um("ImageJ=1.53\nunit=inch\n", [(72, 1)]) is None
 
 
 def test_print_resolution_is_ignored():
-    assert pixel_size_um("", (72, 1)) is None
+    assert pixel_size_um("", [(72, 1)]) is None
 
 
 def test_malformed_xml_gives_no_pixel_size():
@@ -77,3 +77,6 @@ def test_pixels_that_are_not_square_have_no_size(height, size):
         f'<prop id="spatial-calibration-{id}" value="{value}"/>' for id, value in names.items()
     )
     assert pixel_size_um(f"<MetaData><PlaneInfo>{properties}</PlaneInfo></MetaData>") == size
+    down = round(1e6 / float(height or 0)) if float(height or 0) else 0
+    assert pixel_size_um("ImageJ=1.53\nunit=um\n", [(2_000_000, 1_000_000), (down, 1_000_000)]) == size
+    assert pixel_size_um("", [(20_000, 1), (down // 100, 1)], 3) == size
