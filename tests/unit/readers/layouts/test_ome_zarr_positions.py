@@ -80,7 +80,7 @@ def test_transformations_of_the_whole_image_come_after_those_of_the_level(tmp_pa
     ]
     path = write_plate(tmp_path / "p.zarr", [(0.0, 0.0), (9.0, 0.0)], overall=overall)
     assert positions(path) == [(110.0, 230.0), (128.0, 230.0)]
-    assert {field.pixel_size_um for field in open_plate(path).fields} == {1.0}
+    assert "1 µm across and 0.5 µm down" in open_plate(path).remarks[-1]
 
 
 @pytest.mark.parametrize(
