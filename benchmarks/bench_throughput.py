@@ -34,13 +34,16 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.fields import plate_of
-from nucbatch.api import Prepared, prepare, run_plate
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import Tile
+from nucbatch.execution.prepared import Prepared, prepare
+from nucbatch.execution.session import execute
+from nucbatch.execution.warm_start import load_ahead
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.find import open_plate
 from nucbatch.schedulers import forkserver
+from nucbatch.schedulers.contract import Scheduling
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 
 MOST_PX = 40e6
@@ -81,13 +84,11 @@ def main() -> None:
             forwards.append(bare_forward(prepared, alone))
             recorder = Recorder()
             started = time.perf_counter()
-            result = run_plate(
-                plate,
+            load_ahead(arguments.scheduler)
+            result = execute(
+                prepare(plate, settings, block_px=arguments.block_size),
                 Path(scratch, f"out{number}"),
-                settings,
-                scheduler_name=arguments.scheduler,
-                workers=arguments.workers,
-                block_px=arguments.block_size,
+                scheduling=Scheduling(arguments.scheduler, workers=arguments.workers),
                 progress=recorder,
             )
             runs.append((time.perf_counter() - started, recorder))

@@ -1,7 +1,17 @@
-"""nucbatch finds cell nuclei in whole plates of microscopy images.
+"""nucbatch finds and measures cell nuclei in whole plates of microscopy images.
 
-In Python: ``nucbatch.segment(image)`` → labels, and ``nucbatch.segment_dask(images)`` in a Dask graph. On the
-command line: ``nucbatch run PLATE -o OUT``.
+    import nucbatch as nb
+
+    labels = nb.segment(image)                 # one image, a stack, or one channel of several
+    labels = nb.segment_dask(images, axes="NYX")   # lazily, in a Dask graph of your own
+    run = nb.run("PLATE", "out")               # a whole plate, in worker processes
+    run = nb.open_run("out")                   # its tables, images and labels
+    table = nb.measure(labels, image, ["DAPI"])    # one row per nucleus
+    nb.score("out", gt="TRUTH")                # masks against ground truth
+    nb.train("LAB", "ours", from_="default")   # a model of your own
+    nb.models()                                # those that are shipped
+
+On the command line: ``nucbatch run PLATE -o out``.
 """
 
 from importlib import import_module
@@ -9,16 +19,37 @@ from typing import TYPE_CHECKING, Any
 
 from nucbatch.version import __version__
 
-__all__ = ["__version__", "run_plate", "segment", "segment_dask"]
+__all__ = [
+    "__version__",
+    "measure",
+    "models",
+    "open_run",
+    "run",
+    "score",
+    "segment",
+    "segment_dask",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from nucbatch.api import run_plate, segment
+    from nucbatch.api.measuring import measure
+    from nucbatch.api.models import models
+    from nucbatch.api.opened_run import open_run
+    from nucbatch.api.running import run
+    from nucbatch.api.scores import score
+    from nucbatch.api.segmenting import segment
+    from nucbatch.api.training import train
     from nucbatch.execution.dask_api import segment_dask
 
 _HOMES = {
-    "run_plate": "nucbatch.api",
-    "segment": "nucbatch.api",
+    "measure": "nucbatch.api.measuring",
+    "models": "nucbatch.api.models",
+    "open_run": "nucbatch.api.opened_run",
+    "run": "nucbatch.api.running",
+    "score": "nucbatch.api.scores",
+    "segment": "nucbatch.api.segmenting",
     "segment_dask": "nucbatch.execution.dask_api",
+    "train": "nucbatch.api.training",
 }
 
 
@@ -27,3 +58,8 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'nucbatch' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """The public names alone."""
+    return __all__

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
-from nucbatch.core.pace import Pace
 from nucbatch.training.verdict import verdict
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nucbatch.training.recipe import Recipe
 
 
 @click.command(short_help="Train a network on labelled images.")
@@ -100,10 +91,12 @@ def train(
         raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'") from error
     from nucbatch.core.signals import Stopped
     from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.training.chosen_recipe import chosen_recipe
     from nucbatch.training.data import find_data
     from nucbatch.training.history import read_history
     from nucbatch.training.malloc import keep_freed_memory
     from nucbatch.training.processes import is_main_process
+    from nucbatch.training.progress_bar import TrainingBar
 
     keep_freed_memory()
     console = terminal(soft_wrap=True, quiet=is_quiet() or not is_main_process())
@@ -156,93 +149,3 @@ def train(
         console.print(f"  {figure}: {value:.4f}")
     terminal(soft_wrap=True).print(Text(f"Weights: {weights}"))
     console.print(Text(f"History: {out / 'history.csv'}, {out / 'history.png'}"))
-
-
-def chosen_recipe(preset: str | None, start: Path | None, changes: dict[str, Any]) -> Recipe:
-    """The preset with the changes of the options, adapted to the weights to start from.
-
-    Raises:
-        InputError: there is no such preset, or options contradict each other.
-    """
-    from nucbatch.core.errors import InputError
-    from nucbatch.networks.checkpoint import read_card
-    from nucbatch.training import recipe as recipes
-    from nucbatch.training.initial_weights import adapt_to_weights
-
-    asked = {key: value for key, value in changes.items() if value is not None}
-    if "steps" in asked and "epochs" in asked:
-        raise InputError("--steps and --epochs both set the length of training: give one.")
-    if "steps" in asked:
-        asked["epochs"] = None
-    recipe = recipes.preset(preset or ("finetune" if start else "default"))
-    if start is None:
-        if recipe.name in recipes.FROM_WEIGHTS:
-            raise InputError(f"preset {recipe.name} starts from trained weights: name them with --from.")
-        return recipe.model_copy(update=asked)
-    if "width" in asked:
-        raise InputError("--width is given by the weights of --from: leave it out.")
-    return adapt_to_weights(recipe, read_card(start)).model_copy(update=asked)
-
-
-class TrainingBar:
-    """A live progress bar with loss, Dice, the last validation score and the time left.
-
-    Each scoring prints a line. Without a terminal, only lines are printed. ``clock``: seconds that never
-    decrease.
-    """
-
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = console
-        self._pace, self._steps = Pace(20, clock), 0
-        self._bar = Progress(
-            TextColumn("[bold]steps"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[now]}"),
-            TextColumn("[cyan]{task.fields[val]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task = self._bar.add_task("steps", total=None, now="", val="")
-
-    def __enter__(self) -> TrainingBar:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
-
-    def started(self, done: int, steps: int) -> None:
-        """Shows the steps that an earlier session has done."""
-        if done:
-            self._console.print(f"{done} of {steps} steps are done already; continuing.")
-        self._pace.begin(done, steps)
-        self._steps = steps
-        self._bar.reset(  # not update: steps done before don't count for the speed
-            self._task, total=steps, completed=done, now="", val=""
-        )
-
-    def step(self, done: int, loss: float, dice: float) -> None:
-        """Moves the bar, or prints a line now and then."""
-        if not self._console.is_terminal and self._pace.is_due(done):
-            left = self._pace.left(done)
-            figures = f"loss {loss:.3f}, Dice {dice:.3f}" + (f", {left}" if left else "")
-            self._console.print(f"{done}/{self._steps} steps: {figures}")
-        self._bar.update(self._task, completed=done, now=f"loss {loss:.3f}  Dice {dice:.3f}")
-
-    def scored(self, record: dict[str, float]) -> None:
-        """Prints a line of the history."""
-        figures = {name: value for name, value in record.items() if name not in ("step", "epoch")}
-        where = f"epoch {record['epoch']:.0f}" if "epoch" in record else f"step {record['step']:.0f}"
-        where = where if record["step"] else "before the first step"
-        line = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-        self._console.print(f"{where}: {line}")
-        judged = next((name for name in ("val_object_f1", "val_dice") if name in record), None)
-        if judged is not None:
-            shown = f"{judged.replace('_', ' ')} {record[judged]:.3f}"
-            self._bar.update(self._task, val=shown)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import dask.array as da
 import numpy as np
@@ -22,7 +22,9 @@ from distributed.system import MEMORY_LIMIT
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, MemoryRefused, WeightsError
-from nucbatch.core.settings import NormaliseSettings, ObjectSettings, validated
+from nucbatch.core.image_axes import image_stack
+from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gib, image_bytes
 from nucbatch.version import __version__
 
@@ -33,9 +35,18 @@ if TYPE_CHECKING:
 def segment_dask(
     images: da.Array,
     *,
-    model: str = "default",
-    objects: ObjectSettings | None = None,
-    diameter_px: float | Literal["auto", "none"] = "auto",
+    axes: str | None = None,
+    channel: int | None = None,
+    model: str | Path = "default",
+    diameter: Diameter = "auto",
+    pixel_size: float | None = None,
+    normalise: Normalise = None,
+    foreground: float | None = None,
+    join: float | None = None,
+    merge: float | None = None,
+    interior: float | None = None,
+    min_area: int | None = None,
+    micronuclei: str | None = None,
 ) -> da.Array:
     """Segments every image of a Dask array lazily, with the same labels as ``nucbatch.segment``.
 
@@ -43,14 +54,27 @@ def segment_dask(
     task; images that are cut along Y or X are joined first. Each worker loads the model once. Equal arrays,
     weights and settings give equal task names, so Dask computes them once.
 
+    >>> import dask.array as da
+    >>> import nucbatch as nb
+    >>> images = da.zeros((4, 60, 70), dtype="uint8", chunks=(1, 60, 70))
+    >>> labels = nb.segment_dask(images, axes="TYX")  # nothing runs yet
+    >>> labels.shape, labels.dtype, labels.npartitions
+    ((4, 60, 70), dtype('uint32'), 4)
+
     Args:
-        images: (..., Y, X) grey or (..., Y, X, 3) RGB; integers or floats. With three or more axes, a last
-            axis of length 3 is colour.
+        images: (Y, X) grey or (Y, X, 3) RGB; with ``axes`` an array of any axes. Integers or floats.
+        axes: a letter per axis, as for ``nucbatch.segment``.
+        channel: index along C of the channel that shows nuclei, likewise.
         model: name of a shipped model, or path of a weight file that every worker can read.
-        objects: fields that are set override the model's own thresholds and sizes.
-        diameter_px: typical diameter of the nuclei in px; images are rescaled so that it fits the model.
-            "auto": reduces each image whose nuclei are much larger than those the model was trained on.
-            "none": never rescales.
+        diameter: typical diameter of the nuclei, as for ``nucbatch.segment``, like all of the following.
+        pixel_size: µm per pixel, for a diameter in micrometres.
+        normalise: "foreground", "percentiles" or two grey levels (low, high).
+        foreground: least probability of a nucleus' pixels.
+        join: merge centres closer than this fraction of the radius.
+        merge: merge neighbours where the interior map on their border exceeds this fraction.
+        interior: least interior value of a centre, for models without offsets.
+        min_area: area of the smallest nucleus, in px.
+        micronuclei: "drop" or "count" objects of less than a third of the typical diameter.
 
     Returns:
         Labels (..., Y, X) uint32, chunked like the leading axes; in each image 1..N, 0 is background.
@@ -68,15 +92,27 @@ def segment_dask(
     from nucbatch.networks.checkpoint import locate, read_card, shipped
     from nucbatch.networks.contract import build
 
-    colour = _require_images(images)
-    settings = validated({"diameter_px": diameter_px} | ({} if objects is None else {"objects": objects}))
-    path = locate(model)
+    images, colour = _image_stack(images, axes, channel)
+    settings = SegmentationOptions(
+        model=str(model),
+        diameter=diameter,
+        normalise=normalise,
+        objects=objects_given(
+            foreground=foreground,
+            join=join,
+            merge=merge,
+            interior=interior,
+            min_area=min_area,
+            micronuclei=micronuclei,
+        ),
+    ).image_settings(pixel_size)
+    path = locate(settings.model)
     card = read_card(path)
     thresholds, normalisation = chosen(card, settings)
     scale = Scale.of(card, settings.model_copy(update={"normalise": normalisation}))
     step = _Step(
         # Shipped weights are found in each worker's own installation; other files need one path for all.
-        model if model in shipped() else str(path.absolute()),
+        settings.model if settings.model in shipped() else str(path.absolute()),
         card.sha256,
         thresholds,
         normalisation,
@@ -137,13 +173,11 @@ def segment_chunk(
         InputError: an image has pixels that are not finite. WeightsError, MemoryRefused: this worker lacks
             the weight file or the memory.
     """
-    from nucbatch.inference.normalise import find_constants
     from nucbatch.inference.queue import queue_of_process
-    from nucbatch.inference.segment import require_image, segment_image
+    from nucbatch.inference.segment import segment_stack
     from nucbatch.networks.checkpoint import shipped
 
     images = np.asarray(images)
-    leading = images.shape[: images.ndim - (3 if step.colour else 2)]
     path = Path(shipped().get(step.model, step.model))
     if not path.is_file():
         raise WeightsError(
@@ -153,23 +187,13 @@ def segment_chunk(
     if needed_bytes > _memory_bytes():
         raise _refused(images.shape, needed_bytes, f"{_here()} has {gib(_memory_bytes())}")
     queue = queue_of_process(str(path), step.sha256)
-    labels = np.zeros(images.shape[: len(leading) + 2], np.uint32)
-    for place in np.ndindex(leading):
-        try:
-            image = require_image(images[place])
-        except InputError as error:
-            raise InputError(
-                f"image {place} of chunk {block_id}: {error}" if leading else str(error)
-            ) from error
-        constants = find_constants(image, step.normalise)
-        labels[place] = segment_image(
-            image, constants, queue.grid, queue.predict, step.objects, step.scale
-        ).labels
-    return labels
+    return segment_stack(
+        images, step.colour, queue, step.objects, step.normalise, step.scale, f" of chunk {block_id}"
+    )
 
 
-def _require_images(images: Any) -> bool:
-    """Checks the array, and tells whether its images are RGB.
+def _image_stack(images: Any, axes: str | None, channel: int | None) -> tuple[da.Array, bool]:
+    """Returns the images (..., Y, X) or (..., Y, X, 3), and whether they are RGB.
 
     Raises:
         InputError: not a Dask array, or not an array of images.
@@ -181,18 +205,13 @@ def _require_images(images: Any) -> bool:
             f"segment_dask takes a dask.array, not {type(images).__name__}. For an array in memory use "
             "nucbatch.segment(image); for images of several sizes, dask.delayed(nucbatch.segment)(image)."
         )
-    colour = bool(images.ndim > 2 and images.shape[-1] == 3)
-    shape = images.shape[images.ndim - (3 if colour else 2) :]
-    if len(shape) < 2:
-        raise InputError(
-            f"an array of shape {images.shape} has no images: give (..., Y, X) or (..., Y, X, 3)."
-        )
-    if any(math.isnan(side) for side in shape):
+    if any(math.isnan(side) for side in images.shape):
         raise InputError(
             f"the images' size isn't known ({images.shape}): call compute_chunk_sizes() on the array first."
         )
-    require_pixels(shape, images.dtype)
-    return colour
+    stack, colour = image_stack(images, axes, channel)
+    require_pixels(stack.shape[-3:] if colour else stack.shape[-2:], stack.dtype)
+    return stack, colour
 
 
 def _require_client_memory(images: da.Array, step: _Step) -> None:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import Constants, find_constants, normalise
 from nucbatch.inference.predict import Predict, predict_image
+from nucbatch.inference.queue import InferenceQueue
 from nucbatch.inference.rescale import maps_at, scaled_image
 from nucbatch.inference.scale import (
     AS_IT_IS,
@@ -123,6 +124,44 @@ def segment_image(
 
     fitted = fit(labels_at, [image], scale)
     return found(seen[fitted.zoom], fitted)
+
+
+def segment_stack(
+    images: NDArray[np.generic],
+    colour: bool,
+    queue: InferenceQueue,
+    objects: ObjectSettings,
+    settings: NormaliseSettings,
+    scale: Scale,
+    inside: str = "",
+) -> NDArray[np.uint32]:
+    """Segments each image of a stack by itself.
+
+    Args:
+        images: (..., Y, X), or (..., Y, X, 3) if ``colour``.
+        colour: whether images are RGB.
+        queue: runs the network.
+        objects: thresholds and sizes.
+        settings: the normalisation.
+        scale: the scale for the network.
+        inside: continues "image (0, 1)" in messages, such as " of chunk (2,)".
+
+    Returns:
+        Labels (..., Y, X) uint32.
+
+    Raises:
+        InputError: an image has pixels that are not finite; the message names it.
+    """
+    leading = images.shape[: images.ndim - (3 if colour else 2)]
+    labels = np.zeros(images.shape[: len(leading) + 2], np.uint32)
+    for place in np.ndindex(leading):
+        try:
+            image = require_image(images[place])
+        except InputError as error:
+            raise InputError(f"image {place}{inside}: {error}" if leading else str(error)) from error
+        constants = find_constants(image, settings)
+        labels[place] = segment_image(image, constants, queue.grid, queue.predict, objects, scale).labels
+    return labels
 
 
 def fit_windows(

@@ -13,7 +13,7 @@ from nucbatch.core.errors import SchedulerError
 _GUARD = """put the script's code under a guard:
 
     if __name__ == "__main__":
-        nucbatch.run_plate(...)
+        nucbatch.run(...)
 """
 
 

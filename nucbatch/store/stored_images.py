@@ -63,6 +63,35 @@ def labels_of(folder: RunFolder, group: str) -> Path:
     return labels_path(inside(_store(folder), group))
 
 
+def image_array(folder: RunFolder, group: str, level: int = 0) -> StoredArray:
+    """Opens a field's image (C, Y, X) at one pyramid level for reading by boxes.
+
+    Raises:
+        StoreError: the image or the level is missing or cannot be read.
+    """
+    return _opened(inside(_store(folder), group), level)
+
+
+def labels_array(folder: RunFolder, group: str, level: int = 0) -> StoredArray:
+    """Opens a field's labels (Y, X) uint32 at one pyramid level for reading by boxes.
+
+    Raises:
+        StoreError: the labels or the level are missing or cannot be read.
+    """
+    return _opened(labels_of(folder, group), level)
+
+
+def _opened(group: Path, level: int) -> StoredArray:
+    path = group / str(level)
+    if not path.is_dir() and (group / "0").is_dir():
+        levels = sum(one.name.isdigit() for one in group.iterdir())
+        raise StoreError(f"{group} has no level {level}: it has {levels}, from 0.")
+    try:
+        return StoredArray(path)
+    except (UnreadableImage, ValueError) as error:
+        raise _unreadable(path, error) from error
+
+
 def open_labels_of(folder: RunFolder, group: str) -> Array:
     """Opens a field's full-resolution labels (Y, X) uint32 for reading by boxes.
 

@@ -173,7 +173,7 @@ def test_defaults_in_running_text_are_the_ones_in_force() -> None:
 
 @pytest.mark.parametrize("shape", [(60, 70), (60, 70, 3)])
 def test_the_lines_of_python_give_labels_as_described(shape: tuple[int, ...]) -> None:
-    (code,) = re.findall(r"^```python\n(import nucbatch\n\n.+\n)", README, re.MULTILINE)
+    (code,) = re.findall(r"^```python\n(import nucbatch as nb\n\n.+\n)", README, re.MULTILINE)
     names: dict[str, np.ndarray] = {"image": np.full(shape, 9, np.uint8)}
     exec(code, names)
     assert names["labels"].shape == (60, 70)

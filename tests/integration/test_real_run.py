@@ -56,7 +56,7 @@ def test_the_default_model_scores_what_its_card_says_on_the_validation_split(sha
         (
             image.stem,
             read_image(labels),
-            nucbatch.segment(read_image(image), diameter_px="none"),
+            nucbatch.segment(read_image(image), diameter="none"),
             read_image(ignored) if ignored.exists() else None,
         )
         for image, labels, ignored in images

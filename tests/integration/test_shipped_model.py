@@ -68,9 +68,9 @@ def test_nuclei_far_out_of_focus_are_not_counted(sigma_px: float) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("diameter_px", "least"), [("auto", 0.93), (100.0, 0.93), ("none", 0.6)])
+@pytest.mark.parametrize(("diameter", "least"), [("auto", 0.93), (100.0, 0.93), ("none", 0.6)])
 def test_large_nuclei_are_found_without_a_diameter(
-    diameter_px: float | Literal["auto", "none"], least: float
+    diameter: float | Literal["auto", "none"], least: float
 ) -> None:
     counts = ObjectCounts()
     for seed in range(6, 12):
@@ -78,7 +78,7 @@ def test_large_nuclei_are_found_without_a_diameter(
         plane = images[0].repeat(4, axis=0).repeat(4, axis=1)
         large = gaussian_filter(plane.astype(np.float32), 2.5)
         expected = truth.repeat(4, axis=0).repeat(4, axis=1)
-        labels = nucbatch.segment(large, diameter_px=diameter_px)
+        labels = nucbatch.segment(large, diameter=diameter)
         assert labels.shape == expected.shape
         counts += object_counts(expected, labels)
     assert counts.f1(0.5) > least
@@ -89,7 +89,7 @@ def test_nuclei_of_the_sizes_that_the_model_knows_are_seen_as_they_are() -> None
         images, _ = make_field(256, np.random.default_rng(2), nuclei=15)
         image = images[0].repeat(enlarged, axis=0).repeat(enlarged, axis=1)
         found = nucbatch.segment(image, objects=ObjectSettings(micronuclei="count"))
-        np.testing.assert_array_equal(found, nucbatch.segment(image, diameter_px="none"))
+        np.testing.assert_array_equal(found, nucbatch.segment(image, diameter="none"))
 
 
 def test_synthetic_nuclei_are_found() -> None:

@@ -21,12 +21,11 @@ pytestmark = pytest.mark.slow
 
 IN_A_DAEMON = """
 import multiprocessing, sys
-from pathlib import Path
-import nucbatch
+import nucbatch, nucbatch.core.errors
 
 def attempt(plate, out):
     try:
-        nucbatch.run_plate(Path(plate), Path(out))
+        nucbatch.run(plate, out)
     except nucbatch.core.errors.SchedulerError as error:
         return str(error)
 
@@ -43,11 +42,9 @@ if __name__ == "__main__":
 
 UNGUARDED = """
 import sys
-from pathlib import Path
 import nucbatch
-from nucbatch.core.settings import RunSettings
 
-result = nucbatch.run_plate(Path(sys.argv[1]), Path(sys.argv[2]), RunSettings(channel="DAPI"), workers=1)
+nucbatch.run(sys.argv[1], sys.argv[2], channel="DAPI", workers=1)
 """
 
 
@@ -80,7 +77,7 @@ def test_a_script_without_a_guard_is_shown_the_lines_to_write(
 ) -> None:
     done = script(tmp_path, guard + UNGUARDED, str(plate), str(tmp_path / "out"))
     assert done.returncode == 1
-    assert 'if __name__ == "__main__":\n        nucbatch.run_plate(...)' in done.stderr
+    assert 'if __name__ == "__main__":\n        nucbatch.run(...)' in done.stderr
     assert done.stderr.count("Traceback") <= 3, done.stderr
 
 

@@ -65,7 +65,7 @@ def measure(well: str, site: str, labels: NDArray[np.uint32], marker: NDArray[np
 
 def graph(table: pd.DataFrame, model: str) -> dd.DataFrame:
     """All of it, from the files of :func:`fields` to a table of nuclei; nothing has run yet."""
-    labels = nucbatch.segment_dask(stack(table["nuclei"]), model=model)
+    labels = nucbatch.segment_dask(stack(table["nuclei"]), axes="NYX", model=model)
     blocks = zip(
         table.index, labels.to_delayed().ravel(), stack(table["marker"]).to_delayed().ravel(), strict=True
     )

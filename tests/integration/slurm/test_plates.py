@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from nucbatch.api import run_plate
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import SchedulerError
 from nucbatch.core.settings import RunSettings
+from nucbatch.execution.prepared import prepare
+from nucbatch.execution.session import execute
+from nucbatch.readers.find import open_plate
+from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
@@ -127,12 +130,10 @@ def test_a_plate_whose_only_job_is_cancelled_comes_to_its_end_with_the_same_tabl
     slurm: Path, plate: Path, tables: str, tmp_path: Path
 ) -> None:
     progress = CancelsAJob()
-    result = run_plate(
-        plate,
+    result = execute(
+        prepare(open_plate(plate), RunSettings(channel="DAPI")),
         tmp_path / "out",
-        RunSettings(channel="DAPI"),
-        scheduler_name="slurm",
-        scheduler_settings={"partition": "cpu", "walltime": "0:20:00", "max_jobs": 1},
+        scheduling=Scheduling("slurm", {"partition": "cpu", "walltime": "0:20:00", "max_jobs": 1}),
         progress=progress,
     )
     assert result.outcome.done == 15

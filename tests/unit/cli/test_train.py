@@ -13,13 +13,15 @@ from click.testing import CliRunner
 from rich.console import Console
 from rich.text import Text
 
-from nucbatch.cli.train import TrainingBar, chosen_recipe, train
+from nucbatch.cli.train import train
 from nucbatch.core.errors import InputError
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.networks.checkpoint import read_card, save_weights
 from nucbatch.networks.contract import build
 from nucbatch.networks.model_card import Card
 from nucbatch.synthetic import make_field
+from nucbatch.training.chosen_recipe import chosen_recipe
+from nucbatch.training.progress_bar import TrainingBar
 from nucbatch.training.recipe import Recipe, preset
 from nucbatch.training.verdict import verdict
 

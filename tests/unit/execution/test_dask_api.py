@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 import nucbatch
 from nucbatch.core.errors import InputError, MemoryRefused, WeightsError
-from nucbatch.core.settings import ObjectSettings
 from nucbatch.networks.checkpoint import load_weights, locate, save_weights
 from nucbatch.synthetic import make_field
 
@@ -69,7 +68,7 @@ def test_labels_are_those_of_each_image_whatever_the_chunks(
     shape: tuple[int, ...], chunks: tuple[int, ...]
 ) -> None:
     images = fields(*shape)
-    lazy = nucbatch.segment_dask(da.from_array(images, chunks))
+    lazy = nucbatch.segment_dask(da.from_array(images, chunks), axes="TNYX"[-images.ndim :])
     labels = lazy.compute(scheduler="threads")
     expected = one_by_one(images.reshape(-1, 96, 112)).reshape(images.shape)
     assert expected.max() > 0
@@ -80,10 +79,10 @@ def test_labels_are_those_of_each_image_whatever_the_chunks(
 
 
 @pytest.mark.parametrize("chunks", [(1, 96, 112, 3), (2, 40, 112, 1)])
-def test_a_last_axis_of_three_is_colour(chunks: tuple[int, ...]) -> None:
+def test_an_axis_named_s_is_colour(chunks: tuple[int, ...]) -> None:
     images = np.repeat((fields(2) // 256).astype(np.uint8)[..., np.newaxis], 3, axis=3)
     images[..., 2] //= 2
-    lazy = nucbatch.segment_dask(da.from_array(images, chunks))
+    lazy = nucbatch.segment_dask(da.from_array(images, chunks), axes="NYXS")
     assert lazy.shape == (2, 96, 112)
     assert lazy.chunks == (da.from_array(images, chunks).chunks[0], (96,), (112,))
     expected = one_by_one(images)
@@ -93,8 +92,8 @@ def test_a_last_axis_of_three_is_colour(chunks: tuple[int, ...]) -> None:
 
 def test_settings_and_a_models_own_file_are_heeded(weights: Path) -> None:
     images = fields(1)
-    options = {"objects": ObjectSettings(min_area_px=250), "diameter_px": 30.0}
-    labels = nucbatch.segment_dask(da.from_array(images), model=str(weights), **options)
+    options = {"min_area": 250, "diameter": 30.0}
+    labels = nucbatch.segment_dask(da.from_array(images), axes="NYX", model=weights, **options)
     found = labels.compute(scheduler="threads")
     np.testing.assert_array_equal(found, one_by_one(images, model=str(weights), **options))
     assert (found != one_by_one(images)).any()
@@ -105,33 +104,34 @@ def test_nothing_runs_before_the_result_is_wanted() -> None:
         raise AssertionError("an image was read while the graph was made")
 
     images = da.map_blocks(never, chunks=((1, 1), (96,), (112,)), dtype=np.uint16, meta=np.empty((0, 0, 0)))
-    lazy = nucbatch.segment_dask(images.astype(np.uint16))
+    lazy = nucbatch.segment_dask(images.astype(np.uint16), axes="NYX")
     assert lazy.shape == (2, 96, 112)
     with pytest.raises(AssertionError, match="while the graph"):
         lazy.compute(scheduler="threads")
 
 
 def test_an_image_is_one_task() -> None:
-    lazy = nucbatch.segment_dask(da.zeros((5, 96, 112), chunks=(1, 10, 10), dtype=np.uint8))
+    lazy = nucbatch.segment_dask(da.zeros((5, 96, 112), chunks=(1, 10, 10), dtype=np.uint8), axes="NYX")
     assert lazy.npartitions == 5
-    assert nucbatch.segment_dask(da.zeros((4, 96, 112), chunks=(4, 10, 10), dtype=np.uint8)).npartitions == 1
+    images = da.zeros((4, 96, 112), chunks=(4, 10, 10), dtype=np.uint8)
+    assert nucbatch.segment_dask(images, axes="NYX").npartitions == 1
 
 
 def test_names_tell_what_is_equal(weights: Path) -> None:
     images = da.from_array(fields(2), (1, 96, 112))
-    name = nucbatch.segment_dask(images).name
-    assert nucbatch.segment_dask(images).name == name
-    assert nucbatch.segment_dask(images.rechunk((1, 20, 20))).name != name
+    name = nucbatch.segment_dask(images, axes="NYX").name
+    assert nucbatch.segment_dask(images, axes="NYX").name == name
+    assert nucbatch.segment_dask(images.rechunk((1, 20, 20)), axes="NYX").name != name
     others = [
-        nucbatch.segment_dask(images + 1),
-        nucbatch.segment_dask(images, diameter_px=12.0),
-        nucbatch.segment_dask(images, objects=ObjectSettings(foreground=0.83)),
-        nucbatch.segment_dask(images, model=str(weights)),
+        nucbatch.segment_dask(images + 1, axes="NYX"),
+        nucbatch.segment_dask(images, axes="NYX", diameter=12.0),
+        nucbatch.segment_dask(images, axes="NYX", foreground=0.83),
+        nucbatch.segment_dask(images, axes="NYX", model=str(weights)),
     ]
     network, card = load_weights(weights)
     next(network.parameters()).data += 1
     save_weights(weights, network, card)
-    others.append(nucbatch.segment_dask(images, model=str(weights)))
+    others.append(nucbatch.segment_dask(images, axes="NYX", model=str(weights)))
     assert len({name, *(other.name for other in others)}) == len(others) + 1
 
 
@@ -140,7 +140,7 @@ def test_names_are_the_same_in_another_process() -> None:
     code = (
         "import dask.array as da, nucbatch\n"
         "images = da.zeros((2, 64, 64), chunks=(1, 64, 64), dtype='uint16', name='images')\n"
-        "print(nucbatch.segment_dask(images, diameter_px=12).name)"
+        "print(nucbatch.segment_dask(images, axes='NYX', diameter=12).name)"
     )
     names = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -158,7 +158,7 @@ def test_a_scheduler_that_opens_the_module_does_not_load_pytorch() -> None:
 def test_on_a_labs_own_client_it_joins_what_comes_before_and_after(lab: Client) -> None:
     images = fields(4)
     seen = da.from_array(images, (1, 48, 56)) - 100  # what the lab does before,
-    labels = nucbatch.segment_dask(seen)
+    labels = nucbatch.segment_dask(seen, axes="NYX")
     largest = labels.map_blocks(
         lambda chunk: chunk.max(axis=(1, 2)), drop_axis=(1, 2), dtype=np.uint32
     )  # and after
@@ -172,7 +172,7 @@ def test_on_a_labs_own_client_it_joins_what_comes_before_and_after(lab: Client) 
 
 @pytest.mark.slow
 def test_a_worker_opens_one_lane_for_all_its_threads(lab: Client) -> None:
-    labels = nucbatch.segment_dask(da.from_array(fields(6), (1, 96, 112)))
+    labels = nucbatch.segment_dask(da.from_array(fields(6), (1, 96, 112)), axes="NYX")
     lab.compute(labels).result()
 
     def queues() -> int:
@@ -185,7 +185,8 @@ def test_a_worker_opens_one_lane_for_all_its_threads(lab: Client) -> None:
 
 @pytest.mark.slow
 def test_a_worker_without_the_weight_file_says_so(lab: Client, weights: Path) -> None:
-    labels = nucbatch.segment_dask(da.from_array(fields(2), (1, 96, 112)), model=str(weights))
+    images = da.from_array(fields(2), (1, 96, 112))
+    labels = nucbatch.segment_dask(images, axes="NYX", model=weights)
     weights.unlink()
     with pytest.raises(
         WeightsError, match=r"worker tcp://\S+ has no weight file /.*ours\.safetensors: put it"
@@ -194,7 +195,7 @@ def test_a_worker_without_the_weight_file_says_so(lab: Client, weights: Path) ->
 
 
 def test_a_weight_file_that_changed_since_the_graph_was_made_is_refused(weights: Path) -> None:
-    labels = nucbatch.segment_dask(da.from_array(fields(1)), model=str(weights))
+    labels = nucbatch.segment_dask(da.from_array(fields(1)), axes="NYX", model=weights)
     network, card = load_weights(weights)
     next(network.parameters()).data += 1
     save_weights(weights, network, card)
@@ -207,7 +208,7 @@ def test_a_relative_path_is_found_from_anywhere(
 ) -> None:
     images = fields(1)
     monkeypatch.chdir(weights.parent)
-    labels = nucbatch.segment_dask(da.from_array(images), model=weights.name)
+    labels = nucbatch.segment_dask(da.from_array(images), axes="NYX", model=weights.name)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     np.testing.assert_array_equal(labels.compute(scheduler="threads"), one_by_one(images))
@@ -240,8 +241,9 @@ def test_a_worker_too_small_refuses_its_chunk() -> None:
     [
         (da.zeros(5, dtype=np.uint8), "shape"),
         (da.zeros((4, 5), dtype=bool), "bool"),
-        (da.zeros((2, 4, 5), dtype=complex), "complex"),
-        (da.zeros((2, 0, 5), dtype=np.uint8), "shape"),
+        (da.zeros((2, 4, 3), dtype=complex), "complex"),
+        (da.zeros((0, 5), dtype=np.uint8), "shape"),
+        (da.zeros((2, 4, 5), dtype=np.uint8), 'axes="CYX"'),
         (da.zeros((9, 9), dtype=np.uint8)[da.zeros(9, dtype=bool)], "compute_chunk_sizes"),
         (np.zeros((4, 5), np.uint8), "dask.array"),
         ([dask.delayed(np.zeros)((4, 5))], "delayed"),
@@ -255,7 +257,7 @@ def test_arrays_that_hold_no_images_are_refused_at_once(images: object, words: s
 def test_settings_are_checked_at_once() -> None:
     images = da.zeros((64, 64), dtype=np.uint8)
     with pytest.raises(InputError, match="diameter_px"):
-        nucbatch.segment_dask(images, diameter_px=0.5)
+        nucbatch.segment_dask(images, diameter=0.5)
     with pytest.raises(WeightsError, match="neither a shipped model"):
         nucbatch.segment_dask(images, model="no-such-model")
 
@@ -263,13 +265,22 @@ def test_settings_are_checked_at_once() -> None:
 def test_pixels_that_are_not_finite_are_found_with_their_place() -> None:
     images = fields(2, 2).astype(np.float32)
     images[1, 1, 5, 5] = np.nan
-    labels = nucbatch.segment_dask(da.from_array(images, (1, 2, 96, 112)))
+    labels = nucbatch.segment_dask(da.from_array(images, (1, 2, 96, 112)), axes="TNYX")
     with pytest.raises(InputError, match=r"image \(0, 1\) of chunk \(1, 0, 0, 0\): the image has NaN"):
         labels.compute(scheduler="threads")
 
 
+def test_one_channel_is_segmented_and_z_steps_are_projected_lazily() -> None:
+    images = np.stack([np.zeros_like(fields(2)), fields(2)])  # (C, Z, Y, X)
+    lazy = nucbatch.segment_dask(da.from_array(images, (1, 1, 96, 112)), axes="CZYX", channel=1)
+    labels = lazy.compute(scheduler="threads")
+    assert labels.max() > 0
+    np.testing.assert_array_equal(labels, nucbatch.segment(images[1].max(axis=0)))
+
+
 def test_no_images_give_no_labels() -> None:
-    labels = nucbatch.segment_dask(da.zeros((0, 64, 64), dtype=np.uint8)).compute(scheduler="threads")
+    images = da.zeros((0, 64, 64), dtype=np.uint8)
+    labels = nucbatch.segment_dask(images, axes="NYX").compute(scheduler="threads")
     assert labels.shape == (0, 64, 64)
     assert labels.dtype == np.uint32
 

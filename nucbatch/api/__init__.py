@@ -1,0 +1,1 @@
+"""The functions of ``import nucbatch``, in a file each."""

@@ -1,0 +1,43 @@
+"""Arrays of a run's folder as Dask arrays: a chunk is a file, and is read when it is computed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dask
+import dask.array as da
+import numpy as np
+from dask.base import tokenize
+from numpy.typing import NDArray
+
+from nucbatch.readers.pixels import read_image
+from nucbatch.zarr_format import StoredArray
+
+
+def stored_array(stored: StoredArray) -> da.Array:
+    """A Zarr array as a Dask array of its files (chunks, or shards)."""
+    form = stored.form
+    chunks = da.core.normalize_chunks(form.files, form.shape)
+    metadata = [path.stat().st_mtime_ns for path in stored.folder.iterdir() if path.is_file()]
+    return da.map_blocks(
+        _read,
+        str(stored.folder),
+        chunks=chunks,
+        meta=np.empty((0,) * len(form.shape), form.dtype),
+        name=f"nucbatch-read-{tokenize(str(stored.folder), sorted(metadata))}",
+    )
+
+
+def label_tiff(path: Path, shape: tuple[int, int]) -> da.Array:
+    """A label TIFF as a Dask array (Y, X) uint32 of one chunk."""
+    return da.from_delayed(dask.delayed(_read_labels)(str(path)), shape, np.uint32)
+
+
+def _read(folder: str, block_info: dict[Any, Any]) -> NDArray[Any]:
+    begin, end = zip(*block_info[None]["array-location"], strict=True)
+    return StoredArray(Path(folder)).read(begin, end)[0]
+
+
+def _read_labels(path: str) -> NDArray[np.uint32]:
+    return read_image(path).astype(np.uint32)

@@ -1,0 +1,252 @@
+"""``nucbatch.run``: segments and measures a plate into a run's folder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+
+from nucbatch.core.log_file import early_records
+from nucbatch.core.plate import READ_TIMEOUT_S
+from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
+from nucbatch.core.selection import Selection
+from nucbatch.execution.run_request import InputOptions, RunRequest
+from nucbatch.execution.warm_start import load_ahead
+
+if TYPE_CHECKING:
+    from nucbatch.api.opened_run import Run
+    from nucbatch.execution.session import RunResult
+
+Listed = str | int | Iterable[str | int]
+"""Wells, sites or time points: a text such as "B02,C03-C10", a number, or several of them."""
+
+
+class SchedulerOptions(TypedDict, total=False):
+    """Options of single schedulers, as on the command line; the others refuse them."""
+
+    profile: str | Path
+    partition: str
+    account: str
+    qos: str
+    gres: str
+    constraint: str
+    walltime: str
+    memory: str
+    cores: int
+    interface: str
+    driver_interface: str
+    scratch: str
+    python: str
+    prologue: Sequence[str]
+    directive: Sequence[str]
+    min_jobs: int
+    max_jobs: int
+    tls_ca: str | Path
+    tls_cert: str | Path
+    tls_key: str | Path
+
+
+_RENAMED = {"scratch": "local_directory", "directive": "directives"}
+_PATHS = ("profile", "tls_ca", "tls_cert", "tls_key")
+
+
+@early_records()
+def run(
+    plate: str | Path,
+    out: str | Path,
+    *,
+    layout: str = "",
+    acquisition: str = "",
+    pattern: str = "",
+    pixel_size: float | None = None,
+    resolution: float | None = None,
+    flatfield: bool = False,
+    illumination: str | Path | None = None,
+    illumination_method: Literal["divide", "subtract"] = "divide",
+    root: str | Path | None = None,
+    read_timeout: float = READ_TIMEOUT_S,
+    wells: Listed = "",
+    sites: Listed = "",
+    times: Listed = "",
+    labels: str = "zarr",
+    ome_zarr: str | None = None,
+    in_place: bool = False,
+    overlaps: str = "once",
+    model: str | Path = "default",
+    channel: str = "",
+    diameter: Diameter = "auto",
+    precision: str = "fp32",
+    normalise: Normalise = None,
+    normalise_over: str | None = None,
+    foreground: float | None = None,
+    join: float | None = None,
+    merge: float | None = None,
+    interior: float | None = None,
+    min_area: int | None = None,
+    micronuclei: str | None = None,
+    scheduler: str = "local",
+    workers: int | None = None,
+    block_size: int | None = None,
+    insecure: bool = False,
+    restart: bool = False,
+    reuse_probabilities: bool = False,
+    verify: bool = False,
+    fail_fast: bool = False,
+    progress: bool = True,
+    **scheduler_options: Unpack[SchedulerOptions],
+) -> Run:
+    """Finds and measures the nuclei of a plate, a folder of images or one image, in worker processes.
+
+    The same call again continues where an earlier one stopped. Keywords are the options of ``nucbatch run``,
+    which ``nucbatch run --help`` explains; those of single schedulers (``partition``, ``walltime``, …) too.
+    In a script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
+
+    >>> import nucbatch as nb
+    >>> run = nb.run("plate", "out", channel="DAPI", progress=False)
+    >>> run.fields["Status"].unique().tolist()
+    ['done']
+
+    Args:
+        plate: a plate's folder, a folder of images, one image, an OME-Zarr, or a manifest CSV.
+        out: the run's folder.
+        layout: layout of the input, if it isn't recognised.
+        acquisition: acquisition to read, if a plate has several.
+        pattern: regular expression for the file names.
+        pixel_size: µm per pixel, instead of the value in the files.
+        resolution: pixel size in µm; the nearest level of a pyramid is read.
+        flatfield: whether to divide pixels by the flat-field profiles that the microscope stored.
+        illumination: folder with an image of each channel's illumination, by which pixels are corrected.
+        illumination_method: whether to "divide" pixels by these images or to "subtract" the images.
+        root: folder of a manifest's images.
+        read_timeout: longest time to read a file, in seconds.
+        wells: wells to process, such as "B02,C03-C10" or ["B02", "B03"]; the rest can follow later.
+        sites: sites to process, from 1.
+        times: time points to process, from 0.
+        labels: masks as "zarr" (with the images), "tiff" or "both".
+        ome_zarr: version of the OME-Zarr, "0.5" or "0.4".
+        in_place: whether to write masks into the images of an OME-Zarr that is the input.
+        overlaps: whether nuclei in overlapping fields count "once", or all are kept ("keep").
+        model: a shipped model, or a weight file.
+        channel: channel with the nuclei, if its name doesn't tell.
+        diameter: typical diameter of a nucleus: 60 (px), "12um", "auto" or "none".
+        precision: "fp32", "bf16" or "fp16".
+        normalise: "foreground", "percentiles" or two grey levels (low, high).
+        normalise_over: one normalisation per "field", or one for the "plate".
+        foreground: least probability of a nucleus' pixels; this and the following default to the model's.
+        join: merge centres closer than this fraction of the radius.
+        merge: merge neighbours where the interior map on their border exceeds this fraction.
+        interior: least interior value of a centre, for models without offsets.
+        min_area: area of the smallest nucleus, in px.
+        micronuclei: "drop" or "count" objects of less than a third of the typical diameter.
+        scheduler: "local", "cuda", "slurm", or a scheduler's address or file.
+        workers: number of worker processes; None: one per core.
+        block_size: side of the blocks of large images, in px.
+        insecure: whether to connect to a scheduler without TLS.
+        restart: whether to delete an earlier run in the folder first.
+        reuse_probabilities: whether to redo the objects alone, from stored probabilities.
+        verify: whether to compare the checksums of all finished results.
+        fail_fast: whether to stop at the first file or field that can't be used.
+        progress: whether to show a progress bar, or lines where there is no terminal.
+        scheduler_options: options of single schedulers.
+
+    Returns:
+        The opened run, with tables, images and labels. Fields that failed and files that can't be used are in
+        its tables, and a Python warning counts them.
+
+    Raises:
+        InputError, InputNotFound, WeightsError: the input or an option can't be used; nothing was started.
+        SettingsConflict: the folder has a run with other settings. RunLocked: another process works in it.
+        MemoryRefused, SchedulerError, StoreError, FieldFailed: the run can't go on.
+        Stopped: Ctrl-C, or a signal; finished results are kept.
+    """
+    if unknown := set(scheduler_options) - set(SchedulerOptions.__annotations__):
+        raise TypeError(f"run() has no option {sorted(unknown)[0]!r}: see help(nucbatch.run)")
+    load_ahead(scheduler)
+
+    from nucbatch.api.opened_run import open_run
+    from nucbatch.core.console import terminal
+    from nucbatch.execution.progress_bar import RunBar
+    from nucbatch.execution.session import execute
+    from nucbatch.schedulers.contract import Scheduling
+
+    request = RunRequest(
+        InputOptions(
+            Path(plate),
+            layout=layout,
+            acquisition=acquisition,
+            pattern=pattern,
+            pixel_size_um=pixel_size,
+            resolution_um=resolution,
+            flatfield=flatfield,
+            illumination=None if illumination is None else Path(illumination),
+            illumination_method=illumination_method,
+            root=None if root is None else Path(root),
+            read_timeout_s=read_timeout,
+        ),
+        SegmentationOptions(
+            str(model),
+            channel,
+            diameter,
+            precision,
+            normalise,
+            normalise_over,
+            objects_given(
+                foreground=foreground,
+                join=join,
+                merge=merge,
+                interior=interior,
+                min_area=min_area,
+                micronuclei=micronuclei,
+            ),
+        ),
+        Selection.parse(_listed(wells), _listed(sites), _listed(times)),
+        labels,
+        ome_zarr,
+        in_place,
+        overlaps,
+        block_size,
+    )
+    prepared = request.prepare(Path(out))
+    for sentence in prepared.warnings:
+        warnings.warn(sentence, stacklevel=_CALLER)
+    settings = {
+        _RENAMED.get(name, name): Path(str(value)) if name in _PATHS else value
+        for name, value in scheduler_options.items()
+    }
+    with RunBar(terminal(soft_wrap=True)) if progress else nullcontext() as bar:
+        result = execute(
+            prepared,
+            Path(out),
+            scheduling=Scheduling(scheduler, settings, insecure, workers),
+            restart=restart,
+            reuse_probabilities=reuse_probabilities,
+            fail_fast=fail_fast,
+            verify=verify,
+            progress=bar,
+        )
+    if problems := _problems(result):
+        warnings.warn(problems, stacklevel=_CALLER)
+    return open_run(out)
+
+
+_CALLER = 3
+"""Frames from a warning to the caller of :func:`run`, past its decorator."""
+
+
+def _listed(values: Listed) -> str:
+    if isinstance(values, str | int):
+        return str(values)
+    return ",".join(map(str, values))
+
+
+def _problems(result: RunResult) -> str:
+    """What of the input is not in the counts; empty if everything is."""
+    totals = result.totals
+    if totals.complete:
+        return ""
+    return (
+        f"{totals.fields_failed:,} fields of {result.folder.path} failed, and {totals.files_quarantined:,} "
+        "files can't be used: .fields and .files of the run say why."
+    )
