@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
 
+from nucbatch.core.errors import InputError
 from nucbatch.core.log_file import early_records
 from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
@@ -163,6 +164,8 @@ def run(
     """
     if unknown := set(scheduler_options) - set(SchedulerOptions.__annotations__):
         raise TypeError(f"run() has no option {sorted(unknown)[0]!r}: see help(nucbatch.run)")
+    if illumination_method not in ("divide", "subtract"):
+        raise InputError(f"illumination_method is {illumination_method!r}: give divide or subtract.")
     load_ahead(scheduler)
 
     from nucbatch.api.opened_run import open_run

@@ -98,6 +98,8 @@ def test_other_settings_are_refused_and_a_wrong_keyword_too(run: opened_run.Run)
         nb.run("plate", "elsewhere", diamter=20)
     with pytest.raises(InputError, match="is no diameter"):
         nb.run("plate", "elsewhere", diameter="wide")
+    with pytest.raises(InputError, match="give divide or subtract"):
+        nb.run("plate", "elsewhere", illumination="plate", illumination_method="multiply")
     assert not Path("elsewhere").exists()
 
 
