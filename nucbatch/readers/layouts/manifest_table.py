@@ -7,7 +7,6 @@ own columns are recognised in any case and with a leading ``Image_``.
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.text_table import NAMED_SEPARATOR, decoded, separator_of
 
 Value = str | float | None
 """Value of a metadata column: text (may be empty), or a number (None if missing)."""
@@ -31,8 +31,6 @@ OWN_METADATA = (
 )
 """Columns that a run's tables fill themselves."""
 
-_SEPARATORS = ",;\t"
-_NAMED_SEPARATOR = re.compile(r"sep=(.)")  # Excel's own first line
 _OF_IMAGES = re.compile(r"(?:Image_)?(FileName|PathName|URL|Frame|Series)_(.+)", re.IGNORECASE)
 _KINDS = {kind.casefold(): kind for kind in ("FileName", "PathName", "URL", "Frame", "Series")}
 # A leading zero makes it a text, such as a barcode.
@@ -95,12 +93,12 @@ def _as_text(value: object) -> str:
 
 def _text_rows(path: Path) -> list[Row]:
     try:
-        text = _decoded(path.read_bytes())
+        text = decoded(path.read_bytes())
         if "\0" in text:
             raise csv.Error("it holds zero characters")
         header = text.split("\n", 1)[0]
-        separator = _separator(header)
-        if _NAMED_SEPARATOR.fullmatch(header.strip("\r")):
+        separator = separator_of(header)
+        if NAMED_SEPARATOR.fullmatch(header.strip("\r")):
             text = text[len(header) + 1 :]
         lines = io.StringIO(text, newline="")
         reader = csv.DictReader(lines, delimiter=separator, restval="", restkey="", strict=True)
@@ -145,17 +143,3 @@ def metadata_columns(rows: Sequence[Row]) -> dict[str, list[Value]]:
         if not any(texts):
             del columns[name]
     return columns
-
-
-def _decoded(content: bytes) -> str:
-    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        if content.startswith(mark):
-            return content.decode("utf-16")
-    return content.decode("utf-8-sig")
-
-
-def _separator(header: str) -> str:
-    """Returns the separator that splits the header into most parts; a comma if none does."""
-    if match := _NAMED_SEPARATOR.fullmatch(header.strip("\r")):
-        return match[1]
-    return max(_SEPARATORS, key=lambda one: len(next(csv.reader([header], delimiter=one), [])))
