@@ -27,7 +27,7 @@ _OPTIONS = (
         "--series",
         default="",
         metavar="COLUMN|ROWS",
-        help="Series that are judged apart: those of a column, rows (each alone), or groups of rows (A-D,E-H).",
+        help="Series to judge apart: those of a column, rows (each alone), or groups of rows (A-D,E-H).",
     ),
     option("--dose", default="", metavar="COLUMN", help="Column with the doses; curves are fitted to them."),
     option(

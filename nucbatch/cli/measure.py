@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.cluster_options import cluster_options
+from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.selection_options import selection_options
@@ -18,6 +19,7 @@ from nucbatch.core.log_file import early_records
 if TYPE_CHECKING:
     from nucbatch.core.selection import Selection
     from nucbatch.execution.run_request import InputOptions
+    from nucbatch.experiment.description import Experiment
     from nucbatch.schedulers.contract import Scheduling
 
 _MASKS = (
@@ -78,6 +80,7 @@ _SESSION = (
 @selection_options
 @headed("Masks", *_MASKS)
 @headed("Output", *_OUTPUT)
+@experiment_options
 @cluster_options
 @headed("This session", *_SESSION)
 @verbosity_options
@@ -92,6 +95,7 @@ def measure(
     keep: str,
     ome_zarr: str,
     overlaps: str,
+    experiment: Experiment | None,
     scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
@@ -137,6 +141,7 @@ def measure(
     )
     plate = source.open(remembered=RunFolder(out).plate)
     prepared = prepare_masks(plate, labels, settings, binary=binary, selection=selection)
+    prepared = prepared.with_experiment(experiment)
     describe(console, prepared)
     if dry_run:
         RunFolder(out).require_usable()

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from nucbatch.cli.experiment_options import experiment_options
+from nucbatch.cli.headings import HeadedCommand
 
-@click.command(short_help="Write a run's report again.")
+if TYPE_CHECKING:
+    from nucbatch.experiment.description import Experiment
+
+
+@click.command(cls=HeadedCommand, short_help="Write a run's report again.")
 @click.argument("out", type=click.Path(path_type=Path))
-def report(out: Path) -> None:
-    """Write report.html of the run in OUT again."""
+@experiment_options
+def report(out: Path, experiment: Experiment | None) -> None:
+    """Write report.html of the run in OUT again.
+
+    Options of the experiment replace those that the run was described with. Nothing is segmented again.
+    """
     from nucbatch.report.page import write_report
 
+    if experiment is not None:
+        from nucbatch.execution.experiment_tables import describe_again
+        from nucbatch.store.run_folder import RunFolder
+
+        for line in describe_again(RunFolder(out), experiment).lines:
+            click.echo(line)
     click.echo(f"Report: {write_report(out)}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.cluster_options import cluster_options
+from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.segmentation_options import segmentation_options
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nucbatch.core.segmentation_options import SegmentationOptions
     from nucbatch.core.selection import Selection
     from nucbatch.execution.run_request import InputOptions
+    from nucbatch.experiment.description import Experiment
     from nucbatch.schedulers.contract import Scheduling
 
 _OUTPUT = (
@@ -73,6 +75,7 @@ _SESSION = (
 @selection_options
 @headed("Output", *_OUTPUT)
 @segmentation_options
+@experiment_options
 @cluster_options
 @headed("This session", *_SESSION)
 @verbosity_options
@@ -86,6 +89,7 @@ def run(
     in_place: bool,
     overlaps: str,
     segmentation: SegmentationOptions,
+    experiment: Experiment | None,
     scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
@@ -114,7 +118,7 @@ def run(
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
     prepared = RunRequest(
-        source, segmentation, selection, labels, ome_zarr, in_place, overlaps, block_px
+        source, segmentation, selection, labels, ome_zarr, in_place, overlaps, block_px, experiment
     ).prepare(out)
     describe(console, prepared)
     if dry_run:

@@ -105,6 +105,8 @@ def summarise(console: Console, result: RunResult) -> None:
                 "yellow",
             )
         )
+    for sentence in result.experiment:
+        console.print(Text(sentence))
     for what, path in (
         ("Counts per well", folder.wells) if result.is_plate else ("Counts per field", folder.fields),
         ("Nuclei", folder.nuclei),

@@ -14,7 +14,9 @@ from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
+from nucbatch.experiment.description import Experiment
 from nucbatch.experiment.field_layout import no_pixel_size
+from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
@@ -39,7 +41,7 @@ class Prepared:
     ``plan.settings`` are complete: channel, hash of the weights, normalisation and thresholds. ``read``: the
     plate as read; the plan's plate may lack fields without the channel. ``warnings``: messages for the user
     about the input. ``masks``: masks made elsewhere, which are measured without a network; ``card`` and
-    ``grid`` are then those of no network.
+    ``grid`` are then those of no network. ``experiment``: how results are read; no setting of the run.
     """
 
     plan: Plan
@@ -49,6 +51,18 @@ class Prepared:
     grid: TileGrid
     warnings: tuple[str, ...] = ()
     masks: PlateMasks | None = None
+    experiment: Experiment | None = None
+
+    def with_experiment(self, experiment: Experiment | None) -> Prepared:
+        """Returns the run with the user's table of wells, controls, doses and series.
+
+        Raises:
+            InputError: the experiment does not fit the plate.
+        """
+        if experiment is None:
+            return self
+        remarks = describe(experiment, addresses_of(self.read)).remarks
+        return replace(self, experiment=experiment, warnings=(*self.warnings, *remarks))
 
     @property
     def described(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nucbatch.core.plate import Plate
     from nucbatch.core.settings import RunSettings
     from nucbatch.execution.prepared import Prepared
+    from nucbatch.experiment.description import Experiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class RunRequest:
         in_place: whether masks are written into the images of the input.
         overlaps: "once" or "keep".
         block_px: side of the blocks of large images; None for the default.
+        experiment: the table of wells, controls, doses and series; None for those of an earlier session.
     """
 
     source: InputOptions
@@ -90,6 +92,7 @@ class RunRequest:
     in_place: bool = False
     overlaps: str = "once"
     block_px: int | None = None
+    experiment: Experiment | None = None
 
     def prepare(self, out: Path) -> Prepared:
         """Opens the input and prepares its run in the folder ``out``; writes nothing.
@@ -110,9 +113,10 @@ class RunRequest:
         locate(self.segmentation.model)
         plate = self.source.open(remembered=RunFolder(out).plate)
         version = self.ome_zarr or (version_of_input(plate) if self.in_place else "0.5")
-        return prepare(
+        prepared = prepare(
             plate, self._settings(version, plate), block_px=self.block_px, selection=self.selection
         )
+        return prepared.with_experiment(self.experiment)
 
     def _settings(self, ome_zarr: str, plate: Plate | None = None) -> RunSettings:
         return self.segmentation.settings(

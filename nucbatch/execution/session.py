@@ -19,6 +19,7 @@ from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import CheckResult
 from nucbatch.execution.driver import SessionOutcome, drive
+from nucbatch.execution.experiment_tables import evaluate, remembered, with_user_columns
 from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
 from nucbatch.execution.in_place import (
     remove_earlier_labels,
@@ -36,6 +37,7 @@ from nucbatch.execution.run_progress import Progress, SilentProgress
 from nucbatch.execution.warm_start import PRELOADED
 from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.execution.worker_log import WorkerLogs
+from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.planning.memory import require_fit
 from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.report.page import write_report
@@ -61,12 +63,16 @@ from nucbatch.store.sheets import write_run
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """The result of a run: its folder, ``totals`` of the whole run and ``outcome`` of this session."""
+    """The result of a run: its folder, ``totals`` of the whole run and ``outcome`` of this session.
+
+    ``experiment``: sentences about controls and curves.
+    """
 
     folder: RunFolder
     is_plate: bool
     totals: Totals
     outcome: SessionOutcome
+    experiment: tuple[str, ...] = ()
 
 
 _LEAVING = "Finishing the running blocks, then stopping; press Ctrl-C again to stop at once."
@@ -126,6 +132,7 @@ def execute(
     left_by = holder(folder)
     last_beat = None if left_by is None else began - left_by.beat_age_s
     with run_lock(folder) as lock, run_log(folder, progress.note) as log:
+        experiment = prepared.experiment or (None if restart else remembered(folder))
         if restart:
             remove_earlier_labels(plan, folder)
             folder.clear(keep=log)
@@ -151,6 +158,7 @@ def execute(
         plan, renamed = as_begun(plan, folder, held_before)
         for sentence in filter(None, (mended, renamed)):
             _log.warning(sentence, extra=NOTE)
+        described = describe(experiment, addresses_of(plan.plate)) if experiment else None
         begun, pixels = folder.ledger.exists(), plan.settings.labels in ("zarr", "both")
         named = {} if begun else about(plan.plate)
         digest = plate_digest(plan.plate)
@@ -225,7 +233,7 @@ def execute(
                 try:
                     totals = finalise(
                         folder,
-                        plan.plate,
+                        with_user_columns(plan.plate, described) if described else plan.plate,
                         receipts,
                         ome_zarr=plan.settings.ome_zarr if pixels else None,
                         scale=prepared.scale,
@@ -246,11 +254,16 @@ def execute(
         taken_s = time.perf_counter() - started
         worked_s = 0.0 if session.left is None else taken_s
         timings = Timings(earlier_s + worked_s, earlier_fields + outcome.done + outcome.failed)
-        write_run(folder.run_json, run_card(plan, prepared.described, receipts, timings))
+        evaluated = evaluate(folder, experiment, described) if experiment and described else None
+        of_experiment = {"experiment": evaluated.kept} if evaluated else {}
+        card = run_card(plan, prepared.described, receipts, timings)
+        write_run(folder.run_json, card | of_experiment)
         write_report(folder.path)
         write_session(folder, replace(session, ended=began + taken_s))
         _log.info("Report: %s, after %.1f s", folder.report, taken_s)
-    return RunResult(RunFolder(out), plan.plate.is_plate, totals, outcome)
+    return RunResult(
+        RunFolder(out), plan.plate.is_plate, totals, outcome, evaluated.lines if evaluated else ()
+    )
 
 
 def _wrong(checked: CheckResult) -> list[str]:

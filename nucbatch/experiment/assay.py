@@ -3,8 +3,8 @@
 One statistic is made of well values: each well counts once, whatever its number of nuclei. A well without a
 value (failed, or without nuclei) is left out, and never counts as 0.
 
-- ``ZPrime`` = 1 - 3 (sp + sn) / abs(mp - mn) with means m and sample standard deviations s of the positive and
-  negative controls: Zhang, Chung, Oldenburg, J. Biomol. Screen. 4 (1999) 67-73.
+- ``ZPrime`` = 1 - 3 (sp + sn) / abs(mp - mn) with means m and sample standard deviations s of the positive
+  and the negative controls: Zhang, Chung, Oldenburg, J. Biomol. Screen. 4 (1999) 67-73.
 - ``ZPrime_Robust``: the same with medians, and 1.4826 times the median absolute deviation.
 - ``SSMD`` = (mp - mn) / sqrt(sp² + sn²), for independent groups: Zhang XD, Genomics 89 (2007) 552-561.
 - Percent of control = 100 x / mn, percent effect = 100 (x - mn) / (mp - mn): Malo et al., Nat. Biotechnol. 24
@@ -24,7 +24,8 @@ from nucbatch.core.errors import InputError
 from nucbatch.experiment.description import CONTROL, NEGATIVE, POSITIVE, SERIES
 
 ASSAY_COLUMNS = (
-    "Metadata_Plate", "Metadata_Time", "Series", "Measure", "Positive_Wells", "Positive_Mean", "Positive_StDev",
+    "Metadata_Plate", "Metadata_Time", "Series", "Measure", "Positive_Wells", "Positive_Mean",
+    "Positive_StDev",
     "Negative_Wells", "Negative_Mean", "Negative_StDev", "ZPrime", "SSMD", "ZPrime_Robust", "Reason",
 )  # fmt: skip
 FEWEST_WELLS = 3
@@ -43,8 +44,8 @@ Mask = npt.NDArray[np.bool_]
 class Group:
     """Wells that are judged together: one series of a plate at one time point.
 
-    ``wells``, ``positive`` and ``negative`` are masks over the table of wells (N,). Controls that belong to no
-    series count for all series that have none of their kind.
+    ``wells``, ``positive`` and ``negative`` are masks over the table of wells (N,). Controls that belong to
+    no series count for all series that have none of their kind.
     """
 
     plate: str
@@ -81,7 +82,8 @@ def chosen_measures(asked: Sequence[str], known: Sequence[str]) -> list[str]:
             parts = {part for part in wanted.split("_") if len(part) > 2}
             near = sorted(known, key=lambda one: -sum(part in one.casefold() for part in parts))[:4]
             raise InputError(
-                f"--measure {name}: wells.csv has no such measure. The nearest are {', '.join(near) or 'none'}."
+                f"--measure {name}: wells.csv has no such measure. The nearest are "
+                f"{', '.join(near) or 'none'}."
             )
         found.append(hit)
     return list(dict.fromkeys(found))
@@ -92,9 +94,7 @@ def groups_of(wells: pd.DataFrame) -> list[Group]:
     control = _texts(wells, CONTROL)
     series = _texts(wells, SERIES)
     groups = []
-    for (plate, time), index in wells.groupby(["Metadata_Plate", "Metadata_Time"], sort=True).indices.items():
-        here = np.zeros(len(wells), bool)
-        here[index] = True
+    for plate, time, here in _plates(wells):
         names = [name for name in dict.fromkeys(series[here].tolist()) if name]
         sampled = [name for name in names if (here & (series == name) & (control == "")).any()]
         real = sampled or names
@@ -105,7 +105,7 @@ def groups_of(wells: pd.DataFrame) -> list[Group]:
                 own if (own := inside & (control == kind)).any() else shared & (control == kind)
                 for kind in (POSITIVE, NEGATIVE)
             ]
-            groups.append(Group(str(plate), int(time), name, inside, *kinds))
+            groups.append(Group(plate, time, name, inside, *kinds))
     return groups
 
 
@@ -117,8 +117,9 @@ def assay_table(wells: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
         measures: columns of it.
 
     Returns:
-        Columns :data:`ASSAY_COLUMNS`. Statistics are missing where controls do not allow them; ``Reason`` says
-        why.
+        Columns :data:`ASSAY_COLUMNS`. Statistics are missing where controls do not allow them; ``Reason``
+        says why.
+
     """
     rows = []
     for group in groups_of(wells):
@@ -206,11 +207,10 @@ def doubtful_controls(wells: pd.DataFrame, measure: str) -> list[str]:
     values = _numbers(wells, measure)
     names = _texts(wells, "Metadata_Well")
     for group in groups_of(wells):
-        medians = [np.median(known) if len(known := _finite(values[one])) else np.nan
-                   for one in (group.positive, group.negative)]  # fmt: skip
+        positive, negative = (_median(values[one]) for one in (group.positive, group.negative))
         for kind, mask, own, other in (
-            (POSITIVE, group.positive, *medians),
-            (NEGATIVE, group.negative, *reversed(medians)),
+            (POSITIVE, group.positive, positive, negative),
+            (NEGATIVE, group.negative, negative, positive),
         ):
             with np.errstate(invalid="ignore"):
                 odd = mask & (np.abs(values - other) < np.abs(values - own))
@@ -227,12 +227,15 @@ def _outside(wells: pd.DataFrame) -> Iterator[Group]:
     if SERIES not in wells:
         return
     control = _texts(wells, CONTROL)
-    for (plate, time), index in wells.groupby(["Metadata_Plate", "Metadata_Time"], sort=True).indices.items():
-        here = np.zeros(len(wells), bool)
-        here[index] = True
-        yield Group(
-            str(plate), int(time), "", here, here & (control == POSITIVE), here & (control == NEGATIVE)
-        )
+    for plate, time, here in _plates(wells):
+        yield Group(plate, time, "", here, here & (control == POSITIVE), here & (control == NEGATIVE))
+
+
+def _plates(wells: pd.DataFrame) -> Iterator[tuple[str, int, Mask]]:
+    """Yields plate, time point and mask (N,) of the wells of each."""
+    plates, times = _texts(wells, "Metadata_Plate"), wells["Metadata_Time"].to_numpy()
+    for plate, time in sorted(set(zip(plates.tolist(), times.tolist(), strict=True))):
+        yield plate, int(time), np.asarray((plates == plate) & (times == time), bool)
 
 
 def _numbers(wells: pd.DataFrame, name: str) -> Floats:
@@ -252,6 +255,11 @@ def _finite(values: Floats) -> Floats:
 def _mean_sd(values: Floats) -> tuple[float, float]:
     mean = float(values.mean()) if len(values) else np.nan
     return mean, float(values.std(ddof=1)) if len(values) > 1 else np.nan
+
+
+def _median(values: Floats) -> float:
+    known = _finite(values)
+    return float(np.median(known)) if len(known) else np.nan
 
 
 def _median_mad(values: Floats) -> tuple[float, float]:

@@ -95,7 +95,9 @@ def table_of(path: Path) -> tuple[bytes, str]:
     """
     try:
         if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"--metadata {path} has more than {_MOST_BYTES >> 20} MiB: name a table of wells.")
+            raise InputError(
+                f"--metadata {path} has more than {_MOST_BYTES >> 20} MiB: name a table of wells."
+            )
         return path.read_bytes(), path.name
     except FileNotFoundError:
         raise InputNotFound(f"--metadata {path} does not exist: name the table of the wells.") from None

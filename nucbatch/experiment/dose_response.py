@@ -6,11 +6,11 @@ x is the logarithm of the concentration, or the step of a dilution series; m is 
 bottom <= top, the slope is negative where the response falls. A dose of 0 means that nothing was given: the
 well counts at the plateau.
 
-For a given midpoint and slope the plateaus are a linear least-squares problem, so all midpoints and slopes are
-tried on a grid, and the best is refined: the fit needs no start values. Outliers are found from a robust fit
-by their false discovery rate (ROUT: Motulsky and Brown, BMC Bioinformatics 7 (2006) 123) and left out. The
-interval of the midpoint is that of the profile of the sum of squares (Bates and Watts, Nonlinear Regression
-Analysis, 1988, ch. 6).
+For a given midpoint and slope the plateaus are a linear least-squares problem, so all midpoints and slopes
+are tried on a grid, and the best is refined: the fit needs no start values. Outliers are found from a robust
+fit by their false discovery rate (ROUT: Motulsky and Brown, BMC Bioinformatics 7 (2006) 123) and left out.
+The interval of the midpoint is that of the profile of the sum of squares (Bates and Watts, Nonlinear
+Regression Analysis, 1988, ch. 6).
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _MIDPOINTS, _SLOPES = 121, 60
 class Fit:
     """A fitted curve; ``status`` says why there is none, and is empty if there is one.
 
-    ``midpoint`` and its interval have the unit of the doses: concentration, or step. An end of the interval is
-    infinite where the data do not bound it. ``wells`` were used, ``outliers`` left out.
+    ``midpoint`` and its interval have the unit of the doses: concentration, or step. An end of the interval
+    is infinite where the data do not bound it. ``wells`` were used, ``outliers`` left out.
     """
 
     status: str
@@ -72,7 +72,7 @@ def fit_curve(dose: Floats, response: Floats, axis: Axis) -> Fit:
     """Fits a curve to doses (N,) and responses (N,); wells without either are left out.
 
     Returns:
-        The fit, or one with a status: too few doses, a flat response, or a midpoint that the doses do not show.
+        The fit, or one with a status: too few doses, a flat response, or a midpoint that no dose shows.
     """
     known = np.isfinite(dose) & np.isfinite(response)
     x, y = _places(dose[known], axis), response[known]
@@ -198,7 +198,7 @@ def _outliers(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
 
 
 def _interval(x: Floats, y: Floats, rest: float, steps: Floats) -> tuple[float, float]:
-    """Returns the ends of the midpoint's confidence interval; infinite where the profile stays below the limit."""
+    """Returns the ends of the midpoint's interval; infinite where the profile stays below the limit."""
     free = len(y) - _PARAMETERS
     limit = rest * (1 + stats.f.ppf(CONFIDENCE, 1, free) / free)
     span = np.ptp(steps)

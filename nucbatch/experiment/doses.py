@@ -12,15 +12,14 @@ from nucbatch.experiment.assay import groups_of
 from nucbatch.experiment.dose_response import Axis, fit_curve
 
 DOSE_COLUMNS = (
-    "Metadata_Plate", "Metadata_Time", "Series", "Measure", "Wells", "Outliers", "Axis", "Unit", "Bottom", "Top",
-    "Slope", "EC50", "EC50_Low", "EC50_High", "Midpoint_Step", "Midpoint_Step_Low", "Midpoint_Step_High", "R2",
+    "Metadata_Plate", "Metadata_Time", "Series", "Measure", "Wells", "Outliers", "Axis", "Unit", "Bottom",
+    "Top", "Slope", "EC50", "EC50_Low", "EC50_High", "Midpoint_Step", "Midpoint_Step_Low",
+    "Midpoint_Step_High", "R2",
     "Status",
 )  # fmt: skip
 
 
-def dose_table(
-    wells: pd.DataFrame, measures: Sequence[str], dose: str, axis: str, unit: str
-) -> pd.DataFrame:
+def dose_table(wells: pd.DataFrame, measures: Sequence[str], dose: str, axis: str, unit: str) -> pd.DataFrame:
     """Fits a curve to each measure of each series.
 
     Positive controls are not part of a curve: their dose may be a mark, or belong to another compound.

@@ -21,12 +21,17 @@ from nucbatch.experiment.plate_map import Cells, read_plate_map
 _WELL = ("well", "wellposition", "wellname", "wellid", "welllabel", "wellcoordinate")
 _ROW = ("row", "wellrow", "rowname")
 _COLUMN = ("column", "col", "wellcolumn", "wellcol", "columnname")
-_PLATE = ("plate", "plateid", "platename", "platebarcode", "barcode", "assayplatebarcode")
+_PLATE = ("plate", "plateid", "platename", "platebarcode", "assayplatebarcode")
 _SITE = ("site", "siteid", "fieldid", "fieldofview", "fov")
-_FILE = re.compile(r"(?:image)?(?:filename|file|imagefile|imagename|path|filepath)(?:_.+)?", re.IGNORECASE)
+_FILE = re.compile(
+    r"(?:image_)?(?:metadata_)?(?:filename(?:_.+)?|file(?:[ _]?name)?|image(?:[ _]?(?:file|name|filename))?"
+    r"|(?:file[ _]?)?path)",
+    re.IGNORECASE,
+)
 _OWN = {
     "Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Time", "Metadata_Image",
-    "Metadata_ObjectNumber", "Metadata_PixelSize_um", "Metadata_Counted", "Metadata_Acquisition", "Metadata_TimeStamp",
+    "Metadata_ObjectNumber", "Metadata_PixelSize_um", "Metadata_Counted", "Metadata_Acquisition",
+    "Metadata_TimeStamp",
     "Metadata_PositionX_um", "Metadata_PositionY_um", CONTROL, SERIES,
 }  # fmt: skip
 _OWN_PARTS = ("Metadata_Nuclei_", "Metadata_Cytoplasm_")
@@ -118,20 +123,10 @@ def _keys(header: Sequence[str]) -> dict[str, list[int]]:
     for kind, names in groups.items():
         if places := [titles.index(name) for name in names if name in titles]:
             keys[kind] = places[:1]
-    keys["file"] = [place for place, title in enumerate(header) if _FILE.fullmatch(_key_of_file(title))]
+    keys["file"] = [place for place, title in enumerate(header) if _FILE.fullmatch(title)]
     if "well" in keys or {"row", "column"} <= keys.keys():
         return {kind: places for kind, places in keys.items() if places}
     return {kind: keys[kind] for kind in ("plate", "site", "file") if keys.get(kind)} if keys["file"] else {}
-
-
-def _key_of_file(title: str) -> str:
-    name = metadata_name(title).removeprefix("Metadata_")
-    first, separator, rest = name.partition("_")
-    return (
-        re.sub(r"[\s.-]", "", first) + separator + rest
-        if first.casefold().startswith("file")
-        else _key(title)
-    )
 
 
 def _table(

@@ -100,6 +100,16 @@ def by_well(
     return _with_metadata(_frame(wells, measured, areas_mm2 or {}), fields)
 
 
+def wells_metadata(fields: pd.DataFrame) -> pd.DataFrame:
+    """Returns plate, well, time point and the user's columns of each row of the table of wells, in its order.
+
+    Args:
+        fields: as for :func:`by_well`.
+    """
+    named = [key for key in _wells(fields) if key[1]]
+    return _with_metadata(_places_frame(named), fields)
+
+
 def _described(key: Key) -> str:
     plate, name, t = key
     return f"well {name or '(none)'} of {plate}" + (f" at time point {t}" if t else "")
@@ -258,9 +268,7 @@ def _frame(
     named = [(key, well) for key, well in wells.items() if key[1]]
     counts = [well["nuclei"] if well["done"] else None for _, well in named]
     columns: dict[str, Any] = {
-        "Metadata_Plate": pd.Series([plate for (plate, _, _), _ in named], dtype="str"),
-        "Metadata_Well": pd.Series([name for (_, name, _), _ in named], dtype="str"),
-        "Metadata_Time": np.array([t for (_, _, t), _ in named], np.int64),
+        **_places_frame([key for key, _ in named]),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
         **_seen(named),
         **_per_area(named, areas_mm2),
@@ -285,6 +293,16 @@ def _frame(
                 [well.get("statistics", {}).get(statistic + name, np.nan) for _, well in named], np.float64
             )
     return pd.DataFrame(columns)
+
+
+def _places_frame(keys: list[Key]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Metadata_Plate": pd.Series([plate for plate, _, _ in keys], dtype="str"),
+            "Metadata_Well": pd.Series([name for _, name, _ in keys], dtype="str"),
+            "Metadata_Time": np.array([t for _, _, t in keys], np.int64),
+        }
+    )
 
 
 def _with_metadata(table: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:

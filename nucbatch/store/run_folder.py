@@ -72,6 +72,26 @@ class RunFolder:
         return self.path / "wells.csv"
 
     @property
+    def assay(self) -> Path:
+        """Table of the controls' separation, if controls are named."""
+        return self.path / "assay.csv"
+
+    @property
+    def doses(self) -> Path:
+        """Table of dose-response curves, if doses are named."""
+        return self.path / "doses.csv"
+
+    @property
+    def normalised(self) -> Path:
+        """Table of the wells relative to their controls, if controls are named."""
+        return self.path / "normalised.csv"
+
+    @property
+    def metadata(self) -> Path:
+        """The user's table of wells, as it was given."""
+        return self.hidden / "metadata.csv"
+
+    @property
     def files(self) -> Path:
         """Table with one row per file found."""
         return self.path / "files.csv"
@@ -244,7 +264,8 @@ class RunFolder:
             self.ledger.unlink(missing_ok=True)
             _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
             tables = self.nuclei, self.fields, self.wells, self.files, self.images_csv
-            for path in (*tables, self.report, self.run_json, self.session):
+            of_experiment = self.assay, self.doses, self.normalised, self.metadata
+            for path in (*tables, *of_experiment, self.report, self.run_json, self.session):
                 path.unlink(missing_ok=True)
             if not keep_scratch:
                 for store in (self.plate_zarr, self.images_zarr, *filter(None, [self.zarr])):
