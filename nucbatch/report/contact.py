@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
 from nucbatch.report.choose import Choice, choose_fields
-from nucbatch.report.field_images import contrast_limits, outline_path, png_within
+from nucbatch.report.field_images import contrast_limits, picture_within
+from nucbatch.report.outlines import outline_path
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.run_data import RunData
 from nucbatch.store.stored_images import read_channels, read_image, read_labels
 
 FIELDS = 20
-ALL_PNGS_BYTES = 4_500_000  # base64 adds a third: the page stays below 8 MB with its outlines
+ALL_IMAGES_BYTES = 1_500_000  # base64 adds a third
 LONGEST_SIDE_PX = 1100  # longer images are shown from a lower level of their pyramid
 MOST_SHRUNK = 1  # of images that need a still lower level, the centre is shown instead
 
@@ -56,9 +57,9 @@ def render(data: RunData) -> Markup:
     if not data.pixels_kept:
         return fill("contact.html", cells=[], in_place=data.text("settings", "labels") == "in-place")
     choices = choose_fields(data.done, FIELDS)
-    share_bytes = ALL_PNGS_BYTES // len(choices)
+    share_bytes = ALL_IMAGES_BYTES // len(choices)
     groups = data.done["Metadata_Image"]
-    with ThreadPoolExecutor() as threads:  # decoding, percentiles and PNGs release the GIL
+    with ThreadPoolExecutor() as threads:  # decoding, percentiles and encoding release the GIL
         elsewhere = _counted_elsewhere(data, [str(groups.iloc[choice.row]) for choice in choices])
         pictures = list(threads.map(lambda choice: _picture(data, choice, elsewhere), choices))
         limits = list(threads.map(lambda picture: contrast_limits(picture.plane), pictures))
@@ -78,7 +79,7 @@ def _cell(picture: Picture, low: float, high: float, most_bytes: int) -> dict[st
         "flag": picture.choice.flag,
         "height": picture.plane.shape[0],
         "width": picture.plane.shape[1],
-        "png": png_within(picture.plane, low, high, most_bytes),
+        "image": picture_within(picture.plane, low, high, most_bytes),
         "outlines": outline_path(np.where(here, picture.labels, 0)),
         "elsewhere": outline_path(np.where(here, 0, picture.labels)) if picture.elsewhere else "",
         "repeats": len(picture.elsewhere),

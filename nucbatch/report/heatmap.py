@@ -30,6 +30,7 @@ from nucbatch.core.plate_geometry import (
 from nucbatch.report.measures import LIMITS, MOST_VALUES, colour_range, well_measures
 from nucbatch.report.panel import Panel, fill, json_block, number, packed
 from nucbatch.report.run_data import RunData, Well, WellState
+from nucbatch.report.thumbnails import thumbnails
 
 MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
@@ -100,6 +101,7 @@ def render(data: RunData) -> Markup:
         not_selected=any(well.state is WellState.NOT_SELECTED for well in data.wells),
         limits=LIMITS,
         script_data=json_block("plate", _for_script(data, wells, drawn)),
+        fields_data=json_block("fields", thumbnails(data, wells)),
     )
 
 

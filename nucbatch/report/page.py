@@ -19,7 +19,8 @@ from nucbatch.report.run_data import RunData
 from nucbatch.store.atomic import write_text
 from nucbatch.store.run_folder import RunFolder
 
-_SCRIPTS = ("page.js", "plate.js")  # in this order, one script: each uses what those before it define
+# One script, in this order: each uses what those before it define.
+_SCRIPTS = ("page.js", "plate.js", "fields.js")
 
 
 def write_report(folder: Path) -> Path:

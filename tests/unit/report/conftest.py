@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plate
+from nucbatch.core.plate_geometry import split_well
 from nucbatch.experiment.wells import by_well
 from nucbatch.store.fields_table import write_fields
 from nucbatch.store.images import create_images, write_field
@@ -83,7 +84,7 @@ def drawn_run(folder, counts, channels=CHANNELS, channel="DAPI", size_px=160):
             well,
             site,
             0,
-            f"{well[0]}/{int(well[1:])}/{site}",
+            "{}/{}/{}".format(*split_well(well), site),
             f"P1_{well}_s{site}",
             (),
             size_px,

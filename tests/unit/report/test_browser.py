@@ -106,11 +106,68 @@ def test_the_values_are_a_table_too(open_page):
     page = open_page()
     page.locator("#values summary").click()
     rows = page.locator("#values tbody tr")
+    rows.first.wait_for()
     assert rows.count() == 8
     second = rows.nth(1).locator("td").all_inner_texts()
     assert second[0] == "no image"
     assert second[3] == "failed"
     assert re.fullmatch(r"[\d.]+", second[1])
+
+
+def test_a_click_on_a_well_shows_its_fields_with_outlines(open_page):
+    page = open_page()
+    page.locator("[data-at='1,2']").click()
+    viewer = page.locator("#viewer")
+    assert viewer.locator("h3").inner_text() == "B02"
+    shown = viewer.locator(".shot")
+    assert shown.count() == 4  # two fields in two channels
+    assert shown.first.locator("img").evaluate("image => image.complete && image.naturalWidth") > 60
+    # As many contours as the page says nuclei.
+    count = int(re.search(r": (\d+) nucle", shown.first.inner_text())[1])
+    assert shown.first.locator("path").get_attribute("d").count("M") == count > 4
+    viewer.get_by_label("Outlines").uncheck()
+    assert viewer.locator("path").count() == 0
+    page.keyboard.press("Escape")
+    assert viewer.is_hidden()
+    assert page.locator(":focus").get_attribute("data-at") == "1,2"
+
+
+def test_a_field_is_enlarged_and_zoomed_and_arrows_go_on_to_the_next_well(open_page):
+    page = open_page()
+    page.locator("[data-at='1,2']").focus()
+    for key in ("Enter", "Enter"):
+        page.keyboard.press(key)
+    viewer = page.locator("#viewer")
+    title = viewer.locator("h3")
+    assert title.inner_text().startswith("B02, site 1: ")
+    page.keyboard.press("+")
+    assert "scale(1.5)" in viewer.locator(".stage .frame").get_attribute("style")
+    viewer.locator(".stage").hover()
+    page.mouse.wheel(0, -100)
+    zoomed = "document.querySelector('.stage .frame').style.transform.includes('scale(1.875)')"
+    page.wait_for_function(zoomed)
+    sites = []
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+        sites.append(title.inner_text().split(":")[0])
+    assert sites == ["B02, site 2", "B03, site 3", "B04"]  # B04 has no counted field
+    page.keyboard.press("ArrowLeft")
+    assert title.inner_text() == "B03"
+    page.keyboard.press("Escape")
+    assert viewer.is_hidden()
+    assert page.locator(":focus").get_attribute("data-at") == "1,3"
+
+
+def test_pictures_of_the_contact_sheet_open_in_the_same_way(open_page):
+    page = open_page()
+    page.locator(".sheet .frame").nth(1).click()
+    viewer = page.locator("#viewer")
+    assert viewer.locator(".stage img").is_visible()
+    first = viewer.locator("h3").inner_text()
+    page.keyboard.press("ArrowLeft")
+    assert viewer.locator("h3").inner_text() != first
+    page.keyboard.press("Escape")
+    assert viewer.is_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

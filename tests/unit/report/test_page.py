@@ -47,7 +47,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path, draw_run):
     checker.feed(page)
     assert checker.open == []
     assert len(checker.ids) == len(set(checker.ids))
-    assert all(link.startswith(("#", "data:image/png;base64,")) for link in checker.links)
+    assert all(link.startswith(("#", "data:image/webp;base64,")) for link in checker.links)
     assert {link[1:] for link in checker.links if link.startswith("#")} <= set(checker.ids)
     assert "default-src 'none'" in page
     script = page.partition("<script>")[2].partition("</script>")[0]

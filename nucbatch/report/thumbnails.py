@@ -1,0 +1,159 @@
+"""The fields of each well as thumbnails with outlines, which the page shows when a well is clicked.
+
+All thumbnails together have a budget of bytes. Every well has its first field before any has a second one;
+fields beyond the budget are left out, and the page says how many. If there is room left, pictures are larger
+and show further channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from nucbatch.report.choose import flag_fields
+from nucbatch.report.field_images import contrast_limits, picture_within
+from nucbatch.report.outlines import outline_code
+from nucbatch.report.run_data import RunData, Well
+from nucbatch.store.pyramid import level_count
+from nucbatch.store.stored_images import read_channels, read_image, read_labels
+
+BUDGET = 3_600_000  # characters of all thumbnails in the page
+LEAST = 2_300  # characters of a picture; smaller ones show nothing
+MOST = 60_000  # characters of a picture; more make no difference at a screen's size
+CHANNELS = 4
+_OUTLINES_SHARE = 0.4  # of a field's first picture; coarser outlines if they need more
+_PX_PER_CHARACTER = 16.0  # at least; decides which level of a pyramid is read
+_FEWEST_PX = 96  # side below which outlines are not made coarser
+_SAMPLE = 24  # fields that give the common contrast of the channels which are not segmented
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A field to show: its row in the table of counted fields, and its well's number among those drawn."""
+
+    row: int
+    well: int
+
+
+def choose_shots(done: pd.DataFrame, wells: Sequence[Well], most: int) -> list[Shot]:
+    """At most ``most`` counted fields of the wells, ordered by well.
+
+    The first field of each well is chosen first, then the second of each, and so on.
+    """
+    numbers = {(well.plate, well.name, well.t): number for number, well in enumerate(wells)}
+    places = zip(done["Metadata_Plate"], done["Metadata_Well"], done["Metadata_Time"], strict=True)
+    shots: list[tuple[int, Shot]] = []
+    seen: dict[int, int] = {}
+    for row, (plate, name, t) in enumerate(places):
+        well = numbers.get((plate, name, int(t)))
+        if well is not None:
+            seen[well] = seen.get(well, 0) + 1
+            shots.append((seen[well], Shot(row, well)))
+    chosen = sorted(shots, key=lambda item: (item[0], item[1].well))[:most]
+    return sorted((shot for _, shot in chosen), key=lambda shot: (shot.well, shot.row))
+
+
+def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None:
+    """The fields of the wells for the page's script; None if the run kept no pixels or counted no field."""
+    shots = choose_shots(data.done, wells, BUDGET // LEAST) if data.pixels_kept else []
+    if not shots:
+        return None
+    done = data.done
+    groups = [str(done["Metadata_Image"].iloc[shot.row]) for shot in shots]
+    channels = _channels(data, groups[0])[: max(1, min(CHANNELS, BUDGET // (LEAST * len(shots))))]
+    share = min(MOST, BUDGET // (len(shots) * len(channels)))
+    flags = flag_fields(done)
+    with ThreadPoolExecutor() as threads:  # decoding, tracing and encoding release the GIL
+        limits = _common_contrast(data, groups, channels, threads)
+        rows = [done.iloc[shot.row] for shot in shots]
+        pictures = threads.map(lambda row: _pictures(data, row, channels, limits, share), rows)
+        fields = [
+            {
+                "well": shot.well,
+                "site": int(row["Metadata_Site"]),
+                "name": str(row["Name"]),
+                "count": int(row["Count_Nuclei"]),
+                "flag": "; ".join(filter(None, [flags[shot.row], str(row["Flags"])])),
+                **picture,
+            }
+            for shot, row, picture in zip(shots, rows, pictures, strict=True)
+        ]
+    return {"channels": [name or "mean of all channels" for name in channels], "fields": fields}
+
+
+def _channels(data: RunData, group: str) -> list[str]:
+    """The names of a field's channels, the segmented one first; an empty one for the mean of an RGB image."""
+    names = read_channels(data.paths, group)
+    segmented = data.text("settings", "channel")
+    if segmented not in names:
+        return [""]
+    return [segmented, *(name for name in names if name != segmented)]
+
+
+def _common_contrast(
+    data: RunData, groups: Sequence[str], channels: Iterable[str], threads: ThreadPoolExecutor
+) -> dict[str, tuple[float, float]]:
+    """Levels of black and white for each channel: of some fields' limits the median low, the highest high."""
+    names = list(channels)
+    every = -(-len(groups) // _SAMPLE)
+
+    def of_field(group: str) -> dict[str, tuple[float, float]]:
+        planes = _planes(data, group, 1)
+        return {name: contrast_limits(planes[name]) for name in names if name in planes}
+
+    found = list(threads.map(of_field, groups[::every]))
+    ranges = {name: [limits[name] for limits in found if name in limits] for name in names}
+    return {
+        name: (float(np.median([low for low, _ in some])), float(max(high for _, high in some)))
+        for name, some in ranges.items()
+        if some
+    }
+
+
+def _planes(data: RunData, group: str, level: int) -> dict[str, NDArray[Any]]:
+    """The planes (Y, X) of a field by the names of its channels; its mean by an empty name."""
+    image = read_image(data.paths, group, level)
+    return {**dict(zip(read_channels(data.paths, group), image, strict=True)), "": image.mean(axis=0)}
+
+
+def _pictures(
+    data: RunData,
+    row: pd.Series[Any],
+    channels: Sequence[str],
+    limits: dict[str, tuple[float, float]],
+    share: int,
+) -> dict[str, object]:
+    """A field's images and outlines; an image is empty if the field lacks its channel.
+
+    The segmented channel, the first, is stretched per field; others alike on the whole plate, so that wells
+    can be compared by eye.
+    """
+    group, height, width = str(row["Metadata_Image"]), int(row["Height_px"]), int(row["Width_px"])
+    lowest = level_count(height, width) - 1
+    level = 0
+    while level < lowest and height * width / 4 ** (level + 1) >= share * _PX_PER_CHARACTER:
+        level += 1
+    planes = _planes(data, group, level)
+    labels = read_labels(data.paths, group, level)
+    outlines = outline_code(labels)
+    while len(outlines) > share * _OUTLINES_SHARE and min(labels.shape) > _FEWEST_PX:
+        labels = labels[::2, ::2]
+        outlines = outline_code(labels)
+    images = []
+    for name in channels:
+        if name not in planes:
+            images.append("")
+            continue
+        room = max(share - (0 if images else len(outlines)), LEAST // 2)
+        low, high = limits.get(name) or contrast_limits(planes[name])
+        if not images:  # the segmented channel: its own contrast, but an empty field must look empty
+            own_low, own_high = contrast_limits(planes[name])
+            low, high = own_low, max(own_high, own_low + (high - low) / 4)
+        images.append(picture_within(planes[name], low, high, room * 3 // 4))
+    return {"size": [*labels.shape], "images": images, "outlines": outlines}
