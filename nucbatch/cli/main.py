@@ -34,6 +34,7 @@ _COMMANDS = {
     "convert": "Write a plate or a folder of images as OME-Zarr.",
     "train": "Train a network on labelled images.",
     "score": "Compare masks with ground truth.",
+    "export": "Write a run's masks, outlines and table for other programs.",
     "report": "Write a run's report again.",
     "models": "List the shipped models, or show one.",
 }

@@ -98,6 +98,32 @@ def write_images_csv(
     _write_csv(path, IMAGE_COLUMNS, rows)
 
 
+EXPORT_COLUMNS = (
+    "plate", "well", "site", "t", "image", "name", "status", "reason", "nuclei", "labels", "outlines",
+)  # fmt: skip
+
+
+def write_export_csv(
+    path: Path, plate: str, fields: Iterable[tuple[Field, str, str, int | None, str, str]]
+) -> None:
+    """Writes one row per field of an export, durably.
+
+    Args:
+        path: the file.
+        plate: name of the plate.
+        fields: field, status, reason, number of nuclei in its masks, and names of its files of masks and of
+            outlines.
+
+    Raises:
+        StoreError: the file cannot be written.
+    """
+    _write_csv(
+        path,
+        EXPORT_COLUMNS,
+        ((plate, one.well, one.site, one.t, one.group, one.name, *rest) for one, *rest in fields),
+    )
+
+
 def write_wells(path: Path, wells: pd.DataFrame) -> None:
     """Writes the table of wells, one row per well, durably, without its index; missing values are empty.
 

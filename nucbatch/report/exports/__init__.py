@@ -1,0 +1,1 @@
+"""Masks, outlines and tables of a run in the formats of other programs, made from its folder."""
