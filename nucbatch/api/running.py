@@ -92,6 +92,7 @@ def run(
     block_size: int | None = None,
     insecure: bool = False,
     restart: bool = False,
+    keep_probabilities: bool = False,
     reuse_probabilities: bool = False,
     verify: bool = False,
     fail_fast: bool = False,
@@ -146,7 +147,8 @@ def run(
         block_size: side of the blocks of large images, in px.
         insecure: whether to connect to a scheduler without TLS.
         restart: whether to delete an earlier run in the folder first.
-        reuse_probabilities: whether to redo the objects alone, from stored probabilities.
+        keep_probabilities: whether to keep the network's probabilities, for other thresholds later.
+        reuse_probabilities: whether to redo objects and tables alone, from kept probabilities.
         verify: whether to compare the checksums of all finished results.
         fail_fast: whether to stop at the first file or field that can't be used.
         progress: whether to show a progress bar, or lines where there is no terminal.
@@ -224,6 +226,7 @@ def run(
             Path(out),
             scheduling=Scheduling(scheduler, settings, insecure, workers),
             restart=restart,
+            keep_probabilities=keep_probabilities,
             reuse_probabilities=reuse_probabilities,
             fail_fast=fail_fast,
             verify=verify,

@@ -57,9 +57,16 @@ _SESSION = (
     option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
     option("--restart", is_flag=True, help="Delete an earlier run in the folder first."),
     option(
+        "--keep-probabilities",
+        is_flag=True,
+        help="Keep the network's probabilities in the output folder, about 2 MB per megapixel. Those of "
+        "images cut into blocks are always kept.",
+    ),
+    option(
         "--reuse-probabilities",
         is_flag=True,
-        help="Redo the objects with other thresholds from the stored probabilities, without the network.",
+        help="Redo objects, measurements and tables with other thresholds from the kept probabilities, "
+        "without the network.",
     ),
     option(
         "--verify",
@@ -94,6 +101,7 @@ def run(
     block_px: int | None,
     dry_run: bool,
     restart: bool,
+    keep_probabilities: bool,
     reuse_probabilities: bool,
     verify: bool,
     fail_fast: bool,
@@ -125,7 +133,7 @@ def run(
         RunFolder(out).require_usable()
         if in_place:
             require_images_of_their_own(prepared.plan)
-        forecast(console, prepared)
+        forecast(console, prepared, keep_probabilities=keep_probabilities or reuse_probabilities)
         place = scheduling.place(RunFolder(out.absolute()).hidden, prepared.plan.plate.name)
         shown = scheduler(scheduling.name).preview(prepared.resources(scheduling.workers), place)
         terminal(soft_wrap=True).print(shown, markup=False)
@@ -136,6 +144,7 @@ def run(
         out,
         scheduling=scheduling,
         restart=restart,
+        keep_probabilities=keep_probabilities,
         reuse_probabilities=reuse_probabilities,
         fail_fast=fail_fast,
         verify=verify,

@@ -61,13 +61,17 @@ def describe(console: Console, prepared: Prepared) -> None:
         console.print(f"Up to {needed:.1f} GiB per worker process with one task at a time.")
 
 
-def forecast(console: Console, prepared: Prepared) -> None:
-    """Prints how long the network alone would take."""
-    from nucbatch.execution.forecast import core_seconds
+def forecast(console: Console, prepared: Prepared, *, keep_probabilities: bool = False) -> None:
+    """Prints how long the network alone would take, and the size of the probabilities that would be kept."""
+    from nucbatch.execution.forecast import core_seconds, kept_bytes
+    from nucbatch.planning.memory import gib
 
     minutes = core_seconds(prepared) / 60
     time = f"{minutes:.1f} minutes" if minutes < 100 else f"{minutes / 60:,.1f} hours"
     console.print(f"The network alone takes {time} on one core like this machine's; divide by the cores.")
+    size = kept_bytes(prepared, of_fields=keep_probabilities)
+    if size:
+        console.print(f"The probabilities that are kept take about {gib(size)}.")
 
 
 def summarise(console: Console, result: RunResult) -> None:
@@ -92,6 +96,13 @@ def summarise(console: Console, result: RunResult) -> None:
     )
     if is_quiet():
         return
+    if totals.maps_bytes:
+        console.print(
+            Text(
+                f"Probabilities: {totals.maps_bytes / 1e6:,.1f} MB in {folder.probabilities}, for "
+                "--reuse-probabilities; remove the folder when they are no longer needed"
+            )
+        )
     if totals.absent_chunks:
         absent = absent_text(totals.absent_chunks, totals.chunks)
         console.print(Text(f"{absent}, read as background. See reason in {folder.files}", "yellow"))

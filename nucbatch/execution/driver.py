@@ -236,13 +236,16 @@ def _receipt_of(result: WorkResult[Any]) -> Receipt:
 
 @dataclass(frozen=True, slots=True)
 class SessionOutcome:
-    """Numbers of fields that were done and that failed in one session."""
+    """Numbers of fields in one session: done, failed, and done with the network."""
 
     done: int
     failed: int
+    predicted: int = 0
 
     def __add__(self, other: SessionOutcome) -> SessionOutcome:
-        return SessionOutcome(self.done + other.done, self.failed + other.failed)
+        return SessionOutcome(
+            self.done + other.done, self.failed + other.failed, self.predicted + other.predicted
+        )
 
 
 def drive(
@@ -266,7 +269,7 @@ def drive(
         SchedulerError: the cluster failed. FieldFailed: a field failed, with ``fail_fast``.
         Stopped: a signal arrived; the running work is committed.
     """
-    counts = {"done": 0, "failed": 0}
+    counts, predicted = {"done": 0, "failed": 0}, 0
     culprit: Receipt | None = None
     driver = Driver(cluster, source, progress, lambda: bool(stop.signal) or culprit is not None)
     try:
@@ -274,6 +277,7 @@ def drive(
             ledger.append(*receipts)
             for receipt in receipts:
                 counts[receipt.status] += 1
+                predicted += "network" in receipt.seconds
                 progress.advance(receipt)
                 _log_receipt(receipt, sum(counts.values()))
                 if fail_fast and receipt.status == "failed":
@@ -287,7 +291,7 @@ def drive(
         )
     if stop.signal:
         raise Stopped(stop.signal, counts["done"] + counts["failed"], "fields in this session")
-    return SessionOutcome(counts["done"], counts["failed"])
+    return SessionOutcome(counts["done"], counts["failed"], predicted)
 
 
 def _log_receipt(receipt: Receipt, number: int) -> None:

@@ -28,6 +28,7 @@ from nucbatch.features.measure import measure, require_families
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
 from nucbatch.features.renumber import renumbered
 from nucbatch.inference.normalise import Constants
+from nucbatch.inference.predict import Predict
 from nucbatch.inference.queue import TimedPredictor, queue_of_process
 from nucbatch.inference.scale import Scale, areas_of, nuclear_diameter
 from nucbatch.inference.segment import Segmented, segment_image
@@ -36,20 +37,24 @@ from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
 from nucbatch.store.in_place import write_labels
+from nucbatch.store.kept_maps import KeptMaps
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
 class FieldTask(FieldJob):
     """The task of a field that fits in one block.
 
-    ``mask``: reads the mask to measure; None where the network finds the nuclei.
+    ``mask``: reads the mask to measure; None where the network finds the nuclei. ``keeps_maps``: whether to
+    keep the field's probabilities, and to use those that were kept.
     """
 
     mask: GivenMask | None = None
+    keeps_maps: bool = False
 
     @property
     def key(self) -> str:
@@ -92,7 +97,7 @@ def process_field(task: FieldTask) -> Receipt:
     with timer.stage("segment"):
         statistics = image_statistics(image, task.channel, task.settings.normalise)
         try:
-            found, labels, numbers = _objects_of(task, image, statistics.constants, timer)
+            found, labels, numbers, maps_bytes = _objects_of(task, image, statistics.constants, timer)
         except UnreadableImage as error:  # of a mask made elsewhere
             return failed(task.field, str(error), worker=_worker())
     nuclei = len(numbers)
@@ -129,17 +134,17 @@ def process_field(task: FieldTask) -> Receipt:
         write_fragment(table, rows, fragment_note(receipt, task.inputs_digest))
         flush_all([*written, table])
         stamp, committed_ns = stamp_of(table)
-    return replace(receipt.with_table(stamp, committed_ns), seconds=timer.seconds)
+    return replace(receipt.with_table(stamp, committed_ns), seconds=timer.seconds, maps_bytes=maps_bytes)
 
 
 def _objects_of(
     task: FieldTask, image: NDArray[Any], constants: Constants, timer: _StageTimer
-) -> tuple[Segmented, NDArray[np.uint32], NDArray[np.int64]]:
+) -> tuple[Segmented, NDArray[np.uint32], NDArray[np.int64], int]:
     """Finds the field's nuclei with the network, or reads its mask.
 
     Returns:
-        The objects numbered 1..N; the labels (Y, X) to write; and the number (N,) of each object in these,
-        which may have gaps in a mask made elsewhere.
+        The objects numbered 1..N; the labels (Y, X) to write; the number (N,) of each object in these, which
+        may have gaps in a mask made elsewhere; and the size in bytes of the probabilities kept.
 
     Raises:
         UnreadableImage: the mask can't be used.
@@ -147,20 +152,32 @@ def _objects_of(
     if task.mask is not None:
         labels = task.mask.read(image.shape[1:], task.reader.read_timeout_s)
         compact, numbers = renumbered(labels)
-        return Segmented(compact, 1.0, nuclear_diameter(areas_of(compact))), labels, numbers
+        return Segmented(compact, 1.0, nuclear_diameter(areas_of(compact))), labels, numbers, 0
     queue = queue_of_process(task.weights, task.settings.model_hash, task.settings.precision)
     predictor = TimedPredictor(queue)
+    kept = _kept_maps(task, predictor.predict) if task.keeps_maps else None
     found = segment_image(
         nuclear_image(image, task.channel),
         constants,
         queue.grid,
-        predictor.predict,
+        predictor.predict if kept is None else kept.predict,
         task.settings.objects,
         Scale.of(queue.card, task.settings),
     )
     if predictor.seconds:
         timer.seconds["network"] = round(predictor.seconds, 6)  # a part of "segment"
-    return found, found.labels, np.arange(1, int(found.labels.max(initial=0)) + 1, dtype=np.int64)
+    numbers = np.arange(1, int(found.labels.max(initial=0)) + 1, dtype=np.int64)
+    return found, found.labels, numbers, 0 if kept is None else kept.write()
+
+
+def _kept_maps(task: FieldTask, predict: Predict) -> KeptMaps:
+    settings = task.settings
+    identity = {
+        "nucbatch": __version__,
+        "model_hash": settings.model_hash,
+        "precision": settings.precision,
+    }
+    return KeptMaps(task.folder.kept_maps(task.field.key), identity, predict)
 
 
 def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:

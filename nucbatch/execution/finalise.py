@@ -60,6 +60,7 @@ class Totals:
     ``flagged``: number of done fields by flag (:data:`nucbatch.features.quality.FLAGS`).
     ``diameter_px``: median of the fields' nuclear diameters; None without nuclei.
     ``rescaled``: number of fields that were rescaled for the network.
+    ``maps_bytes``: size of the probabilities that are kept of fields of one block.
     """
 
     fields_done: int
@@ -77,6 +78,7 @@ class Totals:
     diameter_px: float | None = None
     rescaled: int = 0
     seen: int = 0
+    maps_bytes: int = 0
 
     @property
     def complete(self) -> bool:
@@ -159,6 +161,7 @@ def finalise(
         chunks=sum(file.chunks for file in plate.files if file.status is FileStatus.USED),
         flagged=Counter(flag for names in flags.values() for flag in names),
         diameter_px=median(known) if (known := [one for one in diameters if one > 0]) else None,
+        maps_bytes=sum(receipts[field.key].maps_bytes for field in done),
         rescaled=sum(receipts[field.key].qc.get(ZOOM, 1.0) != 1 for field in done),
     )
 

@@ -13,6 +13,21 @@ import numpy as np
 from nucbatch.execution.prepared import Prepared
 from nucbatch.inference.device import CpuDevice
 from nucbatch.networks.checkpoint import load_weights
+from nucbatch.store.kept_maps import BYTES_PER_VALUE
+
+
+def kept_bytes(prepared: Prepared, *, of_fields: bool) -> int:
+    """Estimates the size on disk of the probabilities that the plan keeps.
+
+    Args:
+        prepared: the run.
+        of_fields: whether those of fields of one block are kept; those of large images always are.
+    """
+    plan, zoom = prepared.plan, prepared.scale.largest_zoom
+    pixels = sum(
+        field.height_px * field.width_px for field in plan.selected if of_fields or plan.is_large(field)
+    )
+    return round(pixels * zoom**2 * len(prepared.card.outputs) * BYTES_PER_VALUE)
 
 
 def core_seconds(prepared: Prepared) -> float:

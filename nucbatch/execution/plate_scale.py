@@ -69,7 +69,7 @@ def with_plate_scale(prepared: Prepared, begun: RunSettings | None, threads: int
 
 def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
     """Measures the diameter in px; also returns the numbers of nuclei and fields measured."""
-    plan, scale, objects = prepared.plan, prepared.scale, prepared.plan.settings.objects
+    plan, scale = prepared.plan, prepared.scale
     # In the driver, not on workers, because the settings must be complete before the first task.
     device = CpuDevice(load_weights(prepared.weights)[0], "fp32")
 
@@ -78,7 +78,9 @@ def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
         return maps
 
     def labels_at(zoom: float, views: list[View]) -> list[NDArray[np.uint32]]:
-        return list(pool.map(lambda view: labels_in(view, prepared.grid, predict, objects, zoom), views))
+        return list(
+            pool.map(lambda view: labels_in(view, prepared.grid, predict, scale.objects, zoom), views)
+        )
 
     views: list[View] = []
     first: list[NDArray[np.uint32]] = []

@@ -39,6 +39,7 @@ from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.planning.memory import require_fit
+from nucbatch.readers.names import plural
 from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Scheduling, scheduler
@@ -52,6 +53,7 @@ from nucbatch.store.ledger import (
     make_header,
     plate_digest,
     require_probabilities,
+    same_images,
     started_settings,
 )
 from nucbatch.store.lock import holder, run_lock
@@ -90,6 +92,7 @@ def execute(
     *,
     scheduling: Scheduling | None = None,
     restart: bool = False,
+    keep_probabilities: bool = False,
     reuse_probabilities: bool = False,
     fail_fast: bool = False,
     verify: bool = False,
@@ -102,8 +105,11 @@ def execute(
         out: the run's folder; created if it does not exist.
         scheduling: where the work runs; None: on this machine's CPU.
         restart: delete what an earlier run left in ``out``.
-        reuse_probabilities: start anew, but keep the probabilities of large images, so that only their
-            objects are computed again; all settings except those of objects must be unchanged.
+        keep_probabilities: keep the probabilities of fields of one block too; those of large images always
+            are.
+        reuse_probabilities: start anew, but with the probabilities that are kept, so that only objects,
+            measurements and tables are made again; settings that change the probabilities must be the same.
+            Fields whose probabilities are missing or damaged go through the network, and are kept.
         fail_fast: stop at the first field that fails; do not start if a file is quarantined.
         verify: read every file of done fields and compare its checksum, not only its size and time.
         progress: reports to the user; None: nothing is reported.
@@ -146,7 +152,7 @@ def execute(
         if not restart and reuse_probabilities and not continues_run(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             remove_earlier_labels(plan, folder)
-            folder.clear(keep_scratch=True, keep=log)
+            folder.clear(keep_maps=True, keep_images=same_images(begun_with, plan.settings), keep=log)
 
         earlier_s, earlier_fields = earlier_work(folder, last_beat)
 
@@ -176,8 +182,15 @@ def execute(
             network = NetworkInUse(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.given
             )
-            masks = prepared.masks.masks if prepared.masks else None
-            work_queue = WorkQueue(plan, folder, network, held_before, verify=verify, masks=masks)
+            work_queue = WorkQueue(
+                plan,
+                folder,
+                network,
+                held_before,
+                verify=verify,
+                masks=prepared.masks.masks if prepared.masks else None,
+                keeps_maps=keep_probabilities or reuse_probabilities,
+            )
             held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
             session = SessionRecord(
                 began=began,
@@ -249,6 +262,8 @@ def execute(
                         _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
                         progress.again(receipt, why)
             log_totals(totals, folder)
+            if reuse_probabilities and outcome.predicted:
+                _log.warning(_not_kept(outcome.predicted), extra=NOTE)
             if verify:
                 _log.info(_verified(work_queue.checked), extra=NOTE)
         taken_s = time.perf_counter() - started
@@ -273,6 +288,13 @@ def _wrong(checked: CheckResult) -> list[str]:
         lines
         if len(lines) <= _MOST_LINES
         else [*lines[:_MOST_LINES], f"and {len(lines) - _MOST_LINES:,} more"]
+    )
+
+
+def _not_kept(predicted: int) -> str:
+    return (
+        f"{plural(predicted, 'field')} went through the network, because their probabilities were not kept "
+        "or are damaged."
     )
 
 

@@ -53,6 +53,7 @@ class WorkQueue:
         *,
         verify: bool = False,
         masks: Mapping[str, GivenMask] | None = None,
+        keeps_maps: bool = False,
     ) -> None:
         """Queues the plan's fields according to their receipts.
 
@@ -63,6 +64,7 @@ class WorkQueue:
             receipts: latest receipt of each field, by key.
             verify: checks read every file of done fields, instead of comparing sizes and times only.
             masks: masks made elsewhere by the field's key; None where the network finds the nuclei.
+            keeps_maps: fields keep their probabilities, and use those that they kept before.
 
         Raises:
             SettingsConflict: most done fields were made from other files.
@@ -71,6 +73,7 @@ class WorkQueue:
         stale = set(self.changed)
         self._plan, self._folder, self._network, self._verify = plan, folder, network, verify
         self._masks = masks or {}
+        self._keeps_maps = keeps_maps
         self.checked = CheckResult()
         """The combined result of all checks so far."""
         self._fields: deque[Field] = deque()
@@ -106,7 +109,8 @@ class WorkQueue:
             return None
         field = self._fields.popleft()
         mask = self._masks.get(field.key)
-        return FieldTask.of(self._plan, field, self._folder, self._network.weights, mask)
+        more = mask, self._keeps_maps
+        return FieldTask.of(self._plan, field, self._folder, self._network.weights, *more)
 
     def next_image(self) -> LargeImage | ScaleTask | None:
         """Takes the next image of several blocks, or the task that measures its scale; None without one."""

@@ -90,6 +90,8 @@ class Scale:
         zoom: scale factor; None: found for each image.
         typical_px: diameter of the nuclei that the network was trained on; None if unknown.
         normalise: normalisation of the windows in which an image is measured.
+        objects: thresholds for the nuclei that are measured: the model's own, so that the scale, and thus the
+            probabilities, do not depend on a run's thresholds.
         of_plate: whether the zoom was measured for a whole plate.
         diameter_px: diameter of the nuclei that the zoom was chosen for; 0 if none is given.
     """
@@ -97,6 +99,7 @@ class Scale:
     zoom: float | None = 1.0
     typical_px: float | None = None
     normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
+    objects: ObjectSettings = field(default_factory=ObjectSettings)
     of_plate: bool = False
     diameter_px: float = 0.0
 
@@ -108,7 +111,7 @@ class Scale:
             InputError: a diameter is given, but the model's trained diameter is unknown.
         """
         typical_px, asked = card.nucleus_diameter_px, settings.diameter_px
-        found = cls(None, typical_px, settings.normalise)
+        found = cls(None, typical_px, settings.normalise, card.objects)
         if isinstance(asked, float):
             return replace(found, zoom=card.zoom(asked), diameter_px=asked)
         if asked == "none" or typical_px is None:

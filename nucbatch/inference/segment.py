@@ -113,14 +113,14 @@ def segment_image(
     fitted = scale.given
     boxes = sample_boxes((image.shape[0], image.shape[1]), grid.whole)
     if fitted is None and len(boxes) > 1:
-        fitted = fit_windows([image[box.slices] for box in boxes], grid, predict, objects, scale)
+        fitted = fit_windows([image[box.slices] for box in boxes], grid, predict, scale)
     if fitted is not None:
         return found(maps_of(image, constants, grid, predict, fitted.zoom), fitted)
     seen: dict[float, NDArray[np.uint8]] = {}
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
         seen[zoom] = maps_of(image, constants, grid, predict, zoom)
-        return [found(seen[zoom], Fit(zoom)).labels]
+        return [find_in_image(seen[zoom], scale.objects.at(zoom))[0]]
 
     fitted = fit(labels_at, [image], scale)
     return found(seen[fitted.zoom], fitted)
@@ -168,7 +168,6 @@ def fit_windows(
     windows: Sequence[NDArray[np.generic]],
     grid: TileGrid,
     predict: Predict,
-    objects: ObjectSettings,
     scale: Scale,
 ) -> Fit:
     """Finds the scale of an image from windows of it, (Y, X) or (Y, X, 3).
@@ -183,7 +182,7 @@ def fit_windows(
     views = [(window, constants) for window in windows]
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
-        return [labels_in(view, grid, predict, objects, zoom) for view in views]
+        return [labels_in(view, grid, predict, scale.objects, zoom) for view in views]
 
     return fit(labels_at, windows, scale)
 

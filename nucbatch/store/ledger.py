@@ -31,7 +31,17 @@ from nucbatch.version import __version__
 
 LEDGER_FORMAT = 4
 
-_OF_OBJECTS = ("objects.", "labels:", "ome_zarr:", "measurements")
+_OF_MAPS = (
+    "channel:",
+    "model_hash:",
+    "normalise.",
+    "precision:",
+    "pixel_size_um:",
+    "diameter_px:",
+    "plate_diameter_px:",
+    "flat_field",
+)
+"""Settings that change the probabilities, or the files of large images from which these are made."""
 
 
 class Ledger:
@@ -154,18 +164,33 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
         SettingsConflict: settings differ that affect the probabilities.
         StoreError: no probabilities are stored here.
     """
-    begun = started_settings(folder)
-    if begun is None or not folder.scratch.is_dir():
+    begun, header = started_settings(folder), read_header(folder)
+    if not folder.scratch.is_dir() and not folder.probabilities.is_dir():
         raise StoreError(
-            f"{folder.path} has no stored probabilities: they are stored only for images of more than one "
-            "block. Leave out --reuse-probabilities, or cut the images with a smaller --block-size."
+            f"{folder.path} has no stored probabilities: those of images of more than one block are always "
+            "stored, those of others with --keep-probabilities. Leave out --reuse-probabilities, and give "
+            "--restart --keep-probabilities to make and store them."
         )
-    differences = [one for one in settings.differences(begun) if not one.startswith(_OF_OBJECTS)]
+    if begun is None and header:
+        raise StoreError(
+            f"{folder.path} has probabilities of nucbatch {header.get('nucbatch')}, this is {__version__}. "
+            "Use the version that wrote them, or --restart."
+        )
+    if begun is None:  # an earlier session was killed after it had removed the old results
+        return
+    differences = [one for one in settings.differences(begun) if one.startswith(_OF_MAPS)]
     if differences:
         raise SettingsConflict(
             f"{folder.path} has probabilities of other settings. " + "; ".join(differences) + ". With "
-            "--reuse-probabilities only object settings may differ. Start over with --restart."
+            "--reuse-probabilities only settings of objects and of the output may differ. Start over with "
+            "--restart."
         )
+
+
+def same_images(begun: RunSettings | None, settings: RunSettings) -> bool:
+    """Returns whether the copies of images in the run's OME-Zarr are those that the settings ask for."""
+    kept = None if begun is None else (begun.labels in ("zarr", "both"), begun.ome_zarr)
+    return kept == (settings.labels in ("zarr", "both"), settings.ome_zarr)
 
 
 def started_settings(folder: RunFolder) -> RunSettings | None:

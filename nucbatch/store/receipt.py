@@ -51,6 +51,7 @@ class Receipt:
             names only its table fragment, which holds the list of the others.
         stamps: stamps of these files.
         committed_ns: modification time of the table fragment, the last file written.
+        maps_bytes: size of the probabilities that were kept of the field; for information only.
         lacking: (channel, reason) for channels that are not segmented and could not be read.
     """
 
@@ -67,6 +68,7 @@ class Receipt:
     stamps: str = ""
     committed_ns: int = 0
     lacking: tuple[tuple[str, str], ...] = ()
+    maps_bytes: int = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", sys.intern(self.names))  # fields of one size share their names
@@ -111,8 +113,8 @@ def receipt_of(line: bytes) -> Receipt | None:
 
 
 def fragment_note(receipt: Receipt, inputs_digest: str) -> bytes:
-    """Formats a receipt for the field's table fragment, without times and worker name."""
-    kept = asdict(receipt) | {"seconds": {}, "worker": "", "committed_ns": 0}
+    """Formats a receipt for the field's table fragment, without what is for information only."""
+    kept = asdict(receipt) | {"seconds": {}, "worker": "", "committed_ns": 0, "maps_bytes": 0}
     return line_of({"made_of": inputs_digest, "receipt": kept})
 
 

@@ -147,6 +147,11 @@ class RunFolder:
         return self.hidden / "scratch"
 
     @property
+    def probabilities(self) -> Path:
+        """Folder of the probabilities of fields of one block, kept on request."""
+        return self.hidden / "probabilities"
+
+    @property
     def logs(self) -> Path:
         """Folder of the logs: one file per session, and those of workers and SLURM jobs."""
         return self.hidden / "logs"
@@ -184,6 +189,15 @@ class RunFolder:
         """
         below = inside(self.fragments, key)
         return below.with_name(f"{below.name}.parquet")
+
+    def kept_maps(self, key: str) -> Path:
+        """Returns the path of a field's kept probabilities.
+
+        Raises:
+            StoreError: the key would lead outside the folder.
+        """
+        below = inside(self.probabilities, key)
+        return below.with_name(f"{below.name}.maps")
 
     def label_tiff(self, name: str) -> Path:
         """Returns the path of a field's label TIFF.
@@ -242,14 +256,15 @@ class RunFolder:
         if not self._found_format():
             write_text(self._format, f"{FORMAT}\n")
 
-    def clear(self, *, keep_scratch: bool = False, keep: Path | None = None) -> None:
+    def clear(self, *, keep_maps: bool = False, keep_images: bool = False, keep: Path | None = None) -> None:
         """Removes the files of a run and prepares the folder for a new one, under the run lock.
 
         The ledger goes first, then the table fragments. If clearing is interrupted, no field counts as done
         whose files are incomplete.
 
         Args:
-            keep_scratch: keep large images' copies and probabilities.
+            keep_maps: keep the probabilities, and the large images' other intermediate files.
+            keep_images: keep the OME-Zarr, which has the copies of large images.
             keep: a log file to keep.
 
         Raises:
@@ -267,13 +282,14 @@ class RunFolder:
             of_experiment = self.assay, self.doses, self.normalised, self.metadata
             for path in (*tables, *of_experiment, self.report, self.run_json, self.session):
                 path.unlink(missing_ok=True)
-            if not keep_scratch:
+            if not keep_images:
                 for store in (self.plate_zarr, self.images_zarr, *filter(None, [self.zarr])):
                     _remove_below(store, _is_own_zarr_file)
             _remove_below(self.labels, _is_own_tiff)
             _remove_below(self.logs, lambda path, below: path != keep)
-            if not keep_scratch:
-                _remove_below(self.scratch, lambda path, below: True)
+            if not keep_maps:
+                for top in (self.scratch, self.probabilities):
+                    _remove_below(top, lambda path, below: True)
             for path in self.path.glob(f".*{PARTIAL}"):
                 path.unlink(missing_ok=True)
         except OSError as error:

@@ -72,7 +72,6 @@ class ScaleTask:
             ],
             queue.grid,
             queue.predict,
-            image.settings.objects,
             Scale.of(queue.card, image.settings),
         )
         return MeasuredScale(replace(image, fit=fitted), note)

@@ -101,6 +101,19 @@ def test_large_nuclei_that_come_out_in_pieces_are_found_whole_in_a_second_pass()
     assert as_it_is.labels.max() > 9
 
 
+def test_other_thresholds_do_not_change_what_the_network_sees() -> None:
+    image = discs(480, 110, 160)
+    networks = Shredder(most_px=70), Shredder(most_px=70)
+    zooms = [
+        segment_image(image, Constants(0, 200), GRID, network, objects, Scale(None, 20.0)).zoom
+        for network, objects in zip(
+            networks, (ObjectSettings(), ObjectSettings(min_area_px=12000)), strict=True
+        )
+    ]
+    assert zooms[0] == zooms[1] < 0.5
+    assert networks[0].seen == networks[1].seen
+
+
 def test_nuclei_of_ordinary_size_are_looked_at_once() -> None:
     image = discs(320, 30, 64)
     network = Shredder(most_px=70)
