@@ -21,6 +21,7 @@ from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, P
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import safe_name
+from nucbatch.readers.planes_apart import apart_remark
 from nucbatch.readers.rules import quarantined
 
 _Name = TypeVar("_Name")
@@ -67,6 +68,7 @@ class FieldFacts:
         acquisition: name or number of the acquisition.
         time: time of the acquisition as the vendor wrote it.
         oblong_um: width and height of pixels that are not square; there is no pixel size then.
+        apart_um: distance between the places of its planes, as :func:`.planes_apart.apart_um` gives it.
     """
 
     position_um: tuple[float, float] | None = None
@@ -74,6 +76,7 @@ class FieldFacts:
     acquisition: str = ""
     time: str = ""
     oblong_um: tuple[float | None, float | None] | None = None
+    apart_um: float = 0.0
 
 
 _NO_FACTS = FieldFacts()
@@ -181,6 +184,8 @@ def assemble(
         fields.append(field if problem else replace(field, lacking=missing))
     oblong = next((known.oblong_um for known in facts.values() if known.oblong_um), None)
     not_square = [not_square_remark(*oblong, "metadata")] if oblong else []
+    apart = [known.apart_um for known in facts.values() if known.apart_um]
+    planes_apart = [apart_remark(apart, "the side file")] if apart else []
     return Plate(
         name=printable(name),
         root=listing.root,
@@ -189,7 +194,7 @@ def assemble(
         fields=tuple(fields),
         files=tuple(sorted(verdicts.values(), key=lambda record: record.path)),
         is_plate=labels is None,
-        remarks=(*remarks, *not_square),
+        remarks=(*remarks, *not_square, *planes_apart),
         rows=rows,
         columns=columns,
         evidence=evidence,

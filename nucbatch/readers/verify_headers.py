@@ -42,6 +42,7 @@ from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
 from nucbatch.readers.formats.headers import read_header, read_pages
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.names import GREY
+from nucbatch.readers.planes_apart import apart_remark, apart_um
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import RULES
 
@@ -67,6 +68,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     chunks: dict[str, tuple[int, int]] = {}
     described: dict[str, Channel] = {}
     oblong: tuple[float | None, float | None] | None = None
+    apart: list[float] = []
     look = partial(_probe, plate)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in expand_fields(plate, probed):
@@ -77,6 +79,9 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
             if isinstance(outcome, PixelInfo):
                 oblong = oblong or outcome.oblong_um
                 described |= {one.name: one for one in outcome.channels if one.name not in described}
+        if not field.position_um:
+            places = [one.position_um for one in outcomes if isinstance(one, PixelInfo) and one.position_um]
+            apart += [distance for distance in (apart_um(places),) if distance]
         checked, found = _checked(field, outcomes, may_be_rgb, named, pixel_size_um)
         fields.append(checked)
         faults |= found
@@ -88,6 +93,8 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     told = any(remark.startswith(NOT_SQUARE) for remark in remarks)
     if oblong and not told and not any(field.pixel_size_um for field in fields if not field.problem):
         remarks = (*remarks, not_square_remark(*oblong, "image files"))
+    if apart:
+        remarks = (*remarks, apart_remark(apart, "the image files"))
     channels = _channels(plate, fields, described)
     return replace(plate, channels=channels, fields=tuple(fields), files=records, remarks=remarks)
 

@@ -33,6 +33,7 @@ from nucbatch.readers.assemble import FieldKey
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse
 from nucbatch.readers.listing import Listing
+from nucbatch.readers.planes_apart import apart_um
 
 _UM_PER = {"m": 1e6, "mm": 1e3, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 1e-3}
 _FARTHEST_UM = 1e6  # no stage travels a metre
@@ -95,6 +96,7 @@ class HarmonyIndex:
         positions_um: (y, x) of each field's centre from the centre of its well, y down.
         times: time at which the first image of a field was acquired, as written.
         oblong_um: width and height of pixels that are not square.
+        apart_um: distance between the planes of those fields whose planes lie apart.
     """
 
     path: str
@@ -108,6 +110,7 @@ class HarmonyIndex:
     positions_um: dict[FieldKey, tuple[float, float]] = field(default_factory=dict)
     times: dict[FieldKey, str] = field(default_factory=dict)
     oblong_um: tuple[float | None, float | None] | None = None
+    apart_um: dict[FieldKey, float] = field(default_factory=dict)
 
 
 def read_index(listing: Listing, path: str) -> HarmonyIndex:
@@ -215,10 +218,12 @@ class _Builder:
         self._field((well, site, int(time_id)), parts)
 
     def _field(self, key: FieldKey, parts: Parts) -> None:
-        if key not in self.index.positions_um:
-            position_um = _position(parts)
-            if position_um:
-                self.index.positions_um[key] = position_um
+        position_um = _position(parts)
+        if position_um:
+            first = self.index.positions_um.setdefault(key, position_um)
+            distance = apart_um([first, position_um])
+            if distance > self.index.apart_um.get(key, 0.0):
+                self.index.apart_um[key] = distance
         if key not in self.index.times:
             self.index.times[key] = _text(parts, "AbsTime")
 
@@ -240,6 +245,7 @@ class _Builder:
         for image in index.images:
             image.name = replace(image.name, t=image.name.t - first)
         index.positions_um = {_earlier(key): value for key, value in index.positions_um.items()}
+        index.apart_um = {_earlier(key): value for key, value in index.apart_um.items()}
         index.times = {_earlier(key): value for key, value in index.times.items()}
 
 

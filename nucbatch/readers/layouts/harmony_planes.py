@@ -154,7 +154,12 @@ def _facts(
         for size in index.channels[number].pixel_sizes_um
     }
     size_um = min(sizes) if sizes and max(sizes) <= min(sizes) * _SAME_SIZE else None
-    return FieldFacts(index.positions_um.get(key), size_um, time=index.times.get(key, ""))
+    return FieldFacts(
+        index.positions_um.get(key),
+        size_um,
+        time=index.times.get(key, ""),
+        apart_um=index.apart_um.get(key, 0.0),
+    )
 
 
 def missing(

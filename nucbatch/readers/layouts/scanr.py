@@ -113,7 +113,12 @@ def _plate(
     for name in names:
         of_position = metadata.positions.get((name.number, name.position), _UNKNOWN)
         size = of_position.pixel_size_um or (None if of_position.oblong_um else descriptor.pixel_size_um)
-        facts[key(name)] = FieldFacts(of_position.position_um, size, time=of_position.times.get(name.t, ""))
+        facts[key(name)] = FieldFacts(
+            of_position.position_um,
+            size,
+            time=of_position.times.get(name.t, ""),
+            apart_um=of_position.apart_um,
+        )
     used = {name.channel for name in names}
     oblong = next((known.oblong_um for known in metadata.positions.values() if known.oblong_um), None)
     channels = [channel for channel in metadata.channels if channel in used]

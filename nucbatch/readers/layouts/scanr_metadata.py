@@ -24,6 +24,7 @@ from nucbatch.core.plate import FileRecord
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well
 from nucbatch.readers.formats.xml_stream import Element, read_elements
 from nucbatch.readers.listing import FoundFile, Listing
+from nucbatch.readers.planes_apart import apart_um
 from nucbatch.readers.rules import ignored, no_image, quarantined
 
 METADATA, DESCRIPTOR = "metadata.ome.xml", "experiment_descriptor.xml"
@@ -44,6 +45,7 @@ class PositionFacts:
         pixel_size_um: None if not recorded, or if pixels are not square.
         oblong_um: width and height of pixels that are not square.
         position_um: (y, x) of the centre, y down; None if not recorded.
+        apart_um: distance between its planes, if they lie apart.
         files: number of files listed for it.
         times: seconds since the start of the acquisition, as written, by time point.
     """
@@ -52,6 +54,7 @@ class PositionFacts:
     pixel_size_um: float | None = None
     oblong_um: tuple[float | None, float | None] | None = None
     position_um: tuple[float, float] | None = None
+    apart_um: float = 0.0
     files: int = 0
     times: dict[int, str] = field(default_factory=dict)
 
@@ -176,9 +179,10 @@ def _metadata(listing: Listing, path: str, present: Collection[str]) -> Metadata
                 elif name:
                     found.absent.append(name)
             elif element.tag == "Plane":
-                if facts.position_um is None:
-                    x, y = _um(values, "PositionX"), _um(values, "PositionY")
-                    facts.position_um = None if x is None or y is None else (-y, x)
+                x, y = _um(values, "PositionX"), _um(values, "PositionY")
+                if x is not None and y is not None:
+                    facts.position_um = facts.position_um or (-y, x)
+                    facts.apart_um = max(facts.apart_um, apart_um([facts.position_um, (-y, x)]))
                 if values.get("DeltaT") and re.fullmatch(r"[0-9]{1,9}", t := values.get("TheT", "")):
                     facts.times.setdefault(int(t), f"{values['DeltaT']} s")
         return found
