@@ -25,6 +25,7 @@ from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
 from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import NotThisLayout, Reader, ReadOptions
 from nucbatch.readers.flat_fields import with_flat_fields
+from nucbatch.readers.foreign_images import conversion
 from nucbatch.readers.illumination import folder_digest, with_illumination
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.layouts.manifest import ManifestReader
@@ -171,17 +172,19 @@ def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: Rea
         _require_one_kind(readers, plate, listing)
         return plate
     if listing.single:
+        advice = conversion(listing.root, (file.path for file in listing.files))
         raise InputError(
             f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "
-            "folder."
+            f"folder. {advice}".rstrip()
         )
     links = _only_links(listing)
     if links:
         raise InputError(links)
+    advice = conversion(listing.root, (file.path for file in listing.files))
     total = len(listing.files) + len(listing.settled)
     raise InputError(
         f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "
-        "JPEG or OME-Zarr. Give the folder that holds the images."
+        f"JPEG or OME-Zarr. {advice or 'Give the folder that holds the images.'}"
     )
 
 

@@ -6,9 +6,12 @@ used. An image that no rule covers is quarantined, never ignored, so that a lost
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 
 from nucbatch.core.plate import FileRecord, FileStatus
+from nucbatch.readers import foreign_images
+from nucbatch.readers.foreign_images import FOREIGN_IMAGE_SUFFIXES
 
 RULES = {
     "hidden": "its name starts with a dot",
@@ -24,7 +27,7 @@ RULES = {
     "not-an-image": "its name does not have the ending of an image",
     "vendor-metadata": "read for names and settings only",
     "manifest": "the manifest itself",
-    "illumination-correction": "an illumination correction; it is not applied",
+    "illumination-correction": "an illumination correction; it is not applied (--illumination applies one)",
     "thumbnail": "a small preview of an image that is used",
     "z-step": "its channel has a projection, which is used",
     "projection": "its channel has z-steps, which are used",
@@ -40,11 +43,27 @@ RULES = {
 
 IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".png", ".jpg", ".jpeg"})
 
-_FOREIGN = "bmp c01 czi dib dv flex gif ims jp2 jpx lif lsm mrc mrxs nd2 ndpi oib oif scn stk vsi webp"
-FOREIGN_IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in _FOREIGN.split())
-
 _SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _SYSTEM_FOLDERS = frozenset({"$recycle.bin", "system volume information", "__macosx", "@eadir", "lost+found"})
+
+
+_CORRECTION = re.compile(
+    r"(?<![a-z])illum(?!inated|(?:ination)?[ _-]?correct)|illum$|illum(?:ination)?[ _-]?correction"
+    r"|flat[ _-]?field(?![ _-]?correct)|flat[ _-]?field[ _-]?correction|dark[ _-]?frame"
+    r"|shading[ _-]?(?:correction|image|reference)",
+    re.IGNORECASE,
+)
+_CORRECTION_ARRAY = re.compile(r"illum|flat[ _-]?field|shading", re.IGNORECASE)
+_ARRAYS = frozenset({".npy", ".npz", ".mat"})
+
+
+def is_correction_name(stem: str) -> bool:
+    """Returns whether an image's name says that it is an illumination correction, not a corrected image.
+
+    >>> is_correction_name("flatfield_DAPI"), is_correction_name("IllumDAPI"), is_correction_name("x_illum")
+    (True, True, True)
+    """
+    return _CORRECTION.search(stem) is not None
 
 
 def ignored(path: str, rule: str) -> FileRecord:
@@ -79,6 +98,8 @@ def junk_rule(name: str, *, folder: bool) -> str:
 def no_image(path: str) -> FileRecord:
     """Returns the record of a file without the suffix of a readable image."""
     suffix = PurePosixPath(path).suffix.lower()
+    if suffix in _ARRAYS and _CORRECTION_ARRAY.search(PurePosixPath(path).stem):
+        return ignored(path, "illumination-correction")
     if suffix in FOREIGN_IMAGE_SUFFIXES:
-        return quarantined(path, f"{suffix} images can't be decoded: convert them to TIFF or PNG")
+        return quarantined(path, foreign_images.reason(path))
     return ignored(path, "not-an-image")

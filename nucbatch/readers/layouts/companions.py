@@ -1,6 +1,7 @@
-"""Ignores files derived from an image beside them: masks, labels, outlines, previews and thumbnails.
+"""Ignores files derived from an image beside them (masks, labels, outlines, previews), and corrections.
 
-Such a file is ignored only if its image exists: a folder that holds only masks is a folder of images.
+Such a file is ignored only if its image exists: a folder that holds only masks is a folder of images. Images
+of the illumination (``flatfield_DAPI.tif``) are ignored beside at least as many other images.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from nucbatch.core.plate import FileRecord
+from nucbatch.readers.foreign_images import FOREIGN_IMAGE_SUFFIXES
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.rules import FOREIGN_IMAGE_SUFFIXES, IMAGE_SUFFIXES, ignored
+from nucbatch.readers.rules import IMAGE_SUFFIXES, ignored, is_correction_name
 
 _DERIVED = (
     r"cp[ _-]?(?:masks?|outlines?|output|flows?)|masks?|labels?|labell?ed|label[ _-]image|seg|segm|"
@@ -42,8 +44,14 @@ def without_companions(listing: Listing) -> Listing:
         if suffix in _ORIGINALS:
             originals.add((folder, stem))
     settled: dict[str, FileRecord] = {}
+    images = [file.path for file in listing.images()]
+    corrections = [path for path in images if is_correction_name(_parts(path)[1])]
+    if 2 * len(corrections) <= len(images):
+        settled |= {path: ignored(path, "illumination-correction") for path in corrections}
     in_folders: dict[str, list[tuple[str, bool]]] = defaultdict(list)
     for file in listing.files:
+        if file.path in settled:
+            continue
         folder, stem, suffix = _parts(file.path)
         if suffix in _COPIES and (folder, stem) in originals:
             settled[file.path] = ignored(file.path, "preview")

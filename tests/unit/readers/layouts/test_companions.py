@@ -107,3 +107,36 @@ def test_other_names_are_kept():
 def test_a_single_file_is_kept_whatever_its_name():
     listing = Listing("/nowhere", "x_mask.tif", (FoundFile("x_mask.tif"),), single=True)
     assert without_companions(listing) is listing
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "flatfield_DAPI.tif",
+        "DAPI flat-field.tif",
+        "IllumDAPI.tif",
+        "P1_IllumDNA.tiff",
+        "Channel1ILLUM.tif",
+        "illumination_correction.png",
+        "flat/Flatfield correction w1.tif",
+        "darkframe.tif",
+        "shading_image_1.tif",
+    ],
+)
+def test_images_of_the_illumination_are_no_pictures(name):
+    assert rules("x.tif", name) == {"x.tif": "", name: "illumination-correction"}
+    assert rules(name, f"other/{name}", "x.tif") == {name: "", f"other/{name}": "", "x.tif": ""}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "y_illumcorrected.tif",
+        "y flatfield corrected.tif",
+        "0_illum_corrected.tif",
+        "darkfield.tif",
+        "illuminated.tif",
+    ],
+)
+def test_corrected_images_are_pictures(name):
+    assert rules("x.tif", "z.tif", name)[name] == ""

@@ -1,0 +1,80 @@
+"""Images in microscopes' own formats, which are not decoded here: their makers, and how to convert them.
+
+The commands are those of Bio-Formats' command-line tools. Names of the converted files are such that the plate
+is recognised: Cellomics' names stay, and Opera's are rewritten, with a file for each channel.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+from nucbatch.core.escape import printable
+from nucbatch.readers.names import plural
+
+_PICTURES = frozenset(["bmp", "gif", "jp2", "jpx", "webp"])
+_MAKERS = {
+    "c01": "Cellomics, CellInsight or ArrayScan",
+    "flex": "Opera",
+    "nd2": "Nikon",
+    "czi": "ZEISS",
+    "lsm": "ZEISS",
+    "lif": "Leica",
+    "oib": "Olympus",
+    "oif": "Olympus",
+    "vsi": "Olympus",
+    "dv": "DeltaVision",
+    "ims": "Imaris",
+    "stk": "MetaMorph",
+    "ndpi": "Hamamatsu",
+    "mrxs": "3DHISTECH",
+    "scn": "Leica",
+}
+FOREIGN_IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in (*_PICTURES, *_MAKERS, "dib", "mrc"))
+
+_OPERA = re.compile(r"[0-9]{9}\.flex", re.IGNORECASE)
+_OPERA_NAME = "r${b:1:2}c${b:4:2}f${b:6:3}-ch%c.tif"
+
+
+def reason(path: str) -> str:
+    """Returns why a file with a suffix of :data:`FOREIGN_IMAGE_SUFFIXES` is quarantined."""
+    suffix = PurePosixPath(path).suffix.lower()
+    maker = _MAKERS.get(suffix[1:])
+    if not maker:
+        return f"{suffix} images can't be decoded: convert them to TIFF or PNG"
+    return (
+        f"{suffix} images ({maker}) can't be decoded: convert them to TIFF with bfconvert, of Bio-Formats' "
+        "command-line tools"
+    )
+
+
+def conversion(root: str, paths: Iterable[str]) -> str:
+    """Returns how to convert the images of foreign formats below an input; empty if there are none.
+
+    >>> print(conversion("/plate", ["slide.czi"]))
+    It holds 1 .czi image (ZEISS). Convert each with Bio-Formats' command-line tools:
+      cd /plate && for f in *.czi; do bfconvert -nogroup "$f" "${f%.*}.ome.tif"; done
+    """
+    foreign = [path for path in paths if PurePosixPath(path).suffix.lower() in FOREIGN_IMAGE_SUFFIXES]
+    if not foreign:
+        return ""
+    (ending, count), *_ = Counter(PurePosixPath(path).suffix for path in foreign).most_common(1)
+    first = next(path for path in foreign if path.endswith(ending))
+    folder = printable(shlex.quote(f"{root}/{first}".rpartition("/")[0]))
+    kind = ending.lower()
+    maker = _MAKERS.get(kind[1:], "")
+    held = f"It holds {plural(count, f'{kind} image')}" + (f" ({maker})" if maker else "")
+    if not maker:
+        return f"{held}. Convert them to TIFF or PNG."
+    if kind == ".flex" and _OPERA.fullmatch(first.rpartition("/")[2]):
+        step = f'b=${{f%.*}}; bfconvert -nogroup "$f" "{_OPERA_NAME}"'
+    else:
+        target = "tif" if kind == ".c01" else "ome.tif"
+        step = f'bfconvert -nogroup "$f" "${{f%.*}}.{target}"'
+    return (
+        f"{held}. Convert each with Bio-Formats' command-line tools:\n"
+        f"  cd {folder} && for f in *{shlex.quote(ending)}; do {step}; done"
+    )
