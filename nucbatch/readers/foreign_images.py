@@ -1,7 +1,7 @@
 """Images in microscopes' own formats, which are not decoded here: their makers, and how to convert them.
 
-The commands are those of Bio-Formats' command-line tools. Names of the converted files are such that the plate
-is recognised: Cellomics' names stay, and Opera's are rewritten, with a file for each channel.
+The commands are those of Bio-Formats' command-line tools. Names of the converted files are such that the
+plate is recognised: Cellomics' names stay, and Opera's are rewritten, with a file for each channel.
 """
 
 from __future__ import annotations
