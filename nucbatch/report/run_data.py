@@ -33,6 +33,13 @@ _TEXT = (
     "well",
     "channel",
     "image",
+    "Metadata_AssayControl",
+    "Metadata_AssaySeries",
+    "Series",
+    "Measure",
+    "Axis",
+    "Unit",
+    "Status",
 )
 
 
@@ -179,7 +186,30 @@ class RunData:
         keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
         table = _read_csv(self._existing(self.paths.wells))
         places = [(neutral(well.plate), well.name, well.t) for well in self.wells]
-        return table.set_index(keys).reindex(pd.MultiIndex.from_tuples(places, names=keys)).reset_index()
+        written = pd.MultiIndex.from_frame(table[keys])
+        rows = written.get_indexer(pd.MultiIndex.from_tuples(places, names=keys))
+        return table.reindex(rows).reset_index(drop=True)  # -1, a well without a row, has no values
+
+    @property
+    def plates(self) -> list[str]:
+        """The names of the plates, in the order of the wells."""
+        return list(dict.fromkeys(well.plate for well in self.wells))
+
+    @property
+    def experiment(self) -> dict[str, Any]:
+        """What run.json says of the experiment; empty if the run was not described."""
+        described = self.run.get("experiment")
+        return described if isinstance(described, dict) else {}
+
+    @cached_property
+    def assay(self) -> pd.DataFrame | None:
+        """assay.csv: how well the controls separate; None if none are named."""
+        return _read_csv(self.paths.assay) if self.paths.assay.is_file() else None
+
+    @cached_property
+    def doses(self) -> pd.DataFrame | None:
+        """doses.csv: the fitted curves; None if no doses are named."""
+        return _read_csv(self.paths.doses) if self.paths.doses.is_file() else None
 
     @property
     def pixels_kept(self) -> bool:

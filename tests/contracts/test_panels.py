@@ -40,10 +40,17 @@ def hostile(tmp_path):
     pd.DataFrame([well | counts]).to_csv(tmp_path / "wells.csv", index=False)
     run = {
         NASTY: NASTY,
+        "experiment": {"positive": [NASTY], "remarks": [NASTY], "shown_measures": [NASTY]},
         "settings": {"labels": "tiff"},
         "model": {NASTY: [NASTY]},
         "timings": {"wall_s": 1.0, "wall_fields": 1, "stations_s": {NASTY: 1.0}},
     }
+    assay = {"Metadata_Plate": NASTY, "Metadata_Time": 0, "Series": NASTY, "Measure": NASTY, "Reason": NASTY}
+    kinds = {f"{kind}_{name}": 3 for kind in ("Positive", "Negative") for name in ("Wells", "Mean", "StDev")}
+    scores = {"ZPrime": 0.5, "SSMD": 1.0, "ZPrime_Robust": 0.5}
+    pd.DataFrame([assay | kinds | scores]).to_csv(tmp_path / "assay.csv", index=False)
+    doses = {"Axis": "concentration", "Unit": NASTY, "Status": NASTY, "Outliers": 0, "Wells": 3}
+    pd.DataFrame([assay | doses]).to_csv(tmp_path / "doses.csv", index=False)
     (tmp_path / "run.json").write_text(json.dumps(run), encoding="utf-8")
     return RunData(RunFolder(tmp_path))
 
