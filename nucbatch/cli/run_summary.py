@@ -118,6 +118,10 @@ def summarise(console: Console, result: RunResult) -> None:
         )
     for sentence in result.experiment:
         console.print(Text(sentence))
+    if totals.fields_done:
+        console.print(
+            f"Quality limits: {totals.quality['limits']} (quality in {folder.run_json})", markup=False
+        )
     for what, path in (
         ("Counts per well", folder.wells) if result.is_plate else ("Counts per field", folder.fields),
         ("Nuclei", folder.nuclei),

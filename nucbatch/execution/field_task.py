@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 from nucbatch.core.coverage import largest_absent
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import Field
-from nucbatch.execution.image_statistics import image_statistics
+from nucbatch.execution.image_statistics import image_statistics, mean_in_nuclei, sample_of_image
 from nucbatch.execution.job import FieldJob
 from nucbatch.features.measure import measure, require_families
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
+from nucbatch.features.quality_figures import sampled_figures
+from nucbatch.features.quality_sample import labels_at_corners
 from nucbatch.features.renumber import renumbered
 from nucbatch.inference.normalise import Constants
 from nucbatch.inference.predict import Predict
@@ -105,6 +107,10 @@ def process_field(task: FieldTask) -> Receipt:
         rows = identity_columns(task.plate_name, task.field, nuclei) | {"Metadata_ObjectNumber": numbers}
         require_families(task.settings.measurements)
         rows |= measure(found.labels, image, [channel.name for channel in task.channels])
+        nuclei_mean = mean_in_nuclei([rows], None if task.channel is None else task.settings.channel)
+        sampled = sampled_figures(
+            sample_of_image(image, task.channel), labels_at_corners(found.labels), nuclei_mean
+        )
     with timer.stage("write"):
         written = _write_pixels(task, image, labels, statistics.windows)
         files, _ = task.places.stamps(written)
@@ -115,6 +121,7 @@ def process_field(task: FieldTask) -> Receipt:
             nuclei=nuclei,
             labels_sha256=labels_digest(labels),
             qc=statistics.quality
+            | sampled
             | {
                 "QC_NormalisedLow": statistics.constants.low,
                 "QC_NormalisedHigh": statistics.constants.high,

@@ -6,6 +6,7 @@ restart, gives the same files.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from collections import Counter
@@ -32,6 +33,7 @@ from nucbatch.features.quality import (
     ZOOM,
     flags_of,
 )
+from nucbatch.features.quality_limits import COUNT_Z, JudgedField, Judgement, judge
 from nucbatch.inference.scale import AS_IT_IS, Scale
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.flat_fields import illumination_text
@@ -61,6 +63,7 @@ class Totals:
     ``diameter_px``: median of the fields' nuclear diameters; None without nuclei.
     ``rescaled``: number of fields that were rescaled for the network.
     ``maps_bytes``: size of the probabilities that are kept of fields of one block.
+    ``quality``: limits of the quality figures, for run.json.
     """
 
     fields_done: int
@@ -79,6 +82,7 @@ class Totals:
     rescaled: int = 0
     seen: int = 0
     maps_bytes: int = 0
+    quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -127,10 +131,12 @@ def finalise(
     not_counted = {folder.fragment(key): labels for key, labels in once.elsewhere.items()}
     marked = not_counted if has_positions(done) else None
     concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked)
+    judgement = judge([_judged(field, receipts[field.key]) for field in done])
     flags = {
         field.key: [
             *flags_of(receipts[field.key].qc),
             *_doubtful_sizes(scale, receipts[field.key]),
+            *judgement.flags[field.key],
             *_missing(field),
             *([WRONG_POSITIONS] if field.key in once.doubtful else []),
         ]
@@ -138,7 +144,7 @@ def finalise(
     }
     diameters = [receipts[field.key].qc.get(NUCLEAR_DIAMETER, 0.0) for field in done]
     elsewhere = {key: len(labels) for key, labels in once.elsewhere.items()}
-    write_fields(folder.fields, plate, receipts, flags, left_out, elsewhere)
+    write_fields(folder.fields, plate, _with_count_z(receipts, judgement), flags, left_out, elsewhere)
     areas = covered_mm2(done, once.refused if overlaps == "once" else placed_fields(done))
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields), areas))
     fates = write_files_csv(folder.files, plate, unused)
@@ -162,6 +168,7 @@ def finalise(
         flagged=Counter(flag for names in flags.values() for flag in names),
         diameter_px=median(known) if (known := [one for one in diameters if one > 0]) else None,
         maps_bytes=sum(receipts[field.key].maps_bytes for field in done),
+        quality=judgement.quality,
         rescaled=sum(receipts[field.key].qc.get(ZOOM, 1.0) != 1 for field in done),
     )
 
@@ -171,6 +178,23 @@ def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
     lost = {key: dict(receipt.lacking) for key, receipt in receipts.items() if receipt.lacking}
     fields = tuple(field.without(lost.get(field.key, {})) for field in plate.fields)
     return replace(plate, fields=fields) if lost else plate
+
+
+def _judged(field: Field, receipt: Receipt) -> JudgedField:
+    colour = any(plane.samples > 1 for plane in field.planes)
+    return JudgedField(
+        field.key, field.t, field.height_px * field.width_px, receipt.nuclei, receipt.qc, colour
+    )
+
+
+def _with_count_z(receipts: Mapping[str, Receipt], judgement: Judgement) -> dict[str, Receipt]:
+    """Returns the receipts with the robust z of their counts among the figures."""
+    return {
+        key: replace(receipt, qc=receipt.qc | {COUNT_Z: judgement.count_z[key]})
+        if key in judgement.count_z
+        else receipt
+        for key, receipt in receipts.items()
+    }
 
 
 def _doubtful_sizes(scale: Scale, receipt: Receipt) -> list[str]:
@@ -251,9 +275,13 @@ class Timings:
 
 
 def run_card(
-    plan: Plan, model: Mapping[str, Any], receipts: Mapping[str, Receipt], timings: Timings
+    plan: Plan,
+    model: Mapping[str, Any],
+    receipts: Mapping[str, Receipt],
+    timings: Timings,
+    quality: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Returns the content of run.json: version, model, settings, environment and timings."""
+    """Returns the content of run.json: version, model, settings, quality, environment and timings."""
     plate, settings = plan.plate, plan.settings
     stations: dict[str, float] = {}
     for receipt in receipts.values():
@@ -272,6 +300,7 @@ def run_card(
         "settings": settings.model_dump(mode="json"),
         "settings_sha256": settings.digest(),
         "model": dict(model),
+        "quality": dict(quality),
         "environment": {
             "python": platform.python_version(),
             "platform": platform.platform(),

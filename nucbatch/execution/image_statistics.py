@@ -5,6 +5,8 @@ The grey levels of each channel are counted once, for all three.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +17,13 @@ from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.core.tiles import Box
 from nucbatch.features.quality import Edges, edges_of, field_quality, figures_of
+from nucbatch.features.quality_sample import Sample, sample_of
 from nucbatch.inference.normalise import Constants, constants_of, find_constants
 from nucbatch.store.display import window, window_of
+
+AREA = "Nuclei_AreaShape_Area"
+INTEGRATED = "Nuclei_Intensity_IntegratedIntensity_"
+"""Sum of the grey levels of a nucleus; the channel's name follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +85,29 @@ def statistics_of_levels(
     seen = sum(levels, GreyLevels.none(grey.dtype)) if channel is None else levels[channel]
     windows = [window_of(one) for one in levels]
     return ImageStatistics(constants_of(seen, settings), figures_of(grey, edges), windows)
+
+
+def sample_of_image(image: NDArray[Any], channel: int | None) -> Sample:
+    """Samples an image (C, Y, X) held in memory for the figures that need its nuclei too."""
+    grey = grey_of(image if channel is None else image[channel : channel + 1])
+    whole = Box(0, 0, *grey.shape)
+    return sample_of(grey, whole, whole, grey.shape)
+
+
+def mean_in_nuclei(columns: Iterable[Mapping[str, NDArray[Any]]], channel: str | None) -> float | None:
+    """Returns the mean grey level of all pixels in nuclei, exact for integers in any order.
+
+    Args:
+        columns: measurements of the nuclei, in parts.
+        channel: name of the segmented channel; None in RGB.
+
+    Returns:
+        None without nuclei, in RGB, or if no family of measurements sums their grey levels.
+    """
+    name, total, pixels = f"{INTEGRATED}{channel}", 0.0, 0
+    for part in columns:
+        if name not in part or AREA not in part:
+            return None
+        total = math.fsum((total, *part[name].tolist()))
+        pixels += int(part[AREA].sum())
+    return total / pixels if pixels else None

@@ -271,7 +271,7 @@ def execute(
         timings = Timings(earlier_s + worked_s, earlier_fields + outcome.done + outcome.failed)
         evaluated = evaluate(folder, experiment, described) if experiment and described else None
         of_experiment = {"experiment": evaluated.kept} if evaluated else {}
-        card = run_card(plan, prepared.described, receipts, timings)
+        card = run_card(plan, prepared.described, receipts, timings, totals.quality)
         write_run(folder.run_json, card | of_experiment)
         write_report(folder.path)
         write_session(folder, replace(session, ended=began + taken_s))

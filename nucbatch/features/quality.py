@@ -26,6 +26,8 @@ MISSING_CHANNEL = "missing-channel"
 OTHER_SCALE = "other-scale"
 IMPLAUSIBLE_SIZE = "implausible-size"
 WRONG_POSITIONS = "wrong-positions"
+BLURRED, SATURATED, FEW_NUCLEI, COUNT_OUTLIER = "blurred", "saturated", "few-nuclei", "count-outlier"
+BACKGROUND_LEVEL, SHADED, HAZY, LITTERED = "background", "shading", "haze", "debris"
 NUCLEAR_DIAMETER, ZOOM, MICRONUCLEI = "QC_NuclearDiameter", "QC_Zoom", "QC_Micronuclei"
 FLAGS = {
     "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
@@ -40,6 +42,15 @@ FLAGS = {
     "give the nuclei's diameter with --diameter",
     WRONG_POSITIONS: "stage positions don't agree with the images: fewer than half of the nuclei where it "
     "overlaps with other fields are found in both, so none is left out, and some may be counted twice",
+    BLURRED: "it has less fine detail than the run's other fields: it is out of focus or was moved",
+    SATURATED: "more than 1 % of its pixels are at the camera's full scale, so that intensities are too low",
+    BACKGROUND_LEVEL: "its background is much brighter or darker than that of the run's other fields",
+    SHADED: "its background is much less even than that of the run's other fields: a gradient, a reflection, "
+    "or the edge of the well",
+    HAZY: "light from out of focus raises the background away from its nuclei",
+    LITTERED: "bright areas in it are no nuclei: debris, fibres, clumps, or nuclei that were missed",
+    FEW_NUCLEI: "it has no nuclei, or less than a tenth of the run's median",
+    COUNT_OUTLIER: "its count is more than 6 robust standard deviations from the run's median",
 }
 """Names of flags for problems of a field that is counted all the same, and their meaning."""
 

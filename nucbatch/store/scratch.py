@@ -54,6 +54,11 @@ class Scratch:
         return self.path / "constants.json"
 
     @property
+    def sample(self) -> Path:
+        """Sample of the whole image for quality figures."""
+        return self.path / "sample.bin"
+
+    @property
     def converted(self) -> Path:
         """Folder of files converted for windowed reading, and their list."""
         return self.path / "converted"

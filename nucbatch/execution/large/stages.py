@@ -187,7 +187,7 @@ CONSTANTS = Stage(
     "write",
     _one_unit,
     _run_constants,
-    lambda image, place: [image.scratch.constants],
+    lambda image, place: [image.scratch.constants, image.scratch.sample],
 )
 PREDICT = Stage(
     "predict",

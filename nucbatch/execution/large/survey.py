@@ -19,6 +19,7 @@ from nucbatch.core.tiles import Box
 from nucbatch.execution.image_statistics import grey_of, statistics_of_levels
 from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
+from nucbatch.features.quality_sample import MARGIN_PX, Sample, joined, sample_of
 from nucbatch.masks.block import around
 from nucbatch.readers.formats import convert_once, open_plane, reads_by_box
 from nucbatch.readers.pixels import damage_of
@@ -106,7 +107,7 @@ def survey(image: LargeImage, row: int, column: int) -> None:
         StoreError: a file can't be written.
     """
     core = image.units_of(0).box(row, column)
-    window = around(core, 1, image.shape)
+    window = around(core, MARGIN_PX, image.shape)
     source = source_of(image)
     reading = image.reader.read(source.field, image.channels, window, counted=core)
     pixels = reading.pixels  # (C, Y, X)
@@ -118,7 +119,8 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     levels = [GreyLevels.of(plane) for plane in inner]
     levels.append(GreyLevels.of(grey[rows, columns]) if image.channel is None else levels[image.channel])
     figures = {"edges": asdict(edges), "coverage": [one.to_values() for one in reading.coverage]}
-    parts = [json.dumps(figures).encode(), *(one.to_bytes() for one in levels)]
+    sample = sample_of(grey, window, core, image.shape)
+    parts = [json.dumps(figures).encode(), sample.to_bytes(), *(one.to_bytes() for one in levels)]
     write_parts(image.scratch.survey(row, column), parts)
 
 
@@ -130,10 +132,12 @@ def add_up(image: LargeImage) -> None:
     """
     total, edges = [GreyLevels.none(image.field.dtype) for _ in range(len(image.channels) + 1)], Edges()
     coverage: list[Coverage] = []
+    samples: list[Sample] = []
     rows, columns = image.units_of(0).shape
     for row in range(rows):
         for column in range(columns):
-            first, *parts = read_parts(image.scratch.survey(row, column))
+            first, sample, *parts = read_parts(image.scratch.survey(row, column))
+            samples.append(Sample.from_bytes(sample))
             figures = json.loads(first)
             edges += Edges(**figures["edges"])
             covered = [Coverage.from_values(values) for values in figures["coverage"]]
@@ -143,6 +147,7 @@ def add_up(image: LargeImage) -> None:
     height, width = image.shape
     if edges.pixels != math.prod((max(height - 2, 0), max(width - 2, 0))):
         raise AssertionError(f"{edges.pixels} pixels with a Laplacian in an image of {height} × {width}")
+    write_parts(image.scratch.sample, [joined(samples, image.shape).to_bytes()])
     found = statistics_of_levels(channels, image.channel, grey, edges, image.settings.normalise)
     write_values(
         image.scratch.constants,

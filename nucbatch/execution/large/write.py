@@ -17,10 +17,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
+from nucbatch.execution.image_statistics import AREA, INTEGRATED, mean_in_nuclei
 from nucbatch.execution.large.block_objects import micronuclei_of_block
 from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.execution.large.number import Numbers
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
+from nucbatch.features.quality_figures import sampled_figures
+from nucbatch.features.quality_sample import CELL_PX, Sample, corner_places
 from nucbatch.inference.scale import nuclear_diameter
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
@@ -30,9 +33,12 @@ from nucbatch.store.in_place import describe_labels
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.pyramid import halved_mean
 from nucbatch.store.receipt import Receipt, fragment_note
-from nucbatch.store.scratch import read_block
+from nucbatch.store.scratch import read_block, read_parts
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
+
+_LEVEL_OF_CELLS = CELL_PX.bit_length() - 1
+"""Level of the pyramid with one pixel for each cell of the sample."""
 
 
 def write_labels(image: LargeImage, row: int, column: int) -> str:
@@ -119,6 +125,7 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
         nuclei=int(Numbers(image).offsets[-1]),
         labels_sha256=reduce(joined_digest, digests, joined_digest("", "")),
         qc=statistics.quality
+        | _sampled(image)
         | {
             "QC_NormalisedLow": statistics.constants.low,
             "QC_NormalisedHigh": statistics.constants.high,
@@ -135,6 +142,36 @@ def _receipt(image: LargeImage, files: Stamps, digests: Sequence[str]) -> Receip
     )
 
 
+def _sampled(image: LargeImage) -> dict[str, float]:
+    """Returns the figures that need the image's sample and its nuclei."""
+    sample = Sample.from_bytes(read_parts(image.scratch.sample)[0])
+    channel = None if image.channel is None else image.settings.channel
+    columns = (
+        {
+            name: table[name].to_numpy()
+            for name in (AREA, f"{INTEGRATED}{channel}")
+            if name in table.schema.names
+        }
+        for table in map(read_fragment, _row_files(image))
+    )
+    return sampled_figures(sample, _corners(image), mean_in_nuclei(columns, channel))
+
+
+def _corners(image: LargeImage) -> NDArray[np.uint32]:
+    """Reads the labels at the corners of the sample's cells from a level of the pyramid."""
+    level = min(_LEVEL_OF_CELLS, image.levels - 1)
+    rows, columns = (places * (CELL_PX >> level) for places in corner_places(image.shape))
+    corners = np.zeros((len(rows), len(columns)), np.uint32)
+    units, stored = image.units_of(level), image.labels(level)
+    for place in product(*map(range, units.shape)):
+        box = units.box(*place)
+        down, across = (rows >= box.y0) & (rows < box.y1), (columns >= box.x0) & (columns < box.x1)
+        if down.any() and across.any():
+            found = stored.read(box)[np.ix_(rows[down] - box.y0, columns[across] - box.x0)]
+            corners[np.ix_(down, across)] = found
+    return corners
+
+
 def _micronuclei(image: LargeImage) -> int:
     """Returns the number of objects that were left out as micronuclei."""
     rows, columns = image.blocks.shape
@@ -143,10 +180,15 @@ def _micronuclei(image: LargeImage) -> int:
 
 def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
     """Yields the areas of the nuclei in px, (n,) int64 per block."""
+    for path in _row_files(image):
+        yield read_fragment(path)[AREA].to_numpy().astype(np.int64)
+
+
+def _row_files(image: LargeImage) -> list[Path]:
+    """Returns the files that hold the rows of all nuclei."""
     rows, columns = image.blocks.shape
     paths = [image.scratch.rows(row, column) for row in range(rows) for column in range(columns)]
-    for path in [*paths, *filter(Path.exists, [image.scratch.oversized_rows])]:
-        yield read_fragment(path)["Nuclei_AreaShape_Area"].to_numpy().astype(np.int64)
+    return [*paths, *filter(Path.exists, [image.scratch.oversized_rows])]
 
 
 def _rows(image: LargeImage) -> Iterator[pa.Table]:
