@@ -11,6 +11,7 @@ from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
+from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.segmentation_options import segmentation_options
 from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import terminal
@@ -83,6 +84,7 @@ _SESSION = (
 @headed("Output", *_OUTPUT)
 @segmentation_options
 @experiment_options
+@measure_options
 @cluster_options
 @headed("This session", *_SESSION)
 @verbosity_options
@@ -97,6 +99,7 @@ def run(
     overlaps: str,
     segmentation: SegmentationOptions,
     experiment: Experiment | None,
+    measure: dict[str, object],
     scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
@@ -126,7 +129,7 @@ def run(
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
     prepared = RunRequest(
-        source, segmentation, selection, labels, ome_zarr, in_place, overlaps, block_px, experiment
+        source, segmentation, selection, labels, ome_zarr, in_place, overlaps, block_px, experiment, measure
     ).prepare(out)
     describe(console, prepared)
     if dry_run:

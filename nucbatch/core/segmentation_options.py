@@ -50,6 +50,7 @@ class SegmentationOptions:
         overlaps: str = "once",
         pixel_size_um: float | None = None,
         plate: Plate | None = None,
+        measure: Mapping[str, object] | None = None,
     ) -> RunSettings:
         """Returns the run's settings.
 
@@ -60,6 +61,7 @@ class SegmentationOptions:
             pixel_size_um: that the user gives; None for the files'.
             plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
                 such a diameter counts as none.
+            measure: what is measured, by the settings' names.
 
         Raises:
             InputError: an option has an invalid value, or the plate's pixel size is not known.
@@ -81,6 +83,7 @@ class SegmentationOptions:
                 "diameter_px": diameter_px,
                 "normalise": normalisation(self.normalise, self.normalise_over),
                 "objects": self.objects,
+                "measure": measure or {},
             }
         )
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """Number format of the network: float32, bfloat16 (8-bit significand) or float16 (11-bit significand)."""
@@ -183,6 +184,7 @@ class RunSettings(HashedSettings):
         model_hash: SHA-256 of the weights.
         normalise: see :class:`NormaliseSettings`.
         objects: see :class:`ObjectSettings`.
+        measure: what is measured; see :class:`nucbatch.core.measure_settings.MeasureSettings`.
         precision: number format of the network.
         pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
         diameter_px: scale at which the network sees images. A number is the nuclei's typical diameter, and
@@ -209,6 +211,7 @@ class RunSettings(HashedSettings):
     model_hash: str = ""
     normalise: NormaliseSettings = NormaliseSettings()
     objects: ObjectSettings = ObjectSettings()
+    measure: MeasureSettings = DEFAULTS
     precision: Precision = "fp32"
     pixel_size_um: float | None = Field(default=None, gt=0)
     diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"

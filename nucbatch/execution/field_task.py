@@ -106,7 +106,13 @@ def process_field(task: FieldTask) -> Receipt:
     with timer.stage("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei) | {"Metadata_ObjectNumber": numbers}
         require_families(task.settings.measurements)
-        rows |= measure(found.labels, image, [channel.name for channel in task.channels])
+        rows |= measure(
+            found.labels,
+            image,
+            [channel.name for channel in task.channels],
+            settings=task.settings.measure,
+            pixel_size_um=task.field.pixel_size_um,
+        )
         nuclei_mean = mean_in_nuclei([rows], None if task.channel is None else task.settings.channel)
         sampled = sampled_figures(
             sample_of_image(image, task.channel), labels_at_corners(found.labels), nuclei_mean

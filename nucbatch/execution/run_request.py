@@ -6,7 +6,8 @@ options.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,6 +83,7 @@ class RunRequest:
         overlaps: "once" or "keep".
         block_px: side of the blocks of large images; None for the default.
         experiment: the table of wells, controls, doses and series; None for those of an earlier session.
+        measure: what is measured, by the names of :class:`nucbatch.core.measure_settings.MeasureSettings`.
     """
 
     source: InputOptions
@@ -93,6 +95,7 @@ class RunRequest:
     overlaps: str = "once"
     block_px: int | None = None
     experiment: Experiment | None = None
+    measure: Mapping[str, object] = field(default_factory=dict)
 
     def prepare(self, out: Path) -> Prepared:
         """Opens the input and prepares its run in the folder ``out``; writes nothing.
@@ -125,4 +128,5 @@ class RunRequest:
             overlaps=self.overlaps,
             pixel_size_um=self.source.pixel_size_um,
             plate=plate,
+            measure=self.measure,
         )

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.measured_objects import Objects
 
 Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
@@ -21,18 +22,28 @@ Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
 class Family(Protocol):
     """One family of measurements; constructed without arguments.
 
-    ``name`` is the second part of its columns' names, as in ``Nuclei_AreaShape_Area``. Facts about where a
+    Columns are named as CellProfiler names them: the part of the cell (``Nuclei`` or ``Cytoplasm``), the kind
+    of measurement, which is ``name`` for most, the measurement and the channel. Facts about where a
     nucleus lies, not what it is like, begin with ``Metadata_Nuclei_``, so nothing takes them for features.
     Families run in alphabetical order of their names, and their columns have the same order.
     """
 
     name: str
 
+    def margin_px(self, settings: MeasureSettings, pixel_size_um: float | None) -> int:
+        """How far around an object labels and pixels must be known to measure it; 0 for its own pixels.
+
+        Args:
+            settings: what is measured.
+            pixel_size_um: of the image; None if unknown.
+        """
+        ...
+
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
         """Columns (N,) int64 or float64, with the same names and dtypes for every image, also if N = 0.
 
         Args:
-            objects: the label image (Y, X) and its objects' areas and boxes.
+            objects: the label image (Y, X), its objects' areas and boxes, their edges and rings.
             image: (C, Y, X), integer or float, as read, without normalisation. C may be 0.
             channels: names of the C channels.
         """

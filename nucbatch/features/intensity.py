@@ -1,10 +1,11 @@
-"""Intensity of nuclei in each channel, in the grey levels of the file, neither normalised nor rescaled.
+"""Intensity of nuclei, their edges and their rings in each channel, in grey levels of the file.
 
-(CellProfiler divides by the range of the pixel type; its values are these over 255 or 65535.) Integer images
-up to 16 bits are summed exactly in int64, others in float64 over the object's own pixels in raster order.
-Either way the figures of an object don't depend on the window in which it was seen. Deviations are taken from
-the object's first pixel, which avoids cancellation of large numbers. The standard deviation is that of a
-population.
+Grey levels are neither normalised nor rescaled. (CellProfiler divides by the range of the pixel type; its
+values are these over 255 or 65535.) The definitions are those of CellProfiler's MeasureObjectIntensity. The
+standard deviation is that of a population. The background around a nucleus is the median of its ring; for a
+nuclear stain the nucleus' intensity less this background measures its DNA. The ratio of nucleus to cytoplasm
+is that of the means; it has no value where the ring is empty or 0. Its logarithm spreads alike at all levels,
+so its mean over a well is less disturbed by a few bright nuclei.
 """
 
 from __future__ import annotations
@@ -14,131 +15,125 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.core.jit import frozen, kernel
+from nucbatch.core.jit import kernel
+from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.contract import Columns
+from nucbatch.features.grey_sums import Floats, GreySums, grey_sums, plain_pixels
 from nucbatch.features.measured_objects import Objects
+from nucbatch.features.order_statistics import order_statistics
+from nucbatch.features.regions import Region
 
 
 class Intensity:
-    """Six columns per channel, all float64; NaN if an object has a pixel that is not finite."""
+    """Grey levels of nucleus, edge and ring, all float64; NaN if a pixel is not finite or none is there."""
 
     name = "Intensity"
 
+    def margin_px(self, settings: MeasureSettings, pixel_size_um: float | None) -> int:
+        """Twice the ring's reach, because a pixel of the ring may be nearer to another nucleus."""
+        return max(1, 2 * settings.reach_px(pixel_size_um))
+
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
-        """Integrated, mean, standard deviation, minimum, maximum and median grey level of each object."""
+        """Sum, mean, spread, extremes and quartiles, then positions of mass and maximum, per channel."""
         columns: Columns = {}
-        for channel, plane in zip(channels, image, strict=True):
-            for figure, values in _of_plane(objects, plane).items():
-                columns[f"Nuclei_{self.name}_{figure}_{channel}"] = values
+        cytoplasm = objects.cytoplasm(len(channels))
+        for channel, plane in zip(channels, plain_pixels(image), strict=True):
+            sums = grey_sums(objects.nuclei, plane)
+            figures = _figures(objects.nuclei, sums) | _edge(objects.edges, plane)
+            places = _places(objects, plane, sums)
+            figures["MassDisplacement"] = places.pop("MassDisplacement")
+            if objects.ring is not None:
+                around = grey_sums(objects.ring, plane)
+                of_ring = _figures(objects.ring, around)
+                background = of_ring["MedianIntensity"]
+                corrected = sums.mean - background
+                figures["BackgroundCorrectedMeanIntensity"] = corrected
+                figures["BackgroundCorrectedIntegratedIntensity"] = corrected * objects.areas_px
+            columns |= {f"Nuclei_Intensity_{name}_{channel}": values for name, values in figures.items()}
+            columns |= {f"Nuclei_Location_{name}_{channel}": values for name, values in places.items()}
+            if cytoplasm is not None:
+                columns |= {f"Cytoplasm_Intensity_{name}_{channel}": own for name, own in of_ring.items()}
+                ratio = sums.mean / np.where(around.mean == 0, np.nan, around.mean)
+                columns[f"Nuclei_Math_NucleusCytoplasmRatio_{channel}"] = ratio
+                logarithm = np.log2(np.where(ratio > 0, ratio, np.nan))
+                columns[f"Nuclei_Math_Log2NucleusCytoplasmRatio_{channel}"] = logarithm
         return columns
 
 
-def _of_plane(objects: Objects, plane: npt.NDArray[Any]) -> dict[str, npt.NDArray[np.float64]]:
-    """Figures (N,) float64 of one channel (Y, X)."""
-    area = objects.areas_px
-    exact = plane.dtype in (np.uint8, np.uint16)
-    pixels = frozen(plane, plane.dtype if exact else np.float64)
-    begins = np.zeros(objects.count + 1, np.int64)
-    np.cumsum(area, out=begins[1:])
-    grouped = np.empty(int(begins[-1]), np.uint16 if exact else np.float64)
-    sums = np.zeros((objects.count, 2), np.int64 if exact else np.float64)
-    extremes = np.zeros((objects.count, 3), grouped.dtype)
-    runs = objects.runs
-    _gather(runs.begin, runs.end, objects.owner, pixels.ravel(), begins, grouped)
-    _sum(grouped, begins, sums, extremes)
-
-    first = extremes[:, 0].astype(sums.dtype)
-    total = (first * area + sums[:, 0]).astype(np.float64)
-    shift = sums[:, 0] / area
-    variance = np.maximum(sums[:, 1] / area - shift * shift, 0.0)
-    figures = {
-        "IntegratedIntensity": total,
-        "MeanIntensity": total / area,
-        "StdIntensity": np.sqrt(variance),
-        "MinIntensity": extremes[:, 1].astype(np.float64),
-        "MaxIntensity": extremes[:, 2].astype(np.float64),
-        "MedianIntensity": _medians(grouped, begins),
+def _figures(region: Region, sums: GreySums) -> dict[str, Floats]:
+    """Figures (N,) of a region's grey levels."""
+    ordered = order_statistics(sums.grouped, region.begins)
+    ordered[sums.broken] = np.nan
+    return {
+        "IntegratedIntensity": sums.total,
+        "MeanIntensity": sums.mean,
+        "StdIntensity": sums.deviation,
+        "MinIntensity": sums.smallest,
+        "MaxIntensity": sums.largest,
+        "LowerQuartileIntensity": ordered[:, 0],
+        "MedianIntensity": ordered[:, 1],
+        "UpperQuartileIntensity": ordered[:, 2],
+        "MADIntensity": ordered[:, 3],
     }
-    if not exact:
-        broken = ~np.isfinite(total)
-        figures = {name: np.where(broken, np.nan, values) for name, values in figures.items()}
-    return figures
+
+
+def _edge(edges: Region, plane: npt.NDArray[Any]) -> dict[str, Floats]:
+    sums = grey_sums(edges, plane)
+    return {
+        "IntegratedIntensityEdge": sums.total,
+        "MeanIntensityEdge": sums.mean,
+        "StdIntensityEdge": sums.deviation,
+        "MinIntensityEdge": sums.smallest,
+        "MaxIntensityEdge": sums.largest,
+    }
+
+
+def _places(objects: Objects, plane: npt.NDArray[Any], sums: GreySums) -> dict[str, Floats]:
+    """Centre of mass of the grey levels and position of the brightest pixel, in px of the image."""
+    runs, boxes = objects.runs, objects.boxes
+    weighted = np.zeros((objects.count, 4), np.int64 if plane.dtype != np.float64 else np.float64)
+    _weigh(runs.begin, runs.end, objects.owner, plane, boxes, weighted)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        down, right = weighted[:, 0] / sums.total, weighted[:, 1] / sums.total
+    down, right = (np.where(np.isfinite(place), place, np.nan) for place in (down, right))
+    from_center = np.hypot(
+        down - weighted[:, 2] / objects.areas_px, right - weighted[:, 3] / objects.areas_px
+    )
+    y, x = np.divmod(sums.brightest, plane.shape[1])
+    top, left = objects.origin_px
+    missing = np.isnan(sums.total)
+    return {
+        "MassDisplacement": from_center,
+        "CenterMassIntensity_X": right + (boxes[:, 1] + left),
+        "CenterMassIntensity_Y": down + (boxes[:, 0] + top),
+        "MaxIntensity_X": np.where(missing, np.nan, x + left),
+        "MaxIntensity_Y": np.where(missing, np.nan, y + top),
+    }
 
 
 @kernel
-def _gather(
+def _weigh(
     begin: npt.NDArray[np.int64],
     end: npt.NDArray[np.int64],
     owner: npt.NDArray[np.int64],
-    pixels: npt.NDArray[Any],
-    begins: npt.NDArray[np.int64],
-    grouped: npt.NDArray[Any],
-) -> None:
-    """Copies each object's pixels to ``grouped``, in raster order."""
-    filled = begins[:-1].copy()
+    plane: npt.NDArray[Any],
+    boxes: npt.NDArray[np.int64],
+    weighted: npt.NDArray[Any],
+) -> None:  # pragma: no cover (compiled)
+    """Sums y·grey, x·grey, y and x of each object, relative to its box's corner (N, 4)."""
+    width = plane.shape[1]
+    y, row = 0, 0
     for run in range(len(begin)):
-        to, source, length = filled[owner[run]], begin[run], end[run] - begin[run]
-        for pixel in range(length):
-            grouped[to + pixel] = pixels[source + pixel]
-        filled[owner[run]] += length
-
-
-@kernel
-def _sum(
-    grouped: npt.NDArray[Any],
-    begins: npt.NDArray[np.int64],
-    sums: npt.NDArray[Any],
-    extremes: npt.NDArray[Any],
-) -> None:
-    """Sums the values of each object in order.
-
-    ``sums`` (N, 2): of the deviations from the object's first pixel, and of their squares. ``extremes`` (N,
-    3): first, smallest and largest value.
-    """
-    for at in range(len(sums)):
-        own = grouped[begins[at] : begins[at + 1]]
-        first = smallest = largest = own[0]
-        # Both are widened before the subtraction, because unsigned pixels would wrap around.
-        base = sums.dtype.type(first)
-        total, squares = sums[at, 0], sums[at, 1]
-        for value in own:
-            smallest = value if value < smallest else smallest
-            largest = value if value > largest else largest
-            deviation = sums.dtype.type(value) - base
-            total += deviation
-            squares += deviation * deviation
-        extremes[at, 0], extremes[at, 1], extremes[at, 2] = first, smallest, largest
-        sums[at, 0], sums[at, 1] = total, squares
-
-
-@kernel
-def _medians(grouped: npt.NDArray[Any], begins: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Median of each object's values, by selection (Hoare's FIND); reorders ``grouped``."""
-    medians = np.empty(len(begins) - 1, np.float64)
-    for at in range(len(medians)):
-        begin, end = begins[at], begins[at + 1]
-        middle = begin + (end - begin - 1) // 2
-        low, high = begin, end - 1
-        while low < high:
-            pivot = grouped[(low + high) // 2]
-            i, j = low, high
-            while i <= j:
-                while grouped[i] < pivot:
-                    i += 1
-                while grouped[j] > pivot:
-                    j -= 1
-                if i <= j:
-                    grouped[i], grouped[j] = grouped[j], grouped[i]
-                    i += 1
-                    j -= 1
-            if j < middle:
-                low = i
-            if middle < i:
-                high = j
-        medians[at] = grouped[middle]
-        if (end - begin) % 2 == 0:
-            above = grouped[middle + 1]
-            for k in range(middle + 2, end):
-                above = min(above, grouped[k])
-            medians[at] = (medians[at] + above) / 2
-    return medians
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        at = owner[run]
+        down, left = y - boxes[at, 0], boxes[at, 1]
+        own, across = weighted[at, 0] * 0, weighted[at, 1]
+        for x in range(begin[run] - row, end[run] - row):
+            value = weighted.dtype.type(plane[y, x])
+            own += value
+            across += value * (x - left)
+            weighted[at, 3] += x - left
+        weighted[at, 0] += own * down
+        weighted[at, 1] = across
+        weighted[at, 2] += down * (end[run] - begin[run])

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.errors import InputError, SettingsConflict
+from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
 from nucbatch.features.contract import Columns, Family
 from nucbatch.features.measured_objects import objects_of
 
@@ -68,12 +69,20 @@ def require_families(wanted: Mapping[str, str] | None) -> None:
     )
 
 
+def margin_px(settings: MeasureSettings, pixel_size_um: float | None) -> int:
+    """How far around an object a window must reach for its measurements to be those of the whole image."""
+    return max((family.margin_px(settings, pixel_size_um) for family in installed_families()), default=0)
+
+
 def measure(
     labels: npt.NDArray[np.integer],
     image: npt.NDArray[Any],
     channels: Sequence[str],
     *,
     origin_px: tuple[int, int] = (0, 0),
+    settings: MeasureSettings = DEFAULTS,
+    pixel_size_um: float | None = None,
+    own: npt.NDArray[np.bool_] | None = None,
     families: Sequence[Family] | None = None,
 ) -> Columns:
     """All measurements of all objects, as columns named in CellProfiler's style.
@@ -83,10 +92,15 @@ def measure(
         image: (C, Y, X), integer or float, as read. C may be 0; then shape is measured alone.
         channels: names of the C channels, all different; they end the names of intensity columns.
         origin_px: (y, x) of the window's first pixel in its image; positions are given in the image.
+        settings: what is measured.
+        pixel_size_um: needed for a ring in micrometres.
+        own: (N,) the objects whose rows are wanted; None for all. The others are neighbours, which a window
+            may cut. The window must reach :func:`margin_px` beyond the wanted objects.
         families: used instead of the installed ones.
 
     Returns:
-        Columns (N,) int64 or float64, metadata first, in the same order with the same dtypes for every image.
+        Columns (N,), or of the wanted objects, int64 or float64, metadata first, in the same order with the
+        same dtypes for every image.
 
     Raises:
         InputError: labels, image and channels don't fit one another, or two families make the same column.
@@ -101,7 +115,7 @@ def measure(
         raise InputError(f"channels {', '.join(names)}: names must differ, because columns carry them.")
     if image.dtype.kind not in "uif":
         raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
-    objects = objects_of(labels, origin_px)
+    objects = objects_of(labels, origin_px, settings, pixel_size_um)
     columns: Columns = {}
     for family in installed_families() if families is None else families:
         made = family.measure(objects, image, names)
@@ -111,6 +125,6 @@ def measure(
                     f"the family {family.name} made a column {name} of shape {values.shape}: it must be "
                     f"({objects.count},), one value per object, and no other family may make it."
                 )
-            columns[name] = values
+            columns[name] = values if own is None else values[own]
     metadata = {name: values for name, values in columns.items() if name.startswith("Metadata_")}
     return metadata | columns

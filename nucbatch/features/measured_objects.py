@@ -1,4 +1,4 @@
-"""The objects of a label image, with areas, bounding boxes and pixel runs, for all measurements.
+"""The objects of a label image, with areas, boxes, pixel runs, edges and rings, for all measurements.
 
 They are computed once per image, as integers, so that families can crop, allocate and divide without a pass
 of their own, and can skip the background. Labels must be 1..N without gaps: a gap means that an object was
@@ -8,24 +8,31 @@ removed and its row kept.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.jit import frozen, kernel
+from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
 from nucbatch.core.rle import Runs, runs_of
+from nucbatch.features.regions import Region
+from nucbatch.features.surroundings import edge_of, ring_of
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Objects:
     """The objects of one image or window.
+
+    A window also holds neighbours of the objects that are measured, and may cut these neighbours; their rows
+    are removed later.
 
     ``labels`` (Y, X) uint32, contiguous, read-only: 0 background, 1..N objects. ``areas_px`` (N,) int64.
     ``boxes`` (N, 4) int64: y0, x0, y1, x1, half open, in the window's pixels. ``runs``: R runs along rows in
     raster order, each of one object, which together hold all pixels of objects. ``owner`` (R,) int64: index
     of each run's object, 0..N - 1. ``origin_px``: (y, x) of the window's first pixel in its image; add it to
-    report positions.
+    report positions. ``settings``: what the user wants to be measured. ``pixel_size_um``: None if unknown.
     """
 
     labels: npt.NDArray[np.uint32]
@@ -34,19 +41,48 @@ class Objects:
     runs: Runs
     owner: npt.NDArray[np.int64]
     origin_px: tuple[int, int] = (0, 0)
+    settings: MeasureSettings = DEFAULTS
+    pixel_size_um: float | None = None
 
     @property
     def count(self) -> int:
         """N, the number of objects."""
         return len(self.areas_px)
 
+    @cached_property
+    def nuclei(self) -> Region:
+        """The objects' own pixels."""
+        return Region(self.areas_px, self.runs, self.owner)
 
-def objects_of(labels: npt.NDArray[np.integer], origin_px: tuple[int, int] = (0, 0)) -> Objects:
+    @cached_property
+    def edges(self) -> Region:
+        """The objects' own pixels beside other objects or background."""
+        return edge_of(self.labels, self.nuclei)
+
+    @cached_property
+    def ring(self) -> Region | None:
+        """The background around each object; None if the user wants no ring."""
+        distances = self.settings.ring_px(self.pixel_size_um)
+        return None if distances is None else ring_of(self.labels, self.count, *distances)
+
+    def cytoplasm(self, channels: int) -> Region | None:
+        """Returns the ring if it is measured as cytoplasm in an image of so many channels, else None."""
+        return self.ring if self.settings.has_cytoplasm(channels) else None
+
+
+def objects_of(
+    labels: npt.NDArray[np.integer],
+    origin_px: tuple[int, int] = (0, 0),
+    settings: MeasureSettings = DEFAULTS,
+    pixel_size_um: float | None = None,
+) -> Objects:
     """Areas, boxes and runs of the objects of a label image.
 
     Args:
         labels: (Y, X), any integer dtype, values 0..N.
         origin_px: (y, x) of the window's first pixel in its image.
+        settings: what is measured.
+        pixel_size_um: needed for a ring in micrometres.
 
     Raises:
         InputError: the array is not a label image, or its labels are not 1..N without gaps.
@@ -70,7 +106,7 @@ def objects_of(labels: npt.NDArray[np.integer], origin_px: tuple[int, int] = (0,
         raise InputError(
             f"label {gap} of {highest} has no pixel: labels must be 1..N without gaps; renumber them."
         )
-    return Objects(plain, areas, boxes, Runs(begin, end), owner, origin_px)
+    return Objects(plain, areas, boxes, Runs(begin, end), owner, origin_px, settings, pixel_size_um)
 
 
 @kernel

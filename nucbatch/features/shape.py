@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.jit import kernel
+from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.contract import Columns
 from nucbatch.features.measured_objects import Objects
 
@@ -28,6 +29,10 @@ class Shape:
     """Measurements of size, position and shape, which need no pixel values."""
 
     name = "AreaShape"
+
+    def margin_px(self, settings: MeasureSettings, pixel_size_um: float | None) -> int:
+        """As for the ring, whose area is measured."""
+        return 2 * settings.reach_px(pixel_size_um)
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
         """Ten columns of shape; box and orientation, which say nothing about a nucleus, as metadata."""
@@ -62,9 +67,10 @@ class Shape:
             "BoundingBoxMaximum_Y": boxes[:, 2] + top,
             "Orientation": orientation,
         }
-        return {f"Metadata_Nuclei_{name}": column for name, column in metadata.items()} | {
-            f"Nuclei_{self.name}_{name}": column for name, column in values.items()
-        }
+        columns = {f"Metadata_Nuclei_{name}": column for name, column in metadata.items()}
+        columns |= {f"Nuclei_{self.name}_{name}": column for name, column in values.items()}
+        cytoplasm = objects.cytoplasm(len(channels))
+        return columns if cytoplasm is None else columns | {"Cytoplasm_AreaShape_Area": cytoplasm.areas_px}
 
 
 def _ellipse(area: Ints, moments: Ints) -> tuple[Floats, Floats, Floats, Floats]:

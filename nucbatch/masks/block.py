@@ -51,15 +51,14 @@ class BlockNuclei:
 
     ``labels`` (Y, X) uint32: of the core, 1..n. ``keys`` (n,) int64: of each label; -1 for a piece of an
     oversized object. ``owned`` (m,) int64: keys of the objects whose first pixel lies in the core,
-    ascending. ``shapes`` (Y', X') uint32: these objects whole, as 1..m, in the image's ``shapes_box``.
+    ascending. ``boxes`` (m, 4) int64: y0, x0, y1, x1 of these whole objects in the image, half open.
     ``micronuclei``: number of objects that begin in the core and were left out as micronuclei.
     """
 
     labels: NDArray[np.uint32]
     keys: NDArray[np.int64]
     owned: NDArray[np.int64]
-    shapes: NDArray[np.uint32]
-    shapes_box: Box
+    boxes: NDArray[np.int64]
     pieces: tuple[Piece, ...]
     micronuclei: int
 
@@ -127,13 +126,11 @@ def _of_core(found: Found, core: Box, window: Box, width: int) -> BlockNuclei:
     keys = (y + window.y0) * width + (x + window.x0)
     begins_here = _inside(inner, y, x)
     mine = order[begins_here[order] & ~found.oversized[order]]
-    shapes, shapes_box = _shapes(found, mine, boxes, window)
     return BlockNuclei(
         labels=_renumbered(found, local, inner),
         keys=np.where(found.oversized[order], -1, keys[order]),
         owned=keys[mine],
-        shapes=shapes,
-        shapes_box=shapes_box,
+        boxes=boxes[mine] + np.array([window.y0, window.x0] * 2, np.int64),
         pieces=tuple(
             _piece(found, int(label), int(local[label]), core, window, width)
             for label in order[found.oversized[order]]
@@ -152,20 +149,6 @@ def _renumbered(found: Found, numbers: NDArray[np.uint32], box: Box) -> NDArray[
     runs, width = found.runs, found.labels.shape[1]
     _renumber(found.labels.ravel(), runs.begin, runs.end, width, numbers, box.y0, box.x0, renumbered)
     return renumbered
-
-
-def _shapes(
-    found: Found, mine: NDArray[np.int64], boxes: NDArray[np.int64], window: Box
-) -> tuple[NDArray[np.uint32], Box]:
-    """Returns the objects ``mine`` of a window as labels 1..m, and their joint bounding box in the image."""
-    if not len(mine):
-        return np.zeros((0, 0), np.uint32), Box(window.y0, window.x0, window.y0, window.x0)
-    y0, x0 = boxes[mine, :2].min(axis=0).tolist()
-    y1, x1 = boxes[mine, 2:].max(axis=0).tolist()
-    numbers = np.zeros(len(boxes), np.uint32)
-    numbers[mine] = np.arange(1, len(mine) + 1)
-    box = Box(y0, x0, y1, x1)
-    return _renumbered(found, numbers, box), box.shifted(window.y0, window.x0)
 
 
 def _piece(found: Found, label: int, local: int, core: Box, window: Box, width: int) -> Piece:

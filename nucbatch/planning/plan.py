@@ -87,8 +87,8 @@ def make_plan(
 
     Raises:
         InputError: the plate lacks the selection; the named channel does not exist; several channels
-            exist, none is named and their names do not identify a nuclear stain; or ``block_px`` is too
-            small.
+            exist, none is named and their names do not identify a nuclear stain; ``block_px`` is too
+            small; or the ring is in micrometres and a pixel size is unknown.
     """
     selection.require_in(plate)
     channel = nuclear_channel(plate, settings.channel)
@@ -97,6 +97,8 @@ def make_plan(
         settings.model_copy(update={"channel": channel}),
         selection=selection,
     )
+    for size in {field.pixel_size_um for field in plan.usable}:
+        settings.measure.ring_px(size)
     if block_px is None:
         return plan
     block_grid((1, 1), block_px)

@@ -182,8 +182,8 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
     if differences:
         raise SettingsConflict(
             f"{folder.path} has probabilities of other settings. " + "; ".join(differences) + ". With "
-            "--reuse-probabilities only settings of objects and of the output may differ. Start over with "
-            "--restart."
+            "--reuse-probabilities only settings of objects, measurements and output may differ. Start over "
+            "with --restart."
         )
 
 

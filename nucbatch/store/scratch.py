@@ -73,11 +73,6 @@ class Scratch:
         """Groups of pieces that form one oversized object."""
         return self.path / "numbers" / "oversized.json"
 
-    @property
-    def oversized_rows(self) -> Path:
-        """Rows of oversized objects in the nuclei table."""
-        return self.path / "numbers" / "oversized.parquet"
-
     def survey(self, row: int, column: int) -> Path:
         """Grey levels of a part of the image."""
         return self.path / "survey" / str(row) / f"{column}.bin"
@@ -126,13 +121,17 @@ class StoredBlock:
         labels: (Y, X) uint32 of the block's core, 1..n.
         keys: (n,) int64, object key of each label; -1 for a piece of an oversized object.
         owned: (m,) int64, keys of the objects that begin in the core.
+        boxes: (m, 4) int64, y0, x0, y1, x1 of these whole objects in the image.
         pieces: pieces of oversized objects, as plain values.
+        micronuclei: number of objects that begin in the core and were left out as micronuclei.
     """
 
     labels: NDArray[np.uint32]
     keys: NDArray[np.int64]
     owned: NDArray[np.int64]
+    boxes: NDArray[np.int64]
     pieces: list[dict[str, Any]]
+    micronuclei: int
 
 
 def write_block(
@@ -140,7 +139,9 @@ def write_block(
     labels: NDArray[np.uint32],
     keys: NDArray[np.int64],
     owned: NDArray[np.int64],
+    boxes: NDArray[np.int64],
     pieces: Sequence[Any],
+    micronuclei: int,
 ) -> None:
     """Writes the result of a block.
 
@@ -149,7 +150,9 @@ def write_block(
         labels: (Y, X) uint32.
         keys: (n,) int64.
         owned: (m,) int64.
+        boxes: (m, 4) int64.
         pieces: dataclasses.
+        micronuclei: their number.
 
     Raises:
         StoreError: the file cannot be written.
@@ -163,6 +166,8 @@ def write_block(
         shape=np.array([*labels.shape, np.dtype(narrow).itemsize], np.int64),
         keys=keys,
         owned=owned,
+        boxes=boxes,
+        micronuclei=np.array([micronuclei], np.int64),
         pieces=np.frombuffer(json.dumps([asdict(piece) for piece in pieces]).encode(), np.uint8),
     )
     _write(path, content.getbuffer())
@@ -182,7 +187,9 @@ def read_block(path: Path) -> StoredBlock:
             pixels.reshape(height, width).astype(np.uint32),
             stored["keys"],
             stored["owned"],
+            stored["boxes"],
             json.loads(stored["pieces"].tobytes()),
+            int(stored["micronuclei"][0]),
         )
 
 
@@ -194,6 +201,16 @@ def read_owned(path: Path) -> tuple[NDArray[np.int64], list[dict[str, Any]]]:
     """
     with _stored(path) as stored:
         return stored["owned"], json.loads(stored["pieces"].tobytes())
+
+
+def read_micronuclei(path: Path) -> int:
+    """Reads the number of micronuclei that begin in a block.
+
+    Raises:
+        DamagedFile: the file is missing or damaged.
+    """
+    with _stored(path) as stored:
+        return int(stored["micronuclei"][0])
 
 
 def write_numbers(path: Path, numbers: NDArray[np.int64]) -> None:

@@ -1,8 +1,9 @@
-"""Every family of measurements that the entry points list: one schema, and own pixels only."""
+"""Every family of measurements that the entry points list: one schema, and no pixels beyond their margin."""
 
 import numpy as np
 import pytest
 
+from nucbatch.core.measure_settings import DEFAULTS
 from nucbatch.features import Family, installed_families, measure
 
 FAMILIES = pytest.mark.parametrize("family", installed_families(), ids=lambda family: family.name)
@@ -25,7 +26,7 @@ def test_it_keeps_the_contract(family):
     columns = measure(labels, image, ("DNA", "Actin"), families=[family])
     assert columns
     for name, values in columns.items():
-        assert name.startswith((f"Nuclei_{family.name}_", "Metadata_Nuclei_"))
+        assert name.startswith(("Nuclei_", "Cytoplasm_", "Metadata_Nuclei_"))
         assert values.shape == (3,)
         assert values.dtype in (np.int64, np.float64)
 
@@ -43,16 +44,28 @@ def test_no_objects_give_the_same_columns_and_types(family, dtype):
 
 
 @FAMILIES
-def test_the_window_and_the_numbering_change_no_bit(family):
-    labels, image = scene()
+def test_a_window_with_the_family_s_margin_changes_no_bit(family):
+    small, _ = scene()
+    labels = np.zeros((90, 90), np.int32)
+    for number, (top, left) in enumerate([(0, 0), (0, 40), (35, 30), (60, 8), (60, 55)]):
+        labels[top : top + 24, left : left + 30] += np.where(small, small + 3 * number, 0)
+    image = (np.random.default_rng(0).random((2, *labels.shape)) * 250).astype(np.uint16)
     whole = measure(labels, image, ("DNA", "Actin"), families=[family])
-    order = np.array([0, 3, 1, 2])
-    window = (slice(1, 20), slice(2, 25))
+    wanted, margin = np.array([7, 8, 9]), family.margin_px(DEFAULTS, None)
+    ys, xs = np.nonzero(np.isin(labels, wanted))
+    top, left = max(0, ys.min() - margin), max(0, xs.min() - margin)
+    window = (slice(top, ys.max() + 1 + margin), slice(left, xs.max() + 1 + margin))
+    numbers, local = np.unique(np.append(labels[window], 0), return_inverse=True)
     seen = measure(
-        order[labels][window], image[:, *window], ("DNA", "Actin"), origin_px=(1, 2), families=[family]
+        local[:-1].reshape(labels[window].shape),
+        image[:, *window],
+        ("DNA", "Actin"),
+        origin_px=(int(top), int(left)),
+        own=np.isin(numbers[1:], wanted),
+        families=[family],
     )
     for name, values in whole.items():
-        assert values.tobytes() == seen[name][order[1:] - 1].tobytes(), name
+        assert values[wanted - 1].tobytes() == seen[name].tobytes(), name
 
 
 @FAMILIES

@@ -97,9 +97,16 @@ def columns_of(out: Path) -> set[str]:
     columns = set(pd.read_csv(out / "wells.csv").columns) | set(pd.read_csv(out / "files.csv").columns)
     for name in ("nuclei", "fields"):
         columns |= set(pd.read_parquet(out / f"{name}.parquet").columns)
-    columns = {re.sub(r"^(Mean|Median|StDev)_Nuclei_.*", r"\1_<measurement>", name) for name in columns}
-    foreign = re.compile(r"Nuclei_(?!AreaShape_|Intensity_)")  # measurements of other packages
-    return {re.sub(r"_Channel[12]$", "_<Channel>", name) for name in columns if not foreign.match(name)}
+    columns = {
+        re.sub(r"^(Mean|Median|StDev)_(?:Nuclei|Cytoplasm)_.*", r"\1_<measurement>", name) for name in columns
+    }
+    foreign = re.compile(
+        r"Nuclei_(?!(AreaShape|Intensity|Location|Correlation|Math|Neighbors)_)"
+    )  # measurements of other packages
+    named = {
+        re.sub(r"_Channel1_Channel2$", "_<C1>_<C2>", name) for name in columns if not foreign.match(name)
+    }
+    return {re.sub(r"_Channel[12]$", "_<Channel>", name) for name in named}
 
 
 def documented_columns() -> set[str]:

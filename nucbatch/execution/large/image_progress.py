@@ -18,6 +18,7 @@ from nucbatch.core.errors import DamagedFile
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.stages import (
     FINISH,
+    MEASURE,
     NUMBER,
     OBJECTS,
     OPEN,
@@ -33,6 +34,7 @@ from nucbatch.store.stamps import file_problem, stamp_of, stat_of, unpacked
 from nucbatch.store.tables import read_note
 from nucbatch.store.units import Unit, Units
 
+_OF_BLOCKS = (OBJECTS.name, MEASURE.name)
 _TOGETHER_PX = 2048**2
 """Small blocks are submitted together up to this size, to limit the cost of scheduling."""
 
@@ -211,7 +213,7 @@ class ImageProgress:
 
     def _take(self, name: str) -> tuple[tuple[int, int], ...]:
         """Takes the next units of a stage that may start, as many as are submitted together."""
-        most = max(1, _TOGETHER_PX // self.image.block_px**2) if name == OBJECTS.name else 1
+        most = max(1, _TOGETHER_PX // self.image.block_px**2) if name in _OF_BLOCKS else 1
         taken: list[tuple[int, int]] = []
         while len(taken) < most and (place := self._ahead[name]) and self._may_begin(name, place[0]):
             taken.append(place)

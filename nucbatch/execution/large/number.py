@@ -8,14 +8,15 @@ block.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import astuple
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
-from nucbatch.execution.large.block_objects import rows_of
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.masks.block import Piece
 from nucbatch.masks.seams import OversizedObject, Place, unite
@@ -28,7 +29,6 @@ from nucbatch.store.scratch import (
     write_numbers,
     write_values,
 )
-from nucbatch.store.tables import write_fragment
 
 
 def number(image: LargeImage, pieces: int) -> tuple[int, int]:
@@ -47,10 +47,12 @@ def number(image: LargeImage, pieces: int) -> tuple[int, int]:
     oversized = _oversized(image) if pieces else []
     write_values(
         image.scratch.oversized,
-        [[joined.key, [[*place, label] for place, label in joined.members]] for joined in oversized],
+        [
+            [joined.key, astuple(joined.box), [[*place, label] for place, label in joined.members]]
+            for joined in oversized
+        ],
     )
     counted = [joined for joined in oversized if joined.key >= 0]
-    _measure_oversized(image, counted)
     begins = [image.blocks.at(*divmod(joined.key, image.shape[1]))[0] for joined in counted]
     rows, columns = image.blocks.shape
     offsets = np.zeros(rows + 1, np.int64)
@@ -70,10 +72,9 @@ class Numbers:
     def __init__(self, image: LargeImage) -> None:
         self._image = image
         self.offsets = read_numbers(image.scratch.offsets)
+        self._groups = read_values(image.scratch.oversized)
         self._oversized: dict[tuple[int, int, int], int] = {
-            (row, column, label): key
-            for key, members in read_values(image.scratch.oversized)
-            for row, column, label in members
+            (row, column, label): key for key, _, members in self._groups for row, column, label in members
         }
         self._keys = lru_cache(maxsize=8)(lambda row: read_numbers(image.scratch.keys(row)))
 
@@ -86,6 +87,30 @@ class Numbers:
         known = np.flatnonzero(keys >= 0)
         numbers[known + 1] = self.of_keys(keys[known])
         return numbers
+
+    def oversized_in(self, place: Place) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Returns keys (n,) and boxes (n, 4) of the counted oversized objects that begin in a block."""
+        width = self._image.shape[1]
+        found = [
+            (key, *box)
+            for key, box, _ in self._groups
+            if key >= 0 and self._image.blocks.at(*divmod(key, width)) == place
+        ]
+        values = np.array(found, np.int64).reshape(-1, 5)
+        return values[:, 0], values[:, 1:]
+
+    def labels_of_box(self, box: Box) -> NDArray[np.uint32]:
+        """Returns the numbered labels (Y, X) uint32 of a box of the image.
+
+        Raises:
+            DamagedFile: a block can't be read.
+        """
+        labels = np.zeros(box.shape, np.uint32)
+        for place in product(*self._image.blocks.touching(box)):
+            block, whole = read_block(self._image.scratch.block(*place)), self._image.blocks.box(*place)
+            shared = box.clipped(whole)
+            labels[shared.within(box)] = self.of_labels(place, block)[block.labels[shared.within(whole)]]
+        return labels
 
     def of_keys(self, keys: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the numbers (n,) int64 of keys (n,) int64."""
@@ -125,26 +150,3 @@ def _piece(values: dict[str, Any]) -> Piece:
     """Restores a piece from its JSON values."""
     y0, x0, y1, x1 = values["box"]
     return Piece(values["label"], values["key"], values["area_px"], (y0, x0, y1, x1), tuple(values["links"]))
-
-
-def _measure_oversized(image: LargeImage, oversized: list[OversizedObject]) -> None:
-    """Measures each oversized object in its bounding box, and writes the rows in order of keys."""
-    columns: dict[str, list[NDArray[np.generic]]] = {}
-    for joined in sorted(oversized, key=lambda joined: joined.key):
-        shape = np.zeros(joined.box.shape, np.uint32)
-        for place, label in joined.members:
-            box = image.blocks.box(*place)
-            there = Box(
-                max(box.y0, joined.box.y0),
-                max(box.x0, joined.box.x0),
-                min(box.y1, joined.box.y1),
-                min(box.x1, joined.box.x1),
-            )
-            own = read_block(image.scratch.block(*place)).labels[there.within(box)] == label
-            shape[there.within(joined.box)] |= own
-        for name, values in rows_of(image, shape, joined.box, np.array([joined.key], np.int64)).items():
-            columns.setdefault(name, []).append(values)
-    if columns:
-        write_fragment(
-            image.scratch.oversized_rows, {name: np.concatenate(parts) for name, parts in columns.items()}
-        )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nucbatch.execution.large.block_objects import find_in_block
 from nucbatch.execution.large.image import LargeImage
+from nucbatch.execution.large.measure_block import measure_block
 from nucbatch.execution.large.number import number
 from nucbatch.execution.large.predict_tile import predict_tile, tile_at
 from nucbatch.execution.large.survey import CONVERSION_BYTES, add_up, open_files, survey
@@ -76,7 +77,7 @@ class Stage:
 def stages_of(image: LargeImage) -> dict[str, Stage]:
     """Returns an image's stages by name, in order."""
     shrinking = [_shrink_stage(level) for level in range(1, image.levels)]
-    every = [OPEN, SURVEY, CONSTANTS, PREDICT, OBJECTS, NUMBER, LABELS, *shrinking, FINISH]
+    every = [OPEN, SURVEY, CONSTANTS, PREDICT, OBJECTS, NUMBER, LABELS, MEASURE, *shrinking, FINISH]
     return {stage.name: stage for stage in every}
 
 
@@ -126,7 +127,7 @@ def _run_objects(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
 
 
 def _files_of_objects(image: LargeImage, place: Place) -> list[Path]:
-    return [image.scratch.block(*place), image.scratch.rows(*place)]
+    return [image.scratch.block(*place)]
 
 
 def _run_number(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
@@ -138,7 +139,7 @@ def _run_number(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
 def _files_of_number(image: LargeImage, place: Place) -> list[Path]:
     scratch = image.scratch
     keys = [scratch.keys(row) for row in range(image.blocks.shape[0])]
-    return [scratch.offsets, scratch.oversized, scratch.oversized_rows, *keys]
+    return [scratch.offsets, scratch.oversized, *keys]
 
 
 def _run_labels(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
@@ -149,6 +150,11 @@ def _files_of_labels(image: LargeImage, place: Place) -> list[Path]:
     labels = image.labels()
     described = [labels.document] if place == (0, 0) else []
     return [*described, *labels.files(image.units_of(0).box(*place))]
+
+
+def _run_measure(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
+    measure_block(image, *place)
+    return UnitOutcome()
 
 
 def _run_finish(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
@@ -208,6 +214,14 @@ OBJECTS = Stage(
 )
 NUMBER = Stage("number", "numbering", "write", _one_unit, _run_number, _files_of_number)
 LABELS = Stage("labels", "writing masks", "write", _parts, _run_labels, _files_of_labels, is_kept=True)
+MEASURE = Stage(
+    "measure",
+    "measuring",
+    "measure",
+    lambda image: image.blocks.shape,
+    _run_measure,
+    lambda image, place: [image.scratch.rows(*place)],
+)
 FINISH = Stage(
     "finish", "writing the table", "write", _one_unit, _run_finish, lambda image, place: [image.places.table]
 )

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
 from nucbatch.execution.image_statistics import AREA, INTEGRATED, mean_in_nuclei
-from nucbatch.execution.large.block_objects import micronuclei_of_block
 from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.execution.large.number import Numbers
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
@@ -33,7 +32,7 @@ from nucbatch.store.in_place import describe_labels
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.pyramid import halved_mean
 from nucbatch.store.receipt import Receipt, fragment_note
-from nucbatch.store.scratch import read_block, read_parts
+from nucbatch.store.scratch import read_micronuclei, read_parts
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
 from nucbatch.store.tables import read_fragment, write_fragments
 
@@ -47,15 +46,11 @@ def write_labels(image: LargeImage, row: int, column: int) -> str:
     Raises:
         StoreError: a block can't be read or a chunk can't be written.
     """
-    target, numbers = image.labels(), Numbers(image)
+    target = image.labels()
     if row == column == 0:
         target.describe()
     box = image.units_of(0).box(row, column)
-    labels = np.zeros(box.shape, np.uint32)
-    for place in product(*image.blocks.touching(box)):
-        block, whole = read_block(image.scratch.block(*place)), image.blocks.box(*place)
-        shared = box.clipped(whole)
-        labels[shared.within(box)] = numbers.of_labels(place, block)[block.labels[shared.within(whole)]]
+    labels = Numbers(image).labels_of_box(box)
     target.write(labels, (box.y0, box.x0))
     return part_digest(labels, (box.y0, box.x0), target.chunk_px)
 
@@ -175,7 +170,8 @@ def _corners(image: LargeImage) -> NDArray[np.uint32]:
 def _micronuclei(image: LargeImage) -> int:
     """Returns the number of objects that were left out as micronuclei."""
     rows, columns = image.blocks.shape
-    return sum(micronuclei_of_block(image, row, column) for row in range(rows) for column in range(columns))
+    blocks = (image.scratch.block(row, column) for row in range(rows) for column in range(columns))
+    return sum(read_micronuclei(block) for block in blocks)
 
 
 def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
@@ -187,23 +183,14 @@ def _areas(image: LargeImage) -> Iterator[NDArray[np.int64]]:
 def _row_files(image: LargeImage) -> list[Path]:
     """Returns the files that hold the rows of all nuclei."""
     rows, columns = image.blocks.shape
-    paths = [image.scratch.rows(row, column) for row in range(rows) for column in range(columns)]
-    return [*paths, *filter(Path.exists, [image.scratch.oversized_rows])]
+    return [image.scratch.rows(row, column) for row in range(rows) for column in range(columns)]
 
 
 def _rows(image: LargeImage) -> Iterator[pa.Table]:
-    """Yields the numbered rows of the table in order, one row of blocks at a time."""
-    numbers = Numbers(image)
-    oversized = read_fragment(image.scratch.oversized_rows) if image.scratch.oversized_rows.exists() else None
+    """Yields the rows of the table in order, one row of blocks at a time."""
     rows, columns = image.blocks.shape
     for row in range(rows):
-        parts = [read_fragment(image.scratch.rows(row, column)) for column in range(columns)]
-        if oversized is not None:
-            begins = pc.divide(oversized["Metadata_ObjectNumber"], image.shape[1] * image.block_px)
-            parts.append(oversized.filter(pc.equal(begins, row)))
-        table = pa.concat_tables(parts)
-        table = table.take(pc.sort_indices(table["Metadata_ObjectNumber"]))
-        at = table.column_names.index("Metadata_ObjectNumber")
-        first = int(numbers.offsets[row]) + 1
-        own = pa.array(np.arange(first, first + table.num_rows, dtype=np.int64))
-        yield table.set_column(at, "Metadata_ObjectNumber", own)
+        table = pa.concat_tables(
+            [read_fragment(image.scratch.rows(row, column)) for column in range(columns)]
+        )
+        yield table.take(pc.sort_indices(table["Metadata_ObjectNumber"]))

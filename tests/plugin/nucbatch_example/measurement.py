@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.contract import Columns
 from nucbatch.features.measured_objects import Objects
 
@@ -15,6 +16,10 @@ class Compactness:
     """One column: area over the square of the longer side of the bounding box."""
 
     name = "Compactness"
+
+    def margin_px(self, settings: MeasureSettings, pixel_size_um: float | None) -> int:
+        """A nucleus' own pixels are enough."""
+        return 0
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
         """``Nuclei_Compactness_SquareFilled`` (N,) float64, 0 to 1."""

@@ -1,5 +1,7 @@
 """Whatever the blocks, the nuclei are bit for bit those of the image in one piece, on purpose-made shapes."""
 
+from dataclasses import astuple
+
 import cc3d
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects, gaussian_filter
 from skimage.measure import label as components
 from skimage.segmentation import relabel_sequential
 
@@ -26,8 +28,8 @@ Maps = NDArray[np.uint8]
 
 def joined(
     maps: Maps, block_px: int, settings: ObjectSettings = SETTINGS, seed: int = 0
-) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
-    """Labels (Y, X) and areas (N,), put together from blocks that were found in a drawn order."""
+) -> NDArray[np.uint32]:
+    """Labels (Y, X), put together from blocks that were found in a drawn order."""
     shape = maps.shape[-2:]
     grid = block_grid(shape, block_px)
     places = [(row, column) for row in range(grid.shape[0]) for column in range(grid.shape[1])]
@@ -55,25 +57,28 @@ def joined(
         numbers = np.searchsorted(every, keys[place]) + 1
         numbers[keys[place] < 0] = 0
         labels[grid.box(*place).slices] = np.concatenate([[0], numbers])[one.labels]
-    areas = np.zeros(len(every), np.int64)
-    for one in found.values():
-        areas[np.searchsorted(every, one.owned)] = np.bincount(one.shapes.ravel(), minlength=1)[1:]
-        if one.owned.size:  # listed objects are whole, and begin at their key
-            y, x = divmod(int(one.owned[0]), shape[1])
-            assert one.shapes[y - one.shapes_box.y0, x - one.shapes_box.x0] == 1
+    whole = regions(labels)
+    for one in found.values():  # listed objects are known with all of their pixels
+        np.testing.assert_array_equal(one.boxes, whole[np.searchsorted(every, one.owned)])
     for joined in oversized:
         if joined.key >= 0:
-            areas[np.searchsorted(every, joined.key)] = joined.area_px
-    return labels, areas
+            assert astuple(joined.box) == tuple(whole[np.searchsorted(every, joined.key)])
+            assert joined.area_px == (labels == np.searchsorted(every, joined.key) + 1).sum()
+    return labels
+
+
+def regions(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
+    """Bounding boxes (N, 4) of the labels 1..N: y0, x0, y1, x1."""
+    boxes = [(y.start, x.start, y.stop, x.stop) for y, x in find_objects(labels.astype(np.int64))]
+    return np.array(boxes, np.int64).reshape(-1, 4)
 
 
 def agrees(maps: Maps, sizes: tuple[int, ...] = SIZES, settings: ObjectSettings = SETTINGS) -> int:
     """Holds every block size against the image in one piece; returns the number of nuclei."""
     whole = find_nuclei(maps, settings)
     for block_px in sizes:
-        labels, areas = joined(maps, block_px, settings, seed=block_px)
+        labels = joined(maps, block_px, settings, seed=block_px)
         np.testing.assert_array_equal(labels, whole, err_msg=f"blocks of {block_px} px")
-        np.testing.assert_array_equal(areas, np.bincount(whole.ravel())[1:])
     return int(whole.max())
 
 
@@ -204,7 +209,7 @@ def test_objects_that_keep_their_distance_are_what_a_plain_labelling_finds() -> 
     mask &= ~discs(mask.shape, [(350, 250, 2)])
     settings = SETTINGS.model_copy(update={"peak": 0.0, "min_area_px": 1})
     plain = components(mask, connectivity=1)
-    labels, _ = joined(flat(mask), 128, settings)
+    labels = joined(flat(mask), 128, settings)
     np.testing.assert_array_equal(labels * mask, relabel_sequential(labels * mask)[0])
     for number in np.unique(plain[plain > 0]):  # a component is one object: nothing is cut, nothing merged
         assert len(np.unique(labels[plain == number])) == 1
