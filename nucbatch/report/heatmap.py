@@ -27,7 +27,7 @@ from nucbatch.core.plate_geometry import (
     split_well,
     well_name,
 )
-from nucbatch.report.measures import LIMITS, MOST_VALUES, colour_range, well_measures
+from nucbatch.report.measures import LIMITS, colour_range, shown_measures
 from nucbatch.report.panel import Panel, fill, json_block, number, packed
 from nucbatch.report.run_data import RunData, Well, WellState
 from nucbatch.report.thumbnails import thumbnails
@@ -83,7 +83,7 @@ def render(data: RunData) -> Markup:
     if not data.wells:
         return Markup("")
     times = sorted({well.t for well in data.wells})
-    drawn = np.isin([well.t for well in data.wells], shown_times(times))
+    drawn = drawn_wells(data)
     wells = [well for well, is_drawn in zip(data.wells, drawn, strict=True) if is_drawn]
     low, high = colour_range(np.array([well.per_field for well in data.wells], np.float64))
     plates = [
@@ -105,10 +105,15 @@ def render(data: RunData) -> Markup:
     )
 
 
+def drawn_wells(data: RunData) -> NDArray[np.bool_]:
+    """Whether each well (W,) is drawn; of many time points only some are."""
+    times = [well.t for well in data.wells]
+    return np.isin(times, shown_times(times))
+
+
 def _for_script(data: RunData, wells: Sequence[Well], drawn: NDArray[np.bool_]) -> dict[str, object]:
     """The values of all measures of the wells that are drawn, and what else the script says about a well."""
-    measures = well_measures(data)
-    most = MOST_VALUES // max(len(wells), 1)
+    measures, left_out = shown_measures(data)
     return {
         "dark_ink_from": _DARK_INK_FROM,
         "colours": [_hex(step / (_SHADES - 1)) for step in range(_SHADES)],
@@ -118,7 +123,7 @@ def _for_script(data: RunData, wells: Sequence[Well], drawn: NDArray[np.bool_]) 
         "times": [well.t for well in wells],
         "states": [well.state.value for well in wells],
         "fields": [[well.done, well.failed, well.pending, well.not_selected] for well in wells],
-        "left_out": max(len(measures) - most, 0),
+        "left_out": left_out,
         "measures": [
             {
                 "name": measure.name,
@@ -127,7 +132,7 @@ def _for_script(data: RunData, wells: Sequence[Well], drawn: NDArray[np.bool_]) 
                 "limits": measure.limits,
                 "values": packed(measure.values[drawn], "f4"),
             }
-            for measure in measures[:most]
+            for measure in measures
         ],
     }
 

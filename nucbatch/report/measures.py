@@ -17,8 +17,8 @@ from nucbatch.report.run_data import RunData, WellState
 LIMITS = (2, 98)
 """Percentiles of the wells' values between which the colours run."""
 
-MOST_VALUES = 600_000
-"""Values in the page, of all measures together: 3.2 MB."""
+MOST_VALUES = 450_000
+"""Values in the page, of all measures together: 2.4 MB."""
 
 _COUNTS = {
     "Count_Nuclei_PerField_Mean": "Nuclei per counted field",
@@ -87,6 +87,13 @@ def well_measures(data: RunData) -> list[Measure]:
             and np.isfinite(values := wells[name].to_numpy(np.float64, na_value=np.nan)).any()
         ]
     return measures
+
+
+def shown_measures(data: RunData) -> tuple[list[Measure], int]:
+    """The measures that fit the page, and how many do not."""
+    measures = well_measures(data)
+    most = MOST_VALUES // max(len(data.wells), 1)
+    return measures[:most], max(len(measures) - most, 0)
 
 
 def quality_measures(data: RunData) -> list[Measure]:

@@ -20,7 +20,7 @@ from nucbatch.store.atomic import write_text
 from nucbatch.store.run_folder import RunFolder
 
 # One script, in this order: each uses what those before it define.
-_SCRIPTS = ("page.js", "plate.js", "fields.js")
+_SCRIPTS = ("page.js", "plate.js", "plots.js", "fields.js")
 
 
 def write_report(folder: Path) -> Path:

@@ -40,6 +40,7 @@ _TEXT = (
     "Axis",
     "Unit",
     "Status",
+    "Flags",
 )
 
 
@@ -189,6 +190,19 @@ class RunData:
         written = pd.MultiIndex.from_frame(table[keys])
         rows = written.get_indexer(pd.MultiIndex.from_tuples(places, names=keys))
         return table.reindex(rows).reset_index(drop=True)  # -1, a well without a row, has no values
+
+    @property
+    def controls(self) -> list[str]:
+        """Whether each well is a ``positive`` or ``negative`` control; empty texts if it is none."""
+        wells = self.well_table
+        name = "Metadata_AssayControl"
+        return [str(kind) for kind in wells[name].fillna("")] if name in wells else [""] * len(wells)
+
+    @property
+    def well_flags(self) -> list[str]:
+        """The flags of each well's fields, as wells.csv has them; empty texts if it has none."""
+        wells = self.well_table
+        return [str(flags) for flags in wells["Flags"].fillna("")] if "Flags" in wells else [""] * len(wells)
 
     @property
     def plates(self) -> list[str]:

@@ -42,6 +42,7 @@ const viewer = (() => {
   const stage = element(dialog, "div", { class: "stage", tabindex: 0, hidden: "" });
   const more = element(dialog, "details");
   element(more, "summary", {}, "All values of this well");
+  const drawing = element(dialog, "div", { class: "charts" });
   const values = element(element(more, "div", { class: "scroll" }), "table");
   let shots = [], at = -1, steps = {}, view = { x: 0, y: 0, scale: 1 };
 
@@ -77,6 +78,9 @@ const viewer = (() => {
     stage.hidden = true;
     grid.hidden = false;
     more.hidden = !steps.values;
+    drawing.hidden = false;
+    drawing.replaceChildren();
+    steps.draw?.(drawing);
     title.textContent = steps.title;
     note.textContent = steps.note;
     grid.replaceChildren();
@@ -101,7 +105,7 @@ const viewer = (() => {
     const shot = shots[at];
     stage.hidden = false;
     channel.hidden = channel.options.length < 2;
-    grid.hidden = more.hidden = true;
+    grid.hidden = more.hidden = drawing.hidden = true;
     title.textContent = shot.title;
     note.textContent = [shot.name, shot.flag, "wheel or + and − to zoom, drag to move, arrows for the next, Esc to go back"]
       .filter(Boolean).join(" · ");
@@ -198,10 +202,12 @@ if (plate) {
       openWell(next, document.querySelector(`[data-well="${next}"]`));
       return shotsOf(next).length > 0;
     };
-    viewer(shots, { title: name, note: lines.join("; "), values, go, from }, fields ? fields.channels : []);
+    viewer(shots, { title: name, note: lines.join("; "), values, go, from, draw: (parent) => drawNuclei(parent, chosen, well) }, fields ? fields.channels : []);
   };
   onWell.push(openWell);
 }
+
+if (plate) chooseMeasure(0);
 
 // Pictures of the contact sheet open in the same viewer.
 const sheet = [...document.querySelectorAll(".sheet .cell")];

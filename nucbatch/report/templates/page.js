@@ -39,3 +39,4 @@ const element = (parent, name, attributes = {}, text = null) => {
 const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
 for (const part of document.querySelectorAll(".scripted")) part.hidden = false;
+for (const part of document.querySelectorAll(".unscripted")) part.remove();

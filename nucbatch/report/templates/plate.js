@@ -3,6 +3,7 @@
 const plate = read("plate");
 const onMeasure = []; // functions to call with a measure when it is chosen
 const onWell = []; // functions to call with a well's index when it is opened
+let chooseMeasure = null; // chooses a measure by its index, once the plate map is there
 
 const wellName = (index) => {
   const several = plate.plates.length > 1 ? `${plate.plates[plate.plate[index]]} ` : "";
@@ -43,16 +44,19 @@ const described = (measure, index) => {
 };
 
 if (plate) {
-  const chooser = document.getElementById("measure");
+  const choosers = [...document.querySelectorAll("select.measure")];
   const maps = [...document.querySelectorAll(".plate-map")];
   const tip = element(document.body, "div", { id: "tip", role: "status", hidden: "" });
   let chosen = plate.measures[0];
 
-  let group = null;
-  plate.measures.forEach((measure, index) => {
-    if (!group || group.label !== measure.group) group = element(chooser, "optgroup", { label: measure.group });
-    element(group, "option", { value: index }, measure.label);
-  });
+  for (const chooser of choosers) {
+    let group = null;
+    plate.measures.forEach((measure, index) => {
+      if (!group || group.label !== measure.group) group = element(chooser, "optgroup", { label: measure.group });
+      element(group, "option", { value: index }, measure.label);
+    });
+    chooser.addEventListener("change", () => choose(Number(chooser.value)));
+  }
   if (plate.left_out) {
     document.getElementById("left-out").textContent = `${plate.left_out} more are in wells.csv.`;
   }
@@ -134,7 +138,7 @@ if (plate) {
 
   const choose = (index) => {
     chosen = plate.measures[index];
-    chooser.value = index;
+    for (const chooser of choosers) chooser.value = index;
     document.getElementById("key-low").textContent = number(chosen.limits[0]);
     document.getElementById("key-high").textContent = number(chosen.limits[1]);
     document.getElementById("key-label").textContent = chosen.label;
@@ -145,7 +149,6 @@ if (plate) {
     fillTable();
     onMeasure.forEach((told) => told(chosen));
   };
-  chooser.addEventListener("change", () => choose(Number(chooser.value)));
 
   const cellsOf = new Map();
   for (const map of maps) {
@@ -197,5 +200,5 @@ if (plate) {
       else if (press(cell, event.key)) event.preventDefault();
     });
   }
-  choose(0);
+  chooseMeasure = choose;
 }

@@ -102,7 +102,7 @@ def drawn_run(folder, counts, channels=CHANNELS, channel="DAPI", size_px=160):
         rng = np.random.default_rng(field.site)
         image, labels = make_field(size_px, rng, nuclei=nuclei or 0, channels=len(channels))
         done = nuclei is not None
-        qc = {"QC_Focus": 0.1, "QC_Saturated": 0.0} if done else {}
+        qc = {"QC_Focus": 0.1 + field.site / 1000, "QC_Saturated": 0.0} if done else {}
         status, reason = ("done", "") if done else ("failed", "cut short")
         count = int(labels.max())
         receipts[field.key] = Receipt(field.key, status, reason, count, "", qc, {}, "here")

@@ -170,6 +170,29 @@ def test_pictures_of_the_contact_sheet_open_in_the_same_way(open_page):
     assert viewer.is_hidden()
 
 
+def test_the_chosen_measure_is_drawn_by_row_and_column_and_of_the_nuclei(open_page):
+    page = open_page()
+    page.select_option("#measure-of-distributions", label="Nuclei_AreaShape_Area")
+    charts = page.locator("#distributions-charts .chart")
+    titles = charts.locator("figcaption").all_inner_texts()
+    assert titles == ["By row", "By column", "Outer and inner wells", "Nuclei"]
+    assert charts.nth(0).locator("circle").count() == 3  # B02, B05, C02: the others have no nucleus
+    assert charts.nth(0).locator(".median").count() == 2
+    assert re.search(r"all wells: \d+ nuclei", charts.nth(3).inner_text())
+    chosen = page.locator("#measure").evaluate("one => one.selectedOptions[0].textContent")
+    assert chosen == "Nuclei_AreaShape_Area"
+    page.locator("[data-at='1,2']").click()
+    assert "B02: " in page.locator("#viewer .chart").inner_text()
+
+
+def test_quality_figures_have_a_map_each_and_those_that_are_alike_a_line(open_page):
+    page = open_page()
+    assert page.locator("#quality-maps figcaption strong").all_inner_texts() == ["Focus"]
+    assert "Saturated 0" in page.locator("#quality").inner_text()
+    page.locator("#quality-maps rect").first.click()
+    assert page.locator("#viewer h3").inner_text() == "B02"
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_follows_the_reader_s_scheme(open_page, scheme):
     page = open_page(color_scheme=scheme)
