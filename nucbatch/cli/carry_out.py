@@ -14,10 +14,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nucbatch.execution.prepared import Prepared
+    from nucbatch.execution.session import RunResult
 
 
 def carry_out(console: Console, prepared: Prepared, out: Path, **session: Any) -> NoReturn:
-    """Executes a run in a folder, and exits with its code.
+    """Executes a run in a folder, prints its result, and exits with its code; arguments as below."""
+    from nucbatch.cli.run_summary import exit_code, summarise
+
+    result = execute_shown(console, prepared, out, **session)
+    summarise(terminal(soft_wrap=True), result)
+    sys.exit(exit_code(result))
+
+
+def execute_shown(console: Console, prepared: Prepared, out: Path, **session: Any) -> RunResult:
+    """Executes a run in a folder with a progress bar; exits if it is interrupted.
 
     Args:
         console: where the progress is shown.
@@ -25,19 +35,16 @@ def carry_out(console: Console, prepared: Prepared, out: Path, **session: Any) -
         out: the run's folder.
         session: further arguments of :func:`nucbatch.execution.session.execute`.
     """
-    from nucbatch.cli.run_summary import exit_code, summarise
     from nucbatch.core.signals import Stopped
     from nucbatch.execution.progress_bar import RunBar
     from nucbatch.execution.session import execute
 
     try:
         with RunBar(console) as bar:
-            result = execute(prepared, out, progress=bar, **session)
+            return execute(prepared, out, progress=bar, **session)
     except Stopped as stopped:
         click.echo(f"{stopped}. Finished results are kept: run the same command again to continue.", err=True)
         sys.exit(stopped.exit_code)
     except KeyboardInterrupt:
         click.echo("\nStopped. Finished results are kept: run the same command again to continue.", err=True)
         sys.exit(INTERRUPTED)
-    summarise(terminal(soft_wrap=True), result)
-    sys.exit(exit_code(result))

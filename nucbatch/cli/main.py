@@ -34,9 +34,10 @@ _COMMANDS = {
     "convert": "Write a plate or a folder of images as OME-Zarr.",
     "train": "Train a network on labelled images.",
     "score": "Compare masks with ground truth.",
+    "compare": "Compare models on the same images.",
     "export": "Write a run's masks, outlines and table for other programs.",
     "report": "Write a run's report again.",
-    "models": "List the shipped models, or show one.",
+    "models": "List the shipped models, show one, or prune one.",
 }
 _USAGE_ERRORS = (InputError, InputNotFound, PrecisionError, SettingsConflict, WeightsError)
 

@@ -6,7 +6,7 @@ closes early.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,11 @@ import click
 from nucbatch.cli.terminal import say_error, terminal
 
 if TYPE_CHECKING:
+    from nucbatch.cli.score_worst import Pairs
     from nucbatch.labels.binary import BinaryCheck
-    from nucbatch.labels.sides import LabelImage
     from nucbatch.scoring import ScoreTable
     from nucbatch.scoring.html_page import WorstImage
     from nucbatch.scoring.score_files import Grouping
-
-Pairs = dict[str, "tuple[LabelImage, LabelImage]"]
 
 WORST = 10
 """Number of worst images that are printed and drawn."""
@@ -54,6 +52,18 @@ WORST = 10
     "[default: ignore/ beside the true labels]",
 )
 @click.option("--count-ignored", is_flag=True, help="Also score pixels that are marked to be ignored.")
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    help="A second prediction of the same images: shows its difference from PRED, with 95 % intervals by "
+    "paired bootstrap over images.",
+)
+@click.option(
+    "--cluster",
+    metavar="COLUMN",
+    help="With --against: column of the CSV that names what images share, such as slide or plate; such "
+    "images are drawn together.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
 @click.option(
     "--csv",
@@ -81,6 +91,8 @@ def score(
     where: tuple[str, ...],
     ignore_folder: Path | None,
     count_ignored: bool,
+    against: Path | None,
+    cluster: str | None,
     json_file: Path | None,
     csv_file: Path | None,
     html_file: Path | None,
@@ -96,12 +108,15 @@ def score(
     Pixels marked in ignore/ are left out. A true nucleus of which more than half is ignored does not count as
     missed; such a predicted nucleus that matches no true one does not count as false.
     """
-    from nucbatch.cli.score_subset import conditions, subset, table_beside
+    from nucbatch.cli.score_against import show_differences
+    from nucbatch.cli.score_subset import conditions, groups_file, of_names, subset, table_beside
     from nucbatch.cli.score_tables import show
+    from nucbatch.cli.score_worst import worst_images
     from nucbatch.core.errors import InputError
     from nucbatch.labels.binary import BinaryCheck
     from nucbatch.labels.sides import find_images, ignoring, open_side, pair_sides
     from nucbatch.scoring import read_groups, score_images
+    from nucbatch.scoring.bootstrap import as_records, differences
     from nucbatch.scoring.score_files import as_json, images_csv, totals_csv, totals_path
     from nucbatch.store.atomic import write_text
     from nucbatch.version import __version__
@@ -110,11 +125,16 @@ def score(
         if file is not None:
             _prepare(file)
     wanted = conditions(where)
-    groups_file = _groups_file(by_file or table_beside(truth), column, where, named=by_file is not None)
-    groups = read_groups(groups_file, column) if groups_file is not None and column is not None else {}
+    if cluster is not None and against is None:
+        raise InputError("--cluster needs --against, a second prediction to compare with.")
+    table_file = groups_file(
+        by_file or table_beside(truth), column or cluster, where, named=by_file is not None
+    )
+    groups = read_groups(table_file, column) if table_file is not None and column is not None else {}
     images = find_images(images_folder) if images_folder is not None else {}
     console = terminal(soft_wrap=True)
     found, true = open_side(pred), open_side(truth)
+    other = open_side(against) if against is not None else []
     if ignore_folder is not None and count_ignored:
         raise InputError("--ignore and --count-ignored contradict each other: give one.")
     if ignore_folder is not None:
@@ -122,15 +142,21 @@ def score(
     elif count_ignored:
         true = [replace(entry, ignore=None) for entry in true]
     notes = []
-    if groups_file is not None and wanted:
-        found, true, sentence = subset(found, true, groups_file, wanted)
+    if table_file is not None and wanted:
+        other = subset(other, true, table_file, wanted)[0]
+        found, true, sentence = subset(found, true, table_file, wanted)
         notes.append(sentence)
     pairs = pair_sides(found, true)
-    by_name = _of_names(pairs, groups)
+    by_name = of_names(pairs, groups)
     checks = BinaryCheck("prediction"), BinaryCheck("truth")
     with terminal(stderr=True).status(f"Scoring {len(pairs)} images ..."):
         table = score_images(_read(pairs, *checks))
         by = _grouping(table, by_name, column)
+        change = []
+        if against is not None:
+            clusters = of_names(pairs, read_groups(table_file, cluster)) if table_file and cluster else None
+            second = score_images(_read(pair_sides(other, true), *checks))
+            change = differences(table, second, clusters)
         warnings = [text for check in checks if (text := check.warning())]
         marked = [row.ignored_px for row in table.rows if row.ignored_px]
         if marked:
@@ -138,14 +164,21 @@ def score(
                 f"Left out: {sum(marked):,} px marked to be ignored, in {len(marked)} of {len(pairs)} images"
             )
         if json_file is not None:
-            about = {"pred": str(pred), "gt": str(truth), "nucbatch": __version__, "warnings": warnings}
+            about: dict[str, object] = {
+                "pred": str(pred),
+                "gt": str(truth),
+                "nucbatch": __version__,
+                "warnings": warnings,
+            }
             about["notes"] = notes
+            if against is not None:
+                about |= {"against": str(against), "differences": as_records(change)}
             write_text(json_file, as_json(table, about, by))
         if csv_file is not None:
             write_text(csv_file, images_csv(table, by))
             write_text(totals_path(csv_file), totals_csv(table, by))
         if html_file is not None or pictures is not None:
-            worst = _worst(table, pairs, _of_names(pairs, images))
+            worst = worst_images(table, pairs, of_names(pairs, images), WORST)
             if html_file is not None:
                 from nucbatch.scoring.html_page import About, render
 
@@ -156,6 +189,8 @@ def score(
     for note in notes:
         console.print(note, markup=False)
     show(terminal(), table, by, WORST)
+    if against is not None:
+        show_differences(terminal(), change, str(pred), str(against))
     for text in warnings:
         say_error(text)
 
@@ -180,39 +215,6 @@ def _prepare(path: Path) -> None:
         raise InputError(f"{path.parent} can't be written to: set its permissions, or name another file.")
 
 
-def _groups_file(
-    table: Path | None, column: str | None, where: tuple[str, ...], *, named: bool
-) -> Path | None:
-    """The CSV of ``--column`` and ``--where``, None if neither is given.
-
-    Raises:
-        InputError: it is needed and missing, or named and not used.
-    """
-    from nucbatch.core.errors import InputError
-
-    if column is None and not where:
-        if named:
-            raise InputError("--by needs --column, to group images, or --where, to select images.")
-        return None
-    if table is None:
-        raise InputError(
-            "--column and --where look up images in a CSV: name it with --by. There is no split.csv beside "
-            "the true labels."
-        )
-    return table
-
-
-def _of_names(pairs: Pairs, known: dict[str, Any]) -> dict[str, Any]:
-    """The values of ``known`` under any of an image's names, by the name under which it is scored."""
-    found: dict[str, Any] = {}
-    for name, (pred, truth) in pairs.items():
-        for alias in (name, *truth.names, *pred.names):
-            if alias in known:
-                found[name] = known[alias]
-                break
-    return found
-
-
 def _grouping(table: ScoreTable, by_name: dict[str, str], column: str | None) -> Grouping | None:
     from nucbatch.scoring import grouped
     from nucbatch.scoring.score_files import Grouping
@@ -228,28 +230,6 @@ def _read(
         pred_check.look(found)
         truth_check.look(true)
         yield name, true, found, truth.ignore() if truth.ignore else None
-
-
-def _worst(table: ScoreTable, pairs: Pairs, images: dict[str, Callable[[], Any]]) -> list[WorstImage]:
-    from nucbatch.core.errors import InputError
-    from nucbatch.scoring.backdrop import backdrop
-    from nucbatch.scoring.html_page import WorstImage
-    from nucbatch.scoring.ignore import leave_out
-    from nucbatch.scoring.match_drawing import draw
-
-    worst = []
-    for row in table.worst(WORST):
-        pred, truth = pairs[row.name]
-        left = leave_out(truth.labels(), pred.labels(), truth.ignore() if truth.ignore else None)
-        labels = left.truth
-        drawing = draw(labels, left.pred)
-        read = images.get(row.name) or pred.image or truth.image
-        try:
-            below = backdrop(read() if read else None, drawing, labels.shape)
-        except InputError as error:
-            raise InputError(f"the image of {row.name} can't be shown: {error}") from error
-        worst.append(WorstImage(row, drawing, below, read is not None))
-    return worst
 
 
 def _write_pictures(folder: Path, worst: list[WorstImage]) -> None:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from nucbatch.cli.score_worst import Pairs
     from nucbatch.labels.sides import LabelImage
 
+T = TypeVar("T")
 Wanted = Mapping[str, frozenset[str]]
 
 
@@ -38,6 +40,41 @@ def table_beside(truth: Path) -> Path | None:
     """The ``split.csv`` of a data set, given its folder or its folder of labels; None if there is none."""
     places = (truth, truth.parent) if truth.name in ("labels", "masks") else (truth,)
     return next((place / "split.csv" for place in places if (place / "split.csv").is_file()), None)
+
+
+def groups_file(
+    table: Path | None, column: str | None, where: tuple[str, ...], *, named: bool
+) -> Path | None:
+    """The CSV of ``--column`` and ``--where``, None if neither is given.
+
+    Raises:
+        InputError: it is needed and missing, or named and not used.
+    """
+    from nucbatch.core.errors import InputError
+
+    if column is None and not where:
+        if named:
+            raise InputError(
+                "--by needs --column or --cluster, to group images, or --where, to select images."
+            )
+        return None
+    if table is None:
+        raise InputError(
+            "--column, --cluster and --where look up images in a CSV: name it with --by. There is no "
+            "split.csv beside the true labels."
+        )
+    return table
+
+
+def of_names(pairs: Pairs, known: dict[str, T]) -> dict[str, T]:
+    """The values of ``known`` under any of an image's names, by the name under which it is scored."""
+    found: dict[str, T] = {}
+    for name, (pred, truth) in pairs.items():
+        for alias in (name, *truth.names, *pred.names):
+            if alias in known:
+                found[name] = known[alias]
+                break
+    return found
 
 
 def subset(

@@ -6,7 +6,7 @@ and are escaped by the templates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -22,13 +22,15 @@ from nucbatch.scoring.table import ImageScore, ScoreTable, at_threshold
 
 MOST_IMAGES = 2000  # rows in the page's list of images; the CSV has all
 
-_LEGEND = (
+_KINDS = (
     (MatchKind.HIT, "hit", "the prediction's outline"),
     (MatchKind.MISSED, "missed", "the true nucleus, hatched"),
     (MatchKind.FALSE, "false", "the prediction, filled"),
     (MatchKind.MERGED, "merged", "one prediction holds most of several true nuclei: all outlines, hatched"),
     (MatchKind.SPLIT, "split", "one true nucleus holds most of several predictions: all outlines, dotted"),
 )
+LEGEND = tuple((f"rgb{COLOURS[kind]}", kind.name.lower(), word, what) for kind, word, what in _KINDS)
+"""Colour, class, word and description of each kind of match."""
 _TILES = (
     ("averaged", "mean_ap", "Mean AP, 0.5 to 0.95", "averaged over images, as the Data Science Bowl"),
     ("pooled", "object_f1_50", "Object F1 at IoU 0.5", "all nuclei pooled"),
@@ -65,7 +67,7 @@ def render(table: ScoreTable, about: About, worst: Sequence[WorstImage], by: Gro
     group_of = {row.name: group for group, part in by.tables.items() for row in part.rows} if by else {}
     rows = table.worst(MOST_IMAGES)
     return (
-        _environment()
+        environment()
         .get_template("score.html")
         .render(
             about=about,
@@ -84,8 +86,8 @@ def render(table: ScoreTable, about: About, worst: Sequence[WorstImage], by: Gro
             spreads=spread_rows({"all images": table} | (by.tables if by else {})),
             unspread=max(0, 1 + len(by.tables) - MOST_ROWS) if by else 0,
             bins=BINS,
-            worst=[_cell(one, group_of) for one in worst],
-            legend=[(f"rgb{COLOURS[kind]}", kind.name.lower(), word, what) for kind, word, what in _LEGEND],
+            worst=[cell(one, group_of) for one in worst],
+            legend=LEGEND,
             image_headings=[heading for _, heading in figure_names.IMAGE_COLUMNS],
             rows=[(row.name, group_of.get(row.name, ""), _of_image(row)) for row in rows],
         )
@@ -120,7 +122,8 @@ def _of_image(row: ImageScore) -> list[float]:
     return [figures[name] for name, _ in figure_names.IMAGE_COLUMNS]
 
 
-def _cell(one: WorstImage, group_of: dict[str, str]) -> dict[str, object]:
+def cell(one: WorstImage, group_of: Mapping[str, str]) -> dict[str, object]:
+    """What a template needs to show one image; ``group_of``: the group of some images, by name."""
     rows, columns = one.drawing.rows, one.drawing.columns
     height, width = rows.stop - rows.start, columns.stop - columns.start
     objects, parts = one.score.objects, one.score.parts
@@ -148,7 +151,8 @@ def _cell(one: WorstImage, group_of: dict[str, str]) -> dict[str, object]:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """The templates of the pages of scores."""
     environment = Environment(
         loader=PackageLoader("nucbatch.scoring"),
         autoescape=True,

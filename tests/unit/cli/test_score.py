@@ -276,3 +276,32 @@ def test_many_images_are_printed_by_the_worst_alone(tmp_path):
     assert "The 10 images with the lowest object F1" in output
     assert "im09" in output
     assert "im10" not in output
+
+
+def test_a_second_prediction_is_compared_on_the_same_draws(pred, truth, tmp_path):
+    better = tmp_path / "better"
+    better.mkdir()
+    for name, count in (("one", 1), ("many", 9), ("none", 0)):
+        tifffile.imwrite(better / f"{name}.tif", labels(count), photometric="minisblack")
+    result = run(pred, "--gt", truth, "--against", better, "--json", tmp_path / "s.json")
+    assert result.exit_code == 0
+    assert "95 % intervals by paired bootstrap" in result.output
+    document = json.loads((tmp_path / "s.json").read_text())
+    assert document["against"] == str(better)
+    f1 = next(row for row in document["differences"] if row["figure"] == "object_f1_50")
+    assert f1["difference"] == pytest.approx(1 - 18 / 19)
+    assert not f1["shown"]  # one image of three
+
+
+def test_images_of_one_slide_are_drawn_together_against_another_prediction(pred, truth, tmp_path):
+    table = tmp_path / "slides.csv"
+    table.write_text("id,slide\none,a\nmany,a\nnone,a\n")
+    result = run(
+        *(pred, "--gt", truth, "--against", truth, "--by", table, "--cluster", "slide"),
+        *("--json", tmp_path / "s.json"),
+    )
+    assert result.exit_code == 0
+    rows = {row["figure"]: row for row in json.loads((tmp_path / "s.json").read_text())["differences"]}
+    assert rows["object_f1_50"]["low"] == rows["object_f1_50"]["high"]
+    with pytest.raises(InputError, match="--cluster needs --against"):
+        run(pred, "--gt", truth, "--by", table, "--cluster", "slide")

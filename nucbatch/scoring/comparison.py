@@ -1,0 +1,128 @@
+"""Compares several models on the same images: one table of scores, speed and size, with intervals.
+
+Each model is compared with the first one. A difference counts as shown only if its interval leaves out 0.
+Without true labels, the models' agreement with one another takes the scores' place.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from nucbatch.scoring.bootstrap import COMPARED, Difference, as_records, differences, intervals
+from nucbatch.scoring.table import ScoreTable, plain
+from nucbatch.store.sheets import neutral
+
+AGREEMENT = ("pixel_f1", "object_f1_50", "ap_50", "pq")
+"""Pooled figures of the agreement between two models."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRun:
+    """A model as it ran on the images.
+
+    Attributes:
+        name: a short name, which is also its folder's.
+        parameters: number of values of its network.
+        megapixels_per_s: of the whole run, end to end.
+        worker_bytes: projected peak memory of a worker.
+        counts: nuclei by image.
+        table: scores against the true labels; None without them.
+    """
+
+    name: str
+    parameters: int
+    megapixels_per_s: float
+    worker_bytes: int
+    counts: Mapping[str, int]
+    table: ScoreTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Several models on the same images.
+
+    Attributes:
+        runs: the models; each is compared with the first.
+        clusters: cluster of each image, for the intervals; None: each image is one.
+        agreement: scores of one model's masks against another's, by the two names.
+    """
+
+    runs: tuple[ModelRun, ...]
+    clusters: Mapping[str, str] | None
+    agreement: Mapping[tuple[str, str], ScoreTable]
+
+    def differences(self) -> dict[str, list[Difference]]:
+        """Each further model minus the first, by its name; empty without true labels.
+
+        Raises:
+            InputError: an image has no cluster.
+        """
+        first = self.runs[0].table
+        return {
+            run.name: differences(first, run.table, self.clusters)
+            for run in self.runs[1:]
+            if first is not None and run.table is not None
+        }
+
+    def rows(self) -> list[dict[str, object]]:
+        """One row per model: size, speed, memory and nuclei, then each figure with its interval."""
+        rows: list[dict[str, object]] = []
+        for run in self.runs:
+            row: dict[str, object] = {
+                "model": run.name,
+                "parameters": run.parameters,
+                "megapixels_per_s": round(run.megapixels_per_s, 3),
+                "worker_gib": round(run.worker_bytes / 2**30, 2),
+                "images": len(run.counts),
+                "nuclei": sum(run.counts.values()),
+            }
+            if run.table is not None:
+                found = intervals(run.table, self.clusters)
+                for total, figure, _ in COMPARED:
+                    interval = found[total, figure]
+                    values = {"": interval.value, "_low": interval.low, "_high": interval.high}
+                    row |= plain({f"{figure}{end}": value for end, value in values.items()})
+            rows.append(row)
+        return rows
+
+    def agreements(self) -> list[dict[str, object]]:
+        """One row per pair of models: pooled figures of the second's masks against the first's."""
+        rows: list[dict[str, object]] = []
+        for (one, other), table in self.agreement.items():
+            pooled = table.pooled.figures()
+            rows.append({"first": one, "second": other, **plain({key: pooled[key] for key in AGREEMENT})})
+        return rows
+
+    def as_csv(self) -> str:
+        """:meth:`rows` as CSV."""
+        return csv_of(self.rows())
+
+    def counts_csv(self) -> str:
+        """Nuclei per image and model as CSV."""
+        names = dict.fromkeys(name for run in self.runs for name in run.counts)
+        return csv_of(
+            [{"image": name} | {run.name: run.counts.get(name) for run in self.runs} for name in names]
+        )
+
+    def as_json(self, about: Mapping[str, object]) -> str:
+        """Everything as JSON text: ``about``, the models, the differences and the agreement."""
+        content = {
+            **about,
+            "models": self.rows(),
+            "differences": {name: as_records(found) for name, found in self.differences().items()},
+            "agreement": self.agreements(),
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def csv_of(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows with the same columns as CSV text, safe for spreadsheets."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(map(neutral, rows[0]))
+    writer.writerows([neutral(value) for value in row.values()] for row in rows)
+    return text.getvalue()
