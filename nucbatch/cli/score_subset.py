@@ -54,9 +54,7 @@ def groups_file(
 
     if column is None and not where:
         if named:
-            raise InputError(
-                "--by needs --column or --cluster, to group images, or --where, to select images."
-            )
+            raise InputError("--by needs --column, to group images, --where, to select images, or --cluster.")
         return None
     if table is None:
         raise InputError(

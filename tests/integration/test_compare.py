@@ -71,6 +71,6 @@ def test_models_are_scored_side_by_side_and_against_the_first(data: Path, tmp_pa
 def test_two_different_models_are_needed(data: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="at least two different models"):
         run(data / "images", "--models", "default", "-o", tmp_path / "out")
+    models = f"default,{data / 'strict.safetensors'}"
     with pytest.raises(InputError, match="need true labels"):
-        models = f"default,{data / 'strict.safetensors'}"
         run(data / "images", "--models", models, "--where", "a=b", "-o", tmp_path / "out")
