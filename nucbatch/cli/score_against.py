@@ -15,12 +15,12 @@ def show_differences(console: Console, found: Sequence[Difference], first: str, 
     """Prints each figure of both predictions, and the interval of the difference."""
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     from nucbatch.scoring.figure_names import shown
 
-    title = f"{second} against {first}; 95 % intervals by paired bootstrap over images"
-    table = Table(title=Text(title), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    console.print(f"First: {first}\nSecond: {second}", markup=False, soft_wrap=True)
+    console.print("Difference: second - first, with 95 % intervals by paired bootstrap over images")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("figure", "first", "second", "difference"):
         table.add_column(heading, justify="left" if heading == "figure" else "right")
     for one in found:
