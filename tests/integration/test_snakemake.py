@@ -95,6 +95,8 @@ def test_every_plate_has_a_runs_folder_and_one_table_has_all_wells(screen: Scree
 
 
 def test_a_plate_that_is_done_with_failures_stops_nothing_and_is_named(screen: Screen) -> None:
+    page = (screen.runs / "overview.html").read_text(encoding="utf-8")
+    assert '<a href="./second%20one/report.html">second one</a></td><td><span class="bad">failures' in page
     plates = pd.read_csv(screen.runs / "plates.csv", index_col="Run")
     assert list(plates["Status"]) == ["complete", "failures"]
     assert list(plates["Fields_Failed"]) == [0, 1]
@@ -146,49 +148,3 @@ def test_the_profile_for_slurm_is_one_that_snakemake_takes(tmp_path: Path) -> No
     assert "slurm_partition=" in said.stdout
     assert "runtime=1440" in said.stdout
     assert "mem_mb=32000" in said.stdout
-
-
-def test_wells_of_plates_with_other_channels_keep_every_column(tmp_path: Path) -> None:
-    for name, columns in {"a": "Mean_DAPI", "b": "Mean_GFP"}.items():
-        (tmp_path / name).mkdir()
-        head = (
-            f"Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed,{columns}\n"
-        )
-        (tmp_path / name / "wells.csv").write_text(f"{head}p,A01,0,4,1,0,7.5\n", encoding="utf-8")
-        (tmp_path / name / "files.csv").write_text("path,status\nx.tif,used\n", encoding="utf-8")
-    runs = [str(tmp_path / "a"), str(tmp_path / "b")]
-    tables = ["--wells", str(tmp_path / "wells.csv"), "--plates", str(tmp_path / "plates.csv")]
-    subprocess.run([sys.executable, str(FLOW.parent / "gather.py"), *runs, *tables], check=True)
-    wells = pd.read_csv(tmp_path / "wells.csv", index_col="Metadata_Run")
-    assert wells.loc["a", "Mean_DAPI"] == wells.loc["b", "Mean_GFP"] == 7.5
-    assert wells.loc[["a", "b"], ["Mean_GFP", "Mean_DAPI"]].isna().sum().sum() == 2
-    assert list(pd.read_csv(tmp_path / "plates.csv")["Status"]) == ["complete", "complete"]
-
-
-def test_the_name_of_a_plates_folder_is_not_run_by_a_spreadsheet(tmp_path: Path) -> None:
-    run = tmp_path / "=cmd();=x"
-    run.mkdir()
-    head = "Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed,Mean_A\n"
-    (run / "wells.csv").write_text(f"{head}'=p,A01,0,4,1,0,-7.5\n", encoding="utf-8")
-    (run / "files.csv").write_text("path,status\nx.tif,used\n", encoding="utf-8")
-    tables = ["--wells", str(tmp_path / "wells.csv"), "--plates", str(tmp_path / "plates.csv")]
-    subprocess.run([sys.executable, str(FLOW.parent / "gather.py"), str(run), *tables], check=True)
-    (well,) = pd.read_csv(tmp_path / "wells.csv").to_dict("records")
-    assert (well["Metadata_Run"], well["Metadata_Plate"], well["Mean_A"]) == ("'=cmd();'=x", "'=p", -7.5)
-    (plate,) = pd.read_csv(tmp_path / "plates.csv").to_dict("records")
-    assert plate["Run"] == "'=cmd();'=x"
-
-
-def test_the_table_of_plates_counts_wells_once_and_nuclei_of_one_time_point(tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    run.mkdir()
-    head = "Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed\n"
-    rows = "p,A01,0,4,1,0\np,A01,1,6,1,0\np,A02,0,,1,1\np,A02,1,9,1,0\n"
-    (run / "wells.csv").write_text(head + rows, encoding="utf-8")
-    (run / "files.csv").write_text("path,status\nx.tif,used\n", encoding="utf-8")
-    tables = ["--wells", str(tmp_path / "wells.csv"), "--plates", str(tmp_path / "plates.csv")]
-    subprocess.run([sys.executable, str(FLOW.parent / "gather.py"), str(run), *tables], check=True)
-    (plate,) = pd.read_csv(tmp_path / "plates.csv").to_dict("records")
-    assert (plate["Wells"], plate["Time_Points"], plate["Fields"], plate["Fields_Failed"]) == (2, 2, 4, 1)
-    assert plate["Count_Nuclei"] == 4
-    assert len(pd.read_csv(tmp_path / "wells.csv")) == 4

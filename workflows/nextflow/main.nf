@@ -1,6 +1,6 @@
 /*
  * Runs all plates of a screen: each folder in --plates is a plate and gets a run's folder in --runs; one table has
- * the wells of all.
+ * the wells of all, and overview.html shows the plates side by side.
  *
  *     nextflow run workflows/nextflow --plates SCREEN --runs RUNS --channel DAPI
  *

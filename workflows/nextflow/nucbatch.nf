@@ -41,11 +41,13 @@ process GATHER {
     output:
     path 'wells.csv', emit: wells
     path 'plates.csv', emit: plates
+    path 'overview.html', emit: overview
+    path '{assay,doses,normalised}.csv', optional: true, emit: assay
     stdout emit: failures
 
     script:
     def folders = plates.toSorted().collect { name -> "'${runs}/${name}'" }.join(' ')
     """
-    python3 '${projectDir}/../gather.py' ${folders} --wells wells.csv --plates plates.csv --tell plates.csv
+    python3 '${projectDir}/../gather.py' ${folders} --wells wells.csv --plates plates.csv --page overview.html --tell plates.csv
     """
 }
