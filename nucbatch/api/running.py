@@ -75,6 +75,7 @@ def run(
     ome_zarr: str | None = None,
     in_place: bool = False,
     overlaps: str = "once",
+    table: str = "parquet",
     model: str | Path = "default",
     channel: str = "",
     diameter: Diameter = "auto",
@@ -130,6 +131,7 @@ def run(
         ome_zarr: version of the OME-Zarr, "0.5" or "0.4".
         in_place: whether to write masks into the images of an OME-Zarr that is the input.
         overlaps: whether nuclei in overlapping fields count "once", or all are kept ("keep").
+        table: "parquet", or "csv" for nuclei.csv beside it.
         model: a shipped model, or a weight file.
         channel: channel with the nuclei, if its name doesn't tell.
         diameter: typical diameter of a nucleus: 60 (px), "12um", "auto" or "none".
@@ -212,6 +214,7 @@ def run(
         in_place,
         overlaps,
         block_size,
+        table=table,
     )
     prepared = request.prepare(Path(out))
     for sentence in prepared.warnings:

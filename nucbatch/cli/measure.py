@@ -62,6 +62,13 @@ _OUTPUT = (
         show_default=True,
         help="Nuclei in several fields that overlap by their stage positions count once, or are all kept.",
     ),
+    option(
+        "--table",
+        type=click.Choice(["parquet", "csv"]),
+        default="parquet",
+        show_default=True,
+        help="Table of nuclei: nuclei.parquet alone, or nuclei.csv beside it.",
+    ),
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show which masks belong to which images, without measuring."),
@@ -95,6 +102,7 @@ def measure(
     keep: str,
     ome_zarr: str,
     overlaps: str,
+    table: str,
     experiment: Experiment | None,
     scheduling: Scheduling,
     block_px: int | None,
@@ -136,6 +144,7 @@ def measure(
             "labels": keep,
             "ome_zarr": ome_zarr,
             "overlaps": overlaps,
+            "table": table,
             "pixel_size_um": source.pixel_size_um,
         }
     )

@@ -53,6 +53,13 @@ _OUTPUT = (
         show_default=True,
         help="Nuclei in several fields that overlap by their stage positions count once, or are all kept.",
     ),
+    option(
+        "--table",
+        type=click.Choice(["parquet", "csv"]),
+        default="parquet",
+        show_default=True,
+        help="Table of nuclei: nuclei.parquet alone, or nuclei.csv beside it.",
+    ),
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
@@ -97,6 +104,7 @@ def run(
     ome_zarr: str | None,
     in_place: bool,
     overlaps: str,
+    table: str,
     segmentation: SegmentationOptions,
     experiment: Experiment | None,
     measure: dict[str, object],
@@ -129,7 +137,17 @@ def run(
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
     prepared = RunRequest(
-        source, segmentation, selection, labels, ome_zarr, in_place, overlaps, block_px, experiment, measure
+        source,
+        segmentation,
+        selection,
+        labels,
+        ome_zarr,
+        in_place,
+        overlaps,
+        block_px,
+        experiment,
+        measure,
+        table,
     ).prepare(out)
     describe(console, prepared)
     if dry_run:

@@ -48,6 +48,7 @@ class SegmentationOptions:
         labels: str = "zarr",
         ome_zarr: str = "0.5",
         overlaps: str = "once",
+        table: str = "parquet",
         pixel_size_um: float | None = None,
         plate: Plate | None = None,
         measure: Mapping[str, object] | None = None,
@@ -58,6 +59,7 @@ class SegmentationOptions:
             labels: formats of the masks.
             ome_zarr: version of OME-Zarr.
             overlaps: whether nuclei in several overlapping fields count once.
+            table: "csv" for the nuclei as CSV too.
             pixel_size_um: that the user gives; None for the files'.
             plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
                 such a diameter counts as none.
@@ -78,6 +80,7 @@ class SegmentationOptions:
                 "labels": labels,
                 "ome_zarr": ome_zarr,
                 "overlaps": overlaps,
+                "table": table,
                 "precision": self.precision,
                 "pixel_size_um": pixel_size_um,
                 "diameter_px": diameter_px,

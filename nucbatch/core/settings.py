@@ -204,6 +204,7 @@ class RunSettings(HashedSettings):
         overlaps: whether a nucleus in several overlapping fields counts "once", or all are kept ("keep"). It
             only decides how the tables are made in the end, so it is not hashed and may change in a resumed
             run.
+        table: format of the table of nuclei: Parquet, or *csv* beside it. Not hashed, as ``overlaps``.
     """
 
     channel: str = ""
@@ -222,9 +223,10 @@ class RunSettings(HashedSettings):
     masks: Literal["network", "given", "binary"] = "network"
     measurements: dict[str, str] | None = None
     overlaps: Literal["once", "keep"] = "once"
+    table: Literal["parquet", "csv"] = "parquet"
 
     def _hashed(self) -> dict[str, object]:
-        return self.model_dump(mode="json", exclude={"overlaps"})
+        return self.model_dump(mode="json", exclude={"overlaps", "table"})
 
 
 def validated(values: dict[str, object]) -> RunSettings:

@@ -29,6 +29,7 @@ from nucbatch.experiment.doses import dose_table
 from nucbatch.experiment.join import Address, Described, describe
 from nucbatch.experiment.wells import wells_metadata
 from nucbatch.store.atomic import write_bytes
+from nucbatch.store.csv_table import write_nuclei_csv
 from nucbatch.store.lock import run_lock
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_run, write_wells
@@ -132,6 +133,7 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
         numbers = pd.read_csv(folder.wells, dtype=str, keep_default_na=False)
         for path in (folder.nuclei, folder.fields):
             replace_user_columns(path, old, described.columns, values)
+        write_nuclei_csv(folder, wanted=folder.nuclei_csv.is_file())
         places = wells_metadata(pd.read_parquet(folder.fields))
         if len(places) != len(numbers):
             raise StoreError(

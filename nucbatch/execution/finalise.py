@@ -39,6 +39,7 @@ from nucbatch.planning.plan import Plan
 from nucbatch.readers.flat_fields import illumination_text
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
+from nucbatch.store.csv_table import write_nuclei_csv
 from nucbatch.store.fields_table import has_positions, write_fields
 from nucbatch.store.images import create_images
 from nucbatch.store.ngff import Version
@@ -99,6 +100,7 @@ def finalise(
     scale: Scale = AS_IT_IS,
     selection: Selection = EVERYTHING,
     overlaps: Literal["once", "keep"] = "once",
+    table: Literal["parquet", "csv"] = "parquet",
 ) -> Totals:
     """Writes the tables and the OME-Zarr's list of images.
 
@@ -110,6 +112,7 @@ def finalise(
         scale: the run's scale; if it was measured for the whole plate, fields that disagree are flagged.
         selection: the part of the plate that was processed now; what earlier sessions processed stays.
         overlaps: whether a nucleus in several overlapping fields counts once, or all are kept.
+        table: whether the nuclei are written as CSV too.
 
     Raises:
         DamagedFile: a field's table fragment does not match its receipt.
@@ -132,6 +135,7 @@ def finalise(
     marked = not_counted if has_positions(done) else None
     concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked)
     judgement = judge([_judged(field, receipts[field.key]) for field in done])
+    write_nuclei_csv(folder, wanted=table == "csv")
     flags = {
         field.key: [
             *flags_of(receipts[field.key].qc),

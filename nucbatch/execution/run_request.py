@@ -84,6 +84,7 @@ class RunRequest:
         block_px: side of the blocks of large images; None for the default.
         experiment: the table of wells, controls, doses and series; None for those of an earlier session.
         measure: what is measured, by the names of :class:`nucbatch.core.measure_settings.MeasureSettings`.
+        table: "csv" for the nuclei as CSV too.
     """
 
     source: InputOptions
@@ -96,6 +97,7 @@ class RunRequest:
     block_px: int | None = None
     experiment: Experiment | None = None
     measure: Mapping[str, object] = field(default_factory=dict)
+    table: str = "parquet"
 
     def prepare(self, out: Path) -> Prepared:
         """Opens the input and prepares its run in the folder ``out``; writes nothing.
@@ -126,6 +128,7 @@ class RunRequest:
             labels="in-place" if self.in_place else self.labels,
             ome_zarr=ome_zarr,
             overlaps=self.overlaps,
+            table=self.table,
             pixel_size_um=self.source.pixel_size_um,
             plate=plate,
             measure=self.measure,

@@ -252,6 +252,7 @@ def execute(
                         scale=prepared.scale,
                         selection=plan.selection,
                         overlaps=plan.settings.overlaps,
+                        table=plan.settings.table,
                     )
                 except DamagedFile as error:
                     again = work_queue.requeue_damaged_tables(receipts, cores())

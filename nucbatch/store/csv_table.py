@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from nucbatch.core.errors import DamagedFile
 from nucbatch.store.atomic import replacing
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import neutral
 
 
@@ -33,6 +34,18 @@ def row_groups(path: Path) -> Iterator[pa.Table]:
                 yield file.read().replace_schema_metadata(None)
     except (OSError, pa.ArrowException) as error:
         raise DamagedFile.at(path, f"can't be read ({error})") from error
+
+
+def write_nuclei_csv(folder: RunFolder, *, wanted: bool) -> None:
+    """Writes a run's table of nuclei as CSV too, or removes an outdated one if it is not wanted.
+
+    Raises:
+        StoreError: the table can't be read, or the file can't be written.
+    """
+    if wanted:
+        write_csv(folder.nuclei_csv, row_groups(folder.nuclei))
+    else:
+        folder.nuclei_csv.unlink(missing_ok=True)
 
 
 def write_csv(

@@ -62,6 +62,11 @@ class RunFolder:
         return self.path / "nuclei.parquet"
 
     @property
+    def nuclei_csv(self) -> Path:
+        """The same table as CSV, on request."""
+        return self.path / "nuclei.csv"
+
+    @property
     def fields(self) -> Path:
         """Table with one row per field."""
         return self.path / "fields.parquet"
@@ -278,7 +283,7 @@ class RunFolder:
         try:
             self.ledger.unlink(missing_ok=True)
             _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
-            tables = self.nuclei, self.fields, self.wells, self.files, self.images_csv
+            tables = self.nuclei, self.nuclei_csv, self.fields, self.wells, self.files, self.images_csv
             of_experiment = self.assay, self.doses, self.normalised, self.metadata
             for path in (*tables, *of_experiment, self.report, self.run_json, self.session):
                 path.unlink(missing_ok=True)

@@ -43,7 +43,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture(scope="module")
 def finished(inputs: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[RunFolder, Result]:
     out = tmp_path_factory.mktemp("measured") / "out"
-    return RunFolder(out), measure(*inputs, out)
+    return RunFolder(out), measure(*inputs, out, "--table", "csv")
 
 
 def test_every_field_and_every_mask_has_its_outcome(
@@ -88,6 +88,7 @@ def test_objects_keep_the_numbers_of_their_mask(
     assert run["model"]["source"] == str(masks)
     assert run["settings"]["masks"] == "given"
     assert folder.report.stat().st_size > 0
+    pd.testing.assert_frame_equal(pd.read_csv(folder.nuclei_csv), nuclei, check_dtype=False)
 
 
 def test_a_repaired_mask_alone_is_measured_again(
@@ -102,5 +103,6 @@ def test_a_repaired_mask_alone_is_measured_again(
     assert again.exit_code == 3, again.output
     nuclei = pd.read_parquet(folder.nuclei)
     assert set(nuclei["Metadata_Image"]) == {"a", "d"}
+    assert not folder.nuclei_csv.exists()  # the one there was would be out of date
     assert nuclei[nuclei["Metadata_Image"] == "a"].equals(before)
     assert folder.fragment("a").stat().st_mtime_ns == written_ns
