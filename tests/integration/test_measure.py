@@ -88,7 +88,7 @@ def test_objects_keep_the_numbers_of_their_mask(
     assert run["model"]["source"] == str(masks)
     assert run["settings"]["masks"] == "given"
     assert folder.report.stat().st_size > 0
-    table = pd.read_csv(folder.nuclei_csv).fillna({"Metadata_Well": ""})
+    table = pd.read_csv(folder.nuclei_csv).assign(Metadata_Well="")
     pd.testing.assert_frame_equal(table, nuclei, check_dtype=False)
 
 
