@@ -11,6 +11,7 @@ from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
+from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.selection_options import selection_options
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
@@ -87,6 +88,7 @@ _SESSION = (
 @selection_options
 @headed("Masks", *_MASKS)
 @headed("Output", *_OUTPUT)
+@measure_options
 @experiment_options
 @cluster_options
 @headed("This session", *_SESSION)
@@ -104,6 +106,7 @@ def measure(
     overlaps: str,
     table: str,
     experiment: Experiment | None,
+    measure: dict[str, object],
     scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
@@ -145,6 +148,7 @@ def measure(
             "ome_zarr": ome_zarr,
             "overlaps": overlaps,
             "table": table,
+            "measure": measure,
             "pixel_size_um": source.pixel_size_um,
         }
     )
