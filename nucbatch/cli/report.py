@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 @click.argument("out", type=click.Path(path_type=Path))
 @experiment_options
 def report(out: Path, experiment: Experiment | None) -> None:
-    """Write report.html of the run in OUT again.
+    """Write report.html of the run in OUT again, from what is on the disk.
 
-    Options of the experiment replace those that the run was described with. Nothing is segmented again.
+    The run may be finished, stopped, or going on: fields that are not processed yet are shown as such.
+    Options of the experiment replace those that a finished run was described with. Nothing is segmented
+    again.
     """
-    from nucbatch.report.page import write_report
+    from nucbatch.execution.redraw import redraw
 
     if experiment is not None:
         from nucbatch.execution.experiment_tables import describe_again
@@ -30,4 +32,4 @@ def report(out: Path, experiment: Experiment | None) -> None:
 
         for line in describe_again(RunFolder(out), experiment).lines:
             click.echo(line)
-    click.echo(f"Report: {write_report(out)}")
+    click.echo(f"Report: {redraw(out)}")

@@ -40,7 +40,7 @@ from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.planning.memory import require_fit
 from nucbatch.readers.names import plural
-from nucbatch.readers.plate_cache import cache_content, is_cached
+from nucbatch.readers.plate_cache import cache_content, content_to_show, is_cached
 from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Scheduling, scheduler
 from nucbatch.schedulers.local import cores
@@ -308,12 +308,9 @@ def _verified(checked: CheckResult) -> str:
 
 
 def _remember(folder: RunFolder, plate: Plate) -> None:
-    """Caches the plate as read, for the next session."""
-    if is_cached(folder.plate, plate):
-        return
-    kept = cache_content(plate)
-    if kept is not None:
-        write_bytes(folder.plate, kept)
+    """Keeps the plate as read: for the next session if it may be cached, for a report in any case."""
+    if not is_cached(folder.plate, plate):
+        write_bytes(folder.plate, cache_content(plate) or content_to_show(plate))
 
 
 def _require_sound(plate: Plate) -> None:

@@ -90,6 +90,25 @@ def cache_content(plate: Plate) -> bytes | None:
     """Serialises a plate for :func:`load_plate`; None for a plate that must not be cached."""
     if not plate.listed or any(_may_pass(record) for record in plate.files):
         return None
+    return _content(plate, plate.listed)
+
+
+def content_to_show(plate: Plate) -> bytes:
+    """Serialises any plate for :func:`plate_as_read`; :func:`load_plate` does not take it."""
+    return _content(plate, "-")
+
+
+def plate_as_read(path: Path) -> Plate | None:
+    """Reads the plate of a run as it was when its last session began; None if it is missing or damaged."""
+    try:
+        with path.open("rb") as file:
+            wanted = file.readline().decode().split()[0]
+    except (OSError, ValueError, IndexError):
+        return None
+    return load_plate(path, wanted, "")
+
+
+def _content(plate: Plate, listed: str) -> bytes:
     kept = {
         "name": plate.name,
         "layout": plate.layout,
@@ -119,7 +138,7 @@ def cache_content(plate: Plate) -> bytes | None:
         "header_sizes": plate.header_sizes,
     }
     body = json.dumps(kept, separators=(",", ":")).encode()
-    return f"{plate.listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
+    return f"{listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
 def is_cached(path: Path, plate: Plate) -> bool:

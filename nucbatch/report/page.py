@@ -23,20 +23,35 @@ from nucbatch.store.run_folder import RunFolder
 _SCRIPTS = ("page.js", "plate.js", "plots.js", "fields.js")
 
 
-def write_report(folder: Path) -> Path:
-    """Writes ``report.html`` into a finished run's folder and returns its path.
+def write_report(folder: Path, tables: RunFolder | None = None) -> Path:
+    """Writes ``report.html`` into a run's folder and returns its path.
+
+    Args:
+        folder: the run's folder.
+        tables: folder with the tables, images and run.json to show; None: the run's folder, if it is
+            finished.
 
     Raises:
         InputNotFound: there is no such folder.
         StoreError: the folder holds no finished run, or can't be written to.
     """
+    run = require_run(folder)
+    write_text(run.report, render(RunData(tables or run)))
+    return run.report
+
+
+def require_run(folder: Path) -> RunFolder:
+    """Returns the run's folder.
+
+    Raises:
+        InputNotFound: there is no such folder. StoreError: it holds no run.
+    """
     if not folder.is_dir():
         raise InputNotFound(f"{folder} does not exist: name the folder of a run (its -o OUT).")
     run = RunFolder(folder)
     if not run.is_run():
-        raise StoreError(f"{folder} is not a run of nucbatch: name a finished run's folder (its -o OUT).")
-    write_text(run.report, render(RunData(run)))
-    return run.report
+        raise StoreError(f"{folder} is not a run of nucbatch: name the folder of a run (its -o OUT).")
+    return run
 
 
 def render(data: RunData) -> str:

@@ -19,7 +19,7 @@ import tifffile
 from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
-from nucbatch.core.errors import RunLocked, SettingsConflict
+from nucbatch.core.errors import RunLocked, SettingsConflict, StoreError
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.lock import run_lock
 from nucbatch.store.run_folder import RunFolder
@@ -185,6 +185,37 @@ def test_stopped_then_killed_then_finished_gives_the_same_bytes(
     assert results(other) == results(folder)
     assert not left.exists()
     assert json.loads(other.run_json.read_text())["timings"]["wall_fields"] == 3
+
+
+def test_the_report_of_a_stopped_run_shows_what_is_done_and_changes_nothing_else(
+    finished: tuple[RunFolder, Result], tmp_path: Path
+) -> None:
+    folder, _ = finished
+    stopped = RunFolder(tmp_path / "out")
+    shutil.copytree(folder.path, stopped.path)
+    for path in (
+        stopped.nuclei,
+        stopped.fields,
+        stopped.wells,
+        stopped.files,
+        stopped.run_json,
+        stopped.report,
+    ):
+        path.unlink()
+    lines = stopped.ledger.read_bytes().splitlines(keepends=True)
+    stopped.ledger.write_bytes(b"".join(lines[:2]))  # one field, as if the driver had been killed then
+    before = sorted(stopped.path.rglob("*"))
+    told = CliRunner().invoke(nucbatch, ["report", str(stopped.path)])
+    assert told.exit_code == 0, told.output
+    page = stopped.report.read_text(encoding="utf-8")
+    assert "2 fields not processed yet" in page
+    assert page.count('class="pending"') >= 2
+    assert sorted(stopped.path.rglob("*")) == sorted([*before, stopped.report])
+    stopped.ledger.write_bytes(lines[0])
+    told = CliRunner().invoke(nucbatch, ["report", str(stopped.path)])
+    assert told.exit_code == 1
+    assert isinstance(told.exception, StoreError)
+    assert "has no field" in str(told.exception)
 
 
 def results(folder: RunFolder) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.formats.headers import read_header
-from nucbatch.readers.plate_cache import cache_content, is_cached, load_plate
+from nucbatch.readers.plate_cache import cache_content, content_to_show, is_cached, load_plate, plate_as_read
 from nucbatch.readers.read_timeout import within
 
 
@@ -124,3 +124,18 @@ def test_inputs_with_incomplete_listings_are_not_cached(plate: Path, tmp_path: P
     single = open_plate(image)
     assert single.listed == ""
     assert cache_content(single) is None
+
+
+def test_a_plate_that_may_not_be_cached_can_still_be_shown(plate: Path, tmp_path: Path) -> None:
+    """A report of a stopped run needs the fields as they were, not the files as they are now."""
+    single = open_plate(plate / "p_A01_s1_w1.tif")
+    path = tmp_path / "plate.json"
+    path.write_bytes(content_to_show(single))
+    assert not is_cached(path, single)
+    assert load_plate(path, single.listed, "") is None
+    shown = plate_as_read(path)
+    assert shown is not None
+    assert shown.fields == single.fields
+    path.write_bytes(path.read_bytes()[:-5])
+    assert plate_as_read(path) is None
+    assert plate_as_read(tmp_path / "none") is None
