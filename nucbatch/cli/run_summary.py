@@ -96,6 +96,15 @@ def summarise(console: Console, result: RunResult) -> None:
     )
     if is_quiet():
         return
+    if totals.at_shared_edges:
+        console.print(
+            Text(
+                f"{totals.at_shared_edges:,} of the nuclei touch an edge that another field adjoins without "
+                "overlapping: those that are cut there count in both fields. See Count_Nuclei_AtSharedEdges "
+                f"in {folder.wells}",
+                "yellow",
+            )
+        )
     if totals.maps_bytes:
         console.print(
             Text(

@@ -16,6 +16,7 @@ from nucbatch.core.plate import Field
 from nucbatch.experiment.field_layout import (
     FieldRectangle,
     WellTime,
+    adjoining_pairs,
     covered_um2,
     overlapping_pairs,
     placed_fields,
@@ -39,19 +40,23 @@ class CountedOnce:
         elsewhere: labels of the nuclei that count in another field, by the field's key.
         refused: wells and time points whose positions the images contradict; there all nuclei count.
         doubtful: keys of their fields that overlap with others, and of single misplaced fields.
+        at_shared_edges: number of counted nuclei at edges that another field adjoins without overlapping, by
+            the key of each field whose place is known; cut there, a nucleus counts in both fields.
     """
 
     elsewhere: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
     refused: frozenset[WellTime] = frozenset()
     doubtful: frozenset[str] = frozenset()
+    at_shared_edges: dict[str, int] = field(default_factory=dict)
 
 
-def count_once(folder: RunFolder, done: Sequence[Field]) -> CountedOnce:
+def count_once(folder: RunFolder, done: Sequence[Field], *, keep: bool = False) -> CountedOnce:
     """Decides for the nuclei of all done fields whether they count.
 
     Args:
         folder: the run's folder, with the fields' table fragments.
         done: in the plate's order.
+        keep: all nuclei count; only the positions are checked.
 
     Raises:
         DamagedFile: a table fragment can't be read.
@@ -74,7 +79,7 @@ def count_once(folder: RunFolder, done: Sequence[Field]) -> CountedOnce:
     elsewhere = {
         key: labels
         for where, one in found.items()
-        if where not in refused
+        if where not in refused and not keep
         for key, labels in one.elsewhere.items()
     }
     doubtful = (
@@ -82,7 +87,13 @@ def count_once(folder: RunFolder, done: Sequence[Field]) -> CountedOnce:
         for where, one in found.items()
         for key in (overlapping[where] if where in refused else one.misplaced)
     )
-    return CountedOnce(elsewhere, frozenset(refused), frozenset(doubtful))
+    at_edges = {
+        one.key: _at_edges(folder, by_key[one.key], edges, elsewhere.get(one.key))
+        for where, rectangles in placed_fields(done).items()
+        if where not in refused
+        for one, edges in zip(rectangles, _shared_edges(rectangles), strict=True)
+    }
+    return CountedOnce(elsewhere, frozenset(refused), frozenset(doubtful), at_edges)
 
 
 def covered_mm2(done: Iterable[Field], refused: Iterable[WellTime]) -> dict[WellTime, float]:
@@ -105,6 +116,47 @@ def covered_mm2(done: Iterable[Field], refused: Iterable[WellTime]) -> dict[Well
         if where not in refused:
             areas[where] += covered_um2(rectangles)
     return {where: area / 1e6 for where, area in areas.items() if where not in unknown}
+
+
+Edge = tuple[int, bool, float, float]
+"""Part of a field's edge, in its pixels: axis across it, whether it is the far one, begin, end."""
+
+
+def _shared_edges(rectangles: Sequence[FieldRectangle]) -> list[list[Edge]]:
+    """Returns the parts of each field's edges that other fields adjoin."""
+    edges: list[list[Edge]] = [[] for _ in rectangles]
+    for i, j, axis in adjoining_pairs(rectangles):
+        for here, other in ((i, j), (j, i)):
+            mine, theirs = rectangles[here], rectangles[other]
+            along = (theirs.left, theirs.right) if axis == 0 else (theirs.top, theirs.bottom)
+            origin = mine.left if axis == 0 else mine.top
+            begin, end = ((value - origin) / mine.pixel_um for value in along)
+            is_far = theirs.center[axis] > mine.center[axis]
+            edges[here].append((axis, is_far, begin, end))
+    return edges
+
+
+def _at_edges(
+    folder: RunFolder, one: Field, edges: Sequence[Edge], elsewhere: npt.NDArray[np.int64] | None
+) -> int:
+    """Counts the nuclei of a field that touch one of these edges, without those that count elsewhere."""
+    if not edges:
+        return 0
+    count = 0
+    for columns in read_columns(folder.fragment(one.key), [_LABEL, *_BOX]):
+        boxes_px = np.stack([columns[name] for name in _BOX], axis=1)
+        touches = np.zeros(len(boxes_px), bool)
+        for axis, is_far, begin, end in edges:
+            side = one.width_px if axis else one.height_px
+            margin = side - boxes_px[:, 2 + axis] if is_far else boxes_px[:, axis]
+            along = 1 - axis
+            touches |= (
+                (margin <= _CUT_WITHIN_PX) & (boxes_px[:, along] < end) & (boxes_px[:, 2 + along] > begin)
+            )
+        if elsewhere is not None:
+            touches &= ~np.isin(columns[_LABEL], elsewhere)
+        count += int(touches.sum())
+    return count
 
 
 def _neighbours(rectangles: Sequence[FieldRectangle]) -> dict[str, list[FieldRectangle]]:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
-from nucbatch.execution.count_once import CountedOnce, count_once, covered_mm2
+from nucbatch.execution.count_once import count_once, covered_mm2
 from nucbatch.experiment.field_layout import placed_fields
 from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import (
@@ -63,6 +63,7 @@ class Totals:
     ``flagged``: number of done fields by flag (:data:`nucbatch.features.quality.FLAGS`).
     ``diameter_px``: median of the fields' nuclear diameters; None without nuclei.
     ``rescaled``: number of fields that were rescaled for the network.
+    ``at_shared_edges``: number of counted nuclei at edges where fields adjoin without overlapping.
     ``maps_bytes``: size of the probabilities that are kept of fields of one block.
     ``quality``: limits of the quality figures, for run.json.
     """
@@ -83,6 +84,7 @@ class Totals:
     rescaled: int = 0
     seen: int = 0
     maps_bytes: int = 0
+    at_shared_edges: int = 0
     quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -111,7 +113,8 @@ def finalise(
         ome_zarr: version of the run's OME-Zarr; None if it keeps none.
         scale: the run's scale; if it was measured for the whole plate, fields that disagree are flagged.
         selection: the part of the plate that was processed now; what earlier sessions processed stays.
-        overlaps: whether a nucleus in several overlapping fields counts once, or all are kept.
+        overlaps: whether a nucleus in several overlapping fields counts once, or all are kept; the positions
+            are checked either way.
         table: whether the nuclei are written as CSV too.
 
     Raises:
@@ -130,7 +133,7 @@ def finalise(
         folder.fragment(field.key): (("Metadata_PixelSize_um", field.pixel_size_um), *field.metadata)
         for field in done
     }
-    once = count_once(folder, done) if overlaps == "once" else CountedOnce()
+    once = count_once(folder, done, keep=overlaps == "keep")
     not_counted = {folder.fragment(key): labels for key, labels in once.elsewhere.items()}
     marked = not_counted if has_positions(done) else None
     concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked)
@@ -148,7 +151,8 @@ def finalise(
     }
     diameters = [receipts[field.key].qc.get(NUCLEAR_DIAMETER, 0.0) for field in done]
     elsewhere = {key: len(labels) for key, labels in once.elsewhere.items()}
-    write_fields(folder.fields, plate, _with_count_z(receipts, judgement), flags, left_out, elsewhere)
+    shown = _with_count_z(receipts, judgement)
+    write_fields(folder.fields, plate, shown, flags, left_out, elsewhere, once.at_shared_edges)
     areas = covered_mm2(done, once.refused if overlaps == "once" else placed_fields(done))
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields), areas))
     fates = write_files_csv(folder.files, plate, unused)
@@ -171,6 +175,7 @@ def finalise(
         chunks=sum(file.chunks for file in plate.files if file.status is FileStatus.USED),
         flagged=Counter(flag for names in flags.values() for flag in names),
         diameter_px=median(known) if (known := [one for one in diameters if one > 0]) else None,
+        at_shared_edges=sum(once.at_shared_edges.values()),
         maps_bytes=sum(receipts[field.key].maps_bytes for field in done),
         quality=judgement.quality,
         rescaled=sum(receipts[field.key].qc.get(ZOOM, 1.0) != 1 for field in done),

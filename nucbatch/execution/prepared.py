@@ -15,7 +15,7 @@ from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.experiment.description import Experiment
-from nucbatch.experiment.field_layout import no_pixel_size
+from nucbatch.experiment.field_layout import fields_apart, no_pixel_size
 from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.features.measure import families_in_effect
 from nucbatch.inference.device import BATCH_PX
@@ -134,7 +134,7 @@ def prepare(
     }
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, selection)
-    found = (*plan.plate.remarks, _dark_ground(plan), no_pixel_size(plan.usable))
+    found = (*plan.plate.remarks, _dark_ground(plan), *_layout_of_fields(plan))
     warnings = tuple(filter(None, found))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
 
@@ -172,10 +172,15 @@ def prepare_masks(
     plan = make_plan(plate, (settings or RunSettings()).model_copy(update=changes), selection=selection)
     masks = masks_for(plan.plate, source, binary=binary)
     plan = replace(plan, plate=masks.plate, largest_px=sys.maxsize)
-    found = (*plan.plate.remarks, no_pixel_size(plan.usable))
+    found = (*plan.plate.remarks, *_layout_of_fields(plan))
     card = Card(name=MASKS, architecture="none", config={"width": 0}, outputs=("foreground",))
     no_tiles = TileGrid(stride=1, halo=0, largest=1, whole=1)
     return Prepared(plan, plate, Path(), card, no_tiles, tuple(filter(None, found)), masks)
+
+
+def _layout_of_fields(plan: Plan) -> tuple[str, str]:
+    """Returns warnings about a pixel size that is unknown, or that leaves gaps between fields."""
+    return no_pixel_size(plan.usable), fields_apart(plan.usable, plan.settings.pixel_size_um)
 
 
 def _dark_ground(plan: Plan) -> str:

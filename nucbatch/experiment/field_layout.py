@@ -14,6 +14,7 @@ from statistics import median
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 
 from nucbatch.core.plate import Field
 
@@ -111,6 +112,23 @@ def overlapping_pairs(rectangles: Sequence[FieldRectangle]) -> Iterator[tuple[in
                 yield i, j, fraction
 
 
+def adjoining_pairs(rectangles: Sequence[FieldRectangle]) -> Iterator[tuple[int, int, int]]:
+    """Yields (i, j, axis) for all i < j that share an edge without overlapping.
+
+    Axis 0: the fields lie below one another; axis 1: side by side.
+    """
+    if len(rectangles) < 2:
+        return
+    sides = np.array([(one.top, one.left, one.bottom, one.right) for one in rectangles])
+    size = sides[:, 2:] - sides[:, :2]
+    for i in range(len(rectangles) - 1):
+        common = np.minimum(sides[i, 2:], sides[i + 1 :, 2:]) - np.maximum(sides[i, :2], sides[i + 1 :, :2])
+        share = common / np.minimum(size[i], size[i + 1 :])
+        narrow, wide = share.min(axis=1), share.max(axis=1)
+        for at in np.flatnonzero((abs(narrow) < TOUCHING) & (wide >= TOUCHING)).tolist():
+            yield i, i + 1 + at, int(share[at].argmin())
+
+
 def overlap_of(fields: Iterable[Field]) -> float | None:
     """Returns by which fraction of their side neighbouring fields of a well overlap.
 
@@ -137,6 +155,32 @@ def no_pixel_size(fields: Iterable[Field]) -> str:
     return (
         "Stage positions are known, but no pixel size: nuclei in several overlapping fields count in each. "
         "Give the size of a pixel in micrometres with --pixel-size."
+    )
+
+
+def fields_apart(fields: Iterable[Field], given_um: float | None) -> str:
+    """Returns a warning if a pixel size that the user gives leaves gaps between the fields of all wells.
+
+    A pixel size that is too small hides that fields overlap, and their nuclei then count several times.
+    """
+    fields = list(fields)
+    if given_um is None or overlap_of(fields) != 0.0:
+        return ""
+    steps = []
+    for rectangles in placed_fields(fields).values():
+        if len(rectangles) > 1:
+            sides = [min(one.bottom - one.top, one.right - one.left) for one in rectangles]
+            nearest = cKDTree([one.center for one in rectangles]).query(
+                [one.center for one in rectangles], k=2, p=np.inf
+            )
+            steps += (nearest[0][:, 1] / sides).tolist()
+    step = median(steps)
+    if step <= 1 + TOUCHING:
+        return ""
+    return (
+        f"With a pixel size of {given_um:g} µm, gaps of {100 * (step - 1):.0f} % of their side lie between "
+        f"the fields of a well; they would touch at {given_um * step:.3g} µm. If the fields overlap in "
+        "truth, this pixel size is too small, and nuclei in the overlaps count several times."
     )
 
 

@@ -37,6 +37,7 @@ _OF_FIELD = {*_WELL, _TIME, "Metadata_Site", "Metadata_Image", "Metadata_TimeSta
 _OF_FIELD |= {"Metadata_PositionX_um", "Metadata_PositionY_um"}
 _PREFIXES = "Nuclei_", "Cytoplasm_"
 _COUNTED, _SEEN = "Metadata_Counted", "Count_Nuclei_Seen"
+_AT_EDGES = "Count_Nuclei_AtSharedEdges"
 _AREA, _PIXEL = "Nuclei_AreaShape_Area", "Metadata_PixelSize_um"
 
 
@@ -59,6 +60,8 @@ def by_well(
         - the other Metadata_ columns of the fields, missing where a well's fields differ
         - Count_Nuclei (Int64), missing where no field was usable
         - Count_Nuclei_Seen (Int64), if the fields have it: including nuclei that count in another field
+        - Count_Nuclei_AtSharedEdges (Int64), if the fields have it: counted nuclei at edges where fields
+          adjoin without overlapping; a nucleus that is cut there counts in both
         - Area_Covered_mm2, Count_Nuclei_PerMm2 and Confluence_Nuclei (float64), if an area is known; the last
           is the fraction of the area that lies in nuclei
         - Fields_Total, Fields_Done, Fields_Failed, Fields_NotSelected (int64)
@@ -97,7 +100,7 @@ def by_well(
                 f"{path} has no nuclei of {_described(key)}, its fields count "
                 f"{well['nuclei']}: the tables are not of one run. Run the same command again."
             )
-    return _with_metadata(_frame(wells, measured, areas_mm2 or {}), fields)
+    return _with_metadata(_frame(wells, measured, areas_mm2 or {}, _at_shared_edges(fields)), fields)
 
 
 def wells_metadata(fields: pd.DataFrame) -> pd.DataFrame:
@@ -240,6 +243,17 @@ def _nuclei_um2(rows: pa.Table) -> float:
     return float((rows[_AREA].to_numpy() * pixel_um**2).sum())
 
 
+def _at_shared_edges(fields: pd.DataFrame) -> dict[Key, int]:
+    """Sums the nuclei at shared edges per well and time point; without wells whose fields have no place."""
+    if _AT_EDGES not in fields:
+        return {}
+    sums: dict[Key, int] = Counter()
+    known = fields.dropna(subset=[_AT_EDGES])
+    for plate, name, t, count in known[[*_WELL, _TIME, _AT_EDGES]].itertuples(index=False, name=None):
+        sums[str(plate), str(name), int(t)] += int(count)
+    return sums
+
+
 def _seen(named: list[tuple[Key, dict[str, Any]]]) -> dict[str, Any]:
     if all(well["seen"] is None for _, well in named):
         return {}
@@ -263,7 +277,10 @@ def _per_area(
 
 
 def _frame(
-    wells: dict[Key, dict[str, Any]], measured: list[str], areas_mm2: Mapping[tuple[str, int], float]
+    wells: dict[Key, dict[str, Any]],
+    measured: list[str],
+    areas_mm2: Mapping[tuple[str, int], float],
+    at_edges: Mapping[Key, int],
 ) -> pd.DataFrame:
     named = [(key, well) for key, well in wells.items() if key[1]]
     counts = [well["nuclei"] if well["done"] else None for _, well in named]
@@ -271,6 +288,7 @@ def _frame(
         **_places_frame([key for key, _ in named]),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
         **_seen(named),
+        **({_AT_EDGES: pd.array([at_edges.get(key) for key, _ in named], dtype="Int64")} if at_edges else {}),
         **_per_area(named, areas_mm2),
         "Fields_Total": np.array(
             [well["done"] + well["failed"] + well["not selected"] for _, well in named], np.int64

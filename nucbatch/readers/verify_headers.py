@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.pixel_size import NOT_SQUARE, not_square_remark
+from nucbatch.core.pixel_size import NOT_SQUARE, not_square_remark, other_than_recorded
 from nucbatch.core.plate import (
     RGB,
     RGB_CHANNELS,
@@ -69,6 +69,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     described: dict[str, Channel] = {}
     oblong: tuple[float | None, float | None] | None = None
     apart: list[float] = []
+    recorded_um: list[float] = []
     look = partial(_probe, plate)
     probed = zip(plate.fields, each_field(plate, look), strict=True)
     for field, outcomes in expand_fields(plate, probed):
@@ -85,6 +86,8 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
         checked, found = _checked(field, outcomes, may_be_rgb, named, pixel_size_um)
         fields.append(checked)
         faults |= found
+        if size_um := _recorded_um(field, outcomes):
+            recorded_um.append(size_um)
     if plate.is_plate:
         fields, odd = _like_their_wells(fields)
         faults |= odd
@@ -95,8 +98,16 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
         remarks = (*remarks, not_square_remark(*oblong, "image files"))
     if apart:
         remarks = (*remarks, apart_remark(apart, "the image files"))
+    if pixel_size_um and (remark := other_than_recorded(pixel_size_um, recorded_um)):
+        remarks = (*remarks, remark)
     channels = _channels(plate, fields, described)
     return replace(plate, channels=channels, fields=tuple(fields), files=records, remarks=remarks)
+
+
+def _recorded_um(field: Field, outcomes: HeaderOutcomes) -> float | None:
+    """Returns the pixel size that the input records of a field."""
+    sizes = (one.pixel_size_um for one in outcomes if isinstance(one, PixelInfo))
+    return field.pixel_size_um or next((size for size in sizes if size), None)
 
 
 def _counted(records: Iterable[FileRecord], chunks: Mapping[str, tuple[int, int]]) -> Iterator[FileRecord]:

@@ -24,6 +24,7 @@ def write_fields(
     flags: Mapping[str, Sequence[str]] | None = None,
     left_out: Container[str] = (),
     elsewhere: Mapping[str, int] | None = None,
+    at_shared_edges: Mapping[str, int] | None = None,
 ) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
@@ -35,8 +36,9 @@ def write_fields(
 
     If a field has a stage position, ``Metadata_PositionX_um`` and ``Metadata_PositionY_um`` hold that of its
     centre (y down), ``Count_Nuclei`` leaves out the nuclei that count in an overlapping field, and
-    ``Count_Nuclei_Seen`` is the number of all. ``Metadata_Acquisition`` and ``Metadata_TimeStamp`` are there
-    if the input records them.
+    ``Count_Nuclei_Seen`` is the number of all. If its pixel size is known too,
+    ``Count_Nuclei_AtSharedEdges`` is the number of counted nuclei at edges that another field adjoins.
+    ``Metadata_Acquisition`` and ``Metadata_TimeStamp`` are there if the input records them.
 
     Args:
         path: the file.
@@ -45,6 +47,7 @@ def write_fields(
         flags: names of flags by the field's key.
         left_out: keys of fields that are not selected.
         elsewhere: numbers of nuclei that count in an overlapping field, by the field's key.
+        at_shared_edges: numbers of counted nuclei at edges where fields adjoin, by the field's key.
 
     Raises:
         StoreError: the file cannot be written.
@@ -66,6 +69,7 @@ def write_fields(
             ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
         ),
         **_counts(plate.fields, [outcome[2] for outcome in outcomes], elsewhere or {}),
+        **_at_edges(plate.fields, at_shared_edges or {}),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
         "Projection": pa.array([projection_text(field.z_steps) for field in plate.fields], pa.string()),
@@ -107,6 +111,12 @@ def _counts(
     if has_positions(fields):
         columns["Count_Nuclei_Seen"] = pa.array(seen, pa.int64())
     return columns
+
+
+def _at_edges(fields: Sequence[Field], counts: Mapping[str, int]) -> dict[str, pa.Array]:
+    if not counts:
+        return {}
+    return {"Count_Nuclei_AtSharedEdges": pa.array([counts.get(field.key) for field in fields], pa.int64())}
 
 
 def _metadata_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:

@@ -154,6 +154,26 @@ def test_the_tables_do_not_depend_on_how_the_run_went(tmp_path: Path, drawn: Pic
 
 
 @pytest.mark.slow
+def test_edges_that_fields_share_and_positions_of_kept_overlaps_are_told(
+    tmp_path: Path, drawn: Picture
+) -> None:
+    plate = tmp_path / "plate"
+    write_fields(plate, drawn, fields=(1, 1), well="B02")
+    write_fields(plate, drawn, fields=(2, 2), well="B03", overlap=0)
+    write_fields(plate, drawn, fields=(2, 2), well="B04", stage=flipped)
+    result = run(plate, tmp_path / "out", "--overlaps", "keep")
+    wells = wells_of(tmp_path / "out")
+    whole, cut = wells.loc["B02"], wells.loc["B03"]
+    at_edges = int(cut["Count_Nuclei_AtSharedEdges"])
+    assert 0 < cut["Count_Nuclei"] - whole["Count_Nuclei"] <= at_edges / 2 + 2
+    assert at_edges < 0.3 * cut["Count_Nuclei"]
+    assert whole["Count_Nuclei_AtSharedEdges"] == "0"
+    assert f"{at_edges} of the nuclei touch an edge that another field adjoins" in result.output
+    assert wells["Flags"].tolist() == ["", "", "wrong-positions (4)"]
+    assert wells.loc["B04", "Count_Nuclei"] == wells.loc["B04", "Count_Nuclei_Seen"]
+
+
+@pytest.mark.slow
 def test_what_a_lost_field_showed_counts_in_its_neighbours(tmp_path: Path, drawn: Picture) -> None:
     plate = tmp_path / "plate"
     boxes = write_fields(plate, drawn, well="B02", overlap=0.3)

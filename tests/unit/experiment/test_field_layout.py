@@ -7,7 +7,9 @@ import pytest
 from nucbatch.core.plate import Field
 from nucbatch.experiment.field_layout import (
     FieldRectangle,
+    adjoining_pairs,
     covered_um2,
+    fields_apart,
     no_pixel_size,
     overlap_of,
     overlapping_pairs,
@@ -32,6 +34,22 @@ def test_the_overlap_of_a_grid_is_that_of_its_neighbours():
     assert overlap_of(grid(315)) == pytest.approx(0.1)
     assert overlap_of(grid(350)) == 0
     assert overlap_of(grid(348)) == 0  # rounding of the stage
+
+
+@pytest.mark.parametrize(("step_um", "expected"), [(315, 0), (348, 12), (350, 12), (352, 12), (400, 0)])
+def test_neighbours_that_share_an_edge_without_overlapping_adjoin(step_um, expected):
+    rectangles = placed_fields(grid(step_um))["B02", 0]
+    pairs = list(adjoining_pairs(rectangles))
+    assert len(pairs) == expected
+    assert all((j - i == 1) == (axis == 1) for i, j, axis in pairs)
+
+
+def test_a_given_pixel_size_that_leaves_gaps_is_warned_of():
+    assert "gaps of 80 % of their side" in fields_apart(grid(315, size_um=0.25), 0.25)
+    assert "touch at 0.45 µm" in fields_apart(grid(315, size_um=0.25), 0.25)
+    assert fields_apart(grid(315, size_um=0.25), None) == ""  # the files' own
+    assert fields_apart(grid(315), 0.5) == fields_apart(grid(350), 0.5) == ""
+    assert fields_apart([field(1, 0, 0)], 0.5) == ""
 
 
 def test_the_overlap_is_unknown_without_positions_or_pixel_size():

@@ -14,6 +14,7 @@ from nucbatch.readers.listing import scan
 from nucbatch.readers.pixels import field_channels, read_field
 from nucbatch.readers.read_timeout import hanging
 from nucbatch.readers.verify_headers import verified
+from nucbatch.synthetic.overlapping_fields import PIXEL_UM, write_fields
 
 PATTERN = r"(?P<well>[A-H]\d\d)_(?P<channel>\w)\.tif"
 
@@ -42,6 +43,14 @@ def test_sizes_and_types_come_from_headers(tmp_path):
         (8, 9, "uint16", 0.65, ""),
         (5, 5, "uint8", 0.65, ""),
     ]
+
+
+def test_a_given_pixel_size_that_the_files_contradict_is_told(tmp_path):
+    write_fields(tmp_path, np.zeros((64, 64), np.uint16), fields=(2, 2))
+    (remark,) = open_plate(tmp_path, pixel_size_um=2 * PIXEL_UM).remarks
+    assert f"{2 * PIXEL_UM:g} µm, is used instead of that in the files, {PIXEL_UM:g} µm (4 fields)" in remark
+    assert open_plate(tmp_path, pixel_size_um=1.005 * PIXEL_UM).remarks == ()
+    assert open_plate(tmp_path).remarks == ()
 
 
 def test_a_truncated_file_leaves_its_well_listed(tmp_path):
