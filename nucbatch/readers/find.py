@@ -24,6 +24,7 @@ from nucbatch.core.illumination import Method
 from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
 from nucbatch.readers.assemble import unfitting
 from nucbatch.readers.contract import NotThisLayout, Reader, ReadOptions
+from nucbatch.readers.copies import without_copies
 from nucbatch.readers.flat_fields import with_flat_fields
 from nucbatch.readers.foreign_images import conversion
 from nucbatch.readers.illumination import folder_digest, with_illumination
@@ -93,7 +94,8 @@ def open_plate(
         )
     if flatfield and illumination is not None:
         raise InputError("--flatfield and --illumination exclude each other: leave one out.")
-    listing = replace(without_companions(scan(path)), read_timeout_s=read_timeout_s)
+    listing = replace(scan(path), read_timeout_s=read_timeout_s)
+    listing = without_copies(without_companions(listing))
     known = fingerprint(
         listing,
         layout,

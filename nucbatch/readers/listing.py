@@ -1,7 +1,7 @@
 """Lists all files below the input once, in an order that does not depend on the disk.
 
 - Links that lead out of the input are rejected (``realpath`` must stay inside). Links to folders are not
-  followed.
+  followed, and links to files that are listed too are ignored.
 - System files, results of earlier runs and Zarr stores are one record each instead of thousands (its path
 ends
   in ``/``). An input that is itself a Zarr group is such a record below its parent.
@@ -15,13 +15,16 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import READ_TIMEOUT_S, FileRecord
+from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
 from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group
+
+T = TypeVar("T")
 
 LINK_TO_NOTHING = "a link to nothing: its target is gone"
 LINK_OUT = "a link that leads out of the input: copy the file, or give its own folder"
@@ -34,11 +37,13 @@ class FoundFile(NamedTuple):
         path: relative, with ``/``, valid Unicode.
         size_bytes: size of the file.
         mtime_ns: modification time.
+        is_link: a symbolic link to a file inside the input.
     """
 
     path: str
     size_bytes: int = 0
     mtime_ns: int = 0
+    is_link: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,20 @@ class Listing:
     def others(self) -> tuple[FoundFile, ...]:
         """Returns the files without such a suffix."""
         return tuple(file for file in self.files if not is_image_name(file.path))
+
+    def read(self, path: str, reads: Callable[[Path, Beat], T], shown: str | None = None) -> T:
+        """Reads a file below the root, and gives up if the disk does not answer in time.
+
+        Args:
+            path: path of the file, relative to the root.
+            reads: gets the file's full path, and a function that restarts the timeout; runs in a thread.
+            shown: name of the file in the error; the path if None.
+
+        Raises:
+            ImageUnavailable: the file does not answer in time.
+        """
+        full = Path(self.root, path)
+        return within(self.read_timeout_s, path if shown is None else shown, lambda beat: reads(full, beat))
 
     def stores(self) -> tuple[str, ...]:
         """Returns the paths of the Zarr stores, each ending in ``/``."""
@@ -115,11 +134,24 @@ def scan(path: Path) -> Listing:
         shown = root_name if name in ("", ".", "..") else name
         return Listing(str(resolved.parent), shown, (), (store,))
     files, settled = _walk(str(resolved))
+    files, links = _without_links(str(resolved), files)
+    settled += links
     files.sort(key=lambda file: file.path)
     settled.sort(key=lambda record: record.path)
     return Listing(
         str(resolved), root_name if name in ("", ".", "..") else name, tuple(files), tuple(settled)
     )
+
+
+def _without_links(root: str, files: list[FoundFile]) -> tuple[list[FoundFile], list[FileRecord]]:
+    """Returns the files without links to others of them, and the records of these links."""
+    linked = {file.path: os.path.realpath(Path(root, file.path)) for file in files if file.is_link}
+    if not linked:
+        return files, []
+    listed = {str(Path(root, file.path)) for file in files if not file.is_link}
+    twice = {path for path, target in linked.items() if target in listed}
+    records = [ignored(path, "linked-file") for path in twice]
+    return [file for file in files if file.path not in twice], records
 
 
 def look_up(root: str, relative: str) -> FoundFile | str:
@@ -205,7 +237,8 @@ def _link(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileReco
         return quarantined(path, LINK_OUT)
     if target.is_dir():
         return ignored(path, "linked-folder")
-    return _file(path, entry.name, target.stat())
+    found = _file(path, entry.name, target.stat())
+    return found._replace(is_link=True) if isinstance(found, FoundFile) else found
 
 
 def _file(path: str, name: str, info: os.stat_result) -> FoundFile | FileRecord:

@@ -23,6 +23,8 @@ RULES = {
     "unlisted": "an image group that its plate's metadata do not list",
     "beside-zarr": "an image beside Zarr stores; the stores are read",
     "earlier-run": "the output folder of a run",
+    "linked-file": "a link to a file inside the input, which is listed there",
+    "copy": "a copy, byte for byte, of an image beside it, which is used",
     "linked-folder": "a link to a folder inside the input, which is listed there",
     "not-an-image": "its name does not have the ending of an image",
     "vendor-metadata": "read for names and settings only",

@@ -23,6 +23,7 @@ _DERIVED = (
 )
 _SMALL = r"thumb|thumbs|thumbnails?|previews?"
 _ENDS = re.compile(rf"(.+?)[ _.-](?:({_SMALL})|{_DERIVED}|masks?[ _-]?[0-9]{{1,4}})", re.IGNORECASE)
+_COMPUTED = re.compile(r"(?:max|min|avg|sum|std|med)_(.+)", re.IGNORECASE)  # ImageJ's z-projections
 _BEGINS = re.compile(rf"(?:({_SMALL})|{_DERIVED})[ _.-](.+)", re.IGNORECASE)
 _FOLDER = re.compile(rf"(?:({_SMALL})|{_DERIVED}|ignore)", re.IGNORECASE)
 _IMAGE_FOLDERS = ("images", "image")
@@ -91,6 +92,9 @@ def _image_of(stem: str) -> tuple[str, str]:
     match = _ENDS.fullmatch(stem)
     if match:
         return match[1], "thumbnail" if match[2] else "mask"
+    match = _COMPUTED.fullmatch(stem)
+    if match:
+        return match[1], "derived-image"
     match = _BEGINS.fullmatch(stem)
     return (match[2], "thumbnail" if match[1] else "mask") if match else ("", "")
 

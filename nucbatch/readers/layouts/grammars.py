@@ -88,7 +88,7 @@ GRAMMARS = (
     ),
     Grammar(
         "Operetta (older export) or Columbus",
-        r"(?:^|/)(?P<row>[0-9]{3})(?P<column>[0-9]{3})-(?P<field>[0-9]+)-(?P<z>[0-9]{3})(?P<t>[0-9]{3})"
+        r"(?:^|[/_ ])(?P<row>[0-9]{3})(?P<column>[0-9]{3})-(?P<field>[0-9]+)-(?P<z>[0-9]{3})(?P<t>[0-9]{3})"
         rf"(?P<channel>[0-9]{{3}}){_END}",
         unasked=True,
         constant=("z", "t", "channel"),

@@ -81,8 +81,10 @@ def parse(path: str) -> ImageXpressName | None:
     steps = {"timepoint": 1, "zstep": 0}
     folder = []
     stepped = False
+    vendors_own = any(map(_STEP.fullmatch, parts[:-1]))
     for part in parts[:-1]:
-        step, at_end = _STEP.fullmatch(part), _STEP_AT_END.fullmatch(part)
+        step = _STEP.fullmatch(part)
+        at_end = None if vendors_own else _STEP_AT_END.fullmatch(part)
         if step:
             steps[step["kind"].lower()] = int(step["number"])
             stepped = True

@@ -88,6 +88,7 @@ def plate_position(
         for kind, name in (("site", "field"), *zip(_CONFIRMS, _CONFIRMS, strict=True))
         if confirms and name in groups
     }
+    written = {"site" if name == "field" else name for name in groups}
     number = next((value for name, value in groups.items() if name in NUMBERED), "")
     folders, name_at, start = path.split("/")[:-1], path.rfind("/") + 1, match.start()
     added: dict[str, str] = {}
@@ -103,7 +104,7 @@ def plate_position(
             text += f"{beside}/"
             continue
         kind, value, rest = _added(folder)
-        if kind and kind not in in_name and _same(added.setdefault(kind, value), value):
+        if kind and kind not in written and _same(added.setdefault(kind, value), value):
             if rest:
                 apart.append(rest)
                 last = index + 1
@@ -111,8 +112,7 @@ def plate_position(
             apart.append(folder)
             last = index + 1
     found, before = _before(path[name_at:start])
-    given = {*added, *("site" if name == "field" else name for name in groups)}
-    if given.isdisjoint(found):
+    if written.union(added).isdisjoint(found):
         added |= found
         text += before
     else:

@@ -76,7 +76,7 @@ def test_links_out_are_rejected_and_linked_folders_are_not_followed(tmp_path):
     (root / "loop").symlink_to(".")
     (root / "alias.tif").symlink_to("real/a.tif")
     listing = scan(root)
-    assert [file.path for file in listing.files] == ["alias.tif", "real/a.tif"]
+    assert [file.path for file in listing.files] == ["real/a.tif"]
     said = settled(listing)
     assert said["dangling.tif"].startswith("quarantined a link to nothing")
     assert said["leaves.tif"].startswith("quarantined a link that leads out")
@@ -140,3 +140,19 @@ def test_look_up_stays_below_the_root(tmp_path):
         assert "leads out" in look_up(root, path)
     assert look_up(root, "none.tif") == "no such file"
     assert look_up(root, ".") == "it is not a regular file"
+
+
+def test_a_link_to_a_listed_file_is_no_file_of_its_own(tmp_path):
+    write(tmp_path, "a.tif", "raw/b.tif", ".annex/object")
+    (tmp_path / "again.tif").symlink_to("a.tif")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/b.tif").symlink_to("../raw/b.tif")
+    (tmp_path / "c.tif").symlink_to(".annex/object")
+    (tmp_path / "d.tif").symlink_to(".annex/object")
+    listing = scan(tmp_path)
+    assert [file.path for file in listing.files] == ["a.tif", "c.tif", "d.tif", "raw/b.tif"]
+    assert {path: reason.split(":")[0] for path, reason in settled(listing).items()} == {
+        ".annex/": "ignored hidden",
+        "again.tif": "ignored linked-file",
+        "sub/b.tif": "ignored linked-file",
+    }

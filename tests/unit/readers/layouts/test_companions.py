@@ -57,6 +57,8 @@ def test_files_derived_from_an_image_beside_them_are_ignored(name):
         ("x.jpg", "preview"),
         ("X.PNG", "preview"),
         ("x_thumb.tif", "thumbnail"),
+        ("MAX_x.tif", "derived-image"),
+        ("sum_x.tif", "derived-image"),
         ("x-thumbnail.jpg", "thumbnail"),
         ("x_preview.png", "thumbnail"),
         ("thumb_x.png", "thumbnail"),

@@ -136,6 +136,8 @@ def test_text_before_the_well_separates_plates(names):
         ("PlateA_z1/B02_s1.tif", "PlateA_z1/B03_s1.tif", "PlateB_z1/B02_s1.tif"),
         ("PlateA_z1/p_B02_s1_w1.tif", "PlateB_z1/p_B02_s1_w1.tif"),
         ("PlateA/A/1/DAPI.tif", "PlateB/B/1/DAPI.tif"),
+        [f"t{t}/B02_01_1_1_DAPI_00{t_in_name}.tif" for t in (1, 2) for t_in_name in (1, 2)],
+        [f"t{t}/TimePoint_{t_in_name}/p_B02_s1_w1.tif" for t in (1, 2) for t_in_name in (1, 2)],
     ],
 )
 def test_folders_that_differ_before_the_z_step_separate_plates(names):
