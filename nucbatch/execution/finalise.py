@@ -136,7 +136,8 @@ def finalise(
     once = count_once(folder, done, keep=overlaps == "keep")
     not_counted = {folder.fragment(key): labels for key, labels in once.elsewhere.items()}
     marked = not_counted if has_positions(done) else None
-    concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked)
+    sizes_um = {folder.fragment(field.key): field.pixel_size_um for field in done}
+    concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked, sizes_um)
     judgement = judge([_judged(field, receipts[field.key]) for field in done])
     write_nuclei_csv(folder, wanted=table == "csv")
     flags = {

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.measured_objects import Objects
 
-Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64]]
+Columns = dict[str, npt.NDArray[np.int64] | npt.NDArray[np.float64] | npt.NDArray[np.bool_]]
 
 
 @runtime_checkable
@@ -40,7 +40,9 @@ class Family(Protocol):
         ...
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
-        """Columns (N,) int64 or float64, with the same names and dtypes for every image, also if N = 0.
+        """Columns (N,) int64 or float64, metadata also bool; names and dtypes are the same for every image.
+
+        Without objects (N = 0) they are the same too.
 
         Args:
             objects: the label image (Y, X), its objects' areas and boxes, their edges and rings.

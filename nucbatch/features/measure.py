@@ -18,6 +18,9 @@ from nucbatch.core.errors import InputError, SettingsConflict
 from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
 from nucbatch.features.contract import Columns, Family
 from nucbatch.features.measured_objects import objects_of
+from nucbatch.features.neighbors import CLOSEST, closest_distance
+
+_CENTER = ("Nuclei_AreaShape_Center_Y", "Nuclei_AreaShape_Center_X")
 
 
 @cache
@@ -82,6 +85,7 @@ def measure(
     origin_px: tuple[int, int] = (0, 0),
     settings: MeasureSettings = DEFAULTS,
     pixel_size_um: float | None = None,
+    whole_px: tuple[int, int] | None = None,
     own: npt.NDArray[np.bool_] | None = None,
     families: Sequence[Family] | None = None,
 ) -> Columns:
@@ -94,6 +98,7 @@ def measure(
         origin_px: (y, x) of the window's first pixel in its image; positions are given in the image.
         settings: what is measured.
         pixel_size_um: needed for a ring in micrometres.
+        whole_px: (Y, X) of the image, if the labels are a window of it.
         own: (N,) the objects whose rows are wanted; None for all. The others are neighbours, which a window
             may cut. The window must reach :func:`margin_px` beyond the wanted objects.
         families: used instead of the installed ones.
@@ -115,7 +120,7 @@ def measure(
         raise InputError(f"channels {', '.join(names)}: names must differ, because columns carry them.")
     if image.dtype.kind not in "uif":
         raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
-    objects = objects_of(labels, origin_px, settings, pixel_size_um)
+    objects = objects_of(labels, origin_px, settings, pixel_size_um, whole_px)
     columns: Columns = {}
     for family in installed_families() if families is None else families:
         made = family.measure(objects, image, names)
@@ -126,5 +131,11 @@ def measure(
                     f"({objects.count},), one value per object, and no other family may make it."
                 )
             columns[name] = values if own is None else values[own]
+    if _CENTER[0] in columns:
+        centers = np.stack([columns[name].astype(np.float64) for name in _CENTER], axis=1)
+        # Of a window it is known once all of the image is measured.
+        columns[CLOSEST] = (
+            closest_distance(centers, centers) if own is None else np.full(len(centers), np.nan)
+        )
     metadata = {name: values for name, values in columns.items() if name.startswith("Metadata_")}
     return metadata | columns

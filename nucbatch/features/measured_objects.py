@@ -33,6 +33,7 @@ class Objects:
     raster order, each of one object, which together hold all pixels of objects. ``owner`` (R,) int64: index
     of each run's object, 0..N - 1. ``origin_px``: (y, x) of the window's first pixel in its image; add it to
     report positions. ``settings``: what the user wants to be measured. ``pixel_size_um``: None if unknown.
+    ``whole_px``: (Y, X) of the image, if the labels are a window of it.
     """
 
     labels: npt.NDArray[np.uint32]
@@ -43,6 +44,12 @@ class Objects:
     origin_px: tuple[int, int] = (0, 0)
     settings: MeasureSettings = DEFAULTS
     pixel_size_um: float | None = None
+    whole_px: tuple[int, int] | None = None
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(Y, X) of the whole image, of which the labels may be a window."""
+        return self.whole_px or (self.labels.shape[0], self.labels.shape[1])
 
     @property
     def count(self) -> int:
@@ -75,6 +82,7 @@ def objects_of(
     origin_px: tuple[int, int] = (0, 0),
     settings: MeasureSettings = DEFAULTS,
     pixel_size_um: float | None = None,
+    whole_px: tuple[int, int] | None = None,
 ) -> Objects:
     """Areas, boxes and runs of the objects of a label image.
 
@@ -83,6 +91,7 @@ def objects_of(
         origin_px: (y, x) of the window's first pixel in its image.
         settings: what is measured.
         pixel_size_um: needed for a ring in micrometres.
+        whole_px: (Y, X) of the image, if the labels are a window of it.
 
     Raises:
         InputError: the array is not a label image, or its labels are not 1..N without gaps.
@@ -106,7 +115,7 @@ def objects_of(
         raise InputError(
             f"label {gap} of {highest} has no pixel: labels must be 1..N without gaps; renumber them."
         )
-    return Objects(plain, areas, boxes, Runs(begin, end), owner, origin_px, settings, pixel_size_um)
+    return Objects(plain, areas, boxes, Runs(begin, end), owner, origin_px, settings, pixel_size_um, whole_px)
 
 
 @kernel

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from nucbatch.core.jit import kernel
 from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.contract import Columns
+from nucbatch.features.convex_hull import hulls
 from nucbatch.features.measured_objects import Objects
 
 Ints = npt.NDArray[np.int64]
@@ -35,7 +36,7 @@ class Shape:
         return 2 * settings.reach_px(pixel_size_um)
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
-        """Ten columns of shape; box and orientation, which say nothing about a nucleus, as metadata."""
+        """Size, position and shape; box, orientation and whether it touches the border, as metadata."""
         moments, borders = _sums(
             objects.labels, objects.runs.begin, objects.runs.end, objects.owner, objects.boxes
         )
@@ -47,6 +48,16 @@ class Shape:
         major, minor, eccentricity, orientation = _ellipse(area, moments)
         perimeter = borders[:, 0] + borders[:, 1] * _DIAGONAL + borders[:, 2] * ((1 + _DIAGONAL) / 2)
         squared = np.where(perimeter > 0, perimeter * perimeter, np.nan)
+        hull_area, diameters = hulls(
+            objects.runs.begin, objects.runs.end, objects.owner, boxes, objects.labels.shape[1]
+        )
+        height, width = objects.image_shape
+        touches = (
+            (boxes[:, 0] + top == 0)
+            | (boxes[:, 1] + left == 0)
+            | (boxes[:, 2] + top == height)
+            | (boxes[:, 3] + left == width)
+        )
         box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         values: Columns = {
             "Area": area,
@@ -59,6 +70,10 @@ class Shape:
             "FormFactor": 4 * np.pi * area / squared,
             "EquivalentDiameter": np.sqrt(4 * area / np.pi),
             "Extent": area / box_area,
+            "Solidity": area / hull_area,
+            "ConvexArea": hull_area,
+            "MaxFeretDiameter": diameters[:, 0],
+            "MinFeretDiameter": diameters[:, 1],
         }
         metadata: Columns = {
             "BoundingBoxMinimum_X": boxes[:, 1] + left,
@@ -66,9 +81,11 @@ class Shape:
             "BoundingBoxMaximum_X": boxes[:, 3] + left,
             "BoundingBoxMaximum_Y": boxes[:, 2] + top,
             "Orientation": orientation,
+            "TouchesBorder": touches,
         }
         columns = {f"Metadata_Nuclei_{name}": column for name, column in metadata.items()}
         columns |= {f"Nuclei_{self.name}_{name}": column for name, column in values.items()}
+        columns |= {"Nuclei_Location_Center_X": center_x, "Nuclei_Location_Center_Y": center_y}
         cytoplasm = objects.cytoplasm(len(channels))
         return columns if cytoplasm is None else columns | {"Cytoplasm_AreaShape_Area": cytoplasm.areas_px}
 

@@ -1,8 +1,8 @@
 """Nuclei table of a run (Parquet): one fragment per field, and their concatenation.
 
-Text, integers (int64) and measurements (float64) have the same types in every fragment, including empty
-ones. The same values give the same bytes. No table contains times or worker names, so it depends on images,
-model and parameters only.
+Text, booleans, integers (int64) and measurements (float64) have the same types in every fragment, including
+empty ones. The same values give the same bytes. No table contains times or worker names, so it depends on
+images, model and parameters only.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nucbatch.core.errors import DamagedFile, InputError, StoreError
+from nucbatch.core.micrometres import twins
 from nucbatch.core.plate import Field
 from nucbatch.store.atomic import cannot_write, replacing, write_bytes
 from nucbatch.store.stamps import Stamp, stamp_of
@@ -130,6 +132,7 @@ def concatenate(
     stamps: Mapping[Path, Stamp] | None = None,
     metadata: Mapping[Path, Metadata] | None = None,
     not_counted: Mapping[Path, npt.NDArray[np.int64]] | None = None,
+    pixel_sizes_um: Mapping[Path, float | None] | None = None,
 ) -> int:
     """Concatenates fragments into one table, durably, with about ROWS_PER_GROUP rows in memory.
 
@@ -144,6 +147,8 @@ def concatenate(
         metadata: further columns and values for each fragment; the same columns for all.
         not_counted: object numbers of the nuclei of a fragment that another field counts. If it is given, the
             table has the column ``Metadata_Counted``.
+        pixel_sizes_um: pixel size of each fragment's image. If any is known, lengths and areas of nuclei are
+            there in micrometres too, null in images without a size.
 
     Returns:
         Number of rows.
@@ -154,6 +159,7 @@ def concatenate(
             table cannot be written.
     """
     rows = 0
+    sizes = pixel_sizes_um if any((pixel_sizes_um or {}).values()) else None
     schema = pa.unify_schemas([_schema(path) for path in examples]) if examples else None
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
@@ -165,6 +171,7 @@ def concatenate(
                 added = (metadata or {}).get(path, ())
                 if writer is None:
                     joint = _with_metadata(schema.empty_table(), added)
+                    joint = joint if sizes is None else _in_micrometres(joint, None)
                     joint = joint if not_counted is None else _with_counted(joint, ())
                     writer = pq.ParquetWriter(temporary, joint.schema, compression="zstd")
                 if examples and set(table.schema).issubset(schema):
@@ -175,6 +182,7 @@ def concatenate(
                         "version of nucbatch or of its measurements. Start over with --restart."
                     )
                 table = _with_metadata(table, added)
+                table = table if sizes is None else _in_micrometres(table, sizes.get(path))
                 waiting.append(
                     table if not_counted is None else _with_counted(table, not_counted.get(path, ()))
                 )
@@ -198,12 +206,14 @@ def _arrow(name: str, values: Column) -> pa.Array:
     kind = array.dtype.kind
     if (
         array.ndim != 1
-        or kind not in "UTOiuf"
+        or kind not in "UTObiuf"
         or (kind == "O" and not all(isinstance(v, str) for v in array))
     ):
         raise InputError(
             f"column {name} has shape {array.shape} and type {array.dtype}: it must be text or numbers, (N,)."
         )
+    if kind == "b":
+        return pa.array(array)
     if kind in "iu":
         return pa.array(array.astype(np.int64))
     if kind == "f":
@@ -248,6 +258,15 @@ def _with_metadata(table: pa.Table, added: Metadata) -> pa.Table:
     for place, (name, value) in enumerate(added, start=len(_identity_schema())):
         kind = pa.string() if isinstance(value, str) else pa.float64()
         table = table.add_column(place, name, pa.repeat(pa.scalar(value, kind), table.num_rows))
+    return table
+
+
+def _in_micrometres(table: pa.Table, pixel_size_um: float | None) -> pa.Table:
+    """Inserts behind each length and area in pixels the same in micrometres; null without a pixel size."""
+    for name, (twin, power) in twins(table.column_names).items():
+        factor = pa.scalar(None if pixel_size_um is None else pixel_size_um**power, pa.float64())
+        values = pc.multiply(table[name].cast(pa.float64()), factor)
+        table = table.add_column(table.column_names.index(name) + 1, twin, values)
     return table
 
 

@@ -50,6 +50,7 @@ def measure_block(image: LargeImage, row: int, column: int) -> None:
         origin_px=origin,
         settings=settings,
         pixel_size_um=pixel_size_um,
+        whole_px=image.shape,
         own=np.isin(known, own),
     )
     rows["Metadata_ObjectNumber"] = own

@@ -6,8 +6,9 @@ rows are in the order of numbers, in row groups of one size.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import reduce
+from functools import lru_cache, partial, reduce
 from itertools import product
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from nucbatch.core.tiles import Box
 from nucbatch.execution.image_statistics import AREA, INTEGRATED, mean_in_nuclei
 from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.execution.large.number import Numbers
+from nucbatch.features.neighbors import CLOSEST, CLOSEST_PX, closest_distance
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
 from nucbatch.features.quality_figures import sampled_figures
 from nucbatch.features.quality_sample import CELL_PX, Sample, corner_places
 from nucbatch.inference.scale import nuclear_diameter
+from nucbatch.masks.objects import LARGEST_OBJECT_PX
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
 from nucbatch.store.display import limits_of
@@ -38,6 +41,8 @@ from nucbatch.store.tables import read_fragment, write_fragments
 
 _LEVEL_OF_CELLS = CELL_PX.bit_length() - 1
 """Level of the pyramid with one pixel for each cell of the sample."""
+
+_CENTER = ("Nuclei_AreaShape_Center_Y", "Nuclei_AreaShape_Center_X")
 
 
 def write_labels(image: LargeImage, row: int, column: int) -> str:
@@ -189,8 +194,23 @@ def _row_files(image: LargeImage) -> list[Path]:
 def _rows(image: LargeImage) -> Iterator[pa.Table]:
     """Yields the rows of the table in order, one row of blocks at a time."""
     rows, columns = image.blocks.shape
+    centers = lru_cache(maxsize=8)(partial(_centers, image))
+    # A nucleus' centroid may lie below the row of blocks in which it begins.
+    near = math.ceil((CLOSEST_PX + LARGEST_OBJECT_PX) / image.block_px)
     for row in range(rows):
         table = pa.concat_tables(
             [read_fragment(image.scratch.rows(row, column)) for column in range(columns)]
         )
-        yield table.take(pc.sort_indices(table["Metadata_ObjectNumber"]))
+        table = table.take(pc.sort_indices(table["Metadata_ObjectNumber"]))
+        own = np.stack([table[name].to_numpy() for name in _CENTER], axis=1)
+        others = [centers(other) for other in range(max(0, row - near), min(rows, row + near + 1))]
+        far = closest_distance(own, np.concatenate(others))
+        yield table.set_column(table.column_names.index(CLOSEST), CLOSEST, pa.array(far))
+
+
+def _centers(image: LargeImage, row: int) -> NDArray[np.float64]:
+    """Returns the centroids (n, 2) of the nuclei that begin in a row of blocks."""
+    tables = [read_fragment(image.scratch.rows(row, column)) for column in range(image.blocks.shape[1])]
+    return np.concatenate(
+        [np.stack([table[name].to_numpy() for name in _CENTER], axis=1) for table in tables]
+    )

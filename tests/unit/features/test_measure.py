@@ -44,7 +44,9 @@ def test_types_do_not_depend_on_the_pixels():
 
 
 def test_no_channel_leaves_the_shapes():
-    assert len(measure(LABELS, np.zeros((0, 2, 3), np.uint8), (), families=[Shape(), Intensity()])) == 15
+    columns = measure(LABELS, np.zeros((0, 2, 3), np.uint8), (), families=[Shape(), Intensity()])
+    assert "Nuclei_AreaShape_Area" in columns
+    assert not [name for name in columns if "Intensity" in name]
 
 
 def test_arrays_of_any_layout_give_the_same_bits():

@@ -1,5 +1,7 @@
 """Shape measurements equal scikit-image's, whole-number ones exactly, and don't depend on the window."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -28,6 +30,8 @@ SKIMAGE = {
     "EquivalentDiameter": "equivalent_diameter_area",
     "Extent": "extent",
     "Orientation": "orientation",
+    "ConvexArea": "area_convex",
+    "Solidity": "solidity",
 }
 
 
@@ -125,9 +129,38 @@ def test_the_same_bits_in_whatever_window_and_under_whatever_number():
         np.unique(window), np.unique(np.r_[labels[: top + 1].ravel(), labels[:, : left + 1].ravel(), 0])
     )
     assert len(inside) > 5
+    del whole["TouchesBorder"]  # of the image; the window is taken for one here
     renumbered = np.zeros_like(window)
     for number, old in enumerate(inside[::-1], start=1):
         renumbered[window == old] = number
     seen = shape(renumbered, origin_px=(top, left))
     for name, values in whole.items():
         assert values[inside[::-1] - 1].tobytes() == seen[name].tobytes(), name
+
+
+def test_diameters_and_hull_by_hand():
+    cross = np.zeros((7, 7), int)
+    cross[3, 1:6] = cross[1:6, 3] = 1
+    row = {name: values[0].item() for name, values in shape(cross).items()}
+    assert (row["MaxFeretDiameter"], row["MinFeretDiameter"]) == (4.0, pytest.approx(np.sqrt(8)))
+    assert (row["Area"], row["ConvexArea"], row["Solidity"]) == (9, 13, 9 / 13)
+    line = {name: values[0] for name, values in shape(np.ones((1, 5), int)).items()}
+    assert (line["MaxFeretDiameter"], line["MinFeretDiameter"], line["Solidity"]) == (4, 0, 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(arrays(np.uint8, (9, 8), elements=st.integers(0, 1)))
+def test_the_hull_equals_scikit_image_on_any_small_mask(mask):
+    labels = connected(mask, connectivity=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of hulls of single lines
+        theirs = regionprops_table(labels, properties=("area_convex",))["area_convex"]
+    np.testing.assert_array_equal(shape(labels)["ConvexArea"], theirs)
+
+
+def test_nuclei_at_the_border_of_the_image_not_of_the_window_are_marked():
+    labels = np.zeros((6, 8), int)
+    labels[0, 2], labels[2:4, 2:4], labels[3, 7] = 1, 2, 3
+    assert shape(labels)["TouchesBorder"].tolist() == [True, False, True]
+    window = objects_of(np.array([[1, 1], [1, 1]]), (2, 2), whole_px=(6, 8))
+    assert Shape().measure(window, NO_IMAGE, ())["Metadata_Nuclei_TouchesBorder"].tolist() == [False]

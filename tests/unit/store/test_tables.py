@@ -298,3 +298,16 @@ def test_the_users_columns_are_in_both_tables_with_one_type(tmp_path: Path) -> N
 def test_the_users_columns_do_not_change_digests() -> None:
     field = _field(1)
     assert field_digest(field) == field_digest(replace(field, metadata=(("Metadata_Dose", 1.0),)))
+
+
+def test_lengths_and_areas_are_there_in_micrometres_where_a_pixel_size_is_known(tmp_path: Path) -> None:
+    fragments = [_fragment(tmp_path, 1, 2), _fragment(tmp_path, 2, 1)]
+    sizes = {fragments[0]: 0.5, fragments[1]: None}
+    concatenate(fragments, tmp_path / "known.parquet", pixel_sizes_um=sizes)
+    known = pq.read_table(tmp_path / "known.parquet")
+    at = known.column_names.index("Nuclei_AreaShape_Area")
+    assert known.column_names[at + 1] == "Nuclei_AreaShape_Area_um2"
+    areas = known["Nuclei_AreaShape_Area"].to_pylist()
+    assert known["Nuclei_AreaShape_Area_um2"].to_pylist() == [areas[0] / 4, areas[1] / 4, None]
+    concatenate(fragments, tmp_path / "unknown.parquet", pixel_sizes_um=dict.fromkeys(fragments))
+    assert "Nuclei_AreaShape_Area_um2" not in pq.read_table(tmp_path / "unknown.parquet").column_names
