@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
@@ -147,13 +148,15 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
 
 
 def _wells(folder: RunFolder) -> pd.DataFrame:
-    """Reads wells.csv, with the user's columns in the types that they have in fields.parquet."""
-    numbers = pd.read_csv(
-        folder.wells, keep_default_na=False, na_values=[""], float_precision="round_trip", low_memory=False
-    )
+    """Reads the numbers of wells.csv, and the user's columns in the types of fields.parquet."""
+    texts = pd.read_csv(folder.wells, dtype=str, keep_default_na=False)
     places = wells_metadata(pd.read_parquet(folder.fields))
-    rest = numbers[[name for name in numbers.columns if not name.startswith("Metadata_")]]
-    return pd.concat([places, rest], axis=1)
+    numbers = {
+        name: [float(text) if text else np.nan for text in texts[name]]
+        for name in map(str, texts.columns)
+        if name.startswith(("Count_", "Mean_", "Median_"))
+    }
+    return pd.concat([places, pd.DataFrame(numbers, index=places.index)], axis=1)
 
 
 def _addresses(folder: RunFolder, left_out: set[str]) -> Iterator[Address]:
