@@ -9,10 +9,19 @@ import numpy as np
 import pandas as pd
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.measure_settings import ring_asked
+from nucbatch.core.settings import validated
 from nucbatch.features.measure import measure as measure_window
 
 
-def measure(labels: Any, image: Any = None, channels: str | Sequence[str] = ()) -> pd.DataFrame:
+def measure(
+    labels: Any,
+    image: Any = None,
+    channels: str | Sequence[str] = (),
+    *,
+    ring: str | None = None,
+    pixel_size: float | None = None,
+) -> pd.DataFrame:
     """Measures the objects of a label image, with the measurements of a run.
 
     >>> import nucbatch as nb
@@ -28,6 +37,9 @@ def measure(labels: Any, image: Any = None, channels: str | Sequence[str] = ()) 
         labels: (Y, X) integers; 0 is background, every other value an object. Values may have gaps.
         image: (C, Y, X), or (Y, X) of one channel; None measures shapes alone.
         channels: names of the channels, which end the names of intensity columns.
+        ring: ring around each object in which the cytoplasm is measured, such as "1:6" (px) or "0.5um:3um";
+            or "none". By default 1 to 6 px in images of several channels.
+        pixel_size: µm per pixel.
 
     Returns:
         One row per object, by ascending label. ``Metadata_ObjectNumber`` is the label.
@@ -49,6 +61,7 @@ def measure(labels: Any, image: Any = None, channels: str | Sequence[str] = ()) 
     numbers = np.unique(objects)
     numbers = numbers[numbers != 0]
     compact = np.where(objects != 0, np.searchsorted(numbers, objects) + 1, 0).astype(np.uint32)
-    table = pd.DataFrame(measure_window(compact, pixels, names))
+    settings = validated({"measure": {"ring": ring_asked(ring)}, "pixel_size_um": pixel_size}).measure
+    table = pd.DataFrame(measure_window(compact, pixels, names, settings=settings, pixel_size_um=pixel_size))
     table.insert(0, "Metadata_ObjectNumber", numbers.astype(np.int64))
     return table

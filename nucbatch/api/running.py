@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from typing import TYPE_CHECKING, Literal, Unpack
 
-from nucbatch.core.errors import InputError
+from nucbatch.api.run_keywords import (
+    Listed,
+    SchedulerOptions,
+    Several,
+    experiment_asked,
+    listed,
+    one_of,
+    scheduler_settings,
+)
 from nucbatch.core.log_file import early_records
+from nucbatch.core.measure_settings import ring_asked
 from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
 from nucbatch.core.selection import Selection
@@ -19,38 +27,6 @@ from nucbatch.execution.warm_start import load_ahead
 if TYPE_CHECKING:
     from nucbatch.api.opened_run import Run
     from nucbatch.execution.session import RunResult
-
-Listed = str | int | Iterable[str | int]
-"""Wells, sites or time points: a text such as "B02,C03-C10", a number, or several of them."""
-
-
-class SchedulerOptions(TypedDict, total=False):
-    """Options of single schedulers, as on the command line; the others refuse them."""
-
-    profile: str | Path
-    partition: str
-    account: str
-    qos: str
-    gres: str
-    constraint: str
-    walltime: str
-    memory: str
-    cores: int
-    interface: str
-    driver_interface: str
-    scratch: str
-    python: str
-    prologue: Sequence[str]
-    directive: Sequence[str]
-    min_jobs: int
-    max_jobs: int
-    tls_ca: str | Path
-    tls_cert: str | Path
-    tls_key: str | Path
-
-
-_RENAMED = {"scratch": "local_directory", "directive": "directives"}
-_PATHS = ("profile", "tls_ca", "tls_cert", "tls_key")
 
 
 @early_records()
@@ -88,6 +64,14 @@ def run(
     interior: float | None = None,
     min_area: int | None = None,
     micronuclei: str | None = None,
+    metadata: str | Path | None = None,
+    positive: Several = "",
+    negative: Several = "",
+    series: str = "",
+    dose: str = "",
+    dose_unit: str = "",
+    measure: Several = "",
+    ring: str | None = None,
     scheduler: str = "local",
     workers: int | None = None,
     block_size: int | None = None,
@@ -144,6 +128,14 @@ def run(
         interior: least interior value of a centre, for models without offsets.
         min_area: area of the smallest nucleus, in px.
         micronuclei: "drop" or "count" objects of less than a third of the typical diameter.
+        metadata: table of the wells (CSV), whose columns go into all tables as Metadata_<Column>.
+        positive: positive controls, such as "Dose=10".
+        negative: negative controls, likewise.
+        series: series to judge apart: a column, "rows", or groups of rows such as "A-D,E-H".
+        dose: column with the doses, to which curves are fitted.
+        dose_unit: unit of the doses, such as "uM"; without one they are steps of a dilution series.
+        measure: columns of wells.csv to fit and to normalise; by default the one with the best Z'.
+        ring: ring in which the cytoplasm is measured, such as "1:6" (px) or "0.5um:3um"; or "none".
         scheduler: "local", "cuda", "slurm", or a scheduler's address or file.
         workers: number of worker processes; None: one per core.
         block_size: side of the blocks of large images, in px.
@@ -166,10 +158,8 @@ def run(
         MemoryRefused, SchedulerError, StoreError, FieldFailed: the run can't go on.
         Stopped: Ctrl-C, or a signal; finished results are kept.
     """
-    if unknown := set(scheduler_options) - set(SchedulerOptions.__annotations__):
-        raise TypeError(f"run() has no option {sorted(unknown)[0]!r}: see help(nucbatch.run)")
-    if illumination_method not in ("divide", "subtract"):
-        raise InputError(f"illumination_method is {illumination_method!r}: give divide or subtract.")
+    settings = scheduler_settings(scheduler_options)
+    one_of("illumination_method", illumination_method, ("divide", "subtract"))
     load_ahead(scheduler)
 
     from nucbatch.api.opened_run import open_run
@@ -208,21 +198,27 @@ def run(
                 micronuclei=micronuclei,
             ),
         ),
-        Selection.parse(_listed(wells), _listed(sites), _listed(times)),
+        Selection.parse(listed(wells), listed(sites), listed(times)),
         labels,
         ome_zarr,
         in_place,
         overlaps,
         block_size,
         table=table,
+        experiment=experiment_asked(
+            metadata,
+            positive=positive,
+            negative=negative,
+            series=series,
+            dose=dose,
+            dose_unit=dose_unit,
+            measure=measure,
+        ),
+        measure={"ring": ring_asked(ring)},
     )
     prepared = request.prepare(Path(out))
     for sentence in prepared.warnings:
         warnings.warn(sentence, stacklevel=_CALLER)
-    settings = {
-        _RENAMED.get(name, name): Path(str(value)) if name in _PATHS else value
-        for name, value in scheduler_options.items()
-    }
     with RunBar(terminal(soft_wrap=True)) if progress else nullcontext() as bar:
         result = execute(
             prepared,
@@ -242,12 +238,6 @@ def run(
 
 _CALLER = 3
 """Frames from a warning to the caller of :func:`run`, past its decorator."""
-
-
-def _listed(values: Listed) -> str:
-    if isinstance(values, str | int):
-        return str(values)
-    return ",".join(map(str, values))
 
 
 def _problems(result: RunResult) -> str:

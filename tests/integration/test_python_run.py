@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import inspect
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,11 +118,3 @@ def test_masks_alone_failures_and_images_without_a_plate(here: Path, tmp_path: P
         found.labels("short")
     with pytest.raises(StoreError, match="label TIFFs alone, and no copy of the images"):
         found.image("whole")
-
-
-def test_every_option_of_single_schedulers_has_a_keyword() -> None:
-    from nucbatch.cli.cluster_options import _SETTINGS
-
-    options = {flag.removeprefix("--").replace("-", "_") for flag, _ in _SETTINGS.values()}
-    assert set(running.SchedulerOptions.__annotations__) == options
-    assert "scheduler_options" in inspect.signature(nb.run).parameters
