@@ -58,6 +58,7 @@ class Totals:
     ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point, and one in
     several overlapping fields once. ``seen``: as many as all masks have.
     ``fields_not_selected``: usable fields that no session has selected yet.
+    ``fields_gone``: fields that an earlier session has done and the input no longer has.
     ``fields_lacking``: done fields that lack a channel, other than the segmented one.
     ``absent_chunks``: how many of the ``chunks`` or tiles of the images used were never written.
     ``flagged``: number of done fields by flag (:data:`nucbatch.features.quality.FLAGS`).
@@ -79,6 +80,7 @@ class Totals:
     chunks: int = 0
     time_points: int = 1
     fields_lacking: int = 0
+    fields_gone: int = 0
     fields_not_selected: int = 0
     diameter_px: float | None = None
     rescaled: int = 0
@@ -89,8 +91,9 @@ class Totals:
 
     @property
     def complete(self) -> bool:
-        """Whether nothing failed, nothing was quarantined and no channel is missing."""
-        return self.fields_failed == self.files_quarantined == self.fields_lacking == 0
+        """Whether nothing failed, nothing was quarantined, and no channel and no field is missing."""
+        bad = self.fields_failed, self.files_quarantined, self.fields_lacking, self.fields_gone
+        return not any(bad)
 
 
 def finalise(
@@ -171,6 +174,10 @@ def finalise(
         files_ignored=fates[FileStatus.IGNORED],
         files_quarantined=fates[FileStatus.QUARANTINED],
         time_points=len({field.t for field in plate.fields}),
+        fields_gone=len(
+            {key for key, receipt in receipts.items() if receipt.status == "done"}
+            - {field.key for field in plate.fields}
+        ),
         fields_lacking=sum(bool(field.lacking) for field in done),
         absent_chunks=sum(file.absent_chunks for file in plate.files if file.status is FileStatus.USED),
         chunks=sum(file.chunks for file in plate.files if file.status is FileStatus.USED),

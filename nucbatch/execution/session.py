@@ -83,7 +83,11 @@ _MOST_LINES = 20
 
 _log = logging.getLogger(__name__)
 
-_CHANGED = "Done fields whose files have changed or are gone are processed again"
+_CHANGED = "Done fields whose files have changed are processed again"
+_GONE = (
+    "Done fields whose files are gone, or can't be used any more, are left out of the tables; put the files "
+    "back and run the same command to have their results again"
+)
 
 
 def execute(
@@ -204,9 +208,9 @@ def execute(
             write_session(folder, session)
             progress.begin(work_queue.total, held)
             _log.info("%d of %d fields are done already", len(held), work_queue.total)
-            if work_queue.changed:
-                changed = f"{_CHANGED}: {len(work_queue.changed):,}, {work_queue.changed[0]} among them."
-                _log.warning(changed, extra=NOTE)
+            for what, keys in ((_CHANGED, work_queue.changed), (_GONE, work_queue.gone)):
+                if keys:
+                    _log.warning(f"{what}: {len(keys):,}, {keys[0]} among them.", extra=NOTE)
             for sentence in _wrong(work_queue.checked):
                 _log.warning(sentence, extra=NOTE)
 

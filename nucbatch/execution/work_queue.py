@@ -69,8 +69,11 @@ class WorkQueue:
         Raises:
             SettingsConflict: most done fields were made from other files.
         """
-        self.changed = changed_fields(folder, plan.plate, receipts)
-        stale = set(self.changed)
+        stale = set(changed_fields(folder, plan.plate, receipts))
+        self.changed = [field.key for field in plan.usable if field.key in stale]
+        """Keys of done fields whose files have changed: they are queued again."""
+        self.gone = sorted(stale - set(self.changed))
+        """Keys of done fields that the input no longer has, or whose files can't be used any more."""
         self._plan, self._folder, self._network, self._verify = plan, folder, network, verify
         self._masks = masks or {}
         self._keeps_maps = keeps_maps

@@ -124,12 +124,35 @@ def test_files_that_vanish_change_or_hang_once_all_is_planned(plate: Path, tmp_p
     tifffile.imwrite(changed, tifffile.imread(changed) // 2)
     again = run(plate, folder.path, "--workers", "1")
     assert again.exit_code == 0, again.output
-    assert "are gone are processed again: 1, A/3/1 among them" in again.output
+    assert "files have changed are processed again: 1, A/3/1 among them" in again.output
     after = pd.read_parquet(folder.nuclei)
     same = before["Metadata_Well"] != "A03"
     pd.testing.assert_frame_equal(before[same], after[same])
     mean = "Nuclei_Intensity_MeanIntensity_GFP"
     assert (after.loc[~same, mean] < before.loc[~same, mean]).all()
+
+
+def test_done_fields_whose_files_are_gone_are_left_out_with_a_line(plate: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(plate, out, "--workers", "1").exit_code == 0
+    tables = {path: path.read_bytes() for path in (out / "nuclei.parquet", out / "wells.csv")}
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    (plate / "A02_1_DAPI.tif").rename(aside / "A02_1_DAPI.tif")
+    for path in plate.glob("A05_*"):
+        path.rename(aside / path.name)
+    without = run(plate, out, "--workers", "1")
+    assert without.exit_code == 3, without.output
+    assert "are left out of the tables; put the files back" in without.output
+    assert ": 2, A/2/1 among them" in without.output
+    assert "processed again" not in without.output
+    assert list(pd.read_csv(out / "wells.csv")["Metadata_Well"]) == ["A01", "A02", "A03", "A04"]
+    for path in aside.iterdir():
+        path.rename(plate / path.name)
+    again = run(plate, out, "--workers", "1")
+    assert again.exit_code == 0, again.output
+    assert "5 of 5 fields are done already" in again.output
+    assert {path: path.read_bytes() for path in tables} == tables
 
 
 def test_a_large_image_on_a_share_that_hangs(plate: Path, tmp_path: Path) -> None:
