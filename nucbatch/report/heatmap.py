@@ -114,6 +114,7 @@ def drawn_wells(data: RunData) -> NDArray[np.bool_]:
 def _for_script(data: RunData, wells: Sequence[Well], drawn: NDArray[np.bool_]) -> dict[str, object]:
     """The values of all measures of the wells that are drawn, and what else the script says about a well."""
     measures, left_out = shown_measures(data)
+    shown = data.experiment.get("shown_measures") or []
     return {
         "dark_ink_from": _DARK_INK_FROM,
         "colours": [_hex(step / (_SHADES - 1)) for step in range(_SHADES)],
@@ -124,6 +125,7 @@ def _for_script(data: RunData, wells: Sequence[Well], drawn: NDArray[np.bool_]) 
         "states": [well.state.value for well in wells],
         "fields": [[well.done, well.failed, well.pending, well.not_selected] for well in wells],
         "left_out": left_out,
+        "first": next((at for at, one in enumerate(measures) if one.name in shown), 0),
         "measures": [
             {
                 "name": measure.name,

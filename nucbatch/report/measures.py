@@ -80,7 +80,7 @@ def well_measures(data: RunData) -> list[Measure]:
     measures += quality_measures(data)
     for prefix, group in _STATISTICS.items():
         measures += [
-            Measure(str(name), str(name).removeprefix(prefix), group, values)
+            Measure(str(name), str(name), group, values)
             for name in wells.columns
             if str(name).startswith(prefix)
             and pd.api.types.is_numeric_dtype(wells[name])

@@ -11,12 +11,16 @@ from nucbatch.report.run_data import RunData
 from nucbatch.report.summary import duration
 
 _LONGEST = 400
+_ELSEWHERE = {"timings", "quality"}  # below, and in the panel of quality
+_PART_OF = {"network": "segment"}  # stages that are measured inside another one
 _TITLES = {"settings": "Settings", "model": "Model", "environment": "Environment", "plate": "Input"}
 
 
 def render(data: RunData) -> Markup:
     """One table per part of run.json, and bars for the time of each stage."""
-    parts = {key: value for key, value in data.run.items() if isinstance(value, dict) and key != "timings"}
+    parts = {
+        key: value for key, value in data.run.items() if isinstance(value, dict) and key not in _ELSEWHERE
+    }
     loose = {key: value for key, value in data.run.items() if not isinstance(value, dict)}
     tables = [("Run", flat(loose))] if loose else []
     order = [*_TITLES, *(key for key in parts if key not in _TITLES)]
@@ -25,7 +29,12 @@ def render(data: RunData) -> Markup:
         for key in order
         if parts.get(key)
     ]
-    return fill("settings.html", tables=tables, timings=_stations(data.run.get("timings")))
+    return fill(
+        "settings.html",
+        tables=tables,
+        timings=_stations(data.run.get("timings"), data.wall_s),
+        wall="" if data.wall_s is None else duration(data.wall_s),
+    )
 
 
 def flat(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -50,16 +59,25 @@ def _text(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
-def _stations(timings: Any) -> list[tuple[str, str, float]]:
-    """(Stage, time as text, share of the longest in percent), in the order of run.json."""
+def _stations(timings: Any, wall_s: float | None) -> list[tuple[str, str, float]]:
+    """(Stage, its part of the run's duration, share of all in percent), in the order of run.json.
+
+    Tasks run side by side, so a stage's seconds, summed over all tasks, may exceed the duration; its share of
+    all stages is its part of it.
+    """
     stations = timings.get("stations_s") if isinstance(timings, dict) else None
     if not isinstance(stations, dict):
         return []
     seconds = {str(name): float(value) for name, value in stations.items()}
-    longest = max(seconds.values(), default=0.0)
+    total = sum(value for name, value in seconds.items() if name not in _PART_OF)
     return [
-        (name.replace("_", " "), duration(value), 100 * value / longest if longest else 0.0)
+        (
+            name.replace("_", " ") + (f" (part of {_PART_OF[name]})" if name in _PART_OF else ""),
+            f"{100 * value / total:.0f} %" if wall_s is None else duration(wall_s * value / total),
+            min(100 * value / total, 100.0),
+        )
         for name, value in seconds.items()
+        if total
     ]
 
 

@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nucbatch.report.choose import flag_fields
 from nucbatch.report.field_images import contrast_limits, picture_within
 from nucbatch.report.outlines import outline_code
 from nucbatch.report.run_data import RunData, Well
@@ -68,7 +67,6 @@ def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None
     groups = [str(done["Metadata_Image"].iloc[shot.row]) for shot in shots]
     channels = _channels(data, groups[0])[: max(1, min(CHANNELS, BUDGET // (LEAST * len(shots))))]
     share = min(MOST, BUDGET // (len(shots) * len(channels)))
-    flags = flag_fields(done)
     with ThreadPoolExecutor() as threads:  # decoding, tracing and encoding release the GIL
         limits = _common_contrast(data, groups, channels, threads)
         rows = [done.iloc[shot.row] for shot in shots]
@@ -79,7 +77,7 @@ def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None
                 "site": int(row["Metadata_Site"]),
                 "name": str(row["Name"]),
                 "count": int(row["Count_Nuclei"]),
-                "flag": "; ".join(filter(None, [flags[shot.row], str(row["Flags"])])),
+                "flag": str(row["Flags"]),
                 **picture,
             }
             for shot, row, picture in zip(shots, rows, pictures, strict=True)

@@ -207,7 +207,7 @@ if (plate) {
   onWell.push(openWell);
 }
 
-if (plate) chooseMeasure(0);
+if (plate) chooseMeasure(plate.first);
 
 // Pictures of the contact sheet open in the same viewer.
 const sheet = [...document.querySelectorAll(".sheet .cell")];

@@ -14,14 +14,14 @@ const unpack = (text, Items) => {
   return items.map((_, index) => view[get[Items.name]](index * Items.BYTES_PER_ELEMENT, true));
 };
 
-// Four digits, thin spaces between thousands; "–" for a missing value.
+// Three or four digits, thin spaces between thousands; "–" for a missing value.
 const number = (value) => {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size >= 1e7 || (size > 0 && size < 1e-3)) return value.toExponential(2);
   if (Number.isInteger(value) || size >= 1000) return Math.round(value).toLocaleString("en").replaceAll(",", "\u202f");
-  const digits = size >= 100 ? 1 : size >= 10 ? 2 : size >= 1 ? 3 : 4;
-  return value.toFixed(digits);
+  const digits = size >= 100 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4;
+  return value.toFixed(digits).replace("-", "−");
 };
 
 const SVG = "http://www.w3.org/2000/svg";

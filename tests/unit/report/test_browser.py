@@ -93,11 +93,11 @@ def test_another_measure_recolours_the_wells_and_no_incomplete_sum_is_coloured(o
     choose(page, "Nuclei per well")
     assert rect.get_attribute("class") == "valueless partly"
     assert rect.get_attribute("fill") is None
-    choose(page, "Nuclei_AreaShape_Area")
+    choose(page, "Mean_Nuclei_AreaShape_Area")
     assert rect.get_attribute("class") == "counted partly"
     assert page.locator("[data-at='1,3'] rect").get_attribute("class") == "valueless"  # no nucleus, no mean
     assert page.locator("[data-at='1,4'] rect").get_attribute("class") == "failed"
-    assert page.locator("#key-label").inner_text() == "Nuclei_AreaShape_Area"
+    assert page.locator("#key-label").inner_text() == "Mean_Nuclei_AreaShape_Area"
     numbers = [float(page.locator(f"#key-{end}").inner_text()) for end in ("low", "high")]
     assert 0 <= numbers[0] < numbers[1]
 
@@ -172,7 +172,7 @@ def test_pictures_of_the_contact_sheet_open_in_the_same_way(open_page):
 
 def test_the_chosen_measure_is_drawn_by_row_and_column_and_of_the_nuclei(open_page):
     page = open_page()
-    page.select_option("#measure-of-distributions", label="Nuclei_AreaShape_Area")
+    page.select_option("#measure-of-distributions", label="Mean_Nuclei_AreaShape_Area")
     charts = page.locator("#distributions-charts .chart")
     titles = charts.locator("figcaption").all_inner_texts()
     assert titles == ["By row", "By column", "Outer and inner wells", "Nuclei"]
@@ -180,7 +180,7 @@ def test_the_chosen_measure_is_drawn_by_row_and_column_and_of_the_nuclei(open_pa
     assert charts.nth(0).locator(".median").count() == 2
     assert re.search(r"all wells: \d+ nuclei", charts.nth(3).inner_text())
     chosen = page.locator("#measure").evaluate("one => one.selectedOptions[0].textContent")
-    assert chosen == "Nuclei_AreaShape_Area"
+    assert chosen == "Mean_Nuclei_AreaShape_Area"
     page.locator("[data-at='1,2']").click()
     assert "B02: " in page.locator("#viewer .chart").inner_text()
 

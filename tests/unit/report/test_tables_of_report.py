@@ -165,6 +165,6 @@ def test_settings_show_every_value_of_run_json(make_run):
         "scores.val pixel F1 0.931",
         "sha256 " + "9f" * 32,
         "deep.er 1, 2",
-        "segment 1 min 20 s",
+        "segment 3 min 15 s",
     ):
         assert expected in text
