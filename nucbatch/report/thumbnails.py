@@ -29,6 +29,7 @@ CHANNELS = 4
 _OUTLINES_SHARE = 0.4  # of a field's first picture; coarser outlines if they need more
 _PX_PER_CHARACTER = 16.0  # at least; decides which level of a pyramid is read
 _FEWEST_PX = 96  # side below which outlines are not made coarser
+_BRIGHT = 90  # percentile of some fields' highest levels that is white in all
 _SAMPLE = 24  # fields that give the common contrast of the channels which are not segmented
 
 
@@ -97,7 +98,11 @@ def _channels(data: RunData, group: str) -> list[str]:
 def _common_contrast(
     data: RunData, groups: Sequence[str], channels: Iterable[str], threads: ThreadPoolExecutor
 ) -> dict[str, tuple[float, float]]:
-    """Levels of black and white for each channel: of some fields' limits the median low, the highest high."""
+    """Levels of black and white for each channel, the same in all fields.
+
+    Of some fields' contrast limits, black is the median of the lower and white the 90th percentile of the
+    upper ones.
+    """
     names = list(channels)
     every = -(-len(groups) // _SAMPLE)
 
@@ -108,7 +113,10 @@ def _common_contrast(
     found = list(threads.map(of_field, groups[::every]))
     ranges = {name: [limits[name] for limits in found if name in limits] for name in names}
     return {
-        name: (float(np.median([low for low, _ in some])), float(max(high for _, high in some)))
+        name: (
+            float(np.median([low for low, _ in some])),
+            float(np.percentile([high for _, high in some], _BRIGHT)),
+        )
         for name, some in ranges.items()
         if some
     }

@@ -19,6 +19,7 @@ from nucbatch.store.sheets import write_run as write_run_json
 from nucbatch.store.tables import concatenate, identity_columns, write_fragment
 from nucbatch.synthetic import make_field
 
+LONG_NAME = "Nuclei_Math_Log2NucleusCytoplasmRatio_A_channel_with_a_long_name"
 CHANNELS = (Channel("DAPI", 0), Channel("FITC", 1))
 
 RUN = {
@@ -109,7 +110,10 @@ def drawn_run(folder, counts, channels=CHANNELS, channel="DAPI", size_px=160):
         if done:
             write_field(store, field, channels, image, labels.astype(np.uint32))
             areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-            columns = identity_columns("P1", field, count) | {"Nuclei_AreaShape_Area": areas}
+            columns = identity_columns("P1", field, count) | {
+                "Nuclei_AreaShape_Area": areas,
+                LONG_NAME: areas / 7,
+            }
             write_fragment(run.fragment(field.key), columns)
     write_fields(run.fields, plate, receipts)
     concatenate([run.fragment(key) for key in receipts if key not in failed], run.nuclei)

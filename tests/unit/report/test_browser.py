@@ -202,12 +202,18 @@ def test_the_page_follows_the_reader_s_scheme(open_page, scheme):
 
 def test_a_telephone_s_width_is_enough(open_page):
     page = open_page(viewport={"width": 390, "height": 844})
+    choose(page, "Mean_Nuclei_Math_Log2NucleusCytoplasmRatio_A_channel_with_a_long_name")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.locator("[data-at='1,2']").click()
+    assert page.locator("#viewer").bounding_box()["width"] <= 390
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_printed_it_has_no_controls(open_page):
-    page = open_page()
+def test_printed_it_is_light_and_has_no_controls(open_page):
+    page = open_page(color_scheme="dark")
     page.emulate_media(media="print")
+    box = page.evaluate("getComputedStyle(document.querySelector('.state')).backgroundColor")
+    assert min(map(int, re.findall(r"\d+", box))) > 180
     for control in ("nav", ".chooser", ".switch", "#values"):
         assert page.locator(control).first.is_hidden()
     assert page.locator(".plate-map").first.is_visible()
