@@ -105,10 +105,11 @@ def compare(
         write_text(out / "counts.csv", comparison.counts_csv())
         write_text(out / "compare.json", comparison.as_json(about))
         write_text(out / "compare.html", render(comparison, about, pictures))
+    results = terminal(soft_wrap=True)
     for note in notes:
-        console.print(note, markup=False)
-    _show(console, comparison)
-    console.print(f"Page: {out / 'compare.html'}", markup=False)
+        results.print(note, markup=False)
+    _show(results, comparison)
+    results.print(f"Page: {out / 'compare.html'}", markup=False)
 
 
 def _folders(out: Path, names: Sequence[str]) -> list[Path]:
@@ -149,13 +150,14 @@ def _run(
     run = RunFolder(folder)
     fields = pd.read_parquet(run.fields)
     done = fields[fields["Status"] == "done"]
+    every, trainable = count_parameters(load_weights(prepared.weights)[0])
     timings = json.loads(run.run_json.read_text())["timings"]
     pixels = (
         float((done["Height_px"] * done["Width_px"]).mean()) * timings["wall_fields"] if len(done) else 0.0
     )
     return ModelRun(
         folder.name,
-        count_parameters(load_weights(prepared.weights)[0])[0],
+        every if trainable else 0,
         pixels / 1e6 / timings["wall_s"] if timings["wall_s"] else 0.0,
         prepared.worker_bytes,
         dict(zip(done["Name"], done["Count_Nuclei"].astype(int), strict=True)),
@@ -263,13 +265,15 @@ def _show(console: Console, comparison: Comparison) -> None:
                 break
             text = shown(run.table.totals()[total][figure])
             if run.name in differences:
-                text += f" ({differences[run.name][place].words})"
+                text += f"\n{differences[run.name][place].words}"
             cells.append(text)
         if cells:
             shown_table.add_row(heading, *cells)
     console.print(shown_table)
     if differences:
-        console.print("In brackets: 95 % interval of the difference from the first model; none: it holds 0.")
+        console.print(
+            "Below a figure: 95 % interval of its difference from the first model; none: it holds 0."
+        )
     for row in comparison.agreements():
         console.print(
             f"{row['first']} and {row['second']}: object F1 {row['object_f1_50']:.3f}, "

@@ -39,6 +39,8 @@ class NormaliseSettings(_Frozen):
         method: *foreground* measures the background level and the levels of bright objects, so that one
             nucleus and a thousand are scaled alike (:mod:`nucbatch.inference.foreground`). *percentiles*
             takes ``low_percent`` and ``high_percent`` of all pixels. *fixed* takes ``low`` and ``high``.
+            *otsu* and *kmeans* put a threshold of the histogram at 0.5, for the methods without weights
+            (:mod:`nucbatch.inference.histogram_thresholds`).
         over: one pair of values per *field*, or one for the *plate*, measured on a sample of its fields.
         low_percent: percentile that becomes 0.
         high_percent: percentile that becomes 1.
@@ -47,7 +49,7 @@ class NormaliseSettings(_Frozen):
         high: grey level that becomes 1, likewise.
     """
 
-    method: Literal["foreground", "percentiles", "fixed"] = "foreground"
+    method: Literal["foreground", "percentiles", "fixed", "otsu", "kmeans"] = "foreground"
     over: Literal["field", "plate"] = "field"
     low_percent: float = Field(default=1.0, ge=0, lt=100)
     high_percent: float = Field(default=99.8, gt=0, le=100)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from nucbatch.core.errors import PrecisionError
 from nucbatch.core.settings import Precision
-from nucbatch.inference.predict import forward, logits_to_maps, prepared
+from nucbatch.inference.predict import forward, logits_to_maps, prepared, type_of
 
 BATCH_PX = 2**20
 """Pixels per batch, enough to use a GPU fully."""
@@ -114,7 +114,7 @@ class CudaDevice:
         # long.
         torch.backends.cudnn.allow_tf32 = True
         self._network = prepared(network, precision).to("cuda")
-        self._type = next(self._network.parameters()).dtype
+        self._type = type_of(self._network)
         self._buffers: dict[tuple[int, ...], list[Tensor]] = {}
         self._results: dict[tuple[int, ...], list[Tensor]] = {}
         self._turn = 0

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.foreground import limits
+from nucbatch.inference.histogram_thresholds import around_threshold
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,9 @@ def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> C
     given = _given(settings)
     if given is not None:
         return given
-    if settings.method == "foreground":
+    if settings.method != "percentiles":
         levels, counts = np.unique(image, return_counts=True)
-        return Constants(*limits(levels.astype(np.float64), counts.astype(np.int64)))
+        return _from_histogram(levels.astype(np.float64), counts.astype(np.int64), settings)
     places = [_rank(percent, image.size) - 1 for percent in (settings.low_percent, settings.high_percent)]
     ordered = np.partition(image.ravel(), [*places, image.size - 1])
     low_value, high_value = float(ordered[places[0]]), float(ordered[places[1]])
@@ -64,15 +65,24 @@ def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
     given = _given(settings)
     if given is not None:
         return given
-    if settings.method == "foreground":
+    if settings.method != "percentiles":
         levels.at_rank(1)  # raises if there are no pixels
         found = np.flatnonzero(levels.counts)
-        return Constants(*limits(found.astype(np.float64), levels.counts[found]))
+        return _from_histogram(found.astype(np.float64), levels.counts[found], settings)
     low, high = (
         levels.at_rank(_rank(percent, levels.size))
         for percent in (settings.low_percent, settings.high_percent)
     )
     return Constants(float(low), float(high if high > low else levels.maximum))
+
+
+def _from_histogram(
+    levels: NDArray[np.float64], counts: NDArray[np.int64], settings: NormaliseSettings
+) -> Constants:
+    """Finds the constants from the levels that occur, (L,) ascending, and their numbers of pixels (L,)."""
+    if settings.method == "otsu" or settings.method == "kmeans":
+        return Constants(*around_threshold(levels, counts, settings.method))
+    return Constants(*limits(levels, counts))
 
 
 def _given(settings: NormaliseSettings) -> Constants | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 import torch
@@ -45,6 +46,11 @@ def prepared(network: nn.Module, precision: Precision = "fp32") -> nn.Module:
     return typed
 
 
+def type_of(network: nn.Module) -> torch.dtype:
+    """Returns the type in which a network computes: that of its weights, or of its buffers if it has none."""
+    return next(chain(network.parameters(), network.buffers())).dtype
+
+
 def folded(network: nn.Module) -> nn.Module:
     """Returns a copy in evaluation mode with each batch normalisation folded into its convolution.
 
@@ -76,7 +82,7 @@ def forward(network: nn.Module, batch: NDArray[np.float32]) -> NDArray[np.uint8]
     """
     with torch.inference_mode():
         images = torch.from_numpy(np.ascontiguousarray(batch)).contiguous(memory_format=torch.channels_last)
-        logits = network(images.to(next(network.parameters()).dtype)).float()
+        logits = network(images.to(type_of(network))).float()
         maps = logits_to_maps(logits)
     return maps.contiguous().numpy()
 

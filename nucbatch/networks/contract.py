@@ -1,7 +1,8 @@
 """The interface of a network architecture, and how architectures are found by name.
 
 To add an architecture, write one file with such a class, and add one line under ``nucbatch.networks`` in the
-entry points. A weight file's card records the class's keyword arguments.
+entry points, or under ``nucbatch.methods`` if it has nothing to learn. A weight file's card records the
+class's keyword arguments.
 """
 
 from __future__ import annotations
@@ -35,8 +36,11 @@ class Network(Protocol):
     def forward(self, x: Tensor) -> Tensor: ...
 
 
+_GROUPS = ("nucbatch.networks", "nucbatch.methods")
+
+
 def architectures() -> list[str]:
-    """Names of all installed architectures."""
+    """Names of all installed architectures that can be trained."""
     return sorted(point.name for point in entry_points(group="nucbatch.networks"))
 
 
@@ -46,7 +50,7 @@ def architecture(name: str) -> Callable[..., nn.Module]:
     Raises:
         InputError: there is no such architecture.
     """
-    points = {point.name: point for point in entry_points(group="nucbatch.networks")}
+    points = {point.name: point for group in _GROUPS for point in entry_points(group=group)}
     if name not in points:
         raise InputError(f"architecture {name!r} is not installed: installed are {', '.join(points)}.")
     found: Callable[..., nn.Module] = points[name].load()

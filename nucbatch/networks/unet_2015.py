@@ -15,10 +15,10 @@ from collections.abc import Mapping
 from itertools import count
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nucbatch.networks.reflect import reflected
 from nucbatch.networks.unet import require_limits, require_multiple
 
 
@@ -110,11 +110,7 @@ class UNet2015(nn.Module):
         require_multiple(x, self.stride)
         more = self._surplus_px
         begin, end = self.margin_px + more // 2, self.margin_px + more - more // 2
-        rows, columns = (
-            torch.from_numpy(np.pad(np.arange(side), (begin, end), mode="reflect")).to(x.device)
-            for side in x.shape[-2:]
-        )
-        logits = self.unpadded(x[..., rows, :][..., columns])
+        logits = self.unpadded(reflected(x, begin, end))
         return logits[..., more // 2 : more // 2 + x.shape[-2], more // 2 : more // 2 + x.shape[-1]]
 
     @property

@@ -26,7 +26,7 @@ class ModelRun:
 
     Attributes:
         name: a short name, which is also its folder's.
-        parameters: number of values of its network.
+        parameters: number of values of its network; 0 for a method that has nothing to learn.
         megapixels_per_s: of the whole run, end to end.
         worker_bytes: projected peak memory of a worker.
         counts: nuclei by image.

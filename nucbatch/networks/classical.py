@@ -1,0 +1,95 @@
+"""Classical methods as networks without weights, so that they run and are compared like trained models.
+
+The image is normalised so that the threshold of its histogram becomes 0.5
+(:mod:`nucbatch.inference.histogram_thresholds`). What is left for the network are filters of a few pixels, so
+that the result does not depend on tiles. Objects are made from its maps by a watershed.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d
+
+from nucbatch.networks.reflect import reflected
+
+_SIGMA_PX = 1.0
+_RADIUS_PX = 3
+_STEEP = 1000.0
+"""Slope of the foreground's logit: pixels are nucleus or background, with hardly anything in between."""
+_CLOSEST = 1e-3
+"""Interior values stay this far from 0 and 1, whose logits are infinite."""
+
+
+class OtsuWatershed(nn.Module):
+    """Images (N, 3, H, W) float32 in [0, 1] → logits (N, 1, H, W) of the foreground.
+
+    The grey image is smoothed (Gaussian, sigma 1 px) and thresholded at 0.5: with normalisation *otsu*, at
+    Otsu's threshold. Touching nuclei are split by a watershed on the distance to the outline, which
+    :func:`nucbatch.masks.objects.find_nuclei` does where there is no interior map.
+
+    Args:
+        in_channels: 3.
+        outputs: 1.
+        width: number of maps in memory at once, for the projection of memory.
+    """
+
+    def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 4) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        at = torch.arange(-_RADIUS_PX, _RADIUS_PX + 1, dtype=torch.float32)
+        line = torch.exp(-(at**2) / (2 * _SIGMA_PX**2))
+        self.register_buffer("smoothing", (line[:, None] * line)[None, None] / line.sum() ** 2)
+
+    @property
+    def stride(self) -> int:
+        """Sides of the input may have any length."""
+        return 1
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """Radius of the smoothing."""
+        return _RADIUS_PX
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _STEEP * (self.smoothed(x) - 0.5)
+
+    def smoothed(self, x: Tensor) -> Tensor:
+        """The smoothed grey image (N, 1, H, W)."""
+        return _filtered(x.mean(dim=1, keepdim=True), self.get_buffer("smoothing"))
+
+
+class KMeansWatershed(OtsuWatershed):
+    """Images (N, 3, H, W) float32 in [0, 1] → logits (N, 2, H, W) of foreground and interior.
+
+    After Salman, "Image Segmentation Based on Watershed and Edge Detection Techniques", International Arab
+    Journal of Information Technology 3(2), 2006: K-means of grey levels, then a watershed on a map of edge
+    strength. The foreground is as in :class:`OtsuWatershed`, with normalisation *kmeans*. The edge strength
+    is the difference in strength: the largest difference between the means of opposite rows, columns or
+    corners of 3 × 3 pixels, relative to the grey level. The interior is high where it is low, so that flat
+    areas become markers. Left out is the paper's merging of regions by mean intensity: a marker needs an area
+    instead.
+    """
+
+    def __init__(self, in_channels: int = 3, outputs: int = 2, width: int = 8) -> None:
+        super().__init__(in_channels, outputs, width)
+        row = torch.tensor([[-1.0, -1, -1], [0, 0, 0], [1, 1, 1]])
+        corner = torch.tensor([[-1.0, -1, 0], [-1, 0, 1], [0, 1, 1]])
+        self.register_buffer("edges", torch.stack([row, row.T, corner, corner.flip(0)])[:, None] / 3)
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """Radius of the smoothing and of the edges' 3 × 3 pixels."""
+        return _RADIUS_PX + 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        grey = self.smoothed(x)
+        strength = _filtered(grey, self.get_buffer("edges")).abs().amax(dim=1, keepdim=True)
+        flat = (1 - strength / grey.clamp(min=0.25)).clamp(_CLOSEST, 1 - _CLOSEST)
+        return torch.cat([_STEEP * (grey - 0.5), torch.logit(flat)], dim=1)
+
+
+def _filtered(grey: Tensor, kernels: Tensor) -> Tensor:
+    """Filters (N, 1, H, W) with kernels (K, 1, S, S); borders are mirrored. Returns (N, K, H, W)."""
+    margin = kernels.shape[-1] // 2
+    return conv2d(reflected(grey, margin, margin), kernels.to(grey.dtype))
