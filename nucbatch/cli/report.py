@@ -21,8 +21,8 @@ def report(out: Path, experiment: Experiment | None) -> None:
     """Write report.html of the run in OUT again, from what is on the disk.
 
     The run may be finished, stopped, or going on: fields that are not processed yet are shown as such.
-    Options of the experiment replace those that a finished run was described with. Nothing is segmented
-    again.
+    Options of the experiment change what a finished run was described with; --metadata replaces all of it.
+    Nothing is segmented again.
     """
     from nucbatch.execution.redraw import redraw
 

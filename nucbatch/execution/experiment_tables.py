@@ -24,7 +24,7 @@ from nucbatch.experiment.assay import (
     measures_of,
     normalised_table,
 )
-from nucbatch.experiment.description import Experiment
+from nucbatch.experiment.description import OF_RUN, Experiment
 from nucbatch.experiment.doses import dose_table
 from nucbatch.experiment.join import Address, Described, describe
 from nucbatch.experiment.wells import wells_metadata
@@ -119,6 +119,8 @@ def evaluate(folder: RunFolder, experiment: Experiment, described: Described) ->
 def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
     """Describes a finished run anew: replaces the user's columns in its tables, and evaluates them.
 
+    What ``experiment`` does not say stays as it was, unless it brings another table of wells.
+
     Raises:
         InputError: the experiment does not fit the run.
         StoreError: the folder holds no finished run, or can't be written to. RunLocked: a run is going on.
@@ -127,12 +129,13 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
         raise StoreError(f"{folder.path} holds no finished run: finish the run first, with the same command.")
     with run_lock(folder):
         card = _run_json(folder)
+        experiment = (remembered(folder) or Experiment()).changed(experiment)
         old = set((card.get("experiment") or {}).get("columns", ()))
         described = describe(experiment, list(_addresses(folder, old)))
         values = {key: [value for _, value in columns] for key, columns in described.fields.items()}
         numbers = pd.read_csv(folder.wells, dtype=str, keep_default_na=False)
         for path in (folder.nuclei, folder.fields):
-            replace_user_columns(path, old, described.columns, values)
+            replace_user_columns(path, old, described.columns, values, OF_RUN)
         write_nuclei_csv(folder, wanted=folder.nuclei_csv.is_file())
         places = wells_metadata(pd.read_parquet(folder.fields))
         if len(places) != len(numbers):
@@ -164,14 +167,8 @@ def _addresses(folder: RunFolder, left_out: set[str]) -> Iterator[Address]:
     fields = pq.read_table(folder.fields).to_pandas()
     files = pd.read_csv(folder.files, dtype=str, keep_default_na=False)
     paths = files[files["image"] != ""].groupby("image")["path"].agg(tuple).to_dict()
-    columns = list(fields.columns)
-    first = columns.index("Metadata_Image") + 1
-    own = [
-        name
-        for name in columns[first : columns.index("Name")]
-        if name not in left_out and not name.startswith(("Metadata_Position", "Metadata_Acquisition"))
-    ]
-    own = [name for name in own if name != "Metadata_TimeStamp"]
+    known = [name for name in map(str, fields.columns) if name.startswith("Metadata_")]
+    own = [name for name in known if name not in OF_RUN and name not in left_out]
     for row in fields.to_dict("records"):
         metadata = tuple((name, None if pd.isna(row[name]) else row[name]) for name in own)
         key = str(row["Metadata_Image"])

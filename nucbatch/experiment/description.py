@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,19 @@ from nucbatch.experiment.column_values import Value, number_of
 POSITIVE, NEGATIVE = "positive", "negative"
 CONTROL, SERIES = "Metadata_AssayControl", "Metadata_AssaySeries"
 """Columns of the run's tables: kind of control (empty for none), and name of the series (empty for none)."""
+
+OF_RUN = frozenset(
+    {
+        "Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Time", "Metadata_Image",
+        "Metadata_ObjectNumber", "Metadata_Counted", "Metadata_ReasonNotCounted", "Metadata_PixelSize_um",
+        "Metadata_PositionX_um", "Metadata_PositionY_um", "Metadata_Acquisition", "Metadata_TimeStamp",
+    }
+)  # fmt: skip
+"""Columns that a run fills itself, before those of the user."""
+RUN_COLUMNS = OF_RUN | {CONTROL, SERIES}
+"""Columns that the user's table can't have."""
+MEASURED = ("Metadata_Nuclei_", "Metadata_Cytoplasm_")
+"""Beginnings of columns with measurements that are no features."""
 
 _MOST_BYTES = 64 << 20
 _ROWS = re.compile(r"[A-Za-z]{1,2}(?:-[A-Za-z]{1,2})?(?:,[A-Za-z]{1,2}(?:-[A-Za-z]{1,2})?)*")
@@ -72,6 +85,13 @@ class Experiment:
             str(kept.get("series", "")),
             tuple(map(str, kept.get("measures", ()))),
         )
+
+    def changed(self, other: Experiment) -> Experiment:
+        """Returns this description with what another one gives; with another table it is the other one."""
+        if other.table:
+            return other
+        given = {one.name: value for one in fields(other) if (value := getattr(other, one.name))}
+        return replace(self, **given)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the plain values from which :meth:`from_json` makes it again, without the table."""

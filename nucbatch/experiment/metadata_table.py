@@ -15,7 +15,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.plate_geometry import parse_row, plausible_well
 from nucbatch.core.text_table import cells_by_separator
 from nucbatch.experiment.column_values import Value, column_values
-from nucbatch.experiment.description import CONTROL, SERIES, metadata_name
+from nucbatch.experiment.description import MEASURED, RUN_COLUMNS, metadata_name
 from nucbatch.experiment.plate_map import Cells, read_plate_map
 
 _WELL = ("well", "wellposition", "wellname", "wellid", "welllabel", "wellcoordinate")
@@ -28,13 +28,6 @@ _FILE = re.compile(
     r"|(?:file[ _]?)?path)",
     re.IGNORECASE,
 )
-_OWN = {
-    "Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Time", "Metadata_Image",
-    "Metadata_ObjectNumber", "Metadata_PixelSize_um", "Metadata_Counted", "Metadata_Acquisition",
-    "Metadata_TimeStamp",
-    "Metadata_PositionX_um", "Metadata_PositionY_um", CONTROL, SERIES,
-}  # fmt: skip
-_OWN_PARTS = ("Metadata_Nuclei_", "Metadata_Cytoplasm_")
 _WELL_TEXT = re.compile(r"([A-Za-z]{1,2})\s*[-_:]?\s*([0-9]{1,2})")
 _HARMONY = re.compile(r"r([0-9]{1,2})c([0-9]{1,2})", re.IGNORECASE)
 _LISTED = 6
@@ -167,12 +160,12 @@ def _table(
 def _require_names(names: Sequence[str], table: str) -> None:
     """Raises InputError for columns that appear twice, or that the run's tables fill themselves."""
     seen: set[str] = set()
-    own = {name.casefold(): name for name in _OWN}
+    own = {name.casefold() for name in RUN_COLUMNS}
     for name in names:
         if name.casefold() in seen:
             raise InputError(f"{table} has two columns named {name.removeprefix('Metadata_')}: rename one.")
         seen.add(name.casefold())
-        if name.casefold() in own or name.startswith(_OWN_PARTS):
+        if name.casefold() in own or name.startswith(MEASURED):
             raise InputError(
                 f"{table}: the column {name.removeprefix('Metadata_')} would replace {name} of the run's "
                 "tables. Rename it."

@@ -13,13 +13,6 @@ from nucbatch.core.errors import DamagedFile
 from nucbatch.store.atomic import replacing
 
 _IMAGE = "Metadata_Image"
-_FIRST = frozenset(
-    {
-        "Metadata_Plate", "Metadata_Well", "Metadata_Site", "Metadata_Time", _IMAGE, "Metadata_ObjectNumber",
-        "Metadata_Counted", "Metadata_PixelSize_um", "Metadata_PositionX_um", "Metadata_PositionY_um",
-        "Metadata_Acquisition", "Metadata_TimeStamp",
-    }
-)  # fmt: skip
 
 
 def replace_user_columns(
@@ -27,16 +20,19 @@ def replace_user_columns(
     old: Container[str],
     names: Sequence[str],
     values: Mapping[str, Sequence[str | float | None]],
+    of_run: Container[str],
 ) -> None:
-    """Replaces columns of nuclei.parquet or fields.parquet, durably, with one row group in memory.
+    """Replaces columns of nuclei.parquet or fields.parquet, with one row group in memory.
 
-    The new columns stand behind those that the run itself fills, as in a run that was begun with them.
+    The new columns stand behind the first ones that the run itself fills, as in a run that was begun with
+    them.
 
     Args:
         path: the table.
         old: columns to leave out.
         names: columns to add.
         values: their values, by the image's group.
+        of_run: columns that the run fills itself.
 
     Raises:
         DamagedFile: the table is missing or damaged. StoreError: it can't be written.
@@ -51,7 +47,7 @@ def replace_user_columns(
                     table = file.read_row_group(group) if file.num_row_groups else file.read()
                     table = table.drop_columns([name for name in table.column_names if name in old])
                     place = next(
-                        (at for at, name in enumerate(table.column_names) if name not in _FIRST),
+                        (at for at, name in enumerate(table.column_names) if name not in of_run),
                         table.num_columns,
                     )
                     rows = pc.index_in(table[_IMAGE].combine_chunks(), images)

@@ -110,6 +110,17 @@ def test_the_tables_are_those_of_a_run_begun_with_the_experiment(
     assert one.assay.read_bytes() == kept
 
 
+def test_one_option_changes_nothing_else(described: tuple[Path, Result], tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(described[0], out)
+    call("report", out, "--measure", "Count_Nuclei_PerField_Mean", "--series", "rows")
+    doses = pd.read_csv(out / "doses.csv", keep_default_na=False)
+    assert doses["Series"].tolist() == ["A", "B", "C"]
+    assert set(doses["Measure"]) == {"Count_Nuclei_PerField_Mean"}
+    assert doses["Status"].str.startswith("flat").all()
+    assert set(pd.read_csv(out / "wells.csv")["Metadata_Dose_nM"].dropna()) == set(DOSES_NM)
+
+
 def test_another_description_replaces_the_columns_of_the_first(
     described: tuple[Path, Result], tmp_path: Path
 ) -> None:
