@@ -32,7 +32,14 @@ FEWEST_WELLS = 3
 """Wells that a control needs for a standard deviation."""
 
 _COUNTS = ("Count_Nuclei_PerField_Mean", "Count_Nuclei_PerMm2")
-_NO_BIOLOGY = ("_Location_", "_ObjectNumber", "_Number_Object", "_Parent_", "_Neighbors_FirstClosest")
+_NO_BIOLOGY = (
+    "_Location_",
+    "_Center_",
+    "_ObjectNumber",
+    "_Number_Object",
+    "_Parent_",
+    "_Neighbors_FirstClosest",
+)
 _MAD_TO_SD = 1.4826
 _ALIKE = 1e-12  # relative difference of means below which controls have the same mean
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.escape import printable
 from nucbatch.core.plate_geometry import plausible_well, row_index, split_well
 from nucbatch.experiment.column_values import Value, number_of
 
@@ -118,7 +119,7 @@ def table_of(path: Path) -> tuple[bytes, str]:
             raise InputError(
                 f"--metadata {path} has more than {_MOST_BYTES >> 20} MiB: name a table of wells."
             )
-        return path.read_bytes(), path.name
+        return path.read_bytes(), printable(path.name)
     except FileNotFoundError:
         raise InputNotFound(f"--metadata {path} does not exist: name the table of the wells.") from None
     except OSError as error:
