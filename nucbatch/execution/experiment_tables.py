@@ -143,8 +143,12 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
                 f"{folder.wells} has {len(numbers)} rows, and the run {len(places)} wells and time points: "
                 "the same command again writes it anew."
             )
-        rest = numbers[[name for name in numbers.columns if not name.startswith("Metadata_")]]
-        write_wells(folder.wells, pd.concat([places, rest], axis=1))
+        rest = {
+            name: [_cell(text) for text in numbers[name]]
+            for name in map(str, numbers.columns)
+            if not name.startswith("Metadata_")
+        }
+        write_wells(folder.wells, pd.concat([places, pd.DataFrame(rest, dtype=object)], axis=1))
         evaluated = evaluate(folder, experiment, described)
         write_run(folder.run_json, card | {"experiment": evaluated.kept})
     return evaluated
@@ -160,6 +164,16 @@ def _wells(folder: RunFolder) -> pd.DataFrame:
         if name.startswith(("Count_", "Mean_", "Median_"))
     }
     return pd.concat([places, pd.DataFrame(numbers, index=places.index)], axis=1)
+
+
+def _cell(text: str) -> object:
+    """Returns a cell of wells.csv as the number that it is, or as text; None if it is empty."""
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text or None
 
 
 def _addresses(folder: RunFolder, left_out: set[str]) -> Iterator[Address]:
