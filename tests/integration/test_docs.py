@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -68,13 +69,46 @@ def test_commands_on_a_page_work(page: str, prepared: Path) -> None:
     run_blocks(PAGES[page], prepared)
 
 
+@pytest.fixture(scope="module")
+def real_run(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """The folder in which the tutorial's commands ran on a real plate."""
+    folder = tmp_path_factory.mktemp("tutorial")
+    (folder / "BBBC013").symlink_to(shared_data / "plates" / "sbs96")
+    run_blocks(PAGES[REAL], folder)
+    return folder
+
+
 @pytest.mark.slow
 @pytest.mark.real_data
-def test_the_tutorial_on_a_real_plate_works(tmp_path: Path, shared_data: Path) -> None:
-    (tmp_path / "BBBC013").symlink_to(shared_data / "plates" / "sbs96")
-    run_blocks(PAGES[REAL], tmp_path)
-    missing = columns_of(tmp_path / "out") - documented_columns()
+def test_the_tutorial_on_a_real_plate_works(real_run: Path) -> None:
+    missing = columns_of(real_run / "out") - documented_columns()
     assert missing == set()
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_the_assay_of_a_real_plate_is_read_out_as_its_page_says(real_run: Path, tmp_path: Path) -> None:
+    page, out = PAGES["howto/assay.md"], tmp_path / "out"
+    shutil.copytree(real_run / "out", out)
+    (words,) = (words for words in lines_that_call_nucbatch(page.replace("\\\n", "")) if words[0] == "run")
+    table = str(real_run / words[words.index("--metadata") + 1])
+    described = ["report", str(out), "--metadata", table, *words[words.index("--metadata") + 2 :]]
+    shown = CliRunner().invoke(nucbatch, described).output
+    lines = [line for kind, block in BLOCK.findall(page) for line in block.splitlines() if kind == "text"]
+    assert [line for line in lines if line[:4] in ("Z' 0", "A-D:", "E-H:")] == shown.splitlines()[:3]
+    log_ratio, ratio = (f"Nuclei_Math_{name}NucleusCytoplasmRatio_Channel1" for name in ("Log2", ""))
+    assay = pd.read_csv(out / "assay.csv").set_index(["Series", "Measure"])["ZPrime"]
+    assert assay["A-D", f"Mean_{log_ratio}"] >= 0.8
+    assert assay["E-H", f"Mean_{log_ratio}"] >= 0.6
+    assert [round(assay[rows, f"Median_{ratio}"], 2) for rows in ("A-D", "E-H")] == [0.77, 0.67]
+    wells = pd.read_csv(out / "wells.csv")
+    first = (
+        wells[wells["Metadata_AssaySeries"] == "A-D"].groupby("Metadata_SBS_Doses")[f"Median_{ratio}"].mean()
+    )
+    assert (round(first[0], 2), round(first[10], 2)) == (0.75, 6.17)
+    doses = pd.read_csv(out / "doses.csv")
+    assert doses["Axis"].tolist() == ["step", "step"]
+    assert doses[["EC50", "EC50_Low", "EC50_High"]].isna().all(axis=None)
 
 
 def run_blocks(text: str, folder: Path) -> None:
