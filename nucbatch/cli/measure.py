@@ -28,8 +28,8 @@ _MASKS = (
         "--labels",
         required=True,
         type=click.Path(path_type=Path),
-        help="Masks named after the images: a folder of label images (PNG, TIFF), an OME-Zarr with labels, "
-        "or a run's folder.",
+        help="Masks named after the images: a folder of label images (PNG, TIFF) or of GeoJSON, COCO, "
+        "LabelMe or ImageJ's ROIs; an OME-Zarr with labels; or a run's folder.",
     ),
     option(
         "--binary",

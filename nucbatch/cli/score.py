@@ -102,7 +102,8 @@ def score(
     """Score the masks of PRED against true ones.
 
     Both are a run's folder, an OME-Zarr, a folder of label images (PNG, TIFF) paired by stem, or a data set
-    with images/ and labels/; also Kaggle's <id>/masks/*.png. Objects match above an IoU of 0.5, 0.55, ...
+    with images/ and labels/; also Kaggle's <id>/masks/*.png, and GeoJSON, COCO, LabelMe or ImageJ's ROIs.
+    Objects match above an IoU of 0.5, 0.55, ...
     0.95. In pooled figures every nucleus has the same weight, in averaged ones every image.
 
     Pixels marked in ignore/ are left out. A true nucleus of which more than half is ignored does not count as

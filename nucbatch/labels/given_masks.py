@@ -21,7 +21,7 @@ from nucbatch.core.escape import printable
 from nucbatch.core.plate import Field, FileRecord, FileStatus, MaskFile, Plate
 from nucbatch.labels.binary import kind_of
 from nucbatch.labels.label_files import LABEL_ENDINGS
-from nucbatch.labels.sides import LabelImage, Reader, open_side
+from nucbatch.labels.sides import LabelImage, open_side
 from nucbatch.labels.sources import as_labels, some
 from nucbatch.readers.names import plural
 from nucbatch.readers.read_timeout import within
@@ -35,13 +35,14 @@ class GivenMask:
     """Reads the mask of one field; picklable.
 
     ``file`` is the mask as planned and ``place`` its file or folder. ``shared`` tells that the file holds the
-    masks of several fields, so that a fault of one is not one of the file. ``binary``: the connected
+    masks of several fields, so that a fault of one is not one of the file. ``image`` reads its pixels.
+    ``binary``: the connected
     components of the mask are the objects.
     """
 
     file: MaskFile
     place: Path
-    pixels: Reader
+    image: LabelImage
     shared: bool
     binary: bool
 
@@ -60,7 +61,7 @@ class GivenMask:
         shown = self.file.path
         try:
             self._require_unchanged()
-            read = within(timeout_s, shown, lambda beat: self.pixels())
+            read = within(timeout_s, shown, lambda beat: self.image.read(shape))
             self._require_unchanged()
             labels = as_labels(read, shown)
             if labels.shape != shape:
@@ -72,7 +73,7 @@ class GivenMask:
                 inside = labels > int(labels.max(initial=0)) // 2
                 components = cc3d.connected_components(inside, connectivity=4, out_dtype=np.uint32)
                 return np.asarray(components, np.uint32)
-            if kind_of(labels) == "mask":
+            if self.image.drawn is None and kind_of(labels) == "mask":
                 raise InputError(
                     f"{shown}: all objects have the value {int(labels.max())}, so it is a binary mask and "
                     "not a label image: number the objects, or give --binary to measure connected components"
@@ -153,7 +154,7 @@ def masks_for(plate: Plate, source: Path, *, binary: bool = False) -> PlateMasks
         mask = GivenMask(
             _described(image.place, source, plate),
             image.place,
-            image.labels,
+            replace(image, image=None, ignore=None),
             places.count(image.place) > 1,
             binary,
         )
@@ -225,7 +226,8 @@ def _described(place: Path, source: Path, plate: Plate) -> MaskFile:
     folder = "/" if place.is_dir() else ""
     below, root = place.absolute(), Path(plate.root)
     path = below.relative_to(root).as_posix() if below.is_relative_to(root) else below.as_posix()
-    name = place.relative_to(source).as_posix() if place.is_relative_to(source) else place.name
+    within = place != source and place.is_relative_to(source)
+    name = place.relative_to(source).as_posix() if within else place.name
     try:
         size_bytes, mtime_ns = _stamp(place)
     except OSError:
@@ -283,9 +285,9 @@ def _field_of(image: LabelImage, owners: list[dict[str, Field]]) -> Field | None
 
 def _names_of(image: LabelImage) -> Iterator[str]:
     """The names under which a mask's image may be found, as they are and without a mask's ending."""
-    for name in image.names:
-        yield name
-    for name in image.names:
+    names = list(dict.fromkeys([*image.names, *(name.rpartition("/")[2] for name in image.names)]))
+    yield from names
+    for name in names:
         for ending in LABEL_ENDINGS:
             if name.lower().endswith(ending):
                 yield name[: -len(ending)]

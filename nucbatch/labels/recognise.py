@@ -8,6 +8,8 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.labels.beside import find_beside
+from nucbatch.labels.drawn_files import FORMATS
+from nucbatch.labels.drawn_pairs import find_drawn
 from nucbatch.labels.kaggle import find_kaggle
 from nucbatch.labels.paired_folders import find_folders
 from nucbatch.labels.sources import Findings, some
@@ -19,6 +21,7 @@ LAYOUTS = (
     "stage1_train/<id>/images and masks, as Kaggle has it",
     "a.png beside a_mask.png",
     "OME-Zarr with labels, or a run's folder",
+    f"images with annotation files beside them, or in labels/ or annotations/: {FORMATS}",
 )
 
 
@@ -31,6 +34,7 @@ def recognise(folder: Path, channel: str = "") -> Findings:
         InputError: the folder has no known layout.
     """
     finders: tuple[Callable[[Path], Findings | None], ...] = (
+        find_drawn,
         find_folders,
         find_kaggle,
         partial(find_omezarr, channel=channel),

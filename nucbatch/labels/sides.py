@@ -1,9 +1,9 @@
 """The two sides of a comparison: opens the label images of each, and pairs them by name.
 
-A side is a run's folder, an OME-Zarr, Kaggle's masks, a data set, or a folder of files. An image has several
-names, and two sides pair by the first kind of name under which both hold the same images. No pixels are read
-before they are asked for. Masks of pixels to ignore come with the labels: from ``ignore/`` beside them, or
-from a folder that the user names.
+A side is a run's folder, an OME-Zarr, Kaggle's masks, a data set, a folder of files, or an annotation file. An
+image has several names, and two sides pair by the first kind of name under which both hold the same images.
+No pixels are read before they are asked for. Masks of pixels to ignore come with the labels: from ``ignore/``
+beside them, or from a folder that the user names.
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.labels.beside import find_beside
+from nucbatch.labels.drawing import DrawnImage
+from nucbatch.labels.drawn_files import FORMATS, SUFFIXES, drawn_images
+from nucbatch.labels.drawn_pairs import DrawnPair, annotation_files, find_drawn
 from nucbatch.labels.kaggle import MaskFolder, find_kaggle
 from nucbatch.labels.label_files import (
     IGNORE,
     IMAGE_SUFFIXES,
+    LABEL_ENDINGS,
     FilePair,
     label_files,
     pictures,
@@ -49,7 +54,8 @@ class LabelImage:
 
     ``names`` are those it may be paired by, best first: a run makes names safe for files, an OME-Zarr has a
     title and a place, a file has a stem. ``place`` is the file or folder that holds the labels. ``labels``
-    reads (Y, X), ``image`` (Y, X) or (Y, X, 3), ``ignore`` (Y, X), not 0 where pixels don't count.
+    reads (Y, X), ``image`` (Y, X) or (Y, X, 3), ``ignore`` (Y, X), not 0 where pixels don't count. ``drawn``
+    are the objects of an annotation file, which may not tell the size of the image.
     """
 
     names: tuple[str, ...]
@@ -57,6 +63,17 @@ class LabelImage:
     labels: Reader
     image: Reader | None = None
     ignore: Reader | None = None
+    drawn: DrawnImage | None = None
+
+    def read(self, shape: tuple[int, int]) -> NDArray[Any]:
+        """Reads the labels (Y, X) of an image of this shape; only drawn objects need to know it."""
+        return self.labels() if self.drawn is None else self.drawn.read(shape).labels
+
+    def sized_like(self, other: LabelImage) -> LabelImage:
+        """Returns the image with the size of another one, if it is drawn and its size isn't known."""
+        if self.drawn is None or self.drawn.shape is not None or self.image is not None:
+            return self
+        return replace(self, labels=partial(_drawn_like, self, other))
 
 
 def open_side(path: Path) -> list[LabelImage]:
@@ -72,13 +89,24 @@ def open_side(path: Path) -> list[LabelImage]:
         return _of_run(folder)
     if path.is_dir() and is_ome_zarr(path):
         return [_of_zarr(image) for image in open_images(path)]
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        return _of_drawn(path, [path])
     if path.is_dir():
-        findings = find_folders(path) or find_kaggle(path, need_images=False)
+        findings = find_drawn(path)
+        if findings is not None and not findings.found:  # no images are there
+            images = _of_drawn(path, annotation_files(path))
+            if images:
+                return images
+        findings = findings or find_folders(path) or find_kaggle(path, need_images=False) or find_beside(path)
         if findings is not None and (findings.found or findings.problems):
             return _of_findings(path, findings)
     files = label_files(path)
     images = [
-        LabelImage(names, files[names[0]], partial(read_image, files[names[0]]))
+        LabelImage(
+            (*names, stem_of(Path(f"{names[0]}.x"), LABEL_ENDINGS)),
+            files[names[0]],
+            partial(read_image, files[names[0]]),
+        )
         for names in _with_safe(files)
     ]
     beside = path.parent / IGNORE if path.name in ("labels", "masks") else path / IGNORE
@@ -114,7 +142,9 @@ def pair_sides(pred: list[LabelImage], truth: list[LabelImage]) -> dict[str, tup
     ways = [(_by_name(pred, one), _by_name(truth, other)) for one, other in _kinds(pred, truth)]
     for predicted, true in ways:
         if predicted and set(predicted) == set(true):
-            return {name: (predicted[name], true[name]) for name in pair_names(predicted, true)}
+            names = pair_names(predicted, true)
+            sides = [(name, predicted[name], true[name]) for name in names]
+            return {name: (one.sized_like(other), other.sized_like(one)) for name, one, other in sides}
     firsts = [[image.names[0] for image in side] for side in (pred, truth)]
     pair_names(*firsts)  # raises with the list of images without partner
     role, names = ("prediction", firsts[0]) if len(set(firsts[0])) < len(firsts[0]) else ("truth", firsts[1])
@@ -155,19 +185,64 @@ def _of_findings(path: Path, findings: Findings) -> list[LabelImage]:
     if findings.problems:
         raise InputError(f"{path}: {' '.join(findings.problems)}")
     sources = {
-        one.name: one.source for one in findings.found if isinstance(one.source, FilePair | MaskFolder)
+        one.name: one.source
+        for one in findings.found
+        if isinstance(one.source, FilePair | MaskFolder | DrawnPair)
     }
     return [
         LabelImage(
             names,
-            source.labels if isinstance(source, FilePair) else source.folder / "masks",
+            _place_of(source),
             source.read_labels,
             source.read_image if source.image is not None else None,
             source.read_ignore if source.ignore else None,
+            source.drawn if isinstance(source, DrawnPair) else None,
         )
         for names in _with_safe(sources)
         for source in (sources[names[0]],)
     ]
+
+
+def _place_of(source: FilePair | MaskFolder | DrawnPair) -> Path:
+    if isinstance(source, DrawnPair):
+        return source.place
+    return source.labels if isinstance(source, FilePair) else source.folder / "masks"
+
+
+def _of_drawn(path: Path, files: list[Path]) -> list[LabelImage]:
+    """The images that annotation files describe; none if no file is one.
+
+    Raises:
+        InputError: a file is damaged, or the one that is named is none.
+    """
+    images = drawn_images(files)
+    if path.is_file() and not images:
+        raise InputError(f"{path} is no annotation file: give {FORMATS}, or a folder of label images.")
+    most = max((len(image.names) for _, image in images), default=0)
+    return [
+        LabelImage(
+            (*image.names, *image.names[-1:] * (most - len(image.names))),  # as many kinds for all
+            place,
+            partial(_drawn_labels, image),
+            ignore=partial(_drawn_ignore, image) if image.has_ignored else None,
+            drawn=image,
+        )
+        for place, image in images
+    ]
+
+
+def _drawn_labels(image: DrawnImage) -> NDArray[Any]:
+    return image.read().labels
+
+
+def _drawn_like(image: LabelImage, other: LabelImage) -> NDArray[Any]:
+    shape = other.labels().shape
+    return image.read((shape[0], shape[1]))
+
+
+def _drawn_ignore(image: DrawnImage) -> NDArray[Any]:
+    drawn = image.read()
+    return np.zeros(drawn.labels.shape, np.bool_) if drawn.ignore is None else drawn.ignore
 
 
 def _of_run(folder: RunFolder) -> list[LabelImage]:

@@ -160,3 +160,12 @@ def test_pictures_by_stem(tmp_path):
     for name in ("a.jpg", "b.ome.tif", "c.PNG", ".d.png", "e.txt"):
         (tmp_path / name).touch()
     assert list(find_images(tmp_path)) == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("ending", ["_masks", "_cp_masks", "_seg", "_label"])
+def test_endings_of_masks_don_t_matter(tmp_path, ending):
+    pred = folder_of(tmp_path / "pred", "a", "b")
+    truth = folder_of(tmp_path / "truth", f"a{ending}", f"b{ending}")
+    assert names_of(pred, truth) == ["a", "b"]
+    beside = folder_of(tmp_path / "beside", "a", "b", f"a{ending}", f"b{ending}")
+    assert names_of(pred, beside) == ["a", "b"]
