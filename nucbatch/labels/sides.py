@@ -1,9 +1,9 @@
 """The two sides of a comparison: opens the label images of each, and pairs them by name.
 
-A side is a run's folder, an OME-Zarr, Kaggle's masks, a data set, a folder of files, or an annotation file. An
-image has several names, and two sides pair by the first kind of name under which both hold the same images.
-No pixels are read before they are asked for. Masks of pixels to ignore come with the labels: from ``ignore/``
-beside them, or from a folder that the user names.
+A side is a run's folder, an OME-Zarr, Kaggle's masks, a data set, a folder of files, or an annotation file.
+An image has several names, and two sides pair by the first kind of name under which both hold the same
+images. No pixels are read before they are asked for. Masks of pixels to ignore come with the labels: from
+``ignore/`` beside them, or from a folder that the user names.
 """
 
 from __future__ import annotations
