@@ -128,17 +128,18 @@ def assay_table(wells: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
         says why.
 
     """
-    rows = []
+    values = _matrix(wells, measures)
+    parts = []
     for group in groups_of(wells):
-        for measure in measures:
-            values = _numbers(wells, measure)
-            positive, negative = values[group.positive], values[group.negative]
-            positive, negative = positive[np.isfinite(positive)], negative[np.isfinite(negative)]
-            (mp, sp), (mn, sn) = _mean_sd(positive), _mean_sd(negative)
-            z, ssmd, robust, reason = separation(positive, negative)
-            figures = (len(positive), mp, sp, len(negative), mn, sn, z, ssmd, robust, reason)
-            rows.append((group.plate, group.time, group.series, measure, *figures))
-    return pd.DataFrame(rows, columns=list(ASSAY_COLUMNS))
+        positive, negative = _Control.of(values[group.positive]), _Control.of(values[group.negative])
+        z, ssmd, robust, reasons = _separations(positive, negative)
+        figures = (
+            positive.wells, positive.mean, positive.sd, negative.wells, negative.mean, negative.sd, z, ssmd,
+            robust, reasons,
+        )  # fmt: skip
+        of_group = (group.plate, group.time, group.series, list(measures))
+        parts.append(pd.DataFrame(dict(zip(ASSAY_COLUMNS, (*of_group, *figures), strict=True))))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=list(ASSAY_COLUMNS))
 
 
 def separation(positive: Floats, negative: Floats) -> tuple[float, float, float, str]:
@@ -147,19 +148,83 @@ def separation(positive: Floats, negative: Floats) -> tuple[float, float, float,
     >>> [round(one, 2) for one in separation(np.array([9.0, 10, 11]), np.array([0.0, 1, 2]))[:3]]
     [0.33, 6.36, 0.01]
     """
-    missing = np.nan, np.nan, np.nan
-    for kind, values in ((POSITIVE, positive), (NEGATIVE, negative)):
-        if len(values) < FEWEST_WELLS:
-            return *missing, f"{len(values)} {kind} control wells with a value, {FEWEST_WELLS} are needed"
-    (mp, sp), (mn, sn) = _mean_sd(positive), _mean_sd(negative)
-    if abs(mp - mn) <= _ALIKE * max(abs(mp), abs(mn)):
-        return *missing, "both controls have the same mean"
-    spread = float(np.hypot(sp, sn))
-    z = 1 - 3 * (sp + sn) / abs(mp - mn)
-    ssmd = (mp - mn) / spread if spread else np.nan
-    (dp, rp), (dn, rn) = _median_mad(positive), _median_mad(negative)
-    robust = 1 - 3 * (rp + rn) / abs(dp - dn) if abs(dp - dn) > _ALIKE * max(abs(dp), abs(dn)) else np.nan
-    return z, ssmd, robust, ""
+    sides = (_Control.of(np.asarray(one, np.float64)[:, None]) for one in (positive, negative))
+    z, ssmd, robust, reasons = _separations(*sides)
+    return float(z[0]), float(ssmd[0]), float(robust[0]), reasons[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Control:
+    """Statistics (M,) of the wells of a control for M measures: of the wells with a value."""
+
+    wells: npt.NDArray[np.int64]
+    mean: Floats
+    sd: Floats
+    median: Floats
+    robust_sd: Floats
+
+    @classmethod
+    def of(cls, values: Floats) -> _Control:
+        """Returns the statistics of values (N, M); NaN where there is no value, and sd below two wells."""
+        known = np.isfinite(values)
+        wells = known.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(known, values, 0.0).sum(axis=0) / wells
+            squares = np.where(known, (values - mean) ** 2, 0.0).sum(axis=0)
+            sd = np.where(wells > 1, np.sqrt(squares / (wells - 1)), np.nan)
+            median = _medians(values, known)
+            robust_sd = _MAD_TO_SD * _medians(np.abs(values - median), known)
+        return cls(wells, mean, sd, median, robust_sd)
+
+
+def _separations(positive: _Control, negative: _Control) -> tuple[Floats, Floats, Floats, list[str]]:
+    """Returns Z', SSMD and robust Z' (M,), and the reason where they are NaN."""
+    reasons = [
+        next(
+            (
+                f"{wells} {kind} control wells with a value, {FEWEST_WELLS} are needed"
+                for kind, wells in ((POSITIVE, of_positive), (NEGATIVE, of_negative))
+                if wells < FEWEST_WELLS
+            ),
+            "both controls have the same mean" if alike else "",
+        )
+        for of_positive, of_negative, alike in zip(
+            positive.wells.tolist(),
+            negative.wells.tolist(),
+            _alike(positive.mean, negative.mean).tolist(),
+            strict=True,
+        )
+    ]
+    none = np.array([bool(reason) for reason in reasons])
+    same_median = _alike(positive.median, negative.median)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        z = 1 - 3 * (positive.sd + negative.sd) / np.abs(positive.mean - negative.mean)
+        spread = np.hypot(positive.sd, negative.sd)
+        ssmd = np.where(spread > 0, (positive.mean - negative.mean) / spread, np.nan)
+        robust = 1 - 3 * (positive.robust_sd + negative.robust_sd) / np.abs(positive.median - negative.median)
+    return (
+        np.where(none, np.nan, z),
+        np.where(none, np.nan, ssmd),
+        np.where(none | same_median, np.nan, robust),
+        reasons,
+    )
+
+
+def _alike(one: Floats, other: Floats) -> Mask:
+    return np.asarray(np.abs(one - other) <= _ALIKE * np.maximum(np.abs(one), np.abs(other)), bool)
+
+
+def _medians(values: Floats, known: Mask) -> Floats:
+    """Returns the medians (M,) of the known values (N, M); NaN where there is none."""
+    if not len(values):
+        return np.full(values.shape[1], np.nan)
+    ordered = np.sort(np.where(known, values, np.inf), axis=0)
+    wells = known.sum(axis=0)
+    at = np.arange(values.shape[1])
+    lower, upper = (
+        ordered[np.clip(place, 0, len(values) - 1), at] for place in ((wells - 1) // 2, wells // 2)
+    )
+    return np.where(wells > 0, (lower + upper) / 2, np.nan)
 
 
 def best_measure(assay: pd.DataFrame) -> str:
@@ -186,21 +251,21 @@ def normalised_table(wells: pd.DataFrame, measures: Sequence[str]) -> pd.DataFra
         The Metadata_ columns of wells.csv, and for each measure ``PercentOfControl_``, ``PercentEffect_`` and
         ``ZScore_`` with its name.
     """
+    values = _matrix(wells, measures)
+    percent, effect, score = (np.full(values.shape, np.nan) for _ in range(3))
+    for group in [*_outside(wells), *groups_of(wells)]:
+        judged = group.wells | group.positive | group.negative
+        positive, negative = _Control.of(values[group.positive]), _Control.of(values[group.negative])
+        x = values[judged]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            percent[judged] = _finite_or_nan(100 * x / negative.mean)
+            effect[judged] = _finite_or_nan(100 * (x - negative.mean) / (positive.mean - negative.mean))
+            score[judged] = _finite_or_nan((x - negative.mean) / negative.sd)
     columns: dict[str, Floats] = {}
-    groups = [*_outside(wells), *groups_of(wells)]
-    for measure in measures:
-        values = _numbers(wells, measure)
-        percent, effect, score = (np.full(len(wells), np.nan) for _ in range(3))
-        for group in groups:
-            judged = group.wells | group.positive | group.negative
-            x = values[judged]
-            mean_positive, _ = _mean_sd(_finite(values[group.positive]))
-            mean, sd = _mean_sd(_finite(values[group.negative]))
-            percent[judged] = 100 * x / mean if mean else np.nan
-            effect[judged] = 100 * (x - mean) / (mean_positive - mean) if mean_positive != mean else np.nan
-            score[judged] = (x - mean) / sd if sd else np.nan
-        columns |= {f"PercentOfControl_{measure}": percent, f"PercentEffect_{measure}": effect}
-        columns[f"ZScore_{measure}"] = score
+    for at, measure in enumerate(measures):
+        columns[f"PercentOfControl_{measure}"] = percent[:, at]
+        columns[f"PercentEffect_{measure}"] = effect[:, at]
+        columns[f"ZScore_{measure}"] = score[:, at]
     metadata = [name for name in map(str, wells.columns) if name.startswith("Metadata_")]
     return pd.concat([wells[metadata], pd.DataFrame(columns, index=wells.index)], axis=1)
 
@@ -255,20 +320,19 @@ def _texts(wells: pd.DataFrame, name: str) -> npt.NDArray[np.object_]:
     return wells[name].fillna("").astype(str).to_numpy(dtype=object)
 
 
-def _finite(values: Floats) -> Floats:
-    return values[np.isfinite(values)]
-
-
-def _mean_sd(values: Floats) -> tuple[float, float]:
-    mean = float(values.mean()) if len(values) else np.nan
-    return mean, float(values.std(ddof=1)) if len(values) > 1 else np.nan
-
-
 def _median(values: Floats) -> float:
-    known = _finite(values)
+    known = values[np.isfinite(values)]
     return float(np.median(known)) if len(known) else np.nan
 
 
-def _median_mad(values: Floats) -> tuple[float, float]:
-    center = float(np.median(values))
-    return center, _MAD_TO_SD * float(np.median(np.abs(values - center)))
+def _finite_or_nan(values: Floats) -> Floats:
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def _matrix(wells: pd.DataFrame, measures: Sequence[str]) -> Floats:
+    """Returns the values (N, M) of measures."""
+    return (
+        np.column_stack([_numbers(wells, name) for name in measures])
+        if measures
+        else np.empty((len(wells), 0))
+    )

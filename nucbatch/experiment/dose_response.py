@@ -134,27 +134,38 @@ def _slopes(x: Floats) -> Floats:
     return np.geomspace(0.5 / np.ptp(steps), 4 / np.diff(steps).min(), _SLOPES)
 
 
-def _sums(x: Floats, y: Floats, centers: Floats, slopes: Floats) -> tuple[Floats, Floats, Floats]:
-    """Returns sum of squares, lower and upper plateau (M, S) of the best plateaus for centres and slopes."""
-    rise = _rise(x, centers[:, None, None], slopes[None, :, None])  # (M, S, N)
-    mean_rise, mean = rise.mean(axis=-1), y.mean()
-    spread = ((rise - mean_rise[..., None]) ** 2).sum(axis=-1)
+def _grid(x: Floats, y: Floats, centers: Floats, slopes: Floats) -> tuple[Floats, Floats, Floats]:
+    """Returns sum of squares, first and last plateau (M, S) of the best plateaus for centres and slopes."""
+    places, of_place, wells = np.unique(x, return_inverse=True, return_counts=True)
+    means = (
+        np.bincount(of_place, y) / wells
+    )  # replicates share a place, so their mean says all about the curve
+    rise = _rise(places, centers[:, None, None], slopes[None, :, None])  # (M, S, places)
+    mean, mean_rise = y.mean(), rise @ wells / len(y)
+    spread = ((rise - mean_rise[..., None]) ** 2) @ wells
     with np.errstate(invalid="ignore", divide="ignore"):
-        height = np.where(spread > 0, (rise * (y - mean)).sum(axis=-1) / spread, 0.0)
+        height = np.where(spread > 0, rise @ (wells * (means - mean)) / spread, 0.0)
     base = mean - height * mean_rise
     rest = ((y - mean) ** 2).sum() - height**2 * spread
     return np.maximum(rest, 0.0), base, base + height
 
 
 def _least_squares(
-    x: Floats, y: Floats, loss: str = "linear", scale: float = 1.0
+    x: Floats, y: Floats, *, start_from: Floats | None = None, scale: float | None = None
 ) -> tuple[float, float, float, float]:
-    """Returns bottom, top, slope and centre of the best curve, with bottom <= top."""
+    """Returns bottom, top, slope and centre of the best curve, with bottom <= top.
+
+    Args:
+        x: places (N,).
+        y: responses (N,).
+        start_from: responses from which the start is found, if others than ``y``.
+        scale: spread of the responses, for a fit by Cauchy's loss, which outliers hardly move.
+    """
     steps = x[np.isfinite(x)]
     margin = np.ptp(steps) / 4
     centers = np.linspace(steps.min() - margin, steps.max() + margin, _MIDPOINTS)
     slopes = _slopes(x)
-    rest, base, end = _sums(x, y, centers, slopes)
+    rest, base, end = _grid(x, y if start_from is None else start_from, centers, slopes)
     m, s = np.unravel_index(int(rest.argmin()), rest.shape)
     # The unit of the plateaus is the spread of the responses, so that all four parameters are about 1.
     unit = float(np.ptp(y))
@@ -168,7 +179,11 @@ def _least_squares(
     )
     start = [base[m, s] / unit, end[m, s] / unit, centers[m], np.log(slopes[s])]
     found = optimize.least_squares(
-        residuals, start, bounds=bounds, loss=loss, f_scale=max(scale / unit, 1e-9), x_scale=[1, 1, 1, 1]
+        residuals,
+        start,
+        bounds=bounds,
+        loss="linear" if scale is None else "cauchy",
+        f_scale=1.0 if scale is None else max(scale / unit, 1e-9),
     ).x
     first, last, center, slope = found[0] * unit, found[1] * unit, float(found[2]), float(np.exp(found[3]))
     if first <= last:
@@ -182,8 +197,11 @@ def _outliers(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
     free = len(y) - _PARAMETERS
     if len(y) < _FEWEST_FOR_OUTLIERS:
         return none
-    scale = float(np.percentile(np.abs(y - _response(x, *_least_squares(x, y))), 68))
-    far = np.abs(y - _response(x, *_least_squares(x, y, "cauchy", scale)))
+    medians = np.empty(len(y))
+    for place in np.unique(x):
+        medians[x == place] = np.median(y[x == place])
+    scale = float(np.percentile(np.abs(y - medians), 68)) or float(np.ptp(y)) / 10
+    far = np.abs(y - _response(x, *_least_squares(x, y, start_from=medians, scale=scale)))
     robust_sd = float(np.percentile(far, 68.27)) * len(y) / free
     if robust_sd <= 1e-9 * np.ptp(y):
         return none
@@ -207,7 +225,7 @@ def _interval(x: Floats, y: Floats, rest: float, steps: Floats) -> tuple[float, 
     ends = lowest, highest
     for _ in range(3):  # the second and third pass look closely at the part that the first one found
         centers = np.linspace(*ends, _MIDPOINTS)
-        profile = _sums(x, y, centers, slopes)[0].min(axis=1)
+        profile = _grid(x, y, centers, slopes)[0].min(axis=1)
         below = np.flatnonzero(profile <= limit)
         if not len(below):
             nearest = int(profile.argmin())

@@ -35,7 +35,7 @@ def lines_that_call_nucbatch(text: str) -> list[list[str]]:
     """Every ``nucbatch COMMAND …`` in the page's blocks, as words without the program's name."""
     commands = nucbatch.list_commands(click.Context(nucbatch))
     calls = re.compile(rf"\bnucbatch ((?:{'|'.join(commands)})\b[^|;…]*)")
-    blocks = [block for kind, block in BLOCK.findall(text) if kind in ("bash", "text")]
+    blocks = [block.replace("\\\n", "") for kind, block in BLOCK.findall(text) if kind in ("bash", "text")]
     found = [calls.search(line) for block in blocks for line in block.splitlines()]
     return [shlex.split(match[1], comments=True) for match in found if match]
 
@@ -90,7 +90,7 @@ def test_the_tutorial_on_a_real_plate_works(real_run: Path) -> None:
 def test_the_assay_of_a_real_plate_is_read_out_as_its_page_says(real_run: Path, tmp_path: Path) -> None:
     page, out = PAGES["howto/assay.md"], tmp_path / "out"
     shutil.copytree(real_run / "out", out)
-    (words,) = (words for words in lines_that_call_nucbatch(page.replace("\\\n", "")) if words[0] == "run")
+    (words,) = (words for words in lines_that_call_nucbatch(page) if words[0] == "run")
     table = str(real_run / words[words.index("--metadata") + 1])
     described = ["report", str(out), "--metadata", table, *words[words.index("--metadata") + 2 :]]
     shown = CliRunner().invoke(nucbatch, described).output
