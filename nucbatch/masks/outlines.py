@@ -54,6 +54,17 @@ def outlines_of(labels: npt.NDArray[np.integer], origin_px: tuple[int, int] = (0
     return [Outline(label, _grouped(rings[label])) for label in sorted(rings)]
 
 
+def borders(labels: npt.NDArray[np.integer]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Walks along the borders of all objects of a label image (Y, X), each with its object on the right hand.
+
+    Returns:
+        Corners (V, 2) as x, y, where the borders turn, one border after the other; the last corner of each
+        is where it began. The end of each border among them (R,).
+    """
+    corners, ends, _ = _trace(frozen(labels, np.uint32))
+    return corners, ends
+
+
 def fill(
     polygons: Sequence[npt.NDArray[np.floating] | Ring], shape: tuple[int, int]
 ) -> npt.NDArray[np.bool_]:

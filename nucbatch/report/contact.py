@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
 from nucbatch.report.choose import Choice, choose_fields
 from nucbatch.report.field_images import contrast_limits, picture_within
+from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_path
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.run_data import RunData
@@ -36,8 +35,7 @@ MOST_SHRUNK = 1  # of images that need a still lower level, the centre is shown 
 class Picture:
     """One field of the sheet: plane and labels (Y, X), and the caption.
 
-    ``part`` says which part of a large image. ``elsewhere``: labels of nuclei that count in an overlapping
-    field.
+    ``part`` says which part of a large image. ``left_out``: labels of nuclei that do not count in this field.
     """
 
     plane: NDArray[Any]
@@ -47,7 +45,7 @@ class Picture:
     count: int
     choice: Choice
     part: str = ""
-    elsewhere: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()
 
 
 def render(data: RunData) -> Markup:
@@ -60,8 +58,8 @@ def render(data: RunData) -> Markup:
     share_bytes = ALL_IMAGES_BYTES // len(choices)
     groups = data.done["Metadata_Image"]
     with ThreadPoolExecutor() as threads:  # decoding, percentiles and encoding release the GIL
-        elsewhere = _counted_elsewhere(data, [str(groups.iloc[choice.row]) for choice in choices])
-        pictures = list(threads.map(lambda choice: _picture(data, choice, elsewhere), choices))
+        left_out = not_counted(data, [str(groups.iloc[choice.row]) for choice in choices])
+        pictures = list(threads.map(lambda choice: _picture(data, choice, left_out), choices))
         limits = list(threads.map(lambda picture: contrast_limits(picture.plane), pictures))
         least = float(np.median([high - low for low, high in limits])) / 2
         lows, highs = zip(*((low, max(high, low + least)) for low, high in limits), strict=True)
@@ -70,7 +68,7 @@ def render(data: RunData) -> Markup:
 
 
 def _cell(picture: Picture, low: float, high: float, most_bytes: int) -> dict[str, object]:
-    here = ~np.isin(picture.labels, picture.elsewhere)
+    here = ~np.isin(picture.labels, picture.left_out)
     return {
         "where": picture.where,
         "name": picture.name,
@@ -81,24 +79,12 @@ def _cell(picture: Picture, low: float, high: float, most_bytes: int) -> dict[st
         "width": picture.plane.shape[1],
         "image": picture_within(picture.plane, low, high, most_bytes),
         "outlines": outline_path(np.where(here, picture.labels, 0)),
-        "elsewhere": outline_path(np.where(here, 0, picture.labels)) if picture.elsewhere else "",
-        "repeats": len(picture.elsewhere),
+        "left_out": outline_path(np.where(here, 0, picture.labels)) if picture.left_out else "",
+        "others": len(picture.left_out),
     }
 
 
-def _counted_elsewhere(data: RunData, groups: list[str]) -> dict[str, tuple[int, ...]]:
-    """Labels of the nuclei of these fields that count in an overlapping field, by the field's group."""
-    if "Count_Nuclei_Seen" not in data.done or not data.paths.nuclei.is_file():
-        return {}
-    chosen = pc.field("Metadata_Image").isin(groups) & ~pc.field("Metadata_Counted")
-    columns = ["Metadata_Image", "Metadata_ObjectNumber"]
-    labels: dict[str, list[int]] = {}
-    for row in pq.read_table(data.paths.nuclei, columns=columns, filters=chosen).to_pylist():
-        labels.setdefault(row["Metadata_Image"], []).append(row["Metadata_ObjectNumber"])
-    return {group: tuple(found) for group, found in labels.items()}
-
-
-def _picture(data: RunData, choice: Choice, elsewhere: dict[str, tuple[int, ...]]) -> Picture:
+def _picture(data: RunData, choice: Choice, left_out: dict[str, tuple[int, ...]]) -> Picture:
     row = data.done.iloc[choice.row]
     group = str(row["Metadata_Image"])
     level = 0
@@ -116,8 +102,8 @@ def _picture(data: RunData, choice: Choice, elsewhere: dict[str, tuple[int, ...]
     # An RGB image has no single channel to show, so the mean of the three is shown.
     plane = image[names.index(channel)] if channel in names else image.mean(axis=0)
     count = int(row["Count_Nuclei"])
-    repeats = elsewhere.get(group, ())
-    return Picture(plane, labels, _where(row), str(row["Name"]), count, choice, part, repeats)
+    others = left_out.get(group, ())
+    return Picture(plane, labels, _where(row), str(row["Name"]), count, choice, part, others)
 
 
 def _middle(height_px: int, width_px: int) -> Box:

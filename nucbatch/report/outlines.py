@@ -1,4 +1,4 @@
-"""Outlines of labelled objects: traced along the pixels' edges, as an SVG path or as a compact code.
+"""Outlines of labelled objects for the page, as an SVG path or as a compact code.
 
 A contour is a closed walk along edges between an object's pixels and others, with the object on the right.
 Drawn are the middles of its edges, which cut corners as marching squares do. Outlines are vectors, so that
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.core.jit import frozen, kernel
+from nucbatch.masks.outlines import borders
 
 _LETTERS = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", np.uint8)
 MOST_SIDE_PX = 4095  # of labels whose outlines are coded: a coordinate has two letters
@@ -77,60 +77,14 @@ def trace(labels: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         (y, x) towards the origin is (y, x). (S,) uint8: the steps of all contours one after the other: 0
         right, 1 down, 2 left, 3 up.
     """
-    padded = frozen(np.pad(labels, 1), np.uint32)
-    starts, steps = _trace(padded)
-    return starts, steps
-
-
-@kernel
-def _trace(
-    padded: NDArray[np.uint32],
-) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
-    height, width = padded.shape
-    edges = 0
-    tops = 0
-    for y in range(1, height - 1):
-        for x in range(1, width - 1):
-            label = padded[y, x]
-            if label == 0:
-                continue
-            tops += padded[y - 1, x] != label
-            edges += padded[y - 1, x] != label
-            edges += padded[y + 1, x] != label
-            edges += padded[y, x - 1] != label
-            edges += padded[y, x + 1] != label
-    steps = np.empty(edges, np.uint8)
-    starts = np.empty((tops, 3), np.int64)
-    walked = np.zeros((height, width), np.bool_)  # pixels whose upper edge belongs to a contour already
-    down = np.array([0, 1, 0, -1])
-    right = np.array([1, 0, -1, 0])
-    at = 0
-    contours = 0
-    for first_y in range(1, height - 1):
-        for first_x in range(1, width - 1):
-            label = padded[first_y, first_x]
-            if label == 0 or padded[first_y - 1, first_x] == label or walked[first_y, first_x]:
-                continue
-            begin = at
-            y, x, heading = first_y, first_x, 0
-            while True:
-                if heading == 0:
-                    if walked[y, x]:
-                        break  # back at the first edge
-                    walked[y, x] = True
-                steps[at] = heading
-                at += 1
-                y += down[heading]
-                x += right[heading]
-                # The two pixels ahead, beyond the corner (y, x): on the left and on the right of the heading.
-                left_y = y - 1 if heading == 0 or heading == 3 else y
-                left_x = x - 1 if heading == 3 or heading == 2 else x
-                right_y = y - 1 if heading == 3 or heading == 2 else y
-                right_x = x - 1 if heading == 2 or heading == 1 else x
-                if padded[left_y, left_x] == label:
-                    heading = (heading + 3) % 4
-                elif padded[right_y, right_x] != label:
-                    heading = (heading + 1) % 4
-            starts[contours] = (first_y - 1, first_x - 1, at - begin)
-            contours += 1
-    return starts[:contours].copy(), steps
+    corners, ends = borders(labels)
+    if not len(ends):
+        return np.zeros((0, 3), np.int64), np.zeros(0, np.uint8)
+    begins = np.concatenate([[0], ends[:-1]])
+    before = np.roll(corners, 1, axis=0)
+    before[begins] = corners[ends - 1]
+    right, down = (corners - before).T
+    lengths = np.abs(right) + np.abs(down)
+    headings = np.where(right, np.where(right > 0, 0, 2), np.where(down > 0, 1, 3)).astype(np.uint8)
+    starts = np.column_stack([corners[ends - 1, ::-1], np.add.reduceat(lengths, begins)])
+    return starts, np.repeat(headings, lengths)

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nucbatch.report.field_images import contrast_limits, picture_within
+from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_code
 from nucbatch.report.run_data import RunData, Well
 from nucbatch.store.pyramid import level_count
@@ -71,7 +72,13 @@ def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None
     with ThreadPoolExecutor() as threads:  # decoding, tracing and encoding release the GIL
         limits = _common_contrast(data, groups, channels, threads)
         rows = [done.iloc[shot.row] for shot in shots]
-        pictures = threads.map(lambda row: _pictures(data, row, channels, limits, share), rows)
+        others = not_counted(data, groups)
+        pictures = threads.map(
+            lambda row: _pictures(
+                data, row, channels, limits, share, others.get(str(row["Metadata_Image"]), ())
+            ),
+            rows,
+        )
         fields = [
             {
                 "well": shot.well,
@@ -134,6 +141,7 @@ def _pictures(
     channels: Sequence[str],
     limits: dict[str, tuple[float, float]],
     share: int,
+    left_out: Sequence[int],
 ) -> dict[str, object]:
     """A field's images and outlines; an image is empty if the field lacks its channel.
 
@@ -147,19 +155,27 @@ def _pictures(
         level += 1
     planes = _planes(data, group, level)
     labels = read_labels(data.paths, group, level)
-    outlines = outline_code(labels)
-    while len(outlines) > share * _OUTLINES_SHARE and min(labels.shape) > _FEWEST_PX:
+    outlines = _outlines(labels, left_out)
+    while len("".join(outlines)) > share * _OUTLINES_SHARE and min(labels.shape) > _FEWEST_PX:
         labels = labels[::2, ::2]
-        outlines = outline_code(labels)
+        outlines = _outlines(labels, left_out)
     images = []
     for name in channels:
         if name not in planes:
             images.append("")
             continue
-        room = max(share - (0 if images else len(outlines)), LEAST // 2)
+        room = max(share - (0 if images else len("".join(outlines))), LEAST // 2)
         low, high = limits.get(name) or contrast_limits(planes[name])
         if not images:  # the segmented channel: its own contrast, but an empty field must look empty
             own_low, own_high = contrast_limits(planes[name])
             low, high = own_low, max(own_high, own_low + (high - low) / 4)
         images.append(picture_within(planes[name], low, high, room * 3 // 4))
     return {"size": [*labels.shape], "images": images, "outlines": outlines}
+
+
+def _outlines(labels: NDArray[np.uint32], left_out: Sequence[int]) -> list[str]:
+    """Codes of the outlines: of the nuclei that count, then of the others, if there are any."""
+    if not left_out:
+        return [outline_code(labels)]
+    others = np.isin(labels, left_out)
+    return [outline_code(np.where(others, 0, labels)), outline_code(np.where(others, labels, 0))]

@@ -55,7 +55,7 @@ const viewer = (() => {
     frame.style.aspectRatio = `${width}/${height}`;
     frame.style.setProperty("--aspect", width / height);
     if (!outlines.checked) return frame;
-    shot.paths ??= [outlinePath(shot.outlines)];
+    shot.paths ??= shot.outlines.map(outlinePath);
     const svg = element(frame, "svg", { viewBox: `0 0 ${width * 2} ${height * 2}`, preserveAspectRatio: "none", "aria-hidden": "true" });
     shot.paths.forEach((path, index) => element(svg, "path", { d: path, class: index ? "elsewhere" : "" }));
     return frame;
@@ -94,6 +94,7 @@ const viewer = (() => {
       draw(shot, cell, one);
       const caption = element(cell, "span", { class: "caption" }, shot.title);
       if (names.length > 1) element(caption, "small", {}, ` · ${names[one]}`);
+      if (shot.outlines.length > 1) element(cell, "span", { class: "caption" }, "dashed: nuclei that do not count here");
       if (shot.flag) element(cell, "span", { class: "caption flag" }, shot.flag);
       cell.addEventListener("click", () => { channel.selectedIndex = one; showStage(index); });
     });
@@ -107,7 +108,8 @@ const viewer = (() => {
     channel.hidden = channel.options.length < 2;
     grid.hidden = more.hidden = drawing.hidden = true;
     title.textContent = shot.title;
-    note.textContent = [shot.name, shot.flag, "wheel or + and − to zoom, drag to move, arrows for the next, Esc to go back"]
+    const dashed = shot.paths?.length > 1 ? "dashed: nuclei that do not count here" : "";
+    note.textContent = [shot.name, shot.flag, dashed, "wheel or + and − to zoom, drag to move, arrows for the next, Esc to go back"]
       .filter(Boolean).join(" · ");
     stage.replaceChildren();
     draw(shot, stage);

@@ -80,9 +80,9 @@ def test_every_edge_between_labels_is_in_one_contour():
     assert len(steps) == edges
 
 
-def test_pixels_that_touch_at_a_corner_have_one_contour():
+def test_pixels_that_touch_at_a_corner_have_a_contour_each():
     starts, _ = trace(np.eye(3, dtype=np.uint16))
-    assert starts.tolist() == [[0, 0, 12]]
+    assert starts.tolist() == [[0, 0, 4], [1, 1, 4], [2, 2, 4]]
 
 
 def test_a_code_has_all_contours_with_their_steps():

@@ -38,7 +38,7 @@ def test_each_counted_field_has_its_channels_and_outlines(tmp_path, draw_run):
     images = [image for one in found["fields"] for image in one["images"]]
     assert len(images) == 6
     assert all(image.startswith("data:image/webp;base64,") for image in images)
-    assert [bool(one["outlines"]) for one in found["fields"]] == [True, True, False]
+    assert [bool(one["outlines"][0]) for one in found["fields"]] == [True, True, False]
 
 
 @pytest.mark.parametrize(("budget", "channels"), [(30_000, 2), (8_000, 1)])
@@ -62,3 +62,13 @@ def test_without_pixels_or_counted_fields_there_are_none(make_run, tmp_path, dra
     assert thumbnails.thumbnails(data, data.wells) is None
     data = RunData(draw_run(tmp_path / "failed", [("B02", None)]))
     assert thumbnails.thumbnails(data, data.wells) is None
+
+
+def test_nuclei_that_do_not_count_have_outlines_of_their_own(tmp_path, draw_run):
+    run = draw_run(tmp_path, [("B02", 8)])
+    nuclei = pd.read_parquet(run.nuclei)
+    nuclei.assign(Metadata_Counted=nuclei["Metadata_ObjectNumber"] != 2).to_parquet(run.nuclei)
+    data = RunData(run)
+    (field,) = thumbnails.thumbnails(data, data.wells)["fields"]
+    assert len(field["outlines"]) == 2
+    assert 0 < len(field["outlines"][1]) < len(field["outlines"][0])
