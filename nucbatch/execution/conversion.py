@@ -318,7 +318,8 @@ def _finalise(
         path: fate for path, fate in unused.items() if fate[0] is FileStatus.QUARANTINED or path not in good
     }
     listed = replace(plate, fields=tuple(shown), files=_with_groups(plate, images))
-    create_images(folder, listed, version=settings.ome_zarr)
+    left_out = {field.key for field, row in zip(shown, rows, strict=True) if row[2] == NOT_SELECTED}
+    create_images(folder, listed, left_out=left_out, version=settings.ome_zarr)
     write_images_csv(folder.images_csv, plate.name, rows)
     files = write_files_csv(folder.files, listed, unused)
     counts = Counter(str(row[2]) for row in rows)

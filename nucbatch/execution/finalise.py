@@ -160,9 +160,9 @@ def finalise(
     areas = covered_mm2(done, once.refused if overlaps == "once" else placed_fields(done))
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields), areas))
     fates = write_files_csv(folder.files, plate, unused)
-    failures = {key for key, receipt in receipts.items() if receipt.status == "failed"}
+    failures = {key: receipt.reason for key, receipt in receipts.items() if receipt.status == "failed"}
     if ome_zarr is not None:
-        create_images(folder, plate, failures, left_out=left_out, version=ome_zarr)
+        create_images(folder, plate, failures, left_out=left_out, reasons=failures, version=ome_zarr)
     seen = sum(receipts[field.key].nuclei for field in done)
     return Totals(
         fields_done=len(done),

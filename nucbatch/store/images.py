@@ -8,7 +8,7 @@ last the attributes that make it an image. No two writers share a file.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Container, Sequence, Set
+from collections.abc import Collection, Container, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from nucbatch.store.chunks import Array
 from nucbatch.store.display import limits, window
 from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
 from nucbatch.store.run_folder import RunFolder, inside
+from nucbatch.zarr_format.lost_images import with_lost_images
 
 
 def create_images(
@@ -32,18 +33,21 @@ def create_images(
     failed: Collection[str] = (),
     *,
     left_out: Container[str] = (),
+    reasons: Mapping[str, str] | None = None,
     version: ngff.Version = "0.5",
 ) -> Path:
     """Writes all metadata above the fields, without touching pixels.
 
-    Fields with a ``problem``, failed fields and those left out are not listed; files of failed ones are
-    removed. Calling it again at the end, with the failed fields, gives the same result as a single call.
+    Fields with a ``problem``, failed fields and those left out are not listed as images; files of failed ones
+    are removed. The first two are listed as lost, with the reason, so that a reader of the copy misses them.
+    Calling it again at the end, with the failed fields, gives the same result as a single call.
 
     Args:
         folder: the run's folder.
         plate: the input.
         failed: keys of failed fields.
         left_out: keys of fields that are not selected; what a killed session left of them stays.
+        reasons: why fields failed, by key.
         version: of OME-Zarr.
 
     Returns:
@@ -59,14 +63,19 @@ def create_images(
         for field in plate.fields
         if not field.problem and field.key not in failed and field.key not in left_out
     ]
+    lost = {
+        field.group: field.problem or (reasons or {}).get(field.key, "failed")
+        for field in plate.fields
+        if (field.problem or field.key in failed) and field.key not in left_out
+    }
     try:
         for key in failed:
             if inside(store, key).exists():
                 shutil.rmtree(inside(store, key))
         if plate.is_plate:
-            _create_plate(store, plate, set(shown), version)
+            _create_plate(store, plate, set(shown), lost, version)
         else:
-            write_group(store, ngff.collection_attributes(version), version)
+            write_group(store, with_lost_images(ngff.collection_attributes(version), lost), version)
             write_group(store / "OME", ngff.series_attributes(shown, version), version)
     except StoreError:
         raise
@@ -209,7 +218,9 @@ def write_attributes(
     write_group(group, described, version)
 
 
-def _create_plate(store: Path, plate: Plate, shown: Set[str], version: ngff.Version) -> None:
+def _create_plate(
+    store: Path, plate: Plate, shown: Set[str], lost: Mapping[str, str], version: ngff.Version
+) -> None:
     numbers = ngff.acquisition_ids(field.acquisition for field in plate.fields)
     images: dict[tuple[str, int], dict[str, int | None]] = {}
     for field in plate.fields:
@@ -220,7 +231,7 @@ def _create_plate(store: Path, plate: Plate, shown: Set[str], version: ngff.Vers
     size = plate.rows, plate.columns
     described = ngff.plate_attributes(plate.name, images, size=size, acquisitions=numbers, version=version)
     # NGFF requires an image in each plate, so a plate without images is written as a plain group.
-    write_group(store, described if shown else {}, version)
+    write_group(store, with_lost_images(described, lost) if shown else {}, version)
     rows = {row for (row, _), listed in images.items() if listed}
     for (row, column), listed in images.items():
         if listed:

@@ -8,6 +8,7 @@
 - Sites are the images' own numbers if all are numbers (``2t0`` in nucbatch's output is site 2, time point 0),
   else their positions in the well.
 - Channels, z-steps and time points come from the headers, as for a TIFF of several pages.
+- Fields that nucbatch lost when it converted the plate are missing, with the reason.
 - The position of a field is the translation of its full resolution, with y down as in the image.
 
 Source: https://ngff.openmicroscopy.org/0.5/.
@@ -32,6 +33,7 @@ from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, safe_name, unique_names
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
 from nucbatch.readers.unchanged import stamp
+from nucbatch.zarr_format.lost_images import lost_images
 from nucbatch.zarr_format.ome import (
     GROUP_MARKERS,
     WellImage,
@@ -135,6 +137,11 @@ class OmeZarrReader:
         acquisitions = {store.acquisition for store in kinds.values()} - {""}
         records += [record for store in kinds.values() for record in store.records]
         records += [ignored(store, "zarr-group") for store in kinds if store not in paths]
+        for store in kinds:
+            lost = lost_images(Path(listing.root, store)).items()
+            records += [
+                quarantined(f"{store}{name}/", why) for name, why in lost if f"{store}{name}/" not in paths
+            ]
         titles = {path: _title(path) for path in paths}
         names = unique_names(titles.values())
         plate = assemble(
@@ -174,7 +181,7 @@ class OmeZarrReader:
             sightings=sightings,
             records=records,
             channels=[GREY] if sightings else [],
-            gaps=wells.unresolved(),
+            gaps=wells.unresolved() | _lost_fields(root, {path.removeprefix(store) for path in listed}),
             facts=field_facts(listing.root, sightings, wells.acquisition),
             rows=rows,
             columns=columns,
@@ -293,6 +300,18 @@ def _sites(wells: _Wells, well: str) -> Iterator[tuple[int, int]]:
             yield int(match[1]) + (1 if first < 1 else 0), int(match[2] or 0)
         else:
             yield place, 0
+
+
+def _lost_fields(root: Path, listed: set[str]) -> dict[FieldKey, str]:
+    """Returns the fields that the plate lost when it was converted, with the reasons."""
+    lost: dict[FieldKey, str] = {}
+    for path, reason in lost_images(root).items():
+        row, _, rest = path.partition("/")
+        column, _, image = rest.partition("/")
+        well, match = plausible_well(parse_row(row) + column), _SITE.fullmatch(image)
+        if well and match and f"{path}/" not in listed:
+            lost[well, int(match[1]), int(match[2] or 0)] = f"lost when the OME-Zarr was written: {reason}"
+    return lost
 
 
 def _groups(root: Path) -> Iterator[str]:

@@ -172,6 +172,47 @@ def test_a_runs_own_store_is_an_input(tmp_path, is_plate):
             np.testing.assert_array_equal(array, STACK[0, :2, 0] + np.uint16(number))
 
 
+@pytest.mark.parametrize("version", ["0.5", "0.4"])
+@pytest.mark.parametrize("is_plate", [True, False])
+def test_images_that_a_conversion_lost_are_missed(tmp_path, is_plate, version):
+    channels = (Channel("DAPI", 0),)
+    names = ["B/3/1", "B/3/2", "C/4/1"] if is_plate else ["a", "b", "c"]
+    wells = ["B03", "B03", "C04"] if is_plate else [""] * 3
+    places = [(1, 0), (2, 0), (1, 0)] if is_plate else [(1, 0), (2, 0), (3, 0)]
+    problems = ["", "b.tif: cut short", ""]
+    fields = tuple(
+        Field(well, *place, name, name.replace("/", "_"), (), 40, 60, "uint16", 0.5, problem)
+        for name, well, place, problem in zip(names, wells, places, problems, strict=True)
+    )
+    run = RunFolder(tmp_path / "out")
+    run.create()
+    made = Plate("P1", "/", "x", channels, fields, (), is_plate=is_plate)
+    store = create_images(run, made, [names[2]], reasons={names[2]: "c.tif: gone"}, version=version)
+    pixels = STACK[0, :1, 0]
+    write_field(store, fields[0], channels, pixels, np.zeros((40, 60), np.uint32), version=version)
+    plate = open_plate(store)
+    if is_plate:
+        lost = "lost when the OME-Zarr was written: "
+        assert {(one.well, one.site): one.problem for one in plate.fields} == {
+            ("B03", 1): "",
+            ("B03", 2): f"{lost}b.tif: cut short",
+            ("C04", 1): f"{lost}c.tif: gone",
+        }
+    else:
+        assert len(plate.fields) == 1
+        bad = {one.path: one.reason for one in plate.files if one.status is FileStatus.QUARANTINED}
+        assert bad == {"images.zarr/b/": "b.tif: cut short", "images.zarr/c/": "c.tif: gone"}
+
+
+def test_a_list_of_lost_images_that_is_none_is_left_out(tmp_path):
+    path = write_plate(tmp_path / "p.zarr", {"B/3": ["0"]})
+    document = json.loads((path / "zarr.json").read_text())
+    for lost in ({"B/3/0": "listed"}, {"B/3/9": 7}, {"../x": "y", "B/x/1": "y"}, ["B/3/9"], "x"):
+        document["attributes"]["nucbatch"] = {"lost_images": lost}
+        (path / "zarr.json").write_text(json.dumps(document))
+        assert [field.problem for field in open_plate(path).fields] == [""]
+
+
 def test_rgb_images_stay_rgb(tmp_path):
     rgb = RNG.integers(0, 256, (3, 40, 60)).astype(np.uint8)
     write_image(tmp_path / "a.zarr", rgb, "cyx", channels=("Red", "Green", "Blue"))
