@@ -199,9 +199,8 @@ def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
 
 def _judged(field: Field, receipt: Receipt) -> JudgedField:
     colour = any(plane.samples > 1 for plane in field.planes)
-    return JudgedField(
-        field.key, field.t, field.height_px * field.width_px, receipt.nuclei, receipt.qc, colour
-    )
+    pixels, kind = field.height_px * field.width_px, f"{field.dtype} {field.height_px} × {field.width_px} px"
+    return JudgedField(field.key, field.t, pixels, receipt.nuclei, receipt.qc, colour, kind)
 
 
 def _with_count_z(receipts: Mapping[str, Receipt], judgement: Judgement) -> dict[str, Receipt]:

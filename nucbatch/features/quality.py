@@ -19,8 +19,10 @@ from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.jit import frozen, kernel
 from nucbatch.core.tiles import Box
 
-# Cameras of 8 to 16 bits; a 12-bit camera writes 16-bit files and saturates at 4095.
-_FULL_SCALES = (2**8 - 1, 2**10 - 1, 2**12 - 1, 2**14 - 1, 2**16 - 1)
+# Cameras of 8 to 16 bits: a 12-bit camera writes 16-bit files and saturates at 4095, or at 65520 if it shifts
+# its values to the upper bits.
+_BITS = (8, 10, 12, 14, 16)
+_FULL_SCALES = {2**bits - 1 for bits in _BITS} | {(2**bits - 1) << (16 - bits) for bits in _BITS[1:]}
 
 MISSING_CHANNEL = "missing-channel"
 OTHER_SCALE = "other-scale"

@@ -12,6 +12,7 @@ of a picture without objects.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -69,7 +70,7 @@ RULES = (
     _Rule(COARSE, BLURRED, -1, 4.5, 0.4, -5.0),
     _Rule(SHADING, SHADED, 1, 6, 0.6, 1.0),
     _Rule(HAZE, HAZY, 1, 6, 0.06, 0.25),
-    _Rule(DEBRIS, LITTERED, 1, 6, 0.005, 0.02),
+    _Rule(DEBRIS, LITTERED, 1, 6, 0.005, 0.04),
 )
 
 
@@ -84,6 +85,7 @@ class JudgedField:
         nuclei: number of nuclei in its mask.
         figures: its ``QC_`` columns.
         colour: whether it is RGB; then full scale is white, and not saturation.
+        kind: size and pixel type; grey levels of different kinds of images are not compared.
     """
 
     key: str
@@ -92,6 +94,7 @@ class JudgedField:
     nuclei: int
     figures: Mapping[str, float]
     colour: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +134,15 @@ def judge(fields: Sequence[JudgedField]) -> Judgement:
         dark = one.colour or one.figures.get(CONTRAST, 1.0) <= 0
         if not dark and one.figures.get(SATURATION, 0.0) > _MOST_SATURATED:
             add(one.key, SATURATED)
-    low, high = _background_limits(fields)
-    thresholds[BACKGROUND] = _shown(BACKGROUND_LEVEL, low, high)
-    for one in fields:
-        level = one.figures.get(BACKGROUND)
-        if level is not None and ((low is not None and level < low) or (high is not None and level > high)):
-            add(one.key, BACKGROUND_LEVEL)
+    for kind in _kinds(fields):
+        alike = [one for one in fields if one.kind == kind and BACKGROUND in one.figures]
+        low, high = _background_limits(alike)
+        thresholds[BACKGROUND] = _shown(BACKGROUND_LEVEL, low, high)  # that of the most frequent kind stays
+        if low is not None and high is not None:
+            for one in alike:
+                if not low <= one.figures[BACKGROUND] <= high:
+                    add(one.key, BACKGROUND_LEVEL)
+    thresholds.setdefault(BACKGROUND, _shown(BACKGROUND_LEVEL))
     thresholds[COUNT_Z] = _shown(
         COUNT_OUTLIER, *((-_COUNT_DEVIATIONS, _COUNT_DEVIATIONS) if count_z else (None, None))
     )
@@ -168,8 +174,15 @@ def _limit(rule: _Rule, values: Sequence[float]) -> float:
     return middle + rule.sign * max(rule.deviations * deviation, rule.margin)
 
 
+def _kinds(fields: Sequence[JudgedField]) -> list[str]:
+    """Returns the kinds of images, the most frequent last."""
+    return [
+        kind for kind, _ in sorted(Counter(one.kind for one in fields).items(), key=lambda pair: pair[::-1])
+    ]
+
+
 def _background_limits(fields: Sequence[JudgedField]) -> tuple[float | None, float | None]:
-    levels = [one.figures[BACKGROUND] for one in fields if BACKGROUND in one.figures]
+    levels = [one.figures[BACKGROUND] for one in fields]
     contrasts = [one.figures[CONTRAST] for one in fields if one.figures.get(CONTRAST, 0.0) > 0]
     if min(len(levels), len(contrasts)) < FEWEST_FIELDS:
         return None, None

@@ -76,7 +76,7 @@ def hazy(pixels: np.ndarray, labels: np.ndarray) -> Picture:
 
 def littered(pixels: np.ndarray, labels: np.ndarray) -> Picture:
     dirty = pixels.copy()
-    dirty[200:280, 100:220][labels[200:280, 100:220] == 0] = int(pixels[labels > 0].mean())
+    dirty[180:300, 100:260][labels[180:300, 100:260] == 0] = int(pixels[labels > 0].mean())
     return dirty, labels
 
 
@@ -180,3 +180,15 @@ def test_a_field_with_hardly_any_nuclei_is_not_judged_by_its_structure(fields: l
     odd = fields[0].figures | {"QC_PowerSlope_Fine": -9.0, "QC_Haze": 5.0, "QC_Debris": 0.5}
     found = judge([*fields[1:], replace(fields[0], nuclei=2, figures=odd)])
     assert found.flags["f0"] == ["few-nuclei"]
+
+
+def test_backgrounds_of_other_kinds_of_images_are_not_compared(fields: list[JudgedField]) -> None:
+    others = [
+        replace(
+            one, key=f"o{one.key}", kind="8 bits", figures=one.figures | {"QC_Background": 3.0 + index / 10}
+        )
+        for index, one in enumerate(fields[:9])
+    ]
+    assert not any(judge([*fields, *others]).flags.values())
+    mixed = judge([*fields, *(replace(one, kind="") for one in others)])
+    assert mixed.flags["of0"] == ["background"]
