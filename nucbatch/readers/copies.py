@@ -85,7 +85,7 @@ def _same(listing: Listing, one: FoundFile, other: FoundFile, *, whole: bool) ->
         return True
 
     try:
-        return listing.read(one.path, compared)
+        return listing.read_in_steps(one.path, compared)
     except (OSError, UnreadableImage, ValueError):
         return False  # its own record says so when its header is read
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypeVar
@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import READ_TIMEOUT_S, FileRecord
+from nucbatch.readers.formats.xml_stream import Element, stream_elements
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
 from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group
@@ -56,7 +57,8 @@ class Listing:
         files: files for the readers.
         settled: records that are already decided; a reader of Zarr stores may take :meth:`stores` from them.
         single: the input is one file.
-        read_timeout_s: longest time for one read of a file, as long as the input is opened.
+        read_timeout_s: longest time for one read of a file, as long as the input is opened; kept by the
+            methods ``read``, ``read_bytes`` and ``read_elements``.
     """
 
     root: str
@@ -80,19 +82,76 @@ class Listing:
         """Returns the files without such a suffix."""
         return tuple(file for file in self.files if not is_image_name(file.path))
 
-    def read(self, path: str, reads: Callable[[Path, Beat], T], shown: str | None = None) -> T:
+    def read(self, path: str, reads: Callable[[Path], T]) -> T:
         """Reads a file below the root, and gives up if the disk does not answer in time.
 
         Args:
             path: path of the file, relative to the root.
-            reads: gets the file's full path, and a function that restarts the timeout; runs in a thread.
-            shown: name of the file in the error; the path if None.
+            reads: gets the file's full path; runs in a thread.
 
         Raises:
             ImageUnavailable: the file does not answer in time.
         """
+        return self.read_in_steps(path, lambda full, _: reads(full))
+
+    def read_in_steps(self, path: str, reads: Callable[[Path, Beat], T]) -> T:
+        """Reads a file as :meth:`read`; ``reads`` also gets a function that restarts the timeout."""
         full = Path(self.root, path)
-        return within(self.read_timeout_s, path if shown is None else shown, lambda beat: reads(full, beat))
+        return within(self.read_timeout_s, path, lambda beat: reads(full, beat))
+
+    def read_bytes(self, path: str, most_bytes: int) -> bytes:
+        """Returns the first bytes of a file; one more than asked for if the file is longer."""
+
+        def start(full: Path) -> bytes:
+            with full.open("rb") as file:
+                return file.read(most_bytes + 1)
+
+        return self.read(path, start)
+
+    def read_elements(
+        self,
+        path: str,
+        wanted: Collection[str],
+        build: Callable[[Iterator[Element]], T],
+        *,
+        heads: Collection[str] = (),
+        undeclared: str = "utf-8",
+    ) -> T:
+        """Streams the elements of an XML file through ``build`` and returns its result.
+
+        ``build`` gets an iterator over :func:`.xml_stream.stream_elements`, runs in a reading thread, and
+        should keep no more of each element than it needs. If the file turns out to be damaged, what it built
+        so far is lost.
+
+        >>> import tempfile
+        >>> xml = b'<p:Log xmlns:p="urn:x" Rows="8"><p:Image No="1">a.tif</p:Image><p:Image No="2"/></p:Log>'
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = Path(folder, "log.xml").write_bytes(xml)
+        ...     Listing(folder, "plate", ()).read_elements(
+        ...         "log.xml",
+        ...         {"Image"},
+        ...         lambda found: [(one.tag, one.attributes, one.text) for one in found],
+        ...         heads={"Log"},
+        ...     )
+        [('Log', {'Rows': '8'}, ''), ('Image', {'No': '1'}, 'a.tif'), ('Image', {'No': '2'}, '')]
+
+        Args:
+            path: path of the file, relative to the root.
+            wanted: local names of the elements to give.
+            build: consumes the elements.
+            heads: as in :func:`.xml_stream.stream_elements`.
+            undeclared: as in :func:`.xml_stream.stream_elements`.
+
+        Raises:
+            UnreadableImage: as :func:`.xml_stream.stream_elements`.
+            ImageUnavailable: the file does not answer in time.
+        """
+        return self.read_in_steps(
+            path,
+            lambda full, beat: build(
+                stream_elements(full, wanted, heads=heads, undeclared=undeclared, beat=beat)
+            ),
+        )
 
     def stores(self) -> tuple[str, ...]:
         """Returns the paths of the Zarr stores, each ending in ``/``."""

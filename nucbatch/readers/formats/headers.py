@@ -30,7 +30,6 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.readers.formats.pixel_info import (
     JPEG_SCAN,
     MOST_PIXELS,
@@ -41,7 +40,6 @@ from nucbatch.readers.formats.pixel_info import (
 )
 from nucbatch.readers.formats.stack import stacked
 from nucbatch.readers.formats.tiff_header import opened_tiff, page_info, tiff_info
-from nucbatch.readers.read_timeout import within
 from nucbatch.zarr_format import StoredArray
 from nucbatch.zarr_format.ome import StoredForm, below, form_of
 
@@ -179,14 +177,6 @@ def damaged_header() -> Iterator[None]:
         raise UnreadableImage(f"damaged header ({type(error).__name__}: {error})") from error
     except MemoryError as error:  # a damaged header may promise terabytes
         raise UnreadableImage("damaged header (promises more than memory holds)") from error
-
-
-def stain_name(root: str | Path, path: str, read_timeout_s: float = READ_TIMEOUT_S) -> str:
-    """Returns MetaXpress' illumination name of an image; empty if absent or unreadable."""
-    try:
-        return within(read_timeout_s, path, lambda beat: read_header(Path(root, path))).stain
-    except UnreadableImage:
-        return ""  # the file is read again with all others, and quarantined there with its reason
 
 
 def _believable(info: PixelInfo) -> PixelInfo:

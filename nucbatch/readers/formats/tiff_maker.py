@@ -9,18 +9,17 @@ import tifffile
 
 from nucbatch.readers.formats.headers import DECODER_ERRORS
 from nucbatch.readers.formats.tiff_description import HARMONY_TAG
-from nucbatch.readers.read_timeout import within
 
 _IDENTIFIER = re.compile(rb"<MeasurementID>([0-9A-Za-z-]{1,64})</MeasurementID>")
 
 
-def measurement_of(root: str, path: str, read_timeout_s: float) -> str:
+def measurement_of(path: Path) -> str:
     """Returns the measurement's identifier; empty if the file has none or can't be read.
 
-    Damage and time-outs are found again, and reported, when all headers are read.
+    Damage is found again, and reported, when all headers are read.
     """
     try:
-        return within(read_timeout_s, path, lambda beat: _identifier(Path(root, path)))
+        return _identifier(path)
     except (OSError, *DECODER_ERRORS):
         return ""
 

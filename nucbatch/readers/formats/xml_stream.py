@@ -1,6 +1,6 @@
 """Streams a vendor's XML side file: gives the elements of chosen names one by one, in bounded memory.
 
-Layouts call :func:`read_elements`. A record of a vendor's index (an ``Image`` of Harmony, a
+Layouts call ``Listing.read_elements``. A record of a vendor's index (an ``Image`` of Harmony, a
 ``MeasurementRecord`` of CellVoyager) is one element with everything inside it; all else is dropped while
 parsing. An index of 268 MiB therefore needs no more memory than its largest record.
 
@@ -12,18 +12,18 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats.hardened_xml import LONGEST_TAG_BYTES, MOST_DEPTH, MOST_NAMES
-from nucbatch.readers.read_timeout import Beat, within
+from nucbatch.readers.read_timeout import Beat
 
 MOST_FILE_BYTES = 1 << 32
 """Largest side file. A Harmony index of 384 wells × 9 fields × 5 channels × 10 z-steps has 268 MiB."""
@@ -35,8 +35,6 @@ MOST_RECORD_CHARACTERS = 1 << 24
 _SLICE_BYTES = 1 << 16
 _DECLARATION = re.compile(r"<\?xml[^>]*>")
 _DECLARED = re.compile(rb"<\?xml[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._:-]+)")
-
-T = TypeVar("T")
 
 
 class ForbiddenXml(UnreadableImage):
@@ -69,55 +67,6 @@ class Element:
         """Returns the text of the first child of this name; empty if there is none."""
         found = self.child(tag)
         return found.text if found else ""
-
-
-def read_elements(
-    root: str | Path,
-    path: str,
-    wanted: Collection[str],
-    build: Callable[[Iterator[Element]], T],
-    read_timeout_s: float,
-    *,
-    heads: Collection[str] = (),
-    undeclared: str = "utf-8",
-) -> T:
-    """Streams the elements of an XML file through ``build`` and returns its result.
-
-    ``build`` gets an iterator over :func:`stream_elements`, runs in a reading thread, and should keep no more
-    of each element than it needs. If the file turns out to be damaged, what it built so far is lost.
-
-    >>> import tempfile
-    >>> xml = b'<p:Log xmlns:p="urn:x" Rows="8"><p:Image No="1">a.tif</p:Image><p:Image No="2"/></p:Log>'
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = Path(folder, "log.xml").write_bytes(xml)
-    ...     read_elements(
-    ...         folder,
-    ...         "log.xml",
-    ...         {"Image"},
-    ...         lambda found: [(one.tag, one.attributes, one.text) for one in found],
-    ...         300.0,
-    ...         heads={"Log"},
-    ...     )
-    [('Log', {'Rows': '8'}, ''), ('Image', {'No': '1'}, 'a.tif'), ('Image', {'No': '2'}, '')]
-
-    Args:
-        root: root of the plate.
-        path: path of the file, relative to ``root``.
-        wanted: local names of the elements to give.
-        build: consumes the elements.
-        read_timeout_s: timeout for each slice of the file.
-        heads: as in :func:`stream_elements`.
-        undeclared: as in :func:`stream_elements`.
-
-    Raises:
-        UnreadableImage: as :func:`stream_elements`.
-        ImageUnavailable: the file does not answer in time.
-    """
-
-    def read(beat: Beat) -> T:
-        return build(stream_elements(Path(root, path), wanted, heads=heads, undeclared=undeclared, beat=beat))
-
-    return within(read_timeout_s, path, read)
 
 
 def stream_elements(

@@ -20,7 +20,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.pixel_size import not_square, not_square_remark, square_um
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import MOST_ROWS, PLATE_SIZES, row_letters, well_name
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.layouts.yokogawa.measurement_records import Position, Shot
 from nucbatch.readers.listing import Listing
@@ -59,7 +59,7 @@ def read_ome_result(listing: Listing, path: str, projection: str) -> OmeResult:
     Raises:
         UnreadableImage: it cannot be read, is damaged, or its numbers of wells contradict rows and columns.
     """
-    found = read_elements(listing.root, path, {"Image"}, _collected, listing.read_timeout_s, heads={"Plate"})
+    found = listing.read_elements(path, {"Image"}, _collected, heads={"Plate"})
     first = _first_number(found)
     if not found.images:
         raise UnreadableImage("it names no image such as W14(R2C2),A1,F3")

@@ -14,7 +14,6 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
@@ -26,7 +25,6 @@ from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.manifest_table import read_rows
 from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import ignored, no_image, quarantined
 
 _NAME = re.compile(
@@ -222,8 +220,7 @@ def _table(listing: Listing, folder: str) -> tuple[str, dict[int, str]] | None:
         if not file.path.startswith(below) or "/" in inside or file.size_bytes > _MOST_TABLE_BYTES:
             continue
         if inside.lower().endswith((".csv", ".tsv")):
-            read = partial(_rows, listing.root, file.path)
-            wells = within(listing.read_timeout_s, file.path, read)
+            wells = listing.read(file.path, _rows)
             if wells is not None:
                 found[file.path] = wells
     if len(found) > 1:
@@ -232,10 +229,10 @@ def _table(listing: Listing, folder: str) -> tuple[str, dict[int, str]] | None:
     return next(iter(found.items()), None)
 
 
-def _rows(root: str, path: str, _: Beat) -> dict[int, str] | None:
+def _rows(path: Path) -> dict[int, str] | None:
     """Returns the wells of a table; None if it does not have the columns ``W`` and ``well``."""
     try:
-        rows = read_rows(Path(root, path))
+        rows = read_rows(path)
     except InputError:
         return None  # a table of another kind, which is not read
     titles = {title.strip().casefold(): title for title in rows[0].values}
@@ -246,9 +243,11 @@ def _rows(root: str, path: str, _: Beat) -> dict[int, str] | None:
         number, well = row.get(titles["w"]).lstrip("Ww"), plausible_well(row.get(titles["well"]))
         if not re.fullmatch(r"[0-9]{1,6}", number) or not well:
             raise InputError(
-                f"{printable(path)}, row {row.number}: W {row.get(titles['w'])!r} and well "
+                f"{printable(path.name)}, row {row.number}: W {row.get(titles['w'])!r} and well "
                 f"{row.get(titles['well'])!r} must be a number and a well, such as 21 and B9."
             )
         if wells.setdefault(int(number), well) != well or list(wells.values()).count(well) > 1:
-            raise InputError(f"{printable(path)}, row {row.number}: W {number} or well {well} occurs twice.")
+            raise InputError(
+                f"{printable(path.name)}, row {row.number}: W {number} or well {well} occurs twice."
+            )
     return wells

@@ -209,7 +209,10 @@ def _other_measurement(listing: Listing, index: HarmonyIndex) -> list[str]:
     path = next((file.path for file in listing.images() if stem(file.path) in listed), "")
     if not path or not index.measurement:
         return []
-    made_in = measurement_of(listing.root, path, listing.read_timeout_s)
+    try:
+        made_in = listing.read(path, measurement_of)
+    except UnreadableImage:
+        return []  # found again, and reported, when all headers are read
     if made_in in ("", index.measurement):
         return []
     return [

@@ -30,7 +30,7 @@ from nucbatch.core.plate_geometry import (
     well_name,
 )
 from nucbatch.readers.assemble import FieldKey
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.layouts.harmony_name import HarmonyName, base_name, parse
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.planes_apart import apart_um
@@ -120,12 +120,10 @@ def read_index(listing: Listing, path: str) -> HarmonyIndex:
         UnreadableImage: it is damaged, no Harmony index, or contradicts itself; the message is a reason.
         ImageUnavailable: it does not answer in time.
     """
-    return read_elements(
-        listing.root,
+    return listing.read_elements(
         path,
         {"Plate", "Entry", "Image"},
         lambda found: _Builder(path).built(found),
-        listing.read_timeout_s,
         heads={"EvaluationInputData"},
     )
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nucbatch.core.flat_field import LEAST_GAIN, FlatField
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.listing import Listing
 
 _MOST_CHARACTERS = 1 << 16
@@ -72,7 +72,7 @@ def read_profiles(listing: Listing, path: str) -> dict[int, str]:
         entries = [(one.attributes.get("ChannelID", ""), one.value("FlatfieldProfile")) for one in elements]
         return {int(number): text for number, text in entries if re.fullmatch(r"[0-9]{1,9}", number)}
 
-    return read_elements(listing.root, path, {"Entry"}, texts, listing.read_timeout_s)
+    return listing.read_elements(path, {"Entry"}, texts)
 
 
 def _polynomial(profile: dict[str, Any]) -> FlatField:

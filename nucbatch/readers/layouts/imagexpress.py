@@ -16,16 +16,15 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from nucbatch.core.errors import InputError
+from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import FileRecord, FileStatus, Plate
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble, unfitting
 from nucbatch.readers.contract import Example, ReadOptions
-from nucbatch.readers.formats.headers import stain_name
+from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.layouts.imagexpress_htd import Htd, read_htd
 from nucbatch.readers.layouts.one_plate import is_inside, several_plates
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.read_timeout import within
 from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
 
 _GUID = r"[0-9A-F]{8}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{4}-[0-9A-F]{12}"
@@ -257,7 +256,7 @@ def _side_files(listing: Listing, folder: str, records: list[FileRecord]) -> Htd
     for file in listing.others():
         if file.path == nearest:
             try:
-                htd = within(listing.read_timeout_s, nearest, lambda beat: read_htd(listing.root, nearest))
+                htd = read_htd(listing, nearest)
             except OSError as error:
                 records.append(quarantined(nearest, f"it can't be read ({error.strerror or error})"))
                 continue
@@ -279,11 +278,17 @@ def _channel_names(
         first: dict[int, str] = {}
         for file, name in named:
             first.setdefault(name.wave, file.path)
-        stains = {
-            wave: stain_name(listing.root, path, listing.read_timeout_s) for wave, path in first.items()
-        }
+        stains = {wave: _stain(listing, path) for wave, path in first.items()}
     unique = len(set(stains.values())) == len(waves) and all(stains.values())
     return stains if unique else plain
+
+
+def _stain(listing: Listing, path: str) -> str:
+    """Returns MetaXpress' illumination name of an image; empty if absent or unreadable."""
+    try:
+        return listing.read(path, read_header).stain
+    except UnreadableImage:
+        return ""  # the file is read again with all others, and quarantined there with its reason
 
 
 def _one_kind(

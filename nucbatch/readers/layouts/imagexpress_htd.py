@@ -10,9 +10,9 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, parse_row, row_index, well_name
+from nucbatch.readers.listing import Listing
 
 _MOST_BYTES = 1 << 20
 
@@ -38,14 +38,13 @@ class Htd:
     sites: int = 0
 
 
-def read_htd(root: str, path: str) -> Htd:
-    """Reads the .HTD file at ``root/path``.
+def read_htd(listing: Listing, path: str) -> Htd:
+    """Reads the .HTD file at ``path``.
 
     Raises:
         OSError: the file cannot be opened or read.
     """
-    with Path(root, path).open("rb") as file:
-        return parse_htd(path, file.read(_MOST_BYTES).decode("utf-8", errors="replace"))
+    return parse_htd(path, listing.read_bytes(path, _MOST_BYTES).decode("utf-8", errors="replace"))
 
 
 def parse_htd(path: str, text: str) -> Htd:

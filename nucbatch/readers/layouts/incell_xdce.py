@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well, row_letters
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.listing import Listing
 
 _UM = frozenset({"", "um", "µm", "μm", "micron", "microns"})
@@ -124,9 +124,7 @@ def read_xdce(listing: Listing, path: str) -> Xdce:
         return found
 
     wanted = {"Image", "Wavelength", "ObjectiveCalibration", "Binning"}
-    return read_elements(
-        listing.root, path, wanted, build, listing.read_timeout_s, heads={"Plate"}, undeclared="iso-8859-1"
-    )
+    return listing.read_elements(path, wanted, build, heads={"Plate"}, undeclared="iso-8859-1")
 
 
 def base_name(path: str) -> str:

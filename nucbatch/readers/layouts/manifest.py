@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nucbatch.core.errors import InputError
+from nucbatch.core.errors import ImageUnavailable, InputError
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import parse_row, plausible_well
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
@@ -86,7 +86,10 @@ class ManifestReader:
             raise InputError(f"{listing.name} is a folder: --layout {self.name} needs the CSV file itself.")
         (file,) = listing.files
         manifest = Path(listing.root, file.path)
-        rows = read_rows(manifest)
+        try:
+            rows = listing.read(file.path, read_rows)
+        except ImageUnavailable as error:
+            raise InputError(str(error)) from error
         channels, corrections = _channels(rows, file.path)
         plates = sorted({row.get("Metadata_Plate") for row in rows})
         if len(plates) > 1:

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.listing import Listing
 
 Place = tuple[int, int, int, int]
@@ -28,7 +28,7 @@ def stage_position(listing: Listing, path: str) -> Position | None:
     Raises:
         UnreadableImage: the file is damaged or does not answer.
     """
-    return read_elements(listing.root, path, {"StagePosition"}, _first_position, listing.read_timeout_s)
+    return listing.read_elements(path, {"StagePosition"}, _first_position)
 
 
 def _first_position(elements: Iterator[Element]) -> Position | None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import Channel
@@ -16,7 +14,6 @@ from nucbatch.readers.formats.pixel_info import MOST_PROJECTED
 from nucbatch.readers.layouts.micromanager_metadata import interpreted
 from nucbatch.readers.layouts.ome_sets import OmeSets, SetImage
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.read_timeout import Beat, within
 
 
 def add_indexed(
@@ -34,9 +31,9 @@ def add_indexed(
     indices: dict[tuple[str, int], StackIndex] = {}
     for file in stacks:
         try:
-            index = within(listing.read_timeout_s, "", partial(_index, Path(listing.root, file.path)))
+            index = listing.read(file.path, read_stack_index)
         except UnreadableImage as error:
-            sets.refused.setdefault(file.path, str(error).removeprefix(": "))
+            sets.refused.setdefault(file.path, str(error).removeprefix(f"{file.path}: "))
             continue
         sets.refused.pop(file.path, None)
         for position, pages in index.pages.items():
@@ -46,10 +43,6 @@ def add_indexed(
     for key, planes in found.items():
         image = _image(indices[key], key[1], planes)
         sets.images[image.document, image.series.id] = image
-
-
-def _index(path: Path, _: Beat) -> StackIndex:
-    return read_stack_index(path)
 
 
 def _image(index: StackIndex, position: int, planes: dict[PlaneKey, tuple[FoundFile, int]]) -> SetImage:

@@ -11,13 +11,11 @@ import json
 import math
 import posixpath
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.escape import printable
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.read_timeout import within
 
 _MOST_BYTES = 1 << 28
 
@@ -48,14 +46,10 @@ class PositionMetadata:
 def read_metadata(listing: Listing, path: str) -> PositionMetadata | str:
     """Reads the metadata of a position, or returns the reason why they cannot be used."""
 
-    def read(_: object) -> bytes:
-        with Path(listing.root, path).open("rb") as file:
-            return file.read(_MOST_BYTES + 1)
-
     try:
-        content = within(listing.read_timeout_s, "", read)
+        content = listing.read_bytes(path, _MOST_BYTES)
     except UnreadableImage as error:
-        return str(error).removeprefix(": ")
+        return str(error).removeprefix(f"{path}: ")
     except OSError as error:
         return f"it can't be opened ({error.strerror or error})"
     if len(content) > _MOST_BYTES:

@@ -29,7 +29,6 @@ from nucbatch.readers.formats.ome_files import (
 from nucbatch.readers.formats.ome_model import OmeDocument, OmeSeries, in_colour
 from nucbatch.readers.formats.ome_planes import PlaneKey
 from nucbatch.readers.listing import FoundFile, Listing
-from nucbatch.readers.read_timeout import Beat, within
 
 COMPANION = ".companion.ome"
 
@@ -80,39 +79,30 @@ class OmeSets:
 
 def heads_of(listing: Listing, paths: Iterable[str]) -> dict[str, OmeHead | str]:
     """Reads the head of each file; a reason instead of those that cannot be read."""
-    return {path: _or_reason(listing, partial(_head, Path(listing.root, path))) for path in paths}
+    return {path: _or_reason(listing, path, lambda full, _: read_head(full)) for path in paths}
 
 
 def any_of_set(listing: Listing, paths: Iterable[str]) -> bool:
     """Returns whether the metadata of one of the files say more than one image a file."""
-    found = (_or_reason(listing, partial(_is_of_set, Path(listing.root, path))) for path in paths)
+    found = (_or_reason(listing, path, lambda full, _: is_of_set(full)) for path in paths)
     return any(is_set is True for is_set in found)
-
-
-def _is_of_set(path: Path, _: Beat) -> bool:
-    return is_of_set(path)
-
-
-def _head(path: Path, _: Beat) -> OmeHead:
-    return read_head(path)
 
 
 def further_pages_of(listing: Listing, used: Mapping[str, set[int]]) -> dict[str, int]:
     """Counts the planes of each file beside its pages in ``used``; files without any are left out."""
     found = {
-        path: _or_reason(listing, partial(_further_planes, Path(listing.root, path), pages))
-        for path, pages in used.items()
+        path: _or_reason(listing, path, partial(_further_planes, used=pages)) for path, pages in used.items()
     }
     return {path: count for path, count in found.items() if isinstance(count, int) and count}
 
 
-def _further_planes(path: Path, used: set[int], _: Beat) -> int:
+def _further_planes(path: Path, _: object, used: set[int]) -> int:
     return further_planes(path, used)
 
 
 def named_files(listing: Listing, companion: str) -> set[str]:
     """Returns the paths of the files that a companion file names; empty if it is damaged."""
-    found = _or_reason(listing, partial(read_companion, Path(listing.root, companion)))
+    found = _or_reason(listing, companion, read_companion)
     if isinstance(found, str):
         return set()
     sources = (source for image in found.images for source in image.planes.values())
@@ -137,13 +127,13 @@ def read_sets(
     claimed: set[str] = set()
     uuids = _own_uuids(heads)
     for path in companions:
-        found = _or_reason(listing, partial(read_companion, Path(listing.root, path)))
+        found = _or_reason(listing, path, read_companion)
         _add(sets, claimed, uuids, path, found)
     for path, head in sorted(heads.items()):
         if isinstance(head, str):
             sets.refused[path] = head
         elif path not in claimed and head.has_metadata:
-            found = _or_reason(listing, partial(read_ome_tiff, Path(listing.root, path)))
+            found = _or_reason(listing, path, read_ome_tiff)
             _add(sets, claimed, uuids, path, found)
     _find_planes(sets, _Files(files, uuids, sets.documents), heads)
     for path, document in sets.documents.items():
@@ -165,11 +155,11 @@ def _own_uuids(heads: Mapping[str, OmeHead | str]) -> dict[str, str]:
     return {path: uuid for path, uuid in uuids.items() if counts[uuid] == 1}
 
 
-def _or_reason(listing: Listing, read: Callable[[Beat], _T]) -> _T | str:
+def _or_reason(listing: Listing, path: str, reads: Callable[[Path, Callable[[], None]], _T]) -> _T | str:
     try:
-        return within(listing.read_timeout_s, "", read)
+        return listing.read_in_steps(path, reads)
     except UnreadableImage as error:
-        return str(error).removeprefix(": ")
+        return str(error).removeprefix(f"{path}: ")
 
 
 def _add(

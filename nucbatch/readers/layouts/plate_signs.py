@@ -13,7 +13,6 @@ import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.escape import printable
@@ -22,7 +21,6 @@ from nucbatch.readers.layouts.name_columns import NameTable, name_tables
 from nucbatch.readers.layouts.suggest_pattern import derive_pattern, first_working_pattern
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import plural
-from nucbatch.readers.read_timeout import within
 
 _SAMPLE = 500  # names tried with all grammars; the others only with grammars that match one of these
 _FEWEST = 4  # images with plate names that make their folder a plate beside folders of pictures
@@ -112,12 +110,8 @@ def _loaddata_tables(listing: Listing, known: dict[str, str]) -> list[str]:
 
 
 def _names_images(listing: Listing, path: str) -> bool:
-    def start(_: object) -> bytes:
-        with Path(listing.root, path).open("rb") as file:
-            return file.read(_TABLE_BYTES)
-
     try:
-        text = within(listing.read_timeout_s, path, start).decode("utf-8-sig", errors="replace")
+        text = listing.read_bytes(path, _TABLE_BYTES).decode("utf-8-sig", errors="replace")
         columns = next(csv.reader(text.splitlines()[:1]), [])
     except (OSError, UnreadableImage, csv.Error):
         return False  # an unreadable table is no evidence

@@ -22,7 +22,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate import FileRecord
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.planes_apart import apart_um
 from nucbatch.readers.rules import ignored, no_image, quarantined
@@ -188,7 +188,7 @@ def _metadata(listing: Listing, path: str, present: Collection[str]) -> Metadata
         return found
 
     wanted = {"Channel", "TiffData", "Plane"}
-    return read_elements(listing.root, path, wanted, build, listing.read_timeout_s, heads={"Image", "Pixels"})
+    return listing.read_elements(path, wanted, build, heads={"Image", "Pixels"})
 
 
 def _descriptor(listing: Listing, path: str) -> Descriptor:
@@ -217,9 +217,7 @@ def _descriptor(listing: Listing, path: str) -> Descriptor:
             size if size is not None and size > 0 else None,
         )
 
-    return read_elements(
-        listing.root, path, {"Name", "Val"}, build, listing.read_timeout_s, undeclared="iso-8859-1"
-    )
+    return listing.read_elements(path, {"Name", "Val"}, build, undeclared="iso-8859-1")
 
 
 def _um(values: dict[str, str], name: str, *, above_zero: bool = False) -> float | None:

@@ -17,15 +17,12 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from pathlib import Path
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import FileRecord
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.assemble import FieldFacts, FieldKey
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import ignored, no_image, quarantined
 
 _COORDINATES, _PARAMETERS = "coordinates.csv", "acquisition parameters.json"
@@ -83,7 +80,7 @@ def squid_tables(listing: Listing) -> SideTables:
             tables.records.append(no_image(file.path))
             continue
         try:
-            text = within(listing.read_timeout_s, file.path, partial(_text, Path(listing.root, file.path)))
+            text = _text(listing.read_bytes(file.path, _MOST_BYTES))
             if name == _PARAMETERS:
                 tables.pixel_size_um = _pixel_size(text, tables.remarks) or tables.pixel_size_um
             else:
@@ -95,9 +92,7 @@ def squid_tables(listing: Listing) -> SideTables:
     return tables
 
 
-def _text(path: Path, beat: Beat) -> str:
-    with path.open("rb") as file:
-        content = file.read(_MOST_BYTES + 1)
+def _text(content: bytes) -> str:
     if len(content) > _MOST_BYTES:
         raise ValueError(f"more than {_MOST_BYTES:,} bytes")
     return content.decode("utf-8-sig")

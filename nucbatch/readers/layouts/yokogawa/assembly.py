@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.pixel_size import not_square_remark
@@ -18,7 +18,6 @@ from nucbatch.readers.layouts.yokogawa.measurement_protocol import never_taken
 from nucbatch.readers.layouts.yokogawa.measurement_records import Loss, Shot
 from nucbatch.readers.layouts.yokogawa.side_files import SideFiles
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.read_timeout import within
 from nucbatch.readers.rules import ignored, no_image, quarantined
 
 _SUFFIXES = frozenset({".mlf", ".mrf", ".mes", ".wpi", ".wpp"})
@@ -125,7 +124,7 @@ def _scale_remarks(listing: Listing, sides: SideFiles, shots: Sequence[Shot]) ->
 
 
 def _width_px(listing: Listing, path: str) -> int:
-    return within(listing.read_timeout_s, path, lambda beat: read_header(Path(listing.root, path))).width_px
+    return listing.read(path, read_header).width_px
 
 
 def _fitting_plate_size(sides: SideFiles, wells: Iterable[str]) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.pixel_size import not_square
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.listing import Listing
 
 
@@ -47,12 +47,10 @@ def read_detail(listing: Listing, path: str) -> Detail:
     Raises:
         UnreadableImage: it cannot be read, or is damaged.
     """
-    return read_elements(
-        listing.root,
+    return listing.read_elements(
         path,
         {"MeasurementChannel"},
         _detail,
-        listing.read_timeout_s,
         heads={"MeasurementDetail"},
     )
 
@@ -68,7 +66,7 @@ def read_plate_size(listing: Listing, path: str) -> tuple[int, int]:
         found = [(one.attributes.get("Rows", ""), one.attributes.get("Columns", "")) for one in elements]
         return _plate_size(*found[0]) if found else (0, 0)
 
-    return read_elements(listing.root, path, {"WellPlateProduct"}, size, listing.read_timeout_s)
+    return listing.read_elements(path, {"WellPlateProduct"}, size)
 
 
 def _detail(elements: Iterator[Element]) -> Detail:

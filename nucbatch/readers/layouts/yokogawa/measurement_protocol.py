@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.layouts.yokogawa.measurement_records import Loss, Shot
 from nucbatch.readers.listing import Listing
@@ -63,9 +63,7 @@ def read_protocol(listing: Listing, path: str) -> MeasurementProtocol:
         timelines = tuple(_timeline(element) for element in found if element.tag == "Timeline")
         return MeasurementProtocol(path, _channels(found), timelines)
 
-    return read_elements(
-        listing.root, path, {"Channel", "LightSource", "Timeline"}, build, listing.read_timeout_s
-    )
+    return listing.read_elements(path, {"Channel", "LightSource", "Timeline"}, build)
 
 
 def never_taken(protocol: MeasurementProtocol, shots: Sequence[Shot], losses: Sequence[Loss]) -> list[Loss]:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, row_letters, well_name
-from nucbatch.readers.formats.xml_stream import Element, read_elements
+from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.layouts.yokogawa.measurement_detail import real, whole
 from nucbatch.readers.listing import FoundFile, Listing
 
@@ -103,7 +103,7 @@ def read_records(listing: Listing, path: str) -> Records:
     Raises:
         UnreadableImage: it cannot be read, is damaged or ends too early, or has an impossible record.
     """
-    return read_elements(listing.root, path, {"MeasurementRecord"}, _records, listing.read_timeout_s)
+    return listing.read_elements(path, {"MeasurementRecord"}, _records)
 
 
 def located(shots: Sequence[Shot], files: Iterable[FoundFile], folder: str) -> list[Shot]:

@@ -1,6 +1,5 @@
 """Streaming of vendors' XML side files."""
 
-import doctest
 import tracemalloc
 from pathlib import Path
 
@@ -8,7 +7,8 @@ import pytest
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.readers.formats import xml_stream
-from nucbatch.readers.formats.xml_stream import read_elements, stream_elements
+from nucbatch.readers.formats.xml_stream import stream_elements
+from nucbatch.readers.listing import Listing
 
 
 def written(folder: Path, content: bytes | str) -> Path:
@@ -115,10 +115,6 @@ def test_a_record_has_limits(tmp_path, monkeypatch):
     assert "more bytes; the limit is 100" in refused(written(tmp_path, many))
 
 
-def test_the_docstring_example_holds():
-    assert doctest.testmod(xml_stream) == doctest.TestResults(failed=0, attempted=3)
-
-
 def test_a_missing_file_is_a_reason(tmp_path):
     assert refused(tmp_path / "none.xml") == "it can't be read (No such file or directory)"
 
@@ -127,7 +123,7 @@ def test_read_elements_loses_everything_if_the_end_is_damaged(tmp_path):
     written(tmp_path, b"<r>" + b"<a>1</a>" * 50_000 + b"<a>")
     taken = []
     with pytest.raises(UnreadableImage, match="ends too early"):
-        read_elements(tmp_path, "index.xml", {"a"}, lambda found: taken.extend(found), 60.0)
+        Listing(str(tmp_path), "p", ()).read_elements("index.xml", {"a"}, lambda found: taken.extend(found))
     assert taken
 
 
