@@ -53,7 +53,8 @@ def export(
 
     Of an unfinished run, the fields that are done are exported. export.csv lists each field with its files.
 
-    Exit code: 0 all selected fields are exported; 1 none is; 2 wrong usage; 3 some have no masks.
+    Exit code: 0 all selected fields are exported; 1 none is; 2 wrong usage; 3 some failed, here or in the
+    run, or are not done yet.
     """
     from rich.progress import Progress
 
@@ -92,4 +93,4 @@ def export(
         say_error(f"and {len(result.failed) - _MOST_SHOWN:,} more: see {target / 'export.csv'}")
     if (labels or outlines) and not result.done:
         sys.exit(1)
-    sys.exit(3 if result.failed or result.without else 0)
+    sys.exit(3 if result.failed or result.without > result.not_selected else 0)

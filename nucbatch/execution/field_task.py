@@ -34,7 +34,7 @@ from nucbatch.inference.predict import Predict
 from nucbatch.inference.queue import TimedPredictor, queue_of_process
 from nucbatch.inference.scale import Scale, areas_of, nuclear_diameter
 from nucbatch.inference.segment import Segmented, segment_image
-from nucbatch.labels.given_masks import GivenMask
+from nucbatch.labels.given_masks import NO_MASK, GivenMask
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.images import field_files, write_field
@@ -162,6 +162,8 @@ def _objects_of(
     Raises:
         UnreadableImage: the mask can't be used.
     """
+    if task.settings.masks != "network" and task.mask is None:  # removed since it was measured
+        raise UnreadableImage(NO_MASK)
     if task.mask is not None:
         labels = task.mask.read(image.shape[1:], task.reader.read_timeout_s)
         compact, numbers = renumbered(labels)

@@ -170,7 +170,7 @@ def prepare_masks(
         "flat_field": flat_fields_in_effect(plate),
     }
     plan = make_plan(plate, (settings or RunSettings()).model_copy(update=changes), selection=selection)
-    masks = masks_for(plan.plate, source, binary=binary)
+    masks = masks_for(plan.plate, source, binary=binary, selection=selection)
     plan = replace(plan, plate=masks.plate, largest_px=sys.maxsize)
     found = (*plan.plate.remarks, *_layout_of_fields(plan))
     card = Card(name=MASKS, architecture="none", config={"width": 0}, outputs=("foreground",))

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import ImageUnavailable, InputError, NucbatchError, UnreadableImage
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import Field, FileRecord, FileStatus, MaskFile, Plate
+from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.labels.binary import kind_of
 from nucbatch.labels.label_files import LABEL_ENDINGS
 from nucbatch.labels.sides import LabelImage, open_side
@@ -27,6 +28,8 @@ from nucbatch.readers.names import plural
 from nucbatch.readers.read_timeout import within
 from nucbatch.readers.rules import RULES, ignored
 
+NO_MASK = "there is no mask of its name"
+"""Problem of a field to be measured that has no mask."""
 _SHOWN = 3
 
 
@@ -117,7 +120,7 @@ class PlateMasks:
     @property
     def sentence(self) -> str:
         """What was found, for the user: how many fields have a mask, and what is left over."""
-        lacking = [field.name for field in self.plate.fields if field.key not in self.masks]
+        lacking = [field.name for field in self.plate.fields if field.problem == NO_MASK]
         parts = [
             f"masks from {self.source} for {len(self.masks):,} of {plural(len(self.plate.fields), 'field')}"
         ]
@@ -128,7 +131,9 @@ class PlateMasks:
         return "; ".join(parts)
 
 
-def masks_for(plate: Plate, source: Path, *, binary: bool = False) -> PlateMasks:
+def masks_for(
+    plate: Plate, source: Path, *, binary: bool = False, selection: Selection = EVERYTHING
+) -> PlateMasks:
     """Finds the masks of a plate's fields.
 
     Args:
@@ -136,6 +141,7 @@ def masks_for(plate: Plate, source: Path, *, binary: bool = False) -> PlateMasks
         source: a folder of label images, an OME-Zarr with labels, a run's folder, or another source that
             :func:`nucbatch.labels.sides.open_side` opens.
         binary: the masks are binary, and their connected components are the objects.
+        selection: the part of the plate to process; other fields need no mask.
 
     Raises:
         InputNotFound, InputError: there are no masks, none of them fits, or two belong to one field.
@@ -171,7 +177,9 @@ def masks_for(plate: Plate, source: Path, *, binary: bool = False) -> PlateMasks
             f"{some([field.name for field in plate.fields], _SHOWN)}. Give the masks the names of the "
             "images, perhaps with _masks at the end."
         )
-    fields = tuple(_with_mask(field, found.get(field.key)) for field in plate.fields)
+    fields = tuple(
+        _with_mask(field, found.get(field.key), needed=selection.includes(field)) for field in plate.fields
+    )
     leftover = {_described(image.place, source, plate).path for image in unmatched}
     records = _records(plate, fields, leftover - {mask.file.path for mask in found.values()})
     return PlateMasks(
@@ -179,10 +187,10 @@ def masks_for(plate: Plate, source: Path, *, binary: bool = False) -> PlateMasks
     )
 
 
-def _with_mask(field: Field, mask: GivenMask | None) -> Field:
+def _with_mask(field: Field, mask: GivenMask | None, *, needed: bool) -> Field:
     if mask is not None:
         return replace(field, mask=mask.file)
-    return field if field.problem else replace(field, problem="there is no mask of its name")
+    return replace(field, problem=NO_MASK) if needed and not field.problem else field
 
 
 def _records(plate: Plate, fields: Iterable[Field], leftover: set[str]) -> tuple[FileRecord, ...]:

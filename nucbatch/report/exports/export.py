@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from nucbatch.core.errors import InputError, NucbatchError, StoreError
+from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.report.exports.geojson import write_geojson
 from nucbatch.report.exports.label_images import write_png, write_tiff
 from nucbatch.report.exports.roi_set import write_roi_set
@@ -57,11 +58,15 @@ class FieldExport:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """Numbers of an export: fields exported, failed and without masks in the run, and rows of the table."""
+    """Numbers of an export: fields exported, failed and without masks in the run, and rows of the table.
+
+    ``not_selected``: how many of the fields ``without`` masks were not selected in the run.
+    """
 
     done: int
     failed: tuple[FieldExport, ...]
     without: int
+    not_selected: int
     rows: int | None
 
 
@@ -107,7 +112,8 @@ def export(
     rows = _write_table(run, out / "nuclei.csv") if formats.table else None
     done = sum(one.status == "exported" for one in results)
     failed = tuple(one for one in results if one.status == "failed" and one.source.status == "done")
-    return Exported(done, failed, len(results) - done - len(failed), rows)
+    not_selected = sum(one.status == NOT_SELECTED for one in results)
+    return Exported(done, failed, len(results) - done - len(failed), not_selected, rows)
 
 
 def _require_apart(run: RunFields, out: Path) -> None:

@@ -12,6 +12,7 @@ import tifffile
 
 from nucbatch.core.errors import ImageUnavailable, InputError, UnreadableImage
 from nucbatch.core.plate import Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.core.selection import Selection
 from nucbatch.features.renumber import renumbered
 from nucbatch.labels.given_masks import masks_for
 
@@ -70,6 +71,15 @@ def test_what_has_no_partner_is_recorded_with_the_reason(tmp_path: Path) -> None
     assert masks["c.tif"].reason.startswith("unmatched-mask")
     assert found.unmatched == ("c",)
     assert "for 1 of 2 fields" in found.sentence
+
+
+def test_fields_that_are_not_selected_need_no_mask(tmp_path: Path) -> None:
+    plate = plate_of(tmp_path, "a.tif", "b.tif", wells=True)
+    masks = write(tmp_path / "m", a=LABELS)
+    found = masks_for(plate, masks, selection=Selection.parse("B01", "", ""))
+    assert [field.problem for field in found.plate.fields] == ["", ""]
+    assert [file.status.value for file in found.plate.files] == ["used"] * 3
+    assert "no mask" not in found.sentence
 
 
 def test_masks_that_a_reader_ignored_beside_the_images_count_once(tmp_path: Path) -> None:
