@@ -62,7 +62,6 @@ def run(
     join: float | None = None,
     merge: float | None = None,
     interior: float | None = None,
-    min_area: int | None = None,
     micronuclei: str | None = None,
     metadata: str | Path | None = None,
     positive: Several = "",
@@ -72,6 +71,9 @@ def run(
     dose_unit: str = "",
     measure: Several = "",
     ring: str | None = None,
+    min_area: int | None = None,
+    max_area: int | None = None,
+    drop_border: bool = False,
     scheduler: str = "local",
     workers: int | None = None,
     block_size: int | None = None,
@@ -126,7 +128,6 @@ def run(
         join: merge centres closer than this fraction of the radius.
         merge: merge neighbours where the interior map on their border exceeds this fraction.
         interior: least interior value of a centre, for models without offsets.
-        min_area: area of the smallest nucleus, in px.
         micronuclei: "drop" or "count" objects of less than a third of the typical diameter.
         metadata: table of the wells (CSV), whose columns go into all tables as Metadata_<Column>.
         positive: positive controls, such as "Dose=10".
@@ -136,6 +137,9 @@ def run(
         dose_unit: unit of the doses, such as "uM"; without one they are steps of a dilution series.
         measure: columns of wells.csv to fit and to normalise; by default the one with the best Z'.
         ring: ring in which the cytoplasm is measured, such as "1:6" (px) or "0.5um:3um"; or "none".
+        min_area: smaller nuclei are left out of counts and statistics, but stay in the table; in px.
+        max_area: larger nuclei likewise.
+        drop_border: whether nuclei that touch the border of their image are left out likewise.
         scheduler: "local", "cuda", "slurm", or a scheduler's address or file.
         workers: number of worker processes; None: one per core.
         block_size: side of the blocks of large images, in px.
@@ -194,7 +198,6 @@ def run(
                 join=join,
                 merge=merge,
                 interior=interior,
-                min_area=min_area,
                 micronuclei=micronuclei,
             ),
         ),
@@ -215,6 +218,7 @@ def run(
             measure=measure,
         ),
         measure={"ring": ring_asked(ring)},
+        counted={"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border},
     )
     prepared = request.prepare(Path(out))
     for sentence in prepared.warnings:

@@ -107,6 +107,7 @@ def measure(
     table: str,
     experiment: Experiment | None,
     measure: dict[str, object],
+    counted: dict[str, object],
     scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
@@ -149,6 +150,7 @@ def measure(
             "overlaps": overlaps,
             "table": table,
             "measure": measure,
+            "counted": counted,
             "pixel_size_um": source.pixel_size_um,
         }
     )

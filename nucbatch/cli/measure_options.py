@@ -1,4 +1,4 @@
-"""Options of what is measured of each nucleus."""
+"""Options of what is measured of each nucleus, and of which nuclei count."""
 
 from __future__ import annotations
 
@@ -16,14 +16,29 @@ _OPTIONS = (
         "OUTER from it, in px (1:6) or µm (0.5um:3um). none: no ring. [default: 1:6 if there is a second "
         "channel]",
     ),
+    option(
+        "--min-area",
+        type=int,
+        metavar="PX",
+        help="Leave smaller nuclei out of counts and statistics. They stay in nuclei.parquet, marked.",
+    ),
+    option("--max-area", type=int, metavar="PX", help="Leave larger nuclei out likewise."),
+    option(
+        "--drop-border",
+        is_flag=True,
+        help="Leave out likewise the nuclei that touch the border of their image.",
+    ),
 )
 
 
 def measure_options(command: Command) -> Command:
-    """Adds ``--ring``; the command gets ``measure``, values for MeasureSettings."""
+    """Adds the options; the command gets ``measure`` (MeasureSettings) and ``counted`` (CountSettings)."""
 
     @wraps(command)
-    def collected(ring: str | None, **values: Any) -> Any:
-        return command(measure={"ring": ring_asked(ring)}, **values)
+    def collected(
+        ring: str | None, min_area: int | None, max_area: int | None, drop_border: bool, **values: Any
+    ) -> Any:
+        counted = {"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border}
+        return command(measure={"ring": ring_asked(ring)}, counted=counted, **values)
 
     return headed("Measurements", *_OPTIONS)(collected)

@@ -108,6 +108,7 @@ def run(
     segmentation: SegmentationOptions,
     experiment: Experiment | None,
     measure: dict[str, object],
+    counted: dict[str, object],
     scheduling: Scheduling,
     block_px: int | None,
     dry_run: bool,
@@ -147,6 +148,7 @@ def run(
         block_px,
         experiment,
         measure,
+        counted,
         table,
     ).prepare(out)
     describe(console, prepared)

@@ -96,6 +96,12 @@ def summarise(console: Console, result: RunResult) -> None:
     )
     if is_quiet():
         return
+    if totals.left_out:
+        console.print(
+            f"{totals.left_out:,} further nuclei are left out of the counts by --min-area, --max-area or "
+            f"--drop-border; Metadata_ReasonNotCounted in {folder.nuclei} says why",
+            markup=False,
+        )
     if totals.at_shared_edges:
         console.print(
             Text(

@@ -54,15 +54,14 @@ _OBJECTS = (
         type=float,
         help="Least interior value of a nucleus' centre, for models without offsets.",
     ),
-    option("--min-area", "min_area_px", type=int, help="Area of the smallest nucleus, in px."),
     option(
         "--micronuclei",
         type=click.Choice(["drop", "count"]),
         help="Objects of less than a third of the typical nucleus' diameter: micronuclei, apoptotic bodies, "
-        "debris. Not for RGB images, and not with --min-area. [default: drop]",
+        "debris. Not for RGB images. [default: drop]",
     ),
 )
-_OBJECT_NAMES = ("foreground", "join", "merge", "interior", "min_area_px", "micronuclei")
+_OBJECT_NAMES = ("foreground", "join", "merge", "interior", "micronuclei")
 
 
 def segmentation_options(command: Command) -> Command:

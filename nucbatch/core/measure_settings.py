@@ -106,6 +106,36 @@ class MeasureSettings(BaseModel):
 DEFAULTS = MeasureSettings()
 
 
+class CountSettings(BaseModel):
+    """Which measured nuclei count. The others stay in the table, with the reason.
+
+    Attributes:
+        min_area_px: smallest area in px; None for any.
+        max_area_px: largest area in px; None for any.
+        drop_border: whether nuclei that touch the border of their image are left out.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    min_area_px: int | None = Field(default=None, ge=1)
+    max_area_px: int | None = Field(default=None, ge=1)
+    drop_border: bool = False
+
+    @model_validator(mode="after")
+    def _smallest_is_below_largest(self) -> Self:
+        if self.min_area_px and self.max_area_px and self.min_area_px > self.max_area_px:
+            raise ValueError(f"min_area_px {self.min_area_px} is above max_area_px {self.max_area_px}")
+        return self
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether any nucleus can be left out."""
+        return self.drop_border or self.min_area_px is not None or self.max_area_px is not None
+
+
+EVERY_NUCLEUS = CountSettings()
+
+
 def ring_asked(text: str | None) -> dict[str, object] | str:
     """Returns the setting that ``--ring`` asks for.
 

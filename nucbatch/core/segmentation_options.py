@@ -52,6 +52,7 @@ class SegmentationOptions:
         pixel_size_um: float | None = None,
         plate: Plate | None = None,
         measure: Mapping[str, object] | None = None,
+        counted: Mapping[str, object] | None = None,
     ) -> RunSettings:
         """Returns the run's settings.
 
@@ -64,6 +65,7 @@ class SegmentationOptions:
             plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
                 such a diameter counts as none.
             measure: what is measured, by the settings' names.
+            counted: which nuclei count, by the settings' names.
 
         Raises:
             InputError: an option has an invalid value, or the plate's pixel size is not known.
@@ -87,6 +89,7 @@ class SegmentationOptions:
                 "normalise": normalisation(self.normalise, self.normalise_over),
                 "objects": self.objects,
                 "measure": measure or {},
+                "counted": counted or {},
             }
         )
 

@@ -14,7 +14,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
+from nucbatch.core.measure_settings import DEFAULTS, EVERY_NUCLEUS, CountSettings, MeasureSettings
 
 Precision = Literal["fp32", "bf16", "fp16"]
 """Number format of the network: float32, bfloat16 (8-bit significand) or float16 (11-bit significand)."""
@@ -186,6 +186,7 @@ class RunSettings(HashedSettings):
         model_hash: SHA-256 of the weights.
         normalise: see :class:`NormaliseSettings`.
         objects: see :class:`ObjectSettings`.
+        counted: which nuclei count; like ``overlaps`` it is not hashed and may change in a resumed run.
         measure: what is measured; see :class:`nucbatch.core.measure_settings.MeasureSettings`.
         precision: number format of the network.
         pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
@@ -215,6 +216,7 @@ class RunSettings(HashedSettings):
     normalise: NormaliseSettings = NormaliseSettings()
     objects: ObjectSettings = ObjectSettings()
     measure: MeasureSettings = DEFAULTS
+    counted: CountSettings = EVERY_NUCLEUS
     precision: Precision = "fp32"
     pixel_size_um: float | None = Field(default=None, gt=0)
     diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"
@@ -228,7 +230,7 @@ class RunSettings(HashedSettings):
     table: Literal["parquet", "csv"] = "parquet"
 
     def _hashed(self) -> dict[str, object]:
-        return self.model_dump(mode="json", exclude={"overlaps", "table"})
+        return self.model_dump(mode="json", exclude={"overlaps", "table", "counted"})
 
 
 def validated(values: dict[str, object]) -> RunSettings:

@@ -16,11 +16,15 @@ from importlib.metadata import version
 from statistics import median
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
+from nucbatch.core.measure_settings import EVERY_NUCLEUS, CountSettings
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.execution.count_once import count_once, covered_mm2
+from nucbatch.execution.left_out import NONE, labels_of
+from nucbatch.execution.left_out import left_out as nuclei_left_out
 from nucbatch.experiment.field_layout import placed_fields
 from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import (
@@ -56,7 +60,8 @@ class Totals:
     """Totals of a run: numbers of fields, nuclei and files by status. Quarantined fields count as failed.
 
     ``nuclei``: of all ``time_points``; a nucleus followed over time counts once per time point, and one in
-    several overlapping fields once. ``seen``: as many as all masks have.
+    several overlapping fields once. ``seen``: as many as all masks have. Both are without ``left_out``: those
+    that the user leaves out by size or because they touch the border.
     ``fields_not_selected``: usable fields that no session has selected yet.
     ``fields_gone``: fields that an earlier session has done and the input no longer has.
     ``fields_lacking``: done fields that lack a channel, other than the segmented one.
@@ -85,6 +90,7 @@ class Totals:
     diameter_px: float | None = None
     rescaled: int = 0
     seen: int = 0
+    left_out: int = 0
     maps_bytes: int = 0
     at_shared_edges: int = 0
     quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -105,6 +111,7 @@ def finalise(
     scale: Scale = AS_IT_IS,
     selection: Selection = EVERYTHING,
     overlaps: Literal["once", "keep"] = "once",
+    counted: CountSettings = EVERY_NUCLEUS,
     table: Literal["parquet", "csv"] = "parquet",
 ) -> Totals:
     """Writes the tables and the OME-Zarr's list of images.
@@ -119,6 +126,7 @@ def finalise(
         overlaps: whether a nucleus in several overlapping fields counts once, or all are kept; the positions
             are checked either way.
         table: whether the nuclei are written as CSV too.
+        counted: which nuclei count.
 
     Raises:
         DamagedFile: a field's table fragment does not match its receipt.
@@ -137,8 +145,14 @@ def finalise(
         for field in done
     }
     once = count_once(folder, done, keep=overlaps == "keep")
-    not_counted = {folder.fragment(key): labels for key, labels in once.elsewhere.items()}
-    marked = not_counted if has_positions(done) else None
+    not_wanted = {key: dict(reasons) for key, reasons in nuclei_left_out(folder, done, counted).items()}
+    fewer = {key: labels_of(reasons) for key, reasons in not_wanted.items()}
+    not_counted = {
+        folder.fragment(field.key): {"overlap": once.elsewhere.get(field.key, NONE)}
+        | not_wanted.get(field.key, {})
+        for field in done
+    }
+    marked = not_counted if has_positions(done) or counted.leaves_out else None
     sizes_um = {folder.fragment(field.key): field.pixel_size_um for field in done}
     concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked, sizes_um)
     judgement = judge([_judged(field, receipts[field.key]) for field in done])
@@ -154,22 +168,27 @@ def finalise(
         for field in done
     }
     diameters = [receipts[field.key].qc.get(NUCLEAR_DIAMETER, 0.0) for field in done]
-    elsewhere = {key: len(labels) for key, labels in once.elsewhere.items()}
+    elsewhere = {
+        key: len(np.setdiff1d(labels, fewer.get(key, NONE))) for key, labels in once.elsewhere.items()
+    }
+    unwanted = {key: len(labels) for key, labels in fewer.items()} if counted.leaves_out else None
     shown = _with_count_z(receipts, judgement)
-    write_fields(folder.fields, plate, shown, flags, left_out, elsewhere, once.at_shared_edges)
+    write_fields(folder.fields, plate, shown, flags, left_out, elsewhere, once.at_shared_edges, unwanted)
     areas = covered_mm2(done, once.refused if overlaps == "once" else placed_fields(done))
     write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields), areas))
     fates = write_files_csv(folder.files, plate, unused)
     failures = {key: receipt.reason for key, receipt in receipts.items() if receipt.status == "failed"}
     if ome_zarr is not None:
         create_images(folder, plate, failures, left_out=left_out, reasons=failures, version=ome_zarr)
-    seen = sum(receipts[field.key].nuclei for field in done)
+    without = sum((unwanted or {}).values())
+    seen = sum(receipts[field.key].nuclei for field in done) - without
     return Totals(
         fields_done=len(done),
         fields_failed=len(plate.fields) - len(done) - len(left_out),
         fields_not_selected=len(left_out),
         nuclei=seen - sum(elsewhere.values()),
         seen=seen,
+        left_out=without,
         files_used=fates[FileStatus.USED],
         files_ignored=fates[FileStatus.IGNORED],
         files_quarantined=fates[FileStatus.QUARANTINED],

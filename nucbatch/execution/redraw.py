@@ -59,7 +59,9 @@ def _write_tables(folder: RunFolder, view: RunFolder) -> None:
             "the same command again to continue it; nucbatch status says how far it is."
         )
     plan = make_plan(plate, settings)
-    totals = finalise(view, plan.plate, receipts, ome_zarr=None, overlaps=settings.overlaps)
+    totals = finalise(
+        view, plan.plate, receipts, ome_zarr=None, overlaps=settings.overlaps, counted=settings.counted
+    )
     last = read_session(folder)
     timings = Timings(0.0, 0) if last is None else Timings(last.earlier_s, last.earlier_fields)
     model = {"name": settings.model, "sha256": settings.model_hash}

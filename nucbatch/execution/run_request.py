@@ -84,6 +84,7 @@ class RunRequest:
         block_px: side of the blocks of large images; None for the default.
         experiment: the table of wells, controls, doses and series; None for those of an earlier session.
         measure: what is measured, by the names of :class:`nucbatch.core.measure_settings.MeasureSettings`.
+        counted: which nuclei count, by the names of :class:`nucbatch.core.measure_settings.CountSettings`.
         table: "csv" for the nuclei as CSV too.
     """
 
@@ -97,6 +98,7 @@ class RunRequest:
     block_px: int | None = None
     experiment: Experiment | None = None
     measure: Mapping[str, object] = field(default_factory=dict)
+    counted: Mapping[str, object] = field(default_factory=dict)
     table: str = "parquet"
 
     def prepare(self, out: Path) -> Prepared:
@@ -132,4 +134,5 @@ class RunRequest:
             pixel_size_um=self.source.pixel_size_um,
             plate=plate,
             measure=self.measure,
+            counted=self.counted,
         )

@@ -256,6 +256,7 @@ def execute(
                         scale=prepared.scale,
                         selection=plan.selection,
                         overlaps=plan.settings.overlaps,
+                        counted=plan.settings.counted,
                         table=plan.settings.table,
                     )
                 except DamagedFile as error:

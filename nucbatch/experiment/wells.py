@@ -1,6 +1,7 @@
 """Aggregates nuclei per well: one row per well and time point, with counts, failures and statistics.
 
-Nuclei that count in another field (``Metadata_Counted`` is false) are left out of counts and statistics.
+Nuclei that count in another field, or that the user leaves out (``Metadata_Counted`` is false), are in no
+count and no statistic.
 A well has a count only if at least one of its fields was usable. Zero nuclei is 0. If every field failed the
 count is missing and the row gives the reasons. Fields without a well make no row. Time points are never
 pooled, because the same nucleus appears in each of them.
@@ -38,6 +39,7 @@ _OF_FIELD |= {"Metadata_PositionX_um", "Metadata_PositionY_um"}
 _PREFIXES = "Nuclei_", "Cytoplasm_"
 _COUNTED, _SEEN = "Metadata_Counted", "Count_Nuclei_Seen"
 _AT_EDGES = "Count_Nuclei_AtSharedEdges"
+_LEFT_OUT = "Count_Nuclei_LeftOut"
 _AREA, _PIXEL = "Nuclei_AreaShape_Area", "Metadata_PixelSize_um"
 
 
@@ -59,6 +61,7 @@ def by_well(
         - Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0)
         - the other Metadata_ columns of the fields, missing where a well's fields differ
         - Count_Nuclei (Int64), missing where no field was usable
+        - Count_Nuclei_LeftOut (Int64), if the fields have it: nuclei that the user leaves out
         - Count_Nuclei_Seen (Int64), if the fields have it: including nuclei that count in another field
         - Count_Nuclei_AtSharedEdges (Int64), if the fields have it: counted nuclei at edges where fields
           adjoin without overlapping; a nucleus that is cut there counts in both
@@ -100,7 +103,12 @@ def by_well(
                 f"{path} has no nuclei of {_described(key)}, its fields count "
                 f"{well['nuclei']}: the tables are not of one run. Run the same command again."
             )
-    return _with_metadata(_frame(wells, measured, areas_mm2 or {}, _at_shared_edges(fields)), fields)
+    return _with_metadata(
+        _frame(
+            wells, measured, areas_mm2 or {}, {name: _sums(fields, name) for name in (_LEFT_OUT, _AT_EDGES)}
+        ),
+        fields,
+    )
 
 
 def wells_metadata(fields: pd.DataFrame) -> pd.DataFrame:
@@ -243,13 +251,13 @@ def _nuclei_um2(rows: pa.Table) -> float:
     return float((rows[_AREA].to_numpy() * pixel_um**2).sum())
 
 
-def _at_shared_edges(fields: pd.DataFrame) -> dict[Key, int]:
-    """Sums the nuclei at shared edges per well and time point; without wells whose fields have no place."""
-    if _AT_EDGES not in fields:
+def _sums(fields: pd.DataFrame, column: str) -> dict[Key, int]:
+    """Sums a count of the fields per well and time point; without wells whose fields don't have it."""
+    if column not in fields:
         return {}
     sums: dict[Key, int] = Counter()
-    known = fields.dropna(subset=[_AT_EDGES])
-    for plate, name, t, count in known[[*_WELL, _TIME, _AT_EDGES]].itertuples(index=False, name=None):
+    known = fields.dropna(subset=[column])
+    for plate, name, t, count in known[[*_WELL, _TIME, column]].itertuples(index=False, name=None):
         sums[str(plate), str(name), int(t)] += int(count)
     return sums
 
@@ -280,7 +288,7 @@ def _frame(
     wells: dict[Key, dict[str, Any]],
     measured: list[str],
     areas_mm2: Mapping[tuple[str, int], float],
-    at_edges: Mapping[Key, int],
+    further: Mapping[str, Mapping[Key, int]],
 ) -> pd.DataFrame:
     named = [(key, well) for key, well in wells.items() if key[1]]
     counts = [well["nuclei"] if well["done"] else None for _, well in named]
@@ -288,7 +296,11 @@ def _frame(
         **_places_frame([key for key, _ in named]),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
         **_seen(named),
-        **({_AT_EDGES: pd.array([at_edges.get(key) for key, _ in named], dtype="Int64")} if at_edges else {}),
+        **{
+            name: pd.array([sums.get(key) for key, _ in named], dtype="Int64")
+            for name, sums in further.items()
+            if sums
+        },
         **_per_area(named, areas_mm2),
         "Fields_Total": np.array(
             [well["done"] + well["failed"] + well["not selected"] for _, well in named], np.int64

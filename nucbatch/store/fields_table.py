@@ -25,6 +25,7 @@ def write_fields(
     left_out: Container[str] = (),
     elsewhere: Mapping[str, int] | None = None,
     at_shared_edges: Mapping[str, int] | None = None,
+    not_wanted: Mapping[str, int] | None = None,
 ) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
@@ -48,6 +49,8 @@ def write_fields(
         left_out: keys of fields that are not selected.
         elsewhere: numbers of nuclei that count in an overlapping field, by the field's key.
         at_shared_edges: numbers of counted nuclei at edges where fields adjoin, by the field's key.
+        not_wanted: numbers of nuclei that the user leaves out, by the field's key; None if none can be. They
+            are in ``Count_Nuclei_LeftOut`` and in no other count.
 
     Raises:
         StoreError: the file cannot be written.
@@ -68,7 +71,7 @@ def write_fields(
         "Flags": pa.array(
             ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
         ),
-        **_counts(plate.fields, [outcome[2] for outcome in outcomes], elsewhere or {}),
+        **_counts(plate.fields, [outcome[2] for outcome in outcomes], elsewhere or {}, not_wanted),
         **_at_edges(plate.fields, at_shared_edges or {}),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
@@ -101,8 +104,13 @@ def has_positions(fields: Iterable[Field]) -> bool:
 
 
 def _counts(
-    fields: Sequence[Field], seen: Sequence[int | None], elsewhere: Mapping[str, int]
+    fields: Sequence[Field],
+    found: Sequence[int | None],
+    elsewhere: Mapping[str, int],
+    not_wanted: Mapping[str, int] | None,
 ) -> dict[str, pa.Array]:
+    unwanted = [(not_wanted or {}).get(field.key, 0) for field in fields]
+    seen = [None if count is None else count - less for count, less in zip(found, unwanted, strict=True)]
     counted = [
         None if count is None else count - elsewhere.get(field.key, 0)
         for field, count in zip(fields, seen, strict=True)
@@ -110,6 +118,9 @@ def _counts(
     columns = {"Count_Nuclei": pa.array(counted, pa.int64())}
     if has_positions(fields):
         columns["Count_Nuclei_Seen"] = pa.array(seen, pa.int64())
+    if not_wanted is not None:
+        less = [None if count is None else own for count, own in zip(found, unwanted, strict=True)]
+        columns["Count_Nuclei_LeftOut"] = pa.array(less, pa.int64())
     return columns
 
 

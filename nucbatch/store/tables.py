@@ -28,7 +28,10 @@ Metadata = Sequence[tuple[str, str | float | None]]
 """(column, value) from the user's own table for a field; a value is text, a number or None."""
 
 COUNTED = "Metadata_Counted"
-"""Column of nuclei.parquet: whether the nucleus counts in its field; another field may show it too."""
+"""Column of nuclei.parquet: whether the nucleus counts in its field."""
+
+REASON = "Metadata_ReasonNotCounted"
+"""Column of nuclei.parquet: why it does not; empty if it counts."""
 
 ROWS_PER_GROUP = 65_536
 _NOTE = b"nucbatch"  # key in the Parquet file's metadata
@@ -131,7 +134,7 @@ def concatenate(
     examples: Sequence[Path] = (),
     stamps: Mapping[Path, Stamp] | None = None,
     metadata: Mapping[Path, Metadata] | None = None,
-    not_counted: Mapping[Path, npt.NDArray[np.int64]] | None = None,
+    not_counted: Mapping[Path, Mapping[str, npt.NDArray[np.int64]]] | None = None,
     pixel_sizes_um: Mapping[Path, float | None] | None = None,
 ) -> int:
     """Concatenates fragments into one table, durably, with about ROWS_PER_GROUP rows in memory.
@@ -145,8 +148,8 @@ def concatenate(
             all of them, null where a field lacks a measurement.
         stamps: expected stamps of the fragments.
         metadata: further columns and values for each fragment; the same columns for all.
-        not_counted: object numbers of the nuclei of a fragment that another field counts. If it is given, the
-            table has the column ``Metadata_Counted``.
+        not_counted: object numbers of the nuclei of a fragment that don't count, by the reason. If it is
+            given, the table has the columns ``Metadata_Counted`` and ``Metadata_ReasonNotCounted``.
         pixel_sizes_um: pixel size of each fragment's image. If any is known, lengths and areas of nuclei are
             there in micrometres too, null in images without a size.
 
@@ -172,7 +175,7 @@ def concatenate(
                 if writer is None:
                     joint = _with_metadata(schema.empty_table(), added)
                     joint = joint if sizes is None else _in_micrometres(joint, None)
-                    joint = joint if not_counted is None else _with_counted(joint, ())
+                    joint = joint if not_counted is None else _with_counted(joint, {})
                     writer = pq.ParquetWriter(temporary, joint.schema, compression="zstd")
                 if examples and set(table.schema).issubset(schema):
                     table = _filled(table, schema)
@@ -184,7 +187,7 @@ def concatenate(
                 table = _with_metadata(table, added)
                 table = table if sizes is None else _in_micrometres(table, sizes.get(path))
                 waiting.append(
-                    table if not_counted is None else _with_counted(table, not_counted.get(path, ()))
+                    table if not_counted is None else _with_counted(table, not_counted.get(path, {}))
                 )
                 held += table.num_rows
                 if held >= ROWS_PER_GROUP:
@@ -270,11 +273,16 @@ def _in_micrometres(table: pa.Table, pixel_size_um: float | None) -> pa.Table:
     return table
 
 
-def _with_counted(table: pa.Table, not_counted: Sequence[int] | npt.NDArray[np.int64]) -> pa.Table:
-    """Inserts the column ``Metadata_Counted`` after the identity columns."""
+def _with_counted(table: pa.Table, reasons: Mapping[str, npt.NDArray[np.int64]]) -> pa.Table:
+    """Inserts ``Metadata_Counted`` and ``Metadata_ReasonNotCounted`` after the identity columns."""
     numbers = table["Metadata_ObjectNumber"].to_numpy()
-    counted = pa.array(~np.isin(numbers, not_counted))
-    return table.add_column(len(_identity_schema()), COUNTED, counted)
+    texts = np.full(len(numbers), "", object)
+    for reason, own in reasons.items():
+        chosen = np.isin(numbers, own)
+        texts[chosen] = [f"{before}; {reason}" if before else reason for before in texts[chosen]]
+    place = len(_identity_schema())
+    table = table.add_column(place, REASON, pa.array(texts, pa.string()))
+    return table.add_column(place, COUNTED, pa.array(texts == ""))
 
 
 def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:

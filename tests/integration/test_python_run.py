@@ -91,8 +91,8 @@ def test_only_a_runs_folder_is_opened(here: Path) -> None:
 
 
 def test_other_settings_are_refused_and_a_wrong_keyword_too(run: opened_run.Run) -> None:
-    with pytest.raises(ValueError, match=r"objects\.min_area_px"):
-        nb.run("plate", "out", channel="DAPI", min_area=50, progress=False)
+    with pytest.raises(ValueError, match=r"objects\.foreground"):
+        nb.run("plate", "out", channel="DAPI", foreground=0.9, progress=False)
     with pytest.raises(TypeError, match="no option 'diamter'"):
         nb.run("plate", "elsewhere", diamter=20)
     with pytest.raises(InputError, match="is no diameter"):

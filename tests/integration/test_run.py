@@ -251,9 +251,9 @@ def test_other_settings_on_the_same_folder_are_refused_with_the_difference(
     finished: tuple[RunFolder, Result], truth: Truth
 ) -> None:
     folder, _ = finished
-    refused = run(truth.plate_folder, folder.path, "--labels", "both", "--min-area", "99")
+    refused = run(truth.plate_folder, folder.path, "--labels", "both", "--foreground", "0.9")
     assert isinstance(refused.exception, SettingsConflict)
-    assert "objects.min_area_px: " in str(refused.exception)
+    assert "objects.foreground: " in str(refused.exception)
     assert "→ 99" in str(refused.exception)
 
 

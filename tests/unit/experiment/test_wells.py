@@ -62,6 +62,13 @@ def test_features_of_nuclei_and_cytoplasm_are_aggregated_and_metadata_is_not(tmp
     assert not [name for name in wells if "Orientation" in name]
 
 
+def test_nuclei_that_are_left_out_have_a_count_of_their_own(tmp_path):
+    table = fields(("A01", 1, ""), ("A01", 0, ""), ("A02", None, "cut short"))
+    table["Count_Nuclei_LeftOut"] = pd.array([2, 3, None], dtype="Int64")
+    wells = by_well(nuclei(tmp_path / "n.parquet", ["A01"], [10]), table)
+    assert wells["Count_Nuclei_LeftOut"].tolist() == [5, pd.NA]
+
+
 def test_zero_nuclei_and_failed_images_are_not_the_same(tmp_path):
     table = nuclei(tmp_path / "n.parquet", ["A01"] * 3, [10, 20, 60])
     wells = by_well(

@@ -204,13 +204,14 @@ def test_without_positions_the_table_of_fields_has_no_columns_for_them(tmp_path:
 def test_nuclei_that_count_in_another_field_are_marked(tmp_path: Path) -> None:
     paths = [_fragment(tmp_path, site, 3) for site in (1, 2)]
     out, pixel = tmp_path / "nuclei.parquet", {path: [("Metadata_PixelSize_um", 0.5)] for path in paths}
-    not_counted = {paths[1]: np.array([1, 3])}
+    not_counted = {paths[1]: {"overlap": np.array([1, 3])}}
     assert concatenate(paths, out, metadata=pixel, not_counted=not_counted) == 6
     table = pd.read_parquet(out)
     assert table["Metadata_Counted"].tolist() == [True, True, True, False, True, False]
-    assert table.columns.tolist()[5:8] == [
+    assert table.columns.tolist()[5:9] == [
         "Metadata_ObjectNumber",
         "Metadata_Counted",
+        "Metadata_ReasonNotCounted",
         "Metadata_PixelSize_um",
     ]
     concatenate(paths, out, not_counted={})

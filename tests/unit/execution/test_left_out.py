@@ -1,0 +1,66 @@
+"""Nuclei that the user leaves out: by size and border, with the reason, and counted on their own."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from nucbatch.cli.main import nucbatch
+from nucbatch.core.errors import InputError
+from nucbatch.core.measure_settings import CountSettings
+from nucbatch.core.plate import Field
+from nucbatch.core.settings import RunSettings, validated
+from nucbatch.execution.left_out import labels_of, left_out
+from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    """One field of five nuclei."""
+    folder = RunFolder(tmp_path)
+    field = one_field()
+    columns = identity_columns("P", field, 5) | {
+        "Metadata_Nuclei_TouchesBorder": np.array([True, False, False, True, False]),
+        "Nuclei_AreaShape_Area": np.array([5, 20, 30, 40, 90]),
+    }
+    write_fragment(folder.fragment(field.key), columns)
+    return folder
+
+
+def one_field() -> Field:
+    return Field("B02", 1, 0, "B/2/1", "B02_1", (), 64, 64, "uint8")
+
+
+def test_each_reason_has_its_nuclei(folder: RunFolder) -> None:
+    wanted = CountSettings(min_area_px=20, max_area_px=40, drop_border=True)
+    (reasons,) = left_out(folder, [one_field()], wanted).values()
+    found = {reason: labels.tolist() for reason, labels in reasons.items()}
+    assert found == {"min-area": [1], "max-area": [5], "border": [1, 4]}
+    assert labels_of(reasons).tolist() == [1, 4, 5]
+    assert left_out(folder, [one_field()], CountSettings()) == {}
+
+
+def test_rows_stay_with_the_reason(folder: RunFolder, tmp_path: Path) -> None:
+    path = folder.fragment(one_field().key)
+    reasons = {"min-area": np.array([1]), "border": np.array([1, 4])}
+    concatenate([path], tmp_path / "n.parquet", not_counted={path: reasons})
+    nuclei = pd.read_parquet(tmp_path / "n.parquet")
+    assert nuclei["Metadata_Counted"].tolist() == [False, True, True, False, True]
+    assert nuclei["Metadata_ReasonNotCounted"].tolist() == ["min-area; border", "", "", "border", ""]
+
+
+def test_limits_are_checked_and_change_no_result() -> None:
+    with pytest.raises(InputError, match="min_area_px 50 is above max_area_px 40"):
+        validated({"counted": {"min_area_px": 50, "max_area_px": 40}})
+    with pytest.raises(InputError, match="min_area_px"):
+        validated({"counted": {"min_area_px": 0}})
+    assert RunSettings(counted=CountSettings(drop_border=True)).digest() == RunSettings().digest()
+
+
+def test_the_commands_take_them() -> None:
+    for command in ("run", "measure"):
+        shown = CliRunner().invoke(nucbatch, [command, "--help"]).output
+        assert all(option in shown for option in ("--ring", "--min-area", "--max-area", "--drop-border"))
