@@ -43,6 +43,7 @@ _METADATA = re.compile(
     r"(?:.*/)?(?:(?:Assay_?layout|FFC_Profile)/[^/]+\.xml|(?:indexfile|keywords?)\.txt|[^/]+\.kw\.txt)",
     re.IGNORECASE,
 )
+_LOAD_DATA = re.compile(r"load_?data.*\.(?:csv|parquet)", re.IGNORECASE)
 _PROFILES = re.compile(r"(?:.*/)?FFC_Profile/[^/]+\.xml", re.IGNORECASE)
 _MEASUREMENT = re.compile(r"(.+?)__[0-9]{4}-[0-9]{2}-[0-9]{2}T.*Measurement.*", re.IGNORECASE)
 
@@ -121,7 +122,7 @@ class HarmonyReader:
             rows=index.rows if index else 0,
             columns=index.columns if index else 0,
             evidence="side file" if index else "names",
-            remarks=[*notes, *remarks(found, index), *([] if index else _indices_above(listing))],
+            remarks=[*notes, *remarks(found, index), *([] if index else _other_sources(listing))],
             header_sizes=False,
         )
 
@@ -194,8 +195,14 @@ def _first_usable(
     return None
 
 
-def _indices_above(listing: Listing) -> list[str]:
-    """Returns a remark if an index lies above the input."""
+def _other_sources(listing: Listing) -> list[str]:
+    """Returns a remark if an index lies above the input, or a table of the images below it."""
+    tables = [file.path for file in listing.others() if _LOAD_DATA.fullmatch(base_name(file.path))]
+    if tables:
+        return [
+            f"{printable(tables[0])} lists images: give it instead, with --root, to have the names of channels "
+            "and the pixel size."
+        ]
     for above in list(Path(listing.root).parents)[:2]:
         for name in ("Index.idx.xml", "Index.xml"):
             if (above / name).is_file():

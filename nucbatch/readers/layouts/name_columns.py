@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.layouts.stains import is_stain
-from nucbatch.readers.layouts.well_columns import are_wells, row_and_column
+from nucbatch.readers.layouts.well_columns import are_reversed_wells, are_wells, row_and_column
 
 _SUFFIX = re.compile(r"(?:\.ome)?\.[A-Za-z0-9]{2,4}$", re.IGNORECASE)
 _PART = re.compile(r"[^\W_]+")
 _RUN = re.compile(r"(?:[A-Za-z]{1,3}[0-9]+){2,}")
 _LETTERS_AND_NUMBER = re.compile(r"([A-Za-z]+)([0-9]+)")
-_WELL = re.compile(r"(?:[A-Z]|A[A-F])[0-9]{1,2}", re.IGNORECASE)
+_WELL = re.compile(r"(?:[A-Z]|A[A-F])(?:[0-9]{1,2}|0[0-9]{2})", re.IGNORECASE)
 _WELL_WITH_WORD = re.compile(r"well((?:[A-Z]|A[A-F])[0-9]{1,2})", re.IGNORECASE)
 
 _WORDS = {
@@ -37,6 +37,7 @@ _SIGNS = {
     "well": "a well",
     "well number": "a well",
     "row": "a well",
+    "column and row": "a well",
     "channel": "a channel",
     "z": "a z-step",
 }
@@ -78,7 +79,7 @@ class NameTable:
         return range(max((i for i, text in enumerate(self.separators) if "/" in text), default=0))
 
     def _is_sign(self, index: int, role: str) -> bool:
-        if role in ("well", "row"):
+        if role in ("well", "row", "column and row"):
             return True
         if role == "well number":
             return self.varies(index)
@@ -150,6 +151,9 @@ def _roles(separators: Sequence[str], rows: Sequence[tuple[str, ...]]) -> dict[i
         wells = [i for i, role in roles.items() if role == "well"]
         best = max(wells, key=lambda i: len(set(columns[i])))
         return {i: role for i, role in roles.items() if role != "well" or i == best}
+    for i, values in enumerate(columns):
+        if (i == 0 or separators[i].endswith("/")) and are_reversed_wells(set(values)):
+            return roles | {i: "column and row"}
     pair = row_and_column(separators, columns, roles)
     if pair:
         roles[pair[0]], roles[pair[1]] = "row", "column"

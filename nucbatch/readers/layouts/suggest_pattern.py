@@ -66,8 +66,9 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
         roles = {i: role for i, role in table.roles.items() if not _may_count_wells(table, i, digits=4)}
     for i, role in sorted(roles.items(), key=lambda item: (not table.varies(item[0]), item[0])):
         taken.setdefault(role, i)
-    has_well = "well" in taken or "row" in taken
-    if not has_well:
+    wells = [taken[role] for role in ("well", "row", "column and row") if role in taken]
+    has_well = bool(wells)
+    if not has_well or _may_be_plates(table, taken["site"] if "site" in taken else -1, wells):
         taken.pop("site", None)
     used = set(taken.values())
     rest = [i for i in range(len(table.separators)) if i not in used and table.varies(i)]
@@ -76,13 +77,30 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
         numbers = [i for i in rest if all(part.isdecimal() for part in table.column(i))]
         if "site" not in taken and len(numbers) == 1:
             groups[numbers[0]] = (numbers[0], "site")
-        unnamed = [i for i in table.folder_parts() if i not in groups]
+        unnamed = [
+            i for i in table.folder_parts() if i not in groups and not _repeats(table, i, taken.get("well"))
+        ]
         return {} if any(table.varies(i) for i in unnamed) else groups  # such folders may be plates
     free = rest or [i for i in range(len(table.separators)) if i not in used][:1]
     if not free or any(i in used for i in range(free[0], free[-1] + 1)):
         return {}
     groups[free[0]] = (free[-1], "label")
     return groups
+
+
+def _may_be_plates(table: NameTable, site: int, wells: list[int]) -> bool:
+    """Returns whether a part like ``P1`` before the well counts plates rather than positions."""
+    return 0 <= site < min(wells) and all(
+        value[0] in "Pp" and value[1:].isdecimal() for value in table.column(site)
+    )
+
+
+def _repeats(table: NameTable, i: int, well: int | None) -> bool:
+    """Returns whether a part repeats the well, its row or its column in each name: ``A/A01.tif``."""
+    if well is None:
+        return False
+    pairs = zip(table.column(i), table.column(well), strict=True)
+    return all(part.casefold() in (of.casefold(), of.rstrip("0123456789").casefold()) for part, of in pairs)
 
 
 def _may_count_wells(table: NameTable, i: int, digits: int = 1) -> bool:
@@ -92,11 +110,14 @@ def _may_count_wells(table: NameTable, i: int, digits: int = 1) -> bool:
 
 def _group(table: NameTable, i: int, role: str) -> str:
     values = table.column(i)
+    if role == "column and row":
+        return "(?P<column>[0-9]{1,2})(?P<row>[A-Za-z]{1,2})"
     if role == "well":
         word = re.match("well", values[0], re.IGNORECASE)
-        return (word[0] if word else "") + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,2})"
+        return (word[0] if word else "") + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,3})"
     if role == "row" and values[0].isalpha():
-        return "(?P<row>[A-Za-z]{1,2})"
+        word = values[0][:3] if len(values[0]) > len("AF") else ""
+        return f"{word}(?P<row>[A-Za-z]{{1,2}})"
     letters = {value.rstrip("0123456789") for value in values}
     numbered = (
         all(value[-1].isdecimal() for value in values) and len({text.casefold() for text in letters}) == 1

@@ -12,7 +12,8 @@ from string import ascii_letters
 
 from nucbatch.core.plate_geometry import MOST_COLUMNS, parse_row, plausible_well, row_index, split_well
 
-_ROW_LETTER = re.compile(r"[A-Z]|A[A-F]", re.IGNORECASE)
+_ROW_LETTER = re.compile(r"(?:row)?([A-Z]|A[A-F])", re.IGNORECASE)
+_REVERSED = re.compile(r"([0-9]{2})([A-P])")
 _ROW_NUMBER = re.compile(r"(?:row|rw|r)([0-9]{1,2})", re.IGNORECASE)
 _COLUMN_NUMBER = re.compile(r"(?:column|col|c)([0-9]{1,2})", re.IGNORECASE)
 _ROW_WORDS, _COLUMN_WORDS = frozenset({"row", "r"}), frozenset({"column", "col", "c"})
@@ -23,9 +24,20 @@ _FIRST_DAY = 3  # D1 or E1 to E3 is a well, E14 an embryonic day
 
 
 def are_padded(written: set[str]) -> bool:
-    """Returns whether all wells are written with two digits, as ``B03``."""
+    """Returns whether all wells are written with as many digits, as ``B03`` or ``B003``."""
     numbers = [text.lstrip(ascii_letters) for text in written]
-    return all(len(number) == 2 for number in numbers) and any(number[0] == "0" for number in numbers)
+    digits = {len(number) for number in numbers}
+    return digits in ({2}, {3}) and any(number[0] == "0" for number in numbers)
+
+
+def are_reversed_wells(written: set[str]) -> bool:
+    """Returns whether texts like ``03B`` are the columns and rows of a block of wells."""
+    matches = [match for text in written if (match := _REVERSED.fullmatch(text))]
+    places = [(match[2], int(match[1])) for match in matches]
+    if len(matches) < len(written) or not all(0 < column <= MOST_COLUMNS for _, column in places):
+        return False
+    rows, columns = {row for row, _ in places}, {column for _, column in places}
+    return len(rows) >= 2 and len(columns) >= 2 and _fill_a_block(places)
 
 
 def are_wells(written: set[str], other_roles: set[str], *, first: bool = False, whole: bool = False) -> bool:
@@ -45,6 +57,8 @@ def are_wells(written: set[str], other_roles: set[str], *, first: bool = False, 
     if min(row_index(row) for row in rows) > row_index("P"):
         return False  # a plate with such rows also has rows A to P
     if len(rows) == 1:
+        if any(len(text.lstrip(ascii_letters)) > 2 for text in written):
+            return False  # A001 counts samples
         return _are_one_row(next(iter(rows)), columns, padded, capital, first)
     if padded:
         return True
@@ -95,7 +109,7 @@ def row_and_column(
         lettered = all(map(_ROW_LETTER.fullmatch, written))
         if not lettered and not _counts(columns, i, _ROW_NUMBER, _ROW_WORDS):
             continue
-        named = not lettered or _is_word(columns, i - 1, _ROW_WORDS)
+        named = not lettered or _is_word(columns, i - 1, _ROW_WORDS) or len(written[0]) > len("AF")
         near = (i + 1, i + 2) if lettered else (i + 1, i + 2, i - 1, i - 2)
         for j in near:
             if not 0 <= j < len(columns):
@@ -116,6 +130,9 @@ def row_and_column(
                     return i, j
             elif depth[i] < depth[-1]:
                 if len({row for row, _ in wells}) >= 3 and _fill_a_block(sorted(wells)):
+                    return i, j
+            elif named and worded and lettered:
+                if len(wells) >= 2:
                     return i, j
             elif named and worded:
                 if _is_numbered_well(separators, columns, roles, i, j, first=depth.index(depth[-1])):
@@ -143,8 +160,9 @@ def _is_column(text: str) -> bool:
 
 
 def _number_of(text: str) -> str:
-    """Returns the number of ``r01`` or ``01``; a row's letters as they are."""
-    return text.lstrip(ascii_letters) or text
+    """Returns the number of ``r01`` or ``01``, and the letter of ``A`` or ``RowA``."""
+    letter = _ROW_LETTER.fullmatch(text)
+    return letter[1] if letter else text.lstrip(ascii_letters)
 
 
 def _are_folders_of_wells(wells: set[tuple[str, int]], in_words: bool) -> bool:

@@ -164,6 +164,25 @@ def test_a_folder_that_contradicts_names_separates_plates(folders):
         read(*names)
 
 
+GALLERY = "images/batch/images/{}__2020-11-08T18_18_13-Measurement1/Images"
+
+
+@pytest.mark.parametrize("other", [[], [f"{GALLERY.format(p)}/Index.idx.xml" for p in ("P1", "P2")]])
+def test_plates_of_the_cell_painting_gallery_are_given_apart(other):
+    names = [
+        f"{GALLERY.format(plate)}/r01c0{c}f01p01-ch1sk1fk1fl1.tiff" for plate, c in (("P1", 1), ("P2", 2))
+    ]
+    with pytest.raises(InputError, match="holds 2 measurements of Harmony") as caught:
+        read(*names, *other)
+    commands = [line.split()[2] for line in str(caught.value).splitlines() if "nucbatch run" in line]
+    assert commands == [f"/nowhere/{GALLERY.format(plate)}".removesuffix("/Images") for plate in ("P1", "P2")]
+
+
+def test_a_table_of_the_images_is_pointed_out():
+    plate = read(f"{GALLERY.format('P1')}/r01c01f01p01-ch1sk1fk1fl1.tiff", "workspace/load_data.csv")
+    assert "workspace/load_data.csv lists images: give it instead" in plate.remarks[-1]
+
+
 def test_many_plates_are_not_all_listed():
     with pytest.raises(InputError, match=r"holds 30 plates") as caught:
         read(*(f"plate{i:02d}/Channel1-01-A-{i:02d}.tif" for i in range(1, 31)))
