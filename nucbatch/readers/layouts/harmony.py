@@ -200,8 +200,8 @@ def _other_sources(listing: Listing) -> list[str]:
     tables = [file.path for file in listing.others() if _LOAD_DATA.fullmatch(base_name(file.path))]
     if tables:
         return [
-            f"{printable(tables[0])} lists images: give it instead, with --root, to have the names of channels "
-            "and the pixel size."
+            f"{printable(tables[0])} lists images: give it instead, with --root, to have the names of "
+            "channels and the pixel size."
         ]
     for above in list(Path(listing.root).parents)[:2]:
         for name in ("Index.idx.xml", "Index.xml"):

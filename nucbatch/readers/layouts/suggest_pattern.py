@@ -68,7 +68,7 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
         taken.setdefault(role, i)
     wells = [taken[role] for role in ("well", "row", "column and row") if role in taken]
     has_well = bool(wells)
-    if not has_well or _may_be_plates(table, taken["site"] if "site" in taken else -1, wells):
+    if not has_well or _may_be_plates(table, taken.get("site", -1), wells):
         taken.pop("site", None)
     used = set(taken.values())
     rest = [i for i in range(len(table.separators)) if i not in used and table.varies(i)]
@@ -90,9 +90,9 @@ def _groups(table: NameTable) -> dict[int, tuple[int, str]]:
 
 def _may_be_plates(table: NameTable, site: int, wells: list[int]) -> bool:
     """Returns whether a part like ``P1`` before the well counts plates rather than positions."""
-    return 0 <= site < min(wells) and all(
-        value[0] in "Pp" and value[1:].isdecimal() for value in table.column(site)
-    )
+    if not 0 <= site < min(wells):
+        return False
+    return all(value[0] in "Pp" and value[1:].isdecimal() for value in table.column(site))
 
 
 def _repeats(table: NameTable, i: int, well: int | None) -> bool:
@@ -116,8 +116,8 @@ def _group(table: NameTable, i: int, role: str) -> str:
         word = re.match("well", values[0], re.IGNORECASE)
         return (word[0] if word else "") + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,3})"
     if role == "row" and values[0].isalpha():
-        word = values[0][:3] if len(values[0]) > len("AF") else ""
-        return f"{word}(?P<row>[A-Za-z]{{1,2}})"
+        before = values[0][: len("row")] if len(values[0]) > len("AF") else ""
+        return f"{before}(?P<row>[A-Za-z]{{1,2}})"
     letters = {value.rstrip("0123456789") for value in values}
     numbered = (
         all(value[-1].isdecimal() for value in values) and len({text.casefold() for text in letters}) == 1
