@@ -110,3 +110,10 @@ def test_sharpening_keeps_flat_areas_and_lifts_edges() -> None:
     step[..., 3:] = 1
     sharpened = network._sharpened(step)
     assert sharpened[0, 0, 2].tolist() == [0, 0, -3, 4, 1, 4]  # the last column borders the padding
+
+
+def test_the_strided_u_net_has_five_million_parameters_and_sees_218_pixels_far() -> None:
+    with torch.device("meta"):
+        network = build("strided", {"in_channels": 3, "outputs": 4, "width": 32, "depth": 4})
+    assert round(count_parameters(network)[0] / 1e6, 1) == 5.2
+    assert network.receptive_radius_px == 218
