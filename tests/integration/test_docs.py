@@ -35,7 +35,7 @@ def lines_that_call_nucbatch(text: str) -> list[list[str]]:
     """Every ``nucbatch COMMAND …`` in the page's blocks, as words without the program's name."""
     commands = nucbatch.list_commands(click.Context(nucbatch))
     calls = re.compile(rf"\bnucbatch ((?:{'|'.join(commands)})\b[^|;…]*)")
-    blocks = [block.replace("\\\n", "") for kind, block in BLOCK.findall(text) if kind in ("bash", "text")]
+    blocks = [block for kind, block in BLOCK.findall(text) if kind in ("bash", "text")]
     found = [calls.search(line) for block in blocks for line in block.splitlines()]
     return [shlex.split(match[1], comments=True) for match in found if match]
 
