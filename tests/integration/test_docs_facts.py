@@ -41,7 +41,8 @@ OTHERS = r"(?:snakemake|python -m|pip install|pytest|mkdocs|sbatch|apt-get|bandi
 
 def commands(text: str) -> list[list[str]]:
     """Every line that starts with ``nucbatch``, indented or in a fenced block, as words without it."""
-    lines = re.findall(r"^(?:    )?(?:.*&& )?nucbatch ([a-z].*)$", text, re.MULTILINE)
+    joined = text.replace("\\\n", "")
+    lines = re.findall(r"^(?:    )?(?:.*&& )?nucbatch ([a-z].*)$", joined, re.MULTILINE)
     typed = nucbatch.list_commands(click.Context(nucbatch))
     found = [
         shlex.split(line, comments=True) for line in lines if line.split()[0] in typed and "…" not in line
