@@ -28,8 +28,8 @@ _BEGINS = re.compile(rf"(?:({_SMALL})|{_DERIVED})[ _.-](.+)", re.IGNORECASE)
 _FOLDER = re.compile(rf"(?:({_SMALL})|{_DERIVED}|ignore)", re.IGNORECASE)
 _IMAGE_FOLDERS = ("images", "image")
 
-_ORIGINALS = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs"})
-_COPIES = frozenset({".png", ".jpg", ".jpeg"})
+_RANKS = {".png": 2, ".jpg": 3, ".jpeg": 3}
+_LAST = 9
 
 
 def without_companions(listing: Listing) -> Listing:
@@ -37,13 +37,13 @@ def without_companions(listing: Listing) -> Listing:
     if listing.single:
         return listing
     stems: dict[str, set[str]] = defaultdict(set)  # of images by folder, in lower case
-    originals: set[tuple[str, str]] = set()
+    best: dict[tuple[str, str], int] = {}  # of the images with one stem, the rank of the one that is used
     for file in listing.files:
         folder, stem, suffix = _parts(file.path)
         if suffix in IMAGE_SUFFIXES or suffix in FOREIGN_IMAGE_SUFFIXES:
             stems[folder].add(stem)
-        if suffix in _ORIGINALS:
-            originals.add((folder, stem))
+        if suffix in IMAGE_SUFFIXES:
+            best[folder, stem] = min(_rank(file.path), best.get((folder, stem), _LAST))
     settled: dict[str, FileRecord] = {}
     images = [file.path for file in listing.images()]
     corrections = [path for path in images if is_correction_name(_parts(path)[1])]
@@ -54,7 +54,7 @@ def without_companions(listing: Listing) -> Listing:
         if file.path in settled:
             continue
         folder, stem, suffix = _parts(file.path)
-        if suffix in _COPIES and (folder, stem) in originals:
+        if suffix in IMAGE_SUFFIXES and _rank(file.path) > best[folder, stem]:
             settled[file.path] = ignored(file.path, "preview")
             continue
         image, rule = _image_of(stem)
@@ -85,6 +85,13 @@ def _parts(path: str) -> tuple[str, str, str]:
     folder, _, name = path.rpartition("/")
     stem, dot, suffix = name.casefold().rpartition(".")
     return folder, stem.removesuffix(".ome") if dot else name.casefold(), f".{suffix}" if dot else ""
+
+
+def _rank(path: str) -> int:
+    """Returns the place of an image's format where several have one stem; the lowest holds most metadata."""
+    name = path.casefold()
+    suffix = name[name.rfind(".") :]
+    return _RANKS.get(suffix, 0 if name[: -len(suffix)].endswith(".ome") else 1)
 
 
 def _image_of(stem: str) -> tuple[str, str]:

@@ -9,6 +9,7 @@ what would read it, and how to read the input as a folder anyway.
 from __future__ import annotations
 
 import csv
+import re
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -171,8 +172,16 @@ def _mends(listing: Listing, paths: list[str], signs: PlateEvidence) -> str:
         candidates += [pattern for table in signs.tables[:3] if (pattern := derive_pattern(table))]
     pattern = first_working_pattern(listing, iter(candidates))
     if pattern:
+        counted = re.search(r"\?P<well_of_([0-9]+)>", pattern)
+        doubt = (
+            f"\nIt counts wells row by row on a plate of {counted[1]} wells: for another plate, change the "
+            f"number in well_of_{counted[1]} (6, 12, 24, 48, 96, 384 or 1536)."
+            if counted
+            else ""
+        )
         return (
             f"Its names can be read by a pattern:\n  nucbatch inspect {root} --pattern {shlex.quote(pattern)}"
+            f"{doubt}"
         )
     return (
         "Give --pattern with a regex whose groups say well (or row and column), site, channel, z and t; or a "

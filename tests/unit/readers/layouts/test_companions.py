@@ -56,6 +56,7 @@ def test_files_derived_from_an_image_beside_them_are_ignored(name):
     [
         ("x.jpg", "preview"),
         ("X.PNG", "preview"),
+        ("x.jpeg", "preview"),
         ("x_thumb.tif", "thumbnail"),
         ("MAX_x.tif", "derived-image"),
         ("sum_x.tif", "derived-image"),
@@ -101,7 +102,6 @@ def test_other_names_are_kept():
         "sub/x.png",
         "x_crop.png",
         "y.png",
-        "y.jpg",
     )
     assert set(rules(*names).values()) == {""}
 
@@ -142,3 +142,9 @@ def test_images_of_the_illumination_are_no_pictures(name):
 )
 def test_corrected_images_are_pictures(name):
     assert rules("x.tif", "z.tif", name)[name] == ""
+
+
+def test_of_several_formats_of_an_image_the_one_with_most_metadata_is_used():
+    assert rules("a.ome.tif", "a.tif", "a.png") == {"a.ome.tif": "", "a.tif": "preview", "a.png": "preview"}
+    assert rules("a.png", "a.jpg", "b.jpg") == {"a.png": "", "a.jpg": "preview", "b.jpg": ""}
+    assert rules("a.tif", "sub/a.png") == {"a.tif": "", "sub/a.png": ""}

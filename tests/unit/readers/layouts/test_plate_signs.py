@@ -175,6 +175,12 @@ def test_the_number_of_a_well_is_not_suggested_as_a_channel(template, channels):
     assert (len(plate.channels), len({field.site for field in plate.fields})) == (channels, 6)
 
 
+def test_a_suggestion_that_assumes_the_plates_size_says_so():
+    paths = every("x W00{w}F000{f}T0001Z001C{c}.tif", w=(14, 27), f=(1, 2), c=(1, 2))
+    assert "row by row on a plate of 96 wells" in refusal(*paths)
+    assert "row by row" not in refusal(*GOLDEN["wells alone"][0])
+
+
 @pytest.mark.parametrize(
     ("name", "maker"),
     [
