@@ -71,5 +71,6 @@ def cells_by_separator(content: bytes, name: str) -> list[list[list[str]]]:
 
 
 def _cells(text: str, separator: str) -> list[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    lines = io.StringIO(text, newline="")
+    reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=separator != "\t")
     return [[cell.strip() for cell in row] for row in reader]

@@ -15,8 +15,8 @@ from nucbatch.core.errors import InputError
 Value = str | float | None
 """Text, which may be empty, or a number; None is a missing number."""
 
-_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?(?:[eE][-+]?[0-9]{1,3})?")
-_COMMA = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14}),[0-9]{1,17}(?:[eE][-+]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?(?:[eE][-+]?[0-9]{1,2})?")
+_COMMA = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,14}),[0-9]{1,17}(?:[eE][-+]?[0-9]{1,2})?")
 _THOUSANDS = re.compile(r"[-+]?[1-9][0-9]{0,2}(?:,[0-9]{3})+")
 _MISSING = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-"})
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate_geometry import parse_row, plausible_well
@@ -28,9 +29,9 @@ _FILE = re.compile(
     r"|(?:file[ _]?)?path)",
     re.IGNORECASE,
 )
-_WELL_TEXT = re.compile(r"([A-Za-z]{1,2})\s*[-_:]?\s*([0-9]{1,2})")
+_WELL_TEXT = re.compile(r"([A-Za-z]{1,2})\s*[-_:]?\s*([0-9]{1,3})")
 _HARMONY = re.compile(r"r([0-9]{1,2})c([0-9]{1,2})", re.IGNORECASE)
-_LISTED = 6
+_LISTED, _MOST_TITLES = 6, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +77,12 @@ def read_metadata(content: bytes, name: str) -> MetadataTable:
     if not sheets[0][1]:
         raise InputError(f"{name} is empty: give one row per well, below a row of column names.")
     for lines, cells in sheets:
-        if keys := _keys(cells[0]):
-            return _table(lines, cells, keys, name)
+        for top in range(min(_MOST_TITLES, len(cells))):
+            keys = {} if _numbers_columns(cells[top]) else _keys(cells[top])
+            if keys:
+                table = _table(lines[top:], cells[top:], keys, name)
+                above = [cell for row in cells[:top] for cell in row if cell]
+                return replace(table, remarks=_not_used(above, "above its row of column names", name))
     for _, cells in sheets:
         if (found := read_plate_map(cells, name)) is not None:
             return _of_plate_map(found.variables, found.outside, name)
@@ -87,6 +92,17 @@ def read_metadata(content: bytes, name: str) -> MetadataTable:
         "FileName, or the grid of a plate (rows A.. down, columns 1.. across). Its first row is: "
         f"{header[:200]}."
     )
+
+
+def _numbers_columns(cells: Sequence[str]) -> bool:
+    """Whether the cells number the columns of a plate map."""
+    pairs = [one for one in pairwise(cells) if all(cell.isdecimal() for cell in one)]
+    return any(int(second) == int(first) + 1 for first, second in pairs)
+
+
+def _not_used(texts: Sequence[str], where: str, name: str) -> tuple[str, ...]:
+    shown = "; ".join(texts[:_LISTED]) + (f" and {len(texts) - _LISTED} more" if len(texts) > _LISTED else "")
+    return (f"{name}: texts {where} are not used: {shown}.",) if texts else ()
 
 
 def well_text(text: str) -> str:
@@ -150,6 +166,10 @@ def _table(
         places = [replace(one, site=None if one.site is None else one.site + 1) for one in places]
     used = {place for kind, several in keys.items() for place in several if kind != "file" or by_file}
     kept = [place for place, title in enumerate(header) if title and place not in used]
+    if not kept:
+        raise InputError(
+            f"{name} says nothing about its wells: it needs a column beside those that name them."
+        )
     named = {place: metadata_name(header[place]) for place in kept}
     _require_names(list(named.values()), name)
     texts = {named[place]: [row[place] for row in rows] for place in kept}
@@ -210,10 +230,7 @@ def _of_plate_map(
         metadata_name(title): [values.get(well, "") for well in wells] for title, values in variables.items()
     }
     _require_names(list(texts), name)
-    shown = "; ".join(outside[:_LISTED]) + (
-        f" and {len(outside) - _LISTED} more" if len(outside) > _LISTED else ""
-    )
-    remarks = (f"{name}: texts outside its plate maps are not used: {shown}.",) if outside else ()
+    remarks = _not_used(outside, "outside its plate maps", name)
     places = tuple(Place(well) for well in wells)
     if not wells:
         raise InputError(f"{name}: its plate map has no values.")

@@ -95,6 +95,20 @@ def test_controls_and_series_become_columns():
     assert column(by_well, "Metadata_AssayControl") == ["positive"] + [""] * 5
 
 
+def test_columns_of_a_manifest_need_no_table():
+    some = [
+        Address(well, "P", well, 1, (), (("Metadata_Kind", kind), ("Metadata_Dose", dose)))
+        for well, kind, dose in (("A01", "neg", 0.0), ("A02", "", 1.0), ("A03", "pos", None))
+    ]
+    found = describe(Experiment(positive=("Kind=pos",), negative=("Kind=neg",), dose="Dose"), some)
+    assert [dict(found.fields[well])["Metadata_AssayControl"] for well in ("A01", "A02", "A03")] == [
+        "negative",
+        "",
+        "positive",
+    ]
+    assert (found.columns, found.dose, found.axis) == (("Metadata_AssayControl",), "Metadata_Dose", "step")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -26,6 +26,8 @@ def wells_and_values(text, name="map.csv"):
         "sep=;\n" + BY_WELL.replace(",", ";"),
         '"Well";"Dose";"Compound"\n"A1";"0";"DMSO"\n"b02";"1,5";"LY"\n',
         BY_WELL + "\n,,\n",
+        'Well, Dose, Compound\nA001, 0, "DMSO"\nb02, 1.5, LY\n',
+        "Plate map of May,,\nsecond line,,\n\n" + BY_WELL,
         "Row,Column,Dose,Compound\nA,01,0,DMSO\nB,2,1.5,LY\n",
         "row,col,Dose,Compound\n1,1,0,DMSO\n2,02,1.5,LY\n",
         "Dose,Compound,WELL\n0,DMSO,A-01\n1.5,LY,r02c02\n",
@@ -49,6 +51,7 @@ def test_wells_are_read_however_they_are_written(text):
         ("Well,Dose\nA01,1,LY\n", "row 2 has 3 cells"),
         ("Well,Dose,Dose\nA01,1,2\n", "two columns named Dose"),
         ("Well,,Dose\nA01,1,2\n", "column 2 has values and no name"),
+        ("Well\nA01\n", "says nothing about its wells"),
         ("Well,Time\nA01,24\n", "column Time would replace Metadata_Time.*Rename"),
         ("Well,Row,Column,Dose\nA01,B,1,0\n", "differs from row B and column 1"),
         ("Well,Site,Dose\nA01,left,0\n", "site 'left' must be a whole number"),
@@ -70,11 +73,12 @@ def test_damaged_and_ambiguous_tables_are_refused(text, message):
 
 
 def test_a_column_is_numeric_only_if_all_of_it_is():
-    text = "Well,Dose,Barcode,Note\nA01,1e-3,007,1\nA02,NA,008,none\nA03,,009,\n"
+    text = "Well,Dose,Barcode,Note,Far\nA01,1e-3,007,1,1e400\nA02,NA,008,none,1\nA03,,009,,1\n"
     _, columns = wells_and_values(text)
     assert columns["Metadata_Dose"] == [0.001, None, None]
     assert columns["Metadata_Barcode"] == ["007", "008", "009"]
     assert columns["Metadata_Note"] == [1.0, None, None]
+    assert columns["Metadata_Far"] == ["1e400", "1", "1"]  # no number that a table can hold
 
 
 def test_rows_by_site_plate_and_file():
@@ -110,6 +114,12 @@ def test_plate_maps_side_by_side_and_with_titles_above():
     wells, columns = wells_and_values(sheet)
     assert wells == ["C02", "C03", "D02", "D03"]
     assert columns == {"Metadata_Dose": [1.0, 2.0, 3.0, 4.0], "Metadata_Drug": ["x", "y", "z", ""]}
+
+
+def test_texts_above_a_table_are_named():
+    assert read_metadata(b"Map of May,\nWell,Dose\nA01,1\n", "m.csv").remarks == (
+        "m.csv: texts above its row of column names are not used: Map of May.",
+    )
 
 
 def test_a_lone_plate_map_is_named_after_its_file():
