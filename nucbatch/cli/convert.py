@@ -19,6 +19,7 @@ from nucbatch.core.log_file import early_records
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nucbatch.core.plate import Plate
     from nucbatch.core.selection import Selection
     from nucbatch.execution.conversion import ConversionResult
     from nucbatch.execution.run_request import InputOptions
@@ -41,7 +42,10 @@ _OUTPUT = (
         help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools.",
     ),
 )
-_SESSION = (option("--restart", is_flag=True, help="Delete an earlier conversion with this name first."),)
+_SESSION = (
+    option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
+    option("--restart", is_flag=True, help="Delete an earlier conversion with this name first."),
+)
 _CONTINUE = "Converted images are kept: run the same command again to continue."
 
 
@@ -60,6 +64,7 @@ def convert(
     ome_zarr: str,
     scheduling: Scheduling,
     block_px: int | None,
+    dry_run: bool,
     restart: bool,
 ) -> None:
     """Write INPUT as OME-Zarr: a plate, a folder of images, one image, or a manifest CSV.
@@ -81,6 +86,9 @@ def convert(
     plate = source.open(remembered=folder_beside(out).plate, z_steps=True)
     for remark in plate.remarks:
         console.print(remark, style="yellow", markup=False)
+    if dry_run:
+        _preview(console, plate, out, selection, block_px, scheduling)
+        return
     try:
         with RunBar(console, counted="images") as bar:
             result = execute(
@@ -101,6 +109,34 @@ def convert(
         sys.exit(INTERRUPTED)
     _summarise(terminal(soft_wrap=True), result, out)
     sys.exit(_exit_code(result))
+
+
+def _preview(
+    console: Console,
+    plate: Plate,
+    out: Path,
+    selection: Selection,
+    largest_px: int | None,
+    scheduling: Scheduling,
+) -> None:
+    """Prints which images would be written, their size, and how workers would start; writes nothing."""
+    from nucbatch.execution.conversion_forecast import forecast
+    from nucbatch.planning.memory import gib
+    from nucbatch.readers.names import plural
+    from nucbatch.schedulers.contract import scheduler
+
+    expected = forecast(plate, out, selection=selection, largest_px=largest_px)
+    console.print(
+        f"{plural(expected.images, 'image')} of {plural(expected.fields, 'field')}, "
+        f"{gib(expected.stored_bytes)} with their pyramids, before compression; "
+        f"{plural(expected.unusable, 'image')} can't be used",
+        markup=False,
+    )
+    resources = expected.resources(scheduling.workers)
+    needed = resources.process_bytes + resources.block_bytes
+    console.print(f"Up to {gib(needed)} per worker process with one task at a time.")
+    place = scheduling.place(expected.folder.hidden, plate.name)
+    terminal(soft_wrap=True).print(scheduler(scheduling.name).preview(resources, place), markup=False)
 
 
 def _summarise(console: Console, result: ConversionResult, out: Path) -> None:

@@ -49,7 +49,7 @@ from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import FileOutcome, write_files_csv, write_images_csv
 
-_PROCESS_BYTES = 300 * 2**20
+PROCESS_BYTES = 300 * 2**20
 """Memory of a worker before its first task: interpreter and libraries, without a network."""
 
 _log = logging.getLogger(__name__)
@@ -150,7 +150,7 @@ def convert(
                     leaving=lambda: bool(stop.signal),
                     inform=lambda sentence: _log.info(sentence, extra=NOTE),
                 )
-                needed = Resources(scheduling.workers, _PROCESS_BYTES, largest, 0)
+                needed = Resources(scheduling.workers, PROCESS_BYTES, largest, 0)
                 first = queue.next()
                 outcomes = _reported(queue, progress)
                 if first is not None:
@@ -213,9 +213,9 @@ def _remember(folder: RunFolder, plate: Plate) -> None:
 
 
 def _require_fit(needed: int, cluster: Cluster) -> None:
-    if _PROCESS_BYTES + needed > cluster.worker_bytes:
+    if PROCESS_BYTES + needed > cluster.worker_bytes:
         raise MemoryRefused(
-            f"the largest image needs {gib(_PROCESS_BYTES + needed)} in one worker, which has "
+            f"the largest image needs {gib(PROCESS_BYTES + needed)} in one worker, which has "
             f"{gib(cluster.worker_bytes)}. Cut images into blocks with a smaller --block-size, or use fewer "
             "workers (--workers)."
         )

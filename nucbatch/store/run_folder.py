@@ -268,7 +268,8 @@ class RunFolder:
         whose files are incomplete.
 
         Args:
-            keep_maps: keep the probabilities, and the large images' other intermediate files.
+            keep_maps: keep the probabilities, the large images' other intermediate files, and the description
+                of the experiment, for a run that is made anew from them.
             keep_images: keep the OME-Zarr, which has the copies of large images.
             keep: a log file to keep.
 
@@ -284,8 +285,9 @@ class RunFolder:
             self.ledger.unlink(missing_ok=True)
             _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
             tables = self.nuclei, self.nuclei_csv, self.fields, self.wells, self.files, self.images_csv
-            of_experiment = self.assay, self.doses, self.normalised, self.metadata
-            for path in (*tables, *of_experiment, self.report, self.run_json, self.session):
+            of_experiment = self.assay, self.doses, self.normalised
+            described = () if keep_maps else (self.metadata, self.run_json)
+            for path in (*tables, *of_experiment, *described, self.report, self.session):
                 path.unlink(missing_ok=True)
             if not keep_images:
                 for store in (self.plate_zarr, self.images_zarr, *filter(None, [self.zarr])):

@@ -22,6 +22,9 @@ from ome_zarr.reader import Reader
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError, SettingsConflict, StoreError
+from nucbatch.core.selection import Selection
+from nucbatch.execution.conversion_forecast import forecast
+from nucbatch.readers.find import open_plate
 
 pytestmark = pytest.mark.slow
 
@@ -78,6 +81,20 @@ def at_once(plate: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert done.exit_code == 0, done.output
     assert "4 images: 4 converted; files: 48 used, 0 ignored, 0 quarantined" in done.output
     return out
+
+
+def test_a_dry_run_tells_and_writes_nothing(plate: Path, tmp_path: Path) -> None:
+    given = "--pattern", PATTERN, "--dry-run", "--wells", "B02"
+    shown = run(plate, tmp_path / "plate.zarr", *given)
+    assert shown.exit_code == 0, shown.output
+    assert "2 images of 4 fields, 0.0 GiB with their pyramids" in shown.output
+    assert "1 worker process" in shown.output
+    assert list(tmp_path.iterdir()) == []
+    expected = forecast(
+        open_plate(plate, pattern=PATTERN), tmp_path / "plate.zarr", selection=Selection.parse(wells="B02")
+    )
+    assert expected.stored_bytes == 2 * (2 * 2 * 3 * 70 * 90) * 2 * 4 // 3
+    assert "lies in the input" in str(run(plate, plate / "plate.zarr", *given).exception)
 
 
 @pytest.mark.parametrize("version", ["0.5", "0.4"])

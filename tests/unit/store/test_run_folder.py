@@ -94,6 +94,24 @@ def test_clearing_removes_everything_a_run_writes(is_plate: bool, tmp_path: Path
     assert folder.is_run()
 
 
+def test_a_run_that_is_made_anew_keeps_probabilities_and_the_experiment(tmp_path: Path) -> None:
+    folder = _run(tmp_path, is_plate=True)
+    kept = folder.kept_maps("B/3/1")
+    kept.parent.mkdir(parents=True)
+    for path in (kept, folder.metadata, folder.run_json):
+        path.write_text("x")
+    folder.clear(keep_maps=True)
+    names = [
+        ".nucbatch/format",
+        ".nucbatch/lock",
+        ".nucbatch/metadata.csv",
+        ".nucbatch/probabilities/B/3/1.maps",
+    ]
+    assert _files(tmp_path) == [*names, "run.json"]
+    folder.clear()
+    assert _files(tmp_path) == names[:2]
+
+
 @pytest.mark.parametrize("is_plate", [True, False])
 def test_clearing_keeps_the_users_files(is_plate: bool, tmp_path: Path) -> None:
     folder = _run(tmp_path, is_plate)
