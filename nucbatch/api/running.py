@@ -17,7 +17,7 @@ from nucbatch.api.run_keywords import (
     scheduler_settings,
 )
 from nucbatch.core.log_file import early_records
-from nucbatch.core.measure_settings import ring_asked
+from nucbatch.core.measure_settings import features_asked, ring_asked
 from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
 from nucbatch.core.selection import Selection
@@ -71,6 +71,7 @@ def run(
     dose_unit: str = "",
     measure: Several = "",
     ring: str | None = None,
+    features: str = "",
     min_area: int | None = None,
     max_area: int | None = None,
     drop_border: bool = False,
@@ -137,6 +138,7 @@ def run(
         dose_unit: unit of the doses, such as "uM"; without one they are steps of a dilution series.
         measure: columns of wells.csv to fit and to normalise; by default the one with the best Z'.
         ring: ring in which the cytoplasm is measured, such as "1:6" (px) or "0.5um:3um"; or "none".
+        features: further measurements, such as "texture,granularity,radial_distribution".
         min_area: smaller nuclei are left out of counts and statistics, but stay in the table; in px.
         max_area: larger nuclei likewise.
         drop_border: whether nuclei that touch the border of their image are left out likewise.
@@ -217,7 +219,7 @@ def run(
             dose_unit=dose_unit,
             measure=measure,
         ),
-        measure={"ring": ring_asked(ring)},
+        measure={"ring": ring_asked(ring), "features": features_asked(features)},
         counted={"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border},
     )
     prepared = request.prepare(Path(out))

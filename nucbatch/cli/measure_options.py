@@ -6,7 +6,7 @@ from functools import wraps
 from typing import Any
 
 from nucbatch.cli.headings import Command, headed, option
-from nucbatch.core.measure_settings import ring_asked
+from nucbatch.core.measure_settings import features_asked, ring_asked
 
 _OPTIONS = (
     option(
@@ -15,6 +15,13 @@ _OPTIONS = (
         help="Ring around each nucleus in which its cytoplasm is measured: farther than INNER and at most "
         "OUTER from it, in px (1:6) or µm (0.5um:3um). none: no ring. [default: 1:6 if there is a second "
         "channel]",
+    ),
+    option(
+        "--features",
+        default="",
+        metavar="LIST",
+        help="Further measurements, which are slow: texture, granularity, radial_distribution. They need "
+        "pip install 'nucbatch[features]'.",
     ),
     option(
         "--min-area",
@@ -36,9 +43,15 @@ def measure_options(command: Command) -> Command:
 
     @wraps(command)
     def collected(
-        ring: str | None, min_area: int | None, max_area: int | None, drop_border: bool, **values: Any
+        ring: str | None,
+        features: str,
+        min_area: int | None,
+        max_area: int | None,
+        drop_border: bool,
+        **values: Any,
     ) -> Any:
         counted = {"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border}
-        return command(measure={"ring": ring_asked(ring)}, counted=counted, **values)
+        measured = {"ring": ring_asked(ring), "features": features_asked(features)}
+        return command(measure=measured, counted=counted, **values)
 
     return headed("Measurements", *_OPTIONS)(collected)

@@ -67,11 +67,13 @@ class MeasureSettings(BaseModel):
     Attributes:
         ring: where the cytoplasm is measured. "auto": 1 to 6 px, in images of at least two channels. "none":
             not at all.
+        features: optional families of measurements, by the names of their entry points.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     ring: Ring | Literal["auto", "none"] = "auto"
+    features: tuple[str, ...] = ()
 
     def ring_px(self, pixel_size_um: float | None = None) -> tuple[float, float] | None:
         """Returns the ring's inner and outer distance in px, or None without a ring.
@@ -134,6 +136,15 @@ class CountSettings(BaseModel):
 
 
 EVERY_NUCLEUS = CountSettings()
+
+
+def features_asked(text: str) -> tuple[str, ...]:
+    """Returns the optional families that ``--features`` asks for, each once, in alphabetical order.
+
+    >>> features_asked("texture, granularity"), features_asked("")
+    (('granularity', 'texture'), ())
+    """
+    return tuple(sorted({name.strip() for name in text.split(",")} - {""}))
 
 
 def ring_asked(text: str | None) -> dict[str, object] | str:

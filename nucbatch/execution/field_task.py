@@ -105,7 +105,7 @@ def process_field(task: FieldTask) -> Receipt:
     nuclei = len(numbers)
     with timer.stage("measure"):
         rows = identity_columns(task.plate_name, task.field, nuclei) | {"Metadata_ObjectNumber": numbers}
-        require_families(task.settings.measurements)
+        require_families(task.settings.measurements, task.settings.measure.features)
         rows |= measure(
             found.labels,
             image,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nucbatch.core.errors import InputError
 from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
@@ -17,7 +18,7 @@ from nucbatch.core.tiles import TileGrid
 from nucbatch.experiment.description import Experiment
 from nucbatch.experiment.field_layout import fields_apart, no_pixel_size
 from nucbatch.experiment.join import addresses_of, describe
-from nucbatch.features.measure import families_in_effect
+from nucbatch.features.measure import families_in_effect, needing_whole_images
 from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
@@ -129,11 +130,12 @@ def prepare(
         "model_hash": card.sha256,
         "objects": objects,
         "normalise": normalise,
-        "measurements": families_in_effect(),
+        "measurements": families_in_effect(settings.measure.features),
         "flat_field": flat_fields_in_effect(plate),
     }
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, selection)
+    _require_whole_images(plan)
     found = (*plan.plate.remarks, _dark_ground(plan), *_layout_of_fields(plan))
     warnings = tuple(filter(None, found))
     return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
@@ -162,20 +164,36 @@ def prepare_masks(
         InputError, InputNotFound: as :func:`prepare`, or no mask fits the plate.
         StoreError: the masks' metadata can't be read.
     """
+    settings = settings or RunSettings()
     changes = {
         "model": MASKS,
         "masks": "binary" if binary else "given",
         "diameter_px": "none",
-        "measurements": families_in_effect(),
+        "measurements": families_in_effect(settings.measure.features),
         "flat_field": flat_fields_in_effect(plate),
     }
-    plan = make_plan(plate, (settings or RunSettings()).model_copy(update=changes), selection=selection)
+    plan = make_plan(plate, settings.model_copy(update=changes), selection=selection)
     masks = masks_for(plan.plate, source, binary=binary, selection=selection)
     plan = replace(plan, plate=masks.plate, largest_px=sys.maxsize)
     found = (*plan.plate.remarks, *_layout_of_fields(plan))
     card = Card(name=MASKS, architecture="none", config={"width": 0}, outputs=("foreground",))
     no_tiles = TileGrid(stride=1, halo=0, largest=1, whole=1)
     return Prepared(plan, plate, Path(), card, no_tiles, tuple(filter(None, found)), masks)
+
+
+def _require_whole_images(plan: Plan) -> None:
+    """Checks that no image is cut into blocks if a family of measurements needs whole images.
+
+    Raises:
+        InputError: one is.
+    """
+    families = needing_whole_images(plan.settings.measure.features)
+    large = [field.name for field in plan.selected if plan.is_large(field)]
+    if families and large:
+        raise InputError(
+            f"{', '.join(families)} depends on a whole image, but {large[0]} is cut into blocks: leave it "
+            "out of --features, or set --block-size above the image's longer side."
+        )
 
 
 def _layout_of_fields(plan: Plan) -> tuple[str, str]:

@@ -6,9 +6,9 @@ run compute the same columns. An image without nuclei gives the same columns wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 import numpy as np
@@ -24,18 +24,23 @@ _CENTER = ("Nuclei_AreaShape_Center_Y", "Nuclei_AreaShape_Center_X")
 
 
 @cache
-def installed_families() -> tuple[Family, ...]:
-    """One instance of each installed family, sorted by name.
+def installed_families(optional: tuple[str, ...] = ()) -> tuple[Family, ...]:
+    """One instance of each installed family, and of some optional ones, sorted by name.
+
+    Args:
+        optional: entry points of the group ``nucbatch.optional_features``.
 
     Raises:
-        InputError: an entry point does not name a family, or two families share a name.
+        InputError: an entry point does not name a family, or two families share a name; or there is no such
+            optional family, or the package that computes it is not installed.
     """
     families: dict[str, Family] = {}
-    for point in sorted(entry_points(group="nucbatch.features"), key=lambda point: point.name):
+    for point in _points(optional):
         family = point.load()()
         if not isinstance(family, Family):
             raise InputError(
-                f"{point.value} of nucbatch.features is not a family: it needs name and measure()."
+                f"{point.value} of nucbatch.features is not a family: it needs name, margin_px() and "
+                "measure()."
             )
         if family.name in families:
             raise InputError(f"two families of measurements are named {family.name!r}; remove {point.value}.")
@@ -43,22 +48,52 @@ def installed_families() -> tuple[Family, ...]:
     return tuple(families[name] for name in sorted(families))
 
 
+def _points(optional: Iterable[str]) -> list[EntryPoint]:
+    """Entry points of all families in use, by name.
+
+    Raises:
+        InputError: there is no such optional family.
+    """
+    further = {point.name: point for point in entry_points(group="nucbatch.optional_features")}
+    unknown = sorted(set(optional) - further.keys())
+    if unknown:
+        raise InputError(
+            f"there are no measurements named {', '.join(unknown)}: --features takes "
+            f"{', '.join(sorted(further))}."
+        )
+    points = [*entry_points(group="nucbatch.features"), *(further[name] for name in optional)]
+    return sorted(points, key=lambda point: point.name)
+
+
+def needing_whole_images(optional: tuple[str, ...]) -> list[str]:
+    """Names of the families that can't measure an image in blocks."""
+    families = installed_families(optional)
+    return [family.name for family in families if getattr(family, "needs_whole_image", False)]
+
+
 @cache
-def families_in_effect() -> dict[str, str]:
-    """Package, version and object of each installed family, by the entry point's name."""
-    return {
-        point.name: f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
-        for point in sorted(entry_points(group="nucbatch.features"), key=lambda point: point.name)
-    }
+def families_in_effect(optional: tuple[str, ...] = ()) -> dict[str, str]:
+    """Package, version and object of each family in use, by the entry point's name.
+
+    Raises:
+        InputError: as :func:`installed_families`.
+    """
+    installed_families(optional)
+    found: dict[str, str] = {}
+    for point in _points(optional):
+        package = getattr(point.load()(), "package", "")
+        own = f"{point.dist.name} {point.dist.version} ({point.value})" if point.dist else point.value
+        found[point.name] = f"{own} with {package}" if package else own
+    return found
 
 
-def require_families(wanted: Mapping[str, str] | None) -> None:
+def require_families(wanted: Mapping[str, str] | None, optional: tuple[str, ...] = ()) -> None:
     """Checks that the same families are installed as when the run started.
 
     Raises:
         SettingsConflict: they differ; the message lists the differences.
     """
-    here = families_in_effect()
+    here = families_in_effect(optional)
     if wanted is None or wanted == here:
         return
     differences = [
@@ -74,7 +109,8 @@ def require_families(wanted: Mapping[str, str] | None) -> None:
 
 def margin_px(settings: MeasureSettings, pixel_size_um: float | None) -> int:
     """How far around an object a window must reach for its measurements to be those of the whole image."""
-    return max((family.margin_px(settings, pixel_size_um) for family in installed_families()), default=0)
+    families = installed_families(settings.features)
+    return max((family.margin_px(settings, pixel_size_um) for family in families), default=0)
 
 
 def measure(
@@ -122,7 +158,7 @@ def measure(
         raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
     objects = objects_of(labels, origin_px, settings, pixel_size_um, whole_px)
     columns: Columns = {}
-    for family in installed_families() if families is None else families:
+    for family in installed_families(settings.features) if families is None else families:
         made = family.measure(objects, image, names)
         for name, values in made.items():
             if name in columns or values.shape != (objects.count,):

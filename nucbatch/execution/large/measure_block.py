@@ -26,7 +26,7 @@ def measure_block(image: LargeImage, row: int, column: int) -> None:
         StoreError: labels or pixels can't be read, or the rows can't be written.
     """
     settings, pixel_size_um = image.settings.measure, image.field.pixel_size_um
-    require_families(image.settings.measurements)
+    require_families(image.settings.measurements, settings.features)
     numbers = Numbers(image)
     block = read_block(image.scratch.block(row, column))
     oversized, their_boxes = numbers.oversized_in((row, column))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from nucbatch.core.errors import InputError, SettingsConflict
+from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features import installed_families, measure
 from nucbatch.features.intensity import Intensity
 from nucbatch.features.measure import families_in_effect, require_families
@@ -97,3 +98,18 @@ def test_other_measurements_than_at_the_runs_start_are_refused_with_the_differen
     fewer = {name: value for name, value in here.items() if name != "shape"}
     with pytest.raises(SettingsConflict, match=r"shape: none → nucbatch"):
         require_families(fewer)
+
+
+def test_optional_families_are_measured_when_they_are_asked_for():
+    labels = np.pad(np.ones((12, 12), int), 4)
+    image = np.random.default_rng(0).integers(0, 255, (1, 20, 20), dtype=np.uint8)
+    plain = measure(labels, image, ("DNA",))
+    more = measure(
+        labels, image, ("DNA",), settings=MeasureSettings(features=("radial_distribution", "texture"))
+    )
+    added = set(more) - set(plain)
+    assert {"Nuclei_Texture_Contrast_DNA_3_00_256", "Nuclei_RadialDistribution_FracAtD_DNA_1of4"} <= added
+    assert "cp_measure" in families_in_effect(("texture",))["texture"]
+    assert MeasureSettings(features=("texture",)) != MeasureSettings()
+    with pytest.raises(InputError, match="named colour: --features takes granularity, radial_distribution"):
+        measure(labels, image, ("DNA",), settings=MeasureSettings(features=("colour",)))
