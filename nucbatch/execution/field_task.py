@@ -97,7 +97,9 @@ def process_field(task: FieldTask) -> Receipt:
     task = task.without(lost)
     image = reading.pixels
     with timer.stage("segment"):
-        statistics = image_statistics(image, task.channel, task.settings.normalise)
+        statistics = image_statistics(
+            image, task.channel, task.settings.normalise, [channel.name for channel in task.channels]
+        )
         try:
             found, labels, numbers, maps_bytes = _objects_of(task, image, statistics.constants, timer)
         except UnreadableImage as error:  # of a mask made elsewhere

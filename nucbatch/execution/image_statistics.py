@@ -6,7 +6,7 @@ The grey levels of each channel are counted once, for all three.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,14 @@ from numpy.typing import NDArray
 from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.core.tiles import Box
-from nucbatch.features.quality import Edges, edges_of, field_quality, figures_of
+from nucbatch.features.quality import (
+    SATURATED_IN,
+    Edges,
+    edges_of,
+    field_quality,
+    figures_of,
+    saturated_fraction,
+)
 from nucbatch.features.quality_sample import Sample, sample_of
 from nucbatch.inference.normalise import Constants, constants_of, find_constants
 from nucbatch.store.display import window, window_of
@@ -40,7 +47,7 @@ class ImageStatistics:
 
 
 def image_statistics(
-    image: NDArray[Any], channel: int | None, settings: NormaliseSettings
+    image: NDArray[Any], channel: int | None, settings: NormaliseSettings, names: Sequence[str] = ()
 ) -> ImageStatistics:
     """Computes the statistics of an image held in memory.
 
@@ -48,6 +55,7 @@ def image_statistics(
         image: all channels (C, Y, X), as read.
         channel: index of the segmented channel; None if all three are segmented as RGB.
         settings: the method of normalisation.
+        names: of all channels; those that are not segmented get a figure of saturation of their own.
     """
     seen = image if channel is None else image[channel : channel + 1]
     grey = grey_of(seen)
@@ -57,7 +65,7 @@ def image_statistics(
     levels = [GreyLevels.of(plane) for plane in image]
     grey_levels = GreyLevels.of(grey) if channel is None else levels[channel]
     return statistics_of_levels(
-        levels, channel, grey_levels, edges_of(grey, Box(0, 0, *grey.shape)), settings
+        levels, channel, grey_levels, edges_of(grey, Box(0, 0, *grey.shape)), settings, names
     )
 
 
@@ -72,6 +80,7 @@ def statistics_of_levels(
     grey: GreyLevels,
     edges: Edges,
     settings: NormaliseSettings,
+    names: Sequence[str] = (),
 ) -> ImageStatistics:
     """Computes the statistics of an image from histograms, which may be sums over its blocks.
 
@@ -81,10 +90,16 @@ def statistics_of_levels(
         grey: histogram of the plane for the quality figures: that channel, or the mean of all.
         edges: edge statistics of the same plane.
         settings: the method of normalisation.
+        names: as in :func:`image_statistics`.
     """
     seen = sum(levels, GreyLevels.none(grey.dtype)) if channel is None else levels[channel]
     windows = [window_of(one) for one in levels]
-    return ImageStatistics(constants_of(seen, settings), figures_of(grey, edges), windows)
+    others = {
+        f"{SATURATED_IN}{name}": saturated_fraction(levels[index])
+        for index, name in enumerate(names)
+        if channel is not None and index != channel
+    }
+    return ImageStatistics(constants_of(seen, settings), figures_of(grey, edges) | others, windows)
 
 
 def sample_of_image(image: NDArray[Any], channel: int | None) -> Sample:

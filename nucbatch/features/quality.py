@@ -30,6 +30,8 @@ IMPLAUSIBLE_SIZE = "implausible-size"
 WRONG_POSITIONS = "wrong-positions"
 BLURRED, SATURATED, FEW_NUCLEI, COUNT_OUTLIER = "blurred", "saturated", "few-nuclei", "count-outlier"
 BACKGROUND_LEVEL, SHADED, HAZY, LITTERED = "background", "shading", "haze", "debris"
+SATURATED_IN = "QC_Saturated_"
+"""Column of a channel that is not segmented; the channel's name follows."""
 NUCLEAR_DIAMETER, ZOOM, MICRONUCLEI = "QC_NuclearDiameter", "QC_Zoom", "QC_Micronuclei"
 FLAGS = {
     "absent-pixels": "a part of the picture was never written or copied (exact zeros, or chunks that are not "
@@ -45,7 +47,8 @@ FLAGS = {
     WRONG_POSITIONS: "stage positions don't agree with the images: fewer than half of the nuclei where it "
     "overlaps with other fields are found in both, so none is left out, and some may be counted twice",
     BLURRED: "it has less fine detail than the run's other fields: it is out of focus or was moved",
-    SATURATED: "more than 1 % of its pixels are at the camera's full scale, so that intensities are too low",
+    SATURATED: "more than 1 % of the pixels of the segmented or the named channel are at the camera's full "
+    "scale, so that intensities are too low",
     BACKGROUND_LEVEL: "its background is much brighter or darker than that of the run's other fields",
     SHADED: "its background is much less even than that of the run's other fields: a gradient, a reflection, "
     "or the edge of the well",
@@ -125,13 +128,17 @@ def figures_of(levels: GreyLevels, edges: Edges) -> dict[str, float]:
         InputError: there are no pixels.
     """
     n, total, inner = levels.size, levels.total, edges.pixels
-    brightest = levels.maximum
     spread = n * levels.squares - total * total
     edge_spread = inner * edges.squares - edges.total * edges.total
     focus = edge_spread * n * n / (spread * inner * inner) if spread and inner else 0.0
     median = (levels.at_rank((n - 1) // 2 + 1) + levels.at_rank(n // 2 + 1)) / 2
-    saturated = int(levels.counts[brightest]) / n if brightest in _FULL_SCALES else 0.0
-    return _figures(saturated, focus, median, total / n)
+    return _figures(saturated_fraction(levels), focus, median, total / n)
+
+
+def saturated_fraction(levels: GreyLevels) -> float:
+    """Returns the fraction of pixels at a camera's full scale; 0 if the brightest pixel is at none."""
+    brightest = levels.maximum
+    return int(levels.counts[brightest]) / levels.size if brightest in _FULL_SCALES else 0.0
 
 
 def field_quality(plane: npt.NDArray[Any]) -> dict[str, float]:

@@ -26,6 +26,7 @@ from nucbatch.features.quality import (
     HAZY,
     LITTERED,
     SATURATED,
+    SATURATED_IN,
     SHADED,
 )
 from nucbatch.features.quality_figures import (
@@ -134,6 +135,9 @@ def judge(fields: Sequence[JudgedField]) -> Judgement:
         dark = one.colour or one.figures.get(CONTRAST, 1.0) <= 0
         if not dark and one.figures.get(SATURATION, 0.0) > _MOST_SATURATED:
             add(one.key, SATURATED)
+        for column, value in one.figures.items():
+            if column.startswith(SATURATED_IN) and value > _MOST_SATURATED:
+                add(one.key, f"{SATURATED} {column.removeprefix(SATURATED_IN).replace(';', ',')}")
     for kind in _kinds(fields):
         alike = [one for one in fields if one.kind == kind and BACKGROUND in one.figures]
         low, high = _background_limits(alike)

@@ -148,7 +148,8 @@ def add_up(image: LargeImage) -> None:
     if edges.pixels != math.prod((max(height - 2, 0), max(width - 2, 0))):
         raise AssertionError(f"{edges.pixels} pixels with a Laplacian in an image of {height} × {width}")
     write_parts(image.scratch.sample, [joined(samples, image.shape).to_bytes()])
-    found = statistics_of_levels(channels, image.channel, grey, edges, image.settings.normalise)
+    names = [channel.name for channel in image.channels]
+    found = statistics_of_levels(channels, image.channel, grey, edges, image.settings.normalise, names)
     write_values(
         image.scratch.constants,
         {

@@ -29,3 +29,12 @@ def test_all_samples_of_colour_count_alike_and_its_grey_is_judged(dtype: type) -
     assert image_statistics(image, None, SETTINGS) == ImageStatistics(
         find_constants(image, SETTINGS), field_quality(grey), [window(plane) for plane in image]
     )
+
+
+def test_channels_that_are_not_segmented_have_a_saturation_of_their_own() -> None:
+    image = np.zeros((3, 8, 8), np.uint16)
+    image[0, :2] = image[2, :4] = 4095
+    quality = image_statistics(image, 1, SETTINGS, ["GFP", "DAPI", "RFP"]).quality
+    assert quality["QC_Saturated_GFP"] == 0.25
+    assert quality["QC_Saturated_RFP"] == 0.5
+    assert "QC_Saturated_DAPI" not in quality

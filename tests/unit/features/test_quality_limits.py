@@ -167,6 +167,11 @@ def test_white_in_colour_and_around_dark_nuclei_is_not_saturation() -> None:
     assert judge([replace(one, figures={"QC_Saturated": 0.5, "QC_Contrast": -30.0})]).flags["a"] == []
 
 
+def test_another_channels_saturation_names_the_channel() -> None:
+    figures = {"QC_Saturated": 0.0, "QC_Saturated_GFP; a": 0.02, "QC_Saturated_RFP": 0.001}
+    assert judge([JudgedField("a", 0, 10_000, 9, figures)]).flags["a"] == ["saturated GFP, a"]
+
+
 def test_counts_are_compared_within_a_time_point_and_per_area() -> None:
     early = [JudgedField(f"a{i}", 0, 10_000, 40 + i, {}) for i in range(10)]
     late = [JudgedField(f"b{i}", 1, 10_000, 400 + 9 * i, {}) for i in range(10)]
