@@ -335,3 +335,24 @@ def test_label_pictures_beside_images_stay_the_labels(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("not JSON")
     (found,) = recognise(tmp_path).found
     assert found.name == "a"
+
+
+def test_paths_in_annotations_are_names_alone_and_pickles_are_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    tifffile.imwrite(secret / "a.tif", np.full(SHAPE, 9, np.uint8))
+    data = tmp_path / "data"
+    data.mkdir()
+    document = {"shapes": [], "imagePath": str(secret / "a.tif"), "imageHeight": 40, "imageWidth": 50}
+    write(data / "x.json", document)
+    (data / "a_seg.npy").write_bytes(b"\x80\x04a pickle")
+    tifffile.imwrite(data / "a.tif", np.zeros(SHAPE, np.uint8))
+    (found,) = recognise(data).found
+    assert not found.source.read().image.any()
+
+
+def test_a_roi_that_unpacks_beyond_the_limit_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("1.roi", b"Iout" + bytes((64 << 20) + 1))
+    with pytest.raises(InputError, match=r"1\.roi has 67,108,869 bytes, too many for a ROI"):
+        labels_in(tmp_path / "a.zip")
