@@ -35,20 +35,21 @@ def open_page(browser, report):
     """``open_page(**options of a browser's context)`` → the report's page; at the end it has said nothing."""
     contexts, said = [], []
 
-    def open_report(**options):
+    def open_report(address=report, **options):
         contexts.append(browser.new_context(**options))
         page = contexts[-1].new_page()
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: said.append(request.url))
-        page.goto(report)
+        page.goto(address)
         return page
 
     yield open_report
     for context in contexts:
         context.close()
     # The page itself and the images inside it are the only things that a browser asks for.
-    assert [one for one in said if one != report and not one.startswith("data:image/")] == []
+    assert [one for one in said if not one.startswith(("file:", "data:image/"))] == []
+    assert len([one for one in said if one.startswith("file:")]) == len(contexts)
 
 
 def tip(page):
@@ -191,6 +192,20 @@ def test_quality_figures_have_a_map_each_and_those_that_are_alike_a_line(open_pa
     assert "Saturated 0" in page.locator("#quality").inner_text()
     page.locator("#quality-maps rect").first.click()
     assert page.locator("#viewer h3").inner_text() == "B02"
+
+
+def test_names_with_markup_are_shown_as_text(open_page, make_run):
+    nasty = "</template><img src=x onerror=alert(1)><script>alert(2)</script>"
+    names = {f"Mean_Nuclei_{nasty}": [1.5, 2.5], "Metadata_AssayControl": [nasty, "positive"], "Flags": nasty}
+    fields = [make_run.field(well, 1, 5, plate=nasty, QC_Focus=float(well[-1])) for well in ("B02", "B03")]
+    page = open_page(write_report(make_run(fields, **names).path).as_uri())
+    choose(page, f"Mean_Nuclei_{nasty}")
+    page.locator("[data-at='1,2']").hover()
+    assert tip(page)[1] == f"Mean_Nuclei_{nasty}: 1.50"
+    page.locator("[data-at='1,2']").click()
+    page.locator("#viewer summary").click()
+    assert page.locator("img, script").count() == 1  # the page's own script
+    assert page.locator("h1").inner_text() == nasty
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
