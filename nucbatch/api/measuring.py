@@ -24,15 +24,6 @@ def measure(
 ) -> pd.DataFrame:
     """Measures the objects of a label image, with the measurements of a run.
 
-    >>> import nucbatch as nb
-    >>> import numpy as np
-    >>> labels = np.zeros((40, 40), int)
-    >>> labels[4:10, 5:15], labels[20:30, 20:30] = 7, 9
-    >>> table = nb.measure(labels, np.full((40, 40), 3.5), "DAPI")
-    >>> columns = ["Metadata_ObjectNumber", "Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DAPI"]
-    >>> table[columns].values.tolist()
-    [[7.0, 60.0, 3.5], [9.0, 100.0, 3.5]]
-
     Args:
         labels: (Y, X) integers; 0 is background, every other value an object. Values may have gaps.
         image: (C, Y, X), or (Y, X) of one channel; None measures shapes alone.
@@ -46,6 +37,16 @@ def measure(
 
     Raises:
         InputError: labels, image and channels don't fit one another.
+
+    Examples:
+        >>> import nucbatch as nb
+        >>> import numpy as np
+        >>> labels = np.zeros((40, 40), int)
+        >>> labels[4:10, 5:15], labels[20:30, 20:30] = 7, 9
+        >>> table = nb.measure(labels, np.full((40, 40), 3.5), "DAPI")
+        >>> names = ["Metadata_ObjectNumber", "Nuclei_AreaShape_Area", "Nuclei_Intensity_MeanIntensity_DAPI"]
+        >>> table[names].values.tolist()
+        [[7.0, 60.0, 3.5], [9.0, 100.0, 3.5]]
     """
     objects = np.asarray(labels)
     if objects.dtype.kind not in "iu" or objects.ndim != 2:

@@ -10,13 +10,14 @@ from nucbatch.networks.checkpoint import read_card, shipped
 def models() -> pd.DataFrame:
     """Lists the shipped models with their scores; the names go into ``model`` of the other functions.
 
-    >>> import nucbatch as nb
-    >>> nb.models().loc["default", "architecture"]
-    'unet'
-
     Returns:
         One row per model, by name: architecture, size of the weight file in MB, diameter of the nuclei it was
         trained on in px, the scores of its card, and the file.
+
+    Examples:
+        >>> import nucbatch as nb
+        >>> nb.models().loc["default", "architecture"]
+        'unet'
     """
     rows = {}
     for name, path in shipped().items():

@@ -26,19 +26,20 @@ _MOST_SHOWN = 12
 def open_run(out: str | Path) -> Run:
     """Opens the folder of a run that has ended, or was stopped and has tables of an earlier session.
 
-    >>> import nucbatch as nb
-    >>> run = nb.open_run("out")
-    >>> sorted(run.wells["Metadata_Well"])
-    ['B02', 'B03']
-    >>> run.labels("B02").shape
-    (160, 160)
-
     Args:
         out: the folder, as given to ``nucbatch.run`` or to ``nucbatch run -o``.
 
     Raises:
         InputNotFound: there is no such folder.
         StoreError: it is not a run's folder.
+
+    Examples:
+        >>> import nucbatch as nb
+        >>> run = nb.open_run("out")
+        >>> sorted(run.wells["Metadata_Well"])
+        ['B02', 'B03']
+        >>> run.labels("B02").shape
+        (160, 160)
     """
     folder = RunFolder(Path(out))
     if not folder.path.exists():
@@ -102,7 +103,13 @@ class Run:
     @cached_property
     def settings(self) -> dict[str, Any]:
         """run.json: versions, settings, model and timings."""
-        content: dict[str, Any] = json.loads(self._existing(self._folder.run_json).read_text("utf-8"))
+        path = self._existing(self._folder.run_json)
+        try:
+            content = json.loads(path.read_text("utf-8"))
+        except ValueError as error:
+            raise StoreError(f"{path} is not JSON ({error}): the same run again rewrites it.") from error
+        if not isinstance(content, dict):
+            raise StoreError(f"{path} is not a JSON object: the same run again rewrites it.")
         return content
 
     @cached_property
@@ -188,7 +195,8 @@ class Run:
 
     @property
     def _labels_in(self) -> str:
-        return str(self.settings["settings"]["labels"])
+        settings = self.settings.get("settings")
+        return str(settings.get("labels") if isinstance(settings, dict) else "")
 
     def _require_images(self) -> None:
         if self._labels_in == "tiff":

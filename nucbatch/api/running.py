@@ -93,11 +93,6 @@ def run(
     which ``nucbatch run --help`` explains; those of single schedulers (``partition``, ``walltime``, …) too.
     In a script, call it under ``if __name__ == "__main__":``, because worker processes import the script.
 
-    >>> import nucbatch as nb
-    >>> run = nb.run("plate", "out", channel="DAPI", progress=False)
-    >>> run.fields["Status"].unique().tolist()
-    ['done']
-
     Args:
         plate: a plate's folder, a folder of images, one image, an OME-Zarr, or a manifest CSV.
         out: the run's folder.
@@ -163,6 +158,12 @@ def run(
         SettingsConflict: the folder has a run with other settings. RunLocked: another process works in it.
         MemoryRefused, SchedulerError, StoreError, FieldFailed: the run can't go on.
         Stopped: Ctrl-C, or a signal; finished results are kept.
+
+    Examples:
+        >>> import nucbatch as nb
+        >>> run = nb.run("plate", "out", channel="DAPI", progress=False)
+        >>> run.fields["Status"].unique().tolist()
+        ['done']
     """
     settings = scheduler_settings(scheduler_options)
     one_of("illumination_method", illumination_method, ("divide", "subtract"))

@@ -29,14 +29,6 @@ class Scores(NamedTuple):
 def score(pred: Any, gt: Any, *, ignore: str | Path | None = None, count_ignored: bool = False) -> Scores:
     """Scores predicted masks against true ones.
 
-    >>> import nucbatch as nb
-    >>> import numpy as np
-    >>> truth = np.zeros((40, 40), int)
-    >>> truth[4:10, 5:15], truth[20:30, 20:30] = 1, 2
-    >>> figures = nb.score(np.where(truth == 2, 2, 0), truth).totals.loc["pooled"]
-    >>> figures["object_f1_50"].round(3), figures["nuclei_truth"]
-    (np.float64(0.667), np.float64(2.0))
-
     Args:
         pred: labels (Y, X), 0 is background; or the path of a run's folder, of an OME-Zarr, of a folder of
             label images, or of a data set.
@@ -47,6 +39,15 @@ def score(pred: Any, gt: Any, *, ignore: str | Path | None = None, count_ignored
 
     Raises:
         InputError, InputNotFound: the images can't be found, paired or scored.
+
+    Examples:
+        >>> import nucbatch as nb
+        >>> import numpy as np
+        >>> truth = np.zeros((40, 40), int)
+        >>> truth[4:10, 5:15], truth[20:30, 20:30] = 1, 2
+        >>> figures = nb.score(np.where(truth == 2, 2, 0), truth).totals.loc["pooled"]
+        >>> figures["object_f1_50"].round(3), figures["nuclei_truth"]
+        (np.float64(0.667), np.float64(2.0))
     """
     if ignore is not None and count_ignored:
         raise InputError("ignore and count_ignored contradict each other: give one.")

@@ -36,14 +36,6 @@ def segment(
 ) -> NDArray[np.uint32]:
     """Finds the nuclei of an image, or of each image of a stack, in the same way as a run.
 
-    >>> import nucbatch as nb
-    >>> import numpy as np
-    >>> from nucbatch.synthetic import make_field
-    >>> image, truth = make_field(160, np.random.default_rng(3), nuclei=6, channels=2)  # (2, 160, 160)
-    >>> labels = nb.segment(image, axes="CYX", channel=0, diameter=20)
-    >>> labels.shape, labels.dtype, int(labels.max())
-    ((160, 160), dtype('uint32'), 6)
-
     Args:
         image: (Y, X) grey or (Y, X, 3) RGB; with ``axes`` an array of any axes. Integers or floats.
         axes: a letter per axis: Y, X; C for channels, of which one is segmented; Z for z-steps, which are
@@ -72,6 +64,15 @@ def segment(
         InputError: the array doesn't fit its axes, or has another pixel type, no pixels, or pixels that are
             not finite; or an option is invalid.
         WeightsError: there is no such model.
+
+    Examples:
+        >>> import nucbatch as nb
+        >>> import numpy as np
+        >>> from nucbatch.synthetic import make_field
+        >>> image, truth = make_field(160, np.random.default_rng(3), nuclei=6, channels=2)  # (2, 160, 160)
+        >>> labels = nb.segment(image, axes="CYX", channel=0, diameter=20)
+        >>> labels.shape, labels.dtype, int(labels.max())
+        ((160, 160), dtype('uint32'), 6)
     """
     if isinstance(image, str | Path):
         raise InputError(f"{image} is a path: read the image first, or give the path to nucbatch.run.")

@@ -54,13 +54,6 @@ def segment_dask(
     task; images that are cut along Y or X are joined first. Each worker loads the model once. Equal arrays,
     weights and settings give equal task names, so Dask computes them once.
 
-    >>> import dask.array as da
-    >>> import nucbatch as nb
-    >>> images = da.zeros((4, 60, 70), dtype="uint8", chunks=(1, 60, 70))
-    >>> labels = nb.segment_dask(images, axes="TYX")  # nothing runs yet
-    >>> labels.shape, labels.dtype, labels.npartitions
-    ((4, 60, 70), dtype('uint32'), 4)
-
     Args:
         images: (Y, X) grey or (Y, X, 3) RGB; with ``axes`` an array of any axes. Integers or floats.
         axes: a letter per axis, as for ``nucbatch.segment``.
@@ -85,6 +78,14 @@ def segment_dask(
 
     Some errors can only be detected on a worker and are raised by ``compute()``: InputError (pixels that are
     not finite), WeightsError (the worker lacks the weight file) and MemoryRefused (the worker's memory).
+
+    Examples:
+        >>> import dask.array as da
+        >>> import nucbatch as nb
+        >>> images = da.zeros((4, 60, 70), dtype="uint8", chunks=(1, 60, 70))
+        >>> labels = nb.segment_dask(images, axes="TYX")  # nothing runs yet
+        >>> labels.shape, labels.dtype, labels.npartitions
+        ((4, 60, 70), dtype('uint32'), 4)
     """
     from nucbatch.execution.prepared import chosen
     from nucbatch.inference.predict import grid_of
