@@ -41,7 +41,7 @@ _OPTIONS = (
         "measures",
         multiple=True,
         metavar="NAME",
-        help="Column of wells.csv to fit and to normalise. [default: the one with the best Z']",
+        help="Column of wells.csv to show and to fit. [default: the one with the best Z']",
     ),
 )
 _NAMES = ("metadata", "positive", "negative", "series", "dose", "dose_unit", "measures")
