@@ -97,7 +97,11 @@ def test_the_assay_of_a_real_plate_is_read_out_as_its_page_says(real_run: Path, 
     described = ["report", str(out), "--metadata", table, *words[words.index("--metadata") + 2 :]]
     shown = CliRunner().invoke(nucbatch, described).output
     lines = [line for kind, block in BLOCK.findall(page) for line in block.splitlines() if kind == "text"]
-    assert [line for line in lines if line[:4] in ("Z' 0", "A-D:", "E-H:")] == shown.splitlines()[:3]
+    lines = [line for line in lines if line[:4] in ("Z' 0", "A-D:", "E-H:")]
+    number = re.compile(r"best of \d+")  # grows with every measurement that is added
+    assert [number.sub("best of", line) for line in lines] == [
+        number.sub("best of", line) for line in shown.splitlines()[:3]
+    ]
     log_ratio, ratio = (f"Nuclei_Math_{name}NucleusCytoplasmRatio_Channel1" for name in ("Log2", ""))
     assay = pd.read_csv(out / "assay.csv").set_index(["Series", "Measure"])["ZPrime"]
     assert assay["A-D", f"Mean_{log_ratio}"] >= 0.8
