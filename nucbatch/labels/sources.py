@@ -90,8 +90,8 @@ def paired(image: NDArray[Any], labels: NDArray[Any], place: str, overlap_px: in
 def as_labels(labels: NDArray[Any], place: str) -> Labels:
     """Checks that pixels are labels, and returns them (Y, X) as uint16 if they fit, else uint32.
 
-    Labels of three equal channels become one channel; Booleans become 0 and 1. ``place`` names them in
-    messages.
+    Labels of three equal channels become one channel; Booleans become 0 and 1. Floats are labels if all are
+    whole numbers, as in the 32-bit label images of ImageJ. ``place`` names the labels in messages.
 
     Raises:
         InputError: they have several channels, are not integers, are negative or above 2³² - 1.
@@ -99,6 +99,8 @@ def as_labels(labels: NDArray[Any], place: str) -> Labels:
     labels = one_channel(labels)
     if labels.dtype.kind == "b":
         labels = labels.astype(np.uint8)
+    if labels.dtype.kind == "f" and _holds_integers(labels):
+        labels = labels.astype(np.int64)
     if labels.ndim != 2 or labels.dtype.kind not in "ui":
         raise InputError(
             f"{place}: {labels.dtype.name} of shape {labels.shape}; labels are one channel of integers"
@@ -107,6 +109,12 @@ def as_labels(labels: NDArray[Any], place: str) -> Labels:
     if low < 0 or high >= 2**32:
         raise InputError(f"{place}: labels from {low} to {high}; they must be between 0 and {2**32 - 1}")
     return labels.astype(np.uint16 if high < 2**16 else np.uint32)
+
+
+def _holds_integers(labels: NDArray[Any]) -> bool:
+    """Tells whether floats are whole numbers in the range in which their type holds every one."""
+    exact = 2 ** (np.finfo(labels.dtype).nmant + 1)
+    return bool(np.isfinite(labels).all() and (np.abs(labels) <= exact).all() and (labels % 1 == 0).all())
 
 
 def ignored(mask: NDArray[Any], shape: tuple[int, ...], place: str) -> NDArray[np.bool_]:

@@ -113,7 +113,9 @@ def test_two_masks_of_one_field_are_refused(tmp_path: Path) -> None:
     ("labels", "reason"),
     [
         (LABELS[:, :9], "the mask is 9 × 8 px, and its image 10 × 8"),
-        (LABELS.astype(np.float32), "labels are one channel of integers"),
+        (LABELS.astype(np.float32) / 65_535, "labels are one channel of integers"),
+        (np.where(LABELS, np.nan, 0).astype(np.float32), "holds NaN or infinity"),
+        (LABELS.astype(np.float32) * 2**20, "labels are one channel of integers"),
         (-LABELS.astype(np.int16), "labels from -300 to 0"),
         (np.where(LABELS, 255, 0).astype(np.uint8), "it is a binary mask .* give --binary"),
     ],
@@ -141,6 +143,12 @@ def test_components_of_binary_masks_are_numbered(tmp_path: Path) -> None:
     binary = np.where(LABELS, 255, 0).astype(np.uint8)
     mask = masks_for(plate_of(tmp_path, "a.tif"), write(tmp_path / "m", a=binary), binary=True).masks["F1"]
     assert np.array_equal(mask.read((8, 10), 60.0), np.where(LABELS == 7, 1, np.where(LABELS, 2, 0)))
+
+
+def test_labels_of_32_bits_in_floats_are_labels(tmp_path: Path) -> None:
+    floats = write(tmp_path / "m", a=LABELS.astype(np.float32))
+    mask = masks_for(plate_of(tmp_path, "a.tif"), floats).masks["F1"]
+    assert np.array_equal(mask.read((8, 10), 60.0), LABELS)
 
 
 def test_an_empty_mask_has_no_objects(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def test_everything_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     (folder / "images" / "b.png").unlink()
     write(folder / "labels" / "c.png", np.zeros((5, 6), np.uint16))
     (folder / "labels" / "d.png").unlink()
-    tifffile.imwrite(folder / "labels" / "d.tif", np.ones((12, 14), np.float32))
+    tifffile.imwrite(folder / "labels" / "d.tif", np.full((12, 14), 0.5, np.float32))
     coloured = np.zeros((12, 14, 3), np.uint8)
     coloured[2:4, 2:4, 0] = 200
     write(folder / "labels" / "e.png", coloured)
