@@ -30,6 +30,7 @@ from nucbatch.readers.layouts.one_plate import (
     several_plates,
 )
 from nucbatch.readers.layouts.squid_tables import SideTables
+from nucbatch.readers.layouts.well_columns import counts_columns_from_zero
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, natural_key, plural, unique_names
 from nucbatch.readers.rules import no_image, quarantined
@@ -74,6 +75,12 @@ def plate_from_names(
         elif match:
             named.append((file, plate_position(file.path, match, parts)))
             found[file.path] = match, parts
+    if "well" in regex.groupindex and counts_columns_from_zero(m["well"] or "" for _, m in matches if m):
+        raise InputError(
+            f"{printable(listing.name)} counts the columns of its wells from 0: it has a well such as A00. "
+            "Give --pattern with (?P<row>[A-P]) and (?P<column>[0-9]+) instead of (?P<well>...): "
+            "columns may then count from 0."
+        )
     named = _told_by_folders(named, found)
     if not named:
         raise InputError(_fits_none(regex, listing, senseless))

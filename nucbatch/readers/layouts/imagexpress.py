@@ -24,6 +24,7 @@ from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.layouts.imagexpress_htd import Htd, read_htd
 from nucbatch.readers.layouts.one_plate import is_inside, several_plates
+from nucbatch.readers.layouts.well_columns import counts_columns_from_zero
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.rules import RULES, ignored, no_image, quarantined
 
@@ -121,6 +122,12 @@ class ImageXpressReader:
 
     def recognise(self, listing: Listing) -> bool:
         """Returns whether at least half of the images have such names, and one sign is ImageXpress' own."""
+        if counts_columns_from_zero(
+            match["well"]
+            for file in listing.images()
+            if (match := _NAME.fullmatch(file.path.rpartition("/")[2]))
+        ):
+            return False
         exported = any(file.path.lower().endswith(".htd") for file in listing.files)
         return listing.mostly(lambda path: (name := parse(path)) and (name.certain or exported))
 

@@ -20,7 +20,7 @@ from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.from_names import plate_from_names
 from nucbatch.readers.layouts.grammars import GRAMMARS, Grammar
 from nucbatch.readers.layouts.name_pattern import PatternName, counts_from_zero, read_match
-from nucbatch.readers.layouts.well_columns import are_wells
+from nucbatch.readers.layouts.well_columns import are_wells, counts_columns_from_zero
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.rules import ignored
 from nucbatch.readers.untried import untried
@@ -86,6 +86,10 @@ def _grammar(listing: Listing) -> Grammar | None:
         if not grammar.unasked or not any(search(file.path) for file in sample):
             continue
         found = [match for file in images if (match := search(file.path))]
+        if "well" in grammar.compiled().groupindex and counts_columns_from_zero(
+            match["well"] or "" for match in found
+        ):
+            continue
         wells = [name.well for match in found if isinstance(name := read_match(match), PatternName)]
         if wells and 2 * len(wells) >= len(images) and _plausible(grammar, found, wells):
             return None if _mixed(listing, grammar) else grammar

@@ -16,7 +16,12 @@ from dataclasses import dataclass
 
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.readers.layouts.stains import is_stain
-from nucbatch.readers.layouts.well_columns import are_reversed_wells, are_wells, row_and_column
+from nucbatch.readers.layouts.well_columns import (
+    are_reversed_wells,
+    are_wells,
+    counts_columns_from_zero,
+    row_and_column,
+)
 
 _SUFFIX = re.compile(r"(?:\.ome)?\.[A-Za-z0-9]{2,4}$", re.IGNORECASE)
 _PART = re.compile(r"[^\W_]+")
@@ -191,4 +196,6 @@ def _letters(values: Sequence[str]) -> str:
 
 
 def _is_well(text: str) -> bool:
-    return _WELL.fullmatch(text) is not None and bool(plausible_well(text))
+    if _WELL.fullmatch(text) is None:
+        return False
+    return bool(plausible_well(text)) or counts_columns_from_zero([text])

@@ -16,7 +16,7 @@ from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.from_names import plate_from_names
 from nucbatch.readers.layouts.name_pattern import PatternName, compiled, read_match
 from nucbatch.readers.layouts.stains import STAIN, is_numbered_channel, is_stain
-from nucbatch.readers.layouts.well_columns import are_padded
+from nucbatch.readers.layouts.well_columns import are_padded, counts_columns_from_zero
 from nucbatch.readers.listing import Listing
 
 _END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g)$"
@@ -95,6 +95,8 @@ def _built_in(listing: Listing) -> re.Pattern[str] | None:
             for file in images
             if (match := regex.search(file.path)) and not _names_the_well_before(match)
         ]
+        if counts_columns_from_zero(match["well"] for match in matches):
+            continue
         fitting = [match for match in matches if isinstance(read_match(match), PatternName)]
         if not fitting or 2 * len(fitting) < len(images):
             continue

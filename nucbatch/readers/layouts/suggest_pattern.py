@@ -10,6 +10,7 @@ from nucbatch.readers.layouts.from_names import reads_all
 from nucbatch.readers.layouts.name_columns import NameTable
 from nucbatch.readers.layouts.name_pattern import compiled
 from nucbatch.readers.layouts.pattern import PatternReader
+from nucbatch.readers.layouts.well_columns import counts_columns_from_zero
 from nucbatch.readers.listing import Listing
 
 _SPECIAL = re.compile(r"([.^$*+?{}\[\]\\|()])")
@@ -114,7 +115,10 @@ def _group(table: NameTable, i: int, role: str) -> str:
         return "(?P<column>[0-9]{1,2})(?P<row>[A-Za-z]{1,2})"
     if role == "well":
         word = re.match("well", values[0], re.IGNORECASE)
-        return (word[0] if word else "") + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,3})"
+        before = word[0] if word else ""
+        if counts_columns_from_zero(value.removeprefix(before) for value in values):
+            return before + "(?P<row>[A-Za-z]{1,2})(?P<column>[0-9]{1,3})"
+        return before + r"(?P<well>[A-Za-z]{1,2}[0-9]{1,3})"
     if role == "row" and values[0].isalpha():
         before = values[0][: len("row")] if len(values[0]) > len("AF") else ""
         return f"{before}(?P<row>[A-Za-z]{{1,2}})"

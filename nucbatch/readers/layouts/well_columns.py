@@ -7,12 +7,13 @@ The decision looks at all values together, because a single one is weak evidence
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from string import ascii_letters
+from collections.abc import Iterable, Mapping, Sequence
+from string import ascii_letters, digits
 
-from nucbatch.core.plate_geometry import MOST_COLUMNS, parse_row, plausible_well, row_index, split_well
+from nucbatch.core.plate_geometry import MOST_COLUMNS, parse_row, plausible_well, row_index
 
 _ROW_LETTER = re.compile(r"(?:row)?([A-Z]|A[A-F])", re.IGNORECASE)
+_COLUMN_ZERO = re.compile(r"((?:[A-Z]|A[A-F])0{1,2})", re.IGNORECASE)
 _REVERSED = re.compile(r"([0-9]{2})([A-P])")
 _ROW_NUMBER = re.compile(r"(?:row|rw|r)([0-9]{1,2})", re.IGNORECASE)
 _COLUMN_NUMBER = re.compile(r"(?:column|col|c)([0-9]{1,2})", re.IGNORECASE)
@@ -26,8 +27,13 @@ _FIRST_DAY = 3  # D1 or E1 to E3 is a well, E14 an embryonic day
 def are_padded(written: set[str]) -> bool:
     """Returns whether all wells are written with as many digits, as ``B03`` or ``B003``."""
     numbers = [text.lstrip(ascii_letters) for text in written]
-    digits = {len(number) for number in numbers}
-    return digits in ({2}, {3}) and any(number[0] == "0" for number in numbers)
+    lengths = {len(number) for number in numbers}
+    return lengths in ({2}, {3}) and any(number[0] == "0" for number in numbers)
+
+
+def counts_columns_from_zero(written: Iterable[str]) -> bool:
+    """Returns whether a text like ``A00`` is among wells: ``A01`` is then the second column."""
+    return any(map(_COLUMN_ZERO.fullmatch, written))
 
 
 def are_reversed_wells(written: set[str]) -> bool:
@@ -49,7 +55,8 @@ def are_wells(written: set[str], other_roles: set[str], *, first: bool = False, 
         first: the texts begin the names.
         whole: the texts are the whole names.
     """
-    places = [split_well(text) for text in written]
+    from_zero = counts_columns_from_zero(written)
+    places = [(text.rstrip(digits).upper(), int(text.lstrip(ascii_letters)) + from_zero) for text in written]
     rows = {row for row, _ in places}
     columns = {column for _, column in places}
     padded = are_padded(written)
@@ -57,8 +64,8 @@ def are_wells(written: set[str], other_roles: set[str], *, first: bool = False, 
     if min(row_index(row) for row in rows) > row_index("P"):
         return False  # a plate with such rows also has rows A to P
     if len(rows) == 1:
-        if any(len(text.lstrip(ascii_letters)) > 2 for text in written):
-            return False  # A001 counts samples
+        if from_zero or any(len(text.lstrip(ascii_letters)) > 2 for text in written):
+            return False  # A001 counts samples, E00 loops
         return _are_one_row(next(iter(rows)), columns, padded, capital, first)
     if padded:
         return True
@@ -118,8 +125,9 @@ def row_and_column(
             plain = lettered and j == i + 1 and all(map(_is_column, columns[j]))
             if not ((worded and (named or lettered)) or plain):
                 continue
+            from_zero = any(int(_number_of(text)) == 0 for text in columns[j])
             wells = {
-                (parse_row(row), int(column))
+                (parse_row(row), int(column) + from_zero)
                 for row, column in zip(map(_number_of, written), map(_number_of, columns[j]), strict=True)
             }
             if not all(plausible_well(f"{row}{column}") for row, column in wells):
@@ -156,7 +164,7 @@ def _is_word(columns: Sequence[tuple[str, ...]], i: int, words: frozenset[str]) 
 
 
 def _is_column(text: str) -> bool:
-    return text.isdecimal() and len(text) <= 2 and 0 < int(text) <= MOST_COLUMNS
+    return text.isdecimal() and len(text) <= 2 and int(text) <= MOST_COLUMNS
 
 
 def _number_of(text: str) -> str:

@@ -231,3 +231,12 @@ def test_several_plates_are_rejected():
         read("p1/A01_DAPI.tif", "p2/A01_DAPI.tif")
     with pytest.raises(InputError, match=r"holds 2 plates by the pattern's group plate \(p1, p2\)"):
         read("p1/A01.tif", "p2/B01.tif", pattern=r"(?P<plate>\w+)/(?P<well>\w+)")
+
+
+def test_a_well_of_column_0_is_rejected_because_the_others_would_move():
+    paths = [f"{row}{column:02d}.tif" for row in "AB" for column in range(3)]
+    listing = Listing("/nowhere", "p", tuple(FoundFile(path) for path in paths))
+    with pytest.raises(InputError, match=r"counts the columns of its wells from 0.*\?P<column>"):
+        PatternReader().read(listing, ReadOptions(pattern=r"(?P<well>[A-H]\d\d)"))
+    plate = PatternReader().read(listing, ReadOptions(pattern=r"(?P<row>[A-H])(?P<column>\d\d)"))
+    assert list(plate.wells()) == ["A01", "A02", "A03", "B01", "B02", "B03"]

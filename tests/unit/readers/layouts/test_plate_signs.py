@@ -51,6 +51,7 @@ def every(template: str, **values) -> list[str]:
 
 
 SHORT = ("B2", "B3", "C2", "C3")
+ZERO = ("B01", "B02", "C01", "C02")
 WELLS = ("B02", "B03", "C02", "C03")
 # names as the instruments write them: (files, what the refusal says, wells by the pattern that it offers)
 GOLDEN = {
@@ -126,6 +127,27 @@ GOLDEN = {
         every("{ch}-{w}-{s}.tif", ch=("DAPI", "GFP"), w=WELLS, s=(1, 2)),
         "a well",
         WELLS,
+    ),
+    "columns from 0": (
+        every("{r}0{c}_s{s}_{ch}.tif", r="BC", c=(0, 1), s=(1, 2), ch=("DAPI", "GFP")),
+        "a well",
+        ZERO,
+    ),
+    "columns from 0 and stains": (
+        every("{r}{c}_{ch}.tif", r="BC", c=(0, 1), ch=("DAPI", "GFP")),
+        "a well",
+        ZERO,
+    ),
+    "columns from 0 of ImageXpress": (
+        every("p_{r}0{c}_s{s}_w{ch}.tif", r="BC", c=(0, 1), s=(1, 2), ch=(1, 2)),
+        "ImageXpress",
+        ZERO,
+    ),
+    "columns from 0 in folders": (every("{r}/{c}/img.tif", r="BC", c=(0, 1)), "a well", ZERO),
+    "columns from 0 of Cellomics": (
+        every("x_{r}0{c}f0{f}d{d}.tif", r="BC", c=(0, 1), f=(0, 1), d=(0, 1)),
+        "Cellomics",
+        None,
     ),
     "columns before rows": (every("0{c}{r}_DAPI.tif", r="BC", c=(2, 3)), "a well", WELLS),
     "wells of three digits": (every("{r}00{c}.tif", r="BC", c=(2, 3)), "a well", WELLS),
