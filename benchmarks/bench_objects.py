@@ -118,7 +118,8 @@ def agreement(console: Console, results: dict[Key, object]) -> None:
     pairs = {
         "AreaShape_Area": "area",
         "AreaShape_Perimeter": "perimeter",
-        "Intensity_MedianIntensity_Nuclei": "median",
+        "AreaShape_ConvexArea": "area_convex",
+        "Intensity_MedianIntensity_Nuclei": "quartiles-1",
     }
     apart = {
         name: float(np.abs(mine[f"Nuclei_{column}"] - theirs[name]).max()) for column, name in pairs.items()

@@ -25,6 +25,10 @@ PROPERTIES = (
     "perimeter",
     "equivalent_diameter_area",
     "extent",
+    "area_convex",
+    "solidity",
+    "feret_diameter_max",
+    "centroid_weighted",
     "intensity_mean",
     "intensity_std",
     "intensity_min",
@@ -47,10 +51,19 @@ def labelled(
 
 
 def measured(labels: NDArray[np.integer], plane: NDArray[np.generic]) -> dict[str, NDArray[np.generic]]:
-    """Measures the same as nucbatch for each object of one channel (Y, X), or values that lead to it."""
-    return dict(regionprops_table(labels, plane, properties=PROPERTIES, extra_properties=(median,)))
+    """Measures most of what nucbatch does for each object of one channel (Y, X), or values that lead to it.
+
+    Left out, in scikit-image's favour: grey levels of edge and ring, neighbours, and the smallest diameter.
+    """
+    return dict(regionprops_table(labels, plane, properties=PROPERTIES, extra_properties=(quartiles, spread)))
 
 
-def median(mask: NDArray[np.bool_], plane: NDArray[np.generic]) -> np.floating:
-    """An object's median grey level."""
-    return np.median(plane[mask])
+def quartiles(mask: NDArray[np.bool_], plane: NDArray[np.generic]) -> NDArray[np.floating]:
+    """An object's quartiles and median grey level."""
+    return np.percentile(plane[mask], (25, 50, 75))
+
+
+def spread(mask: NDArray[np.bool_], plane: NDArray[np.generic]) -> np.floating:
+    """The median of the absolute deviations from an object's median grey level."""
+    own = plane[mask].astype(np.float64)
+    return np.median(np.abs(own - np.median(own)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _LENGTHS = (
-    *(f"Nuclei_AreaShape_{name}" for name in ("Center_X", "Center_Y", "Perimeter", "EquivalentDiameter")),
+    *(f"Metadata_Nuclei_Location_Center_{axis}" for axis in "XY"),
+    *(f"Nuclei_AreaShape_{name}" for name in ("Perimeter", "EquivalentDiameter")),
     *(f"Nuclei_AreaShape_{name}AxisLength" for name in ("Major", "Minor")),
     *(f"Nuclei_AreaShape_{name}FeretDiameter" for name in ("Max", "Min")),
     "Nuclei_Neighbors_FirstClosestDistance_10",

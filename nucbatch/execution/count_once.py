@@ -28,7 +28,7 @@ from nucbatch.store.tables import read_columns
 
 _LABEL, _AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
 _BOX = [f"Metadata_Nuclei_BoundingBox{end}_{axis}" for end in ("Minimum", "Maximum") for axis in "YX"]
-_CENTER = [f"Nuclei_AreaShape_Center_{axis}" for axis in "YX"]
+_CENTER = [f"Metadata_Nuclei_Location_Center_{axis}" for axis in "YX"]
 _CUT_WITHIN_PX = 1  # of the field's edge: masks often end a pixel before it
 
 

@@ -50,7 +50,9 @@ class Intensity:
                 figures["BackgroundCorrectedMeanIntensity"] = corrected
                 figures["BackgroundCorrectedIntegratedIntensity"] = corrected * objects.areas_px
             columns |= {f"Nuclei_Intensity_{name}_{channel}": values for name, values in figures.items()}
-            columns |= {f"Nuclei_Location_{name}_{channel}": values for name, values in places.items()}
+            columns |= {
+                f"Metadata_Nuclei_Location_{name}_{channel}": values for name, values in places.items()
+            }
             if cytoplasm is not None:
                 columns |= {f"Cytoplasm_Intensity_{name}_{channel}": own for name, own in of_ring.items()}
                 ratio = sums.mean / np.where(around.mean == 0, np.nan, around.mean)

@@ -20,7 +20,7 @@ from nucbatch.features.contract import Columns, Family
 from nucbatch.features.measured_objects import objects_of
 from nucbatch.features.neighbors import CLOSEST, closest_distance
 
-_CENTER = ("Nuclei_AreaShape_Center_Y", "Nuclei_AreaShape_Center_X")
+_CENTER = ("Metadata_Nuclei_Location_Center_Y", "Metadata_Nuclei_Location_Center_X")
 
 
 @cache

@@ -36,7 +36,7 @@ class Shape:
         return 2 * settings.reach_px(pixel_size_um)
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
-        """Size, position and shape; box, orientation and whether it touches the border, as metadata."""
+        """Size and shape; as metadata centre, box, orientation and whether it touches the border."""
         moments, borders = _sums(
             objects.labels, objects.runs.begin, objects.runs.end, objects.owner, objects.boxes
         )
@@ -61,8 +61,6 @@ class Shape:
         box_area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
         values: Columns = {
             "Area": area,
-            "Center_X": center_x,
-            "Center_Y": center_y,
             "MajorAxisLength": major,
             "MinorAxisLength": minor,
             "Eccentricity": eccentricity,
@@ -76,6 +74,8 @@ class Shape:
             "MinFeretDiameter": diameters[:, 1],
         }
         metadata: Columns = {
+            "Location_Center_X": center_x,
+            "Location_Center_Y": center_y,
             "BoundingBoxMinimum_X": boxes[:, 1] + left,
             "BoundingBoxMinimum_Y": boxes[:, 0] + top,
             "BoundingBoxMaximum_X": boxes[:, 3] + left,
@@ -85,7 +85,6 @@ class Shape:
         }
         columns = {f"Metadata_Nuclei_{name}": column for name, column in metadata.items()}
         columns |= {f"Nuclei_{self.name}_{name}": column for name, column in values.items()}
-        columns |= {"Nuclei_Location_Center_X": center_x, "Nuclei_Location_Center_Y": center_y}
         cytoplasm = objects.cytoplasm(len(channels))
         return columns if cytoplasm is None else columns | {"Cytoplasm_AreaShape_Area": cytoplasm.areas_px}
 

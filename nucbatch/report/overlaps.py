@@ -113,11 +113,12 @@ def _drawing(data: RunData, where: WellKey, layout: list[FieldRectangle]) -> dic
 
 def _nuclei(data: RunData, where: WellKey, images: list[str]) -> list[tuple[str, float, float, int, bool]]:
     """Image, centroid (y, x), area and whether it counts, of the nuclei of a well; lengths in px."""
-    columns = ["Metadata_Image", "Nuclei_AreaShape_Center_Y", "Nuclei_AreaShape_Center_X"]
-    columns += ["Nuclei_AreaShape_Area", "Metadata_Counted"]
+    columns = ["Metadata_Image", "Metadata_Nuclei_Location_Center_Y", "Metadata_Nuclei_Location_Center_X"]
+    columns += ["Nuclei_AreaShape_Area", "Metadata_Counted", "Metadata_ReasonNotCounted"]
     chosen = (pc.field("Metadata_Plate") == where[0]) & pc.field("Metadata_Image").isin(images)
     table = pq.read_table(data.paths.nuclei, columns=columns, filters=chosen)
-    return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
+    rows = zip(*(table[name].to_pylist() for name in columns), strict=True)
+    return [row[:-1] for row in rows if row[-2] or "overlap" in row[-1]]  # others are left out by the user
 
 
 panel = Panel("Overlaps", 25, render)

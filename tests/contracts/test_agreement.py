@@ -15,8 +15,8 @@ from nucbatch.synthetic import make_field
 TOLERANCE = 1e-9  # relative
 SKIMAGE = {
     "Nuclei_AreaShape_Area": "area",
-    "Nuclei_AreaShape_Center_X": "centroid-1",
-    "Nuclei_AreaShape_Center_Y": "centroid-0",
+    "Metadata_Nuclei_Location_Center_X": "centroid-1",
+    "Metadata_Nuclei_Location_Center_Y": "centroid-0",
     "Nuclei_AreaShape_MajorAxisLength": "axis_major_length",
     "Nuclei_AreaShape_MinorAxisLength": "axis_minor_length",
     "Nuclei_AreaShape_Eccentricity": "eccentricity",
@@ -30,8 +30,8 @@ SKIMAGE = {
     "Nuclei_Intensity_MinIntensity_DNA": "intensity_min",
     "Nuclei_Intensity_MaxIntensity_DNA": "intensity_max",
     "Nuclei_Intensity_MedianIntensity_DNA": "intensity_median",
-    "Nuclei_Location_CenterMassIntensity_X_DNA": "centroid_weighted-1",
-    "Nuclei_Location_CenterMassIntensity_Y_DNA": "centroid_weighted-0",
+    "Metadata_Nuclei_Location_CenterMassIntensity_X_DNA": "centroid_weighted-1",
+    "Metadata_Nuclei_Location_CenterMassIntensity_Y_DNA": "centroid_weighted-0",
 }
 
 
@@ -73,6 +73,9 @@ def test_cellprofiler_s_port(scene):
         near = measureobjectneighbors(labels, labels, "Within a specified distance", 10)
         pearson = get_correlation_measurements()["pearson"](one, other, labels)["Correlation_Pearson"]
     theirs |= {f"Nuclei_{name}": values for name, values in near.items()}
+    theirs |= {f"Metadata_{name}": values for name, values in theirs.items()}
+    for axis in "XY":
+        theirs[f"Metadata_Nuclei_Location_Center_{axis}"] = theirs[f"Nuclei_AreaShape_Center_{axis}"]
     theirs["Nuclei_Correlation_Correlation_DNA_GFP"] = pearson
     both = sorted(ours.keys() & theirs.keys())
     assert len(both) == 36

@@ -8,7 +8,9 @@ import pytest
 
 from nucbatch.core.plate import Field
 from nucbatch.experiment.wells import by_well
+from nucbatch.features import measure
 from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.synthetic import make_field
 
 # pycytominer sets this option of pandas when it is imported; pandas 3 warns that it has no effect any more.
 pytestmark = pytest.mark.filterwarnings(
@@ -89,3 +91,27 @@ def test_aggregate_by_time_point_agrees_with_the_table_of_wells(tmp_path: Path) 
     assert ours["Metadata_Time"].tolist() == theirs["Metadata_Time"].tolist() == [0, 1]
     assert ours["Count_Nuclei"].tolist() == theirs["Metadata_Object_Count"].tolist() == [9, 29]
     assert ours["Median_Nuclei_AreaShape_Area"].tolist() == theirs["Nuclei_AreaShape_Area"].tolist()
+
+
+def test_raw_measurements_are_normalised_and_selected_and_no_metadata_is(tmp_path: Path) -> None:
+    from pycytominer import feature_select, normalize
+
+    paths = []
+    for site in (1, 2):
+        images, labels = make_field(300, np.random.default_rng(site), nuclei=40, channels=2)
+        field = Field("B02", site, 0, f"B/2/{site}", f"B02_{site}", (), 300, 300, "uint16")
+        columns = measure(labels, np.stack(images).astype(np.uint16), ("DAPI", "GFP"))
+        paths.append(tmp_path / f"{site}.parquet")
+        write_fragment(paths[-1], identity_columns("P1", field, int(labels.max())) | columns)
+    concatenate(paths, tmp_path / "nuclei.parquet", not_counted={}, pixel_sizes_um=dict.fromkeys(paths, 0.5))
+    nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
+    operations = ["variance_threshold", "correlation_threshold", "drop_na_columns", "blocklist"]
+    normalised = normalize(nuclei)
+    selected = feature_select(normalised, operation=operations)
+    assert list(normalised) == list(nuclei)
+    features = [name for name in selected if not name.startswith("Metadata_")]
+    assert len(features) > 20
+    assert all(name.startswith(("Nuclei_", "Cytoplasm_")) for name in features)
+    assert not [name for name in features if "BoundingBox" in name or "Location" in name or "Center_" in name]
+    metadata = [name for name in nuclei if name.startswith("Metadata_")]
+    pd.testing.assert_frame_equal(selected[metadata], nuclei[metadata])

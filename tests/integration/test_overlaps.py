@@ -189,7 +189,7 @@ def test_what_a_lost_field_showed_counts_in_its_neighbours(tmp_path: Path, drawn
     middle = nuclei[(nuclei.Metadata_Well == "B02") & (nuclei.Metadata_Site == 5)]
     top, left, bottom, right = boxes[5]
     strip = round(0.3 * (bottom - top))
-    y, x = middle["Nuclei_AreaShape_Center_Y"], middle["Nuclei_AreaShape_Center_X"]
+    y, x = middle["Metadata_Nuclei_Location_Center_Y"], middle["Metadata_Nuclei_Location_Center_X"]
     alone = y.between(strip, bottom - top - strip) & x.between(strip, right - left - strip)
     lost = wells.loc["B02", "Count_Nuclei"] - wells.loc["B03", "Count_Nuclei"]
     assert middle["Metadata_Counted"].sum() > alone.sum()

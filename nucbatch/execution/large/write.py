@@ -42,7 +42,7 @@ from nucbatch.store.tables import read_fragment, write_fragments
 _LEVEL_OF_CELLS = CELL_PX.bit_length() - 1
 """Level of the pyramid with one pixel for each cell of the sample."""
 
-_CENTER = ("Nuclei_AreaShape_Center_Y", "Nuclei_AreaShape_Center_X")
+_CENTER = ("Metadata_Nuclei_Location_Center_Y", "Metadata_Nuclei_Location_Center_X")
 
 
 def write_labels(image: LargeImage, row: int, column: int) -> str:

@@ -75,7 +75,7 @@ def test_the_same_bits_in_whatever_window_and_under_whatever_number(dtype):
     count = int(labels.max())
     mirrored = np.where(labels, count + 1 - labels, 0)
     seen = intensity(np.pad(mirrored, 3), np.pad(plane, 3))
-    own = [name for name in whole if not name.startswith(("BackgroundCorrected", "Nuclei_Location"))]
+    own = [name for name in whole if not name.startswith(("BackgroundCorrected", "Metadata_Nuclei_Location"))]
     assert len(own) == 15
     for name in own:
         values = whole[name]

@@ -19,11 +19,19 @@ def test_columns_are_in_the_style_of_cellprofiler():
     assert {"Nuclei_Intensity_MeanIntensity_DNA", "Nuclei_Intensity_MedianIntensity_Actin"} <= set(columns)
 
 
-def test_box_and_orientation_are_metadata_and_come_first():
+def test_where_a_nucleus_lies_is_metadata_and_comes_first():
     columns = measure(LABELS, np.ones((1, 2, 3), np.uint8), ("DNA",), families=[Intensity(), Shape()])
-    corners = [f"BoundingBox{end}_{axis}" for end in ("Minimum", "Maximum") for axis in "XY"]
-    assert list(columns)[:5] == [f"Metadata_Nuclei_{name}" for name in (*corners, "Orientation")]
-    assert not [name for name in list(columns)[5:] if "BoundingBox" in name or "Orientation" in name]
+    metadata = [name for name in columns if name.startswith("Metadata_Nuclei_")]
+    assert list(columns)[: len(metadata)] == metadata
+    words = {
+        word
+        for name in metadata
+        for word in ("BoundingBox", "Orientation", "Center_X", "Border")
+        if word in name
+    }
+    assert len(words) == 4
+    features = list(columns)[len(metadata) :]
+    assert not [name for name in features if any(word in name for word in (*words, "Location"))]
 
 
 def test_no_nuclei_give_the_same_columns_and_types():

@@ -39,7 +39,8 @@ def shape(labels, origin_px=(0, 0)):
     columns = Shape().measure(objects_of(labels, origin_px), NO_IMAGE, ())
     prefixes = "Metadata_Nuclei_", "Nuclei_AreaShape_"
     return {
-        name.removeprefix(prefixes[0]).removeprefix(prefixes[1]): values for name, values in columns.items()
+        name.removeprefix(prefixes[0]).removeprefix(prefixes[1]).removeprefix("Location_"): values
+        for name, values in columns.items()
     }
 
 

@@ -37,12 +37,12 @@ def finished(tmp_path, *, step_um=90.0, elsewhere=(2,), flags=(), settings=None,
     for field in fields:
         columns = identity_columns("P", field, 3) | {
             "Nuclei_AreaShape_Area": np.array([100, 100, 100]),
-            "Nuclei_AreaShape_Center_X": np.array([4.5, 49.5, 94.5]),
-            "Nuclei_AreaShape_Center_Y": np.array([9.5, 49.5, 89.5]),
+            "Metadata_Nuclei_Location_Center_X": np.array([4.5, 49.5, 94.5]),
+            "Metadata_Nuclei_Location_Center_Y": np.array([9.5, 49.5, 89.5]),
         }
         write_fragment(run.fragment(field.key), columns)
         paths[field.key] = run.fragment(field.key)
-    left_out = {paths["B/3/2"]: np.array(elsewhere)} if elsewhere else {}
+    left_out = {paths["B/3/2"]: {"overlap": np.array(elsewhere)}} if elsewhere else {}
     concatenate(paths.values(), run.nuclei, not_counted=left_out if positions else None)
     receipts = {field.key: Receipt(field.key, "done", "", 3, "", {}, {}, "here") for field in fields}
     flagged = {field.key: list(flags) for field in fields if field.well == "B02"}
