@@ -8,7 +8,7 @@ Source: https://cocodataset.org/#format-data; packing: ``rleFrString`` in ``mask
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
 from nucbatch.labels.drawing import DrawnObject, polygon_of
+from nucbatch.labels.sources import some
 
 
 def is_coco(document: Any) -> bool:
@@ -27,50 +28,72 @@ def is_coco(document: Any) -> bool:
     )
 
 
-def images_of(document: Any, place: str) -> list[tuple[int | str, str, tuple[int, int]]]:
+def images_of(
+    document: Any, annotations: Collection[object], place: str
+) -> list[tuple[int | str, str, tuple[int, int]]]:
     """Returns the id, file name and shape (Y, X) of each image.
 
+    Args:
+        document: as parsed.
+        annotations: ids of the images that annotations name.
+        place: the file, for messages.
+
     Raises:
-        InputError: an image lacks one of them, or two share an id.
+        InputError: an image lacks one of them, two share an id, or annotations name an image not listed.
     """
-    found: dict[int | str, tuple[int | str, str, tuple[int, int]]] = {}
+    found: dict[object, tuple[int | str, str, tuple[int, int]]] = {}
     for number, image in enumerate(document["images"], start=1):
         try:
-            one = image["id"], str(image["file_name"]), (int(image["height"]), int(image["width"]))
+            identity, shape = image["id"], (int(image["height"]), int(image["width"]))
+            name = str(image["file_name"])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
                 f"{place}: image {number} lacks its id, file_name, height or width ({error})"
             ) from error
-        if one[0] in found or min(one[2]) < 1:
-            raise InputError(f"{place}: image {number} has the id of another one, or no size")
-        found[one[0]] = one
+        if not isinstance(identity, int | str) or identity in found or min(shape) < 1:
+            raise InputError(f"{place}: image {number} has no id of its own, or no size")
+        found[identity] = identity, name, shape
+    lost = [str(one) for one in annotations if one not in found]
+    if lost:
+        raise InputError(f"{place}: annotations belong to images that it doesn't list: ids {some(lost, 5)}")
     return list(found.values())
 
 
-def crowded(document: Any) -> set[object]:
-    """Returns the ids of the images with crowds."""
-    annotations = [one for one in document["annotations"] if isinstance(one, Mapping)]
-    return {one.get("image_id") for one in annotations if one.get("iscrowd", 0)}
+def has_crowd(annotations: Sequence[Mapping[str, Any]]) -> bool:
+    """Tells whether one of the annotations is a crowd."""
+    return any(one.get("iscrowd", 0) for one in annotations)
 
 
-def objects_of(document: Any, image: int | str, shape: tuple[int, int], place: str) -> list[DrawnObject]:
-    """Returns the objects of one image, in the order of the file.
+def by_image(document: Any, place: str) -> dict[object, list[Mapping[str, Any]]]:
+    """Returns the annotations of each image by its id, in the order of the file.
+
+    Raises:
+        InputError: an annotation is none.
+    """
+    found: dict[object, list[Mapping[str, Any]]] = {}
+    for number, annotation in enumerate(document["annotations"], start=1):
+        if not isinstance(annotation, Mapping) or not isinstance(annotation.get("image_id"), int | str):
+            raise InputError(f"{place}: annotation {number} can't be used: it has no image_id")
+        found.setdefault(annotation["image_id"], []).append(annotation)
+    return found
+
+
+def objects_of(
+    annotations: Sequence[Mapping[str, Any]], shape: tuple[int, int], place: str
+) -> list[DrawnObject]:
+    """Returns the objects of the annotations of one image, whose shape is (Y, X).
 
     Raises:
         InputError: an annotation is damaged, or has no segmentation.
     """
     found: list[DrawnObject] = []
-    for annotation in document["annotations"]:
-        shown = "an annotation"
+    for number, annotation in enumerate(annotations, start=1):
+        shown = f"annotation {annotation.get('id', number)}"
         try:
-            if annotation["image_id"] != image:
-                continue
-            shown = f"annotation {annotation.get('id', len(found) + 1)}"
             parts, masks = _segmentation(annotation.get("segmentation"), shape)
-            crowd = bool(annotation.get("iscrowd", 0))
-            found.append(DrawnObject(shown, parts, masks, ignored=crowd))
         except (AttributeError, KeyError, TypeError, ValueError, IndexError) as error:
             raise InputError(f"{place}: {shown} can't be used: {error}") from error
+        found.append(DrawnObject(shown, parts, masks, ignored=bool(annotation.get("iscrowd", 0))))
     return found
 
 

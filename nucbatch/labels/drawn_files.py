@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -68,7 +68,7 @@ def images_in(path: Path) -> list[DrawnImage]:
         both = tuple(dict.fromkeys((*names, *named)))
         return [DrawnImage(both, str(path), partial(_of_labelme, path), labelme.shape_of(document))]
     if coco.is_coco(document):
-        crowded = coco.crowded(document)
+        annotations = _annotations(path, *_stamp(path))
         return [
             DrawnImage(
                 _coco_names(name),
@@ -76,9 +76,9 @@ def images_in(path: Path) -> list[DrawnImage]:
                 partial(_of_coco, path, identity, shape),
                 shape,
                 shared=True,
-                has_ignored=identity in crowded,
+                has_ignored=coco.has_crowd(annotations.get(identity, [])),
             )
-            for identity, name, shape in coco.images_of(document, str(path))
+            for identity, name, shape in coco.images_of(document, annotations, str(path))
         ]
     return []
 
@@ -104,21 +104,33 @@ def _coco_names(name: str) -> tuple[str, ...]:
 
 
 def _document(path: Path) -> Any:
+    return _parsed(path, *_stamp(path))
+
+
+def _stamp(path: Path) -> tuple[int, int]:
     try:
         info = path.stat()
-        return _parsed(path, info.st_mtime_ns, info.st_size)
     except OSError as error:
         raise UnreadableImage(f"{path}: can't be read ({error.strerror or error})") from error
+    return info.st_mtime_ns, info.st_size
 
 
 @lru_cache(maxsize=4)
 def _parsed(path: Path, mtime_ns: int, size_bytes: int) -> Any:
     try:
         return json.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        raise UnreadableImage(f"{path}: can't be read ({error.strerror or error})") from error
     except RecursionError as error:
         raise InputError(f"{path}: it is nested too deeply to be an annotation file") from error
     except ValueError as error:
         raise InputError(f"{path}: it is no JSON ({error})") from error
+
+
+@lru_cache(maxsize=4)
+def _annotations(path: Path, mtime_ns: int, size_bytes: int) -> dict[object, list[Mapping[str, Any]]]:
+    """COCO's annotations by image."""
+    return coco.by_image(_parsed(path, mtime_ns, size_bytes), str(path))
 
 
 def _of_geojson(path: Path) -> list[DrawnObject]:
@@ -130,7 +142,7 @@ def _of_labelme(path: Path) -> list[DrawnObject]:
 
 
 def _of_coco(path: Path, image: int | str, shape: tuple[int, int]) -> list[DrawnObject]:
-    return coco.objects_of(_document(path), image, shape, str(path))
+    return coco.objects_of(_annotations(path, *_stamp(path)).get(image, []), shape, str(path))
 
 
 def _is_roi_set(path: Path) -> bool:
