@@ -119,7 +119,8 @@ def evaluate(folder: RunFolder, experiment: Experiment, described: Described) ->
 def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
     """Describes a finished run anew: replaces the user's columns in its tables, and evaluates them.
 
-    What ``experiment`` does not say stays as it was, unless it brings another table of wells.
+    What ``experiment`` does not say stays as it was, unless it brings another table of wells. Before the
+    first table, run.json names the old and the new columns: if this breaks off, the next call leaves out both.
 
     Raises:
         InputError: the experiment does not fit the run.
@@ -134,15 +135,20 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
         described = describe(experiment, list(_addresses(folder, old)))
         values = {key: [value for _, value in columns] for key, columns in described.fields.items()}
         numbers = pd.read_csv(folder.wells, dtype=str, keep_default_na=False)
-        for path in (folder.nuclei, folder.fields):
-            replace_user_columns(path, old, described.columns, values, OF_RUN)
-        write_nuclei_csv(folder, wanted=folder.nuclei_csv.is_file())
-        places = wells_metadata(pd.read_parquet(folder.fields))
-        if len(places) != len(numbers):
+        rows = len(wells_metadata(pd.read_parquet(folder.fields)))
+        if rows != len(numbers):
             raise StoreError(
-                f"{folder.wells} has {len(numbers)} rows, and the run {len(places)} wells and time points: "
+                f"{folder.wells} has {len(numbers)} rows, and the run {rows} wells and time points: "
                 "the same command again writes it anew."
             )
+        if experiment.table:
+            write_bytes(folder.metadata, experiment.table)
+        both = {"columns": sorted(old.union(described.columns))}
+        write_run(folder.run_json, card | {"experiment": experiment.to_json() | both})
+        for path in (folder.nuclei, folder.fields):
+            replace_user_columns(path, both["columns"], described.columns, values, OF_RUN)
+        write_nuclei_csv(folder, wanted=folder.nuclei_csv.is_file())
+        places = wells_metadata(pd.read_parquet(folder.fields))
         rest = {
             name: [_cell(text) for text in numbers[name]]
             for name in map(str, numbers.columns)

@@ -138,6 +138,21 @@ def test_another_description_replaces_the_columns_of_the_first(
     assert not (out / "doses.csv").exists()
 
 
+def test_a_description_that_breaks_off_is_made_whole_by_the_next(
+    plate: Path, finished: Path, described: tuple[Path, Result], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(finished, out)
+    (out / "assay.csv").mkdir()  # stops it after the tables have the new columns
+    wells = plate.parent / "wells.csv"
+    assert call("report", out, "--metadata", wells, *OPTIONS).exit_code == 1
+    assert "Metadata_Dose_nM" in pd.read_parquet(out / "nuclei.parquet")
+    (out / "assay.csv").rmdir()
+    assert call("report", out, "--metadata", wells, *OPTIONS).exit_code == 0
+    for name in ("wells", "assay", "doses", "normalised"):
+        assert (out / f"{name}.csv").read_bytes() == (described[0] / f"{name}.csv").read_bytes()
+
+
 def test_cells_that_a_spreadsheet_would_run_are_neutral(described: tuple[Path, Result]) -> None:
     cells = pd.read_csv(described[0] / "wells.csv")["Metadata_Note"]
     assert set(cells) == {"'=1+1"}
