@@ -120,7 +120,8 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
     """Describes a finished run anew: replaces the user's columns in its tables, and evaluates them.
 
     What ``experiment`` does not say stays as it was, unless it brings another table of wells. Before the
-    first table, run.json names the old and the new columns: if this breaks off, the next call leaves out both.
+    first table, run.json names the old and the new columns: if this breaks off, the next call replaces
+    both.
 
     Raises:
         InputError: the experiment does not fit the run.
