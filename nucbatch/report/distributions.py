@@ -21,7 +21,7 @@ from nucbatch.report.run_data import RunData
 
 BINS = 24
 _PERCENTILES = (0.5, 99.5)
-_MOST_CHARACTERS = 700_000  # of all histograms in the page
+MOST_CHARACTERS = 700_000  # of all histograms in the page
 _MOST_NUMBERS = 300_000_000  # nuclei times measures that are counted; a minute
 
 
@@ -74,7 +74,7 @@ def _nuclei(data: RunData, drawn: NDArray[np.bool_]) -> list[dict[str, Any]]:
     first = [name.partition("_")[2] for name in data.experiment.get("shown_measures") or []]
     columns = sorted(columns, key=lambda name: name not in first)
     nuclei = max(int(data.done["Count_Nuclei"].sum()), 1)
-    most = min(_MOST_CHARACTERS // (len(wells) * BINS * 8 // 3), max(_MOST_NUMBERS // nuclei, 1))
+    most = min(MOST_CHARACTERS // (len(wells) * BINS * 8 // 3), max(_MOST_NUMBERS // nuclei, 1))
     return [_packed(one) for one in histograms(path, wells, columns[:most], BINS, _PERCENTILES)]
 
 

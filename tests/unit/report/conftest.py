@@ -61,7 +61,9 @@ def write_wells_csv(path: Path, fields: pd.DataFrame, **columns) -> None:
     """Writes a row per well and time point, with its counts and ``columns``."""
     groups = fields.groupby(["Metadata_Plate", "Metadata_Well", "Metadata_Time"])["Count_Nuclei"]
     counts = {"Count_Nuclei": groups.sum(min_count=1), "Count_Nuclei_PerField_Mean": groups.mean()}
-    pd.DataFrame(counts).reset_index().assign(**columns).to_csv(path, index=False)
+    table = pd.DataFrame(counts).reset_index()
+    further = pd.DataFrame(columns, index=table.index)
+    pd.concat([table, further], axis=1).to_csv(path, index=False)
 
 
 def write_run(folder: Path, fields, files=(), run=RUN, **columns) -> RunFolder:

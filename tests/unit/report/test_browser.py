@@ -208,6 +208,14 @@ def test_names_with_markup_are_shown_as_text(open_page, make_run):
     assert page.locator("h1").inner_text() == nasty
 
 
+@pytest.mark.parametrize("counts", [[("", 3)], [("B02", None)], [("B02", 3, 0), ("B02", 4, 7)]])
+def test_images_without_wells_failures_alone_and_time_points_have_pages_too(open_page, make_run, counts):
+    fields = [make_run.field(well, 1, count, time=at[0] if at else 0) for well, count, *at in counts]
+    page = open_page(write_report(make_run(fields).path).as_uri())
+    assert page.locator("h1").is_visible()
+    assert page.locator(".plate-map").count() == (0 if counts == [("", 3)] else len(counts))
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_follows_the_reader_s_scheme(open_page, scheme):
     page = open_page(color_scheme=scheme)

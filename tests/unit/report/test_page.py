@@ -5,10 +5,13 @@ import hashlib
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 
 from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.core.plate import Channel
+from nucbatch.core.plate_geometry import row_letters
+from nucbatch.report import contact, distributions, thumbnails
 from nucbatch.report.page import write_report
 
 VOID = {"meta", "img", "input", "br", "link", "hr"}
@@ -108,3 +111,16 @@ def test_a_folder_that_is_no_run_is_named(tmp_path):
         write_report(tmp_path / "nowhere")
     with pytest.raises(StoreError, match="is not a run of nucbatch"):
         write_report(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_page_of_1536_wells_with_hundreds_of_measures_stays_below_10_mb(make_run):
+    wells = [f"{row_letters(row)}{column:02d}" for row in range(32) for column in range(1, 49)]
+    fields = [make_run.field(well, 1, 9) for well in wells]
+    values = np.random.default_rng(0).normal(size=(400, len(fields)))
+    columns = {f"Mean_Nuclei_Intensity_MeasureOfSomeKind_Channel{at}": one for at, one in enumerate(values)}
+    page = write_report(make_run(fields, **columns).path).read_text(encoding="utf-8")
+    assert re.search(r'"left_out":\d{2,}', page)
+    pictures = thumbnails.BUDGET + contact.ALL_IMAGES_BYTES * 4 / 3
+    outlines = contact.FIELDS * 30_000
+    assert len(page.encode()) + pictures + distributions.MOST_CHARACTERS + outlines < 10_000_000
