@@ -36,7 +36,7 @@ def lines_that_call_nucbatch(text: str) -> list[list[str]]:
     commands = nucbatch.list_commands(click.Context(nucbatch))
     calls = re.compile(rf"\bnucbatch ((?:{'|'.join(commands)})\b[^|;…]*)")
     blocks = [block for kind, block in BLOCK.findall(text) if kind in ("bash", "text")]
-    found = [calls.search(line) for block in blocks for line in block.splitlines()]
+    found = [calls.search(line) for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     return [shlex.split(match[1], comments=True) for match in found if match]
 
 
