@@ -86,7 +86,7 @@ def test_options_reach_the_readers(plate):
     assert json.loads(run(plate, "--json", "--layout", "folder").output)["layout"] == "folder"
     by_pattern = run(plate, "--json", "--pattern", r"-(?P<row>A)-(?P<column>12)", "--pixel-size", "0.5")
     document = json.loads(by_pattern.output)
-    assert (list(document["wells"]), document["files"]["quarantined"]) == (["A12"], 6)
+    assert (list(document["wells"]), document["files"]["quarantined"]) == (["A12"], 4)
 
 
 def test_of_a_pyramid_the_level_that_is_read_is_shown(tmp_path):
