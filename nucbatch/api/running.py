@@ -224,9 +224,12 @@ def run(
         counted={"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border},
     )
     prepared = request.prepare(Path(out))
-    for sentence in prepared.warnings:
-        warnings.warn(sentence, stacklevel=_CALLER)
     with RunBar(terminal(soft_wrap=True)) if progress else nullcontext() as bar:
+        for sentence in prepared.warnings:
+            if bar is None:
+                warnings.warn(sentence, stacklevel=_CALLER)
+            else:
+                bar.note(sentence)
         result = execute(
             prepared,
             Path(out),
