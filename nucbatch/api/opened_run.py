@@ -38,8 +38,8 @@ def open_run(out: str | Path) -> Run:
         >>> run = nb.open_run("out")
         >>> sorted(run.wells["Metadata_Well"])
         ['B02', 'B03']
-        >>> run.labels("B02").shape
-        (160, 160)
+        >>> run.labels("B02").shape, run.image("B02").shape, run.image("B02", channel="FITC").shape
+        ((160, 160), (2, 160, 160), (160, 160))
     """
     folder = RunFolder(Path(out))
     if not folder.path.exists():
@@ -140,16 +140,18 @@ class Run:
         Args:
             name: a well, such as "B03"; or the name of an image that belongs to no plate. May be left out if
                 the run has one field.
-            channel: name of the channel, which may be left out if there is one; or several names.
+            channel: name of the channel, or several names; by default all channels.
             site: of the well's fields the one with this number, from 1; may be left out if it has one.
             time: time point, from 0; likewise.
             level: of the pyramid; 0 is the full resolution, each further one has half of it.
 
         Returns:
-            (Y, X), or (C, Y, X) of several channels.
+            (Y, X) of a channel that is named, or the only one; else (C, Y, X), in the order of the names, or
+            in that of ``channels``.
 
         Raises:
-            InputError: there is no such field or channel, or there are several; or the field wasn't counted.
+            InputError: there is no such field or channel, there are several such fields, or the field wasn't
+                counted.
             StoreError: the run has no images, or they can't be read.
         """
         field = self._field(name, site, time)
@@ -157,17 +159,13 @@ class Run:
         group = str(field["Metadata_Image"])
         pixels = stored_array(image_array(self._folder, group, level))
         names = read_channels(self._folder, group)
-        if channel is None and len(names) > 1:
-            raise InputError(
-                f"{field['Name']} has several channels: name one of {', '.join(names)} with channel, or a "
-                "list of them."
-            )
-        several = channel is not None and not isinstance(channel, str)
-        wanted = names[:1] if channel is None else [channel] if isinstance(channel, str) else list(channel)
+        if channel is None:
+            return pixels if len(names) > 1 else pixels[0]
+        wanted = [channel] if isinstance(channel, str) else list(channel)
         if missing := [one for one in wanted if one not in names]:
             raise InputError(f"{field['Name']} has no channel {missing[0]}: it has {', '.join(names)}.")
         chosen = pixels[[names.index(one) for one in wanted]]
-        return chosen if several else chosen[0]
+        return chosen[0] if isinstance(channel, str) else chosen
 
     def labels(
         self, name: str = "", *, site: int | None = None, time: int | None = None, level: int = 0
