@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.measure_settings import ring_asked
+from nucbatch.core.measure_settings import features_asked, ring_asked
+from nucbatch.core.micrometres import twins
 from nucbatch.core.settings import validated
 from nucbatch.features.measure import measure as measure_window
 
@@ -20,6 +21,7 @@ def measure(
     channels: str | Sequence[str] = (),
     *,
     ring: str | None = None,
+    features: str = "",
     pixel_size: float | None = None,
 ) -> pd.DataFrame:
     """Measures the objects of a label image, with the measurements of a run.
@@ -30,7 +32,8 @@ def measure(
         channels: names of the channels, which end the names of intensity columns.
         ring: ring around each object in which the cytoplasm is measured, such as "1:6" (px) or "0.5um:3um";
             or "none". By default 1 to 6 px in images of several channels.
-        pixel_size: µm per pixel.
+        features: further measurements, such as "texture,granularity,radial_distribution".
+        pixel_size: µm per pixel; lengths and areas are then in micrometres, too.
 
     Returns:
         One row per object, by ascending label. ``Metadata_ObjectNumber`` is the label.
@@ -62,7 +65,11 @@ def measure(
     numbers = np.unique(objects)
     numbers = numbers[numbers != 0]
     compact = np.where(objects != 0, np.searchsorted(numbers, objects) + 1, 0).astype(np.uint32)
-    settings = validated({"measure": {"ring": ring_asked(ring)}, "pixel_size_um": pixel_size}).measure
+    asked = {"ring": ring_asked(ring), "features": features_asked(features)}
+    settings = validated({"measure": asked, "pixel_size_um": pixel_size}).measure
     table = pd.DataFrame(measure_window(compact, pixels, names, settings=settings, pixel_size_um=pixel_size))
+    if pixel_size is not None:
+        for name, (twin, power) in twins(table.columns).items():
+            table.insert(list(table).index(name) + 1, twin, table[name] * pixel_size**power)
     table.insert(0, "Metadata_ObjectNumber", numbers.astype(np.int64))
     return table

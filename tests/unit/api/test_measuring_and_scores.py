@@ -28,6 +28,32 @@ def test_the_measurements_are_a_runs_and_gaps_in_the_numbers_stay() -> None:
         np.testing.assert_array_equal(table[name], values)
 
 
+def test_lengths_and_areas_are_in_micrometres_too_where_the_pixel_size_is_known() -> None:
+    table = nb.measure(squares(), pixel_size=0.5)
+    at = list(table).index("Nuclei_AreaShape_Area")
+    assert list(table)[at + 1] == "Nuclei_AreaShape_Area_um2"
+    assert list(table["Nuclei_AreaShape_Area_um2"]) == [25, 15, 6.25]
+    assert not [name for name in nb.measure(squares()) if name.endswith(("_um", "_um2"))]
+
+
+def test_the_ring_is_that_which_is_asked_for_and_wrong_values_are_refused() -> None:
+    image = np.ones((2, 40, 50))
+    wide, narrow = (
+        nb.measure(squares(), image, ["A", "B"], ring=ring)["Cytoplasm_AreaShape_Area"]
+        for ring in ("0:8", "0:2")
+    )
+    assert (wide > narrow).all()
+    assert "Cytoplasm_AreaShape_Area" not in nb.measure(squares(), image, ["A", "B"], ring="none")
+    for options, words in (
+        ({"ring": "wide"}, "is no ring"),
+        ({"ring": "1um:3um"}, "pixel size"),
+        ({"pixel_size": 0}, "pixel_size_um = 0"),
+        ({"features": "taste"}, "taste"),
+    ):
+        with pytest.raises(InputError, match=words):
+            nb.measure(squares(), image, ["A", "B"], **options)
+
+
 def test_shapes_alone_and_no_objects() -> None:
     shapes = nb.measure(squares())
     assert list(shapes["Nuclei_AreaShape_Area"]) == [100, 60, 25]
