@@ -254,7 +254,25 @@ def test_other_settings_on_the_same_folder_are_refused_with_the_difference(
     refused = run(truth.plate_folder, folder.path, "--labels", "both", "--foreground", "0.9")
     assert isinstance(refused.exception, SettingsConflict)
     assert "objects.foreground: " in str(refused.exception)
-    assert "→ 99" in str(refused.exception)
+    assert "→ 0.9" in str(refused.exception)
+
+
+def test_nuclei_are_left_out_of_a_finished_run_and_nothing_is_segmented_again(
+    finished: tuple[RunFolder, Result], truth: Truth, tmp_path: Path
+) -> None:
+    folder, _ = finished
+    out = RunFolder(Path(shutil.copytree(folder.path, tmp_path / "out")))
+    before, ledger = pd.read_parquet(out.nuclei), out.ledger.read_bytes()
+    again = run(truth.plate_folder, out.path, "--labels", "both", "--drop-border")
+    border = before["Metadata_Nuclei_TouchesBorder"]
+    assert f"{border.sum():,} further nuclei are left out" in again.output
+    nuclei, fields = pd.read_parquet(out.nuclei), pd.read_parquet(out.fields)
+    assert (nuclei["Metadata_ReasonNotCounted"] == "border").tolist() == border.tolist()
+    assert fields["Count_Nuclei_LeftOut"].sum() == border.sum() > 0
+    assert fields["Count_Nuclei"].sum() == len(before) - border.sum()
+    wells = pd.read_csv(out.wells)
+    assert wells["Count_Nuclei"].sum() == fields["Count_Nuclei"].sum()
+    assert out.ledger.read_bytes() == ledger
 
 
 def test_a_folder_in_use_is_refused(finished: tuple[RunFolder, Result], truth: Truth) -> None:
