@@ -297,7 +297,9 @@ def _link(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileReco
     if target.is_dir():
         return ignored(path, "linked-folder")
     found = _file(path, entry.name, target.stat())
-    return found._replace(is_link=True) if isinstance(found, FoundFile) else found
+    if isinstance(found, FileRecord):
+        return found
+    return FoundFile(found.path, found.size_bytes, found.mtime_ns, is_link=True)
 
 
 def _file(path: str, name: str, info: os.stat_result) -> FoundFile | FileRecord:

@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 
 import nucbatch
 from nucbatch.core.errors import InputError, WeightsError
-from nucbatch.core.settings import MAPS, ObjectSettings
+from nucbatch.core.settings import MAPS
 from nucbatch.networks.checkpoint import read_card, shipped
 from nucbatch.scoring import ObjectCounts, object_counts, pixel_counts
 from nucbatch.synthetic import make_field
@@ -88,7 +88,7 @@ def test_nuclei_of_the_sizes_that_the_model_knows_are_seen_as_they_are() -> None
     for enlarged in (1, 2):
         images, _ = make_field(256, np.random.default_rng(2), nuclei=15)
         image = images[0].repeat(enlarged, axis=0).repeat(enlarged, axis=1)
-        found = nucbatch.segment(image, objects=ObjectSettings(micronuclei="count"))
+        found = nucbatch.segment(image, micronuclei="count")
         np.testing.assert_array_equal(found, nucbatch.segment(image, diameter="none"))
 
 
