@@ -6,7 +6,7 @@ Wells are read one at a time, and of a field only the nuclei that lie near anoth
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,13 +50,20 @@ class CountedOnce:
     at_shared_edges: dict[str, int] = field(default_factory=dict)
 
 
-def count_once(folder: RunFolder, done: Sequence[Field], *, keep: bool = False) -> CountedOnce:
+def count_once(
+    folder: RunFolder,
+    done: Sequence[Field],
+    *,
+    keep: bool = False,
+    left_out: Mapping[str, npt.NDArray[np.int64]] | None = None,
+) -> CountedOnce:
     """Decides for the nuclei of all done fields whether they count.
 
     Args:
         folder: the run's folder, with the fields' table fragments.
         done: in the plate's order.
         keep: all nuclei count; only the positions are checked.
+        left_out: labels of the nuclei that count nowhere, by the field's key.
 
     Raises:
         DamagedFile: a table fragment can't be read.
@@ -87,8 +94,14 @@ def count_once(folder: RunFolder, done: Sequence[Field], *, keep: bool = False) 
         for where, one in found.items()
         for key in (overlapping[where] if where in refused else one.misplaced)
     )
+    none = np.zeros(0, np.int64)
     at_edges = {
-        one.key: _at_edges(folder, by_key[one.key], edges, elsewhere.get(one.key))
+        one.key: _at_edges(
+            folder,
+            by_key[one.key],
+            edges,
+            np.union1d(elsewhere.get(one.key, none), (left_out or {}).get(one.key, none)),
+        )
         for where, rectangles in placed_fields(done).items()
         if where not in refused
         for one, edges in zip(rectangles, _shared_edges(rectangles), strict=True)
@@ -136,10 +149,8 @@ def _shared_edges(rectangles: Sequence[FieldRectangle]) -> list[list[Edge]]:
     return edges
 
 
-def _at_edges(
-    folder: RunFolder, one: Field, edges: Sequence[Edge], elsewhere: npt.NDArray[np.int64] | None
-) -> int:
-    """Counts the nuclei of a field that touch one of these edges, without those that count elsewhere."""
+def _at_edges(folder: RunFolder, one: Field, edges: Sequence[Edge], uncounted: npt.NDArray[np.int64]) -> int:
+    """Counts the nuclei of a field that touch one of these edges, without the ``uncounted`` labels."""
     if not edges:
         return 0
     count = 0
@@ -153,9 +164,7 @@ def _at_edges(
             touches |= (
                 (margin <= _CUT_WITHIN_PX) & (boxes_px[:, along] < end) & (boxes_px[:, 2 + along] > begin)
             )
-        if elsewhere is not None:
-            touches &= ~np.isin(columns[_LABEL], elsewhere)
-        count += int(touches.sum())
+        count += int((touches & ~np.isin(columns[_LABEL], uncounted)).sum())
     return count
 
 

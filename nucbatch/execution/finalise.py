@@ -144,9 +144,9 @@ def finalise(
         folder.fragment(field.key): (("Metadata_PixelSize_um", field.pixel_size_um), *field.metadata)
         for field in done
     }
-    once = count_once(folder, done, keep=overlaps == "keep")
     not_wanted = {key: dict(reasons) for key, reasons in nuclei_left_out(folder, done, counted).items()}
     fewer = {key: labels_of(reasons) for key, reasons in not_wanted.items()}
+    once = count_once(folder, done, keep=overlaps == "keep", left_out=fewer)
     not_counted = {
         folder.fragment(field.key): {"overlap": once.elsewhere.get(field.key, NONE)}
         | not_wanted.get(field.key, {})

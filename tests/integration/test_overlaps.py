@@ -171,6 +171,9 @@ def test_edges_that_fields_share_and_positions_of_kept_overlaps_are_told(
     assert f"{at_edges} of the nuclei touch an edge that another field adjoins" in result.output
     assert wells["Flags"].tolist() == ["", "", "wrong-positions (4)"]
     assert wells.loc["B04", "Count_Nuclei"] == wells.loc["B04", "Count_Nuclei_Seen"]
+    run(plate, tmp_path / "out", "--overlaps", "keep", "--drop-border")
+    left = int(wells_of(tmp_path / "out").loc["B03", "Count_Nuclei_AtSharedEdges"])
+    assert left < 0.2 * at_edges  # those that end one pixel before the edge
 
 
 @pytest.mark.slow
