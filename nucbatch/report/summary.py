@@ -20,7 +20,12 @@ def render(data: RunData) -> Markup:
     times = data.fields["Metadata_Time"].nunique()
     over_time = f", {number(times)} time points together" if times > 1 else ""
     tiles = [
-        ("Nuclei", number(int(counts.sum())), f"in all fields counted{over_time}{_repeats(data)}", False),
+        (
+            "Nuclei",
+            number(int(counts.sum())),
+            f"in all fields counted{over_time}{_repeats(data)}{_left_out(data)}",
+            False,
+        ),
         ("Median per field", number(float(counts.median()) if len(counts) else None), _spread(data), False),
     ]
     if data.wells:
@@ -63,6 +68,12 @@ def _seen(data: RunData) -> pd.Series[Any]:
 def _repeats(data: RunData) -> str:
     seen = int(_seen(data).sum())
     return f"; {number(seen)} with repeats" if seen > data.done["Count_Nuclei"].sum() else ""
+
+
+def _left_out(data: RunData) -> str:
+    if "Count_Nuclei_LeftOut" not in data.done:
+        return ""
+    return f"; {number(int(data.done['Count_Nuclei_LeftOut'].sum()))} left out by size or at the border"
 
 
 def duration(seconds: float) -> str:

@@ -272,6 +272,7 @@ def test_nuclei_are_left_out_of_a_finished_run_and_nothing_is_segmented_again(
     assert fields["Count_Nuclei"].sum() == len(before) - border.sum()
     wells = pd.read_csv(out.wells)
     assert wells["Count_Nuclei"].sum() == fields["Count_Nuclei"].sum()
+    assert f"{border.sum():,} left out by size or at the border" in out.report.read_text(encoding="utf-8")
     assert out.ledger.read_bytes() == ledger
 
 
