@@ -16,6 +16,7 @@ from nucbatch.api.run_keywords import (
     one_of,
     scheduler_settings,
 )
+from nucbatch.core.errors import InputError
 from nucbatch.core.log_file import early_records
 from nucbatch.core.measure_settings import features_asked, ring_asked
 from nucbatch.core.plate import READ_TIMEOUT_S
@@ -166,6 +167,9 @@ def run(
         ['done']
     """
     settings = scheduler_settings(scheduler_options)
+    if workers is not None and workers < 1:
+        raise InputError(f"workers is {workers}: a run needs at least 1, or None for one per core.")
+    one_of("labels", labels, ("zarr", "tiff", "both"))
     one_of("illumination_method", illumination_method, ("divide", "subtract"))
     load_ahead(scheduler)
 

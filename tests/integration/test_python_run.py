@@ -101,6 +101,10 @@ def test_other_settings_are_refused_and_a_wrong_keyword_too(run: opened_run.Run)
         nb.run("plate", "elsewhere", diameter="wide")
     with pytest.raises(InputError, match="give divide or subtract"):
         nb.run("plate", "elsewhere", illumination="plate", illumination_method="multiply")
+    with pytest.raises(InputError, match="give zarr or tiff or both"):
+        nb.run("plate", "elsewhere", labels="in-place")
+    with pytest.raises(InputError, match="workers is 0"):
+        nb.run("plate", "elsewhere", workers=0)
     assert not Path("elsewhere").exists()
 
 
