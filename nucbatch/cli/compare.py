@@ -161,6 +161,7 @@ def _run(
         pixels / 1e6 / timings["wall_s"] if timings["wall_s"] else 0.0,
         prepared.worker_bytes,
         dict(zip(done["Name"], done["Count_Nuclei"].astype(int), strict=True)),
+        {name: well for name, well in zip(done["Name"], done["Metadata_Well"], strict=True) if well},
     )
 
 
@@ -274,9 +275,13 @@ def _show(console: Console, comparison: Comparison) -> None:
         console.print(
             "Below a figure: 95 % interval of its difference from the first model; none: it holds 0."
         )
-    for row in comparison.agreements():
+    for one in comparison.agreements():
+        object_f1, pixel_f1, ratio, correlation = (
+            shown(one.figures[name])
+            for name in ("object_f1_50", "pixel_f1", "count_ratio", "count_correlation")
+        )
         console.print(
-            f"{row['first']} and {row['second']}: object F1 {row['object_f1_50']:.3f}, "
-            f"pixel F1 {row['pixel_f1']:.3f}",
+            f"{one.first} and {one.second}: object F1 {object_f1}, pixel F1 {pixel_f1}; counts: median ratio "
+            f"{ratio}, correlation {correlation}",
             markup=False,
         )

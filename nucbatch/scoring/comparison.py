@@ -9,8 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from nucbatch.scoring.bootstrap import COMPARED, Difference, as_records, differences, intervals
 from nucbatch.scoring.table import ScoreTable, plain
@@ -30,6 +33,7 @@ class ModelRun:
         megapixels_per_s: of the whole run, end to end.
         worker_bytes: projected peak memory of a worker.
         counts: nuclei by image.
+        wells: well of each image, by its name; empty for images that belong to no plate.
         table: scores against the true labels; None without them.
     """
 
@@ -38,7 +42,21 @@ class ModelRun:
     megapixels_per_s: float
     worker_bytes: int
     counts: Mapping[str, int]
+    wells: Mapping[str, str] = field(default_factory=dict)
     table: ScoreTable | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Figures of the second model's masks against the first's; undefined ones are NaN.
+
+    ``count_ratio`` and ``count_correlation`` compare their counts by well (by image without a plate): the
+    median of the second's over the first's, and Pearson's coefficient.
+    """
+
+    first: str
+    second: str
+    figures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +107,31 @@ class Comparison:
             rows.append(row)
         return rows
 
-    def agreements(self) -> list[dict[str, object]]:
-        """One row per pair of models: pooled figures of the second's masks against the first's."""
-        rows: list[dict[str, object]] = []
+    def agreements(self) -> list[Agreement]:
+        """The agreement of each pair of models."""
+        counts = {run.name: _by_well(run) for run in self.runs}
+        found = []
         for (one, other), table in self.agreement.items():
             pooled = table.pooled.figures()
-            rows.append({"first": one, "second": other, **plain({key: pooled[key] for key in AGREEMENT})})
-        return rows
+            figures = {key: pooled[key] for key in AGREEMENT}
+            found.append(Agreement(one, other, figures | _agree(counts[one], counts[other])))
+        return found
 
     def as_csv(self) -> str:
         """:meth:`rows` as CSV."""
         return csv_of(self.rows())
 
     def counts_csv(self) -> str:
-        """Nuclei per image and model as CSV."""
+        """Nuclei per image and model as CSV, with the image's well if it has one."""
+        wells = {name: well for run in self.runs for name, well in run.wells.items()}
         names = dict.fromkeys(name for run in self.runs for name in run.counts)
         return csv_of(
-            [{"image": name} | {run.name: run.counts.get(name) for run in self.runs} for name in names]
+            [
+                {"image": name}
+                | ({"well": wells.get(name, "")} if wells else {})
+                | {run.name: run.counts.get(name) for run in self.runs}
+                for name in names
+            ]
         )
 
     def as_json(self, about: Mapping[str, object]) -> str:
@@ -114,9 +140,32 @@ class Comparison:
             **about,
             "models": self.rows(),
             "differences": {name: as_records(found) for name, found in self.differences().items()},
-            "agreement": self.agreements(),
+            "agreement": [
+                {"first": one.first, "second": one.second, **plain(one.figures)} for one in self.agreements()
+            ],
         }
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _by_well(run: ModelRun) -> dict[str, int]:
+    """Nuclei by well, or by image where images have no well."""
+    counts: dict[str, int] = {}
+    for name, count in run.counts.items():
+        place = run.wells.get(name, name)
+        counts[place] = counts.get(place, 0) + count
+    return counts
+
+
+def _agree(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, float]:
+    """Median ratio and correlation of the counts of places that both have; NaN where they are undefined."""
+    both = [place for place in first if place in second]
+    one, other = (np.array([counts[place] for place in both], np.float64) for counts in (first, second))
+    ratios = other[one > 0] / one[one > 0]
+    varies = len(both) > 1 and one.std() > 0 and other.std() > 0
+    return {
+        "count_ratio": float(np.median(ratios)) if len(ratios) else math.nan,
+        "count_correlation": float(np.corrcoef(one, other)[0, 1]) if varies else math.nan,
+    }
 
 
 def csv_of(rows: Sequence[Mapping[str, object]]) -> str:
