@@ -19,10 +19,12 @@ from nucbatch.core.plate import Plate
 from nucbatch.experiment.assay import (
     assay_table,
     best_measure,
+    best_without_series,
     chosen_measures,
     doubtful_controls,
     measures_of,
     normalised_table,
+    varying_ratio,
 )
 from nucbatch.experiment.description import OF_RUN, Experiment
 from nucbatch.experiment.doses import dose_table
@@ -88,8 +90,8 @@ def evaluate(folder: RunFolder, experiment: Experiment, described: Described) ->
         asked = []
     has_controls = bool(experiment.positive or experiment.negative) and not wells.empty
     assay = assay_table(wells, known) if has_controls else None
-    best = best_measure(assay) if assay is not None else ""
-    shown = asked or [best or _without_controls(known)] if known else []
+    best = (best_measure(assay) or best_without_series(wells, known)) if assay is not None else ""
+    shown = asked or [best or varying_ratio(wells, known)] if known else []
     lines: list[str] = []
     if assay is not None:
         write_wells(folder.assay, assay)
@@ -124,7 +126,7 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
     both.
 
     Raises:
-        InputError: the experiment does not fit the run.
+        InputError: the experiment does not fit the run, or wells.csv has no such measure.
         StoreError: the folder holds no finished run, or can't be written to. RunLocked: a run is going on.
     """
     if not folder.is_run() or not folder.run_json.is_file() or not folder.fields.is_file():
@@ -136,6 +138,7 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
         described = describe(experiment, list(_addresses(folder, old)))
         values = {key: [value for _, value in columns] for key, columns in described.fields.items()}
         numbers = pd.read_csv(folder.wells, dtype=str, keep_default_na=False)
+        chosen_measures(experiment.measures, measures_of(_wells(folder)))
         rows = len(wells_metadata(pd.read_parquet(folder.fields)))
         if rows != len(numbers):
             raise StoreError(
@@ -207,20 +210,20 @@ def _run_json(folder: RunFolder) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _without_controls(known: list[str]) -> str:
-    """Returns the measure to show if no controls are named: a ratio of nucleus and ring, or the count."""
-    ratios = [name for name in known if name.startswith("Median_") and "NucleusCytoplasmRatio" in name]
-    return (ratios or known)[0]
-
-
 def _separation_line(assay: pd.DataFrame, measure: str, best: str, measures: int) -> str:
-    """Says the Z' of each series for one measure."""
+    """Says the Z' of each series for one measure; series without one for the same reason are named together."""
     several = assay["Metadata_Time"].nunique() > 1
-    parts = []
+    parts: list[str] = []
+    without: dict[str, list[str]] = {}
     for row in assay.to_dict("records"):
         name = ", ".join(filter(None, (row["Series"], f"time {row['Metadata_Time']}" if several else "")))
-        text = row["Reason"] if row["Reason"] else f"{row['ZPrime']:.2f}"
-        parts.append(f"{text} ({name})" if name else text)
+        if row["Reason"]:
+            without.setdefault(row["Reason"], []).append(name)
+        else:
+            parts.append(f"{row['ZPrime']:.2f} ({name})" if name else f"{row['ZPrime']:.2f}")
+    for reason, names in without.items():
+        shown = ", ".join(names[:_MOST_SERIES]) + (", …" if len(names) > _MOST_SERIES else "")
+        parts.append(f"none ({shown}: {reason})" if shown else f"none ({reason})")
     more = f", and {len(parts) - _MOST_SERIES} more in assay.csv" if len(parts) > _MOST_SERIES else ""
     chosen = f", the best of {measures} measures" if measure == best else ""
     return f"Z' {', '.join(parts[:_MOST_SERIES])}{more} with {measure}{chosen}"

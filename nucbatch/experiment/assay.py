@@ -74,17 +74,21 @@ def measures_of(wells: pd.DataFrame) -> list[str]:
 
 
 def chosen_measures(asked: Sequence[str], known: Sequence[str]) -> list[str]:
-    """Finds measures by their names, with or without ``Mean_``, in any case.
+    """Finds measures by their names, or by the ends of their names, in any case; means come before medians.
+
+    >>> chosen_measures(["log2ratio_GFP"], ["Median_Nuclei_Math_Log2Ratio_GFP", "Mean_Nuclei_Math_Log2Ratio_GFP"])
+    ['Mean_Nuclei_Math_Log2Ratio_GFP']
 
     Raises:
         InputError: there is no such measure.
     """
-    folded = {name.casefold(): name for name in reversed(known)}
+    ordered = sorted(known, key=lambda name: (name.startswith("Median_"), "_Nuclei_" not in name))
     found = []
     for name in asked:
         wanted = name.strip().casefold()
-        spelled = (wanted, f"mean_{wanted}", f"mean_nuclei_{wanted}", f"median_{wanted}")
-        hit = next((folded[one] for one in spelled if one in folded), None)
+        hit = next((one for one in known if one.casefold() == wanted), None) or next(
+            (one for one in ordered if one.casefold().endswith(f"_{wanted}")), None
+        )
         if hit is None:
             parts = {part for part in wanted.split("_") if len(part) > 2}
             near = sorted(known, key=lambda one: -sum(part in one.casefold() for part in parts))[:4]
@@ -182,7 +186,7 @@ def _separations(positive: _Control, negative: _Control) -> tuple[Floats, Floats
     reasons = [
         next(
             (
-                f"{wells} {kind} control wells with a value, {FEWEST_WELLS} are needed"
+                f"{wells} {kind} control well{'' if wells == 1 else 's'} with a value, {FEWEST_WELLS} are needed"
                 for kind, wells in ((POSITIVE, of_positive), (NEGATIVE, of_negative))
                 if wells < FEWEST_WELLS
             ),
@@ -240,6 +244,31 @@ def best_measure(assay: pd.DataFrame) -> str:
     worst = worst if worst.notna().any() else groups.min()
     best = worst.groupby(level="Measure", sort=False).max()
     return str(best.idxmax())
+
+
+def best_without_series(wells: pd.DataFrame, measures: Sequence[str]) -> str:
+    """Returns the best measure by all controls of each plate, as if the wells had no series.
+
+    It is for series with too few control wells each. Empty if no measure has a Z' then either.
+    """
+    if SERIES not in wells:
+        return ""
+    return best_measure(assay_table(wells.drop(columns=SERIES), measures))
+
+
+def varying_ratio(wells: pd.DataFrame, measures: Sequence[str]) -> str:
+    """Returns the measure to show if no controls tell: a ratio of nucleus and ring, or else the first measure.
+
+    Of the ratios of several channels, it is the one that varies most among the wells.
+    """
+    ratios = [
+        name for name in measures if name.startswith("Median_") and "_Math_NucleusCytoplasmRatio_" in name
+    ]
+    if not ratios:
+        return measures[0]
+    values = wells[ratios].astype(np.float64)
+    spread = (values.std() / values.mean()).fillna(0.0)
+    return str(spread.idxmax())
 
 
 def normalised_table(wells: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:

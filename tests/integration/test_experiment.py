@@ -119,6 +119,7 @@ def test_one_option_changes_nothing_else(described: tuple[Path, Result], tmp_pat
     assert set(doses["Measure"]) == {"Count_Nuclei_PerField_Mean"}
     assert doses["Status"].str.startswith("flat").all()
     assert set(pd.read_csv(out / "wells.csv")["Metadata_Dose_nM"].dropna()) == set(DOSES_NM)
+    assert "no such measure" in str(call("report", out, "--measure", "Brightness").exception)
 
 
 def test_another_description_replaces_the_columns_of_the_first(

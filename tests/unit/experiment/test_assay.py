@@ -8,11 +8,13 @@ from nucbatch.core.errors import InputError
 from nucbatch.experiment.assay import (
     assay_table,
     best_measure,
+    best_without_series,
     chosen_measures,
     doubtful_controls,
     measures_of,
     normalised_table,
     separation,
+    varying_ratio,
 )
 
 M = "Mean_Nuclei_Intensity_MeanIntensity_GFP"
@@ -112,6 +114,25 @@ def test_the_best_measure_is_best_in_its_worst_series():
     )
     assert best_measure(assay_table(wells, [M, lucky, good])) == good
     assert best_measure(assay_table(plate([1, 2], "+-"), [M])) == ""
+
+
+def test_series_with_one_well_of_each_control_choose_by_all_their_controls():
+    noise, good = "Mean_Nuclei_A", "Mean_Nuclei_B"
+    wells = plate(
+        [0] * 9, "+- " * 3, "aaabbbccc", **{noise: [1, 2, 3, 2, 1, 3, 1, 3, 2], good: [9, 1, 5] * 3}
+    )
+    wells[good] += [0.1, 0, 0, 0, 0.1, 0, 0, 0, 0]
+    assert best_measure(assay_table(wells, [noise, good])) == ""
+    assert best_without_series(wells, [noise, good]) == good
+    assert best_without_series(plate([1, 2], "+-"), [M]) == ""
+
+
+def test_without_controls_the_ratio_that_varies_is_shown():
+    dna, marker = (f"Median_Nuclei_Math_NucleusCytoplasmRatio_{name}" for name in ("DAPI", "GFP"))
+    wells = plate([1, 2, 3], "   ", **{dna: [10, 10.1, 9.9], marker: [0.7, 1.2, 4.0]})
+    assert varying_ratio(wells, [M, dna, marker]) == marker
+    assert varying_ratio(wells, [M, dna]) == dna
+    assert varying_ratio(wells, [M]) == M
 
 
 def test_measures_are_counts_means_and_medians_that_can_show_an_effect():
