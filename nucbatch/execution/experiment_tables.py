@@ -211,7 +211,7 @@ def _run_json(folder: RunFolder) -> dict[str, Any]:
 
 
 def _separation_line(assay: pd.DataFrame, measure: str, best: str, measures: int) -> str:
-    """Says the Z' of each series for one measure; series without one for the same reason are named together."""
+    """Says the Z' of each series for one measure, or the reason why there is none."""
     several = assay["Metadata_Time"].nunique() > 1
     parts: list[str] = []
     without: dict[str, list[str]] = {}
@@ -225,7 +225,8 @@ def _separation_line(assay: pd.DataFrame, measure: str, best: str, measures: int
         shown = ", ".join(names[:_MOST_SERIES]) + (", …" if len(names) > _MOST_SERIES else "")
         parts.append(f"none ({shown}: {reason})" if shown else f"none ({reason})")
     more = f", and {len(parts) - _MOST_SERIES} more in assay.csv" if len(parts) > _MOST_SERIES else ""
-    chosen = f", the best of {measures} measures" if measure == best else ""
+    by = "" if assay["ZPrime"].notna().any() else " by the controls of all series together"
+    chosen = f", the best of {measures} measures{by}" if measure == best else ""
     return f"Z' {', '.join(parts[:_MOST_SERIES])}{more} with {measure}{chosen}"
 
 

@@ -76,8 +76,8 @@ def measures_of(wells: pd.DataFrame) -> list[str]:
 def chosen_measures(asked: Sequence[str], known: Sequence[str]) -> list[str]:
     """Finds measures by their names, or by the ends of their names, in any case; means come before medians.
 
-    >>> chosen_measures(["log2ratio_GFP"], ["Median_Nuclei_Math_Log2Ratio_GFP", "Mean_Nuclei_Math_Log2Ratio_GFP"])
-    ['Mean_Nuclei_Math_Log2Ratio_GFP']
+    >>> chosen_measures(["ratio_GFP"], ["Median_Nuclei_Math_Ratio_GFP", "Mean_Nuclei_Math_Ratio_GFP"])
+    ['Mean_Nuclei_Math_Ratio_GFP']
 
     Raises:
         InputError: there is no such measure.
@@ -186,7 +186,7 @@ def _separations(positive: _Control, negative: _Control) -> tuple[Floats, Floats
     reasons = [
         next(
             (
-                f"{wells} {kind} control well{'' if wells == 1 else 's'} with a value, {FEWEST_WELLS} are needed"
+                f"{wells} {kind} control well{'s' * (wells != 1)} with a value, {FEWEST_WELLS} are needed"
                 for kind, wells in ((POSITIVE, of_positive), (NEGATIVE, of_negative))
                 if wells < FEWEST_WELLS
             ),
@@ -257,9 +257,9 @@ def best_without_series(wells: pd.DataFrame, measures: Sequence[str]) -> str:
 
 
 def varying_ratio(wells: pd.DataFrame, measures: Sequence[str]) -> str:
-    """Returns the measure to show if no controls tell: a ratio of nucleus and ring, or else the first measure.
+    """Returns the measure to show if no controls tell: the ratio of nucleus and ring of one channel.
 
-    Of the ratios of several channels, it is the one that varies most among the wells.
+    It is the channel whose ratio varies most among the wells. Without ratios it is the first measure.
     """
     ratios = [
         name for name in measures if name.startswith("Median_") and "_Math_NucleusCytoplasmRatio_" in name
