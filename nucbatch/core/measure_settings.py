@@ -154,7 +154,7 @@ def ring_asked(text: str | None) -> dict[str, object] | str:
     ({'inner': 1.0, 'outer': 6.0, 'unit': 'px'}, {'inner': 0.5, 'outer': 3.0, 'unit': 'um'}, 'none', 'auto')
 
     Raises:
-        InputError: it is neither two distances nor "none" nor "auto".
+        InputError: it is neither two distances, the smaller one first, nor "none" nor "auto".
     """
     if text is None or text in ("auto", "none"):
         return text or "auto"
@@ -171,4 +171,9 @@ def ring_asked(text: str | None) -> dict[str, object] | str:
     units = {"um" if unit and unit != "px" else "px" for unit in (found[2] or found[4], found[4])}
     if len(units) > 1:
         raise InputError(f"--ring {text} mixes pixels and micrometres: give both distances in one unit.")
+    if not inner < outer <= LARGEST_RING_PX:
+        raise InputError(
+            f"--ring {text}: the first distance must be smaller than the second, and that at most "
+            f"{LARGEST_RING_PX}."
+        )
     return {"inner": inner, "outer": outer, "unit": units.pop()}

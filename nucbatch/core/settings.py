@@ -255,7 +255,7 @@ def validation_problems(error: ValidationError) -> str:
     problems = error.errors()
     shown = [
         f"{_short('.'.join(map(str, problem['loc'])) or 'the whole')} = {_short(repr(problem['input']))}: "
-        f"{problem['msg']}"
+        f"{problem['msg'].removeprefix('Value error, ')}"
         for problem in problems[:_MOST_PROBLEMS]
     ]
     more = len(problems) - len(shown)

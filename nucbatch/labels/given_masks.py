@@ -1,7 +1,7 @@
 """Masks made elsewhere for the fields of a plate: pairs them by name, and reads the mask of one field.
 
-A mask belongs to the field whose name, group, image file or well it is named after, with or without an ending
-such as ``_cp_masks``. A name that fits several fields fits none. Every field without a mask and every mask
+A mask belongs to the field whose name (with or without the plate's), group, image file or well it is named
+after, with or without an ending such as ``_cp_masks``. A name that fits several fields fits none. Every field without a mask and every mask
 without a field is recorded with the reason.
 """
 
@@ -149,7 +149,7 @@ def masks_for(
     """
     images = open_side(source)
     places = [image.place for image in images]
-    owners = _owners(plate.fields)
+    owners = _owners(plate)
     found: dict[str, GivenMask] = {}
     unmatched: list[LabelImage] = []
     for image in images:
@@ -265,16 +265,17 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _owners(fields: Iterable[Field]) -> list[dict[str, Field]]:
+def _owners(plate: Plate) -> list[dict[str, Field]]:
     """Fields by each kind of name that fits one field alone, the best kind first."""
-    kinds: list[dict[str, list[Field]]] = [{} for _ in range(5)]
-    for field in fields:
+    kinds: list[dict[str, list[Field]]] = [{} for _ in range(6)]
+    for field in plate.fields:
         paths = [PurePosixPath(plane.path) for plane in field.planes]
         names = (
             {field.name},
             {field.group, field.group.replace("/", "_")},
             {path.with_name(_stem(path.name)).as_posix() for path in paths},
             {_stem(path.name) for path in paths},
+            {field.name.removeprefix(f"{plate.name}_")} - {field.name},
             {field.well} - {""},
         )
         for kind, own in zip(kinds, names, strict=True):

@@ -53,7 +53,7 @@ def test_rows_stay_with_the_reason(folder: RunFolder, tmp_path: Path) -> None:
 
 
 def test_limits_are_checked_and_change_no_result() -> None:
-    with pytest.raises(InputError, match="min_area_px 50 is above max_area_px 40"):
+    with pytest.raises(InputError, match="}: min_area_px 50 is above max_area_px 40"):
         validated({"counted": {"min_area_px": 50, "max_area_px": 40}})
     with pytest.raises(InputError, match="min_area_px"):
         validated({"counted": {"min_area_px": 0}})

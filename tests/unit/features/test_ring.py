@@ -136,7 +136,7 @@ def test_a_ring_in_micrometres_needs_the_pixel_size():
         MeasureSettings(ring=Ring(outer=100, unit="um")).ring_px(0.1)
 
 
-@pytest.mark.parametrize("text", ["6", "1:", "a:b", "1um:6px", "1..2:6", ":"])
+@pytest.mark.parametrize("text", ["6", "1:", "a:b", "1um:6px", "1..2:6", ":", "6:1", "0:0", "1:300"])
 def test_what_is_no_ring_is_refused(text):
     with pytest.raises(InputError, match="--ring"):
         ring_asked(text)
