@@ -19,7 +19,6 @@ from nucbatch.core.plate import Plate
 from nucbatch.experiment.assay import (
     assay_table,
     best_measure,
-    best_without_series,
     chosen_measures,
     doubtful_controls,
     measures_of,
@@ -90,7 +89,7 @@ def evaluate(folder: RunFolder, experiment: Experiment, described: Described) ->
         asked = []
     has_controls = bool(experiment.positive or experiment.negative) and not wells.empty
     assay = assay_table(wells, known) if has_controls else None
-    best = (best_measure(assay) or best_without_series(wells, known)) if assay is not None else ""
+    best = best_measure(wells, assay, known) if assay is not None else ""
     shown = asked or [best or varying_ratio(wells, known)] if known else []
     lines: list[str] = []
     if assay is not None:
@@ -225,8 +224,9 @@ def _separation_line(assay: pd.DataFrame, measure: str, best: str, measures: int
         shown = ", ".join(names[:_MOST_SERIES]) + (", …" if len(names) > _MOST_SERIES else "")
         parts.append(f"none ({shown}: {reason})" if shown else f"none ({reason})")
     more = f", and {len(parts) - _MOST_SERIES} more in assay.csv" if len(parts) > _MOST_SERIES else ""
-    by = "" if assay["ZPrime"].notna().any() else " by the controls of all series together"
-    chosen = f", the best of {measures} measures{by}" if measure == best else ""
+    chosen = f", the best of {measures} measures" if measure == best else ""
+    if chosen and assay["ZPrime"].isna().all():
+        chosen = f", chosen from {measures} measures by the few control wells that there are"
     return f"Z' {', '.join(parts[:_MOST_SERIES])}{more} with {measure}{chosen}"
 
 

@@ -231,29 +231,44 @@ def _medians(values: Floats, known: Mask) -> Floats:
     return np.where(wells > 0, (lower + upper) / 2, np.nan)
 
 
-def best_measure(assay: pd.DataFrame) -> str:
-    """Returns the measure whose worst series has the highest Z', at the time point where that is highest.
+def best_measure(wells: pd.DataFrame, assay: pd.DataFrame, measures: Sequence[str]) -> str:
+    """Returns the measure that separates the controls best; empty if the control wells can't tell.
 
-    Empty if no measure has a Z'.
+    It is the measure whose worst series has the highest Z', at the time point where that is highest. Where no
+    Z' is above 0, because the series have too few control wells each, or a failed well leaves too few for
+    some measures, the controls of each plate are taken together, and then measures with two wells of each
+    control are compared too.
     """
-    known = assay.dropna(subset=["ZPrime"])
-    if known.empty:
-        return ""
-    groups = assay.groupby(["Measure", "Metadata_Time"], sort=False)["ZPrime"]
+    best, z = _highest(assay, assay["ZPrime"])
+    if z > 0:
+        return best
+    together = assay_table(wells.drop(columns=SERIES), measures) if SERIES in wells else assay
+    for by in (together["ZPrime"], _of_few_wells(together)):
+        other, z = _highest(together, by)
+        if z > 0:
+            return other
+    return best
+
+
+def _highest(assay: pd.DataFrame, z: pd.Series[float]) -> tuple[str, float]:
+    """Returns the measure with the highest value, and the value; ``z`` has one per row of the table."""
+    if not z.notna().any():
+        return "", np.nan
+    groups = z.groupby([assay["Measure"], assay["Metadata_Time"]], sort=False)
     worst = groups.min().where(groups.count() == groups.size())
     worst = worst if worst.notna().any() else groups.min()
     best = worst.groupby(level="Measure", sort=False).max()
-    return str(best.idxmax())
+    return str(best.idxmax()), float(best.max())
 
 
-def best_without_series(wells: pd.DataFrame, measures: Sequence[str]) -> str:
-    """Returns the best measure by all controls of each plate, as if the wells had no series.
+def _of_few_wells(assay: pd.DataFrame) -> pd.Series[float]:
+    """Returns a Z' for two wells of a control, whose standard deviations may be small by chance.
 
-    It is for series with too few control wells each. Empty if no measure has a Z' then either.
+    So the larger one of both controls counts twice, and one of 0 not at all.
     """
-    if SERIES not in wells:
-        return ""
-    return best_measure(assay_table(wells.drop(columns=SERIES), measures))
+    spread = assay[["Positive_StDev", "Negative_StDev"]].max(axis=1, skipna=False)
+    difference = (assay["Positive_Mean"] - assay["Negative_Mean"]).abs()
+    return (1 - 6 * spread / difference).where((spread > 0) & (difference > 0))
 
 
 def varying_ratio(wells: pd.DataFrame, measures: Sequence[str]) -> str:

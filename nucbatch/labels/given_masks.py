@@ -1,8 +1,8 @@
 """Masks made elsewhere for the fields of a plate: pairs them by name, and reads the mask of one field.
 
 A mask belongs to the field whose name (with or without the plate's), group, image file or well it is named
-after, with or without an ending such as ``_cp_masks``. A name that fits several fields fits none. Every field without a mask and every mask
-without a field is recorded with the reason.
+after, with or without an ending such as ``_cp_masks``. A name that fits several fields fits none. Every field
+without a mask and every mask without a field is recorded with the reason.
 """
 
 from __future__ import annotations

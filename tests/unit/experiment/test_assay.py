@@ -8,7 +8,6 @@ from nucbatch.core.errors import InputError
 from nucbatch.experiment.assay import (
     assay_table,
     best_measure,
-    best_without_series,
     chosen_measures,
     doubtful_controls,
     measures_of,
@@ -112,8 +111,12 @@ def test_the_best_measure_is_best_in_its_worst_series():
             lucky: [100, 101, 102, 1, 2, 3, 5, 6, 9, 1, 2, 3],
         },
     )
-    assert best_measure(assay_table(wells, [M, lucky, good])) == good
-    assert best_measure(assay_table(plate([1, 2], "+-"), [M])) == ""
+    assert best(wells, M, lucky, good) == good
+    assert best(plate([1, 2], "+-"), M) == ""
+
+
+def best(wells, *measures):
+    return best_measure(wells, assay_table(wells, measures), measures)
 
 
 def test_series_with_one_well_of_each_control_choose_by_all_their_controls():
@@ -122,9 +125,22 @@ def test_series_with_one_well_of_each_control_choose_by_all_their_controls():
         [0] * 9, "+- " * 3, "aaabbbccc", **{noise: [1, 2, 3, 2, 1, 3, 1, 3, 2], good: [9, 1, 5] * 3}
     )
     wells[good] += [0.1, 0, 0, 0, 0.1, 0, 0, 0, 0]
-    assert best_measure(assay_table(wells, [noise, good])) == ""
-    assert best_without_series(wells, [noise, good]) == good
-    assert best_without_series(plate([1, 2], "+-"), [M]) == ""
+    assert best(wells, noise, good) == good
+
+
+def test_a_measure_that_lost_a_control_well_is_better_than_noise():
+    noise, good, alike = "Mean_Nuclei_A", "Mean_Nuclei_B", "Mean_Nuclei_C"
+    wells = plate(
+        [0] * 6,
+        "+++---",
+        **{
+            noise: [1, 2, 3, 3, 1, 2.5],
+            good: [9, 9.1, np.nan, 1, 1.1, 1],
+            alike: [5, 5, np.nan, 4, 4, 4],
+        },
+    )
+    assert best(wells, noise, good, alike) == good
+    assert best(wells, noise) == noise
 
 
 def test_without_controls_the_ratio_that_varies_is_shown():
