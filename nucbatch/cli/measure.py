@@ -13,6 +13,7 @@ from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.selection_options import selection_options
+from nucbatch.cli.shared_options import FAIL_FAST, OUT, OVERLAPS, RESTART, TABLE, VERIFY
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -40,7 +41,7 @@ _MASKS = (
     option("--channel", default="", help="Channel with the nuclei, if its name doesn't tell."),
 )
 _OUTPUT = (
-    option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder of the run."),
+    OUT,
     option(
         "--keep",
         type=click.Choice(["zarr", "tiff", "both"]),
@@ -56,30 +57,14 @@ _OUTPUT = (
         show_default=True,
         help="Version of the OME-Zarr.",
     ),
-    option(
-        "--overlaps",
-        type=click.Choice(["once", "keep"]),
-        default="once",
-        show_default=True,
-        help="Nuclei in several fields that overlap by their stage positions count once, or are all kept.",
-    ),
-    option(
-        "--table",
-        type=click.Choice(["parquet", "csv"]),
-        default="parquet",
-        show_default=True,
-        help="Table of nuclei: nuclei.parquet alone, or nuclei.csv beside it.",
-    ),
+    OVERLAPS,
+    TABLE,
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show which masks belong to which images, without measuring."),
-    option("--restart", is_flag=True, help="Delete an earlier run in the folder first."),
-    option(
-        "--verify",
-        is_flag=True,
-        help="Compare the checksums of all finished results; damaged ones are made again.",
-    ),
-    option("--fail-fast", is_flag=True, help="Stop at the first file or field that can't be used."),
+    RESTART,
+    VERIFY,
+    FAIL_FAST,
 )
 
 

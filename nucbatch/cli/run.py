@@ -14,6 +14,7 @@ from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.segmentation_options import segmentation_options
 from nucbatch.cli.selection_options import selection_options
+from nucbatch.cli.shared_options import FAIL_FAST, OUT, OVERLAPS, RESTART, TABLE, VERIFY
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from nucbatch.schedulers.contract import Scheduling
 
 _OUTPUT = (
-    option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder of the run."),
+    OUT,
     option(
         "--labels",
         type=click.Choice(["zarr", "tiff", "both"]),
@@ -46,24 +47,12 @@ _OUTPUT = (
         help="Write masks into the images of INPUT, an OME-Zarr, as labels/nuclei, and keep no copy of the "
         "images. Tables go to the output folder.",
     ),
-    option(
-        "--overlaps",
-        type=click.Choice(["once", "keep"]),
-        default="once",
-        show_default=True,
-        help="Nuclei in several fields that overlap by their stage positions count once, or are all kept.",
-    ),
-    option(
-        "--table",
-        type=click.Choice(["parquet", "csv"]),
-        default="parquet",
-        show_default=True,
-        help="Table of nuclei: nuclei.parquet alone, or nuclei.csv beside it.",
-    ),
+    OVERLAPS,
+    TABLE,
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
-    option("--restart", is_flag=True, help="Delete an earlier run in the folder first."),
+    RESTART,
     option(
         "--keep-probabilities",
         is_flag=True,
@@ -76,12 +65,8 @@ _SESSION = (
         help="Redo objects, measurements and tables with other thresholds from the kept probabilities, "
         "without the network.",
     ),
-    option(
-        "--verify",
-        is_flag=True,
-        help="Compare the checksums of all finished results; damaged ones are made again.",
-    ),
-    option("--fail-fast", is_flag=True, help="Stop at the first file or field that can't be used."),
+    VERIFY,
+    FAIL_FAST,
 )
 
 
