@@ -226,7 +226,7 @@ class Run:
         for column, key, value in (("Metadata_Site", "site", site), ("Metadata_Time", "time", time)):
             there = sorted(set(found[column]))
             if value is not None and value not in there:
-                raise InputError(f"{name or self.path} has no {key} {value}: it has {_listed(there)}.")
+                raise InputError(f"{name or self.path} has no {key} {value!r}: it has {_listed(there)}.")
             if value is not None:
                 found = found[found[column] == value]
         if len(found) > 1:

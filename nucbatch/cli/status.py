@@ -105,7 +105,7 @@ def _state(found: RunStatus) -> str:
         return f"running, process {driver.pid} on {driver.host}{beat}"
     if found.state == "stopped":
         killed = f" (process {driver.pid} on {driver.host} was killed)" if driver is not None else ""
-        return f"stopped before its end{killed}; the same nucbatch run command continues it"
+        return f"stopped before its end{killed}; the same command again continues it"
     return found.state
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,6 +27,7 @@ MAPS = ("foreground", "interior", "offset_y", "offset_x")
 """Maps that a network can predict, in order; a network has the first 1, 2 or 4 of them."""
 
 _MOST_PROBLEMS, _LONGEST_SHOWN = 10, 100
+_KIND_OF_UNION = re.compile(r"(literal|constrained|function)(\[|-).*")
 
 
 class _Frozen(BaseModel):
@@ -252,11 +254,15 @@ def validated_as(kind: type[S], values: dict[str, object]) -> S:
 
 def validation_problems(error: ValidationError) -> str:
     """Formats a validation error: name, value and allowed range of each invalid value."""
-    problems = error.errors()
+    problems: dict[tuple[str, str], list[str]] = {}
+    for problem in error.errors():
+        # A value of several types has a problem for each type, whose name pydantic adds to the path.
+        parts = [part for part in map(str, problem["loc"]) if not _KIND_OF_UNION.fullmatch(part)]
+        key = _short(".".join(parts) or "the whole"), _short(repr(problem["input"]))
+        problems.setdefault(key, []).append(problem["msg"].removeprefix("Value error, "))
     shown = [
-        f"{_short('.'.join(map(str, problem['loc'])) or 'the whole')} = {_short(repr(problem['input']))}: "
-        f"{problem['msg'].removeprefix('Value error, ')}"
-        for problem in problems[:_MOST_PROBLEMS]
+        f"{name} = {value}: {', or '.join(dict.fromkeys(said))}"
+        for (name, value), said in list(problems.items())[:_MOST_PROBLEMS]
     ]
     more = len(problems) - len(shown)
     return "; ".join(shown) + (f"; and {more} more" if more else "")

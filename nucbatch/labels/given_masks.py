@@ -24,7 +24,7 @@ from nucbatch.labels.binary import kind_of
 from nucbatch.labels.label_files import LABEL_ENDINGS
 from nucbatch.labels.sides import LabelImage, open_side
 from nucbatch.labels.sources import as_labels, some
-from nucbatch.readers.names import plural
+from nucbatch.readers.names import plural, safe_name
 from nucbatch.readers.read_timeout import within
 from nucbatch.readers.rules import RULES, ignored
 
@@ -275,7 +275,7 @@ def _owners(plate: Plate) -> list[dict[str, Field]]:
             {field.group, field.group.replace("/", "_")},
             {path.with_name(_stem(path.name)).as_posix() for path in paths},
             {_stem(path.name) for path in paths},
-            {field.name.removeprefix(f"{plate.name}_")} - {field.name},
+            {field.name.removeprefix(f"{safe_name(plate.name)}_")} - {field.name},
             {field.well} - {""},
         )
         for kind, own in zip(kinds, names, strict=True):

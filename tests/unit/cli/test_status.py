@@ -38,7 +38,7 @@ def folder(tmp_path: Path) -> RunFolder:
 def test_a_stopped_run_says_how_to_continue_and_exits_with_1(folder: RunFolder) -> None:
     shown = status(folder.path)
     assert shown.exit_code == 1
-    assert "stopped before its end; the same nucbatch run command continues it" in shown.output
+    assert "stopped before its end; the same command again continues it" in shown.output
     assert "Fields: 3 of 10 done, 2 failed, 5 left; 1 more can't be used" in shown.output
     assert "2 failed: [cut] short" in shown.output
     assert "Nuclei so far: 1,500" in shown.output

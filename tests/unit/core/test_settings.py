@@ -39,3 +39,12 @@ def test_how_overlaps_are_counted_is_recorded_and_not_hashed() -> None:
     assert keep.model_dump()["overlaps"] == "keep"
     assert keep.digest() == RunSettings().digest()
     assert keep.differences(RunSettings()) == []
+
+
+def test_a_value_of_several_kinds_is_refused_in_one_sentence():
+    with pytest.raises(InputError) as refused:
+        validated({"diameter_px": 0.0})
+    assert str(refused.value) == (
+        "Invalid settings. diameter_px = 0.0: Input should be greater than or equal to 4, "
+        "or Input should be 'auto' or 'none'"
+    )

@@ -59,9 +59,9 @@ def test_a_mask_belongs_to_the_field_that_it_is_named_after(tmp_path: Path, name
 
 def test_the_name_of_the_plate_may_be_missing(tmp_path: Path) -> None:
     plate = plate_of(tmp_path, "a_w1.tif", "a_w2.tif")
-    fields = tuple(replace(one, name=f"P_B02_s{site}") for site, one in enumerate(plate.fields, 1))
-    masks = write(tmp_path / "masks", B02_s1_masks=LABELS, P_B02_s2=LABELS)
-    assert set(masks_for(replace(plate, fields=fields), masks).masks) == {"F1", "F2"}
+    fields = tuple(replace(one, name=f"My_plate_B02_s{site}") for site, one in enumerate(plate.fields, 1))
+    masks = write(tmp_path / "masks", B02_s1_masks=LABELS, My_plate_B02_s2=LABELS)
+    assert set(masks_for(replace(plate, name="My plate", fields=fields), masks).masks) == {"F1", "F2"}
 
 
 def test_what_has_no_partner_is_recorded_with_the_reason(tmp_path: Path) -> None:
