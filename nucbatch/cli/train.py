@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.training.verdict import verdict
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nucbatch.networks.model_card import Card
+    from nucbatch.training.data import DataSet
+    from nucbatch.training.recipe import Recipe
 
 
 @click.command(short_help="Train a network on labelled images.")
@@ -35,6 +44,12 @@ from nucbatch.training.verdict import verdict
     "--width", type=click.IntRange(min=1), help="Channels of the first level.  [default: the preset's]"
 )
 @click.option("--seed", type=int, help="Random seed.  [default: the preset's]")
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    help="Train this number of times, with successive seeds, each in a folder seed-<seed> of the output "
+    "folder; show mean and standard deviation of the scores, and write them to seeds.csv.",
+)
 @click.option(
     "--patience",
     type=click.IntRange(min=0),
@@ -66,6 +81,7 @@ def train(
     name: str,
     test: bool,
     resume: bool,
+    seeds: int | None,
     **changes: Any,
 ) -> None:
     """Train a network on DATA: labelled images.
@@ -83,20 +99,13 @@ def train(
 
     from nucbatch.core.errors import InputError
 
-    try:
-        from nucbatch.training.loop import train as train_network
-    except ModuleNotFoundError as error:
-        if error.name != "kornia":
-            raise
-        raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'") from error
-    from nucbatch.core.signals import Stopped
-    from nucbatch.networks.checkpoint import locate, read_card
+    if importlib.util.find_spec("kornia") is None:
+        raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'")
+    from nucbatch.networks.checkpoint import locate
     from nucbatch.training.chosen_recipe import chosen_recipe
     from nucbatch.training.data import find_data
-    from nucbatch.training.history import read_history
     from nucbatch.training.malloc import keep_freed_memory
     from nucbatch.training.processes import is_main_process
-    from nucbatch.training.progress_bar import TrainingBar
 
     keep_freed_memory()
     console = terminal(soft_wrap=True, quiet=is_quiet() or not is_main_process())
@@ -115,20 +124,47 @@ def train(
         inside = [entry.split for entry in found.entries if entry.dataset == one]
         parts = ", ".join(f"{inside.count(split)} {split}" for split in ("train", "val", "test"))
         console.print(Text(f"  {one}: {parts}"))
+    settings: dict[str, Any] = {
+        "start": weights,
+        "resume": resume,
+        "test": test,
+        "device": device,
+        "name": name,
+        "command": sys.argv,
+    }
+    if seeds is None:
+        _train_once(console, found, out, recipe, settings)
+        return
+    cards = []
+    for seed in range(recipe.seed, recipe.seed + seeds):
+        folder = out / f"seed-{seed}"
+        console.print(Text(f"Seed {seed}: {folder}"))
+        again = resume and (folder / "state.safetensors").exists()
+        seeded = recipe.model_copy(update={"seed": seed})
+        cards.append(_train_once(console, found, folder, seeded, settings | {"resume": again}))
+    if is_main_process():
+        _summarise(cards, range(recipe.seed, recipe.seed + seeds), out / "seeds.csv")
+
+
+def _train_once(
+    console: Console, found: DataSet, out: Path, recipe: Recipe, settings: dict[str, Any]
+) -> Card | None:
+    """Trains a network with a progress bar and prints its scores; returns its card.
+
+    Exits if it is interrupted. Only the main process of torchrun prints, and gets a card.
+    """
+    from rich.text import Text
+
+    from nucbatch.core.signals import Stopped
+    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.training.history import read_history
+    from nucbatch.training.loop import train as train_network
+    from nucbatch.training.processes import is_main_process
+    from nucbatch.training.progress_bar import TrainingBar
+
     try:
         with TrainingBar(console) as bar:
-            weights = train_network(
-                found,
-                out,
-                recipe,
-                start=weights,
-                resume=resume,
-                test=test,
-                device=device,
-                name=name,
-                command=sys.argv,
-                listener=bar,
-            )
+            weights = train_network(found, out, recipe, listener=bar, **settings)
     except Stopped as stopped:
         if is_main_process():
             terminal().print(f"{stopped}; the state is saved. Add --resume to continue from there.")
@@ -139,7 +175,7 @@ def train(
         )
         sys.exit(INTERRUPTED)
     if not is_main_process():
-        return
+        return None
     card = read_card(weights)
     for sentence in verdict(card, read_history(out / "history.csv", 0)):
         console.print(Text(f"Warning: {sentence}", style="yellow"))
@@ -149,3 +185,26 @@ def train(
         console.print(f"  {figure}: {value:.4f}")
     terminal(soft_wrap=True).print(Text(f"Weights: {weights}"))
     console.print(Text(f"History: {out / 'history.csv'}, {out / 'history.png'}"))
+    return card
+
+
+def _summarise(cards: Sequence[Card | None], seeds: Iterable[int], path: Path) -> None:
+    """Prints mean and standard deviation of each score over the seeds, and writes all scores as CSV."""
+    import csv
+    import statistics
+
+    trained = [card.scores for card in cards if card is not None]
+    figures = list(trained[0])
+    with path.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["seed", *figures])
+        writer.writerows(
+            [seed, *(scores[figure] for figure in figures)]
+            for seed, scores in zip(seeds, trained, strict=True)
+        )
+    results = terminal(soft_wrap=True)
+    results.print(f"Over {len(trained)} seeds, mean ± standard deviation:")
+    for figure in figures:
+        values = [scores[figure] for scores in trained]
+        results.print(f"  {figure}: {statistics.mean(values):.4f} ± {statistics.stdev(values):.4f}")
+    results.print(f"Scores: {path}", markup=False)

@@ -1,5 +1,6 @@
 """``nucbatch train`` as a user calls it: the recipe from the options, the output, and errors."""
 
+import csv
 import io
 import itertools
 import shutil
@@ -186,3 +187,26 @@ def test_the_size_of_given_weights_is_not_for_choice(weights: Path) -> None:
         chosen_recipe(None, weights, NOTHING | {"width": 8})
     with pytest.raises(InputError, match="train with another --preset"):
         chosen_recipe("paper", weights, NOTHING)
+
+
+@pytest.mark.slow
+def test_several_seeds_give_mean_and_standard_deviation(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    options = ["--preset", "paper", "--width", "1", "--epochs", "1", "--seeds", "2", "--seed", "5"]
+    done = CliRunner().invoke(train, [str(data), "-o", str(out), *options], catch_exceptions=False)
+    assert done.exit_code == 0
+    scores = [read_card(out / f"seed-{seed}" / "weights.safetensors").scores for seed in (5, 6)]
+    assert scores[0] != scores[1]
+    loss = [one["val at 256 px loss"] for one in scores]
+    mean, deviation = sum(loss) / 2, abs(loss[0] - loss[1]) / 2**0.5
+    assert f"  val at 256 px loss: {mean:.4f} ± {deviation:.4f}" in done.output.splitlines()
+    with (out / "seeds.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["seed"], float(row["val at 256 px loss"])) for row in rows] == [
+        ("5", loss[0]),
+        ("6", loss[1]),
+    ]
+    again = [*options, "--resume", "--quiet"]
+    resumed = CliRunner().invoke(train, [str(data), "-o", str(out), *again], catch_exceptions=False)
+    assert [read_card(out / f"seed-{seed}" / "weights.safetensors").scores for seed in (5, 6)] == scores
+    assert "Over 2 seeds, mean ± standard deviation:" in resumed.output
