@@ -41,7 +41,7 @@ _MOST_SERIES = 6
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What run.json keeps of an experiment, and the lines that a run ends with."""
+    """What run.json keeps of an experiment, and the lines for the user."""
 
     kept: dict[str, Any]
     lines: tuple[str, ...]
@@ -160,7 +160,7 @@ def describe_again(folder: RunFolder, experiment: Experiment) -> Evaluated:
         write_wells(folder.wells, pd.concat([places, pd.DataFrame(rest, dtype=object)], axis=1))
         evaluated = evaluate(folder, experiment, described)
         write_run(folder.run_json, card | {"experiment": evaluated.kept})
-    return evaluated
+    return replace(evaluated, lines=(*described.remarks, *evaluated.lines))
 
 
 def _wells(folder: RunFolder) -> pd.DataFrame:

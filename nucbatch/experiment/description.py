@@ -223,9 +223,16 @@ def dose_axis(column: str, unit: str, doses: Sequence[float]) -> tuple[str, str]
     (('step', ''), ('concentration', 'nM'))
 
     Raises:
-        InputError: there is no unit, and the doses are no steps; or a concentration is negative.
+        InputError: there is no unit, and the doses are no steps; the unit is not that in the column's name;
+            or a concentration is negative.
     """
-    unit = unit.strip() or unit_in_name(column)
+    named, given = (_spelled(one) for one in (unit_in_name(column), unit.strip()))
+    if named and given and named.casefold() != given.casefold():
+        raise InputError(
+            f"--dose-unit {unit} contradicts the name of {column}, which says {named}. Give --dose-unit "
+            f"{named}, or rename the column in the table."
+        )
+    unit = given or named
     negative = [dose for dose in doses if dose < 0]
     if negative:
         raise InputError(
@@ -233,7 +240,7 @@ def dose_axis(column: str, unit: str, doses: Sequence[float]) -> tuple[str, str]
             "logarithms, or steps."
         )
     if unit:
-        return "concentration", _UNITS.get(unit.casefold(), unit) if unit not in _UNITS.values() else unit
+        return "concentration", unit
     steps = sorted({dose for dose in doses if dose > 0})
     if any(step != int(step) for step in steps) or (steps and steps[-1] - steps[0] + 1 > 2 * len(steps)):
         shown = ", ".join(f"{step:g}" for step in steps[:6])
@@ -242,6 +249,10 @@ def dose_axis(column: str, unit: str, doses: Sequence[float]) -> tuple[str, str]
             "concentrations, give their unit, such as --dose-unit uM."
         )
     return "step", ""
+
+
+def _spelled(unit: str) -> str:
+    return unit if unit in _UNITS.values() else _UNITS.get(unit.casefold(), unit)
 
 
 def unit_in_name(column: str) -> str:

@@ -39,7 +39,7 @@ from nucbatch.labels.paired_folders import find_folders
 from nucbatch.labels.pairing import pair_names
 from nucbatch.labels.sources import Findings
 from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
-from nucbatch.readers.names import unique_names
+from nucbatch.readers.names import safe_name, unique_names
 from nucbatch.readers.pixels import read_image
 from nucbatch.store import stored_images as run_images
 from nucbatch.store.run_folder import RunFolder
@@ -248,7 +248,8 @@ def _drawn_ignore(image: DrawnImage) -> NDArray[Any]:
 def _of_run(folder: RunFolder) -> list[LabelImage]:
     if not folder.fields.is_file():
         raise InputNotFound(f"{folder.fields} does not exist: the run has not ended. Finish it first.")
-    fields = pd.read_parquet(folder.fields, columns=["Name", "Metadata_Image", "Status"])
+    columns = ["Metadata_Plate", "Name", "Metadata_Image", "Status"]
+    fields = pd.read_parquet(folder.fields, columns=columns).astype(str)
     done = fields[fields["Status"] == "done"]
     if done.empty:
         raise InputError(
@@ -260,17 +261,17 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
             f"{folder.path} is a run without masks of its own. With --in-place they are in the images of its "
             "input: give that OME-Zarr."
         )
-    return [
-        LabelImage(
-            (name, group),
-            run_images.labels_of(folder, group),
-            partial(run_images.read_labels, folder, group),
-            partial(_run_image, folder, group),
-        )
-        if in_zarr
-        else LabelImage((name, group), folder.label_tiff(name), partial(read_image, folder.label_tiff(name)))
-        for name, group in zip(done["Name"].astype(str), done["Metadata_Image"].astype(str), strict=True)
-    ]
+    images = []
+    for plate, name, group in zip(done["Metadata_Plate"], done["Name"], done["Metadata_Image"], strict=True):
+        names = (name, group, name.removeprefix(f"{safe_name(plate)}_"))
+        if in_zarr:
+            place = run_images.labels_of(folder, group)
+            read = partial(run_images.read_labels, folder, group)
+            images.append(LabelImage(names, place, read, partial(_run_image, folder, group)))
+        else:
+            tiff = folder.label_tiff(name)
+            images.append(LabelImage(names, tiff, partial(read_image, tiff)))
+    return images
 
 
 def _of_zarr(image: StoredImage) -> LabelImage:

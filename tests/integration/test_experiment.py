@@ -85,6 +85,7 @@ def test_a_drawn_curve_comes_out_of_a_run_within_five_percent(described: tuple[P
     assert assay.loc["Mean_Nuclei_Intensity_MeanIntensity_Marker", "ZPrime"] > 0.8
     assert f"EC50 {row['EC50']:.3g} nM" in result.output
     assert "Z' 0." in result.output
+    assert "1 of 31 rows are about places that have no images: H12" in result.output
 
 
 def test_the_tables_are_those_of_a_run_begun_with_the_experiment(

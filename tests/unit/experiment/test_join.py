@@ -140,6 +140,11 @@ def test_doses_are_steps_or_have_a_unit():
     assert [unit_in_name(name) for name in ("Dose_uM", "Dose", "M", "Dose_nm", "Conc[nM]")] == [
         "uM", "", "", "", "nM",
     ]  # fmt: skip
+    assert (
+        dose_axis("Conc (µM)", "uM", [1, 2]) == dose_axis("Conc_uM", "µM", [1, 2]) == ("concentration", "µM")
+    )
+    with pytest.raises(InputError, match=r"--dose-unit nM contradicts .* says µM"):
+        dose_axis("Metadata_Conc (µM)", "nM", [1, 2])
     for doses in ([0.1, 1], [1, 10, 100]):
         with pytest.raises(InputError, match=r"are not the steps.*--dose-unit"):
             dose_axis("Dose", "", doses)

@@ -45,7 +45,12 @@ def run_of(path, names, *, is_plate=False):
     for field in fields:
         image = np.stack([np.full((8, 8), value, np.uint8) for value in (9, 5, 2)])
         write_field(store, field, channels, image, LABELS)
-    rows = {"Name": list(names), "Metadata_Image": [field.group for field in fields], "Status": "done"}
+    rows = {
+        "Metadata_Plate": "P 1",
+        "Name": list(names),
+        "Metadata_Image": [field.group for field in fields],
+        "Status": "done",
+    }
     pd.DataFrame(rows).to_parquet(folder.fields)
     return folder
 
@@ -89,6 +94,12 @@ def test_plates_with_other_titles_pair_by_their_place(tmp_path):
     one = run_of(tmp_path / "a", ["p_s1", "p_s2"], is_plate=True)
     other = run_of(tmp_path / "b", ["q_s1", "q_s2"], is_plate=True)
     assert names_of(one.path, other.plate_zarr) == ["B/3/1", "B/3/2"]
+
+
+def test_truth_of_a_plate_may_leave_out_the_plates_name(tmp_path):
+    run = run_of(tmp_path / "run", ["P_1_B03_s1", "P_1_B03_s2"], is_plate=True)
+    truth = folder_of(tmp_path / "truth", "B03_s1_masks", "B03_s2_masks")
+    assert names_of(run.path, truth) == ["B03_s1", "B03_s2"]
 
 
 def test_an_image_of_another_tool_pairs_by_its_folders_name(tmp_path):
