@@ -99,6 +99,7 @@ class Comparison:
                 "nuclei": sum(run.counts.values()),
             }
             if run.table is not None:
+                row["images_scored"] = len(run.table.rows)
                 found = intervals(run.table, self.clusters)
                 for total, figure, _ in COMPARED:
                     interval = found[total, figure]

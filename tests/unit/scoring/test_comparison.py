@@ -63,6 +63,12 @@ def test_the_table_has_a_row_per_model_with_intervals_only_where_there_is_truth(
     assert "object_f1_50" not in next(csv.DictReader(io.StringIO(comparison(scored=False).as_csv())))
 
 
+def test_the_table_says_how_many_images_were_scored() -> None:
+    some = ModelRun("one", 100, 1.5, 2**30, {"f0": 8, "f1": 8, "f2": 6}, WELLS, table(8, 8))
+    (row,) = Comparison((some,), None, {}).rows()
+    assert (row["images"], row["nuclei"], row["images_scored"]) == (3, 22, 2)
+
+
 @pytest.mark.parametrize("scored", [True, False])
 def test_the_page_has_no_script_and_escapes_names(scored: bool) -> None:
     about = {"images": "<b>images", "gt": "truth" if scored else "", "nucbatch": "1", "notes": ["a & b"]}
