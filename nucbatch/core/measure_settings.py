@@ -92,7 +92,7 @@ class MeasureSettings(BaseModel):
         return float(inner), float(outer)
 
     def has_cytoplasm(self, channels: int) -> bool:
-        """Returns whether images of so many channels have measurements of the ring as cytoplasm."""
+        """Returns whether images with this number of channels have measurements of the ring as cytoplasm."""
         return self.ring != "none" and (self.ring != "auto" or channels > 1)
 
     def reach_px(self, pixel_size_um: float | None = None) -> int:

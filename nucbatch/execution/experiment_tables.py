@@ -16,18 +16,11 @@ import pyarrow.parquet as pq
 
 from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Plate
-from nucbatch.experiment.assay import (
-    assay_table,
-    best_measure,
-    chosen_measures,
-    doubtful_controls,
-    measures_of,
-    normalised_table,
-    varying_ratio,
-)
+from nucbatch.experiment.assay import assay_table, doubtful_controls, normalised_table
 from nucbatch.experiment.description import OF_RUN, Experiment
 from nucbatch.experiment.doses import dose_table
 from nucbatch.experiment.join import Address, Described, describe
+from nucbatch.experiment.measure_choice import best_measure, chosen_measures, measures_of, varying_ratio
 from nucbatch.experiment.wells import wells_metadata
 from nucbatch.store.atomic import write_bytes
 from nucbatch.store.csv_table import write_nuclei_csv

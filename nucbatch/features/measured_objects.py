@@ -73,7 +73,7 @@ class Objects:
         return None if distances is None else ring_of(self.labels, self.count, *distances)
 
     def cytoplasm(self, channels: int) -> Region | None:
-        """Returns the ring if it is measured as cytoplasm in an image of so many channels, else None."""
+        """Returns the ring if it is measured as cytoplasm in images of this number of channels, else None."""
         return self.ring if self.settings.has_cytoplasm(channels) else None
 
 

@@ -1,7 +1,7 @@
 """Recognises copies that an operating system made: ``x (1).tif``, ``x - Copy.tif``, ``Copy of x.tif``.
 
 A copy with the same bytes as its image beside it is ignored by rule. One with other bytes is quarantined,
-because it may be an image of its own, unless so many images have such names that they are numbered by them.
+because it may be an image of its own, unless half of the images have such names.
 """
 
 from __future__ import annotations

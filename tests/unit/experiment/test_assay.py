@@ -5,16 +5,8 @@ import pandas as pd
 import pytest
 
 from nucbatch.core.errors import InputError
-from nucbatch.experiment.assay import (
-    assay_table,
-    best_measure,
-    chosen_measures,
-    doubtful_controls,
-    measures_of,
-    normalised_table,
-    separation,
-    varying_ratio,
-)
+from nucbatch.experiment.assay import assay_table, doubtful_controls, normalised_table, separation
+from nucbatch.experiment.measure_choice import best_measure, chosen_measures, measures_of, varying_ratio
 
 M = "Mean_Nuclei_Intensity_MeanIntensity_GFP"
 
