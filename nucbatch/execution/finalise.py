@@ -1,4 +1,4 @@
-"""Finalises a run: writes the tables, the well statistics and run.json from the files on disk.
+"""Finalises a run: writes the tables and the well statistics from the files on disk.
 
 The result depends only on the plate, the ledger and the table fragments. So finalising twice, or after a
 restart, gives the same files.
@@ -7,12 +7,9 @@ restart, gives the same files.
 from __future__ import annotations
 
 import dataclasses
-import os
-import platform
 from collections import Counter
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from statistics import median
 from typing import Any, Literal
 
@@ -39,8 +36,6 @@ from nucbatch.features.quality import (
 )
 from nucbatch.features.quality_limits import COUNT_Z, JudgedField, Judgement, judge
 from nucbatch.inference.scale import AS_IT_IS, Scale
-from nucbatch.planning.plan import Plan
-from nucbatch.readers.flat_fields import illumination_text
 from nucbatch.readers.pixels import field_channels
 from nucbatch.readers.rules import RULES
 from nucbatch.store.csv_table import write_nuclei_csv
@@ -52,7 +47,6 @@ from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import FileOutcome, write_files_csv, write_wells
 from nucbatch.store.stamps import TABLE
 from nucbatch.store.tables import concatenate
-from nucbatch.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,58 +290,6 @@ def _paths(field: Field) -> dict[str, None]:
     """Returns the paths of a field's files, its mask included."""
     masks = [] if field.mask is None else [field.mask.path]
     return dict.fromkeys([*(plane.path for plane in field.planes), *masks])
-
-
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Wall time of the sessions that worked on fields, and the number of fields that they processed.
-
-    A finished run that is called again keeps both.
-    """
-
-    wall_s: float
-    fields: int
-
-
-def run_card(
-    plan: Plan,
-    model: Mapping[str, Any],
-    receipts: Mapping[str, Receipt],
-    timings: Timings,
-    quality: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Returns the content of run.json: version, model, settings, quality, environment and timings."""
-    plate, settings = plan.plate, plan.settings
-    stations: dict[str, float] = {}
-    for receipt in receipts.values():
-        for name, seconds in receipt.seconds.items():
-            stations[name] = stations.get(name, 0.0) + seconds
-    return {
-        "nucbatch": __version__,
-        "plate": {
-            "name": plate.name,
-            "layout": plate.layout,
-            "rows": plate.rows,
-            "columns": plate.columns,
-            "fields": len(plate.fields),
-            "illumination": illumination_text(plate),
-        },
-        "settings": settings.model_dump(mode="json"),
-        "settings_sha256": settings.digest(),
-        "model": dict(model),
-        "quality": dict(quality),
-        "environment": {
-            "python": platform.python_version(),
-            "platform": platform.platform(),
-            "cores": os.cpu_count(),
-            **{name: version(name) for name in ("torch", "dask", "zarr", "numpy")},
-        },
-        "timings": {
-            "wall_s": round(timings.wall_s, 3),
-            "wall_fields": timings.fields,
-            "stations_s": {name: round(seconds, 3) for name, seconds in stations.items()},
-        },
-    }
 
 
 def _is_done(field: Field, receipts: Mapping[str, Receipt]) -> bool:

@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nucbatch.core.errors import StoreError
-from nucbatch.execution.finalise import Timings, finalise, run_card
+from nucbatch.execution.finalise import finalise
+from nucbatch.execution.run_card import Timings, run_card
 from nucbatch.planning.plan import make_plan
 from nucbatch.readers.plate_cache import plate_as_read
 from nucbatch.report.page import require_run, write_report

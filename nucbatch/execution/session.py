@@ -20,7 +20,7 @@ from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import CheckResult
 from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.experiment_tables import evaluate, remembered, with_user_columns
-from nucbatch.execution.finalise import Timings, Totals, finalise, run_card
+from nucbatch.execution.finalise import Totals, finalise
 from nucbatch.execution.in_place import (
     remove_earlier_labels,
     remove_partials_in_place,
@@ -32,6 +32,7 @@ from nucbatch.execution.moved_plate import about, as_begun
 from nucbatch.execution.plate_constants import with_plate_constants
 from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared
+from nucbatch.execution.run_card import Timings, run_card
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
 from nucbatch.execution.run_progress import Progress, SilentProgress
 from nucbatch.execution.warm_start import PRELOADED
