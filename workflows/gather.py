@@ -19,6 +19,8 @@ from collections import Counter
 from pathlib import Path
 from urllib.parse import quote
 
+sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out where PYTHONSAFEPATH is set
+
 from overview import Plate, page
 from overview_drawings import number
 

@@ -124,7 +124,7 @@ def test_killed_damaged_and_restarted_it_ends_with_the_same_bytes(tmp_path: Path
     (store / "C/3/1/labels/nuclei/0/c.0.0").unlink()
     assert run(store, out, *options).exit_code == 0
     assert contents(store) == first
-    assert run(store, out, *options, "--foreground", "0.6", "--restart").exit_code == 0
+    assert run(store, out, *options, "--foreground", "0.8", "--restart").exit_code == 0
     other = contents(store)
     assert other != first
     assert {path: content for path, content in other.items() if path in before and "labels" not in path} == {
@@ -144,7 +144,7 @@ def test_labels_of_others_are_never_overwritten(tmp_path: Path) -> None:
     assert contents(store) == before
     assert run(store, tmp_path / "out", "--channel", "DAPI", "--in-place", "--wells", "B").exit_code == 0
     other = run(
-        store, tmp_path / "second", "--channel", "DAPI", "--in-place", "--wells", "B", "--foreground", "0.6"
+        store, tmp_path / "second", "--channel", "DAPI", "--in-place", "--wells", "B", "--foreground", "0.8"
     )
     assert "was made by a run with other settings" in str(other.exception)
 

@@ -25,6 +25,9 @@ import numpy as np
 class Talkative:
     name = "Talkative"
 
+    def margin_px(self, settings, pixel_size_um):
+        return 0
+
     def measure(self, objects, image, channels):
         if not multiprocessing.current_process().name.startswith("Dask Worker"):
             return {"AreaShape_Nothing": np.zeros(objects.count, np.int64)}
