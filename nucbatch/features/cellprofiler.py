@@ -52,11 +52,19 @@ class _OfCellProfiler:
         columns: Columns = {}
         for channel, plane in zip(channels, image, strict=True):
             if objects.count:
-                found = _computed(self.function, objects.labels.astype(np.int64), _scaled(plane))
+                scaled = _scaled(plane)
+                found = _computed(self.function, objects.labels.astype(np.int64), scaled)
+                found = self._settled(found, scaled)
             else:
                 found = {name: np.zeros(0) for name in _figures(self.function)}
             columns |= {self._column(name, channel): values for name, values in found.items()}
         return columns
+
+    def _settled(
+        self, found: dict[str, npt.NDArray[np.float64]], plane: npt.NDArray[np.float64]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        """Figures of a plane scaled to 0..1, without what varies from call to call."""
+        return found
 
     def _column(self, figure: str, channel: str) -> str:
         """``Texture_Contrast_3_00_256`` of channel DNA becomes ``Nuclei_Texture_Contrast_DNA_3_00_256``."""
@@ -80,11 +88,24 @@ class RadialDistribution(_OfCellProfiler):
 
 
 class Granularity(_OfCellProfiler):
-    """Share of the signal in grains of 1 to 16 px; it depends on the image as a whole."""
+    """Share of the signal in grains of 1 to 16 px, in percent; it depends on the image as a whole.
+
+    The last bits of cp_measure's sums vary from call to call, so values are rounded to six decimals. In an
+    image of one level they would be noise alone, and are NaN.
+    """
 
     name = "Granularity"
     function = "granularity"
     needs_whole_image = True
+
+    def _settled(
+        self, found: dict[str, npt.NDArray[np.float64]], plane: npt.NDArray[np.float64]
+    ) -> dict[str, npt.NDArray[np.float64]]:
+        flat = plane.min() == plane.max()
+        return {
+            name: np.full_like(values, np.nan) if flat else np.round(values, 6) + 0.0
+            for name, values in found.items()
+        }
 
     def _column(self, figure: str, channel: str) -> str:
         return f"Nuclei_{figure}_{channel}"
