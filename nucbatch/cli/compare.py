@@ -258,7 +258,7 @@ def _show(console: Console, comparison: Comparison) -> None:
         "GiB per worker, projected", *(f"{run.worker_bytes / 2**30:.2f}" for run in comparison.runs)
     )
     shown_table.add_row("nuclei in all images", *(f"{sum(run.counts.values()):,}" for run in comparison.runs))
-    differences = comparison.differences()
+    differences = comparison.differences
     for place, (total, figure, heading) in enumerate(COMPARED):
         cells = []
         for run in comparison.runs:
@@ -275,7 +275,7 @@ def _show(console: Console, comparison: Comparison) -> None:
         console.print(
             "Below a figure: 95 % interval of its difference from the first model; none: it holds 0."
         )
-    for one in comparison.agreements():
+    for one in comparison.agreements:
         object_f1, pixel_f1, ratio, correlation = (
             shown(one.figures[name])
             for name in ("object_f1_50", "pixel_f1", "count_ratio", "count_correlation")

@@ -42,6 +42,7 @@ from nucbatch.readers.plate_cache import cache_content, is_cached
 from nucbatch.readers.rules import RULES
 from nucbatch.schedulers.contract import Cluster, Resources, Scheduling, scheduler
 from nucbatch.store.atomic import remove_partials, write_bytes
+from nucbatch.store.clear_run import clear_run
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
 from nucbatch.store.lock import run_lock
@@ -131,7 +132,7 @@ def convert(
     folder.create()
     with run_lock(folder) as lock, run_log(folder, progress.note) as log:
         if restart:
-            folder.clear(keep=log)
+            clear_run(folder, keep=log)
         receipts = _receipts(folder)
         digest = plate_digest(plate)
         with Ledger(folder, settings, digest, guard=lock.require) as ledger:

@@ -46,6 +46,7 @@ from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Scheduling, scheduler
 from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
+from nucbatch.store.clear_run import clear_run
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
@@ -146,7 +147,7 @@ def execute(
         experiment = prepared.experiment or (None if restart else remembered(folder))
         if restart:
             remove_earlier_labels(plan, folder)
-            folder.clear(keep=log)
+            clear_run(folder, keep=log)
         begun_with = started_settings(folder)
         plan, alike = with_plate_constants(plan, begun_with, cores())
         prepared, measured = with_plate_scale(replace(prepared, plan=plan), begun_with, cores())
@@ -157,7 +158,7 @@ def execute(
         if not restart and reuse_probabilities and not continues_run(folder, plan.settings):
             require_probabilities(folder, plan.settings)
             remove_earlier_labels(plan, folder)
-            folder.clear(keep_maps=True, keep_images=same_images(begun_with, plan.settings), keep=log)
+            clear_run(folder, keep_maps=True, keep_images=same_images(begun_with, plan.settings), keep=log)
 
         earlier_s, earlier_fields = earlier_work(folder, last_beat)
 

@@ -6,7 +6,6 @@ type, as CellProfiler does; values of float images must lie between 0 and 1, and
 
 from __future__ import annotations
 
-import re
 import warnings
 from functools import cache
 from importlib import import_module
@@ -68,9 +67,8 @@ class _OfCellProfiler:
 
     def _column(self, figure: str, channel: str) -> str:
         """``Texture_Contrast_3_00_256`` of channel DNA becomes ``Nuclei_Texture_Contrast_DNA_3_00_256``."""
-        figure = figure.removeprefix(f"{self.name}_")
-        word, scale = re.fullmatch(r"([A-Za-z0-9]*?[A-Za-z]\d?)(_\d.*)", figure).groups()  # type: ignore[union-attr]
-        return f"Nuclei_{self.name}_{word}_{channel}{scale}"
+        word, underscore, scale = figure.removeprefix(f"{self.name}_").partition("_")
+        return f"Nuclei_{self.name}_{word}_{channel}{underscore}{scale}"
 
 
 class Texture(_OfCellProfiler):

@@ -38,18 +38,19 @@ class UNet(nn.Module):
         inputs = [in_channels, *widths[:-1]]
         self.in_channels = in_channels
         self.depth = depth
-        self.encoder = nn.ModuleList(
-            double_convolution(inputs[level], widths[level]) for level in range(depth + 1)
-        )
+        self.encoder = nn.ModuleList(self.block(inputs[level], widths[level]) for level in range(depth + 1))
         self.upward = nn.ModuleList(
             nn.ConvTranspose2d(widths[level + 1], widths[level], kernel_size=2, stride=2)
             for level in range(depth)
         )
-        self.decoder = nn.ModuleList(
-            double_convolution(2 * widths[level], widths[level]) for level in range(depth)
-        )
+        self.decoder = nn.ModuleList(self.block(2 * widths[level], widths[level]) for level in range(depth))
         self.head = nn.Conv2d(width, outputs, kernel_size=1)
         self.pool = nn.MaxPool2d(2)
+
+    @staticmethod
+    def block(inputs: int, outputs: int) -> nn.Sequential:
+        """The convolutions of one level."""
+        return double_convolution(inputs, outputs)
 
     @property
     def stride(self) -> int:

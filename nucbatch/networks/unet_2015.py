@@ -12,17 +12,16 @@ which kind.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import count
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from nucbatch.networks.reflect import reflected
-from nucbatch.networks.unet import require_limits, require_multiple
+from nucbatch.networks.unet import UNet, require_multiple
 
 
-class UNet2015(nn.Module):
+class UNet2015(UNet):
     """Images (N, C, H, W) float32 in [0, 1] → logits (N, outputs, H, W) float32.
 
     Args:
@@ -42,42 +41,23 @@ class UNet2015(nn.Module):
     }
 
     def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 64, depth: int = 4) -> None:
-        super().__init__()
-        require_limits("U-Net of 2015", in_channels=in_channels, outputs=outputs, width=width, depth=depth)
-        widths = [width * 2**level for level in range(depth + 1)]
-        inputs = [in_channels, *widths[:-1]]
-        self.in_channels = in_channels
-        self.depth = depth
-        self.encoder = nn.ModuleList(
-            _double_convolution(inputs[level], widths[level]) for level in range(depth + 1)
-        )
-        self.upward = nn.ModuleList(
-            nn.ConvTranspose2d(widths[level + 1], widths[level], kernel_size=2, stride=2)
-            for level in range(depth)
-        )
-        self.decoder = nn.ModuleList(
-            _double_convolution(2 * widths[level], widths[level]) for level in range(depth)
-        )
+        super().__init__(in_channels, outputs, width, depth)
         self.drop = nn.Dropout2d(0.5)
-        self.head = nn.Conv2d(width, outputs, kernel_size=1)
-        self.pool = nn.MaxPool2d(2)
-        for layer in self.modules():
-            if isinstance(
-                layer, nn.Conv2d | nn.ConvTranspose2d
-            ):  # standard deviation √(2 / inputs), section 3
+        for layer in self.modules():  # standard deviation √(2 / inputs), section 3
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
 
-    @property
-    def stride(self) -> int:
-        """Sides of the input must be multiples of this, in px."""
-        return int(2**self.depth)
-
-    @property
-    def receptive_radius_px(self) -> int:
-        """As that of :class:`nucbatch.networks.unet.UNet`, because padding changes no distance."""
-        return int(7 * 2**self.depth - 5)
+    @staticmethod
+    def block(inputs: int, outputs: int) -> nn.Sequential:
+        """Two 3×3 convolutions without padding, each followed by ReLU."""
+        return nn.Sequential(
+            nn.Conv2d(inputs, outputs, kernel_size=3),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(outputs, outputs, kernel_size=3),
+            nn.ReLU(inplace=True),
+        )
 
     @property
     def margin_px(self) -> int:
@@ -108,32 +88,8 @@ class UNet2015(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         require_multiple(x, self.stride)
-        more = self._surplus_px
-        begin, end = self.margin_px + more // 2, self.margin_px + more - more // 2
-        logits = self.unpadded(reflected(x, begin, end))
-        return logits[..., more // 2 : more // 2 + x.shape[-2], more // 2 : more // 2 + x.shape[-1]]
-
-    @property
-    def _surplus_px(self) -> int:
-        """Pixels by which an input must be larger, so that no pooling has to halve an odd side: 4 or none."""
-        even = (
-            2 * self.margin_px + more for more in count() if self._is_halved_evenly(2 * self.margin_px + more)
-        )
-        return next(even) - 2 * self.margin_px
-
-    def _is_halved_evenly(self, side_px: int) -> bool:
-        side_px += 64 * self.stride  # large enough; multiples of the stride change nothing
-        for _ in range(self.depth):
-            if side_px % 2:
-                return False
-            side_px = (side_px - 4) // 2
-        return True
-
-
-def _double_convolution(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel_size=3),
-        nn.ReLU(inplace=True),
-        nn.Conv2d(outputs, outputs, kernel_size=3),
-        nn.ReLU(inplace=True),
-    )
+        # No pooling halves an odd side if the input has 4 px less than a multiple of the stride. Two margins
+        # are 8 px less than one, so the input is padded by 4 px more, which are cut off again.
+        cut = 4 % self.stride // 2
+        logits = self.unpadded(reflected(x, self.margin_px + cut, self.margin_px + cut))
+        return logits[..., cut : cut + x.shape[-2], cut : cut + x.shape[-1]]

@@ -25,7 +25,7 @@ def render(
         about: ``images``, ``gt``, ``nucbatch`` (version) and ``notes``.
         pictures: for some images, each model's name and drawing.
     """
-    runs, differences = comparison.runs, comparison.differences()
+    runs, differences = comparison.runs, comparison.differences
     rows = []
     for place, (total, figure, heading) in enumerate(COMPARED):
         cells = []
@@ -46,7 +46,7 @@ def render(
             runs=runs,
             images=len(runs[0].table.rows if runs[0].table is not None else runs[0].counts),
             rows=rows,
-            agreements=comparison.agreements(),
+            agreements=comparison.agreements,
             legend=LEGEND,
             pictures=[
                 (name, [(model, cell(one, {})) for model, one in drawn]) for name, drawn in pictures.items()

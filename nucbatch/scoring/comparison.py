@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -59,7 +60,7 @@ class Agreement:
     figures: Mapping[str, float]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: figures are computed once and kept
 class Comparison:
     """Several models on the same images.
 
@@ -73,6 +74,7 @@ class Comparison:
     clusters: Mapping[str, str] | None
     agreement: Mapping[tuple[str, str], ScoreTable]
 
+    @cached_property
     def differences(self) -> dict[str, list[Difference]]:
         """Each further model minus the first, by its name; empty without true labels.
 
@@ -86,6 +88,7 @@ class Comparison:
             if first is not None and run.table is not None
         }
 
+    @cached_property
     def rows(self) -> list[dict[str, object]]:
         """One row per model: size, speed, memory and nuclei, then each figure with its interval."""
         rows: list[dict[str, object]] = []
@@ -108,6 +111,7 @@ class Comparison:
             rows.append(row)
         return rows
 
+    @cached_property
     def agreements(self) -> list[Agreement]:
         """The agreement of each pair of models."""
         counts = {run.name: _by_well(run) for run in self.runs}
@@ -120,7 +124,7 @@ class Comparison:
 
     def as_csv(self) -> str:
         """:meth:`rows` as CSV."""
-        return csv_of(self.rows())
+        return csv_of(self.rows)
 
     def counts_csv(self) -> str:
         """Nuclei per image and model as CSV, with the image's well if it has one."""
@@ -139,10 +143,10 @@ class Comparison:
         """Everything as JSON text: ``about``, the models, the differences and the agreement."""
         content = {
             **about,
-            "models": self.rows(),
-            "differences": {name: as_records(found) for name, found in self.differences().items()},
+            "models": self.rows,
+            "differences": {name: as_records(found) for name, found in self.differences.items()},
             "agreement": [
-                {"first": one.first, "second": one.second, **plain(one.figures)} for one in self.agreements()
+                {"first": one.first, "second": one.second, **plain(one.figures)} for one in self.agreements
             ],
         }
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"

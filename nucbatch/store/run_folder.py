@@ -1,8 +1,7 @@
-"""Layout of a run's folder, and which of its files belong to the run.
+"""Layout of a run's folder.
 
 A folder with ``.nucbatch/format`` or a ledger is a run. A folder that holds anything else is never written
-to. Clearing removes only files written by a run: a hand-drawn label group inside the OME-Zarr, or a note
-beside the tables, stays.
+to.
 """
 
 from __future__ import annotations
@@ -10,20 +9,16 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate import Field
-from nucbatch.store.atomic import PARTIAL, cannot_write, write_text
-from nucbatch.store.label_tiff import is_label_tiff
+from nucbatch.store.atomic import cannot_write, write_text
 
 FORMAT = "3"
 
 _NAMES = re.compile(r"[A-Za-z0-9._-]*[A-Za-z0-9_-][A-Za-z0-9._-]*")
-_CHUNK = re.compile(r"\d+/(c[/.])?\d+([/.]\d+)+$")
-_DOCUMENTS = frozenset({"zarr.json", ".zgroup", ".zattrs", ".zarray"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +210,7 @@ class RunFolder:
 
     def is_run(self) -> bool:
         """Returns whether a run was started here, even if its format file is missing."""
-        return self._format.is_file() or self.ledger.is_file()
+        return self.format_file.is_file() or self.ledger.is_file()
 
     def require_usable(self) -> None:
         """Checks that a run can be started or continued here. Writes nothing.
@@ -259,62 +254,18 @@ class RunFolder:
         except OSError as error:
             raise cannot_write(self.path, error) from error
         if not self._found_format():
-            write_text(self._format, f"{FORMAT}\n")
-
-    def clear(self, *, keep_maps: bool = False, keep_images: bool = False, keep: Path | None = None) -> None:
-        """Removes the files of a run and prepares the folder for a new one, under the run lock.
-
-        The ledger goes first, then the table fragments. If clearing is interrupted, no field counts as done
-        whose files are incomplete.
-
-        Args:
-            keep_maps: keep the probabilities, the large images' other intermediate files, and the description
-                of the experiment, for a run that is made anew from them.
-            keep_images: keep the OME-Zarr, which has the copies of large images.
-            keep: a log file to keep.
-
-        Raises:
-            StoreError: the folder is not a run, or a file cannot be removed.
-        """
-        if not self.is_run():
-            raise StoreError(
-                f"{self.path} is no run of nucbatch (it has no {self._format.relative_to(self.path)}), so "
-                "nothing in it was removed. Leave out --restart, or choose a run's folder with -o."
-            )
-        try:
-            self.ledger.unlink(missing_ok=True)
-            _remove_below(self.fragments, lambda path, below: True)  # the ledger could be rebuilt from them
-            tables = self.nuclei, self.nuclei_csv, self.fields, self.wells, self.files, self.images_csv
-            of_experiment = self.assay, self.doses, self.normalised
-            described = () if keep_maps else (self.metadata, self.run_json)
-            for path in (*tables, *of_experiment, *described, self.report, self.session):
-                path.unlink(missing_ok=True)
-            if not keep_images:
-                for store in (self.plate_zarr, self.images_zarr, *filter(None, [self.zarr])):
-                    _remove_below(store, _is_own_zarr_file)
-            _remove_below(self.labels, _is_own_tiff)
-            _remove_below(self.logs, lambda path, below: path != keep)
-            if not keep_maps:
-                for top in (self.scratch, self.probabilities):
-                    _remove_below(top, lambda path, below: True)
-            for path in self.path.glob(f".*{PARTIAL}"):
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(
-                f"{error.filename or self.path} can't be removed: {error.strerror or error}. Set the "
-                "permissions and give --restart again."
-            ) from error
-        self.create()
+            write_text(self.format_file, f"{FORMAT}\n")
 
     @property
-    def _format(self) -> Path:
+    def format_file(self) -> Path:
+        """The format of the folder, by which a run is recognised."""
         return self.hidden / "format"
 
     def _found_format(self) -> str:
         """Reads the folder's format; empty if its file is missing or damaged."""
-        if not self._format.is_file():
+        if not self.format_file.is_file():
             return ""
-        found = self._format.read_bytes().strip()
+        found = self.format_file.read_bytes().strip()
         return found.decode() if found.isdigit() else ""
 
     def _check_format(self) -> None:
@@ -347,34 +298,3 @@ def inside(folder: Path, name: str) -> Path:
             "'_' and '-', and not of dots alone."
         )
     return folder.joinpath(*PurePosixPath(name).parts)
-
-
-def _remove_below(top: Path, is_own: Callable[[Path, str], bool]) -> None:
-    """Removes a run's own files below ``top``, then empty folders, ``top`` included; ignores links."""
-    if top.is_symlink():
-        return
-    for where, _, names in os.walk(top, topdown=False):
-        folder = Path(where)
-        for name in names:
-            path = folder / name
-            if name.endswith(PARTIAL) or is_own(path, path.relative_to(top).as_posix()):
-                path.unlink()
-        with os.scandir(folder) as left:
-            empty = next(left, None) is None
-        if empty:
-            folder.rmdir()
-
-
-def _is_own_zarr_file(path: Path, below: str) -> bool:
-    """Returns whether a run writes this file; label groups other than ``nuclei`` belong to the user."""
-    parts = below.split("/")
-    # The first part is a plate's row or a collection's image, which may itself have the name "labels".
-    at = parts.index("labels", 1) if "labels" in parts[1:] else None
-    if at is not None and parts[at + 1] not in {"nuclei", *_DOCUMENTS}:
-        return False
-    return path.name in _DOCUMENTS or _CHUNK.search(below) is not None
-
-
-def _is_own_tiff(path: Path, below: str) -> bool:
-    """Returns whether a run wrote this label TIFF."""
-    return path.suffix == ".tif" and not path.is_symlink() and is_label_tiff(path)

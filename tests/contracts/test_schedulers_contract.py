@@ -24,7 +24,10 @@ MARKS = {"slurm": pytest.mark.slurm, "cuda": pytest.mark.gpu}
 NAMES = sorted(point.name for point in entry_points(group="nucbatch.schedulers"))
 
 
-@pytest.fixture(params=[pytest.param(name, marks=MARKS.get(name, ())) for name in NAMES])
+BACKENDS = {name: pytest.param(name, marks=MARKS.get(name, ())) for name in NAMES}
+
+
+@pytest.fixture(params=list(BACKENDS.values()))
 def name(request: pytest.FixtureRequest) -> str:
     """Yields each backend that is available on this machine."""
     chosen: str = request.param
@@ -70,9 +73,9 @@ def test_a_cluster_has_the_workers_it_says(cluster: Cluster) -> None:
     cluster.watch()
 
 
-def test_a_worker_has_the_environment_that_blocks_need(cluster: Cluster, name: str) -> None:
-    if name == "address":
-        pytest.skip("workers of a cluster that the user started have the user's settings, by design")
+# Workers of a cluster that the user started ("address") have the user's settings.
+@pytest.mark.parametrize("name", [one for name, one in BACKENDS.items() if name != "address"], indirect=True)
+def test_a_worker_has_the_environment_that_blocks_need(cluster: Cluster) -> None:
     wanted = CLUSTER_CONFIG["distributed.nanny.pre-spawn-environ"]
     # Not os.environ.get, which would take this process' environment along.
     found = cluster.client.gather(cluster.client.map(os.getenv, list(wanted), pure=False))

@@ -1,4 +1,4 @@
-"""Images of formats that are not decoded: the user is told what they are and how to convert them."""
+"""Images of formats that are not decoded: the refusal names the format and the command that converts it."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""Pixels that are not square: no pixel size is used, and the user is told."""
+"""Pixels that are not square give no pixel size, and a note with both sides."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Channels of a field that were recorded at different places: the user is told."""
+"""Channels of a field that were recorded at different places give a note."""
 
 import re
 

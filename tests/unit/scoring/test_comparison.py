@@ -38,7 +38,7 @@ def comparison(*, scored: bool = True) -> Comparison:
 
 
 def test_counts_are_compared_by_well() -> None:
-    (agreement,) = comparison().agreements()
+    (agreement,) = comparison().agreements
     assert agreement.figures["count_ratio"] == pytest.approx(0.75)  # 8 of 16 in A01, 6 of 6 in B02
     assert agreement.figures["count_correlation"] == pytest.approx(1)
     rows = list(csv.DictReader(io.StringIO(comparison().counts_csv())))
@@ -65,7 +65,7 @@ def test_the_table_has_a_row_per_model_with_intervals_only_where_there_is_truth(
 
 def test_the_table_says_how_many_images_were_scored() -> None:
     some = ModelRun("one", 100, 1.5, 2**30, {"f0": 8, "f1": 8, "f2": 6}, WELLS, table(8, 8))
-    (row,) = Comparison((some,), None, {}).rows()
+    (row,) = Comparison((some,), None, {}).rows
     assert (row["images"], row["nuclei"], row["images_scored"]) == (3, 22, 2)
 
 

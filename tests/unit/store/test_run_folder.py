@@ -9,6 +9,7 @@ import zarr
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.store.clear_run import clear_run
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.run_folder import RunFolder, inside
@@ -81,14 +82,14 @@ def test_fragments_and_label_tiffs_keep_dots_in_their_names(tmp_path: Path) -> N
 def test_clearing_requires_a_run(tmp_path: Path) -> None:
     (tmp_path / "nuclei.parquet").write_text("not a run")
     with pytest.raises(StoreError, match=r"no run of nucbatch.*nothing in it was removed"):
-        RunFolder(tmp_path).clear()
+        clear_run(RunFolder(tmp_path))
     assert _files(tmp_path) == ["nuclei.parquet"]
 
 
 @pytest.mark.parametrize("is_plate", [True, False])
 def test_clearing_removes_everything_a_run_writes(is_plate: bool, tmp_path: Path) -> None:
     folder = _run(tmp_path, is_plate)
-    folder.clear()
+    clear_run(folder)
     assert _files(tmp_path) == [".nucbatch/format", ".nucbatch/lock"]
     assert not folder.store(is_plate).exists()
     assert folder.is_run()
@@ -100,7 +101,7 @@ def test_a_run_that_is_made_anew_keeps_probabilities_and_the_experiment(tmp_path
     kept.parent.mkdir(parents=True)
     for path in (kept, folder.metadata, folder.run_json):
         path.write_text("x")
-    folder.clear(keep_maps=True)
+    clear_run(folder, keep_maps=True)
     names = [
         ".nucbatch/format",
         ".nucbatch/lock",
@@ -108,7 +109,7 @@ def test_a_run_that_is_made_anew_keeps_probabilities_and_the_experiment(tmp_path
         ".nucbatch/probabilities/B/3/1.maps",
     ]
     assert _files(tmp_path) == [*names, "run.json"]
-    folder.clear()
+    clear_run(folder)
     assert _files(tmp_path) == names[:2]
 
 
@@ -124,7 +125,7 @@ def test_clearing_keeps_the_users_files(is_plate: bool, tmp_path: Path) -> None:
     outside = tmp_path.parent / f"{tmp_path.name}_outside.tif"
     write_label_tiff(outside, np.zeros((3, 3), np.uint32))
     (tmp_path / "labels" / "link.tif").symlink_to(outside)
-    folder.clear()
+    clear_run(folder)
     below = group.relative_to(tmp_path).as_posix()
     assert _files(tmp_path) == sorted(
         [

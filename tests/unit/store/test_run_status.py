@@ -45,8 +45,8 @@ def commit(folder: RunFolder, *receipts: Receipt) -> int:
 
 
 def session(folder: RunFolder, **values: float | None) -> None:
-    given = {"fields": 6, "done_before": 0, "unusable": 0, "ledger_bytes": 0}
-    write_session(folder, SessionRecord(**({"began": time.time() - 100, **given} | values)))  # type: ignore[arg-type]
+    record = SessionRecord(time.time() - 100, fields=6, done_before=0, unusable=0, ledger_bytes=0)
+    write_session(folder, replace(record, **values))
 
 
 def test_the_last_line_of_a_field_counts_and_reasons_lose_the_file(folder: RunFolder) -> None:
