@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.networks.checkpoint import load_weights, save_weights
-from nucbatch.networks.contract import build
+from nucbatch.networks.contract import architecture, build
 from nucbatch.networks.model_card import Card
 
 
@@ -24,6 +25,11 @@ def prune(weights: Path, level: int, path: Path) -> Card:
     if path.exists():
         raise InputError(f"{path} exists: name another file, so that it is not overwritten.")
     network, card = load_weights(weights)
+    if "prune" not in signature(architecture(card.architecture)).parameters:
+        raise InputError(
+            f"the network of {card.name} ({card.architecture}) can't be pruned, because it has one head "
+            "alone: train one with --preset unet-plus-plus-supervised."
+        )
     config = {**card.config, "prune": level}
     part = build(card.architecture, config)
     own = network.state_dict()
