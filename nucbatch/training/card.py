@@ -40,6 +40,7 @@ def weights_card(
     *,
     name: str,
     steps: int,
+    replanned: Sequence[tuple[int, int]] = (),
     start: Card | None,
     diameter_px: float | None,
     objects: ObjectSettings,
@@ -54,6 +55,8 @@ def weights_card(
         data: the data set that was trained on.
         name: of the model; if empty, it is made from the names of the data sets and the recipe.
         steps: optimiser steps taken.
+        replanned: steps at which the training was resumed with another number of steps, and the number
+            planned until then.
         start: card of the initial weights, None if they were random.
         diameter_px: typical diameter of the nuclei, as the network sees them.
         objects: the thresholds that turn maps into nuclei.
@@ -71,6 +74,8 @@ def weights_card(
     changed = recipe.differences(as_shipped(recipe, start))
     if changed:
         training["differs from the preset"] = changed
+    if replanned:
+        training["planned before"] = ", ".join(f"{plan} until step {step}" for step, plan in replanned)
     if data.predicted:
         training["predictions as labels"] = f"{data.predicted} of {len(data.entries)} images"
     if start is not None:

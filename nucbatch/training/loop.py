@@ -135,10 +135,10 @@ def _train(
     network = initial_network(recipe, start).to(group.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).requires_grad_(False)
     optimiser = AdamW(network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    state = State(network, average, optimiser, Precision(recipe.precision, group.device))
+    state = State(network, average, optimiser, Precision(recipe.precision, group.device), length.steps)
     identity = json.dumps(
         {
-            "recipe": recipe.model_dump(mode="json"),
+            "recipe": recipe.model_dump(mode="json", exclude={"steps", "epochs"}),
             "data": data.sha256,
             "start": start_card.sha256 if start_card else "",
             "processes": group.size,
@@ -152,7 +152,9 @@ def _train(
         task,
         recipe,
         length,
-        lambda steps, objects, scores: card_of(steps=steps, objects=objects, scores=scores),
+        lambda steps, objects, scores: card_of(
+            steps=steps, replanned=state.replanned, objects=objects, scores=scores
+        ),
         listener.scored,
     )
     joined = group.joined(network)
@@ -208,7 +210,11 @@ def _train(
         update_average(average, load_weights(start)[0].to(group.device), 1 - recipe.kept_of_start)
     objects, scores = task.finish(as_stored(average), test=test)
     state.seconds = time.monotonic() - began
-    card = save_weights(weights, average, card_of(steps=steps, objects=objects, scores=scores))
+    card = save_weights(
+        weights,
+        average,
+        card_of(steps=steps, replanned=state.replanned, objects=objects, scores=scores),
+    )
     for sentence in verdict(card, read_history(folder / "history.csv", 0)):
         _log.warning(sentence, extra=SHOWN)
     write_run_card(folder / "train.json", recipe, data, card, state, length, group, command)

@@ -17,7 +17,7 @@ from safetensors.torch import save
 from torch import Tensor, as_tensor, nn
 from torch.optim import Optimizer
 
-from nucbatch.core.errors import SettingsConflict
+from nucbatch.core.errors import InputError, SettingsConflict
 from nucbatch.store.atomic import write_bytes
 from nucbatch.training.precision import Precision
 
@@ -48,20 +48,25 @@ class RunningMeans:
 class State:
     """Everything that a step changes.
 
-    ``done`` counts the steps taken; ``tally`` holds the means since the last scoring.
+    ``planned`` is the number of steps of the training, ``done`` of those taken; ``tally`` holds the means
+    since the last scoring. ``replanned`` lists the changes of ``planned`` when the training was resumed: the
+    step of the change, and the number planned until then. The learning rate depends on both.
     """
 
     network: nn.Module
     average: nn.Module
     optimiser: Optimizer
     precision: Precision
+    planned: int
     done: int = 0
     tally: RunningMeans = field(default_factory=RunningMeans)
     seconds: float = 0.0
+    replanned: list[tuple[int, int]] = field(default_factory=list)
 
 
 def save_state(path: Path, state: State, identity: str) -> None:
-    """Writes everything that is needed to resume; ``identity`` describes recipe, data and initial weights.
+    """Writes everything that is needed to resume; ``identity`` describes recipe, data and initial weights,
+    without the number of steps.
 
     Raises:
         StoreError: the file can't be written; an earlier state is left unchanged.
@@ -74,8 +79,10 @@ def save_state(path: Path, state: State, identity: str) -> None:
     header = {
         "identity": identity,
         "step": state.done,
+        "planned": state.planned,
         "tally": [state.tally.loss, state.tally.dice, state.tally.steps],
         "seconds": state.seconds,
+        "replanned": state.replanned,
         "precision": state.precision.name,
         "scaler": state.precision.scaler.state_dict(),
     }
@@ -85,8 +92,10 @@ def save_state(path: Path, state: State, identity: str) -> None:
 def load_state(path: Path, state: State, identity: str) -> None:
     """Restores a saved state, and continues in its precision, whatever this machine prefers.
 
+    The number of steps may differ from that of the saved training; the change is recorded in the state.
+
     Raises:
-        InputError: this device lacks that precision.
+        InputError: this device lacks that precision, or more steps are done than are planned now.
         SettingsConflict: the state belongs to another recipe, other data or other initial weights.
     """
     with safe_open(path, framework="pt") as stored:
@@ -113,6 +122,13 @@ def load_state(path: Path, state: State, identity: str) -> None:
     if header["scaler"]:
         state.precision.scaler.load_state_dict(header["scaler"])
     state.done, state.tally, state.seconds = header["step"], RunningMeans(*header["tally"]), header["seconds"]
+    state.replanned = [(step, steps) for step, steps in header.get("replanned", [])]
+    if state.planned < state.done:
+        raise InputError(
+            f"{path} has done {state.done} steps, and {state.planned} are planned. Plan at least as many."
+        )
+    if header["planned"] != state.planned:
+        state.replanned.append((state.done, header["planned"]))
 
 
 def _stored(value: Any) -> Tensor:

@@ -253,6 +253,20 @@ def test_a_folder_in_use_needs_resume_and_the_same_recipe(
         train(data, tmp_path, TINY.model_copy(update={"seed": 1}), resume=True)
 
 
+def test_a_training_can_be_continued_to_another_number_of_steps(
+    data: DataSet, straight: Path, tmp_path: Path
+) -> None:
+    state = tmp_path / "state.safetensors"
+    state.write_bytes((straight / "state.safetensors").read_bytes())
+    with pytest.raises(InputError, match="has done 6 steps, and 4 are planned"):
+        train(data, tmp_path, TINY.model_copy(update={"steps": 4}), resume=True)
+    train(data, tmp_path, TINY.model_copy(update={"steps": 8}), resume=True)
+    train(data, tmp_path, TINY.model_copy(update={"steps": 9}), resume=True)
+    card = read_card(tmp_path / "weights.safetensors")
+    assert card.training["steps"] == 9
+    assert card.training["planned before"] == "6 until step 6, 8 until step 8"
+
+
 def test_a_training_may_begin_with_a_models_weights(data: DataSet, straight: Path, tmp_path: Path) -> None:
     start = straight / "weights.safetensors"
     card = read_card(start)

@@ -16,7 +16,9 @@ CPU = torch.device("cpu")
 def fresh(seed: int) -> State:
     torch.manual_seed(seed)
     network = UNet(width=2, depth=1)
-    return State(network, copy.deepcopy(network), AdamW(network.parameters()), Precision("fp16", CPU))
+    return State(
+        network, copy.deepcopy(network), AdamW(network.parameters()), Precision("fp16", CPU), planned=9
+    )
 
 
 def stepped(state: State) -> State:
