@@ -21,6 +21,7 @@ from torch.nn.functional import grid_sample, interpolate
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.masks.flows import encoded
 from nucbatch.training import targets
+from nucbatch.training.cell_bodies import add_cell_bodies
 from nucbatch.training.negatives import defocused, empty_field
 from nucbatch.training.photometric import augment_intensities
 from nucbatch.training.sample import Sample
@@ -36,7 +37,8 @@ class BatchSettings:
     ``drawn_share`` synthetic nuclei. The others are cut from samples and enlarged by a factor within
     ``zoom``, but nuclei of typical size are never made smaller than ``smallest_px``. In ``rescaled_share`` of
     the cut crops the typical nucleus gets a diameter drawn from ``diameters_px`` instead, in ``large_share``
-    one from ``large_px``. ``elastic_px``, ``weights``: as in :class:`nucbatch.training.recipe.Recipe`.
+    one from ``large_px``. In ``bodies_share`` of them the cells get dim bodies. ``elastic_px``, ``weights``:
+    as in :class:`nucbatch.training.recipe.Recipe`.
     """
 
     size: int = 8
@@ -50,6 +52,7 @@ class BatchSettings:
     large_px: tuple[float, float] = (50.0, 150.0)
     largest_zoom_to_large: float = 6.0
     drawn_share: float = 0.0
+    bodies_share: float = 0.0
     centred_share: float = 0.6
     empty_share: float = 0.03
     defocused_share: float = 0.04
@@ -181,6 +184,8 @@ def _crop(
     labels = sample.labels[rows.clip(0, height - 1), columns.clip(0, width - 1)]
     labels[~inside] = 0
     scale = zoom / math.sqrt(stretch)
+    if settings.bodies_share and rng.random() < settings.bodies_share:
+        image = add_cell_bodies(rng, image, labels)
     maps = _targets(labels, sample.nuclei, x, y, np.linalg.inv(turn), scale, settings.weights)
     if sample.ignore is not None:
         maps[4][sample.ignore[rows.clip(0, height - 1), columns.clip(0, width - 1)]] = 0

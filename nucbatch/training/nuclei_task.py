@@ -51,6 +51,7 @@ class NucleiTask:
             crop_px=recipe.crop_px,
             drawn_share=recipe.drawn,
             large_share=recipe.large,
+            bodies_share=recipe.bodies,
             elastic_px=recipe.elastic_px,
             weights=recipe.weights,
         )

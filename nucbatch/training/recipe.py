@@ -34,7 +34,8 @@ class Recipe(BaseModel):
     pixels in the loss: *gaps* favours narrow gaps and small nuclei, *borders* is that paper's weight map.
 
     ``drawn`` is the share of crops with synthetic nuclei (:mod:`nucbatch.training.synthetic_crops`),
-    ``large`` the share of the others in which nuclei are enlarged to 50 to 150 px.
+    ``large`` the share of the others in which nuclei are enlarged to 50 to 150 px, ``bodies`` the share in
+    which cells get dim bodies (:mod:`nucbatch.training.cell_bodies`).
 
     The validation split is scored every ``score_every`` steps (with epochs: after each epoch); the state is
     saved every ``checkpoint_every`` steps. The training stops after ``patience`` scorings without a better
@@ -69,6 +70,7 @@ class Recipe(BaseModel):
     weights: Literal["gaps", "borders"] = "gaps"
     drawn: float = Field(default=0.0, ge=0, le=0.5)
     large: float = Field(default=0.0, ge=0, le=0.5)
+    bodies: float = Field(default=0.0, ge=0, le=1)
     score_every: int = Field(default=500, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     patience: int = Field(default=0, ge=0)
