@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from s3_server import Bucket, served
 
 if TYPE_CHECKING:
     from dask.distributed import LocalCluster
@@ -123,3 +124,10 @@ def slurm() -> Iterator[Path]:
             yield Path(folder)
         finally:
             subprocess.run([scripts / "stop.sh", folder], check=True)
+
+
+@pytest.fixture(scope="session")
+def bucket() -> Iterator[Bucket]:
+    """An empty bucket of an S3 server on this machine, to which the environment leads."""
+    with served() as found:
+        yield found

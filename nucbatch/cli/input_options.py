@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,16 @@ import click
 from nucbatch.cli.headings import Command, headed, option
 from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.execution.run_request import InputOptions
+from nucbatch.object_store import as_path
+
+
+class InputPath(click.Path):
+    """Path of a file or folder, or its address in an object store."""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
+        """Returns the path as it was given."""
+        return as_path(os.fspath(value))
+
 
 _OPTIONS = (
     option("--layout", default="", metavar="NAME", help="Layout of the input, if it isn't recognised."),
@@ -88,4 +99,4 @@ def input_options(command: Command) -> Command:
         return command(source=InputOptions(path, **own), **values)
 
     decorated = headed("Input", *_OPTIONS)(collected)
-    return click.argument("path", metavar="INPUT", type=click.Path(path_type=Path))(decorated)
+    return click.argument("path", metavar="INPUT", type=InputPath())(decorated)

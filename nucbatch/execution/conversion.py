@@ -34,6 +34,7 @@ from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.task_errors import problem_of
 from nucbatch.execution.window import Window, WorkResult
 from nucbatch.execution.worker_log import WorkerLogs
+from nucbatch.object_store import is_address
 from nucbatch.planning.conversion import ConvertedImage, plan_conversion
 from nucbatch.planning.memory import gib
 from nucbatch.planning.plan import LARGEST_FIELD_PX
@@ -182,7 +183,7 @@ def require_usable(folder: RunFolder, plate: Plate) -> None:
     """
     store = folder.store(plate.is_plate)
     root = Path(plate.root).resolve()
-    listed = plate.layout not in _NOT_FOLDERS
+    listed = plate.layout not in _NOT_FOLDERS and not is_address(plate.root)
     if store.resolve() == root or (listed and root in store.resolve().parents):
         raise InputError(
             f"{store} lies in the input, where it would be taken for images of it: choose another place with "

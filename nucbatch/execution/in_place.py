@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Plate
+from nucbatch.object_store import is_address
 from nucbatch.planning.plan import Plan
 from nucbatch.store.atomic import remove_partials
 from nucbatch.store.images import labels_path
@@ -19,7 +20,8 @@ def version_of_input(plate: Plate) -> Version:
     """Returns the version of OME-Zarr of a plate's first image; 0.5 if it is none."""
     paths = (plane.path for field in plate.fields for plane in field.planes)
     first = next(paths, "")
-    return version_of(Path(plate.root, first)) if first.endswith("/") else "0.5"
+    is_local = first.endswith("/") and not is_address(plate.root)
+    return version_of(Path(plate.root, first)) if is_local else "0.5"
 
 
 def require_images_of_their_own(plan: Plan) -> None:
@@ -30,6 +32,10 @@ def require_images_of_their_own(plan: Plan) -> None:
             OME-Zarr than the input, or its pixel size is not the input's.
     """
     plate, settings = plan.plate, plan.settings
+    if is_address(plate.root):
+        raise InputError(
+            f"--in-place can't write to {plate.root}: leave it out, and copy the results with nucbatch copy."
+        )
     if settings.pixel_size_um is not None:
         raise InputError(
             f"--pixel-size {settings.pixel_size_um:g} can't be given with --in-place: labels would have "

@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import FileRecord
+from nucbatch.object_store import path_in
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.read_timeout import Beat
 from nucbatch.readers.rules import ignored, quarantined
@@ -75,7 +76,7 @@ def _same(listing: Listing, one: FoundFile, other: FoundFile, *, whole: bool) ->
         return False
 
     def compared(path: Path, beat: Beat) -> bool:
-        with path.open("rb") as first, Path(listing.root, other.path).open("rb") as second:
+        with path.open("rb") as first, path_in(listing.root, other.path).open("rb") as second:
             for a, b in zip(_parts(first), _parts(second), strict=True):
                 beat()
                 if a != b:

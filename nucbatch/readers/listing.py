@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeVar
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import READ_TIMEOUT_S, FileRecord
+from nucbatch.object_store import ObjectPath, as_path, path_in
 from nucbatch.readers.formats.xml_stream import Element, stream_elements
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantined
@@ -96,7 +97,7 @@ class Listing:
 
     def read_in_steps(self, path: str, reads: Callable[[Path, Beat], T]) -> T:
         """Reads a file as :meth:`read`; ``reads`` also gets a function that restarts the timeout."""
-        full = Path(self.root, path)
+        full = path_in(self.root, path)
         return within(self.read_timeout_s, path, lambda beat: reads(full, beat))
 
     def read_bytes(self, path: str, most_bytes: int) -> bytes:
@@ -166,6 +167,10 @@ def scan(path: Path) -> Listing:
         InputNotFound: the path does not exist.
         InputError: it is neither a file nor a folder, or cannot be listed.
     """
+    if isinstance(path, ObjectPath):
+        from nucbatch.readers.object_listing import scan_objects
+
+        return scan_objects(path)
     try:
         resolved = path.resolve(strict=True)
         mode = resolved.stat().st_mode
@@ -218,6 +223,11 @@ def look_up(root: str, relative: str) -> FoundFile | str:
 
     For readers whose side files name images: the name may not lead out of the root, by ``..`` or by a link.
     """
+    where = as_path(root)
+    if isinstance(where, ObjectPath):
+        from nucbatch.readers.object_listing import look_up_object
+
+        return look_up_object(where, relative)
     full = os.path.realpath(Path(root, relative))
     if not _inside(full, root):
         return "it leads out of the folder of the manifest: put the images below it, with relative paths"

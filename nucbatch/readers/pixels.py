@@ -31,7 +31,7 @@ from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.illumination import apply_illumination
 from nucbatch.readers.read_timeout import Beat, within
-from nucbatch.readers.unchanged import require_unchanged
+from nucbatch.readers.unchanged import unchanged
 
 
 def probe(path: str | Path) -> PixelInfo:
@@ -126,8 +126,11 @@ class FieldReader:
         for path, planes in _by_file(field, wanted):
 
             def look(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
-                require_unchanged(self.root, planes[0])
-                with damage_of(*planes), open_source(Path(self.root, path), path) as source:
+                with (
+                    unchanged(self.root, planes[0]) as file,
+                    damage_of(*planes),
+                    open_source(file, path) as source,
+                ):
                     for plane in planes:
                         with damage_of(plane):
                             window = source.plane(plane.page, plane.level)
@@ -136,7 +139,6 @@ class FieldReader:
                         _add(plane, pixels, array, wanted, written)
                         coverage.append(_covered(window, pixels[inner.within(box)], inner))
                         beat()
-                require_unchanged(self.root, planes[0])
 
             within(self.read_timeout_s, path, look)
         if self.corrects:

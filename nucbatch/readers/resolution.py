@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import Field, Plane, Plate
+from nucbatch.object_store import path_in
 from nucbatch.readers.formats import ImageSource, open_source
 from nucbatch.readers.formats.levels import Level, level_for_pixel_size
 from nucbatch.readers.names import plural
@@ -106,7 +106,7 @@ def _levels(plate: Plate, wanted_um: float, field: Field) -> tuple[list[tuple[Pl
     for path, planes in by_file.items():
 
         def read(beat: Beat, path: str = path, planes: list[Plane] = planes) -> list[tuple[Plane, Level]]:
-            with open_source(Path(plate.root, path), path) as source:
+            with open_source(path_in(plate.root, path), path) as source:
                 return [(plane, _level(source, plane, field, wanted_um)) for plane in planes]
 
         try:

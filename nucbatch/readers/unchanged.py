@@ -8,11 +8,13 @@ that has been replaced by a link. For an OME-Zarr image the group's metadata are
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nucbatch.core.errors import ImageUnavailable
 from nucbatch.core.plate import Plane
+from nucbatch.object_store import ObjectPath, path_in, shown_version
 
 _METADATA = ("zarr.json", ".zattrs")  # Zarr 3, Zarr 2
 
@@ -30,6 +32,30 @@ def stamp(path: Path) -> tuple[int, int]:
     return info.st_size, info.st_mtime_ns
 
 
+@contextmanager
+def unchanged(root: str | Path, plane: Plane) -> Iterator[Path]:
+    """Gives the path of a plane's file, which is the same at the begin and at the end of the context.
+
+    An object of a store is checked by the request that reads it, and only this version of it is read.
+
+    Raises:
+        ImageUnavailable: as :func:`require_unchanged`.
+    """
+    path = path_in(root, plane.path)
+    if isinstance(path, ObjectPath) and not plane.path.endswith("/"):
+        try:
+            path = path.at_version(plane.size_bytes, plane.mtime_ns).fetched()
+        except FileNotFoundError as error:
+            raise _vanished(plane) from error
+        except ImageUnavailable as error:
+            raise ImageUnavailable(f"{plane.path}: {error}") from error
+        yield path
+        return
+    require_unchanged(root, plane)
+    yield path
+    require_unchanged(root, plane)
+
+
 def require_unchanged(root: str | Path, plane: Plane) -> None:
     """Checks that a plane's file is unchanged; a plane without recorded size and time passes.
 
@@ -39,20 +65,21 @@ def require_unchanged(root: str | Path, plane: Plane) -> None:
     planned = plane.size_bytes, plane.mtime_ns
     if planned == (0, 0):
         return
-    _require_in_place(root, plane.path)
+    path = path_in(root, plane.path)
+    if not isinstance(path, ObjectPath):
+        _require_in_place(root, plane.path)
     try:
-        found = stamp(Path(root, plane.path))
+        found = stamp(path)
     except FileNotFoundError as error:
-        raise ImageUnavailable(
-            f"{plane.path}: has vanished since the run was planned: put it back, then give the same command "
-            "again"
-        ) from error
+        raise _vanished(plane) from error
+    except ImageUnavailable as error:
+        raise ImageUnavailable(f"{plane.path}: {error}") from error
     except OSError as error:
         raise ImageUnavailable(f"{plane.path}: can't be opened ({error.strerror or error})") from error
     if found != planned:
         raise ImageUnavailable(
-            f"{plane.path}: has changed since the run was planned ({_shown(*planned)}; now "
-            f"{_shown(*found)}): give the same command again once nothing writes to it any more"
+            f"{plane.path}: has changed since the run was planned ({shown_version(*planned)}; now "
+            f"{shown_version(*found)}): give the same command again once nothing writes to it any more"
         )
 
 
@@ -77,6 +104,7 @@ def _require_in_place(root: str | Path, path: str) -> None:
         )
 
 
-def _shown(size_bytes: int, mtime_ns: int) -> str:
-    when = datetime.fromtimestamp(mtime_ns // 10**9, UTC)
-    return f"{size_bytes:,} bytes of {when:%Y-%m-%d %H:%M:%S}.{mtime_ns % 10**9:09d} UTC"
+def _vanished(plane: Plane) -> ImageUnavailable:
+    return ImageUnavailable(
+        f"{plane.path}: has vanished since the run was planned: put it back, then give the same command again"
+    )

@@ -38,6 +38,7 @@ from nucbatch.core.plate import (
     Plane,
     Plate,
 )
+from nucbatch.object_store import path_in
 from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
 from nucbatch.readers.formats.headers import read_header, read_pages
 from nucbatch.readers.formats.pixel_info import PixelInfo
@@ -147,9 +148,9 @@ def _probe(plate: Plate, fields: Sequence[Field]) -> list[HeaderOutcomes]:
             for (path, alone), of_file in groupby(rest, lambda plane: (plane.path, plane.alone)):
                 pages = [plane.page for plane in of_file]
                 found += (
-                    read_pages(Path(plate.root, path), pages)
+                    read_pages(path_in(plate.root, path), pages)
                     if alone
-                    else [_header_or_reason(Path(plate.root, path))] * len(pages)
+                    else [_header_or_reason(path_in(plate.root, path))] * len(pages)
                 )
                 beat()
 

@@ -26,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import ObjectPath, StoredBytes, read_at
+from nucbatch.object_store.list_objects import objects
 from nucbatch.zarr_format.codecs import checksum
 from nucbatch.zarr_format.document import ArrayForm, ShardIndex, array_form
 
@@ -59,7 +61,7 @@ class StoredArray:
         """
         self.folder = folder
         self.form: ArrayForm = array_form(folder)
-        self._root = os.path.realpath(folder)
+        self._root = str(folder) if isinstance(folder, ObjectPath) else os.path.realpath(folder)
 
     def read(self, begin: _Index, end: _Index) -> tuple[NDArray[Any], ReadStatistics]:
         """Reads the pixels from ``begin`` up to ``end`` (one number per axis), with statistics.
@@ -140,7 +142,7 @@ class StoredArray:
                 taken.absent += len(wanted)
                 yield from ((chunk, None) for chunk in wanted)
                 return
-            size = os.fstat(descriptor).st_size
+            size = _size(descriptor)
             places = [(0, size)] if form.index is None else self._index(descriptor, name, form.index, taken)
             for chunk in wanted:
                 place = places[0 if form.index is None else _flat(chunk, form.index.grid)]
@@ -171,10 +173,10 @@ class StoredArray:
 
     @staticmethod
     def _index(
-        descriptor: int, name: str, index: ShardIndex, taken: ReadStatistics
+        descriptor: int | StoredBytes, name: str, index: ShardIndex, taken: ReadStatistics
     ) -> list[tuple[int, int] | None]:
         """Reads (offset, length) of each chunk of an open shard in C order; None for absent chunks."""
-        size = os.fstat(descriptor).st_size
+        size = _size(descriptor)
         if size < index.size_bytes:
             raise UnreadableImage(
                 f"its {name} is damaged: {size:,} bytes, and a shard's index alone has {index.size_bytes:,}"
@@ -201,8 +203,11 @@ class StoredArray:
         return places
 
     @contextmanager
-    def _opened(self, name: str) -> Iterator[int | None]:
+    def _opened(self, name: str) -> Iterator[int | StoredBytes | None]:
         """Opens a file below the array's folder; None if it does not exist."""
+        if isinstance(self.folder, ObjectPath):
+            yield _object(self.folder / name)
+            return
         path = f"{self._root}/{name}"  # pathlib would take longer than the stat call, once per chunk
         try:
             mode = os.stat(path).st_mode  # noqa: PTH116  (a Path takes twice as long)
@@ -254,10 +259,22 @@ def _flat(place: _Index, grid: _Index) -> int:
     return number
 
 
-def _exactly(descriptor: int, offset: int, count: int, name: str) -> bytes:
-    data = os.pread(descriptor, count, offset)
+def _object(path: Path) -> StoredBytes | None:
+    """Returns an object of an array; None if it does not exist."""
+    try:
+        return ObjectPath(path).stored_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _size(file: int | StoredBytes) -> int:
+    return os.fstat(file).st_size if isinstance(file, int) else file.size
+
+
+def _exactly(descriptor: int | StoredBytes, offset: int, count: int, name: str) -> bytes:
+    data = read_at(descriptor, count, offset)
     while len(data) < count:
-        more = os.pread(descriptor, count - len(data), offset + len(data))
+        more = read_at(descriptor, count - len(data), offset + len(data))
         if not more:
             raise UnreadableImage(f"its {name} is damaged: it ends {count - len(data):,} bytes too early")
         data += more
@@ -266,6 +283,9 @@ def _exactly(descriptor: int, offset: int, count: int, name: str) -> bytes:
 
 def _below(folder: Path, depth: int, before: str = "") -> Iterator[str]:
     """Yields the relative paths, of ``depth`` parts each, of all files below a folder."""
+    if isinstance(folder, ObjectPath):
+        yield from _objects_below(folder, depth)
+        return
     try:
         with os.scandir(folder) as entries:
             found = list(entries)
@@ -277,3 +297,9 @@ def _below(folder: Path, depth: int, before: str = "") -> Iterator[str]:
                 yield before + entry.name
         elif entry.is_dir():
             yield from _below(Path(entry.path), depth - 1, before + entry.name + "/")
+
+
+def _objects_below(folder: ObjectPath, depth: int) -> Iterator[str]:
+    """Yields the names, of ``depth`` parts each, of all objects below a folder of a store that can list."""
+    names = (one["path"][len(folder.key) + 1 :] for one in objects(folder.bucket, folder.key))
+    yield from (name for name in names if name.count("/") == depth - 1)

@@ -23,6 +23,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.pixel_size import not_square
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import parse_row, row_letters
+from nucbatch.object_store import ObjectPath
 from nucbatch.zarr_format import array_form, damage, read_json
 from nucbatch.zarr_format.placement import datasets
 
@@ -130,6 +131,8 @@ def below(group: Path, name: str) -> Path:
     place = group / parts
     if not parts.parts or parts.is_absolute() or ".." in parts.parts or "\0" in name:
         raise UnreadableImage(f"its metadata name {name!r}, which leads out of it")
+    if isinstance(group, ObjectPath):
+        return place
     root, real = os.path.realpath(group), os.path.realpath(place)
     if os.path.commonpath([real, root]) != root:
         raise UnreadableImage(f"its metadata name {name!r}, a link that leads out of it")

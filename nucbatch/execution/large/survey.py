@@ -21,6 +21,7 @@ from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
 from nucbatch.features.quality_sample import MARGIN_PX, Sample, joined, sample_of
 from nucbatch.masks.block import around
+from nucbatch.object_store import path_in
 from nucbatch.readers.formats import convert_once, open_plane, reads_by_box
 from nucbatch.readers.pixels import damage_of
 from nucbatch.readers.read_timeout import Beat, within
@@ -82,7 +83,7 @@ def _converted(image: LargeImage, plane: Plane, memory_bytes: int, beat: Beat) -
             said.append(sentence)
 
     target = convert_once(
-        Path(image.reader.root, plane.path),
+        path_in(image.reader.root, plane.path),
         image.scratch.converted,
         progress,
         page=plane.page,

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import MemoryRefused
 from nucbatch.core.tiles import Box
+from nucbatch.object_store import as_path
 from nucbatch.readers.formats.opening import open_source
 from nucbatch.readers.formats.plane_reader import PlaneReader, reads_by_box, require_finite
 from nucbatch.readers.formats.tiff import TiffPlane
@@ -62,7 +63,7 @@ def convert_once(
         UnreadableImage: it is damaged, or holds NaN or infinity.
         OSError: the folder cannot be written.
     """
-    path = Path(path)
+    path = as_path(path)
     target = folder / _name(path, page, level)
     if target.exists():
         return target

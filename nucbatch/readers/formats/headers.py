@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import lzma
 import math
-import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +29,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import as_path, file_size
 from nucbatch.readers.formats.pixel_info import (
     JPEG_SCAN,
     MOST_PIXELS,
@@ -109,16 +109,17 @@ def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
     Raises:
         UnreadableImage: the image cannot be used; the message is the bare reason, without the path.
     """
-    if Path(path).is_dir():
-        return _with_chunks(Path(path), form_of(Path(path)))
-    with damaged_header(), Path(path).open("rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
+    path = as_path(path)
+    if path.is_dir():
+        return _with_chunks(path, form_of(path))
+    with damaged_header(), path.open("rb") as file:
+        size_bytes = file_size(file)
         kind = detect_format(file.read(32))
         file.seek(0)
         if page and kind != "tiff":
             raise UnreadableImage(f"it has no frame {page}: it is a single picture")
         if kind == "tiff":
-            info = tiff_info(file, Path(path), size_bytes, page)
+            info = tiff_info(file, path, size_bytes, page)
         else:
             info = _png(file, size_bytes) if kind == "png" else _jpeg(file, size_bytes)
     return _checked(info, size_bytes)
@@ -134,13 +135,13 @@ def read_pages(path: str | Path, pages: Sequence[int]) -> list[PixelInfo | str]:
         pages: their numbers, from 0.
     """
     try:
-        with damaged_header(), Path(path).open("rb") as file:
+        with damaged_header(), as_path(path).open("rb") as file:
             if detect_format(file.read(32)) != "tiff":
                 return [_or_reason(partial(read_header, path, page)) for page in pages]
-            size_bytes = os.fstat(file.fileno()).st_size
+            size_bytes = file_size(file)
             file.seek(0)
             with opened_tiff(file, size_bytes) as tiff:
-                return [_or_reason(partial(_page, tiff, Path(path), size_bytes, page)) for page in pages]
+                return [_or_reason(partial(_page, tiff, as_path(path), size_bytes, page)) for page in pages]
     except UnreadableImage as error:
         return [str(error)] * len(pages)
 

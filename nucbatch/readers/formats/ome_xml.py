@@ -20,6 +20,7 @@ from itertools import product
 from pathlib import Path
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import as_path
 from nucbatch.readers.formats.hardened_xml import Elements, xml_elements
 from nucbatch.readers.formats.ome_planes import PlaneKey, described_planes, plane_order
 from nucbatch.readers.formats.stack import Stack, channel_names, planes_text, wrong_plane_count
@@ -168,7 +169,7 @@ def _folder(path: Path) -> frozenset[str]:
 @lru_cache(maxsize=8)
 def _listed(folder: str, mtime_ns: int) -> frozenset[str]:
     """Returns the names in a folder; cached, because each file of a set checks all others."""
-    return frozenset(entry.name for entry in Path(folder).iterdir())
+    return frozenset(entry.name for entry in as_path(folder).iterdir())
 
 
 def _described(

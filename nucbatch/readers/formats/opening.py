@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nucbatch.core.plate import Plane
+from nucbatch.object_store import as_path, path_in
 from nucbatch.readers.formats.headers import detect_format
 from nucbatch.readers.formats.plane_reader import ImageSource, PlaneReader, naming_file
 from nucbatch.readers.formats.png_jpeg import PictureSource
@@ -25,7 +26,7 @@ def open_source(path: str | Path, shown: str = "") -> Iterator[ImageSource]:
     Raises:
         UnreadableImage: not an image, or damaged; the message names it.
     """
-    source = _source(Path(path), shown or str(path))
+    source = _source(as_path(path), shown or str(path))
     try:
         yield source
     finally:
@@ -46,7 +47,7 @@ def open_plane(path: str | Path, plane: Plane | None = None, *, level: int = 0) 
         InputError: no such level.
         UnreadableImage: the plane cannot be read.
     """
-    where = Path(path) if plane is None else Path(path, plane.path)
+    where = as_path(path) if plane is None else path_in(path, plane.path)
     with open_source(where, "" if plane is None else plane.path) as source:
         yield source.plane(0 if plane is None else plane.page, level)
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.core.errors import InputError, UnreadableImage
+from nucbatch.core.errors import ImageUnavailable, InputError, UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.headers import DECODER_ERRORS
 from nucbatch.readers.formats.levels import Level
@@ -142,6 +142,8 @@ def naming_file(shown: str) -> Iterator[None]:
         yield
     except InputError:
         raise
+    except ImageUnavailable as error:
+        raise ImageUnavailable(f"{shown}: {error}") from error
     except UnreadableImage as error:
         raise UnreadableImage(f"{shown}: {error}") from error
     except OSError as error:

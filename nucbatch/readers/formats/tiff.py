@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
+from nucbatch.object_store import StoredBytes, positioned
 from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
 from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.plane_reader import (
@@ -72,7 +73,7 @@ class TiffSource:
             require_listed(self._shown, "level", level, len(levels) if levels else 1)
             chosen = levels[level] if levels else self._tiff.pages[directory]
             signed = may_have_sign_bit(self._tiff.pages[0])
-            return TiffPlane(self._file.fileno(), chosen.aspage(), self._shown, behind, sample, signed)
+            return TiffPlane(positioned(self._file), chosen.aspage(), self._shown, behind, sample, signed)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
         """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
@@ -108,7 +109,7 @@ class TiffPlane:
     """Page of a TIFF; see :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`.
 
     Args:
-        descriptor: of the open file.
+        file: descriptor of the open file, or the object.
         page: the ``tifffile.TiffPage``.
         shown: name of the file in messages.
         behind: number of pages between the page's own pixels and the wanted ones (ImageJ).
@@ -117,9 +118,15 @@ class TiffPlane:
     """
 
     def __init__(
-        self, descriptor: int, page: Any, shown: str, behind: int = 0, channel: int = 0, signed: bool = False
+        self,
+        file: int | StoredBytes,
+        page: Any,
+        shown: str,
+        behind: int = 0,
+        channel: int = 0,
+        signed: bool = False,
     ) -> None:
-        self._descriptor, self._page, self._shown = descriptor, page, shown
+        self._file, self._page, self._shown = file, page, shown
         self._signed = signed
         self._first: int | None = None
         found = samples_of(page)
@@ -212,7 +219,7 @@ class TiffPlane:
         """Yields the rows of one strip of a stored plane, at most ``band`` rows at a time."""
         index = plane * self._grid[0] + strip
         if not was_never_written(self._page, index):
-            yield from strip_rows(self._descriptor, self._page, index, rows, band)
+            yield from strip_rows(self._file, self._page, index, rows, band)
             return
         self.cost.missing += 1
         for top in range(0, rows, band):
@@ -253,7 +260,7 @@ class TiffPlane:
         count = int(page.databytecounts[index])
         if not count:
             raise UnreadableImage(f"incomplete: strip or tile {index + 1} has no bytes")
-        data = read_exactly(self._descriptor, int(page.dataoffsets[index]), count)
+        data = read_exactly(self._file, int(page.dataoffsets[index]), count)
         self.cost.pieces += 1
         self.cost.stored_bytes += count
         require_ended(int(page.compression), data)
@@ -310,7 +317,7 @@ class TiffPlane:
         dtype = np.dtype(page.dtype).newbyteorder(page.parent.byteorder)
         return [
             PlainRows(
-                self._descriptor,
+                self._file,
                 begins[plane * strips : (plane + 1) * strips],
                 rows,
                 width,

@@ -25,7 +25,7 @@ def measurement_of(path: Path) -> str:
 
 
 def _identifier(path: Path) -> str:
-    with tifffile.TiffFile(path) as tiff:
+    with path.open("rb") as file, tifffile.TiffFile(file) as tiff:
         value = tiff.pages[0].tags.valueof(HARMONY_TAG)
     found = _IDENTIFIER.search(value if isinstance(value, bytes) else str(value).encode())
     return found[1].decode() if found else ""

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import StoredBytes
 from nucbatch.readers.formats.tiff_strips import read_exactly
 
 _RAW, _DEFLATE, _PACKBITS, _LZMA = 1, frozenset({8, 32946}), 32773, 34925
@@ -43,7 +44,9 @@ def streams(page: Any) -> bool:
     return bool(codec and page.predictor in (1, 2, 3) and not page.is_tiled and not page.is_subsampled)
 
 
-def strip_rows(descriptor: int, page: Any, index: int, rows: int, band: int) -> Iterator[NDArray[Any]]:
+def strip_rows(
+    file: int | StoredBytes, page: Any, index: int, rows: int, band: int
+) -> Iterator[NDArray[Any]]:
     """Yields the rows of one strip as (Y, X, S) in native byte order, at most ``band`` rows at a time.
 
     Raises:
@@ -52,7 +55,7 @@ def strip_rows(descriptor: int, page: Any, index: int, rows: int, band: int) -> 
     samples = 1 if page.planarconfig == 2 else int(page.samplesperpixel)
     width, bits = int(page.imagewidth), int(page.bitspersample)
     row_bytes = -(-width * samples * bits // 8)
-    blocks = _decoded(descriptor, page, index, band * row_bytes)
+    blocks = _decoded(file, page, index, band * row_bytes)
     waiting = bytearray()
     done = 0
     while done < rows:
@@ -84,11 +87,11 @@ def _values(page: Any, data: bytes, rows: int, width: int, samples: int) -> NDAr
     return values
 
 
-def _decoded(descriptor: int, page: Any, index: int, most: int) -> Iterator[bytes]:
+def _decoded(file: int | StoredBytes, page: Any, index: int, most: int) -> Iterator[bytes]:
     decoder = _decoder(int(page.compression))
     begin, count = int(page.dataoffsets[index]), int(page.databytecounts[index])
     for offset in range(begin, begin + count, _READ_BYTES):
-        data = read_exactly(descriptor, offset, min(_READ_BYTES, begin + count - offset))
+        data = read_exactly(file, offset, min(_READ_BYTES, begin + count - offset))
         yield decoder.decode(bytes(imagecodecs.bitorder_decode(data)) if page.fillorder == 2 else data, most)
         while not decoder.hungry:
             yield decoder.decode(b"", most)

@@ -8,7 +8,6 @@ descriptor. A box of 512 px takes 1.4 ms (a whole image of 2,160 px by tifffile:
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
+from nucbatch.object_store import StoredBytes, read_at
+from nucbatch.object_store import read_into as read_part
 from nucbatch.readers.formats.plane_reader import Cost
 
 _MOST_BYTES = 1 << 30  # a system call reads at most 2 GiB
 
 
-def read_into(descriptor: int, offset: int, target: memoryview) -> None:
+def read_into(file: int | StoredBytes, offset: int, target: memoryview) -> None:
     """Fills ``target``, a view of bytes, with those at ``offset``.
 
     Raises:
@@ -29,13 +30,13 @@ def read_into(descriptor: int, offset: int, target: memoryview) -> None:
     """
     done = 0
     while done < len(target):
-        read = os.preadv(descriptor, [target[done : done + _MOST_BYTES]], offset + done)
+        read = read_part(file, target[done : done + _MOST_BYTES], offset + done)
         if not read:
             raise UnreadableImage(f"truncated: {len(target) - done:,} bytes are missing at {offset + done:,}")
         done += read
 
 
-def read_exactly(descriptor: int, offset: int, count: int) -> bytes:
+def read_exactly(file: int | StoredBytes, offset: int, count: int) -> bytes:
     """Reads ``count`` bytes at ``offset``.
 
     Raises:
@@ -43,7 +44,7 @@ def read_exactly(descriptor: int, offset: int, count: int) -> bytes:
     """
     parts: list[bytes] = []
     while count:
-        part = os.pread(descriptor, min(count, _MOST_BYTES), offset)
+        part = read_at(file, min(count, _MOST_BYTES), offset)
         if not part:
             raise UnreadableImage(f"truncated: {count:,} bytes are missing at {offset:,}")
         parts.append(part)
@@ -55,7 +56,7 @@ class PlainRows:
     """Rows of raw values (X, S) on disk, in strips of equal height at any offsets.
 
     Args:
-        descriptor: of the open file.
+        file: descriptor of the open file, or the object.
         begins: offset of each strip in bytes.
         rows: height of a strip.
         width: pixels of a row.
@@ -65,14 +66,14 @@ class PlainRows:
 
     def __init__(
         self,
-        descriptor: int,
+        file: int | StoredBytes,
         begins: NDArray[np.int64],
         rows: int,
         width: int,
         samples: int,
         dtype: np.dtype[Any],
     ) -> None:
-        self._descriptor = descriptor
+        self._file = file
         self._begins = begins
         self._rows = rows
         self._samples = samples
@@ -92,7 +93,7 @@ class PlainRows:
             offset = int(self._begins[strip]) + inside * self._row_bytes
             offset += box.x0 * self._samples * self._dtype.itemsize
             length = count * width * self._samples * self._dtype.itemsize
-            read_into(self._descriptor, offset, filled[at : at + length])
+            read_into(self._file, offset, filled[at : at + length])
             cost.pieces += 1
             cost.stored_bytes += length
             row, at = row + count, at + length

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from nucbatch.core.errors import ImageUnavailable, InputError, UnreadableImage
 from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
+from nucbatch.object_store import path_in
 from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.formats.tiff_maker import measurement_of
@@ -203,7 +204,7 @@ def _other_sources(listing: Listing) -> list[str]:
             f"{printable(tables[0])} lists images: give it instead, with --root, to have the names of "
             "channels and the pixel size."
         ]
-    for above in list(Path(listing.root).parents)[:2]:
+    for above in list(path_in(listing.root).parents)[:2]:
         for name in ("Index.idx.xml", "Index.xml"):
             if (above / name).is_file():
                 return [f"{name} lies above the input: give {printable(str(above))} to have it read."]

@@ -25,6 +25,7 @@ from typing import Any
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import parse_row, plausible_well
+from nucbatch.object_store import path_in
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.ome_zarr_positions import field_facts
@@ -113,7 +114,7 @@ class OmeZarrReader:
         kinds: dict[str, _Store] = {}
         for store in stores:
             try:
-                kinds[store] = _look_into(Path(listing.root), store, options.acquisition)
+                kinds[store] = _look_into(path_in(listing.root), store, options.acquisition)
             except UnreadableImage as error:
                 if len(stores) == 1:
                     raise InputError(
@@ -138,7 +139,7 @@ class OmeZarrReader:
         records += [record for store in kinds.values() for record in store.records]
         records += [ignored(store, "zarr-group") for store in kinds if store not in paths]
         for store in kinds:
-            lost = lost_images(Path(listing.root, store)).items()
+            lost = lost_images(path_in(listing.root, store)).items()
             records += [
                 quarantined(f"{store}{name}/", why) for name, why in lost if f"{store}{name}/" not in paths
             ]
@@ -159,7 +160,7 @@ class OmeZarrReader:
         return replace(plate, acquisition=", ".join(sorted(acquisitions)))
 
     def _plate(self, listing: Listing, store: str, records: list[FileRecord], acquisition: str) -> Plate:
-        root = Path(listing.root, store)
+        root = path_in(listing.root, store)
         wells = _wells(root, store, acquisition)
         listed = {path for images in wells.images.values() for _, path in images}
         listed |= {record.path for record in wells.records}
@@ -333,6 +334,6 @@ def _folders(path: Path) -> list[Path]:
 def _found(root: str, path: str) -> FoundFile:
     """Returns a group with size and time of its metadata, without its chunks."""
     try:
-        return FoundFile(path, *stamp(Path(root, path)))
+        return FoundFile(path, *stamp(path_in(root, path)))
     except OSError:
         return FoundFile(path)  # a missing group: reading its header gives the reason

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import TypeVar
 
 from nucbatch.core.errors import ImageUnavailable, UnreadableImage
 from nucbatch.core.plate import Channel
+from nucbatch.object_store import path_in
 from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.layouts.yokogawa.measurement_detail import Detail, read_detail, read_plate_size
 from nucbatch.readers.layouts.yokogawa.measurement_protocol import MeasurementProtocol, read_protocol
@@ -132,7 +133,7 @@ def read_side_files(listing: Listing, folder: str) -> SideFiles:
             raise
         except UnreadableImage as error:
             sides.reject_records(str(error))
-    elif not folder and Path(listing.root).parent.joinpath(_RECORDS).is_file():
+    elif not folder and path_in(listing.root).parent.joinpath(_RECORDS).is_file():
         sides.remarks.append(
             f"{_RECORDS} lies in the folder above the input and is not read: give that folder to have stage "
             "positions, pixel size, and the fields that the microscope lost"
