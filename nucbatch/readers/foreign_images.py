@@ -1,7 +1,7 @@
 """Images in microscopes' own formats, which are not decoded here: their makers, and how to convert them.
 
-The commands are those of Bio-Formats' command-line tools. Names of the converted files are such that the
-plate is recognised: Cellomics' names stay, and Opera's are rewritten, with a file for each channel.
+The commands are those of Bio-Formats' command-line tools. Names of Opera's converted files are such that the
+plate is recognised, with a file for each channel.
 """
 
 from __future__ import annotations
@@ -10,37 +10,42 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from nucbatch.core.escape import printable
+from nucbatch.readers.formats.installed import image_suffixes
 from nucbatch.readers.names import plural
 
 _PICTURES = frozenset(["bmp", "gif", "jp2", "jpx", "webp"])
 _MAKERS = {
-    "c01": "Cellomics, CellInsight or ArrayScan",
     "flex": "Opera",
     "nd2": "Nikon",
     "czi": "ZEISS",
-    "lsm": "ZEISS",
     "lif": "Leica",
     "oib": "Olympus",
     "oif": "Olympus",
     "vsi": "Olympus",
     "dv": "DeltaVision",
     "ims": "Imaris",
-    "stk": "MetaMorph",
     "ndpi": "Hamamatsu",
     "mrxs": "3DHISTECH",
     "scn": "Leica",
 }
-FOREIGN_IMAGE_SUFFIXES = frozenset(f".{ending}" for ending in (*_PICTURES, *_MAKERS, "dib", "mrc"))
 
 _OPERA = re.compile(r"[0-9]{9}\.flex", re.IGNORECASE)
 _OPERA_NAME = "r${b:1:2}c${b:4:2}f${b:6:3}-ch%c.tif"
 
 
+@lru_cache(maxsize=1)
+def foreign_suffixes() -> frozenset[str]:
+    """Returns the endings of images that no installed format reads."""
+    known = {f".{ending}" for ending in (*_PICTURES, *_MAKERS, "dib", "mrc")}
+    return frozenset(known - image_suffixes())
+
+
 def reason(path: str) -> str:
-    """Returns why a file with a suffix of :data:`FOREIGN_IMAGE_SUFFIXES` is quarantined."""
+    """Returns why a file with one of :func:`foreign_suffixes` is quarantined."""
     suffix = PurePosixPath(path).suffix.lower()
     maker = _MAKERS.get(suffix[1:])
     if not maker:
@@ -58,7 +63,7 @@ def conversion(root: str, paths: Iterable[str]) -> str:
     It holds 1 .czi image (ZEISS). Convert each with Bio-Formats' command-line tools:
       cd /plate && for f in *.czi; do bfconvert -nogroup "$f" "${f%.*}.ome.tif"; done
     """
-    foreign = [path for path in paths if PurePosixPath(path).suffix.lower() in FOREIGN_IMAGE_SUFFIXES]
+    foreign = [path for path in paths if PurePosixPath(path).suffix.lower() in foreign_suffixes()]
     if not foreign:
         return ""
     (ending, count), *_ = Counter(PurePosixPath(path).suffix for path in foreign).most_common(1)
@@ -72,8 +77,7 @@ def conversion(root: str, paths: Iterable[str]) -> str:
     if kind == ".flex" and _OPERA.fullmatch(first.rpartition("/")[2]):
         step = f'b=${{f%.*}}; bfconvert -nogroup "$f" "{_OPERA_NAME}"'
     else:
-        target = "tif" if kind == ".c01" else "ome.tif"
-        step = f'bfconvert -nogroup "$f" "${{f%.*}}.{target}"'
+        step = 'bfconvert -nogroup "$f" "${f%.*}.ome.tif"'
     return (
         f"{held}. Convert each with Bio-Formats' command-line tools:\n"
         f"  cd {folder} && for f in *{shlex.quote(ending)}; do {step}; done"

@@ -11,7 +11,8 @@ from pathlib import PurePosixPath
 
 from nucbatch.core.plate import FileRecord, FileStatus
 from nucbatch.readers import foreign_images
-from nucbatch.readers.foreign_images import FOREIGN_IMAGE_SUFFIXES
+from nucbatch.readers.foreign_images import foreign_suffixes
+from nucbatch.readers.formats.installed import image_suffixes
 
 RULES = {
     "hidden": "its name starts with a dot",
@@ -42,8 +43,6 @@ RULES = {
     "unmatched-mask": "a mask with the name of no image of the input, or of several",
     "failed-field": "its field failed; fields.parquet has the reason",
 }
-
-IMAGE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".tf8", ".svs", ".png", ".jpg", ".jpeg"})
 
 _SYSTEM_NAMES = frozenset({"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"})
 _SYSTEM_FOLDERS = frozenset({"$recycle.bin", "system volume information", "__macosx", "@eadir", "lost+found"})
@@ -82,7 +81,7 @@ def is_image_name(path: str) -> bool:
     """Returns whether a name has the suffix of an image that can be decoded."""
     name = path[path.rfind("/") + 1 :]
     dot = name.rfind(".")
-    return dot > 0 and name[dot:].lower() in IMAGE_SUFFIXES
+    return dot > 0 and name[dot:].lower() in image_suffixes()
 
 
 def junk_rule(name: str, *, folder: bool) -> str:
@@ -102,6 +101,6 @@ def no_image(path: str) -> FileRecord:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix in _ARRAYS and _CORRECTION_ARRAY.search(PurePosixPath(path).stem):
         return ignored(path, "illumination-correction")
-    if suffix in FOREIGN_IMAGE_SUFFIXES:
+    if suffix in foreign_suffixes():
         return quarantined(path, foreign_images.reason(path))
     return ignored(path, "not-an-image")

@@ -15,7 +15,7 @@ from typing import Any
 import tifffile
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.readers.formats.headers import damaged_header
+from nucbatch.readers.formats.damage import damaged_header
 from nucbatch.readers.formats.ome_planes import MOST_PLANES, PlaneKey
 
 _INDEX_OFFSET = 54_773_648  # magic number before the offset of the list

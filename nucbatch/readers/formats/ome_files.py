@@ -12,8 +12,10 @@ from typing import Any
 import tifffile
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.readers.formats.headers import damaged_header, detect_format
+from nucbatch.readers.formats.damage import damaged_header
+from nucbatch.readers.formats.installed import format_of
 from nucbatch.readers.formats.ome_model import ELEMENTS, HEADS, OmeDocument, document_of
+from nucbatch.readers.formats.tiff_format import Tiff
 from nucbatch.readers.formats.tiff_pages import size_of
 from nucbatch.readers.formats.tiff_samples import samples_of
 from nucbatch.readers.formats.xml_stream import stream_elements, text_elements
@@ -134,10 +136,9 @@ def further_planes(path: Path, used: set[int]) -> int:
 def _opened(path: Path) -> Iterator[Any]:
     """Opens a TIFF; None for other formats."""
     with damaged_header(), path.open("rb") as file:
-        if detect_format(file.read(32)) != "tiff":
+        if format_of(file).name != Tiff.name:
             yield None
             return
-        file.seek(0)
         with tifffile.TiffFile(file) as tiff:
             if not len(tiff.pages):
                 raise UnreadableImage("truncated: a TIFF without a directory")

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from nucbatch.core.plate import Plane
 from nucbatch.object_store import as_path, path_in
-from nucbatch.readers.formats.headers import detect_format
+from nucbatch.readers.formats.installed import format_of
 from nucbatch.readers.formats.plane_reader import ImageSource, PlaneReader, naming_file
-from nucbatch.readers.formats.png_jpeg import PictureSource
-from nucbatch.readers.formats.tiff import TiffSource
 from nucbatch.readers.formats.zarr import ZarrSource
 
 
@@ -56,5 +54,5 @@ def _source(path: Path, shown: str) -> ImageSource:
     if path.is_dir():
         return ZarrSource(path, shown)
     with naming_file(shown), path.open("rb") as file:
-        kind = detect_format(file.read(32))
-    return TiffSource(path, shown) if kind == "tiff" else PictureSource(path, shown)
+        found = format_of(file)
+    return found.open(path, shown)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import ImageUnavailable, InputError, UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.headers import DECODER_ERRORS
+from nucbatch.readers.formats.damage import DECODER_ERRORS
 from nucbatch.readers.formats.levels import Level
 
 LARGEST_PIECE_BYTES = 64 << 20

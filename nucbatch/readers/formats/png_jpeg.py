@@ -1,84 +1,145 @@
-"""PNG and JPEG: decoded as a whole at the first read, and cached."""
+"""PNG and JPEG files: their headers, and what decodes them.
+
+Sources: PNG (ISO/IEC 15948); JPEG (ITU-T T.81).
+"""
 
 from __future__ import annotations
 
-import math
+import struct
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import imagecodecs
-import numpy as np
-from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.tiles import Box
-from nucbatch.readers.formats.headers import detect_format, read_header
-from nucbatch.readers.formats.levels import Level, pyramid_levels
-from nucbatch.readers.formats.plane_reader import Cost, naming_file, require_inside, require_listed
+from nucbatch.object_store import file_size
+from nucbatch.readers.formats.picture import PictureSource, require_single, single_headers
+from nucbatch.readers.formats.pixel_info import JPEG_SCAN, PixelInfo, require_few_scans
+
+_PNG_START = b"\x89PNG\r\n\x1a\n"
+_PNG_SAMPLES = {
+    0: 1,
+    2: 3,
+    3: 3,
+    4: 1,
+    6: 3,
+}  # by colour type, without alpha; a palette expands to RGB
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_PROGRESSIVE = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+_JPEG_SCAN = 0xDA
+_SLICE_BYTES = 1 << 20
 
 
-class PictureSource:
-    """PNG or JPEG file, decoded at the first read of its plane."""
+class Png:
+    """PNG files."""
 
-    def __init__(self, path: Path, shown: str) -> None:
-        self._path, self.shown = path, shown
-        with naming_file(shown):
-            self._info = read_header(path)
-        size = self._info.height_px, self._info.width_px
-        self.shape: tuple[int, ...] = size if self._info.samples == 1 else (*size, self._info.samples)
-        self.dtype = np.dtype(self._info.dtype)
-        self._pixels: NDArray[Any] | None = None
+    name = "png"
+    suffixes = (".png",)
 
-    def plane(self, page: int = 0, level: int = 0) -> PicturePlane:
-        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
-        require_listed(self.shown, "page", page, 1)
-        require_listed(self.shown, "level", level, 1)
-        return PicturePlane(self)
+    def recognises(self, start: bytes) -> bool:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return start.startswith(_PNG_START)
 
-    def levels(self, page: int = 0) -> tuple[Level, ...]:
-        """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
-        require_listed(self.shown, "page", page, 1)
-        return pyramid_levels([(self._info.height_px, self._info.width_px)], self._info.pixel_size_um)
+    def header(self, file: BinaryIO, path: Path, page: int | None = None) -> PixelInfo:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        require_single(page)
+        return _png(file, file_size(file))
 
-    def close(self) -> None:
-        """Releases the pixels; the file is not open between reads."""
-        self._pixels = None
+    def page_headers(self, file: BinaryIO, path: Path, pages: Sequence[int]) -> list[PixelInfo | str]:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return single_headers(self, file, path, pages)
 
-    def decoded(self, cost: Cost) -> NDArray[Any]:
-        """Returns the pixels (Y, X) or (Y, X, S), decoded once.
+    def open(self, path: Path, shown: str) -> PictureSource:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return PictureSource(path, shown, imagecodecs.png_decode)
 
-        Raises:
-            UnreadableImage: the pixels do not match the header.
-        """
-        if self._pixels is None:
-            data = self._path.read_bytes()
-            cost.pieces += 1
-            cost.stored_bytes += len(data)
-            decode = imagecodecs.png_decode if detect_format(data[:32]) == "png" else imagecodecs.jpeg8_decode
-            pixels: NDArray[Any] = decode(data)
-            if pixels.ndim == 3:
-                pixels = pixels[..., :3] if len(self.shape) == 3 else pixels[..., 0]
-            if pixels.shape != self.shape or pixels.dtype != self.dtype:
+
+class Jpeg:
+    """JPEG files."""
+
+    name = "jpeg"
+    suffixes = (".jpg", ".jpeg")
+
+    def recognises(self, start: bytes) -> bool:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return start.startswith(b"\xff\xd8\xff")
+
+    def header(self, file: BinaryIO, path: Path, page: int | None = None) -> PixelInfo:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        require_single(page)
+        return _jpeg(file, file_size(file))
+
+    def page_headers(self, file: BinaryIO, path: Path, pages: Sequence[int]) -> list[PixelInfo | str]:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return single_headers(self, file, path, pages)
+
+    def open(self, path: Path, shown: str) -> PictureSource:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return PictureSource(path, shown, imagecodecs.jpeg8_decode)
+
+
+def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:
+    start = file.read(33)
+    if len(start) < 33 or start[12:16] != b"IHDR":
+        raise UnreadableImage("truncated: a PNG without a header")
+    width, height, bits, colour = struct.unpack(">IIBB", start[16:26])
+    samples = _PNG_SAMPLES.get(colour)
+    if samples is None:
+        raise UnreadableImage(f"damaged header (PNG colour type {colour})")
+    position = 33
+    while position + 12 <= size_bytes:
+        file.seek(position)
+        length, chunk = struct.unpack(">I4s", file.read(8))
+        position += 12 + length
+        if chunk == b"acTL":
+            frames = struct.unpack(">I", file.read(4))[0]
+            if frames > 1:
+                raise UnreadableImage(f"an animated PNG of {frames:,} frames: save each as a file of its own")
+        if chunk == b"IEND" and position <= size_bytes:
+            return PixelInfo(height, width, samples, "uint16" if bits == 16 else "uint8")
+    raise UnreadableImage(f"truncated: the PNG ends after {size_bytes:,} bytes")
+
+
+def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
+    tail = max(0, size_bytes - 4096)
+    file.seek(tail)
+    end = file.read().rfind(b"\xff\xd9")
+    info: PixelInfo | None = None
+    several = False
+    position = 2
+    while position + 9 < size_bytes:
+        file.seek(position)
+        mark, marker, length = struct.unpack(">BBH", file.read(4))
+        if mark != 0xFF:
+            break
+        if marker in _JPEG_FRAMES:
+            bits, height, width, components = struct.unpack(">BHHB", file.read(6))
+            if components not in (1, 3) or bits != 8:
+                colours = " (CMYK or YCCK)" if components == 4 else ""
                 raise UnreadableImage(
-                    f"decoded to {pixels.dtype.name} {pixels.shape}, but its header says {self.dtype.name} "
-                    f"{self.shape}"
+                    f"a JPEG of {components} components{colours} of {bits} bits: only 8-bit grey and RGB can "
+                    "be used"
                 )
-            self._pixels = pixels
-        return self._pixels
+            info = PixelInfo(height, width, components, "uint8")
+            several = marker in _JPEG_PROGRESSIVE
+        if marker == _JPEG_SCAN and info is not None:
+            if end < 0 or tail + end < position:  # the end mark of an embedded preview does not count
+                raise UnreadableImage("truncated: the JPEG has no end")
+            file.seek(position + 4)
+            if several or file.read(1)[0] < info.samples:
+                _require_few_scans(file)
+            return info
+        position += 2 + length
+    if end < 0:
+        raise UnreadableImage("truncated: the JPEG has no end")
+    raise UnreadableImage("damaged header (a JPEG without a frame)")
 
 
-class PicturePlane:
-    """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
-
-    def __init__(self, source: PictureSource) -> None:
-        self._source = source
-        self.shape, self.dtype = source.shape, source.dtype
-        self.piece_bytes = math.prod(source.shape) * source.dtype.itemsize
-        self.cost = Cost()
-        self.unwritten = 0
-
-    def read(self, box: Box) -> NDArray[Any]:
-        """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
-        require_inside(self._source.shown, self.shape, box)
-        with naming_file(self._source.shown):
-            return self._source.decoded(self.cost)[box.slices]
+def _require_few_scans(file: BinaryIO) -> None:
+    """Counts the further scans of an open JPEG; few files have several, so few are read as a whole."""
+    scans, before = 1, b""
+    while part := file.read(_SLICE_BYTES):
+        scans += (before + part).count(JPEG_SCAN)
+        before = part[-1:]
+        require_few_scans(scans)

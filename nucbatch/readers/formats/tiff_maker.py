@@ -7,7 +7,7 @@ from pathlib import Path
 
 import tifffile
 
-from nucbatch.readers.formats.headers import DECODER_ERRORS
+from nucbatch.readers.formats.damage import DECODER_ERRORS
 from nucbatch.readers.formats.tiff_description import HARMONY_TAG
 
 _IDENTIFIER = re.compile(rb"<MeasurementID>([0-9A-Za-z-]{1,64})</MeasurementID>")

@@ -12,9 +12,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from nucbatch.core.plate import FileRecord
-from nucbatch.readers.foreign_images import FOREIGN_IMAGE_SUFFIXES
+from nucbatch.readers.foreign_images import foreign_suffixes
+from nucbatch.readers.formats.installed import image_suffixes
 from nucbatch.readers.listing import Listing
-from nucbatch.readers.rules import IMAGE_SUFFIXES, ignored, is_correction_name
+from nucbatch.readers.rules import ignored, is_correction_name
 
 _DERIVED = (
     r"cp[ _-]?(?:masks?|outlines?|output|flows?)|masks?|labels?|labell?ed|label[ _-]image|seg|segm|"
@@ -36,13 +37,14 @@ def without_companions(listing: Listing) -> Listing:
     """Returns the listing with every file derived from an image beside it ignored by a named rule."""
     if listing.single:
         return listing
+    readable = image_suffixes()
     stems: dict[str, set[str]] = defaultdict(set)  # of images by folder, in lower case
     best: dict[tuple[str, str], int] = {}  # of the images with one stem, the rank of the one that is used
     for file in listing.files:
         folder, stem, suffix = _parts(file.path)
-        if suffix in IMAGE_SUFFIXES or suffix in FOREIGN_IMAGE_SUFFIXES:
+        if suffix in readable or suffix in foreign_suffixes():
             stems[folder].add(stem)
-        if suffix in IMAGE_SUFFIXES:
+        if suffix in readable:
             best[folder, stem] = min(_rank(file.path), best.get((folder, stem), _LAST))
     settled: dict[str, FileRecord] = {}
     images = [file.path for file in listing.images()]
@@ -54,13 +56,13 @@ def without_companions(listing: Listing) -> Listing:
         if file.path in settled:
             continue
         folder, stem, suffix = _parts(file.path)
-        if suffix in IMAGE_SUFFIXES and _rank(file.path) > best[folder, stem]:
+        if suffix in readable and _rank(file.path) > best[folder, stem]:
             settled[file.path] = ignored(file.path, "preview")
             continue
         image, rule = _image_of(stem)
         if image in stems[folder]:
             settled[file.path] = ignored(file.path, rule)
-        elif suffix in IMAGE_SUFFIXES:
+        elif suffix in readable:
             above = _annotation_folder(file.path)
             if above:
                 in_folders[above].append((file.path, _is_known(file.path, above, stem, image, stems)))

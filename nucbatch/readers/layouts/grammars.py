@@ -27,7 +27,7 @@ from nucbatch.readers.layouts.squid_tables import SideTables, squid_tables
 from nucbatch.readers.layouts.stains import STAIN
 from nucbatch.readers.listing import Listing
 
-_END = r"\.(?:tiff?|png|jpe?g)$"
+_END = r"\.(?:tiff?|png|jpe?g|c01|stk|lsm)$"
 _LETTERED = r"(?P<well>(?:[A-Z]|A[A-F])[0-9]{1,2})"
 _FROM_ZERO = FirstNumbers(0, 0, 0)
 _GEN5_CHANNEL = r"(?P<channel>[^_/\[\]]+|[^/]*\[[^/]*\])"

@@ -19,7 +19,7 @@ from nucbatch.readers.layouts.stains import STAIN, is_numbered_channel, is_stain
 from nucbatch.readers.layouts.well_columns import are_padded, counts_columns_from_zero
 from nucbatch.readers.listing import Listing
 
-_END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g)$"
+_END = r"(?:\.ome)?\.(?:tiff?|btf|tf8|png|jpe?g|c01|stk|lsm)$"
 _ROW_AND_COLUMN = re.compile(
     r"(?<![a-z])r(?:ow)?[ _-]?[0-9]{1,2}[ _-]?c(?:ol(?:umn)?)?[ _-]?[0-9]{1,2}(?![0-9])", re.IGNORECASE
 )

@@ -1,0 +1,48 @@
+"""TIFF and the formats that are TIFF inside: BigTIFF, OME-TIFF, SVS, MetaMorph's STK, Zeiss' LSM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import file_size
+from nucbatch.readers.formats.damage import damaged_header
+from nucbatch.readers.formats.pixel_info import PixelInfo
+from nucbatch.readers.formats.tiff import TiffSource
+from nucbatch.readers.formats.tiff_header import opened_tiff, page_info, tiff_info
+
+_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+class Tiff:
+    """TIFF files."""
+
+    name = "tiff"
+    suffixes = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".stk", ".lsm")
+
+    def recognises(self, start: bytes) -> bool:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return start[:4] in _STARTS
+
+    def header(self, file: BinaryIO, path: Path, page: int | None = None) -> PixelInfo:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return tiff_info(file, path, file_size(file), page)
+
+    def page_headers(self, file: BinaryIO, path: Path, pages: Sequence[int]) -> list[PixelInfo | str]:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        size_bytes = file_size(file)
+        found: list[PixelInfo | str] = []
+        with opened_tiff(file, size_bytes) as tiff:
+            for page in pages:
+                try:
+                    with damaged_header():
+                        found.append(page_info(tiff, path, size_bytes, page))
+                except UnreadableImage as error:
+                    found.append(str(error))
+        return found
+
+    def open(self, path: Path, shown: str) -> TiffSource:
+        """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
+        return TiffSource(path, shown)
