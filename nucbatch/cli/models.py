@@ -1,4 +1,4 @@
-"""``nucbatch models``: lists the shipped weight files, shows their cards and layers, and prunes networks."""
+"""``nucbatch models``: lists the shipped models; shows, prunes and exports one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
 """Scores of the card that docs/model.md shows too; mean AP is pooled here and averaged over images there."""
 
 
-@click.group(short_help="List the shipped models, show one, or prune one.")
+@click.group(short_help="List the shipped models; show, prune or export one.")
 def models() -> None:
-    """List the shipped models, show one, or prune one."""
+    """List the shipped models; show, prune or export one."""
 
 
 @models.command("list")
@@ -80,3 +80,36 @@ def save(model: str, level: int, out: Path) -> None:
 
     card = prune(locate(model), level, out)
     click.echo(f"{out}: {card.architecture} {card.config}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+@models.command()
+@click.argument("model")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["bioimageio", "onnx"]),
+    required=True,
+    help="bioimageio: a package for programs around bioimage.io (a zip). onnx: a file for onnxruntime.",
+)
+@click.option(
+    "--colour", is_flag=True, help="Take RGB images of three channels. Default: grey images of one channel."
+)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+def export(model: str, kind: str, colour: bool, out: Path) -> None:
+    """Export MODEL for other programs.
+
+    MODEL is the name of a shipped model or a weight file.
+    """
+    from nucbatch.networks.checkpoint import locate
+
+    channels = 3 if colour else 1
+    if kind == "onnx":
+        from nucbatch.inference.export.onnx_model import export_onnx
+
+        difference = export_onnx(locate(model), out, channels)
+        click.echo(f"probabilities in onnxruntime differ by at most {difference:.1g}")
+    else:
+        from nucbatch.inference.export.bioimageio_package import export_package
+
+        export_package(locate(model), out, channels)
+    click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
