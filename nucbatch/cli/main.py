@@ -36,6 +36,7 @@ _COMMANDS = {
     "score": "Compare masks with ground truth.",
     "compare": "Compare models on the same images.",
     "export": "Write a run's masks, outlines and table for other programs.",
+    "suggest": "List the fields most worth labelling first.",
     "report": "Write a run's report again.",
     "models": "List the shipped models, show one, or prune one.",
 }

@@ -30,7 +30,6 @@ from nucbatch.features.quality_figures import sampled_figures
 from nucbatch.features.quality_sample import labels_at_corners
 from nucbatch.features.renumber import renumbered
 from nucbatch.inference.normalise import Constants
-from nucbatch.inference.predict import Predict
 from nucbatch.inference.queue import TimedPredictor, queue_of_process
 from nucbatch.inference.scale import Scale, areas_of, nuclear_diameter
 from nucbatch.inference.segment import Segmented, segment_image
@@ -44,7 +43,6 @@ from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
-from nucbatch.version import __version__
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +170,9 @@ def _objects_of(
         return Segmented(compact, 1.0, nuclear_diameter(areas_of(compact))), labels, numbers, 0
     queue = queue_of_process(task.weights, task.settings.model_hash, task.settings.precision)
     predictor = TimedPredictor(queue)
-    kept = _kept_maps(task, predictor.predict) if task.keeps_maps else None
+    kept = None
+    if task.keeps_maps:
+        kept = KeptMaps.of_field(task.folder, task.field.key, task.settings, predictor.predict)
     found = segment_image(
         nuclear_image(image, task.channel),
         constants,
@@ -185,16 +185,6 @@ def _objects_of(
         timer.seconds["network"] = round(predictor.seconds, 6)  # a part of "segment"
     numbers = np.arange(1, int(found.labels.max(initial=0)) + 1, dtype=np.int64)
     return found, found.labels, numbers, 0 if kept is None else kept.write()
-
-
-def _kept_maps(task: FieldTask, predict: Predict) -> KeptMaps:
-    settings = task.settings
-    identity = {
-        "nucbatch": __version__,
-        "model_hash": settings.model_hash,
-        "precision": settings.precision,
-    }
-    return KeptMaps(task.folder.kept_maps(task.field.key), identity, predict)
 
 
 def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:

@@ -104,18 +104,23 @@ def segment_image(
     """
     if constants.blank:
         return Segmented(np.zeros(image.shape[:2], np.uint32), scale.zoom or 1.0, 0.0)
+    maps, fitted = fitted_maps(image, constants, grid, predict, scale)
+    return segment_maps(maps, fitted, objects, colour=image.ndim == 3)
 
-    def found(maps: NDArray[np.uint8], fitted: Fit) -> Segmented:
-        least_px = fitted.least_nucleus_px(objects, colour=image.ndim == 3)
-        labels, micronuclei = find_in_image(maps, objects.at(fitted.zoom), least_px)
-        return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)), micronuclei)
 
+def fitted_maps(
+    image: NDArray[np.generic], constants: Constants, grid: TileGrid, predict: Predict, scale: Scale
+) -> tuple[NDArray[np.uint8], Fit]:
+    """Predicts the maps (outputs, Y, X) uint8 of an image that is not blank, and finds its scale.
+
+    Arguments as for :func:`segment_image`.
+    """
     fitted = scale.given
     boxes = sample_boxes((image.shape[0], image.shape[1]), grid.whole)
     if fitted is None and len(boxes) > 1:
         fitted = fit_windows([image[box.slices] for box in boxes], grid, predict, scale)
     if fitted is not None:
-        return found(maps_of(image, constants, grid, predict, fitted.zoom), fitted)
+        return maps_of(image, constants, grid, predict, fitted.zoom), fitted
     seen: dict[float, NDArray[np.uint8]] = {}
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
@@ -123,7 +128,21 @@ def segment_image(
         return [find_in_image(seen[zoom], scale.objects.at(zoom))[0]]
 
     fitted = fit(labels_at, [image], scale)
-    return found(seen[fitted.zoom], fitted)
+    return seen[fitted.zoom], fitted
+
+
+def segment_maps(maps: NDArray[np.uint8], fitted: Fit, objects: ObjectSettings, *, colour: bool) -> Segmented:
+    """Finds the nuclei in the maps (outputs, Y, X) uint8 of an image.
+
+    Args:
+        maps: in the image's own pixels.
+        fitted: the scale at which they were predicted.
+        objects: thresholds and sizes.
+        colour: whether the image is RGB.
+    """
+    least_px = fitted.least_nucleus_px(objects, colour=colour)
+    labels, micronuclei = find_in_image(maps, objects.at(fitted.zoom), least_px)
+    return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)), micronuclei)
 
 
 def segment_stack(

@@ -17,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import DamagedFile
+from nucbatch.core.settings import RunSettings
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.scratch import read_parts, write_parts
+from nucbatch.version import __version__
 
 BYTES_PER_VALUE = 0.5
 """Typical size of a kept value, compressed: 0.4 to 0.6 bytes, on fields of three microscopes."""
@@ -26,6 +29,7 @@ _ZSTD = numcodecs.Zstd(level=1)
 
 Tile = NDArray[np.float32]
 Maps = NDArray[np.uint8]
+Predict = Callable[[Tile], Maps]
 
 
 class KeptMaps:
@@ -37,10 +41,20 @@ class KeptMaps:
         predict: the network.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, str], predict: Callable[[Tile], Maps]) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, str], predict: Predict) -> None:
         self._path, self._identity, self._predict = path, dict(identity), predict
         self._stored = _read(path, self._identity)
         self._used: dict[str, tuple[tuple[int, ...], bytes]] = {}
+
+    @classmethod
+    def of_field(cls, folder: RunFolder, key: str, settings: RunSettings, predict: Predict) -> KeptMaps:
+        """Opens the maps that a run with these settings keeps of a field."""
+        identity = {
+            "nucbatch": __version__,
+            "model_hash": settings.model_hash,
+            "precision": settings.precision,
+        }
+        return cls(folder.kept_maps(key), identity, predict)
 
     def predict(self, tile: Tile) -> Maps:
         """Returns the maps (outputs, H, W) uint8 of a tile (3, H, W) float32, kept or predicted."""

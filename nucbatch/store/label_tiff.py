@@ -19,12 +19,14 @@ from nucbatch.store.atomic import cannot_write, replacing, write_bytes
 
 _TILE_PX = 512
 _SOFTWARE = "nucbatch"  # distinguishes a run's own files from others in the same folder
+_BY_PERSON = "nucbatch view"
 
 
-def write_label_tiff(path: Path, labels: npt.NDArray[np.uint32]) -> None:
+def write_label_tiff(path: Path, labels: npt.NDArray[np.uint32], *, by_person: bool = False) -> None:
     """Writes labels (Y, X) uint32 as one deflated page, uint16 if the largest label is below 65,536.
 
-    The same labels give the same bytes. Missing folders are created.
+    The same labels give the same bytes. Missing folders are created. ``by_person``: whether a person has
+    saved the labels, so that they are no prediction of a run.
 
     Raises:
         StoreError: the file cannot be written.
@@ -36,7 +38,7 @@ def write_label_tiff(path: Path, labels: npt.NDArray[np.uint32]) -> None:
         labels.astype(np.uint16 if narrow else np.uint32),
         photometric="minisblack",
         compression="zlib",
-        software=_SOFTWARE,
+        software=_BY_PERSON if by_person else _SOFTWARE,
         metadata=None,
     )
     try:
@@ -88,7 +90,7 @@ def write_large_label_tiff(
 
 
 def is_label_tiff(path: Path) -> bool:
-    """Returns whether this package wrote the file, according to its Software tag."""
+    """Returns whether the file holds a run's own labels, according to its Software tag."""
     try:
         with tifffile.TiffFile(path) as tiff:
             return bool(tiff.pages.first.software == _SOFTWARE)

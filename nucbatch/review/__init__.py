@@ -1,0 +1,1 @@
+"""Reviewing a run: the fields most worth labelling, a viewer, and corrections as training data."""
