@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,10 +35,25 @@ def shared_data() -> Path:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need a SLURM or a GPU are slow, without a mark of their own."""
+    """Marks tests that need a SLURM or a GPU as slow, and keeps together what shares fixtures.
+
+    With ``pytest -n 2`` the tests of a file, and all that need the one SLURM, go to the same process.
+    """
     for item in items:
+        needs_slurm = item.get_closest_marker("slurm") or "slurm" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("slurm" if needs_slurm else str(item.path)))
         if any(item.get_closest_marker(name) for name in ("gpu", "slurm")):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Replaces captured lone surrogates, from names that are no UTF-8, which pytest-xdist can't send."""
+    report = yield
+    report.sections = [
+        (name, content.encode("utf-8", "backslashreplace").decode()) for name, content in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(autouse=True)
