@@ -146,7 +146,7 @@ def _work(
     number: int, prepared: Prepared, device: Canned, threads: int, times: int, out: Path, barrier, results
 ) -> None:
     """The work of one process: every field, ``times`` times, each time into a new folder."""
-    inference_queue.device_for = lambda network, precision: device
+    inference_queue.device_for = lambda network, kind: device
     plan = prepared.plan
     folders = [RunFolder(out / f"{number}-{turn}") for turn in range(times + 1)]
     tasks = [

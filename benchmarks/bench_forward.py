@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
-from nucbatch.core.settings import Precision
+from nucbatch.core.numeric_kind import Precision
 from nucbatch.inference.device import has_bf16
 from nucbatch.inference.predict import prepared
 from nucbatch.networks.checkpoint import load_weights, locate

@@ -18,7 +18,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nucbatch.core.settings import Precision
+from nucbatch.core.numeric_kind import Precision
 
 
 def main() -> None:
@@ -57,7 +57,7 @@ def together(processes: int, arguments: argparse.Namespace) -> float:
 def _push(
     model: str, precision: Precision, side_px: int, tiles: int, barrier: Barrier, seconds: Queue[float]
 ) -> None:
-    from nucbatch.inference.device import device_for
+    from nucbatch.inference.device import device_for, offer_here
     from nucbatch.networks.checkpoint import load_weights, locate
     from nucbatch.networks.contract import build
     from nucbatch.training.recipe import PRESETS, preset
@@ -66,7 +66,7 @@ def _push(
         network = build(preset(model).architecture, preset(model).config)
     else:
         network = load_weights(locate(model))[0]
-    device = device_for(network, precision)
+    device = device_for(network, offer_here().kind_for(precision))
     plane = np.random.default_rng(0).random((side_px, side_px), np.float32)
     many = device.batch_of(side_px, side_px)
     batch = [np.broadcast_to(plane, (3, side_px, side_px))] * many

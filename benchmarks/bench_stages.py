@@ -77,7 +77,7 @@ def costs_of(
     source: Path, channel: str, block_px: int | None, rounds: int, scratch: Path
 ) -> tuple[str, dict[str, list[float]]]:
     """Names of what was measured, and the milliseconds of CPU time per Mpx of each stage in every round."""
-    inference_queue.device_for = lambda network, precision: Remembering(CpuDevice(network, precision))
+    inference_queue.device_for = lambda network, kind: Remembering(CpuDevice(network, kind))
     prepared = prepare(open_plate(source), RunSettings(channel=channel), block_px=block_px)
     (field,) = prepared.plan.usable
     megapixels = field.height_px * field.width_px / 1e6

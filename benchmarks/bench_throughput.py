@@ -166,13 +166,13 @@ def _forward_share(
 ) -> None:
     from nucbatch.execution.field_task import nuclear_image
     from nucbatch.execution.job import seen_channel
-    from nucbatch.inference.device import device_for
+    from nucbatch.inference.device import device_for, offer_here
     from nucbatch.inference.normalise import find_constants, normalise
     from nucbatch.inference.reflect import needed, window_of
     from nucbatch.networks.checkpoint import load_weights
     from nucbatch.readers.pixels import FieldReader, field_channels
 
-    device = device_for(load_weights(Path(weights))[0], plan.settings.precision)
+    device = device_for(load_weights(Path(weights))[0], offer_here().kind_for(plan.settings.precision))
     pixels = sum(math.prod(tile.window.shape) for _, tile in tiles)
     taken = tiles[:: max(1, math.ceil(pixels / MOST_PX))]
     windows = []

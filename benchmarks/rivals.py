@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, autocast, bfloat16, float16, from_numpy, inference_mode, nn, set_num_threads
 
 from benchmarks import scikit
-from nucbatch.core.settings import Precision
+from nucbatch.core.numeric_kind import Precision
 from nucbatch.networks.model_card import Card
 
 Image = NDArray[np.float32]
@@ -50,14 +50,14 @@ class Rival:
 
 def nucbatch(network: nn.Module, card: Card, hardware: Hardware) -> Way:
     """The steps of ``nucbatch.segment`` after normalising, with as many threads as the others."""
-    from nucbatch.inference.device import device_for
+    from nucbatch.inference.device import device_for, offer_here
     from nucbatch.inference.predict import forward, grid_of, predict_image, prepared
     from nucbatch.masks.objects import find_nuclei
 
     set_num_threads(hardware.threads)
     grid = grid_of(network)
     if hardware.device == "cuda":
-        device = device_for(network, hardware.precision)
+        device = device_for(network, offer_here().kind_for(hardware.precision))
 
         def predict(tile: Image) -> NDArray[np.uint8]:
             return device.begin([tile]).wait()[0]

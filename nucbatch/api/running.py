@@ -56,7 +56,7 @@ def run(
     model: str | Path = "default",
     channel: str = "",
     diameter: Diameter = "auto",
-    precision: str = "fp32",
+    precision: str = "auto",
     normalise: Normalise = None,
     normalise_over: str | None = None,
     foreground: float | None = None,
@@ -118,7 +118,8 @@ def run(
         model: a shipped model, or a weight file.
         channel: channel with the nuclei, if its name doesn't tell.
         diameter: typical diameter of a nucleus: 60 (px), "12um", "auto" or "none".
-        precision: "fp32", "bf16" or "fp16".
+        precision: arithmetic of the network: "fp32", "bf16", "fp16", or "auto", the fastest that all workers
+            have and whose scores on the model's card are those of "fp32". A run keeps its arithmetic.
         normalise: "foreground", "percentiles" or two grey levels (low, high).
         normalise_over: one normalisation per "field", or one for the "plate".
         foreground: least probability of a nucleus' pixels; this and the following default to the model's.

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.image_axes import image_stack
+from nucbatch.core.numeric_kind import decide
 from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
 from nucbatch.execution.prepared import chosen
+from nucbatch.inference.device import offer_here
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_pixels, segment_stack
-from nucbatch.networks.checkpoint import locate
+from nucbatch.networks.checkpoint import locate, read_card
 
 
 def segment(
@@ -33,6 +35,7 @@ def segment(
     interior: float | None = None,
     min_area: int | None = None,
     micronuclei: str | None = None,
+    precision: str = "auto",
 ) -> NDArray[np.uint32]:
     """Finds the nuclei of an image, or of each image of a stack, in the same way as a run.
 
@@ -55,6 +58,7 @@ def segment(
         interior: least interior value of a nucleus' centre, for models without offsets.
         min_area: area of the smallest nucleus, in px.
         micronuclei: "drop" or "count" objects of less than a third of the typical nucleus' diameter.
+        precision: arithmetic of the network: "fp32", "bf16", "fp16", or "auto", as in a run on this machine.
 
     Returns:
         Labels (Y, X) uint32, or (..., Y, X) of a stack: in each image 1..N in raster order of each nucleus'
@@ -63,7 +67,7 @@ def segment(
     Raises:
         InputError: the array doesn't fit its axes, or has another pixel type, no pixels, or pixels that are
             not finite; or an option is invalid.
-        WeightsError: there is no such model.
+        WeightsError: there is no such model. PrecisionError: this machine can't compute in this precision.
 
     Examples:
         >>> import nucbatch as nb
@@ -81,6 +85,7 @@ def segment(
     options = SegmentationOptions(
         model=str(model),
         diameter=diameter,
+        precision=precision,
         normalise=normalise,
         objects=objects_given(
             foreground=foreground,
@@ -92,7 +97,9 @@ def segment(
         ),
     )
     settings = options.image_settings(pixel_size)
-    queue = queue_of_process(str(locate(settings.model)))
+    weights = locate(settings.model)
+    kind = decide(settings.precision, [offer_here()], read_card(weights).differences).kind
+    queue = queue_of_process(str(weights), kind=kind)
     thresholds, normalisation = chosen(queue.card, settings)
     scale = Scale.of(queue.card, settings.model_copy(update={"normalise": normalisation}))
     return segment_stack(stack, colour, queue, thresholds, normalisation, scale)

@@ -141,7 +141,7 @@ def run(
         RunFolder(out).require_usable()
         if in_place:
             require_images_of_their_own(prepared.plan)
-        forecast(console, prepared, keep_probabilities=keep_probabilities or reuse_probabilities)
+        forecast(console, prepared, out, keep_probabilities=keep_probabilities or reuse_probabilities)
         place = scheduling.place(RunFolder(out.absolute()).hidden, prepared.plan.plate.name)
         shown = scheduler(scheduling.name).preview(prepared.resources(scheduling.workers), place)
         terminal(soft_wrap=True).print(shown, markup=False)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from nucbatch.cli.verbosity import is_quiet
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from nucbatch.execution.prepared import Prepared
@@ -61,11 +63,15 @@ def describe(console: Console, prepared: Prepared) -> None:
         console.print(f"Up to {needed:.1f} GiB per worker process with one task at a time.")
 
 
-def forecast(console: Console, prepared: Prepared, *, keep_probabilities: bool = False) -> None:
-    """Prints how long the network alone would take, and the size of the probabilities that would be kept."""
-    from nucbatch.execution.forecast import core_seconds, kept_bytes
+def forecast(console: Console, prepared: Prepared, out: Path, *, keep_probabilities: bool = False) -> None:
+    """Prints the network's arithmetic and time alone, and the size of the probabilities that are kept."""
+    from nucbatch.execution.forecast import core_seconds, kept_bytes, kind_sentence
     from nucbatch.planning.memory import gib
+    from nucbatch.store.ledger import started_settings
+    from nucbatch.store.run_folder import RunFolder
 
+    if sentence := kind_sentence(prepared, started_settings(RunFolder(out))):
+        console.print(sentence)
     minutes = core_seconds(prepared) / 60
     time = f"{minutes:.1f} minutes" if minutes < 100 else f"{minutes / 60:,.1f} hours"
     console.print(f"The network alone takes {time} on one core like this machine's; divide by the cores.")

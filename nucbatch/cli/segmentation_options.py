@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from nucbatch.cli.headings import Command, headed, option
+from nucbatch.core.numeric_kind import ASKED
 from nucbatch.core.segmentation_options import SegmentationOptions
 
 _MODEL = (
@@ -22,11 +23,12 @@ _MODEL = (
     ),
     option(
         "--precision",
-        type=click.Choice(["fp32", "bf16", "fp16"]),
-        default="fp32",
+        type=click.Choice(ASKED),
+        default="auto",
         show_default=True,
-        help="Numeric precision of the network. bf16 is up to twice as fast on processors that have it, "
-        "and refused on those that would only emulate it; fp16 is for GPUs.",
+        help="Numeric precision of the network. auto: the fastest that all workers have, if the model's card "
+        "shows that its scores are those of fp32; else fp32. bf16 needs a processor or GPU with instructions "
+        "for it, fp16 a GPU. A run keeps the arithmetic that it was started with.",
     ),
     option(
         "--normalise",

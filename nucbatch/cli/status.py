@@ -76,6 +76,8 @@ def _lines(out: Path, found: RunStatus) -> list[str]:
         )
     lines += [f"  {count:,} failed: {reason}" for reason, count in found.reasons]
     lines.append(f"Nuclei so far: {found.nuclei:,}")
+    if found.arithmetic:
+        lines.append(f"The network's arithmetic: {found.arithmetic}")
     session = "over this session" if found.state == "running" else "over the last session"
     rates = [(found.session_per_s, session)]
     if found.state == "running":

@@ -37,7 +37,7 @@ class SegmentationOptions:
     model: str = "default"
     channel: str = ""
     diameter: Diameter = None
-    precision: str = "fp32"
+    precision: str = "auto"
     normalise: Normalise = None
     normalise_over: str | None = None
     objects: Mapping[str, object] = field(default_factory=dict)

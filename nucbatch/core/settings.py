@@ -12,13 +12,11 @@ import math
 import re
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.measure_settings import DEFAULTS, EVERY_NUCLEUS, CountSettings, MeasureSettings
-
-Precision = Literal["fp32", "bf16", "fp16"]
-"""Number format of the network: float32, bfloat16 (8-bit significand) or float16 (11-bit significand)."""
+from nucbatch.core.numeric_kind import ASKED, FLOAT32, is_kind
 
 MICRONUCLEUS = 3
 """Micronuclei have less than one part in this many of the typical nucleus' diameter."""
@@ -190,7 +188,8 @@ class RunSettings(HashedSettings):
         objects: see :class:`ObjectSettings`.
         counted: which nuclei count; like ``overlaps`` it is not hashed and may change in a resumed run.
         measure: what is measured; see :class:`nucbatch.core.measure_settings.MeasureSettings`.
-        precision: number format of the network.
+        precision: numeric kind in which the network computes (:mod:`nucbatch.core.numeric_kind`). Before a
+            run has chosen it: "auto", "bf16" or "fp16".
         pixel_size_um: pixel size that overrides the files' metadata; None keeps theirs.
         diameter_px: scale at which the network sees images. A number is the nuclei's typical diameter, and
             images are rescaled so that it becomes the training data's. "none": no rescaling. "auto": images
@@ -219,7 +218,7 @@ class RunSettings(HashedSettings):
     objects: ObjectSettings = ObjectSettings()
     measure: MeasureSettings = DEFAULTS
     counted: CountSettings = EVERY_NUCLEUS
-    precision: Precision = "fp32"
+    precision: str = FLOAT32
     pixel_size_um: float | None = Field(default=None, gt=0)
     diameter_px: Annotated[float, Field(ge=4, le=2000)] | Literal["auto", "none"] = "auto"
     plate_diameter_px: float | None = Field(default=None, ge=0)
@@ -230,6 +229,13 @@ class RunSettings(HashedSettings):
     measurements: dict[str, str] | None = None
     overlaps: Literal["once", "keep"] = "once"
     table: Literal["parquet", "csv"] = "parquet"
+
+    @field_validator("precision")
+    @classmethod
+    def _known_precision(cls, precision: str) -> str:
+        if precision not in ASKED and not is_kind(precision):
+            raise ValueError(f"must be {', '.join(ASKED[:-1])} or {ASKED[-1]}")
+        return precision
 
     def _hashed(self) -> dict[str, object]:
         return self.model_dump(mode="json", exclude={"overlaps", "table", "counted"})

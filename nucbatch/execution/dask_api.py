@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING, Any
 import dask.array as da
 import numpy as np
 from dask.tokenize import tokenize
-from distributed import default_client, get_worker
+from distributed import Client, default_client, get_worker
 from distributed.system import MEMORY_LIMIT
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, MemoryRefused, WeightsError
 from nucbatch.core.image_axes import image_stack
+from nucbatch.core.numeric_kind import Offer, decide
 from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gib, image_bytes
@@ -47,6 +48,7 @@ def segment_dask(
     interior: float | None = None,
     min_area: int | None = None,
     micronuclei: str | None = None,
+    precision: str = "auto",
 ) -> da.Array:
     """Segments every image of a Dask array lazily, with the same labels as ``nucbatch.segment``.
 
@@ -68,16 +70,20 @@ def segment_dask(
         interior: least interior value of a centre, for models without offsets.
         min_area: area of the smallest nucleus, in px.
         micronuclei: "drop" or "count" objects of less than a third of the typical diameter.
+        precision: arithmetic of the network, as for ``nucbatch.segment``. "auto" is chosen when the graph is
+            built, from the workers of the current client, or from this machine if there is none.
 
     Returns:
         Labels (..., Y, X) uint32, chunked like the leading axes; in each image 1..N, 0 is background.
 
     Raises:
         InputError: not a Dask array of images, or an invalid setting. WeightsError: unknown model.
+        PrecisionError: no worker can compute in this precision.
         MemoryRefused: a chunk fits in no worker of the current client, if there is one.
 
     Some errors can only be detected on a worker and are raised by ``compute()``: InputError (pixels that are
-    not finite), WeightsError (the worker lacks the weight file) and MemoryRefused (the worker's memory).
+    not finite), WeightsError (the worker lacks the weight file), PrecisionError (it computes in other kinds
+    than the workers that were there before) and MemoryRefused (the worker's memory).
 
     Examples:
         >>> import dask.array as da
@@ -97,6 +103,7 @@ def segment_dask(
     settings = SegmentationOptions(
         model=str(model),
         diameter=diameter,
+        precision=precision,
         normalise=normalise,
         objects=objects_given(
             foreground=foreground,
@@ -124,6 +131,7 @@ def segment_dask(
         ),
         scale,
         colour,
+        decide(settings.precision, _offers(), card.differences).kind,
     )
     rows = images.ndim - (3 if colour else 2)
     whole = images.rechunk(dict.fromkeys(range(rows, images.ndim), -1))
@@ -149,12 +157,13 @@ class _Step:
     network: NetworkSize
     scale: Scale
     colour: bool
+    kind: str
 
     @property
     def parts(self) -> tuple[str, ...]:
         """The parameters as text, equal in every process; part of the task's name."""
         settings = (self.objects.model_dump_json(), self.normalise.model_dump_json())
-        return (self.model, self.sha256, *settings, repr(self.scale), str(self.colour))
+        return (self.model, self.sha256, *settings, repr(self.scale), str(self.colour), self.kind)
 
 
 def segment_chunk(
@@ -187,7 +196,7 @@ def segment_chunk(
     needed_bytes = _chunk_bytes(images.shape, images.dtype, step)
     if needed_bytes > _memory_bytes():
         raise _refused(images.shape, needed_bytes, f"{_here()} has {gib(_memory_bytes())}")
-    queue = queue_of_process(str(path), step.sha256)
+    queue = queue_of_process(str(path), step.sha256, step.kind)
     return segment_stack(
         images, step.colour, queue, step.objects, step.normalise, step.scale, f" of chunk {block_id}"
     )
@@ -215,6 +224,25 @@ def _image_stack(images: Any, axes: str | None, channel: int | None) -> tuple[da
     return stack, colour
 
 
+def _offers() -> list[Offer]:
+    """Returns the numeric kinds of each worker of the current client, or of this process without one."""
+    from nucbatch.inference.device import offer_here
+
+    client = _client()
+    if client is None:
+        return [offer_here()]
+    return list(client.run(offer_here).values()) or [Offer()]
+
+
+def _client() -> Client | None:
+    """Returns the current client, if there is one that can be asked."""
+    try:
+        client = default_client()
+    except ValueError:
+        return None
+    return None if client.asynchronous else client
+
+
 def _require_client_memory(images: da.Array, step: _Step) -> None:
     """Checks, before anything is submitted, that every chunk fits in a worker of the current client.
 
@@ -223,11 +251,8 @@ def _require_client_memory(images: da.Array, step: _Step) -> None:
     Raises:
         MemoryRefused: a chunk fits in no worker.
     """
-    try:
-        client = default_client()
-    except ValueError:  # no client
-        return
-    if client.asynchronous:
+    client = _client()
+    if client is None:
         return
     workers = client.scheduler_info(n_workers=-1)["workers"].values()
     if not workers or not all(worker["memory_limit"] for worker in workers):

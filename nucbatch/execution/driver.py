@@ -18,6 +18,7 @@ from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.execution.check import CheckResult, CheckTask
+from nucbatch.execution.chosen_kind import resource_for
 from nucbatch.execution.field_task import FieldTask, failed
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
@@ -65,14 +66,20 @@ class Driver:
         source: the queue of work.
         progress: reports to the user.
         leaving: returns True once nothing more should be submitted; running work is always awaited.
+        kind: numeric kind in which a worker must compute to get work for the network; empty: any.
     """
 
     def __init__(
-        self, cluster: Cluster, source: Source, progress: Progress, leaving: Callable[[], bool]
+        self,
+        cluster: Cluster,
+        source: Source,
+        progress: Progress,
+        leaving: Callable[[], bool],
+        kind: str = "",
     ) -> None:
         self._window: Window[Task] = Window(cluster)
         self._most_predicting = max(2 * cluster.workers, self._window.room // 2)
-        self._source, self._progress, self._leaving = source, progress, leaving
+        self._source, self._progress, self._leaving, self._kind = source, progress, leaving, kind
         self._in_progress: dict[str, ImageProgress] = {}
         self._under_way: dict[str, int] = {}
         self._measuring = 0
@@ -98,18 +105,24 @@ class Driver:
     def _fill(self) -> None:
         if self._leaving() or self._alone is not None:
             return
-        urgent: list[Task] = []
+        urgent: list[Task] = []  # units of large images, but for the network's
         patient: list[Task] = []
-        while len(self._window) + len(urgent) + len(patient) < self._window.room:
+        for_network: list[Task] = []
+        while len(self._window) + len(urgent) + len(patient) + len(for_network) < self._window.room:
             work = self._next()
             if work is None:
                 break
-            (urgent if isinstance(work, UnitTask) and work.stage != PREDICT.name else patient).append(work)
+            if _needs_network(work):
+                for_network.append(work)
+            else:
+                (urgent if isinstance(work, UnitTask) else patient).append(work)
         self._window.submit(urgent, priority=1)
+        self._window.submit(for_network, resources=resource_for(self._kind))
         self._window.submit(patient)
         if not len(self._window) and self._suspects:
             self._alone = self._suspects.popleft()
-            self._window.submit([self._alone])
+            kind = self._kind if _needs_network(self._alone) else ""
+            self._window.submit([self._alone], resources=resource_for(kind))
 
     def _next(self) -> Task | None:
         field = self._source.next_field()
@@ -226,6 +239,13 @@ class Driver:
         self._ready.append(image)
 
 
+def _needs_network(work: Task) -> bool:
+    """Tells whether work runs the network, if the run has one."""
+    if isinstance(work, UnitTask):
+        return work.stage == PREDICT.name
+    return not isinstance(work, CheckTask)
+
+
 def _receipt_of(result: WorkResult[Any]) -> Receipt:
     """Returns a field's receipt, or that of a failed field if the task raised an error."""
     if result.error is None:
@@ -256,11 +276,13 @@ def drive(
     stop: StopSignal,
     *,
     fail_fast: bool = False,
+    kind: str = "",
 ) -> SessionOutcome:
     """Processes all queued work, and appends receipts to the ledger as they arrive.
 
     After a signal, or with ``fail_fast`` after the first failed field, nothing more is submitted and the
-    running work is committed.
+    running work is committed. ``kind`` is the numeric kind in which a worker must compute to get work for the
+    network; empty: any.
 
     Raises:
         StoreError: the run's folder can't be written; committed work is kept and the run can be resumed.
@@ -271,7 +293,7 @@ def drive(
     """
     counts, predicted = {"done": 0, "failed": 0}, 0
     culprit: Receipt | None = None
-    driver = Driver(cluster, source, progress, lambda: bool(stop.signal) or culprit is not None)
+    driver = Driver(cluster, source, progress, lambda: bool(stop.signal) or culprit is not None, kind)
     try:
         for receipts in driver.receipts():
             ledger.append(*receipts)

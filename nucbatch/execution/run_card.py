@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from nucbatch.core.numeric_kind import in_words
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.flat_fields import illumination_text
 from nucbatch.store.receipt import Receipt
@@ -51,6 +52,7 @@ def run_card(
         },
         "settings": settings.model_dump(mode="json"),
         "settings_sha256": settings.digest(),
+        "numeric_kind": in_words(settings.precision) if settings.masks == "network" else "no network",
         "model": dict(model),
         "quality": dict(quality),
         "environment": {

@@ -16,8 +16,8 @@ from typing import Any
 from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.plate import FileStatus, Plate
-from nucbatch.core.signals import StopSignal
 from nucbatch.execution.check import CheckResult
+from nucbatch.execution.chosen_kind import OtherKinds, with_kind
 from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.experiment_tables import evaluate, remembered, with_user_columns
 from nucbatch.execution.finalise import Totals, finalise
@@ -35,11 +35,9 @@ from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run_card import Timings, run_card
 from nucbatch.execution.run_log import log_plan, log_totals, run_log
 from nucbatch.execution.run_progress import Progress, SilentProgress
-from nucbatch.execution.warm_start import PRELOADED
+from nucbatch.execution.session_workers import SessionWorkers
 from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
-from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.experiment.join import addresses_of, describe
-from nucbatch.planning.memory import require_fit
 from nucbatch.readers.names import plural
 from nucbatch.readers.plate_cache import cache_content, content_to_show, is_cached
 from nucbatch.report.page import write_report
@@ -78,8 +76,6 @@ class RunResult:
     outcome: SessionOutcome
     experiment: tuple[str, ...] = ()
 
-
-_LEAVING = "Finishing the running blocks, then stopping; press Ctrl-C again to stop at once."
 
 _MOST_LINES = 20
 
@@ -127,6 +123,7 @@ def execute(
         MemoryRefused: a field is too large for a worker.
         FieldFailed: a field failed, with ``fail_fast``.
         StoreError: the folder can't be written. SchedulerError: the cluster failed.
+        PrecisionError: no worker can compute in the run's precision.
         Stopped: SIGINT (Ctrl-C), SIGTERM or SIGUSR1 arrived in the main thread; raised once the running
             blocks are committed.
     """
@@ -143,7 +140,11 @@ def execute(
     folder.create()
     left_by = holder(folder)
     last_beat = None if left_by is None else began - left_by.beat_age_s
-    with run_lock(folder) as lock, run_log(folder, progress.note) as log:
+    with (
+        run_lock(folder) as lock,
+        run_log(folder, progress.note) as log,
+        SessionWorkers(scheduling, backend, folder) as workers,
+    ):
         experiment = prepared.experiment or (None if restart else remembered(folder))
         if restart:
             remove_earlier_labels(plan, folder)
@@ -151,9 +152,10 @@ def execute(
         begun_with = started_settings(folder)
         plan, alike = with_plate_constants(plan, begun_with, cores())
         prepared, measured = with_plate_scale(replace(prepared, plan=plan), begun_with, cores())
+        prepared, computes = with_kind(prepared, begun_with, workers)
         plan = prepared.plan
         log_plan(prepared, plan)
-        for sentence in filter(None, (alike, measured)):
+        for sentence in filter(None, (alike, measured, computes)):
             _log.info(sentence, extra=NOTE)
         if not restart and reuse_probabilities and not continues_run(folder, plan.settings):
             require_probabilities(folder, plan.settings)
@@ -217,25 +219,16 @@ def execute(
                 _log.warning(sentence, extra=NOTE)
 
             def drive_all() -> SessionOutcome:
-                with StopSignal(
-                    interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)
-                ) as stop:
-                    place = scheduling.place(
-                        folder.hidden,
-                        plan.plate.name,
-                        tell=lambda sentence: _log.warning(sentence, extra=NOTE),
-                        leaving=lambda: bool(stop.signal),
-                        preload=PRELOADED,
-                        inform=lambda sentence: _log.info(sentence, extra=NOTE),
-                    )
-                    _log.info("Workers: --scheduler %s", scheduling.name)
-                    with (
-                        WorkerLogs(folder) as logs,
-                        backend.connect(prepared.resources(scheduling.workers), place) as connected,
-                        logs.of(connected) as cluster,
-                    ):
-                        require_fit(plan, prepared.network, cluster.worker_bytes)
-                        return drive(work_queue, ledger, cluster, progress, stop, fail_fast=fail_fast)
+                try:
+                    cluster, stop = workers.connect(prepared)
+                    kind = "" if prepared.masks else plan.settings.precision
+                    others = OtherKinds(cluster, kind, lambda text: _log.warning(text, extra=NOTE))
+                    if kind:
+                        others.require_one()
+                        cluster = others.watched()
+                    return drive(work_queue, ledger, cluster, progress, stop, fail_fast=fail_fast, kind=kind)
+                finally:
+                    workers.stop()
 
             outcome, totals = SessionOutcome(0, 0), None
             while totals is None:

@@ -6,7 +6,7 @@ Every wait ends after a few seconds, so that the cluster is watched and the call
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
@@ -53,8 +53,10 @@ class Window(Generic[W]):
     def __len__(self) -> int:
         return len(self._running)
 
-    def submit(self, works: Iterable[W], *, priority: int = 0) -> None:
-        """Submits work in one message to the scheduler.
+    def submit(
+        self, works: Iterable[W], *, priority: int = 0, resources: Mapping[str, float] | None = None
+    ) -> None:
+        """Submits work in one message to the scheduler; ``resources``: what a worker must have to get it.
 
         Raises:
             SchedulerError: the connection to the scheduler is lost.
@@ -64,7 +66,9 @@ class Window(Generic[W]):
             return
         self._require_scheduler()
         # Unique keys (pure=False): two runs that share a scheduler may submit equal work.
-        futures = self._cluster.client.map(perform, listed, pure=False, priority=priority, key="nucbatch")
+        futures = self._cluster.client.map(
+            perform, listed, pure=False, priority=priority, key="nucbatch", resources=resources
+        )
         for future, work in zip(futures, listed, strict=True):
             self._running[future.key] = work
         self._finished.update(futures)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from nucbatch.core.settings import Precision
+from nucbatch.core.numeric_kind import Precision
 from nucbatch.core.tiles import Box, TileGrid
 from nucbatch.inference.reflect import window_of
 

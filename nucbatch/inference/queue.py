@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import WeightsError
-from nucbatch.core.settings import Precision
+from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.device import BatchFuture, Device, device_for
 from nucbatch.inference.predict import grid_of
@@ -62,17 +62,17 @@ class InferenceQueue:
 
     Args:
         weights: the model's weight file.
-        precision: numeric type of the arithmetic.
+        kind: numeric kind of the arithmetic.
         device: puts the network on a device; None: :func:`nucbatch.inference.device.device_for`.
     """
 
     def __init__(
-        self, weights: Path, *, precision: Precision = "fp32", device: Callable[..., Device] | None = None
+        self, weights: Path, *, kind: str = FLOAT32, device: Callable[..., Device] | None = None
     ) -> None:
         network, card = load_weights(weights)
         self.card: Card = card
         self.grid: TileGrid = grid_of(network)
-        self._device = (device or device_for)(network, precision)
+        self._device = (device or device_for)(network, kind)
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()  # None: the queue is closed
         self._next_request: _Request | None = None
         self._closed = False
@@ -154,26 +154,27 @@ def _fail(requests: list[_Request], error: Exception) -> None:
         request.future.set_exception(error)
 
 
-_queues: dict[tuple[str, Precision], InferenceQueue] = {}
+_queues: dict[tuple[str, str], InferenceQueue] = {}
 _opening = threading.Lock()
 
 
-def queue_of_process(weights: str, sha256: str = "", precision: Precision = "fp32") -> InferenceQueue:
-    """Returns this process' queue for a weight file and a precision, and opens it at the first call.
+def queue_of_process(weights: str, sha256: str = "", kind: str = FLOAT32) -> InferenceQueue:
+    """Returns this process' queue for a weight file and a numeric kind, and opens it at the first call.
 
     Args:
         weights: path of the weight file.
         sha256: the weights' expected hash; empty: any.
-        precision: numeric type of the arithmetic.
+        kind: numeric kind of the arithmetic.
 
     Raises:
         WeightsError: the file's weights have another hash.
+        PrecisionError: this process can't compute in this kind.
     """
     with _opening:
-        opened = _queues.get((weights, precision))
+        opened = _queues.get((weights, kind))
         if opened is not None and sha256 in ("", opened.card.sha256):
             return opened
-        found = InferenceQueue(Path(weights), precision=precision)
+        found = InferenceQueue(Path(weights), kind=kind)
         if sha256 not in ("", found.card.sha256):
             found.close()
             raise WeightsError(
@@ -182,5 +183,5 @@ def queue_of_process(weights: str, sha256: str = "", precision: Precision = "fp3
             )
         if opened is not None:  # the file has been replaced, as the caller expected
             opened.close()
-        _queues[weights, precision] = found
+        _queues[weights, kind] = found
         return found

@@ -50,7 +50,8 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
         if not name.endswith("num_batches_tracked")
     }
     card = card.model_copy(update={"sha256": _digest(tensors)})
-    text = json.dumps(card.model_dump(mode="json"))
+    # Without scores of kinds, earlier versions can read the card.
+    text = json.dumps(card.model_dump(mode="json", exclude=None if card.kinds else {"kinds"}))
     parse_card(path, text)  # refuses to write what could not be read again
     with path.with_name(path.name + ".partial").open("wb") as stream:
         stream.write(save(tensors, metadata={_CARD: text}))

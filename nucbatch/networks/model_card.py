@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nucbatch.core.errors import InputError, WeightsError
+from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, validation_problems
 
 _LARGEST_CARD = 1_000_000  # characters; a card has a few thousand
@@ -22,7 +23,8 @@ class Card(BaseModel):
     ``pixel_size_um`` and ``nucleus_diameter_px`` describe the training images, None if they are mixed.
     ``data_sets`` maps the name of each training data set to its SHA-256. ``normalise`` is a run's default;
     cards of earlier versions name percentiles alone. ``scores`` refer to the split named in each key, such as
-    ``"val pixel F1"``. ``sha256`` covers the tensors.
+    ``"val pixel F1"``. ``kinds`` has, for each numeric kind that was measured, scores of the same images, by
+    which a run chooses its kind (:mod:`nucbatch.core.numeric_kind`). ``sha256`` covers the tensors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -40,6 +42,7 @@ class Card(BaseModel):
     data_sets: dict[str, str] = Field(default_factory=dict)
     training: dict[str, str | int | float] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
+    kinds: dict[str, dict[str, float]] = Field(default_factory=dict)
     sha256: str = ""
 
     @field_validator("outputs")
@@ -63,6 +66,19 @@ class Card(BaseModel):
         if isinstance(value, Mapping) and "method" not in value:
             return {"method": "percentiles", **value}
         return value
+
+    @property
+    def differences(self) -> dict[str, float]:
+        """The largest difference of any score of each numeric kind from that of float32.
+
+        Only kinds that were measured on the images of float32 are listed.
+        """
+        plain = self.kinds.get(FLOAT32, {})
+        return {
+            kind: max(abs(score - plain[name]) for name, score in scores.items())
+            for kind, scores in self.kinds.items()
+            if plain and scores.keys() == plain.keys()
+        }
 
     def zoom(self, diameter_px: float) -> float:
         """Returns the scale factor for images whose nuclei have this diameter.

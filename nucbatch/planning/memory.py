@@ -15,6 +15,7 @@ import numpy as np
 
 from nucbatch.core.errors import MemoryRefused
 from nucbatch.core.grey_levels import countable
+from nucbatch.core.numeric_kind import precision_of
 from nucbatch.core.plate import Field
 from nucbatch.core.tiles import SMALLEST_BLOCK_PX, SUPPORT_PX, TileGrid, scaled_shape
 from nucbatch.planning.plan import BLOCK_PX, Plan
@@ -114,7 +115,7 @@ def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
     """
     shapes = {(field.height_px, field.width_px) for field in plan.selected}
     largest_px = max((_tile_px(shape, network) for shape in shapes), default=0)
-    halved = 1 if plan.settings.precision == "fp32" else 2
+    halved = 2 if precision_of(plan.settings.precision) != "fp32" else 1  # auto may become float32
     return GPU_PROCESS_BYTES + _activations(max(batch_px, largest_px), network) // halved
 
 

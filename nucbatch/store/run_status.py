@@ -20,6 +20,7 @@ from typing import Any, Literal
 import numpy as np
 
 from nucbatch.core.errors import DamagedFile, InputNotFound, StoreError
+from nucbatch.core.numeric_kind import in_words
 from nucbatch.store.ledger import read_header
 from nucbatch.store.lock import Holder, holder
 from nucbatch.store.receipt import receipt_of
@@ -69,6 +70,7 @@ class RunStatus:
         log: log file of the last session; None if there is none.
         record_age_s: time since the last result was committed; None if none was.
         images: large images that the last session has begun and not finished.
+        arithmetic: in what the network computes, in words; empty if it isn't known, or there is no network.
     """
 
     state: State
@@ -86,6 +88,7 @@ class RunStatus:
     log: Path | None
     record_age_s: float | None
     images: tuple[ImageStatus, ...]
+    arithmetic: str
 
 
 def read_status(path: Path, *, most_reasons: int = 5) -> RunStatus:
@@ -150,7 +153,14 @@ def _status(folder: RunFolder, most_reasons: int) -> RunStatus:
         log=_log(folder),
         record_age_s=None if last is None else max(0.0, now - last),
         images=images,
+        arithmetic=_arithmetic(folder),
     )
+
+
+def _arithmetic(folder: RunFolder) -> str:
+    settings = read_header(folder).get("settings", {})
+    kind = settings.get("precision", "") if settings.get("masks") == "network" else ""
+    return in_words(kind) if kind else ""
 
 
 def _state(runs: bool, session: SessionRecord | None, lines: int) -> State:

@@ -181,8 +181,8 @@ def test_a_precision_that_workers_lack_ends_the_session(
         torch.cuda, "is_available", lambda: False
     )  # a processor, also on a machine with a GPU
     plan = plan_of(tmp_path / "in", "a", "b")
-    plan = replace(plan, settings=plan.settings.model_copy(update={"precision": "fp16"}))
-    with pytest.raises(PrecisionError, match="--precision fp16 is for GPUs"):
+    plan = replace(plan, settings=plan.settings.model_copy(update={"precision": "fp16-NVIDIA H200"}))
+    with pytest.raises(PrecisionError, match="can't compute in float16 on NVIDIA H200"):
         driven(plan, tmp_path / "out", cluster)
     assert latest_receipts(RunFolder(tmp_path / "out")) == {}
 

@@ -72,17 +72,17 @@ def test_a_process_opens_a_weight_file_once_and_notices_another_in_its_place(wei
 
 def test_half_precision_of_gpus_is_refused_on_a_processor(weights: Path) -> None:
     with pytest.raises(PrecisionError, match="--precision fp16 is for GPUs"):
-        InferenceQueue(weights, precision="fp16", device=CpuDevice)
+        InferenceQueue(weights, kind="fp16", device=CpuDevice)
 
 
 def test_a_processor_that_would_only_imitate_bf16_refuses_it(weights: Path) -> None:
     """Emulated bf16 took 8 GiB for tiles of 2,048 px, where 3.3 GiB were projected."""
     if has_bf16(torch.device("cpu")):
         tile = np.zeros((3, 32, 32), np.float32)
-        assert InferenceQueue(weights, precision="bf16", device=CpuDevice).predict(tile).dtype == np.uint8
+        assert InferenceQueue(weights, kind="bf16", device=CpuDevice).predict(tile).dtype == np.uint8
         return
     with pytest.raises(PrecisionError, match="no instructions for bf16"):
-        InferenceQueue(weights, precision="bf16", device=CpuDevice)
+        InferenceQueue(weights, kind="bf16", device=CpuDevice)
 
 
 @pytest.mark.gpu
@@ -90,9 +90,9 @@ def test_a_processor_that_would_only_imitate_bf16_refuses_it(weights: Path) -> N
 def test_on_a_gpu_maps_do_not_depend_on_the_company_that_tiles_keep(weights: Path, precision: str) -> None:
     rng = np.random.default_rng(0)
     tiles = [rng.random((3, 128 * (1 + number % 2), 256), np.float32) for number in range(40)]
-    alone = InferenceQueue(weights, precision=precision, device=CudaDevice)
+    alone = InferenceQueue(weights, kind=precision, device=CudaDevice)
     expected = [alone.predict(tile) for tile in tiles]
-    queue = InferenceQueue(weights, precision=precision, device=CudaDevice)
+    queue = InferenceQueue(weights, kind=precision, device=CudaDevice)
     with ThreadPoolExecutor(16) as threads:
         for maps, wanted in zip(threads.map(queue.predict, tiles), expected, strict=True):
             np.testing.assert_array_equal(maps, wanted)
@@ -103,7 +103,7 @@ def test_on_a_gpu_maps_do_not_depend_on_the_company_that_tiles_keep(weights: Pat
 def test_a_gpu_sees_what_a_processor_sees(weights: Path, precision: str, most: int) -> None:
     tile = np.random.default_rng(0).random((3, 256, 256), np.float32)
     there, here = (
-        InferenceQueue(weights, precision=precision, device=CudaDevice),
+        InferenceQueue(weights, kind=precision, device=CudaDevice),
         InferenceQueue(weights, device=CpuDevice),
     )
     assert np.abs(there.predict(tile).astype(int) - here.predict(tile)).max() <= most

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from nucbatch.core.numeric_kind import Precision
 from nucbatch.core.plate import Channel, Field, Plane, Plate
-from nucbatch.core.settings import Precision, RunSettings
+from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.device import BATCH_PX, CudaDevice
 from nucbatch.inference.predict import grid_of
