@@ -35,8 +35,9 @@ from nucbatch.execution.job import seen_channel
 from nucbatch.execution.prepared import Prepared, prepare
 from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import BATCH_PX
-from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.inference.predict import predict_image
+from nucbatch.inference.normalise import find_constants
+from nucbatch.inference.scale import Scale
+from nucbatch.inference.segment import segment_image
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.pixels import FieldReader, field_channels
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
@@ -120,7 +121,8 @@ def answers_of(prepared: Prepared) -> Answers:
         channels = field_channels(plan.plate, field)
         image = FieldReader.of(plan.plate).read_whole(field, channels)
         seen = nuclear_image(image, seen_channel(channels, plan.settings.channel))
-        predict_image(normalise(seen, find_constants(seen, plan.settings.normalise)), real.grid, predict)
+        constants, scale = find_constants(seen, plan.settings.normalise), Scale.of(real.card, plan.settings)
+        segment_image(seen, constants, real.grid, predict, plan.settings.objects, scale)
     real.close()
     return answers
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from nucbatch.api.lazy_images import label_tiff, stored_array
+from nucbatch.api.lazy_images import label_tiff, source_array, stored_array
 from nucbatch.core.errors import InputError, InputNotFound, StoreError
 from nucbatch.core.plate_geometry import plausible_well
+from nucbatch.labels.run_images import RunImages
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.stored_images import image_array, labels_array, read_channels
+from nucbatch.store.stored_images import image_array, labels_array
 
 if TYPE_CHECKING:
     import dask.array as da
@@ -119,7 +120,7 @@ class Run:
         if done.empty:
             raise InputError(f"no field of {self.path} was counted: see .fields for the reasons.")
         self._require_images()
-        return read_channels(self._folder, str(done["Metadata_Image"].iloc[0]))
+        return self._images.channels(str(done["Metadata_Image"].iloc[0]))
 
     @property
     def report(self) -> Path:
@@ -137,6 +138,8 @@ class Run:
     ) -> da.Array:
         """The image of a field, as it was read.
 
+        With ``images="none"`` it is read from the files of the input.
+
         Args:
             name: a well, such as "B03"; or the name of an image that belongs to no plate. May be left out if
                 the run has one field.
@@ -152,13 +155,17 @@ class Run:
         Raises:
             InputError: there is no such field or channel, there are several such fields, or the field wasn't
                 counted.
-            StoreError: the run has no images, or they can't be read.
+            StoreError: the run has no images, or they can't be read; with ``images="none"`` when the array is
+                computed.
         """
         field = self._field(name, site, time)
         self._require_images()
         group = str(field["Metadata_Image"])
-        pixels = stored_array(image_array(self._folder, group, level))
-        names = read_channels(self._folder, group)
+        if self._images.are_copied:
+            pixels = stored_array(image_array(self._folder, group, level))
+        else:
+            pixels = source_array(self._images.source(group), level)
+        names = self._images.channels(group)
         if channel is None:
             return pixels if len(names) > 1 else pixels[0]
         wanted = [channel] if isinstance(channel, str) else list(channel)
@@ -190,6 +197,10 @@ class Run:
             return label_tiff(self._folder.label_tiff(str(field["Name"])), shape)
         self._require_images()
         return stored_array(labels_array(self._folder, str(field["Metadata_Image"]), level))
+
+    @cached_property
+    def _images(self) -> RunImages:
+        return RunImages(self._folder)
 
     @property
     def _labels_in(self) -> str:

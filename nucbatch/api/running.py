@@ -49,6 +49,7 @@ def run(
     sites: Listed = "",
     times: Listed = "",
     labels: str = "zarr",
+    images: str = "copy",
     ome_zarr: str | None = None,
     in_place: bool = False,
     overlaps: str = "once",
@@ -111,6 +112,7 @@ def run(
         sites: sites to process, from 1.
         times: time points to process, from 0.
         labels: masks as "zarr" (with the images), "tiff" or "both".
+        images: "copy", or "none" for an OME-Zarr of the masks alone; the images are then read from ``plate``.
         ome_zarr: version of the OME-Zarr, "0.5" or "0.4".
         in_place: whether to write masks into the images of an OME-Zarr that is the input.
         overlaps: whether nuclei in overlapping fields count "once", or all are kept ("keep").
@@ -171,6 +173,7 @@ def run(
     if workers is not None and workers < 1:
         raise InputError(f"workers is {workers}: a run needs at least 1, or None for one per core.")
     one_of("labels", labels, ("zarr", "tiff", "both"))
+    one_of("images", images, ("copy", "none"))
     one_of("illumination_method", illumination_method, ("divide", "subtract"))
     load_ahead(scheduler)
 
@@ -216,6 +219,7 @@ def run(
         overlaps,
         block_size,
         table=table,
+        images=images,
         experiment=experiment_asked(
             metadata,
             positive=positive,

@@ -10,6 +10,7 @@ import click
 from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
+from nucbatch.cli.images_option import IMAGES
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.selection_options import selection_options
@@ -50,6 +51,7 @@ _OUTPUT = (
         help="Copies of the masks: as OME-Zarr with the images, which the report shows; as label TIFFs; or "
         "both.",
     ),
+    IMAGES,
     option(
         "--ome-zarr",
         type=click.Choice(["0.5", "0.4"]),
@@ -87,6 +89,7 @@ def measure(
     channel: str,
     out: Path,
     keep: str,
+    images: str,
     ome_zarr: str,
     overlaps: str,
     table: str,
@@ -131,6 +134,7 @@ def measure(
         {
             "channel": channel,
             "labels": keep,
+            "images": images,
             "ome_zarr": ome_zarr,
             "overlaps": overlaps,
             "table": table,

@@ -10,6 +10,7 @@ import click
 from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
+from nucbatch.cli.images_option import IMAGES
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.segmentation_options import segmentation_options
@@ -35,6 +36,7 @@ _OUTPUT = (
         show_default=True,
         help="Masks as OME-Zarr (with the images), as label TIFFs, or both.",
     ),
+    IMAGES,
     option(
         "--ome-zarr",
         type=click.Choice(["0.5", "0.4"]),
@@ -86,6 +88,7 @@ def run(
     selection: Selection,
     out: Path,
     labels: str,
+    images: str,
     ome_zarr: str | None,
     in_place: bool,
     overlaps: str,
@@ -135,6 +138,7 @@ def run(
         measure,
         counted,
         table,
+        images,
     ).prepare(out)
     describe(console, prepared)
     if dry_run:

@@ -49,6 +49,7 @@ class SegmentationOptions:
         ome_zarr: str = "0.5",
         overlaps: str = "once",
         table: str = "parquet",
+        images: str = "copy",
         pixel_size_um: float | None = None,
         plate: Plate | None = None,
         measure: Mapping[str, object] | None = None,
@@ -61,6 +62,7 @@ class SegmentationOptions:
             ome_zarr: version of OME-Zarr.
             overlaps: whether nuclei in several overlapping fields count once.
             table: "csv" for the nuclei as CSV too.
+            images: "copy", or "none" for an OME-Zarr of the labels alone.
             pixel_size_um: that the user gives; None for the files'.
             plate: its pixel size converts a diameter in micrometres. Without it, values are only checked, and
                 such a diameter counts as none.
@@ -83,6 +85,7 @@ class SegmentationOptions:
                 "ome_zarr": ome_zarr,
                 "overlaps": overlaps,
                 "table": table,
+                "images": images,
                 "precision": self.precision,
                 "pixel_size_um": pixel_size_um,
                 "diameter_px": diameter_px,

@@ -12,7 +12,15 @@ import math
 import re
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.measure_settings import DEFAULTS, EVERY_NUCLEUS, CountSettings, MeasureSettings
@@ -200,6 +208,7 @@ class RunSettings(HashedSettings):
             the one by which its pixels are corrected, or "uncorrected".
         labels: format of the label images: OME-Zarr with the images, TIFF, both, or *in-place*, in the images
             of an OME-Zarr that is the input.
+        images: whether the OME-Zarr holds a *copy* of the images beside their labels, or *none*.
         ome_zarr: version of the OME-Zarr that holds images and labels.
         masks: source of the objects: the *network*; *given*, label images made elsewhere; or *binary*, given
             masks whose connected components are the objects.
@@ -224,6 +233,7 @@ class RunSettings(HashedSettings):
     plate_diameter_px: float | None = Field(default=None, ge=0)
     flat_field: dict[str, str] = {}
     labels: Literal["zarr", "tiff", "both", "in-place"] = "zarr"
+    images: Literal["copy", "none"] = "copy"
     ome_zarr: Literal["0.5", "0.4"] = "0.5"
     masks: Literal["network", "given", "binary"] = "network"
     measurements: dict[str, str] | None = None
@@ -236,6 +246,24 @@ class RunSettings(HashedSettings):
         if precision not in ASKED and not is_kind(precision):
             raise ValueError(f"must be {', '.join(ASKED[:-1])} or {ASKED[-1]}")
         return precision
+
+    @field_validator("images")
+    @classmethod
+    def _has_images(cls, images: str, others: ValidationInfo) -> str:
+        labels = others.data.get("labels")
+        if images == "none" and labels in ("tiff", "in-place"):
+            raise ValueError(f"masks are written as {labels}, which never copies the images: leave this out")
+        return images
+
+    @property
+    def keeps_zarr(self) -> bool:
+        """Whether the run has an OME-Zarr of its own."""
+        return self.labels in ("zarr", "both")
+
+    @property
+    def copies_images(self) -> bool:
+        """Whether this OME-Zarr holds the images and not their labels alone."""
+        return self.keeps_zarr and self.images == "copy"
 
     def _hashed(self) -> dict[str, object]:
         return self.model_dump(mode="json", exclude={"overlaps", "table", "counted"})

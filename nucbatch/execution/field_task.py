@@ -40,6 +40,7 @@ from nucbatch.store.images import field_files, write_field
 from nucbatch.store.in_place import write_labels
 from nucbatch.store.kept_maps import KeptMaps
 from nucbatch.store.label_tiff import write_label_tiff
+from nucbatch.store.labels_alone import write_labels_alone
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import stamp_of
 from nucbatch.store.tables import identity_columns, write_fragment
@@ -213,7 +214,7 @@ def _write_pixels(
 ) -> list[Path]:
     """Writes labels and image in the run's formats, and returns the files written."""
     written: list[Path] = []
-    if task.settings.labels in ("zarr", "both"):
+    if task.settings.copies_images:
         store = task.folder.store(task.is_plate)
         write_field(
             store,
@@ -225,6 +226,8 @@ def _write_pixels(
             version=task.settings.ome_zarr,
         )
         written += field_files(store, task.field, image.shape, image.dtype, task.settings.ome_zarr)
+    elif task.settings.keeps_zarr:
+        written += write_labels_alone(task.places.group, task.field, labels, task.settings.ome_zarr)
     if task.settings.labels == "in-place":
         written += write_labels(task.places.group, task.field, labels, task.settings.digest())
     if task.settings.labels in ("tiff", "both"):

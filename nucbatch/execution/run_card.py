@@ -33,8 +33,12 @@ def run_card(
     receipts: Mapping[str, Receipt],
     timings: Timings,
     quality: Mapping[str, Any],
+    root: str,
 ) -> dict[str, Any]:
-    """Returns the content of run.json: version, model, settings, quality, environment and timings."""
+    """Returns the content of run.json: version, source, model, settings, quality, environment and timings.
+
+    ``root``: folder of the input's files.
+    """
     plate, settings = plan.plate, plan.settings
     stations: dict[str, float] = {}
     for receipt in receipts.values():
@@ -50,6 +54,7 @@ def run_card(
             "fields": len(plate.fields),
             "illumination": illumination_text(plate),
         },
+        "images": {"copied": settings.copies_images, "source": root},
         "settings": settings.model_dump(mode="json"),
         "settings_sha256": settings.digest(),
         "numeric_kind": in_words(settings.precision) if settings.masks == "network" else "no network",

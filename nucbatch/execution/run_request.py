@@ -86,6 +86,7 @@ class RunRequest:
         measure: what is measured, by the names of :class:`nucbatch.core.measure_settings.MeasureSettings`.
         counted: which nuclei count, by the names of :class:`nucbatch.core.measure_settings.CountSettings`.
         table: "csv" for the nuclei as CSV too.
+        images: "copy", or "none" for an OME-Zarr of the labels alone.
     """
 
     source: InputOptions
@@ -100,6 +101,7 @@ class RunRequest:
     measure: Mapping[str, object] = field(default_factory=dict)
     counted: Mapping[str, object] = field(default_factory=dict)
     table: str = "parquet"
+    images: str = "copy"
 
     def prepare(self, out: Path) -> Prepared:
         """Opens the input and prepares its run in the folder ``out``; writes nothing.
@@ -131,6 +133,7 @@ class RunRequest:
             ome_zarr=ome_zarr,
             overlaps=self.overlaps,
             table=self.table,
+            images=self.images,
             pixel_size_um=self.source.pixel_size_um,
             plate=plate,
             measure=self.measure,

@@ -173,7 +173,7 @@ def execute(
         for sentence in filter(None, (mended, renamed)):
             _log.warning(sentence, extra=NOTE)
         described = describe(experiment, addresses_of(plan.plate)) if experiment else None
-        begun, pixels = folder.ledger.exists(), plan.settings.labels in ("zarr", "both")
+        begun, pixels = folder.ledger.exists(), plan.settings.keeps_zarr
         named = {} if begun else about(plan.plate)
         digest = plate_digest(plan.plate)
         with Ledger(folder, plan.settings, digest, about=named, guard=lock.require) as ledger:
@@ -206,6 +206,7 @@ def execute(
                 done_before=len(held),
                 unusable=len(plan.plate.fields) - len(plan.usable),
                 ledger_bytes=ledger.path.stat().st_size,
+                root=str(plan.plate.root),
                 earlier_s=earlier_s,
                 earlier_fields=earlier_fields,
             )
@@ -272,7 +273,7 @@ def execute(
         timings = Timings(earlier_s + worked_s, earlier_fields + outcome.done + outcome.failed)
         evaluated = evaluate(folder, experiment, described) if experiment and described else None
         of_experiment = {"experiment": evaluated.kept} if evaluated else {}
-        card = run_card(plan, prepared.described, receipts, timings, totals.quality)
+        card = run_card(plan, prepared.described, receipts, timings, totals.quality, str(plan.plate.root))
         write_run(folder.run_json, card | of_experiment)
         write_report(folder.path)
         write_session(folder, replace(session, ended=began + taken_s))

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import InputError, InputNotFound, StoreError, UnreadableImage
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.zarr_format import StoredArray
-from nucbatch.zarr_format.ome import attributes, below, is_group
+from nucbatch.zarr_format.ome import attributes, below, is_group, require_picture
 
 _AXES = "tczyx"
 
@@ -43,9 +43,10 @@ class StoredImage:
         """The number of channels; no pixels are read.
 
         Raises:
-            InputError: it has several z-planes or time points.
+            InputError: it has several z-planes or time points, or holds labels alone.
             StoreError: its metadata can't be read.
         """
+        self._require_picture()
         array, axes = _level_0(self.path)
         return array.form.shape[axes.index("c")] if "c" in axes else 1
 
@@ -53,11 +54,18 @@ class StoredImage:
         """All channels (C, Y, X), or one of them (Y, X), in the stored dtype.
 
         Raises:
-            InputError: it has several z-planes or time points.
+            InputError: it has several z-planes or time points, or holds labels alone.
             StoreError: it can't be read.
         """
+        self._require_picture()
         pixels = _read(self.path, channel)
         return pixels if pixels.ndim == 3 or channel is not None else pixels[np.newaxis]
+
+    def _require_picture(self) -> None:
+        try:
+            require_picture(_first_multiscales(self.path, _ome(self.path)))
+        except UnreadableImage as error:
+            raise InputError(f"{self.path}: {error}.") from error
 
     def read_labels(self, name: str) -> NDArray[Any]:
         """A label image (Y, X) in the stored dtype; ``name`` is one of ``labels``.

@@ -37,6 +37,7 @@ from nucbatch.labels.label_files import (
 from nucbatch.labels.ome_zarr_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.labels.paired_folders import find_folders
 from nucbatch.labels.pairing import pair_names
+from nucbatch.labels.run_images import RunImages
 from nucbatch.labels.sources import Findings
 from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
 from nucbatch.readers.names import safe_name, unique_names
@@ -261,13 +262,13 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
             f"{folder.path} is a run without masks of its own. With --in-place they are in the images of its "
             "input: give that OME-Zarr."
         )
-    images = []
+    images, shown = [], RunImages(folder)
     for plate, name, group in zip(done["Metadata_Plate"], done["Name"], done["Metadata_Image"], strict=True):
         names = (name, group, name.removeprefix(f"{safe_name(plate)}_"))
         if in_zarr:
             place = run_images.labels_of(folder, group)
             read = partial(run_images.read_labels, folder, group)
-            images.append(LabelImage(names, place, read, partial(_run_image, folder, group)))
+            images.append(LabelImage(names, place, read, partial(_run_image, shown, group, folder.path)))
         else:
             tiff = folder.label_tiff(name)
             images.append(LabelImage(names, tiff, partial(read_image, tiff)))
@@ -290,10 +291,9 @@ def _of_zarr(image: StoredImage) -> LabelImage:
     )
 
 
-def _run_image(folder: RunFolder, group: str) -> NDArray[Any]:
+def _run_image(images: RunImages, group: str, run: Path) -> NDArray[Any]:
     """The channel that a run segmented, or its three colours."""
-    pixels, channels = run_images.read_image(folder, group), run_images.read_channels(folder, group)
-    return _one_picture(pixels, channels, recorded_channel(folder.path))
+    return _one_picture(images.read(group), images.channels(group), recorded_channel(run))
 
 
 def _stored_image(image: StoredImage) -> NDArray[Any]:

@@ -17,13 +17,14 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
+from nucbatch.labels.run_images import SourceGone
 from nucbatch.report.choose import Choice, choose_fields
 from nucbatch.report.field_images import contrast_limits, picture_within
 from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_path
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.run_data import RunData
-from nucbatch.store.stored_images import read_channels, read_image, read_labels
+from nucbatch.store.stored_images import read_labels
 
 FIELDS = 20
 ALL_IMAGES_BYTES = 1_500_000  # base64 adds a third
@@ -59,12 +60,25 @@ def render(data: RunData) -> Markup:
     groups = data.done["Metadata_Image"]
     with ThreadPoolExecutor() as threads:  # decoding, percentiles and encoding release the GIL
         left_out = not_counted(data, [str(groups.iloc[choice.row]) for choice in choices])
-        pictures = list(threads.map(lambda choice: _picture(data, choice, left_out), choices))
+        found = list(threads.map(lambda choice: _picture_if_there(data, choice, left_out), choices))
+        pictures = [one for one in found if isinstance(one, Picture)]
+        gone = [str(one) for one in found if isinstance(one, SourceGone)]
+        if not pictures:
+            return fill("contact.html", cells=[], gone=gone)
         limits = list(threads.map(lambda picture: contrast_limits(picture.plane), pictures))
         least = float(np.median([high - low for low, high in limits])) / 2
         lows, highs = zip(*((low, max(high, low + least)) for low, high in limits), strict=True)
         cells = list(threads.map(_cell, pictures, lows, highs, repeat(share_bytes)))
-    return fill("contact.html", cells=cells)
+    return fill("contact.html", cells=cells, gone=gone)
+
+
+def _picture_if_there(
+    data: RunData, choice: Choice, left_out: dict[str, tuple[int, ...]]
+) -> Picture | SourceGone:
+    try:
+        return _picture(data, choice, left_out)
+    except SourceGone as error:
+        return error
 
 
 def _cell(picture: Picture, low: float, high: float, most_bytes: int) -> dict[str, object]:
@@ -96,8 +110,7 @@ def _picture(data: RunData, choice: Choice, left_out: dict[str, tuple[int, ...]]
         level, box = 0, _middle(height, width)
         part = f"the middle {box.shape[0]} × {box.shape[1]} px of {height:,} × {width:,}"
     labels = read_labels(data.paths, group, level, box)
-    image = read_image(data.paths, group, level, box)
-    names = read_channels(data.paths, group)
+    image, names = data.images.read(group, level, box), data.images.channels(group)
     channel = data.text("settings", "channel")
     # An RGB image has no single channel to show, so the mean of the three is shown.
     plane = image[names.index(channel)] if channel in names else image.mean(axis=0)

@@ -19,6 +19,7 @@ from nucbatch.core.errors import StoreError
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.features.quality import MISSING_CHANNEL
+from nucbatch.labels.run_images import RunImages
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import neutral
 
@@ -101,6 +102,11 @@ class RunData:
         if not isinstance(content, dict):
             raise StoreError(f"{path} is not a JSON object: run the same command again to rewrite it.")
         return content
+
+    @cached_property
+    def images(self) -> RunImages:
+        """The images of the fields, copied or not."""
+        return RunImages(self.paths)
 
     @cached_property
     def fields(self) -> pd.DataFrame:

@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from nucbatch.labels.run_images import SourceGone
 from nucbatch.report.field_images import contrast_limits, picture_within
 from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_code
 from nucbatch.report.run_data import RunData, Well
 from nucbatch.store.pyramid import level_count
-from nucbatch.store.stored_images import read_channels, read_image, read_labels
+from nucbatch.store.stored_images import read_labels
 
 BUDGET = 3_600_000  # characters of all thumbnails in the page
 LEAST = 2_300  # characters of a picture; smaller ones show nothing
@@ -95,7 +96,10 @@ def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None
 
 def _channels(data: RunData, group: str) -> list[str]:
     """The names of a field's channels, the segmented one first; an empty one for the mean of an RGB image."""
-    names = read_channels(data.paths, group)
+    try:
+        names = data.images.channels(group)
+    except SourceGone:
+        names = []
     segmented = data.text("settings", "channel")
     if segmented not in names:
         return [""]
@@ -130,9 +134,15 @@ def _common_contrast(
 
 
 def _planes(data: RunData, group: str, level: int) -> dict[str, NDArray[Any]]:
-    """The planes (Y, X) of a field by the names of its channels; its mean by an empty name."""
-    image = read_image(data.paths, group, level)
-    return {**dict(zip(read_channels(data.paths, group), image, strict=True)), "": image.mean(axis=0)}
+    """The planes (Y, X) of a field by the names of its channels; its mean by an empty name.
+
+    Empty if the image was not copied and is gone.
+    """
+    try:
+        image = data.images.read(group, level)
+    except SourceGone:  # the contact sheet says so
+        return {}
+    return {**dict(zip(data.images.channels(group), image, strict=True)), "": image.mean(axis=0)}
 
 
 def _pictures(

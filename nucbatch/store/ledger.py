@@ -189,8 +189,10 @@ def require_probabilities(folder: RunFolder, settings: RunSettings) -> None:
 
 def same_images(begun: RunSettings | None, settings: RunSettings) -> bool:
     """Returns whether the copies of images in the run's OME-Zarr are those that the settings ask for."""
-    kept = None if begun is None else (begun.labels in ("zarr", "both"), begun.ome_zarr)
-    return kept == (settings.labels in ("zarr", "both"), settings.ome_zarr)
+    if begun is None:
+        return False
+    kept, asked = ((one.keeps_zarr, one.images, one.ome_zarr) for one in (begun, settings))
+    return kept == asked
 
 
 def started_settings(folder: RunFolder) -> RunSettings | None:

@@ -28,6 +28,8 @@ from nucbatch.store.display import colours
 Version = Literal["0.5", "0.4"]
 VERSIONS: tuple[Version, ...] = get_args(Version)
 LABELS_NAME = "nuclei"
+LABELS_FOLDER = f"labels/{LABELS_NAME}/"
+"""Path of the labels below their image."""
 
 Attributes = dict[str, Any]
 
@@ -212,6 +214,12 @@ def nuclei_attributes(space: Space, version: Version = "0.5") -> Attributes:
     return _ome({"image-label": label, "multiscales": described}, version)
 
 
+def image_of_labels_attributes(name: str, space: Space, version: Version = "0.5") -> Attributes:
+    """Builds the attributes of an image that is its labels alone: both have the same arrays."""
+    described = _multiscales(name, "yx", space, "nearest", "first of 2 x 2 pixels", version, LABELS_FOLDER)
+    return _ome({"multiscales": described}, version)
+
+
 def image_place(group: str) -> tuple[str, int, str]:
     """Splits the path of an image inside a plate: ``"B/3/1"`` → ``("B", 3, "1")``.
 
@@ -235,8 +243,9 @@ _AXIS_TYPES = {"t": "time", "c": "channel"}
 
 
 def _multiscales(
-    name: str, axes: str, space: Space, method: str, description: str, version: Version
+    name: str, axes: str, space: Space, method: str, description: str, version: Version, below: str = ""
 ) -> list[Attributes]:
+    """Builds the list of levels; ``below``: folder of their arrays below the group, ending in ``/``."""
     unit = {} if space.pixel_size_um is None else {"unit": "micrometer"}
     size = 1.0 if space.pixel_size_um is None else space.pixel_size_um
     corner = dict(zip("yx", space.corner_um or (0.0, 0.0), strict=True))
@@ -246,7 +255,7 @@ def _multiscales(
         scale = [size * step if axis in "yx" else 1.0 for axis in axes]
         shift = [corner[axis] + size * (step - 1) / 2 if axis in "yx" else 0.0 for axis in axes]
         transforms = [{"type": "scale", "scale": scale}, {"type": "translation", "translation": shift}]
-        datasets.append({"path": str(level), "coordinateTransformations": transforms})
+        datasets.append({"path": f"{below}{level}", "coordinateTransformations": transforms})
     described = {
         "axes": [
             {"name": axis, "type": _AXIS_TYPES.get(axis, "space")} | (unit if axis in "yx" else {})

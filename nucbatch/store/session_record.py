@@ -28,6 +28,7 @@ class SessionRecord:
         ended: when the tables were written; None while it runs, or if it was stopped.
         earlier_s: duration of the earlier sessions that worked on fields.
         earlier_fields: number of fields that those sessions have done, or that failed in them.
+        root: folder of the input's files; empty in the records of earlier versions.
     """
 
     began: float
@@ -39,6 +40,7 @@ class SessionRecord:
     ended: float | None = None
     earlier_s: float = 0.0
     earlier_fields: int = 0
+    root: str = ""
 
 
 _RECORD = TypeAdapter(SessionRecord)

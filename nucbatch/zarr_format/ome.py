@@ -254,7 +254,21 @@ def _multiscales(group: Path, found: dict[str, Any]) -> dict[str, Any]:
     if not found.get("multiscales"):
         raise UnreadableImage("no image: its metadata have no multiscales of OME-Zarr")
     described: dict[str, Any] = dict(found["multiscales"][0])
+    require_picture(described)
     return described
+
+
+def require_picture(described: dict[str, Any]) -> None:
+    """Checks that an image's levels are not those of its labels, as where a run kept no copy of the images.
+
+    Raises:
+        UnreadableImage: they are.
+    """
+    paths = [str(dataset.get("path", "")) for dataset in described.get("datasets") or ()]
+    if any(PurePosixPath(path).parts[:1] == ("labels",) for path in paths):
+        raise UnreadableImage(
+            "it holds labels alone, of a run with --images none: name the images that were segmented"
+        )
 
 
 def _axes(described: dict[str, Any], dimensions: int) -> str:

@@ -23,8 +23,12 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
+from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Channel, Field, Plate
+from nucbatch.labels.ome_zarr_images import open_images
+from nucbatch.readers.find import open_plate
 from nucbatch.store.images import create_images, field_files, write_field
+from nucbatch.store.labels_alone import write_labels_alone
 from nucbatch.store.ngff import Version
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stored_images import field_groups, read_image, read_labels
@@ -208,6 +212,55 @@ def test_the_models_accept_a_collection(collection_run: RunFolder) -> None:
     assert isinstance(BioFormats2Raw.from_zarr(root), BioFormats2Raw)
     for name in ("one", "two.b", "labels"):
         assert isinstance(ome_zarr_models.open_ome_zarr(root[name]), Image)
+
+
+@pytest.fixture
+def labels_alone(tmp_path: Path) -> RunFolder:
+    """A plate without a copy of its images."""
+    folder = RunFolder(tmp_path)
+    plate = Plate("Plate 1", "/", "x", CHANNELS, _fields(["B/3/1", "D/6/1"], 0.325), ())
+    store = create_images(folder, plate)
+    for field in plate.fields:
+        labels = np.zeros((300, 520), np.uint32)
+        labels[10:40, 30:50] = 9
+        write_labels_alone(store / field.group, field, labels)
+    return folder
+
+
+def test_a_plate_of_labels_alone_is_valid_as_images_and_as_labels(
+    labels_alone: RunFolder, schemas: dict[str, Draft202012Validator]
+) -> None:
+    store = labels_alone.plate_zarr
+    schemas["strict_plate"].validate(_attributes(store))
+    root = zarr.open_group(store, mode="r")
+    assert isinstance(ome_zarr_models.open_ome_zarr(root), HCS)
+    for path in ("B/3/1", "D/6/1"):
+        for group in (store / path, store / path / "labels" / "nuclei"):
+            schemas["strict_image"].validate(_attributes(group))
+        schemas["label"].validate(_attributes(store / path / "labels" / "nuclei"))
+        image = Image.from_zarr(root[path])
+        assert image.labels is not None
+        assert image.labels.label_paths == ["nuclei"]
+        assert isinstance(ImageLabel.from_zarr(root[f"{path}/labels/nuclei"]), ImageLabel)
+        nodes = [node for node in _nodes(store / path) if node.data]
+        assert [level.shape for level in nodes[0].data] == [(300, 520), (150, 260)]
+        assert all(np.unique(node.data[0].compute()).tolist() == [0, 9] for node in nodes)
+    arrays = [path for path, node in root.members(max_depth=None) if isinstance(node, zarr.Array)]
+    assert len(arrays) == 2 * 2
+
+
+def test_labels_alone_are_never_taken_for_images(labels_alone: RunFolder) -> None:
+    store = labels_alone.plate_zarr
+    opened = open_plate(store)
+    assert [field.problem for field in opened.fields] == [
+        f"plate.zarr/{path}/: it holds labels alone, of a run with --images none: name the images that were "
+        "segmented"
+        for path in ("B/3/1", "D/6/1")
+    ]
+    for image in open_images(store):
+        assert image.read_labels("nuclei").max() == 9
+        with pytest.raises(InputError, match="it holds labels alone"):
+            image.read_image()
 
 
 def _nodes(path: Path) -> list[Node]:

@@ -70,20 +70,15 @@ class LargeImage(FieldJob):
 
     @property
     def group(self) -> Path:
-        """The OME-Zarr group of the image's copy; in the scratch folder if the run keeps no OME-Zarr."""
-        if self.keeps_copy:
+        """The OME-Zarr group of the image's copy; in the scratch folder if the run keeps none."""
+        if self.settings.copies_images:
             return inside(self.folder.store(self.is_plate), self.field.group)
         return self.scratch.path / "image.zarr"
 
     @property
-    def keeps_copy(self) -> bool:
-        """Whether the run has an OME-Zarr of its own."""
-        return self.settings.labels in ("zarr", "both")
-
-    @property
     def label_group(self) -> Path:
-        """The group into which labels are written; that of the user's image with ``--in-place``."""
-        return self.places.group if self.settings.labels == "in-place" else self.group
+        """The group into which labels are written; in the scratch folder if they are kept as TIFF alone."""
+        return self.group if self.settings.labels == "tiff" else self.places.group
 
     @property
     def blocks(self) -> Grid:

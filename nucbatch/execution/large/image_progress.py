@@ -148,7 +148,7 @@ class ImageProgress:
         shutil.rmtree(image.scratch.converted, ignore_errors=True)
         if image.settings.labels == "tiff":
             shutil.rmtree(image.group / "labels", ignore_errors=True)
-        if image.settings.labels == "in-place":
+        elif not image.settings.copies_images:
             shutil.rmtree(image.group, ignore_errors=True)
         table = image.places.table
         made = receipt_from_note(read_note(table), image.inputs_digest)

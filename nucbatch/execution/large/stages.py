@@ -163,17 +163,21 @@ def _run_finish(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
 
 
 def _shrink_stage(level: int) -> Stage:
-    """Returns the stage that computes one level of both pyramids."""
+    """Returns the stage that computes one level of the pyramids."""
 
     def run(image: LargeImage, place: Place, pieces: int) -> UnitOutcome:
         shrink(image, level, *place)
         return UnitOutcome()
 
     def files(image: LargeImage, place: Place) -> list[Path]:
-        picture, labels = image.image(level), image.labels(level)
-        described = [array.document for array in (picture, labels)] if place == (0, 0) else []
+        arrays = (
+            [image.image(level), image.labels(level)]
+            if image.settings.copies_images
+            else [image.labels(level)]
+        )
+        described = [array.document for array in arrays] if place == (0, 0) else []
         box = image.units_of(level).box(*place)
-        return [*described, *picture.files(box), *labels.files(box)]
+        return [*described, *(path for array in arrays for path in array.files(box))]
 
     grid = partial(_grid_of_level, level=level)
     return Stage(f"shrink{level}", "shrinking for the pyramid", "write", grid, run, files, is_kept=True)

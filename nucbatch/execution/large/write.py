@@ -33,6 +33,7 @@ from nucbatch.store.display import limits_of
 from nucbatch.store.images import attribute_files, write_attributes
 from nucbatch.store.in_place import describe_labels
 from nucbatch.store.label_tiff import write_large_label_tiff
+from nucbatch.store.labels_alone import describe_labels_alone
 from nucbatch.store.pyramid import halved_mean
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.scratch import read_micronuclei, read_parts
@@ -61,19 +62,23 @@ def write_labels(image: LargeImage, row: int, column: int) -> str:
 
 
 def shrink(image: LargeImage, level: int, row: int, column: int) -> None:
-    """Writes one unit of one level of both pyramids, computed from the previous level.
+    """Writes one unit of one level of the pyramids, computed from the previous level.
+
+    Only a copy of the image that is kept has a pyramid.
 
     Raises:
         StoreError: a chunk can't be read or written.
     """
     picture, labels = image.image(level), image.labels(level)
     if row == column == 0:
-        picture.describe()
         labels.describe()
     box = image.units_of(level).box(row, column)
     height, width = image.labels(level - 1).shape
     source = Box(2 * box.y0, 2 * box.x0, min(2 * box.y1, height), min(2 * box.x1, width))
-    picture.write(halved_mean(image.image(level - 1).read(source)), (box.y0, box.x0))
+    if image.settings.copies_images:
+        if row == column == 0:
+            picture.describe()
+        picture.write(halved_mean(image.image(level - 1).read(source)), (box.y0, box.x0))
     labels.write(image.labels(level - 1).read(source)[::2, ::2], (box.y0, box.x0))
 
 
@@ -93,8 +98,7 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
     stamps: dict[str, Stamp] = {}
     if keeps == "in-place":
         written += describe_labels(image.label_group, image.field, image.settings.digest())
-        stamps |= {image.places.name(path): stamp for path, stamp in kept.items()}
-    if image.keeps_copy:
+    elif image.settings.copies_images:
         write_attributes(
             image.group,
             image.field,
@@ -104,6 +108,9 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
             version=image.settings.ome_zarr,
         )
         written += attribute_files(image.group, image.settings.ome_zarr)
+    elif image.settings.keeps_zarr:
+        written += describe_labels_alone(image.label_group, image.field, image.settings.ome_zarr)
+    if image.settings.labels != "tiff":
         stamps |= {image.places.name(path): stamp for path, stamp in kept.items()}
     if keeps in ("tiff", "both"):
         largest, target = int(Numbers(image).offsets[-1]), image.places.label_tiff

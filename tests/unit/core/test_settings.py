@@ -48,3 +48,13 @@ def test_a_value_of_several_kinds_is_refused_in_one_sentence():
         "Invalid settings. diameter_px = 0.0: Input should be greater than or equal to 4, "
         "or Input should be 'auto' or 'none'"
     )
+
+
+@pytest.mark.parametrize("labels", ["tiff", "in-place"])
+def test_images_are_left_out_of_an_ome_zarr_only(labels):
+    assert not validated({"images": "none"}).copies_images
+    assert validated({"images": "none"}).digest() != RunSettings().digest()
+    with pytest.raises(
+        InputError, match=f"images = 'none': masks are written as {labels}, which never copies"
+    ):
+        validated({"images": "none", "labels": labels})
