@@ -79,6 +79,13 @@ _OPTIONS = (
         help="Folder of a manifest's images, if its paths are from another machine.",
     ),
     option(
+        "--plate",
+        "plate_name",
+        default="",
+        metavar="NAME",
+        help="Plate to read of a manifest that names several (Metadata_Plate).",
+    ),
+    option(
         "--read-timeout",
         "read_timeout_s",
         type=click.FloatRange(min=0, min_open=True),

@@ -29,6 +29,7 @@ _COMMANDS = {
     "demo": "Make a synthetic plate, run it and score it.",
     "inspect": "Show what a run would use, ignore and refuse.",
     "run": "Find the nuclei of a plate or a folder of images.",
+    "screen": "Run many plates, several at once, into one table.",
     "status": "Show how far a run is, from any shell.",
     "measure": "Measure masks made elsewhere.",
     "convert": "Write a plate or a folder of images as OME-Zarr.",

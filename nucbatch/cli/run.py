@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nucbatch.experiment.description import Experiment
     from nucbatch.schedulers.contract import Scheduling
 
-_OUTPUT = (
+OUTPUT = (
     OUT,
     option(
         "--labels",
@@ -75,7 +75,7 @@ _SESSION = (
 @click.command(cls=HeadedCommand, short_help="Find the nuclei of a plate or a folder of images.")
 @input_options
 @selection_options
-@headed("Output", *_OUTPUT)
+@headed("Output", *OUTPUT)
 @segmentation_options
 @experiment_options
 @measure_options

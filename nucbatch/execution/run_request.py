@@ -39,6 +39,7 @@ class InputOptions:
     illumination_method: Method = "divide"
     root: Path | None = None
     read_timeout_s: float = READ_TIMEOUT_S
+    plate_name: str = ""
 
     def open(self, remembered: Path | None = None, *, z_steps: bool = False) -> Plate:
         """Opens the input.
@@ -66,6 +67,7 @@ class InputOptions:
             illumination=self.illumination,
             illumination_method=self.illumination_method,
             z_steps=z_steps,
+            plate_name=self.plate_name,
         )
 
 

@@ -41,7 +41,7 @@ from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.readers.names import plural
 from nucbatch.readers.plate_cache import cache_content, content_to_show, is_cached
 from nucbatch.report.page import write_report
-from nucbatch.schedulers.contract import Scheduling, scheduler
+from nucbatch.schedulers.contract import Backend, Scheduling, scheduler
 from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.clear_run import clear_run
@@ -93,6 +93,7 @@ def execute(
     out: Path,
     *,
     scheduling: Scheduling | None = None,
+    backend: Backend | None = None,
     restart: bool = False,
     keep_probabilities: bool = False,
     reuse_probabilities: bool = False,
@@ -106,6 +107,7 @@ def execute(
         prepared: the run.
         out: the run's folder; created if it does not exist.
         scheduling: where the work runs; None: on this machine's CPU.
+        backend: used instead of the scheduler's own, to keep a cluster for several runs.
         restart: delete what an earlier run left in ``out``.
         keep_probabilities: keep the probabilities of fields of one block too; those of large images always
             are.
@@ -131,7 +133,7 @@ def execute(
     if fail_fast:
         _require_sound(plan.plate)
     scheduling, progress = scheduling or Scheduling(), progress or SilentProgress()
-    backend = scheduler(scheduling.name)
+    backend = backend or scheduler(scheduling.name)
     # Absolute, because workers may have another working directory.
     in_place = Path(plan.plate.root) if plan.settings.labels == "in-place" else None
     folder = RunFolder(out.absolute(), in_place=in_place)

@@ -106,7 +106,8 @@ class WorkerLogs:
         finally:
             if client.status == "running":
                 client.unsubscribe_topic("all")
-            if client.status == "running" and client.cluster is None:  # an existing cluster's workers
+            stays = cluster.stays or client.cluster is None
+            if client.status == "running" and stays:
                 _within_time(client, lambda: client.unregister_worker_plugin(plugin.name))
 
     def collect(self) -> None:

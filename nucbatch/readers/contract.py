@@ -40,6 +40,7 @@ class ReadOptions:
         acquisition: acquisition to read of a plate with several.
         root: folder of the images named by a manifest.
         z_steps: keep the z-steps of a channel that has a projection too, and ignore the projection.
+        plate_name: plate to read of a manifest that names several.
     """
 
     layout: str = ""
@@ -48,6 +49,7 @@ class ReadOptions:
     acquisition: str = ""
     root: Path | None = None
     z_steps: bool = False
+    plate_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,6 +60,7 @@ def open_plate(
     illumination: Path | None = None,
     illumination_method: Method = "divide",
     z_steps: bool = False,
+    plate_name: str = "",
 ) -> Plate:
     """Opens a plate, folder of images, image, OME-Zarr or manifest, with every file recorded.
 
@@ -77,6 +78,7 @@ def open_plate(
         illumination: folder with an image of the illumination of each channel, by which pixels are corrected.
         illumination_method: divide pixels by these images, or subtract them.
         z_steps: keep the z-steps of a channel that has a projection too, and ignore the projection.
+        plate_name: plate to read of a manifest that names several.
 
     Raises:
         InputNotFound: the path does not exist.
@@ -106,13 +108,14 @@ def open_plate(
         flatfield,
         z_steps,
         illumination_method,
+        plate_name,
         *folder_digest(illumination),
     )
     kept = load_plate(remembered, known, listing.root) if remembered else None
     if kept is not None:
         _log.info("No file has changed since an earlier session; fields: %d", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
-    options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root, z_steps)
+    options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root, z_steps, plate_name)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
     if acquisition and not plate.acquisition:
         raise InputError(
@@ -156,6 +159,10 @@ def _forced(readers: tuple[Reader, ...], layout: str, pattern: str) -> Reader | 
 def _read(reader: Reader, listing: Listing, options: ReadOptions) -> Plate:
     if options.root is not None and not isinstance(reader, ManifestReader):
         raise InputError("--root is for a manifest, whose images lie elsewhere: leave it out.")
+    if options.plate_name and not isinstance(reader, ManifestReader):
+        raise InputError(
+            f"--plate {options.plate_name} is for a manifest that names several plates: leave it out."
+        )
     return reader.read(listing, options)
 
 

@@ -62,7 +62,8 @@ class Place:
     validated. ``insecure``: the user accepts an unencrypted connection. ``tell``: takes warnings for the user
     during the run. ``inform``: takes messages that are not warnings. ``leaving``: returns True once the user
     asked to stop; a wait for workers then ends, even without a worker. ``preload``: modules that a worker
-    will import; a backend may import them in advance.
+    will import; a backend may import them in advance. ``sharers``: number of clusters that share this machine
+    at the same time; each takes its part of cores and memory.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Place:
     leaving: Callable[[], bool] = _never
     preload: tuple[str, ...] = ()
     inform: Callable[[str], None] = _ignore
+    sharers: int = 1
 
 
 def _no_watch() -> None:
@@ -105,7 +107,7 @@ class Cluster:
 
     ``workers``: the largest number of workers there may be. ``worker_bytes``: memory of the smallest worker.
     ``watch``: called every few seconds while the driver waits. It replaces lost workers where it can, warns
-    the user, and raises SchedulerError if the cluster can't recover.
+    the user, and raises SchedulerError if the cluster can't recover. ``stays``: it serves further runs.
     """
 
     client: Client
@@ -113,6 +115,7 @@ class Cluster:
     threads_per_worker: int
     worker_bytes: int
     watch: Callable[[], None] = _no_watch
+    stays: bool = False
 
 
 class Backend(Protocol):

@@ -45,9 +45,10 @@ class Local:
         """
         if place.settings:
             raise InputError(f"--scheduler local has no setting {', '.join(map(repr, place.settings))}.")
-        memory_bytes = int(MEMORY_LIMIT)
+        memory_bytes = int(MEMORY_LIMIT) // place.sharers
+        share = max(1, cores() // place.sharers)
         one_block = resources.process_bytes + resources.block_bytes
-        workers = resources.workers or fitting_workers(cores(), memory_bytes, one_block)
+        workers = resources.workers or fitting_workers(share, memory_bytes, one_block)
         worker_bytes = memory_bytes // workers
         return workers, fitting_threads(worker_bytes, resources), worker_bytes
 

@@ -92,9 +92,13 @@ class ManifestReader:
             raise InputError(str(error)) from error
         channels, corrections = _channels(rows, file.path)
         plates = sorted({row.get("Metadata_Plate") for row in rows})
-        if len(plates) > 1:
+        if options.plate_name:
+            rows = _of_plate(rows, plates, options.plate_name, file.path)
+            plates = [options.plate_name]
+        elif len(plates) > 1:
             raise InputError(
-                f"{file.path} names {len(plates)} plates ({', '.join(plates[:6])}): write one for each."
+                f"{file.path} names {len(plates)} plates ({', '.join(plates[:6])}): run all of them with "
+                "nucbatch screen, or one with --plate NAME."
             )
         locator = Locator(_root(options.root) if options.root else listing.root, bool(options.root))
         has_wells = not {"Metadata_Well", "Metadata_Row"}.isdisjoint(rows[0].values)
@@ -126,6 +130,15 @@ class ManifestReader:
             evidence="side file",
             remarks=remarks,
         )
+
+
+def _of_plate(rows: list[Row], plates: list[str], name: str, manifest: str) -> list[Row]:
+    if name not in plates:
+        raise InputError(
+            f"{manifest} names no plate {name!r}: it names {', '.join(plates[:6])}"
+            f"{' and more' if len(plates) > 6 else ''}."
+        )
+    return [row for row in rows if row.get("Metadata_Plate") == name]
 
 
 def _root(given: Path) -> str:

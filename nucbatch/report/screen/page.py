@@ -2,7 +2,7 @@
 
 One HTML file without scripts. Names come from other people's folders and tables and are escaped, and a
 content policy in the page's head forbids loading or running anything. Needs only Python's standard library,
-like gather.py, which calls it.
+like the tables beside it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from overview_drawings import (
+from nucbatch.report.screen.drawings import (
     COUNT,
     Range,
     Row,
@@ -38,6 +38,8 @@ _COLUMNS = {
     "Count_Nuclei": "Nuclei",
 }
 _MOST_FAILURES = 12
+MOST_MAPS = 200
+"""Most plates whose wells are drawn; a page of thousands would not open in a browser."""
 _GOOD_ASSAY = 0.5  # Z' from which an assay counts as excellent (Zhang et al., J. Biomol. Screen. 4, 1999)
 
 
@@ -70,11 +72,13 @@ def page(plates: Sequence[Plate], measures: Sequence[str]) -> str:
         measures: columns of wells.csv; the count of nuclei per field comes before them.
     """
     shown = list(dict.fromkeys((COUNT, *measures)))
-    style = (Path(__file__).parent / "overview.css").read_text(encoding="utf-8") + style_of_shades()
+    style = (Path(__file__).parent / "screen.css").read_text(encoding="utf-8") + style_of_shades()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
     policy = f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src 'sha256-{digest}'"
     title = f"{len(plates)} {'plate' if len(plates) == 1 else 'plates'}"
-    nuclei, wells = (sum(int(plate.summary[name]) for plate in plates) for name in ("Count_Nuclei", "Wells"))
+    nuclei, wells = (
+        sum(int(plate.summary[name] or 0) for plate in plates) for name in ("Count_Nuclei", "Wells")
+    )
     bad = sum(plate.summary["Status"] != "complete" for plate in plates)
     told = f"{bad} of {title} with failures." if bad else "No failures."
     parts = [
@@ -101,7 +105,7 @@ def _table(plates: Sequence[Plate]) -> str:
             cells[0] = f'<a href="{escape(plate.report)}">{cells[0]}</a>'
         if status != "complete":
             cells[1] = f'<span class="bad">{cells[1]}</span>'
-        cells += [f"{int(plate.summary[name]):,}" for name in _COLUMNS]
+        cells += [f"{int(plate.summary[name]):,}" if plate.summary[name] else "–" for name in _COLUMNS]
         cells.append(escape(plate.summary["ZPrime"]) or "–")
         rows.append("".join(f"<td>{cell}</td>" for cell in cells))
     table = _html_table(("Plate", "Status", *_COLUMNS.values(), "Z'"), rows)
@@ -112,15 +116,18 @@ def _table(plates: Sequence[Plate]) -> str:
 
 def _maps(plates: Sequence[Plate], measure: str) -> str:
     colours = Range.of(value_of(well, measure) for plate in plates for well in plate.wells)
+    drawn = [plate for plate in plates if plate.wells][:MOST_MAPS]
     figures = "".join(
         f"<figure>{plate_map(plate.wells, measure, colours, f'{plate.name}: {_name(measure)} by well')}"
         f"<figcaption>{escape(plate.name)}</figcaption></figure>"
-        for plate in plates
+        for plate in drawn
     )
+    more = f" The first {MOST_MAPS} plates are drawn." if len(plates) > MOST_MAPS else ""
     return (
         f"<h2>{escape(_name(measure))}</h2>{colour_scale(colours)}"
         "<p>One range of colours for all plates, from the 2nd to the 98th percentile of their wells. Cross: "
-        "no field of the well was counted, or there is no value. Corner: some of its fields failed.</p>"
+        "no field of the well was counted, or there is no value. Corner: some of its fields failed."
+        f"{more}</p>"
         f'<div class="maps">{figures}</div>'
     )
 

@@ -1,4 +1,4 @@
-"""The script that joins the runs of a screen: its tables, and its page of plates side by side."""
+"""The joint tables of a screen's runs, and its page of plates side by side, by workflows/gather.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "workflows" / "gather.py"
+from nucbatch.report.screen import tables
+
+SCRIPT = Path(__file__).parents[3] / "workflows" / "gather.py"
 HEAD = "Metadata_Plate,Metadata_Well,Metadata_Time,Count_Nuclei,Fields_Total,Fields_Failed"
 HOSTILE = "=<script>alert(1)</script>&'\""
 
@@ -197,3 +199,17 @@ def test_an_unknown_measure_is_refused(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, SCRIPT, run], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "give --wells and --plates" in done.stderr
+
+
+def test_a_plate_without_tables_has_a_row_with_its_reason(tmp_path: Path) -> None:
+    done, lost = run_folder(tmp_path / "done", HEAD, "p,A01,0,4,1,0\n"), tmp_path / "lost"
+    to = {name: tmp_path / f"{name}.csv" for name in ("wells", "plates")}
+    page = tmp_path / "overview.html"
+    tables.gather([done, lost], to["wells"], to["plates"], page, undone={lost: ("failed", "=no <b>image")})
+    plates = pd.read_csv(to["plates"], index_col="Run", keep_default_na=False)
+    assert plates["Status"].to_dict() == {"done": "complete", "lost": "failed"}
+    assert plates.loc["lost", ["Fields", "Reason"]].to_list() == ["", "'=no <b>image"]
+    assert len(pd.read_csv(to["wells"])) == 1
+    assert "<td>lost</td>" in page.read_text(encoding="utf-8")
+    assert "=no &lt;b&gt;image" in page.read_text(encoding="utf-8")
+    assert tables.sentences(to["plates"]) == ["lost: failed: '=no <b>image"]
