@@ -12,6 +12,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
+from write_containers import plane, write_czi, write_lif, write_nd2
 
 
 def pixels_of(seed: int, shape: tuple[int, int] = (40, 56), dtype: str = "uint16") -> NDArray[Any]:
@@ -59,9 +60,27 @@ def write_pgm(path: Path) -> NDArray[Any]:
     return pixels
 
 
+def _write_czi(path: Path) -> NDArray[Any]:
+    write_czi(path, scenes=[""], channels=["DAPI"], codec="zstd0")
+    return plane()
+
+
+def _write_lif(path: Path) -> NDArray[Any]:
+    write_lif(path, colors=["Gray"])
+    return plane()
+
+
+def _write_nd2(path: Path) -> NDArray[Any]:
+    write_nd2(path, channels=["DAPI"])
+    return plane()
+
+
 WRITERS: dict[str, tuple[str, Callable[[Path], NDArray[Any]]]] = {
     "c01": ("a.C01", write_c01),
+    "czi": ("a.czi", _write_czi),
     "jpeg": ("a.jpg", write_jpeg),
+    "lif": ("a.lif", _write_lif),
+    "nd2": ("a.nd2", _write_nd2),
     "pgm": ("a.pgm", write_pgm),
     "png": ("a.png", write_png),
     "tiff": ("a.tif", write_tiff),

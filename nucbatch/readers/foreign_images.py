@@ -1,12 +1,10 @@
 """Images in microscopes' own formats, which are not decoded here: their makers, and how to convert them.
 
-The commands are those of Bio-Formats' command-line tools. Names of Opera's converted files are such that the
-plate is recognised, with a file for each channel.
+The commands are those of Bio-Formats' command-line tools.
 """
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable
@@ -19,10 +17,6 @@ from nucbatch.readers.names import plural
 
 _PICTURES = frozenset(["bmp", "gif", "jp2", "jpx", "webp"])
 _MAKERS = {
-    "flex": "Opera",
-    "nd2": "Nikon",
-    "czi": "ZEISS",
-    "lif": "Leica",
     "oib": "Olympus",
     "oif": "Olympus",
     "vsi": "Olympus",
@@ -30,11 +24,7 @@ _MAKERS = {
     "ims": "Imaris",
     "ndpi": "Hamamatsu",
     "mrxs": "3DHISTECH",
-    "scn": "Leica",
 }
-
-_OPERA = re.compile(r"[0-9]{9}\.flex", re.IGNORECASE)
-_OPERA_NAME = "r${b:1:2}c${b:4:2}f${b:6:3}-ch%c.tif"
 
 
 @lru_cache(maxsize=1)
@@ -59,9 +49,9 @@ def reason(path: str) -> str:
 def conversion(root: str, paths: Iterable[str]) -> str:
     """Returns how to convert the images of foreign formats below an input; empty if there are none.
 
-    >>> print(conversion("/plate", ["slide.czi"]))
-    It holds 1 .czi image (ZEISS). Convert each with Bio-Formats' command-line tools:
-      cd /plate && for f in *.czi; do bfconvert -nogroup "$f" "${f%.*}.ome.tif"; done
+    >>> print(conversion("/plate", ["slide.vsi"]))
+    It holds 1 .vsi image (Olympus). Convert each with Bio-Formats' command-line tools:
+      cd /plate && for f in *.vsi; do bfconvert -nogroup "$f" "${f%.*}.ome.tif"; done
     """
     foreign = [path for path in paths if PurePosixPath(path).suffix.lower() in foreign_suffixes()]
     if not foreign:
@@ -74,10 +64,7 @@ def conversion(root: str, paths: Iterable[str]) -> str:
     held = f"It holds {plural(count, f'{kind} image')}" + (f" ({maker})" if maker else "")
     if not maker:
         return f"{held}. Convert them to TIFF or PNG."
-    if kind == ".flex" and _OPERA.fullmatch(first.rpartition("/")[2]):
-        step = f'b=${{f%.*}}; bfconvert -nogroup "$f" "{_OPERA_NAME}"'
-    else:
-        step = 'bfconvert -nogroup "$f" "${f%.*}.ome.tif"'
+    step = 'bfconvert -nogroup "$f" "${f%.*}.ome.tif"'
     return (
         f"{held}. Convert each with Bio-Formats' command-line tools:\n"
         f"  cd {folder} && for f in *{shlex.quote(ending)}; do {step}; done"

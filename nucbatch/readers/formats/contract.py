@@ -83,13 +83,17 @@ class Series:
         times: number of time points.
         channels: its channels; a single one may have an empty name.
         depth: number of z-steps.
+        height_px: height of a plane.
+        width_px: width of a plane.
+        dtype: NumPy name of the pixel type.
         well: well that the container records, such as ``B03``; empty if none.
         site: number of the field in its well, from 1; 0 if the container does not record it.
         pixel_size_um: None if unknown, or if pixels are not square.
         oblong_um: width and height of pixels that are not square.
         position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
-        time: time of the acquisition as the container records it.
+        unused_position: the container records a stage position, and not which way its axes run.
         problem: reason why the image cannot be used; empty if it can.
+        pages: numbers of its planes in the order (t, c, z), z fastest; empty if they run from ``first_page``.
     """
 
     name: str
@@ -97,17 +101,27 @@ class Series:
     times: int
     channels: tuple[Channel, ...]
     depth: int
+    height_px: int
+    width_px: int
+    dtype: str
     well: str = ""
     site: int = 0
     pixel_size_um: float | None = None
     oblong_um: tuple[float | None, float | None] | None = None
     position_um: tuple[float, float] | None = None
-    time: str = ""
+    unused_position: bool = False
     problem: str = ""
+    pages: tuple[int, ...] = ()
 
     def page(self, t: int, c: int, z: int) -> int:
         """Returns the number of a plane; z is fastest, then the channel, then time."""
-        return self.first_page + (t * len(self.channels) + c) * self.depth + z
+        place = (t * len(self.channels) + c) * self.depth + z
+        return self.pages[place] if self.pages else self.first_page + place
+
+    def place(self, page: int) -> tuple[int, int, int]:
+        """Returns (t, c, z) of a plane's number."""
+        rest, z = divmod(page - self.first_page, self.depth)
+        return (*divmod(rest, len(self.channels)), z)
 
     @property
     def planes(self) -> int:

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.plate import Channel
 from nucbatch.object_store import file_size
+from nucbatch.readers.formats.contract import Series
 from nucbatch.readers.formats.damage import damaged_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.formats.tiff import TiffSource
@@ -20,7 +22,8 @@ class Tiff:
     """TIFF files."""
 
     name = "tiff"
-    suffixes = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".stk", ".lsm")
+    suffixes = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".stk", ".lsm", ".flex", ".scn")
+    containers = (".flex", ".scn")
 
     def recognises(self, start: bytes) -> bool:
         """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
@@ -46,3 +49,25 @@ class Tiff:
     def open(self, path: Path, shown: str) -> TiffSource:
         """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
         return TiffSource(path, shown)
+
+    def series(self, path: Path) -> list[Series]:
+        """See :class:`~nucbatch.readers.formats.contract.ContainerFormat`."""
+        with path.open("rb") as file:
+            info = tiff_info(file, path, file_size(file))
+        known = {channel.name: channel for channel in info.channels}
+        names = enumerate(info.stack.channels)
+        return [
+            Series(
+                name="",
+                first_page=0,
+                times=info.stack.times,
+                channels=tuple(known.get(name, Channel(name, index)) for index, name in names),
+                depth=info.stack.depth,
+                height_px=info.height_px,
+                width_px=info.width_px,
+                dtype=info.dtype,
+                pixel_size_um=info.pixel_size_um,
+                oblong_um=info.oblong_um,
+                pages=info.stack.pages,
+            )
+        ]
