@@ -97,7 +97,7 @@ def segment_dask(
     from nucbatch.inference.predict import grid_of
     from nucbatch.inference.scale import Scale
     from nucbatch.networks.checkpoint import locate, read_card, shipped
-    from nucbatch.networks.contract import build
+    from nucbatch.networks.contract import build, memory_width
 
     images, colour = _image_stack(images, axes, channel)
     settings = SegmentationOptions(
@@ -118,6 +118,7 @@ def segment_dask(
     card = read_card(path)
     thresholds, normalisation = chosen(card, settings)
     scale = Scale.of(card, settings.model_copy(update={"normalise": normalisation}))
+    network = build(card.architecture, card.config)
     step = _Step(
         # Shipped weights are found in each worker's own installation; other files need one path for all.
         settings.model if settings.model in shipped() else str(path.absolute()),
@@ -125,8 +126,8 @@ def segment_dask(
         thresholds,
         normalisation,
         NetworkSize(
-            grid_of(build(card.architecture, card.config)),
-            card.config.get("width", 64),
+            grid_of(network),
+            memory_width(network, card.config),
             scale.largest_zoom,
         ),
         scale,

@@ -24,6 +24,7 @@ from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
 from nucbatch.labels.given_masks import PlateMasks, masks_for
 from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.contract import memory_width
 from nucbatch.networks.model_card import Card
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
@@ -41,8 +42,9 @@ class Prepared:
 
     ``plan.settings`` are complete: channel, hash of the weights, normalisation and thresholds. ``read``: the
     plate as read; the plan's plate may lack fields without the channel. ``warnings``: messages for the user
-    about the input. ``masks``: masks made elsewhere, which are measured without a network; ``card`` and
-    ``grid`` are then those of no network. ``experiment``: how results are read; no setting of the run.
+    about the input. ``masks``: masks made elsewhere, which are measured without a network; ``card``,
+    ``grid`` and ``memory_width`` are then those of no network. ``experiment``: how results are read; no
+    setting of the run.
     """
 
     plan: Plan
@@ -50,6 +52,7 @@ class Prepared:
     weights: Path
     card: Card
     grid: TileGrid
+    memory_width: int
     warnings: tuple[str, ...] = ()
     masks: PlateMasks | None = None
     experiment: Experiment | None = None
@@ -82,9 +85,7 @@ class Prepared:
     def network(self) -> NetworkSize:
         """The quantities that determine the network's memory."""
         scale = self.scale
-        return NetworkSize(
-            self.grid, self.card.config.get("width", 64), scale.largest_zoom, measures=scale.zoom is None
-        )
+        return NetworkSize(self.grid, self.memory_width, scale.largest_zoom, measures=scale.zoom is None)
 
     @property
     def worker_bytes(self) -> int:
@@ -138,7 +139,8 @@ def prepare(
     _require_whole_images(plan)
     found = (*plan.plate.remarks, _dark_ground(plan), *_layout_of_fields(plan))
     warnings = tuple(filter(None, found))
-    return Prepared(plan, plate, weights.absolute(), card, grid_of(network), warnings)
+    width = memory_width(network, card.config)
+    return Prepared(plan, plate, weights.absolute(), card, grid_of(network), width, warnings)
 
 
 def prepare_masks(
@@ -178,7 +180,7 @@ def prepare_masks(
     found = (*plan.plate.remarks, *_layout_of_fields(plan))
     card = Card(name=MASKS, architecture="none", config={"width": 0}, outputs=("foreground",))
     no_tiles = TileGrid(stride=1, halo=0, largest=1, whole=1)
-    return Prepared(plan, plate, Path(), card, no_tiles, tuple(filter(None, found)), masks)
+    return Prepared(plan, plate, Path(), card, no_tiles, 0, tuple(filter(None, found)), masks)
 
 
 def _require_whole_images(plan: Plan) -> None:

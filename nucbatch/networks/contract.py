@@ -22,7 +22,8 @@ class Network(Protocol):
 
     In training mode it may return (heads, N, outputs, H, W) instead: the loss is the mean over heads (deep
     supervision). A class attribute ``recipe`` may hold settings of :class:`nucbatch.training.recipe.Recipe`
-    in which its training differs from the default.
+    in which its training differs from the default. A property ``memory_width`` corrects the projection of
+    memory (:func:`memory_width`).
     """
 
     in_channels: int
@@ -75,6 +76,16 @@ def build(name: str, config: dict[str, int]) -> nn.Module:
             "in_channels, stride and receptive_radius_px."
         )
     return network
+
+
+def memory_width(network: nn.Module, config: dict[str, int]) -> int:
+    """The width of a U-Net whose maps need as much memory in a forward pass as this network's.
+
+    A network whose maps need more or less than those of a U-Net of its own ``width`` has a property of this
+    name.
+    """
+    own = getattr(network, "memory_width", None)
+    return int(config.get("width", 64) if own is None else own)
 
 
 def count_parameters(network: nn.Module) -> tuple[int, int]:

@@ -47,7 +47,7 @@ class SharpDenseUNet(nn.Module):
         )
         widths = [width * 2**level for level in range(depth + 1)]
         self.in_channels = in_channels
-        self.depth = depth
+        self.width, self.depth = width, depth
         inputs = [in_channels, *widths[:-1]]
         handed_on = [one + added for one, added in zip(inputs, widths, strict=True)]  # maps of each block
         self.encoder = nn.ModuleList(_DenseBlock(inputs[level], widths[level]) for level in range(depth + 1))
@@ -83,6 +83,11 @@ class SharpDenseUNet(nn.Module):
         2^depth - 1. A skip at level k is sharpened, which is less than the way below it.
         """
         return int(_LAYERS * (2 ** (self.depth + 1) - 1) + 2 * (2**self.depth - 1) + 2**self.depth - 1)
+
+    @property
+    def memory_width(self) -> int:
+        """As :func:`nucbatch.networks.contract.memory_width` describes; measured."""
+        return -(-5 * self.width // 4)
 
     def forward(self, x: Tensor) -> Tensor:
         require_multiple(x, self.stride)

@@ -58,7 +58,7 @@ class StridedUNet(nn.Module):
         require_limits("strided U-Net", in_channels=in_channels, outputs=outputs, width=width, depth=depth)
         widths = [min(width * 2**level, max(WIDEST, width)) for level in range(depth + 1)]
         self.in_channels = in_channels
-        self.depth = depth
+        self.width, self.depth = width, depth
         self.fine = convolution(in_channels, _FINE)
         self.stem = convolution(_FINE, width, stride=2)
         self.encoder = nn.ModuleList(
@@ -98,6 +98,11 @@ class StridedUNet(nn.Module):
         strided convolution, those at full resolution before and after it, and the place within a pair add 4.
         """
         return int(2 * (7 * 2**self.depth - 5) + 4)
+
+    @property
+    def memory_width(self) -> int:
+        """As :func:`nucbatch.networks.contract.memory_width` describes; measured."""
+        return max(12, -(-(self.width + 20) // 4))
 
     def forward(self, x: Tensor) -> Tensor:
         require_multiple(x, self.stride)

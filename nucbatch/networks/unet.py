@@ -37,7 +37,7 @@ class UNet(nn.Module):
         widths = [width * 2**level for level in range(depth + 1)]
         inputs = [in_channels, *widths[:-1]]
         self.in_channels = in_channels
-        self.depth = depth
+        self.width, self.depth = width, depth
         self.encoder = nn.ModuleList(self.block(inputs[level], widths[level]) for level in range(depth + 1))
         self.upward = nn.ModuleList(
             nn.ConvTranspose2d(widths[level + 1], widths[level], kernel_size=2, stride=2)

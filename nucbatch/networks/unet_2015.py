@@ -64,6 +64,11 @@ class UNet2015(UNet):
         """Pixels that are lost on each side: 92 with four levels."""
         return int(6 * 2**self.depth - 4)
 
+    @property
+    def memory_width(self) -> int:
+        """As :func:`nucbatch.networks.contract.memory_width` describes; measured."""
+        return -(-9 * self.width // 4)
+
     def unpadded(self, x: Tensor) -> Tensor:
         """Images (N, C, H, W) → logits (N, outputs, H - 2 · margin, W - 2 · margin), as in the paper.
 

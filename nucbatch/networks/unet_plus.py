@@ -40,7 +40,7 @@ class UNetPlus(nn.Module):
         require_limits("U-Net+", in_channels=in_channels, outputs=outputs, width=width, depth=depth)
         widths = [width * 2**level for level in range(depth + 1)]
         self.in_channels = in_channels
-        self.depth = depth
+        self.width, self.depth = width, depth
         self.encoder = nn.ModuleList(
             _DenseBlock(widths[level - 1] if level else in_channels, widths[level])
             for level in range(depth + 1)
@@ -69,6 +69,11 @@ class UNetPlus(nn.Module):
         pixel adds 2^depth - 1.
         """
         return int(7 * 2**self.depth - 5)
+
+    @property
+    def memory_width(self) -> int:
+        """As :func:`nucbatch.networks.contract.memory_width` describes; measured."""
+        return -(-9 * self.width // 8)
 
     def forward(self, x: Tensor) -> Tensor:
         require_multiple(x, self.stride)

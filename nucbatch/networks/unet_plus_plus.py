@@ -57,7 +57,7 @@ class UNetPlusPlus(nn.Module):
             allowed = f"from 1 to {depth}" if supervised else "0, because only a supervised network has heads"
             raise InputError(f"a U-Net++ can't be pruned to level {prune}: the level must be {allowed}.")
         self.in_channels = in_channels
-        self.levels = prune or depth
+        self.width, self.levels = width, prune or depth
         self.pruned = bool(prune)
         widths = [width * 2**level for level in range(self.levels + 1)]
         self.encoder = nn.ModuleList(
@@ -85,6 +85,11 @@ class UNetPlusPlus(nn.Module):
     def receptive_radius_px(self) -> int:
         """As that of :class:`nucbatch.networks.unet.UNet`, whose longest path is also the longest here."""
         return int(7 * 2**self.levels - 5)
+
+    @property
+    def memory_width(self) -> int:
+        """As :func:`nucbatch.networks.contract.memory_width` describes; measured."""
+        return self.levels * self.width
 
     def forward(self, x: Tensor) -> Tensor:
         logits = self.heads_of(x)

@@ -36,7 +36,7 @@ class NetworkSize:
 
     Attributes:
         grid: tile geometry.
-        width: channels of the first level.
+        width: channels of the first level of the U-Net whose maps need as much memory.
         zoom: factor by which images are resized for the network.
         measures: whether images may be reduced by another factor, found in each of them.
     """

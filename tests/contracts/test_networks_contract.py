@@ -1,14 +1,22 @@
 """Whatever the entry points list as a network keeps these promises."""
 
+from itertools import accumulate
+
 import pytest
 import torch
 
-from nucbatch.networks.contract import architectures, build, count_parameters
+from nucbatch.inference.predict import prepared
+from nucbatch.networks.contract import architectures, build, count_parameters, memory_width
 
 
 @pytest.fixture(params=architectures())
-def network(request: pytest.FixtureRequest) -> torch.nn.Module:
-    return build(request.param, {"in_channels": 3, "outputs": 2, "width": 4, "depth": 3}).eval()
+def network_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def network(network_name: str) -> torch.nn.Module:
+    return build(network_name, {"in_channels": 3, "outputs": 2, "width": 4, "depth": 3}).eval()
 
 
 def test_logits_have_the_images_size(network: torch.nn.Module) -> None:
@@ -21,6 +29,21 @@ def test_stride_and_receptive_radius_are_whole_pixels(network: torch.nn.Module) 
     assert isinstance(network.stride, int)
     assert isinstance(network.receptive_radius_px, int)
     assert network.receptive_radius_px >= 1
+
+
+def test_memory_is_projected_high_enough_and_at_most_at_twice_the_need(network_name: str) -> None:
+    """A U-Net holds 4 values per pixel and channel of its first level at once."""
+    config = {"in_channels": 3, "outputs": 2, "width": 16, "depth": 4}
+    network = prepared(build(network_name, config))
+    image = torch.rand(1, 3, 256, 256).to(memory_format=torch.channels_last)
+    with torch.inference_mode(), torch.profiler.profile(profile_memory=True) as profile:
+        network(image)
+    assert profile.profiler is not None
+    events = profile.profiler.kineto_results.events()
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    held = max(accumulate(size for _, size in changes)) / 4 / image.shape[-1] ** 2
+    projected = 4 * memory_width(network, config)
+    assert 0.95 * held <= projected <= 2.1 * held
 
 
 def test_every_parameter_learns(network: torch.nn.Module) -> None:
