@@ -77,6 +77,7 @@ def run(
     min_area: int | None = None,
     max_area: int | None = None,
     drop_border: bool = False,
+    min_confidence: float | None = None,
     scheduler: str = "local",
     workers: int | None = None,
     block_size: int | None = None,
@@ -141,6 +142,7 @@ def run(
         min_area: smaller nuclei are left out of counts and statistics, but stay in the table; in px.
         max_area: larger nuclei likewise.
         drop_border: whether nuclei that touch the border of their image are left out likewise.
+        min_confidence: objects of a lower confidence (0 to 1) are left out likewise.
         scheduler: "local", "cuda", "slurm", or a scheduler's address or file.
         workers: number of worker processes; None: one per core.
         block_size: side of the blocks of large images, in px.
@@ -230,7 +232,12 @@ def run(
             measure=measure,
         ),
         measure={"ring": ring_asked(ring), "features": features_asked(features)},
-        counted={"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border},
+        counted={
+            "min_area_px": min_area,
+            "max_area_px": max_area,
+            "drop_border": drop_border,
+            "min_confidence": min_confidence,
+        },
     )
     prepared = request.prepare(Path(out))
     with RunBar(terminal(soft_wrap=True)) if progress else nullcontext() as bar:

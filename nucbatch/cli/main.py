@@ -39,7 +39,7 @@ _COMMANDS = {
     "export": "Write a run's masks, outlines and table for other programs.",
     "suggest": "List the fields most worth labelling first.",
     "report": "Write a run's report again.",
-    "models": "List the shipped models, show one, or prune one.",
+    "models": "List the shipped models; show, calibrate, prune or export one.",
 }
 _USAGE_ERRORS = (InputError, InputNotFound, PrecisionError, SettingsConflict, WeightsError)
 

@@ -35,6 +35,13 @@ _OPTIONS = (
         is_flag=True,
         help="Leave out likewise the nuclei that touch the border of their image.",
     ),
+    option(
+        "--min-confidence",
+        type=float,
+        metavar="P",
+        help="Leave out likewise the objects whose confidence is below this (0 to 1). The model must be "
+        "calibrated.",
+    ),
 )
 
 
@@ -48,9 +55,15 @@ def measure_options(command: Command) -> Command:
         min_area: int | None,
         max_area: int | None,
         drop_border: bool,
+        min_confidence: float | None,
         **values: Any,
     ) -> Any:
-        counted = {"min_area_px": min_area, "max_area_px": max_area, "drop_border": drop_border}
+        counted = {
+            "min_area_px": min_area,
+            "max_area_px": max_area,
+            "drop_border": drop_border,
+            "min_confidence": min_confidence,
+        }
         measured = {"ring": ring_asked(ring), "features": features_asked(features)}
         return command(measure=measured, counted=counted, **values)
 

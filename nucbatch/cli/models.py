@@ -1,4 +1,4 @@
-"""``nucbatch models``: lists the shipped models; shows, prunes and exports one."""
+"""``nucbatch models``: lists the shipped models; shows, calibrates, prunes and exports one."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
 """Scores of the card that docs/model.md shows too; mean AP is pooled here and averaged over images there."""
 
 
-@click.group(short_help="List the shipped models; show, prune or export one.")
+@click.group(short_help="List the shipped models; show, calibrate, prune or export one.")
 def models() -> None:
-    """List the shipped models; show, prune or export one."""
+    """List the shipped models; show, calibrate, prune or export one."""
 
 
 @models.command("list")
@@ -59,6 +59,37 @@ def show(model: str, layers: bool, as_json: bool) -> None:
         click.echo("A sigmoid turns the last layer's output into probabilities.")
     else:
         click.echo(json.dumps(document["card"], indent=2))
+
+
+@models.command()
+@click.argument("model")
+@click.argument("data", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Weight file to write.  [default: the model's own]",
+)
+@click.option("--split", default="val", show_default=True, help="Images of DATA to use.")
+def calibrate(model: str, data: tuple[Path, ...], out: Path | None, split: str) -> None:
+    """Fit the confidences and intervals of MODEL to labelled images, and write them into its card.
+
+    MODEL is the name of a shipped model or a weight file. DATA are labelled images, as for nucbatch train;
+    the model must not have been trained on those of the split. The weights themselves stay as they are.
+    """
+    from nucbatch.networks.checkpoint import locate
+    from nucbatch.training.calibrate import calibrate as fit
+    from nucbatch.training.data import find_data
+
+    weights = locate(model)
+    with click.progressbar(length=1, label="Calibrating") as bar:
+
+        def listener(done: int, total: int) -> None:
+            bar.length = total
+            bar.update(done - bar.pos)
+
+        found = fit(weights, out or weights, find_data(data), split=split, listener=listener)
+    click.echo(f"{out or weights}: calibrated on {found.images} images of {found.groups} groups")
 
 
 @models.command()

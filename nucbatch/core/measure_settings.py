@@ -115,6 +115,7 @@ class CountSettings(BaseModel):
         min_area_px: smallest area in px; None for any.
         max_area_px: largest area in px; None for any.
         drop_border: whether nuclei that touch the border of their image are left out.
+        min_confidence: smallest confidence; None for any.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -122,6 +123,7 @@ class CountSettings(BaseModel):
     min_area_px: int | None = Field(default=None, ge=1)
     max_area_px: int | None = Field(default=None, ge=1)
     drop_border: bool = False
+    min_confidence: float | None = Field(default=None, ge=0, le=1)
 
     @model_validator(mode="after")
     def _smallest_is_below_largest(self) -> Self:
@@ -132,7 +134,8 @@ class CountSettings(BaseModel):
     @property
     def leaves_out(self) -> bool:
         """Whether any nucleus can be left out."""
-        return self.drop_border or self.min_area_px is not None or self.max_area_px is not None
+        limits = self.min_area_px, self.max_area_px, self.min_confidence
+        return self.drop_border or any(limit is not None for limit in limits)
 
 
 EVERY_NUCLEUS = CountSettings()

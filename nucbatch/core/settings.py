@@ -22,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from nucbatch.core.calibration import Calibration
 from nucbatch.core.errors import InputError
 from nucbatch.core.measure_settings import DEFAULTS, EVERY_NUCLEUS, CountSettings, MeasureSettings
 from nucbatch.core.numeric_kind import ASKED, FLOAT32, is_kind
@@ -218,6 +219,8 @@ class RunSettings(HashedSettings):
             only decides how the tables are made in the end, so it is not hashed and may change in a resumed
             run.
         table: format of the table of nuclei: Parquet, or *csv* beside it. Not hashed, as ``overlaps``.
+        calibration: of the model, from its card; None gives no confidences and no intervals. Its digest is
+            hashed.
     """
 
     channel: str = ""
@@ -239,6 +242,7 @@ class RunSettings(HashedSettings):
     measurements: dict[str, str] | None = None
     overlaps: Literal["once", "keep"] = "once"
     table: Literal["parquet", "csv"] = "parquet"
+    calibration: Calibration | None = None
 
     @field_validator("precision")
     @classmethod
@@ -266,7 +270,8 @@ class RunSettings(HashedSettings):
         return self.keeps_zarr and self.images == "copy"
 
     def _hashed(self) -> dict[str, object]:
-        return self.model_dump(mode="json", exclude={"overlaps", "table", "counted"})
+        hashed = self.model_dump(mode="json", exclude={"overlaps", "table", "counted", "calibration"})
+        return hashed if self.calibration is None else hashed | {"calibration": self.calibration.digest()}
 
 
 def validated(values: dict[str, object]) -> RunSettings:

@@ -24,6 +24,7 @@ from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.plate import Field
 from nucbatch.execution.image_statistics import image_statistics, mean_in_nuclei, sample_of_image
 from nucbatch.execution.job import FieldJob
+from nucbatch.features.confidence import confidence_family
 from nucbatch.features.measure import measure, require_families
 from nucbatch.features.quality import MICRONUCLEI, NUCLEAR_DIAMETER, ZOOM
 from nucbatch.features.quality_figures import sampled_figures
@@ -113,6 +114,7 @@ def process_field(task: FieldTask) -> Receipt:
             [channel.name for channel in task.channels],
             settings=task.settings.measure,
             pixel_size_um=task.field.pixel_size_um,
+            further=confidence_family(task.settings.calibration, found.maps, found.labels.shape, found.zoom),
         )
         nuclei_mean = mean_in_nuclei([rows], None if task.channel is None else task.settings.channel)
         sampled = sampled_figures(

@@ -1,4 +1,4 @@
-"""Finds the nuclei that the user wants to leave out of counts and statistics, by their size or place."""
+"""Finds the nuclei that the user leaves out of counts and statistics, by size, place or confidence."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from nucbatch.core.measure_settings import CountSettings
 from nucbatch.core.plate import Field
+from nucbatch.features.confidence import CONFIDENCE
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.tables import read_columns
 
@@ -39,7 +40,8 @@ def left_out(folder: RunFolder, done: Iterable[Field], counted: CountSettings) -
 
 def _of_field(folder: RunFolder, field: Field, counted: CountSettings) -> Reasons:
     found: dict[str, list[npt.NDArray[np.int64]]] = {}
-    for columns in read_columns(folder.fragment(field.key), [_LABEL, _AREA, _BORDER]):
+    confident = [] if counted.min_confidence is None else [CONFIDENCE]
+    for columns in read_columns(folder.fragment(field.key), [_LABEL, _AREA, _BORDER, *confident]):
         area, labels = columns[_AREA], columns[_LABEL]
         if counted.min_area_px is not None:
             found.setdefault("min-area", []).append(labels[area < counted.min_area_px])
@@ -47,6 +49,10 @@ def _of_field(folder: RunFolder, field: Field, counted: CountSettings) -> Reason
             found.setdefault("max-area", []).append(labels[area > counted.max_area_px])
         if counted.drop_border:
             found.setdefault("border", []).append(labels[columns[_BORDER].astype(bool)])
+        if counted.min_confidence is not None:
+            found.setdefault("min-confidence", []).append(
+                labels[columns[CONFIDENCE] < counted.min_confidence]
+            )
     return {reason: np.concatenate(parts) for reason, parts in found.items()}
 
 

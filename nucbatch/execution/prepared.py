@@ -129,11 +129,13 @@ def prepare(
     changes = {
         "model": card.name,  # the hash identifies it; its path is not a setting
         "model_hash": card.sha256,
+        "calibration": card.calibration,
         "objects": objects,
         "normalise": normalise,
         "measurements": families_in_effect(settings.measure.features),
         "flat_field": flat_fields_in_effect(plate),
     }
+    _require_confidences(settings, card.name, card.calibration is not None)
     Scale.of(card, settings)  # raises here, instead of in every field, if the model can't be scaled
     plan = make_plan(plate, settings.model_copy(update=changes), block_px, selection)
     _require_whole_images(plan)
@@ -167,6 +169,7 @@ def prepare_masks(
         StoreError: the masks' metadata can't be read.
     """
     settings = settings or RunSettings()
+    _require_confidences(settings, MASKS, False)
     changes = {
         "model": MASKS,
         "masks": "binary" if binary else "given",
@@ -181,6 +184,19 @@ def prepare_masks(
     card = Card(name=MASKS, architecture="none", config={"width": 0}, outputs=("foreground",))
     no_tiles = TileGrid(stride=1, halo=0, largest=1, whole=1)
     return Prepared(plan, plate, Path(), card, no_tiles, 0, tuple(filter(None, found)), masks)
+
+
+def _require_confidences(settings: RunSettings, source: str, known: bool) -> None:
+    """Checks that objects have confidences if the user leaves out those below one.
+
+    Raises:
+        InputError: they have none.
+    """
+    if settings.counted.min_confidence is not None and not known:
+        raise InputError(
+            f"--min-confidence {settings.counted.min_confidence:g}: objects of {source} have no confidence. "
+            "Only a model that was calibrated gives one: nucbatch models calibrate MODEL DATA."
+        )
 
 
 def _require_whole_images(plan: Plan) -> None:

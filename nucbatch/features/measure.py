@@ -124,6 +124,7 @@ def measure(
     whole_px: tuple[int, int] | None = None,
     own: npt.NDArray[np.bool_] | None = None,
     families: Sequence[Family] | None = None,
+    further: Sequence[Family] = (),
 ) -> Columns:
     """All measurements of all objects, as columns named in CellProfiler's style.
 
@@ -138,6 +139,7 @@ def measure(
         own: (N,) the objects whose rows are wanted; None for all. The others are neighbours, which a window
             may cut. The window must reach :func:`margin_px` beyond the wanted objects.
         families: used instead of the installed ones.
+        further: families that depend on more than the pixels; their columns come last.
 
     Returns:
         Columns (N,), or of the wanted objects, int64 or float64, metadata first, in the same order with the
@@ -158,7 +160,8 @@ def measure(
         raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
     objects = objects_of(labels, origin_px, settings, pixel_size_um, whole_px)
     columns: Columns = {}
-    for family in installed_families(settings.features) if families is None else families:
+    chosen = installed_families(settings.features) if families is None else families
+    for family in (*chosen, *further):
         made = family.measure(objects, image, names)
         for name, values in made.items():
             if name in columns or values.shape != (objects.count,):

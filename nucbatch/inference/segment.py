@@ -76,12 +76,14 @@ class Segmented:
         zoom: how many times as large the network saw the image.
         diameter_px: :func:`nucbatch.inference.scale.nuclear_diameter` of the labels.
         micronuclei: number of objects that were left out as micronuclei.
+        maps: (outputs, Y, X) uint8, in the image's own pixels; None if the network did not see the image.
     """
 
     labels: NDArray[np.uint32]
     zoom: float
     diameter_px: float
     micronuclei: int = 0
+    maps: NDArray[np.uint8] | None = None
 
 
 def segment_image(
@@ -142,7 +144,7 @@ def segment_maps(maps: NDArray[np.uint8], fitted: Fit, objects: ObjectSettings, 
     """
     least_px = fitted.least_nucleus_px(objects, colour=colour)
     labels, micronuclei = find_in_image(maps, objects.at(fitted.zoom), least_px)
-    return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)), micronuclei)
+    return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)), micronuclei, maps)
 
 
 def segment_stack(

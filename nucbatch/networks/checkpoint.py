@@ -50,13 +50,31 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
         if not name.endswith("num_batches_tracked")
     }
     card = card.model_copy(update={"sha256": _digest(tensors)})
-    # Without scores of kinds, earlier versions can read the card.
-    text = json.dumps(card.model_dump(mode="json", exclude=None if card.kinds else {"kinds"}))
+    _write(path, tensors, card)
+    return card
+
+
+def save_with_card(path: Path, out: Path, card: Card) -> None:
+    """Writes the tensors of a weight file, unchanged, with another card of the same weights.
+
+    ``out`` may be ``path``.
+
+    Raises:
+        WeightsError: as :func:`read_card`, or the card could not be read again; nothing is written.
+    """
+    with safe_open(path, framework="pt") as stored:
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iteration)
+    _write(out, tensors, card)
+
+
+def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
+    # Without what they don't know, earlier versions can read the card.
+    new = {name for name in ("kinds", "calibration") if not getattr(card, name)}
+    text = json.dumps(card.model_dump(mode="json", exclude=new))
     parse_card(path, text)  # refuses to write what could not be read again
     with path.with_name(path.name + ".partial").open("wb") as stream:
         stream.write(save(tensors, metadata={_CARD: text}))
     path.with_name(path.name + ".partial").replace(path)
-    return card
 
 
 def as_stored(network: nn.Module) -> nn.Module:

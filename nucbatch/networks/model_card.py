@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from nucbatch.core.calibration import Calibration
 from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, validation_problems
@@ -24,7 +25,8 @@ class Card(BaseModel):
     ``data_sets`` maps the name of each training data set to its SHA-256. ``normalise`` is a run's default;
     cards of earlier versions name percentiles alone. ``scores`` refer to the split named in each key, such as
     ``"val pixel F1"``. ``kinds`` has, for each numeric kind that was measured, scores of the same images, by
-    which a run chooses its kind (:mod:`nucbatch.core.numeric_kind`). ``sha256`` covers the tensors.
+    which a run chooses its kind (:mod:`nucbatch.core.numeric_kind`). ``calibration`` gives confidences and
+    intervals; None if it was never fitted. ``sha256`` covers the tensors.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -43,6 +45,7 @@ class Card(BaseModel):
     training: dict[str, str | int | float] = Field(default_factory=dict)
     scores: dict[str, float] = Field(default_factory=dict)
     kinds: dict[str, dict[str, float]] = Field(default_factory=dict)
+    calibration: Calibration | None = None
     sha256: str = ""
 
     @field_validator("outputs")

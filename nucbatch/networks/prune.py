@@ -34,5 +34,11 @@ def prune(weights: Path, level: int, path: Path) -> Card:
     part = build(card.architecture, config)
     own = network.state_dict()
     part.load_state_dict({name: own[name] for name in part.state_dict()})
-    changes = {"name": f"{card.name}-pruned-{level}", "config": config, "scores": {}, "kinds": {}}
+    changes = {
+        "name": f"{card.name}-pruned-{level}",
+        "config": config,
+        "scores": {},
+        "kinds": {},
+        "calibration": None,
+    }
     return save_weights(path, part, card.model_copy(update=changes))

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.tiles import Box
+from nucbatch.execution.large.block_objects import maps_of_box
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.number import Numbers
+from nucbatch.features.confidence import MARGIN_PX, confidence_family
 from nucbatch.features.measure import margin_px, measure, require_families
 from nucbatch.masks.block import around
 from nucbatch.store.scratch import read_block
@@ -32,9 +34,9 @@ def measure_block(image: LargeImage, row: int, column: int) -> None:
     oversized, their_boxes = numbers.oversized_in((row, column))
     own = np.sort(numbers.of_keys(np.concatenate([block.owned, oversized])))
     names = [channel.name for channel in image.channels]
-    window = _window(
-        np.concatenate([block.boxes, their_boxes]), margin_px(settings, pixel_size_um), image.shape
-    )
+    margin = max(margin_px(settings, pixel_size_um), MARGIN_PX)
+    window = _window(np.concatenate([block.boxes, their_boxes]), margin, image.shape)
+    calibration, maps = image.settings.calibration, None
     if window is None:
         labels, known = np.zeros((0, 0), np.uint32), own
         pixels = np.zeros((len(names), 0, 0), np.dtype(image.field.dtype))
@@ -42,6 +44,7 @@ def measure_block(image: LargeImage, row: int, column: int) -> None:
     else:
         labels, known = ranked(numbers.labels_of_box(window))
         pixels, origin = image.image().read(window), (window.y0, window.x0)
+        maps = None if calibration is None else maps_of_box(image, window)
     rows = identity_columns(image.plate_name, image.field, len(own))
     rows |= measure(
         labels,
@@ -52,6 +55,7 @@ def measure_block(image: LargeImage, row: int, column: int) -> None:
         pixel_size_um=pixel_size_um,
         whole_px=image.shape,
         own=np.isin(known, own),
+        further=confidence_family(calibration, maps, labels.shape, image.zoom),
     )
     rows["Metadata_ObjectNumber"] = own
     write_fragment(image.scratch.rows(row, column), rows)

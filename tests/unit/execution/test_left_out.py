@@ -25,6 +25,7 @@ def folder(tmp_path: Path) -> RunFolder:
     columns = identity_columns("P", field, 5) | {
         "Metadata_Nuclei_TouchesBorder": np.array([True, False, False, True, False]),
         "Nuclei_AreaShape_Area": np.array([5, 20, 30, 40, 90]),
+        "Nuclei_Confidence": np.array([0.2, 0.9, 0.5, 0.499, 1.0]),
     }
     write_fragment(folder.fragment(field.key), columns)
     return folder
@@ -41,6 +42,11 @@ def test_each_reason_has_its_nuclei(folder: RunFolder) -> None:
     assert found == {"min-area": [1], "max-area": [5], "border": [1, 4]}
     assert labels_of(reasons).tolist() == [1, 4, 5]
     assert left_out(folder, [one_field()], CountSettings()) == {}
+
+
+def test_objects_below_a_confidence_are_left_out(folder: RunFolder) -> None:
+    (reasons,) = left_out(folder, [one_field()], CountSettings(min_confidence=0.5)).values()
+    assert {reason: labels.tolist() for reason, labels in reasons.items()} == {"min-confidence": [1, 4]}
 
 
 def test_rows_stay_with_the_reason(folder: RunFolder, tmp_path: Path) -> None:

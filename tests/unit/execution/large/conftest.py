@@ -10,12 +10,14 @@ import pytest
 import tifffile
 import torch
 
+from nucbatch.core.calibration import Calibration, ConfidenceModel, Standardised
 from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.execution.field_task import FieldTask, process_field
 from nucbatch.execution.job import FieldJob
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale_task import ScaleTask
+from nucbatch.features.confidence import EVIDENCE
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Fit, Scale
 from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
@@ -29,6 +31,17 @@ from nucbatch.synthetic import make_field
 
 CONFIG = {"in_channels": 3, "outputs": 4, "width": 2, "depth": 2}
 OBJECTS = ObjectSettings(foreground=0.5, peak=0.0, min_area_px=9)
+COUNT = len(EVIDENCE)
+CALIBRATION = Calibration(
+    images=10,
+    groups=5,
+    confidence=ConfidenceModel(
+        evidence=Standardised(names=EVIDENCE, means=(0.4,) * COUNT, spreads=(2.0,) * COUNT),
+        linear=tuple(0.3 + 0.1 * place for place in range(COUNT)),
+        square=(-0.2,) * COUNT,
+        constant=0.1,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,7 @@ class Bench:
             objects=OBJECTS,
             channel=plate.channels[0].name,
             diameter_px="none",
+            calibration=CALIBRATION,
         ).model_copy(update=settings)
         plan = make_plan(plate, wanted, block_px)
         folder = RunFolder(out)

@@ -28,6 +28,8 @@ def test_all_block_sizes_leave_what_the_image_in_one_piece_leaves(bench: Any, tm
     assert expected.nuclei > 100
     table = pq.read_table(whole.folder.fragment(whole.field.key)).to_pandas()
     assert {"Nuclei_Math_NucleusCytoplasmRatio_GFP", "Cytoplasm_AreaShape_Area"} <= set(table)
+    assert table["Nuclei_Confidence"].between(0, 1).all()
+    assert table["Nuclei_Confidence"].nunique() > 50
     for block_px in SIZES:
         image = bench.image(tmp_path / str(block_px), block_px)
         receipt = bench.in_blocks(image, seed=block_px)
