@@ -190,7 +190,7 @@ def nuclear_diameter(areas_px: NDArray[np.integer]) -> float:
 
 def areas_of(labels: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Counts the pixels of each label 1..N in (Y, X); (N,) int64."""
-    return np.bincount(labels.ravel())[1:]
+    return np.bincount(labels[labels != 0])[1:]  # most pixels are background
 
 
 def all_areas(labels: Sequence[NDArray[np.uint32]]) -> NDArray[np.int64]:

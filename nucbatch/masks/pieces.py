@@ -45,9 +45,9 @@ def _largest_pieces(
     labels: NDArray[np.uint32],
 ) -> NDArray[np.int64]:  # pragma: no cover (compiled)
     """Writes each label's largest piece into empty labels (Y, X); returns all other pixels."""
-    width = labels.shape[1]
+    width, flat = labels.shape[1], labels.ravel()
     for here in range(len(pixels)):
-        labels.flat[pixels[here]] = label[here]
+        flat[pixels[here]] = label[here]
     piece = np.zeros(len(pixels), np.uint32)
     leader = np.empty(len(pixels) + 1, np.uint32)
     leader[0] = 0
@@ -92,7 +92,7 @@ def _largest_pieces(
     listed = 0
     for here in range(len(pixels)):
         if piece[here] == 0 or piece[here] != largest[label[here]]:
-            labels.flat[pixels[here]] = 0
+            flat[pixels[here]] = 0
             over[listed] = pixels[here]
             listed += 1
     return over

@@ -24,13 +24,14 @@ from nucbatch.inference.predict import grid_of
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Fit, Scale
 from nucbatch.inference.segment import fitted_maps, segment_maps
+from nucbatch.labels.run_images import RunImages
 from nucbatch.networks.checkpoint import locate
 from nucbatch.networks.contract import build
 from nucbatch.networks.model_card import Card
 from nucbatch.store.kept_maps import KeptMaps
 from nucbatch.store.ledger import read_header
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.stored_images import image_array, read_channels, read_image, read_labels
+from nucbatch.store.stored_images import labels_array, read_labels
 
 Image = NDArray[np.generic]
 
@@ -91,7 +92,7 @@ class ReviewedRun:
                 "tables."
             )
         self.settings = validated(header["settings"])
-        if self.settings.labels not in ("zarr", "both"):
+        if not self.settings.keeps_zarr:
             where = "the OME-Zarr that was its input" if self.settings.labels == "in-place" else "label TIFFs"
             raise StoreError(
                 f"{path} holds no copy of the images (its labels are in {where}): run it again into another "
@@ -129,21 +130,25 @@ class ReviewedRun:
         """Whether a network found the nuclei; in a run of ``nucbatch measure`` it did not."""
         return self.settings.masks == "network"
 
+    @cached_property
+    def _images(self) -> RunImages:
+        return RunImages(self.folder)
+
     def image(self, group: str, box: Box | None = None) -> Image:
         """Reads what the network saw of a field or a window of it: a channel (Y, X), or RGB (Y, X, 3).
 
         Raises:
             StoreError: the image can't be read.
         """
-        names = read_channels(self.folder, group)
-        pixels = read_image(self.folder, group, box=box)
+        names = self._images.channels(group)
+        pixels = self._images.read(group, box=box)
         if self.settings.channel in names:
             return np.asarray(pixels[names.index(self.settings.channel)])
         return np.ascontiguousarray(pixels.transpose(1, 2, 0)) if len(pixels) == 3 else np.asarray(pixels[0])
 
     def shape(self, group: str) -> tuple[int, int]:
         """Returns the (height, width) of a field in px."""
-        *_, height, width = image_array(self.folder, group).form.shape
+        height, width = labels_array(self.folder, group).form.shape
         return height, width
 
     def labels(self, group: str) -> NDArray[np.uint32]:

@@ -42,7 +42,7 @@ def by_definition(labels, inner, outer):
     arrays(
         np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.sampled_from([0] * 9 + [1])
     ),
-    st.sampled_from([(0, 1), (1, 3), (1.5, 4.3), (0, 12)]),
+    st.sampled_from([(0, 1), (1, 3), (1.5, 4.3), (0, 12), (2, 181.5), (2, 254)]),
 )
 def test_equal_to_the_definition(mask, distances):
     labels = connected(mask, connectivity=1)

@@ -94,3 +94,10 @@ def test_the_kernel_does_what_the_rule_says(seed: int, merge: int, height: int, 
     np.testing.assert_array_equal(found == 0, labels == 0)
     pairs = set(zip(found.ravel().tolist(), expected.ravel().tolist(), strict=True))
     assert len(pairs) == len(np.unique(found)) == len(np.unique(expected))
+
+
+def test_labels_of_an_image_one_pixel_wide_are_merged_like_those_of_one_row():
+    labels, interior = np.array([[1, 1, 2, 2]], np.uint32), np.array([[90, 200, 200, 90]], np.uint8)
+    row = merge_cut_nuclei(labels, interior, runs_of(labels != 0), 128)
+    column = merge_cut_nuclei(labels.T.copy(), interior.T.copy(), runs_of(labels.T != 0), 128)
+    assert row.tolist() == column.T.tolist() == [[1, 1, 1, 1]]
