@@ -41,6 +41,7 @@ from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts
 from nucbatch.readers.formats.tiff_sparse import background, was_never_written
 from nucbatch.readers.formats.tiff_stream import streams, strip_rows
 from nucbatch.readers.formats.tiff_strips import PlainRows, read_exactly
+from nucbatch.readers.formats.tiff_vendors import is_stk, stk_planes
 
 _APERIO_YCBCR = 33003
 
@@ -93,11 +94,11 @@ class TiffSource:
         return samples_of(self._tiff.pages[0]).planes
 
     def _count(self) -> int:
-        """Returns the number of pages; ImageJ may store all of them behind one directory."""
+        """Returns the number of pages; ImageJ and MetaMorph may store all of them behind one directory."""
         count = len(self._tiff.pages)
         if count == 1 and self._tiff.is_imagej:
             return int((self._tiff.imagej_metadata or {}).get("images", 1))
-        return count
+        return stk_planes(self._tiff) if count == 1 and is_stk(self._tiff) else count
 
     def close(self) -> None:
         """Closes the file."""

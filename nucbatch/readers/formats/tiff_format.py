@@ -23,7 +23,7 @@ class Tiff:
 
     name = "tiff"
     suffixes = (".tif", ".tiff", ".btf", ".tf8", ".svs", ".stk", ".lsm", ".flex", ".scn")
-    containers = (".flex", ".scn")
+    containers = (".scn",)
 
     def recognises(self, start: bytes) -> bool:
         """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""

@@ -31,6 +31,7 @@ from nucbatch.readers.formats.tiff_description import (
 from nucbatch.readers.formats.tiff_samples import samples_of
 from nucbatch.readers.formats.tiff_sparse import count_never_written
 from nucbatch.readers.formats.tiff_stack import page_alone, stack_of
+from nucbatch.readers.formats.tiff_vendors import is_stk, lsm_sides_um, stk_sides_um
 
 _TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_BYTES |= dict.fromkeys((16, 17, 18), 8)
@@ -79,7 +80,12 @@ def page_info(tiff: Any, path: Path, size_bytes: int, alone: int | None = None) 
     _require_whole_chain(tiff, size_bytes)
     description = str(page.description or "")
     properties = metaseries(description)
-    sides = pixel_sides_um(description, *resolution_of(page))
+    if tiff.is_lsm:
+        sides = lsm_sides_um(tiff)
+    elif is_stk(tiff):
+        sides = stk_sides_um(tiff)
+    else:
+        sides = pixel_sides_um(description, *resolution_of(page))
     return PixelInfo(
         height_px=int(page.imagelength),
         width_px=int(page.imagewidth),

@@ -27,6 +27,8 @@ def level_pages(tiff: Any, page: int) -> list[Any]:
     below = list(full.pages or ()) if full.subifds else []
     if not below and page == 0:
         below = list(_reductions(tiff))
+    if tiff.is_lsm:
+        return [full]
     levels = [full]
     for one in below:
         if _shrinks(full, one) and one.imagewidth < levels[-1].imagewidth:

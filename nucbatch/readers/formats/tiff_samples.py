@@ -1,9 +1,9 @@
 """Interprets the samples of TIFF pages: one grey value, RGB, or several channels side by side.
 
 A sample is alpha, and dropped, only if ExtraSamples marks it as such (1 or 2). Any other extra sample is a
-channel, and then all samples are channels: C1, C2, ..., or Red, Green, Blue, C4, ... Colour spaces other than
-grey and RGB are rejected, except YCbCr: some codecs convert it, and other 8-bit pixels are converted on
-reading.
+channel, and then all samples are channels: C1, C2, ..., or Red, Green, Blue, C4, ... In a Zeiss LSM file each
+sample is a channel. Colour spaces other than grey and RGB are rejected, except YCbCr: some codecs convert it,
+and other 8-bit pixels are converted on reading.
 
 Sources: TIFF 6.0 (PhotometricInterpretation, ExtraSamples, YCbCr).
 """
@@ -66,6 +66,10 @@ def samples_of(page: Any) -> Samples:
         UnreadableImage: they are neither grey, RGB nor channels.
     """
     photometric, count = photometric_of(page), int(page.samplesperpixel)
+    if page.parent.is_lsm:
+        return Samples(
+            tuple(range(count)), tuple(f"C{index + 1}" for index in range(count)) if count > 1 else ()
+        )
     if photometric in (_RGB, YCBCR):
         if count < 3:
             raise UnreadableImage(f"{count} samples per pixel where colours have 3: save it as grey or RGB")

@@ -24,9 +24,17 @@ from nucbatch.readers.formats.stack import SINGLE, Stack, by_samples, stacked, w
 from nucbatch.readers.formats.tiff_description import is_aperio
 from nucbatch.readers.formats.tiff_pages import only_levels, require_equal, size_of, slide, undescribed_pages
 from nucbatch.readers.formats.tiff_samples import Samples
+from nucbatch.readers.formats.tiff_vendors import (
+    FLEX,
+    flex_stack,
+    is_stk,
+    lsm_channels,
+    lsm_stack,
+    stk_planes,
+    stk_stack,
+)
 
 _MOST_FURTHER_PAGES = 64
-_UIC1, _UIC2, _LSM = 33628, 33629, 34412
 _INDEX_OFFSET, _INDEX = 54_773_648, 3_453_623  # magic numbers of Micro-Manager
 
 
@@ -53,8 +61,15 @@ def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
         stack = image.stack
         names = image.sample_names or names
         _require_size(image, tiff.pages[stack.pages[0]])
+    elif first.is_lsm:
+        stack = lsm_stack(tiff, names)
+        names = tuple(lsm_channels(tiff, len(names))) or names
+    elif is_stk(tiff):
+        stack = stk_stack(tiff) or _undescribed(tiff)
     elif first.is_imagej:
         stack = _imagej(tiff.imagej_metadata or {}, count)
+    elif FLEX in first.tags and count > 1:
+        stack = flex_stack(tiff)
     elif first.shaped_description is not None:
         stack = _shaped(first, count) or _undescribed(tiff)
     else:
@@ -75,6 +90,8 @@ def page_alone(tiff: Any, number: int, samples: Samples) -> Stack:
     count = len(tiff.pages)
     if number >= count and tiff.pages[0].is_imagej:  # ImageJ may store all pages behind one directory
         count = len(_imagej(tiff.imagej_metadata or {}, count).pages)
+    if count == 1 and is_stk(tiff):
+        count = stk_planes(tiff)
     if number >= count:
         raise UnreadableImage(f"it has no frame {number}: its {count} are counted from 0")
     if samples.planes > 1:
@@ -160,17 +177,7 @@ def _require_no_more(tiff: Any, stack: Stack) -> None:
 
 
 def _require_side_promises(tiff: Any, count: int) -> None:
-    """Rejects stacks described by MetaMorph, Zeiss or Micro-Manager tags whose pages are missing."""
-    tags = tiff.pages[0].tags
-    if _UIC1 in tags or _UIC2 in tags:
-        planes = max((int(tags[code].count) for code in (_UIC2,) if code in tags), default=1)
-        if planes > count:
-            raise wrong_plane_count(planes, count, " as a directory (a MetaMorph stack): save it as OME-TIFF")
-    if _LSM in tags:
-        described = tiff.lsm_metadata or {}
-        planes = int(described.get("DimensionZ", 1)) * int(described.get("DimensionTime", 1))
-        if planes > 1:
-            raise UnreadableImage(f"a Zeiss LSM file of {planes:,} planes: save it as OME-TIFF")
+    """Rejects files whose list of images, by Micro-Manager, names more than there are."""
     images = _indexed_images(tiff)
     if images > count:
         raise wrong_plane_count(images, count)

@@ -100,6 +100,12 @@ GRAMMARS = (
         rf"{_END}",
     ),
     Grammar(
+        "Opera (FLEX)",
+        r"(?:^|/)(?P<row>0(?:0[1-9]|[12][0-9]|3[0-2]))(?P<column>0(?:0[1-9]|[1-3][0-9]|4[0-8]))(?P<field>[0-9]{3})"
+        r"\.flex$",
+        unasked=True,
+    ),
+    Grammar(
         "Yokogawa CellVoyager",
         rf"_{_LETTERED}_T(?P<t>[0-9]{{4}})F(?P<field>[0-9]{{3}})L[0-9]{{2}}A[0-9]{{2}}Z(?P<z>[0-9]{{2,3}})"
         rf"C(?P<channel>[0-9]{{2}}){_END}",

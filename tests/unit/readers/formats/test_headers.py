@@ -110,7 +110,7 @@ def test_jpegs_and_their_truncation(tmp_path):
         (b"", "empty file"),
         (b"  <!DOCTYPE html><html>", "a web page"),
         (b"\0" * 100, "begins with zeros"),
-        (b"hello, world", "none of the formats c01, jpeg, "),
+        (b"hello, world", "none of the formats c01, czi, "),
         (b"II*\0", ""),
         (b"II*\0" + struct.pack("<I", 9999), ""),
         (b"MM\0*" + b"\xff" * 60, ""),

@@ -148,19 +148,6 @@ def test_tifffile_shapes_are_checked_against_the_pages(tmp_path: Path) -> None:
         assert read_header(tmp_path / "a.tif").pages == 1
 
 
-def test_a_metamorph_stack_is_rejected(tmp_path: Path) -> None:
-    for planes in (1, 5):
-        uic2 = (33629, 5, planes, (1, 1) * planes, True)
-        uic1 = (33628, 4, planes, (0,) * planes, True)
-        tifffile.imwrite(tmp_path / "a.tif", STACK[0], metadata=None, extratags=[uic1, uic2])
-        if planes == 1:
-            assert read_header(tmp_path / "a.tif").pages == 1
-        else:
-            assert "promise 5 planes, 1 is there as a directory (a MetaMorph stack)" in refused(
-                tmp_path / "a.tif"
-            )
-
-
 def test_micro_manager_indices_are_checked_against_the_pages(tmp_path: Path) -> None:
     path, size = tmp_path / "a.tif", STACK[0].nbytes
     entries = [
