@@ -115,8 +115,7 @@ def _further(
 ) -> None:  # pragma: no cover (compiled)
     """Rows (X,) to the nearest object pixel in one direction, from those of the row before."""
     for x in range(len(now)):
-        further = np.uint8(before[x] + np.uint8(1))
-        further = further if further < none else none
+        further = np.uint8(before[x] + np.uint8(1)) if before[x] < none else none
         now[x] = np.uint8(0) if labels[x] != np.uint32(0) else further
 
 
