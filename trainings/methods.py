@@ -30,6 +30,15 @@ CARDS = (
         objects=ObjectSettings(peak=0, interior=0.8, min_marker_px=12),
         data="none: clusters of the image's grey levels",
     ),
+    Card(
+        name="lab-kmeans-watershed",
+        architecture="lab-kmeans-watershed",
+        config={"in_channels": 3, "outputs": 2, "width": 8},
+        outputs=MAPS[:2],
+        normalise=NormaliseSettings(method="lab-kmeans"),
+        objects=ObjectSettings(peak=0, interior=0.7, min_marker_px=12),
+        data="none: clusters of the image's colours",
+    ),
 )
 
 

@@ -49,7 +49,8 @@ class NormaliseSettings(_Frozen):
             nucleus and a thousand are scaled alike (:mod:`nucbatch.inference.foreground`). *percentiles*
             takes ``low_percent`` and ``high_percent`` of all pixels. *fixed* takes ``low`` and ``high``.
             *otsu* and *kmeans* put a threshold of the histogram at 0.5, for the methods without weights
-            (:mod:`nucbatch.inference.histogram_thresholds`).
+            (:mod:`nucbatch.inference.histogram_thresholds`). *lab-kmeans* makes pixels of stained nuclei 1
+            and all others 0 (:mod:`nucbatch.inference.colour_clusters`).
         over: one pair of values per *field*, or one for the *plate*, measured on a sample of its fields.
         low_percent: percentile that becomes 0.
         high_percent: percentile that becomes 1.
@@ -58,7 +59,7 @@ class NormaliseSettings(_Frozen):
         high: grey level that becomes 1, likewise.
     """
 
-    method: Literal["foreground", "percentiles", "fixed", "otsu", "kmeans"] = "foreground"
+    method: Literal["foreground", "percentiles", "fixed", "otsu", "kmeans", "lab-kmeans"] = "foreground"
     over: Literal["field", "plate"] = "field"
     low_percent: float = Field(default=1.0, ge=0, lt=100)
     high_percent: float = Field(default=99.8, gt=0, le=100)
@@ -77,6 +78,12 @@ class NormaliseSettings(_Frozen):
             )
         if given and self.method == "fixed" and not given[0] < given[1]:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _colours_are_clustered_by_field(self) -> Self:
+        if self.method == "lab-kmeans" and self.over == "plate":
+            raise ValueError("lab-kmeans clusters the colours of each field: use over field")
         return self
 
     @model_validator(mode="after")

@@ -25,6 +25,7 @@ from nucbatch.features.quality import (
     saturated_fraction,
 )
 from nucbatch.features.quality_sample import Sample, sample_of
+from nucbatch.inference.colour_clusters import directions_of
 from nucbatch.inference.normalise import Constants, constants_of, find_constants
 from nucbatch.store.display import window, window_of
 
@@ -64,9 +65,16 @@ def image_statistics(
         return ImageStatistics(find_constants(seen, settings), field_quality(grey), windows)
     levels = [GreyLevels.of(plane) for plane in image]
     grey_levels = GreyLevels.of(grey) if channel is None else levels[channel]
-    return statistics_of_levels(
-        levels, channel, grey_levels, edges_of(grey, Box(0, 0, *grey.shape)), settings, names
-    )
+    edges = edges_of(grey, Box(0, 0, *grey.shape))
+    colours = colours_of(seen, settings)
+    return statistics_of_levels(levels, channel, grey_levels, edges, settings, names, colours)
+
+
+def colours_of(seen: NDArray[Any], settings: NormaliseSettings) -> GreyLevels | None:
+    """Counts the directions of the colours of an image (3, Y, X), if the normalisation clusters them."""
+    if settings.method != "lab-kmeans":
+        return None
+    return GreyLevels.of(directions_of(seen.transpose(1, 2, 0)))
 
 
 def grey_of(seen: NDArray[Any]) -> NDArray[Any]:
@@ -81,6 +89,7 @@ def statistics_of_levels(
     edges: Edges,
     settings: NormaliseSettings,
     names: Sequence[str] = (),
+    colours: GreyLevels | None = None,
 ) -> ImageStatistics:
     """Computes the statistics of an image from histograms, which may be sums over its blocks.
 
@@ -91,6 +100,7 @@ def statistics_of_levels(
         edges: edge statistics of the same plane.
         settings: the method of normalisation.
         names: as in :func:`image_statistics`.
+        colours: :func:`colours_of` the image.
     """
     seen = sum(levels, GreyLevels.none(grey.dtype)) if channel is None else levels[channel]
     windows = [window_of(one) for one in levels]
@@ -99,7 +109,8 @@ def statistics_of_levels(
         for index, name in enumerate(names)
         if channel is not None and index != channel
     }
-    return ImageStatistics(constants_of(seen, settings), figures_of(grey, edges) | others, windows)
+    constants = constants_of(seen if colours is None else colours, settings)
+    return ImageStatistics(constants, figures_of(grey, edges) | others, windows)
 
 
 def sample_of_image(image: NDArray[Any], channel: int | None) -> Sample:

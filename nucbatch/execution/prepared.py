@@ -227,8 +227,17 @@ def _dark_ground(plan: Plan) -> str:
 
 
 def chosen(card: Card, settings: RunSettings) -> tuple[ObjectSettings, NormaliseSettings]:
-    """Returns the model's settings, overridden by those that the user set, even to a default value."""
+    """Returns the model's settings, overridden by those that the user set, even to a default value.
+
+    Raises:
+        InputError: the model clusters the colours of each field, and another normalisation is asked for.
+    """
     asked = settings.normalise.model_dump(exclude_unset=True)
+    if card.normalise.method == "lab-kmeans" and asked.items() - card.normalise.model_dump().items():
+        raise InputError(
+            f"{card.name} clusters the colours of each field and has no other normalisation: leave out "
+            "--normalise and --normalise-over."
+        )
     own = card.normalise.model_dump(exclude={"low", "high"} if "method" in asked else set())
     given = settings.objects.model_dump(exclude_unset=True)
     if "min_area_px" in given:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.settings import NormaliseSettings
+from nucbatch.inference.colour_clusters import clusters, directions_of, in_first_cluster
 from nucbatch.inference.foreground import limits
 from nucbatch.inference.histogram_thresholds import around_threshold
 
@@ -21,11 +22,13 @@ from nucbatch.inference.histogram_thresholds import around_threshold
 class Constants:
     """The pixel values that become 0 (``low``) and 1 (``high``).
 
-    ``blank``: whether the image has one value only, and so no nuclei.
+    ``centres``: with *lab-kmeans*, the clusters of colours, the nuclei's first; ``low`` and ``high`` are 0
+    and 1. ``blank``: whether the image has one value only, or no stain, and so no nuclei.
     """
 
     low: float
     high: float
+    centres: tuple[tuple[float, float, float], ...] = ()
 
     @property
     def blank(self) -> bool:
@@ -39,9 +42,15 @@ def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> C
     one. If that is equal too, the image is blank.
 
     Args:
-        image: pixels of any shape, uint8, uint16 or float; all RGB samples count alike.
+        image: pixels of any shape, uint8, uint16 or float; all RGB samples count alike. With *lab-kmeans*
+            (Y, X, 3) uint8 or uint16.
         settings: the method and its parameters.
+
+    Raises:
+        InputError: *lab-kmeans*, and the image is not RGB of 8 or 16 bits.
     """
+    if settings.method == "lab-kmeans":
+        return constants_of(GreyLevels.of(directions_of(image)), settings)
     if countable(image.dtype):
         return constants_of(GreyLevels.of(image), settings)
     given = _given(settings)
@@ -59,9 +68,14 @@ def find_constants(image: NDArray[np.generic], settings: NormaliseSettings) -> C
 def constants_of(levels: GreyLevels, settings: NormaliseSettings) -> Constants:
     """Finds the constants from a histogram, which may cover an image, its blocks or many images.
 
+    With *lab-kmeans* it is the histogram of :func:`directions_of`.
+
     Raises:
         InputError: the histogram is empty.
     """
+    if settings.method == "lab-kmeans":
+        centres = clusters(levels)
+        return Constants(0.0, 1.0 if centres else 0.0, centres)
     given = _given(settings)
     if given is not None:
         return given
@@ -95,10 +109,13 @@ def _given(settings: NormaliseSettings) -> Constants | None:
 def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:
     """Converts an image (Y, X) or (Y, X, 3) to the network's input (3, Y, X) float32 in [0, 1].
 
-    A blank image becomes all zeros. For a grey image the result is a read-only view of one channel.
+    A blank image becomes all zeros. For a grey image, and with clusters of colours, the result is a read-only
+    view of one channel.
     """
     if constants.blank:
         return np.broadcast_to(np.float32(0), (3, *image.shape[:2]))
+    if constants.centres:
+        return np.broadcast_to(in_first_cluster(image, constants.centres), (3, *image.shape[:2]))
     scaled = image.astype(np.float32)
     scaled -= np.float32(constants.low)
     scaled /= np.float32(constants.high - constants.low)

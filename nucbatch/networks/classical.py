@@ -7,16 +7,19 @@ that the result does not depend on tiles. Objects are made from its maps by a wa
 
 from __future__ import annotations
 
+import math
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d
 
 from nucbatch.networks.reflect import reflected
 
-_SIGMA_PX = 1.0
-_RADIUS_PX = 3
 _STEEP = 1000.0
 """Slope of the foreground's logit: pixels are nucleus or background, with hardly anything in between."""
+_GRADIENT = 4.0
+"""Sobel's gradient, per pixel, at which the interior is 0: the steepest at a straight outline is 0.27."""
 _CLOSEST = 1e-3
 """Interior values stay this far from 0 and 1, whose logits are infinite."""
 
@@ -34,11 +37,13 @@ class OtsuWatershed(nn.Module):
         width: number of maps in memory at once, for the projection of memory.
     """
 
+    sigma_px: ClassVar[float] = 1.0
+
     def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 4) -> None:
         super().__init__()
         self.in_channels = in_channels
-        at = torch.arange(-_RADIUS_PX, _RADIUS_PX + 1, dtype=torch.float32)
-        line = torch.exp(-(at**2) / (2 * _SIGMA_PX**2))
+        at = torch.arange(-self._smoothed_px, self._smoothed_px + 1, dtype=torch.float32)
+        line = torch.exp(-(at**2) / (2 * self.sigma_px**2))
         self.register_buffer("smoothing", (line[:, None] * line)[None, None] / line.sum() ** 2)
 
     @property
@@ -49,7 +54,11 @@ class OtsuWatershed(nn.Module):
     @property
     def receptive_radius_px(self) -> int:
         """Radius of the smoothing."""
-        return _RADIUS_PX
+        return self._smoothed_px
+
+    @property
+    def _smoothed_px(self) -> int:
+        return math.ceil(3 * self.sigma_px)
 
     def forward(self, x: Tensor) -> Tensor:
         return _STEEP * (self.smoothed(x) - 0.5)
@@ -80,13 +89,46 @@ class KMeansWatershed(OtsuWatershed):
     @property
     def receptive_radius_px(self) -> int:
         """Radius of the smoothing and of the edges' 3 × 3 pixels."""
-        return _RADIUS_PX + 1
+        return self._smoothed_px + 1
 
     def forward(self, x: Tensor) -> Tensor:
         grey = self.smoothed(x)
         strength = _filtered(grey, self.get_buffer("edges")).abs().amax(dim=1, keepdim=True)
         flat = (1 - strength / grey.clamp(min=0.25)).clamp(_CLOSEST, 1 - _CLOSEST)
         return torch.cat([_STEEP * (grey - 0.5), torch.logit(flat)], dim=1)
+
+
+class LabKMeansWatershed(OtsuWatershed):
+    """Images (N, 3, H, W) float32 in [0, 1] → logits (N, 2, H, W) of foreground and interior.
+
+    For stained tissue, after Bora and Gupta, "A Novel Approach Towards Clustering Based Image Segmentation",
+    International Journal of Emerging Science and Engineering 2(11), 2014 (arXiv:1506.01710): K-means of
+    colours in L*a*b* with the cosine distance, Sobel's filter of the segmented image, and a watershed from
+    markers. With normalisation *lab-kmeans* the input is 1 in the nuclei's cluster and 0 elsewhere. It is
+    smoothed (Gaussian, sigma 1.5 px). The interior is low where Sobel's gradient is steep, so that flat areas
+    become markers and outlines the ridges between them.
+
+    Chosen here, where the paper's abstract is silent: three clusters, the bluest of which is the nuclei's; L*
+    is clustered together with a* and b*, because the hue of grey glass is noise; the smoothing.
+    """
+
+    sigma_px: ClassVar[float] = 1.5
+
+    def __init__(self, in_channels: int = 3, outputs: int = 2, width: int = 8) -> None:
+        super().__init__(in_channels, outputs, width)
+        across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+        self.register_buffer("sobel", torch.stack([across, across.T])[:, None] / 8)
+
+    @property
+    def receptive_radius_px(self) -> int:
+        """Radius of the smoothing and of Sobel's filter."""
+        return self._smoothed_px + 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        share = self.smoothed(x)
+        gradient = _filtered(share, self.get_buffer("sobel")).square().sum(dim=1, keepdim=True).sqrt()
+        flat = (1 - _GRADIENT * gradient).clamp(_CLOSEST, 1 - _CLOSEST)
+        return torch.cat([_STEEP * (share - 0.5), torch.logit(flat)], dim=1)
 
 
 def _filtered(grey: Tensor, kernels: Tensor) -> Tensor:

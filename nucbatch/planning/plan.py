@@ -7,7 +7,7 @@ one block, and the fields keep the plate's order.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from nucbatch.core.errors import InputError
@@ -87,13 +87,18 @@ def make_plan(
 
     Raises:
         InputError: the plate lacks the selection; the named channel does not exist; several channels
-            exist, none is named and their names do not identify a nuclear stain; ``block_px`` is too
-            small; or the ring is in micrometres and a pixel size is unknown.
+            exist, none is named and their names do not identify a nuclear stain; the model needs colours,
+            and there are none or a channel is named; ``block_px`` is too small; or the ring is in
+            micrometres and a pixel size is unknown.
     """
     selection.require_in(plate)
-    channel = nuclear_channel(plate, settings.channel)
+    if settings.normalise.method == "lab-kmeans":
+        channel, segmentable = "", _for_colours(plate, settings)
+    else:
+        channel = nuclear_channel(plate, settings.channel)
+        segmentable = _for_channel(plate, channel)
     plan = Plan(
-        _with_pixel_size(_for_channel(plate, channel), settings.pixel_size_um),
+        _with_pixel_size(segmentable, settings.pixel_size_um),
         settings.model_copy(update={"channel": channel}),
         selection=selection,
     )
@@ -124,13 +129,40 @@ def _for_channel(plate: Plate, channel: str) -> Plate:
     measurements in that channel are missing.
     """
     fields = tuple(_field_for_channel(field, channel) for field in plate.fields)
+    return _without(plate, fields, lambda field: _unused_reason(field, channel))
+
+
+def _for_colours(plate: Plate, settings: RunSettings) -> Plate:
+    """Marks the fields that a model of colours can't segment: all but RGB images of 8 or 16 bits.
+
+    Raises:
+        InputError: a channel is named, or there is no such image.
+    """
+    if settings.channel:
+        raise InputError(f"{settings.model} needs all three colours: leave out --channel.")
+    fields = tuple(
+        field
+        if field.problem or (countable(field.dtype) and any(plane.samples == 3 for plane in field.planes))
+        else replace(field, problem=f"it is no RGB image of 8 or 16 bits, which {settings.model} needs")
+        for field in plate.fields
+    )
+    if all(field.problem for field in fields) and not all(field.problem for field in plate.fields):
+        raise InputError(
+            f"{plate.name} has no RGB image of 8 or 16 bits, which {settings.model} needs: take another "
+            "model, such as otsu-watershed for bright nuclei on a dark ground."
+        )
+    return _without(plate, fields, lambda _: "no-colours: readable, but no RGB image of 8 or 16 bits")
+
+
+def _without(plate: Plate, fields: tuple[Field, ...], reason: Callable[[Field], str]) -> Plate:
+    """Returns the plate with other fields; files whose fields all have a new problem are ignored."""
     used = {plane.path for field in fields if not field.problem for plane in field.planes}
     unused: dict[str, Field] = {}
     for before, after in zip(plate.fields, fields, strict=True):
         if after.problem and not before.problem:
             unused |= {plane.path: before for plane in before.planes if plane.path not in used}
     files = tuple(
-        replace(file, status=FileStatus.IGNORED, reason=_unused_reason(unused[file.path], channel))
+        replace(file, status=FileStatus.IGNORED, reason=reason(unused[file.path]))
         if file.status is FileStatus.USED and file.path in unused
         else file
         for file in plate.files

@@ -171,7 +171,7 @@ def surveyed_statistics(image: LargeImage) -> ImageStatistics:
 def _read_statistics(path: Path, mtime_ns: int, inode: int) -> ImageStatistics:
     values = read_values(path)
     return ImageStatistics(
-        Constants(values["low"], values["high"]),
+        Constants(values["low"], values["high"], tuple((light, a, b) for light, a, b in values["centres"])),
         values["quality"],
         [(start, end) for start, end in values["windows"]],
     )

@@ -16,7 +16,7 @@ from nucbatch.core.coverage import Coverage, largest_absent
 from nucbatch.core.grey_levels import GreyLevels
 from nucbatch.core.plate import Plane
 from nucbatch.core.tiles import Box
-from nucbatch.execution.image_statistics import grey_of, statistics_of_levels
+from nucbatch.execution.image_statistics import colours_of, grey_of, statistics_of_levels
 from nucbatch.execution.large.image import LargeImage, plane_key
 from nucbatch.features.quality import Edges, edges_of
 from nucbatch.features.quality_sample import MARGIN_PX, Sample, joined, sample_of
@@ -119,6 +119,8 @@ def survey(image: LargeImage, row: int, column: int) -> None:
     edges = edges_of(grey, Box(rows.start, columns.start, rows.stop, columns.stop))
     levels = [GreyLevels.of(plane) for plane in inner]
     levels.append(GreyLevels.of(grey[rows, columns]) if image.channel is None else levels[image.channel])
+    colours = colours_of(image.seen(inner), image.settings.normalise)
+    levels += [] if colours is None else [colours]
     figures = {"edges": asdict(edges), "coverage": [one.to_values() for one in reading.coverage]}
     sample = sample_of(grey, window, core, image.shape)
     parts = [json.dumps(figures).encode(), sample.to_bytes(), *(one.to_bytes() for one in levels)]
@@ -131,7 +133,9 @@ def add_up(image: LargeImage) -> None:
     Raises:
         StoreError: a part's histograms are missing, or the statistics can't be written.
     """
+    settings = image.settings.normalise
     total, edges = [GreyLevels.none(image.field.dtype) for _ in range(len(image.channels) + 1)], Edges()
+    total += [GreyLevels.none("uint16")] if settings.method == "lab-kmeans" else []
     coverage: list[Coverage] = []
     samples: list[Sample] = []
     rows, columns = image.units_of(0).shape
@@ -144,18 +148,20 @@ def add_up(image: LargeImage) -> None:
             covered = [Coverage.from_values(values) for values in figures["coverage"]]
             coverage = [a + b for a, b in zip(coverage, covered, strict=True)] if coverage else covered
             total = [one + GreyLevels.from_bytes(part) for one, part in zip(total, parts, strict=True)]
+    colours = total.pop() if settings.method == "lab-kmeans" else None
     *channels, grey = total
     height, width = image.shape
     if edges.pixels != math.prod((max(height - 2, 0), max(width - 2, 0))):
         raise AssertionError(f"{edges.pixels} pixels with a Laplacian in an image of {height} × {width}")
     write_parts(image.scratch.sample, [joined(samples, image.shape).to_bytes()])
     names = [channel.name for channel in image.channels]
-    found = statistics_of_levels(channels, image.channel, grey, edges, image.settings.normalise, names)
+    found = statistics_of_levels(channels, image.channel, grey, edges, settings, names, colours)
     write_values(
         image.scratch.constants,
         {
             "low": found.constants.low,
             "high": found.constants.high,
+            "centres": found.constants.centres,
             "quality": found.quality | {"QC_Absent": largest_absent(coverage)},
             "windows": found.windows,
         },
