@@ -4,7 +4,7 @@ import pytest
 
 from nucbatch.core.errors import InputError, MemoryRefused
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
-from nucbatch.core.settings import RunSettings
+from nucbatch.core.settings import NormaliseSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.planning.memory import (
     PROCESS_BYTES,
@@ -210,6 +210,33 @@ def test_a_field_without_the_segmented_channel_gets_a_problem() -> None:
     assert plan.plate.fields[1].problem == "it has no image in channel DAPI, the one that is segmented"
     assert [file.status for file in plan.plate.files] == [FileStatus.USED, FileStatus.IGNORED]
     assert plan.plate.files[1].reason.startswith("no-nuclear-channel: ")
+
+
+COLOURS = RunSettings(model="lab-kmeans-watershed", normalise=NormaliseSettings(method="lab-kmeans"))
+
+
+def test_a_model_of_colours_takes_the_rgb_images_alone() -> None:
+    (grey,) = plate_of("Grey").fields
+    rgb = replace(grey, site=2, group="B/3/2", planes=(Plane("rgb.tif", "RGB", samples=3),), dtype="uint8")
+    floats = replace(rgb, site=3, group="B/3/3", planes=(Plane("f.tif", "RGB", samples=3),), dtype="float32")
+    fields = (grey, rgb, floats)
+    files = tuple(FileRecord(one.planes[0].path, FileStatus.USED, group=one.group) for one in fields)
+    plan = make_plan(replace(plate_of("Grey"), fields=fields, files=files), COLOURS)
+    assert plan.usable == (rgb,)
+    assert plan.settings.channel == ""
+    assert [file.status for file in plan.plate.files] == [
+        FileStatus.IGNORED,
+        FileStatus.USED,
+        FileStatus.IGNORED,
+    ]
+    assert plan.plate.files[0].reason.startswith("no-colours: ")
+
+
+def test_a_model_of_colours_refuses_grey_images_and_a_channel() -> None:
+    with pytest.raises(InputError, match="has no RGB image of 8 or 16 bits"):
+        make_plan(plate_of("DAPI", "FITC"), COLOURS)
+    with pytest.raises(InputError, match="leave out --channel"):
+        make_plan(plate_of("RGB", samples=3), COLOURS.model_copy(update={"channel": "Red"}))
 
 
 def test_a_file_of_several_time_points_is_used_if_one_of_them_is() -> None:

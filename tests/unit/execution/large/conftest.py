@@ -86,7 +86,7 @@ class Bench:
         (field,) = plan.usable
         sight = (
             grid_of(network, largest_px, largest_px),
-            4,
+            len(card.outputs),
             Scale.of(card, plan.settings).given or Fit(),
             block_px,
         )

@@ -11,12 +11,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from skimage.draw import disk
 
-from nucbatch.core.settings import ObjectSettings
+from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.networks.checkpoint import load_weights, save_weights
+from nucbatch.networks.checkpoint import load_weights, save_weights, shipped
 
 SIZES = (128, 200, 256, 512, 1024)
 
@@ -126,6 +127,26 @@ def test_the_scale_is_found_alike_in_one_piece_and_in_blocks_of_any_size(
         assert image.zoom == expected.qc["QC_Zoom"]
         receipt = small.in_blocks(image)
         assert receipt.labels_sha256 == expected.labels_sha256
+        assert receipt.qc == expected.qc
+
+
+@pytest.mark.slow
+def test_clusters_of_colours_are_those_of_the_whole_image(bench: Any, tmp_path: Path) -> None:
+    """Stained discs lie in some blocks only; the clusters come from the counts of all blocks."""
+    rng = np.random.default_rng(5)
+    pixels = rng.normal((240, 238, 242), 4, (500, 700, 3))
+    for row, column in rng.integers(20, 480, (40, 2)):
+        pixels[disk((row, column), 9)] = rng.normal((110, 80, 160), 6)
+    pixels[:, 550:] = rng.normal((225, 160, 200), 5, (500, 150, 3))
+    picture = tmp_path / "stained.tif"
+    tifffile.imwrite(picture, pixels.clip(0, 255).astype(np.uint8), photometric="rgb")
+    stained = replace(bench, picture=picture, weights=shipped()["lab-kmeans-watershed"])
+    settings = {"channel": "", "normalise": NormaliseSettings(method="lab-kmeans")}
+    expected = stained.in_one_piece(stained.image(tmp_path / "whole", 4096, **settings))
+    assert expected.nuclei > 20
+    for block_px in (128, 333):
+        receipt = stained.in_blocks(stained.image(tmp_path / str(block_px), block_px, **settings))
+        assert (receipt.nuclei, receipt.labels_sha256) == (expected.nuclei, expected.labels_sha256)
         assert receipt.qc == expected.qc
 
 
