@@ -95,7 +95,8 @@ def in_first_cluster(
     image: npt.NDArray[Any], centres: tuple[tuple[float, float, float], ...]
 ) -> npt.NDArray[np.float32]:
     """Returns 1 where a pixel's colour is closest to the first centre, else 0; (Y, X) float32."""
-    return np.asarray(_members(centres)[directions_of(image)])
+    members: npt.NDArray[np.float32] = _members(centres)[directions_of(image)]
+    return members
 
 
 @lru_cache(maxsize=16)
