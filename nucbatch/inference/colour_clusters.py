@@ -95,15 +95,14 @@ def in_first_cluster(
     image: npt.NDArray[Any], centres: tuple[tuple[float, float, float], ...]
 ) -> npt.NDArray[np.float32]:
     """Returns 1 where a pixel's colour is closest to the first centre, else 0; (Y, X) float32."""
-    members: npt.NDArray[np.float32] = _members(centres)[directions_of(image)]
-    return members
+    return np.asarray(_members(centres)[directions_of(image)])
 
 
 @lru_cache(maxsize=16)
 def _members(centres: tuple[tuple[float, float, float], ...]) -> npt.NDArray[np.float32]:
     """Whether each cell belongs to the first centre, (65536,) float32."""
     alike = _vectors(np.arange(_SIDE * _SIDE)) @ np.array(centres).T
-    members = (alike[:, 0] > alike[:, 1:].max(axis=1)).astype(np.float32)
+    members: npt.NDArray[np.float32] = (alike[:, 0] > alike[:, 1:].max(axis=1)).astype(np.float32)
     members.flags.writeable = False
     return members
 
