@@ -7,7 +7,7 @@ a calibration gives neither confidences nor intervals.
 from __future__ import annotations
 
 import hashlib
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -95,6 +95,70 @@ class ConfidenceModel(_Frozen):
         return rounded
 
 
+DOUBTS = ("log_doubt", "log_border")
+"""Figures that the width of an interval depends on; see :meth:`IntervalModel.figures`."""
+
+
+class IntervalModel(_Frozen):
+    """A conformal interval of the true number of nuclei in a field.
+
+    The scale of a field's error is an exponential function of its figures. The interval is the count, moved
+    by ``shift`` scales, and ``factor`` scales to either side.
+
+    Attributes:
+        level: fraction of images whose true number lies in their interval.
+        doubts: the figures.
+        weights: of each figure in the logarithm of the scale.
+        constant: added to them.
+        shift: in scales: by how much the model counts too few nuclei.
+        factor: in scales: half of the width.
+        shared: fraction of the error's variance that fields of one well, slide or plate have in common.
+        largest: count up to which the scale is known. The error of a larger field grows in proportion.
+    """
+
+    level: float = Field(gt=0, lt=1)
+    doubts: Standardised
+    weights: tuple[float, ...]
+    constant: float
+    shift: float
+    factor: float = Field(gt=0)
+    shared: float = Field(ge=0, le=1)
+    largest: float = Field(gt=0)
+    clip: ClassVar[float] = 2.5
+
+    @model_validator(mode="after")
+    def _as_many(self) -> Self:
+        if self.doubts.names != DOUBTS or len(self.weights) != len(DOUBTS):
+            raise ValueError(f"doubts must be {', '.join(DOUBTS)}, each with a weight")
+        return self
+
+    @staticmethod
+    def figures(doubt: Floats, at_border: Floats) -> Floats:
+        """Returns the figures (N, 2) of fields.
+
+        Args:
+            doubt: (N,) expected number of objects that are no nuclei: the sum of 1 - confidence.
+            at_border: (N,) number of objects that touch the border of the image.
+        """
+        return np.stack([np.log(doubt + 0.2), np.log(at_border + 1)], axis=1)
+
+    def log_scales(self, figures: Floats) -> Floats:
+        """Returns the logarithm of the scale (N,) of fields with these figures (N, 2)."""
+        scaled = self.doubts.scaled(figures, self.clip)
+        logs: Floats = self.constant + self.weights[0] * scaled[:, 0] + self.weights[1] * scaled[:, 1]
+        return logs
+
+    def spans(self, count: Floats, doubt: Floats, at_border: Floats) -> tuple[Floats, Floats]:
+        """Returns the centre and half the width of each field's interval, (N,) each.
+
+        Args:
+            count: (N,) number of nuclei that were found; other arguments as for :meth:`figures`.
+        """
+        times = np.maximum(1, count / self.largest)
+        scale = times * np.exp(self.log_scales(self.figures(doubt / times, at_border / times)))
+        return count + self.shift * scale, self.factor * scale
+
+
 class Calibration(_Frozen):
     """What is known of a model from validation images.
 
@@ -102,11 +166,13 @@ class Calibration(_Frozen):
         images: number of the images.
         groups: number of the mosaics, slides or plates that they were cut from.
         confidence: of each object.
+        interval: of the count of a field or well; None if it could not be fitted.
     """
 
     images: int = Field(ge=1)
     groups: int = Field(ge=1)
     confidence: ConfidenceModel
+    interval: IntervalModel | None = None
 
     def digest(self) -> str:
         """Returns the SHA-256 (hex) of all values."""

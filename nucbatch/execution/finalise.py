@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from nucbatch.core.calibration import Calibration
 from nucbatch.core.measure_settings import EVERY_NUCLEUS, CountSettings
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
@@ -23,6 +24,7 @@ from nucbatch.execution.count_once import count_once, covered_mm2
 from nucbatch.execution.left_out import NONE, labels_of
 from nucbatch.execution.left_out import left_out as nuclei_left_out
 from nucbatch.experiment.field_layout import placed_fields
+from nucbatch.experiment.intervals import Intervals, intervals_of
 from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import (
     IMPLAUSIBLE_SIZE,
@@ -107,6 +109,7 @@ def finalise(
     overlaps: Literal["once", "keep"] = "once",
     counted: CountSettings = EVERY_NUCLEUS,
     table: Literal["parquet", "csv"] = "parquet",
+    calibration: Calibration | None = None,
 ) -> Totals:
     """Writes the tables and the OME-Zarr's list of images.
 
@@ -121,6 +124,7 @@ def finalise(
             are checked either way.
         table: whether the nuclei are written as CSV too.
         counted: which nuclei count.
+        calibration: of the model; None gives no intervals.
 
     Raises:
         DamagedFile: a field's table fragment does not match its receipt.
@@ -167,9 +171,22 @@ def finalise(
     }
     unwanted = {key: len(labels) for key, labels in fewer.items()} if counted.leaves_out else None
     shown = _with_count_z(receipts, judgement)
-    write_fields(folder.fields, plate, shown, flags, left_out, elsewhere, once.at_shared_edges, unwanted)
+    counts = {
+        field.key: receipts[field.key].nuclei
+        - (unwanted or {}).get(field.key, 0)
+        - elsewhere.get(field.key, 0)
+        for field in done
+    }
+    intervals = Intervals()
+    if calibration is not None and calibration.interval is not None:
+        intervals = intervals_of(folder.nuclei, calibration.interval, done, counts)
+    write_fields(
+        *(folder.fields, plate, shown, flags, left_out, elsewhere, once.at_shared_edges, unwanted),
+        intervals=intervals.fields,
+    )
     areas = covered_mm2(done, once.refused if overlaps == "once" else placed_fields(done))
-    write_wells(folder.wells, by_well(folder.nuclei, pd.read_parquet(folder.fields), areas))
+    wells = by_well(folder.nuclei, pd.read_parquet(folder.fields), areas, intervals.wells)
+    write_wells(folder.wells, wells)
     fates = write_files_csv(folder.files, plate, unused)
     failures = {key: receipt.reason for key, receipt in receipts.items() if receipt.status == "failed"}
     if ome_zarr is not None:

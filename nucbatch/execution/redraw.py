@@ -61,7 +61,13 @@ def _write_tables(folder: RunFolder, view: RunFolder) -> None:
         )
     plan = make_plan(plate, settings)
     totals = finalise(
-        view, plan.plate, receipts, ome_zarr=None, overlaps=settings.overlaps, counted=settings.counted
+        view,
+        plan.plate,
+        receipts,
+        ome_zarr=None,
+        overlaps=settings.overlaps,
+        counted=settings.counted,
+        calibration=settings.calibration,
     )
     last = read_session(folder)
     timings = Timings(0.0, 0) if last is None else Timings(last.earlier_s, last.earlier_fields)

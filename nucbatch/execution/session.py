@@ -256,6 +256,7 @@ def execute(
                         overlaps=plan.settings.overlaps,
                         counted=plan.settings.counted,
                         table=plan.settings.table,
+                        calibration=plan.settings.calibration,
                     )
                 except DamagedFile as error:
                     again = work_queue.requeue_damaged_tables(receipts, cores())

@@ -44,7 +44,10 @@ _AREA, _PIXEL = "Nuclei_AreaShape_Area", "Metadata_PixelSize_um"
 
 
 def by_well(
-    nuclei: str | Path, fields: pd.DataFrame, areas_mm2: Mapping[tuple[str, int], float] | None = None
+    nuclei: str | Path,
+    fields: pd.DataFrame,
+    areas_mm2: Mapping[tuple[str, int], float] | None = None,
+    intervals: Mapping[tuple[str, int], tuple[int, int]] | None = None,
 ) -> pd.DataFrame:
     """Aggregates nuclei per well and time point, ordered by plate, well (row-major) and time.
 
@@ -54,6 +57,7 @@ def by_well(
             ("done", "not selected", any other value means failed), Count_Nuclei (missing unless done),
             Reason, Flags.
         areas_mm2: area in which nuclei were counted, by well and time point; of one plate.
+        intervals: smallest and largest true number of nuclei, likewise.
 
     Returns:
         One row per well and time point with these columns:
@@ -61,6 +65,7 @@ def by_well(
         - Metadata_Plate, Metadata_Well, Metadata_Time (int64, from 0)
         - the other Metadata_ columns of the fields, missing where a well's fields differ
         - Count_Nuclei (Int64), missing where no field was usable
+        - Count_Nuclei_Low, Count_Nuclei_High (Int64), if intervals are given
         - Count_Nuclei_LeftOut (Int64), if the fields have it: nuclei that the user leaves out
         - Count_Nuclei_Seen (Int64), if the fields have it: including nuclei that count in another field
         - Count_Nuclei_AtSharedEdges (Int64), if the fields have it: counted nuclei at edges where fields
@@ -105,7 +110,11 @@ def by_well(
             )
     return _with_metadata(
         _frame(
-            wells, measured, areas_mm2 or {}, {name: _sums(fields, name) for name in (_LEFT_OUT, _AT_EDGES)}
+            wells,
+            measured,
+            areas_mm2 or {},
+            {name: _sums(fields, name) for name in (_LEFT_OUT, _AT_EDGES)},
+            intervals or {},
         ),
         fields,
     )
@@ -268,6 +277,18 @@ def _seen(named: list[tuple[Key, dict[str, Any]]]) -> dict[str, Any]:
     return {_SEEN: pd.array([well["seen"] if well["done"] else None for _, well in named], dtype="Int64")}
 
 
+def _ends(
+    named: list[tuple[Key, dict[str, Any]]], intervals: Mapping[tuple[str, int], tuple[int, int]]
+) -> dict[str, Any]:
+    if not intervals:
+        return {}
+    ends = [intervals.get((name, t), (None, None)) for (_, name, t), _ in named]
+    return {
+        "Count_Nuclei_Low": pd.array([low for low, _ in ends], dtype="Int64"),
+        "Count_Nuclei_High": pd.array([high for _, high in ends], dtype="Int64"),
+    }
+
+
 def _per_area(
     named: list[tuple[Key, dict[str, Any]]], areas_mm2: Mapping[tuple[str, int], float]
 ) -> dict[str, Any]:
@@ -289,12 +310,14 @@ def _frame(
     measured: list[str],
     areas_mm2: Mapping[tuple[str, int], float],
     further: Mapping[str, Mapping[Key, int]],
+    intervals: Mapping[tuple[str, int], tuple[int, int]],
 ) -> pd.DataFrame:
     named = [(key, well) for key, well in wells.items() if key[1]]
     counts = [well["nuclei"] if well["done"] else None for _, well in named]
     columns: dict[str, Any] = {
         **_places_frame([key for key, _ in named]),
         "Count_Nuclei": pd.array(counts, dtype="Int64"),
+        **_ends(named, intervals),
         **_seen(named),
         **{
             name: pd.array([sums.get(key) for key, _ in named], dtype="Int64")

@@ -26,6 +26,7 @@ def write_fields(
     elsewhere: Mapping[str, int] | None = None,
     at_shared_edges: Mapping[str, int] | None = None,
     not_wanted: Mapping[str, int] | None = None,
+    intervals: Mapping[str, tuple[int, int]] | None = None,
 ) -> None:
     """Writes one row per field of the plate, in its order, durably.
 
@@ -51,6 +52,8 @@ def write_fields(
         at_shared_edges: numbers of counted nuclei at edges where fields adjoin, by the field's key.
         not_wanted: numbers of nuclei that the user leaves out, by the field's key; None if none can be. They
             are in ``Count_Nuclei_LeftOut`` and in no other count.
+        intervals: smallest and largest true number, by the field's key, for ``Count_Nuclei_Low`` and
+            ``Count_Nuclei_High``; there are no such columns without any.
 
     Raises:
         StoreError: the file cannot be written.
@@ -72,6 +75,7 @@ def write_fields(
             ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
         ),
         **_counts(plate.fields, [outcome[2] for outcome in outcomes], elsewhere or {}, not_wanted),
+        **_ends(plate.fields, intervals or {}),
         **_at_edges(plate.fields, at_shared_edges or {}),
         "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
         "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
@@ -122,6 +126,16 @@ def _counts(
         less = [None if count is None else own for count, own in zip(found, unwanted, strict=True)]
         columns["Count_Nuclei_LeftOut"] = pa.array(less, pa.int64())
     return columns
+
+
+def _ends(fields: Sequence[Field], intervals: Mapping[str, tuple[int, int]]) -> dict[str, pa.Array]:
+    if not intervals:
+        return {}
+    ends = [intervals.get(field.key, (None, None)) for field in fields]
+    return {
+        "Count_Nuclei_Low": pa.array([low for low, _ in ends], pa.int64()),
+        "Count_Nuclei_High": pa.array([high for _, high in ends], pa.int64()),
+    }
 
 
 def _at_edges(fields: Sequence[Field], counts: Mapping[str, int]) -> dict[str, pa.Array]:

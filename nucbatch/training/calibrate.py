@@ -1,4 +1,4 @@
-"""Calibrates a model: fits its confidences to labelled images that it was not trained on.
+"""Calibrates a model: fits its confidences and intervals to labelled images that it was not trained on.
 
 The images are segmented as a run would do it, with the thresholds of the model's card, and the objects found
 are matched with the true nuclei: an object is a nucleus if it has an intersection over union above 0.5 with
@@ -29,6 +29,7 @@ from nucbatch.networks.model_card import Card
 from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.match import matches, overlaps
 from nucbatch.training.data import DataSet, Entry
+from nucbatch.training.interval_fit import CountedImage, folds_of, interval_model
 
 FEWEST_IMAGES = 10
 """With fewer validation images a model is not calibrated."""
@@ -54,7 +55,7 @@ class Judged:
 
     ``group``: the mosaic, slide or plate that it was cut from; an image without one is its own. ``evidence``
     (N, evidence): of the objects whose truth is known. ``is_nucleus`` (N,): whether each matches a true
-    nucleus. ``nuclei``: number of true nuclei.
+    nucleus. ``nuclei``: number of true nuclei. ``at_border``: number of the objects that touch the border.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Judged:
     evidence: Floats
     is_nucleus: NDArray[np.bool_]
     nuclei: int
+    at_border: int = 0
 
 
 def calibrate(
@@ -139,7 +141,26 @@ def fitted(judged: Sequence[Judged]) -> Calibration:
     groups = len({one.group for one in judged})
     evidence = np.concatenate([one.evidence for one in judged])
     truth = np.concatenate([one.is_nucleus for one in judged])
-    return Calibration(images=len(judged), groups=groups, confidence=confidence_model(evidence, truth))
+    interval = interval_model(counted_images(judged))
+    confidence = confidence_model(evidence, truth)
+    return Calibration(images=len(judged), groups=groups, confidence=confidence, interval=interval)
+
+
+def counted_images(judged: Sequence[Judged]) -> list[CountedImage]:
+    """Returns counts and doubts of images, with confidences that were fitted without each image's group."""
+    folds = folds_of([one.group for one in judged])
+    models: dict[int, ConfidenceModel] = {}
+    for fold in np.unique(folds).tolist():
+        others = [one for one, own in zip(judged, folds, strict=True) if own != fold]
+        evidence = np.concatenate([one.evidence for one in others])
+        models[fold] = confidence_model(evidence, np.concatenate([one.is_nucleus for one in others]))
+    return [counted_image(one, models[fold]) for one, fold in zip(judged, folds.tolist(), strict=True)]
+
+
+def counted_image(one: Judged, model: ConfidenceModel) -> CountedImage:
+    """Returns an image's counts and doubts."""
+    doubt = float((1 - model.confidences(one.evidence)).sum())
+    return CountedImage(one.group, len(one.is_nucleus), one.nuclei, doubt, one.at_border)
 
 
 def too_few(judged: Sequence[Judged]) -> str:
@@ -174,6 +195,8 @@ def _judged(
     known, right = np.zeros(count + 1, np.bool_), np.zeros(count + 1, np.bool_)
     known[table.pred_labels] = True
     right[table.pred_labels[table.pred_index[matches(table)]]] = True
+    sides = seen.labels[0], seen.labels[-1], seen.labels[:, 0], seen.labels[:, -1]
+    touching = np.unique(np.concatenate(sides))
     evidence = np.zeros((0, len(EVIDENCE)))
     if seen.maps is not None and count:
         evidence = evidence_of(objects_of(seen.labels), seen.maps, seen.zoom)[known[1:]]
@@ -184,6 +207,7 @@ def _judged(
         evidence,
         right[1:][known[1:]],
         len(table.truth_labels),
+        int(known[touching].sum()),
     )
 
 
