@@ -36,8 +36,8 @@ Floats = NDArray[np.float64]
 class CountedImage:
     """A validation image: its group, the numbers of nuclei found and true, and what is doubtful in it.
 
-    ``doubt``: sum of 1 - confidence, with confidences fitted without the image's group. ``at_border``: number of
-    objects that touch the border.
+    ``doubt``: sum of 1 - confidence, with confidences fitted without the image's group. ``at_border``: number
+    of objects that touch the border.
     """
 
     group: str
@@ -95,7 +95,7 @@ def folds_of(groups: Sequence[str]) -> NDArray[np.int64]:
 
 
 def _quantile(terms: Floats, values: Floats, weight: Floats) -> Floats:
-    """Returns constant and weights of the linear function of terms (N, T) below which 0.9 of the values (N,) lie."""
+    """Returns constant and weights of the linear function of terms (N, T) above 0.9 of the values (N,)."""
     count, width = terms.shape
     # constant and weights as differences of positive numbers; excess above and below the function
     cost = np.concatenate(

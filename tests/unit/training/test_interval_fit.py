@@ -7,7 +7,7 @@ from nucbatch.training.interval_fit import CountedImage, interval_model
 
 
 def images(count: int, seed: int, per_group: int = 2) -> list[CountedImage]:
-    """Images whose error grows with their doubt, two of a group sharing a half of it; the model finds too few."""
+    """Images whose error grows with their doubt; those of a group share half of it; too few are found."""
     rng = np.random.default_rng(seed)
     found = []
     for group in range(count // per_group):
