@@ -28,6 +28,12 @@ class Bucket:
     def put(self, key: str, content: bytes) -> None:
         self._stored().put_object(self.name, key, content)
 
+    def publish(self, key: str) -> None:
+        """Lets anyone read an object."""
+        from moto.s3.models import get_canned_acl
+
+        self._stored().put_object_acl(self.name, key, get_canned_acl("public-read"))
+
     def upload(self, folder: Path, prefix: str) -> str:
         """Puts all files below a folder into the bucket and returns the address of the copy."""
         for path in sorted(folder.rglob("*")):

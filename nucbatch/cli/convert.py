@@ -12,6 +12,7 @@ from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.selection_options import selection_options
+from nucbatch.cli.shared_options import OutputPath
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -30,7 +31,7 @@ _OUTPUT = (
         "-o",
         "--out",
         required=True,
-        type=click.Path(path_type=Path),
+        type=OutputPath(),
         metavar="NAME.zarr",
         help="The OME-Zarr. files.csv, images.csv and the log are in NAME.convert beside it.",
     ),

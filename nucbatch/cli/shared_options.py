@@ -2,13 +2,34 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
 from nucbatch.cli.headings import option
+from nucbatch.object_store import is_address
 
-OUT = option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Output folder of the run.")
+
+class OutputPath(click.Path):
+    """Folder on a disk, for results."""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
+        """Returns the path.
+
+        Raises:
+            click.BadParameter: it is an address in an object store.
+        """
+        text = os.fspath(value)
+        if is_address(text):
+            raise click.BadParameter(
+                f"{text} is an address: results are written to a disk. Give a folder, and copy it with "
+                f"`nucbatch copy FOLDER {text}`, also while the run is not finished."
+            )
+        return Path(text)
+
+
+OUT = option("-o", "--out", required=True, type=OutputPath(), help="Output folder of the run.")
 OVERLAPS = option(
     "--overlaps",
     type=click.Choice(["once", "keep"]),

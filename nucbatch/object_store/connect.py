@@ -20,6 +20,7 @@ _RETRIES = {
     "retry_timeout": timedelta(seconds=120),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
 }
+_SETTINGS = ("AWS_", "GOOGLE_", "AZURE_")
 _OTHERS = {"gs": "GOOGLE_APPLICATION_CREDENTIALS", "az": "AZURE_STORAGE_ACCOUNT_NAME"}
 
 
@@ -43,11 +44,12 @@ def connected(bucket: str) -> Any:
     Raises:
         InputError: obstore is missing, or the address or a setting of the environment is invalid.
     """
-    return _connected(bucket, os.getpid())
+    settings = frozenset(item for item in os.environ.items() if item[0].startswith(_SETTINGS))
+    return _connected(bucket, os.getpid(), settings)
 
 
 @lru_cache(maxsize=16)
-def _connected(bucket: str, _process: int) -> Any:
+def _connected(bucket: str, _process: int, _settings: frozenset[tuple[str, str]]) -> Any:
     require_library()
     from obstore.exceptions import BaseError
     from obstore.store import from_url
@@ -58,6 +60,8 @@ def _connected(bucket: str, _process: int) -> Any:
             return _s3(bucket)
         options = {"allow_http": True} if _is_loopback(bucket) or scheme == "http" else {}
         return from_url(bucket, client_options=options, retry_config=_RETRIES)
+    except InputError:
+        raise
     except (BaseError, ValueError) as error:
         raise InputError(
             f"{bucket} can't be opened: check the address and the environment's settings."

@@ -6,7 +6,6 @@ name the version (``If-Match``), so that an object which is replaced meanwhile g
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import threading
@@ -15,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, BinaryIO
 
 from nucbatch.core.errors import ImageUnavailable
-from nucbatch.object_store.requests import fetch, head
+from nucbatch.object_store.requests import fetch, head, stamp_ns
 
 HEADER_BYTES = 1 << 16
 """First request for a header."""
@@ -23,15 +22,6 @@ WHOLE_BYTES = 8 << 20
 """Objects up to this size are fetched by one request."""
 _PIECE_BYTES = 1 << 20
 _MOST_PIECES = 32
-
-
-def stamp_ns(found: dict[str, Any]) -> int:
-    """Returns the time of an object's version in ns; the part below a second is made from its ETag."""
-    modified: datetime | None = found["last_modified"]
-    seconds = int(modified.timestamp()) if modified else 0
-    tag = str(found["e_tag"] or "")
-    digest = int.from_bytes(hashlib.sha256(tag.encode()).digest()[:8], "big") % 10**9
-    return seconds * 10**9 + (digest if tag else 0)
 
 
 class StoredBytes:
@@ -71,7 +61,7 @@ class StoredBytes:
         """
         with self._lock:
             if not self._found:
-                data, found = fetch(self._bucket, self._key, 0, self._first_bytes)
+                data, found = fetch(self._bucket, self._key, 0, self._first_bytes, planned=self._planned)
                 self._require_planned(found)
                 self._first, self._found = data, found
         return self
@@ -92,26 +82,27 @@ class StoredBytes:
             return b""
         if end <= len(self._first):
             return self._first[offset:end]
-        if self.size <= WHOLE_BYTES:
+        if self.size <= self._first_bytes:
             with self._lock:
                 if len(self._first) < self.size:
                     self._first += self._request(len(self._first), self.size)
             return self._first[offset:end]
-        if end - offset >= _PIECE_BYTES:
+        piece = min(self._first_bytes, _PIECE_BYTES)
+        if end - offset >= piece:
             return self._request(offset, end)
-        pieces = range(offset // _PIECE_BYTES, -(-end // _PIECE_BYTES))
-        joined = b"".join(self._piece(number) for number in pieces)
-        begin = offset - pieces[0] * _PIECE_BYTES
+        pieces = range(offset // piece, -(-end // piece))
+        joined = b"".join(self._piece(number, piece) for number in pieces)
+        begin = offset - pieces[0] * piece
         return joined[begin : begin + end - offset]
 
-    def _piece(self, number: int) -> bytes:
-        """Returns an aligned piece of a large object; the latest ones are kept."""
+    def _piece(self, number: int, piece: int) -> bytes:
+        """Returns an aligned piece of ``piece`` bytes; the latest ones are kept."""
         with self._lock:
             if number in self._pieces:
                 self._pieces.move_to_end(number)
                 return self._pieces[number]
-        begin = number * _PIECE_BYTES
-        data = self._request(begin, min(begin + _PIECE_BYTES, self.size))
+        begin = number * piece
+        data = self._request(begin, min(begin + piece, self.size))
         with self._lock:
             self._pieces[number] = data
             while len(self._pieces) > _MOST_PIECES:

@@ -11,9 +11,10 @@ import os
 import stat
 from collections.abc import Generator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
-from nucbatch.object_store.object_file import HEADER_BYTES, ObjectFile, StoredBytes, stamp_ns
+from nucbatch.object_store.object_file import HEADER_BYTES, WHOLE_BYTES, ObjectFile, StoredBytes
+from nucbatch.object_store.requests import stamp_ns
 
 SCHEMES = ("s3", "gs", "az", "http", "https")
 
@@ -42,7 +43,7 @@ class ObjectPath(_Base):
     ('s3://bucket/screen/plate/A01.tif', 'screen', 'screen/plate/A01.tif')
     """
 
-    _folder = False
+    _kind = ""
     _content: StoredBytes | None = None
 
     def __str__(self) -> str:
@@ -64,15 +65,17 @@ class ObjectPath(_Base):
         """Whether the store can list its objects; a web server can't."""
         return self.parts[0] not in ("http:", "https:")
 
-    def at_version(self, size_bytes: int, modified_ns: int) -> ObjectPath:
+    def at_version(self, size_bytes: int, modified_ns: int, *, header: bool = False) -> ObjectPath:
         """Returns the path of one version of the object; its bytes are fetched once and kept.
 
         Args:
             size_bytes: size of the version.
             modified_ns: number of the version, as :meth:`stat` gives it; 0 and 0 for any version.
+            header: only the header is wanted, so fetch little at first.
         """
         path = ObjectPath(self)
-        path._content = StoredBytes(self.bucket, self.key, (size_bytes, modified_ns))
+        first_bytes = HEADER_BYTES if header else WHOLE_BYTES
+        path._content = StoredBytes(self.bucket, self.key, (size_bytes, modified_ns), first_bytes)
         return path
 
     def fetched(self) -> ObjectPath:
@@ -85,10 +88,10 @@ class ObjectPath(_Base):
             self._content.fetched()
         return self
 
-    def as_folder(self) -> ObjectPath:
-        """Returns the path marked as a folder, so that no request is needed to find out."""
+    def known_as(self, kind: Literal["file", "folder"]) -> ObjectPath:
+        """Returns the path marked as a file or folder, so that no request is needed to find out."""
         path = ObjectPath(self)
-        path._folder = True
+        path._kind = kind
         return path
 
     def open(self, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:  # type: ignore[override]
@@ -122,7 +125,7 @@ class ObjectPath(_Base):
 
     def is_file(self) -> bool:
         """Returns whether there is such an object."""
-        if self._folder or len(self.parts) < 3:
+        if self._kind == "folder" or len(self.parts) < 3:
             return False
         if self._content is not None:
             return True
@@ -134,9 +137,9 @@ class ObjectPath(_Base):
 
     def is_dir(self) -> bool:
         """Returns whether this is a folder: there is no object of this name, but there are some below it."""
-        if self._folder:
+        if self._kind == "folder":
             return True
-        if self._content is not None or self.is_file():
+        if self._kind == "file" or self._content is not None or self.is_file():
             return False
         return not self.lists or next(self.iterdir(), None) is not None
 
@@ -150,7 +153,7 @@ class ObjectPath(_Base):
 
         for name in children(self.bucket, self.key):
             child = self / name.rstrip("/")
-            yield child.as_folder() if name.endswith("/") else child
+            yield child.known_as("folder") if name.endswith("/") else child
 
 
 def as_path(path: str | Path) -> Path:
@@ -162,9 +165,8 @@ def as_path(path: str | Path) -> Path:
 
 
 def path_in(root: str | Path, below: str = "") -> Path:
-    """Returns the path of a record below a root; a name that ends in ``/`` is a folder."""
+    """Returns the path of a record below a root; a name that ends in ``/`` is a folder, any other a file."""
     where = as_path(root)
-    if isinstance(where, ObjectPath):
-        where = where / below if below else where
-        return where.as_folder() if below.endswith("/") else where
-    return Path(where, below)
+    if not isinstance(where, ObjectPath):
+        return Path(where, below)
+    return (where / below).known_as("folder" if below.endswith("/") else "file") if below else where

@@ -1,15 +1,18 @@
 """Requests to a store through the package obstore (extra ``cloud``), with errors in plain words.
 
-Interrupted requests, server errors and limits on the rate are retried with growing pauses, by obstore and,
-for answers that it takes for whole though they are not, here. Messages never quote a server's answer: one
+Interrupted requests, server errors and limits on the rate are retried with growing pauses by obstore, and
+answers with other bytes than were asked for here. Messages never quote a server's answer: one
 that refuses a signature holds the name of the access key.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 import time
 from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from typing import Any, TypeVar
 
 from nucbatch.core.errors import ImageUnavailable, InputError
@@ -22,8 +25,22 @@ _STATUS = re.compile(r"\b(?:status(?: code)?:?|code:?|HTTP)\s*:?\s*\"?([1-5][0-9
 T = TypeVar("T")
 
 
+def stamp_ns(found: dict[str, Any]) -> int:
+    """Returns the time of an object's version in ns; the part below a second is made from its ETag."""
+    modified: datetime | None = found["last_modified"]
+    seconds = int(modified.timestamp()) if modified else 0
+    tag = str(found["e_tag"] or "")
+    digest = int.from_bytes(hashlib.sha256(tag.encode()).digest()[:8], "big") % 10**9
+    return seconds * 10**9 + (digest if tag else 0)
+
+
 def fetch(
-    bucket: str, key: str, offset: int, count: int, e_tag: str | None = None
+    bucket: str,
+    key: str,
+    offset: int,
+    count: int,
+    e_tag: str | None = None,
+    planned: tuple[int, int] = (0, 0),
 ) -> tuple[bytes, dict[str, Any]]:
     """Fetches bytes of an object.
 
@@ -33,6 +50,8 @@ def fetch(
         offset: place of the first byte.
         count: number of bytes; fewer are returned at the end only.
         e_tag: the version to read; None for the latest.
+        planned: size and time of the version that is expected; (0, 0) if unknown. An answer of this version
+            with another size is cut, and asked for again.
 
     Returns:
         The bytes, and size, last_modified and e_tag of the object.
@@ -59,6 +78,8 @@ def fetch(
         first, end = answer.range
         if (first, end) != (offset, min(offset + count, found["size"])) or len(data) != end - first:
             raise _Incomplete(f"{len(data):,} bytes from {first:,}, not {count:,} from {offset:,}")
+        if stamp_ns(found) == planned[1] and found["size"] != planned[0]:
+            raise _Incomplete(f"{found['size']:,} bytes, not {planned[0]:,}")
         return data, found
 
     return _asked(bucket, key, attempt)
@@ -75,6 +96,17 @@ def head(bucket: str, key: str) -> dict[str, Any]:
     return _asked(bucket, key, lambda: dict(obstore.head(connected(bucket), key)))
 
 
+def store_file(bucket: str, key: str, path: Path) -> None:
+    """Writes a file as an object; an existing one is replaced as a whole.
+
+    Raises:
+        InputError: the store refuses, or does not answer.
+    """
+    import obstore
+
+    in_words(bucket, lambda: obstore.put(connected(bucket), key, path))
+
+
 class _Incomplete(Exception):
     """An answer holds other bytes than were asked for."""
 
@@ -89,10 +121,10 @@ def _asked(bucket: str, key: str, attempt: Callable[[], T]) -> T:
             raise FileNotFoundError(2, f"no object {key} in {bucket}") from error
         except exceptions.PreconditionError as error:
             raise ImageUnavailable("has changed while it was read: give the same command again") from error
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            raise ImageUnavailable(refusal(bucket)) from error
         except (_Incomplete, exceptions.BaseError) as error:
-            if number + 1 == _TRIES or not _passing(error):
+            if _is_refused(error):
+                raise ImageUnavailable(refusal(bucket)) from error
+            if number + 1 == _TRIES or not isinstance(error, _Incomplete):
                 raise ImageUnavailable(
                     f"{bucket} does not answer properly ({_reason(error)}); the request was repeated: give "
                     "the same command again once the store does"
@@ -101,9 +133,11 @@ def _asked(bucket: str, key: str, attempt: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _passing(error: Exception) -> bool:
-    """Returns whether the same request may succeed later."""
-    return isinstance(error, _Incomplete) or not _status(error).startswith(("3", "4"))
+def _is_refused(error: Exception) -> bool:
+    from obstore import exceptions
+
+    refused = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
+    return isinstance(error, refused) or _status(error) in ("401", "403")
 
 
 def _status(error: Exception) -> str:
@@ -145,9 +179,9 @@ def in_words(bucket: str, ask: Callable[[], T]) -> T:
         return ask()
     except FileNotFoundError as error:
         raise _no_bucket(bucket) from error
-    except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise InputError(f"{refusal(bucket)}.") from error
     except exceptions.BaseError as error:
+        if _is_refused(error):
+            raise InputError(f"{refusal(bucket)}.") from error
         if _status(error) == "404":
             raise _no_bucket(bucket) from error
         raise InputError(

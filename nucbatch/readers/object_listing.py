@@ -15,7 +15,7 @@ from nucbatch.core.plate import FileRecord
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.connect import require_library
 from nucbatch.object_store.list_objects import objects
-from nucbatch.object_store.object_file import stamp_ns
+from nucbatch.object_store.requests import stamp_ns
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.rules import ignored, junk_rule
 from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group

@@ -38,7 +38,7 @@ from nucbatch.core.plate import (
     Plane,
     Plate,
 )
-from nucbatch.object_store import path_in
+from nucbatch.object_store import ObjectPath, path_in
 from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
 from nucbatch.readers.formats.headers import read_header, read_pages
 from nucbatch.readers.formats.pixel_info import PixelInfo
@@ -145,13 +145,10 @@ def _probe(plate: Plate, fields: Sequence[Field]) -> list[HeaderOutcomes]:
         found: list[PixelInfo | str] = []
 
         def read(beat: Beat, rest: list[Plane] = rest, found: list[PixelInfo | str] = found) -> None:
-            for (path, alone), of_file in groupby(rest, lambda plane: (plane.path, plane.alone)):
-                pages = [plane.page for plane in of_file]
-                found += (
-                    read_pages(path_in(plate.root, path), pages)
-                    if alone
-                    else [_header_or_reason(path_in(plate.root, path))] * len(pages)
-                )
+            for (_, alone), of_file in groupby(rest, lambda plane: (plane.path, plane.alone)):
+                of_one = list(of_file)
+                pages, path = [plane.page for plane in of_one], _file_of(plate, of_one[0])
+                found += read_pages(path, pages) if alone else [_header_or_reason(path)] * len(pages)
                 beat()
 
         try:
@@ -170,6 +167,14 @@ def _without_sizes(outcomes: HeaderOutcomes) -> HeaderOutcomes:
         replace(outcome, pixel_size_um=None) if isinstance(outcome, PixelInfo) else outcome
         for outcome in outcomes
     )
+
+
+def _file_of(plate: Plate, plane: Plane) -> Path:
+    """Returns the path of a plane's file; an object of a store in the version that was listed."""
+    path = path_in(plate.root, plane.path)
+    if isinstance(path, ObjectPath) and not plane.path.endswith("/"):
+        return path.at_version(plane.size_bytes, plane.mtime_ns, header=True)
+    return path
 
 
 def _header_or_reason(path: Path) -> PixelInfo | str:

@@ -15,10 +15,12 @@ from __future__ import annotations
 import math
 import os
 import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,7 @@ from nucbatch.object_store.list_objects import objects
 from nucbatch.zarr_format.codecs import checksum
 from nucbatch.zarr_format.document import ArrayForm, ShardIndex, array_form
 
+_AHEAD = 8  # objects of a store that are fetched at once; each needs up to 8 MiB
 _NOWHERE = 2**64 - 1  # offset and length in a shard's index of an absent chunk
 _Index = tuple[int, ...]
 
@@ -73,7 +76,7 @@ class StoredArray:
         if not all(0 <= low <= high <= side for low, high, side in zip(begin, end, form.shape, strict=True)):
             raise UnreadableImage(f"pixels {begin} to {end} of an array of shape {form.shape}")
         pixels = np.empty([high - low for low, high in zip(begin, end, strict=True)], form.dtype)
-        for file in _touched(begin, end, form.files):
+        for file, opened in self._opened_ahead(_touched(begin, end, form.files)):
             corner = tuple(at * side for at, side in zip(file, form.files, strict=True))
             low = tuple(
                 max(one, other) - zero for one, other, zero in zip(begin, corner, corner, strict=True)
@@ -81,7 +84,7 @@ class StoredArray:
             high = tuple(
                 min(one, zero + side) - zero for one, zero, side in zip(end, corner, form.files, strict=True)
             )
-            for chunk, inside in self._chunks(file, low, high, taken):
+            for chunk, inside in self._chunks(file, opened, low, high, taken):
                 own = tuple(
                     zero + at * side for zero, at, side in zip(corner, chunk, form.chunks, strict=True)
                 )
@@ -129,7 +132,12 @@ class StoredArray:
                 yield place
 
     def _chunks(
-        self, file: _Index, low: _Index, high: _Index, taken: ReadStatistics
+        self,
+        file: _Index,
+        opened: AbstractContextManager[int | StoredBytes | None],
+        low: _Index,
+        high: _Index,
+        taken: ReadStatistics,
     ) -> Iterator[tuple[_Index, NDArray[Any] | None]]:
         """Yields (position in the file, pixels) of a file's chunks that overlap ``low`` to ``high``.
 
@@ -137,7 +145,7 @@ class StoredArray:
         """
         form, name = self.form, self.form.name(file)
         wanted = list(_touched(low, high, form.chunks))
-        with self._opened(name) as descriptor:
+        with opened as descriptor:
             if descriptor is None:
                 taken.absent += len(wanted)
                 yield from ((chunk, None) for chunk in wanted)
@@ -201,6 +209,25 @@ class StoredArray:
                     f"chunks lie between {low:,} and {high:,}"
                 )
         return places
+
+    def _opened_ahead(
+        self, files: Iterable[_Index]
+    ) -> Iterator[tuple[_Index, AbstractContextManager[int | StoredBytes | None]]]:
+        """Yields files, to be opened; objects of a store are fetched several at once, ahead of their use."""
+        if not isinstance(self.folder, ObjectPath):
+            yield from ((file, self._opened(self.form.name(file))) for file in files)
+            return
+        folder, rest = self.folder, iter(files)
+        with ThreadPoolExecutor(_AHEAD) as pool:
+            ahead = deque(
+                (file, pool.submit(_object, folder / self.form.name(file))) for file in islice(rest, _AHEAD)
+            )
+            while ahead:
+                file, fetched = ahead.popleft()
+                yield file, nullcontext(fetched.result())
+                ahead += [
+                    (other, pool.submit(_object, folder / self.form.name(other))) for other in islice(rest, 1)
+                ]
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[int | StoredBytes | None]:

@@ -246,3 +246,16 @@ def test_importing_dask_jobqueue_installs_no_handler_for_ctrl_c_and_works_in_any
     done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "<module 'nucbatch'" in done.stdout
+
+
+def test_a_job_script_holds_no_credentials_of_object_stores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AZURE_STORAGE_ACCOUNT_KEY",
+    ):
+        monkeypatch.setenv(name, "not-for-scripts")
+    assert "not-for-scripts" not in script(tmp_path)

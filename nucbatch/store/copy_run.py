@@ -1,0 +1,193 @@
+"""Copies a run's folder, finished or not, to an object store and back; every file is compared by its SHA-256.
+
+Each object is read back after it is written, so the comparison does not rest on what the store says. What is
+there already with the same content is not written again, so the same command continues an interrupted copy.
+The list of all files with their digests goes last, as ``.nucbatch/copied.json``: a copy without it is not
+whole, and is not copied back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, TypeVar
+
+from nucbatch.core.errors import ImageUnavailable, InputError, InputNotFound, StoreError
+from nucbatch.object_store import ObjectPath
+from nucbatch.object_store.list_objects import objects
+from nucbatch.object_store.requests import store_file
+from nucbatch.store.atomic import PARTIAL, replacing
+from nucbatch.store.lock import run_lock
+from nucbatch.store.run_folder import RunFolder
+
+LIST = ".nucbatch/copied.json"
+_LAST = (".nucbatch/ledger.jsonl", ".nucbatch/format")
+"""Files that make a folder a run: copied when all others are there."""
+_LEFT_OUT = (".nucbatch/lock", ".nucbatch/lock.holder", LIST)
+_AT_ONCE = 8
+_BLOCK_BYTES = 8 << 20
+
+T = TypeVar("T")
+Known = tuple[int, str]
+"""Size in bytes and SHA-256 of a file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """Files and bytes of a copy, and how many of the files were there before."""
+
+    files: int
+    size_bytes: int
+    there_before: int
+
+
+def upload(folder: Path, target: ObjectPath, tell: Callable[[int], None]) -> Copied:
+    """Copies the folder of a run, or of a screen, below an address.
+
+    Args:
+        folder: the run's folder; no driver may work in it.
+        target: where it goes.
+        tell: called with the number of files of each step.
+
+    Raises:
+        InputNotFound, InputError: it is no run; the store refuses. RunLocked: a driver works in it.
+        StoreError: an object does not hold what was written.
+    """
+    runs = _runs_in(folder)
+    there = {one["path"]: one["size"] for one in objects(target.bucket, target.key)}
+    with ExitStack() as locks:
+        for run in runs:
+            locks.enter_context(run_lock(RunFolder(run)))
+        known: dict[str, Known] = {}
+        before = 0
+
+        def send(name: str) -> tuple[str, Known, bool]:
+            found = _of_file(folder / name)
+            place = target / name
+            if there.get(place.key) == found[0] and _of_object(place) == found:
+                return name, found, True
+            store_file(place.bucket, place.key, folder / name)
+            if _of_object(place) != found:
+                raise StoreError(f"{place} does not hold what was written: give the same command again.")
+            return name, found, False
+
+        for name, found, was_there in _each(send, _names(folder), tell):
+            known[name] = found
+            before += was_there
+        with replacing(_list_of(folder)) as path:
+            path.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", encoding="utf-8")
+            store_file(target.bucket, (target / LIST).key, path)
+    return Copied(len(known), sum(size for size, _ in known.values()), before)
+
+
+def download(source: ObjectPath, folder: Path, tell: Callable[[int], None]) -> Copied:
+    """Copies a run from an address into a folder, which is empty or holds an earlier attempt.
+
+    Raises:
+        InputNotFound: there is no whole copy of a run. StoreError: an object differs from the run's file.
+    """
+    try:
+        known: dict[str, Known] = {
+            name: (size, digest)
+            for name, (size, digest) in json.loads((source / LIST).read_bytes()).items()
+            if _is_inside(name)
+        }
+    except FileNotFoundError as error:
+        raise InputNotFound(f"{source} holds no whole copy of a run (it has no {LIST}).") from error
+    except (ImageUnavailable, ValueError, AttributeError) as error:
+        raise InputError(f"{source / LIST} can't be read ({error}).") from error
+
+    def fetch(name: str) -> tuple[str, bool]:
+        path = folder / name
+        if path.is_file() and _of_file(path) == known[name]:
+            return name, True
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            found = _of_object(source / name, file)
+            if found != known[name]:
+                raise StoreError(f"{source / name} is not the file of the run any more: copy the run again.")
+        return name, False
+
+    ordered = sorted(known, key=lambda name: (_rank(name), name))
+    before = sum(was_there for _, was_there in _each(fetch, iter(ordered), tell))
+    return Copied(len(known), sum(size for size, _ in known.values()), before)
+
+
+def _each(work: Callable[[str], T], names: Iterator[str], tell: Callable[[int], None]) -> Iterator[T]:
+    """Yields the results of work on each file, several at once; files of _LAST wait for all before them."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        running: set[Future[T]] = set()
+        for name in names:
+            while running and (len(running) >= 2 * _AT_ONCE or _rank(name)):
+                done, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in done)
+                tell(len(done))
+            running.add(pool.submit(work, name))
+        yield from (one.result() for one in running)
+        tell(len(running))
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    """Returns the run's folder, or the folders of a screen's runs."""
+    if not folder.is_dir():
+        raise InputNotFound(f"{folder} does not exist: give the output folder of a run.")
+    if RunFolder(folder).is_run():
+        return [folder]
+    runs = [path for path in sorted(folder.iterdir()) if path.is_dir() and RunFolder(path).is_run()]
+    if not runs:
+        raise InputError(f"{folder} is no run of nucbatch: give the folder named with -o.")
+    return runs
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Yields the files of a run, those of _LAST at the end."""
+    names = (
+        path.relative_to(folder).as_posix()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.is_symlink() and not path.name.endswith(PARTIAL)
+    )
+    yield from sorted((name for name in names if not name.endswith(_LEFT_OUT)), key=_rank)
+
+
+def _rank(name: str) -> int:
+    return next((place for place, last in enumerate(_LAST, start=1) if name.endswith(last)), 0)
+
+
+def _list_of(folder: Path) -> Path:
+    (folder / LIST).parent.mkdir(exist_ok=True)
+    return folder / LIST
+
+
+def _is_inside(name: str) -> bool:
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts:
+        raise InputError(f"the list of a copied run names {name!r}, which leads out of its folder.")
+    return True
+
+
+def _of_file(path: Path) -> Known:
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _of_object(place: ObjectPath, to: BinaryIO | None = None) -> Known:
+    """Reads an object, into a file if one is given."""
+    try:
+        content = place.stored_bytes()
+        digest = hashlib.sha256()
+        for offset in range(0, content.size, _BLOCK_BYTES):
+            data = content.read_at(offset, _BLOCK_BYTES)
+            digest.update(data)
+            if to is not None:
+                to.write(data)
+    except FileNotFoundError:
+        return -1, ""
+    except ImageUnavailable as error:
+        raise StoreError(f"{place}: {error}.") from error
+    return content.size, digest.hexdigest()
