@@ -183,8 +183,8 @@ def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: Rea
     if listing.single:
         advice = conversion(listing.root, (file.path for file in listing.files))
         raise InputError(
-            f"{listing.name} is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV: convert it, or give its "
-            f"folder. {advice}".rstrip()
+            f"{listing.name} is no TIFF, SVS, PNG, JPEG, ND2, LIF, CZI, OME-Zarr or manifest CSV: convert "
+            f"it, or give its folder. {advice}".rstrip()
         )
     links = _only_links(listing)
     if links:
@@ -193,7 +193,7 @@ def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: Rea
     total = len(listing.files) + len(listing.settled)
     raise InputError(
         f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "
-        f"JPEG or OME-Zarr. {advice or 'Give the folder that holds the images.'}"
+        f"JPEG, ND2, LIF, CZI or OME-Zarr. {advice or 'Give the folder that holds the images.'}"
     )
 
 

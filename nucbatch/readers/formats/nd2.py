@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -28,6 +28,7 @@ from nucbatch.core.plate import Channel
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.container import Container, OpenPlanes, numbered
 from nucbatch.readers.formats.contract import Series
+from nucbatch.readers.formats.hardened_xml import MOST_XML
 from nucbatch.readers.formats.stack import channel_names, wrong_plane_count
 from nucbatch.readers.formats.well_names import wells_in_names
 
@@ -39,6 +40,7 @@ _MAGIC = 0x0ABECEDA
 _FRAME = b"ImageDataSeq|%d!"
 _LOOPS = {"TimeLoop": "t", "NETimeLoop": "t", "XYPosLoop": "p", "ZStackLoop": "z"}
 _LARGEST_MAP_BYTES = 1 << 30
+_METADATA = (b"ImageAttributes", b"ImageMetadata", b"ImageTextInfo")
 
 
 class Nd2(Container):
@@ -58,7 +60,9 @@ class Nd2(Container):
     def list_series(self, library: ModuleType, path: Path) -> list[Series]:
         """Returns one image for each position of the stage."""
         with path.open("rb") as file:
-            frames = _frames(file)
+            chunks = _chunks(file)
+            frames = _frames(chunks)
+            _require_plain_xml(file, chunks)
         with library.ND2File(path) as opened:
             attributes = opened.attributes
             loops = _loops(opened)
@@ -123,8 +127,8 @@ class _Frames(OpenPlanes):
         self._file.close()
 
 
-def _frames(file: BinaryIO) -> dict[int, int]:
-    """Returns the offset of each frame in the map at the end of the file.
+def _chunks(file: BinaryIO) -> dict[bytes, int]:
+    """Returns the offset of each chunk in the map at the end of the file.
 
     Raises:
         UnreadableImage: there is no such map, as in a truncated file.
@@ -139,16 +143,39 @@ def _frames(file: BinaryIO) -> dict[int, int]:
     if length > _LARGEST_MAP_BYTES:
         raise UnreadableImage(f"damaged: a map of {length:,} bytes")
     content = file.read(length)
-    frames: dict[int, int] = {}
+    chunks: dict[bytes, int] = {}
     position = 0
     while (stop := content.find(b"!", position)) >= 0:
         name = content[position : stop + 1]
         if name == _MAP_END or len(content) < stop + 17:
             break
-        if name.startswith(b"ImageDataSeq|") and name[13:-1].isdigit():
-            frames[int(name[13:-1])] = struct.unpack_from("<Q", content, stop + 1)[0]
+        chunks[name] = struct.unpack_from("<Q", content, stop + 1)[0]
         position = stop + 17
-    return frames
+    return chunks
+
+
+def _frames(chunks: Mapping[bytes, int]) -> dict[int, int]:
+    """Returns the offset of each frame."""
+    return {
+        int(name[13:-1]): at
+        for name, at in chunks.items()
+        if name.startswith(b"ImageDataSeq|") and name[13:-1].isdigit()
+    }
+
+
+def _require_plain_xml(file: BinaryIO, chunks: Mapping[bytes, int]) -> None:
+    """Checks that metadata in XML, which the library parses, declare neither document types nor entities."""
+    size = file.seek(0, 2)
+    for name, at in chunks.items():
+        if not name.startswith(_METADATA):
+            continue
+        length = _data_bytes(file, at, name, size)
+        content = file.read(min(length, MOST_XML)).replace(b"\0", b"")
+        if content.lstrip()[:1] == b"<" and (b"<!DOCTYPE" in content or b"<!ENTITY" in content):
+            raise UnreadableImage(
+                "its XML declares a document type or entities, and no microscope writes any: save it again "
+                "without"
+            )
 
 
 def _data_bytes(file: BinaryIO, at: int, name: bytes, size: int) -> int:

@@ -1,4 +1,5 @@
-"""TIFF and the formats that are TIFF inside: BigTIFF, OME-TIFF, SVS, MetaMorph's STK, Zeiss' LSM."""
+"""TIFF and the formats that are TIFF inside: BigTIFF, OME-TIFF, SVS, MetaMorph's STK, Zeiss' LSM, Opera's
+FLEX, Leica's SCN."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from nucbatch.readers.formats.damage import damaged_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.formats.tiff import TiffSource
 from nucbatch.readers.formats.tiff_header import opened_tiff, page_info, tiff_info
+from nucbatch.readers.formats.tiff_scn import is_scn, scn_series
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
@@ -53,6 +55,10 @@ class Tiff:
     def series(self, path: Path) -> list[Series]:
         """See :class:`~nucbatch.readers.formats.contract.ContainerFormat`."""
         with path.open("rb") as file:
+            with opened_tiff(file, file_size(file)) as tiff:
+                if is_scn(tiff):
+                    return scn_series(tiff)
+            file.seek(0)
             info = tiff_info(file, path, file_size(file))
         known = {channel.name: channel for channel in info.channels}
         names = enumerate(info.stack.channels)

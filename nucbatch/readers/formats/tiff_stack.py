@@ -24,6 +24,7 @@ from nucbatch.readers.formats.stack import SINGLE, Stack, by_samples, stacked, w
 from nucbatch.readers.formats.tiff_description import is_aperio
 from nucbatch.readers.formats.tiff_pages import only_levels, require_equal, size_of, slide, undescribed_pages
 from nucbatch.readers.formats.tiff_samples import Samples
+from nucbatch.readers.formats.tiff_scn import is_scn
 from nucbatch.readers.formats.tiff_vendors import (
     FLEX,
     flex_stack,
@@ -51,6 +52,8 @@ def stack_of(tiff: Any, path: Path, samples: Samples) -> Stack:
             description.
     """
     first, count = tiff.pages[0], len(tiff.pages)
+    if is_scn(tiff):
+        raise UnreadableImage("a Leica SCN slide: give it alone, or a folder of slides")
     if int(first.imagedepth) > 1:
         raise undescribed_pages(int(first.imagedepth))
     _require_side_promises(tiff, count)

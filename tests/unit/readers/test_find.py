@@ -95,7 +95,7 @@ def test_unrecognised_inputs_give_the_remedy(tmp_path):
         open_plate(tmp_path / "gone")
     with pytest.raises(
         InputError,
-        match=r"'czi' is not known: use one of manifest, omezarr, imagexpress, .*pattern, single, ",
+        match=r"'czi' is not known: use one of manifest, omezarr, containers, .*pattern, single, ",
     ):
         open_plate(tmp_path, layout="czi")
     with pytest.raises(InputError, match=r"no images below .*: 0 files found"):
@@ -103,7 +103,9 @@ def test_unrecognised_inputs_give_the_remedy(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match=r"no images below .*: 1 file found"):
         open_plate(tmp_path)
-    with pytest.raises(InputError, match=r"notes\.txt is no TIFF, SVS, PNG, JPEG, OME-Zarr or manifest CSV"):
+    with pytest.raises(
+        InputError, match=r"notes\.txt is no TIFF, SVS, PNG, JPEG, ND2, LIF, CZI, OME-Zarr or manifest CSV"
+    ):
         open_plate(tmp_path / "notes.txt")
     with pytest.raises(InputError, match="leave one out"):
         open_plate(tmp_path, layout="folder", pattern="(?P<well>.)")

@@ -58,12 +58,17 @@ def test_pixels_that_a_truncated_lif_has_lost_are_missed(tmp_path):
         assert refused(tmp_path / "a.lif").startswith("truncated")
 
 
-@pytest.mark.parametrize("kind", ["czi", "lif"])
+@pytest.mark.parametrize("kind", ["czi", "lif", "nd2"])
 def test_entities_in_the_metadata_are_refused(tmp_path, kind):
     bomb = '<!DOCTYPE x [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><ImageDocument>&b;</ImageDocument>'
     path = tmp_path / f"a.{kind}"
     if kind == "czi":
         write_czi(path, xml=bomb)
+    elif kind == "nd2":
+        write_nd2(path)
+        data = path.read_bytes()
+        at = data.index(b"<variant>")
+        path.write_bytes(data[:at] + bomb.encode() + data[at + len(bomb) :])
     else:
         write_lif(path)
         data = path.read_bytes()

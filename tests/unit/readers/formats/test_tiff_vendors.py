@@ -161,3 +161,56 @@ def test_opera_files_of_other_kinds_are_refused(tmp_path, arrays, reason):
     plate = open_plate(tmp_path)
     assert all(reason in text for text in quarantined(plate).values())
     assert len(quarantined(plate)) == 2
+
+
+SCN = """<?xml version="1.0"?><scn xmlns="http://www.leica-microsystems.com/scn/2010/10/01"><collection
+name="s" sizeX="26000000" sizeY="76000000"><image name="macro"><pixels>
+<dimension sizeX="20" sizeY="30" r="0" ifd="0"/></pixels>
+<view sizeX="26000000" sizeY="76000000" offsetX="0" offsetY="0"/></image>%s</collection></scn>"""
+AREA = """<image name="%s"><pixels>%s</pixels><view sizeX="28000" sizeY="20000" offsetX="1000000"
+offsetY="2000000"/></image>"""
+PLANE = '<dimension sizeX="56" sizeY="40" r="0" c="%d" z="%d" ifd="%d"/>'
+
+
+def write_scn(path: Path, areas: str, planes) -> None:
+    """Writes the picture of the whole slide, with the description, and the planes of the areas."""
+    with tifffile.TiffWriter(path, bigtiff=True) as writer:
+        description = (SCN % areas).replace("\n", " ")
+        writer.write(
+            np.zeros((30, 20, 3), np.uint8), photometric="rgb", description=description, metadata=None
+        )
+        for plane in planes:
+            writer.write(plane, photometric="rgb" if plane.ndim == 3 else "minisblack", metadata=None)
+
+
+def test_areas_of_a_leica_slide_are_images_without_the_picture_of_the_slide(tmp_path):
+    planes = [STACK[t, z, c] for t in range(2) for c in range(2) for z in range(3)]
+    described = [
+        "".join(PLANE % (c, z, 1 + 6 * t + 3 * c + z) for c in range(2) for z in range(3)) for t in range(2)
+    ]
+    areas = "".join(AREA % (f"area{t}", described[t]) for t in range(2))
+    write_scn(tmp_path / "a.scn", areas, planes)
+    plate = open_plate(tmp_path / "a.scn")
+    assert [(one.name, one.z_steps) for one in plate.fields] == [("a_area0", 3), ("a_area1", 3)]
+    assert plate.fields[0].pixel_size_um == pytest.approx(0.5)
+    for t, one in enumerate(plate.fields):
+        wanted = STACK[t, :, :2].max(axis=0)
+        np.testing.assert_array_equal(read_field(plate.root, one, plate.channels), wanted)
+
+
+def test_a_leica_slide_in_colour(tmp_path):
+    colours = np.random.default_rng(1).integers(0, 255, (40, 56, 3)).astype(np.uint8)
+    write_scn(tmp_path / "a.scn", AREA % ("tissue", PLANE % (0, 0, 1)), [colours])
+    plate = open_plate(tmp_path / "a.scn")
+    assert [channel.name for channel in plate.channels] == ["Red", "Green", "Blue"]
+    got = read_field(plate.root, plate.fields[0], plate.channels)
+    np.testing.assert_array_equal(np.moveaxis(got, 0, -1), colours)
+
+
+def test_a_leica_slide_without_a_plane_is_refused(tmp_path):
+    for described, reason in (
+        (PLANE % (0, 0, 1) + PLANE % (1, 1, 2), "incomplete: 2 of the 4 planes"),
+        (PLANE % (0, 0, 5), "directory 6 of 3 is not there"),
+    ):
+        write_scn(tmp_path / "a.scn", AREA % ("x", described), STACK[0, 0, :2])
+        assert reason in quarantined(open_plate(tmp_path / "a.scn"))["a.scn"]

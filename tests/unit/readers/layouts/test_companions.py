@@ -89,7 +89,11 @@ def test_a_mask_folder_is_ignored_as_a_whole_if_most_masks_belong_to_images():
 
 
 def test_masks_of_an_undecodable_image_are_ignored():
-    assert rules("x.czi", "x_mask.tif", "x.jpg") == {"x.czi": "", "x_mask.tif": "mask", "x.jpg": ""}
+    assert rules("x.vsi", "x_mask.tif", "x.jpg") == {"x.vsi": "", "x_mask.tif": "mask", "x.jpg": ""}
+
+
+def test_a_picture_of_a_container_is_a_preview():
+    assert rules("x.czi", "x_mask.tif", "x.jpg") == {"x.czi": "", "x_mask.tif": "mask", "x.jpg": "preview"}
 
 
 def test_other_names_are_kept():
