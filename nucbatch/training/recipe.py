@@ -149,6 +149,7 @@ PRESETS = {
         average=0.999,
         drawn=0.12,
         large=0.16,
+        bodies=0.2,
         score_every=1000,
         checkpoint_every=250,
     ),
