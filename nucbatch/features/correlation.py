@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nucbatch.core.jit import kernel
+from nucbatch.core.jit import frozen, kernel
 from nucbatch.core.measure_settings import MeasureSettings
 from nucbatch.features.contract import Columns
 from nucbatch.features.grey_sums import Floats, plain_pixels
@@ -32,16 +32,27 @@ class Correlation:
         cytoplasm = objects.cytoplasm(len(channels))
         for one, other in combinations(range(len(channels)), 2):
             name = f"Correlation_Correlation_{channels[one]}_{channels[other]}"
-            columns[f"Nuclei_{name}"] = _pearson(objects.nuclei, pixels[one], pixels[other])
+            columns[f"Nuclei_{name}"] = _pearson(objects, objects.nuclei, pixels, (one, other))
             if cytoplasm is not None:
-                columns[f"Cytoplasm_{name}"] = _pearson(cytoplasm, pixels[one], pixels[other])
+                columns[f"Cytoplasm_{name}"] = _pearson(objects, cytoplasm, pixels, (one, other))
         return columns
 
 
-def _pearson(region: Region, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> Floats:
-    """Pearson's coefficient (N,) of two channels (Y, X)."""
-    sums = np.zeros((region.count, 7), np.int64 if one.dtype != np.float64 else np.float64)
-    _products(region.runs.begin, region.runs.end, region.owner, one.ravel(), other.ravel(), sums)
+def _pearson(objects: Objects, region: Region, pixels: npt.NDArray[Any], channels: tuple[int, int]) -> Floats:
+    """Pearson's coefficient (N,) of two channels of an image (C, Y, X)."""
+    exact = pixels.dtype != np.float64
+    sums = np.zeros((region.count, 7), np.int64 if exact else np.float64)
+    if exact:  # in any order; so the values are read that are listed object by object already
+        owner, begins = np.flatnonzero(region.areas_px), region.begins
+        begin, end = begins[owner], begins[owner + 1]
+        one, other = (
+            frozen(objects.grey(region, channel, pixels[channel]).grouped, pixels.dtype)
+            for channel in channels
+        )
+    else:
+        begin, end, owner = region.runs.begin, region.runs.end, region.owner
+        one, other = (pixels[channel].ravel() for channel in channels)
+    _products(begin, end, owner, one, other, sums)
     n = region.areas_px.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         mean_one, mean_other = sums[:, 2] / n, sums[:, 3] / n

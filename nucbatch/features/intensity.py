@@ -37,13 +37,13 @@ class Intensity:
         """Sum, mean, spread, extremes and quartiles, then positions of mass and maximum, per channel."""
         columns: Columns = {}
         cytoplasm = objects.cytoplasm(len(channels))
-        for channel, plane in zip(channels, plain_pixels(image), strict=True):
-            sums = grey_sums(objects.nuclei, plane)
+        for index, (channel, plane) in enumerate(zip(channels, plain_pixels(image), strict=True)):
+            sums = objects.grey(objects.nuclei, index, plane)
             figures = _figures(objects.nuclei, sums) | _edge(objects.edges, plane)
             places = _places(objects, plane, sums)
             figures["MassDisplacement"] = places.pop("MassDisplacement")
             if objects.ring is not None:
-                around = grey_sums(objects.ring, plane)
+                around = objects.grey(objects.ring, index, plane)
                 of_ring = _figures(objects.ring, around)
                 background = of_ring["MedianIntensity"]
                 corrected = sums.mean - background

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.jit import frozen, kernel
 from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
 from nucbatch.core.rle import Runs, runs_of
+from nucbatch.features.grey_sums import GreySums, grey_sums
 from nucbatch.features.regions import Region
 from nucbatch.features.surroundings import edge_of, ring_of
 
@@ -71,6 +73,20 @@ class Objects:
         """The background around each object; None if the user wants no ring."""
         distances = self.settings.ring_px(self.pixel_size_um)
         return None if distances is None else ring_of(self.labels, self.count, *distances)
+
+    def grey(self, region: Region, channel: int, plane: npt.NDArray[Any]) -> GreySums:
+        """Sums over one of these regions in a channel (Y, X), computed once for all families.
+
+        Its ``grouped`` values of floats may have been reordered within each object since.
+        """
+        place = id(region), channel
+        if place not in self._grey:
+            self._grey[place] = grey_sums(region, plane)
+        return self._grey[place]
+
+    @cached_property
+    def _grey(self) -> dict[tuple[int, int], GreySums]:
+        return {}
 
     def cytoplasm(self, channels: int) -> Region | None:
         """Returns the ring if it is measured as cytoplasm in images of this number of channels, else None."""
