@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,11 +22,8 @@ from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 
 if TYPE_CHECKING:
-    from nucbatch.core.segmentation_options import SegmentationOptions
-    from nucbatch.core.selection import Selection
     from nucbatch.execution.run_request import InputOptions
     from nucbatch.execution.screen.lane import Outcome
-    from nucbatch.experiment.description import Experiment
     from nucbatch.schedulers.contract import Scheduling
 
 _MOST_AT_ONCE = 4
@@ -58,24 +55,14 @@ _SESSION = (
 @verbosity_options
 def screen(
     source: InputOptions,
-    selection: Selection,
     out: Path,
-    labels: str,
-    ome_zarr: str | None,
-    in_place: bool,
-    overlaps: str,
-    table: str,
-    segmentation: SegmentationOptions,
-    experiment: Experiment | None,
-    measure: dict[str, object],
-    counted: dict[str, object],
     scheduling: Scheduling,
-    block_px: int | None,
     at_once: int | None,
     dry_run: bool,
     restart: bool,
     verify: bool,
     fail_fast: bool,
+    **of_run: Any,
 ) -> None:
     """Find and measure the nuclei of many plates. INPUT: a manifest, a table or a folder of plates.
 
@@ -100,25 +87,12 @@ def screen(
         plates = [plate for plate in plates if only in (plate.name, plate.of_manifest)]
         if not plates:
             raise InputError(f"{source.path} has no plate {only!r}: --dry-run lists its plates.")
+    request = RunRequest(replace(source, plate_name=""), **of_run)
     if dry_run:
         for plate in plates:
             done = "complete" if finished(out / plate.name) else "to do"
             click.echo(f"{plate.name}\t{done}\t{plate.path}")
         return
-    request = RunRequest(
-        replace(source, plate_name=""),
-        segmentation,
-        selection,
-        labels,
-        ome_zarr,
-        in_place,
-        overlaps,
-        block_px,
-        experiment,
-        measure,
-        counted,
-        table,
-    )
     lanes = min(at_once or _at_once(scheduling.name), len(plates))
     job = LaneJob(request, out.absolute(), scheduling, lanes, restart, verify, fail_fast)
 

@@ -26,13 +26,18 @@ _MOST_REASONS_IN_JSON = 255
 def status(context: click.Context, out: Path, as_json: bool) -> None:
     """Show how far the run in OUT is: fields done, failed and left, rate, time left, and who works on it.
 
+    Of a screen it shows one line for each plate.
+
     It reads the run's ledger, takes no lock and writes nothing, so it can be called at any time.
 
     Exit code: 0 the run is being worked on, or is finished with all fields done; 1 it is neither worked on
     nor finished, or is no run; 2 wrong usage; 3 it is finished, and some fields failed or can't be used.
     """
+    from nucbatch.execution.screen.screen_status import is_screen
     from nucbatch.store.run_status import read_status
 
+    if is_screen(out):
+        context.exit(_show_screen(out, as_json=as_json))
     found = read_status(out, most_reasons=_MOST_REASONS_IN_JSON if as_json else 5)
     if as_json:
         click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
@@ -44,6 +49,30 @@ def status(context: click.Context, out: Path, as_json: bool) -> None:
         context.exit(_NOT_FINISHED)
     if found.state == "finished" and found.failed + found.unusable:
         context.exit(_SOME_FAILED)
+
+
+def _show_screen(out: Path, *, as_json: bool) -> int:
+    """Shows the plates of a screen; returns the exit code."""
+    from nucbatch.execution.screen.screen_status import screen_status
+
+    plates = screen_status(out)
+    if as_json:
+        document = {"plates": [asdict(plate) for plate in plates]}
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        console = terminal(soft_wrap=True)
+        finished = sum(plate.state == "finished" for plate in plates)
+        console.print(f"{out}: {finished:,} of {len(plates):,} plates are finished", markup=False)
+        for plate in plates:
+            of = "" if plate.fields is None else f" of {plate.fields:,}"
+            failed = f", {plate.failed + plate.unusable:,} failed" if plate.failed + plate.unusable else ""
+            said = f": {plate.done:,}{of} fields done{failed}, {plate.nuclei:,} nuclei"
+            shown = "" if plate.state == "not started" else said
+            console.print(f"  {plate.name}: {plate.state}{shown}", markup=False)
+    if any(plate.state in ("stopped", "not started") for plate in plates):
+        return 0 if any(plate.state == "running" for plate in plates) else _NOT_FINISHED
+    finished_with = all(plate.state == "finished" for plate in plates)
+    return _SOME_FAILED if finished_with and any(plate.failed + plate.unusable for plate in plates) else 0
 
 
 def _document(found: RunStatus) -> dict[str, object]:

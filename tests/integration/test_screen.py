@@ -69,6 +69,9 @@ def test_the_same_command_skips_complete_plates_by_their_ledger(
     assert "done before" in result.output
     assert folder.session.read_bytes() == session
     assert (out / "wells.csv").read_bytes() == tables
+    status = CliRunner().invoke(nucbatch, ["status", str(out)])
+    assert status.exit_code == 1
+    assert status.output.splitlines()[1] == "  sound: finished: 2 of 2 fields done, 6 nuclei"
     listed = screen(manifest, out, "--dry-run").output.splitlines()
     assert [line.split("\t")[:2] for line in listed] == [
         ["sound", "complete"],
