@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from nucbatch.cli.models_check import check
+
 _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
 """Scores of the card that docs/model.md shows too; mean AP is pooled here and averaged over images there."""
 
@@ -14,6 +16,9 @@ _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
 @click.group(short_help="List the shipped models; show, calibrate, prune or export one.")
 def models() -> None:
     """List the shipped models; show, calibrate, prune or export one."""
+
+
+models.add_command(check)
 
 
 @models.command("list")
