@@ -50,8 +50,8 @@ def check(
     """Score MODEL on the images of DATA in each arithmetic of this machine, and write that on its card.
 
     MODEL is a shipped model or a weight file; DATA a data set with images/ and labels/, or any other labelled
-    images that nucbatch score takes. A run with --precision auto then uses the fastest arithmetic whose scores
-    all differ by at most 0.002 from those of float32. Repeat it on each kind of machine that you use.
+    images that nucbatch score takes. A run with --precision auto then uses the fastest arithmetic whose
+    scores all differ by at most 0.002 from those of float32. Repeat it on each kind of machine that you use.
     """
     from nucbatch.execution.kind_scores import kind_scores, write_kind_scores
     from nucbatch.networks.checkpoint import locate, read_card

@@ -14,10 +14,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nucbatch.core.log_file import PROJECT, SHOWN, LogFile, logged_to_its_end, logging_to, new_log
 from nucbatch.core.plate import FileStatus, absent_text
-from nucbatch.execution.finalise import Totals
 from nucbatch.execution.prepared import Prepared
 from nucbatch.planning.plan import Plan
 from nucbatch.store.atomic import cannot_write
@@ -32,6 +32,9 @@ _MOST_WARNINGS = 1000
 
 _MOST_UNUSABLE = 200
 """Most unusable fields whose reasons are logged at the start of a session."""
+
+if TYPE_CHECKING:
+    from nucbatch.execution.finalise import Totals
 
 _log = logging.getLogger(__name__)
 

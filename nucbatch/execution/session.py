@@ -11,7 +11,7 @@ import logging
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
@@ -19,8 +19,6 @@ from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.execution.check import CheckResult
 from nucbatch.execution.chosen_kind import OtherKinds, with_kind
 from nucbatch.execution.driver import SessionOutcome, drive
-from nucbatch.execution.experiment_tables import evaluate, remembered, with_user_columns
-from nucbatch.execution.finalise import Totals, finalise
 from nucbatch.execution.in_place import (
     remove_earlier_labels,
     remove_partials_in_place,
@@ -40,7 +38,6 @@ from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.readers.names import plural
 from nucbatch.readers.plate_cache import cache_content, content_to_show, is_cached
-from nucbatch.report.page import write_report
 from nucbatch.schedulers.contract import Backend, Scheduling, scheduler
 from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
@@ -61,6 +58,10 @@ from nucbatch.store.recover import recover
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.session_record import SessionRecord, earlier_work, write_session
 from nucbatch.store.sheets import write_run
+
+if TYPE_CHECKING:
+    from nucbatch.execution.finalise import Totals
+    from nucbatch.experiment.description import Experiment
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def execute(
         run_log(folder, progress.note) as log,
         SessionWorkers(scheduling, backend, folder) as workers,
     ):
-        experiment = prepared.experiment or (None if restart else remembered(folder))
+        experiment = prepared.experiment or (None if restart else _remembered(folder))
         if restart:
             remove_earlier_labels(plan, folder)
             clear_run(folder, keep=log)
@@ -241,6 +242,11 @@ def execute(
                     finally:
                         session = replace(session, left=time.time())
                         write_session(folder, session)
+                # What the end alone needs is loaded here, so that the first block does not wait for it.
+                from nucbatch.execution.experiment_tables import evaluate, with_user_columns
+                from nucbatch.execution.finalise import finalise
+                from nucbatch.report.page import write_report
+
                 lock.require()
                 remove_partials(folder.path)
                 remove_partials_in_place(plan, folder)
@@ -284,6 +290,15 @@ def execute(
     return RunResult(
         RunFolder(out), plan.plate.is_plate, totals, outcome, evaluated.lines if evaluated else ()
     )
+
+
+def _remembered(folder: RunFolder) -> Experiment | None:
+    """Returns the experiment that a finished run in the folder was described with."""
+    if not folder.run_json.exists():
+        return None
+    from nucbatch.execution.experiment_tables import remembered
+
+    return remembered(folder)
 
 
 def _wrong(checked: CheckResult) -> list[str]:

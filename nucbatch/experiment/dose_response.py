@@ -20,7 +20,7 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, stats
+import scipy  # loads stats and optimize when they are used, which takes as long as everything else here
 
 Axis = Literal["step", "concentration"]
 Floats = npt.NDArray[np.float64]
@@ -92,7 +92,7 @@ def fit_curve(dose: Floats, response: Floats, axis: Axis) -> Fit:
     rest = float(((y - _response(x, *best)) ** 2).sum())
     total = float(((y - y.mean()) ** 2).sum())
     free = len(y) - _PARAMETERS
-    flat_p = float(stats.f.sf((total - rest) / 3 / (rest / free), 3, free)) if rest > 0 else 0.0
+    flat_p = float(scipy.stats.f.sf((total - rest) / 3 / (rest / free), 3, free)) if rest > 0 else 0.0
     if flat_p > _FLAT_P:
         return Fit(f"flat: a constant fits as well (p = {flat_p:.2g})", len(y), removed)
     bottom, top, slope, center = best
@@ -178,7 +178,7 @@ def _least_squares(
         [np.inf, np.inf, centers[-1], np.log(slopes[-1] * 2)],
     )
     start = [base[m, s] / unit, end[m, s] / unit, centers[m], np.log(slopes[s])]
-    found = optimize.least_squares(
+    found = scipy.optimize.least_squares(
         residuals,
         start,
         bounds=bounds,
@@ -205,7 +205,7 @@ def _outliers(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
     robust_sd = float(np.percentile(far, 68.27)) * len(y) / free
     if robust_sd <= 1e-9 * np.ptp(y):
         return none
-    p = 2 * stats.t.sf(far / robust_sd, free)
+    p = 2 * scipy.stats.t.sf(far / robust_sd, free)
     ranked = np.argsort(p)
     passed = np.flatnonzero(p[ranked] <= _OUTLIER_RATE * np.arange(1, len(p) + 1) / len(p))
     found = none.copy()
@@ -218,7 +218,7 @@ def _outliers(x: Floats, y: Floats) -> npt.NDArray[np.bool_]:
 def _interval(x: Floats, y: Floats, rest: float, steps: Floats) -> tuple[float, float]:
     """Returns the ends of the midpoint's interval; infinite where the profile stays below the limit."""
     free = len(y) - _PARAMETERS
-    limit = rest * (1 + stats.f.ppf(CONFIDENCE, 1, free) / free)
+    limit = rest * (1 + scipy.stats.f.ppf(CONFIDENCE, 1, free) / free)
     span = np.ptp(steps)
     slopes = np.geomspace(_slopes(x)[0] / 2, _slopes(x)[-1] * 2, 2 * _SLOPES)
     lowest, highest = steps[0] - span, steps[-1] + span

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound
@@ -249,6 +248,8 @@ def _drawn_ignore(image: DrawnImage) -> NDArray[Any]:
 def _of_run(folder: RunFolder) -> list[LabelImage]:
     if not folder.fields.is_file():
         raise InputNotFound(f"{folder.fields} does not exist: the run has not ended. Finish it first.")
+    import pandas as pd  # not at the top, because a run, which imports this module, starts without it
+
     columns = ["Metadata_Plate", "Name", "Metadata_Image", "Status"]
     fields = pd.read_parquet(folder.fields, columns=columns).astype(str)
     done = fields[fields["Status"] == "done"]

@@ -100,9 +100,14 @@ def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], netw
 
 def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
     """Returns the field with the largest task and its :func:`task_bytes`; (None, 0) without fields."""
-    sizes = ((task_bytes(plan, field, network), field) for field in plan.selected)
-    one, field = max(sizes, key=lambda size: size[0], default=(0, None))
-    return field, one
+    # A plate has a few shapes, however many fields.
+    alike: dict[tuple[Any, ...], Field] = {}
+    for field in plan.selected:
+        samples = sum(plane.samples for plane in field.planes)
+        alike.setdefault((field.height_px, field.width_px, field.dtype, samples), field)
+    sizes = ((task_bytes(plan, field, network), field) for field in alike.values())
+    one, largest = max(sizes, key=lambda size: size[0], default=(0, None))
+    return largest, one
 
 
 def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:

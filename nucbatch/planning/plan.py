@@ -58,7 +58,8 @@ class Plan:
     @property
     def selected(self) -> tuple[Field, ...]:
         """Fields that will be read."""
-        return tuple(field for field in self.usable if self.selection.includes(field))
+        usable = self.usable
+        return tuple(filter(self.selection.includes, usable)) if self.selection else usable
 
     def is_large(self, field: Field) -> bool:
         """Returns whether a field is cut into blocks; only 8-bit and 16-bit images can be."""

@@ -40,8 +40,8 @@ def without_companions(listing: Listing) -> Listing:
     readable = image_suffixes()
     stems: dict[str, set[str]] = defaultdict(set)  # of images by folder, in lower case
     best: dict[tuple[str, str], int] = {}  # of the images with one stem, the rank of the one that is used
-    for file in listing.files:
-        folder, stem, suffix = _parts(file.path)
+    parts = [_parts(file.path) for file in listing.files]
+    for file, (folder, stem, suffix) in zip(listing.files, parts, strict=True):
         if suffix in readable or suffix in foreign_suffixes():
             stems[folder].add(stem)
         if suffix in readable:
@@ -52,10 +52,9 @@ def without_companions(listing: Listing) -> Listing:
     if 2 * len(corrections) <= len(images):
         settled |= {path: ignored(path, "illumination-correction") for path in corrections}
     in_folders: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-    for file in listing.files:
+    for file, (folder, stem, suffix) in zip(listing.files, parts, strict=True):
         if file.path in settled:
             continue
-        folder, stem, suffix = _parts(file.path)
         if suffix in readable and _rank(file.path) > best[folder, stem]:
             settled[file.path] = ignored(file.path, "preview")
             continue

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 import nucbatch
 from nucbatch.core.errors import InputError, MemoryRefused, WeightsError
 from nucbatch.networks.checkpoint import load_weights, locate, save_weights
+from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import make_field
 
 
@@ -225,6 +226,7 @@ def test_an_image_too_large_for_every_worker_is_refused_when_the_graph_is_made(l
 def test_a_worker_too_small_refuses_its_chunk() -> None:
     labels = nucbatch.segment_dask(da.zeros((64, 64), dtype=np.uint16))  # before there is any worker
     with (
+        dask.config.set(CLUSTER_CONFIG),  # or the worker, which is this process, may pause before its task
         LocalCluster(
             n_workers=1, processes=False, memory_limit="200 MiB", dashboard_address="127.0.0.1:0"
         ) as cluster,
