@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nucbatch.core.errors import StoreError
 from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.prepared import chosen
@@ -20,7 +21,7 @@ from nucbatch.inference.device import offer_here
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_stack
-from nucbatch.networks.checkpoint import read_card, write_card
+from nucbatch.networks.checkpoint import read_card, save_with_card
 from nucbatch.networks.model_card import Card
 from nucbatch.scoring import ImageScore, ScoreTable, score_image
 
@@ -98,7 +99,10 @@ def write_kind_scores(weights: Path, scores: Mapping[str, dict[str, float]]) -> 
     card = read_card(weights)
     kept = card.kinds if card.kinds.get(FLOAT32) == scores[FLOAT32] else {}
     card = card.model_copy(update={"kinds": {**kept, **scores}})
-    write_card(weights, card)
+    try:
+        save_with_card(weights, weights, card)
+    except OSError as error:
+        raise StoreError(f"{weights} can't be written: {error.strerror or error}.") from error
     return card
 
 

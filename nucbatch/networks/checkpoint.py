@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from nucbatch.core.errors import InputError, StoreError, WeightsError
+from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.networks.contract import build
 from nucbatch.networks.model_card import Card, parse_card
 
@@ -49,7 +49,6 @@ def save_weights(path: Path, network: nn.Module, card: Card, *, half: bool = Tru
         for name, tensor in network.state_dict().items()
         if not name.endswith("num_batches_tracked")
     }
-<<<<<<< HEAD
     card = card.model_copy(update={"sha256": _digest(tensors)})
     _write(path, tensors, card)
     return card
@@ -72,34 +71,6 @@ def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> None:
     # Without what they don't know, earlier versions can read the card.
     new = {name for name in ("kinds", "calibration") if not getattr(card, name)}
     text = json.dumps(card.model_dump(mode="json", exclude=new))
-||||||| parent of cc906aa (nucbatch models check scores a model in each arithmetic of a machine; the default model may use bfloat16 with AVX-512)
-    card = card.model_copy(update={"sha256": _digest(tensors)})
-    # Without scores of kinds, earlier versions can read the card.
-    text = json.dumps(card.model_dump(mode="json", exclude=None if card.kinds else {"kinds"}))
-=======
-    return _write(path, tensors, card.model_copy(update={"sha256": _digest(tensors)}))
-
-
-def write_card(path: Path, card: Card) -> None:
-    """Replaces the card of a weight file; its tensors, and their hash, stay as they are.
-
-    Raises:
-        WeightsError: as :func:`load_weights`, or the card could not be read again; nothing is written.
-        StoreError: the file can't be written; it is left unchanged.
-    """
-    _require_safetensors(path)
-    with safe_open(path, framework="pt") as stored:
-        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iteration)
-    try:
-        _write(path, tensors, card)
-    except OSError as error:
-        raise StoreError(f"{path} can't be written: {error.strerror or error}.") from error
-
-
-def _write(path: Path, tensors: dict[str, Tensor], card: Card) -> Card:
-    # Without scores of kinds, earlier versions can read the card.
-    text = json.dumps(card.model_dump(mode="json", exclude=None if card.kinds else {"kinds"}))
->>>>>>> cc906aa (nucbatch models check scores a model in each arithmetic of a machine; the default model may use bfloat16 with AVX-512)
     parse_card(path, text)  # refuses to write what could not be read again
     with path.with_name(path.name + ".partial").open("wb") as stream:
         stream.write(save(tensors, metadata={_CARD: text}))

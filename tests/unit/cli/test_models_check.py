@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.inference.device import offer_here
-from nucbatch.networks.checkpoint import load_weights, locate, read_card, save_weights, write_card
+from nucbatch.networks.checkpoint import load_weights, locate, read_card, save_weights, save_with_card
 from nucbatch.synthetic import make_field
 
 NAMES = ["pixel F1", "object F1 at 0.5", "mean AP"]
@@ -60,7 +60,7 @@ def test_scores_of_another_machine_stay_while_the_images_are_the_same(weights: P
     checked(weights, first)
     card = read_card(weights)
     elsewhere = {"fp16-NVIDIA H200": card.kinds["fp32"]}
-    write_card(weights, card.model_copy(update={"kinds": card.kinds | elsewhere}))
+    save_with_card(weights, weights, card.model_copy(update={"kinds": card.kinds | elsewhere}))
     checked(weights, first)
     assert read_card(weights).differences["fp16-NVIDIA H200"] == 0
     checked(weights, second)
