@@ -74,9 +74,9 @@ _OPTIONS = (
     ),
     option(
         "--root",
-        type=click.Path(path_type=Path),
+        type=InputPath(),
         metavar="DIR",
-        help="Folder of a manifest's images, if its paths are from another machine.",
+        help="Folder or address of a manifest's images, if its paths are from another machine or a store.",
     ),
     option(
         "--plate",

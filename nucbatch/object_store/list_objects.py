@@ -38,9 +38,18 @@ def objects(bucket: str, prefix: str, after: str = "") -> Iterator[dict[str, Any
 
 def children(bucket: str, prefix: str) -> Iterator[str]:
     """Yields the names directly below a folder; those of folders end in ``/``."""
-    import obstore
-
-    found = in_words(bucket, lambda: obstore.list_with_delimiter(connected(bucket), prefix=prefix or None))
+    found = _listed(bucket, prefix)
     start = len(prefix) + 1 if prefix else 0
     yield from (f"{folder[start:].rstrip('/')}/" for folder in found["common_prefixes"])
     yield from (one["path"][start:] for one in found["objects"])
+
+
+def direct_objects(bucket: str, prefix: str) -> list[dict[str, Any]]:
+    """Lists path, size, last_modified and e_tag of the objects directly in a folder."""
+    return list(_listed(bucket, prefix)["objects"])
+
+
+def _listed(bucket: str, prefix: str) -> Any:
+    import obstore
+
+    return in_words(bucket, lambda: obstore.list_with_delimiter(connected(bucket), prefix=prefix or None))

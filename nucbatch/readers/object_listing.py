@@ -12,9 +12,9 @@ import posixpath
 from nucbatch.core.errors import ImageUnavailable, InputError, InputNotFound
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import FileRecord
-from nucbatch.object_store import ObjectPath
+from nucbatch.object_store import ObjectPath, as_path
 from nucbatch.object_store.connect import require_library
-from nucbatch.object_store.list_objects import objects
+from nucbatch.object_store.list_objects import direct_objects, objects
 from nucbatch.object_store.requests import stamp_ns
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.rules import ignored, junk_rule
@@ -70,6 +70,22 @@ def look_up_object(root: ObjectPath, relative: str) -> FoundFile | str:
     except ImageUnavailable as error:
         return f"it can't be opened ({error})"
     return FoundFile(below, info.st_size, info.st_mtime_ns)
+
+
+def objects_in(root: str, folder: str) -> dict[str, FoundFile]:
+    """Lists the objects directly in a folder below an address, by name.
+
+    Raises:
+        InputError: no such bucket, or it refuses to list.
+    """
+    where = as_path(root)
+    if not isinstance(where, ObjectPath):
+        raise InputError(f"{root} is no address of an object store.")
+    place = where / folder if folder else where
+    above = f"{folder}/" if folder else ""
+    found = direct_objects(place.bucket, place.key)
+    names = ((one["path"].rpartition("/")[2], one) for one in found)
+    return {name: FoundFile(above + name, one["size"], stamp_ns(one)) for name, one in names}
 
 
 @gc_paused()

@@ -28,6 +28,7 @@ from pathlib import Path
 from nucbatch.core.errors import ImageUnavailable, InputError
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import parse_row, plausible_well
+from nucbatch.object_store import ObjectPath, path_in
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.manifest_facts import field_facts
@@ -85,7 +86,7 @@ class ManifestReader:
         if not listing.single:
             raise InputError(f"{listing.name} is a folder: --layout {self.name} needs the CSV file itself.")
         (file,) = listing.files
-        manifest = Path(listing.root, file.path)
+        manifest = path_in(listing.root, file.path)
         try:
             rows = listing.read(file.path, read_rows)
         except ImageUnavailable as error:
@@ -142,12 +143,16 @@ def _of_plate(rows: list[Row], plates: list[str], name: str, manifest: str) -> l
 
 
 def _root(given: Path) -> str:
+    if isinstance(given, ObjectPath):
+        return str(given)
     if not given.is_dir():
         raise InputError(f"--root {given} is no folder: name the one that holds the manifest's images.")
     return str(given.resolve())
 
 
 def _shown(manifest: Path, root: str) -> str:
+    if isinstance(manifest, ObjectPath):
+        return manifest.name
     return manifest.relative_to(root).as_posix() if manifest.is_relative_to(root) else manifest.name
 
 

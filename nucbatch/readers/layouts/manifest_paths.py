@@ -2,7 +2,8 @@
 
 Paths of another machine (``/mnt/share/plate/x.tif``, ``D:\\plate\\x.tif``, ``s3://bucket/plate/x.tif``) are
 mapped only if the user names a folder above the images (:mod:`nucbatch.readers.layouts.manifest_root`).
-Otherwise paths are relative to the manifest's folder, or lie below it.
+Otherwise paths are relative to the manifest's folder, or lie below it. Where the root is an address in an
+object store, rows name objects below it by their address or by a relative path; each folder is listed once.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from nucbatch.object_store import is_address
 from nucbatch.readers.layouts.manifest_root import MovedFolders
 from nucbatch.readers.layouts.manifest_table import Row
 from nucbatch.readers.listing import FoundFile, look_up
+from nucbatch.readers.object_listing import objects_in
 
 _NO_FILE = "no such file"
 _DRIVE = re.compile(r"[A-Za-z]:(?=[\\/])")
@@ -42,7 +45,7 @@ class Locator:
             The path for messages (empty if the row names no file), and the file or the reason why it cannot
             be used.
         """
-        given, fault = _written(row, channel, self.moved)
+        given, fault = _written(row, channel, self.moved, is_address(self.root))
         if fault or not given:
             return given, fault
         if "\0" in given:
@@ -54,6 +57,8 @@ class Locator:
         return self._shown(given), found
 
     def _look_up(self, given: str) -> FoundFile | str:
+        if is_address(self.root):
+            return self._look_up_object(given)
         relative = self._shown(given)
         if not self.moved:
             found = look_up(self.root, relative)
@@ -70,24 +75,44 @@ class Locator:
         folder, doubt = self._folders.find(parts[:-1])
         return doubt or look_up(self.root, f"{folder}/{parts[-1]}".lstrip("/"))
 
+    def _look_up_object(self, given: str) -> FoundFile | str:
+        if is_address(given):
+            if not given.startswith(f"{self.root}/"):
+                return f"it lies outside {self.root}: name a folder above it with --root"
+            given = given[len(self.root) + 1 :]
+        below = posixpath.normpath(given)
+        if below.startswith(("../", "/")) or below in ("..", "."):
+            return f"it leads out of {self.root}: name objects below it, by address or relative path"
+        folder, _, name = below.rpartition("/")
+        if folder not in self._listed:
+            self._listed[folder] = objects_in(self.root, folder)
+        return self._listed[folder].get(name, _NO_FILE)
+
+    @cached_property
+    def _listed(self) -> dict[str, dict[str, FoundFile]]:
+        """Objects by name of the folders that rows have named so far."""
+        return {}
+
     @cached_property
     def _folders(self) -> MovedFolders:
         return MovedFolders(self.root)
 
     def _shown(self, given: str) -> str:
         """Returns the path relative to the root if it lies below it; else as written."""
+        if is_address(self.root):
+            return given.removeprefix(f"{self.root}/")
         path = Path(given)
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.as_posix()
 
 
-def _written(row: Row, channel: str, moved: bool) -> tuple[str, str]:
+def _written(row: Row, channel: str, moved: bool, in_store: bool) -> tuple[str, str]:
     """Returns the path in a row (empty if there is none), and the reason why it cannot be followed."""
     name = row.get(f"FileName_{channel}")
     if name:
         folder = row.get(f"PathName_{channel}").rstrip("/\\")
         return f"{folder}/{name}" if folder else name, ""
     url = row.get(f"URL_{channel}")
-    if not url or _DRIVE.match(url):
+    if not url or _DRIVE.match(url) or in_store:
         return url, ""
     try:
         parts = urlsplit(url)

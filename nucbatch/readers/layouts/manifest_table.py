@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.text_table import NAMED_SEPARATOR, decoded, separator_of
+from nucbatch.object_store import ObjectPath
 
 Value = str | float | None
 """Value of a metadata column: text (may be empty), or a number (None if missing)."""
@@ -73,7 +74,8 @@ def _parquet_rows(path: Path) -> list[Row]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.ParquetFile(path).read()
+        source = io.BytesIO(path.read_bytes()) if isinstance(path, ObjectPath) else path
+        table = pq.ParquetFile(source).read()
         columns = {
             column_name(name): [_as_text(value) for value in table.column(index).to_pylist()]
             for index, name in enumerate(table.column_names)
