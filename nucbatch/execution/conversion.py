@@ -183,7 +183,8 @@ def require_usable(folder: RunFolder, plate: Plate) -> None:
     """
     store = folder.store(plate.is_plate)
     root = Path(plate.root).resolve()
-    listed = plate.layout not in _NOT_FOLDERS and not is_address(plate.root)
+    one_file = plate.layout in _NOT_FOLDERS or (plate.layout == "containers" and len(plate.files) == 1)
+    listed = not one_file and not is_address(plate.root)
     if store.resolve() == root or (listed and root in store.resolve().parents):
         raise InputError(
             f"{store} lies in the input, where it would be taken for images of it: choose another place with "

@@ -29,6 +29,7 @@ from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.object_store import ObjectPath
 from nucbatch.readers.formats.contract import MissingLibrary, Series
+from nucbatch.readers.formats.idle_files import Key, give_back, take
 from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.pixel_info import MOST_PROJECTED, PixelInfo
 from nucbatch.readers.formats.plane_reader import (
@@ -54,6 +55,10 @@ class OpenPlanes(ABC):
     @abstractmethod
     def piece_bytes(self, series: int) -> int:
         """Returns the memory of the largest piece that must be decoded as a whole."""
+
+    @abstractmethod
+    def rest(self) -> None:
+        """Drops decoded pixels, before the file is kept open for the next reader."""
 
     @abstractmethod
     def close(self) -> None:
@@ -135,7 +140,10 @@ class Container(ABC):
         """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
         with naming_file(shown), reported(self.module):
             found = self.series(path)
-            return ContainerSource(shown, self.module, found, self.open_planes(self.library(), path))
+            info = path.stat()
+            key = self.name, str(path), info.st_size, info.st_mtime_ns
+            planes = take(key, lambda: self.open_planes(self.library(), path))
+            return ContainerSource(shown, self.module, found, key, planes)
 
     def library(self) -> ModuleType:
         """Imports the library.
@@ -166,9 +174,12 @@ def _listed(kind: Container, path: str, size_bytes: int, mtime_ns: int) -> tuple
 class ContainerSource:
     """Open container; see :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
 
-    def __init__(self, shown: str, module: str, series: Sequence[Series], planes: OpenPlanes) -> None:
+    def __init__(
+        self, shown: str, module: str, series: Sequence[Series], key: Key, planes: OpenPlanes
+    ) -> None:
         self.shown, self.module, self.planes = shown, module, planes
-        self._series = series
+        self._series, self._key = series, key
+        self.failed = False
         self.lock = threading.Lock()
 
     def plane(self, page: int = 0, level: int = 0) -> ContainerPlane:
@@ -183,8 +194,11 @@ class ContainerSource:
         return pyramid_levels([(one.height_px, one.width_px)], one.pixel_size_um)
 
     def close(self) -> None:
-        """Closes the file."""
-        self.planes.close()
+        """Leaves the file to the next reader, or closes it after a failed read."""
+        if self.failed:
+            self.planes.close()
+        else:
+            give_back(self._key, self.planes)
 
     def _number(self, page: int) -> int:
         last = self._series[-1]
@@ -209,7 +223,9 @@ class ContainerPlane:
         source = self._source
         require_inside(source.shown, self.shape, box)
         with naming_file(source.shown), reported(source.module), source.lock:
+            source.failed, failed = True, source.failed
             pixels = source.planes.read(self._number, *self._place, box)
+            source.failed = failed
             if pixels.shape != box.shape or pixels.dtype != self.dtype:
                 raise UnreadableImage(
                     f"decoded to {pixels.dtype.name} {pixels.shape}, but {self.dtype.name} {box.shape} was "

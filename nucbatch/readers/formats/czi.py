@@ -107,6 +107,9 @@ class _Scenes(OpenPlanes):
         compressed = (tile.height * tile.width for tile in tiles if tile.compression)
         return int(max(compressed, default=1)) * int(image.dtype.itemsize)
 
+    def rest(self) -> None:
+        self._file.decode_cache.clear()
+
     def close(self) -> None:
         self._file.close()
 

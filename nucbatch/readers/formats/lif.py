@@ -108,6 +108,9 @@ class _Images(OpenPlanes):
     def piece_bytes(self, series: int) -> int:
         return int(self._places[series][0].dtype.itemsize)
 
+    def rest(self) -> None:
+        self._last = None
+
     def close(self) -> None:
         self._last = None
         self._file.close()

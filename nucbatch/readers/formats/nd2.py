@@ -122,6 +122,9 @@ class _Frames(OpenPlanes):
     def piece_bytes(self, series: int) -> int:
         return self._bytes or int(self._file.dtype.itemsize) * self._channels
 
+    def rest(self) -> None:
+        self._last = None
+
     def close(self) -> None:
         self._last = None
         self._file.close()

@@ -1,6 +1,8 @@
 """Containers become plates or collections, by the wells, channels, z-steps and times of their metadata."""
 
+import os
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from write_containers import CHANNELS, field, plane, write_czi, write_lif, write
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
+from nucbatch.core.tiles import Box
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.formats import open_source
 from nucbatch.readers.formats.container import _listed
 from nucbatch.readers.pixels import FieldReader, read_field
 
@@ -212,3 +216,35 @@ def test_an_image_that_was_never_acquired_is_a_gap(tmp_path):
 def test_images_of_one_name_are_refused_and_not_read_as_one(tmp_path):
     write_lif(tmp_path / "a.lif", names=["S1", "S1"])
     assert "several of one name" in quarantined(open_plate(tmp_path / "a.lif"))["a.lif"]
+
+
+def test_a_pipe_named_like_a_container_is_not_waited_for(tmp_path):
+    write_nd2(tmp_path / "a.nd2")
+    os.mkfifo(tmp_path / "b.nd2")
+    assert "not a regular file" in quarantined(open_plate(tmp_path))["b.nd2"]
+    with pytest.raises(InputError, match="neither a file nor a folder"):
+        open_plate(tmp_path / "b.nd2")
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"),
+    [
+        ("nd2", write_nd2),
+        ("lif", write_lif),
+        ("czi", lambda path, shape: write_czi(path, shape=shape, codec="raw")),
+        ("czi", lambda path, shape: write_czi(path, shape=shape, tiles=16)),
+    ],
+)
+def test_a_box_is_read_in_its_own_memory(tmp_path, kind, write):
+    """A plane takes 4 MB, a box of 64 px 8 KB, and one of 16 tiles 256 KB."""
+    write(tmp_path / f"a.{kind}", shape=(1000, 2000))
+    with open_source(tmp_path / f"a.{kind}") as source:
+        window = source.plane(1)
+        window.read(Box(0, 0, 8, 8))  # imports, indices
+        assert window.piece_bytes <= 1000 * 125 * 2
+        tracemalloc.start()
+        pixels = window.read(Box(500, 700, 564, 764))
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    np.testing.assert_array_equal(pixels, plane(0, 0, 1, 0, (1000, 2000))[500:564, 700:764])
+    assert peak < 1 << 20
