@@ -39,13 +39,15 @@ def list_models() -> None:
 def show(model: str, layers: bool, as_json: bool) -> None:
     """Show the card or the layers of MODEL.
 
-    MODEL is the name of a shipped model, a weight file, or a preset without shipped weights, such as paper.
-    Of a preset, the layers of the network that it trains are shown.
+    MODEL is the name of a shipped model, a weight file, a package of bioimage.io, or a preset without shipped
+    weights, such as paper. Of a preset, the layers of the network that it trains are shown; of a package of
+    another program, its card and what was measured of its network.
     """
     from dataclasses import asdict
 
-    from nucbatch.networks.checkpoint import locate, read_card, shipped
+    from nucbatch.networks.checkpoint import load_weights, locate, read_card, shipped
     from nucbatch.networks.layer_table import as_text, summarise
+    from nucbatch.networks.model_card import PACKAGE
     from nucbatch.training.recipe import preset, preset_names
 
     if model in preset_names() and model not in shipped():
@@ -56,6 +58,11 @@ def show(model: str, layers: bool, as_json: bool) -> None:
     else:
         card = read_card(locate(model))
         document = {"card": card.model_dump(mode="json")}
+        if card.architecture == PACKAGE:
+            network, _ = load_weights(locate(model))
+            measured = {"stride_px": network.stride, "receptive_radius_px": network.receptive_radius_px}
+            click.echo(json.dumps({**document, "measured": measured}, indent=2))
+            return
         summary = summarise(card.architecture, card.config)
     if as_json:
         click.echo(json.dumps({**document, **asdict(summary)}, indent=2))

@@ -50,7 +50,10 @@ class NormaliseSettings(_Frozen):
             takes ``low_percent`` and ``high_percent`` of all pixels. *fixed* takes ``low`` and ``high``.
             *otsu* and *kmeans* put a threshold of the histogram at 0.5, for the methods without weights
             (:mod:`nucbatch.inference.histogram_thresholds`). *lab-kmeans* makes pixels of stained nuclei 1
-            and all others 0 (:mod:`nucbatch.inference.colour_clusters`).
+            and all others 0 (:mod:`nucbatch.inference.colour_clusters`). The others are those of models from
+            elsewhere: values beyond 0 and 1 stay (``clips`` is False). *standardise* maps the mean to 0 and
+            the mean plus the standard deviation to 1; *scale_range* maps interpolated percentiles; *linear*
+            maps ``low`` and ``high``.
         over: one pair of values per *field*, or one for the *plate*, measured on a sample of its fields.
         low_percent: percentile that becomes 0.
         high_percent: percentile that becomes 1.
@@ -59,24 +62,40 @@ class NormaliseSettings(_Frozen):
         high: grey level that becomes 1, likewise.
     """
 
-    method: Literal["foreground", "percentiles", "fixed", "otsu", "kmeans", "lab-kmeans"] = "foreground"
+    method: Literal[
+        "foreground",
+        "percentiles",
+        "fixed",
+        "otsu",
+        "kmeans",
+        "lab-kmeans",
+        "standardise",
+        "scale_range",
+        "linear",
+    ] = "foreground"
     over: Literal["field", "plate"] = "field"
     low_percent: float = Field(default=1.0, ge=0, lt=100)
     high_percent: float = Field(default=99.8, gt=0, le=100)
     low: float | None = Field(default=None, allow_inf_nan=False)
     high: float | None = Field(default=None, allow_inf_nan=False)
 
+    @property
+    def clips(self) -> bool:
+        """Whether values below 0 become 0, and those above 1 become 1."""
+        return self.method not in ("standardise", "scale_range", "linear")
+
     @model_validator(mode="after")
     def _check_values(self) -> Self:
         given = [value for value in (self.low, self.high) if value is not None]
-        if len(given) == 1 or (self.method == "fixed" and not given):
+        fixed = self.method in ("fixed", "linear")
+        if len(given) == 1 or (fixed and not given):
             raise ValueError(f"low is {self.low} and high is {self.high}: give both, in grey levels")
-        if given and self.method != "fixed" and self.over != "plate":
+        if given and not fixed and self.over != "plate":
             raise ValueError(
                 f"low {self.low:g} and high {self.high:g} are not used by method {self.method}, which "
                 "measures them in every field: use method fixed, or leave them out"
             )
-        if given and self.method == "fixed" and not given[0] < given[1]:
+        if given and fixed and not given[0] < given[1]:
             raise ValueError(f"low {self.low:g} must be below high {self.high:g}")
         return self
 

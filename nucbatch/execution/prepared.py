@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nucbatch.core.errors import InputError
+from nucbatch.core.errors import InputError, PrecisionError
 from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
@@ -25,7 +25,7 @@ from nucbatch.inference.scale import Scale
 from nucbatch.labels.given_masks import PlateMasks, masks_for
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.networks.contract import memory_width
-from nucbatch.networks.model_card import Card
+from nucbatch.networks.model_card import PACKAGE, Card
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
 from nucbatch.readers.flat_fields import flat_fields_in_effect
@@ -121,10 +121,16 @@ def prepare(
         InputError: the plate lacks the selection, the channel does not exist, or none was named and the
             names are ambiguous.
         WeightsError: the model can't be found or read.
+        PrecisionError: the model computes in float32 alone.
     """
     settings = settings or RunSettings()
     weights = locate(settings.model)
     network, card = load_weights(weights)
+    if card.architecture == PACKAGE and settings.precision in ("bf16", "fp16"):
+        raise PrecisionError(
+            f"{settings.model} is a package, whose network computes in float32, not in {settings.precision}: "
+            "use --precision fp32."
+        )
     objects, normalise = chosen(card, settings)
     changes = {
         "model": card.name,  # the hash identifies it; its path is not a setting

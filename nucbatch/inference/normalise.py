@@ -15,6 +15,7 @@ from nucbatch.core.grey_levels import GreyLevels, countable
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.colour_clusters import clusters, directions_of, in_first_cluster
 from nucbatch.inference.foreground import limits
+from nucbatch.inference.histogram_statistics import interpolated_percentiles, mean_and_deviation
 from nucbatch.inference.histogram_thresholds import around_threshold
 
 
@@ -23,12 +24,14 @@ class Constants:
     """The pixel values that become 0 (``low``) and 1 (``high``).
 
     ``centres``: with *lab-kmeans*, the clusters of colours, the nuclei's first; ``low`` and ``high`` are 0
-    and 1. ``blank``: whether the image has one value only, or no stain, and so no nuclei.
+    and 1. ``clips``: whether values beyond ``low`` and ``high`` become 0 and 1. ``blank``: whether the image
+    has one value only, or no stain, and so no nuclei.
     """
 
     low: float
     high: float
     centres: tuple[tuple[float, float, float], ...] = ()
+    clips: bool = True
 
     @property
     def blank(self) -> bool:
@@ -96,6 +99,11 @@ def _from_histogram(
     """Finds the constants from the levels that occur, (L,) ascending, and their numbers of pixels (L,)."""
     if settings.method == "otsu" or settings.method == "kmeans":
         return Constants(*around_threshold(levels, counts, settings.method))
+    if settings.method == "standardise":
+        return Constants(*mean_and_deviation(levels, counts), clips=False)
+    if settings.method == "scale_range":
+        percent = settings.low_percent, settings.high_percent
+        return Constants(*interpolated_percentiles(levels, counts, percent), clips=False)
     return Constants(*limits(levels, counts))
 
 
@@ -103,11 +111,13 @@ def _given(settings: NormaliseSettings) -> Constants | None:
     """Returns the constants that the settings contain: fixed ones or a plate's; otherwise None."""
     if settings.low is None or settings.high is None:
         return None
-    return Constants(settings.low, settings.high)
+    return Constants(settings.low, settings.high, clips=settings.clips)
 
 
 def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.float32]:
-    """Converts an image (Y, X) or (Y, X, 3) to the network's input (3, Y, X) float32 in [0, 1].
+    """Converts an image (Y, X) or (Y, X, 3) to the network's input (3, Y, X) float32.
+
+    It is in [0, 1] unless the constants don't clip.
 
     A blank image becomes all zeros. For a grey image, and with clusters of colours, the result is a read-only
     view of one channel.
@@ -119,7 +129,8 @@ def normalise(image: NDArray[np.generic], constants: Constants) -> NDArray[np.fl
     scaled = image.astype(np.float32)
     scaled -= np.float32(constants.low)
     scaled /= np.float32(constants.high - constants.low)
-    np.clip(scaled, 0, 1, out=scaled)
+    if constants.clips:
+        np.clip(scaled, 0, 1, out=scaled)
     if scaled.ndim == 2:
         return np.broadcast_to(scaled, (3, *scaled.shape))
     return np.ascontiguousarray(scaled.transpose(2, 0, 1))

@@ -1,4 +1,4 @@
-"""Weight files: safetensors that contain a card with everything that is needed to use them.
+"""Weight files: safetensors that contain a card with everything that is needed to use them, and packages.
 
 The header of the file holds the card as strict JSON (no NaN, no infinity). Nothing that could run code is
 loaded: a file with another layout is refused before it is parsed, and the values of a card are checked
@@ -25,6 +25,8 @@ from torch import Tensor, nn
 from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.networks.contract import build
 from nucbatch.networks.model_card import Card, parse_card
+from nucbatch.networks.packages.archive import DESCRIPTIONS, is_package
+from nucbatch.networks.packages.load import read_package
 
 _CARD = "nucbatch"
 CHANNELS = 3
@@ -97,11 +99,14 @@ def _halved(tensor: Tensor) -> Tensor:
 
 
 def read_card(path: Path) -> Card:
-    """The card inside a weight file; tensors are not read.
+    """The card inside a weight file, whose tensors are not read, or of a package of bioimage.io.
 
     Raises:
-        WeightsError: there is no such file, or it is a pickle, not a safetensors file, or has no card.
+        WeightsError: there is no such file, or it is a pickle, not a safetensors file, or has no card; or the
+            package can't be used.
     """
+    if is_package(path):
+        return read_package(path, load_weights)[1]
     _require_safetensors(path)
     try:
         with safe_open(path, framework="pt") as stored:
@@ -121,6 +126,8 @@ def load_weights(path: Path) -> tuple[nn.Module, Card]:
     Raises:
         WeightsError: as :func:`read_card`; or the tensors don't fit the architecture, or are damaged.
     """
+    if is_package(path):
+        return read_package(path, load_weights)
     card = read_card(path)
     with safe_open(path, framework="pt") as stored:
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118 (no iteration)
@@ -173,16 +180,18 @@ def shipped() -> dict[str, Path]:
 
 
 def locate(model: str) -> Path:
-    """The weight file of a shipped model's name, or of a path.
+    """The weight file of a shipped model's name, or of a path; for a package of bioimage.io, the package.
 
     Raises:
-        WeightsError: it is neither a shipped name nor a file; for a folder, the message names the weight
-            files in it.
+        WeightsError: it is neither a shipped name nor a file nor a package; for another folder, the message
+            names the weight files in it.
     """
     if model in shipped():
         return shipped()[model]
     path = Path(model)
-    if path.is_file():
+    if path.name in DESCRIPTIONS and path.is_file():
+        return path.parent
+    if path.is_file() or (path.is_dir() and is_package(path)):
         return path
     if path.is_dir():
         inside = sorted(file.name for file in path.glob("*.safetensors") if file.name != "state.safetensors")

@@ -14,6 +14,8 @@ from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, validation_problems
 
+PACKAGE = "package"
+"""Architecture in the card of a network from a package of bioimage.io, which no weight file holds."""
 _LARGEST_CARD = 1_000_000  # characters; a card has a few thousand
 
 

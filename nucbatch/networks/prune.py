@@ -8,7 +8,7 @@ from pathlib import Path
 from nucbatch.core.errors import InputError
 from nucbatch.networks.checkpoint import load_weights, save_weights
 from nucbatch.networks.contract import architecture, build
-from nucbatch.networks.model_card import Card
+from nucbatch.networks.model_card import PACKAGE, Card
 
 
 def prune(weights: Path, level: int, path: Path) -> Card:
@@ -25,6 +25,8 @@ def prune(weights: Path, level: int, path: Path) -> Card:
     if path.exists():
         raise InputError(f"{path} exists: name another file, so that it is not overwritten.")
     network, card = load_weights(weights)
+    if card.architecture == PACKAGE:
+        raise InputError(f"{card.name} is a package of another program, whose network can't be pruned.")
     if "prune" not in signature(architecture(card.architecture)).parameters:
         raise InputError(
             f"the network of {card.name} ({card.architecture}) can't be pruned, because it has one head "

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from nucbatch.core.errors import InputError
 from nucbatch.core.settings import validation_problems
 from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.model_card import PACKAGE
 from nucbatch.training import recipe as recipes
 from nucbatch.training.initial_weights import adapt_to_weights
 from nucbatch.training.recipe import Recipe
@@ -33,7 +34,13 @@ def chosen_recipe(preset: str | None, start: Path | None, changes: Mapping[str, 
         return _changed(recipe, asked)
     if "width" in asked:
         raise InputError("--width is given by the weights of --from: leave it out.")
-    return _changed(adapt_to_weights(recipe, read_card(start)), asked)
+    card = read_card(start)
+    if card.architecture == PACKAGE:
+        raise InputError(
+            f"{start} is a package of another program, whose network can be run but not trained further: "
+            "start from a weight file of nucbatch."
+        )
+    return _changed(adapt_to_weights(recipe, card), asked)
 
 
 def _changed(recipe: Recipe, asked: dict[str, object]) -> Recipe:

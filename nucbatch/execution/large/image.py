@@ -164,14 +164,19 @@ def surveyed_statistics(image: LargeImage) -> ImageStatistics:
         info = path.stat()
     except OSError as error:
         raise DamagedFile.at(path, f"can't be read ({error.strerror or error})") from error
-    return _read_statistics(path, info.st_mtime_ns, info.st_ino)
+    return _read_statistics(path, info.st_mtime_ns, info.st_ino, image.settings.normalise.clips)
 
 
 @lru_cache(maxsize=8)
-def _read_statistics(path: Path, mtime_ns: int, inode: int) -> ImageStatistics:
+def _read_statistics(path: Path, mtime_ns: int, inode: int, clips: bool) -> ImageStatistics:
     values = read_values(path)
     return ImageStatistics(
-        Constants(values["low"], values["high"], tuple((light, a, b) for light, a, b in values["centres"])),
+        Constants(
+            values["low"],
+            values["high"],
+            tuple((light, a, b) for light, a, b in values["centres"]),
+            clips=clips,
+        ),
         values["quality"],
         [(start, end) for start, end in values["windows"]],
     )

@@ -24,7 +24,7 @@ from nucbatch.inference.export.portable import PortableNetwork, range_of, requir
 from nucbatch.inference.export.torchscript import exported
 from nucbatch.networks.checkpoint import load_weights
 from nucbatch.networks.model_card import Card
-from nucbatch.networks.packages import OWN_WEIGHTS
+from nucbatch.networks.packages.archive import OWN_WEIGHTS
 from nucbatch.synthetic.field import make_field
 from nucbatch.version import __version__
 

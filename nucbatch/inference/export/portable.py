@@ -17,7 +17,7 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.predict import folded, grid_of
 from nucbatch.networks.checkpoint import CHANNELS
-from nucbatch.networks.model_card import Card
+from nucbatch.networks.model_card import PACKAGE, Card
 
 TOLERANCE = 1e-4
 """Largest difference of a probability between an exported network and the original, in float32."""
@@ -60,6 +60,8 @@ def require_portable(card: Card) -> None:
     Raises:
         InputError: the normalisation needs code of nucbatch.
     """
+    if card.architecture == PACKAGE:
+        raise InputError(f"{card.name} is a package of another program already: it can't be exported.")
     method = card.normalise.method
     if method not in _MEASURED:
         raise InputError(

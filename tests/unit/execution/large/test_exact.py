@@ -11,13 +11,14 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 import tifffile
+from foreign_package import build
 from skimage.draw import disk
 
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.networks.checkpoint import load_weights, save_weights, shipped
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights, shipped
 
 SIZES = (128, 200, 256, 512, 1024)
 
@@ -62,6 +63,20 @@ def test_many_tiles_and_any_blocks_are_one_result(bench: Any, tmp_path: Path) ->
     receipts = [bench.in_blocks(image, seed=7) for image in images]
     assert all(receipts[0] == receipt for receipt in receipts[1:])
     assert all(bench.outcome_of(images[0]) == bench.outcome_of(image) for image in images[1:])
+
+
+@pytest.mark.slow
+def test_a_network_of_a_package_is_as_exact(bench: Any, tmp_path: Path) -> None:
+    """Its mean and standard deviation are those of the whole image, and its halo the measured one."""
+    bench = replace(bench, weights=build(tmp_path / "spots.zip"))
+    normalised = read_card(bench.weights).normalise
+    whole = bench.image(tmp_path / "whole", 4096, largest_px=192, normalise=normalised)
+    expected = bench.in_blocks(whole)
+    assert expected.nuclei > 50
+    for block_px in (128, 333):
+        image = bench.image(tmp_path / str(block_px), block_px, largest_px=192, normalise=normalised)
+        receipt = bench.in_blocks(image, seed=block_px)
+        assert (receipt.nuclei, receipt.labels_sha256) == (expected.nuclei, expected.labels_sha256)
 
 
 def test_tiles_of_another_size_move_last_bits_at_most(bench: Any, tmp_path: Path) -> None:

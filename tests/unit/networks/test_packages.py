@@ -1,0 +1,522 @@
+"""Packages of bioimage.io: what is taken in, with which numbers, and what is refused."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from click.testing import CliRunner
+from foreign_package import STANDARDISE, Spots, build, description, script_of, spots_image, standardised
+from safetensors.torch import save
+from torch import Tensor, nn
+
+from nucbatch.cli.models import models
+from nucbatch.core.errors import InputError, PrecisionError, WeightsError
+from nucbatch.inference.device import CpuDevice
+from nucbatch.inference.export.bioimageio_package import export_package
+from nucbatch.inference.normalise import find_constants, normalise
+from nucbatch.inference.predict import grid_of, predict_image
+from nucbatch.networks.checkpoint import load_weights, locate, read_card
+from nucbatch.networks.contract import architectures
+from nucbatch.networks.contract import build as build_network
+from nucbatch.networks.packages.reach import measure
+from nucbatch.networks.packages.torchscript import load_script
+from nucbatch.networks.prune import prune
+from nucbatch.training.chosen_recipe import chosen_recipe
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(WeightsError) as caught:
+        load_weights(path)
+    return str(caught.value)
+
+
+def test_a_package_gives_the_probabilities_of_its_own_network(tmp_path: Path) -> None:
+    path = build(tmp_path / "spots.zip")
+    network, card = load_weights(locate(str(path)))
+    assert (card.name, card.outputs) == ("spots", ("foreground", "interior"))
+    image = spots_image()[0, 0].astype(np.uint16)
+    seen = normalise(image, find_constants(image, card.normalise))
+    maps = CpuDevice(network, "fp32").begin([seen]).wait()[0] / 255
+    with torch.no_grad():
+        foreground, boundary = (
+            Spots().eval()(torch.from_numpy(standardised(image[None, None] * 1.0)))[0].numpy()
+        )
+    assert np.abs(maps[0] - foreground).max() <= 0.5 / 255 + 1e-5
+    assert np.abs(maps[1] - foreground * (1 - boundary)).max() <= 0.5 / 255 + 1e-5
+
+
+@pytest.mark.parametrize("name", ["folder", "folder/rdf.yaml", "folder/bioimageio.yaml"])
+def test_a_folder_or_its_description_is_a_package_too(tmp_path: Path, name: str) -> None:
+    build(tmp_path / "folder")
+    if name.endswith("bioimageio.yaml"):
+        (tmp_path / "folder" / "rdf.yaml").rename(tmp_path / name)
+    assert read_card(locate(str(tmp_path / name))).architecture == "package"
+
+
+def test_a_package_made_by_nucbatch_is_the_same_model(tmp_path: Path) -> None:
+    weights = locate("default").read_bytes()
+    described = {
+        "type": "model",
+        "format_version": "0.5.0",
+        "name": "x",
+        "inputs": [],
+        "outputs": [],
+        "weights": {},
+        "attachments": [{"source": "nucbatch.safetensors"}],
+        "config": {"nucbatch": {"weights": "nucbatch.safetensors"}},
+    }
+    with zipfile.ZipFile(tmp_path / "own.zip", "w") as package:
+        package.writestr("rdf.yaml", yaml.safe_dump(described))
+        package.writestr("nucbatch.safetensors", weights)
+    assert read_card(tmp_path / "own.zip") == read_card(locate("default"))
+
+
+def test_tiles_change_no_probability(tmp_path: Path) -> None:
+    """The halo is the measured one: seams show nothing but the last bits of floats."""
+    network, card = load_weights(build(tmp_path / "spots.zip", changed=_claims_no_halo))
+    assert (network.stride, network.receptive_radius_px) == (2, 4)
+    rng = np.random.default_rng(1)
+    grey = rng.integers(0, 900, (150, 131)).astype(np.uint16)
+    image = normalise(grey, find_constants(grey, card.normalise))
+    device = CpuDevice(network, "fp32")
+    large, small = (
+        predict_image(image, grid_of(network, side, side), lambda tile: device.begin([tile]).wait()[0])
+        for side in (96, 32)
+    )
+    assert np.abs(large.astype(int) - small).max() <= 1
+
+
+def _claims_no_halo(described: dict[str, Any]) -> None:
+    for axis in described["outputs"][0]["axes"][2:]:
+        axis.pop("halo")
+
+
+@pytest.mark.parametrize("name", sorted(set(architectures()) - {"sharp-dense-unet"}))
+def test_the_measured_radius_is_that_of_the_published_networks(name: str) -> None:
+    network = build_network(name, {"in_channels": 3, "outputs": 1, "width": 2, "depth": 2}).eval()
+    assert measure(network, None) == (
+        network.stride if network.stride >= 16 else 16,
+        network.receptive_radius_px,
+    )
+
+
+@pytest.mark.parametrize(
+    ("steps", "arithmetic"),
+    [
+        ([{"id": "zero_mean_unit_variance"}], standardised),
+        (
+            [{"id": "scale_range", "kwargs": {"min_percentile": 3, "max_percentile": 99.5}}],
+            lambda image: (image - np.percentile(image, 3)) / np.ptp(np.percentile(image, (3, 99.5))),
+        ),
+        (
+            [
+                {"id": "scale_linear", "kwargs": {"gain": 2.0, "offset": 5.0}},
+                {"id": "scale_range", "kwargs": {"axes": ["y", "x"]}},
+                {"id": "clip", "kwargs": {"min": 0.1, "max": 0.8}},
+                {"id": "scale_linear", "kwargs": {"gain": 3.0}},
+            ],
+            lambda image: 3 * np.clip((image - image.min()) / np.ptp(image), 0.1, 0.8),
+        ),
+        ([{"id": "scale_linear", "kwargs": {"gain": 0.01, "offset": -1.0}}], lambda image: image / 100 - 1),
+        (
+            [{"id": "fixed_zero_mean_unit_variance", "kwargs": {"mean": 120.0, "std": 80.0}}],
+            lambda image: (image - 120) / 80,
+        ),
+        ([{"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}, STANDARDISE], standardised),
+    ],
+)
+def test_preprocessing_is_that_of_the_package(tmp_path: Path, steps: list[Any], arithmetic: Any) -> None:
+    def own(image: np.ndarray) -> np.ndarray:
+        return np.asarray(arithmetic(image.astype(np.float64)), np.float32)
+
+    def changed(described: dict[str, Any]) -> None:
+        described["inputs"][0]["preprocessing"] = steps
+
+    network, card = load_weights(build(tmp_path / "p", normalise=own, changed=changed))
+    image = np.rint(spots_image())
+    seen = normalise(
+        image[0, 0].astype(np.uint16), find_constants(image[0, 0].astype(np.uint16), card.normalise)
+    )
+    with torch.no_grad():
+        found = torch.sigmoid(network(torch.from_numpy(seen[None].copy())))[:, 0]
+        wanted = Spots().eval()(torch.from_numpy(own(image)))[:, 0]
+    assert (found - wanted).abs().max() < 1e-3
+
+
+class _Single(nn.Module):
+    """One output channel of several of Spots' kind, raw or as a probability."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.spots = Spots()
+        self.kind = kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = self.spots(x)
+        if self.kind == "logit":
+            return torch.log(both[:, :1] / (1 - both[:, :1]))
+        if self.kind == "three":
+            inside = both[:, :1] * (1 - both[:, 1:])
+            return torch.cat([1 - both[:, :1], inside, both[:, :1] - inside], dim=1)
+        return both[:, :1]
+
+
+def test_postprocessing_and_a_threshold_are_taken_over(tmp_path: Path) -> None:
+    def changed(described: dict[str, Any]) -> None:
+        output = described["outputs"][0]
+        output["axes"][1]["channel_names"] = ["nuclei"]
+        output["postprocessing"] = [{"id": "sigmoid"}, {"id": "binarize", "kwargs": {"threshold": 0.3}}]
+
+    with torch.no_grad():
+        expected = (_Single("raw")(torch.from_numpy(standardised(spots_image()))) > 0.3).float().numpy()
+    _, card = load_weights(
+        build(tmp_path / "p", network=_Single("logit"), changed=changed, expected=expected)
+    )
+    assert card.objects.foreground == 0.3
+    assert card.outputs == ("foreground",)
+
+
+def test_three_classes_become_foreground_and_interior(tmp_path: Path) -> None:
+    def changed(described: dict[str, Any]) -> None:
+        described["outputs"][0]["axes"][1]["channel_names"] = ["background", "nucleus_interior", "border"]
+
+    network, card = load_weights(build(tmp_path / "p", network=_Single("three"), changed=changed))
+    assert card.outputs == ("foreground", "interior")
+    seen = torch.from_numpy(standardised(spots_image())).expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        maps = torch.sigmoid(network(seen))
+        both = Spots().eval()(seen[:, :1])
+    assert torch.allclose(maps[:, 0], both[:, 0], atol=1e-5)
+    assert torch.allclose(maps[:, 1], both[:, 0] * (1 - both[:, 1]), atol=1e-5)
+
+
+def test_channels_without_telling_names_can_be_named_in_the_description(tmp_path: Path) -> None:
+    def nameless(described: dict[str, Any]) -> None:
+        described["outputs"][0]["axes"][1]["channel_names"] = ["channel0", "channel1"]
+
+    def named(described: dict[str, Any]) -> None:
+        nameless(described)
+        described["config"] = {"nucbatch": {"outputs": ["foreground", "ignore"]}}
+
+    assert "called channel0, channel1, which doesn't say what they are" in refused(
+        build(tmp_path / "a", changed=nameless)
+    )
+    assert load_weights(build(tmp_path / "b", changed=named))[1].outputs == ("foreground",)
+
+
+def test_descriptions_of_format_0_4_are_read(tmp_path: Path) -> None:
+    def changed(described: dict[str, Any]) -> None:
+        described.clear()
+        described |= {
+            "type": "model",
+            "format_version": "0.4.10",
+            "name": "old",
+            "inputs": [
+                {
+                    "name": "raw",
+                    "axes": "bcyx",
+                    "shape": {"min": [1, 1, 32, 32], "step": [0, 0, 2, 2]},
+                    "preprocessing": [
+                        {"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "cyx"}}
+                    ],
+                }
+            ],
+            "outputs": [{"name": "probability", "axes": "bcyx"}],
+            "test_inputs": ["test_in.npy"],
+            "test_outputs": ["test_out.npy"],
+            "weights": {"torchscript": {"source": "weights.pt"}},
+            "config": {"nucbatch": {"outputs": ["foreground", "boundary"]}},
+        }
+
+    network, card = load_weights(build(tmp_path / "p", changed=changed))
+    assert (card.name, card.normalise.method, network.stride) == ("old", "standardise", 2)
+
+
+def test_safetensors_of_an_installed_architecture_are_loaded(tmp_path: Path) -> None:
+    config = {"in_channels": 1, "outputs": 1, "width": 2, "depth": 2}
+    torch.manual_seed(0)
+    network = build_network("unet", config).eval()
+    state = save(network.state_dict())
+
+    def changed(described: dict[str, Any]) -> None:
+        output = described["outputs"][0]
+        output["axes"][1]["channel_names"] = ["foreground"]
+        output["postprocessing"] = [{"id": "sigmoid"}]
+        architecture = {"callable": "unet", "import_from": "nucbatch.networks", "kwargs": config}
+        described["weights"] = {
+            "pytorch_state_dict": {
+                "source": "w.safetensors",
+                "architecture": architecture,
+                "pytorch_version": "2",
+            }
+        }
+
+    with torch.no_grad():
+        expected = torch.sigmoid(network(torch.from_numpy(standardised(spots_image())))).numpy()
+    path = build(tmp_path / "p", changed=changed, files={"w.safetensors": state}, expected=expected)
+    found, _ = load_weights(path)
+    assert (found.stride, found.receptive_radius_px) == (4, network.receptive_radius_px)
+
+
+def _set(*place: Any) -> Any:
+    """A change of the description: the last value is put at the place named by the others."""
+
+    def changed(described: Any) -> None:
+        *keys, last, value = place
+        for key in keys:
+            described = described[key]
+        described[last] = value
+
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (_set("type", "dataset"), "describes no model of bioimage.io (its type is 'dataset')"),
+        (_set("format_version", "0.3.6"), "has format '0.3.6': 0.4 and 0.5 are supported"),
+        (_set("inputs", []), "has 0 inputs: models of one image are supported"),
+        (_set("inputs", 0, "axes", 1, {"type": "space", "id": "z"}), "axes batch, z, y, x: flat images"),
+        (
+            _set("inputs", 0, "preprocessing", [{"id": "custom"}]),
+            "'custom' before the network can't be expressed",
+        ),
+        (
+            _set(
+                "inputs", 0, "preprocessing", [{"id": "scale_range", "kwargs": {"axes": ["batch", "y", "x"]}}]
+            ),
+            "scale_range over a data set can't be expressed",
+        ),
+        (
+            _set("inputs", 0, "preprocessing", [{"id": "clip", "kwargs": {"min": 1}}, STANDARDISE]),
+            "zero_mean_unit_variance after clip can't be expressed",
+        ),
+        (_set("inputs", 0, "preprocessing", []), "test output probability is not reproduced"),
+        (
+            _set("outputs", 0, "postprocessing", [{"id": "stardist_postprocessing"}]),
+            "'stardist_postprocessing' after the network can't be expressed: supported are ensure_",
+        ),
+        (_set("outputs", 0, "axes", 1, "channel_names", ["boundary", "distance"]), "nuclei can't be made"),
+        (_set("weights", {"onnx": {"source": "weights.onnx"}}), "has weights in onnx: torchscript or"),
+        (
+            _set(
+                "weights",
+                {"pytorch_state_dict": {"source": "weights.pt", "architecture": {"source": "a.py"}}},
+            ),
+            "weights.pt are a pickle, which can run code when it is loaded",
+        ),
+        (
+            _set(
+                "weights",
+                {"pytorch_state_dict": {"source": "w.safetensors", "architecture": {"source": "a.py"}}},
+            ),
+            "is Python code, which nucbatch doesn't run: it must be one of sharp-dense-unet",
+        ),
+        (_set("weights", "torchscript", "sha256", "0" * 64), "its description says 000000000000"),
+        (
+            _set("weights", "torchscript", "source", "gone.pt"),
+            "has no file gone.pt, which its description names",
+        ),
+        (_set("weights", "torchscript", "source", "../weights.pt"), "which is not inside the package"),
+        (_set("weights", "torchscript", "source", "/etc/passwd"), "which is not inside the package"),
+        (_set("weights", "torchscript", "source", "https://a.org/w.pt"), "nucbatch downloads nothing"),
+        (_set("inputs", 0, "test_tensor", "source", "rdf.yaml"), "SHA-256"),
+    ],
+)
+@pytest.mark.parametrize("kind", [".zip", ""])
+def test_what_is_not_supported_is_refused_by_name(
+    tmp_path: Path, changed: Any, words: str, kind: str
+) -> None:
+    message = refused(build(tmp_path / f"p{kind}", changed=changed))
+    assert words in message
+    assert str(tmp_path) in message
+
+
+class _Global(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(torch.cat([x, x], 1) - x.mean())
+
+
+class _Place(nn.Module):
+    """Knows where in the window a pixel lies."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        place = torch.arange(x.shape[3]).expand(x.shape[0], 1, x.shape[2], x.shape[3]) / 100.0
+        return torch.sigmoid(torch.cat([x, x + place], 1))
+
+
+class _Smaller(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(torch.cat([x, x], 1)[:, :, 2:-2, 2:-2])
+
+
+class _Logits(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x], 1)
+
+
+@pytest.mark.parametrize(
+    ("network", "words"),
+    [
+        (_Global(), "maybe on the whole image (as with instance or group normalisation"),
+        (_Place(), "two tiles that show the same pixels"),
+        (_Smaller(), "only networks whose output has the image's size are supported"),
+        (_Logits(), "which are no probabilities: 0 to 1 is supported"),
+    ],
+)
+def test_networks_whose_results_would_depend_on_tiles_are_refused(
+    tmp_path: Path, network: nn.Module, words: str
+) -> None:
+    assert words in refused(build(tmp_path / "p", network=network))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pickle.dumps({"weight": 1}),
+        b"",
+        b"PK\x03\x04 cut short",
+    ],
+)
+def test_pickles_and_damaged_archives_are_refused_as_torchscript(content: bytes) -> None:
+    with pytest.raises(WeightsError, match="is not a TorchScript archive"):
+        load_script("weights.pt", content)
+
+
+def test_an_archive_of_torch_save_is_refused_before_it_is_parsed() -> None:
+    stream = io.BytesIO()
+    torch.save({"weight": torch.zeros(1)}, stream)
+    with pytest.raises(WeightsError, match=r"is not TorchScript: a pickle of torch\.save can run code"):
+        load_script("weights.pt", stream.getvalue())
+
+
+def rewritten(content: bytes, name: str, change: Any) -> bytes:
+    """A TorchScript archive in which one record is changed."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        for info in old.infolist():
+            held = old.read(info)
+            new.writestr(info.filename, change(held) if info.filename.endswith(name) else held)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (b"_9 = torch.save(x, 'stolen')", "operation torch.save is not known"),
+        (b"_9 = ops.aten.save(x, 'stolen')", "operation ops.aten.save is not known"),
+        (b"_9 = torch.from_file('/etc/passwd', False, 100)", "operation torch.from_file is not known"),
+        (b"_9 = (x).save('stolen')", "method save is not known"),
+        (b"f = x.save\n    _9 = f('stolen')", "function f is not known"),
+        (b"_9 = getattr(x, 'save')('stolen')", "it calls something without a name"),
+        (b"_9 = __torch__.torch.classes.quantized.Linear(x)", "is a class of a C"),
+        (b"while True:\n      pass", "While is not known"),
+        (b"import os", "Import is not known"),
+    ],
+)
+def test_code_that_does_more_than_arithmetic_is_refused(tmp_path: Path, line: bytes, words: str) -> None:
+    content = script_of(Spots())
+    changed = rewritten(
+        content,
+        "code/__torch__/foreign_package.py",
+        lambda code: code.replace(b"    fine = self.fine\n", b"    fine = self.fine\n    " + line + b"\n", 1),
+    )
+    assert changed != content
+    with pytest.raises(WeightsError, match=words):
+        load_script("weights.pt", changed)
+
+
+def test_a_method_that_runs_while_it_is_loaded_is_refused() -> None:
+    changed = rewritten(
+        script_of(Spots()),
+        "code/__torch__/foreign_package.py",
+        lambda code: code.replace(b"  def forward(", b"  def __setstate__(", 1),
+    )
+    with pytest.raises(WeightsError, match="method __setstate__ could run while it is loaded"):
+        load_script("weights.pt", changed)
+
+
+def test_a_tensor_that_exceeds_its_record_is_refused() -> None:
+    changed = rewritten(script_of(Spots()), "data/0", lambda held: held[:-8])
+    with pytest.raises(WeightsError, match="a tensor has 18 numbers, but 64 bytes"):
+        load_script("weights.pt", changed)
+
+
+def test_a_pickle_that_names_a_function_of_python_is_refused() -> None:
+    hostile = b"cos\nsystem\n(S'touch stolen'\ntR."
+    changed = rewritten(script_of(Spots()), "data.pkl", lambda _: hostile)
+    with pytest.raises(WeightsError, match=r"os\.system is not known"):
+        load_script("weights.pt", changed)
+
+
+def test_a_huge_test_image_is_refused_before_it_is_allocated(tmp_path: Path) -> None:
+    header = (
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (1, 1, 1000000, 1000000), }".ljust(117) + b"\n"
+    )
+    huge = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+
+    def changed(described: dict[str, Any]) -> None:
+        described["inputs"][0]["test_tensor"] = {"source": "huge.npy"}
+
+    message = refused(build(tmp_path / "p", changed=changed, files={"huge.npy": huge}))
+    assert "it has not the bytes of its shape (1, 1, 1000000, 1000000)" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"[" * 5_000, "is not YAML"),
+        (b"type: model\nformat_version: 0.5.3\n", "is incomplete"),
+        (b"!!python/object/apply:os.system ['touch stolen']", "is not YAML"),
+        (b"x: " + b"y" * 1_000_001, "is larger than 1,000,000 bytes"),
+        (b"- a", "describes no model"),
+    ],
+)
+def test_a_hostile_description_is_refused(tmp_path: Path, content: bytes, words: str) -> None:
+    (tmp_path / "rdf.yaml").write_bytes(content)
+    assert words in refused(tmp_path)
+
+
+def test_a_link_out_of_a_folder_is_refused(tmp_path: Path) -> None:
+    path = build(tmp_path / "p")
+    outside = tmp_path / "outside.pt"
+    (path / "weights.pt").rename(outside)
+    (path / "weights.pt").symlink_to(outside)
+    assert "is a link that leads out of the package" in refused(path)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # bioimageio.spec uses deprecated names
+def test_the_packages_of_these_tests_are_valid(tmp_path: Path) -> None:
+    from bioimageio.spec import load_description
+
+    found = load_description(build(tmp_path / "spots.zip"))
+    assert found.validation_summary.status in ("passed", "valid-format")
+    assert description()["format_version"] == "0.5.3"
+
+
+def test_a_package_of_another_program_is_run_but_neither_trained_pruned_nor_exported(tmp_path: Path) -> None:
+    path = build(tmp_path / "spots.zip")
+    with pytest.raises(InputError, match="can be run but not trained further"):
+        chosen_recipe(None, path, {})
+    with pytest.raises(InputError, match="whose network can't be pruned"):
+        prune(path, 1, tmp_path / "out.safetensors")
+    with pytest.raises(InputError, match="is a package of another program already"):
+        export_package(path, tmp_path / "out.zip")
+    shown = CliRunner().invoke(models, ["show", str(path)], catch_exceptions=False)
+    assert json.loads(shown.output)["measured"] == {"stride_px": 2, "receptive_radius_px": 4}
+
+
+def test_a_package_computes_in_float32_alone(tmp_path: Path) -> None:
+    network, _ = load_weights(build(tmp_path / "spots.zip"))
+    with pytest.raises(PrecisionError, match="computes in float32, not in bfloat16: use --precision fp32"):
+        network.to(torch.bfloat16)
