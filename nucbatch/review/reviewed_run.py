@@ -162,7 +162,8 @@ class ReviewedRun:
     def constants(self, group: str) -> Constants:
         """Returns the grey levels that the run normalised to 0 and 1."""
         row = self.row(group)
-        return Constants(float(row["QC_NormalisedLow"]), float(row["QC_NormalisedHigh"]))
+        low, high = float(row["QC_NormalisedLow"]), float(row["QC_NormalisedHigh"])
+        return Constants(low, high, clips=self.settings.normalise.clips)
 
     def zoom(self, group: str) -> float:
         """Returns how many times as large the network saw the field."""
