@@ -8,6 +8,8 @@
     run = nb.open_run("out")                   # its tables, images and labels
     table = nb.measure(labels, image, ["DAPI"])    # one row per nucleus
     nb.score("out", gt="TRUTH")                # masks against ground truth
+    nb.suggest("out")                          # the fields most worth labelling
+    nb.view("out", "B03")                      # look at nuclei in napari, and correct them
     nb.train("LAB", "ours", from_="default")   # a model of your own
     nb.models()                                # those that are shipped
 
@@ -28,13 +30,16 @@ __all__ = [
     "score",
     "segment",
     "segment_dask",
+    "suggest",
     "train",
+    "view",
 ]
 
 if TYPE_CHECKING:
     from nucbatch.api.measuring import measure
     from nucbatch.api.models import models
     from nucbatch.api.opened_run import open_run
+    from nucbatch.api.reviewing import suggest, view
     from nucbatch.api.running import run
     from nucbatch.api.scores import score
     from nucbatch.api.segmenting import segment
@@ -49,7 +54,9 @@ _HOMES = {
     "score": "nucbatch.api.scores",
     "segment": "nucbatch.api.segmenting",
     "segment_dask": "nucbatch.execution.dask_api",
+    "suggest": "nucbatch.api.reviewing",
     "train": "nucbatch.api.training",
+    "view": "nucbatch.api.reviewing",
 }
 
 

@@ -38,6 +38,7 @@ _COMMANDS = {
     "compare": "Compare models on the same images.",
     "export": "Write a run's masks, outlines and table for other programs.",
     "suggest": "List the fields most worth labelling first.",
+    "view": "Look at a run's nuclei in napari, and correct them.",
     "copy": "Copy a run to an object store, or back.",
     "report": "Write a run's report again.",
     "models": "List the shipped models; show, calibrate, prune or export one.",

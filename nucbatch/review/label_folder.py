@@ -146,8 +146,8 @@ class LabelFolder:
             StoreError: a file can't be read or written.
         """
         known = self.origins()
-        found = run.labels(group)[box.slices]
-        whole = box.shape == run.shape(group)
+        found = run.labels(group, box)
+        whole = run.window(group, box) is None
         zoom, objects = run.zoom(group), run.settings.objects
         row = run.row(group)
         name = str(row["Name"]).replace("/", "__") + ("" if whole else f"_y{box.y0}_x{box.x0}")

@@ -31,7 +31,7 @@ from nucbatch.networks.model_card import Card
 from nucbatch.store.kept_maps import KeptMaps
 from nucbatch.store.ledger import read_header
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.stored_images import labels_array, read_labels
+from nucbatch.store.stored_images import read_labels
 
 Image = NDArray[np.generic]
 
@@ -148,16 +148,24 @@ class ReviewedRun:
 
     def shape(self, group: str) -> tuple[int, int]:
         """Returns the (height, width) of a field in px."""
-        height, width = labels_array(self.folder, group).form.shape
-        return height, width
+        row = self.row(group)
+        return int(row["Height_px"]), int(row["Width_px"])
 
-    def labels(self, group: str) -> NDArray[np.uint32]:
-        """Reads a field's labels (Y, X).
+    def labels(self, group: str, box: Box | None = None) -> NDArray[np.uint32]:
+        """Reads the labels (Y, X) of a field or a window of it.
 
         Raises:
             StoreError: they can't be read.
         """
-        return read_labels(self.folder, group)
+        return read_labels(self.folder, group, box=box)
+
+    def channels(self, group: str, box: Box | None = None) -> dict[str, Image]:
+        """Reads all channels (Y, X) of a field or a window of it, by name.
+
+        Raises:
+            StoreError: the image can't be read.
+        """
+        return dict(zip(self._images.channels(group), self._images.read(group, box=box), strict=True))
 
     def constants(self, group: str) -> Constants:
         """Returns the grey levels that the run normalised to 0 and 1."""
@@ -169,9 +177,13 @@ class ReviewedRun:
         """Returns how many times as large the network saw the field."""
         return float(self.row(group)["QC_Zoom"])
 
-    def keeps_maps(self, group: str) -> bool:
-        """Tells whether the run has kept the probabilities of a field."""
-        return self.folder.kept_maps(group).is_file()
+    def window(self, group: str, box: Box) -> Box | None:
+        """Returns the box, or None if it is the whole field."""
+        return None if box == Box(0, 0, *self.shape(group)) else box
+
+    def keeps_maps(self, group: str, box: Box) -> bool:
+        """Tells whether the run has kept the probabilities; of windows of a large field it has not."""
+        return self.window(group, box) is None and self.folder.kept_maps(group).is_file()
 
     def maps(self, group: str, box: Box | None = None) -> FieldMaps:
         """Reads the probability maps of a field, or predicts those that were not kept.

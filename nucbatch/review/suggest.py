@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from nucbatch.core.errors import InputError
+from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.tiles import Box, Grid
 from nucbatch.review.appearance import appearance
 from nucbatch.review.choose import choose
@@ -39,7 +39,12 @@ COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A field, or a window of a large one, that may be suggested; ``group`` inside the run's OME-Zarr."""
+    """A field, or a window of a large one, that may be labelled.
+
+    Attributes:
+        group: of the field inside the run's OME-Zarr.
+        box: the window; the whole field if it is not large.
+    """
 
     group: str
     box: Box
@@ -81,10 +86,7 @@ class Suggestions:
 
 
 def candidates(run: ReviewedRun, groups: Iterable[str]) -> list[Candidate]:
-    """Lists the fields, and the windows of those that are large, in the run's order.
-
-    A field without pixels of its own, such as a copy that was removed, is not found out here.
-    """
+    """Lists the fields, and the windows of those that are large, in the order of ``groups``."""
     found = []
     for group in groups:
         row = run.row(group)
@@ -139,8 +141,7 @@ def suggest(
             nuclei.append(number)
             on_field()
     chosen, stands_for = choose(np.array(looks), doubt, count)
-    kept = {one.group: run.keeps_maps(one.group) for one in looked_at}
-    predicted = sum(not (kept[one.group] and _is_whole(run, one)) for one in looked_at)
+    predicted = sum(not run.keeps_maps(one.group, one.box) for one in looked_at)
     suggestions = tuple(
         Suggestion(looked_at[place], float(doubt[place]), nuclei[place], int((stands_for == place).sum()))
         for place in chosen
@@ -159,15 +160,10 @@ def spread(every: list[Candidate], most: int) -> list[Candidate]:
     return [every[(2 * place + 1) * len(every) // (2 * most)] for place in range(most)]
 
 
-def _is_whole(run: ReviewedRun, one: Candidate) -> bool:
-    row = run.row(one.group)
-    return one.box.shape == (int(row["Height_px"]), int(row["Width_px"]))
-
-
 def _look(run: ReviewedRun, one: Candidate) -> tuple[float, NDArray[np.float64], int]:
     """Returns doubt, looks and number of nuclei of a field or window."""
-    box = None if _is_whole(run, one) else one.box
-    labels = run.labels(one.group)[one.box.slices]
+    box = run.window(one.group, one.box)
+    labels = run.labels(one.group, one.box)
     doubt = round(doubt_of(run.maps(one.group, box), run.settings.objects), 4)
     looks = appearance(run.image(one.group, box), run.constants(one.group), labels)
     return doubt, looks, len(np.unique(labels[labels > 0]))
@@ -183,10 +179,41 @@ def write_suggestions(path: Path, run: ReviewedRun, found: Suggestions) -> None:
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
-        writer.writerows([neutral(value) for value in row] for row in _rows(run, found))
+        writer.writerows([neutral(value) for value in row] for row in rows_of(run, found))
 
 
-def _rows(run: ReviewedRun, found: Suggestions) -> Iterator[tuple[object, ...]]:
+def read_suggestions(path: Path, run: ReviewedRun, groups: Iterable[str]) -> list[Candidate]:
+    """Reads the places of a table of suggestions, in its order; those of other fields are left out.
+
+    Raises:
+        InputNotFound: there is no such file.
+        InputError: it is no such table, or names a field that the run lacks.
+    """
+    if not path.is_file():
+        raise InputNotFound(f"{path} does not exist: give a table of nucbatch suggest.")
+    with path.open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    wanted, found = set(groups), []
+    for row in rows:
+        group = row.get("Metadata_Image") or ""
+        try:
+            top, left, height, width = (
+                int(row[f"Window_{side}_px"]) for side in ("Top", "Left", "Height", "Width")
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path} is no table of nucbatch suggest ({error}).") from error
+        box = Box(top, left, top + height, left + width)
+        if group not in run.fields.index or box != box.clipped(Box(0, 0, *run.shape(group))):
+            raise InputError(
+                f"{path} names {group!r}, which {run.folder.path} has not: it is of another run."
+            )
+        if group in wanted:
+            found.append(Candidate(group, box))
+    return found
+
+
+def rows_of(run: ReviewedRun, found: Suggestions) -> Iterator[tuple[object, ...]]:
+    """Yields a row of :data:`COLUMNS` for each suggestion."""
     for rank, one in enumerate(found.chosen, 1):
         row = run.row(one.candidate.group)
         box = one.candidate.box
@@ -204,5 +231,5 @@ def export_suggestions(folder: LabelFolder, run: ReviewedRun, found: Suggestions
         InputError, StoreError: see :meth:`LabelFolder.add`.
     """
     for one in found.chosen:
-        labels = run.labels(one.candidate.group)[one.candidate.box.slices]
+        labels = run.labels(one.candidate.group, one.candidate.box)
         folder.add(run, one.candidate.group, one.candidate.box, labels, corrected=False)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import csv
+import json
+import os
 import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,7 @@ from click.testing import CliRunner, Result
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError
 from nucbatch.core.tiles import Box
+from nucbatch.review.field_review import NUMBER, FieldReview
 from nucbatch.review.label_folder import LabelFolder
 from nucbatch.review.reviewed_run import ReviewedRun
 from nucbatch.store.run_folder import RunFolder
@@ -114,3 +120,115 @@ def test_a_folder_from_elsewhere_or_of_another_run_is_not_written_to(out: Path, 
     folder.add(one, "B/2/1", box, one.labels("B/2/1"), corrected=False)
     with pytest.raises(InputError, match="of another run"):
         folder.add(other, "B/2/1", box, other.labels("B/2/1"), corrected=True)
+
+
+def test_a_field_is_found_again_corrected_and_measured_without_a_window(out: Path, tmp_path: Path) -> None:
+    run = ReviewedRun(out)
+    review = FieldReview(run, "B/2/1", Box(0, 0, 160, 160))
+    table = review.table()
+    objects = run.settings.objects
+    review.find(0.9, objects.peak)
+    assert not review.is_changed
+    fewer = review.table()
+    assert fewer["Nuclei_AreaShape_Area"].sum() < table["Nuclei_AreaShape_Area"].sum()
+    review.find(objects.foreground, objects.peak)
+    assert review.table().equals(table)
+    review.labels[review.labels == 2] = 0
+    assert review.is_changed
+    rest = review.table()
+    assert rest[NUMBER].tolist() == [number for number in table[NUMBER] if number != 2]
+    shape = [name for name in rest if name.startswith("Nuclei_AreaShape")]
+    assert rest[shape].equals(table.loc[table[NUMBER] != 2, shape].reset_index(drop=True))
+    origin = review.save(LabelFolder(tmp_path / "lab"))
+    assert not review.is_changed
+    assert origin.nuclei_saved == len(rest)
+    assert find_data(tmp_path / "lab").predicted == 0
+
+
+def test_without_a_display_or_a_field_the_viewer_says_so(
+    out: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    assert "there is no display" in str(
+        call("view", out, "--well", "B02", "--save", tmp_path / "l").exception
+    )
+    assert "no counted field" in str(call("view", out, "--well", "B03", "--save", tmp_path / "l").exception)
+    table = tmp_path / "other.csv"
+    table.write_text("Metadata_Image,Name\nB/2/1,x\n")
+    refused = call("view", out, "--suggested", table, "--save", tmp_path / "l")
+    assert "is no table of nucbatch suggest" in str(refused.exception)
+
+
+@pytest.fixture(scope="module")
+def display() -> Iterator[str]:
+    """A display of Xvfb's on which Qt can draw with OpenGL."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("there is no Xvfb here: apt-get install xvfb")
+    read, write = os.pipe()
+    words = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1400x900x24", "-nolisten", "tcp"]
+    server = subprocess.Popen(words, pass_fds=[write], stderr=subprocess.DEVNULL)
+    os.close(write)
+    try:
+        with os.fdopen(read) as told:
+            number = told.readline().strip()
+        if not number:
+            pytest.skip("Xvfb does not start here")
+        tried = subprocess.run(
+            [sys.executable, "-c", CAN_DRAW],
+            env={**os.environ, "DISPLAY": f":{number}"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if tried.returncode:
+            pytest.skip(f"Qt can't draw under Xvfb here: {tried.stderr.strip()[-300:]}")
+        yield f":{number}"
+    finally:
+        server.terminate()
+        server.wait()
+
+
+CAN_DRAW = """
+from PyQt6.QtGui import QOpenGLContext
+from PyQt6.QtWidgets import QApplication
+application = QApplication([])
+raise SystemExit(0 if QOpenGLContext().create() else "no OpenGL context can be made")
+"""
+
+
+def test_a_session_in_napari(out: Path, display: str, tmp_path: Path) -> None:
+    lab, picture = tmp_path / "lab", tmp_path / "viewer.png"
+    session = Path(__file__).with_name("viewer_session.py")
+    done = subprocess.run(
+        [sys.executable, session, out, lab, picture],
+        env={**os.environ, "DISPLAY": display, "NAPARI_CONFIG": str(tmp_path / "napari.yaml")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    count = seen["rows"]
+    assert seen == {
+        "layers": ["DAPI", "FITC", "nuclei", "selected"],
+        "rows": count,
+        "row of a click": [1],
+        "outlined": [2],
+        "nucleus of a row": [4],
+        "sorted by area": True,
+        "fewer pixels at 0.9": True,
+        "as before": True,
+        "merged": count - 1,
+        "undone": count,
+        "stayed": 0,
+        "saved": seen["saved"],
+        "went on": 1,
+        "painted": True,
+    }
+    assert f"with {count - 1} nuclei" in seen["saved"]
+    assert find_data(lab).predicted == 0
+    pixels = np.asarray(tifffile.imread(lab / "labels" / "Synthetic_B02_s1.tif"))
+    assert len(np.unique(pixels)) == count  # background and one nucleus less
+    assert picture.stat().st_size > 20_000
