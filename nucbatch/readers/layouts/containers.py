@@ -29,6 +29,7 @@ from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import GREY, plural, safe_name, unique_names
 from nucbatch.readers.rules import no_image, quarantined
 
+_MOST_NAMED = 3
 _BESIDE = "an image beside containers (files of several images), which are read: put it into another folder"
 
 
@@ -204,11 +205,14 @@ class _Fields:
         self._titles: dict[int, str] = {}
         self._last: Counter[str] = Counter()
         self._unused = 0
+        self._lost: list[str] = []
         self._places: dict[str, list[tuple[str, tuple[float, float]]]] = defaultdict(list)
 
     def add(self, one: _Container, well: str | None) -> None:
         """Adds the images of a container; ``well`` is None outside a plate, and empty for recorded wells."""
-        if one.problem:
+        if one.problem and well == "":
+            self._lost.append(one.file.path)
+        elif one.problem:
             self._add_gap(one, well or "", one.stem, one.problem)
         for number, series in enumerate(one.series, start=1):
             name = series.name.replace("/", "_") or str(number)
@@ -265,13 +269,19 @@ class _Fields:
         return {site: found[title] for site, title in self._titles.items()}
 
     def remarks(self) -> list[str]:
-        """Returns a sentence if stage positions are recorded, which are not used."""
-        if not self._unused:
-            return []
-        return [
-            f"stage positions of {plural(self._unused, 'image')} are not used: the files do not say how "
-            "they lie to each other in the images. Nuclei in overlaps of images count in each"
-        ]
+        """Returns sentences about stage positions that are not used, and about files whose wells are lost."""
+        found = []
+        if self._unused:
+            found.append(
+                f"stage positions of {plural(self._unused, 'image')} are not used: the files do not say how "
+                "they lie to each other in the images. Nuclei in overlaps of images count in each"
+            )
+        if self._lost:
+            found.append(
+                f"{plural(len(self._lost), 'file')} can't be used, and nothing tells which wells are in it: "
+                f"{', '.join(map(printable, self._lost[:_MOST_NAMED]))}"
+            )
+        return found
 
 
 def _summed(reasons: Iterable[str]) -> str:

@@ -140,6 +140,16 @@ def test_a_damaged_container_of_a_well_is_a_gap_of_that_well(tmp_path):
     assert list(quarantined(plate)) == ["A02.czi"]
 
 
+def test_a_damaged_container_whose_wells_are_not_known_is_named(tmp_path):
+    write_nd2(tmp_path / "first.nd2", points=["x_A02_0"])
+    write_nd2(tmp_path / "second.nd2", points=["x_B03_0"])
+    (tmp_path / "third.nd2").write_bytes((tmp_path / "first.nd2").read_bytes()[:5000])
+    plate = open_plate(tmp_path)
+    assert list(plate.wells()) == ["A02", "B03"]
+    assert list(quarantined(plate)) == ["third.nd2"]
+    assert [text for text in plate.remarks if text.endswith("which wells are in it: third.nd2")]
+
+
 def test_names_that_number_positions_are_no_wells(tmp_path):
     write_nd2(tmp_path / "a.nd2", points=["P01", "P02"])
     assert not open_plate(tmp_path / "a.nd2").is_plate
