@@ -212,10 +212,17 @@ def _scored(
 
 
 def _table(pairs: Pairs) -> ScoreTable:
+    from nucbatch.labels.sides import picture_of
     from nucbatch.scoring import score_images
 
     return score_images(
-        (name, true.labels(), pred.labels(), true.ignore() if true.ignore else None)
+        (
+            name,
+            true.labels(),
+            pred.labels(),
+            true.ignore() if true.ignore else None,
+            picture_of(true, pred),
+        )
         for name, (pred, true) in pairs.items()
     )
 

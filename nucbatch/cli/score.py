@@ -225,12 +225,14 @@ def _grouping(table: ScoreTable, by_name: dict[str, str], column: str | None) ->
 
 def _read(
     pairs: Pairs, pred_check: BinaryCheck, truth_check: BinaryCheck
-) -> Iterator[tuple[str, Any, Any, Any]]:
+) -> Iterator[tuple[str, Any, Any, Any, Any]]:
+    from nucbatch.labels.sides import picture_of
+
     for name, (pred, truth) in pairs.items():
         found, true = pred.labels(), truth.labels()
         pred_check.look(found)
         truth_check.look(true)
-        yield name, true, found, truth.ignore() if truth.ignore else None
+        yield name, true, found, truth.ignore() if truth.ignore else None, picture_of(truth, pred)
 
 
 def _write_pictures(folder: Path, worst: list[WorstImage]) -> None:

@@ -76,6 +76,12 @@ class LabelImage:
         return replace(self, labels=partial(_drawn_like, self, other))
 
 
+def picture_of(*images: LabelImage) -> NDArray[Any] | None:
+    """Reads the image (Y, X) or (Y, X, 3) of the first of these that has one; None if none has."""
+    read = next((one.image for one in images if one.image is not None), None)
+    return None if read is None else read()
+
+
 def open_side(path: Path) -> list[LabelImage]:
     """The label images of one side, whichever kind it is.
 

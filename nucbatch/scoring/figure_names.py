@@ -60,6 +60,13 @@ SECTIONS: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = (
             ("pixel_error", "Pixel error"),
         ),
     ),
+    (
+        "Segmented image against the image, 8 bits",
+        (
+            ("mse", "Mean squared error"),
+            ("psnr_db", "PSNR, dB"),
+        ),
+    ),
 )
 
 GROUP_COLUMNS: tuple[tuple[str, str, str], ...] = (

@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +26,13 @@ from nucbatch.scoring.jaccard import AggregatedJaccard, aggregated_jaccard
 from nucbatch.scoring.match import overlaps
 from nucbatch.scoring.pixel import PixelCounts
 from nucbatch.scoring.rand import RandCounts, rand_counts
+from nucbatch.scoring.segmented_image import SquaredErrors, squared_errors
 from nucbatch.scoring.splits import SplitCounts, split_counts
 from nucbatch.scoring.warping import WarpingCounts, warping_counts
 
 Labels = npt.NDArray[np.integer]
 Ignored = npt.NDArray[np.generic] | None
+Image = npt.NDArray[Any] | None
 Figures = dict[str, float]
 
 THRESHOLD_FIGURES = (
@@ -55,6 +58,7 @@ class ImageScore:
     parts: SplitCounts = field(default_factory=SplitCounts)
     rand: RandCounts = field(default_factory=RandCounts)
     warping: WarpingCounts = field(default_factory=WarpingCounts)
+    segmented: SquaredErrors = field(default_factory=SquaredErrors)
     ignored_px: int = 0
 
     def __add__(self, other: ImageScore) -> ImageScore:
@@ -66,6 +70,7 @@ class ImageScore:
             self.parts + other.parts,
             self.rand + other.rand,
             self.warping + other.warping,
+            self.segmented + other.segmented,
             self.ignored_px + other.ignored_px,
         )
 
@@ -94,6 +99,8 @@ class ImageScore:
             "rand_error": self.rand.error,
             "adapted_rand_error": self.rand.adapted_error,
             "pixel_error": warping.pixel_error,
+            "mse": self.segmented.mean,
+            "psnr_db": self.segmented.psnr_db,
             "ignored_px": self.ignored_px,
         }
         for position, threshold in enumerate(THRESHOLDS):
@@ -158,7 +165,9 @@ class ScoreTable:
         return result
 
 
-def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) -> ImageScore:
+def score_image(
+    name: str, truth: Labels, pred: Labels, ignore: Ignored = None, image: Image = None
+) -> ImageScore:
     """All counts of one image.
 
     Args:
@@ -166,6 +175,8 @@ def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) 
         truth: labels (Y, X), any integer dtype, 0 is background.
         pred: labels (Y, X), the same shape.
         ignore: (Y, X), not 0 where pixels are left out (see :mod:`nucbatch.scoring.ignore`); None for none.
+        image: (Y, X) or (Y, X, 3), the image itself, for the figures of the segmented image; None, or an
+            image of another size than the labels, leaves them undefined.
 
     Raises:
         InputError: the arrays are not two label images of one shape; the message names the image.
@@ -175,6 +186,7 @@ def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) 
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
     table = overlaps(left.truth, left.pred)
+    fits = image is not None and image.shape[:2] == left.pixels.shape
     return ImageScore(
         name,
         left.pixel_counts(),
@@ -183,26 +195,32 @@ def score_image(name: str, truth: Labels, pred: Labels, ignore: Ignored = None) 
         split_counts(table),
         rand_counts(table),
         warping_counts(left.truth, left.pred, left.ignored_px),
+        squared_errors(image, left.pixels, left.void) if fits and image is not None else SquaredErrors(),
         left.ignored_px,
     )
 
 
 def score_images(
-    pairs: Iterable[tuple[str, Labels, Labels] | tuple[str, Labels, Labels, Ignored]],
+    pairs: Iterable[
+        tuple[str, Labels, Labels]
+        | tuple[str, Labels, Labels, Ignored]
+        | tuple[str, Labels, Labels, Ignored, Image]
+    ],
 ) -> ScoreTable:
     """Scores pairs of label images.
 
     Args:
-        pairs: name, truth (Y, X), prediction (Y, X) and optionally ignored pixels (Y, X) of each image.
+        pairs: for each image its name, truth (Y, X), prediction (Y, X), and optionally ignored pixels (Y, X)
+            and the image itself, as for :func:`score_image`.
 
     Raises:
         InputError: some pairs can't be scored (the message lists them), or there are none.
     """
     rows: list[ImageScore] = []
     problems: list[str] = []
-    for name, truth, pred, *ignore in pairs:
+    for name, truth, pred, *more in pairs:
         try:
-            rows.append(score_image(name, truth, pred, *ignore))
+            rows.append(score_image(name, truth, pred, *more))
         except InputError as error:
             problems.append(str(error))
     if problems:
