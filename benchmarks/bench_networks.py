@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -37,7 +38,7 @@ NETWORKS = (
     "unet-plus-plus-supervised",
     "strided",
 )
-METHODS = ("otsu-watershed", "kmeans-watershed")
+METHODS = ("otsu-watershed", "kmeans-watershed", "lab-kmeans-watershed")
 OWN = {"unet-2015": ("learning_rate", "elastic_px", "weights"), "strided": ("width",)}
 """Settings that a network keeps of its own recipe."""
 
@@ -120,12 +121,35 @@ def write_costs(out: Path, names: list[str]) -> None:
 
 
 def compare(folder: Path, out: Path, names: list[str]) -> None:
-    """Runs ``nucbatch compare`` on a data set's test images: default, trained networks, methods."""
+    """Runs ``nucbatch compare`` on a data set's test images: default, trained networks, methods.
+
+    ``lab-kmeans-watershed`` leaves out grey images, so stained images are compared apart too.
+    """
     weights = [str(out / name / "weights.safetensors") for name in names]
-    command = [sys.executable, "-m", "nucbatch", "compare", str(folder / "images")]
-    command += ["--gt", str(folder / "labels"), "--where", "split=test"]
-    command += ["--models", ",".join(["default", *weights, *METHODS])]
-    subprocess.run([*command, "-o", str(out / "compared" / folder.name)], check=True)
+    with (folder / "split.csv").open(newline="", encoding="utf-8") as stream:
+        tested = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+    for kind in ("all", "histology"):
+        ids = {row["id"] for row in tested if kind in ("all", row["modality"])}
+        place = out / "compared" / f"{folder.name}-{kind}"
+        for part in ("images", "labels"):
+            (place / part).mkdir(parents=True, exist_ok=True)
+            for file in (folder / part).iterdir():
+                if file.stem in ids:
+                    shutil.copyfile(file, place / part / file.name)
+        methods = METHODS if kind == "histology" else METHODS[:2]
+        models = ",".join(["default", *named_copies(weights, names, place), *methods])
+        command = [sys.executable, "-m", "nucbatch", "compare", str(place / "images")]
+        command += ["--gt", str(place / "labels"), "--models", models, "-o", str(place / "runs")]
+        subprocess.run(command, check=True)
+
+
+def named_copies(weights: list[str], names: list[str], place: Path) -> list[str]:
+    """Copies weight files to files that are named after their networks, as ``compare`` names its folders."""
+    copies = [place / "weights" / f"{name}.safetensors" for name in names]
+    copies[0].parent.mkdir(exist_ok=True)
+    for source, copy in zip(weights, copies, strict=True):
+        shutil.copyfile(source, copy)
+    return [str(copy) for copy in copies]
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from nucbatch.labels.label_files import (
 from nucbatch.labels.ome_zarr_images import StoredImage, is_ome_zarr, open_images
 from nucbatch.labels.paired_folders import find_folders
 from nucbatch.labels.pairing import pair_names
-from nucbatch.labels.run_images import RunImages
+from nucbatch.labels.run_images import RunImages, SourceGone
 from nucbatch.labels.sources import Findings
 from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
 from nucbatch.readers.names import safe_name, unique_names
@@ -77,9 +77,17 @@ class LabelImage:
 
 
 def picture_of(*images: LabelImage) -> NDArray[Any] | None:
-    """Reads the image (Y, X) or (Y, X, 3) of the first of these that has one; None if none has."""
-    read = next((one.image for one in images if one.image is not None), None)
-    return None if read is None else read()
+    """Reads the image (Y, X) or (Y, X, 3) of the first of these that has one.
+
+    None if none has, or if the files of a run that copied no images are gone.
+    """
+    for one in images:
+        try:
+            if one.image is not None:
+                return np.asarray(one.image())
+        except SourceGone:
+            continue
+    return None
 
 
 def open_side(path: Path) -> list[LabelImage]:

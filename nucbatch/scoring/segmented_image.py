@@ -2,11 +2,11 @@
 
 The segmented image shows each predicted nucleus, and the background, in its own mean colour. It is compared
 with the image itself, pixel by pixel. So the figures need no truth: they say how even the segments are, not
-whether they are nuclei, and more segments always fit better. Compare them for methods that find about the same
-number.
+whether they are nuclei, and more segments always fit better. Compare them for methods that find about as many
+nuclei.
 
-Bora and Gupta judge their method by both figures (arXiv:1506.01710). Their values are on another scale: a mean
-squared error of 557,110 exceeds 255².
+Bora and Gupta judge their method by both figures (arXiv:1506.01710). Their values are on another scale: a
+mean squared error of 557,110 exceeds 255².
 """
 
 from __future__ import annotations
