@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nucbatch.core.errors import WeightsError
@@ -29,9 +30,11 @@ class _Field:
         pass
 
 
+@dataclass(frozen=True, slots=True)
 class _Storage:
-    def __init__(self, item_bytes: int, items: int) -> None:
-        self.item_bytes, self.items = item_bytes, items
+    """The numbers of a record. A pickle can change the fields of objects, but not of this one."""
+
+    items: int
 
 
 class _Reader(pickle.Unpickler):
@@ -45,9 +48,9 @@ class _Reader(pickle.Unpickler):
         if f"{module}.{name}".startswith("__torch__.torch.classes."):
             raise ValueError(f"{module}.{name} is a class of a C++ library")
         if module == "__torch__" or module.startswith("__torch__."):
-            return _Field
+            return type("Field", (_Field,), {})  # a class of its own: a pickle can change it
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _require_within
+            return self._tensor
         if (module, name) == ("collections", "OrderedDict"):
             return dict
         if module == "torch" and name in _ITEM_BYTES:
@@ -62,16 +65,17 @@ class _Reader(pickle.Unpickler):
             raise ValueError(f"{str(kind)[:50]!r} is not known")
         if not 0 <= items * item_bytes <= self._records.get(str(key), -1):
             raise ValueError(f"a tensor has {items:,} numbers, but {self._records.get(str(key), 0):,} bytes")
-        return _Storage(item_bytes, items)
+        return _Storage(items)
 
-
-def _require_within(storage: _Storage, offset: int, sizes: Any, strides: Any, *_: object) -> _Field:
-    """Checks that a tensor lies within its storage."""
-    last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
-    least = min((offset, *sizes, *strides))
-    if least < 0 or (0 not in sizes and last >= storage.items):
-        raise ValueError(f"a tensor of {tuple(sizes)} exceeds its {storage.items:,} numbers")
-    return _Field()
+    def _tensor(self, storage: _Storage, offset: int, sizes: Any, strides: Any, *_: object) -> _Field:
+        """Checks that a tensor lies within its storage."""
+        if not isinstance(storage, _Storage):
+            raise ValueError("a tensor has no storage")
+        last = offset + sum((size - 1) * stride for size, stride in zip(sizes, strides, strict=True))
+        least = min((offset, *sizes, *strides))
+        if least < 0 or (0 not in sizes and last >= storage.items):
+            raise ValueError(f"a tensor of {tuple(sizes)} exceeds its {storage.items:,} numbers")
+        return _Field()
 
 
 def require_within_records(name: str, content: bytes, records: Mapping[str, int]) -> None:

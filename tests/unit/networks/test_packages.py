@@ -28,6 +28,7 @@ from nucbatch.networks.checkpoint import load_weights, locate, read_card
 from nucbatch.networks.contract import architectures
 from nucbatch.networks.contract import build as build_network
 from nucbatch.networks.packages.reach import measure
+from nucbatch.networks.packages.script_pickles import require_within_records
 from nucbatch.networks.packages.torchscript import load_script
 from nucbatch.networks.prune import prune
 from nucbatch.training.chosen_recipe import chosen_recipe
@@ -150,6 +151,45 @@ def test_preprocessing_is_that_of_the_package(tmp_path: Path, steps: list[Any], 
         found = torch.sigmoid(network(torch.from_numpy(seen[None].copy())))[:, 0]
         wanted = Spots().eval()(torch.from_numpy(own(image)))[:, 0]
     assert (found - wanted).abs().max() < 1e-3
+
+
+class _Colour(nn.Module):
+    """Foreground where the second colour exceeds the others."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.sigmoid(8 * (x[:, 1:2] - x[:, :1] - x[:, 2:]))
+
+
+def test_a_model_of_three_channels_sees_the_colours(tmp_path: Path) -> None:
+    image = np.zeros((1, 3, 64, 64), np.float32)
+    image[:, 1, 10:30, 10:30] = 200
+    image[:, :, 40:50, 40:50] = 200
+    with torch.no_grad():
+        expected = _Colour()(torch.from_numpy(image / 200)).numpy()
+
+    def changed(described: dict[str, Any]) -> None:
+        described["inputs"][0]["preprocessing"] = [
+            {"id": "scale_range", "kwargs": {"axes": ["channel", "y", "x"]}}
+        ]
+        described["outputs"][0]["axes"][1]["channel_names"] = ["nuclei"]
+        described["inputs"][0]["test_tensor"] = {"source": "colour.npy"}
+
+    stream = io.BytesIO()
+    np.save(stream, image)
+    files = {"colour.npy": stream.getvalue(), "weights.pt": script_of(_Colour())}
+    network, card = load_weights(build(tmp_path / "p", changed=changed, files=files, expected=expected))
+    rgb = image[0].transpose(1, 2, 0).astype(np.uint8)
+    seen = normalise(rgb, find_constants(rgb, card.normalise))
+    with torch.no_grad():
+        found = torch.sigmoid(network(torch.from_numpy(seen[None].copy())))[0, 0] >= 0.5
+    assert found[20, 20]
+    assert not found[45, 45]
+
+    described = _set("inputs", 0, "preprocessing", [{"id": "scale_range", "kwargs": {"axes": ["y", "x"]}}])
+    message = refused(
+        build(tmp_path / "q", changed=lambda d: (changed(d), described(d)), files=files, expected=expected)
+    )
+    assert "scale_range of each channel by itself can't be expressed" in message
 
 
 class _Single(nn.Module):
@@ -449,6 +489,18 @@ def test_a_tensor_that_exceeds_its_record_is_refused() -> None:
     changed = rewritten(script_of(Spots()), "data/0", lambda held: held[:-8])
     with pytest.raises(WeightsError, match="a tensor has 18 numbers, but 64 bytes"):
         load_script("weights.pt", changed)
+
+
+def test_a_pickle_can_not_enlarge_a_storage_after_it_was_checked() -> None:
+    storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x04tQ"
+    enlarged = storage + b"%sX\x05\0\0\0itemsJ\xff\xff\xff\x7fs%sb"
+    tensor = b"\x80\x02ctorch._utils\n_rebuild_tensor_v2\n(%sK\0(K%ct(K\x01t\x89}tR."
+    require_within_records("data.pkl", tensor % (storage, 4), {"0": 16})
+    with pytest.raises(WeightsError, match="exceeds its 4 numbers"):
+        require_within_records("data.pkl", tensor % (storage, 5), {"0": 16})
+    for begin, end in ((b"}", b""), (b"N}", b"\x86")):
+        with pytest.raises(WeightsError, match=r"data\.pkl is refused"):
+            require_within_records("data.pkl", tensor % (enlarged % (begin, end), 5), {"0": 16})
 
 
 def test_a_pickle_that_names_a_function_of_python_is_refused() -> None:
