@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from nucbatch.core.familiarity import Familiarity
+
 _CLIP = 3.0
 _DECIMALS = 4
 
@@ -167,12 +169,14 @@ class Calibration(_Frozen):
         groups: number of the mosaics, slides or plates that they were cut from.
         confidence: of each object.
         interval: of the count of a field or well; None if it could not be fitted.
+        familiarity: what the images were like that the model was made with; None if it could not be fitted.
     """
 
     images: int = Field(ge=1)
     groups: int = Field(ge=1)
     confidence: ConfidenceModel
     interval: IntervalModel | None = None
+    familiarity: Familiarity | None = None
 
     def digest(self) -> str:
         """Returns the SHA-256 (hex) of all values."""

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from nucbatch.core.calibration import Calibration
+from nucbatch.core.familiarity import figures_of_field
 from nucbatch.core.measure_settings import EVERY_NUCLEUS, CountSettings
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
@@ -32,6 +33,7 @@ from nucbatch.features.quality import (
     MISSING_CHANNEL,
     NUCLEAR_DIAMETER,
     OTHER_SCALE,
+    UNFAMILIAR,
     WRONG_POSITIONS,
     ZOOM,
     flags_of,
@@ -161,6 +163,7 @@ def finalise(
             *_doubtful_sizes(scale, receipts[field.key]),
             *judgement.flags[field.key],
             *_missing(field),
+            *_unfamiliar(field, receipts[field.key], calibration),
             *([WRONG_POSITIONS] if field.key in once.doubtful else []),
         ]
         for field in done
@@ -250,6 +253,16 @@ def _doubtful_sizes(scale: Scale, receipt: Receipt) -> list[str]:
     differs = scale.differs_alone(*seen) or mostly_left_out
     flags = [OTHER_SCALE] if scale.of_plate and differs else []
     return flags + ([IMPLAUSIBLE_SIZE] if scale.implausible(*seen) else [])
+
+
+def _unfamiliar(field: Field, receipt: Receipt, calibration: Calibration | None) -> list[str]:
+    """Returns a flag if the field is unlike all images that the model was made with; it says in what."""
+    if calibration is None or calibration.familiarity is None:
+        return []
+    colour = any(plane.samples > 1 for plane in field.planes)
+    figures = figures_of_field(receipt.qc, receipt.nuclei, field.height_px * field.width_px, colour)
+    reason = "" if figures is None else calibration.familiarity.reason(figures)
+    return [f"{UNFAMILIAR} {reason}"] if reason else []
 
 
 def _missing(field: Field) -> list[str]:

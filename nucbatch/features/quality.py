@@ -28,6 +28,7 @@ MISSING_CHANNEL = "missing-channel"
 OTHER_SCALE = "other-scale"
 IMPLAUSIBLE_SIZE = "implausible-size"
 WRONG_POSITIONS = "wrong-positions"
+UNFAMILIAR = "unfamiliar"
 BLURRED, SATURATED, FEW_NUCLEI, COUNT_OUTLIER = "blurred", "saturated", "few-nuclei", "count-outlier"
 BACKGROUND_LEVEL, SHADED, HAZY, LITTERED = "background", "shading", "haze", "debris"
 SATURATED_IN = "QC_Saturated_"
@@ -44,6 +45,8 @@ FLAGS = {
     IMPLAUSIBLE_SIZE: "its objects, as the network saw them, are specks or very small nuclei, less than 0.4 "
     "times as wide as those that the model was trained on, or much larger than these; look at the masks, and "
     "give the nuclei's diameter with --diameter",
+    UNFAMILIAR: "it is unlike all images that the model was made with, in the way named, so that confidences "
+    "and intervals may be wrong; look at the masks",
     WRONG_POSITIONS: "stage positions don't agree with the images: fewer than half of the nuclei where it "
     "overlaps with other fields are found in both, so none is left out, and some may be counted twice",
     BLURRED: "it has less fine detail than the run's other fields: it is out of focus or was moved",

@@ -29,6 +29,7 @@ from nucbatch.networks.model_card import Card
 from nucbatch.scoring.ignore import leave_out
 from nucbatch.scoring.match import matches, overlaps
 from nucbatch.training.data import DataSet, Entry
+from nucbatch.training.familiarity_fit import familiarity, seen_images
 from nucbatch.training.interval_fit import CountedImage, folds_of, interval_model
 
 FEWEST_IMAGES = 10
@@ -85,7 +86,7 @@ def calibrate(
         StoreError, UnreadableImage: an image can't be read.
     """
     network, card = load_weights(weights)
-    found = fitted(judge_images(network, card, data.split(split), listener))
+    found = with_familiarity(fitted(judge_images(network, card, data.split(split), listener)), data)
     save_with_card(weights, out, card.model_copy(update={"calibration": found}))
     return found
 
@@ -101,8 +102,15 @@ def calibrate_if_possible(weights: Path, data: DataSet) -> str:
     judged = judge_images(network, card, entries) if len(entries) >= FEWEST_IMAGES else []
     reason = too_few(judged) if judged else f"{len(entries)} validation images are too few: {_NEEDED}."
     if not reason:
-        save_with_card(weights, weights, card.model_copy(update={"calibration": fitted(judged)}))
+        found = with_familiarity(fitted(judged), data)
+        save_with_card(weights, weights, card.model_copy(update={"calibration": found}))
     return reason
+
+
+def with_familiarity(found: Calibration, data: DataSet) -> Calibration:
+    """Returns a calibration that knows the training and validation images."""
+    seen = seen_images([*data.split("train"), *data.split("val")])
+    return found.model_copy(update={"familiarity": familiarity(seen)})
 
 
 def judge_images(
