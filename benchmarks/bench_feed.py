@@ -1,7 +1,7 @@
 """CPU work beside the network: number of cores and processes needed to keep a GPU busy.
 
     python -m benchmarks.bench_feed [PLATE] [--channel NAME] [--fields N] [--times N] [--rounds N] [--gpu N]
-                                    [--wait MS]
+                                    [--wait MS] [--images copy|none]
 
 The network is replaced by its recorded maps of the same fields, returned at once or after --wait
 milliseconds, like a GPU that is shared. What remains is reading, normalising, tiling, objects, measuring and
@@ -32,6 +32,7 @@ from rich.table import Table
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.field_task import FieldTask, nuclear_image, process_field
 from nucbatch.execution.job import seen_channel
+from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared, prepare
 from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import BATCH_PX
@@ -58,11 +59,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--gpu", type=float, default=100.0, help="rate of the network on a GPU in Mpx/s")
     parser.add_argument("--wait", type=float, default=0.0, help="time of the GPU for a batch in ms")
+    parser.add_argument("--images", choices=["copy", "none"], default="copy", help="as in a run")
     arguments = parser.parse_args()
     os.environ.update(WORKER_ENVIRONMENT, CUDA_VISIBLE_DEVICES="")
     with tempfile.TemporaryDirectory() as scratch:
         source = arguments.plate or make_plate(Path(scratch, "plate"), size_px=1080).plate_folder
-        prepared = prepare(open_plate(source), RunSettings(channel=arguments.channel))
+        settings = RunSettings(channel=arguments.channel, images=arguments.images)
+        prepared, _ = with_plate_scale(prepare(open_plate(source), settings), None, cores())
         usable = prepared.plan.usable[: arguments.fields]
         fewer = replace(prepared.plan, plate=replace(prepared.plan.plate, fields=usable))
         prepared = replace(prepared, plan=fewer)
@@ -77,7 +80,8 @@ def main() -> None:
                 figures[processes, threads].append(together(processes, work))
                 shutil.rmtree(Path(scratch, "out"))
     megapixels = sum(field.height_px * field.width_px for field in usable) / 1e6
-    report(figures, f"{source.name}: {len(usable)} fields, {megapixels:.1f} Mpx", arguments.gpu)
+    what = f"{source.name}: {len(usable)} fields, {megapixels:.1f} Mpx, --images {arguments.images}"
+    report(figures, what, arguments.gpu)
 
 
 class Canned:

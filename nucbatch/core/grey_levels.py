@@ -10,7 +10,7 @@ from __future__ import annotations
 import operator
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,8 @@ class GreyLevels:
     """
 
     counts: npt.NDArray[np.int64]
+    _running: npt.NDArray[np.int64] = field(init=False, repr=False)
+    """Number of pixels up to each level."""
 
     def __post_init__(self) -> None:
         counts = np.array(self.counts)
@@ -53,6 +55,7 @@ class GreyLevels:
             )
         counts.flags.writeable = False
         object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "_running", np.cumsum(counts))
 
     @classmethod
     def of(cls, pixels: npt.NDArray[Any]) -> GreyLevels:
@@ -124,7 +127,7 @@ class GreyLevels:
     @property
     def size(self) -> int:
         """Number of pixels."""
-        return int(self.counts.sum())
+        return int(self._running[-1])
 
     @property
     def total(self) -> int:
@@ -165,12 +168,15 @@ class GreyLevels:
                 f"rank {rank} is out of range for {self.size} pixels: ranks go from 1 to the number of "
                 "pixels, and an image must have at least one pixel."
             )
-        return int(np.searchsorted(np.cumsum(self.counts), rank))
+        return int(np.searchsorted(self._running, rank))
 
     def _sum(self, power: int) -> int:
-        # Python integers: the sum of squares of a large 16-bit image overflows 64 bits.
         levels = np.flatnonzero(self.counts)
-        return sum(map(operator.mul, (levels**power).tolist(), self.counts[levels].tolist()))
+        powers, counts = levels**power, self.counts[levels]
+        if not len(levels) or int(powers[-1]) * self.size < 2**63:
+            return int((powers * counts).sum())
+        # Python integers: the sum of squares of a large 16-bit image overflows 64 bits.
+        return sum(map(operator.mul, powers.tolist(), counts.tolist()))
 
 
 @kernel
