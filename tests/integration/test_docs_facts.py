@@ -83,7 +83,7 @@ def test_the_readme_has_the_commands_that_people_start_with() -> None:
 def test_every_option_in_running_text_is_one(name: str) -> None:
     known = {"--help", "--version"}
     typed = [[command] for command in nucbatch.list_commands(click.Context(nucbatch))]
-    for words in [*typed, ["models", "show"], ["models", "save"]]:
+    for words in [*typed, ["models", "show"], ["models", "save"], ["models", "export"]]:
         known |= set(re.findall(r"--[a-z-]+", help_of(*words)))
     ours = re.sub(rf"^.*\b{OTHERS} (?:.*\\\n)*.*$", "", PAGES[name], flags=re.MULTILINE)
     ours = re.sub(r"torchrun --nproc-per-node", "", ours)
