@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.sides import ignoring, open_side, pair_sides
+from nucbatch.labels.sides import ignoring, open_side, pair_sides, picture_of
 from nucbatch.scoring import ScoreTable, score_image, score_images
 
 
@@ -65,7 +65,13 @@ def score(pred: Any, gt: Any, *, ignore: str | Path | None = None, count_ignored
     pairs = pair_sides(open_side(Path(pred)), true)
     return _tables(
         score_images(
-            (name, truth.labels(), found.labels(), truth.ignore() if truth.ignore else None)
+            (
+                name,
+                truth.labels(),
+                found.labels(),
+                truth.ignore() if truth.ignore else None,
+                picture_of(truth, found),
+            )
             for name, (found, truth) in pairs.items()
         )
     )

@@ -199,7 +199,7 @@ def _scored(
             clusters = of_names(pairs[0], read_groups(table, cluster))
     agreement = {}
     for (one, first), (other, second) in combinations(zip(runs, sides, strict=True), 2):
-        agreement[one.name, other.name] = _table(pair_sides(second, first))
+        agreement[one.name, other.name] = _table(pair_sides(second, first), pictures=False)
     if truth is None:
         pairs = [pair_sides(side, sides[0]) for side in sides]
         tables = [_table(found) for found in pairs]
@@ -211,7 +211,8 @@ def _scored(
     return Comparison(described, clusters, agreement), _pictures(names, pairs, tables), notes
 
 
-def _table(pairs: Pairs) -> ScoreTable:
+def _table(pairs: Pairs, pictures: bool = True) -> ScoreTable:
+    """Scores of each pair. ``pictures``: whether to read the images, for the figures of the segmented image."""
     from nucbatch.labels.sides import picture_of
     from nucbatch.scoring import score_images
 
@@ -221,7 +222,7 @@ def _table(pairs: Pairs) -> ScoreTable:
             true.labels(),
             pred.labels(),
             true.ignore() if true.ignore else None,
-            picture_of(true, pred),
+            picture_of(true, pred) if pictures else None,
         )
         for name, (pred, true) in pairs.items()
     )
