@@ -212,7 +212,7 @@ def _scored(
 
 
 def _table(pairs: Pairs, pictures: bool = True) -> ScoreTable:
-    """Scores of each pair. ``pictures``: whether to read the images, for the figures of the segmented image."""
+    """Scores of each pair. ``pictures``: whether to read the images, for MSE and PSNR."""
     from nucbatch.labels.sides import picture_of
     from nucbatch.scoring import score_images
 
