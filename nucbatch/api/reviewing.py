@@ -52,11 +52,6 @@ def suggest(
 
     Raises:
         InputError, InputNotFound, StoreError: the run can't be used.
-
-    Examples:
-        >>> import nucbatch as nb
-        >>> nb.suggest("out", 1)["Metadata_Well"].tolist()
-        ['B02']
     """
     run = ReviewedRun(Path(out))
     folder = None if export is None else LabelFolder(Path(export))

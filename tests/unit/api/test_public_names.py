@@ -18,7 +18,18 @@ from nucbatch.api.run_keywords import SchedulerOptions
 from nucbatch.cli.run import run as run_command
 from nucbatch.cli.train import train as train_command
 
-NAMES = ["measure", "models", "open_run", "run", "score", "segment", "segment_dask", "train"]
+NAMES = [
+    "measure",
+    "models",
+    "open_run",
+    "run",
+    "score",
+    "segment",
+    "segment_dask",
+    "suggest",
+    "train",
+    "view",
+]
 QUICK = ["measuring", "models", "run_keywords", "scores", "segmenting"]
 
 
