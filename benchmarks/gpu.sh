@@ -13,7 +13,8 @@
 #       end-to-end     the whole run against the bare forward, on the GPU, of MODELS in PRECISIONS
 #       rivals         others' ways with the same weights, on the GPU
 #       feed           what the processor can do for a GPU, alone
-#       precision      how well the validation images are segmented in each precision
+#       precision      scores of the default model in each arithmetic of this machine, on a copy of its card
+#       measure        machine, throughput, plates, end-to-end, feed, rivals, and with DATA precision: 15 minutes
 #       train-default  nucbatch train --preset default
 #       train-base     nucbatch train --preset base
 #       train-paper    nucbatch train --preset paper --test, whole: 31 M parameters, 35 epochs
@@ -23,11 +24,11 @@
 # WORK    scratch that outlasts a call           LIMIT   seconds of a training step (540)
 # WHEELS  a folder of wheels, nucbatch's own among them, for a machine without a package index: they are
 #         installed without dependencies, beside what the machine has
-# DEVICE  cuda, or cpu to try the script         EXTRA   more options of nucbatch train, such as --steps 20
+# DEVICE  cuda, or cpu to try the script, local  EXTRA   more options of nucbatch train, such as --steps 20
 # PROCESSES  GPUs of this machine to train on, by torchrun (1)
 # MODELS  of end-to-end: default, paper (before any training), weight files (the first two)
 # SOURCES of end-to-end: fields1080, fields2160, large (all)
-# PRECISIONS  of end-to-end (fp16), of precision (all)
+# PRECISIONS  of end-to-end (fp16; with DEVICE=cpu fp32)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,6 +36,7 @@ OUT=${OUT:-gpu-results}
 WORK=${WORK:-${TMPDIR:-/tmp}/nucbatch-gpu}
 LIMIT=${LIMIT:-540}
 DEVICE=${DEVICE:-cuda}
+if [[ "$DEVICE" == cuda ]]; then SCHEDULER=cuda HALF=fp16 WAYS="eager graph"; else SCHEDULER=local HALF=fp32 WAYS=eager; fi
 PROCESSES=${PROCESSES:-1}
 PYTHON=${PYTHON:-python3}
 read -r -a extra <<<"${EXTRA:-}"
@@ -90,8 +92,10 @@ training() {
 }
 
 machine() {
-    nvidia-smi
+    if [[ "$DEVICE" == cuda ]]; then nvidia-smi; fi
     lscpu | grep -E "Model name|^CPU\(s\)|Thread|MHz" || true
+    "$PYTHON" -c 'from nucbatch.inference.device import offer_here; print("arithmetic:", ", ".join(offer_here().kinds))'
+    if [[ "$DEVICE" != cuda ]]; then return; fi
     command -v nvidia-cuda-mps-control || echo "no MPS here"
     "$PYTHON" - <<'PYTHON'
 import numpy as np
@@ -127,23 +131,14 @@ channel() {
     esac
 }
 
-# The validation images through a run in each precision, scored.
+# Scores of the default model in each arithmetic of this machine, written into the card of a copy of its weights.
 precisions() {
     : "${DATA:?DATA must name the data set}"
-    mkdir -p "$WORK/val" "$WORK/val-labels"
-    while IFS=, read -r name _ _ _ _ _ _ split; do
-        if [[ "$split" == val* ]]; then
-            cp "$DATA/images/$name.png" "$WORK/val/"
-            cp "$DATA/labels/$name.png" "$WORK/val-labels/"
-        fi
-    done <"$DATA/split.csv"
-    local precision
-    for precision in ${PRECISIONS:-fp32 bf16 fp16}; do
-        "$PYTHON" -m nucbatch run "$WORK/val" -o "$WORK/val-$precision" --restart --scheduler "$DEVICE" \
-            --precision "$precision" >"$OUT/val-$precision.log" 2>&1
-        echo "$precision"
-        "$PYTHON" -m nucbatch score "$WORK/val-$precision" --gt "$WORK/val-labels" 2>&1
-    done | tee "$OUT/precision.log"
+    "$PYTHON" -c 'import shutil, sys
+from nucbatch.networks.checkpoint import locate
+shutil.copy(locate("default"), sys.argv[1])' "$OUT/default.safetensors"
+    "$PYTHON" -m nucbatch models check "$OUT/default.safetensors" "$DATA" --where split=test \
+        --group modality=fluorescence 2>&1 | tee "$OUT/precision.log"
 }
 
 step() {
@@ -157,7 +152,7 @@ step() {
             ;;
         throughput)
             "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --size 1088 \
-                --way eager graph 2>&1 | tee "$OUT/throughput.log"
+                --way $WAYS 2>&1 | tee "$OUT/throughput.log"
             "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --preset base --size 1088 \
                 --precision fp32 --no-tf32 --rounds 2 2>&1 | tee -a "$OUT/throughput.log"
             ;;
@@ -167,7 +162,7 @@ step() {
             done
             ;;
         compiled)
-            "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --size 1088 --precision fp16 \
+            "$PYTHON" -m benchmarks.bench_forward --device "$DEVICE" --size 1088 --precision "$HALF" \
                 --way eager compiled 2>&1 | tee "$OUT/compiled.log"
             ;;
         cuda)
@@ -175,11 +170,11 @@ step() {
                 "$PYTHON" -c 'from pathlib import Path; import sys; from nucbatch.synthetic import make_plate
 make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
             fi
-            for scheduler in cuda local; do
+            for scheduler in "$SCHEDULER" local; do
                 "$PYTHON" -m nucbatch run "$WORK/plate" --channel DAPI -o "$WORK/run-$scheduler" --restart \
                     --scheduler "$scheduler" 2>&1 | tee "$OUT/run-$scheduler.log" || [[ ${PIPESTATUS[0]} == 3 ]]
             done
-            "$PYTHON" -m nucbatch score "$WORK/run-cuda" --gt "$WORK/run-local" 2>&1 | tee "$OUT/cuda-local.log"
+            "$PYTHON" -m nucbatch score "$WORK/run-$SCHEDULER" --gt "$WORK/run-local" 2>&1 | tee "$OUT/cuda-local.log"
             ;;
         plates)
             "$PYTHON" -m benchmarks.fields "$WORK" 2>&1 | tee "$OUT/plates.log"
@@ -188,16 +183,16 @@ make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
             local source model precision
             for source in ${SOURCES:-fields1080 fields2160 large}; do
                 for model in ${MODELS:-default paper}; do
-                    for precision in ${PRECISIONS:-fp16}; do
+                    for precision in ${PRECISIONS:-$HALF}; do
                         "$PYTHON" -m benchmarks.bench_throughput "$(source_of "$source")" --channel "$(channel "$source")" \
-                            --scheduler cuda --precision "$precision" --model "$model" --rounds "${ROUNDS:-1}" \
+                            --scheduler "$SCHEDULER" --precision "$precision" --model "$model" --rounds "${ROUNDS:-1}" \
                             2>&1 | tee -a "$OUT/end-to-end.log"
                     done
                 done
             done
             ;;
         rivals)
-            "$PYTHON" -m benchmarks.bench_rivals --device "$DEVICE" --precision fp16 --size 4096 --rounds 2 2>&1 |
+            "$PYTHON" -m benchmarks.bench_rivals --device "$DEVICE" --precision "$HALF" --size "${RIVALS_PX:-4096}" --rounds 2 2>&1 |
                 tee "$OUT/rivals.log"
             ;;
         feed)
@@ -207,6 +202,13 @@ make_plate(Path(sys.argv[1]), size_px=1080)' "$WORK/plate"
             done
             ;;
         precision) precisions ;;
+        measure)
+            local part
+            for part in machine throughput plates end-to-end feed rivals ${DATA:+precision}; do
+                echo "== $part"
+                step "$part"
+            done
+            ;;
         train-default) training default ;;
         train-base) training base ;;
         train-paper) training paper --test ;;

@@ -6,6 +6,8 @@ of the run's kind, so it never reaches a worker without it, also one that joins 
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -14,6 +16,7 @@ from distributed import Client, Worker, WorkerPlugin
 from distributed.core import Status
 
 from nucbatch.core.errors import PrecisionError
+from nucbatch.core.log_file import NOTE
 from nucbatch.core.numeric_kind import FLOAT32, Offer, decide, in_words, is_kind, keeps
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.signals import Stopped, StopSignal
@@ -21,10 +24,14 @@ from nucbatch.execution.prepared import Prepared
 from nucbatch.readers.names import plural
 from nucbatch.schedulers.contract import Cluster
 
+_log = logging.getLogger(__name__)
+
 _RESOURCE = "nucbatch computes "
 _ENOUGH = 1e9
 """Amount of a resource; it limits nothing."""
 _MOST_HOSTS = 5
+_ANSWER_S = 300.0
+"""Timeout for workers to advertise their kinds, for which they import PyTorch."""
 
 
 def resource_for(kind: str) -> dict[str, float] | None:
@@ -38,9 +45,9 @@ class AdvertiseKinds(WorkerPlugin):  # type: ignore[misc]  # distributed has no 
     name = "nucbatch-kinds"
 
     async def setup(self, worker: Worker) -> None:
-        from nucbatch.inference.device import offer_here
-
-        resources = {_RESOURCE + kind: _ENOUGH for kind in offer_here().kinds}
+        # Importing PyTorch may take a minute from a slow disk, in which the worker must still answer.
+        kinds = await asyncio.to_thread(_kinds_here)
+        resources = {_RESOURCE + kind: _ENOUGH for kind in kinds}
         if resources.keys() <= worker.state.total_resources.keys():
             return
         await worker.set_resources(**resources)
@@ -48,6 +55,12 @@ class AdvertiseKinds(WorkerPlugin):  # type: ignore[misc]  # distributed has no 
             # Dask looks for tasks that had no worker only when a worker joins or continues after a pause.
             worker.status = Status.paused
             worker.status = Status.running
+
+
+def _kinds_here() -> tuple[str, ...]:
+    from nucbatch.inference.device import offer_here
+
+    return offer_here().kinds
 
 
 def offers_of(client: Client) -> dict[str, tuple[str, Offer]]:
@@ -62,7 +75,11 @@ def offers_of(client: Client) -> dict[str, tuple[str, Offer]]:
 
 def advertise_kinds(cluster: Cluster) -> None:
     """Makes all workers, including later ones, advertise the kinds that they can compute."""
-    cluster.client.register_plugin(AdvertiseKinds())
+    client = cluster.client
+    try:
+        client.sync(lambda: client.register_plugin(AdvertiseKinds()), callback_timeout=_ANSWER_S)
+    except (OSError, TimeoutError) as error:  # those that don't answer get no work for the network
+        _log.warning("Some workers don't say what they compute: %s", error or "no answer in time", extra=NOTE)
 
 
 def with_kind(
