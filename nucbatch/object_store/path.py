@@ -13,6 +13,7 @@ from collections.abc import Generator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from nucbatch.core.errors import ImageUnavailable
 from nucbatch.object_store.object_file import HEADER_BYTES, WHOLE_BYTES, ObjectFile, StoredBytes
 from nucbatch.object_store.requests import stamp_ns
 
@@ -106,9 +107,10 @@ class ObjectPath(_Base):
         content = (self._content or StoredBytes(self.bucket, self.key)).fetched()
         return content.read_at(0, content.size)
 
-    def stored_bytes(self) -> StoredBytes:
-        """Returns the object for reads at any place."""
-        return (self._content or StoredBytes(self.bucket, self.key)).fetched()
+    def stored_bytes(self, *, header: bool = False) -> StoredBytes:
+        """Returns the object for reads at any place; ``header``: little of it is wanted."""
+        first_bytes = HEADER_BYTES if header else WHOLE_BYTES
+        return (self._content or StoredBytes(self.bucket, self.key, first_bytes=first_bytes)).fetched()
 
     def stat(self, **_: Any) -> os.stat_result:
         """Returns size and time of the object; its time also tells versions of the same second apart.
@@ -133,6 +135,10 @@ class ObjectPath(_Base):
             self.stat()
         except FileNotFoundError:
             return False
+        except ImageUnavailable:
+            if self.lists:
+                raise
+            return False  # many web servers refuse what is not there
         return True
 
     def is_dir(self) -> bool:

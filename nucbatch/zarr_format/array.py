@@ -101,6 +101,11 @@ class StoredArray:
         form = self.form
         chunks_px = zip(form.shape, form.chunks, strict=True)
         total = math.prod(-(-length // side) for length, side in chunks_px)
+        if isinstance(self.folder, ObjectPath) and not self.folder.lists:
+            return (
+                0,
+                total,
+            )  # a web server can't say which are there; absent ones are counted when they are read
         there = 0
         for file in self._files_there():
             corner = tuple(at * side for at, side in zip(file, form.files, strict=True))
@@ -174,7 +179,7 @@ class StoredArray:
 
     def _index_of(self, file: _Index, index: ShardIndex) -> list[tuple[int, int] | None]:
         name = self.form.name(file)
-        with self._opened(name) as descriptor:
+        with self._opened(name, header=True) as descriptor:
             if descriptor is None:
                 return [None] * math.prod(index.grid)
             return self._index(descriptor, name, index, ReadStatistics())
@@ -230,10 +235,10 @@ class StoredArray:
                 ]
 
     @contextmanager
-    def _opened(self, name: str) -> Iterator[int | StoredBytes | None]:
+    def _opened(self, name: str, *, header: bool = False) -> Iterator[int | StoredBytes | None]:
         """Opens a file below the array's folder; None if it does not exist."""
         if isinstance(self.folder, ObjectPath):
-            yield _object(self.folder / name)
+            yield _object(self.folder / name, header=header)
             return
         path = f"{self._root}/{name}"  # pathlib would take longer than the stat call, once per chunk
         try:
@@ -286,10 +291,10 @@ def _flat(place: _Index, grid: _Index) -> int:
     return number
 
 
-def _object(path: Path) -> StoredBytes | None:
-    """Returns an object of an array; None if it does not exist."""
+def _object(path: Path, *, header: bool = False) -> StoredBytes | None:
+    """Returns an object of an array, of which little is fetched for its header; None if it does not exist."""
     try:
-        return ObjectPath(path).stored_bytes()
+        return ObjectPath(path).stored_bytes(header=header)
     except FileNotFoundError:
         return None
 
