@@ -53,10 +53,14 @@ def check(
     images that nucbatch score takes. A run with --precision auto then uses the fastest arithmetic whose
     scores all differ by at most 0.002 from those of float32. Repeat it on each kind of machine that you use.
     """
+    from nucbatch.core.errors import InputError
     from nucbatch.execution.kind_scores import kind_scores, write_kind_scores
     from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.networks.packages.archive import is_package
 
     weights = locate(model)
+    if is_package(weights):
+        raise InputError(f"{model} is a package, into which nothing is written: name a weight file.")
     images = _labelled(data, by_file, where, groups)
     with terminal(stderr=True).status("Scoring ...") as shown:
         scores = kind_scores(

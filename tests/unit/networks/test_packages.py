@@ -564,6 +564,8 @@ def test_a_package_of_another_program_is_run_but_neither_trained_pruned_nor_expo
         prune(path, 1, tmp_path / "out.safetensors")
     with pytest.raises(InputError, match="is a package of another program already"):
         export_package(path, tmp_path / "out.zip")
+    with pytest.raises(InputError, match="is a package, into which nothing is written"):
+        CliRunner().invoke(models, ["check", str(path), str(tmp_path)], catch_exceptions=False)
     shown = CliRunner().invoke(models, ["show", str(path)], catch_exceptions=False)
     assert json.loads(shown.output)["measured"] == {"stride_px": 2, "receptive_radius_px": 4}
 
