@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -127,3 +128,9 @@ def test_a_bucket_is_listed_by_pages(proxy: FaultProxy) -> None:
     assert [record.path for record in listing.settled] == ["big.zarr/"]
     pages = [request for request in proxy.requests if "list-type=2" in request]
     assert len(pages) == 1 + 3 + 1  # a look at the bucket, the pages, and what comes after the Zarr
+
+
+def test_without_the_library_its_installation_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(InputError, match=r"need the package obstore: pip install 'nucbatch\[cloud\]'"):
+        scan(ObjectPath("s3://screens/faults"))
