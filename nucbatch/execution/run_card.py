@@ -55,7 +55,7 @@ def run_card(
             "illumination": illumination_text(plate),
         },
         "images": {"copied": settings.copies_images, "source": root},
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json", exclude={"calibration"}),  # the model's card has it
         "settings_sha256": settings.digest(),
         "numeric_kind": in_words(settings.precision) if settings.masks == "network" else "no network",
         "model": dict(model),
