@@ -54,7 +54,7 @@ def render(data: RunData) -> Markup:
     if data.done.empty:
         return Markup("")
     if not data.pixels_kept:
-        return fill("contact.html", cells=[], in_place=data.text("settings", "labels") == "in-place")
+        return fill("contact.html", cells=[], gone=[], in_place=data.text("settings", "labels") == "in-place")
     choices = choose_fields(data.done, FIELDS)
     share_bytes = ALL_IMAGES_BYTES // len(choices)
     groups = data.done["Metadata_Image"]
