@@ -118,7 +118,7 @@ def run(
         in_place: whether to write masks into the images of an OME-Zarr that is the input.
         overlaps: whether nuclei in overlapping fields count "once", or all are kept ("keep").
         table: "parquet", or "csv" for nuclei.csv beside it.
-        model: a shipped model, or a weight file.
+        model: a shipped model, a weight file, or a package of bioimage.io.
         channel: channel with the nuclei, if its name doesn't tell.
         diameter: typical diameter of a nucleus: 60 (px), "12um", "auto" or "none".
         precision: arithmetic of the network: "fp32", "bf16", "fp16", or "auto", the fastest that all workers

@@ -45,7 +45,7 @@ def segment(
             projected by maximum; S for the colours of RGB; any other letter, such as T, for images that are
             segmented each by itself.
         channel: index along C of the channel that shows nuclei, from 0; needed where C has several.
-        model: name of a shipped model, or path of a weight file.
+        model: name of a shipped model, or path of a weight file or a package of bioimage.io.
         diameter: typical diameter of the nuclei, to which the image is rescaled for the model: a number of
             px, or a text such as "12um". "auto": the image is reduced if its nuclei turn out to be much
             larger than those the model was trained on. "none": never rescaled.

@@ -12,7 +12,12 @@ from nucbatch.core.numeric_kind import ASKED
 from nucbatch.core.segmentation_options import SegmentationOptions
 
 _MODEL = (
-    option("--model", default="default", show_default=True, help="A shipped model, or a weight file."),
+    option(
+        "--model",
+        default="default",
+        show_default=True,
+        help="A shipped model, a weight file, or a package of bioimage.io.",
+    ),
     option("--channel", default="", help="Channel with the nuclei, if its name doesn't tell."),
     option(
         "--diameter",
