@@ -70,7 +70,7 @@ def test_the_same_command_skips_complete_plates_by_their_ledger(
     assert folder.session.read_bytes() == session
     assert (out / "wells.csv").read_bytes() == tables
     status = CliRunner().invoke(nucbatch, ["status", str(out)])
-    assert status.exit_code == 1
+    assert status.exit_code == 3, status.output
     assert status.output.splitlines()[1] == "  sound: finished: 2 of 2 fields done, 6 nuclei"
     listed = screen(manifest, out, "--dry-run").output.splitlines()
     assert [line.split("\t")[:2] for line in listed] == [
