@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from skimage.draw import ellipse
+from skimage.measure import regionprops
 
 import nucbatch
 from nucbatch.core.errors import InputError, WeightsError
@@ -99,6 +101,30 @@ def test_synthetic_nuclei_are_found() -> None:
     assert labels.shape == truth.shape
     assert pixel_counts(truth, labels).f1 > 0.85
     assert object_counts(truth, labels).f1(0.5) > 0.8
+
+
+@pytest.mark.parametrize("share", [0.1, 0.2, 0.3])
+def test_the_dim_bodies_of_cells_are_not_counted(share: float) -> None:
+    """Where two bodies overlap, a patch of the size of a nucleus is twice as bright as one of them."""
+    found, expected, counts = 0, 0, ObjectCounts()
+    for seed in (3, 4, 5):
+        rng = np.random.default_rng(seed)
+        images, truth = make_field(384, rng, nuclei=40)
+        image = images[0].astype(np.float64)
+        contrast = np.median(image[truth > 0]) - np.median(image[truth == 0])
+        bodies = np.zeros(image.shape)
+        for nucleus in regionprops(truth):
+            diameter = nucleus.equivalent_diameter_area
+            y, x = nucleus.centroid + rng.normal(0, 0.2 * diameter, 2)
+            radii = 0.8 * diameter, 1.6 * diameter
+            body = ellipse(y, x, *radii, shape=image.shape, rotation=rng.uniform(0, np.pi))
+            bodies[body] += share * contrast
+        lit = image + gaussian_filter(bodies, 1.0)
+        labels = nucbatch.segment(lit.clip(0, np.iinfo(images[0].dtype).max).astype(images[0].dtype))
+        found, expected = found + int(labels.max()), expected + int(truth.max())
+        counts += object_counts(truth, labels)
+    assert abs(found - expected) <= 0.05 * expected
+    assert counts.f1(0.5) > 0.85
 
 
 def test_a_brighter_or_offset_camera_changes_nothing() -> None:
