@@ -37,6 +37,7 @@ def run(
     *,
     layout: str = "",
     acquisition: str = "",
+    plate_name: str = "",
     pattern: str = "",
     pixel_size: float | None = None,
     resolution: float | None = None,
@@ -101,6 +102,7 @@ def run(
         out: the run's folder.
         layout: layout of the input, if it isn't recognised.
         acquisition: acquisition to read, if a plate has several.
+        plate_name: plate to read of a manifest that names several (``--plate``).
         pattern: regular expression for the file names.
         pixel_size: µm per pixel, instead of the value in the files.
         resolution: pixel size in µm; the nearest level of a pyramid is read.
@@ -190,6 +192,7 @@ def run(
             Path(plate),
             layout=layout,
             acquisition=acquisition,
+            plate_name=plate_name,
             pattern=pattern,
             pixel_size_um=pixel_size,
             resolution_um=resolution,

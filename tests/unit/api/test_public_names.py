@@ -83,6 +83,7 @@ def test_keywords_of_run_are_the_options_of_the_command_line_with_their_defaults
     own = {"plate", "out", "progress", "scheduler_options"}
     keywords = {name: one.default for name, one in parameters.items() if name not in own}
     options = options_of(run_command)
+    options["plate_name"] = options.pop("plate")  # in Python ``plate`` is the input
     schedulers = set(SchedulerOptions.__annotations__)
     assert set(keywords) | schedulers == set(options)
     for name, default in keywords.items():
