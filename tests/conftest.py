@@ -9,7 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -17,6 +17,7 @@ from s3_server import Bucket, served
 
 if TYPE_CHECKING:
     from dask.distributed import LocalCluster
+    from xdist.scheduler import LoadScopeScheduling
 
 settings.register_profile("nucbatch", deadline=None)  # kernels compile, and other work shares the cores
 settings.load_profile("nucbatch")
@@ -35,15 +36,23 @@ def shared_data() -> Path:
 
 @pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks tests that need a SLURM or a GPU as slow, and keeps together what shares fixtures.
-
-    With ``pytest -n 2`` the tests of a file, and all that need the one SLURM, go to the same process.
-    """
+    """Tests that need a SLURM or a GPU are slow, without a mark of their own."""
     for item in items:
-        needs_slurm = item.get_closest_marker("slurm") or "slurm" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("slurm" if needs_slurm else str(item.path)))
         if any(item.get_closest_marker(name) for name in ("gpu", "slurm")):
             item.add_marker(pytest.mark.slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """With ``pytest -n 2``, the tests of a file go to one process, and so do all that need the one SLURM."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = nodeid.partition("::")[0]
+            return "slurm" if "/slurm/" in path or "test_schedulers_contract" in path else path
+
+    return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
