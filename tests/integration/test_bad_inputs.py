@@ -365,10 +365,12 @@ def test_a_file_without_permission_is_quarantined(mode: int) -> None:
         "import os, sys\n"
         "from pathlib import Path\n"
         "from nucbatch.readers.contract import ReadOptions\n"
+        "from nucbatch.readers.formats.installed import known_formats\n"
         "from nucbatch.readers.layouts.folder import FolderReader\n"
         "from nucbatch.readers.listing import scan\n"
         "from nucbatch.readers.verify_headers import verified\n"
-        "os.geteuid() or os.setuid(65534)\n"  # entry points can't be looked up any more
+        "known_formats()\n"  # entry points can't be looked up any more below
+        "os.geteuid() or os.setuid(65534)\n"
         "plate = FolderReader().read(scan(Path(sys.argv[1])), ReadOptions())\n"
         "for file in verified(plate).files:\n"
         "    print(file.path, file.status.value, file.reason)\n"
