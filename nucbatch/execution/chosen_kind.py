@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -30,6 +31,7 @@ _RESOURCE = "nucbatch computes "
 _ENOUGH = 1e9
 """Amount of a resource; it limits nothing."""
 _MOST_HOSTS = 5
+_POLL_S = 1.0
 _ANSWER_S = 300.0
 """Timeout for workers to advertise their kinds, for which they import PyTorch."""
 
@@ -107,9 +109,12 @@ def with_kind(
         kept = is_kind(begun.precision) and keeps(asked, begun.precision)
         return _with(prepared, begun.precision if kept else asked), ""
     cluster, stop = workers.connect(prepared)
-    offers = [offer for _, offer in offers_of(cluster.client).values()]
-    if stop.signal and not offers:
-        raise Stopped(stop.signal, 0, "fields in this session")
+    # Jobs of a cluster may still be queued: without a worker nothing can be decided.
+    while not (offers := [offer for _, offer in offers_of(cluster.client).values()]):
+        if stop.signal:
+            raise Stopped(stop.signal, 0, "fields in this session")
+        cluster.watch()
+        time.sleep(_POLL_S)
     decision = decide(asked, offers, prepared.card.differences)
     return _with(prepared, decision.kind), decision.sentence
 

@@ -131,7 +131,7 @@ def test_a_plate_whose_only_job_is_cancelled_comes_to_its_end_with_the_same_tabl
 ) -> None:
     progress = CancelsAJob()
     result = execute(
-        prepare(open_plate(plate), RunSettings(channel="DAPI")),
+        prepare(open_plate(plate), RunSettings(channel="DAPI", precision="auto")),
         tmp_path / "out",
         scheduling=Scheduling("slurm", {"partition": "cpu", "walltime": "0:20:00", "max_jobs": 1}),
         progress=progress,
