@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
+from uuid import uuid4
 
 from distributed import Client, Worker, WorkerPlugin
 from distributed.core import Status
@@ -42,9 +44,13 @@ def resource_for(kind: str) -> dict[str, float] | None:
 
 
 class AdvertiseKinds(WorkerPlugin):  # type: ignore[misc]  # distributed has no types here
-    """Advertises the kinds that a worker can compute, when it joins."""
+    """Advertises the kinds that a worker can compute, when it joins.
 
-    name = "nucbatch-kinds"
+    Each run has a plugin of its own, because another run on the same cluster may end before it.
+    """
+
+    def __init__(self) -> None:
+        self.name = f"nucbatch-kinds-{uuid4().hex}"
 
     async def setup(self, worker: Worker) -> None:
         # Importing PyTorch may take a minute from a slow disk, in which the worker must still answer.
@@ -75,13 +81,22 @@ def offers_of(client: Client) -> dict[str, tuple[str, Offer]]:
     return found
 
 
-def advertise_kinds(cluster: Cluster) -> None:
-    """Makes all workers, including later ones, advertise the kinds that they can compute."""
-    client = cluster.client
+@contextmanager
+def advertised_kinds(cluster: Cluster) -> Iterator[None]:
+    """Makes all workers, also those that join later, advertise their kinds while the context lasts."""
+    client, plugin = cluster.client, AdvertiseKinds()
     try:
-        client.sync(lambda: client.register_plugin(AdvertiseKinds()), callback_timeout=_ANSWER_S)
+        client.sync(lambda: client.register_plugin(plugin), callback_timeout=_ANSWER_S)
     except (OSError, TimeoutError) as error:  # those that don't answer get no work for the network
         _log.warning("Some workers don't say what they compute: %s", error or "no answer in time", extra=NOTE)
+    try:
+        yield
+    finally:
+        if client.status == "running" and (cluster.stays or client.cluster is None):
+            try:
+                client.sync(lambda: client.unregister_worker_plugin(plugin.name), callback_timeout=_ANSWER_S)
+            except (OSError, TimeoutError) as error:
+                _log.warning("Some workers kept a plugin: %s", error or "no answer in time")
 
 
 def with_kind(

@@ -13,7 +13,7 @@ from typing import Self
 
 from nucbatch.core.log_file import NOTE
 from nucbatch.core.signals import StopSignal
-from nucbatch.execution.chosen_kind import advertise_kinds
+from nucbatch.execution.chosen_kind import advertised_kinds
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.warm_start import PRELOADED
 from nucbatch.execution.worker_log import WorkerLogs
@@ -61,7 +61,7 @@ class SessionWorkers:
         cluster = self._open.enter_context(logs.of(connected))
         require_fit(prepared.plan, prepared.network, cluster.worker_bytes)
         if prepared.masks is None:
-            advertise_kinds(cluster)
+            self._open.enter_context(advertised_kinds(cluster))
         self._connected = cluster, stop
         return self._connected
 

@@ -96,13 +96,13 @@ def test_killed_on_the_way_the_same_command_ends_with_the_same_bytes(
 def test_other_thresholds_need_no_network(picture: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(picture, out, "--block-size", "512").exit_code == 0
-    refused = run(picture, out, "--block-size", "512", "--foreground", "0.5")
+    refused = run(picture, out, "--block-size", "512", "--foreground", "0.7")
     assert refused.exit_code == 1
     assert "--restart" in str(refused.exception)
-    again = run(picture, out, "--block-size", "512", "--foreground", "0.5", "--reuse-probabilities")
+    again = run(picture, out, "--block-size", "512", "--foreground", "0.7", "--reuse-probabilities")
     assert again.exit_code == 0, again.output
     assert "predicting" not in again.output
-    fresh = run(picture, tmp_path / "fresh", "--block-size", "512", "--foreground", "0.5")
+    fresh = run(picture, tmp_path / "fresh", "--block-size", "512", "--foreground", "0.7")
     assert fresh.exit_code == 0, fresh.output
     assert results(out) == results(tmp_path / "fresh")
     other_model = run(picture, out, "--diameter", "30", "--reuse-probabilities", "--block-size", "512")
