@@ -359,7 +359,7 @@ def _set(*place: Any) -> Any:
                 "weights",
                 {"pytorch_state_dict": {"source": "w.safetensors", "architecture": {"source": "a.py"}}},
             ),
-            "is Python code, which nucbatch doesn't run: it must be one of sharp-dense-unet",
+            "is Python code, which nucbatch doesn't run: it must be one of ",
         ),
         (_set("weights", "torchscript", "sha256", "0" * 64), "its description says 000000000000"),
         (
