@@ -18,6 +18,7 @@ from pathlib import Path
 import nucbatch
 
 USED = {
+    "readers/formats/czi.py": {"_planes"},  # tests/unit/readers/formats/test_container_damage.py
     "schedulers/children.py": {"_inheriting"},
     "schedulers/cuda.py": {"_i"},
     "schedulers/forkserver.py": {"_forkserver", "_forkserver_pid", "_stop"},
