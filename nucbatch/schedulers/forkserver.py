@@ -4,9 +4,10 @@ Libraries and kernels are loaded once, in a single-threaded process that never r
 is a fork of it. So workers start at once, also those that replace dead ones, and loading overlaps with the
 driver's reading of a plate's headers.
 
-Python keeps one fork server per process. Workers are spawned instead if other code has started the fork
-server, because its environment is then not a worker's; if there are no modules to preload; and on systems
-other than Linux, where libraries may not survive a fork.
+Python keeps one fork server per process. It is started anew if variables for object stores have changed
+(:data:`_FOR_STORES`), as in a notebook that sets credentials after its first run. Workers are spawned instead
+if other code has started the fork server, because its environment is then not a worker's; if there are no
+modules to preload; and on systems other than Linux, where libraries may not survive a fork.
 """
 
 from __future__ import annotations
@@ -26,6 +27,12 @@ from nucbatch.schedulers.environment import starting_with
 _server: Any = getattr(forkserver, "_forkserver", None)
 """Python's fork server. The private object is needed: no public function tells if it runs, or stops it."""
 
+_FOR_STORES = ("AWS_", "AZURE_", "GOOGLE_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
+"""Beginnings of the names of environment variables that workers use to reach object stores."""
+
+_variables: dict[str, str] = {}
+"""Variables for object stores when the fork server was started."""
+
 _ours: dict[int, int] = {}
 """Process ID of the fork server, by the process ID that started it."""
 
@@ -42,6 +49,9 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
     Returns:
         The multiprocessing method to start workers with.
     """
+    variables = {name: value for name, value in os.environ.items() if name.upper().startswith(_FOR_STORES)}
+    if _ours.get(os.getpid()) == _running() and variables != _variables:
+        end()
     running = _running()
     foreign = running is not None and _ours.get(os.getpid()) != running
     if not modules or _server is None or foreign or not sys.platform.startswith("linux"):
@@ -57,6 +67,8 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
         if not _ours:
             atexit.register(end)
         _ours[os.getpid()] = cast(int, _running())
+        _variables.clear()
+        _variables.update(variables)
     return "forkserver"
 
 

@@ -60,6 +60,21 @@ def test_it_is_started_once_with_a_workers_environment_and_ended_for_good() -> N
     assert forkserver._forkserver._forkserver_pid != started
 
 
+def test_credentials_that_are_set_later_start_it_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fork_from([RARE], LOCAL_ENVIRONMENT) == "forkserver"
+    started = forkserver._forkserver._forkserver_pid
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a key")
+    for _ in range(2):
+        assert fork_from([RARE], LOCAL_ENVIRONMENT) == "forkserver"
+        again = forkserver._forkserver._forkserver_pid
+        assert again != started
+        environment = b""
+        while not environment:
+            environment = Path(f"/proc/{again}/environ").read_bytes()
+        assert b"AWS_ACCESS_KEY_ID=a key" in environment.split(b"\0")
+    assert again == forkserver._forkserver._forkserver_pid
+
+
 def test_a_fork_server_of_other_code_is_left_alone() -> None:
     forkserver.ensure_running()
     try:
