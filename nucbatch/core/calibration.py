@@ -162,7 +162,7 @@ class IntervalModel(_Frozen):
 
 
 class Calibration(_Frozen):
-    """What is known of a model from validation images.
+    """Confidence, interval of counts and familiarity, as fitted to a model's validation images.
 
     Attributes:
         images: number of the images.

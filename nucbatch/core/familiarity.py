@@ -59,7 +59,7 @@ def figures_of_field(quality: Mapping[str, float], nuclei: int, pixels: int, col
 
 
 class Familiarity(BaseModel):
-    """What is known of the images that a model was made with.
+    """Figures of the images that a model was made with, to compare others with.
 
     Attributes:
         spreads: of each figure; distances are in these units.

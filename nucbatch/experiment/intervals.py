@@ -28,7 +28,7 @@ _COUNTED, _REASON, _DOUBTED = "Metadata_Counted", "Metadata_ReasonNotCounted", "
 
 @dataclass(slots=True)
 class Doubt:
-    """What is known of a field's count, besides the count.
+    """Figures of a field, beside its count, from which the interval of the count follows.
 
     ``doubt``: sum of 1 - confidence of the nuclei that count. ``at_border``: number of them that touch the
     border. ``left_out``: expected number of nuclei among the objects that are left out for a low confidence.

@@ -31,7 +31,7 @@ def require_library() -> None:
         InputError: it is not.
     """
     try:
-        import obstore  # noqa: F401
+        import obstore  # noqa: F401 (only whether it is installed)
     except ImportError as error:
         raise InputError(
             "addresses such as s3://bucket/plate need the package obstore: pip install 'nucbatch[cloud]'."

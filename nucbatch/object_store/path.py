@@ -95,7 +95,7 @@ class ObjectPath(_Base):
         path._kind = kind
         return path
 
-    def open(self, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:  # type: ignore[override]
+    def open(self, mode: str = "rb", *_: Any, **__: Any) -> BinaryIO:  # type: ignore[override]  # for reading bytes alone
         """Opens the object for reading."""
         if mode != "rb":
             raise io.UnsupportedOperation(f"{self} is only read, in binary mode")

@@ -67,7 +67,7 @@ def open_viewer(
     return viewer, panel
 
 
-class NucleiTable(QAbstractTableModel):  # type: ignore[misc]
+class NucleiTable(QAbstractTableModel):  # type: ignore[misc]  # Qt has no types here
     """The table of nuclei for Qt: one row per nucleus, sorted by any column."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class NucleiTable(QAbstractTableModel):  # type: ignore[misc]
         self.show(self.table.sort_values([name, NUMBER] if name != NUMBER else name, ascending=ascending))
 
 
-class Panel(QWidget):  # type: ignore[misc]
+class Panel(QWidget):  # type: ignore[misc]  # Qt has no types here
     """The panel beside the image: field, thresholds, corrections, table.
 
     Attributes:

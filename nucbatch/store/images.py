@@ -8,7 +8,7 @@ last the attributes that make it an image. No two writers share a file.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Container, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -121,10 +121,7 @@ def write_field(
         array = image_level(group, level, image.shape, image.dtype, version)
         array.describe()
         array.write(pixels)
-    for level, pixels in enumerate(label_pyramid(labels)):
-        array = label_level(group, level, labels.shape, version)
-        array.describe()
-        array.write(pixels)
+    write_label_pyramid(group, labels, version)
     write_attributes(
         group,
         field,
@@ -149,6 +146,32 @@ def label_level(group: Path, level: int, shape: tuple[int, ...], version: ngff.V
     sides = tuple(-(-side // 2**level) for side in shape[-2:])
     path, names = labels_path(group) / str(level), ("y", "x")
     return Array.of_image(path, sides, np.uint32, "labels", names, ngff.zarr_format(version))
+
+
+def write_label_pyramid(
+    group: Path, labels: npt.NDArray[np.uint32], version: ngff.Version = "0.5"
+) -> list[Array]:
+    """Writes the pyramid of labels (Y, X), without the attributes of their group, and returns its arrays.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    arrays = []
+    for level, pixels in enumerate(label_pyramid(labels)):
+        array = label_level(group, level, labels.shape, version)
+        array.describe()
+        array.write(pixels)
+        arrays.append(array)
+    return arrays
+
+
+def written_files(arrays: Iterable[Array]) -> list[Path]:
+    """Returns the files of arrays (Y, X): their metadata, and the chunks that are not all background."""
+    found: list[Path] = []
+    for array in arrays:
+        found.append(array.document)
+        found += [path for path in array.files(Box(0, 0, *array.shape)) if path.exists()]
+    return found
 
 
 def labels_path(group: Path) -> Path:

@@ -20,11 +20,10 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate import Field
-from nucbatch.core.tiles import Box
 from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
-from nucbatch.store.images import label_level, labels_path
-from nucbatch.store.pyramid import label_pyramid, level_count
+from nucbatch.store.images import labels_path, write_label_pyramid, written_files
+from nucbatch.store.pyramid import level_count
 
 _MARK = "nucbatch"
 
@@ -74,13 +73,7 @@ def write_labels(group: Path, field: Field, labels: npt.NDArray[np.uint32], dige
         StoreError: as :func:`claim`.
     """
     claim(group, digest)
-    version, written = version_of(group), list[Path]()
-    for level, pixels in enumerate(label_pyramid(labels)):
-        array = label_level(group, level, labels.shape, version)
-        array.describe()
-        array.write(pixels)
-        written.append(array.document)
-        written += [path for path in array.files(Box(0, 0, *array.shape)) if path.exists()]
+    written = written_files(write_label_pyramid(group, labels, version_of(group)))
     return written + describe_labels(group, field, digest)
 
 

@@ -12,10 +12,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.plate import Field
-from nucbatch.core.tiles import Box
 from nucbatch.store import ngff
-from nucbatch.store.images import attribute_files, label_level, labels_path, write_group
-from nucbatch.store.pyramid import label_pyramid, level_count
+from nucbatch.store.images import (
+    attribute_files,
+    labels_path,
+    write_group,
+    write_label_pyramid,
+    written_files,
+)
+from nucbatch.store.pyramid import level_count
 
 
 def write_labels_alone(
@@ -32,13 +37,7 @@ def write_labels_alone(
     Raises:
         StoreError: a file cannot be written.
     """
-    written: list[Path] = []
-    for level, pixels in enumerate(label_pyramid(labels)):
-        array = label_level(group, level, labels.shape, version)
-        array.describe()
-        array.write(pixels)
-        written.append(array.document)
-        written += [path for path in array.files(Box(0, 0, *array.shape)) if path.exists()]
+    written = written_files(write_label_pyramid(group, labels, version))
     return written + describe_labels_alone(group, field, version)
 
 

@@ -26,7 +26,7 @@ from nucbatch.synthetic import make_field
 pytestmark = pytest.mark.slow
 
 ELSEWHERE = "fp16-another processor"
-"""A kind that no worker has by its hardware; one is told to advertise it."""
+"""A kind that no hardware has; one worker of the tests advertises it."""
 
 
 @pytest.fixture(scope="module")

@@ -106,7 +106,7 @@ def _run(plate: ScreenPlate, job: LaneJob, kept: KeptCluster) -> Outcome:
         return Outcome(plate.name, "stopped", str(stopped), signal=stopped.signal)
     except NucbatchError as error:
         return Outcome(plate.name, "failed", " ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001  # a bug costs one plate, and is told in full
+    except Exception as error:  # noqa: BLE001  # the other plates go on; the traceback is printed
         traceback.print_exc(file=sys.stderr)
         return Outcome(plate.name, "failed", f"an error in nucbatch: {type(error).__name__}: {error}")
     totals = result.totals

@@ -40,8 +40,8 @@ def export_onnx(weights: Path, path: Path, channels: int = 1) -> float:
     """
     try:
         import onnx
-        import onnxruntime  # noqa: F401 (required below)
-        import onnxscript  # noqa: F401 (required by torch)
+        import onnxruntime  # noqa: F401 (used by run_onnx, below)
+        import onnxscript  # noqa: F401 (used by torch's exporter)
     except ImportError as error:
         raise InputError(f"exporting to ONNX needs {error.name}: {_INSTALL}.") from error
     if path.exists():

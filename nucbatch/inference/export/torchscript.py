@@ -22,7 +22,7 @@ def exported(portable: PortableNetwork) -> bytes:
         # The trace records the checks of an image's size as constants, and torch calls its format deprecated.
         warnings.simplefilter("ignore")
         example = portable.example(4 * portable.stride)
-        traced = torch.jit.trace(portable, example, check_trace=False)  # type: ignore[no-untyped-call]
+        traced = torch.jit.trace(portable, example, check_trace=False)  # type: ignore[no-untyped-call]  # so in torch
         stream = io.BytesIO()
         torch.jit.save(traced, stream)
 

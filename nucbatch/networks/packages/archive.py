@@ -29,7 +29,12 @@ def is_package(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as stored:
             return any(name in stored.namelist() for name in DESCRIPTIONS)
-    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        ValueError,
+        NotImplementedError,
+    ):  # what zipfile raises
         return False
 
 

@@ -296,7 +296,7 @@ class _LargestTensor(TorchDispatchMode):  # type: ignore[no-untyped-call]  # tor
 def _width(network: nn.Module, stride: int) -> int:
     """Half the channels of the largest layer at full resolution, as a U-Net's width is."""
     side = max(4, 128 // stride) * stride
-    largest = _LargestTensor()  # type: ignore[no-untyped-call]
+    largest = _LargestTensor()  # type: ignore[no-untyped-call]  # so in torch
     with largest, torch.no_grad():
         network(torch.zeros(1, 3, side, side))
     return max(1, math.ceil(largest.numbers / (2 * side * side)))

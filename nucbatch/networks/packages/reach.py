@@ -142,7 +142,7 @@ def one_thread() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]  # so in torch
             yield
     finally:
         torch.set_num_threads(threads)

@@ -48,7 +48,7 @@ def load_script(name: str, content: bytes) -> nn.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch calls the format deprecated
-            loaded = torch.jit.load(_written(records), map_location="cpu")  # type: ignore[no-untyped-call]
+            loaded = torch.jit.load(_written(records), map_location="cpu")  # type: ignore[no-untyped-call]  # so in torch
     except (RuntimeError, ValueError) as error:
         raise WeightsError(f"{name} can't be loaded as TorchScript: {_last_line(error)}.") from error
     network: nn.Module = loaded.eval()

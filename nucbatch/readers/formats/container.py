@@ -142,10 +142,10 @@ class Container(ABC):
             found = self.series(path)
             info = path.stat()
             key = self.name, str(path), info.st_size, info.st_mtime_ns
-            planes = take(key, lambda: self.open_planes(self.library(), path))
+            planes = take(key, lambda: self.open_planes(self.imported(), path))
             return ContainerSource(shown, self.module, found, key, planes)
 
-    def library(self) -> ModuleType:
+    def imported(self) -> ModuleType:
         """Imports the library.
 
         Raises:
@@ -163,7 +163,7 @@ class Container(ABC):
 @lru_cache(maxsize=8)
 def _listed(kind: Container, path: str, size_bytes: int, mtime_ns: int) -> tuple[Series, ...]:
     """Lists the images of a file; cached, because each field of a file asks for them."""
-    library = kind.library()
+    library = kind.imported()
     with reported(kind.module):
         found = kind.list_series(library, Path(path))
     if not 0 < len(found) <= _MOST_SERIES:
