@@ -59,10 +59,8 @@ def faulty(server: str) -> Iterator[FaultProxy]:
                 proxy.headers.append(dict(self.headers.items()))
                 kind = proxy.take()
             time.sleep(proxy.latency_s)
-            if kind == "reset":  # a reset, not an orderly end
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
-                self.connection.close()
+            if kind == "reset":
+                self._reset()
                 return
             if kind in _STATUS:
                 self._send(_STATUS[kind], {}, _REFUSED % self.headers.get("authorization", "").encode())
@@ -75,11 +73,20 @@ def faulty(server: str) -> Iterator[FaultProxy]:
             connection.request(self.command, self.path, body, headers)
             found = connection.getresponse()
             content = found.read()
+            if kind == "lost":
+                self._reset()
+                connection.close()
+                return
             kept = {name: value for name, value in found.getheaders() if name.lower() not in _OWN}
             if kind == "short" and len(content) > 2:
                 content = content[: len(content) // 2]
             self._send(found.status, kept, content, cut=kind == "truncated", found=found)
             connection.close()
+
+        def _reset(self) -> None:  # not an orderly end
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_connection = True
+            self.connection.close()
 
         def _send(
             self,

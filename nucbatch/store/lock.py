@@ -17,60 +17,22 @@ import errno
 import fcntl
 import json
 import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
-
-from pydantic import TypeAdapter, ValidationError
 
 from nucbatch.core.errors import RunLocked
 from nucbatch.store.atomic import cannot_write, write_text
+from nucbatch.store.owner import BEAT_S, DEAD_AFTER, HELD_HERE, Owner, named, read_owner
 from nucbatch.store.run_folder import RunFolder
-
-BEAT_S = 10.0
-"""Interval of the heartbeat, in seconds."""
-
-_DEAD_AFTER = 6
-"""Number of missed heartbeats after which a driver on another machine counts as dead."""
 
 _LOOKS_PER_BEAT = 10
 _HELD_BY_ANOTHER = {errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES}
 _NO_FLOCK = {errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL}
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Owner record: identifies the driver that holds a run lock.
-
-    Attributes:
-        host: host name, for messages.
-        machine: host, boot id and process namespace, in which ``pid`` is valid.
-        pid: process id of the driver.
-        began: start time of the process, in the system's own ticks.
-        token: unique id of this lock.
-    """
-
-    host: str
-    machine: str
-    pid: int
-    began: str
-    token: str
-
-    @classmethod
-    def here(cls) -> Owner:
-        """Creates the record of the current process."""
-        pid = os.getpid()
-        return cls(socket.gethostname(), _machine(), pid, _began(pid), uuid.uuid4().hex)
-
-
-_OWNER = TypeAdapter(Owner)
-_HELD_HERE: set[str] = set()  # tokens of the locks that this process holds
 
 
 class RunLock:
@@ -90,7 +52,7 @@ class RunLock:
             return  # the record had been removed
         if found != self._owner:
             raise RunLocked(
-                f"{self._folder.path} was taken over by {_named(found)} after this driver missed its "
+                f"{self._folder.path} was taken over by {named(found)} after this driver missed its "
                 "heartbeats. Finished fields are kept. Wait for the other driver to end."
             )
 
@@ -126,7 +88,7 @@ def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
             _take(folder, owner, beat_s)
         except OSError as error:
             raise cannot_write(_record(folder), error) from error
-        _HELD_HERE.add(owner.token)
+        HELD_HERE.add(owner.token)
         lock, ended = RunLock(folder, owner), threading.Event()
         beating = threading.Thread(
             target=_beat, args=(lock, ended, beat_s), name="nucbatch-lock", daemon=True
@@ -137,7 +99,7 @@ def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
         finally:
             ended.set()
             beating.join(beat_s)  # a heartbeat may hang on the network share
-            _HELD_HERE.discard(owner.token)
+            HELD_HERE.discard(owner.token)
             if _read(_record(folder)) == owner:
                 _record(folder).unlink(missing_ok=True)
     finally:
@@ -172,9 +134,9 @@ def holder(folder: RunFolder) -> Holder | None:
     owner, beat = _read(record), _touched(record)
     if owner is None or beat is None:
         return None
-    age_s, is_here = max(0.0, time.time() - beat), owner.machine == _machine()
-    runs = owner.began == _began(owner.pid) if is_here else age_s < _DEAD_AFTER * BEAT_S
-    return Holder(owner.host, owner.pid, age_s, is_here, runs)
+    age_s = max(0.0, time.time() - beat)
+    runs = owner.runs if owner.is_here else age_s < DEAD_AFTER * BEAT_S
+    return Holder(owner.host, owner.pid, age_s, owner.is_here, runs)
 
 
 def _flock(folder: RunFolder, descriptor: int) -> None:
@@ -211,13 +173,11 @@ def _take(folder: RunFolder, owner: Owner, beat_s: float) -> None:
 
 def _lives(record: Path, owner: Owner | None, beat_s: float) -> bool:
     """Returns whether the recorded driver is still running."""
-    if owner is not None and owner.machine == _machine():
-        if owner.pid == os.getpid():
-            return owner.token in _HELD_HERE
-        return owner.began == _began(owner.pid)
+    if owner is not None and owner.is_here:
+        return owner.holds
     begun = _touched(record)
-    deadline = time.monotonic() + _DEAD_AFTER * beat_s
-    while begun is not None and _file_time(record) - begun < _DEAD_AFTER * beat_s:
+    deadline = time.monotonic() + DEAD_AFTER * beat_s
+    while begun is not None and _file_time(record) - begun < DEAD_AFTER * beat_s:
         time.sleep(beat_s / _LOOKS_PER_BEAT)
         if _touched(record) != begun:
             return True
@@ -254,13 +214,9 @@ def _beat(lock: RunLock, ended: threading.Event, beat_s: float) -> None:
 
 def _in_use(folder: RunFolder, owner: Owner | None) -> RunLocked:
     return RunLocked(
-        f"{folder.path} is in use by {_named(owner)}. Wait for it to end, or stop it, or name another folder "
+        f"{folder.path} is in use by {named(owner)}. Wait for it to end, or stop it, or name another folder "
         "with -o."
     )
-
-
-def _named(owner: Owner | None) -> str:
-    return "another process" if owner is None else f"process {owner.pid} on {owner.host}"
 
 
 def _record(folder: RunFolder) -> Path:
@@ -270,8 +226,8 @@ def _record(folder: RunFolder) -> Path:
 def _read(record: Path) -> Owner | None:
     """Reads the owner record; None if it is absent or damaged."""
     try:
-        return _OWNER.validate_json(record.read_bytes())
-    except (OSError, ValidationError):
+        return read_owner(record.read_bytes())
+    except OSError:
         return None
 
 
@@ -292,24 +248,3 @@ def _file_time(record: Path) -> float:
         return aside.stat().st_mtime
     finally:
         aside.unlink(missing_ok=True)
-
-
-@cache
-def _machine() -> str:
-    """Identifies the machine since its last boot, and the namespace in which process ids are valid."""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"
-    return socket.gethostname()
-
-
-def _began(pid: int) -> str:
-    """Returns the start time of a process in the system's own ticks; empty if it does not run."""
-    try:
-        after_name = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2]
-        )
-    except OSError:
-        return ""
-    state, *values = after_name.split()
-    return "" if state in "ZX" else values[18]
