@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from nucbatch.cli.cluster_options import cluster_options
-from nucbatch.cli.headings import HeadedCommand
+from nucbatch.cli.headings import HeadedCommand, headed
+from nucbatch.cli.segmentation_options import PRECISION
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from nucbatch.cli.score_worst import Pairs
+    from nucbatch.core.segmentation_options import SegmentationOptions
     from nucbatch.schedulers.contract import Scheduling
     from nucbatch.scoring import ScoreTable
     from nucbatch.scoring.comparison import Comparison, ModelRun
@@ -39,6 +41,7 @@ SHOWN = 8
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the results.")
 @click.option("--channel", default="", help="Channel with the nuclei, if its name doesn't tell.")
 @click.option("--diameter", help="Typical diameter of a nucleus, as for nucbatch run.  [default: auto]")
+@headed("Model and image", PRECISION)
 @click.option(
     "--by",
     "by_file",
@@ -67,6 +70,7 @@ def compare(
     out: Path,
     channel: str,
     diameter: str | None,
+    precision: str,
     by_file: Path | None,
     where: tuple[str, ...],
     cluster: str | None,
@@ -80,6 +84,7 @@ def compare(
     command again continues where it stopped.
     """
     from nucbatch.core.errors import InputError
+    from nucbatch.core.segmentation_options import SegmentationOptions
     from nucbatch.networks.checkpoint import locate
     from nucbatch.scoring.compare_page import render
     from nucbatch.store.atomic import write_text
@@ -93,10 +98,14 @@ def compare(
     if truth is None and (where or cluster or by_file):
         raise InputError("--by, --where and --cluster need true labels: give --gt.")
     folders = _folders(out, names)
+    wanted = [
+        SegmentationOptions(model=name, channel=channel, diameter=diameter, precision=precision)
+        for name in names
+    ]
     console = terminal(soft_wrap=True, quiet=is_quiet())
     runs = [
-        _run(console, images, name, folder, channel, diameter, scheduling, block_px)
-        for name, folder in zip(names, folders, strict=True)
+        _run(console, images, options, folder, scheduling, block_px)
+        for options, folder in zip(wanted, folders, strict=True)
     ]
     with terminal(stderr=True).status("Scoring ..."):
         comparison, pictures, notes = _scored(runs, folders, truth, by_file, where, cluster)
@@ -123,10 +132,8 @@ def _folders(out: Path, names: Sequence[str]) -> list[Path]:
 def _run(
     console: Console,
     images: Path,
-    model: str,
+    options: SegmentationOptions,
     folder: Path,
-    channel: str,
-    diameter: str | None,
     scheduling: Scheduling,
     block_px: int | None,
 ) -> ModelRun:
@@ -136,15 +143,13 @@ def _run(
     import pandas as pd
 
     from nucbatch.cli.carry_out import execute_shown
-    from nucbatch.core.segmentation_options import SegmentationOptions
     from nucbatch.execution.run_request import InputOptions, RunRequest
     from nucbatch.networks.checkpoint import load_weights
     from nucbatch.networks.contract import count_parameters
     from nucbatch.scoring.comparison import ModelRun
     from nucbatch.store.run_folder import RunFolder
 
-    console.print(f"{model}: {folder}", markup=False)
-    options = SegmentationOptions(model=model, channel=channel, diameter=diameter)
+    console.print(f"{options.model}: {folder}", markup=False)
     prepared = RunRequest(InputOptions(images), options, block_px=block_px).prepare(folder)
     execute_shown(console, prepared, folder, scheduling=scheduling)
     run = RunFolder(folder)

@@ -29,7 +29,7 @@ def list_models() -> None:
     for name, path in shipped().items():
         card = read_card(path)
         scores = ", ".join(f"{key} {value:.3f}" for key, value in card.scores.items() if key.endswith(_SHOWN))
-        size = f"{path.stat().st_size / 1e6:.1f} MB" if scores else "without weights"
+        size = f"{path.stat().st_size / 1e6:.1f} MB" if card.has_weights else "without weights"
         click.echo("; ".join(filter(None, (f"{name}: {card.architecture} {card.config}, {size}", scores))))
 
 

@@ -11,6 +11,15 @@ from nucbatch.cli.headings import Command, headed, option
 from nucbatch.core.numeric_kind import ASKED
 from nucbatch.core.segmentation_options import SegmentationOptions
 
+PRECISION = option(
+    "--precision",
+    type=click.Choice(ASKED),
+    default="auto",
+    show_default=True,
+    help="Numeric precision of the network. auto: the fastest that all workers have, if the model's card "
+    "shows that its scores are those of fp32; else fp32. bf16 needs a processor or GPU with instructions "
+    "for it, fp16 a GPU. A run keeps the arithmetic that it was started with.",
+)
 _MODEL = (
     option(
         "--model",
@@ -26,15 +35,7 @@ _MODEL = (
         "12um. none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows, "
         "those of a plate all alike. [default: auto]",
     ),
-    option(
-        "--precision",
-        type=click.Choice(ASKED),
-        default="auto",
-        show_default=True,
-        help="Numeric precision of the network. auto: the fastest that all workers have, if the model's card "
-        "shows that its scores are those of fp32; else fp32. bf16 needs a processor or GPU with instructions "
-        "for it, fp16 a GPU. A run keeps the arithmetic that it was started with.",
-    ),
+    PRECISION,
     option(
         "--normalise",
         metavar="METHOD",

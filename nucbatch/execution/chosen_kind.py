@@ -110,7 +110,7 @@ def with_kind(
         workers: those of the session, which are asked if the run is new.
 
     Returns:
-        The run and a message with the kind and its reason; empty if the run uses no network or is continued.
+        The run and a message with the kind and its reason; empty if the run uses no weights or is continued.
 
     Raises:
         PrecisionError: no worker can compute what is asked.
@@ -130,6 +130,9 @@ def with_kind(
             raise Stopped(stop.signal, 0, "fields in this session")
         cluster.watch()
         time.sleep(_POLL_S)
+    if asked == "auto" and not prepared.card.has_weights:
+        # A classical method takes no time beside reading and writing: no other kind would pay.
+        return _with(prepared, decide("fp32", offers, {}).kind), ""
     decision = decide(asked, offers, prepared.card.differences)
     return _with(prepared, decision.kind), decision.sentence
 

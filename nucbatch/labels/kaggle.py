@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.label_files import IGNORE, LABEL_SUFFIXES, pictures, read_ignored
+from nucbatch.labels.label_files import IGNORE, LABEL_SUFFIXES, pictures, read_ignored, read_label_image
 from nucbatch.labels.sources import Findings, LabelledImage, Pixels, one_channel, paired, some
 from nucbatch.readers.pixels import probe, read_image
 
@@ -92,7 +92,7 @@ class MaskFolder:
         return read_ignored(self.ignore)
 
     def _each_mask(self) -> Iterable[tuple[str, NDArray[Any]]]:
-        return ((str(path), read_image(path)) for path in self.masks)
+        return ((str(path), read_label_image(path)) for path in self.masks)
 
 
 def find_kaggle(folder: Path, *, need_images: bool = True) -> Findings | None:

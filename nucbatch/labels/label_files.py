@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.labels.sources import Pixels, ignored, paired
+from nucbatch.readers.formats.headers import LABEL_DTYPES
 from nucbatch.readers.pixels import read_image
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
@@ -42,7 +43,10 @@ class FilePair:
         pixels = paired(self.read_image(), self.read_labels(), str(self.labels))
         if self.ignore is None:
             return pixels
-        return replace(pixels, ignore=ignored(read_image(self.ignore), pixels.labels.shape, str(self.ignore)))
+        return replace(
+            pixels,
+            ignore=ignored(read_label_image(self.ignore), pixels.labels.shape, str(self.ignore)),
+        )
 
     def read_image(self) -> NDArray[Any]:
         """The image (Y, X) or (Y, X, 3) as stored."""
@@ -50,11 +54,20 @@ class FilePair:
 
     def read_labels(self) -> NDArray[Any]:
         """The label file's pixels as stored; they are not checked to be labels."""
-        return read_image(self.labels)
+        return read_label_image(self.labels)
 
     def read_ignore(self) -> NDArray[np.bool_]:
         """Where the mask of ignored pixels, of which there must be one, is not 0: (Y, X)."""
         return read_ignored([] if self.ignore is None else [self.ignore])
+
+
+def read_label_image(path: Path) -> NDArray[Any]:
+    """Reads a picture of labels, or of a mask, in the file's pixel type, which may have 64 bits.
+
+    Raises:
+        UnreadableImage: it can't be read.
+    """
+    return read_image(path, LABEL_DTYPES)
 
 
 def read_ignored(paths: Sequence[Path]) -> NDArray[np.bool_]:
@@ -64,7 +77,7 @@ def read_ignored(paths: Sequence[Path]) -> NDArray[np.bool_]:
         InputError: they differ in size, or are no masks.
         UnreadableImage: one can't be read.
     """
-    masks = [(path, read_image(path)) for path in paths]
+    masks = [(path, read_label_image(path)) for path in paths]
     shape = masks[0][1].shape[:2]
     return np.asarray(np.any([ignored(mask, shape, str(path)) for path, mask in masks], axis=0))
 

@@ -31,6 +31,7 @@ from nucbatch.labels.label_files import (
     label_files,
     pictures,
     read_ignored,
+    read_label_image,
     stem_of,
 )
 from nucbatch.labels.ome_zarr_images import StoredImage, is_ome_zarr, open_images
@@ -119,7 +120,7 @@ def open_side(path: Path) -> list[LabelImage]:
         LabelImage(
             (*names, stem_of(Path(f"{names[0]}.x"), LABEL_ENDINGS)),
             files[names[0]],
-            partial(read_image, files[names[0]]),
+            partial(read_label_image, files[names[0]]),
         )
         for names in _with_safe(files)
     ]
@@ -286,7 +287,7 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
             images.append(LabelImage(names, place, read, partial(_run_image, shown, group, folder.path)))
         else:
             tiff = folder.label_tiff(name)
-            images.append(LabelImage(names, tiff, partial(read_image, tiff)))
+            images.append(LabelImage(names, tiff, partial(read_label_image, tiff)))
     return images
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -84,6 +85,11 @@ class Card(BaseModel):
             for kind, scores in self.kinds.items()
             if plain and scores.keys() == plain.keys()
         }
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the model has weights; classical methods have none."""
+        return self.architecture not in {point.name for point in entry_points(group="nucbatch.methods")}
 
     def zoom(self, diameter_px: float) -> float:
         """Returns the scale factor for images whose nuclei have this diameter.

@@ -27,21 +27,25 @@ from nucbatch.core.illumination import IlluminationImage
 from nucbatch.core.plate import READ_TIMEOUT_S, RGB, RGB_CHANNELS, Channel, Field, Plane, Plate
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats import PlaneReader, open_plane, open_source, whole
-from nucbatch.readers.formats.headers import read_header
+from nucbatch.readers.formats.headers import DTYPES, read_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.illumination import apply_illumination
 from nucbatch.readers.read_timeout import Beat, within
 from nucbatch.readers.unchanged import unchanged
 
 
-def probe(path: str | Path) -> PixelInfo:
+def probe(path: str | Path, dtypes: Sequence[str] = DTYPES) -> PixelInfo:
     """Reads an image's header without decoding it.
+
+    Args:
+        path: the image.
+        dtypes: pixel types that are accepted.
 
     Raises:
         UnreadableImage: it cannot be used (see :mod:`nucbatch.readers.formats.headers`); path and reason.
     """
     try:
-        info = read_header(path)
+        info = read_header(path, dtypes=dtypes)
         if info.pages != 1:
             raise UnreadableImage(f"{info.pages} planes instead of one: split it into single planes")
     except UnreadableImage as error:
@@ -254,8 +258,12 @@ def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:
     return Coverage.of(written, window.shape[0], box.y0, window.cost.missing, window.cost.pieces)
 
 
-def read_image(path: str | Path) -> NDArray[Any]:
+def read_image(path: str | Path, dtypes: Sequence[str] = DTYPES) -> NDArray[Any]:
     """Reads one picture outside a plate; of a pyramid the full resolution.
+
+    Args:
+        path: the picture.
+        dtypes: pixel types that are accepted.
 
     Returns:
         (Y, X) if grey, (Y, X, 3) if RGB, in the file's dtype, without alpha.
@@ -263,7 +271,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Raises:
         UnreadableImage: it cannot be decoded; the message has the path and the reason.
     """
-    probe(path)
+    probe(path, dtypes)
     with open_plane(path) as window:
         return window.read(whole(window))
 

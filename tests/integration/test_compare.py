@@ -42,8 +42,13 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_models_are_scored_side_by_side_and_against_the_first(data: Path, tmp_path: Path) -> None:
     models = f"default,{data / 'strict.safetensors'}"
     out = tmp_path / "out"
-    output = run(data / "images", "--models", models, "--gt", data / "labels", "-o", out, "--workers", 1)
+    options = "--workers", 1, "--precision", "fp32"
+    output = run(data / "images", "--models", models, "--gt", data / "labels", "-o", out, *options)
     assert "object F1" in output
+    settings = [
+        json.loads((out / name / "run.json").read_text())["settings"] for name in ("default", "strict")
+    ]
+    assert [one["precision"] for one in settings] == ["float32", "float32"]
     with (out / "compare.csv").open(newline="") as file:
         default, strict = csv.DictReader(file)
     assert (default["model"], strict["model"]) == ("default", "strict")
@@ -61,7 +66,7 @@ def test_models_are_scored_side_by_side_and_against_the_first(data: Path, tmp_pa
         assert [row["image"] for row in csv.DictReader(file)] == ["f0", "f1", "f2"]
 
     # Without true labels, in the same folder: the runs are kept, and agreement takes the place of scores.
-    again = run(data / "images", "--models", models, "-o", out, "--workers", 1)
+    again = run(data / "images", "--models", models, "-o", out, *options)
     assert "default and strict: object F1" in again
     document = json.loads((out / "compare.json").read_text())
     assert document["differences"] == {}

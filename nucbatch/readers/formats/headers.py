@@ -35,14 +35,18 @@ from nucbatch.zarr_format import StoredArray
 from nucbatch.zarr_format.ome import StoredForm, below, form_of
 
 DTYPES = ("uint8", "uint16", "uint32", "int16", "int32", "float32", "float64")
+"""Pixel types of images that a run can use."""
+LABEL_DTYPES = (*DTYPES, "int64", "uint64")
+"""Pixel types of label images: also NumPy's own integers, in which many programs save labels."""
 
 
-def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
+def read_header(path: str | Path, page: int | None = None, dtypes: Sequence[str] = DTYPES) -> PixelInfo:
     """Reads the header of an image file, or of an OME-Zarr image's group.
 
     Args:
         path: file, or folder of an OME-Zarr image.
         page: number of the only page to use, from 0; None for all planes of the file.
+        dtypes: pixel types that are accepted in a file.
 
     Raises:
         UnreadableImage: the image cannot be used; the message is the bare reason, without the path.
@@ -53,7 +57,7 @@ def read_header(path: str | Path, page: int | None = None) -> PixelInfo:
     with damaged_header(), path.open("rb") as file:
         size_bytes = file_size(file)
         info = format_of(file).header(file, path, page)
-    return _checked(info, size_bytes)
+    return _checked(info, size_bytes, dtypes)
 
 
 def read_pages(path: str | Path, pages: Sequence[int]) -> list[PixelInfo | str]:
@@ -84,15 +88,15 @@ def _checked_or_reason(found: PixelInfo | str, size_bytes: int) -> PixelInfo | s
         return str(error)
 
 
-def _checked(info: PixelInfo, size_bytes: int) -> PixelInfo:
+def _checked(info: PixelInfo, size_bytes: int, dtypes: Sequence[str] = DTYPES) -> PixelInfo:
     values = info.height_px * info.width_px * info.samples
-    require_believable(values * np.dtype(_believable(info).dtype).itemsize, size_bytes)
+    require_believable(values * np.dtype(_believable(info, dtypes).dtype).itemsize, size_bytes)
     return _of_bounded_size(info)
 
 
-def _believable(info: PixelInfo) -> PixelInfo:
-    if info.dtype not in DTYPES:
-        raise UnreadableImage(f"pixel type {info.dtype} can't be used: convert to one of {', '.join(DTYPES)}")
+def _believable(info: PixelInfo, dtypes: Sequence[str] = DTYPES) -> PixelInfo:
+    if info.dtype not in dtypes:
+        raise UnreadableImage(f"pixel type {info.dtype} can't be used: convert to one of {', '.join(dtypes)}")
     if info.height_px < 1 or info.width_px < 1:
         raise UnreadableImage(f"an image of {info.height_px} × {info.width_px} px")
     if info.samples == 3 and info.stack.depth * len(info.stack.channels) > 1:

@@ -158,6 +158,13 @@ def test_labels_of_32_bits_in_floats_are_labels(tmp_path: Path) -> None:
     assert np.array_equal(mask.read((8, 10), 60.0), LABELS)
 
 
+@pytest.mark.parametrize("dtype", [np.int64, np.uint64])
+def test_labels_of_64_bits_are_labels(tmp_path: Path, dtype: type[np.integer]) -> None:
+    wide = write(tmp_path / "m", a=LABELS.astype(dtype))
+    mask = masks_for(plate_of(tmp_path, "a.tif"), wide).masks["F1"]
+    assert np.array_equal(mask.read((8, 10), 60.0), LABELS)
+
+
 def test_an_empty_mask_has_no_objects(tmp_path: Path) -> None:
     mask = masks_for(plate_of(tmp_path, "a.tif"), write(tmp_path / "m", a=0 * LABELS)).masks["F1"]
     assert not mask.read((8, 10), 60.0).any()

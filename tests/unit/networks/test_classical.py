@@ -106,3 +106,5 @@ def test_the_cards_say_that_nothing_was_learnt() -> None:
         card = read_card(shipped()[method])
         assert card.data.startswith("none")
         assert card.scores == {}
+        assert not card.has_weights
+    assert read_card(shipped()["default"]).has_weights
