@@ -258,7 +258,7 @@ def _show(console: Console, comparison: Comparison) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from nucbatch.scoring.bootstrap import COMPARED
+    from nucbatch.scoring.bootstrap import COMPARED, FEWEST
     from nucbatch.scoring.figure_names import shown
 
     shown_table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -286,7 +286,8 @@ def _show(console: Console, comparison: Comparison) -> None:
     console.print(shown_table)
     if differences:
         console.print(
-            "Below a figure: 95 % interval of its difference from the first model; none: it holds 0."
+            "Below a figure: 95 % interval of its difference from the first model; none: it holds 0. "
+            f"An interval needs {FEWEST} images, or {FEWEST} clusters."
         )
     for one in comparison.agreements:
         object_f1, pixel_f1, ratio, correlation = (

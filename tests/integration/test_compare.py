@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from nucbatch.cli.compare import compare
 from nucbatch.core.errors import InputError
+from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.networks.checkpoint import load_weights, locate, save_weights
 from nucbatch.synthetic import make_field
 
@@ -25,11 +26,11 @@ def run(*arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three drawn fields with their true labels, and a model that misses dim nuclei."""
+    """Six drawn fields with their true labels, and a model that misses dim nuclei."""
     folder = tmp_path_factory.mktemp("compare")
     for name in ("images", "labels"):
         (folder / name).mkdir()
-    for seed in range(3):
+    for seed in range(6):
         images, labels = make_field(200, np.random.default_rng(seed), nuclei=25, channels=1)
         (folder / "images" / f"f{seed}.png").write_bytes(imagecodecs.png_encode(images[0]))
         (folder / "labels" / f"f{seed}.png").write_bytes(imagecodecs.png_encode(labels))
@@ -48,7 +49,7 @@ def test_models_are_scored_side_by_side_and_against_the_first(data: Path, tmp_pa
     settings = [
         json.loads((out / name / "run.json").read_text())["settings"] for name in ("default", "strict")
     ]
-    assert [one["precision"] for one in settings] == ["float32", "float32"]
+    assert [one["precision"] for one in settings] == [FLOAT32, FLOAT32]
     with (out / "compare.csv").open(newline="") as file:
         default, strict = csv.DictReader(file)
     assert (default["model"], strict["model"]) == ("default", "strict")
@@ -63,7 +64,7 @@ def test_models_are_scored_side_by_side_and_against_the_first(data: Path, tmp_pa
     assert "<script" not in page
     assert page.count("<figure>") == 6
     with (out / "counts.csv").open(newline="") as file:
-        assert [row["image"] for row in csv.DictReader(file)] == ["f0", "f1", "f2"]
+        assert [row["image"] for row in csv.DictReader(file)] == ["f0", "f1", "f2", "f3", "f4", "f5"]
 
     # Without true labels, in the same folder: the runs are kept, and agreement takes the place of scores.
     again = run(data / "images", "--models", models, "-o", out, *options)

@@ -1,6 +1,7 @@
 """Intervals of scores and of their differences."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,6 +52,19 @@ def test_a_difference_that_comes_from_one_image_alone_is_not_shown() -> None:
     assert not {one.figure: one for one in differences(first, second)}["pixel_f1"].is_shown
 
 
+@pytest.mark.parametrize("images", [1, 5])
+def test_too_few_images_show_no_difference_however_clear(images: int) -> None:
+    found = {one.figure: one for one in differences(table(1, images), table(6, images))}["object_f1_50"]
+    assert found.change.value < 0
+    assert math.isnan(found.change.low)
+    assert not found.is_shown
+    assert found.words == "too few images"
+    assert math.isnan(intervals(table(1, images))["pooled", "pixel_f1"].high)
+    assert {one.figure: one for one in differences(table(1, 6), table(6, 6))}["object_f1_50"].is_shown
+    clusters = {f"i{i}": str(i % 5) for i in range(12)}
+    assert not any(one.is_shown for one in differences(table(1), table(6), clusters))
+
+
 def test_a_draw_has_the_totals_of_a_table_that_holds_the_drawn_images() -> None:
     some = table(3, images=4)
     drawn = _resampled(some, np.array([[2.0, 0.0, 1.0, 1.0]]))[0]
@@ -61,12 +75,14 @@ def test_a_draw_has_the_totals_of_a_table_that_holds_the_drawn_images() -> None:
 
 
 def test_images_of_one_cluster_are_drawn_together() -> None:
-    some = table(2)
+    some = table(2, images=6)
     alone = intervals(some)["pooled", "object_f1_50"]
     assert alone.low < alone.value < alone.high
-    one = intervals(some, {row.name: "slide" for row in some.rows})["pooled", "object_f1_50"]
-    assert (one.low, one.high) == pytest.approx((one.value, one.value))
-    with pytest.raises(InputError, match="1 of 12 images have no cluster"):
+    again = tuple(replace(row, name=f"{row.name} again") for row in some.rows)
+    clusters = {row.name: row.name.split()[0] for row in (*some.rows, *again)}
+    twice = intervals(ScoreTable((*some.rows, *again)), clusters)["pooled", "object_f1_50"]
+    assert (twice.low, twice.high) == pytest.approx((alone.low, alone.high))
+    with pytest.raises(InputError, match="1 of 6 images have no cluster"):
         intervals(some, {row.name: "slide" for row in some.rows[1:]})
 
 
