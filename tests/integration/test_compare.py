@@ -62,7 +62,7 @@ def test_models_are_scored_side_by_side_and_against_the_first(data: Path, tmp_pa
     assert change["high"] < 0
     page = (out / "compare.html").read_text()
     assert "<script" not in page
-    assert page.count("<figure>") == 6
+    assert page.count("<figure>") == 12
     with (out / "counts.csv").open(newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == ["f0", "f1", "f2", "f3", "f4", "f5"]
 
