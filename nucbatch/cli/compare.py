@@ -183,6 +183,7 @@ def _scored(
     from itertools import combinations
 
     from nucbatch.cli.score_subset import conditions, groups_file, of_names, subset, table_beside
+    from nucbatch.labels.pairing import left_out
     from nucbatch.labels.sides import open_side, pair_sides
     from nucbatch.scoring import read_groups
     from nucbatch.scoring.comparison import Comparison
@@ -197,8 +198,11 @@ def _scored(
             kept, kept_true = side, true
             if table is not None and wanted:
                 kept, kept_true, note = subset(side, true, table, wanted)
-                notes = [note]
+                if note not in notes:
+                    notes.append(note)
             pairs.append(pair_sides(kept, kept_true))
+            if (unlabelled := left_out(len(kept), len(pairs[-1]))) and unlabelled not in notes:
+                notes.append(unlabelled)
             tables.append(_table(pairs[-1]))
         if table is not None and cluster is not None:
             clusters = of_names(pairs[0], read_groups(table, cluster))

@@ -115,6 +115,7 @@ def score(
     from nucbatch.cli.score_worst import worst_images
     from nucbatch.core.errors import InputError
     from nucbatch.labels.binary import BinaryCheck
+    from nucbatch.labels.pairing import left_out
     from nucbatch.labels.sides import find_images, ignoring, open_side, pair_sides
     from nucbatch.scoring import read_groups, score_images
     from nucbatch.scoring.bootstrap import as_records, differences
@@ -148,6 +149,8 @@ def score(
         found, true, sentence = subset(found, true, table_file, wanted)
         notes.append(sentence)
     pairs = pair_sides(found, true)
+    if note := left_out(len(found), len(pairs)):
+        notes.append(note)
     by_name = of_names(pairs, groups)
     checks = BinaryCheck("prediction"), BinaryCheck("truth")
     with terminal(stderr=True).status(f"Scoring {len(pairs)} images ..."):

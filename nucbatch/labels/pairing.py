@@ -1,7 +1,7 @@
-"""Pairs names of predicted and true label images: every name has a partner, or nothing is scored.
+"""Pairs names of predicted and true label images: every true image has a prediction, or nothing is scored.
 
-An image that only one side has would otherwise be missing from the figures without notice, so it is an error,
-and the message lists all such images.
+A true image without prediction would otherwise be missing from the figures, which would then be too good. A
+prediction without truth is left out: people label a few fields of a plate.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ _SHOWN = 10
 
 
 def pair_names(pred: Collection[str], truth: Collection[str]) -> list[str]:
-    """The sorted names of both sides, which must be the same.
+    """The sorted names of the true images, each of which must have a prediction.
 
     Raises:
-        InputError: a name is on one side only; the message lists all such names.
+        InputError: one has none; the message lists the names on one side only.
     """
     without_truth = sorted(set(pred) - set(truth))
     without_pred = sorted(set(truth) - set(pred))
-    if without_truth or without_pred:
+    if without_pred:
         parts = ["predictions and truth don't pair up by name."]
         if without_truth:
             parts.append(f"{len(without_truth)} without truth:\n{listed(without_truth)}")
-        if without_pred:
-            parts.append(f"{len(without_pred)} without prediction:\n{listed(without_pred)}")
-        parts.append("Give both sides the same images, under the same names.")
+        parts.append(f"{len(without_pred)} without prediction:\n{listed(without_pred)}")
+        parts.append("Give each true image the name of its prediction.")
         raise InputError("\n".join(parts))
-    return sorted(pred)
+    return sorted(truth)
+
+
+def left_out(predicted: int, scored: int) -> str:
+    """A sentence about predictions without truth, which are not scored; empty if there are none."""
+    count = predicted - scored
+    return f"Scored {scored:,} of {predicted:,} predicted images; {count:,} have no truth" if count else ""
 
 
 def without_suffix(name: str) -> str:

@@ -148,20 +148,24 @@ def ignoring(images: list[LabelImage], folder: Path) -> list[LabelImage]:
 
 
 def pair_sides(pred: list[LabelImage], truth: list[LabelImage]) -> dict[str, tuple[LabelImage, LabelImage]]:
-    """Prediction and truth of each image by the name they share, in the order of the names.
+    """Prediction and truth of each true image by the name they share, in the order of the names.
+
+    Predictions without truth are left out.
 
     Raises:
-        InputError: the two sides hold different images under every kind of name; the message lists the images
-            without partner under their first names.
+        InputError: true images have no prediction under any kind of name; the message lists the images
+            without partner, under the names by which most have one.
     """
     ways = [(_by_name(pred, one), _by_name(truth, other)) for one, other in _kinds(pred, truth)]
-    for predicted, true in ways:
-        if predicted and set(predicted) == set(true):
-            names = pair_names(predicted, true)
-            sides = [(name, predicted[name], true[name]) for name in names]
-            return {name: (one.sized_like(other), other.sized_like(one)) for name, one, other in sides}
+    fitting = [(predicted, true) for predicted, true in ways if true and set(true) <= set(predicted)]
+    for predicted, true in sorted(fitting, key=lambda way: len(way[0]) - len(way[1])):
+        sides = [(name, predicted[name], true[name]) for name in pair_names(predicted, true)]
+        return {name: (one.sized_like(other), other.sized_like(one)) for name, one, other in sides}
+    closest = max(ways, key=lambda way: len(set(way[0]) & set(way[1])))
+    if set(closest[0]) & set(closest[1]):
+        pair_names(*closest)  # raises with the list of images without partner
     firsts = [[image.names[0] for image in side] for side in (pred, truth)]
-    pair_names(*firsts)  # raises with the list of images without partner
+    pair_names(*firsts)
     role, names = ("prediction", firsts[0]) if len(set(firsts[0])) < len(firsts[0]) else ("truth", firsts[1])
     twice = next(name for name in names if names.count(name) > 1)
     raise InputError(f"the {role} has {twice} twice: images are paired by name, so each name may occur once.")
@@ -265,7 +269,7 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
         raise InputNotFound(f"{folder.fields} does not exist: the run has not ended. Finish it first.")
     import pandas as pd  # not at the top, because a run, which imports this module, starts without it
 
-    columns = ["Metadata_Plate", "Name", "Metadata_Image", "Status"]
+    columns = ["Metadata_Plate", "Metadata_Well", "Name", "Metadata_Image", "Status"]
     fields = pd.read_parquet(folder.fields, columns=columns).astype(str)
     done = fields[fields["Status"] == "done"]
     if done.empty:
@@ -278,9 +282,14 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
             f"{folder.path} is a run without masks of its own. With --in-place they are in the images of its "
             "input: give that OME-Zarr."
         )
-    images, shown = [], RunImages(folder)
-    for plate, name, group in zip(done["Metadata_Plate"], done["Name"], done["Metadata_Image"], strict=True):
-        names = (name, group, name.removeprefix(f"{safe_name(plate)}_"))
+    images, shown, files = [], RunImages(folder), _channel_files(folder)
+    places = done["Metadata_Plate"] + " " + done["Metadata_Well"]
+    alone = ~places.duplicated(keep=False) & (done["Metadata_Well"] != "")
+    for row, only in zip(done.to_dict("records"), alone, strict=True):
+        name, group = row["Name"], row["Metadata_Image"]
+        own = name.removeprefix(f"{safe_name(row['Metadata_Plate'])}_")
+        # Where a kind of name is missing, the field's own takes its place.
+        names = (name, group, own, files.get(group, name), row["Metadata_Well"] if only else name)
         if in_zarr:
             place = run_images.labels_of(folder, group)
             read = partial(run_images.read_labels, folder, group)
@@ -289,6 +298,23 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
             tiff = folder.label_tiff(name)
             images.append(LabelImage(names, tiff, partial(read_label_image, tiff)))
     return images
+
+
+def _channel_files(folder: RunFolder) -> dict[str, str]:
+    """The stem of the file with the segmented channel of each image of a run; of several z-steps the first.
+
+    Images whose channels are in one file have that file's.
+    """
+    if not folder.files.is_file():
+        return {}
+    import pandas as pd
+
+    files = pd.read_csv(folder.files, dtype=str, keep_default_na=False)
+    channel = recorded_channel(folder.path)
+    mine = files[(files["image"] != "") & (files["status"] == "used")]
+    chosen = mine[mine["channel"] == channel] if (mine["channel"] == channel).any() else mine
+    first = chosen.drop_duplicates("image")
+    return {image: stem_of(Path(path)) for image, path in zip(first["image"], first["path"], strict=True)}
 
 
 def _of_zarr(image: StoredImage) -> LabelImage:

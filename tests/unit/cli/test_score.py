@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import imagecodecs
 import numpy as np
@@ -77,7 +78,7 @@ def receipt(key, status, reason, nuclei):
     )
 
 
-def make_run(path, counts, *, failed=(), tiff=False):
+def make_run(path, counts, *, failed=(), tiff=False, wells=()):
     """An ended run with the labels of ``counts`` (nuclei by name), and fields that failed."""
     folder = RunFolder(path)
     folder.create()
@@ -86,6 +87,8 @@ def make_run(path, counts, *, failed=(), tiff=False):
         Field("A01", site, 0, f"A/1/{site}", name, (), 32, 32, "uint8")
         for site, name in enumerate([*counts, *failed], 1)
     ]
+    for place, well in enumerate(wells):
+        fields[place] = replace(fields[place], well=well, site=1, group=f"{well[0]}/{int(well[1:])}/1")
     plate = Plate("P", str(path), "test", (channel,), tuple(fields), ())
     if not tiff:
         store = create_images(folder, plate, failed=[field.key for field in fields if field.name in failed])
@@ -112,6 +115,21 @@ def test_a_runs_folder_is_scored_by_the_names_of_its_segmented_fields(truth, tmp
     assert result.exit_code == 0
     pooled = json.loads((tmp_path / "s.json").read_text())["pooled"]
     assert (pooled["nuclei_truth"], pooled["pq"]) == (10, 1.0)
+
+
+@pytest.mark.parametrize("name", ["DNA-A-01_cp_masks.tif", "A01.tif", "A01_s1.tif", "P_A01_s1.tif"])
+def test_truth_for_a_part_of_a_run_has_the_name_of_the_file_the_well_or_the_field(tmp_path, name):
+    folder = make_run(tmp_path / "out", {"P_A01_s1": 3, "P_A02_s1": 9}, wells=("A01", "A02"))
+    folder.files.write_text(
+        "path,status,image,channel\nx/RNA-A-01.tif,used,A/1/1,RNA\nx/DNA-A-01.tif,used,A/1/1,DNA\n"
+        "x/RNA-A-02.tif,used,A/2/1,RNA\nx/DNA-A-02.tif,used,A/2/1,DNA\nnotes.txt,ignored,,\n"
+    )
+    folder.run_json.write_text('{"settings": {"channel": "DNA"}}')
+    (tmp_path / "gt").mkdir()
+    tifffile.imwrite(tmp_path / "gt" / name, labels(3), photometric="minisblack")
+    result = run(folder.path, "--gt", tmp_path / "gt", "--json", tmp_path / "s.json")
+    assert "Scored 1 of 2 predicted images; 1 have no truth" in result.output
+    assert json.loads((tmp_path / "s.json").read_text())["pooled"]["object_f1_50"] == 1
 
 
 def test_a_run_may_be_the_truth(tmp_path):

@@ -46,5 +46,5 @@ def test_whatever_has_no_partner_is_listed():
 
 
 def test_a_long_list_ends_with_a_number():
-    with pytest.raises(InputError, match=r"12 without truth:\n(  n.*\n){10}  … and 2 more"):
-        pair_names([f"n{i:02d}" for i in range(12)] + ["a"], ["a"])
+    with pytest.raises(InputError, match=r"12 without prediction:\n(  n.*\n){10}  … and 2 more"):
+        pair_names(["a"], [f"n{i:02d}" for i in range(12)] + ["a"])

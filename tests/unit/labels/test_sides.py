@@ -47,6 +47,7 @@ def run_of(path, names, *, is_plate=False):
         write_field(store, field, channels, image, LABELS)
     rows = {
         "Metadata_Plate": "P 1",
+        "Metadata_Well": [field.well for field in fields],
         "Name": list(names),
         "Metadata_Image": [field.group for field in fields],
         "Status": "done",
@@ -149,6 +150,12 @@ def test_names_that_never_pair_are_listed_and_two_of_one_name_are_no_pair(tmp_pa
     assert list(pair_sides(twice, [image("1"), image("2")])) == ["1", "2"]
     with pytest.raises(InputError, match="prediction has a twice"):
         pair_sides(twice, [image("a")])
+    with pytest.raises(InputError, match=r"1 without truth:\n  2\n1 without prediction:\n  3\n"):
+        pair_sides(twice, [image("1"), image("3")])
+
+
+def test_predictions_without_truth_are_left_out(tmp_path):
+    assert names_of(folder_of(tmp_path / "p", "a", "b", "c"), folder_of(tmp_path / "g", "b")) == ["b"]
 
 
 def test_paths_that_are_nothing(tmp_path):
