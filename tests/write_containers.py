@@ -28,6 +28,13 @@ def plane(
     return np.random.default_rng(seed).integers(1, 4000, shape).astype(np.uint16)
 
 
+def colours(
+    series: int = 0, t: int = 0, c: int = 0, z: int = 0, shape: tuple[int, int] = SHAPE
+) -> NDArray[np.uint16]:
+    """Returns the pixels (Y, X, 3) of a plane in colour: Red, Green, Blue."""
+    return np.stack([plane(series, t, 10 + 3 * c + sample, z, shape) for sample in range(3)], axis=-1)
+
+
 def field(series: int, t: int, depth: int, channels: int = 2) -> NDArray[np.uint16]:
     """Returns (C, Y, X) of a field as it is read: z-steps projected by maximum."""
     return np.stack([np.max([plane(series, t, c, z) for z in range(depth)], axis=0) for c in range(channels)])
@@ -43,6 +50,10 @@ def write_nd2(
     lossless: bool = False,
     without: Sequence[int] = (),
     shape: tuple[int, int] = SHAPE,
+    coloured: bool = False,
+    stage_um: Sequence[tuple[float, float]] = (),
+    matrix: Sequence[float] = (),
+    device: Sequence[int] = (),
 ) -> None:
     """Writes an ND2 file of NIS-Elements.
 
@@ -55,10 +66,15 @@ def write_nd2(
         lossless: compress the frames.
         without: numbers of frames to leave out, in the order (t, position, z).
         shape: height and width.
+        coloured: each channel has Red, Green and Blue.
+        stage_um: (x, y) of each position; 100 µm apart in x if not given.
+        matrix: the camera's matrix, row by row; none in files of old microscopes.
+        device: directions in which the stage counts along x and y, 1 or -1.
     """
     height, width = shape
+    components = len(channels) * (3 if coloured else 1)
     loops = [_time_loop(times)] if times > 1 else []
-    loops += [_point_loop(points)] if points else []
+    loops += [_point_loop(points, stage_um)] if points else []
     loops += [_z_loop(depth)] if depth > 1 else []
     experiment = ""
     for kind, parameters in reversed(loops):
@@ -75,22 +91,23 @@ def write_nd2(
             _variant(
                 _number("uiBpcInMemory", 16),
                 _number("uiBpcSignificant", 12),
-                _number("uiComp", len(channels)),
+                _number("uiComp", components),
                 _number("uiHeight", height),
                 _number("uiWidth", width),
-                _number("uiWidthBytes", width * 2 * len(channels)),
+                _number("uiWidthBytes", width * 2 * components),
                 _number("uiSequenceCount", len(frames)),
                 _number("eCompression", 0 if lossless else 2),
             ),
         ),
-        (b"ImageMetadataSeqLV|0!", _picture(channels)),
+        (b"ImageMetadataSeqLV|0!", _picture(channels, coloured, matrix, device)),
     ]
     if experiment:
         chunks.append((b"ImageMetadataLV!", _variant(experiment)))
     for number, (t, p, z) in enumerate(frames):
         if number in without:
             continue
-        pixels = np.stack([plane(p, t, c, z, shape) for c in range(len(channels))], axis=-1).tobytes()
+        planes = [(colours if coloured else plane)(p, t, c, z, shape) for c in range(len(channels))]
+        pixels = (np.concatenate(planes, axis=-1) if coloured else np.stack(planes, axis=-1)).tobytes()
         data = imagecodecs.zlib_encode(pixels) if lossless else pixels
         chunks.append((b"ImageDataSeq|%d!" % number, bytes(8) + data))
     with path.open("wb") as file:
@@ -128,11 +145,12 @@ def _time_loop(count: int) -> tuple[int, str]:
     )
 
 
-def _point_loop(names: Sequence[str]) -> tuple[int, str]:
+def _point_loop(names: Sequence[str], stage_um: Sequence[tuple[float, float]]) -> tuple[int, str]:
+    places = stage_um or [(100.0 * i, 0.0) for i in range(len(names))]
     points = "".join(
-        f"<Point{i}>{_number('dPosX', 100.0 * i, 'double')}{_number('dPosY', 0.0, 'double')}"
+        f"<Point{i}>{_number('dPosX', x, 'double')}{_number('dPosY', y, 'double')}"
         f"{_text('dPosName', name)}</Point{i}>"
-        for i, name in enumerate(names)
+        for i, (name, (x, y)) in enumerate(zip(names, places, strict=True))
     )
     return 2, f"<Points>{points}</Points>"
 
@@ -141,22 +159,34 @@ def _z_loop(count: int) -> tuple[int, str]:
     return 4, _number("uiCount", count) + _number("dZStep", 1.0, "double")
 
 
-def _picture(channels: Sequence[str]) -> bytes:
+def _picture(
+    channels: Sequence[str], coloured: bool, matrix: Sequence[float], device: Sequence[int]
+) -> bytes:
     spectrum = _number("dTValue", 1.0, "double") + _number("dWavelength", 385.0, "double")
     probe = "".join(
         f"<{name}><pPoint><Point0>{spectrum}</Point0></pPoint></{name}>"
         for name in ("m_ExcitationSpectrum", "m_EmissionSpectrum")
     )
     planes = "".join(
-        f"<a{i}>{_text('sDescription', name)}{_number('uiCompCount', 1)}{_number('uiColor', 0xFF0000)}"
+        f"<a{i}>{_text('sDescription', name)}{_number('uiCompCount', 3 if coloured else 1)}"
+        f"{_number('uiColor', 0xFF0000)}"
         f"<pFluorescentProbe>{probe}</pFluorescentProbe></a{i}>"
         for i, name in enumerate(channels)
+    )
+    cells = zip(("11", "12", "21", "22"), matrix, strict=False)
+    turned = "".join(_number(f"dStgLgCT{cell}", value, "double") for cell, value in cells)
+    directions = zip("XY", device, strict=False)
+    stage = "".join(_number(f"m_i{axis}Orientation0", way, "lx_int32") for axis, way in directions)
+    sample = (
+        f"<sSampleSetting><a0><pDeviceSetting>{_number('m_iXYUse0', 1)}{stage}</pDeviceSetting></a0>"
+        "</sSampleSetting>"
     )
     return _variant(
         _number("bCalibrated", 1, "bool"),
         _number("dCalibration", SIZE_UM, "double"),
+        turned,
         f"<sPicturePlanes>{_number('uiCount', len(channels))}<sPlaneNew>{planes}</sPlaneNew>"
-        "</sPicturePlanes>",
+        f"{sample if device else ''}</sPicturePlanes>",
     )
 
 
@@ -170,6 +200,10 @@ def write_lif(
     tiles: int = 1,
     empty: Sequence[int] = (),
     shape: tuple[int, int] = SHAPE,
+    coloured: str = "",
+    row_pad: int = 0,
+    stage_m: Sequence[tuple[float, float]] = (),
+    turned: Sequence[str] = (),
 ) -> None:
     """Writes a LIF file of LAS X.
 
@@ -182,26 +216,43 @@ def write_lif(
         tiles: number of tiles of a mosaic.
         empty: numbers of images that were never acquired.
         shape: height and width.
+        coloured: ``"RGB"`` or ``"BGR"`` for pixels in colour, in this order; ``colors`` has no meaning then.
+        row_pad: pixels by which a row in colour is longer in the file.
+        stage_m: (x, y) of each tile.
+        turned: those of ``FlipX``, ``FlipY`` and ``SwapXY`` that are set.
     """
     height, width = shape
+    samples = 3 if coloured else 1
+    colors = [""] if coloured else colors
     blocks = []
     elements = ""
     for number, name in enumerate(names):
-        steps, described = height * width * 2, ""
-        for dimension, count, at in ((1, width, 2), (2, height, 2 * width)):
+        row = 2 * (width + row_pad) * samples
+        steps, described = height * row, ""
+        for dimension, count, at in ((1, width, 2 * samples), (2, height, row)):
             described += _dimension(dimension, count, at, (count - 1) * SIZE_UM * 1e-6)
         channel = "".join(
             f'<ChannelDescription DataType="0" ChannelTag="0" Resolution="12" NameOfMeasuredQuantity="" '
             f'Min="0" Max="1" Unit="" LUTName="{color}" IsLUTInverted="0" BytesInc="{c * steps}" BitInc="0"/>'
             for c, color in enumerate(colors)
         )
+        if coloured:
+            channel = "".join(
+                f'<ChannelDescription DataType="0" ChannelTag="{"RGB".index(letter) + 1}" Resolution="16" '
+                f'NameOfMeasuredQuantity="" Min="0" Max="1" Unit="" LUTName="" IsLUTInverted="0" '
+                f'BytesInc="{2 * place}" BitInc="0"/>'
+                for place, letter in enumerate(coloured)
+            )
         steps *= len(colors)
         for dimension, count in ((3, depth), (4, times), (10, tiles)):
             if count > 1:
                 described += _dimension(dimension, count, steps, 1.0)
                 steps *= count
         size = 0 if number in empty else steps
-        positions = '<Attachment Name="TileScanInfo" FlipX="0" FlipY="0" SwapXY="0"/>' if tiles > 1 else ""
+        flags = " ".join(f'{flag}="{int(flag in turned)}"' for flag in ("FlipX", "FlipY", "SwapXY"))
+        places = "".join(f'<Tile FieldX="0" FieldY="0" PosX="{x!r}" PosY="{y!r}"/>' for x, y in stage_m)
+        scan = f'<Attachment Name="TileScanInfo" {flags}>{places}</Attachment>'
+        positions = scan if tiles > 1 or stage_m else ""
         image = (
             f"<Data><Image><ImageDescription><Channels>{channel}</Channels><Dimensions>{described}"
             f"</Dimensions></ImageDescription>{positions}</Image></Data>"
@@ -217,7 +268,7 @@ def write_lif(
             b""
             if number in empty
             else b"".join(
-                plane(number * tiles + m, t, c, z, shape).tobytes()
+                _lif_plane(coloured, row_pad, number * tiles + m, t, c, z, shape)
                 for m in range(tiles)
                 for t in range(times)
                 for z in range(depth)
@@ -234,6 +285,13 @@ def write_lif(
         for name, pixels in blocks:
             file.write(struct.pack("<IIBQBI", 0x70, 0, 0x2A, len(pixels), 0x2A, len(name)))
             file.write(name.encode("utf-16-le") + pixels)
+
+
+def _lif_plane(coloured: str, row_pad: int, *place: Any) -> bytes:
+    if not coloured:
+        return plane(*place).tobytes()
+    pixels = colours(*place)[..., ["RGB".index(letter) for letter in coloured]]
+    return np.pad(pixels, ((0, 0), (0, row_pad), (0, 0))).tobytes()
 
 
 def _dimension(dimension: int, count: int, at: int, length: float) -> str:
@@ -258,6 +316,8 @@ def write_czi(
     shape: tuple[int, int] = SHAPE,
     xml: str = "",
     apart_px: int = 1000,
+    coloured: str = "",
+    pyramid: bool = False,
 ) -> None:
     """Writes a CZI file of ZEN, with its scenes side by side.
 
@@ -275,6 +335,8 @@ def write_czi(
         shape: height and width.
         xml: metadata to write instead.
         apart_px: distance from scene to scene.
+        coloured: ``"BGR"`` for 16 bits or ``"BGRA"`` for 8 bits a colour.
+        pyramid: add each plane at half its size, with other pixels.
     """
     height, width = shape
     entries: list[bytes] = []
@@ -286,6 +348,15 @@ def write_czi(
                 for c in range(len(channels)):
                     for z in range(depth):
                         pixels = plane(s, t, c, z, shape)
+                        if coloured:
+                            pixels = colours(s, t, c, z, shape)[..., ::-1]
+                        if coloured == "BGRA":
+                            alpha = np.full((*shape, 1), 255, np.uint8)
+                            pixels = np.concatenate([(pixels % 256).astype(np.uint8), alpha], axis=-1)
+                        if pyramid:
+                            place = {"X": (s * apart_px, width), "Y": (0, height), "C": (c, 1), "Z": (z, 1)}
+                            place |= {"T": (t, 1), "S": (s, 1)}
+                            entries.append(_subblock(file, place, pixels[::2, ::2] + 1, codec, step=2))
                         for m in range(tiles):
                             part = pixels[:, m * width // tiles : (m + 1) * width // tiles]
                             number += 1
@@ -310,21 +381,33 @@ def _segment(name: bytes, body: bytes) -> bytes:
     return name.ljust(16, b"\0") + struct.pack("<qq", len(body), len(body)) + body
 
 
-def _subblock(file: Any, place: dict[str, tuple[int, int]], pixels: NDArray[np.uint16], codec: str) -> bytes:
-    """Writes a subblock at the end of the file and returns its entry for the directory."""
+def _subblock(
+    file: Any, place: dict[str, tuple[int, int]], pixels: NDArray[Any], codec: str, step: int = 1
+) -> bytes:
+    """Writes a subblock at the end of the file and returns its entry for the directory.
+
+    Args:
+        file: the file.
+        place: start and size along each dimension, at full resolution.
+        pixels: of the subblock, in the file's order of colours.
+        codec: see :func:`write_czi`.
+        step: pixels of full resolution along a side of one of its own.
+    """
     at = file.tell()
     raw = np.ascontiguousarray(pixels).tobytes()
     if codec == "zstd0":
         data = bytes(imagecodecs.zstd_encode(raw))
     elif codec == "zstd1":
-        apart = np.frombuffer(raw, np.uint8).reshape(-1, 2).T.tobytes()
+        apart = np.frombuffer(raw, np.uint8).reshape(-1, pixels.itemsize).T.tobytes()
         data = b"\x03\x01\x01" + bytes(imagecodecs.zstd_encode(apart))
     else:
         data = raw
     coded = {"raw": 0, "zstd0": 5, "zstd1": 6}[codec]
-    entry = struct.pack("<2siqiiBB4si", b"DV", 1, at, 0, coded, 0, 0, b"", len(place))
+    kind = {(2, 2): 1, (3, 2): 4, (3, 1): 9}[pixels.ndim, pixels.itemsize]
+    entry = struct.pack("<2siqiiBB4si", b"DV", kind, at, 0, coded, 2 * (step > 1), 0, b"", len(place))
     for letter, (start, size) in place.items():
-        entry += struct.pack("<4siifi", letter.encode(), start, size, 0.0, size)
+        stored = size // step if letter in "XY" else size
+        entry += struct.pack("<4siifi", letter.encode(), start, size, 0.0, stored)
     body = struct.pack("<iiq", 0, 0, len(data)) + entry
     file.write(_segment(b"ZISRAWSUBBLOCK", body.ljust(max(256, 16 + len(entry)), b"\0") + data))
     return entry

@@ -50,7 +50,7 @@ class OpenPlanes(ABC):
 
     @abstractmethod
     def read(self, series: int, t: int, c: int, z: int, box: Box) -> NDArray[Any]:
-        """Reads the pixels (Y, X) of a box of a plane; no others are decoded beyond its pieces."""
+        """Reads a box of a plane, (Y, X) or (Y, X, 3); no more is decoded than its pieces."""
 
     @abstractmethod
     def piece_bytes(self, series: int) -> int:
@@ -212,7 +212,7 @@ class ContainerPlane:
     def __init__(self, source: ContainerSource, number: int, series: Series, page: int) -> None:
         self._source, self._number = source, number
         self._place = series.place(page)
-        self.shape: tuple[int, ...] = series.height_px, series.width_px
+        self.shape: tuple[int, ...] = series.height_px, series.width_px, *_colours(series)
         self.dtype = np.dtype(series.dtype)
         self.piece_bytes = source.planes.piece_bytes(number)
         self.cost = Cost()
@@ -226,9 +226,10 @@ class ContainerPlane:
             source.failed, failed = True, source.failed
             pixels = source.planes.read(self._number, *self._place, box)
             source.failed = failed
-            if pixels.shape != box.shape or pixels.dtype != self.dtype:
+            wanted = (*box.shape, *self.shape[2:])
+            if pixels.shape != wanted or pixels.dtype != self.dtype:
                 raise UnreadableImage(
-                    f"decoded to {pixels.dtype.name} {pixels.shape}, but {self.dtype.name} {box.shape} was "
+                    f"decoded to {pixels.dtype.name} {pixels.shape}, but {self.dtype.name} {wanted} was "
                     "announced"
                 )
             self.cost.pieces += 1
@@ -280,11 +281,15 @@ def _plane_info(series: Sequence[Series], page: int) -> PixelInfo:
     return _info(one, Stack(1, ("",), 1, (page,)))
 
 
+def _colours(one: Series) -> tuple[int, ...]:
+    return (one.samples,) if one.samples > 1 else ()
+
+
 def _info(one: Series, stack: Stack) -> PixelInfo:
     return PixelInfo(
         height_px=one.height_px,
         width_px=one.width_px,
-        samples=1,
+        samples=one.samples,
         dtype=one.dtype,
         stack=stack,
         pixel_size_um=one.pixel_size_um,

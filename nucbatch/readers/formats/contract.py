@@ -81,17 +81,18 @@ class Series:
         name: as the container records it; may be empty.
         first_page: number of its first plane in the file.
         times: number of time points.
-        channels: its channels; a single one may have an empty name.
+        channels: its channels; a single one may have an empty name. Of a colour image, one without a name.
         depth: number of z-steps.
         height_px: height of a plane.
         width_px: width of a plane.
         dtype: NumPy name of the pixel type.
+        samples: values per pixel: 1 for grey, 3 for RGB. TIFF pages tell it themselves.
         well: well that the container records, such as ``B03``; empty if none.
         site: number of the field in its well, from 1; 0 if the container does not record it.
         pixel_size_um: None if unknown, or if pixels are not square.
         oblong_um: width and height of pixels that are not square.
         position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
-        unused_position: the container records a stage position, and not which way its axes run.
+        unused_position: the container records a stage position, and not for certain which way its axes run.
         problem: reason why the image cannot be used; empty if it can.
         pages: numbers of its planes in the order (t, c, z), z fastest; empty if they run from ``first_page``.
     """
@@ -104,6 +105,7 @@ class Series:
     height_px: int
     width_px: int
     dtype: str
+    samples: int = 1
     well: str = ""
     site: int = 0
     pixel_size_um: float | None = None

@@ -5,8 +5,8 @@ boxes in bounded memory, and is in Python, so that damaged bytes raise an error,
 process. It repairs misplaced subblocks with a warning and fills missing ones with zeros; here a file with
 either is refused. So is one with fewer scenes, channels, z-steps or time points than its metadata promise.
 
-Each scene is an image, its tiles joined. Positions are those of its pixels in the frame that all scenes of a
-file share, so they run as rows and columns do.
+Each scene is an image, its tiles joined, at full resolution. Positions are those of its pixels in the frame
+that all scenes of a file share, so they run as rows and columns do.
 
 Sources: ZISRAW (header, metadata segment), and the metadata's elements ``Information/Image``.
 """
@@ -31,6 +31,7 @@ from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.container import Container, OpenPlanes, numbered
+from nucbatch.readers.formats.container_colour import colour_problem, in_colour
 from nucbatch.readers.formats.contract import Series
 from nucbatch.readers.formats.stack import channel_names
 from nucbatch.readers.formats.well_names import wells_in_names
@@ -39,6 +40,8 @@ from nucbatch.readers.formats.xml_stream import Element, text_elements
 _START = b"ZISRAWFILE"
 _METADATA_POSITION_AT = 92
 _MOST_XML_BYTES = 1 << 28
+_FULL_RESOLUTION = ("series", "resolution")
+"""Numbers of an image that say no more than its scene: of a pyramid the library lists its base alone."""
 _SIDE_PICTURES = (" label", " slide preview")
 _UNITS = {"meter": 1e6, "millimeter": 1e3, "micrometer": 1.0, "nanometer": 1e-3, "picometer": 1e-6}
 
@@ -99,13 +102,15 @@ class _Scenes(OpenPlanes):
 
     def read(self, series: int, t: int, c: int, z: int, box: Box) -> NDArray[Any]:
         down, across = box.slices
-        return np.asarray(self._images[series].read(t=t, c=c, z=z, y=down, x=across))
+        pixels = np.asarray(self._images[series].read(t=t, c=c, z=z, y=down, x=across))
+        return pixels[..., :3] if pixels.ndim == 3 else pixels  # without alpha
 
     def piece_bytes(self, series: int) -> int:
         image = self._images[series]
         tiles = (tile for planes in _tiles(image).values() for tile in planes.subblocks)
         compressed = (tile.height * tile.width for tile in tiles if tile.compression)
-        return int(max(compressed, default=1)) * int(image.dtype.itemsize)
+        samples = image.shape[-1] if "s" in image.axes else 1
+        return int(max(compressed, default=1)) * int(image.dtype.itemsize) * int(samples)
 
     def rest(self) -> None:
         self._file.decode_cache.clear()
@@ -182,7 +187,7 @@ def _require_promised(images: Sequence[Any], promised: _Promised) -> None:
 def _series(image: Any, promised: _Promised) -> Series:
     sizes = dict(zip(image.axes, image.shape, strict=True))
     number = int(image.index.get("series", 0))
-    further = {key: value for key, value in image.index.items() if key != "series"}
+    further = {key: value for key, value in image.index.items() if key not in _FULL_RESOLUTION}
     metadata = image.metadata
     sides = tuple(_um(metadata.pixel_sizes.get(axis)) for axis in "xy")
     size_um = square_um(sides[0], sides[1])
@@ -191,20 +196,22 @@ def _series(image: Any, promised: _Promised) -> Series:
         left, top = image.parts[0].origin
         position = (top + sizes["y"] / 2) * size_um, (left + sizes["x"] / 2) * size_um
     name = promised.names.get(number, "")
+    coloured = "s" in sizes
     return Series(
         name=" ".join([name, *(f"{key} {value}" for key, value in further.items())]).strip(),
         first_page=0,
         times=sizes["t"],
-        channels=_channels(metadata.channels, sizes["c"]),
+        channels=in_colour() if coloured else _channels(metadata.channels, sizes["c"]),
         depth=sizes["z"],
         height_px=sizes["y"],
         width_px=sizes["x"],
         dtype=np.dtype(image.dtype).name,
+        samples=3 if coloured else 1,
         well=promised.wells.get(number, ""),
         pixel_size_um=size_um,
         oblong_um=(sides[0], sides[1]) if not_square(sides[0], sides[1]) else None,
         position_um=position,
-        problem="colour pictures in CZI files are not read: export it as TIFF" if "s" in sizes else "",
+        problem=colour_problem(sizes["c"], sizes["z"]) if coloured else "",
     )
 
 

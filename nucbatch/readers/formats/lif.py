@@ -4,7 +4,11 @@ The tiles of a mosaic are images of their own. A truncated file loses its last i
 pixels of each image are looked for first, and must lie inside the file. They are memory-mapped, so that a box
 is read without the rest.
 
-Positions of the stage are not used: how its axes run in the image depends on the microscope's settings.
+The tiles of a mosaic lie where the stage was, its axes turned as ``FlipX``, ``FlipY`` and ``SwapXY`` say.
+Readers differ in whether the flips come before or after the swap, so that positions are not used where that
+matters. Neither are those of single images.
+
+Sources: the package ``liffile`` (blocks, dimensions, order of colours), Bio-Formats (orientation of tiles).
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.container import Container, OpenPlanes, numbered
+from nucbatch.readers.formats.container_colour import colour_problem, in_colour
 from nucbatch.readers.formats.contract import Series
 from nucbatch.readers.formats.stack import channel_names
 from nucbatch.readers.formats.tiff_description import in_um
@@ -48,6 +53,9 @@ _COLORS = {
 }
 _ROW = re.compile(r"[A-P]")
 _COLUMN = re.compile(r"[0-9]{1,2}")
+_RED_GREEN_BLUE = ("1", "2", "3")
+"""Values of ``ChannelTag``."""
+_UM_PER_M = 1e6
 _NEVER_ACQUIRED = "it was never acquired: the file records no pixels of it"
 
 
@@ -97,16 +105,20 @@ class _Images(OpenPlanes):
     def read(self, series: int, t: int, c: int, z: int, box: Box) -> NDArray[Any]:
         image, tile = self._places[series]
         if self._last is None or self._last[0] is not image:
-            self._last = image, image.asarray(out="memmap")
-        place = {"T": t, "C": c, "Z": z, "M": tile, "Y": box.slices[0], "X": box.slices[1]}
+            self._last = image, _mapped(image)
+        down, across = box.slices
+        place = {"T": t, "C": c, "Z": z, "M": tile, "Y": down, "X": across, "S": slice(None)}
         index: tuple[Any, ...] = tuple(place.get(axis, 0) for axis in image.dims)
         pixels = self._last[1][index]
-        if list(image.dims).index("X") < list(image.dims).index("Y"):
+        if colours := _order_of_colours(image):
+            pixels = pixels[..., colours]
+        elif list(image.dims).index("X") < list(image.dims).index("Y"):
             pixels = pixels.T
         return np.asarray(pixels).astype(pixels.dtype.newbyteorder("="))
 
     def piece_bytes(self, series: int) -> int:
-        return int(self._places[series][0].dtype.itemsize)
+        image = self._places[series][0]
+        return int(image.dtype.itemsize) * int(image.sizes.get("S", 1))
 
     def rest(self) -> None:
         self._last = None
@@ -134,19 +146,23 @@ def _series(image: Any, size_bytes: int) -> Iterator[Series]:
     """Yields an image, or each tile of a mosaic."""
     problem = "fluorescence lifetimes are not read" if image.is_flim else ""
     sizes = {} if problem else dict(image.sizes)
-    further = [axis for axis, length in sizes.items() if axis not in "XYTZCM" and length > 1]
+    coloured = not problem and bool(_order_of_colours(image))
+    known = "XYSTZCM" if coloured and list(sizes)[-3:] == ["Y", "X", "S"] else "XYTZCM"
+    further = [axis for axis, length in sizes.items() if axis not in known and length > 1]
     if not problem and (further or not {"X", "Y"} <= set(sizes)):
         axes = ", ".join(f"{axis} {length}" for axis, length in sizes.items())
-        kind = "colour pictures" if "S" in further else "scans"
-        problem = f"{kind} with the axes {axes} are not read: export it as TIFF"
+        problem = f"scans with the axes {axes} are not read: export it as TIFF"
     times, depth, channels = (max(1, sizes.get(axis, 1)) for axis in "TZC")
     tiles = _tiles(image)
     dtype = ""
     if not problem:
         dtype = np.dtype(image.dtype).name
         problem = _missing(image, math.prod([*sizes.values(), np.dtype(image.dtype).itemsize]), size_bytes)
-    described = _channels(image, channels)
+    if coloured:
+        problem = problem or colour_problem(channels, depth)
+    described = in_colour() if coloured else _channels(image, channels)
     sides = _side_um(image, "1"), _side_um(image, "2")
+    centers = _tile_centers_um(image, tiles)
     for tile in range(tiles):
         yield Series(
             name=image.path + (f" tile {tile + 1}" if tiles > 1 else ""),
@@ -157,10 +173,11 @@ def _series(image: Any, size_bytes: int) -> Iterator[Series]:
             height_px=sizes.get("Y", 0),
             width_px=sizes.get("X", 0),
             dtype=dtype,
+            samples=3 if coloured else 1,
             pixel_size_um=square_um(*sides),
             oblong_um=sides if not_square(*sides) else None,
-            unused_position=image.xml_element.find('./Data/Image/Attachment[@Name="TileScanInfo"]')
-            is not None,
+            position_um=centers[tile] if centers else None,
+            unused_position=not centers and image.xml_element.find(_POSITIONS) is not None,
             problem=problem,
         )
 
@@ -168,6 +185,47 @@ def _series(image: Any, size_bytes: int) -> Iterator[Series]:
 def _tiles(image: Any) -> int:
     """Returns the number of tiles of a mosaic; 1 for other images."""
     return 1 if image.is_flim else max(1, int(image.sizes.get("M", 1)))
+
+
+def _order_of_colours(image: Any) -> list[int]:
+    """Returns the places of Red, Green and Blue among the values of a pixel; empty if it has no colours."""
+    if image.is_flim or image.sizes.get("S", 1) != 3:
+        return []
+    described = sorted(image.xml_element.findall(_CHANNELS), key=lambda one: int(one.get("BytesInc", "0")))
+    tags = [one.get("ChannelTag", "") for one in described[:3]]
+    return [tags.index(tag) for tag in _RED_GREEN_BLUE] if sorted(tags) == list(_RED_GREEN_BLUE) else []
+
+
+def _mapped(image: Any) -> NDArray[Any]:
+    """Maps the pixels of an image, in the order of ``image.dims`` and as they are stored.
+
+    The library would sort colours in a copy of the whole image.
+    """
+    if not _order_of_colours(image):
+        return np.asarray(image.asarray(out="memmap"))
+    shape = list(image.shape)
+    for one in image.xml_element.findall(_DIMENSIONS):
+        if one.get("DimID") == "2":  # a row may be longer than its pixels
+            shape[-2] = max(shape[-2], int(one.get("BytesInc", "0")) // (3 * image.dtype.itemsize))
+    return np.asarray(image.memory_block.read_array(tuple(shape), image.dtype, out="memmap"))
+
+
+def _tile_centers_um(image: Any, tiles: int) -> list[tuple[float, float]]:
+    """Returns (y, x) of each tile's centre along the image's axes; empty if they are not certain."""
+    found = image.xml_element.find(_POSITIONS)
+    if found is None:
+        return []
+    places = [(one.get("PosX"), one.get("PosY")) for one in found.findall("./Tile")]
+    flip_x, flip_y, swap = (found.get(name, "0") not in ("", "0") for name in ("FlipX", "FlipY", "SwapXY"))
+    if len(places) != tiles or (swap and flip_x != flip_y):
+        return []
+    try:
+        centers = [(float(x or "") * _UM_PER_M, float(y or "") * _UM_PER_M) for x, y in places]
+    except ValueError:
+        return []
+    if swap:
+        centers = [(y, x) for x, y in centers]
+    return [(-y if flip_y else y, -x if flip_x else x) for x, y in centers]
 
 
 def _missing(image: Any, needed_bytes: int, size_bytes: int) -> str:

@@ -4,9 +4,12 @@ That package gives a picture of zeros for a frame that is not there, so the file
 first: each frame that the metadata promise must be in the map, begin with its own name, and lie inside the
 file. Frames are memory-mapped, so that a box of an uncompressed one is read without the rest of it.
 
-Positions of the stage are not used: the metadata do not say which way the axes of the stage run in the image.
+A position on the stage is turned into the image's axes by the matrix that the file records: it maps the
+camera's axes, x right and y down from the centre, to those of the stage. Positions in files without a matrix
+are not used.
 
-Sources: the package ``nd2`` (structure of chunks and of their map).
+Sources: the package ``nd2`` (structure of chunks and of their map; order of colours), Nikon's Nd2ReadSdk.h
+(matrices).
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
@@ -27,6 +30,7 @@ from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate import Channel
 from nucbatch.core.tiles import Box
 from nucbatch.readers.formats.container import Container, OpenPlanes, numbered
+from nucbatch.readers.formats.container_colour import colour_problem, in_colour
 from nucbatch.readers.formats.contract import Series
 from nucbatch.readers.formats.hardened_xml import MOST_XML
 from nucbatch.readers.formats.stack import channel_names, wrong_plane_count
@@ -41,6 +45,9 @@ _FRAME = b"ImageDataSeq|%d!"
 _LOOPS = {"TimeLoop": "t", "NETimeLoop": "t", "XYPosLoop": "p", "ZStackLoop": "z"}
 _LARGEST_MAP_BYTES = 1 << 30
 _METADATA = (b"ImageAttributes", b"ImageMetadata", b"ImageTextInfo")
+_MATRIX = "dStgLgCT11"
+_LEAST_DETERMINANT = 0.5
+"""Of a matrix that turns and mirrors, whose determinant is 1 or -1."""
 
 
 class Nd2(Container):
@@ -73,25 +80,32 @@ class Nd2(Container):
             _require_whole(path, frames, _frame_bytes(attributes))
             counts = dict(loops)
             points = _points(opened, counts.get("p", 1))
-            channels, sides = _channels(opened), _sides_um(opened)
+            sides, coloured = _sides_um(opened), bool(opened.is_rgb)
             base = Series(
                 name="",
                 first_page=0,
                 times=counts.get("t", 1),
-                channels=channels,
+                channels=in_colour() if coloured else _channels(opened),
                 depth=counts.get("z", 1),
                 height_px=int(attributes.heightPx),
                 width_px=int(attributes.widthPx or 0),
                 dtype=np.dtype(opened.dtype).name,
+                samples=3 if coloured else 1,
                 pixel_size_um=square_um(*sides),
                 oblong_um=sides if not_square(*sides) else None,
-                problem=_problem(opened),
+                problem=_problem(opened, counts.get("z", 1)),
             )
-        wells = wells_in_names([name for name, _ in points]) or [""] * len(points)
+        wells = wells_in_names([point.name for point in points]) or [""] * len(points)
         return numbered(
             [
-                replace(base, name=name, well=well, unused_position=placed)
-                for (name, placed), well in zip(points, wells, strict=True)
+                replace(
+                    base,
+                    name=point.name,
+                    well=well,
+                    position_um=point.center_um,
+                    unused_position=point.placed and point.center_um is None,
+                )
+                for point, well in zip(points, wells, strict=True)
             ]
         )
 
@@ -105,9 +119,11 @@ class _Frames(OpenPlanes):
         self._file = opened
         self._loops = _loops(opened)
         attributes = opened.attributes
-        self._channels = int(attributes.componentCount)
+        self._components = int(attributes.componentCount)
         self._bytes = _frame_bytes(attributes) if attributes.compressionType == "lossless" else 0
-        self._shape = self._channels, int(attributes.heightPx), int(attributes.widthPx or 0)
+        size = int(attributes.heightPx), int(attributes.widthPx or 0)
+        self._coloured = bool(opened.is_rgb)
+        self._shape = (*size, self._components) if self._coloured else (self._components, *size)
         self._last: tuple[int, NDArray[Any]] | None = None
 
     def read(self, series: int, t: int, c: int, z: int, box: Box) -> NDArray[Any]:
@@ -117,10 +133,11 @@ class _Frames(OpenPlanes):
             frame = frame * count + place[letter]
         if self._last is None or self._last[0] != frame:
             self._last = frame, self._file.read_frame(frame).reshape(self._shape)
-        return np.array(self._last[1][(c, *box.slices)])
+        pixels = self._last[1] if self._coloured else self._last[1][c]
+        return np.array(pixels[box.slices])
 
     def piece_bytes(self, series: int) -> int:
-        return self._bytes or int(self._file.dtype.itemsize) * self._channels
+        return self._bytes or int(self._file.dtype.itemsize) * self._components
 
     def rest(self) -> None:
         self._last = None
@@ -231,12 +248,62 @@ def _loops(opened: Any) -> list[tuple[str, int]]:
     return found
 
 
-def _points(opened: Any, count: int) -> list[tuple[str, bool]]:
-    """Returns the name of each position, and whether its place on the stage is recorded."""
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Position of the stage.
+
+    Attributes:
+        name: empty if it has none.
+        placed: its place is recorded.
+        center_um: (y, x) of the field's centre along the image's axes; None if unknown.
+    """
+
+    name: str = ""
+    placed: bool = False
+    center_um: tuple[float, float] | None = None
+
+
+def _points(opened: Any, count: int) -> list[_Point]:
+    """Returns the positions in the order of the file."""
     for loop in opened.experiment:
         if loop.type == "XYPosLoop" and len(loop.parameters.points) == count:
-            return [(point.name or "", True) for point in loop.parameters.points]
-    return [("", False)] * count
+            to_image = _stage_to_image(opened)
+            return [_point(one, to_image) for one in loop.parameters.points]
+    return [_Point()] * count
+
+
+def _point(one: Any, to_image: NDArray[np.float64] | None) -> _Point:
+    if to_image is None:
+        return _Point(one.name or "", placed=True)
+    x, y = (to_image @ np.array(one.stagePositionUm[:2], np.float64)).tolist()
+    return _Point(one.name or "", placed=True, center_um=(y, x))
+
+
+def _stage_to_image(opened: Any) -> NDArray[np.float64] | None:
+    """Returns the matrix (2, 2) from the stage's axes (x, y) to the image's; None if the file records none.
+
+    The device's matrix is taken if there is one: it includes the directions in which the stage counts.
+    """
+    for one in getattr(opened.metadata, "channels", None) or ():
+        volume = one.volume
+        device = volume.pixelToStageTransformationMatrix
+        if device is not None:
+            across, down = volume.axesCalibration[:2]
+            found = np.array([device[0:2], device[3:5]], np.float64) / (across, down)
+            if abs(np.linalg.det(found)) > _LEAST_DETERMINANT:
+                return np.asarray(np.linalg.inv(found))
+        found = np.array(volume.cameraTransformationMatrix, np.float64).reshape(2, 2)
+        # The library gives the unit matrix where the file has none; a turned camera, the usual one, has -1.
+        if (found == np.eye(2)).all() and not _records_matrix(opened):
+            return None
+        return np.asarray(np.linalg.inv(found)) if abs(np.linalg.det(found)) > _LEAST_DETERMINANT else None
+    return None
+
+
+def _records_matrix(opened: Any) -> bool:
+    """Returns whether the file itself holds the matrix of its camera."""
+    recorded = opened.unstructured_metadata(include={"ImageMetadataSeqLV|0"}, strip_prefix=False)
+    return any(_MATRIX in str(one) for one in recorded.values())
 
 
 def _channels(opened: Any) -> tuple[Channel, ...]:
@@ -272,10 +339,12 @@ def _sides_um(opened: Any) -> tuple[float | None, float | None]:
     return None, None
 
 
-def _problem(opened: Any) -> str:
+def _problem(opened: Any, depth: int) -> str:
     attributes = opened.attributes
-    if opened.is_rgb:
-        return "colour pictures in ND2 files are not read: export it as TIFF"
     if attributes.compressionType == "lossy":
         return "ND2 files with lossy compression are not read: export it as TIFF"
-    return ""
+    if not opened.is_rgb:
+        return ""
+    if opened.components_per_channel != 3:
+        return f"{opened.components_per_channel} values a pixel, where colours have 3: export it as TIFF"
+    return colour_problem(int(attributes.channelCount or 1), depth)

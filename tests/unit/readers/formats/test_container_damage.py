@@ -1,9 +1,12 @@
 """Containers that are not complete are refused: what is missing is neither zeros nor a smaller file."""
 
+import numpy as np
 import pytest
 from write_containers import write_czi, write_lif, write_nd2
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.core.tiles import Box
+from nucbatch.readers.formats import open_source
 from nucbatch.readers.formats.headers import read_header
 from nucbatch.readers.formats.installed import container_formats
 
@@ -56,6 +59,31 @@ def test_pixels_that_a_truncated_lif_has_lost_are_missed(tmp_path):
     for cut in (len(data) - 1, len(data) - size - 10, len(data) - 2 * size):
         (tmp_path / "a.lif").write_bytes(data[:cut])
         assert refused(tmp_path / "a.lif").startswith("truncated")
+
+
+@pytest.mark.parametrize("kind", ["czi", "lif", "nd2"])
+def test_damaged_pictures_in_colour_are_refused_or_differ_in_values_alone(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    write = {
+        "czi": lambda: write_czi(path, channels=["TL"], coloured="BGR"),
+        "lif": lambda: write_lif(path, coloured="BGR", row_pad=1),
+        "nd2": lambda: write_nd2(path, channels=["TL"], coloured=True),
+    }
+    write[kind]()
+    data = path.read_bytes()
+    box = Box(0, 0, 48, 64)
+    for cut in np.linspace(0, len(data) - 2, 8).astype(int).tolist():
+        path.write_bytes(data[:cut])
+        with pytest.raises(UnreadableImage), open_source(path) as source:
+            source.plane(0).read(box)
+    for place in np.linspace(600, len(data) - 1, 16).astype(int).tolist():
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :])
+        try:
+            with open_source(path) as source:
+                pixels = source.plane(0).read(box)
+        except UnreadableImage:
+            continue
+        assert pixels.shape == (48, 64, 3)
 
 
 @pytest.mark.parametrize("kind", ["czi", "lif", "nd2"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 from golden import quarantined
-from write_containers import CHANNELS, field, plane, write_czi, write_lif, write_nd2
+from write_containers import CHANNELS, colours, field, plane, write_czi, write_lif, write_nd2
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
@@ -258,3 +258,122 @@ def test_a_box_is_read_in_its_own_memory(tmp_path, kind, write):
         tracemalloc.stop()
     np.testing.assert_array_equal(pixels, plane(0, 0, 1, 0, (1000, 2000))[500:564, 700:764])
     assert peak < 1 << 20
+
+
+COLOUR = {
+    "nd2": lambda path: write_nd2(path, channels=["Brightfield"], coloured=True),
+    "nd2 lossless": lambda path: write_nd2(path, channels=["Brightfield"], coloured=True, lossless=True),
+    "lif RGB": lambda path: write_lif(path, coloured="RGB"),
+    "lif BGR": lambda path: write_lif(path, coloured="BGR"),
+    "lif with longer rows": lambda path: write_lif(path, coloured="BGR", row_pad=3),
+    "czi": lambda path: write_czi(path, channels=["TL"], coloured="BGR", codec="raw"),
+    "czi zstd": lambda path: write_czi(path, channels=["TL"], coloured="BGR", tiles=2),
+    "czi with alpha": lambda path: write_czi(path, channels=["TL"], coloured="BGRA"),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(COLOUR))
+def test_a_picture_in_colour_is_one_image_of_three_colours(tmp_path, kind):
+    path = tmp_path / f"a.{kind[:3]}"
+    COLOUR[kind](path)
+    plate = open_plate(path)
+    assert [channel.name for channel in plate.channels] == ["Red", "Green", "Blue"]
+    (one,) = plate.fields
+    assert (one.problem, [(plane.channel, plane.samples) for plane in one.planes]) == ("", [("RGB", 3)])
+    wanted = np.moveaxis(colours(), -1, 0)
+    wanted = (wanted % 256).astype(np.uint8) if "alpha" in kind else wanted
+    np.testing.assert_array_equal(read_field(plate.root, one, plate.channels), wanted)
+    box = Box(3, 5, 40, 60)
+    got = FieldReader.of(plate).read_box(one, plate.channels, box)
+    np.testing.assert_array_equal(got, wanted[:, 3:40, 5:60])
+    assert one.pixel_size_um == pytest.approx(0.65)
+
+
+@pytest.mark.parametrize(
+    ("kind", "write"),
+    [
+        ("nd2", lambda path: write_nd2(path, coloured=True)),
+        ("czi", lambda path: write_czi(path, coloured="BGR")),
+        ("nd2", lambda path: write_nd2(path, channels=["TL"], coloured=True, depth=3)),
+        ("lif", lambda path: write_lif(path, coloured="RGB", depth=3)),
+        ("czi", lambda path: write_czi(path, channels=["TL"], coloured="BGR", depth=3)),
+    ],
+)
+def test_colours_that_are_no_single_picture_are_refused(tmp_path, kind, write):
+    write(tmp_path / f"a.{kind}")
+    (one,) = open_plate(tmp_path / f"a.{kind}").fields
+    assert "of which each has colours" in one.problem or "a colour image of 3 z-steps" in one.problem
+
+
+def test_time_points_of_a_picture_in_colour_are_fields(tmp_path):
+    write_nd2(tmp_path / "a.nd2", channels=["TL"], coloured=True, times=2)
+    plate = open_plate(tmp_path / "a.nd2")
+    for one in plate.fields:
+        got = read_field(plate.root, one, plate.channels)
+        np.testing.assert_array_equal(np.moveaxis(got, 0, -1), colours(0, one.t))
+
+
+def test_the_smaller_copies_of_a_pyramid_are_not_read(tmp_path):
+    write_czi(tmp_path / "a.czi", scenes=["P1", "P2"], tiles=2, pyramid=True)
+    plate = open_plate(tmp_path / "a.czi")
+    assert [(one.name, one.height_px, one.width_px) for one in plate.fields] == [
+        ("a_P1", 48, 64),
+        ("a_P2", 48, 64),
+    ]
+    assert_pixels(plate, depth=1)
+
+
+TURNED = {
+    # The usual camera: a stage that moves to larger x shows what lies to the left.
+    "half a turn": ((-1, 0, 0, -1), (), [(0.0, 0.0), (0.0, 30.0), (20.0, 0.0)]),
+    "not turned": ((1, 0, 0, 1), (), [(0.0, 0.0), (0.0, -30.0), (-20.0, 0.0)]),
+    "a quarter": ((0, -1, 1, 0), (), [(0.0, 0.0), (30.0, 0.0), (0.0, -20.0)]),
+    "the stage counts x the other way": ((-1, 0, 0, -1), (-1, 1), [(0.0, 0.0), (0.0, -30.0), (20.0, 0.0)]),
+}
+
+
+@pytest.mark.parametrize("kind", sorted(TURNED))
+def test_nd2_positions_lie_along_the_axes_of_the_image(tmp_path, kind):
+    matrix, device, wanted = TURNED[kind]
+    write_nd2(
+        tmp_path / "a.nd2",
+        points=["n_A01_0", "n_A01_1", "n_A01_2"],
+        stage_um=[(0, 0), (-30, 0), (0, -20)],
+        matrix=matrix,
+        device=device,
+    )
+    plate = open_plate(tmp_path / "a.nd2")
+    assert [one.position_um for one in plate.fields] == [pytest.approx(place) for place in wanted]
+    assert not [text for text in plate.remarks if "positions" in text]
+
+
+ORIENTED = {
+    (): [(0.0, 0.0), (0.0, 30.0), (20.0, 0.0)],
+    ("FlipX",): [(0.0, 0.0), (0.0, -30.0), (20.0, 0.0)],
+    ("FlipY",): [(0.0, 0.0), (0.0, 30.0), (-20.0, 0.0)],
+    ("SwapXY",): [(0.0, 0.0), (30.0, 0.0), (0.0, 20.0)],
+    ("FlipX", "FlipY", "SwapXY"): [(0.0, 0.0), (-30.0, 0.0), (0.0, -20.0)],
+}
+
+
+@pytest.mark.parametrize("turned", sorted(ORIENTED))
+def test_tiles_of_a_lif_mosaic_lie_where_the_stage_was(tmp_path, turned):
+    write_lif(
+        tmp_path / "a.lif",
+        names=["Scan/A/2/R1"],
+        tiles=3,
+        stage_m=[(0.0, 0.0), (30e-6, 0.0), (0.0, 20e-6)],
+        turned=turned,
+    )
+    plate = open_plate(tmp_path / "a.lif")
+    assert [one.well for one in plate.fields] == ["A02"] * 3
+    assert [one.position_um for one in plate.fields] == [pytest.approx(at) for at in ORIENTED[turned]]
+
+
+@pytest.mark.parametrize("turned", [("FlipX", "SwapXY"), ("FlipY", "SwapXY")])
+def test_tiles_whose_orientation_readers_tell_differently_are_not_placed(tmp_path, turned):
+    stage_m = [(0.0, 0.0), (30e-6, 0.0)]
+    write_lif(tmp_path / "a.lif", tiles=2, stage_m=stage_m, turned=turned)
+    plate = open_plate(tmp_path / "a.lif")
+    assert [one.position_um for one in plate.fields] == [None, None]
+    assert [text for text in plate.remarks if "stage positions of 2 images are not used" in text]
