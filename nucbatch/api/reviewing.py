@@ -107,7 +107,7 @@ def view(
         )
     from napari import run as show
 
-    from nucbatch.review.viewer import open_viewer
+    from nucbatch.review.viewer.window import open_viewer
 
     open_viewer(run, places, target)
     show()
