@@ -32,16 +32,16 @@ def execute_shown(console: Console, prepared: Prepared, out: Path, **session: An
     Args:
         console: where the progress is shown.
         prepared: the run.
-        out: the run's folder.
-        session: further arguments of :func:`nucbatch.execution.session.execute`.
+        out: the run's folder or address.
+        session: further arguments of :func:`nucbatch.execution.run_in_store.execute_to`.
     """
     from nucbatch.core.signals import Stopped
     from nucbatch.execution.progress_bar import RunBar
-    from nucbatch.execution.session import execute
+    from nucbatch.execution.run_in_store import execute_to
 
     try:
         with RunBar(console) as bar:
-            return execute(prepared, out, progress=bar, **session)
+            return execute_to(prepared, out, progress=bar, **session)
     except Stopped as stopped:
         click.echo(f"{stopped}. Finished results are kept: run the same command again to continue.", err=True)
         sys.exit(stopped.exit_code)

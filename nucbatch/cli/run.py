@@ -15,7 +15,16 @@ from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.segmentation_options import segmentation_options
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import FAIL_FAST, OUT, OVERLAPS, RESTART, TABLE, VERIFY
+from nucbatch.cli.shared_options import (
+    FAIL_FAST,
+    OUT,
+    OUT_OR_ADDRESS,
+    OVERLAPS,
+    RESTART,
+    TABLE,
+    VERIFY,
+    WORK,
+)
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -75,7 +84,7 @@ _SESSION = (
 @click.command(cls=HeadedCommand, short_help="Find the nuclei of a plate or a folder of images.")
 @input_options
 @selection_options
-@headed("Output", *OUTPUT)
+@headed("Output", OUT_OR_ADDRESS, *OUTPUT[1:], WORK)
 @segmentation_options
 @experiment_options
 @measure_options
@@ -87,6 +96,7 @@ def run(
     source: InputOptions,
     selection: Selection,
     out: Path,
+    work: Path | None,
     labels: str,
     images: str,
     ome_zarr: str | None,
@@ -120,11 +130,13 @@ def run(
         from nucbatch.cli.carry_out import carry_out
         from nucbatch.cli.run_summary import describe, forecast
         from nucbatch.execution.in_place import require_images_of_their_own
+        from nucbatch.execution.run_in_store import work_in
         from nucbatch.execution.run_request import RunRequest
         from nucbatch.schedulers.contract import scheduler
         from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
+    folder = work_in(out, work)
     prepared = RunRequest(
         source,
         segmentation,
@@ -139,14 +151,14 @@ def run(
         counted,
         table,
         images,
-    ).prepare(out)
+    ).prepare(folder)
     describe(console, prepared)
     if dry_run:
-        RunFolder(out).require_usable()
+        RunFolder(folder).require_usable()
         if in_place:
             require_images_of_their_own(prepared.plan)
-        forecast(console, prepared, out, keep_probabilities=keep_probabilities or reuse_probabilities)
-        place = scheduling.place(RunFolder(out.absolute()).hidden, prepared.plan.plate.name)
+        forecast(console, prepared, folder, keep_probabilities=keep_probabilities or reuse_probabilities)
+        place = scheduling.place(RunFolder(folder.absolute()).hidden, prepared.plan.plate.name)
         shown = scheduler(scheduling.name).preview(prepared.resources(scheduling.workers), place)
         terminal(soft_wrap=True).print(shown, markup=False)
         return
@@ -154,6 +166,7 @@ def run(
         console,
         prepared,
         out,
+        work=work,
         scheduling=scheduling,
         restart=restart,
         keep_probabilities=keep_probabilities,

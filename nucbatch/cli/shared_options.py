@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 
 from nucbatch.cli.headings import option
-from nucbatch.object_store import is_address
+from nucbatch.object_store import as_path, is_address
 
 
 class OutputPath(click.Path):
-    """Folder on a disk, for results."""
+    """Folder on a disk, for results that can't go to a store."""
 
     def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
         """Returns the path.
@@ -23,13 +23,36 @@ class OutputPath(click.Path):
         text = os.fspath(value)
         if is_address(text):
             raise click.BadParameter(
-                f"{text} is an address: results are written to a disk. Give a folder, and copy it with "
-                f"`nucbatch copy FOLDER {text}`, also while the run is not finished."
+                f"{text} is an address: these results are written to a disk. Give a folder; that of a run or "
+                f"a screen can be copied with `nucbatch copy FOLDER {text}`."
             )
         return Path(text)
 
 
+class RunPath(click.Path):
+    """Folder of a run, or its address in an object store."""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
+        """Returns the path as it was given."""
+        return as_path(os.fspath(value))
+
+
 OUT = option("-o", "--out", required=True, type=OutputPath(), help="Output folder of the run.")
+OUT_OR_ADDRESS = option(
+    "-o",
+    "--out",
+    required=True,
+    type=RunPath(),
+    metavar="OUT",
+    help="Output folder of the run, or an address such as s3://bucket/run.",
+)
+WORK = option(
+    "--work",
+    type=OutputPath(),
+    metavar="DIR",
+    help="Where -o is an address: folder in which results wait until they are sent; all workers must see it. "
+    "[default: the user's cache folder]",
+)
 OVERLAPS = option(
     "--overlaps",
     type=click.Choice(["once", "keep"]),

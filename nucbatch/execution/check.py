@@ -12,7 +12,7 @@ from nucbatch.core.plate import Field
 from nucbatch.planning.plan import Plan
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.stamps import TABLE
+from nucbatch.store.stamps import TABLE, Stamps
 from nucbatch.store.verify_files import file_problems, files_of, places_of
 
 TOGETHER = 64
@@ -43,19 +43,26 @@ class CheckTask:
     """Checks committed fields against their receipts.
 
     ``verify``: read every file and compare its checksum; otherwise compare sizes and times only.
+    ``tables_alone``: the other files are in a store, where they were looked for.
     """
 
     folder: RunFolder
     is_plate: bool
     committed: tuple[tuple[Field, Receipt], ...]
     verify: bool = False
+    tables_alone: bool = False
 
     @classmethod
     def of(
-        cls, plan: Plan, folder: RunFolder, committed: tuple[tuple[Field, Receipt], ...], verify: bool
+        cls,
+        plan: Plan,
+        folder: RunFolder,
+        committed: tuple[tuple[Field, Receipt], ...],
+        verify: bool,
+        tables_alone: bool = False,
     ) -> CheckTask:
         """Builds the task for committed fields of a plan."""
-        return cls(folder, plan.plate.is_plate, committed, verify)
+        return cls(folder, plan.plate.is_plate, committed, verify, tables_alone)
 
     @property
     def key(self) -> str:
@@ -72,11 +79,17 @@ class CheckTask:
         result = CheckResult()
         for one, receipt in self.committed:
             places = places_of(self.folder, self.is_plate, one)
-            wrong = file_problems(places, receipt, verify=self.verify)
+            if self.tables_alone:
+                table = Stamps.of({TABLE: receipt.files.stamp(TABLE)})
+                wrong = places.problems(table, receipt.committed_ns, verify=self.verify)
+            else:
+                wrong = file_problems(places, receipt, verify=self.verify)
             if wrong:
                 name, what = next(iter(wrong.items()))
                 more = f" (and {len(wrong) - 1} more files)" if len(wrong) > 1 else ""
                 result.wrong[one.key] = f"{self.folder.shown(places.path(name))} {what}{more}"
+            if self.tables_alone:
+                continue
             if self.verify and TABLE not in wrong and (files := files_of(places, receipt)) is not None:
                 stamps = dict(files.items())
                 result.files += len(stamps)

@@ -61,6 +61,7 @@ from nucbatch.store.sheets import write_run
 
 if TYPE_CHECKING:
     from nucbatch.execution.finalise import Totals
+    from nucbatch.execution.run_in_store import RunInStore
     from nucbatch.experiment.description import Experiment
 
 
@@ -101,6 +102,7 @@ def execute(
     fail_fast: bool = False,
     verify: bool = False,
     progress: Progress | None = None,
+    to_store: RunInStore | None = None,
 ) -> RunResult:
     """Executes a prepared run in a folder, or resumes the run that was started there.
 
@@ -118,6 +120,7 @@ def execute(
         fail_fast: stop at the first field that fails; do not start if a file is quarantined.
         verify: read every file of done fields and compare its checksum, not only its size and time.
         progress: reports to the user; None: nothing is reported.
+        to_store: sends the results to a store, if ``out`` is the working folder of a run there.
 
     Raises:
         InputError: invalid scheduler or number of workers, or fields that can't be normalised as one plate.
@@ -175,11 +178,14 @@ def execute(
         plan, renamed = as_begun(plan, folder, held_before)
         for sentence in filter(None, (mended, renamed)):
             _log.warning(sentence, extra=NOTE)
+        if to_store is not None:
+            held_before = to_store.begin(plan, held_before)
         described = describe(experiment, addresses_of(plan.plate)) if experiment else None
         begun, pixels = folder.ledger.exists(), plan.settings.keeps_zarr
         named = {} if begun else about(plan.plate)
         digest = plate_digest(plan.plate)
-        with Ledger(folder, plan.settings, digest, about=named, guard=lock.require) as ledger:
+        committed = {} if to_store is None else {"committed": to_store.commit}
+        with Ledger(folder, plan.settings, digest, about=named, guard=lock.require, **committed) as ledger:
             require_free_images(plan, folder)
             _remember(folder, prepared.read)
             if pixels and not begun:  # if the session is killed here, finalise writes the rest
@@ -201,6 +207,7 @@ def execute(
                 verify=verify,
                 masks=prepared.masks.masks if prepared.masks else None,
                 keeps_maps=keep_probabilities or reuse_probabilities,
+                tables_alone=to_store is not None,
             )
             held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
             session = SessionRecord(
@@ -272,6 +279,8 @@ def execute(
                         why = f"{folder.shown(error.path)} {error.what}"
                         _log.warning("%s is done again: %s", receipt.field, why, extra=SHOWN)
                         progress.again(receipt, why)
+            if to_store is not None:
+                to_store.drain()
             log_totals(totals, folder)
             if reuse_probabilities and outcome.predicted:
                 _log.warning(_not_kept(outcome.predicted), extra=NOTE)
@@ -284,7 +293,7 @@ def execute(
         of_experiment = {"experiment": evaluated.kept} if evaluated else {}
         card = run_card(plan, prepared.described, receipts, timings, totals.quality, str(plan.plate.root))
         write_run(folder.run_json, card | of_experiment)
-        write_report(folder.path)
+        write_report(folder.path, None if to_store is None else to_store.shown)
         write_session(folder, replace(session, ended=began + taken_s))
         _log.info("Report: %s, after %.1f s", folder.report, taken_s)
     return RunResult(

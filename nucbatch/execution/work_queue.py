@@ -54,6 +54,7 @@ class WorkQueue:
         verify: bool = False,
         masks: Mapping[str, GivenMask] | None = None,
         keeps_maps: bool = False,
+        tables_alone: bool = False,
     ) -> None:
         """Queues the plan's fields according to their receipts.
 
@@ -65,6 +66,7 @@ class WorkQueue:
             verify: checks read every file of done fields, instead of comparing sizes and times only.
             masks: masks made elsewhere by the field's key; None where the network finds the nuclei.
             keeps_maps: fields keep their probabilities, and use those that they kept before.
+            tables_alone: the fields' other files are in a store, where they were looked for.
 
         Raises:
             SettingsConflict: most done fields were made from other files.
@@ -76,7 +78,7 @@ class WorkQueue:
         """Keys of done fields that the input no longer has, or whose files can't be used any more."""
         self._plan, self._folder, self._network, self._verify = plan, folder, network, verify
         self._masks = masks or {}
-        self._keeps_maps = keeps_maps
+        self._keeps_maps, self._tables_alone = keeps_maps, tables_alone
         self.checked = CheckResult()
         """The combined result of all checks so far."""
         self._fields: deque[Field] = deque()
@@ -133,7 +135,9 @@ class WorkQueue:
             bundle.append(self._claimed.popleft())
             if self._plan.is_large(bundle[-1][0]):
                 break
-        return CheckTask.of(self._plan, self._folder, tuple(bundle), self._verify) if bundle else None
+        if not bundle:
+            return None
+        return CheckTask.of(self._plan, self._folder, tuple(bundle), self._verify, self._tables_alone)
 
     def accept_check(self, check: CheckTask, checked: CheckResult) -> list[Receipt]:
         """Queues the fields that failed a check again, and returns their receipts, now invalid."""

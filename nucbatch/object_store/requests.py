@@ -12,7 +12,6 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 from nucbatch.core.errors import ImageUnavailable, InputError
@@ -96,17 +95,6 @@ def head(bucket: str, key: str) -> dict[str, Any]:
     return _asked(bucket, key, lambda: dict(obstore.head(connected(bucket), key)))
 
 
-def store_file(bucket: str, key: str, path: Path) -> None:
-    """Writes a file as an object; an existing one is replaced as a whole.
-
-    Raises:
-        InputError: the store refuses, or does not answer.
-    """
-    import obstore
-
-    in_words(bucket, lambda: obstore.put(connected(bucket), key, path))
-
-
 class _Incomplete(Exception):
     """An answer holds other bytes than were asked for."""
 
@@ -122,7 +110,7 @@ def _asked(bucket: str, key: str, attempt: Callable[[], T]) -> T:
         except exceptions.PreconditionError as error:
             raise ImageUnavailable("has changed while it was read: give the same command again") from error
         except (_Incomplete, exceptions.BaseError) as error:
-            if _is_refused(error):
+            if is_refused(error):
                 raise ImageUnavailable(refusal(bucket)) from error
             if number + 1 == _TRIES or not isinstance(error, _Incomplete):
                 raise ImageUnavailable(
@@ -133,7 +121,8 @@ def _asked(bucket: str, key: str, attempt: Callable[[], T]) -> T:
     raise AssertionError("unreachable")
 
 
-def _is_refused(error: Exception) -> bool:
+def is_refused(error: Exception) -> bool:
+    """Returns whether a store refuses a request, so that repeating it has no use."""
     from obstore import exceptions
 
     refused = (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError)
@@ -180,7 +169,7 @@ def in_words(bucket: str, ask: Callable[[], T]) -> T:
     except FileNotFoundError as error:
         raise _no_bucket(bucket) from error
     except exceptions.BaseError as error:
-        if _is_refused(error):
+        if is_refused(error):
             raise InputError(f"{refusal(bucket)}.") from error
         if _status(error) == "404":
             raise _no_bucket(bucket) from error

@@ -8,19 +8,24 @@ object that the first one wrote; so the content is compared before another write
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from nucbatch.core.errors import ImageUnavailable, StoreError
+from nucbatch.core.errors import ImageUnavailable, InputError, StoreError
 from nucbatch.object_store.connect import connected
-from nucbatch.object_store.requests import fetch, head, in_words
+from nucbatch.object_store.list_objects import objects
+from nucbatch.object_store.requests import fetch, head, in_words, is_refused
 
 _TRIES = 4
 _PAUSE_S = 0.2
 _WHOLE_BYTES = 64 << 20
 _TOGETHER = 1000
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,7 @@ def put(bucket: str, key: str, content: bytes | Path) -> None:
     """
     import obstore
 
-    in_words(bucket, lambda: obstore.put(connected(bucket), key, content))
+    _repeated(bucket, lambda: obstore.put(connected(bucket), key, content))
 
 
 def put_new(bucket: str, key: str, content: bytes) -> Version | None:
@@ -72,11 +77,16 @@ def get(bucket: str, key: str) -> tuple[bytes, Version]:
     Raises:
         FileNotFoundError: there is no such object. StoreError: the store refuses, or does not answer.
     """
-    try:
-        content, found = fetch(bucket, key, 0, _WHOLE_BYTES)
-    except ImageUnavailable as error:
-        raise StoreError(f"{bucket}/{key}: {error}.") from error
-    return content, Version.of(found)
+    for left in reversed(range(_TRIES)):
+        try:
+            content, found = fetch(bucket, key, 0, _WHOLE_BYTES)
+        except ImageUnavailable as error:
+            if not left:
+                raise StoreError(f"{bucket}/{key}: {error}.") from error
+            time.sleep(_PAUSE_S)
+        else:
+            return content, Version.of(found)
+    raise AssertionError("unreachable")
 
 
 def written_at(bucket: str, key: str) -> float:
@@ -109,14 +119,35 @@ def delete(bucket: str, keys: Iterable[str]) -> None:
                 except FileNotFoundError:
                     continue
 
-    listed = list(keys)
-    for begin in range(0, len(listed), _TOGETHER):
-        in_words(bucket, lambda some=listed[begin : begin + _TOGETHER]: remove(some))  # type: ignore[misc]
+    left = iter(keys)
+    while some := list(islice(left, _TOGETHER)):
+        _repeated(bucket, partial(remove, some))
+
+
+def objects_below(bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
+    """Yields the objects below a folder, as :func:`list_objects.objects`; goes on after an interruption.
+
+    Raises:
+        InputError: the store refuses, or does not answer.
+    """
+    after, failures = "", 0
+    while True:
+        try:
+            for found in objects(bucket, prefix, after):
+                yield found
+                after, failures = found["path"], 0
+        except InputError:
+            failures += 1
+            if failures == _TRIES:
+                raise
+            time.sleep(_PAUSE_S * 2**failures)
+        else:
+            return
 
 
 def _put_if(bucket: str, key: str, content: bytes, mode: Any) -> Version | None:
     import obstore
-    from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+    from obstore.exceptions import AlreadyExistsError, PreconditionError
 
     def attempt() -> Version | None:
         try:
@@ -128,9 +159,22 @@ def _put_if(bucket: str, key: str, content: bytes, mode: Any) -> Version | None:
                 return None
             return version if there == content else None
 
+    return _repeated(bucket, attempt)
+
+
+def _repeated(bucket: str, ask: Callable[[], T]) -> T:
+    """Makes a request again whose connection was cut, which obstore does not always do.
+
+    Raises:
+        InputError: the store refuses, or does not answer.
+    """
+    from obstore.exceptions import BaseError
+
     for number in range(_TRIES - 1):
         try:
-            return attempt()
-        except BaseError:  # the last attempt says what is wrong
+            return ask()
+        except BaseError as error:
+            if is_refused(error):
+                break
             time.sleep(_PAUSE_S * 2**number)
-    return in_words(bucket, attempt)
+    return in_words(bucket, ask)

@@ -59,7 +59,7 @@ def clear_run(
             path.unlink(missing_ok=True)
         if not keep_images:
             for store in (folder.plate_zarr, folder.images_zarr, *filter(None, [folder.zarr])):
-                _remove_below(store, _is_own_zarr_file)
+                _remove_below(store, is_own_zarr_file)
         _remove_below(folder.labels, _is_own_tiff)
         _remove_below(folder.logs, lambda path, below: path != keep)
         if not keep_maps:
@@ -91,7 +91,7 @@ def _remove_below(top: Path, is_own: Callable[[Path, str], bool]) -> None:
             folder.rmdir()
 
 
-def _is_own_zarr_file(path: Path, below: str) -> bool:
+def is_own_zarr_file(path: Path, below: str) -> bool:
     """Returns whether a run writes this file; label groups other than ``nuclei`` belong to the user."""
     parts = below.split("/")
     # The first part is a plate's row or a collection's image, which may itself have the name "labels".

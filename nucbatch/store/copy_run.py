@@ -8,21 +8,23 @@ whole, and is not copied back.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import BinaryIO, TypeVar
+from typing import TypeVar
 
 from nucbatch.core.errors import ImageUnavailable, InputError, InputNotFound, StoreError
 from nucbatch.object_store import ObjectPath
-from nucbatch.object_store.list_objects import objects
-from nucbatch.object_store.requests import store_file
+from nucbatch.object_store.writing import objects_below, put
 from nucbatch.store.atomic import PARTIAL, replacing
 from nucbatch.store.lock import run_lock
+from nucbatch.store.remote.compared import NOTHING, Known, bring, of_file, of_object
+from nucbatch.store.remote.compared import send as send_file
+from nucbatch.store.remote.ledger import Files, RemoteLedger, read_rest
+from nucbatch.store.remote.lock import require_unlocked
 from nucbatch.store.run_folder import RunFolder
 
 LIST = ".nucbatch/copied.json"
@@ -30,11 +32,8 @@ _LAST = (".nucbatch/ledger.jsonl", ".nucbatch/format")
 """Files that make a folder a run: copied when all others are there."""
 _LEFT_OUT = (".nucbatch/lock", ".nucbatch/lock.holder", LIST)
 _AT_ONCE = 8
-_BLOCK_BYTES = 8 << 20
 
 T = TypeVar("T")
-Known = tuple[int, str]
-"""Size in bytes and SHA-256 of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,9 @@ def upload(folder: Path, target: ObjectPath, tell: Callable[[int], None]) -> Cop
         StoreError: an object does not hold what was written.
     """
     runs = _runs_in(folder)
-    there = {one["path"]: one["size"] for one in objects(target.bucket, target.key)}
+    if RemoteLedger.found(target) is not None:
+        raise InputError(f"{target} holds a run of its own, made with -o {target}: choose another address.")
+    there = {one["path"]: one["size"] for one in objects_below(target.bucket, target.key)}
     with ExitStack() as locks:
         for run in runs:
             locks.enter_context(run_lock(RunFolder(run)))
@@ -67,32 +68,55 @@ def upload(folder: Path, target: ObjectPath, tell: Callable[[int], None]) -> Cop
         before = 0
 
         def send(name: str) -> tuple[str, Known, bool]:
-            found = _of_file(folder / name)
             place = target / name
-            if there.get(place.key) == found[0] and _of_object(place) == found:
-                return name, found, True
-            store_file(place.bucket, place.key, folder / name)
-            if _of_object(place) != found:
-                raise StoreError(f"{place} does not hold what was written: give the same command again.")
-            return name, found, False
+            if place.key in there:
+                found = of_file(folder / name)
+                if there[place.key] == found[0] and of_object(place) == found:
+                    return name, found, True
+            return name, send_file(folder / name, place), False
 
         for name, found, was_there in _each(send, _names(folder), tell):
             known[name] = found
             before += was_there
         with replacing(_list_of(folder)) as path:
             path.write_text(json.dumps(known, indent=0, sort_keys=True) + "\n", encoding="utf-8")
-            store_file(target.bucket, (target / LIST).key, path)
+            put(target.bucket, (target / LIST).key, path)
     return Copied(len(known), sum(size for size, _ in known.values()), before)
 
 
 def download(source: ObjectPath, folder: Path, tell: Callable[[int], None]) -> Copied:
     """Copies a run from an address into a folder, which is empty or holds an earlier attempt.
 
+    The run was copied there, or was sent there while it ran.
+
     Raises:
         InputNotFound: there is no whole copy of a run. StoreError: an object differs from the run's file.
+        RunLocked: a driver works there.
     """
+    ledger = RemoteLedger.found(source)
+    known = _listed(source) if ledger is None else _sent(source, ledger)
+
+    def fetch(name: str) -> tuple[str, bool]:
+        path = folder / name
+        if path.is_file() and of_file(path) == known[name]:
+            return name, True
+        if not bring(source / name, path, known[name]):
+            raise StoreError(f"{source / name} is not the file of the run any more: copy the run again.")
+        return name, False
+
+    ordered = sorted(known, key=lambda name: (_rank(name), name))
+    before = sum(was_there for _, was_there in _each(fetch, iter(ordered), tell))
+    if ledger is not None:
+        with replacing(folder / _LAST[0]) as path, path.open("wb") as file:
+            file.writelines(line.content for line in ledger.lines() if line.files is None)
+        RunFolder(folder).create()
+    return Copied(len(known), sum(size for size, _ in known.values()), before)
+
+
+def _listed(source: ObjectPath) -> dict[str, Known]:
+    """Reads the list of a copy's files."""
     try:
-        known: dict[str, Known] = {
+        return {
             name: (size, digest)
             for name, (size, digest) in json.loads((source / LIST).read_bytes()).items()
             if _is_inside(name)
@@ -102,20 +126,21 @@ def download(source: ObjectPath, folder: Path, tell: Callable[[int], None]) -> C
     except (ImageUnavailable, ValueError, AttributeError) as error:
         raise InputError(f"{source / LIST} can't be read ({error}).") from error
 
-    def fetch(name: str) -> tuple[str, bool]:
-        path = folder / name
-        if path.is_file() and _of_file(path) == known[name]:
-            return name, True
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary, temporary.open("wb") as file:
-            found = _of_object(source / name, file)
-            if found != known[name]:
-                raise StoreError(f"{source / name} is not the file of the run any more: copy the run again.")
-        return name, False
 
-    ordered = sorted(known, key=lambda name: (_rank(name), name))
-    before = sum(was_there for _, was_there in _each(fetch, iter(ordered), tell))
-    return Copied(len(known), sum(size for size, _ in known.values()), before)
+def _sent(source: ObjectPath, ledger: RemoteLedger) -> dict[str, Known]:
+    """Returns the files of a run that was sent to a store while it ran; finished or not.
+
+    Raises:
+        RunLocked: a driver works there.
+    """
+    require_unlocked(source)
+    fields: dict[str, Files] = {}
+    for line in ledger.lines():
+        fields |= line.files or {}
+        if line.receipt is not None and line.receipt.status != "done":
+            fields.pop(line.receipt.field, None)
+    known = {name: one for files in fields.values() for name, one in files.items()} | read_rest(source)
+    return {name: one for name, one in known.items() if one != NOTHING and _is_inside(name)}
 
 
 def _each(work: Callable[[str], T], names: Iterator[str], tell: Callable[[int], None]) -> Iterator[T]:
@@ -168,26 +193,3 @@ def _is_inside(name: str) -> bool:
     if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts:
         raise InputError(f"the list of a copied run names {name!r}, which leads out of its folder.")
     return True
-
-
-def _of_file(path: Path) -> Known:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return file.tell(), digest
-
-
-def _of_object(place: ObjectPath, to: BinaryIO | None = None) -> Known:
-    """Reads an object, into a file if one is given."""
-    try:
-        content = place.stored_bytes()
-        digest = hashlib.sha256()
-        for offset in range(0, content.size, _BLOCK_BYTES):
-            data = content.read_at(offset, _BLOCK_BYTES)
-            digest.update(data)
-            if to is not None:
-                to.write(data)
-    except FileNotFoundError:
-        return -1, ""
-    except ImageUnavailable as error:
-        raise StoreError(f"{place}: {error}.") from error
-    return content.size, digest.hexdigest()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, astuple
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +55,7 @@ class Ledger:
         *,
         about: Mapping[str, str] | None = None,
         guard: Callable[[], None] = lambda: None,
+        committed: Callable[[Collection[Receipt]], None] = lambda receipts: None,
     ) -> None:
         """Opens or creates the ledger and removes a truncated last line.
 
@@ -64,12 +65,13 @@ class Ledger:
             plate_sha256: :func:`plate_digest` of the input.
             about: further values for a new first line.
             guard: called before each commit; raises if this driver has lost the run lock.
+            committed: called with the receipts after each commit.
 
         Raises:
             SettingsConflict: the ledger belongs to other settings, another input or another version.
             StoreError: the ledger is damaged or cannot be written.
         """
-        self.path, self._guard = folder.ledger, guard
+        self.path, self._guard, self._committed = folder.ledger, guard, committed
         try:
             self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         except OSError as error:
@@ -95,6 +97,7 @@ class Ledger:
         self._guard()
         if receipts:
             self._write(*(asdict(receipt) for receipt in receipts))
+        self._committed(receipts)
 
     def close(self) -> None:
         """Closes the ledger."""

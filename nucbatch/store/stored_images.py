@@ -116,6 +116,8 @@ def read_channels(folder: RunFolder, group: str) -> list[str]:
 
 
 def _store(folder: RunFolder) -> Path:
+    if folder.zarr is not None:
+        return folder.zarr
     for store in (folder.plate_zarr, folder.images_zarr):
         if (store / "zarr.json").is_file() or _is_zarr_2(store):
             return store

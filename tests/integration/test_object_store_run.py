@@ -1,4 +1,4 @@
-"""Whole runs of a plate in an object store: the same bytes as from a folder."""
+"""Whole runs from an object store and into one: the same bytes as from and in a folder."""
 
 from __future__ import annotations
 
@@ -15,6 +15,9 @@ from fault_proxy import faulty
 from s3_server import KEY, SECRET, Bucket
 
 from nucbatch.cli.main import nucbatch
+from nucbatch.object_store import ObjectPath
+from nucbatch.object_store.writing import delete
+from nucbatch.store.remote.ledger import RemoteLedger
 from nucbatch.synthetic.field import make_field
 
 pytestmark = pytest.mark.slow
@@ -22,7 +25,7 @@ pytestmark = pytest.mark.slow
 OWN = ("run.json", "report.html")  # name the input and times
 
 
-def run(source: str, out: Path, *options: str) -> Result:
+def run(source: str, out: Path | str, *options: str) -> Result:
     command = ["run", source, "-o", str(out), "--workers", "1", "--model", "otsu-watershed"]
     return CliRunner().invoke(nucbatch, [*command, *options])
 
@@ -94,3 +97,40 @@ def test_an_unfinished_run_goes_on_from_its_copy(
         assert CliRunner().invoke(nucbatch, ["copy", *places]).exit_code == 0
     assert run(str(runs["local"].parent / "plate"), back).exit_code == 3
     assert digests(back) == known
+
+
+def test_results_in_a_store_are_those_in_a_folder(
+    bucket: Bucket, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plate, out = str(runs["local"].parent / "plate"), ObjectPath("s3://screens/runs/out")
+    with faulty(bucket.address) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        proxy.faults[:] = ["", "", "503", "", "", "lost", "", "", "truncated", "", "", "reset", "", "429"] * 3
+        stored = run(plate, str(out), "--block-size", "128", "--work", str(tmp_path))
+        assert stored.exit_code == 3, stored.output
+        assert not proxy.faults
+        monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.address)
+    assert objects_of(bucket, "runs/out/") == digests(runs["local"])
+    assert not list(tmp_path.iterdir())
+    content = {key: one for key, one in bucket.content().items() if key.startswith("runs/out/")}
+    assert not [key for key, one in content.items() if KEY.encode() in one or SECRET.encode() in one]
+    assert not [key for key in content if "lock" in key]
+
+    ledger = RemoteLedger.found(out)
+    assert ledger is not None
+    fields = [line.receipt for line in ledger.lines() if line.receipt]
+    assert sorted(receipt.field for receipt in fields) == ["A/1/1", "B/2/1"]
+    # As if it had been killed before it committed the last field, and its machine were lost.
+    delete(bucket.url, [key for key in content if key.endswith(f"{ledger.parts - 1:08d}.jsonl")])
+    again = run(plate, str(out), "--work", str(tmp_path / "elsewhere"))
+    assert f"{len(fields) - 1} of 2 fields are done already" in again.output
+    assert objects_of(bucket, "runs/out/") == digests(runs["local"])
+
+
+def objects_of(bucket: Bucket, prefix: str) -> dict[str, str]:
+    """The results of a run in a store, as those of a folder."""
+    return {
+        key.removeprefix(prefix): hashlib.sha256(content).hexdigest()
+        for key, content in bucket.content().items()
+        if key.startswith(prefix) and ".nucbatch" not in key and key.rpartition("/")[2] not in OWN
+    }

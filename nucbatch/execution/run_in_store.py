@@ -1,0 +1,242 @@
+"""Runs whose results go to an object store.
+
+The run works in a folder on a disk, as any other. Each batch of finished fields is sent to the store, first
+the data and then the ledger's part, and its pixels are removed from the folder. Tables and report follow at
+the end, and the folder is removed.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from nucbatch.core.errors import InputError
+from nucbatch.core.log_file import NOTE
+from nucbatch.execution.prepared import Prepared
+from nucbatch.execution.session import RunResult, execute
+from nucbatch.object_store import ObjectPath
+from nucbatch.planning.plan import Plan
+from nucbatch.schedulers.contract import Scheduling
+from nucbatch.store.ledger import latest_receipts
+from nucbatch.store.receipt import Receipt
+from nucbatch.store.remote.ledger import MOST_PARTS, RemoteLedger
+from nucbatch.store.remote.lock import RemoteLock, remote_lock
+from nucbatch.store.remote.publish import Publisher, publish_rest
+from nucbatch.store.remote.working_folder import UpToDate, bring_up_to_date, working_folder
+from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.verify_files import file_problems, places_of
+
+_HERE = ("local", "cuda")
+"""Schedulers whose workers see every folder of this machine."""
+
+_MOST_LINES = 20
+
+_log = logging.getLogger(__name__)
+
+
+def execute_to(prepared: Prepared, out: Path, *, work: Path | None = None, **session: Any) -> RunResult:
+    """Executes a prepared run whose results go to a folder or an address, as the functions for each.
+
+    Raises:
+        InputError: ``work`` is given for a folder. Others: as these functions.
+    """
+    if isinstance(out, ObjectPath):
+        return execute_in_store(prepared, out, work, **session)
+    work_in(out, work)
+    return execute(prepared, out, **session)
+
+
+def work_in(out: Path, work: Path | None) -> Path:
+    """Returns the folder in which a run works: ``out``, or the working folder of an address.
+
+    Raises:
+        InputError: ``work`` is given for a folder.
+    """
+    if isinstance(out, ObjectPath):
+        return working_folder(out, work).path
+    if work is not None:
+        raise InputError(f"--work {work}: results go to {out} at once; --work is for an address as -o.")
+    return out
+
+
+def execute_in_store(
+    prepared: Prepared,
+    address: ObjectPath,
+    work: Path | None = None,
+    *,
+    restart: bool = False,
+    verify: bool = False,
+    **session: Any,
+) -> RunResult:
+    """Executes a prepared run whose results go to a store, or resumes the run that was started there.
+
+    Args:
+        prepared: the run.
+        address: where the results go.
+        work: the folder for the working folder; None for the user's cache folder.
+        restart: delete what an earlier run left below the address.
+        verify: read every object of done fields and compare its SHA-256.
+        session: further arguments of :func:`nucbatch.execution.session.execute`.
+
+    Raises:
+        InputError: an option can't be used with a store, or the store refuses or does not answer.
+        RunLocked: another driver works there. StoreError: the address holds something else, the store does
+            not answer, or the working folder can't be written.
+        Others: as :func:`nucbatch.execution.session.execute`.
+    """
+    require_possible(prepared, address, work, session)
+    folder = working_folder(address, work)
+    with remote_lock(address) as lock:
+        ledger = RemoteLedger.opened(address, restart=restart)
+        found = bring_up_to_date(folder, ledger, verify=verify)
+        if ledger.parts > MOST_PARTS:
+            ledger.compact(folder.hidden)
+        with RunInStore(folder, ledger, lock, found) as to_store:
+            result = execute(
+                prepared, folder.path, restart=restart, verify=verify, to_store=to_store, **session
+            )
+        publish_rest(folder, address, to_store.groups_of_failed())
+    shutil.rmtree(folder.path, ignore_errors=True)
+    return replace(result, folder=RunFolder(address))
+
+
+def require_possible(
+    prepared: Prepared, address: ObjectPath, work: Path | None, session: Mapping[str, Any]
+) -> None:
+    """Checks that a run can have its results in a store; starts and writes nothing.
+
+    Raises:
+        InputError: it can't; the message says what to do.
+    """
+    if not address.lists:
+        raise InputError(f"{address}: results go to s3://, gs:// or az://, not to a web server.")
+    if not address.key:
+        raise InputError(f"{address} is a whole bucket: name a folder in it, such as {address}/run.")
+    if prepared.plan.settings.labels == "in-place":
+        raise InputError(
+            f"--in-place writes into the images of the input, and {address} is a store: leave it out, or "
+            "give a folder with -o for the tables."
+        )
+    for name in ("keep_probabilities", "reuse_probabilities"):
+        if session.get(name):
+            raise InputError(
+                f"--{name.replace('_', '-')} needs a folder on a disk: give one with -o, and copy it with "
+                f"`nucbatch copy FOLDER {address}`."
+            )
+    scheduling = session.get("scheduling") or Scheduling()
+    if work is None and scheduling.name not in _HERE:
+        raise InputError(
+            f"--scheduler {scheduling.name}: workers on other machines write to the working folder before it "
+            f"is sent to {address}. Name a folder that all of them see with --work."
+        )
+
+
+class RunInStore:
+    """The part of a session that sends its results to a store; a context manager.
+
+    Args:
+        folder: the working folder.
+        ledger: the ledger in the store.
+        lock: the lock of the address.
+        found: what is in the store.
+    """
+
+    def __init__(self, folder: RunFolder, ledger: RemoteLedger, lock: RemoteLock, found: UpToDate) -> None:
+        self._folder, self._ledger, self._lock, self._found = folder, ledger, lock, found
+        self._open = ExitStack()
+        self._publisher: Publisher | None = None
+        self._plan: Plan | None = None
+
+    def begin(self, plan: Plan, held: Mapping[str, Receipt]) -> dict[str, Receipt]:
+        """Starts to send, first what an earlier session has finished and not sent.
+
+        Args:
+            plan: the run's plan.
+            held: the latest receipt of each field.
+
+        Returns:
+            The receipts that are valid: files of the others are missing or damaged.
+        """
+        is_plate = plan.plate.is_plate
+        fields = {field.key: field for field in plan.usable}
+        folder = replace(self._folder, in_place=None)
+        self._plan = plan
+        self._publisher = self._open.enter_context(
+            Publisher(
+                folder,
+                self._ledger,
+                self._lock,
+                lambda key: places_of(folder, is_plate, fields[key]),
+                seen=True,
+            )
+        )
+        wrong = dict(self._found.damaged)
+        waiting = []
+        for key in sorted(self._found.waiting & held.keys() & fields.keys()):
+            if held[key].status == "done":
+                problems = file_problems(places_of(folder, is_plate, fields[key]), held[key], verify=True)
+                if problems:
+                    wrong[key] = f"{next(iter(problems))} {next(iter(problems.values()))}"
+                else:
+                    waiting.append(held[key])
+        for number, (key, what) in enumerate(wrong.items()):
+            if number < _MOST_LINES:
+                _log.warning("%s is done again: %s", key, what, extra=NOTE)
+        if len(wrong) > _MOST_LINES:
+            _log.warning("%d more fields are done again", len(wrong) - _MOST_LINES, extra=NOTE)
+        self._publisher.commit(waiting)
+        return {key: receipt for key, receipt in held.items() if key not in wrong}
+
+    def commit(self, receipts: Collection[Receipt]) -> None:
+        """Queues committed fields to be sent.
+
+        Raises:
+            StoreError, RunLocked: sending has failed; what was not sent stays in the working folder.
+        """
+        if self._publisher is not None:
+            self._publisher.commit(receipts)
+
+    def drain(self) -> None:
+        """Waits until all fields are sent.
+
+        Raises:
+            StoreError, RunLocked: as :meth:`commit`.
+        """
+        if self._publisher is not None:
+            self._publisher.drain()
+
+    @property
+    def shown(self) -> RunFolder:
+        """The working folder with the images in the store, for the report."""
+        return replace(self._folder, zarr=self._images)
+
+    @property
+    def _images(self) -> ObjectPath:
+        """The OME-Zarr in the store."""
+        is_plate = self._plan is not None and self._plan.plate.is_plate
+        return self._ledger.address / self._folder.store(is_plate).name
+
+    def groups_of_failed(self) -> list[ObjectPath]:
+        """Returns the groups in the store of fields that have failed in the end."""
+        if self._plan is None:
+            return []
+        receipts = latest_receipts(self._folder)
+        return [
+            self._images / field.group
+            for field in self._plan.plate.fields
+            if field.key in receipts and receipts[field.key].status == "failed"
+        ]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)

@@ -1,0 +1,247 @@
+"""Finished fields are sent to a store, and another working folder goes on from there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fault_proxy import faulty
+from s3_server import Bucket
+
+from nucbatch.core.errors import InputError, RunLocked, StoreError
+from nucbatch.core.settings import RunSettings
+from nucbatch.object_store import ObjectPath
+from nucbatch.object_store.writing import delete, put
+from nucbatch.store.copy_run import download, upload
+from nucbatch.store.ledger import Ledger, latest_receipts
+from nucbatch.store.receipt import Receipt
+from nucbatch.store.remote.ledger import RemoteLedger
+from nucbatch.store.remote.lock import RemoteLock, remote_lock
+from nucbatch.store.remote.publish import Publisher, publish_rest
+from nucbatch.store.remote.working_folder import bring_up_to_date, working_folder
+from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stamps import ImagePaths, stamp_of
+
+KEYS = ("A/1/1", "A/1/2", "A/2/1")
+
+
+@pytest.fixture
+def address(bucket: Bucket, request: pytest.FixtureRequest) -> ObjectPath:
+    return ObjectPath(f"{bucket.url}/remote/{request.node.name}")
+
+
+def places(folder: RunFolder, key: str) -> ImagePaths:
+    return ImagePaths(folder.plate_zarr / key, folder.label_tiff(key.replace("/", "_")), folder.fragment(key))
+
+
+def process(folder: RunFolder, key: str) -> Receipt:
+    """Writes the files of a field, and returns its receipt."""
+    of_field = places(folder, key)
+    written = [of_field.group / "zarr.json", of_field.group / "0" / "c.0.0.0", of_field.label_tiff]
+    for path in (*written, of_field.table):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(f"{path.name} of {key}".encode() * 100)
+    stamps, _ = of_field.stamps(written)
+    receipt = Receipt(
+        key, "done", "", 3, "", {}, {}, "", names=stamps.names, stamps=stamps.packed, source="source"
+    )
+    return receipt.with_table(*stamp_of(of_field.table))
+
+
+def session(
+    address: ObjectPath, work: Path, keys: tuple[str, ...], *, sends: bool = True
+) -> tuple[RunFolder, RemoteLedger]:
+    """Does some fields, as a session that is then stopped; without ``sends`` it is killed before it sends."""
+    folder = working_folder(address, work)
+    with remote_lock(address) as lock:
+        remote = RemoteLedger.opened(address)
+        bring_up_to_date(folder, remote)
+        with (
+            Publisher(folder, remote, lock, lambda key: places(folder, key), seen=True) as publisher,
+            Ledger(folder, RunSettings(), "plate") as ledger,
+        ):
+            for key in keys:
+                receipt = process(folder, key)
+                ledger.append(receipt)
+                if sends:
+                    publisher.commit([receipt])
+                    publisher.drain()
+    return folder, remote
+
+
+def send(folder: RunFolder, remote: RemoteLedger, lock: RemoteLock, receipt: Receipt) -> None:
+    with Publisher(folder, remote, lock, lambda key: places(folder, key), seen=False) as publisher:
+        publisher.commit([receipt])
+
+
+def names_below(bucket: Bucket, address: ObjectPath) -> set[str]:
+    start = len(address.key) + 1
+    return {key[start:] for key in bucket.content() if key.startswith(f"{address.key}/")}
+
+
+def test_the_data_of_a_field_goes_before_its_receipt_and_leaves_the_disk(
+    bucket: Bucket, address: ObjectPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with faulty(bucket.address) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        proxy.faults[:] = ["", "503", "", "lost", "", "", "truncated", "reset", "", "short", "lost", "range"]
+        folder, remote = session(address, tmp_path, KEYS[:1])
+        written = [one.split(f"/{address.name}/")[-1] for one in proxy.requests if one.startswith("PUT")]
+    order = list(dict.fromkeys(name.split("?")[0] for name in written if "lock" not in name))
+    assert order[0] == ".nucbatch/remote.json"
+    assert set(order[1:4]) == {"plate.zarr/A/1/1/zarr.json", "plate.zarr/A/1/1/0/c.0.0.0", "labels/A_1_1.tif"}
+    assert order[4:] == [
+        ".nucbatch/fragments/A/1/1.parquet",
+        f".nucbatch/ledger/{remote.pointer.generation}/00000000.jsonl",
+    ]
+    assert not (folder.plate_zarr / "A/1/1").exists()
+    assert not folder.label_tiff("A_1_1").exists()
+    assert folder.fragment("A/1/1").is_file()
+
+
+def test_another_folder_goes_on_with_what_the_store_has(address: ObjectPath, tmp_path: Path) -> None:
+    first, _ = session(address, tmp_path / "one", KEYS[:2])
+    second, remote = session(address, tmp_path / "two", KEYS[2:])
+    assert second.path != first.path
+    assert set(latest_receipts(second)) == set(KEYS)
+    third = working_folder(address, tmp_path / "three")
+    found = bring_up_to_date(third, remote, verify=True)
+    assert (found.there, found.damaged, found.waiting) == (set(KEYS), {}, set())
+    assert found.compared[0] == 4 * len(KEYS)
+    assert third.ledger.read_bytes() == second.ledger.read_bytes()
+    for key in KEYS:
+        assert third.fragment(key).read_bytes() == f"{Path(key).name}.parquet of {key}".encode() * 100
+
+
+def test_what_a_killed_session_did_not_send_is_sent_from_its_folder_and_is_not_known_elsewhere(
+    address: ObjectPath, tmp_path: Path
+) -> None:
+    session(address, tmp_path / "one", KEYS[:1])
+    folder, remote = session(address, tmp_path / "one", KEYS[1:2], sends=False)
+    found = bring_up_to_date(folder, remote)
+    assert (found.there, found.waiting) == ({KEYS[0]}, {KEYS[1]})
+    assert set(latest_receipts(folder)) == set(KEYS[:2])
+    elsewhere = working_folder(address, tmp_path / "two")
+    assert bring_up_to_date(elsewhere, remote).there == {KEYS[0]}
+    assert set(latest_receipts(elsewhere)) == {KEYS[0]}
+
+
+def test_fields_whose_objects_are_gone_or_changed_are_done_again(
+    bucket: Bucket, address: ObjectPath, tmp_path: Path
+) -> None:
+    folder, remote = session(address, tmp_path, KEYS)
+    delete(bucket.url, [f"{address.key}/plate.zarr/A/1/1/0/c.0.0.0"])
+    whole = bucket.content()[f"{address.key}/plate.zarr/A/1/2/0/c.0.0.0"]
+    put(bucket.url, f"{address.key}/plate.zarr/A/1/2/0/c.0.0.0", whole.swapcase())
+    found = bring_up_to_date(folder, remote)
+    assert found.there == set(KEYS[1:])
+    assert found.damaged == {KEYS[0]: "1 of its objects are missing in the store, or have another size"}
+    found = bring_up_to_date(folder, remote, verify=True)
+    assert found.there == {KEYS[2]}
+    assert found.damaged[KEYS[1]].endswith("A/1/2/0/c.0.0.0 has other bytes than were written")
+
+
+def test_of_two_drivers_one_commits(address: ObjectPath) -> None:
+    ledger = RemoteLedger.begun(address)
+    other = RemoteLedger.found(address)
+    assert other is not None
+    ledger.append([], {})
+    with pytest.raises(RunLocked, match="another driver has committed fields there"):
+        other.append([], {})
+
+
+def test_a_store_that_refuses_ends_the_run_and_loses_nothing(
+    bucket: Bucket, address: ObjectPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, remote = session(address, tmp_path, KEYS[:1])
+    receipt = process(folder, KEYS[1])
+    with faulty(bucket.address) as proxy, remote_lock(address) as lock:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        proxy.always = "403"
+        refused = rf"refuses the credentials .* are kept in {folder.path}: give the same"
+        with pytest.raises(StoreError, match=refused):
+            send(folder, remote, lock, receipt)
+        monkeypatch.undo()
+    assert (folder.plate_zarr / KEYS[1] / "0" / "c.0.0.0").is_file()
+    assert remote.parts == 1
+
+
+def test_many_parts_become_one_of_the_same_lines(bucket: Bucket, address: ObjectPath, tmp_path: Path) -> None:
+    _, remote = session(address, tmp_path, KEYS)
+    before = [line.content for line in remote.lines()]
+    assert remote.parts == len(KEYS)
+    remote.compact(tmp_path)
+    again = RemoteLedger.found(address)
+    assert again is not None
+    assert again.parts == 1
+    assert [line.content for line in again.lines()] == before
+    ledgers = [name for name in names_below(bucket, address) if name.startswith(".nucbatch/ledger/")]
+    assert ledgers == [f".nucbatch/ledger/{again.pointer.generation}/00000000.jsonl"]
+
+
+def test_a_restart_leaves_what_others_put_there(bucket: Bucket, address: ObjectPath, tmp_path: Path) -> None:
+    folder, _ = session(address, tmp_path, KEYS)
+    (folder.path / "wells.csv").write_bytes(b"wells")
+    publish_rest(folder, address, [])
+    others = {"notes.txt", "plate.zarr/A/1/1/labels/mine/0/c.0.0"}
+    for name in others:
+        bucket.put(f"{address.key}/{name}", b"theirs")
+    put(address.bucket, f"{address.key}/.nucbatch/remote.json", b"damaged")
+    with pytest.raises(StoreError, match="is damaged: start over with --restart"):
+        RemoteLedger.opened(address)
+    begun = RemoteLedger.opened(address, restart=True)
+    assert begun.parts == 0
+    assert names_below(bucket, address) == others | {".nucbatch/remote.json"}
+    assert bring_up_to_date(folder, begun).there == set()
+    assert latest_receipts(folder) == {}
+
+
+def test_an_address_that_holds_something_else_is_refused(bucket: Bucket, address: ObjectPath) -> None:
+    bucket.put(f"{address.key}/notes.txt", b"theirs")
+    with pytest.raises(StoreError, match=r"is no run of nucbatch and not empty: it holds notes\.txt"):
+        RemoteLedger.opened(address, restart=True)
+
+
+def test_tables_that_a_later_session_does_not_write_are_removed(
+    bucket: Bucket, address: ObjectPath, tmp_path: Path
+) -> None:
+    folder, _ = session(address, tmp_path, KEYS[:2])
+    (folder.path / "doses.csv").write_bytes(b"doses")
+    (folder.path / "run.json").write_bytes(b"{}")
+    (folder.hidden / "key.pem").write_bytes(b"a secret")
+    publish_rest(folder, address, [])
+    assert {"doses.csv", "run.json"} < names_below(bucket, address)
+    (folder.path / "doses.csv").unlink()
+    publish_rest(folder, address, [address / "plate.zarr" / "A" / "1" / "2"])
+    left = names_below(bucket, address)
+    assert "doses.csv" not in left
+    assert not [name for name in left if name.startswith("plate.zarr/A/1/2/") or "key.pem" in name]
+    elsewhere = working_folder(address, tmp_path / "two")
+    remote = RemoteLedger.found(address)
+    assert remote is not None
+    bring_up_to_date(elsewhere, remote)
+    assert (elsewhere.path / "run.json").read_bytes() == b"{}"
+
+
+def test_an_unfinished_run_is_copied_to_a_folder(address: ObjectPath, tmp_path: Path) -> None:
+    folder, _ = session(address, tmp_path / "work", KEYS)
+    out = tmp_path / "out"
+    with remote_lock(address), pytest.raises(RunLocked):
+        download(address, out, lambda files: None)
+    assert download(address, out, lambda files: None).files == 4 * len(KEYS)
+    assert (out / ".nucbatch" / "ledger.jsonl").read_bytes() == folder.ledger.read_bytes()
+    assert (out / "plate.zarr" / KEYS[0] / "0" / "c.0.0.0").is_file()
+    assert RunFolder(out).is_run()
+    with pytest.raises(InputError, match="holds a run of its own"):
+        upload(out, address, lambda files: None)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(address: ObjectPath, tmp_path: Path) -> None:
+    folder = working_folder(address, tmp_path)
+    folder.path.mkdir()
+    (folder.path / "mine.txt").write_bytes(b"mine")
+    with pytest.raises(StoreError, match="is no working folder of nucbatch"):
+        bring_up_to_date(folder, RemoteLedger.begun(address))
+    assert (folder.path / "mine.txt").exists()
+    assert json.loads((address / ".nucbatch" / "remote.json").read_bytes())["clears"] is False
