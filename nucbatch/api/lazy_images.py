@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import InputError
 from nucbatch.core.tiles import Box
 from nucbatch.labels.run_images import SourceImage
+from nucbatch.object_store import as_path
 from nucbatch.readers.pixels import read_image
 from nucbatch.store.pyramid import level_count
 from nucbatch.zarr_format import StoredArray
@@ -62,7 +63,7 @@ def label_tiff(path: Path, shape: tuple[int, int]) -> da.Array:
 
 def _read(folder: str, block_info: dict[Any, Any]) -> NDArray[Any]:
     begin, end = zip(*block_info[None]["array-location"], strict=True)
-    return StoredArray(Path(folder)).read(begin, end)[0]
+    return StoredArray(as_path(folder)).read(begin, end)[0]
 
 
 def _read_source(image: SourceImage, level: int, block_info: dict[Any, Any]) -> NDArray[Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from functools import cached_property
+from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from nucbatch.api.lazy_images import label_tiff, source_array, stored_array
 from nucbatch.core.errors import InputError, InputNotFound, StoreError
 from nucbatch.core.plate_geometry import plausible_well
 from nucbatch.labels.run_images import RunImages
+from nucbatch.object_store import ObjectPath, as_path
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stored_images import image_array, labels_array
 
@@ -28,7 +30,7 @@ def open_run(out: str | Path) -> Run:
     """Opens the folder of a run that has ended, or was stopped and has tables of an earlier session.
 
     Args:
-        out: the folder, as given to ``nucbatch.run`` or to ``nucbatch run -o``.
+        out: the folder or the address, as given to ``nucbatch.run`` or to ``nucbatch run -o``.
 
     Raises:
         InputNotFound: there is no such folder.
@@ -42,10 +44,11 @@ def open_run(out: str | Path) -> Run:
         >>> run.labels("B02").shape, run.image("B02").shape, run.image("B02", channel="FITC").shape
         ((160, 160), (2, 160, 160), (160, 160))
     """
-    folder = RunFolder(Path(out))
-    if not folder.path.exists():
+    folder = RunFolder(as_path(out))
+    in_store = isinstance(folder.path, ObjectPath)
+    if not in_store and not folder.path.exists():
         raise InputNotFound(f"{out} does not exist: give the folder that was the output of a run.")
-    if not folder.is_run():
+    if not (folder.run_json.is_file() if in_store else folder.is_run()):
         raise StoreError(f"{out} is no run of nucbatch: give the folder that was the output of a run.")
     return Run(folder)
 
@@ -74,12 +77,12 @@ class Run:
     @cached_property
     def nuclei(self) -> pd.DataFrame:
         """One row per nucleus."""
-        return pd.read_parquet(self._existing(self._folder.nuclei))
+        return pd.read_parquet(self._readable(self._folder.nuclei))
 
     @cached_property
     def fields(self) -> pd.DataFrame:
         """One row per field, with its status and reason."""
-        return pd.read_parquet(self._existing(self._folder.fields))
+        return pd.read_parquet(self._readable(self._folder.fields))
 
     @cached_property
     def wells(self) -> pd.DataFrame:
@@ -106,7 +109,7 @@ class Run:
         """run.json: versions, settings, model and timings."""
         path = self._existing(self._folder.run_json)
         try:
-            content = json.loads(path.read_text("utf-8"))
+            content = json.loads(path.read_bytes())
         except ValueError as error:
             raise StoreError(f"{path} is not JSON ({error}): the same run again rewrites it.") from error
         if not isinstance(content, dict):
@@ -191,6 +194,7 @@ class Run:
         """
         field = self._field(name, site, time)
         if self._labels_in == "tiff":
+            self._require_folder("label TIFFs alone")
             if level:
                 raise InputError(f"level {level} does not exist: label TIFFs have the full resolution alone.")
             shape = int(field["Height_px"]), int(field["Width_px"])
@@ -208,6 +212,9 @@ class Run:
         return str(settings.get("labels") if isinstance(settings, dict) else "")
 
     def _require_images(self) -> None:
+        settings = self.settings.get("settings")
+        if isinstance(settings, dict) and settings.get("images") == "none":
+            self._require_folder("no copies of the images")
         if self._labels_in == "tiff":
             raise StoreError(
                 f"{self.path} has label TIFFs alone, and no copy of the images: run it with labels "
@@ -217,6 +224,12 @@ class Run:
             raise StoreError(
                 f"{self.path} was run in place: images and labels are in the OME-Zarr that was its input. "
                 "Open them there, in labels/nuclei of each image."
+            )
+
+    def _require_folder(self, what: str) -> None:
+        if isinstance(self.path, ObjectPath):
+            raise StoreError(
+                f"{self.path} has {what}, which only a folder opens: `nucbatch copy {self.path} DIR`."
             )
 
     def _field(self, name: str, site: int | None, time: int | None) -> pd.Series[Any]:
@@ -249,9 +262,13 @@ class Run:
 
     def _csv(self, path: Path, asked: str = "") -> pd.DataFrame:
         # A well or a plate may be named NA or 001: only an empty cell is a missing value.
-        path = self._existing(path, asked)
         text = dict.fromkeys(_TEXT, str)
-        return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=text)
+        return pd.read_csv(self._readable(path, asked), keep_default_na=False, na_values=[""], dtype=text)
+
+    def _readable(self, path: Path, asked: str = "") -> Path | BinaryIO:
+        """Returns a table's path, or its bytes if it is an object."""
+        path = self._existing(path, asked)
+        return BytesIO(path.read_bytes()) if isinstance(path, ObjectPath) else path
 
     def _existing(self, path: Path, asked: str = "") -> Path:
         if path.is_file():

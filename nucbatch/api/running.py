@@ -24,6 +24,7 @@ from nucbatch.core.segmentation_options import Diameter, Normalise, Segmentation
 from nucbatch.core.selection import Selection
 from nucbatch.execution.run_request import InputOptions, RunRequest
 from nucbatch.execution.warm_start import load_ahead
+from nucbatch.object_store import as_path
 
 if TYPE_CHECKING:
     from nucbatch.api.opened_run import Run
@@ -35,6 +36,7 @@ def run(
     plate: str | Path,
     out: str | Path,
     *,
+    work: str | Path | None = None,
     layout: str = "",
     acquisition: str = "",
     plate_name: str = "",
@@ -99,7 +101,8 @@ def run(
 
     Args:
         plate: a plate's folder, a folder of images, one image, an OME-Zarr, or a manifest CSV.
-        out: the run's folder.
+        out: the run's folder, or an address such as "s3://bucket/run".
+        work: where ``out`` is an address: folder in which results wait until they are sent.
         layout: layout of the input, if it isn't recognised.
         acquisition: acquisition to read, if a plate has several.
         plate_name: plate to read of a manifest that names several (``--plate``).
@@ -184,7 +187,7 @@ def run(
     from nucbatch.api.opened_run import open_run
     from nucbatch.core.console import terminal
     from nucbatch.execution.progress_bar import RunBar
-    from nucbatch.execution.session import execute
+    from nucbatch.execution.run_in_store import execute_to, work_in
     from nucbatch.schedulers.contract import Scheduling
 
     request = RunRequest(
@@ -242,16 +245,18 @@ def run(
             "min_confidence": min_confidence,
         },
     )
-    prepared = request.prepare(Path(out))
+    target, waiting = as_path(out), None if work is None else Path(work)
+    prepared = request.prepare(work_in(target, waiting))
     with RunBar(terminal(soft_wrap=True)) if progress else nullcontext() as bar:
         for sentence in prepared.warnings:
             if bar is None:
                 warnings.warn(sentence, stacklevel=_CALLER)
             else:
                 bar.note(sentence)
-        result = execute(
+        result = execute_to(
             prepared,
-            Path(out),
+            target,
+            work=waiting,
             scheduling=Scheduling(scheduler, settings, insecure, workers),
             restart=restart,
             keep_probabilities=keep_probabilities,

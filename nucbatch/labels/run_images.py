@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import StoreError, UnreadableImage
 from nucbatch.core.plate import Channel, Field
 from nucbatch.core.tiles import Box
+from nucbatch.object_store import ObjectPath
 from nucbatch.readers.pixels import FieldReader, field_channels
 from nucbatch.readers.plate_cache import plate_as_read
 from nucbatch.store.ledger import latest_receipts, read_header
@@ -110,6 +111,8 @@ class RunImages:
     @cached_property
     def are_copied(self) -> bool:
         """Whether the images are in the run's folder."""
+        if isinstance(self._folder.path, ObjectPath):
+            return True  # those of a run in a store without copies are not opened
         settings = read_header(self._folder).get("settings", {})
         return bool(settings.get("images", "copy") == "copy")
 

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from fault_proxy import faulty
 from s3_server import KEY, SECRET, Bucket
 
+import nucbatch as nb
 from nucbatch.cli.main import nucbatch
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import delete
@@ -115,6 +116,13 @@ def test_results_in_a_store_are_those_in_a_folder(
     content = {key: one for key, one in bucket.content().items() if key.startswith("runs/out/")}
     assert not [key for key, one in content.items() if KEY.encode() in one or SECRET.encode() in one]
     assert not [key for key in content if "lock" in key]
+
+    opened, known = nb.open_run(str(out)), nb.open_run(runs["local"])
+    assert opened.nuclei.equals(known.nuclei)
+    assert opened.wells.equals(known.wells)
+    for read in ("image", "labels"):
+        pixels = [getattr(one, read)("A01").compute() for one in (opened, known)]
+        np.testing.assert_array_equal(*pixels)
 
     ledger = RemoteLedger.found(out)
     assert ledger is not None
