@@ -93,17 +93,25 @@ def _edge(edges: Region, plane: npt.NDArray[Any]) -> dict[str, Floats]:
 def _places(objects: Objects, plane: npt.NDArray[Any], sums: GreySums) -> dict[str, Floats]:
     """Centre of mass of the grey levels and position of the brightest pixel, in px of the image."""
     runs, boxes = objects.runs, objects.boxes
-    weighted = np.zeros((objects.count, 4), np.int64 if plane.dtype != np.float64 else np.float64)
-    _weigh(runs.begin, runs.end, objects.owner, plane, boxes, weighted)
+    exact = plane.dtype != np.float64
+    weighted = np.zeros((objects.count, 4), np.int64 if exact else np.float64)
+    # Grouped values are still in the cache, but floats among them may have been reordered.
+    grouped = sums.grouped if exact else grey_sums(objects.nuclei, plane).grouped
+    brightest = np.full(objects.count, -1, np.int64)
+    missing = np.isnan(sums.total)
+    largest = np.where(missing, 0, sums.largest).astype(plane.dtype)
+    _weigh(
+        *(runs.begin, runs.end, objects.owner, plane.shape[1], boxes),
+        *(grouped, objects.nuclei.begins, largest, weighted, brightest),
+    )
     with np.errstate(divide="ignore", invalid="ignore"):
         down, right = weighted[:, 0] / sums.total, weighted[:, 1] / sums.total
     down, right = (np.where(np.isfinite(place), place, np.nan) for place in (down, right))
     from_center = np.hypot(
         down - weighted[:, 2] / objects.areas_px, right - weighted[:, 3] / objects.areas_px
     )
-    y, x = np.divmod(sums.brightest, plane.shape[1])
+    y, x = np.divmod(brightest, plane.shape[1])
     top, left = objects.origin_px
-    missing = np.isnan(sums.total)
     return {
         "MassDisplacement": from_center,
         "CenterMassIntensity_X": right + (boxes[:, 1] + left),
@@ -118,24 +126,38 @@ def _weigh(
     begin: npt.NDArray[np.int64],
     end: npt.NDArray[np.int64],
     owner: npt.NDArray[np.int64],
-    plane: npt.NDArray[Any],
+    width: int,
     boxes: npt.NDArray[np.int64],
+    grouped: npt.NDArray[Any],
+    begins: npt.NDArray[np.int64],
+    largest: npt.NDArray[Any],
     weighted: npt.NDArray[Any],
+    brightest: npt.NDArray[np.int64],
 ) -> None:  # pragma: no cover (compiled)
-    """Sums y·grey, x·grey, y and x of each object, relative to its box's corner (N, 4)."""
-    width = plane.shape[1]
+    """Sums y·grey, x·grey, y and x of each object, relative to its box's corner (N, 4).
+
+    ``brightest`` (N,): -1, becomes the index of the first pixel whose value is the ``largest`` one.
+    """
     y, row = 0, 0
+    done = begins.copy()
     for run in range(len(begin)):
         while begin[run] >= row + width:
             y, row = y + 1, row + width
-        at = owner[run]
-        down, left = y - boxes[at, 0], boxes[at, 1]
+        at, length = owner[run], end[run] - begin[run]
+        first = done[at]
+        done[at] = first + length
+        down, left = y - boxes[at, 0], begin[run] - row - boxes[at, 1]
         own, across = weighted[at, 0] * 0, weighted[at, 1]
-        for x in range(begin[run] - row, end[run] - row):
-            value = weighted.dtype.type(plane[y, x])
+        for pixel in range(length):
+            value = weighted.dtype.type(grouped[np.uint64(first + pixel)])
             own += value
-            across += value * (x - left)
-            weighted[at, 3] += x - left
+            across += value * (left + pixel)
         weighted[at, 0] += own * down
         weighted[at, 1] = across
-        weighted[at, 2] += down * (end[run] - begin[run])
+        weighted[at, 2] += down * length
+        weighted[at, 3] += left * length + length * (length - 1) // 2
+        if brightest[at] < 0:
+            for pixel in range(length):
+                if grouped[np.uint64(first + pixel)] == largest[at]:
+                    brightest[at] = begin[run] + pixel
+                    break
