@@ -98,9 +98,11 @@ def evidence_of(objects: Objects, maps: npt.NDArray[np.uint8], zoom: float) -> n
         zoom: how many times as large the network saw the image.
     """
     held = frozen(maps, np.uint8)
-    sums = _sums(
-        objects.labels, held, objects.nuclei.runs.begin, objects.nuclei.runs.end, objects.owner, objects.boxes
-    )
+    sums = np.zeros((objects.count, 14), np.int64)
+    width, runs, edges = objects.labels.shape[1], objects.nuclei.runs, objects.edges.runs
+    flat = held.reshape(len(held), -1)
+    _sum_pixels(runs.begin, runs.end, objects.owner, width, objects.boxes, flat, sums)
+    _sum_edges(edges.begin, edges.end, objects.edges.owner, objects.labels, flat, sums)
     area = objects.areas_px.astype(np.float64)
     foreground, interior, peak, unsure, edge, edge_foreground, beside, outside, touching, cut = sums[
         :, :10
@@ -136,64 +138,107 @@ def _ratio(over: npt.NDArray[np.float64], under: npt.NDArray[np.float64]) -> npt
 
 
 @kernel
-def _sums(
-    labels: npt.NDArray[np.uint32],
-    maps: npt.NDArray[np.uint8],
+def _sum_pixels(
     begin: npt.NDArray[np.int64],
     end: npt.NDArray[np.int64],
     owner: npt.NDArray[np.int64],
+    width: int,
     boxes: npt.NDArray[np.int64],
-) -> npt.NDArray[np.int64]:  # pragma: no cover (compiled)
-    """Integer sums of each object, (N, 14)."""
-    outputs, height, width = maps.shape
-    sums = np.zeros((len(boxes), 14), np.int64)
+    maps: npt.NDArray[np.uint8],
+    sums: npt.NDArray[np.int64],
+) -> None:  # pragma: no cover (compiled)
+    """Integer sums over the pixels of each object, in columns 0 to 3 and 10 to 13 of ``sums`` (N, 14).
+
+    ``maps`` (outputs, Y · X). Indices are unsigned, because Numba takes negative ones from the end, which
+    costs time.
+    """
+    outputs = len(maps)
     y, row = 0, 0
     for run in range(len(begin)):
         while begin[run] >= row + width:
             y, row = y + 1, row + width
-        at = owner[run]
-        own = np.uint32(at + 1)
-        one = sums[at]
+        at, one = owner[run], sums[owner[run]]
+        total, inner, peak, unsure = np.int64(0), np.int64(0), np.uint8(0), np.int64(0)
+        for pixel in range(np.uint64(begin[run]), np.uint64(end[run])):
+            foreground = maps[0, pixel]
+            total += np.int64(foreground)
+            unsure += foreground < _SURE
+        if outputs > 1:
+            for pixel in range(np.uint64(begin[run]), np.uint64(end[run])):
+                interior = maps[1, pixel]
+                inner += np.int64(interior)
+                peak = max(peak, interior)
+        one[0] += total
+        one[1] += inner
+        one[2] = max(one[2], np.int64(peak))
+        one[3] += unsure
+        if outputs < 4:
+            continue
+        base_y = (y - boxes[at, 0]) * _FULL - _FULL * _REACH_PX
+        to_x = (begin[run] - row - boxes[at, 1]) * _FULL - _FULL * _REACH_PX
+        down, right, squares, pixels = np.int64(0), np.int64(0), np.int64(0), np.int64(0)
+        for pixel in range(np.uint64(begin[run]), np.uint64(end[run])):
+            if maps[0, pixel] > 0:  # in holes, offsets of large images are not kept
+                v = base_y + 2 * _REACH_PX * np.int64(maps[2, pixel])
+                u = to_x + 2 * _REACH_PX * np.int64(maps[3, pixel])
+                down += v
+                right += u
+                squares += v * v + u * u
+                pixels += 1
+            to_x += _FULL
+        one[10] += down
+        one[11] += right
+        one[12] += squares
+        one[13] += pixels
+
+
+@kernel
+def _sum_edges(
+    begin: npt.NDArray[np.int64],
+    end: npt.NDArray[np.int64],
+    owner: npt.NDArray[np.int64],
+    labels: npt.NDArray[np.uint32],
+    maps: npt.NDArray[np.uint8],
+    sums: npt.NDArray[np.int64],
+) -> None:  # pragma: no cover (compiled)
+    """Integer sums over the edge of each object and the pixels beside it, in columns 4 to 9 of ``sums``.
+
+    Without branches, which could hardly be predicted.
+    """
+    height, width = labels.shape
+    flat, interior = labels.ravel(), maps[1] if len(maps) > 1 else maps[0]
+    cuts = np.int64(len(maps) > 1)
+    y, row = 0, 0
+    for run in range(len(begin)):
+        while begin[run] >= row + width:
+            y, row = y + 1, row + width
+        one, own = sums[owner[run]], np.uint32(owner[run] + 1)
+        above = width if y > 0 else 0  # at the border a pixel is compared with itself
+        below = width if y + 1 < height else 0
+        left, right = row, row + width - 1
+        foreground = beside = outside = touching = cut = np.int64(0)
         for pixel in range(begin[run], end[run]):
-            x = pixel - row
-            foreground = np.int64(maps[0, y, x])
-            interior = np.int64(maps[1, y, x]) if outputs > 1 else np.int64(0)
-            one[0] += foreground
-            one[1] += interior
-            one[2] = max(one[2], interior)
-            if foreground < _SURE:
-                one[3] += 1
-            is_edge = False
+            foreground += np.int64(maps[0, np.uint64(pixel)])
+            others = np.int64(0)
             for side in range(4):
-                to_y, to_x = y, x
                 if side == 0:
-                    to_y = y - 1
+                    to = np.uint64(pixel - above)
                 elif side == 1:
-                    to_y = y + 1
+                    to = np.uint64(pixel + below)
                 elif side == 2:
-                    to_x = x - 1
+                    to = np.uint64(pixel - (pixel > left))
                 else:
-                    to_x = x + 1
-                if to_y < 0 or to_x < 0 or to_y >= height or to_x >= width:
-                    continue
-                other = labels[to_y, to_x]
-                if other == own:
-                    continue
-                is_edge = True
-                if other == 0:
-                    one[6] += 1
-                    one[7] += np.int64(maps[0, to_y, to_x])
-                else:
-                    one[8] += 1
-                    one[9] = max(one[9], interior)
-            if is_edge:
-                one[4] += 1
-                one[5] += foreground
-            if outputs == 4 and foreground > 0:  # in holes, offsets of large images are not kept
-                to_y = (y - boxes[at, 0]) * _FULL + (2 * np.int64(maps[2, y, x]) - _FULL) * _REACH_PX
-                to_x = (x - boxes[at, 1]) * _FULL + (2 * np.int64(maps[3, y, x]) - _FULL) * _REACH_PX
-                one[10] += to_y
-                one[11] += to_x
-                one[12] += to_y * to_y + to_x * to_x
-                one[13] += 1
-    return sums
+                    to = np.uint64(pixel + (pixel < right))
+                other = flat[to]
+                is_background = np.int64(other == 0)
+                beside += is_background
+                outside += is_background * np.int64(maps[0, to])
+                others += np.int64(other != own) - is_background
+            touching += others
+            cut = max(cut, np.int64(others > 0) * np.int64(interior[np.uint64(pixel)]))
+        one[4] += end[run] - begin[run]
+        one[5] += foreground
+        one[6] += beside
+        one[7] += outside
+        one[8] += touching
+        one[9] = max(one[9], cuts * cut)

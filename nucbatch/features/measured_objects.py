@@ -66,7 +66,16 @@ class Objects:
     @cached_property
     def edges(self) -> Region:
         """The objects' own pixels beside other objects or background."""
-        return edge_of(self.labels, self.nuclei)
+        return edge_of((self.labels.shape[0], self.labels.shape[1]), self.nuclei)
+
+    @cached_property
+    def closed_edges(self) -> Region:
+        """The edges, and the objects' pixels at the border of the labels."""
+        height, width = self.labels.shape
+        top, left, bottom, right = self.boxes.T
+        if not ((top == 0) | (left == 0) | (bottom == height) | (right == width)).any():
+            return self.edges
+        return edge_of((height, width), self.nuclei, closed=True)
 
     @cached_property
     def ring(self) -> Region | None:

@@ -37,10 +37,10 @@ class Shape:
 
     def measure(self, objects: Objects, image: npt.NDArray[Any], channels: tuple[str, ...]) -> Columns:
         """Size and shape; as metadata centre, box, orientation and whether it touches the border."""
-        moments, borders = _sums(
-            objects.labels, objects.runs.begin, objects.runs.end, objects.owner, objects.boxes
-        )
-        area, boxes = objects.areas_px, objects.boxes
+        area, boxes, width_px = objects.areas_px, objects.boxes, objects.labels.shape[1]
+        moments = _moments(objects.runs.begin, objects.runs.end, objects.owner, boxes, width_px)
+        border = objects.closed_edges
+        borders = _classes(*border.listed, border.begins, boxes, width_px)
         top, left = objects.origin_px
         # Integers up to the division, so that a position has the same bits in any window.
         center_y = (moments[:, 0] + (boxes[:, 0] + top) * area) / area
@@ -48,9 +48,7 @@ class Shape:
         major, minor, eccentricity, orientation = _ellipse(area, moments)
         perimeter = borders[:, 0] + borders[:, 1] * _DIAGONAL + borders[:, 2] * ((1 + _DIAGONAL) / 2)
         squared = np.where(perimeter > 0, perimeter * perimeter, np.nan)
-        hull_area, diameters = hulls(
-            objects.runs.begin, objects.runs.end, objects.owner, boxes, objects.labels.shape[1]
-        )
+        hull_area, diameters = hulls(objects.runs.begin, objects.runs.end, objects.owner, boxes, width_px)
         height, width = objects.image_shape
         touches = (
             (boxes[:, 0] + top == 0)
@@ -113,62 +111,69 @@ def _ellipse(area: Ints, moments: Ints) -> tuple[Floats, Floats, Floats, Floats]
 
 
 @kernel
-def _on_border(labels: npt.NDArray[np.uint32], y: int, x: int) -> bool:
-    """Whether one of a pixel's four neighbours has another label or lies outside the image."""
-    height, width = labels.shape
-    if y == 0 or x == 0 or y == height - 1 or x == width - 1:
-        return True
-    label = labels[y, x]
-    return bool(
-        labels[y - 1, x] != label
-        or labels[y + 1, x] != label
-        or labels[y, x - 1] != label
-        or labels[y, x + 1] != label
-    )
-
-
-@kernel
-def _sums(
-    labels: npt.NDArray[np.uint32], begin: Ints, end: Ints, owner: Ints, boxes: Ints
-) -> tuple[Ints, Ints]:
-    """First and second moments relative to each box's corner (N, 5), and border pixels by class (N, 3).
-
-    The classes depend on the number of border neighbours (by edge, by corner): straight, diagonal, and in
-    between.
-    """
-    height, width = labels.shape
+def _moments(
+    begin: Ints, end: Ints, owner: Ints, boxes: Ints, width: int
+) -> Ints:  # pragma: no cover (compiled)
+    """First and second moments relative to each box's corner (N, 5)."""
     moments = np.zeros((len(boxes), 5), np.int64)
-    borders = np.zeros((len(boxes), 3), np.int64)
     y, row = 0, 0
     for run in range(len(begin)):
         while begin[run] >= row + width:
             y, row = y + 1, row + width
-        first, last = begin[run] - row, end[run] - row - 1
-        at, label = owner[run], np.uint32(owner[run] + 1)
-        v, u, to = y - boxes[at, 0], first - boxes[at, 1], last - boxes[at, 1]
+        at = owner[run]
+        v, u, to = y - boxes[at, 0], begin[run] - row - boxes[at, 1], end[run] - row - 1 - boxes[at, 1]
         pixels, across = to - u + 1, (to + u) * (to - u + 1) // 2
         moments[at, 0] += v * pixels
         moments[at, 1] += across
         moments[at, 2] += v * v * pixels
         moments[at, 3] += (to * (to + 1) * (2 * to + 1) - (u - 1) * u * (2 * u - 1)) // 6
         moments[at, 4] += v * across
-        for x in range(first, last + 1):
-            if not _on_border(labels, y, x):
-                continue
-            beside, diagonal = 0, 0
-            for dy in range(-1, 2):
-                for dx in range(-1, 2):
-                    if (dy == 0 and dx == 0) or not (0 <= y + dy < height and 0 <= x + dx < width):
-                        continue
-                    if labels[y + dy, x + dx] == label and _on_border(labels, y + dy, x + dx):
-                        if dy == 0 or dx == 0:
-                            beside += 1
-                        else:
-                            diagonal += 1
-            if (beside == 2 or beside == 3) and diagonal <= 2:
-                borders[at, 0] += 1
-            elif (beside == 0 and diagonal == 2) or (beside == 1 and diagonal == 3):
-                borders[at, 1] += 1
-            elif beside == 1 and (diagonal == 1 or diagonal == 2):
-                borders[at, 2] += 1
-    return moments, borders
+    return moments
+
+
+@kernel
+def _classes(
+    pixels: npt.NDArray[np.uint32], places: npt.NDArray[np.uint32], begins: Ints, boxes: Ints, width: int
+) -> Ints:  # pragma: no cover (compiled)
+    """Border pixels of each object by class (N, 3): straight, diagonal, and in between.
+
+    The classes depend on the number of border neighbours (by edge, by corner) of the same object. Each
+    object's border is drawn into a small picture of its box.
+
+    Args:
+        pixels, places: of the objects' border, :attr:`nucbatch.features.regions.Region.listed`.
+        begins: where each object's pixels begin, object by object.
+        boxes: (N, 4).
+        width: of the image.
+    """
+    border = np.empty(len(pixels), np.uint32)
+    for at in range(len(pixels)):
+        border[np.uint64(places[at])] = pixels[at]
+    largest = 1
+    for at in range(len(boxes)):
+        largest = max(largest, (boxes[at, 2] - boxes[at, 0] + 2) * (boxes[at, 3] - boxes[at, 1] + 2))
+    drawn = np.empty(largest, np.uint8)
+    classes = np.zeros((len(boxes), 3), np.int64)
+    for at in range(len(boxes)):
+        height, across = boxes[at, 2] - boxes[at, 0], boxes[at, 3] - boxes[at, 1] + 2
+        drawn[: (height + 2) * across] = 0
+        for pixel in border[begins[at] : begins[at + 1]]:
+            y, x = np.int64(pixel) // width - boxes[at, 0], np.int64(pixel) % width - boxes[at, 1]
+            drawn[(y + 1) * across + x + 1] = 1
+        straight, diagonals, between = 0, 0, 0
+        for y in range(1, height + 1):
+            above = drawn[(y - 1) * across : y * across]
+            own = drawn[y * across : (y + 1) * across]
+            below = drawn[(y + 1) * across : (y + 2) * across]
+            for x in range(np.uint64(across - 2)):
+                left, middle, right = x, x + np.uint64(1), x + np.uint64(2)
+                beside = own[left] + own[right] + above[middle] + below[middle]
+                diagonal = above[left] + above[right] + below[left] + below[right]
+                is_border = own[middle] != 0
+                straight += is_border & ((beside == 2) | (beside == 3)) & (diagonal <= 2)
+                diagonals += is_border & (
+                    ((beside == 0) & (diagonal == 2)) | ((beside == 1) & (diagonal == 3))
+                )
+                between += is_border & (beside == 1) & ((diagonal == 1) | (diagonal == 2))
+        classes[at, 0], classes[at, 1], classes[at, 2] = straight, diagonals, between
+    return classes

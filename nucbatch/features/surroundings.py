@@ -2,8 +2,9 @@
 
 Both depend on nothing farther away than the ring's outer distance. Distances are Euclidean, between the
 centres of pixels. The nearest object of a pixel is found column by column, then along its row, as in an exact
-distance transform (Meijster et al., 2000), but only within the ring's reach, so that background far from
-objects costs almost nothing.
+distance transform (Meijster et al., 2000), but only within the ring's reach. Distance and object are one
+number, so that the smaller of two numbers is the nearer object, or of two equally near ones that of the lower
+label; a minimum is one vector instruction.
 """
 
 from __future__ import annotations
@@ -33,154 +34,187 @@ def ring_of(labels: npt.NDArray[np.uint32], count: int, inner_px: float, outer_p
         outer_px: more than ``inner_px``, less than 255.
     """
     inner2, outer2 = math.floor(inner_px * inner_px), math.floor(outer_px * outer_px)
-    narrow = 2 * outer2 + 1 <= np.iinfo(np.uint16).max  # half the bytes, in half the time
-    squares = np.empty((2, labels.shape[1]), np.uint16 if narrow else np.uint32)
-    begin, end, owner = _ring(labels, math.floor(outer_px), inner2, outer2, squares)
+    # A key is a squared distance, up to 2 · outer2 + 1, above the bits of the object's index.
+    bits = 32 - (2 * outer2 + 1).bit_length()
+    kind, shift = (np.uint32, bits) if count < 2**bits else (np.uint64, 32)
+    keys = np.empty((2, labels.shape[1]), kind)
+    begin, end, owner = _ring(labels, math.floor(outer_px), inner2, outer2, shift, keys)
     return Region.of(Runs(begin, end), owner, count)
 
 
-def edge_of(labels: npt.NDArray[np.uint32], region: Region) -> Region:
+def edge_of(shape: tuple[int, int], region: Region, *, closed: bool = False) -> Region:
     """Returns each object's pixels that have one of another label, or background, beside or above or below.
 
-    These are CellProfiler's edge pixels. The image's border makes no edge.
+    These are CellProfiler's edge pixels.
 
     Args:
-        labels: (Y, X) uint32, contiguous, 0..N.
+        shape: (Y, X) of the image.
         region: the objects' pixels.
+        closed: whether pixels at the border of the labels are edge pixels, too.
     """
-    begin, end, owner = _edge(labels, region.runs.begin, region.runs.end, region.owner)
+    begin, end, owner = _edge(region.runs.begin, region.runs.end, region.owner, *shape, closed)
     return Region.of(Runs(begin, end), owner, region.count)
 
 
 @kernel
 def _ring(
-    labels: npt.NDArray[np.uint32], reach: int, inner2: int, outer2: int, squares: npt.NDArray[Any]
+    labels: npt.NDArray[np.uint32], reach: int, inner2: int, outer2: int, shift: int, keys: npt.NDArray[Any]
 ) -> tuple[Ints, Ints, Ints]:  # pragma: no cover (compiled)
     """Runs of ring pixels, with the index of each run's object.
 
-    ``squares`` (2, X): memory for squared distances up to 2 · outer2 + 1. Loops over whole rows are kept
-    so plain that they are compiled to vector instructions.
+    ``keys`` (2, X): memory for keys, a squared distance shifted by ``shift`` bits plus an object's index.
+    Loops over whole rows are so plain that they are compiled to vector instructions.
     """
     height, width = labels.shape
-    none = np.uint8(reach + 1)
-    start = np.full(width, none, np.uint8)
-    below = np.empty((height, width), np.uint8)  # rows to the nearest object pixel below
-    _further(labels[height - 1], start, below[height - 1], none)
-    for y in range(height - 2, -1, -1):
-        _further(labels[y], below[y + 1], below[y], none)
+    kind = keys.dtype.type
+    far, nearest = kind((outer2 + 1) << shift), kind((inner2 + 1) << shift)
+    index = kind((1 << shift) - 1)
     most = height * width
     begins, ends, owner = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    places, objects = np.empty(width, np.int64), np.empty(width, np.int64)
+    vertical, best = keys[0], keys[1]
     count = 0
-    before, above = start.copy(), np.empty(width, np.uint8)
-    vertical, nearest = squares[0], squares[1]
+    seen = 0  # rows that were searched for objects
+    last = -reach - 1  # the last of them that has any
     for y in range(height):
-        _further(labels[y], before, above, none)
-        before[:] = above
-        if not _distances(above, below[y], reach, outer2, vertical, nearest):
+        while seen < min(height, y + reach + 1):
+            last = seen if _any(labels[seen]) else last
+            seen += 1
+        if last < y - reach:
             continue
-        for x in range(width):
-            best = np.int64(nearest[x])
-            if best <= inner2 or best > outer2:
-                continue
-            who = np.uint32(0)
-            across = 0
-            while across * across <= best:
-                rest = best - across * across
-                for side in range(2 if across else 1):
-                    at = x + across if side else x - across
-                    if at < 0 or at >= width or np.int64(vertical[at]) != rest:
-                        continue
-                    up, down = np.int64(above[at]), np.int64(below[y, at])
-                    label = labels[y - up, at] if up <= down else labels[y + down, at]
-                    if up == down:
-                        label = min(label, labels[y + down, at])
-                    if who == 0 or label < who:
-                        who = label
-                across += 1
-            pixel = y * width + x
-            if count and ends[count - 1] == pixel and owner[count - 1] == who - 1 and x > 0:
-                ends[count - 1] = pixel + 1
-            else:
-                begins[count], ends[count], owner[count] = pixel, pixel + 1, np.int64(who) - 1
-                count += 1
+        vertical[:] = far
+        _nearer_object(labels[y], kind(0), far, vertical)
+        for away in range(1, reach + 1):
+            further = kind(away * away << shift)
+            if y >= away:
+                _nearer_object(labels[y - away], further, far, vertical)
+            if y + away < height:
+                _nearer_object(labels[y + away], further, far, vertical)
+        best[:] = vertical
+        for away in range(1, min(reach + 1, width)):
+            further = kind(away * away << shift)
+            _nearer(vertical[away:], further, best[: width - away])
+            _nearer(vertical[: width - away], further, best[away:])
+        found = _between(best, nearest, far, index, places, objects)
+        count = _append_runs(places[:found], objects[:found], y * width, begins, ends, owner, count)
     return begins[:count].copy(), ends[:count].copy(), owner[:count].copy()
 
 
 @kernel
-def _further(
-    labels: npt.NDArray[np.uint32],
-    before: npt.NDArray[np.uint8],
-    now: npt.NDArray[np.uint8],
-    none: np.uint8,
-) -> None:  # pragma: no cover (compiled)
-    """Rows (X,) to the nearest object pixel in one direction, from those of the row before."""
-    for x in range(len(now)):
-        further = np.uint8(before[x] + np.uint8(1)) if before[x] < none else none
-        now[x] = np.uint8(0) if labels[x] != np.uint32(0) else further
+def _any(labels: npt.NDArray[np.uint32]) -> bool:  # pragma: no cover (compiled)
+    bits = np.uint32(0)
+    for x in range(len(labels)):
+        bits |= labels[x]
+    return bool(bits != 0)
 
 
 @kernel
-def _distances(
-    above: npt.NDArray[np.uint8],
-    below: npt.NDArray[np.uint8],
-    reach: int,
-    outer2: int,
-    vertical: npt.NDArray[Any],
-    nearest: npt.NDArray[Any],
-) -> bool:  # pragma: no cover (compiled)
-    """Squared distances (X,) of a row's pixels to the nearest object pixel: in their column, and in all.
+def _nearer_object(
+    labels: npt.NDArray[np.uint32], further: Any, far: Any, keys: npt.NDArray[Any]
+) -> None:  # pragma: no cover (compiled)
+    """Lowers the keys (X,) of pixels to those of the objects (X,) at a squared distance of ``further``."""
+    kind = keys.dtype.type
+    for x in range(len(keys)):
+        key = kind(labels[x] - np.uint32(1)) if labels[x] != np.uint32(0) else far
+        key = kind((key if key < far else far) + further)
+        keys[x] = key if key < keys[x] else keys[x]
 
-    ``outer2`` + 1 stands for all larger ones. Returns whether any is not larger.
+
+@kernel
+def _nearer(
+    beside: npt.NDArray[Any], further: Any, keys: npt.NDArray[Any]
+) -> None:  # pragma: no cover (compiled)
+    """Lowers the keys (X,) of pixels to those of pixels beside them, at a squared distance of ``further``."""
+    for x in range(len(keys)):
+        key = keys.dtype.type(beside[x] + further)
+        keys[x] = key if key < keys[x] else keys[x]
+
+
+@kernel
+def _between(
+    keys: npt.NDArray[Any], lowest: Any, end: Any, index: Any, places: Ints, objects: Ints
+) -> int:  # pragma: no cover (compiled)
+    """Lists the pixels whose keys are at least ``lowest`` and below ``end``; returns their number."""
+    count = np.uint64(0)
+    for x in range(len(keys)):
+        key = keys[x]
+        places[count], objects[count] = x, key & index
+        count += np.uint64((key >= lowest) & (key < end))
+    return int(count)
+
+
+@kernel
+def _append_runs(
+    places: Ints, objects: Ints, first: int, begins: Ints, ends: Ints, owner: Ints, count: int
+) -> int:  # pragma: no cover (compiled)
+    """Appends a row's pixels as runs behind ``count`` others; returns the number of all.
+
+    A run that is not finished is written again, which takes less time than a branch that can't be predicted.
     """
-    width, kind = len(above), nearest.dtype.type
-    far = kind(outer2 + 1)
-    any_near = False
-    for x in range(width):
-        rows = kind(min(above[x], below[x]))
-        square = kind(rows * rows)
-        vertical[x] = square if square < far else far
-        nearest[x] = vertical[x]
-        any_near |= square < far
-    if not any_near:
-        return False
-    for across in range(1, reach + 1):
-        aside = kind(across * across)
-        for x in range(width - across):
-            right = kind(vertical[x + across] + aside)
-            nearest[x] = right if right < nearest[x] else nearest[x]
-        for x in range(width - across):
-            left = kind(vertical[x] + aside)
-            nearest[x + across] = left if left < nearest[x + across] else nearest[x + across]
-    return True
+    place, own, at = np.int64(-2), np.int64(-1), np.int64(count)
+    for one in range(len(places)):
+        is_new = (places[one] != place + 1) | (objects[one] != own)
+        place, own = places[one], objects[one]
+        begins[np.uint64(at)], owner[np.uint64(at)] = first + place, own
+        at += is_new
+        ends[np.uint64(at - 1)] = first + place + 1
+    return int(at)
 
 
 @kernel
 def _edge(
-    labels: npt.NDArray[np.uint32], begin: Ints, end: Ints, owner: Ints
+    begin: Ints, end: Ints, owner: Ints, height: int, width: int, closed: bool
 ) -> tuple[Ints, Ints, Ints]:  # pragma: no cover (compiled)
-    """Runs of edge pixels, with the index of each run's object."""
-    height, width = labels.shape
-    most = (end - begin).sum()
+    """Runs of edge pixels, with the index of each run's object; ``closed``: the border makes an edge too.
+
+    Pixels inside an object lie between others of their run, and below and above runs of the same object. So
+    runs alone are read.
+    """
+    count_runs, most = len(begin), (end - begin).sum()
     begins, ends, owners = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
-    count, y, row = 0, 0, 0
-    for run in range(len(begin)):
+    count, above, below, y, row = 0, 0, 0, 0, 0
+    for run in range(count_runs):
         while begin[run] >= row + width:
             y, row = y + 1, row + width
-        label = np.uint32(owner[run] + 1)
-        open_run = False
-        for pixel in range(begin[run], end[run]):
-            x = pixel - row
-            if (
-                (y > 0 and labels[y - 1, x] != label)
-                or (y + 1 < height and labels[y + 1, x] != label)
-                or (x > 0 and labels[y, x - 1] != label)
-                or (x + 1 < width and labels[y, x + 1] != label)
-            ):
-                if open_run:
-                    ends[count - 1] = pixel + 1
-                else:
-                    begins[count], ends[count], owners[count] = pixel, pixel + 1, owner[run]
-                    count, open_run = count + 1, True
+        first, last, own = begin[run], end[run], owner[run]
+        # The first runs of the rows above and below that end behind the beginning of this one.
+        while begin[above] < row - width or (begin[above] < row and end[above] + width <= first):
+            above += 1
+        while below < count_runs and (begin[below] < row + width or end[below] <= first + width):
+            below += 1
+        low = first if first == row and not closed else first + 1
+        high = last if last == row + width and not closed else last - 1
+        at_top, at_bottom = y == 0, y == height - 1
+        up, down, at = above, below, first
+        while not (closed and (at_top or at_bottom)):
+            if not at_top:
+                if begin[up] >= row or begin[up] + width >= last:
+                    break
+                if owner[up] != own:
+                    up += 1
+                    continue
+            if not at_bottom:
+                if down == count_runs or begin[down] >= last + width:
+                    break
+                if owner[down] != own:
+                    down += 1
+                    continue
+            begin_up, end_up = (low, high) if at_top else (begin[up] + width, end[up] + width)
+            begin_down, end_down = (low, high) if at_bottom else (begin[down] - width, end[down] - width)
+            inside = max(low, begin_up, begin_down)
+            inside_end = min(high, end_up, end_down)
+            if inside < inside_end:
+                if at < inside:
+                    begins[count], ends[count], owners[count] = at, inside, own
+                    count += 1
+                at = inside_end
+            if at_top and at_bottom:
+                break
+            if at_bottom or (not at_top and end_up <= end_down):
+                up += 1
             else:
-                open_run = False
+                down += 1
+        if at < last:
+            begins[count], ends[count], owners[count] = at, last, own
+            count += 1
     return begins[:count].copy(), ends[:count].copy(), owners[:count].copy()
