@@ -4,7 +4,8 @@
 
 Each screen is PLATESxFIELDS. All fields are hard links to a few small pictures and the method is Otsu's, in
 the place of a network, so that little but the cost of plates and fields is left: CPU time of all processes,
-and the peak memory of the screen's own process and of the largest of the processes that drive a plate.
+and the peak memory of the screen's own process and of the largest of the processes that drive a plate. Each
+tenth of the plates prints a line when it is done, so that growth can be seen before the end.
 """
 
 from __future__ import annotations
@@ -104,11 +105,17 @@ def run(screen: Path, out: Path, at_once: int, labels: str) -> tuple[float, floa
     command = [sys.executable, "-m", "nucbatch", "screen", str(screen), "-o", str(out), "--quiet"]
     command += ["--model", "otsu-watershed", "--workers", "1", "--at-once", str(at_once), "--labels", labels]
     done = psutil.Popen(command, stdout=subprocess.DEVNULL)
-    own = drivers = 0
+    own = drivers = shown = 0
+    step = max(1, sum(1 for _ in screen.iterdir()) // 10)
     while done.poll() is None:
         own = max(own, _memory(done))
         drivers = max([drivers, *(_memory(child) for child in _children(done))])
-        time.sleep(0.5)
+        plates = sum(1 for _ in out.glob("*/report.html"))
+        if plates >= shown + step:
+            shown = plates
+            memory = f"{own / 2**20:.0f} and {drivers / 2**20:.0f} MiB"
+            print(f"{plates:,} plates: {_cpu_s(done):.1f} s of CPU time, {memory}", flush=True)
+        time.sleep(1)
     assert done.returncode == 0, done.returncode
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
@@ -120,6 +127,18 @@ def _children(process: psutil.Process) -> list[psutil.Process]:
         return process.children()
     except psutil.NoSuchProcess:
         return []
+
+
+def _cpu_s(process: psutil.Process) -> float:
+    """Returns the CPU time of a process and of all below it so far."""
+    total = 0.0
+    try:
+        for one in (process, *process.children(recursive=True)):
+            times = one.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    except psutil.NoSuchProcess:
+        return total
+    return total
 
 
 def _memory(process: psutil.Process) -> int:

@@ -48,8 +48,8 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--zarr", action="store_true")
-    parser.add_argument("options", nargs="*", help="of nucbatch run, after --")
-    asked = parser.parse_args()
+    end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    asked, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
     with tempfile.TemporaryDirectory(prefix="bench-store-") as scratch:
         plate = converted(asked.plate, Path(scratch)) if asked.zarr else asked.plate.resolve()
         objects = {
@@ -70,7 +70,7 @@ def main() -> None:
                     counts = None if latency_s is None else stack.enter_context(served(objects, latency_s))
                     source = str(plate) if counts is None else f"s3://bench/{plate.name}"
                     out = Path(scratch, f"out{number}")
-                    known.add(one_run(source, out, asked.options, found[place], counts))
+                    known.add(one_run(source, out, options, found[place], counts))
                     subprocess.run(["rm", "-r", str(out)], check=True)
         assert len(known) == 1, "the results differ"
     table = Table(title=f"{plate.name}: {len(objects):,} files, {asked.rounds} rounds")

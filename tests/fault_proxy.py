@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import struct
 import threading
@@ -14,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 _STATUS = {"503": 503, "500": 500, "429": 429, "403": 403, "404": 404}
+_PATIENCE_S = 20
 _REFUSED = b"<Error><Code>AccessDenied</Code><AWSAccessKeyId>%s</AWSAccessKeyId></Error>"
 
 
@@ -30,6 +32,9 @@ class FaultProxy:
         requests: method and path of every request.
         latency_s: added to each answer.
         headers: of every request, with the signatures.
+        gate: requests are answered once as many are waiting as it has parties.
+        gated: regex of the requests that wait at the gate.
+        alone: paths of requests that waited in vain for the others.
     """
 
     address: str = ""
@@ -38,6 +43,9 @@ class FaultProxy:
     requests: list[str] = field(default_factory=list)
     latency_s: float = 0.0
     headers: list[dict[str, str]] = field(default_factory=list)
+    gate: threading.Barrier | None = None
+    gated: str = ""
+    alone: list[str] = field(default_factory=list)
 
     def take(self) -> str:
         return self.faults.pop(0) if self.faults else self.always
@@ -58,6 +66,11 @@ def faulty(server: str) -> Iterator[FaultProxy]:
                 proxy.requests.append(f"{self.command} {self.path}")
                 proxy.headers.append(dict(self.headers.items()))
                 kind = proxy.take()
+            if proxy.gate is not None and re.search(proxy.gated, f"{self.command} {self.path}"):
+                try:
+                    proxy.gate.wait(_PATIENCE_S)
+                except threading.BrokenBarrierError:
+                    proxy.alone.append(self.path)
             time.sleep(proxy.latency_s)
             if kind == "reset":
                 self._reset()

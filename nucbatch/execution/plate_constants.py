@@ -16,6 +16,7 @@ from nucbatch.core.settings import NormaliseSettings, RunSettings
 from nucbatch.execution.job import seen_channel
 from nucbatch.execution.plate_sample import sampled
 from nucbatch.inference.normalise import constants_of
+from nucbatch.object_store import at_once
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import FieldReader, field_channels
 
@@ -42,7 +43,7 @@ def with_plate_constants(plan: Plan, begun: RunSettings | None, threads: int = 1
     if begun is not None and _without_constants(begun.normalise) == normalise:
         return _with(plan, begun.normalise), ""
     sample = sample_of(plan)
-    with ThreadPoolExecutor(threads) as pool:
+    with ThreadPoolExecutor(at_once(plan.plate.root, threads)) as pool:
         counted = [levels for levels in pool.map(lambda field: _levels_of(plan, field), sample) if levels]
     if not counted:
         raise InputError(

@@ -27,6 +27,7 @@ from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.scale import WINDOW_PX, fit
 from nucbatch.inference.segment import View, labels_in
 from nucbatch.networks.checkpoint import load_weights
+from nucbatch.object_store import at_once
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.pixels import FieldReader, field_channels
 
@@ -84,9 +85,12 @@ def _measured(prepared: Prepared, threads: int) -> tuple[float, int, int]:
 
     views: list[View] = []
     first: list[NDArray[np.uint32]] = []
-    with ThreadPoolExecutor(threads) as pool:
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        ThreadPoolExecutor(at_once(plan.plate.root, threads)) as reading,
+    ):
         for fields in _batches(sampled(plan.usable)):
-            some = [view for view in pool.map(lambda field: _view_of(plan, field), fields) if view]
+            some = [view for view in reading.map(lambda field: _view_of(plan, field), fields) if view]
             views += some
             first += labels_at(1.0, some)
             if sum(int(labels.max()) for labels in first) >= _ENOUGH_NUCLEI:

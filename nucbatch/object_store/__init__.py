@@ -1,5 +1,6 @@
 """Objects in a store (S3, Google Cloud, Azure, HTTP) behind the methods of a path."""
 
+from nucbatch.object_store.ahead import ahead, at_once, each
 from nucbatch.object_store.object_file import (
     ObjectFile,
     StoredBytes,
@@ -15,7 +16,10 @@ __all__ = [
     "ObjectFile",
     "ObjectPath",
     "StoredBytes",
+    "ahead",
     "as_path",
+    "at_once",
+    "each",
     "file_size",
     "is_address",
     "path_in",

@@ -159,7 +159,7 @@ class ObjectPath(_Base):
 
         for name in children(self.bucket, self.key):
             child = self / name.rstrip("/")
-            yield child.known_as("folder") if name.endswith("/") else child
+            yield child.known_as("folder" if name.endswith("/") else "file")
 
 
 def as_path(path: str | Path) -> Path:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ from nucbatch.readers.formats.headers import DTYPES, read_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.illumination import apply_illumination
 from nucbatch.readers.read_timeout import Beat, within
-from nucbatch.readers.unchanged import unchanged
+from nucbatch.readers.unchanged import opened_ahead
 
 
 def probe(path: str | Path, dtypes: Sequence[str] = DTYPES) -> PixelInfo:
@@ -127,11 +127,18 @@ class FieldReader:
         written: set[str] = set()
         coverage: list[Coverage] = []
         inner = counted or box
-        for path, planes in _by_file(field, wanted):
+        files = _by_file(field, wanted)
+        contexts = opened_ahead(self.root, [planes[0] for _, planes in files])
+        for (path, planes), context in zip(files, contexts, strict=True):
 
-            def look(beat: Beat, path: str = path, planes: list[Plane] = planes) -> None:
+            def look(
+                beat: Beat,
+                path: str = path,
+                planes: list[Plane] = planes,
+                context: AbstractContextManager[Path] = context,
+            ) -> None:
                 with (
-                    unchanged(self.root, planes[0]) as file,
+                    context as file,
                     damage_of(*planes),
                     open_source(file, path) as source,
                 ):

@@ -7,14 +7,16 @@ that has been replaced by a link. For an OME-Zarr image the group's metadata are
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
-from nucbatch.core.errors import ImageUnavailable
+from nucbatch.core.errors import ImageUnavailable, UnreadableImage
 from nucbatch.core.plate import Plane
-from nucbatch.object_store import ObjectPath, path_in, shown_version
+from nucbatch.object_store import ObjectPath, ahead, is_address, path_in, shown_version
 
 _METADATA = ("zarr.json", ".zattrs")  # Zarr 3, Zarr 2
 
@@ -25,35 +27,88 @@ def stamp(path: Path) -> tuple[int, int]:
     Raises:
         OSError: the file cannot be accessed.
     """
-    info = path.stat()
-    if path.is_dir():
-        found = [path / name for name in _METADATA if (path / name).is_file()]
-        info = (found[0] if found else path / _METADATA[0]).stat()
+    info = _metadata_stat(path) if path.is_dir() else path.stat()
     return info.st_size, info.st_mtime_ns
 
 
+def _metadata_stat(group: Path) -> os.stat_result:
+    for name in _METADATA:
+        try:
+            return (group / name).stat()
+        except FileNotFoundError:
+            continue
+        except ImageUnavailable:
+            if isinstance(group, ObjectPath) and group.lists:
+                raise
+            continue  # many web servers refuse what is not there
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(group))
+
+
+_FETCHED_AHEAD = 4
+"""Files of a field that are fetched from a store before they are used; each needs up to 8 MiB."""
+
+
+def opened_ahead(root: str | Path, planes: Sequence[Plane]) -> Iterator[AbstractContextManager[Path]]:
+    """Yields the context of :func:`unchanged` for one plane of each file of a field.
+
+    The first bytes of several objects of a store are fetched at once.
+    """
+    if not is_address(str(root)) or len(planes) < 2:
+        yield from (unchanged(root, plane) for plane in planes)
+        return
+    fetched = ahead(partial(_fetched, root), planes, _FETCHED_AHEAD)
+    for plane, one in zip(planes, fetched, strict=True):
+        yield unchanged(root, plane, one.result)
+
+
 @contextmanager
-def unchanged(root: str | Path, plane: Plane) -> Iterator[Path]:
+def unchanged(
+    root: str | Path, plane: Plane, fetched: Callable[[], ObjectPath | None] | None = None
+) -> Iterator[Path]:
     """Gives the path of a plane's file, which is the same at the begin and at the end of the context.
 
     An object of a store is checked by the request that reads it, and only this version of it is read.
+
+    Args:
+        root: root of the plate.
+        plane: the plane.
+        fetched: returns the object of a store, if its first bytes are being fetched already.
 
     Raises:
         ImageUnavailable: as :func:`require_unchanged`.
     """
     path = path_in(root, plane.path)
-    if isinstance(path, ObjectPath) and not plane.path.endswith("/"):
-        try:
-            path = path.at_version(plane.size_bytes, plane.mtime_ns).fetched()
-        except FileNotFoundError as error:
-            raise _vanished(plane) from error
-        except ImageUnavailable as error:
-            raise ImageUnavailable(f"{plane.path}: {error}") from error
-        yield path
+    if isinstance(path, ObjectPath) and (found := fetched() if fetched else _fetched(root, plane)):
+        yield found
         return
+    if isinstance(path, ObjectPath):
+        # What has changed before it is read differs afterwards too, so one look at the end will do.
+        try:
+            yield path
+        except UnreadableImage:
+            require_unchanged(root, plane)
+            raise
+    else:
+        require_unchanged(root, plane)
+        yield path
     require_unchanged(root, plane)
-    yield path
-    require_unchanged(root, plane)
+
+
+def _fetched(root: str | Path, plane: Plane) -> ObjectPath | None:
+    """Fetches the first bytes of a plane's object; None for an OME-Zarr image.
+
+    Raises:
+        ImageUnavailable: it is missing, has changed, or the store does not answer; the message names it.
+    """
+    path = path_in(root, plane.path)
+    if not isinstance(path, ObjectPath) or plane.path.endswith("/"):
+        return None
+    try:
+        return path.at_version(plane.size_bytes, plane.mtime_ns).fetched()
+    except FileNotFoundError as error:
+        raise _vanished(plane) from error
+    except ImageUnavailable as error:
+        raise ImageUnavailable(f"{plane.path}: {error}") from error
 
 
 def require_unchanged(root: str | Path, plane: Plane) -> None:

@@ -38,7 +38,7 @@ from nucbatch.core.plate import (
     Plane,
     Plate,
 )
-from nucbatch.object_store import ObjectPath, path_in
+from nucbatch.object_store import ObjectPath, at_once, path_in
 from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
 from nucbatch.readers.formats.headers import read_header, read_pages
 from nucbatch.readers.formats.pixel_info import PixelInfo
@@ -125,9 +125,10 @@ def each_field(plate: Plate, look: Callable[[Sequence[Field]], Sequence[_Value]]
 
     Groups are used because a separate task per field would cost more than reading its header.
     """
-    size = max(1, min(_GROUP, len(plate.fields) // (4 * _THREADS)))
+    threads = at_once(plate.root, _THREADS)
+    size = max(1, min(_GROUP, len(plate.fields) // (4 * threads)))
     fields = iter(plate.fields)
-    with ThreadPoolExecutor(_THREADS) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         while batch := list(islice(fields, _BATCH)):
             groups = [batch[i : i + size] for i in range(0, len(batch), size)]
             for found in pool.map(look, groups):

@@ -56,14 +56,14 @@ class ReadStatistics:
 class StoredArray:
     """Zarr 2 or 3 array in a folder; several threads may read at once."""
 
-    def __init__(self, folder: Path) -> None:
-        """Reads the metadata.
+    def __init__(self, folder: Path, form: ArrayForm | None = None) -> None:
+        """Reads the metadata, unless they are given.
 
         Raises:
             UnreadableImage: see :func:`~nucbatch.zarr_format.document.array_form`.
         """
         self.folder = folder
-        self.form: ArrayForm = array_form(folder)
+        self.form: ArrayForm = form or array_form(folder)
         self._root = str(folder) if isinstance(folder, ObjectPath) else os.path.realpath(folder)
 
     def read(self, begin: _Index, end: _Index) -> tuple[NDArray[Any], ReadStatistics]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.zarr_format.codecs import ChunkCoding, codec_named
-from nucbatch.zarr_format.json_file import damage, read_json
+from nucbatch.zarr_format.json_file import damage, read_json_if_there
 
 _PIXEL_TYPES = frozenset(
     np.dtype(name).name for name in ("?", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8")
@@ -98,10 +98,10 @@ def array_form(folder: Path) -> ArrayForm:
             supported.
     """
     with damage():
-        if (folder / "zarr.json").is_file():
-            return _version_3(read_json(folder / "zarr.json"))
-        if (folder / ".zarray").is_file():
-            return _version_2(read_json(folder / ".zarray"))
+        if (document := read_json_if_there(folder / "zarr.json")) is not None:
+            return _version_3(document)
+        if (document := read_json_if_there(folder / ".zarray")) is not None:
+            return _version_2(document)
         raise UnreadableImage(f"its array {folder.name!r} is not there")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nucbatch.zarr_format import damage, read_json
+from nucbatch.zarr_format import damage, read_json_if_there
 
 _PROGRAM, _LIST = "nucbatch", "lost_images"
 _LONGEST_REASON = 1000
@@ -29,10 +29,10 @@ def lost_images(root: Path) -> dict[str, str]:
         UnreadableImage: the attributes cannot be read.
     """
     with damage():
-        if (root / "zarr.json").is_file():
-            found = read_json(root / "zarr.json").get("attributes", {})
-        elif (root / ".zattrs").is_file():
-            found = read_json(root / ".zattrs")
+        if (document := read_json_if_there(root / "zarr.json")) is not None:
+            found = document.get("attributes", {})
+        elif (document := read_json_if_there(root / ".zattrs")) is not None:
+            found = document
         else:
             return {}
     own = found.get(_PROGRAM) if isinstance(found, dict) else None

@@ -24,7 +24,7 @@ from nucbatch.core.pixel_size import not_square
 from nucbatch.core.plate import Channel
 from nucbatch.core.plate_geometry import parse_row, row_letters
 from nucbatch.object_store import ObjectPath
-from nucbatch.zarr_format import array_form, damage, read_json
+from nucbatch.zarr_format import ArrayForm, array_form, damage, read_json_if_there
 from nucbatch.zarr_format.placement import datasets
 
 GROUP_MARKERS = frozenset({"zarr.json", ".zgroup", ".zattrs"})
@@ -80,6 +80,7 @@ class StoredForm:
             without a unit of length.
         described: channels with the facts that the metadata record beside their names.
         oblong_um: width and height of pixels that are not square.
+        stored: metadata of the array.
     """
 
     array: str
@@ -92,6 +93,7 @@ class StoredForm:
     center_um: tuple[float, float] | None = None
     described: tuple[Channel, ...] = ()
     oblong_um: tuple[float | None, float | None] | None = None
+    stored: ArrayForm | None = None
 
     def length(self, axis: str) -> int:
         """Returns the length of an axis; 1 if the image does not have it."""
@@ -110,10 +112,10 @@ def attributes(group: Path) -> dict[str, Any]:
         UnreadableImage: they cannot be read, or are not a JSON object.
     """
     with damage():
-        if (group / "zarr.json").is_file():
-            found = read_json(group / "zarr.json").get("attributes", {}).get("ome", {})
-        elif (group / ".zattrs").is_file():
-            found = read_json(group / ".zattrs")
+        if (document := read_json_if_there(group / "zarr.json")) is not None:
+            found = document.get("attributes", {}).get("ome", {})
+        elif (document := read_json_if_there(group / ".zattrs")) is not None:
+            found = document
         else:
             found = {}
         if not isinstance(found, dict):
@@ -230,6 +232,7 @@ def form_of(group: Path) -> StoredForm:
             placement.center_um(shape[-2], shape[-1]),
             () if is_rgb else _described(found, channels),
             placement.sides_um if not_square(*placement.sides_um) else None,
+            array,
         )
 
 

@@ -142,3 +142,24 @@ def objects_of(bucket: Bucket, prefix: str) -> dict[str, str]:
         for key, content in bucket.content().items()
         if key.startswith(prefix) and ".nucbatch" not in key and key.rpartition("/")[2] not in OWN
     }
+
+
+@pytest.fixture(scope="module")
+def stored(bucket: Bucket, runs: dict[str, Path]) -> tuple[Path, str]:
+    """The OME-Zarr of a run in a folder, and the address of its copy in a store."""
+    converted = runs["local"] / "plate.zarr"
+    return converted, bucket.upload(converted, "zarr/plate.zarr")
+
+
+@pytest.mark.parametrize(("inside", "code"), [("", 3), ("/A/1/1", 0)], ids=["plate", "image"])
+def test_results_from_an_ome_zarr_in_a_store_are_those_from_a_folder(
+    stored: tuple[Path, str], tmp_path: Path, inside: str, code: int
+) -> None:
+    folder, url = stored
+    places = {"local": (f"{folder}{inside}",), "store": (f"{url}{inside}", "--block-size", "128")}
+    for name, arguments in places.items():
+        done = run(arguments[0], tmp_path / name, *arguments[1:])
+        assert done.exit_code == code, done.output
+    known = digests(tmp_path / "local")
+    assert "nuclei.parquet" in known
+    assert digests(tmp_path / "store") == known

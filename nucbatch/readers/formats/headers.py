@@ -123,7 +123,7 @@ def _of_bounded_size(info: PixelInfo) -> PixelInfo:
 
 def _with_chunks(group: Path, form: StoredForm) -> PixelInfo:
     info = _of_bounded_size(_believable(_stored(form)))
-    absent, chunks = StoredArray(below(group, form.array)).count_absent()
+    absent, chunks = StoredArray(below(group, form.array), form.stored).count_absent()
     # As for files: the stored size must be in proportion to the promised size.
     promised_bytes = math.prod(form.shape) * np.dtype(form.dtype).itemsize
     require_believable(promised_bytes, promised_bytes * (chunks - absent) // max(chunks, 1))

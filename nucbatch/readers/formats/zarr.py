@@ -42,12 +42,12 @@ class ZarrSource:
     def plane(self, page: int = 0, level: int = 0) -> ZarrPlane:
         """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
         with naming_file(self._shown):
-            name = self._form.array
+            name, known = self._form.array, self._form.stored
             if level:
                 stored = levels_of(self._path)
                 require_listed(self._shown, "level", level, len(stored))
-                name = stored[level].path
-            return ZarrPlane(below(self._path, name), self._shown, self._form, page)
+                name, known = stored[level].path, None
+            return ZarrPlane(StoredArray(below(self._path, name), known), self._shown, self._form, page)
 
     def levels(self, page: int = 0) -> tuple[Level, ...]:
         """See :class:`~nucbatch.readers.formats.plane_reader.ImageSource`."""
@@ -62,10 +62,10 @@ class ZarrSource:
 class ZarrPlane:
     """See :class:`~nucbatch.readers.formats.plane_reader.PlaneReader`."""
 
-    def __init__(self, array: Path, shown: str, form: StoredForm, page: int) -> None:
+    def __init__(self, array: StoredArray, shown: str, form: StoredForm, page: int) -> None:
         self._shown, self._form = shown, form
         self.cost = Cost()
-        self._array = StoredArray(array)
+        self._array = array
         found = self._array.form
         _require_sensible(found)
         if len(found.shape) != len(form.axes):

@@ -17,15 +17,16 @@ Source: https://ngff.openmicroscopy.org/0.5/.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.core.plate_geometry import parse_row, plausible_well
-from nucbatch.object_store import path_in
+from nucbatch.object_store import each, path_in
 from nucbatch.readers.assemble import FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.layouts.ome_zarr_positions import field_facts
@@ -150,8 +151,8 @@ class OmeZarrReader:
             name=safe_name(listing.name.removesuffix(".zarr")),
             layout=self.name,
             sightings=[
-                Sighting(_found(listing.root, path), GREY, site=site)
-                for site, path in enumerate(paths, start=1)
+                Sighting(file, GREY, site=site)
+                for site, file in enumerate(_found_files(listing.root, paths), start=1)
             ],
             records=records,
             channels=[GREY] if paths else [],
@@ -164,13 +165,18 @@ class OmeZarrReader:
         wells = _wells(root, store, acquisition)
         listed = {path for images in wells.images.values() for _, path in images}
         listed |= {record.path for record in wells.records}
-        on_disk = {store + path for path in _groups(root)}
+        on_disk = {store + path for path in _groups(root, {path.removeprefix(store) for path in listed})}
         records += [ignored(store, "zarr-group"), *wells.records]
         records += [ignored(path, "unlisted") for path in sorted(on_disk - listed)]
-        sightings = [
-            Sighting(_found(listing.root, path), GREY, well, site, t)
+        placed = [
+            (path, well, site, t)
             for well, images in wells.images.items()
             for (_, path), (site, t) in zip(images, _sites(wells, well), strict=True)
+        ]
+        files = _found_files(listing.root, [path for path, *_ in placed])
+        sightings = [
+            Sighting(file, GREY, well, site, t)
+            for file, (_, well, site, t) in zip(files, placed, strict=True)
         ]
         found = attributes(root)
         name = str(found.get("plate", {}).get("name") or "")
@@ -262,19 +268,18 @@ def _wells(root: Path, store: str, acquisition: str) -> _Wells:
         raise InputError(f"{shown} is no plate that can be read: {error}.") from error
     wells = _Wells()
     listed: dict[str, tuple[str, list[WellImage]]] = {}
-    for path in paths:
+    for path, group in zip(paths, each(root, partial(_well_group, root), paths), strict=True):
         row, _, column = path.partition("/")
         well = plausible_well(parse_row(row) + column)
         place = f"{store}{path}/"
         if not well:
             wells.records.append(quarantined(place, f"{path!r} is no well (A/1 to AF/48)"))
             continue
-        try:
-            group = below(root, path)
-            listed[place] = well, _listed(group, attributes(group))
-        except UnreadableImage as error:
-            wells.gaps[well, 1, 0] = f"{place}: {error}"
-            wells.records.append(quarantined(place, str(error)))
+        if isinstance(group, str):
+            wells.gaps[well, 1, 0] = f"{place}: {group}"
+            wells.records.append(quarantined(place, group))
+        else:
+            listed[place] = well, group
     by_place = {place: images for place, (_, images) in listed.items()}
     number = chosen_acquisition(by_place, acquisition, titles, shown)
     wells.acquisition = titled(number, titles) if number else ""
@@ -287,6 +292,15 @@ def _wells(root: Path, store: str, acquisition: str) -> _Wells:
         elif sites.doubtful:
             wells.doubtful[well] = "; ".join(dict.fromkeys(sites.doubtful.values()))
     return wells
+
+
+def _well_group(root: Path, path: str) -> list[WellImage] | str:
+    """Lists the images of a well, or returns the reason why its group can't be read."""
+    try:
+        group = below(root, path)
+        return _listed(group, attributes(group))
+    except UnreadableImage as error:
+        return str(error)
 
 
 def _sites(wells: _Wells, well: str) -> Iterator[tuple[int, int]]:
@@ -315,13 +329,14 @@ def _lost_fields(root: Path, listed: set[str]) -> dict[FieldKey, str]:
     return lost
 
 
-def _groups(root: Path) -> Iterator[str]:
-    """Yields the groups three levels below a plate, where its images lie."""
-    for row in _folders(root):
-        for column in _folders(row):
-            for image in _folders(column):
-                if any((image / marker).is_file() for marker in GROUP_MARKERS):
-                    yield f"{row.name}/{column.name}/{image.name}/"
+def _groups(root: Path, known: Container[str]) -> Iterator[str]:
+    """Yields the groups three levels below a plate, where its images lie, except for ``known`` ones."""
+    columns = [column for folders in each(root, _folders, _folders(root)) for column in folders]
+    for column, images in zip(columns, each(root, _folders, columns), strict=True):
+        for image in images:
+            path = f"{column.parent.name}/{column.name}/{image.name}/"
+            if path not in known and any((image / marker).is_file() for marker in GROUP_MARKERS):
+                yield path
 
 
 def _folders(path: Path) -> list[Path]:
@@ -329,6 +344,10 @@ def _folders(path: Path) -> list[Path]:
         return [child for child in path.iterdir() if child.is_dir() and not child.is_symlink()]
     except OSError:
         return []  # listed images are quarantined with the system's reason when they are opened
+
+
+def _found_files(root: str, paths: Sequence[str]) -> list[FoundFile]:
+    return list(each(path_in(root), partial(_found, root), paths))
 
 
 def _found(root: str, path: str) -> FoundFile:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.object_store import path_in
+from nucbatch.object_store import each, path_in
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting
 from nucbatch.zarr_format.ome import form_of
 
@@ -21,8 +21,12 @@ def field_facts(root: str, sightings: Sequence[Sighting], acquisition: str) -> d
     for sighting in sightings:
         of_well[sighting.well, sighting.t].append(sighting)
     facts: dict[FieldKey, FieldFacts] = {}
+    several = [
+        path_in(root, one.file.path) for fields in of_well.values() if len(fields) > 1 for one in fields
+    ]
+    centers = each(path_in(root), _center, several)
     for fields in of_well.values():
-        places = [_center(path_in(root, one.file.path)) if len(fields) > 1 else None for one in fields]
+        places = [next(centers) if len(fields) > 1 else None for _ in fields]
         is_one_place = len(set(places)) == 1
         for one, place in zip(fields, places, strict=True):
             facts[one.key] = FieldFacts(None if is_one_place else place, acquisition=acquisition)
