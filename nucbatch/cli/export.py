@@ -10,6 +10,7 @@ import click
 
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.selection_options import selection_options
+from nucbatch.cli.shared_options import FolderPath
 from nucbatch.cli.terminal import say_error, terminal
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ _MOST_SHOWN = 10
 
 
 @click.command(cls=HeadedCommand, short_help="Write a run's masks, outlines and table for other programs.")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FolderPath())
 @headed("Formats", *_FORMATS)
 @selection_options
 @headed("Output", *_OUTPUT)

@@ -14,7 +14,7 @@ from nucbatch.cli.images_option import IMAGES
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import FAIL_FAST, OUT, OVERLAPS, RESTART, TABLE, VERIFY
+from nucbatch.cli.shared_options import FAIL_FAST, OUT, OVERLAPS, RESTART, TABLE, VERIFY, FolderPath
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -29,7 +29,7 @@ _MASKS = (
     option(
         "--labels",
         required=True,
-        type=click.Path(path_type=Path),
+        type=FolderPath(),
         help="Masks named after the images: a folder of label images (PNG, TIFF) or of GeoJSON, COCO, "
         "LabelMe or ImageJ's ROIs; an OME-Zarr with labels; or a run's folder.",
     ),

@@ -9,13 +9,14 @@ import click
 
 from nucbatch.cli.experiment_options import experiment_options
 from nucbatch.cli.headings import HeadedCommand
+from nucbatch.cli.shared_options import FolderPath
 
 if TYPE_CHECKING:
     from nucbatch.experiment.description import Experiment
 
 
 @click.command(cls=HeadedCommand, short_help="Write a run's report again.")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FolderPath())
 @experiment_options
 def report(out: Path, experiment: Experiment | None) -> None:
     """Write report.html of the run in OUT again, from what is on the disk.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nucbatch.cli.shared_options import FolderPath
 from nucbatch.cli.terminal import say_error, terminal
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ WORST = 10
 
 
 @click.command(short_help="Compare masks with ground truth.")
-@click.argument("pred", type=click.Path(path_type=Path))
-@click.option("--gt", "truth", required=True, type=click.Path(path_type=Path), help="True labels, as PRED.")
+@click.argument("pred", type=FolderPath())
+@click.option("--gt", "truth", required=True, type=FolderPath(), help="True labels, as PRED.")
 @click.option(
     "--by",
     "by_file",

@@ -29,6 +29,24 @@ class OutputPath(click.Path):
         return Path(text)
 
 
+class FolderPath(click.Path):
+    """File or folder on a disk, such as a finished run to read."""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
+        """Returns the path.
+
+        Raises:
+            click.BadParameter: it is an address in an object store.
+        """
+        text = os.fspath(value)
+        if is_address(text):
+            raise click.BadParameter(
+                f"{text} is an address, and this command reads from a disk: copy the run with "
+                f"`nucbatch copy {text} FOLDER`, and give that folder."
+            )
+        return Path(text)
+
+
 class RunPath(click.Path):
     """Folder of a run, or its address in an object store."""
 

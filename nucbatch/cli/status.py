@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nucbatch.cli.shared_options import FolderPath
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _MOST_REASONS_IN_JSON = 255
 
 
 @click.command(short_help="Show how far a run is, from any shell.")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FolderPath())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.pass_context
 def status(context: click.Context, out: Path, as_json: bool) -> None:

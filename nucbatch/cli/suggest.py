@@ -9,6 +9,7 @@ import click
 
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.selection_options import selection_options
+from nucbatch.cli.shared_options import FolderPath
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _OUTPUT = (
 
 
 @click.command(cls=HeadedCommand, short_help="List the fields most worth labelling first.")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FolderPath())
 @headed("Choice", *_CHOICE)
 @selection_options
 @headed("Output", *_OUTPUT)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from nucbatch.cli.headings import HeadedCommand, headed, option
+from nucbatch.cli.shared_options import FolderPath
 from nucbatch.cli.terminal import terminal
 
 _PLACES = (
@@ -32,7 +33,7 @@ _OUTPUT = (
 
 
 @click.command(cls=HeadedCommand, short_help="Look at a run's nuclei in napari, and correct them.")
-@click.argument("out", type=click.Path(path_type=Path))
+@click.argument("out", type=FolderPath())
 @headed("Fields", *_PLACES)
 @headed("Output", *_OUTPUT)
 def view(out: Path, wells: str, sites: str, times: str, suggested: Path | None, folder: Path | None) -> None:
