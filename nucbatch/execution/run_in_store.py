@@ -19,6 +19,7 @@ from typing import Any, Self
 from nucbatch.core.errors import InputError
 from nucbatch.core.log_file import NOTE
 from nucbatch.execution.prepared import Prepared
+from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.session import RunResult, execute
 from nucbatch.object_store import ObjectPath
 from nucbatch.planning.plan import Plan
@@ -72,6 +73,7 @@ def execute_in_store(
     *,
     restart: bool = False,
     verify: bool = False,
+    progress: Progress | None = None,
     **session: Any,
 ) -> RunResult:
     """Executes a prepared run whose results go to a store, or resumes the run that was started there.
@@ -82,6 +84,7 @@ def execute_in_store(
         work: the folder for the working folder; None for the user's cache folder.
         restart: delete what an earlier run left below the address.
         verify: read every object of done fields and compare its SHA-256.
+        progress: reports to the user; None: nothing is reported.
         session: further arguments of :func:`nucbatch.execution.session.execute`.
 
     Raises:
@@ -93,13 +96,21 @@ def execute_in_store(
     require_possible(prepared, address, work, session)
     folder = working_folder(address, work)
     with remote_lock(address) as lock:
+        if progress is not None:
+            progress.note(f"Results go to {address}; those that are not sent yet are in {folder.path}.")
         ledger = RemoteLedger.opened(address, restart=restart)
         found = bring_up_to_date(folder, ledger, verify=verify)
         if ledger.parts > MOST_PARTS:
             ledger.compact(folder.hidden)
         with RunInStore(folder, ledger, lock, found) as to_store:
             result = execute(
-                prepared, folder.path, restart=restart, verify=verify, to_store=to_store, **session
+                prepared,
+                folder.path,
+                restart=restart,
+                verify=verify,
+                progress=progress,
+                to_store=to_store,
+                **session,
             )
         publish_rest(folder, address, to_store.groups_of_failed())
     shutil.rmtree(folder.path, ignore_errors=True)

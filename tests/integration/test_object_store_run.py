@@ -135,6 +135,23 @@ def test_results_in_a_store_are_those_in_a_folder(
     assert objects_of(bucket, "runs/out/") == digests(runs["local"])
 
 
+@pytest.mark.parametrize(
+    ("address", "options", "said"),
+    [
+        ("s3://bucket/out", ["--keep-probabilities"], "--keep-probabilities needs a folder on a disk"),
+        ("s3://bucket/out", ["--scheduler", "slurm"], "Name a folder that all of them see with --work"),
+        ("s3://bucket", [], "is a whole bucket: name a folder in it, such as s3://bucket/run"),
+        ("https://host/out", [], "results go to s3://, gs:// or az://, not to a web server"),
+        ("out", ["--work", "w"], "--work w: results go to out at once"),
+    ],
+)
+def test_what_a_store_does_not_take_is_refused(
+    runs: dict[str, Path], address: str, options: list[str], said: str
+) -> None:
+    refused = run(str(runs["local"].parent / "plate"), address, *options)
+    assert said in str(refused.exception)
+
+
 def objects_of(bucket: Bucket, prefix: str) -> dict[str, str]:
     """The results of a run in a store, as those of a folder."""
     return {
