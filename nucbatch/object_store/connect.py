@@ -7,9 +7,11 @@ S3 are not signed, which public buckets accept.
 
 from __future__ import annotations
 
+import json
 import os
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,8 +22,13 @@ _RETRIES = {
     "retry_timeout": timedelta(seconds=120),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
 }
+_TIMEOUT = timedelta(seconds=60)
 _SETTINGS = ("AWS_", "GOOGLE_", "AZURE_")
-_OTHERS = {"gs": "GOOGLE_APPLICATION_CREDENTIALS", "az": "AZURE_STORAGE_ACCOUNT_NAME"}
+_SERVICE_ACCOUNTS = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH")
+_OTHERS = {
+    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", *_SERVICE_ACCOUNTS, "GOOGLE_SERVICE_ACCOUNT_KEY"),
+    "az": ("AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_ID"),
+}
 
 
 def require_library() -> None:
@@ -58,7 +65,8 @@ def _connected(bucket: str, _process: int, _settings: frozenset[tuple[str, str]]
     try:
         if scheme == "s3":
             return _s3(bucket)
-        options = {"allow_http": True} if _is_loopback(bucket) or scheme == "http" else {}
+        plain = scheme == "http" or _may_be_plain(_endpoint(scheme), "AZURE_ALLOW_HTTP")
+        options = {"allow_http": plain, "timeout": _TIMEOUT}
         return from_url(bucket, client_options=options, retry_config=_RETRIES)
     except InputError:
         raise
@@ -86,16 +94,11 @@ def _s3(bucket: str) -> Any:
             provider = Boto3CredentialProvider(session)
         else:
             settings["skip_signature"] = True
-    plain = _is_loopback(endpoint) or os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true"
-    if endpoint.startswith("http://") and not plain:
-        raise InputError(
-            f"{endpoint} is not encrypted and leaves this machine: use https://, or accept that others on "
-            "the network can read the images with AWS_ALLOW_HTTP=true."
-        )
+    plain = _may_be_plain(endpoint, "AWS_ALLOW_HTTP")
     return S3Store(
         bucket.partition("://")[2],
         config=settings,
-        client_options={"allow_http": plain, "timeout": timedelta(seconds=60)},
+        client_options={"allow_http": plain, "timeout": _TIMEOUT},
         retry_config=_RETRIES,
         **({"credential_provider": provider} if provider else {}),
     )
@@ -126,14 +129,42 @@ def credentials_from(bucket: str) -> str:
     """Returns the name of the credentials' source for messages, without any secret; empty without any."""
     scheme = bucket.partition("://")[0]
     if scheme != "s3":
-        name = _OTHERS.get(scheme, "")
-        return name if name and os.environ.get(name) else ""
+        return next((name for name in _OTHERS.get(scheme, ()) if os.environ.get(name)), "")
     if _in_environment():
         return "AWS_ACCESS_KEY_ID"
     session = _profile()
     if session is None or session.get_credentials() is None:
         return ""
     return f"the profile {session.profile_name}"
+
+
+def _endpoint(scheme: str) -> str:
+    """Returns the address of a store other than the provider's own, as the environment names it."""
+    if scheme == "az":
+        return os.environ.get("AZURE_STORAGE_ENDPOINT") or os.environ.get("AZURE_ENDPOINT") or ""
+    for name in _SERVICE_ACCOUNTS if scheme == "gs" else ():
+        if path := os.environ.get(name):
+            try:
+                account = json.loads(Path(path).read_bytes())
+            except (OSError, ValueError) as error:
+                raise InputError(f"{name}={path} can't be read: {error}.") from error
+            return str(account.get("gcs_base_url") or "") if isinstance(account, dict) else ""
+    return ""
+
+
+def _may_be_plain(endpoint: str, allowed_by: str) -> bool:
+    """Returns whether requests may go unencrypted: on this machine, or where the user allows it.
+
+    Raises:
+        InputError: they would, and may not.
+    """
+    plain = _is_loopback(endpoint) or os.environ.get(allowed_by, "").lower() == "true"
+    if endpoint.startswith("http://") and not plain:
+        raise InputError(
+            f"{endpoint} is not encrypted and leaves this machine: use https://, or accept that others on "
+            f"the network can read the images with {allowed_by}=true."
+        )
+    return plain
 
 
 def _is_loopback(address: str) -> bool:

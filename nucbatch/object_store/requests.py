@@ -28,7 +28,7 @@ def stamp_ns(found: dict[str, Any]) -> int:
     """Returns the time of an object's version in ns; the part below a second is made from its ETag."""
     modified: datetime | None = found["last_modified"]
     seconds = int(modified.timestamp()) if modified else 0
-    tag = str(found["e_tag"] or "")
+    tag = str(found["e_tag"] or "").strip('"')  # Azure lists it without quotes
     digest = int.from_bytes(hashlib.sha256(tag.encode()).digest()[:8], "big") % 10**9
     return seconds * 10**9 + (digest if tag else 0)
 
@@ -151,8 +151,9 @@ def refusal(bucket: str) -> str:
         return f"{bucket} refuses the credentials of {source}: ask for the right to read and list this bucket"
     return (
         f"{bucket} is not public, and no credentials were found: set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-        "AWS_SECRET_ACCESS_KEY (gs://: GOOGLE_APPLICATION_CREDENTIALS; az://: AZURE_STORAGE_ACCOUNT_NAME and "
-        "AZURE_STORAGE_ACCOUNT_KEY)"
+        "AWS_SECRET_ACCESS_KEY (gs://: GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true for "
+        "public data; az://: AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or "
+        "AZURE_SKIP_SIGNATURE=true)"
     )
 
 
@@ -174,10 +175,18 @@ def in_words(bucket: str, ask: Callable[[], T]) -> T:
         if _status(error) == "404":
             raise _no_bucket(bucket) from error
         raise InputError(
-            f"{bucket} does not answer properly ({_reason(error)}): check its name, the region (AWS_REGION) "
-            "and the address of the store (AWS_ENDPOINT_URL)."
+            f"{bucket} does not answer properly ({_reason(error)}): check its name, {_settings(bucket)}."
         ) from error
 
 
 def _no_bucket(bucket: str) -> InputError:
-    return InputError(f"there is no bucket {bucket}: check its name, and the region (AWS_REGION).")
+    return InputError(f"there is no bucket {bucket}: check its name, {_settings(bucket)}.")
+
+
+def _settings(bucket: str) -> str:
+    """Returns the settings that decide where a bucket is looked for, for messages."""
+    return {
+        "gs": "and the credentials (GOOGLE_APPLICATION_CREDENTIALS, or GOOGLE_SKIP_SIGNATURE=true)",
+        "az": "the account (AZURE_STORAGE_ACCOUNT_NAME) and its key (AZURE_STORAGE_ACCOUNT_KEY)",
+        "s3": "the region (AWS_REGION) and the address of the store (AWS_ENDPOINT_URL)",
+    }.get(bucket.partition("://")[0], "and the web server's address")
