@@ -8,7 +8,6 @@ the end, and the folder is removed.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
@@ -29,7 +28,7 @@ from nucbatch.store.receipt import Receipt
 from nucbatch.store.remote.ledger import MOST_PARTS, RemoteLedger
 from nucbatch.store.remote.lock import RemoteLock, remote_lock
 from nucbatch.store.remote.publish import Publisher, publish_rest
-from nucbatch.store.remote.working_folder import UpToDate, bring_up_to_date, working_folder
+from nucbatch.store.remote.working_folder import UpToDate, bring_up_to_date, discard, working_folder
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.verify_files import file_problems, places_of
 
@@ -113,7 +112,7 @@ def execute_in_store(
                 **session,
             )
         publish_rest(folder, address, to_store.groups_of_failed())
-    shutil.rmtree(folder.path, ignore_errors=True)
+        discard(folder)
     return replace(result, folder=RunFolder(address))
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import StoreError
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import objects_below
-from nucbatch.store.atomic import replacing, write_text
+from nucbatch.store.atomic import PARTIAL, replacing, write_text
 from nucbatch.store.receipt import Receipt, receipt_of
 from nucbatch.store.remote.compared import Known, bring, of_object
 from nucbatch.store.remote.ledger import Files, RemoteLedger, read_rest
@@ -42,6 +42,24 @@ def working_folder(address: ObjectPath, work: Path | None = None) -> RunFolder:
     digest = hashlib.sha256(str(address).encode()).hexdigest()[:12]
     name = "".join(one if one.isascii() and (one.isalnum() or one in "._-") else "_" for one in address.name)
     return RunFolder(((work or cache) / f"{name}-{digest}").absolute())
+
+
+def discard(folder: RunFolder) -> None:
+    """Removes a working folder; if this is interrupted, nothing is left in its place.
+
+    Raises:
+        StoreError: it can't be removed.
+    """
+    aside = folder.path.with_name(f"{folder.path.name}.removed")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.path.rename(aside)
+        shutil.rmtree(aside)
+    except OSError as error:
+        raise StoreError(
+            f"{folder.path} can't be removed: {error.strerror or error}. Remove it, and give the same "
+            "command again."
+        ) from error
 
 
 @dataclass(slots=True)
@@ -101,12 +119,13 @@ def _claim(folder: RunFolder, run: str) -> None:
     """
     mark = folder.hidden / "remote_run"
     if folder.path.exists() and not (mark.is_file() and mark.read_text(encoding="utf-8") == run):
-        if not mark.is_file() and any(folder.path.iterdir()):
+        files = (path for path in folder.path.rglob("*") if path.is_file() and PARTIAL not in path.suffix)
+        if not mark.is_file() and next(files, None) is not None:
             raise StoreError(
                 f"{folder.path} is no working folder of nucbatch: move it away, or name another folder with "
                 "--work."
             )
-        shutil.rmtree(folder.path)
+        discard(folder)
     if not mark.is_file():
         try:
             mark.parent.mkdir(parents=True)

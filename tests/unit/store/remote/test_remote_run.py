@@ -19,7 +19,7 @@ from nucbatch.store.receipt import Receipt
 from nucbatch.store.remote.ledger import RemoteLedger
 from nucbatch.store.remote.lock import RemoteLock, remote_lock
 from nucbatch.store.remote.publish import Publisher, publish_rest
-from nucbatch.store.remote.working_folder import bring_up_to_date, working_folder
+from nucbatch.store.remote.working_folder import bring_up_to_date, discard, working_folder
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import ImagePaths, stamp_of
 
@@ -241,7 +241,13 @@ def test_a_folder_that_holds_something_else_is_left_alone(address: ObjectPath, t
     folder = working_folder(address, tmp_path)
     folder.path.mkdir()
     (folder.path / "mine.txt").write_bytes(b"mine")
+    remote = RemoteLedger.begun(address)
     with pytest.raises(StoreError, match="is no working folder of nucbatch"):
-        bring_up_to_date(folder, RemoteLedger.begun(address))
+        bring_up_to_date(folder, remote)
     assert (folder.path / "mine.txt").exists()
     assert json.loads((address / ".nucbatch" / "remote.json").read_bytes())["clears"] is False
+    (folder.path / "mine.txt").unlink()
+    folder.hidden.mkdir()  # as a session leaves it that is killed while it makes the folder
+    bring_up_to_date(folder, remote)
+    discard(folder)
+    assert not list(tmp_path.iterdir())
