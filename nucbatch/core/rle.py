@@ -34,6 +34,10 @@ class Runs:
         """Total number of foreground pixels."""
         return int((self.end - self.begin).sum())
 
+    def highest(self, labels: NDArray[np.uint32]) -> int:
+        """Returns the largest label of the runs' pixels in a contiguous image (Y, X); 0 without pixels."""
+        return int(_highest(self.begin, self.end, labels.ravel()))
+
 
 def runs_of(inside: NDArray[np.bool_]) -> Runs:
     """Encodes a mask (Y, X), bool.
@@ -95,3 +99,14 @@ def _along_rows(
             end[count] = at
             count += 1
     return begin[:count], end[:count]
+
+
+@kernel
+def _highest(
+    begin: NDArray[np.int64], end: NDArray[np.int64], labels: NDArray[np.uint32]
+) -> np.uint32:  # pragma: no cover (compiled)
+    found = np.uint32(0)
+    for run in range(len(begin)):
+        for pixel in range(np.uint64(begin[run]), np.uint64(end[run])):
+            found = max(found, labels[pixel])
+    return found

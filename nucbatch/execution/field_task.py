@@ -115,6 +115,7 @@ def process_field(task: FieldTask) -> Receipt:
             settings=task.settings.measure,
             pixel_size_um=task.field.pixel_size_um,
             further=confidence_family(task.settings.calibration, found.maps, found.labels.shape, found.zoom),
+            runs=found.runs,
         )
         nuclei_mean = mean_in_nuclei([rows], None if task.channel is None else task.settings.channel)
         sampled = sampled_figures(
@@ -186,7 +187,8 @@ def _objects_of(
     )
     if predictor.seconds:
         timer.seconds["network"] = round(predictor.seconds, 6)  # a part of "segment"
-    numbers = np.arange(1, int(found.labels.max(initial=0)) + 1, dtype=np.int64)
+    highest = 0 if found.runs is None else found.runs.highest(found.labels)
+    numbers = np.arange(1, highest + 1, dtype=np.int64)
     return found, found.labels, numbers, 0 if kept is None else kept.write()
 
 

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import InputError, SettingsConflict
 from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
+from nucbatch.core.rle import Runs
 from nucbatch.features.contract import Columns, Family
 from nucbatch.features.measured_objects import objects_of
 from nucbatch.features.neighbors import CLOSEST, closest_distance
@@ -125,6 +126,7 @@ def measure(
     own: npt.NDArray[np.bool_] | None = None,
     families: Sequence[Family] | None = None,
     further: Sequence[Family] = (),
+    runs: Runs | None = None,
 ) -> Columns:
     """All measurements of all objects, as columns named in CellProfiler's style.
 
@@ -140,6 +142,7 @@ def measure(
             may cut. The window must reach :func:`margin_px` beyond the wanted objects.
         families: used instead of the installed ones.
         further: families that depend on more than the pixels; their columns come last.
+        runs: of the labels' pixels, if they are known.
 
     Returns:
         Columns (N,), or of the wanted objects, int64 or float64, metadata first, in the same order with the
@@ -158,7 +161,7 @@ def measure(
         raise InputError(f"channels {', '.join(names)}: names must differ, because columns carry them.")
     if image.dtype.kind not in "uif":
         raise InputError(f"pixels of type {image.dtype} can't be measured: they must be integers or floats.")
-    objects = objects_of(labels, origin_px, settings, pixel_size_um, whole_px)
+    objects = objects_of(labels, origin_px, settings, pixel_size_um, whole_px, runs)
     columns: Columns = {}
     chosen = installed_families(settings.features) if families is None else families
     for family in (*chosen, *further):

@@ -108,6 +108,7 @@ def objects_of(
     settings: MeasureSettings = DEFAULTS,
     pixel_size_um: float | None = None,
     whole_px: tuple[int, int] | None = None,
+    runs: Runs | None = None,
 ) -> Objects:
     """Areas, boxes and runs of the objects of a label image.
 
@@ -117,6 +118,7 @@ def objects_of(
         settings: what is measured.
         pixel_size_um: needed for a ring in micrometres.
         whole_px: (Y, X) of the image, if the labels are a window of it.
+        runs: of the labels' pixels, if they are known; the labels are uint32 then.
 
     Raises:
         InputError: the array is not a label image, or its labels are not 1..N without gaps.
@@ -126,13 +128,15 @@ def objects_of(
             f"labels of shape {labels.shape} and type {labels.dtype} can't be measured: they must be (Y, X) "
             "integers."
         )
-    lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
-    if lowest < 0 or highest > labels.size:
-        raise InputError(
-            f"labels from {lowest} to {highest} can't be measured: they must be 1..N without gaps."
-        )
+    if runs is None:
+        lowest, highest = int(labels.min(initial=0)), int(labels.max(initial=0))
+        if lowest < 0 or highest > labels.size:
+            raise InputError(
+                f"labels from {lowest} to {highest} can't be measured: they must be 1..N without gaps."
+            )
     plain = frozen(labels, np.uint32)
-    inside = runs_of(plain != 0)
+    inside = runs_of(plain != 0) if runs is None else runs
+    highest = inside.highest(plain)
     begin, end, owner = _cut(plain.ravel(), inside.begin, inside.end)
     areas, boxes = _areas_and_boxes(begin, end, owner, plain.shape[1], highest)
     if areas.size and areas.min() == 0:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.rle import Runs
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import Constants, find_constants, normalise
@@ -20,12 +21,11 @@ from nucbatch.inference.scale import (
     AS_IT_IS,
     Fit,
     Scale,
-    areas_of,
     fit,
     nuclear_diameter,
     sample_boxes,
 )
-from nucbatch.masks.objects import find_in_image
+from nucbatch.masks.objects import find_in_image, find_nuclei
 
 View = tuple[NDArray[Any], Constants]
 """An image, or a window of one, and the constants by which it is normalised."""
@@ -77,6 +77,7 @@ class Segmented:
         diameter_px: :func:`nucbatch.inference.scale.nuclear_diameter` of the labels.
         micronuclei: number of objects that were left out as micronuclei.
         maps: (outputs, Y, X) uint8, in the image's own pixels; None if the network did not see the image.
+        runs: of the labels' pixels, where they are known.
     """
 
     labels: NDArray[np.uint32]
@@ -84,6 +85,7 @@ class Segmented:
     diameter_px: float
     micronuclei: int = 0
     maps: NDArray[np.uint8] | None = None
+    runs: Runs | None = None
 
 
 def segment_image(
@@ -127,7 +129,7 @@ def fitted_maps(
 
     def labels_at(zoom: float) -> list[NDArray[np.uint32]]:
         seen[zoom] = maps_of(image, constants, grid, predict, zoom)
-        return [find_in_image(seen[zoom], scale.objects.at(zoom))[0]]
+        return [find_nuclei(seen[zoom], scale.objects.at(zoom))]
 
     fitted = fit(labels_at, [image], scale)
     return seen[fitted.zoom], fitted
@@ -143,8 +145,9 @@ def segment_maps(maps: NDArray[np.uint8], fitted: Fit, objects: ObjectSettings, 
         colour: whether the image is RGB.
     """
     least_px = fitted.least_nucleus_px(objects, colour=colour)
-    labels, micronuclei = find_in_image(maps, objects.at(fitted.zoom), least_px)
-    return Segmented(labels, fitted.zoom, nuclear_diameter(areas_of(labels)), micronuclei, maps)
+    found = find_in_image(maps, objects.at(fitted.zoom), least_px)
+    diameter_px = nuclear_diameter(found.areas_px)
+    return Segmented(found.labels, fitted.zoom, diameter_px, found.micronuclei, maps, found.runs)
 
 
 def segment_stack(

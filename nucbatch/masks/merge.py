@@ -35,7 +35,7 @@ def merge_cut_nuclei(
         return labels
     flat, shape = np.ascontiguousarray(labels).ravel(), labels.shape
     inside = np.ascontiguousarray(interior).ravel()
-    count = int(labels.max(initial=0))
+    count = runs.highest(labels)
     leader = _merged(runs.begin, runs.end, flat, inside, shape[1], count, merge)
     if leader[-1] == count:
         return labels

@@ -51,6 +51,20 @@ class Found:
     micronuclei: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Nuclei:
+    """Nuclei of an image.
+
+    ``labels`` (Y, X) uint32: 1..N in raster order of first pixels, 0 is background. ``runs``: their pixels.
+    ``areas_px`` (N,) int64. ``micronuclei``: number of objects left out as micronuclei.
+    """
+
+    labels: NDArray[np.uint32]
+    runs: Runs
+    areas_px: NDArray[np.int64]
+    micronuclei: int
+
+
 def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np.uint32]:
     """Finds nuclei; returns labels (Y, X) uint32, 1..N in raster order of first pixels, 0 is background.
 
@@ -64,13 +78,11 @@ def find_nuclei(maps: NDArray[np.uint8], settings: ObjectSettings) -> NDArray[np
     Raises:
         InputError: not one, two or four maps.
     """
-    return find_in_image(maps, settings)[0]
+    return find_in_image(maps, settings).labels
 
 
-def find_in_image(
-    maps: NDArray[np.uint8], settings: ObjectSettings, least_nucleus_px: int = 0
-) -> tuple[NDArray[np.uint32], int]:
-    """Returns the labels of :func:`find_nuclei`, and the number of objects left out as micronuclei.
+def find_in_image(maps: NDArray[np.uint8], settings: ObjectSettings, least_nucleus_px: int = 0) -> Nuclei:
+    """Finds nuclei as :func:`find_nuclei`, and counts the objects left out as micronuclei.
 
     Args:
         maps: as for :func:`find_nuclei`, which has the errors too.
@@ -79,10 +91,13 @@ def find_in_image(
     """
     found = find_in_window(maps, settings, least_nucleus_px=least_nucleus_px)
     if not found.oversized.any():
-        return _numbered(found.labels, found.runs), len(found.micronuclei)
+        labels, areas_px = _numbered(found.labels, found.runs, len(found.oversized) - 1)
+        return Nuclei(labels, found.runs, areas_px, len(found.micronuclei))
     beyond = _beyond_any_nucleus(found.labels, found.oversized)
-    labels = in_raster_order(np.where(beyond[found.labels], np.uint32(0), found.labels))
-    return labels, len(found.micronuclei)
+    nuclei = np.where(beyond[found.labels], np.uint32(0), found.labels)
+    runs = runs_of(nuclei != 0)
+    labels, areas_px = _numbered(nuclei, runs, len(found.oversized) - 1)
+    return Nuclei(labels, runs, areas_px, len(found.micronuclei))
 
 
 def find_in_window(
@@ -117,7 +132,7 @@ def find_in_window(
         runs = runs_of(ordinary != 0)
     interior = maps[1] if len(maps) > 1 else _roundness(ordinary)
     labels, cores = _split(ordinary, interior, maps[2:], runs, settings), None
-    count = int(labels.max())
+    count = runs.highest(labels)
     oversized = np.zeros(count + 1, np.bool_)
     if parts.oversized.any():
         numbers = np.where(parts.oversized, np.cumsum(parts.oversized) + count, 0).astype(np.uint32)
@@ -149,7 +164,7 @@ def _split(
     settings: ObjectSettings,
 ) -> NDArray[np.uint32]:
     """Splits parts into nuclei; returns new labels (Y, X) uint32."""
-    if not parts.any():
+    if not runs.pixels:
         return np.zeros_like(parts)
     if len(offsets):
         labels = split_by_offsets(parts, offsets, runs, settings.join, settings.min_marker_px)
@@ -174,14 +189,17 @@ def quantised(threshold: float) -> int:
 
 def in_raster_order(labels: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Renumbers labels 1..N in raster order of their first pixels."""
-    return _numbered(np.ascontiguousarray(labels), runs_of(labels != 0))
+    return _numbered(np.ascontiguousarray(labels), runs_of(labels != 0), int(labels.max(initial=0)))[0]
 
 
-def _numbered(labels: NDArray[np.uint32], runs: Runs) -> NDArray[np.uint32]:
-    numbers = np.zeros(int(labels.max(initial=0)) + 1, np.uint32)
+def _numbered(
+    labels: NDArray[np.uint32], runs: Runs, highest: int
+) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """Renumbers labels up to ``highest`` in raster order; returns them and the area (N,) of each."""
+    numbers, areas_px = np.zeros(highest + 1, np.uint32), np.zeros(highest + 1, np.int64)
     ordered = np.zeros_like(labels)
-    _in_raster_order(labels.ravel(), runs.begin, runs.end, numbers, ordered.ravel())
-    return ordered
+    last = _in_raster_order(labels.ravel(), runs.begin, runs.end, numbers, areas_px, ordered.ravel())
+    return ordered, areas_px[1 : last + 1]
 
 
 def _roundness(components: NDArray[np.uint32]) -> NDArray[np.uint8]:
@@ -199,14 +217,17 @@ def _in_raster_order(
     begin: NDArray[np.int64],
     end: NDArray[np.int64],
     numbers: NDArray[np.uint32],
+    areas_px: NDArray[np.int64],
     ordered: NDArray[np.uint32],
-) -> None:  # pragma: no cover (compiled)
-    """Writes renumbered labels, and fills the table of new ``numbers``."""
+) -> int:  # pragma: no cover (compiled)
+    """Writes renumbered labels, fills the table of new ``numbers`` and the areas; returns the last number."""
     last = 0
     for run in range(len(begin)):
-        for pixel in range(begin[run], end[run]):
+        for pixel in range(np.uint64(begin[run]), np.uint64(end[run])):
             label = labels[pixel]
             if numbers[label] == 0:
                 last += 1
                 numbers[label] = last
             ordered[pixel] = numbers[label]
+            areas_px[numbers[label]] += 1
+    return last

@@ -1,5 +1,6 @@
 """Receipts are verified against the files on disk."""
 
+import hashlib
 import os
 import shutil
 from pathlib import Path
@@ -105,6 +106,17 @@ def test_the_digest_depends_on_positions_and_labels_only() -> None:
     others = [labels.T, labels * 2, labels[:2], np.zeros((3, 3), np.uint32)]
     assert len({labels_digest(other) for other in [labels, *others]}) == 5
     assert labels_digest(labels) == labels_digest(np.asfortranarray(labels).astype(">u2"))
+
+
+@pytest.mark.parametrize("density", [0.0, 0.001, 0.3, 1.0])
+def test_the_digest_is_that_of_the_run_length_encoding(density: float) -> None:
+    rng = np.random.default_rng(3)
+    labels = np.where(rng.random((37, 53)) < density, rng.integers(0, 5, (37, 53)), 0).astype(np.uint32)
+    flat = labels.ravel()
+    places = np.flatnonzero(np.diff(flat, prepend=np.uint32(0)))
+    runs = np.stack([places, flat[places]], axis=1).astype("<u4")
+    digest = hashlib.sha256(b"0 0 (37, 53)" + runs.tobytes()).hexdigest()
+    assert labels_digest(labels) == (digest if len(runs) else "0" * 64)
 
 
 def test_digests_of_parts_add_up_in_any_order() -> None:
