@@ -6,6 +6,7 @@ import http.client
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -129,7 +130,12 @@ def faulty(server: str) -> Iterator[FaultProxy]:
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
-    server_here = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    class Server(ThreadingHTTPServer):
+        def handle_error(self, request: object, client_address: object) -> None:
+            if not isinstance(sys.exception(), ConnectionError):  # the client was killed
+                super().handle_error(request, client_address)  # type: ignore[arg-type]
+
+    server_here = Server(("127.0.0.1", 0), Handler)
     server_here.daemon_threads = True
     threading.Thread(target=server_here.serve_forever, daemon=True).start()
     proxy.address = f"http://127.0.0.1:{server_here.server_port}"

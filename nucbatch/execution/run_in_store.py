@@ -200,6 +200,7 @@ class RunInStore:
                 _log.warning("%s is done again: %s", key, what, extra=NOTE)
         if len(wrong) > _MOST_LINES:
             _log.warning("%d more fields are done again", len(wrong) - _MOST_LINES, extra=NOTE)
+        self._publisher.remove_sent(sorted(self._found.there & fields.keys()))
         self._publisher.commit(waiting)
         return {key: receipt for key, receipt in held.items() if key not in wrong}
 

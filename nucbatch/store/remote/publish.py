@@ -33,6 +33,7 @@ from nucbatch.store.verify_files import files_of
 
 _AT_ONCE = 16
 _MOST_WAITING = 64
+_ABOVE_FIELDS = 3  # a well's metadata: row, column and the file
 _KEPT_LOGS = ".nucbatch/logs/"
 _SENT_HIDDEN = (".nucbatch/metadata.csv", ".nucbatch/session.json", ".nucbatch/plate.json", _KEPT_LOGS)
 
@@ -78,6 +79,13 @@ class Publisher:
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._unsent <= _MOST_WAITING or self._error is not None)
             self._require()
+
+    def remove_sent(self, keys: Iterable[str]) -> None:
+        """Removes what a killed session has left in the folder of fields that are in the store."""
+        for key in keys:
+            places = self._places(key)
+            if places.group.exists() or places.label_tiff.exists():
+                self._remove_here(key)
 
     def drain(self) -> None:
         """Waits until all fields are sent.
@@ -224,7 +232,7 @@ def publish_rest(folder: RunFolder, address: ObjectPath, failed: Iterable[Object
         for path in folder.path.rglob("*")
         if path.is_file() and not path.name.endswith(PARTIAL)
     )
-    names = [name for name in names if not name.startswith(".nucbatch/") or name.startswith(_SENT_HIDDEN)]
+    names = [name for name in names if _belongs_to_no_field(name)]
     kept = {
         name: known for name, known in before.items() if name.startswith(_KEPT_LOGS) and name not in names
     }
@@ -244,3 +252,15 @@ def publish_rest(folder: RunFolder, address: ObjectPath, failed: Iterable[Object
         address.bucket, [(address / name).key for name in before if name not in files and name not in kept]
     )
     write_rest(address, files | kept)
+
+
+def _belongs_to_no_field(name: str) -> bool:
+    """Returns whether a file is sent at the end; those of fields are sent with their receipts alone."""
+    top, *below = name.split("/")
+    if top == ".nucbatch":
+        return name.startswith(_SENT_HIDDEN)
+    if top == "plate.zarr":
+        return len(below) <= _ABOVE_FIELDS
+    if top == "images.zarr":
+        return len(below) == 1 or below[0] == "OME"
+    return not below

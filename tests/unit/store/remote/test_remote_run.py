@@ -56,11 +56,12 @@ def session(
     folder = working_folder(address, work)
     with remote_lock(address) as lock:
         remote = RemoteLedger.opened(address)
-        bring_up_to_date(folder, remote)
+        found = bring_up_to_date(folder, remote)
         with (
             Publisher(folder, remote, lock, lambda key: places(folder, key), seen=True) as publisher,
             Ledger(folder, RunSettings(), "plate") as ledger,
         ):
+            publisher.remove_sent(found.there)
             for key in keys:
                 receipt = process(folder, key)
                 ledger.append(receipt)
@@ -222,6 +223,22 @@ def test_tables_that_a_later_session_does_not_write_are_removed(
     assert remote is not None
     bring_up_to_date(elsewhere, remote)
     assert (elsewhere.path / "run.json").read_bytes() == b"{}"
+
+
+def test_pixels_that_a_killed_session_left_belong_to_their_field_alone(
+    bucket: Bucket, address: ObjectPath, tmp_path: Path
+) -> None:
+    folder, remote = session(address, tmp_path / "one", KEYS)
+    sent = names_below(bucket, address)
+    for key in KEYS:
+        process(folder, key)  # it was killed after it committed them, before it removed them here
+    publish_rest(folder, address, [])
+    elsewhere = working_folder(address, tmp_path / "two")
+    bring_up_to_date(elsewhere, remote)
+    publish_rest(elsewhere, address, [])
+    assert sent < names_below(bucket, address)
+    session(address, tmp_path / "one", ())
+    assert not list(folder.plate_zarr.rglob("*.0"))
 
 
 def test_an_unfinished_run_is_copied_to_a_folder(address: ObjectPath, tmp_path: Path) -> None:
