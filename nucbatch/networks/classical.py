@@ -42,7 +42,9 @@ class OtsuWatershed(nn.Module):
     def __init__(self, in_channels: int = 3, outputs: int = 1, width: int = 4) -> None:
         super().__init__()
         self.in_channels = in_channels
-        at = torch.arange(-self._smoothed_px, self._smoothed_px + 1, dtype=torch.float32)
+        # Always on the CPU: on the device "meta", where a file's shapes are checked, such constants load the
+        # compiler, which takes 1.3 s.
+        at = torch.arange(-self._smoothed_px, self._smoothed_px + 1, dtype=torch.float32, device="cpu")
         line = torch.exp(-(at**2) / (2 * self.sigma_px**2))
         self.register_buffer("smoothing", (line[:, None] * line)[None, None] / line.sum() ** 2)
 
@@ -82,8 +84,8 @@ class KMeansWatershed(OtsuWatershed):
 
     def __init__(self, in_channels: int = 3, outputs: int = 2, width: int = 8) -> None:
         super().__init__(in_channels, outputs, width)
-        row = torch.tensor([[-1.0, -1, -1], [0, 0, 0], [1, 1, 1]])
-        corner = torch.tensor([[-1.0, -1, 0], [-1, 0, 1], [0, 1, 1]])
+        row = torch.tensor([[-1.0, -1, -1], [0, 0, 0], [1, 1, 1]], device="cpu")
+        corner = torch.tensor([[-1.0, -1, 0], [-1, 0, 1], [0, 1, 1]], device="cpu")
         self.register_buffer("edges", torch.stack([row, row.T, corner, corner.flip(0)])[:, None] / 3)
 
     @property
@@ -116,7 +118,7 @@ class LabKMeansWatershed(OtsuWatershed):
 
     def __init__(self, in_channels: int = 3, outputs: int = 2, width: int = 8) -> None:
         super().__init__(in_channels, outputs, width)
-        across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+        across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device="cpu")
         self.register_buffer("sobel", torch.stack([across, across.T])[:, None] / 8)
 
     @property

@@ -1,6 +1,8 @@
 """Methods without weights: they need no training, and run like any model."""
 
 import importlib.util
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +110,12 @@ def test_the_cards_say_that_nothing_was_learnt() -> None:
         assert card.scores == {}
         assert not card.has_weights
     assert read_card(shipped()["default"]).has_weights
+
+
+@pytest.mark.slow
+def test_opening_a_method_without_weights_does_not_load_the_compiler() -> None:
+    program = (
+        "import sys; from nucbatch.networks.checkpoint import load_weights, locate; "
+        f"[load_weights(locate(name)) for name in {ALL}]; sys.exit('torch._dynamo' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
