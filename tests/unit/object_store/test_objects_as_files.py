@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
 from s3_server import Bucket
+from write_containers import write_czi, write_lif, write_nd2
 
 from nucbatch.core.errors import ImageUnavailable, InputError, InputNotFound
+from nucbatch.core.plate import FileStatus
 from nucbatch.core.tiles import Box
 from nucbatch.object_store import ObjectPath
 from nucbatch.readers.find import open_plate
@@ -75,6 +78,20 @@ def test_an_object_that_is_replaced_in_mid_run_fails_its_field(bucket: Bucket, t
             plate = open_plate(ObjectPath(f"{bucket.url}/replaced"))
     with pytest.raises(ImageUnavailable, match=r"A01_s1_DAPI\.tif: has changed since the run was planned"):
         FieldReader.of(plate).read_whole(plate.fields[0], plate.channels)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"), [("a.nd2", write_nd2), ("a.lif", write_lif), ("a.czi", write_czi)]
+)
+def test_a_container_in_a_store_is_quarantined_and_says_what_to_do(
+    bucket: Bucket, tmp_path: Path, name: str, write: Callable[[Path], object]
+) -> None:
+    write(tmp_path / name)
+    bucket.put(f"containers/{name}/{name}", (tmp_path / name).read_bytes())
+    plate = open_plate(ObjectPath(f"{bucket.url}/containers/{name}"))
+    (file,) = plate.files
+    assert file.status is FileStatus.QUARANTINED
+    assert "can't be read in an object store: copy it to a disk first" in file.reason
 
 
 @pytest.mark.parametrize(
