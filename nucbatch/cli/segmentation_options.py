@@ -33,7 +33,7 @@ _MODEL = (
         metavar="D",
         help="Typical diameter of a nucleus, to which images are rescaled for the model: 60 (px), or "
         "12um. none: no rescaling. auto: reduce images whose nuclei are much larger than the model knows, "
-        "those of a plate all alike. [default: auto]",
+        "enlarge those with much smaller ones; those of a plate all alike. [default: auto]",
     ),
     PRECISION,
     option(

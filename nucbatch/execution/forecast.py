@@ -26,7 +26,7 @@ def kept_bytes(prepared: Prepared, *, of_fields: bool) -> int:
         prepared: the run.
         of_fields: whether those of fields of one block are kept; those of large images always are.
     """
-    plan, zoom = prepared.plan, prepared.scale.largest_zoom
+    plan, zoom = prepared.plan, prepared.scale.zoom or 1.0
     pixels = sum(
         field.height_px * field.width_px for field in plan.selected if of_fields or plan.is_large(field)
     )
@@ -45,7 +45,7 @@ def core_seconds(prepared: Prepared) -> float:
     if not shapes:
         return 0.0
     windows: Counter[tuple[int, int]] = Counter()
-    zoom = prepared.scale.largest_zoom
+    zoom = prepared.scale.zoom or 1.0
     for (height, width), fields in shapes.items():
         seen = max(1, round(height * zoom)), max(1, round(width * zoom))
         for tile in prepared.grid.tiles(*seen):

@@ -42,9 +42,9 @@ FLAGS = {
     OTHER_SCALE: "its nuclei, measured alone, are so much larger or smaller than the plate's that the "
     "network would have seen them at another scale, or most of its objects were left out as micronuclei; "
     "they are counted at the plate's, which --diameter sets",
-    IMPLAUSIBLE_SIZE: "its objects, as the network saw them, are specks or very small nuclei, less than 0.4 "
-    "times as wide as those that the model was trained on, or much larger than these; look at the masks, and "
-    "give the nuclei's diameter with --diameter",
+    IMPLAUSIBLE_SIZE: "its objects are specks or very small nuclei, less than 0.4 times as wide as those "
+    "that the model was trained on, or as the network saw them much larger than these; look at the masks, "
+    "and give the nuclei's diameter with --diameter",
     UNFAMILIAR: "it is unlike all images that the model was made with, in the way named, so that confidences "
     "and intervals may be wrong; look at the masks",
     WRONG_POSITIONS: "stage positions don't agree with the images: fewer than half of the nuclei where it "

@@ -97,7 +97,18 @@ def test_a_plate_without_nuclei_is_seen_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("plate_px", "field_px", "flagged"),
-    [(25, 30, False), (25, 90, True), (100, 90, False), (100, 30, True), (25, 0, False), (100, 0, False)],
+    [
+        (25, 30, False),
+        (25, 90, True),
+        (100, 90, False),
+        (100, 30, True),
+        (25, 0, False),
+        (100, 0, False),
+        (25, 8, True),
+        (8, 6, False),
+        (8, 14, False),
+        (8, 90, True),
+    ],
 )
 def test_a_field_that_alone_would_be_seen_otherwise_is_flagged(
     plate_px: float, field_px: float, flagged: bool
@@ -129,11 +140,15 @@ def test_a_field_of_which_most_objects_were_left_out_is_flagged() -> None:
         (60, 1, True),
         (120, 0.2, False),
         (30, 0.2, True),
+        (6, 2, True),
+        (9, 2, False),
     ],
 )
 def test_objects_of_implausible_sizes_are_flagged(diameter_px: float, zoom: float, flagged: bool) -> None:
     receipt = Receipt("a", "done", "", 5, "", {"QC_NuclearDiameter": diameter_px, "QC_Zoom": zoom}, {}, "")
     assert _doubtful_sizes(Scale(None, 20.0), receipt) == (["implausible-size"] if flagged else [])
+    if zoom == 2:  # the user has given their diameter
+        assert not _doubtful_sizes(Scale(2.0, 20.0, diameter_px=10.0), receipt)
 
 
 def test_settings_of_a_plate_have_their_own_digest() -> None:

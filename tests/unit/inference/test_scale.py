@@ -9,7 +9,7 @@ from nucbatch.core.settings import ObjectSettings, RunSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.prepared import chosen
 from nucbatch.inference.normalise import Constants
-from nucbatch.inference.scale import LARGEST_RATIO, Fit, Scale, fit, nuclear_diameter
+from nucbatch.inference.scale import LARGEST_RATIO, SMALLEST_RATIO, Fit, Scale, fit, nuclear_diameter
 from nucbatch.inference.segment import segment_image
 from nucbatch.masks.components import components_of
 from nucbatch.networks.checkpoint import read_card, shipped
@@ -59,12 +59,13 @@ def test_pieces_hardly_move_the_diameter() -> None:
     assert nuclear_diameter(np.array([314, 314, 315])) == 19.99  # half of the area is reached in the second
 
 
-def test_only_much_larger_nuclei_are_reduced_and_then_to_the_models_size() -> None:
+def test_only_much_larger_or_smaller_nuclei_are_rescaled() -> None:
     scale = Scale.of(CARD, RunSettings(diameter_px="auto"))
     assert scale.zoom is None
     assert scale.zoom_for(0.0) == scale.zoom_for(20.0) == scale.zoom_for(LARGEST_RATIO * 20) == 1.0
     assert scale.zoom_for(80.0) == 0.25
-    assert scale.zoom_for(8.0) == 1.0
+    assert scale.zoom_for(8.0) == scale.zoom_for(SMALLEST_RATIO * 20) == 2.0
+    assert scale.zoom_for(SMALLEST_RATIO * 20 + 0.1) == 1.0
 
 
 def test_the_scale_that_settings_ask_for() -> None:
@@ -123,6 +124,26 @@ def test_nuclei_of_ordinary_size_are_looked_at_once() -> None:
     np.testing.assert_array_equal(
         found.labels, segment_image(image, Constants(0, 200), GRID, network, ObjectSettings()).labels
     )
+
+
+def test_small_nuclei_are_enlarged() -> None:
+    image = discs(240, 8, 16)
+    network = Shredder(most_px=70)
+    found = segment_image(image, Constants(0, 200), GRID, network, ObjectSettings(), Scale(None, 20.0))
+    assert (network.seen[0], network.seen[-1]) == (240, 480)
+    assert (found.zoom, found.labels.max(), found.labels.shape) == (2.0, 15 * 15, image.shape)
+    assert found.diameter_px == pytest.approx(8, rel=0.1)
+
+
+def test_what_is_too_large_in_itself_is_not_enlarged_after_it_was_reduced() -> None:
+    # Reduced, the clumps are as small as small nuclei would be.
+    sizes = {1.0: drawn(64, 128), 20 / 64.04: drawn(6, 128)}
+    found = fit(
+        lambda zoom: [sizes[min(sizes, key=lambda one: abs(one - zoom))]],
+        [(drawn(64, 128) != 0).astype(np.uint8) * 200],
+        Scale(None, typical_px=20.0),
+    )
+    assert found.zoom <= 1
 
 
 def test_a_blank_image_has_no_scale_to_find() -> None:
