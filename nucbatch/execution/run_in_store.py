@@ -188,7 +188,8 @@ class RunInStore:
         )
         wrong = dict(self._found.damaged)
         waiting = []
-        for key in sorted(self._found.waiting & held.keys() & fields.keys()):
+        known = self._found.there | self._found.damaged.keys()
+        for key in sorted((held.keys() & fields.keys()) - known):  # also those recovered from tables
             if held[key].status == "done":
                 problems = file_problems(places_of(folder, is_plate, fields[key]), held[key], verify=True)
                 if problems:

@@ -33,6 +33,7 @@ from nucbatch.store.verify_files import files_of
 
 _AT_ONCE = 16
 _MOST_WAITING = 64
+_TOGETHER = 32  # fields of one part; a kill loses what was sent of an unfinished one
 _ABOVE_FIELDS = 3  # a well's metadata: row, column and the file
 _KEPT_LOGS = ".nucbatch/logs/"
 _SENT_HIDDEN = (".nucbatch/metadata.csv", ".nucbatch/session.json", ".nucbatch/plate.json", _KEPT_LOGS)
@@ -125,7 +126,7 @@ class Publisher:
                 self._changed.wait_for(lambda: self._waiting or self._ends)
                 if self._ends:
                     return
-                batch, self._waiting = self._waiting, []
+                batch, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
             try:
                 self._send(batch)
             except (InputError, StoreError, OSError) as error:
@@ -154,8 +155,8 @@ class Publisher:
         pixels = {receipt.field: self._files(receipt) for receipt in done}
         tables = {key: [self._places(key).table] for key in pixels}
         if self._seen:
-            for key, paths in pixels.items():
-                self._remove_strays(key, paths)
+            for _ in self._pool.map(self._remove_strays, pixels, pixels.values()):
+                pass
         sent = self._sent(pixels)
         for key, files in self._sent(tables).items():
             sent[key] |= files
