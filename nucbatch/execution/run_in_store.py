@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from nucbatch.core.errors import InputError
+from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.log_file import NOTE
 from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run_progress import Progress
@@ -111,7 +111,13 @@ def execute_in_store(
                 to_store=to_store,
                 **session,
             )
-        publish_rest(folder, address, to_store.groups_of_failed())
+        try:
+            publish_rest(folder, address, to_store.groups_of_failed())
+        except (InputError, StoreError) as error:
+            raise StoreError(
+                f"{error} Tables and report are kept in {folder.path}: give the same command again once the "
+                "store answers."
+            ) from error
         discard(folder)
     return replace(result, folder=RunFolder(address))
 

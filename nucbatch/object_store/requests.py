@@ -19,7 +19,7 @@ from nucbatch.object_store.connect import connected
 
 _TRIES = 4
 _PAUSE_S = 0.2
-_STATUS = re.compile(r"\b(?:status(?: code)?:?|code:?|HTTP)\s*:?\s*\"?([1-5][0-9]{2})\b")
+_STATUS = re.compile(r"\b(?:status(?: code)?:?|code:?|HTTP)\s*:?\s*\"?([2-5][0-9]{2})\b")
 
 T = TypeVar("T")
 
