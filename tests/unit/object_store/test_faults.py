@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import tifffile
 from fault_proxy import FaultProxy, faulty
+from obstore import exceptions
 from s3_server import KEY, SECRET, Bucket
 
 from nucbatch.core.errors import ImageUnavailable, InputError
 from nucbatch.object_store import ObjectPath, connect
+from nucbatch.object_store.requests import in_words
 from nucbatch.readers.find import open_plate
 from nucbatch.readers.listing import scan
 from nucbatch.readers.pixels import FieldReader
@@ -134,3 +136,11 @@ def test_without_the_library_its_installation_is_named(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(InputError, match=r"need the package obstore: pip install 'nucbatch\[cloud\]'"):
         scan(ObjectPath("s3://screens/faults"))
+
+
+def test_the_number_of_a_system_error_is_not_shown_as_an_http_status() -> None:
+    def cut() -> None:
+        raise exceptions.GenericError("source: hyper::Error(Io, Os { code: 104, kind: ConnectionReset })")
+
+    with pytest.raises(InputError, match=r"s3://screens does not answer properly \(the connection failed"):
+        in_words("s3://screens", cut)
