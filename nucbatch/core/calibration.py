@@ -7,13 +7,13 @@ a calibration gives neither confidences nor intervals.
 from __future__ import annotations
 
 import hashlib
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from nucbatch.core.familiarity import Familiarity
+from nucbatch.core.familiarity import FIGURES, Familiarity
 
 _CLIP = 3.0
 _DECIMALS = 4
@@ -177,6 +177,13 @@ class Calibration(_Frozen):
     confidence: ConfidenceModel
     interval: IntervalModel | None = None
     familiarity: Familiarity | None = None
+
+    @field_validator("familiarity", mode="before")
+    @classmethod
+    def _of_these_figures(cls, value: Any) -> Any:
+        """Drops what was fitted to figures of an earlier version; ``models calibrate`` fits it anew."""
+        is_older = isinstance(value, dict) and len(value.get("spreads", FIGURES)) != len(FIGURES)
+        return None if is_older else value
 
     def digest(self) -> str:
         """Returns the SHA-256 (hex) of all values."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FIGURES = ("diameter", "cover", "focus", "fine", "coarse", "haze", "colour")
+FIGURES = ("diameter", "cover", "focus", "fine", "coarse", "haze", "colour", "polarity", "structure")
 """Names of the figures; see :func:`figures_of_field`."""
 
 _WORDS = {
@@ -24,6 +24,8 @@ _WORDS = {
     "fine": ("sharper detail", "more blur"),
     "coarse": ("coarser structure", "smoother structure"),
     "haze": ("more haze", "less haze"),
+    "polarity": ("nuclei brighter against their background", "nuclei darker against their background"),
+    "structure": ("more structure between the nuclei", "less structure between the nuclei"),
 }
 _COMBINATION = "a combination of size, density and texture that none had"
 _MOST = 8.0  # spreads; farther away is not told apart
@@ -32,7 +34,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def figures_of_field(quality: Mapping[str, float], nuclei: int, pixels: int, colour: bool) -> Floats | None:
-    """Returns the figures (7,) of a field, NaN where one is undefined; None for a field without nuclei.
+    """Returns the figures (9,) of a field, NaN where one is undefined; None for a field without nuclei.
 
     Args:
         quality: the ``QC_`` columns of the field.
@@ -54,6 +56,8 @@ def figures_of_field(quality: Mapping[str, float], nuclei: int, pixels: int, col
             quality.get("QC_PowerSlope_Coarse", nan),
             math.log2(quality["QC_Haze"] + 0.02) if quality.get("QC_Haze", -1) > -0.02 else nan,
             float(colour),
+            quality.get("QC_Polarity", nan),
+            math.log2(quality["QC_Structure"] + 0.02) if "QC_Structure" in quality else nan,
         ]
     )
 

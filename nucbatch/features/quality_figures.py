@@ -17,6 +17,7 @@ from nucbatch.features.quality_sample import CELL_PX, Sample, in_cells
 FINE, COARSE = "QC_PowerSlope_Fine", "QC_PowerSlope_Coarse"
 BACKGROUND, CONTRAST = "QC_Background", "QC_Contrast"
 SHADING, HAZE, DEBRIS = "QC_Shading", "QC_Haze", "QC_Debris"
+POLARITY, STRUCTURE = "QC_Polarity", "QC_Structure"
 
 _LEAST_POWER = 0.05  # of the noise; weaker structure can't be told from it
 _ZONES = 4  # along each side
@@ -43,7 +44,10 @@ def sampled_figures(
         relative to the background or a tenth of the contrast, if that is more. ``QC_Haze``: how far the
         background away from nuclei rises above the lowest of its zone (9th decile), relative to the contrast.
         ``QC_Debris``: fraction of the field that is outside of nuclei and rises above the lowest background
-        of its zone by more than half of the contrast.
+        of its zone by more than half of the contrast. ``QC_Polarity``: mean of the cells at nuclei minus the
+        background, relative to the sum of both; negative for dark nuclei. ``QC_Structure``: range of the
+        cells outside of nuclei, from the first to the ninth decile, relative to the size of that difference.
+        These two are known in RGB and for dark nuclei too.
     """
     if not sample.blocks:
         return {}
@@ -52,6 +56,7 @@ def sampled_figures(
     figures = _slopes(sample)
     background = _at(means[outside], 0.5) if outside.any() else _at(means.ravel(), 0.05)
     figures[BACKGROUND] = background
+    figures |= _against_background(means[~outside], means[outside], background)
     if nuclei_mean is None:
         return figures
     contrast = nuclei_mean - background
@@ -70,6 +75,20 @@ def sampled_figures(
     far = ~_with_neighbours(~outside)
     if far.sum() >= _LEAST_FAR:
         figures[HAZE] = _at(above[far], 0.9) / contrast
+    return figures
+
+
+def _against_background(
+    at_nuclei: NDArray[np.float64], between: NDArray[np.float64], background: float
+) -> dict[str, float]:
+    """Returns polarity and structure from the cells at nuclei and those between them."""
+    if not at_nuclei.size or between.size < _LEAST_CELLS:
+        return {}
+    brightness = float(at_nuclei.mean())
+    difference, total = brightness - background, brightness + background
+    figures = {POLARITY: difference / total} if total > 0 else {}
+    if difference:
+        figures[STRUCTURE] = (_at(between, 0.9) - _at(between, 0.1)) / abs(difference)
     return figures
 
 

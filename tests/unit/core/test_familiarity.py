@@ -8,15 +8,18 @@ from nucbatch.core.familiarity import FIGURES, Familiarity, distances, figures_o
 COUNT = len(FIGURES)
 SEEN = Familiarity(
     spreads=(1.0,) * COUNT,
-    lows=(4.0, -6.0, -4.0, 0.0, 0.0, -5.0, 0.0),
-    highs=(5.0, -1.0, 1.0, 4.0, 4.0, 1.0, 0.0),
-    examples=((4.0, -4.0, 0.0, 2.0, 2.0, -2.0, 0.0), (5.0, -1.0, 0.0, 2.0, 2.0, None, 0.0)),
+    lows=(4.0, -6.0, -4.0, 0.0, 0.0, -5.0, 0.0, 0.1, -5.0),
+    highs=(5.0, -1.0, 1.0, 4.0, 4.0, 1.0, 0.0, 0.9, -1.0),
+    examples=(
+        (4.0, -4.0, 0.0, 2.0, 2.0, -2.0, 0.0, 0.5, -3.0),
+        (5.0, -1.0, 0.0, 2.0, 2.0, None, 0.0, 0.5, -3.0),
+    ),
     limit=2.0,
 )
 
 
 def figures(**changes: float) -> np.ndarray:
-    values = dict(zip(FIGURES, (4.5, -3.0, 0.0, 2.0, 2.0, -2.0, 0.0), strict=True)) | changes
+    values = dict(zip(FIGURES, (4.5, -3.0, 0.0, 2.0, 2.0, -2.0, 0.0, 0.5, -3.0), strict=True)) | changes
     return np.array([values[name] for name in FIGURES])
 
 
@@ -29,6 +32,8 @@ def figures(**changes: float) -> np.ndarray:
         ({"focus": -9.0}, "less detail than any seen"),
         ({"cover": 3.0}, "a larger part of the field in nuclei than any seen"),
         ({"colour": 4.0}, "RGB, and no image was"),
+        ({"polarity": -3.0}, "nuclei darker against their background than any seen"),
+        ({"structure": 3.0}, "more structure between the nuclei than any seen"),
         (
             {"cover": -6.0, "diameter": 5.0, "coarse": 0.5, "fine": 3.5},
             "a combination of size, density and texture that none had",
@@ -54,3 +59,4 @@ def test_a_field_without_nuclei_is_not_judged() -> None:
     assert found[0] == 4
     assert np.isnan(found[3:6]).all()
     assert found[6] == 1
+    assert np.isnan(found[7:]).all()
