@@ -1,16 +1,17 @@
 """Twenty images chosen as ``nucbatch suggest`` does, against twenty at random, as data for fine-tuning.
 
-    python -m benchmarks.bench_suggest FOLDER DATA [DATA …] [--ways suggest,random] [--draws 5]
+    python -m benchmarks.bench_suggest FOLDER DATA [DATA …] [--ways suggest,random] [--draws 5] [--rare 12]
 
 A small network is trained on one half of the fluorescence images of the first DATA alone. It then meets a
 mixed collection: the other half, and all histology, brightfield and other labs' images of the train splits.
-Twenty of
-them are chosen, the network is fine-tuned on these, and the val splits judge it. All images are grey. FOLDER
-keeps what was made, so that a second call goes on; several calls with different ``--ways`` may work at once.
+With ``--rare`` each data set has at most that many images of a kind that is no fluorescence, as on a plate
+where most fields are of the known kind. Twenty of them are chosen, the network is fine-tuned on these, and
+the val splits judge it. All images are grey. FOLDER keeps what was made, so that a second call goes on;
+several calls with different ``--ways`` may work at once.
 
-Ways: ``suggest``; ``random`` (``--draws`` sets); ``doubt``, the most doubtful ones; ``looks``, the most
-different
-ones, without doubt. Each way but random is trained with as many seeds as ``--seeds`` says.
+Ways: ``suggest``; ``random`` (``--draws`` sets); ``squared``, as suggest with the square of doubt;
+``doubt``, the most doubtful ones; ``looks``, the most different ones, without doubt. Each way but random is
+trained with as many seeds as ``--seeds`` says.
 """
 
 from __future__ import annotations
@@ -58,11 +59,12 @@ def main() -> None:
     parser.add_argument("--ways", default="suggest,random")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rare", type=int, help="most images of each rare kind in the collection")
     parser.add_argument("--table", action="store_true", help="show what is there, and train nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     folder = arguments.folder
-    prepare(folder, arguments.data)
+    prepare(folder, arguments.data, arguments.rare)
     start = folder / "base_model" / "weights.safetensors"
     if not start.is_file():
         recipe = preset("small").model_copy(
@@ -79,7 +81,7 @@ def main() -> None:
     report(folder, pool)
 
 
-def prepare(folder: Path, data: list[Path]) -> None:
+def prepare(folder: Path, data: list[Path], rare: int | None) -> None:
     """Writes the grey images in three folders: base, pool and judge; and the kinds of images as CSV."""
     if (folder / "judge.csv").is_file():
         return
@@ -105,11 +107,26 @@ def prepare(folder: Path, data: list[Path]) -> None:
             kinds[part].append((entry.name, f"{one.name} {entry.modality}"))
             if part == "base":
                 splits.append((entry.name, "train", entry.group))
+    kinds["pool"] = thinned(kinds["pool"], rare)
     held = sorted({group for *_, group in splits})[::25][:4]
     rows = [(name, "val" if group in held else split, group) for name, split, group in splits]
     write_csv(folder / "base" / "split.csv", [("id", "split", "group"), *rows])
     for part, found in kinds.items():
         write_csv(folder / f"{part}.csv", [("id", "kind"), *found])
+
+
+def thinned(images: list[tuple[str, str]], rare: int | None) -> list[tuple[str, str]]:
+    """Keeps at most ``rare`` images of each kind but fluorescence, chosen by the hash of their names."""
+    if rare is None:
+        return images
+    by_hash = sorted(images, key=lambda one: hashlib.sha256(one[0].encode()).hexdigest())
+    met: Counter[str] = Counter()
+    kept = set()
+    for name, kind in by_hash:
+        met[kind] += 1
+        if "fluorescence" in kind or met[kind] <= rare:
+            kept.add(name)
+    return [one for one in images if one[0] in kept]
 
 
 def looked_at(folder: Path, weights: Path) -> list[dict[str, Any]]:
@@ -155,7 +172,8 @@ def chosen(pool: list[dict[str, Any]], way: str, seed: int) -> list[int]:
         return np.random.default_rng(seed).permutation(len(pool))[:NUMBER].tolist()
     if way == "doubt":
         return np.argsort(-doubt, kind="stable")[:NUMBER].tolist()
-    return choose(looks, doubt if way == "suggest" else np.ones(len(pool)), NUMBER)[0]
+    weights = {"suggest": doubt, "squared": doubt**2}.get(way, np.ones(len(pool)))
+    return choose(looks, weights, NUMBER)[0]
 
 
 def finetuned(folder: Path, start: Path, pool: list[dict[str, Any]], way: str, seed: int) -> None:
@@ -189,25 +207,37 @@ def report(folder: Path, pool: list[dict[str, Any]]) -> None:
         results.setdefault(path.stem.rpartition("-")[0], []).append(json.loads(path.read_text()))
     kinds = sorted({row["kind"] for runs in results.values() for row in runs[0]})
     table = Table(title=f"object F1 at 0.5 after fine-tuning on {NUMBER} images")
-    for column in ("way", "trainings", "all", "less random", *kinds):
+    for column in ("way", "trainings", "all", "less random", "mean of images", "less random", *kinds):
         table.add_column(column)
     for way, runs in results.items():
-        scores = [pooled_f1(rows) for rows in runs]
-        less = difference(runs, results["random"]) if "random" in results and way != "random" else ""
-        spread = f" ± {np.std(scores, ddof=1):.3f}" if len(scores) > 1 else ""
+        cells = []
+        for single in (False, True):
+            scores = [mean_f1(rows) if single else pooled_f1(rows) for rows in runs]
+            spread = f" ± {np.std(scores, ddof=1):.3f}" if len(scores) > 1 else ""
+            against = results.get("random") if way != "random" else None
+            cells += [
+                f"{np.mean(scores):.3f}{spread}",
+                difference(runs, against, single=single) if against else "",
+            ]
         by_kind = [
             f"{np.mean([pooled_f1([row for row in rows if row['kind'] == kind]) for rows in runs]):.3f}"
             for kind in kinds
         ]
-        table.add_row(way, str(len(runs)), f"{np.mean(scores):.3f}{spread}", less, *by_kind)
-    Console(width=160).print(table)
+        table.add_row(way, str(len(runs)), *cells, *by_kind)
+    Console(width=200).print(table)
     for way in results:
         kinds_chosen = Counter(pool[place]["kind"] for place in chosen(pool, way, 0))
         print(f"{way} 0 chose " + ", ".join(f"{count} {kind}" for kind, count in kinds_chosen.most_common()))
 
 
-def difference(first: list[list[dict[str, Any]]], second: list[list[dict[str, Any]]]) -> str:
-    """Mean F1 of one way less that of another, with a 95 % interval: images and trainings are drawn again."""
+def difference(first: list[list[dict[str, Any]]], second: list[list[dict[str, Any]]], *, single: bool) -> str:
+    """Mean F1 of one way less that of another, with a 95 % interval: images and trainings are drawn again.
+
+    Args:
+        first: counts of each image, by training.
+        second: likewise.
+        single: mean of the images' own F1 instead of that of all nuclei.
+    """
     rng = np.random.default_rng(0)
     one, other = (np.array([[row["counts"] for row in rows] for rows in runs]) for runs in (first, second))
     images = one.shape[1]
@@ -217,17 +247,29 @@ def difference(first: list[list[dict[str, Any]]], second: list[list[dict[str, An
         means = []
         for counts in (one, other):
             runs = rng.integers(len(counts), size=len(counts))
-            sums = np.einsum("rik,i->rk", counts[runs], weights)
-            means.append(np.mean(2 * sums[:, 0] / (2 * sums[:, 0] + sums[:, 1] + sums[:, 2])))
+            if single:
+                means.append(np.mean(f1_of(counts[runs]) @ weights / images))
+            else:
+                means.append(np.mean(f1_of(np.einsum("rik,i->rk", counts[runs], weights))))
         drawn.append(means[0] - means[1])
     low, high = np.quantile(drawn, [0.025, 0.975])
-    value = np.mean([pooled_f1(rows) for rows in first]) - np.mean([pooled_f1(rows) for rows in second])
+    score = mean_f1 if single else pooled_f1
+    value = np.mean([score(rows) for rows in first]) - np.mean([score(rows) for rows in second])
     return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
 
 
+def f1_of(counts: NDArray[Any]) -> NDArray[np.float64]:
+    """F1 (…) of matched, false and missed nuclei (…, 3)."""
+    matched, false, missed = np.moveaxis(counts, -1, 0)
+    return np.asarray(2 * matched / np.maximum(2 * matched + false + missed, 1))
+
+
 def pooled_f1(rows: list[dict[str, Any]]) -> float:
-    tp, fp, fn = np.sum([row["counts"] for row in rows], axis=0)
-    return float(2 * tp / max(2 * tp + fp + fn, 1))
+    return float(f1_of(np.sum([row["counts"] for row in rows], axis=0)))
+
+
+def mean_f1(rows: list[dict[str, Any]]) -> float:
+    return float(f1_of(np.array([row["counts"] for row in rows])).mean())
 
 
 def kinds_of(folder: Path, part: str) -> list[tuple[str, str]]:
