@@ -286,15 +286,16 @@ def _stage_to_image(opened: Any) -> NDArray[np.float64] | None:
     """
     for one in getattr(opened.metadata, "channels", None) or ():
         volume = one.volume
+        recorded = _records_matrix(opened)
         device = volume.pixelToStageTransformationMatrix
-        if device is not None:
+        if device is not None and recorded:
             across, down = volume.axesCalibration[:2]
             found = np.array([device[0:2], device[3:5]], np.float64) / (across, down)
             if abs(np.linalg.det(found)) > _LEAST_DETERMINANT:
                 return np.asarray(np.linalg.inv(found))
         found = np.array(volume.cameraTransformationMatrix, np.float64).reshape(2, 2)
         # The library gives the unit matrix where the file has none; a turned camera, the usual one, has -1.
-        if (found == np.eye(2)).all() and not _records_matrix(opened):
+        if (found == np.eye(2)).all() and not recorded:
             return None
         return np.asarray(np.linalg.inv(found)) if abs(np.linalg.det(found)) > _LEAST_DETERMINANT else None
     return None

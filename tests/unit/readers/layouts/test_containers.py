@@ -85,8 +85,9 @@ def test_positions_in_different_frames_are_not_compared(tmp_path):
     assert [text for text in plate.remarks if "stage positions of 2 images are not used" in text]
 
 
-def test_positions_whose_axes_are_not_known_are_not_used(tmp_path):
-    write_nd2(tmp_path / "a.nd2", points=["x", "y"])
+@pytest.mark.parametrize("device", [(), (1, 1)])
+def test_positions_whose_axes_are_not_known_are_not_used(tmp_path, device):
+    write_nd2(tmp_path / "a.nd2", points=["x", "y"], device=device)
     plate = open_plate(tmp_path / "a.nd2")
     assert [one.position_um for one in plate.fields] == [None, None]
     assert [text for text in plate.remarks if "stage positions of 2 images are not used" in text]
