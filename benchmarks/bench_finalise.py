@@ -2,13 +2,14 @@
 
     python -m benchmarks.bench_finalise [1000 10000]
 
-One field of each well is segmented by Otsu's method and committed. Its table fragment and receipt stand for
+One field of each well is segmented by Otsu's method and committed. Its files and receipt stand for those of
 all others of its well, in a ledger that the run's own code writes. Then the run's end is timed here.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import tempfile
 import time
 from dataclasses import replace
@@ -58,10 +59,11 @@ def measure(scratch: Path, fields: int) -> None:
             began = time.process_time()
             known = of_wells[field.well] = FieldTask.of(plan, field, folder, str(prepared.weights)).run()
             one_s = time.process_time() - began
-            source = folder.fragment(field.key)
+            source, group = folder.fragment(field.key), folder.plate_zarr / field.key
         else:
             folder.fragment(field.key).parent.mkdir(parents=True, exist_ok=True)
             link(source, folder.fragment(field.key))
+            shutil.copytree(group, folder.plate_zarr / field.key, copy_function=link)
         receipts.append(replace(known, field=field.key, source=field_digest(field)))
     with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
         ledger.append(*receipts)

@@ -1,11 +1,15 @@
 """Whole runs of a plate from a folder, from an object store, and from one that answers late.
 
     python -m benchmarks.bench_store_run PLATE [--latency-ms 20] [--rounds 3] [--zarr] [-- OPTIONS OF RUN]
+    python -m benchmarks.bench_store_run PLATE --reads
 
 Each round is one run of each, in turn. The store is a bare server on this machine (``range_server.py``) that
 waits as long before each answer. The table has medians, and the median over the rounds of the time from the
-folder divided by the time from the store. CPU time is that of the command and its workers. ``--zarr``
-reads the plate as an OME-Zarr that ``nucbatch convert`` makes of it.
+folder divided by the time from the store. CPU time is that of the command and its workers. ``--zarr`` reads
+the plate as an OME-Zarr that ``nucbatch convert`` makes of it.
+
+``--reads`` only plans the plate and reads its fields, two at once as a worker does, in this process: on a
+machine that is busy with other work, what waits for a store can be told from what waits for a core.
 """
 
 from __future__ import annotations
@@ -19,14 +23,20 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.range_server import Counts, served
+from nucbatch.core.plate import Channel, Field
+from nucbatch.object_store import as_path
+from nucbatch.readers.find import open_plate
+from nucbatch.readers.pixels import FieldReader
 
 _OWN = ("run.json", "report.html")
 
@@ -48,6 +58,7 @@ def main() -> None:
     parser.add_argument("--latency-ms", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--zarr", action="store_true")
+    parser.add_argument("--reads", action="store_true")
     end = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     asked, options = parser.parse_args(sys.argv[1:end]), sys.argv[end + 1 :]
     with tempfile.TemporaryDirectory(prefix="bench-store-") as scratch:
@@ -62,6 +73,9 @@ def main() -> None:
             "store": 0.0,
             f"store, {asked.latency_ms:g} ms": asked.latency_ms / 1000,
         }
+        if asked.reads:
+            only_read(plate, objects, places, asked.rounds)
+            return
         found = {place: Figures() for place in places}
         known: set[str] = set()
         for number in range(asked.rounds):
@@ -98,6 +112,36 @@ def main() -> None:
             f"{figures.sent_bytes / 1e6:.1f}",
         )
     Console().print(table)
+
+
+def only_read(plate: Path, objects: dict[str, bytes], places: dict[str, float | None], rounds: int) -> None:
+    """Plans the plate and reads all of its fields from each place, and prints the shortest times."""
+    table = Table(title=f"{plate.name}: {len(objects):,} files, the best of {rounds} rounds")
+    for column in ("read from", "planned in, s", "requests", "fields/s, two at once", "CPU ms of a field"):
+        table.add_column(column, justify="right")
+    for place, latency_s in places.items():
+        planned, rates, cpu_ms, requests = [], [], [], 0
+        for _ in range(rounds):
+            with ExitStack() as stack:
+                counts = None if latency_s is None else stack.enter_context(served(objects, latency_s))
+                source = plate if counts is None else as_path(f"s3://bench/{plate.name}")
+                began = time.perf_counter()
+                read = open_plate(source)
+                planned.append(time.perf_counter() - began)
+                requests = counts.take()[0] if counts else 0
+                fields, reader = [one for one in read.fields if not one.problem], FieldReader.of(read)
+                began, cpu_s = time.perf_counter(), time.process_time()
+                with ThreadPoolExecutor(2) as pool:
+                    list(pool.map(partial(_read_one, reader, read.channels), fields))
+                rates.append(len(fields) / (time.perf_counter() - began))
+                cpu_ms.append(1000 * (time.process_time() - cpu_s) / len(fields))
+        shown = f"{min(planned):.2f}", f"{requests:,}", f"{max(rates):.1f}", f"{min(cpu_ms):.1f}"
+        table.add_row(place, *shown)
+    Console().print(table)
+
+
+def _read_one(reader: FieldReader, channels: tuple[Channel, ...], one: Field) -> int:
+    return reader.read_whole(one, channels).nbytes
 
 
 def converted(plate: Path, scratch: Path) -> Path:
