@@ -136,24 +136,25 @@ def finalise(
     unused = unused_files(plate, receipts, left_out)
     plate = _as_read(plate, receipts)
     done = [field for field in plate.fields if _is_done(field, receipts)]
-    kinds = {field_channels(plate, field): folder.fragment(field.key) for field in done}
+    fragment_of = {field.key: folder.fragment(field.key) for field in done}
+    kinds = {field_channels(plate, field): fragment_of[field.key] for field in done}
     by_order = sorted(kinds, key=lambda channels: [channel.index for channel in channels])
     examples = [kinds[channels] for channels in by_order] if len(kinds) > 1 else ()
-    fragments = {folder.fragment(field.key): receipts[field.key].files.stamp(TABLE) for field in done}
+    fragments = {fragment_of[field.key]: receipts[field.key].files.stamp(TABLE) for field in done}
     metadata = {
-        folder.fragment(field.key): (("Metadata_PixelSize_um", field.pixel_size_um), *field.metadata)
+        fragment_of[field.key]: (("Metadata_PixelSize_um", field.pixel_size_um), *field.metadata)
         for field in done
     }
     not_wanted = {key: dict(reasons) for key, reasons in nuclei_left_out(folder, done, counted).items()}
     fewer = {key: labels_of(reasons) for key, reasons in not_wanted.items()}
     once = count_once(folder, done, keep=overlaps == "keep", left_out=fewer)
     not_counted = {
-        folder.fragment(field.key): {"overlap": once.elsewhere.get(field.key, NONE)}
+        fragment_of[field.key]: {"overlap": once.elsewhere.get(field.key, NONE)}
         | not_wanted.get(field.key, {})
         for field in done
     }
     marked = not_counted if has_positions(done) or counted.leaves_out else None
-    sizes_um = {folder.fragment(field.key): field.pixel_size_um for field in done}
+    sizes_um = {fragment_of[field.key]: field.pixel_size_um for field in done}
     concatenate(fragments, folder.nuclei, examples, fragments, metadata, marked, sizes_um)
     judgement = judge([_judged(field, receipts[field.key]) for field in done])
     write_nuclei_csv(folder, wanted=table == "csv")
