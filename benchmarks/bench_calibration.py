@@ -3,8 +3,9 @@
     python -m benchmarks.bench_calibration ../shared/data/dsb2018 ../shared/data/nuclei_more -o figure.png
 
 Prints the expected calibration error of the confidences, and coverage (with its Wilson interval) and median
-width of the counts' 90 % intervals, for all images and each kind. Draws the reliability diagram and the
-intervals. The images are those of the test split, unless ``--split`` names another.
+width of the counts' 90 % intervals, for all images, each kind, and each kind of each data set. Draws the
+reliability diagram and the intervals. The images are those of the test split, unless ``--split`` names
+another.
 """
 
 from __future__ import annotations
@@ -38,13 +39,18 @@ def main() -> None:
         raise SystemExit(f"{asked.model} has no calibration with intervals: nucbatch models calibrate")
     judged = judge_images(network, card, find_data(asked.data).split(asked.split))
     spans = spans_of(card.calibration, judged)
-    kinds = ["all", *sorted({one.modality for one in judged})]
+    kinds = ["all", *sorted({one.modality for one in judged}), *sorted({of_set(one) for one in judged})]
     print("| images | number | objects | ECE | coverage | Wilson 95 % | median width | of the count |")
     print("|---|---|---|---|---|---|---|---|")
     for kind in kinds:
-        chosen = [place for place, one in enumerate(judged) if kind in ("all", one.modality)]
+        chosen = [place for place, one in enumerate(judged) if kind in ("all", one.modality, of_set(one))]
         print(row(kind, card.calibration, [judged[at] for at in chosen], [spans[at] for at in chosen]))
     draw(card.calibration, judged, spans, asked.out)
+
+
+def of_set(one: Judged) -> str:
+    """The data set that an image is from, and its modality."""
+    return f"{one.name.split('/')[0]}, {one.modality}" if "/" in one.name else one.modality
 
 
 def spans_of(calibration: Calibration, judged: list[Judged]) -> list[Span]:
