@@ -72,13 +72,15 @@ class Soak:
         """The command's arguments."""
         return ["run", str(self.plate), "-o", ADDRESS, "--work", str(work), *OPTIONS]
 
-    def meet(self, fault: str, after: int) -> None:
-        """Waits until some more fields are committed, and applies a fault."""
+    def meet(self, fault: str, after: int) -> bool:
+        """Waits until some more fields are committed, and applies a fault; False if the run ended before."""
         if self.driver.poll() is not None:
             self.begin()
         target = self.committed() + after
         while self.driver.poll() is None and self.committed() < target:
             time.sleep(0.05)
+        if self.driver.poll() == 0:
+            return False
         if self.driver.poll() is not None:
             raise AssertionError(f"before {fault!r} the run ended by itself: {self._log.read_text()}")
         self.seen[fault] += 1
@@ -113,10 +115,11 @@ class Soak:
             else:
                 self.driver.kill()
             self._ended()
+        return True
 
     def finish(self) -> None:
         """Lets the run finish."""
-        if self.driver.poll() is not None:
+        if self.driver.poll() not in (None, 0):
             self.begin()
         if self.driver.wait():
             raise AssertionError(f"left alone, the run ended badly: {self._log.read_text()}")
@@ -176,7 +179,9 @@ def main() -> None:
         soak.begin()
         for number, fault in enumerate(kinds, start=1):
             room = max(2, (fields - soak.committed()) // (asked.faults - number + 2))
-            soak.meet(fault, soak.chance.randrange(1, room))
+            if not soak.meet(fault, soak.chance.randrange(1, room)):
+                console.print(f"all fields were done before {fault!r}: more --sites, or fewer --faults")
+                break
             console.print(f"{number:3} {fault}: {soak.committed()} of {fields} in the store")
         soak.finish()
         report(console, soak, alone, fields)
