@@ -144,9 +144,10 @@ class ImagePaths:
 
     def name(self, path: Path) -> str:
         """Returns the name of a file in the stamps."""
-        if path == self.label_tiff:
-            return LABEL_TIFF
-        return TABLE if path == self.table else path.relative_to(self.group).as_posix()
+        text, group = path.as_posix(), f"{self.group.as_posix()}/"
+        if text.startswith(group):  # relative_to takes ten times as long, for each of a field's 16 files
+            return text[len(group) :]
+        return {self.label_tiff: LABEL_TIFF, self.table: TABLE}[path]
 
     def stamps(self, paths: Iterable[Path]) -> tuple[Stamps, int]:
         """Reads files and returns their stamps and the latest modification time (ns).
