@@ -22,13 +22,14 @@ from sklearn.metrics import roc_auc_score
 from benchmarks.strange_fields import DRAWN, enlarged
 from nucbatch.core.familiarity import Familiarity
 from nucbatch.core.settings import RunSettings
+from nucbatch.inference.image_figures import figures_of_image
 from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.predict import forward, grid_of, prepared
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_image
 from nucbatch.networks.checkpoint import load_weights, locate
 from nucbatch.training.data import Entry, find_data
-from nucbatch.training.familiarity_fit import SeenImage, familiarity, figures_of_image, seen_images
+from nucbatch.training.familiarity_fit import SeenImage, familiarity, seen_images
 
 MOST_OF_A_KIND = 60
 DRAWN_OF_A_KIND = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from nucbatch.core.plate import Plate
     from nucbatch.core.selection import Selection
     from nucbatch.execution.run_request import InputOptions
+    from nucbatch.execution.unfamiliar_sample import Looked
     from nucbatch.readers.plate_summary import PlateSummary
 
 _MOST_MAPPED_WELLS = 1536
@@ -31,12 +33,27 @@ _NOTHING, _SOME_REFUSED = 1, 3
 @click.command(cls=HeadedCommand, short_help="Show what a run would use, ignore and refuse.")
 @input_options
 @selection_options
+@click.option(
+    "--unfamiliar",
+    "count",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Segment N fields, spread evenly, and say which are unlike all images the model was made with.",
+)
+@click.option("--channel", default="", metavar="NAME", help="Channel that shows nuclei, for --unfamiliar.")
+@click.option(
+    "--model", default="default", metavar="MODEL", help="Model for --unfamiliar.", show_default=True
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.pass_context
 def inspect(
     context: click.Context,
     source: InputOptions,
     selection: Selection,
+    count: int,
+    channel: str,
+    model: str,
     as_json: bool,
 ) -> None:
     """Show how nucbatch reads INPUT: a plate, a folder of images, one image, or a manifest CSV.
@@ -55,18 +72,43 @@ def inspect(
     plate = values_checked(plate)
     summary = summarise(plate, selection, overlap_of(plate.fields))
     grounds = detect_merged_colours(plate)
+    looked = _looked(plate, selection, count, channel, model) if count else None
     if as_json:
         document = summary.as_dict() | {"dark_ground": grounds.sentence}
+        if looked is not None:
+            document["unfamiliar"] = asdict(looked)
         click.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
         console = terminal()
         _show(console, plate, summary)
         if grounds.sentence:
             console.print(Text(f"\n{grounds.sentence}", style="yellow"))
+        if looked is not None:
+            _show_unfamiliar(console, looked)
     if not (summary.usable_fields if summary.selected_fields is None else summary.selected_fields):
         context.exit(_NOTHING)
     if summary.quarantined or summary.problem_fields or summary.lacking_fields:
         context.exit(_SOME_REFUSED)
+
+
+def _looked(plate: Plate, selection: Selection, count: int, channel: str, model: str) -> Looked:
+    """Looks at some of the selected fields."""
+    from nucbatch.execution.unfamiliar_sample import unfamiliar_fields
+
+    fields = [field for field in plate.fields if selection.includes(field)]
+    return unfamiliar_fields(plate, fields, count, channel, model)
+
+
+def _show_unfamiliar(console: Console, looked: Looked) -> None:
+    """Prints how many of the fields that were looked at are unfamiliar, and why."""
+    from rich.text import Text
+
+    seen = looked.looked_at - looked.without_nuclei
+    console.print(
+        Text(f"\nUnlike all images of the model: {len(looked.unfamiliar)} of {seen} fields with nuclei")
+    )
+    for name, reason in looked.unfamiliar:
+        console.print(Text(f"  {name}: {reason}", style="yellow", overflow="fold"))
 
 
 def _show(console: Console, plate: Plate, summary: PlateSummary) -> None:

@@ -5,8 +5,9 @@ import pytest
 
 from nucbatch.core.calibration import Calibration, ConfidenceModel, Standardised
 from nucbatch.core.familiarity import FIGURES, Familiarity
+from nucbatch.inference.image_figures import figures_of_image
 from nucbatch.synthetic.field import make_field
-from nucbatch.training.familiarity_fit import SeenImage, familiarity, figures_of_image
+from nucbatch.training.familiarity_fit import SeenImage, familiarity
 
 
 def seen(count: int, seed: int) -> list[SeenImage]:
