@@ -22,7 +22,8 @@ its size alone, so the scale does not depend on blocks.
 
 ``LARGEST_RATIO`` was fitted to the training and validation images of the 2018 Data Science Bowl, original and
 enlarged: nuclei up to 2.8 times the trained diameter are segmented worse when reduced, larger ones better.
-``SMALLEST_RATIO`` was fitted to validation images of all data sets, reduced until nuclei measured 6 to 12 px.
+``SMALLEST_RATIO`` was fitted to validation images of all data sets as they are, and reduced until nuclei
+measured 6 to 12 px.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:  # it imports PyTorch, which a Dask scheduler that unpickles a
 
 LARGEST_RATIO = 2.8
 """Images are not rescaled if their nuclei are at most this many times the model's trained diameter."""
-SMALLEST_RATIO = 0.6
+SMALLEST_RATIO = 0.55
 """Images are enlarged if their nuclei are at most this many times the model's trained diameter."""
 ENLARGED = 2.0
 """The scale factor of images of small nuclei."""
