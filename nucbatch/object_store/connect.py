@@ -22,6 +22,7 @@ _RETRIES = {
     "retry_timeout": timedelta(seconds=120),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10), "base": 2},
 }
+_ALLOWED_BY = {"az": "AZURE_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP"}
 _TIMEOUT = timedelta(seconds=60)
 _SETTINGS = ("AWS_", "GOOGLE_", "AZURE_")
 _SERVICE_ACCOUNTS = ("GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH")
@@ -65,7 +66,7 @@ def _connected(bucket: str, _process: int, _settings: frozenset[tuple[str, str]]
     try:
         if scheme == "s3":
             return _s3(bucket)
-        plain = scheme == "http" or _may_be_plain(_endpoint(scheme), "AZURE_ALLOW_HTTP")
+        plain = scheme == "http" or _may_be_plain(_endpoint(scheme), _ALLOWED_BY.get(scheme, ""))
         options = {"allow_http": plain, "timeout": _TIMEOUT}
         return from_url(bucket, client_options=options, retry_config=_RETRIES)
     except InputError:

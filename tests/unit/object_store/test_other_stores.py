@@ -44,13 +44,13 @@ def test_a_plate_of_google_is_read(bucket: Bucket, monkeypatch: pytest.MonkeyPat
         scan(ObjectPath("gs://no-such-bucket/plate"))
 
 
-@pytest.mark.parametrize("scheme", ["gs", "az"])
+@pytest.mark.parametrize(("scheme", "variable"), [("gs", "GOOGLE_ALLOW_HTTP"), ("az", "AZURE_ALLOW_HTTP")])
 def test_an_address_that_is_not_encrypted_is_for_this_machine(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, scheme: str, variable: str
 ) -> None:
     use_google(monkeypatch, tmp_path, "http://192.0.2.1:9000")
     monkeypatch.setenv("AZURE_STORAGE_ENDPOINT", "http://192.0.2.1:9000")
-    with pytest.raises(InputError, match="is not encrypted and leaves this machine"):
+    with pytest.raises(InputError, match=f"is not encrypted and leaves this machine.*{variable}=true"):
         scan(ObjectPath(f"{scheme}://screens/plate"))
 
 
