@@ -129,7 +129,7 @@ def summarise(console: Console, result: RunResult) -> None:
         console.print(Text(f"{absent}, read as background. See reason in {folder.files}", "yellow"))
     if totals.diameter_px is not None:
         rescaled = f"; {plural(totals.rescaled, 'field')} rescaled for the model" if totals.rescaled else ""
-        console.print(f"Nuclei measure about {totals.diameter_px:.0f} px{rescaled}")
+        console.print(f"The nuclei of all fields measure about {totals.diameter_px:.0f} px{rescaled}")
     for flag, count in totals.flagged.items():
         console.print(
             Text(
