@@ -11,40 +11,39 @@ from nucbatch.cli.headings import option
 from nucbatch.object_store import as_path, is_address
 
 
-class OutputPath(click.Path):
+class _DiskPath(click.Path):
+    """File or folder on a disk; ``refusal`` says what to do with an ``{address}`` in an object store."""
+
+    refusal = ""
+
+    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
+        """Returns the path.
+
+        Raises:
+            click.BadParameter: it is an address in an object store.
+        """
+        text = os.fspath(value)
+        if is_address(text):
+            raise click.BadParameter(self.refusal.format(address=text))
+        return Path(text)
+
+
+class OutputPath(_DiskPath):
     """Folder on a disk, for results that can't go to a store."""
 
-    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
-        """Returns the path.
-
-        Raises:
-            click.BadParameter: it is an address in an object store.
-        """
-        text = os.fspath(value)
-        if is_address(text):
-            raise click.BadParameter(
-                f"{text} is an address: these results are written to a disk. Give a folder; that of a run or "
-                f"a screen can be copied with `nucbatch copy FOLDER {text}`."
-            )
-        return Path(text)
+    refusal = (
+        "{address} is an address: these results are written to a disk. Give a folder; that of a run or a "
+        "screen can be copied with `nucbatch copy FOLDER {address}`."
+    )
 
 
-class FolderPath(click.Path):
+class FolderPath(_DiskPath):
     """File or folder on a disk, such as a finished run to read."""
 
-    def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
-        """Returns the path.
-
-        Raises:
-            click.BadParameter: it is an address in an object store.
-        """
-        text = os.fspath(value)
-        if is_address(text):
-            raise click.BadParameter(
-                f"{text} is an address, and this command reads from a disk: copy the run with "
-                f"`nucbatch copy {text} FOLDER`, and give that folder."
-            )
-        return Path(text)
+    refusal = (
+        "{address} is an address, and this command reads from a disk: copy the run with "
+        "`nucbatch copy {address} FOLDER`, and give that folder."
+    )
 
 
 class RunPath(click.Path):
