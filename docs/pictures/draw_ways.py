@@ -68,7 +68,7 @@ FIELD = Way(
             "execution/session.py",
             ("execute",),
             "lock, ledger, cluster; fields done before",
-            named_in="cli/carry_out.py",
+            named_in="execution/run_in_store.py",
         ),
         Step(2, "execution/driver.py", ("drive",), "receipts go into the ledger as they arrive"),
         Step(3, "execution/driver.py", ("Driver.receipts",), "asks for the next work while there is room"),

@@ -288,7 +288,7 @@ def test_a_damaged_channel_costs_the_same_whether_the_image_is_cut_or_not(
         assert result.exit_code == 3, result.output
         assert "1 field flagged missing-channel GFP" in " ".join(result.output.split())
     fields = pd.read_parquet(cut.fields)
-    assert fields["Flags"].tolist() == ["missing-channel GFP; missing-channel RFP"]
+    assert fields["Flags"].item().startswith("missing-channel GFP; missing-channel RFP")
     assert fields["Count_Nuclei"].item() > 0
 
     def left(folder: RunFolder) -> dict[str, bytes]:

@@ -57,9 +57,12 @@ def test_counts_that_never_vary_have_no_correlation() -> None:
 
 
 def test_the_table_has_a_row_per_model_with_intervals_only_where_there_is_truth() -> None:
-    one, other = csv.DictReader(io.StringIO(comparison().as_csv()))
-    assert (one["model"], one["nuclei"], other["nuclei"]) == ("one", "22", "14")
+    runs = (run("one", 8, 8, 6, 8, 8, 8), run("<other>", 4, 4, 6, 4, 4, 4))
+    one, other = csv.DictReader(io.StringIO(Comparison(runs, None, {}).as_csv()))
+    assert (one["model"], one["nuclei"], other["nuclei"]) == ("one", "46", "26")
     assert float(other["object_f1_50_low"]) <= float(other["object_f1_50"]) < float(one["object_f1_50"])
+    few = next(csv.DictReader(io.StringIO(comparison().as_csv())))
+    assert (few["object_f1_50_low"], few["object_f1_50_high"]) == ("", "")  # three images have no interval
     assert "object_f1_50" not in next(csv.DictReader(io.StringIO(comparison(scored=False).as_csv())))
 
 
