@@ -134,7 +134,7 @@ def compare(folder: Path, out: Path, names: list[str]) -> None:
         for part in ("images", "labels"):
             (place / part).mkdir(parents=True, exist_ok=True)
             for file in (folder / part).iterdir():
-                if file.stem in ids:
+                if file.stem in ids and not (place / part / file.name).exists():  # else runs can't go on
                     shutil.copyfile(file, place / part / file.name)
         methods = METHODS if kind == "histology" else METHODS[:2]
         models = ",".join(["default", *named_copies(weights, names, place), *methods])
