@@ -28,7 +28,7 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.object_store import ObjectPath
 from nucbatch.store.ledger import Ledger, latest_receipts
 from nucbatch.store.receipt import Receipt
-from nucbatch.store.remote.ledger import MOST_PARTS, RemoteLedger
+from nucbatch.store.remote.ledger import MOST_PARTS, Line, RemoteLedger
 from nucbatch.store.remote.lock import remote_lock
 from nucbatch.store.remote.publish import Publisher, publish_rest
 from nucbatch.store.remote.working_folder import bring_up_to_date, discard, working_folder
@@ -140,7 +140,7 @@ def main() -> None:
         report(console, keys, bucket.content(), computed, kills, sessions)
 
 
-def lines() -> list:  # type: ignore[type-arg]
+def lines() -> list[Line]:
     """The lines of the ledger in the store."""
     ledger = RemoteLedger.found(ADDRESS)
     return [] if ledger is None else list(ledger.lines())

@@ -11,9 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 import yaml
 from torch import Tensor, nn
+
+from nucbatch.core.errors import WeightsError
+from nucbatch.networks.checkpoint import load_weights
 
 
 class Spots(nn.Module):
@@ -153,3 +157,22 @@ def _npy(array: np.ndarray) -> bytes:
     stream = io.BytesIO()
     np.save(stream, array, allow_pickle=False)
     return stream.getvalue()
+
+
+def put_at(*place: Any) -> Any:
+    """A change of the description: the last value is put at the place named by the others."""
+
+    def changed(described: Any) -> None:
+        *keys, last, value = place
+        for key in keys:
+            described = described[key]
+        described[last] = value
+
+    return changed
+
+
+def refused(path: Path) -> str:
+    """Returns why a package is refused."""
+    with pytest.raises(WeightsError) as caught:
+        load_weights(path)
+    return str(caught.value)

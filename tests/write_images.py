@@ -11,8 +11,11 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import tifffile
+from container_pixels import plane
 from numpy.typing import NDArray
-from write_containers import plane, write_czi, write_lif, write_nd2
+from write_czi import write_czi
+from write_lif import write_lif
+from write_nd2 import write_nd2
 
 
 def pixels_of(seed: int, shape: tuple[int, int] = (40, 56), dtype: str = "uint16") -> NDArray[Any]:

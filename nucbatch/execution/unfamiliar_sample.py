@@ -41,7 +41,7 @@ class Looked:
 def unfamiliar_fields(
     plate: Plate, fields: Sequence[Field], count: int, channel: str = "", model: str = "default"
 ) -> Looked:
-    """Segments the middle of up to ``count`` fields, spread evenly, as a run does.
+    """Segments the middle of up to ``count`` fields, spread evenly, each at its own scale.
 
     Args:
         plate: the plate.

@@ -309,7 +309,8 @@ def _channel_files(folder: RunFolder) -> dict[str, str]:
         return {}
     import pandas as pd
 
-    files = pd.read_csv(folder.files, dtype=str, keep_default_na=False)
+    columns = ["path", "status", "channel", "image"]
+    files = pd.read_csv(folder.files, dtype=str, keep_default_na=False, usecols=columns)
     channel = recorded_channel(folder.path)
     mine = files[(files["image"] != "") & (files["status"] == "used")]
     chosen = mine[mine["channel"] == channel] if (mine["channel"] == channel).any() else mine

@@ -9,9 +9,9 @@ from __future__ import annotations
 import io
 import os
 import stat
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
 
 from nucbatch.core.errors import ImageUnavailable
 from nucbatch.object_store.object_file import HEADER_BYTES, WHOLE_BYTES, ObjectFile, StoredBytes
@@ -32,6 +32,9 @@ def is_address(text: str) -> bool:
     [True, False, False, False]
     """
     return text.partition("://")[0] in SCHEMES and "://" in text
+
+
+T = TypeVar("T")
 
 
 class ObjectPath(_Base):
@@ -131,15 +134,22 @@ class ObjectPath(_Base):
             return False
         if self._content is not None:
             return True
+        return self.if_there(self.stat) is not None
+
+    def if_there(self, ask: Callable[[], T]) -> T | None:
+        """Returns the answer to a question about the object; None if there is no such object.
+
+        Raises:
+            ImageUnavailable: the store does not answer.
+        """
         try:
-            self.stat()
+            return ask()
         except FileNotFoundError:
-            return False
+            return None
         except ImageUnavailable:
             if self.lists:
                 raise
-            return False  # many web servers refuse what is not there
-        return True
+            return None  # many web servers refuse what is not there
 
     def is_dir(self) -> bool:
         """Returns whether this is a folder: there is no object of this name, but there are some below it."""

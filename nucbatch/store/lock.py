@@ -17,7 +17,6 @@ import errno
 import fcntl
 import json
 import os
-import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,7 +26,7 @@ from pathlib import Path
 
 from nucbatch.core.errors import RunLocked
 from nucbatch.store.atomic import cannot_write, write_text
-from nucbatch.store.owner import BEAT_S, DEAD_AFTER, HELD_HERE, Owner, named, read_owner
+from nucbatch.store.owner import BEAT_S, DEAD_AFTER, Owner, heartbeat, named, read_owner
 from nucbatch.store.run_folder import RunFolder
 
 _LOOKS_PER_BEAT = 10
@@ -88,18 +87,11 @@ def run_lock(folder: RunFolder, *, beat_s: float = BEAT_S) -> Iterator[RunLock]:
             _take(folder, owner, beat_s)
         except OSError as error:
             raise cannot_write(_record(folder), error) from error
-        HELD_HERE.add(owner.token)
-        lock, ended = RunLock(folder, owner), threading.Event()
-        beating = threading.Thread(
-            target=_beat, args=(lock, ended, beat_s), name="nucbatch-lock", daemon=True
-        )
-        beating.start()
+        lock = RunLock(folder, owner)
         try:
-            yield lock
+            with heartbeat(owner, lock.touch, beat_s):
+                yield lock
         finally:
-            ended.set()
-            beating.join(beat_s)  # a heartbeat may hang on the network share
-            HELD_HERE.discard(owner.token)
             if _read(_record(folder)) == owner:
                 _record(folder).unlink(missing_ok=True)
     finally:
@@ -204,12 +196,6 @@ def _claimed(record: Path, owner: Owner) -> bool:
     finally:
         aside.unlink()
     return True
-
-
-def _beat(lock: RunLock, ended: threading.Event, beat_s: float) -> None:
-    while not ended.wait(beat_s):
-        with suppress(OSError):  # the next heartbeat may succeed
-            lock.touch()
 
 
 def _in_use(folder: RunFolder, owner: Owner | None) -> RunLocked:

@@ -8,13 +8,17 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
+
+from nucbatch.core.errors import InputError, StoreError
 
 BEAT_S = 10.0
 """Interval of the heartbeat, in seconds."""
@@ -60,13 +64,37 @@ class Owner:
     @property
     def holds(self) -> bool:
         """Whether the process holds this lock; meaningful only if it :attr:`is_here`."""
-        return self.token in HELD_HERE if self.pid == os.getpid() else self.runs
+        return self.token in _HELD_HERE if self.pid == os.getpid() else self.runs
 
 
 _OWNER = TypeAdapter(Owner)
 
-HELD_HERE: set[str] = set()
+_HELD_HERE: set[str] = set()
 """Tokens of the locks that this process holds."""
+
+
+@contextmanager
+def heartbeat(owner: Owner, touch: Callable[[], object], beat_s: float) -> Iterator[None]:
+    """Keeps a lock alive while the context lasts: calls ``touch`` every ``beat_s`` seconds, in a thread.
+
+    InputError, StoreError and OSError of ``touch`` are ignored, because the next heartbeat may succeed.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(beat_s):
+            with suppress(InputError, StoreError, OSError):
+                touch()
+
+    _HELD_HERE.add(owner.token)
+    beating = threading.Thread(target=beat, name="nucbatch-lock", daemon=True)
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join(beat_s)  # a heartbeat may hang on a network share, or while a store is away
+        _HELD_HERE.discard(owner.token)
 
 
 def read_owner(content: bytes) -> Owner | None:

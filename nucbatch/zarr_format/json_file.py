@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from nucbatch.core.errors import ImageUnavailable, UnreadableImage
+from nucbatch.core.errors import UnreadableImage
 from nucbatch.object_store import ObjectPath
 
 MOST_JSON_BYTES = 1 << 28  # ten times the largest consolidated plate metadata seen
@@ -26,14 +26,9 @@ def read_json_if_there(path: Path) -> Any:
             return None
         _require_size(path, path.stat().st_size)
         return _parsed(path.read_bytes())
-    try:
-        content = path.stored_bytes()
-    except FileNotFoundError:
+    content = path.if_there(path.stored_bytes)
+    if content is None:
         return None
-    except ImageUnavailable:
-        if path.lists:
-            raise
-        return None  # many web servers refuse what is not there
     _require_size(path, content.size)
     return _parsed(content.read_at(0, content.size))
 

@@ -8,7 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from write_containers import field, write_czi, write_nd2
+from container_pixels import field
+from write_czi import write_czi
+from write_nd2 import write_nd2
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.readers.find import open_plate

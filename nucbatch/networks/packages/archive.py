@@ -29,12 +29,7 @@ def is_package(path: Path) -> bool:
     try:
         with zipfile.ZipFile(path) as stored:
             return any(name in stored.namelist() for name in DESCRIPTIONS)
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        ValueError,
-        NotImplementedError,
-    ):  # what zipfile raises
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError):  # unreadable, or no ZIP that opens
         return False
 
 

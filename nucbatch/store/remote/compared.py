@@ -73,7 +73,7 @@ def send(path: Path, place: ObjectPath) -> Known:
 
 
 def bring(place: ObjectPath, path: Path, known: Known) -> bool:
-    """Fetches an object into a file, unless the object differs from what is known of it.
+    """Copies an object to a file, if it still has the size and content that are known.
 
     Returns:
         Whether the file is there.

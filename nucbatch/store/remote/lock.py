@@ -13,7 +13,6 @@ grants to one of several drivers. The owner replaces it every ten seconds as its
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from dataclasses import asdict
 from nucbatch.core.errors import InputError, RunLocked, StoreError
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import Version, delete, get, put, put_new, put_over, written_at
-from nucbatch.store.owner import BEAT_S, DEAD_AFTER, HELD_HERE, Owner, named, read_owner
+from nucbatch.store.owner import BEAT_S, DEAD_AFTER, Owner, heartbeat, named, read_owner
 
 _LOOKS_PER_BEAT = 10
 
@@ -83,18 +82,11 @@ def remote_lock(address: ObjectPath, *, beat_s: float = BEAT_S) -> Iterator[Remo
         InputError, StoreError: the store refuses, or does not answer.
     """
     owner = Owner.here()
-    lock, ended = RemoteLock(address, owner, _taken(address, owner, beat_s)), threading.Event()
-    HELD_HERE.add(owner.token)
-    beating = threading.Thread(
-        target=_beat, args=(lock, ended, beat_s), name="nucbatch-remote-lock", daemon=True
-    )
-    beating.start()
+    lock = RemoteLock(address, owner, _taken(address, owner, beat_s))
     try:
-        yield lock
+        with heartbeat(owner, lock.touch, beat_s):
+            yield lock
     finally:
-        ended.set()
-        beating.join(beat_s)  # a heartbeat may hang while the store is away
-        HELD_HERE.discard(owner.token)
         with suppress(InputError, StoreError):  # the record of a driver that has ended is taken over
             found = _read(_lock_of(address))
             if found is not None and found[0] == owner:
@@ -160,12 +152,6 @@ def _age_s(place: ObjectPath) -> float:
     finally:
         with suppress(InputError):
             delete(aside.bucket, [aside.key])
-
-
-def _beat(lock: RemoteLock, ended: threading.Event, beat_s: float) -> None:
-    while not ended.wait(beat_s):
-        with suppress(InputError, StoreError):  # the next heartbeat may succeed
-            lock.touch()
 
 
 def _record(owner: Owner, beats: int) -> bytes:

@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+from container_pixels import plane
 from golden import quarantined
 from s3_server import Bucket
-from write_containers import plane, write_czi, write_lif, write_nd2
+from write_czi import write_czi
+from write_lif import write_lif
+from write_nd2 import write_nd2
 
 from nucbatch.core.plate import FileStatus
 from nucbatch.object_store import ObjectPath

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import tifffile
 from s3_server import Bucket
-from write_containers import write_czi, write_lif, write_nd2
+from write_czi import write_czi
+from write_lif import write_lif
+from write_nd2 import write_nd2
 
 from nucbatch.core.errors import ImageUnavailable, InputError, InputNotFound
 from nucbatch.core.plate import FileStatus

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
-from write_containers import write_czi, write_lif, write_nd2
+from write_czi import write_czi
+from write_lif import write_lif
+from write_nd2 import write_nd2
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box

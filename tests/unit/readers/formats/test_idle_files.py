@@ -4,7 +4,9 @@ import os
 
 import numpy as np
 import pytest
-from write_containers import plane, write_czi, write_nd2
+from container_pixels import plane
+from write_czi import write_czi
+from write_nd2 import write_nd2
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box

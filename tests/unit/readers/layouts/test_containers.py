@@ -7,8 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import tifffile
+from container_pixels import CHANNELS, colours, field, plane
 from golden import quarantined
-from write_containers import CHANNELS, colours, field, plane, write_czi, write_lif, write_nd2
+from write_czi import write_czi
+from write_lif import write_lif
+from write_nd2 import write_nd2
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import FileStatus
