@@ -16,6 +16,7 @@ def train(
     *,
     preset: str | None = None,
     from_: str | Path | None = None,
+    teachers: Sequence[str | Path] = (),
     channel: str = "",
     steps: int | None = None,
     epochs: int | None = None,
@@ -43,6 +44,7 @@ def train(
         out: folder for weights and history.
         preset: settings of the training; None: "default", or "finetune" with ``from_``.
         from_: start from the weights of this model: a name or a file.
+        teachers: models (names or files) whose maps are learnt beside the labels, half and half.
         channel: channel to learn from, in OME-Zarr data.
         steps: number of optimiser steps; this and the following default to the preset's.
         epochs: number of passes over the data.
@@ -93,6 +95,7 @@ def train(
             Path(out),
             recipe,
             start=weights,
+            teachers=[locate(str(teacher)) for teacher in teachers],
             resume=resume,
             test=test,
             device=device,

@@ -33,6 +33,14 @@ if TYPE_CHECKING:
     "[default: default; finetune with --from]",
 )
 @click.option("--from", "start", metavar="MODEL", help="Start from the weights of a model: a name or a file.")
+@click.option(
+    "--teacher",
+    "teachers",
+    metavar="MODEL",
+    multiple=True,
+    help="Learn the maps of this model too, half and half with the labels: a name or a file. May be "
+    "repeated: the mean of several models is a better teacher than one.",
+)
 @click.option("--channel", default="", help="Channel to learn from, in OME-Zarr data.")
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Number of optimiser steps.  [default: the preset's]"
@@ -76,6 +84,7 @@ def train(
     out: Path,
     preset: str | None,
     start: str | None,
+    teachers: tuple[str, ...],
     channel: str,
     device: str,
     name: str,
@@ -126,6 +135,7 @@ def train(
         console.print(Text(f"  {one}: {parts}"))
     settings: dict[str, Any] = {
         "start": weights,
+        "teachers": [locate(teacher) for teacher in teachers],
         "resume": resume,
         "test": test,
         "device": device,

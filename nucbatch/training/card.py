@@ -42,6 +42,7 @@ def weights_card(
     steps: int,
     replanned: Sequence[tuple[int, int]] = (),
     start: Card | None,
+    teachers: Sequence[Card] = (),
     diameter_px: float | None,
     objects: ObjectSettings,
     scores: dict[str, float],
@@ -58,6 +59,7 @@ def weights_card(
         replanned: steps at which the training was resumed with another number of steps, and the number
             planned until then.
         start: card of the initial weights, None if they were random.
+        teachers: cards of the networks whose maps were learnt beside the labels.
         diameter_px: typical diameter of the nuclei, as the network sees them.
         objects: the thresholds that turn maps into nuclei.
         scores: figures by name.
@@ -80,6 +82,8 @@ def weights_card(
         training["predictions as labels"] = f"{data.predicted} of {len(data.entries)} images"
     if start is not None:
         training["from"] = f"{start.name} {start.sha256[:12]}"
+    if teachers:
+        training["teachers"] = ", ".join(f"{card.name} {card.sha256[:12]}" for card in teachers)
     finite = {figure: value for figure, value in scores.items() if math.isfinite(value)}
     if any(figure.endswith(_FOUND) and value == 0 for figure, value in finite.items()):
         training["warning"] = "finds no nuclei on the images it was scored on"

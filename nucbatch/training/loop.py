@@ -42,6 +42,7 @@ from nucbatch.training.recipe import Recipe
 from nucbatch.training.schedule import length_of, rate_factor
 from nucbatch.training.state import State, load_state, save_state
 from nucbatch.training.task import ImageBatch, Task, task_of
+from nucbatch.training.teachers import Teachers
 from nucbatch.training.verdict import verdict
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def train(
     recipe: Recipe,
     *,
     start: Path | None = None,
+    teachers: Sequence[Path] = (),
     resume: bool = False,
     test: bool = False,
     device: str = "auto",
@@ -72,6 +74,7 @@ def train(
         folder: where the results are written.
         recipe: the settings; adapted to ``start`` if that is given.
         start: weight file to start from; None for random weights.
+        teachers: weight files of networks whose maps are learnt beside the labels.
         resume: whether to continue from a state that the folder holds.
         test: whether to score the test split too, once, at the end.
         device: auto, cpu or cuda.
@@ -81,8 +84,9 @@ def train(
         listener: receives the progress.
 
     Raises:
-        InputError: there are no training images; the folder holds a state and ``resume`` is False, or weights
-            without a state; the folder is a run's; there is no such device; the loss is not finite.
+        InputError: there are no training images; a teacher doesn't fit the recipe; the folder holds a state
+            and ``resume`` is False, or weights without a state; the folder is a run's; there is no such device;
+            the loss is not finite.
         RunLocked: another training is running in the folder.
         SettingsConflict: the state there belongs to another recipe or other data.
         Stopped: a signal asked the training to stop; its state is saved.
@@ -94,7 +98,7 @@ def train(
                 stack.enter_context(_locked(folder))
                 stack.enter_context(training_log(folder, data, recipe, group))
             return _train(
-                *(data, folder, recipe, start, resume, test, group, workers, name, command),
+                *(data, folder, recipe, start, teachers, resume, test, group, workers, name, command),
                 LoggedListener(listener or SilentListener()),
             )
 
@@ -104,6 +108,7 @@ def _train(
     folder: Path,
     recipe: Recipe,
     start: Path | None,
+    teachers: Sequence[Path],
     resume: bool,
     test: bool,
     group: ProcessGroup,
@@ -124,10 +129,16 @@ def _train(
             "another folder, so that they are not overwritten."
         )
     start_card = None if start is None else read_card(start)
-    task = task_of(recipe, data, start_card)
+    taught_by = Teachers(teachers, recipe, group.device) if teachers else None
+    task = task_of(recipe, data, start_card, taught_by)
     length = length_of(recipe, task.steps_per_epoch)
     card_of = partial(
-        weights_card, recipe, data, name=name, start=start_card, diameter_px=task.nucleus_diameter_px
+        weights_card,
+        *(recipe, data),
+        name=name,
+        start=start_card,
+        teachers=taught_by.cards if taught_by else (),
+        diameter_px=task.nucleus_diameter_px,
     )
 
     _set_determinism(group.device)
@@ -141,6 +152,7 @@ def _train(
             "recipe": recipe.model_dump(mode="json", exclude={"steps", "epochs"}),
             "data": data.sha256,
             "start": start_card.sha256 if start_card else "",
+            **({"teachers": [card.sha256 for card in taught_by.cards]} if taught_by else {}),
             "processes": group.size,
         },
         sort_keys=True,

@@ -25,6 +25,7 @@ from nucbatch.training.data import DataSet
 from nucbatch.training.recipe import Recipe
 from nucbatch.training.sample import Sample, load_sample, sampling_weights
 from nucbatch.training.targets import SMALLEST_RADIUS_PX
+from nucbatch.training.teachers import Teachers
 from nucbatch.training.validate import fitting_thresholds, predict_samples, score_maps
 
 _TRAINING_IMAGES_PER_HELD_OUT = 3
@@ -40,8 +41,14 @@ class NucleiTask:
 
     criterion = "val_object_f1"
 
-    def __init__(self, data: DataSet, recipe: Recipe, objects: ObjectSettings | None = None) -> None:
-        self._data, self._recipe, self._objects = data, recipe, objects
+    def __init__(
+        self,
+        data: DataSet,
+        recipe: Recipe,
+        objects: ObjectSettings | None = None,
+        teachers: Teachers | None = None,
+    ) -> None:
+        self._data, self._recipe, self._objects, self._teachers = data, recipe, objects, teachers
         self._samples, self._held_out = self._load("train"), self._load("val")
         if not self._samples:
             raise InputError("the data has no images in the train split: there is nothing to learn from.")
@@ -73,7 +80,11 @@ class NucleiTask:
         )
 
     def loss(self, logits: Tensor, batch: Batch) -> tuple[Tensor, float]:
-        return loss_and_dice(logits, batch)
+        loss, dice = loss_and_dice(logits, batch)
+        if self._teachers is not None:
+            share = self._recipe.taught
+            loss = (1 - share) * loss + share * taught_loss(logits, self._teachers.maps(batch.images), batch)
+        return loss, dice
 
     def score(self, network: nn.Module, *, fit: bool) -> tuple[ObjectSettings, dict[str, float]]:
         objects = self._objects or ObjectSettings()
@@ -136,21 +147,35 @@ def loss_and_dice(logits: Tensor, batch: Batch) -> tuple[Tensor, float]:
     large nuclei don't dominate small ones.
     """
     known = (batch.weight[:, 0] > 0).float()
-    pixels = known.sum().clamp(min=1)
-    entropy = binary_cross_entropy_with_logits(logits[:, :2], batch.targets[:, :2], reduction="none")
-    entropy = (entropy * batch.weight).sum(dim=(0, 2, 3)) / pixels  # (2,)
     truth = batch.targets[:, 0] * known
     probability = torch.sigmoid(logits[:, 0]) * known
     overlap = 2 * (probability * truth).sum() / (probability.sum() + truth.sum() + 1)
-
-    radius = batch.radius.clamp(min=SMALLEST_RADIUS_PX)
-    away = (torch.sigmoid(logits[:, 2:4]) - batch.targets[:, 2:4]) * (2 * REACH_PX) / radius
-    share = (batch.radius > 0) * batch.weight / radius  # (N, 1, H, W)
-    astray = smooth_l1_loss(away, torch.zeros_like(away), beta=_OFFSET_BETA, reduction="none").sum(dim=1)
-    offset = (astray * share[:, 0]).sum() / share.sum().clamp(min=1)
-
-    loss = entropy[0] + entropy[1] + (1 - overlap) + offset
+    loss = _entropy(logits, batch.targets, batch) + (1 - overlap) + _astray(logits, batch.targets, batch)
     with torch.no_grad():
         found = (logits[:, 0] >= 0) & (known > 0)
         dice = (2 * (found & (truth > 0)).sum() + 1) / (found.sum() + (truth > 0).sum() + 1)
     return loss, float(dice)
+
+
+def taught_loss(logits: Tensor, maps: Tensor, batch: Batch) -> Tensor:
+    """Returns the loss (scalar, with gradient) of logits (N, 4, H, W) against teachers' maps (N, 4, H, W).
+
+    Terms (1) and (3) of :func:`loss_and_dice`, with the same weights of pixels; soft Dice is left out,
+    because it is lowest for maps of zeros and ones, whatever the target.
+    """
+    return _entropy(logits, maps, batch) + _astray(logits, maps, batch)
+
+
+def _entropy(logits: Tensor, targets: Tensor, batch: Batch) -> Tensor:
+    """Weighted cross-entropy of foreground and interior, added, per pixel that is not ignored."""
+    entropy = binary_cross_entropy_with_logits(logits[:, :2], targets[:, :2], reduction="none")
+    return (entropy * batch.weight).sum() / (batch.weight[:, 0] > 0).sum().clamp(min=1)
+
+
+def _astray(logits: Tensor, targets: Tensor, batch: Batch) -> Tensor:
+    """Weighted mean distance of the offsets inside labelled nuclei, in units of each nucleus' radius."""
+    radius = batch.radius.clamp(min=SMALLEST_RADIUS_PX)
+    away = (torch.sigmoid(logits[:, 2:4]) - targets[:, 2:4]) * (2 * REACH_PX) / radius
+    share = (batch.radius > 0) * batch.weight / radius  # (N, 1, H, W)
+    astray = smooth_l1_loss(away, torch.zeros_like(away), beta=_OFFSET_BETA, reduction="none").sum(dim=1)
+    return (astray * share[:, 0]).sum() / share.sum().clamp(min=1)

@@ -37,6 +37,9 @@ class Recipe(BaseModel):
     ``large`` the share of the others in which nuclei are enlarged to 50 to 150 px, ``bodies`` the share in
     which cells get dim bodies (:mod:`nucbatch.training.cell_bodies`).
 
+    ``taught`` is the share of the teachers' maps in the loss, if there are teachers
+    (:mod:`nucbatch.training.teachers`); the labels have the rest.
+
     The validation split is scored every ``score_every`` steps (with epochs: after each epoch); the state is
     saved every ``checkpoint_every`` steps. The training stops after ``patience`` scorings without a better
     one, 0 for never. ``keep``: whether the last or the best scored weights become the model.
@@ -71,6 +74,7 @@ class Recipe(BaseModel):
     drawn: float = Field(default=0.0, ge=0, le=0.5)
     large: float = Field(default=0.0, ge=0, le=0.5)
     bodies: float = Field(default=0.0, ge=0, le=1)
+    taught: float = Field(default=0.5, ge=0, le=1)
     score_every: int = Field(default=500, ge=1)
     checkpoint_every: int = Field(default=100, ge=1)
     patience: int = Field(default=0, ge=0)

@@ -17,6 +17,7 @@ from nucbatch.training.data import DataSet
 from nucbatch.training.nuclei_task import NucleiTask
 from nucbatch.training.paper_task import PaperTask
 from nucbatch.training.recipe import Recipe
+from nucbatch.training.teachers import Teachers
 
 
 class ImageBatch(Protocol):
@@ -68,7 +69,9 @@ class Task(Protocol):
         ...
 
 
-def task_of(recipe: Recipe, data: DataSet, start: Card | None = None) -> Task:
+def task_of(
+    recipe: Recipe, data: DataSet, start: Card | None = None, teachers: Teachers | None = None
+) -> Task:
     """The task that a recipe names. ``start``: card of the initial weights.
 
     Raises:
@@ -76,4 +79,4 @@ def task_of(recipe: Recipe, data: DataSet, start: Card | None = None) -> Task:
     """
     if recipe.task == "paper":
         return PaperTask(data, recipe)
-    return NucleiTask(data, recipe, start.objects if start else None)
+    return NucleiTask(data, recipe, start.objects if start else None, teachers)
