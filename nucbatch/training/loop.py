@@ -85,8 +85,8 @@ def train(
 
     Raises:
         InputError: there are no training images; a teacher doesn't fit the recipe; the folder holds a state
-            and ``resume`` is False, or weights without a state; the folder is a run's; there is no such device;
-            the loss is not finite.
+            and ``resume`` is False, or weights without a state; the folder is a run's; there is no such
+            device; the loss is not finite.
         RunLocked: another training is running in the folder.
         SettingsConflict: the state there belongs to another recipe or other data.
         Stopped: a signal asked the training to stop; its state is saved.
