@@ -1,7 +1,7 @@
 """Teachers: trained networks whose maps a new network learns beside the labels (Hinton et al. 2015).
 
 Labels of different annotators disagree on outlines, and on what is a nucleus at all. The mean of several
-networks varies less, so a single network that learns it too can come close to all of them at the cost of one.
+networks varies less.
 """
 
 from __future__ import annotations
