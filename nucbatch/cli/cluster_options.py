@@ -7,12 +7,12 @@ refuses options that it does not have.
 from __future__ import annotations
 
 from functools import wraps
-from pathlib import Path
 from typing import Any
 
 import click
 
 from nucbatch.cli.headings import Command, headed, option
+from nucbatch.cli.shared_options import DiskPath
 
 _PLACE = (
     option(
@@ -39,7 +39,7 @@ _PLACE = (
         help="tcp://: allow an unencrypted connection, which others on the network can read and change.",
     ),
 )
-_FILE = click.Path(path_type=Path)
+_FILE = DiskPath()
 _SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "profile": (
         "--profile",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,9 @@ import click
 
 from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.headings import HeadedCommand, headed
+from nucbatch.cli.input_options import InputPath
 from nucbatch.cli.segmentation_options import PRECISION
+from nucbatch.cli.shared_options import DiskPath, OutputPath, RunPath
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -30,22 +33,22 @@ SHOWN = 8
 
 
 @click.command(cls=HeadedCommand, short_help="Compare models on the same images.")
-@click.argument("images", type=click.Path(path_type=Path))
+@click.argument("images", type=InputPath())
 @click.option(
     "--models",
     required=True,
     metavar="A,B,C",
     help="Shipped models or weight files; the others are compared with the first.",
 )
-@click.option("--gt", "truth", type=click.Path(path_type=Path), help="True labels, as for nucbatch score.")
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the results.")
+@click.option("--gt", "truth", type=RunPath(), help="True labels, as for nucbatch score.")
+@click.option("-o", "--out", required=True, type=OutputPath(), help="Folder of the results.")
 @click.option("--channel", default="", help="Channel with the nuclei, if its name doesn't tell.")
 @click.option("--diameter", help="Typical diameter of a nucleus, as for nucbatch run.  [default: auto]")
 @headed("Model and image", PRECISION)
 @click.option(
     "--by",
     "by_file",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="CSV with a row per image, for --where and --cluster.  [default: split.csv of the --gt data set]",
 )
 @click.option(
@@ -184,14 +187,14 @@ def _scored(
 
     from nucbatch.cli.score_subset import conditions, groups_file, of_names, subset, table_beside
     from nucbatch.labels.pairing import left_out
-    from nucbatch.labels.sides import open_side, pair_sides
+    from nucbatch.labels.sides import open_side, open_side_at, pair_sides
     from nucbatch.scoring import read_groups
     from nucbatch.scoring.comparison import Comparison
 
     sides = [open_side(folder) for folder in folders]
     notes, clusters, tables, pairs = [], None, [], []
     if truth is not None:
-        true = open_side(truth)
+        true = open_side_at(truth, click.get_current_context().with_resource(ExitStack()))
         table = groups_file(by_file or table_beside(truth), cluster, where, named=by_file is not None)
         wanted = conditions(where)
         for side in sides:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nucbatch.cli.shared_options import DiskPath
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -26,7 +27,7 @@ _MARK = ".nucbatch-demo"
     "--out",
     default="nucbatch-demo",
     show_default=True,
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="Folder for plate, truth and run; must be new or an earlier demo's.",
 )
 @click.option("--model", default="default", show_default=True, help="A shipped model, or a weight file.")

@@ -6,9 +6,8 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from nucbatch.cli.headings import Command, headed, option
+from nucbatch.cli.shared_options import DiskPath
 
 if TYPE_CHECKING:
     from nucbatch.experiment.description import Experiment
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 _OPTIONS = (
     option(
         "--metadata",
-        type=click.Path(path_type=Path),
+        type=DiskPath(),
         metavar="CSV",
         help="Table of the wells, with a column Well, or Row and Column, or FileName, or as the grid of a "
         "plate. Its columns go into all tables as Metadata_<Column>.",

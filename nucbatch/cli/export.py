@@ -10,7 +10,7 @@ import click
 
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import FolderPath
+from nucbatch.cli.shared_options import DiskPath, RunPath
 from nucbatch.cli.terminal import say_error, terminal
 
 if TYPE_CHECKING:
@@ -29,16 +29,12 @@ _FORMATS = (
     ),
     option("--table", type=click.Choice(["csv"]), help="Nuclei with their measurements, as CSV."),
 )
-_OUTPUT = (
-    option(
-        "-o", "--out", "target", required=True, type=click.Path(path_type=Path), help="Folder of the export."
-    ),
-)
+_OUTPUT = (option("-o", "--out", "target", required=True, type=DiskPath(), help="Folder of the export."),)
 _MOST_SHOWN = 10
 
 
 @click.command(cls=HeadedCommand, short_help="Write a run's masks, outlines and table for other programs.")
-@click.argument("out", type=FolderPath())
+@click.argument("out", type=RunPath())
 @headed("Formats", *_FORMATS)
 @selection_options
 @headed("Output", *_OUTPUT)
@@ -52,6 +48,8 @@ def export(
 ) -> None:
     """Export the run in OUT: masks, outlines, or the table of nuclei. Nothing is segmented again.
 
+    OUT is a folder, or an address such as s3://bucket/run; -o is a folder.
+
     Of an unfinished run, the fields that are done are exported. export.csv lists each field with its files.
 
     Exit code: 0 all selected fields are exported; 1 none is; 2 wrong usage; 3 some failed, here or in the
@@ -63,14 +61,17 @@ def export(
     from nucbatch.readers.names import plural
     from nucbatch.report.exports.export import Formats
     from nucbatch.report.exports.export import export as write
-    from nucbatch.report.exports.run_fields import fields_of
+    from nucbatch.report.exports.run_fields import fields_at
     from nucbatch.schedulers.local import cores
 
     if labels is outlines is table is None:
         raise InputError("there is nothing to export: give --labels, --outlines or --table.")
-    run = fields_of(out).selected(selection)
     console = terminal(stderr=True)
-    with Progress(console=console, disable=not console.is_terminal) as bar:
+    with (
+        fields_at(out) as every,
+        Progress(console=console, disable=not console.is_terminal) as bar,
+    ):
+        run = every.selected(selection)
         task = bar.add_task("fields", total=len(run.fields))
         result = write(
             run,

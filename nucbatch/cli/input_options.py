@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from nucbatch.cli.headings import Command, headed, option
+from nucbatch.cli.shared_options import DiskPath
 from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.execution.run_request import InputOptions
 from nucbatch.object_store import as_path
@@ -60,7 +61,7 @@ _OPTIONS = (
     ),
     option(
         "--illumination",
-        type=click.Path(path_type=Path),
+        type=DiskPath(),
         metavar="DIR",
         help="Correct pixels by an image of each channel's illumination: .npy (CellProfiler) or TIFF, named "
         "after the channel. [default: not corrected]",

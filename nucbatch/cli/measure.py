@@ -14,7 +14,16 @@ from nucbatch.cli.images_option import IMAGES
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import FAIL_FAST, OUT, OVERLAPS, RESTART, TABLE, VERIFY, FolderPath
+from nucbatch.cli.shared_options import (
+    FAIL_FAST,
+    OUT_OR_ADDRESS,
+    OVERLAPS,
+    RESTART,
+    TABLE,
+    VERIFY,
+    WORK,
+    FolderPath,
+)
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -42,7 +51,7 @@ _MASKS = (
     option("--channel", default="", help="Channel with the nuclei, if its name doesn't tell."),
 )
 _OUTPUT = (
-    OUT,
+    OUT_OR_ADDRESS,
     option(
         "--keep",
         type=click.Choice(["zarr", "tiff", "both"]),
@@ -61,6 +70,7 @@ _OUTPUT = (
     ),
     OVERLAPS,
     TABLE,
+    WORK,
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show which masks belong to which images, without measuring."),
@@ -88,6 +98,7 @@ def measure(
     binary: bool,
     channel: str,
     out: Path,
+    work: Path | None,
     keep: str,
     images: str,
     ome_zarr: str,
@@ -121,6 +132,7 @@ def measure(
         from nucbatch.core.errors import InputError, InputNotFound
         from nucbatch.core.settings import validated
         from nucbatch.execution.prepared import prepare_masks
+        from nucbatch.execution.run_in_store import work_in
         from nucbatch.store.run_folder import RunFolder
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
@@ -128,7 +140,8 @@ def measure(
         raise InputNotFound(f"{labels} does not exist: --labels takes a folder of masks, or a run's folder.")
     if block_px is not None:
         raise InputError("--block-size has no use here: an image with its mask is measured whole.")
-    if labels.resolve() == out.resolve():
+    folder = work_in(out, work)
+    if labels.resolve() == folder.resolve():
         raise InputError(f"-o {out} is the folder of the masks: choose another one for the measurements.")
     settings = validated(
         {
@@ -143,12 +156,12 @@ def measure(
             "pixel_size_um": source.pixel_size_um,
         }
     )
-    plate = source.open(remembered=RunFolder(out).plate)
+    plate = source.open(remembered=RunFolder(folder).plate)
     prepared = prepare_masks(plate, labels, settings, binary=binary, selection=selection)
     prepared = prepared.with_experiment(experiment)
     describe(console, prepared)
     if dry_run:
-        RunFolder(out).require_usable()
+        RunFolder(folder).require_usable()
         for field in prepared.plan.plate.fields:
             mask = field.mask.path if field.mask is not None else field.problem
             terminal(soft_wrap=True).print(f"{field.name}: {mask}", markup=False, highlight=False)
@@ -157,6 +170,7 @@ def measure(
         console,
         prepared,
         out,
+        work=work,
         scheduling=scheduling,
         restart=restart,
         fail_fast=fail_fast,

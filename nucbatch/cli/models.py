@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from nucbatch.cli.models_check import check
+from nucbatch.cli.shared_options import DiskPath
 
 _SHOWN = ("pixel F1", "pixel IoU", "object F1 at 0.5")
 """Scores of the card that docs/model.md shows too; mean AP is pooled here and averaged over images there."""
@@ -76,11 +77,11 @@ def show(model: str, layers: bool, as_json: bool) -> None:
 
 @models.command()
 @click.argument("model")
-@click.argument("data", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.argument("data", type=DiskPath(), nargs=-1, required=True)
 @click.option(
     "-o",
     "--out",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="Weight file to write.  [default: the model's own]",
 )
 @click.option("--split", default="val", show_default=True, help="Images of DATA to use.")
@@ -110,9 +111,7 @@ def calibrate(model: str, data: tuple[Path, ...], out: Path | None, split: str) 
 @click.option(
     "--prune", "level", type=click.IntRange(min=1), required=True, help="Level of the head to keep."
 )
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Weight file of the smaller network."
-)
+@click.option("-o", "--out", required=True, type=DiskPath(), help="Weight file of the smaller network.")
 def save(model: str, level: int, out: Path) -> None:
     """Save a pruned MODEL, which is smaller and faster.
 
@@ -138,7 +137,7 @@ def save(model: str, level: int, out: Path) -> None:
 @click.option(
     "--colour", is_flag=True, help="Take RGB images of three channels. Default: grey images of one channel."
 )
-@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="File to write.")
+@click.option("-o", "--out", required=True, type=DiskPath(), help="File to write.")
 def export(model: str, kind: str, colour: bool, out: Path) -> None:
     """Export MODEL for other programs.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nucbatch.cli.shared_options import DiskPath
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Measure a model in each arithmetic of this machine.")
 @click.argument("model")
-@click.argument("data", type=click.Path(path_type=Path))
+@click.argument("data", type=DiskPath())
 @click.option(
     "--by",
     "by_file",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="CSV with a row per image, for --where and --group.  [default: split.csv of DATA]",
 )
 @click.option(

@@ -7,13 +7,14 @@ closes early.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nucbatch.cli.shared_options import FolderPath
+from nucbatch.cli.shared_options import DiskPath, RunPath
 from nucbatch.cli.terminal import say_error, terminal
 
 if TYPE_CHECKING:
@@ -28,12 +29,12 @@ WORST = 10
 
 
 @click.command(short_help="Compare masks with ground truth.")
-@click.argument("pred", type=FolderPath())
-@click.option("--gt", "truth", required=True, type=FolderPath(), help="True labels, as PRED.")
+@click.argument("pred", type=RunPath())
+@click.option("--gt", "truth", required=True, type=RunPath(), help="True labels, as PRED.")
 @click.option(
     "--by",
     "by_file",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="CSV with a row per image, for --column and --where.  [default: split.csv of the --gt data set]",
 )
 @click.option("--column", help="Column of that CSV by which images are grouped.")
@@ -48,14 +49,14 @@ WORST = 10
 @click.option(
     "--ignore",
     "ignore_folder",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="Folder of masks by stem; pixels that are not 0 in them are left out.  "
     "[default: ignore/ beside the true labels]",
 )
 @click.option("--count-ignored", is_flag=True, help="Also score pixels that are marked to be ignored.")
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
+    type=RunPath(),
     help="A second prediction of the same images: shows its difference from PRED, with 95 % intervals by "
     "paired bootstrap over images.",
 )
@@ -65,23 +66,23 @@ WORST = 10
     help="With --against: column of the CSV that names what images share, such as slide or plate; such "
     "images are drawn together.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write all figures to this file.")
+@click.option("--json", "json_file", type=DiskPath(), help="Write all figures to this file.")
 @click.option(
     "--csv",
     "csv_file",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="Write a row per image to this file, and the totals to *_totals.csv beside it.",
 )
-@click.option("--html", "html_file", type=click.Path(path_type=Path), help="Write an HTML page to this file.")
+@click.option("--html", "html_file", type=DiskPath(), help="Write an HTML page to this file.")
 @click.option(
     "--pictures",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=DiskPath(file_okay=False),
     help="Write a PNG of each of the worst images into this folder.",
 )
 @click.option(
     "--images",
     "images_folder",
-    type=click.Path(path_type=Path),
+    type=DiskPath(),
     help="Folder of the images to draw on; not needed for runs, OME-Zarr and Kaggle's layout.",
 )
 def score(
@@ -102,10 +103,10 @@ def score(
 ) -> None:
     """Score the masks of PRED against true ones.
 
-    Both are a run's folder, an OME-Zarr, a folder of label images (PNG, TIFF) paired by stem, or a data set
-    with images/ and labels/; also Kaggle's <id>/masks/*.png, and GeoJSON, COCO, LabelMe or ImageJ's ROIs.
-    Objects match above an IoU of 0.5, 0.55, ...
-    0.95. In pooled figures every nucleus has the same weight, in averaged ones every image.
+    Both are a run's folder or address, an OME-Zarr, a folder of label images (PNG, TIFF) paired by stem, or a
+    data set with images/ and labels/; also Kaggle's <id>/masks/*.png, and GeoJSON, COCO, LabelMe or ImageJ's
+    ROIs. Objects match above an IoU of 0.5, 0.55, ... 0.95. In pooled figures every nucleus has the same
+    weight, in averaged ones every image.
 
     Pixels marked in ignore/ are left out. A true nucleus of which more than half is ignored does not count as
     missed; such a predicted nucleus that matches no true one does not count as false.
@@ -117,7 +118,7 @@ def score(
     from nucbatch.core.errors import InputError
     from nucbatch.labels.binary import BinaryCheck
     from nucbatch.labels.pairing import left_out
-    from nucbatch.labels.sides import find_images, ignoring, open_side, pair_sides
+    from nucbatch.labels.sides import find_images, ignoring, open_side_at, pair_sides
     from nucbatch.scoring import read_groups, score_images
     from nucbatch.scoring.bootstrap import as_records, differences
     from nucbatch.scoring.score_files import as_json, images_csv, totals_csv, totals_path
@@ -136,8 +137,9 @@ def score(
     groups = read_groups(table_file, column) if table_file is not None and column is not None else {}
     images = find_images(images_folder) if images_folder is not None else {}
     console = terminal(soft_wrap=True)
-    found, true = open_side(pred), open_side(truth)
-    other = open_side(against) if against is not None else []
+    opened = click.get_current_context().with_resource(ExitStack())
+    found, true = open_side_at(pred, opened), open_side_at(truth, opened)
+    other = open_side_at(against, opened) if against is not None else []
     if ignore_folder is not None and count_ignored:
         raise InputError("--ignore and --count-ignored contradict each other: give one.")
     if ignore_folder is not None:

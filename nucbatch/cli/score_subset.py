@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from nucbatch.object_store import ObjectPath
+
 if TYPE_CHECKING:
     from nucbatch.cli.score_worst import Pairs
     from nucbatch.labels.sides import LabelImage
@@ -38,6 +40,8 @@ def conditions(texts: Iterable[str]) -> Wanted:
 
 def table_beside(truth: Path) -> Path | None:
     """The ``split.csv`` of a data set, given its folder or its folder of labels; None if there is none."""
+    if isinstance(truth, ObjectPath):
+        return None
     places = (truth, truth.parent) if truth.name in ("labels", "masks") else (truth,)
     return next((place / "split.csv" for place in places if (place / "split.csv").is_file()), None)
 

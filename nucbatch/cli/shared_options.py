@@ -11,10 +11,10 @@ from nucbatch.cli.headings import option
 from nucbatch.object_store import as_path, is_address
 
 
-class _DiskPath(click.Path):
+class DiskPath(click.Path):
     """File or folder on a disk; ``refusal`` says what to do with an ``{address}`` in an object store."""
 
-    refusal = ""
+    refusal = "{address} is an address in an object store: give a file or folder on a disk."
 
     def coerce_path_result(self, value: str | os.PathLike[str]) -> Path:
         """Returns the path.
@@ -28,7 +28,7 @@ class _DiskPath(click.Path):
         return Path(text)
 
 
-class OutputPath(_DiskPath):
+class OutputPath(DiskPath):
     """Folder on a disk, for results that can't go to a store."""
 
     refusal = (
@@ -37,7 +37,7 @@ class OutputPath(_DiskPath):
     )
 
 
-class FolderPath(_DiskPath):
+class FolderPath(DiskPath):
     """File or folder on a disk, such as a finished run to read."""
 
     refusal = (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nucbatch.cli.shared_options import FolderPath
+from nucbatch.cli.shared_options import RunPath
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
@@ -21,13 +21,13 @@ _MOST_REASONS_IN_JSON = 255
 
 
 @click.command(short_help="Show how far a run is, from any shell.")
-@click.argument("out", type=FolderPath())
+@click.argument("out", type=RunPath())
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
 @click.pass_context
 def status(context: click.Context, out: Path, as_json: bool) -> None:
     """Show how far the run in OUT is: fields done, failed and left, rate, time left, and who works on it.
 
-    Of a screen it shows one line for each plate.
+    OUT is a folder, or an address such as s3://bucket/run. Of a screen it shows one line for each plate.
 
     It reads the run's ledger, takes no lock and writes nothing, so it can be called at any time.
 

@@ -9,7 +9,7 @@ import click
 
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import FolderPath
+from nucbatch.cli.shared_options import DiskPath, FolderPath
 from nucbatch.cli.terminal import terminal
 
 if TYPE_CHECKING:
@@ -37,13 +37,13 @@ _OUTPUT = (
     option(
         "--csv",
         "table",
-        type=click.Path(path_type=Path, dir_okay=False),
+        type=DiskPath(dir_okay=False),
         help="Table to write.  [default: suggested.csv in OUT]",
     ),
     option(
         "--export",
         "folder",
-        type=click.Path(path_type=Path),
+        type=DiskPath(),
         help="Also write the images to this folder, with the run's labels to correct, as nucbatch train "
         "reads them.",
     ),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nucbatch.cli.shared_options import DiskPath
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.training.verdict import verdict
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Train a network on labelled images.")
-@click.argument("data", type=click.Path(path_type=Path), nargs=-1, required=True)
-@click.option(
-    "-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder for weights and history."
-)
+@click.argument("data", type=DiskPath(), nargs=-1, required=True)
+@click.option("-o", "--out", required=True, type=DiskPath(), help="Folder for weights and history.")
 @click.option(
     "--preset",
     help="Settings: default, small, base, paper, refine, long, finetune; or the name of an architecture.  "

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from nucbatch.cli.headings import HeadedCommand, headed, option
-from nucbatch.cli.shared_options import FolderPath
+from nucbatch.cli.shared_options import DiskPath, FolderPath
 from nucbatch.cli.terminal import terminal
 
 _PLACES = (
@@ -18,7 +18,7 @@ _PLACES = (
     option("--times", default="", metavar="LIST", help="Time points to look at. [default: all]"),
     option(
         "--suggested",
-        type=click.Path(path_type=Path),
+        type=DiskPath(),
         help="Go through the fields of this table of nucbatch suggest, in its order.",
     ),
 )
@@ -26,7 +26,7 @@ _OUTPUT = (
     option(
         "--save",
         "folder",
-        type=click.Path(path_type=Path),
+        type=DiskPath(),
         help="Folder for corrections, as nucbatch train reads it.  [default: OUT-corrected]",
     ),
 )

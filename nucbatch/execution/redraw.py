@@ -6,19 +6,60 @@ so that nothing in the run's own folder changes but the report, and no lock is n
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nucbatch.core.errors import StoreError
+from nucbatch.execution.experiment_tables import describe_again
 from nucbatch.execution.finalise import finalise
 from nucbatch.execution.run_card import Timings, run_card
+from nucbatch.experiment.description import Experiment
+from nucbatch.object_store import ObjectPath
 from nucbatch.planning.plan import make_plan
 from nucbatch.readers.plate_cache import plate_as_read
-from nucbatch.report.page import require_run, write_report
+from nucbatch.report.page import render, require_run, write_report
+from nucbatch.report.run_data import RunData
+from nucbatch.store.atomic import write_text
 from nucbatch.store.ledger import latest_receipts, started_settings
+from nucbatch.store.remote.ledger import RemoteLedger
+from nucbatch.store.remote.lock import remote_lock
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.session_record import read_session
 from nucbatch.store.sheets import write_run
+from nucbatch.store.stored_run import stored_run
+
+
+def describe_and_redraw(out: Path, experiment: Experiment | None = None) -> tuple[tuple[str, ...], Path]:
+    """Describes a finished run with another experiment, if one is given, and writes its report again.
+
+    Args:
+        out: the run's folder or address.
+        experiment: as of :func:`nucbatch.execution.experiment_tables.describe_again`.
+
+    Returns:
+        Sentences about controls and curves, and the place of the report.
+
+    Raises:
+        As :func:`redraw` and ``describe_again``. RunLocked: a driver works at the address.
+    """
+    if not isinstance(out, ObjectPath):
+        lines = describe_again(RunFolder(out), experiment).lines if experiment is not None else ()
+        return lines, redraw(out)
+    with ExitStack() as stack:
+        if RemoteLedger.found(out) is not None:
+            stack.enter_context(remote_lock(out))
+        run = stack.enter_context(stored_run(out, fragments=True))
+        lines = describe_again(run.folder, experiment).lines if experiment is not None else ()
+        if _is_unfinished(run.folder):
+            _write_tables(run.folder, run.folder)
+            # Only the report is sent: the session that finishes the run writes the tables.
+            write_text(run.folder.report, render(RunData(run.folder)))
+            run.send(run.folder.report)
+        else:
+            write_text(run.folder.report, render(RunData(run.folder)))
+            run.send_tables()
+    return lines, out / run.folder.report.name
 
 
 def redraw(out: Path) -> Path:

@@ -21,11 +21,12 @@ from nucbatch.execution.prepared import Prepared
 from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.session import RunResult, execute
 from nucbatch.object_store import ObjectPath
+from nucbatch.object_store.writing import put
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import Receipt
-from nucbatch.store.remote.ledger import MOST_PARTS, RemoteLedger
+from nucbatch.store.remote.ledger import BEGUN, MOST_PARTS, RemoteLedger
 from nucbatch.store.remote.lock import RemoteLock, remote_lock
 from nucbatch.store.remote.publish import Publisher, publish_rest
 from nucbatch.store.remote.working_folder import UpToDate, bring_up_to_date, discard, working_folder
@@ -210,6 +211,17 @@ class RunInStore:
         self._publisher.remove_sent(sorted(self._found.there & fields.keys()))
         self._publisher.commit(waiting)
         return {key: receipt for key, receipt in held.items() if key not in wrong}
+
+    def begun(self) -> None:
+        """Sends the session's record and the plate, so that others see how far the run is.
+
+        Raises:
+            InputError: the store refuses, or does not answer.
+        """
+        for path in (self._folder.session, self._folder.plate):
+            if path.is_file():
+                place = self._ledger.address / BEGUN / path.name
+                put(place.bucket, place.key, path)
 
     def commit(self, receipts: Collection[Receipt]) -> None:
         """Queues committed fields to be sent.

@@ -221,6 +221,8 @@ def execute(
                 earlier_fields=earlier_fields,
             )
             write_session(folder, session)
+            if to_store is not None:
+                to_store.begun()
             progress.begin(work_queue.total, held)
             _log.info("%d of %d fields are done already", len(held), work_queue.total)
             for what, keys in ((_CHANGED, work_queue.changed), (_GONE, work_queue.gone)):

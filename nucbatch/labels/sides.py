@@ -9,6 +9,7 @@ images. No pixels are read before they are asked for. Masks of pixels to ignore 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,10 +41,13 @@ from nucbatch.labels.pairing import pair_names
 from nucbatch.labels.run_images import RunImages, SourceGone
 from nucbatch.labels.sources import Findings
 from nucbatch.labels.zarr_pairs import choose_labels, recorded_channel
+from nucbatch.object_store import ObjectPath
 from nucbatch.readers.names import safe_name, unique_names
 from nucbatch.readers.pixels import read_image
 from nucbatch.store import stored_images as run_images
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stored_run import stored_run
+from nucbatch.zarr_format.ome import is_group
 
 Reader = Callable[[], NDArray[Any]]
 _COLOURS = ("Red", "Green", "Blue")
@@ -101,7 +105,7 @@ def open_side(path: Path) -> list[LabelImage]:
     """
     folder = RunFolder(path)
     if folder.is_run():
-        return _of_run(folder)
+        return of_run(folder)
     if path.is_dir() and is_ome_zarr(path):
         return [_of_zarr(image) for image in open_images(path)]
     if path.is_file() and path.suffix.lower() in SUFFIXES:
@@ -126,6 +130,23 @@ def open_side(path: Path) -> list[LabelImage]:
     ]
     beside = path.parent / IGNORE if path.name in ("labels", "masks") else path / IGNORE
     return ignoring(images, beside) if beside.is_dir() else images
+
+
+def open_side_at(path: Path, opened: ExitStack) -> list[LabelImage]:
+    """The label images of one side, which may also be the address of a run or of an OME-Zarr in a store.
+
+    Args:
+        path: folder, file or address.
+        opened: keeps what was fetched of a run until the pixels are read.
+
+    Raises:
+        As :func:`open_side`. InputError: the store refuses, or does not answer.
+    """
+    if not isinstance(path, ObjectPath):
+        return open_side(path)
+    if is_group(path):
+        return [_of_zarr(image) for image in open_images(path)]
+    return of_run(opened.enter_context(stored_run(path)).folder)
 
 
 def ignoring(images: list[LabelImage], folder: Path) -> list[LabelImage]:
@@ -264,7 +285,12 @@ def _drawn_ignore(image: DrawnImage) -> NDArray[Any]:
     return np.zeros(drawn.labels.shape, np.bool_) if drawn.ignore is None else drawn.ignore
 
 
-def _of_run(folder: RunFolder) -> list[LabelImage]:
+def of_run(folder: RunFolder) -> list[LabelImage]:
+    """The label images of a run in a folder, or of one in a store whose tables were fetched.
+
+    Raises:
+        InputNotFound: the run has not ended. InputError: it has no masks.
+    """
     if not folder.fields.is_file():
         raise InputNotFound(f"{folder.fields} does not exist: the run has not ended. Finish it first.")
     import pandas as pd  # not at the top, because a run, which imports this module, starts without it
@@ -276,7 +302,7 @@ def _of_run(folder: RunFolder) -> list[LabelImage]:
         raise InputError(
             f"{folder.path} is a run in which no image was segmented: there is nothing to score."
         )
-    in_zarr = folder.plate_zarr.is_dir() or folder.images_zarr.is_dir()
+    in_zarr = folder.has_zarr
     if not in_zarr and not folder.label_tiff(str(done["Name"].iloc[0])).parent.is_dir():
         raise InputError(
             f"{folder.path} is a run without masks of its own. With --in-place they are in the images of its "

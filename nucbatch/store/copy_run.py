@@ -84,6 +84,16 @@ def upload(folder: Path, target: ObjectPath, tell: Callable[[int], None]) -> Cop
     return Copied(len(known), sum(size for size, _ in known.values()), before)
 
 
+def write_copied(target: ObjectPath, files: Files) -> None:
+    """Writes the list of the files of a run that was copied to an address.
+
+    Raises:
+        InputError: the store refuses, or does not answer.
+    """
+    content = json.dumps(files, indent=0, sort_keys=True) + "\n"
+    put(target.bucket, (target / LIST).key, content.encode())
+
+
 def download(source: ObjectPath, folder: Path, tell: Callable[[int], None]) -> Copied:
     """Copies a run from an address into a folder, which is empty or holds an earlier attempt.
 
@@ -94,7 +104,7 @@ def download(source: ObjectPath, folder: Path, tell: Callable[[int], None]) -> C
         RunLocked: a driver works there.
     """
     ledger = RemoteLedger.found(source)
-    known = _listed(source) if ledger is None else _sent(source, ledger)
+    known = copied_files(source) if ledger is None else _sent(source, ledger)
 
     def fetch(name: str) -> tuple[str, bool]:
         path = folder / name
@@ -113,16 +123,23 @@ def download(source: ObjectPath, folder: Path, tell: Callable[[int], None]) -> C
     return Copied(len(known), sum(size for size, _ in known.values()), before)
 
 
-def _listed(source: ObjectPath) -> dict[str, Known]:
-    """Reads the list of a copy's files."""
+def copied_files(source: ObjectPath) -> dict[str, Known]:
+    """Reads the list of the files of a run that was copied to an address.
+
+    Raises:
+        InputNotFound: there is no whole copy. InputError: the list is damaged, or leads out of the folder.
+    """
     try:
         return {
             name: (size, digest)
             for name, (size, digest) in json.loads((source / LIST).read_bytes()).items()
-            if _is_inside(name)
+            if is_inside(name)
         }
     except FileNotFoundError as error:
-        raise InputNotFound(f"{source} holds no whole copy of a run (it has no {LIST}).") from error
+        raise InputNotFound(
+            f"{source} holds no whole copy of a run (it has no {LIST}), and no run that was made with -o: "
+            "give the address of a run."
+        ) from error
     except (ImageUnavailable, ValueError, AttributeError) as error:
         raise InputError(f"{source / LIST} can't be read ({error}).") from error
 
@@ -140,7 +157,7 @@ def _sent(source: ObjectPath, ledger: RemoteLedger) -> dict[str, Known]:
         if line.receipt is not None and line.receipt.status != "done":
             fields.pop(line.receipt.field, None)
     known = {name: one for files in fields.values() for name, one in files.items()} | read_rest(source)
-    return {name: one for name, one in known.items() if one != NOTHING and _is_inside(name)}
+    return {name: one for name, one in known.items() if one != NOTHING and is_inside(name)}
 
 
 def _each(work: Callable[[str], T], names: Iterator[str], tell: Callable[[int], None]) -> Iterator[T]:
@@ -188,7 +205,12 @@ def _list_of(folder: Path) -> Path:
     return folder / LIST
 
 
-def _is_inside(name: str) -> bool:
+def is_inside(name: str) -> bool:
+    """Checks that the name of a file leads to a place below the run's folder; True.
+
+    Raises:
+        InputError: it leads out of it.
+    """
     parts = PurePosixPath(name)
     if parts.is_absolute() or ".." in parts.parts or "\0" in name or not parts.parts:
         raise InputError(f"the list of a copied run names {name!r}, which leads out of its folder.")

@@ -161,6 +161,11 @@ class RunFolder:
         """The warnings of all sessions, one JSON object per line, for the report."""
         return self.logs / "warnings.jsonl"
 
+    @property
+    def has_zarr(self) -> bool:
+        """Whether there is an OME-Zarr of the run, in the folder or outside it."""
+        return self.zarr is not None or self.plate_zarr.is_dir() or self.images_zarr.is_dir()
+
     def store(self, is_plate: bool) -> Path:
         """Returns the OME-Zarr store of a plate, or of a collection that is not a plate."""
         if self.zarr is not None:

@@ -21,12 +21,15 @@ import numpy as np
 
 from nucbatch.core.errors import DamagedFile, InputNotFound, StoreError
 from nucbatch.core.numeric_kind import in_words
+from nucbatch.object_store import ObjectPath
 from nucbatch.store.ledger import read_header
 from nucbatch.store.lock import Holder, holder
 from nucbatch.store.receipt import receipt_of
+from nucbatch.store.remote.lock import remote_holder
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.scratch import Scratch, read_values
 from nucbatch.store.session_record import SessionRecord, read_session
+from nucbatch.store.stored_run import stored_run
 from nucbatch.store.units import read_units
 
 RECENT_S = 300.0
@@ -92,16 +95,19 @@ class RunStatus:
 
 
 def read_status(path: Path, *, most_reasons: int = 5) -> RunStatus:
-    """Reads how far the run in a folder is.
+    """Reads how far the run in a folder, or at an address in a store, is.
 
     Args:
-        path: the run's folder.
+        path: the run's folder or address.
         most_reasons: largest number of reasons of failed fields.
 
     Raises:
-        InputNotFound: there is no such folder.
-        StoreError: it holds no run, or can't be read.
+        InputNotFound: there is no such folder, or no run at the address.
+        StoreError: it holds no run, or can't be read. InputError: the store refuses.
     """
+    if isinstance(path, ObjectPath):
+        with stored_run(path, tables=False) as run:
+            return _status_of(run.folder, remote_holder(path), path, most_reasons)
     folder = RunFolder(path)
     if not path.exists():
         raise InputNotFound(f"{path} does not exist: give the output folder of a run.")
@@ -109,18 +115,25 @@ def read_status(path: Path, *, most_reasons: int = 5) -> RunStatus:
         raise StoreError(
             f"{path} is no run of nucbatch (it has no .nucbatch/format): give the folder named with -o."
         )
+    return _status_of(folder, holder(folder), path, most_reasons)
+
+
+def _status_of(folder: RunFolder, driver: Holder | None, named: Path, most_reasons: int) -> RunStatus:
+    """Reads how far a run is whose driver is known; ``named`` is its name in messages."""
     if "model" not in read_header(folder).get("settings", {"model": ""}):
-        raise StoreError(f"{path} belongs to a conversion, which has no fields to count: see its images.csv.")
+        raise StoreError(
+            f"{named} belongs to a conversion, which has no fields to count: see its images.csv."
+        )
     try:
-        return _status(folder, most_reasons)
+        return _status(folder, driver, most_reasons)
     except DamagedFile:
         raise
     except OSError as error:
-        raise StoreError(f"{error.filename or path} can't be read: {error.strerror or error}.") from error
+        raise StoreError(f"{error.filename or named} can't be read: {error.strerror or error}.") from error
 
 
-def _status(folder: RunFolder, most_reasons: int) -> RunStatus:
-    now, driver, session = time.time(), holder(folder), read_session(folder)
+def _status(folder: RunFolder, driver: Holder | None, most_reasons: int) -> RunStatus:
+    now, session = time.time(), read_session(folder)
     runs = driver is not None and driver.runs
     begins_at = session.ledger_bytes if session else 0
     fields = _Fields.read(folder.ledger, begins_at if runs else 0, begins_at)

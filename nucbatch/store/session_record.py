@@ -58,8 +58,16 @@ def write_session(folder: RunFolder, record: SessionRecord) -> None:
 def read_session(folder: RunFolder) -> SessionRecord | None:
     """Reads the record of the last session; None if it is absent or damaged."""
     try:
-        return _RECORD.validate_json(folder.session.read_bytes())
-    except (OSError, ValidationError):
+        return parsed_session(folder.session.read_bytes())
+    except OSError:
+        return None
+
+
+def parsed_session(content: bytes) -> SessionRecord | None:
+    """Parses the content of the record; None if it is damaged."""
+    try:
+        return _RECORD.validate_json(content)
+    except ValidationError:
         return None
 
 

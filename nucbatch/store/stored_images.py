@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import StoreError, UnreadableImage
 from nucbatch.core.tiles import Box
+from nucbatch.object_store import ObjectPath
 from nucbatch.store import ngff
 from nucbatch.store.chunks import Array
 from nucbatch.store.images import label_level, labels_path
@@ -92,7 +94,27 @@ def _opened(group: Path, level: int) -> StoredArray:
         raise _unreadable(path, error) from error
 
 
-def open_labels_of(folder: RunFolder, group: str) -> Array:
+@dataclass(frozen=True, slots=True)
+class LabelsInStore:
+    """Full-resolution labels (Y, X) uint32 in an object store, read by boxes."""
+
+    array: StoredArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(Y, X) in px."""
+        return self.array.form.shape
+
+    def read(self, box: Box) -> npt.NDArray[np.uint32]:
+        """Reads the labels (Y, X) of a box.
+
+        Raises:
+            UnreadableImage: they are missing or can't be read.
+        """
+        return self.array.read((box.y0, box.x0), (box.y1, box.x1))[0]
+
+
+def open_labels_of(folder: RunFolder, group: str) -> Array | LabelsInStore:
     """Opens a field's full-resolution labels (Y, X) uint32 for reading by boxes.
 
     Raises:
@@ -100,9 +122,12 @@ def open_labels_of(folder: RunFolder, group: str) -> Array:
     """
     path = labels_path(inside(_store(folder), group)) / "0"
     try:
-        height, width = StoredArray(path).form.shape
+        array = StoredArray(path)
+        height, width = array.form.shape
     except (UnreadableImage, ValueError) as error:
         raise _unreadable(path, error) from error
+    if isinstance(path, ObjectPath):
+        return LabelsInStore(array)
     return label_level(path.parents[2], 0, (height, width), "0.4" if _is_zarr_2(path.parent) else "0.5")
 
 

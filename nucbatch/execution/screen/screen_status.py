@@ -1,14 +1,17 @@
-"""How far each plate of a screen is, read from its folder without a lock; nothing is written."""
+"""How far each plate of a screen is, read without a lock; nothing is written."""
 
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.core.errors import InputNotFound, StoreError
 from nucbatch.execution.screen.drive import RECORD
 from nucbatch.store.run_status import read_status
+
+_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ def screen_status(out: Path) -> list[PlateStatus]:
         names = [str(plate["name"]) for plate in json.loads((out / RECORD).read_bytes())["plates"]]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise StoreError(f"{out / RECORD} is damaged: give the command of the screen again.") from error
-    return [_status(out / name) for name in names]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # in a store each plate takes a few requests
+        return list(pool.map(_status, [out / name for name in names]))
 
 
 def _status(out: Path) -> PlateStatus:

@@ -16,11 +16,13 @@ from nucbatch.core.errors import InputNotFound, StoreError, UnreadableImage
 from nucbatch.core.plate import Field, Plate
 from nucbatch.core.selection import Selection
 from nucbatch.core.tiles import Box
+from nucbatch.object_store import ObjectPath
 from nucbatch.readers.formats import open_plane
 from nucbatch.readers.plate_cache import load_plate
 from nucbatch.store.ledger import latest_receipts, read_header
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stored_images import open_labels_of
+from nucbatch.store.stored_run import stored_run
 
 _LARGEST_PX = 4096
 """Longest side of an image whose masks are held as a whole."""
@@ -81,6 +83,29 @@ def fields_of(path: Path) -> RunFields:
         raise InputNotFound(f"{path} does not exist: give the output folder of a run.")
     if not folder.is_run():
         raise StoreError(f"{path} is no run of nucbatch: give the folder that was the -o of nucbatch run.")
+    return fields_in(folder)
+
+
+@contextmanager
+def fields_at(out: Path) -> Iterator[RunFields]:
+    """Opens the fields of a run in a folder, or at an address in a store.
+
+    Raises:
+        As :func:`fields_of`. InputError: the store refuses, or does not answer.
+    """
+    if isinstance(out, ObjectPath):
+        with stored_run(out, fragments=True) as run:
+            yield fields_in(run.folder)
+    else:
+        yield fields_of(out)
+
+
+def fields_in(folder: RunFolder) -> RunFields:
+    """Reads the fields of a run in a folder, or of one in a store whose tables were fetched.
+
+    Raises:
+        StoreError: the run has not begun.
+    """
     receipts = latest_receipts(folder)
     found = []
     for field, status, reason, nuclei in _listed(folder):
@@ -99,7 +124,7 @@ def masks_of(folder: RunFolder, field: Field) -> Iterator[Masks]:
         StoreError: they are missing, or lie in the input (``--in-place``).
     """
     tiff = folder.label_tiff(field.name)
-    if folder.plate_zarr.is_dir() or folder.images_zarr.is_dir():
+    if folder.has_zarr:
         yield open_labels_of(folder, field.group)
     elif tiff.is_file():
         with ExitStack() as stack:

@@ -29,6 +29,9 @@ from nucbatch.store.receipt import Receipt, checked_json, line_of, receipt_of
 from nucbatch.store.remote.compared import Known
 
 REMOTE_FORMAT = 1
+BEGUN = ".nucbatch/begun"
+"""Folder of what the last session has written at its beginning: its record, and the plate."""
+
 MOST_PARTS = 256
 """More parts than these are compacted at the start of a session."""
 

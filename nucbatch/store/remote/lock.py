@@ -21,6 +21,7 @@ from dataclasses import asdict
 from nucbatch.core.errors import InputError, RunLocked, StoreError
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import Version, delete, get, put, put_new, put_over, written_at
+from nucbatch.store.lock import Holder
 from nucbatch.store.owner import BEAT_S, DEAD_AFTER, Owner, heartbeat, named, read_owner
 
 _LOOKS_PER_BEAT = 10
@@ -102,6 +103,27 @@ def require_unlocked(address: ObjectPath, *, beat_s: float = BEAT_S) -> None:
     found = _read(_lock_of(address))
     if found is not None and _lives(_lock_of(address), *found, beat_s):
         raise _in_use(address, found[0])
+
+
+def remote_holder(address: ObjectPath) -> Holder | None:
+    """Returns who holds the lock of an address, or left it when it was killed; None without an owner record.
+
+    Takes no lock, writes nothing and does not wait.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    place = _lock_of(address)
+    found = _read(place)
+    if found is None or found[0] is None:
+        return None
+    owner = found[0]
+    try:
+        age_s = max(0.0, time.time() - written_at(place.bucket, place.key))
+    except FileNotFoundError:
+        return None  # the driver has just ended
+    runs = owner.holds if owner.is_here else age_s < DEAD_AFTER * BEAT_S
+    return Holder(owner.host, owner.pid, age_s, owner.is_here, runs)
 
 
 def _taken(address: ObjectPath, owner: Owner, beat_s: float) -> Version:

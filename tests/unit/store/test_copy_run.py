@@ -106,7 +106,7 @@ def test_what_only_a_disk_takes_is_refused_with_the_way_to_copy_it(tmp_path: Pat
     result = CliRunner().invoke(nucbatch, ["screen", str(tmp_path), "-o", "s3://bucket/out"])
     assert result.exit_code == 2
     assert "nucbatch copy FOLDER s3://bucket/out" in " ".join(result.output.replace("│", "").split())
-    for command in ("report", "status", "suggest", "view"):
+    for command in ("suggest", "view"):
         result = CliRunner().invoke(nucbatch, [command, "s3://bucket/out"])
         assert result.exit_code == 2
         assert "`nucbatch copy s3://bucket/out FOLDER`" in " ".join(result.output.replace("│", "").split())

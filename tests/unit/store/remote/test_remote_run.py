@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -16,11 +18,13 @@ from nucbatch.object_store.writing import delete, put
 from nucbatch.store.copy_run import download, upload
 from nucbatch.store.ledger import Ledger, latest_receipts
 from nucbatch.store.receipt import Receipt
-from nucbatch.store.remote.ledger import RemoteLedger
+from nucbatch.store.remote.ledger import BEGUN, RemoteLedger
 from nucbatch.store.remote.lock import RemoteLock, remote_lock
 from nucbatch.store.remote.publish import Publisher, publish_rest
 from nucbatch.store.remote.working_folder import bring_up_to_date, discard, working_folder
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.run_status import read_status
+from nucbatch.store.session_record import SessionRecord, write_session
 from nucbatch.store.stamps import ImagePaths, stamp_of
 
 KEYS = ("A/1/1", "A/1/2", "A/2/1")
@@ -268,3 +272,18 @@ def test_a_folder_that_holds_something_else_is_left_alone(address: ObjectPath, t
     bring_up_to_date(folder, remote)
     discard(folder)
     assert not list(tmp_path.iterdir())
+
+
+def test_status_of_a_run_that_goes_on_or_was_stopped(address: ObjectPath, tmp_path: Path) -> None:
+    folder, _ = session(address, tmp_path, KEYS[:2])
+    record = SessionRecord(began=time.time() - 60, fields=3, done_before=0, unusable=1, ledger_bytes=0)
+    write_session(folder, record)
+    put(address.bucket, (address / BEGUN / "session.json").key, folder.session)
+    found = read_status(address)
+    assert (found.state, found.done, found.fields, found.to_do, found.unusable) == ("stopped", 2, 3, 1, 1)
+    assert found.driver is None
+    with remote_lock(address):
+        found = read_status(address)
+        assert found.state == "running"
+        assert found.driver is not None
+        assert (found.driver.pid, found.driver.is_here) == (os.getpid(), True)
