@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.errors import InputError, SettingsConflict
+from nucbatch.core.extensions import registered
 from nucbatch.core.measure_settings import DEFAULTS, MeasureSettings
 from nucbatch.core.rle import Runs
 from nucbatch.features.contract import Columns, Family
@@ -55,14 +56,14 @@ def _points(optional: Iterable[str]) -> list[EntryPoint]:
     Raises:
         InputError: there is no such optional family.
     """
-    further = {point.name: point for point in entry_points(group="nucbatch.optional_features")}
+    further = {point.name: point for point in registered("nucbatch.optional_features")}
     unknown = sorted(set(optional) - further.keys())
     if unknown:
         raise InputError(
             f"there are no measurements named {', '.join(unknown)}: --features takes "
             f"{', '.join(sorted(further))}."
         )
-    points = [*entry_points(group="nucbatch.features"), *(further[name] for name in optional)]
+    points = [*registered("nucbatch.features"), *(further[name] for name in optional)]
     return sorted(points, key=lambda point: point.name)
 
 

@@ -8,12 +8,12 @@ class's keyword arguments.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.extensions import registered
 
 
 @runtime_checkable
@@ -42,7 +42,7 @@ _GROUPS = ("nucbatch.networks", "nucbatch.methods")
 
 def architectures() -> list[str]:
     """Names of all installed architectures that can be trained."""
-    return sorted(point.name for point in entry_points(group="nucbatch.networks"))
+    return sorted(point.name for point in registered("nucbatch.networks"))
 
 
 def architecture(name: str) -> Callable[..., nn.Module]:
@@ -51,7 +51,7 @@ def architecture(name: str) -> Callable[..., nn.Module]:
     Raises:
         InputError: there is no such architecture.
     """
-    points = {point.name: point for group in _GROUPS for point in entry_points(group=group)}
+    points = {point.name: point for point in registered(*_GROUPS)}
     if name not in points:
         raise InputError(f"architecture {name!r} is not installed: installed are {', '.join(points)}.")
     found: Callable[..., nn.Module] = points[name].load()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from nucbatch.core.calibration import Calibration
 from nucbatch.core.errors import InputError, WeightsError
+from nucbatch.core.extensions import registered
 from nucbatch.core.numeric_kind import FLOAT32
 from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, validation_problems
 
@@ -89,7 +89,7 @@ class Card(BaseModel):
     @property
     def has_weights(self) -> bool:
         """Whether the model has weights; classical methods have none."""
-        return self.architecture not in {point.name for point in entry_points(group="nucbatch.methods")}
+        return self.architecture not in {point.name for point in registered("nucbatch.methods")}
 
     def zoom(self, diameter_px: float) -> float:
         """Returns the scale factor for images whose nuclei have this diameter.

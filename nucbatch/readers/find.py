@@ -14,12 +14,12 @@ import os
 import shlex
 import time
 from dataclasses import replace
-from importlib.metadata import entry_points
 from itertools import islice
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.escape import printable
+from nucbatch.core.extensions import registered
 from nucbatch.core.illumination import Method
 from nucbatch.core.plate import READ_TIMEOUT_S, FileStatus, Plate
 from nucbatch.readers.assemble import unfitting
@@ -134,7 +134,7 @@ def open_plate(
 
 def known_readers() -> tuple[Reader, ...]:
     """Returns all installed readers in the order in which they are tried."""
-    found: list[Reader] = [point.load()() for point in entry_points(group=GROUP)]
+    found: list[Reader] = [point.load()() for point in registered(GROUP)]
     return tuple(sorted(found, key=lambda reader: (reader.priority, reader.name)))
 
 

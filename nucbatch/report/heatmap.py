@@ -16,7 +16,6 @@ from math import ceil
 
 import numpy as np
 from markupsafe import Markup
-from matplotlib import colormaps
 from numpy.typing import NDArray
 
 from nucbatch.core.plate_geometry import (
@@ -31,10 +30,10 @@ from nucbatch.report.measures import LIMITS, colour_range, shown_measures
 from nucbatch.report.panel import Panel, fill, json_block, number, packed
 from nucbatch.report.run_data import RunData, Well, WellState
 from nucbatch.report.thumbnails import thumbnails
+from nucbatch.report.viridis import colour
 
 MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0
-_COLOURS = colormaps["viridis"]
 _UNCOUNTED = {
     WellState.PENDING: "pending",
     WellState.NOT_SELECTED: "unselected",
@@ -96,7 +95,7 @@ def render(data: RunData) -> Markup:
         times=len(times),
         low=low,
         high=high,
-        stops=[(step * 10, _hex(step / 10)) for step in range(11)],
+        stops=[(step * 10, colour(step / 10)) for step in range(11)],
         pending=any(well.state is WellState.PENDING for well in data.wells),
         not_selected=any(well.state is WellState.NOT_SELECTED for well in data.wells),
         limits=LIMITS,
@@ -117,7 +116,7 @@ def _for_script(data: RunData, wells: Sequence[Well], drawn: NDArray[np.bool_]) 
     shown = data.experiment.get("shown_measures") or []
     return {
         "dark_ink_from": _DARK_INK_FROM,
-        "colours": [_hex(step / (_SHADES - 1)) for step in range(_SHADES)],
+        "colours": [colour(step / (_SHADES - 1)) for step in range(_SHADES)],
         "plates": [name for name, _ in groupby(well.plate for well in wells)],
         "plate": _ranks([well.plate for well in wells]),
         "wells": [well.name for well in wells],
@@ -224,7 +223,7 @@ def _cell(found: tuple[int, Well] | None, row: int, column: int, drawing: Drawin
     share = (well.per_field - drawing.low) / (drawing.high - drawing.low)
     share = min(max(share, 0.0), 1.0)
     ink = "dark" if share > _DARK_INK_FROM else "light"
-    return Cell(x, y, row, column, index, "counted" + corner, _hex(share), ink, value, title)
+    return Cell(x, y, row, column, index, "counted" + corner, colour(share), ink, value, title)
 
 
 def _number(value: float) -> str:
@@ -234,11 +233,6 @@ def _number(value: float) -> str:
 
 def _fields(count: int) -> str:
     return f"{count} field" + ("" if count == 1 else "s")
-
-
-def _hex(share: float) -> str:
-    red, green, blue, _ = _COLOURS(share, bytes=True)
-    return f"#{int(red):02x}{int(green):02x}{int(blue):02x}"
 
 
 panel = Panel("Plate", 20, render)

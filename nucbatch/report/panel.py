@@ -9,7 +9,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from nucbatch.core.extensions import registered
 from nucbatch.report.run_data import RunData
 
 GROUP = "nucbatch.panels"
@@ -44,7 +45,7 @@ def load_panels() -> dict[str, Panel]:
         TypeError: an entry point does not hold a Panel, which is a defect of the package that registered it.
     """
     panels: dict[str, Panel] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in registered(GROUP):
         panel = entry.load()
         if not isinstance(panel, Panel):
             raise TypeError(f"{entry.value} in {GROUP} is a {type(panel).__name__}: it must be a Panel.")
@@ -75,7 +76,9 @@ def packed(values: NDArray[Any], dtype: str) -> str:
     return base64.b64encode(values.astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode("ascii")
 
 
+@cache
 def _environment() -> Environment:
+    """The templates; they are compiled once in a process, because that takes longer than filling them."""
     environment = Environment(
         loader=PackageLoader("nucbatch.report"),
         autoescape=True,

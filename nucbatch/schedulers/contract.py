@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from distributed import Client
 
 from nucbatch.core.errors import InputError
+from nucbatch.core.extensions import registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ def scheduler(name: str) -> Backend:
     Raises:
         InputError: no backend has this name.
     """
-    points = {point.name: point for point in entry_points(group="nucbatch.schedulers")}
+    points = {point.name: point for point in registered("nucbatch.schedulers")}
     named = sorted(points.keys() - {_BY_ADDRESS})
     if name not in named and ("://" in name or name.endswith(".json") or Path(name).is_file()):
         name = _BY_ADDRESS

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from markupsafe import Markup
 
-from nucbatch.report.panel import GROUP, Panel, load_panels
+from nucbatch.report.panel import GROUP, Panel, _environment, load_panels
 from nucbatch.report.run_data import RunData
 from nucbatch.store.run_folder import RunFolder
 
@@ -70,3 +70,11 @@ def test_panels_come_in_the_order_they_ask_for():
     orders = [panel.order for panel in load_panels().values()]
     assert orders == sorted(orders)
     assert len(orders) == len(set(orders)) >= 5
+
+
+def test_templates_are_compiled_once_in_a_process(hostile):
+    panel = load_panels()["summary"]
+    panel.render(hostile)
+    template = _environment().get_template("summary.html")
+    panel.render(hostile)
+    assert _environment().get_template("summary.html") is template

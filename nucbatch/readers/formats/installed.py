@@ -6,10 +6,10 @@ A file's format is the first, in the order of names, that recognises its first b
 from __future__ import annotations
 
 from functools import lru_cache
-from importlib.metadata import entry_points
 from typing import BinaryIO
 
 from nucbatch.core.errors import InputError, UnreadableImage
+from nucbatch.core.extensions import registered
 from nucbatch.readers.formats.contract import ContainerFormat, FileFormat
 
 GROUP = "nucbatch.formats"
@@ -23,7 +23,7 @@ def known_formats() -> tuple[FileFormat, ...]:
     Raises:
         InputError: there are none, as in an installation older than the code.
     """
-    found: list[FileFormat] = [point.load()() for point in entry_points(group=GROUP)]
+    found: list[FileFormat] = [point.load()() for point in registered(GROUP)]
     if not found:
         raise InputError(
             f"no file format is installed (entry points {GROUP}): install nucbatch again, because what it "

@@ -5,7 +5,8 @@ import base64
 import imagecodecs
 import numpy as np
 
-from nucbatch.report.field_images import picture_within, stretch
+from nucbatch.report import field_images
+from nucbatch.report.field_images import _shrunk, picture_within, stretch
 
 
 def decoded(uri):
@@ -47,3 +48,29 @@ def test_a_picture_of_which_the_most_tells_nothing_is_shrunk_until_it_fits():
     png = picture_within(plane, 0, 1000, 5_000)
     assert len(base64.b64decode(png.partition(",")[2])) <= 5_000
     assert decoded(png).shape[0] < 480
+
+
+def test_a_reduced_plane_holds_the_means_of_rectangles():
+    plane = np.random.default_rng(0).integers(0, 65535, (7, 9)).astype(np.uint16)
+    reduced = _shrunk(plane, 3, 4)
+    rows, columns = [0, 2, 4, 7], [0, 2, 4, 6, 9]
+    for row in range(3):
+        for column in range(4):
+            part = plane[rows[row] : rows[row + 1], columns[column] : columns[column + 1]]
+            assert reduced[row, column] == np.float32(part.mean())
+
+
+def test_a_picture_of_smooth_nuclei_is_encoded_at_most_twice(monkeypatch):
+    """Its size falls with its side, not with its area; once measured, that is taken into account."""
+    y, x = np.mgrid[:640, :640]
+    plane = np.zeros((640, 640), np.uint16)
+    for top, left in np.random.default_rng(0).integers(10, 630, (250, 2)):
+        plane[(y - top) ** 2 + (x - left) ** 2 < 80] = 1000
+    sides = []
+    encoded = field_images._encoded
+    monkeypatch.setattr(field_images, "_encoded", lambda grey: sides.append(grey.shape) or encoded(grey))
+    for most_bytes in (10_000, 5_000, 2_000):
+        picture = picture_within(plane, 0, 1000, most_bytes)
+        assert 0.6 * most_bytes < len(base64.b64decode(picture.partition(",")[2])) <= most_bytes
+        assert len(sides) <= 3  # the rows that are tried first among them
+        sides.clear()
