@@ -7,7 +7,7 @@ from scipy import stats
 from nucbatch.report.edge_effect import edge_effect
 
 
-@pytest.mark.parametrize("outer, inner", [(3, 3), (4, 60), (8, 8), (16, 8), (9, 9), (36, 60), (140, 244)])
+@pytest.mark.parametrize(("outer", "inner"), [(3, 3), (4, 60), (8, 8), (16, 8), (9, 9), (36, 60), (140, 244)])
 @pytest.mark.parametrize("shift", [0.0, 0.4, 3.0])
 @pytest.mark.parametrize("digits", [0, 9], ids=["with ties", "without ties"])
 def test_is_the_test_of_mann_and_whitney(outer, inner, shift, digits):
