@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from functools import lru_cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from typing import cast
 
 
 def registered(*groups: str) -> tuple[EntryPoint, ...]:
@@ -22,4 +23,4 @@ def registered(*groups: str) -> tuple[EntryPoint, ...]:
 @lru_cache(maxsize=1)
 def _all(path: tuple[str, ...]) -> EntryPoints:
     """Reads the entry points of all packages on the import path, which is the cache's key."""
-    return entry_points()
+    return cast(EntryPoints, entry_points())
