@@ -7,13 +7,14 @@ collection without wells (a folder of images, one image) is a Plate whose fields
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.flat_field import FlatField
 from nucbatch.core.illumination import IlluminationImage
+from nucbatch.core.rows import Form, Rows
 
 RGB = "RGB"
 """Channel name of a plane that holds all three colours; the plate lists them as :data:`RGB_CHANNELS`."""
@@ -160,7 +161,7 @@ class Field:
     @property
     def z_steps(self) -> int:
         """Largest number of z-steps of a channel; they are projected to one plane."""
-        return max(Counter(plane.channel for plane in self.planes).values(), default=1)
+        return z_steps(plane.channel for plane in self.planes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +199,27 @@ class FileRecord:
     chunks: int = 0
 
 
+FIELDS = Form(
+    Field,
+    parts={"planes": Form(Plane)},
+    plain={"mask": (lambda mask: mask and astuple(mask), lambda values: values and MaskFile(*values))},
+)
+"""How fields are held by column."""
+
+FILES = Form(FileRecord, plain={"status": (str, FileStatus)})
+"""How records of files are held by column."""
+
+
+def field_rows(fields: Iterable[Field]) -> Rows[Field]:
+    """Holds fields by column, as they come."""
+    return Rows.of(FIELDS, fields)
+
+
+def file_rows(files: Iterable[FileRecord]) -> Rows[FileRecord]:
+    """Holds records of files by column, as they come."""
+    return Rows.of(FILES, files)
+
+
 @dataclass(frozen=True, slots=True)
 class Plate:
     """Plate, or plain collection of images, as described by a reader.
@@ -207,8 +229,8 @@ class Plate:
         root: absolute path of the folder that all paths are relative to.
         layout: name of the reader.
         channels: in order of their index.
-        fields: ordered by (well row, well column, site, t).
-        files: one record for every file found.
+        fields: ordered by (well row, well column, site, t); held by column, however they are given.
+        files: one record for every file found; held by column too.
         is_plate: False for collections without wells.
         listed: fingerprint of the file listing, used to recognise an unchanged plate; empty if unavailable.
         acquisition: name of the acquisition that is read, if the files record several.
@@ -225,8 +247,8 @@ class Plate:
     root: str
     layout: str
     channels: tuple[Channel, ...]
-    fields: tuple[Field, ...]
-    files: tuple[FileRecord, ...]
+    fields: Rows[Field]
+    files: Rows[FileRecord]
     is_plate: bool = True
     listed: str = ""
     acquisition: str = ""
@@ -238,9 +260,13 @@ class Plate:
     header_sizes: bool = True
     read_timeout_s: float = READ_TIMEOUT_S
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fields", field_rows(self.fields))
+        object.__setattr__(self, "files", file_rows(self.files))
+
     def wells(self) -> Iterator[str]:
         """Yields the plate's wells in row-major order, each once."""
-        yield from dict.fromkeys(field.well for field in self.fields)
+        yield from dict.fromkeys(self.fields.values("well"))
 
     def channel(self, name: str) -> Channel:
         """Finds a channel by name or alias.
@@ -263,6 +289,11 @@ class Plate:
         raise InputError(
             f"channel {name!r} is not in {self.name}: it has {names}. Choose one with --channel."
         )
+
+
+def z_steps(channels: Iterable[str]) -> int:
+    """Largest number of z-steps of a channel, given the channel of each plane of a field; 1 for none."""
+    return max(Counter(channels).values(), default=1)
 
 
 def projection_text(z_steps: int) -> str:

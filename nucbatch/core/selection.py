@@ -14,6 +14,7 @@ from itertools import groupby
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Field, Plate
 from nucbatch.core.plate_geometry import plausible_well, row_index, split_well, well_name
+from nucbatch.core.rows import Rows
 
 NOT_SELECTED = "not selected"
 """Status of a usable field that no session has selected yet."""
@@ -93,6 +94,14 @@ class Selection:
             and _is_in(field.t, self.times)
         )
 
+    def of(self, fields: Rows[Field]) -> Rows[Field]:
+        """Returns the selected fields."""
+        if self.wells:
+            fields = fields.where("well", lambda well: any(well in wells for wells in self.wells))
+        if self.sites:
+            fields = fields.where("site", lambda site: _is_in(site, self.sites))
+        return fields.where("t", lambda t: _is_in(t, self.times)) if self.times else fields
+
     def require_in(self, plate: Plate) -> None:
         """Checks that the plate has the selected wells, sites and time points.
 
@@ -112,9 +121,9 @@ class Selection:
                     f"--wells {wells.text}: {plate.name} has no such well. The nearest that it has: "
                     f"{', '.join(_nearest(wells, known)) or 'none'}."
                 )
-        _require_numbers("--sites", "site", self.sites, {field.site for field in plate.fields}, plate.name)
-        _require_numbers("--times", "time point", self.times, {field.t for field in plate.fields}, plate.name)
-        if self and not any(self.includes(field) for field in plate.fields):
+        _require_numbers("--sites", "site", self.sites, set(plate.fields.values("site")), plate.name)
+        _require_numbers("--times", "time point", self.times, set(plate.fields.values("t")), plate.name)
+        if self and not self.of(plate.fields):
             raise InputError(
                 f"no field of {plate.name} is in all that is selected by --wells, --sites and --times: widen "
                 "one of them. nucbatch inspect lists the wells and fields."

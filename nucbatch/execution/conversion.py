@@ -16,7 +16,8 @@ from typing import Literal
 
 from nucbatch.core.errors import DamagedFile, InputError, MemoryRefused, StoreError
 from nucbatch.core.log_file import NOTE, SHOWN
-from nucbatch.core.plate import Field, FileRecord, FileStatus, Plate
+from nucbatch.core.plate import Field, FileRecord, FileStatus, Plate, field_rows, file_rows
+from nucbatch.core.rows import Rows
 from nucbatch.core.selection import EVERYTHING, NOT_SELECTED, Selection
 from nucbatch.core.settings import ConversionSettings
 from nucbatch.core.signals import Stopped, StopSignal
@@ -320,7 +321,7 @@ def _finalise(
     unused = {
         path: fate for path, fate in unused.items() if fate[0] is FileStatus.QUARANTINED or path not in good
     }
-    listed = replace(plate, fields=tuple(shown), files=_with_groups(plate, images))
+    listed = replace(plate, fields=field_rows(shown), files=_with_groups(plate, images))
     left_out = {field.key for field, row in zip(shown, rows, strict=True) if row[2] == NOT_SELECTED}
     create_images(folder, listed, left_out=left_out, version=settings.ome_zarr)
     write_images_csv(folder.images_csv, plate.name, rows)
@@ -349,7 +350,7 @@ def _quarantined(image: ConvertedImage, reason: str) -> dict[str, FileOutcome]:
     }
 
 
-def _with_groups(plate: Plate, images: Iterable[ConvertedImage]) -> tuple[FileRecord, ...]:
+def _with_groups(plate: Plate, images: Iterable[ConvertedImage]) -> Rows[FileRecord]:
     """Returns the plate's files with the groups of the images that they are part of."""
     groups = {field.group: image.group for image in images for field in image.fields}
-    return tuple(replace(file, group=groups.get(file.group, file.group)) for file in plate.files)
+    return file_rows(replace(file, group=groups.get(file.group, file.group)) for file in plate.files)

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from nucbatch.core.errors import InputError, StoreError
-from nucbatch.core.plate import Plate
+from nucbatch.core.plate import Plate, field_rows
 from nucbatch.experiment.assay import assay_table, doubtful_controls, normalised_table
 from nucbatch.experiment.description import OF_RUN, Experiment
 from nucbatch.experiment.doses import dose_table
@@ -56,7 +56,7 @@ def remembered(folder: RunFolder) -> Experiment | None:
 
 def with_user_columns(plate: Plate, described: Described) -> Plate:
     """Returns the plate whose fields have the experiment's columns before those of a manifest."""
-    fields = tuple(
+    fields = field_rows(
         replace(field, metadata=(*described.fields[field.key], *field.metadata)) for field in plate.fields
     )
     return replace(plate, fields=fields)

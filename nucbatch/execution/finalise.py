@@ -19,7 +19,7 @@ import pandas as pd
 from nucbatch.core.calibration import Calibration
 from nucbatch.core.familiarity import figures_of_field
 from nucbatch.core.measure_settings import EVERY_NUCLEUS, CountSettings
-from nucbatch.core.plate import Field, FileStatus, Plate
+from nucbatch.core.plate import Field, FileStatus, Plate, field_rows
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.execution.count_once import count_once, covered_mm2
 from nucbatch.execution.left_out import NONE, labels_of
@@ -227,8 +227,10 @@ def finalise(
 def _as_read(plate: Plate, receipts: Mapping[str, Receipt]) -> Plate:
     """Returns the plate without channels that proved damaged when their pixels were read."""
     lost = {key: dict(receipt.lacking) for key, receipt in receipts.items() if receipt.lacking}
-    fields = tuple(field.without(lost.get(field.key, {})) for field in plate.fields)
-    return replace(plate, fields=fields) if lost else plate
+    if not lost:
+        return plate
+    fields = field_rows(field.without(lost.get(field.key, {})) for field in plate.fields)
+    return replace(plate, fields=fields)
 
 
 def _judged(field: Field, receipt: Receipt) -> JudgedField:

@@ -8,7 +8,7 @@ without a mask and every mask without a field is recorded with the reason.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from nucbatch.core.errors import ImageUnavailable, InputError, NucbatchError, UnreadableImage
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import Field, FileRecord, FileStatus, MaskFile, Plate
+from nucbatch.core.plate import Field, FileRecord, FileStatus, MaskFile, Plate, field_rows, file_rows
+from nucbatch.core.rows import Rows
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.labels.binary import kind_of
 from nucbatch.labels.label_files import LABEL_ENDINGS
@@ -177,7 +178,7 @@ def masks_for(
             f"{some([field.name for field in plate.fields], _SHOWN)}. Give the masks the names of the "
             "images, perhaps with _masks at the end."
         )
-    fields = tuple(
+    fields = field_rows(
         _with_mask(field, found.get(field.key), needed=selection.includes(field)) for field in plate.fields
     )
     leftover = {_described(image.place, source, plate).path for image in unmatched}
@@ -193,9 +194,8 @@ def _with_mask(field: Field, mask: GivenMask | None, *, needed: bool) -> Field:
     return replace(field, problem=NO_MASK) if needed and not field.problem else field
 
 
-def _records(plate: Plate, fields: Iterable[Field], leftover: set[str]) -> tuple[FileRecord, ...]:
+def _records(plate: Plate, fields: Rows[Field], leftover: set[str]) -> Rows[FileRecord]:
     """The plate's files, with masks, and images whose field has no mask as ignored ones."""
-    fields = tuple(fields)
     needed = {plane.path for field in fields if not field.problem for plane in field.planes}
     before = {field.key: field.problem for field in plate.fields}
     lacking = {
@@ -226,7 +226,7 @@ def _records(plate: Plate, fields: Iterable[Field], leftover: set[str]) -> tuple
         for file in plate.files
         if file.path not in masks
     ]
-    return (*records, *(masks[path] for path in sorted(masks)))
+    return file_rows((*records, *(masks[path] for path in sorted(masks))))
 
 
 def _described(place: Path, source: Path, plate: Plate) -> MaskFile:

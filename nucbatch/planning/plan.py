@@ -7,12 +7,16 @@ one block, and the fields keep the plate's order.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
+from itertools import chain
+from operator import mul, not_
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.grey_levels import countable
-from nucbatch.core.plate import RGB_CHANNELS, Field, FileStatus, Plate
+from nucbatch.core.plate import RGB_CHANNELS, Field, FileStatus, Plate, field_rows
+from nucbatch.core.rows import Rows
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import block_grid
@@ -51,15 +55,14 @@ class Plan:
     selection: Selection = EVERYTHING
 
     @property
-    def usable(self) -> tuple[Field, ...]:
+    def usable(self) -> Rows[Field]:
         """Fields that can be read, selected or not."""
-        return tuple(field for field in self.plate.fields if not field.problem)
+        return self.plate.fields.where("problem", not_)
 
     @property
-    def selected(self) -> tuple[Field, ...]:
+    def selected(self) -> Rows[Field]:
         """Fields that will be read."""
-        usable = self.usable
-        return tuple(filter(self.selection.includes, usable)) if self.selection else usable
+        return self.selection.of(self.usable)
 
     def is_large(self, field: Field) -> bool:
         """Returns whether a field is cut into blocks; only 8-bit and 16-bit images can be."""
@@ -68,7 +71,8 @@ class Plan:
     @property
     def pixels(self) -> int:
         """Number of image pixels of the selected fields, without padding."""
-        return sum(field.height_px * field.width_px for field in self.selected)
+        fields = self.selected
+        return sum(map(mul, fields.values("height_px"), fields.values("width_px")))
 
 
 def make_plan(
@@ -103,7 +107,7 @@ def make_plan(
         settings.model_copy(update={"channel": channel}),
         selection=selection,
     )
-    for size in {field.pixel_size_um for field in plan.usable}:
+    for size in set(plan.usable.values("pixel_size_um")):
         settings.measure.ring_px(size)
     if block_px is None:
         return plan
@@ -115,11 +119,11 @@ def _with_pixel_size(plate: Plate, pixel_size_um: float | None) -> Plate:
     """Sets the given pixel size; a pyramid's levels keep their own, which is derived from the file's."""
     if pixel_size_um is None:
         return plate
-    fields = [
+    fields = (
         field if any(plane.level for plane in field.planes) else replace(field, pixel_size_um=pixel_size_um)
         for field in plate.fields
-    ]
-    return replace(plate, fields=tuple(fields))
+    )
+    return replace(plate, fields=field_rows(fields))
 
 
 def _for_channel(plate: Plate, channel: str) -> Plate:
@@ -129,8 +133,17 @@ def _for_channel(plate: Plate, channel: str) -> Plate:
     a count that looks valid and is not. A field that lacks another channel is counted and flagged, and its
     measurements in that channel are missing.
     """
-    fields = tuple(_field_for_channel(field, channel) for field in plate.fields)
-    return _without(plate, fields, lambda field: _unused_reason(field, channel))
+
+    @cache
+    def shows(planes: tuple[tuple[str, int], ...]) -> bool:
+        return any(name == channel or samples == 3 for name, samples in planes)
+
+    fields = plate.fields
+    planes = fields.of_parts("planes", "channel", "samples")
+    usable = enumerate(zip(fields.values("problem"), planes, strict=True))
+    lacking = [place for place, (problem, of_field) in usable if not problem and not shows(of_field)]
+    changed = {place: _without_channel(fields[place], channel) for place in lacking}
+    return _without(plate, changed, lambda field: _unused_reason(field, channel))
 
 
 def _for_colours(plate: Plate, settings: RunSettings) -> Plate:
@@ -141,39 +154,45 @@ def _for_colours(plate: Plate, settings: RunSettings) -> Plate:
     """
     if settings.channel:
         raise InputError(f"{settings.model} needs all three colours: leave out --channel.")
-    fields = tuple(
-        field
-        if field.problem or (countable(field.dtype) and any(plane.samples == 3 for plane in field.planes))
-        else replace(field, problem=f"it is no RGB image of 8 or 16 bits, which {settings.model} needs")
-        for field in plate.fields
-    )
-    if all(field.problem for field in fields) and not all(field.problem for field in plate.fields):
+    reason = f"it is no RGB image of 8 or 16 bits, which {settings.model} needs"
+    others = {
+        place: replace(field, problem=reason)
+        for place, field in enumerate(plate.fields)
+        if not (field.problem or (countable(field.dtype) and any(one.samples == 3 for one in field.planes)))
+    }
+    if others and len(others) == sum(not problem for problem in plate.fields.values("problem")):
         raise InputError(
             f"{plate.name} has no RGB image of 8 or 16 bits, which {settings.model} needs: take another "
             "model, such as otsu-watershed for bright nuclei on a dark ground."
         )
-    return _without(plate, fields, lambda _: "no-colours: readable, but no RGB image of 8 or 16 bits")
+    return _without(plate, others, lambda _: "no-colours: readable, but no RGB image of 8 or 16 bits")
 
 
-def _without(plate: Plate, fields: tuple[Field, ...], reason: Callable[[Field], str]) -> Plate:
-    """Returns the plate with other fields; files whose fields all have a new problem are ignored."""
-    used = {plane.path for field in fields if not field.problem for plane in field.planes}
-    unused: dict[str, Field] = {}
-    for before, after in zip(plate.fields, fields, strict=True):
-        if after.problem and not before.problem:
-            unused |= {plane.path: before for plane in before.planes if plane.path not in used}
-    files = tuple(
-        replace(file, status=FileStatus.IGNORED, reason=reason(unused[file.path]))
+def _without(plate: Plate, changed: Mapping[int, Field], reason: Callable[[Field], str]) -> Plate:
+    """Returns the plate with fields that have a new problem; files of none but these are ignored.
+
+    Args:
+        plate: as read.
+        changed: the fields with their problem, by their place in the plate.
+        reason: why the files of such a field are ignored.
+    """
+    if not changed:
+        return plate
+    before = {place: plate.fields[place] for place in changed}
+    unused = {plane.path: field for field in before.values() for plane in field.planes}
+    fields = plate.fields.replaced(changed)
+    for (path,) in chain.from_iterable(fields.where("problem", not_).of_parts("planes", "path")):
+        unused.pop(path, None)
+    files = {
+        place: replace(file, status=FileStatus.IGNORED, reason=reason(unused[file.path]))
+        for place, file in enumerate(plate.files)
         if file.status is FileStatus.USED and file.path in unused
-        else file
-        for file in plate.files
-    )
-    return replace(plate, fields=fields, files=files)
+    }
+    return replace(plate, fields=fields, files=plate.files.replaced(files))
 
 
-def _field_for_channel(field: Field, channel: str) -> Field:
-    if field.problem or any(plane.channel == channel or plane.samples == 3 for plane in field.planes):
-        return field
+def _without_channel(field: Field, channel: str) -> Field:
+    """Returns the field with its problem: there is no image in the channel."""
     reason = dict(field.lacking).get(channel)
     absent = f"it has no image in channel {channel}, the one that is segmented"
     return replace(field, problem=reason or absent)
@@ -201,8 +220,11 @@ def nuclear_channel(plate: Plate, wanted: str) -> str:
     """
     if wanted:
         return plate.channel(_colour(plate, wanted)).name
-    grey = {plane.channel for field in plate.fields for plane in field.planes if plane.samples == 1}
-    grey |= {channel for field in plate.fields for channel, _ in field.lacking}  # its loss is no choice
+    kinds = set(plate.fields.of_parts("planes", "channel", "samples"))
+    grey = {channel for planes in kinds for channel, samples in planes if samples == 1}
+    grey |= {
+        channel for lacking in set(plate.fields.values("lacking")) for channel, _ in lacking
+    }  # no choice
     names = [channel.name for channel in plate.channels if channel.name in grey]
     if len(names) <= 1:
         return names[0] if names else ""

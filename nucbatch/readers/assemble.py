@@ -17,7 +17,7 @@ from typing import TypeVar
 from nucbatch.core.escape import printable
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.pixel_size import not_square_remark
-from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate, field_rows, file_rows
 from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.readers.listing import FoundFile, Listing
 from nucbatch.readers.names import safe_name
@@ -191,8 +191,8 @@ def assemble(
         root=listing.root,
         layout=layout,
         channels=tuple(listed),
-        fields=tuple(fields),
-        files=tuple(sorted(verdicts.values(), key=lambda record: record.path)),
+        fields=field_rows(fields),
+        files=file_rows(sorted(verdicts.values(), key=lambda record: record.path)),
         is_plate=labels is None,
         remarks=(*remarks, *not_square, *planes_apart),
         rows=rows,

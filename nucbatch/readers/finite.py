@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from nucbatch.core.errors import UnreadableImage
-from nucbatch.core.plate import Field, Plate
+from nucbatch.core.plate import Field, Plate, field_rows, file_rows
 from nucbatch.core.tiles import Box
 from nucbatch.readers.names import plural
 from nucbatch.readers.pixels import FieldReader, field_channels
@@ -38,7 +38,7 @@ def values_checked(plate: Plate, most_bytes: int = MOST_BYTES) -> Plate:
     with ThreadPoolExecutor(_THREADS) as pool:
         reasons = pool.map(lambda field: _reason(plate, field), looked_at)
         problems = {field.key: reason for field, reason in zip(looked_at, reasons, strict=True) if reason}
-    fields = tuple(
+    fields = field_rows(
         replace(field, problem=problems[field.key]) if field.key in problems else field
         for field in plate.fields
     )
@@ -56,7 +56,7 @@ def values_checked(plate: Plate, most_bytes: int = MOST_BYTES) -> Plate:
     return replace(
         plate,
         fields=fields,
-        files=tuple(recorded(plate.files, fields, faults)),
+        files=file_rows(recorded(plate.files, fields, faults)),
         remarks=(*plate.remarks, *remark),
     )
 

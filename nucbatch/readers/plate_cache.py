@@ -2,6 +2,9 @@
 
 A resumed run of 10⁵ files should not read 10⁵ headers first. The listing (name, size and modification time of
 each file) and the user's options are compared every time; if both are unchanged, the cached plate is used.
+Fields and files are stored by column, as a plate holds them (:mod:`nucbatch.core.rows`), so that opening 10⁵
+of them makes no objects.
+
 Not cached are inputs whose listing does not include everything that is read (a manifest, an OME-Zarr), and
 plates with a file whose problem may disappear without a change of the file: missing permission, a share that
 did not answer.
@@ -10,37 +13,29 @@ did not answer.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
-from collections.abc import Callable
-from dataclasses import fields as fields_of
-from operator import attrgetter
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nucbatch.core.flat_field import FlatField
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.illumination import IlluminationImage
-from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate
+from nucbatch.core.plate import FIELDS, FILES, Channel, FileStatus, Plate
+from nucbatch.core.rows import Form, Rows, as_tuple
 from nucbatch.readers.listing import Listing
 from nucbatch.version import __version__
 
 _MAY_PASS = ("can't be opened", "does not answer")
 
 
-def _values_of(kind: type) -> Callable[[Any], tuple[Any, ...]]:
-    return attrgetter(*(field.name for field in fields_of(kind)))
-
-
-_OF_FIELD, _OF_PLANE, _OF_FILE = _values_of(Field), _values_of(Plane), _values_of(FileRecord)
-_OF_CHANNEL = _values_of(Channel)
-_PLANES, _LACKING, _METADATA, _POSITION = map(
-    [field.name for field in fields_of(Field)].index, ("planes", "lacking", "metadata", "position_um")
-)
-_ALIASES, _FLAT_FIELD = map([field.name for field in fields_of(Channel)].index, ("aliases", "flat_field"))
+_Record = TypeVar("_Record")
+_CHANNELS = Form(Channel)
+_ALIASES, _FLAT_FIELD = map(_CHANNELS.names.index, ("aliases", "flat_field"))
 _ILLUMINATION: dict[str, type[FlatField | IlluminationImage]] = {
     kind.__name__: kind for kind in (FlatField, IlluminationImage)
 }
-_STATUS = [field.name for field in fields_of(FileRecord)].index("status")
 
 
 def fingerprint(listing: Listing, *how: object) -> str:
@@ -65,14 +60,18 @@ def load_plate(path: Path, wanted: str, root: str) -> Plate | None:
             first, body = file.readline().decode().split(), file.read()
             if not wanted or first != [wanted, hashlib.sha256(body).hexdigest()]:
                 return None
-            kept = json.loads(body)
+            columns = io.BytesIO(body)
+            kept = json.loads(columns.readline())
+            if kept.get("byte_order", sys.byteorder) != sys.byteorder:
+                return None
+            by_column = "byte_order" in kept
             return Plate(
                 kept["name"],
                 root,
                 kept["layout"],
                 tuple(_channel(values) for values in kept["channels"]),
-                tuple(_field(values) for values in kept["fields"]),
-                tuple(_record(values) for values in kept["files"]),
+                _rows(FIELDS, kept["fields"], columns if by_column else None),
+                _rows(FILES, kept["files"], columns if by_column else None),
                 kept["is_plate"],
                 wanted,
                 remarks=tuple(kept["remarks"]),
@@ -88,7 +87,7 @@ def load_plate(path: Path, wanted: str, root: str) -> Plate | None:
 
 def cache_content(plate: Plate) -> bytes | None:
     """Serialises a plate for :func:`load_plate`; None for a plate that must not be cached."""
-    if not plate.listed or any(_may_pass(record) for record in plate.files):
+    if not plate.listed or _may_pass(plate):
         return None
     return _content(plate, plate.listed)
 
@@ -109,7 +108,9 @@ def plate_as_read(path: Path) -> Plate | None:
 
 
 def _content(plate: Plate, listed: str) -> bytes:
+    columns: list[bytes] = []
     kept = {
+        "byte_order": sys.byteorder,
         "name": plate.name,
         "layout": plate.layout,
         "channels": [
@@ -117,18 +118,12 @@ def _content(plate: Plate, listed: str) -> bytes:
                 [type(value).__name__, value.values()]
                 if isinstance(value, FlatField | IlluminationImage)
                 else value
-                for value in _OF_CHANNEL(channel)
+                for value in _CHANNELS.values(channel)
             ]
             for channel in plate.channels
         ],
-        "fields": [
-            [
-                [_OF_PLANE(plane) for plane in field.planes] if index == _PLANES else value
-                for index, value in enumerate(_OF_FIELD(field))
-            ]
-            for field in plate.fields
-        ],
-        "files": [_OF_FILE(record) for record in plate.files],
+        "fields": plate.fields.stored(columns),
+        "files": plate.files.stored(columns),
         "is_plate": plate.is_plate,
         "remarks": plate.remarks,
         "rows": plate.rows,
@@ -137,7 +132,7 @@ def _content(plate: Plate, listed: str) -> bytes:
         "corrected": plate.corrected,
         "header_sizes": plate.header_sizes,
     }
-    body = json.dumps(kept, separators=(",", ":")).encode()
+    body = b"".join([json.dumps(kept, separators=(",", ":")).encode(), b"\n", *columns])
     return f"{listed} {hashlib.sha256(body).hexdigest()}\n".encode() + body
 
 
@@ -154,26 +149,34 @@ def is_cached(path: Path, plate: Plate) -> bool:
         return False
 
 
-def _may_pass(record: FileRecord) -> bool:
-    return record.status is FileStatus.QUARANTINED and any(words in record.reason for words in _MAY_PASS)
+def _may_pass(plate: Plate) -> bool:
+    return any(
+        status is FileStatus.QUARANTINED and any(words in reason for words in _MAY_PASS)
+        for status, reason in zip(plate.files.values("status"), plate.files.values("reason"), strict=True)
+    )
 
 
 def _channel(values: list[Any]) -> Channel:
-    values[_ALIASES] = tuple(values[_ALIASES])
+    values[_ALIASES] = as_tuple(values[_ALIASES])
     if values[_FLAT_FIELD]:
         kind, attributes = values[_FLAT_FIELD]
         values[_FLAT_FIELD] = _ILLUMINATION[kind].of(attributes)
     return Channel(*values)
 
 
-def _field(values: list[Any]) -> Field:
-    values[_PLANES] = tuple(Plane(*plane) for plane in values[_PLANES])
-    for pairs in (_LACKING, _METADATA):
-        values[pairs] = tuple((name, value) for name, value in values[pairs])
-    values[_POSITION] = values[_POSITION] and tuple(values[_POSITION])
-    return Field(*values)
+def _rows(form: Form[_Record], stored: list[Any], columns: io.BytesIO | None) -> Rows[_Record]:
+    """Reads rows; without ``columns`` each record is a list of its values, as in caches of earlier runs."""
+    if columns is not None:
+        return Rows.restored(form, stored, columns.read)
+    return Rows.of(form, (_record(form, values) for values in stored))
 
 
-def _record(values: list[Any]) -> FileRecord:
-    values[_STATUS] = FileStatus(values[_STATUS])
-    return FileRecord(*values)
+def _record(form: Form[_Record], values: list[Any]) -> _Record:
+    for at, name in enumerate(form.names):
+        if name in form.parts:
+            values[at] = tuple(_record(form.parts[name], part) for part in values[at])
+        elif name in form.plain:
+            values[at] = form.plain[name][1](values[at])
+        else:
+            values[at] = as_tuple(values[at])
+    return form.kind(*values)

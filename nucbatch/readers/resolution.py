@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 
 from nucbatch.core.errors import InputError, UnreadableImage
-from nucbatch.core.plate import Field, Plane, Plate
+from nucbatch.core.plate import Field, Plane, Plate, field_rows, file_rows
 from nucbatch.object_store import path_in
 from nucbatch.readers.formats import ImageSource, open_source
 from nucbatch.readers.formats.levels import Level, level_for_pixel_size
@@ -49,8 +49,8 @@ def at_resolution(plate: Plate, wanted_um: float) -> Plate:
         unchanged[why] += bool(why)
     return replace(
         plate,
-        fields=tuple(fields),
-        files=tuple(recorded(plate.files, fields, faults)),
+        fields=field_rows(fields),
+        files=file_rows(recorded(plate.files, fields, faults)),
         remarks=(*plate.remarks, *_remarks(wanted_um, unchanged, sum(not field.problem for field in fields))),
     )
 

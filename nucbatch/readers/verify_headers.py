@@ -37,6 +37,8 @@ from nucbatch.core.plate import (
     FileStatus,
     Plane,
     Plate,
+    field_rows,
+    file_rows,
 )
 from nucbatch.object_store import ObjectPath, at_once, path_in
 from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
@@ -92,7 +94,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     if plate.is_plate:
         fields, odd = _like_their_wells(fields)
         faults |= odd
-    records = tuple(_counted(recorded(plate.files, fields, faults), chunks))
+    records = file_rows(_counted(recorded(plate.files, fields, faults), chunks))
     remarks = plate.remarks
     told = any(remark.startswith(NOT_SQUARE) for remark in remarks)
     if oblong and not told and not any(field.pixel_size_um for field in fields if not field.problem):
@@ -102,7 +104,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     if pixel_size_um and (remark := other_than_recorded(pixel_size_um, recorded_um)):
         remarks = (*remarks, remark)
     channels = _channels(plate, fields, described)
-    return replace(plate, channels=channels, fields=tuple(fields), files=records, remarks=remarks)
+    return replace(plate, channels=channels, fields=field_rows(fields), files=records, remarks=remarks)
 
 
 def _recorded_um(field: Field, outcomes: HeaderOutcomes) -> float | None:

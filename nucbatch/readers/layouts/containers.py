@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.escape import printable
-from nucbatch.core.plate import Channel, FileRecord, Plate
+from nucbatch.core.plate import Channel, FileRecord, Plate, file_rows
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
 from nucbatch.readers.formats.contract import ContainerFormat, MissingLibrary, Series
@@ -110,7 +110,7 @@ class ContainersReader:
             if not one.problem and one.file.path not in used
         ]
         known = {record.path: record for record in (*plate.files, *lost)}
-        return replace(plate, files=tuple(known[path] for path in sorted(known)))
+        return replace(plate, files=file_rows(known[path] for path in sorted(known)))
 
 
 def _suffix(path: str) -> str:

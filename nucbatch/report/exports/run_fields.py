@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from nucbatch.core.errors import InputNotFound, StoreError, UnreadableImage
-from nucbatch.core.plate import Field, Plate
+from nucbatch.core.plate import Field, Plate, field_rows, file_rows
 from nucbatch.core.selection import Selection
 from nucbatch.core.tiles import Box
 from nucbatch.object_store import ObjectPath
@@ -52,8 +52,10 @@ class RunFields:
         Raises:
             InputError: the run has none of what is selected.
         """
-        fields = tuple(one.field for one in self.fields)
-        selection.require_in(Plate(self.plate, "", "", (), fields, (), bool(fields and fields[0].well)))
+        fields = field_rows(one.field for one in self.fields)
+        selection.require_in(
+            Plate(self.plate, "", "", (), fields, file_rows(()), bool(fields and fields[0].well))
+        )
         return RunFields(
             self.folder, self.plate, tuple(one for one in self.fields if selection.includes(one.field))
         )

@@ -1,6 +1,8 @@
+import hashlib
+import json
 import os
 import threading
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,21 @@ def test_a_damaged_or_missing_cache_is_ignored(plate: Path, tmp_path: Path) -> N
     assert load_plate(at, read.listed, read.root) is None
     assert open_plate(plate, remembered=at) == read
     assert open_plate(plate, remembered=tmp_path / "missing.json") == read
+
+
+def test_a_plate_is_read_that_was_kept_record_by_record(plate: Path, tmp_path: Path) -> None:
+    """As caches had it before they were written by column; reports of such runs need it."""
+    read, at = open_plate(plate), tmp_path / "plate.json"
+    _, _, body = cache_content(read).partition(b"\n")
+    kept = json.loads(body.partition(b"\n")[0]) | {
+        "fields": [astuple(field) for field in read.fields],
+        "files": [astuple(file) for file in read.files],
+    }
+    del kept["byte_order"]
+    older = json.dumps(kept).encode()
+    at.write_bytes(f"{read.listed} {hashlib.sha256(older).hexdigest()}\n".encode() + older)
+    assert load_plate(at, read.listed, read.root) == read
+    assert list(map(repr, plate_as_read(at).fields)) == list(map(repr, read.fields))
 
 
 def test_temporary_problems_are_not_cached(plate: Path, tmp_path: Path) -> None:
