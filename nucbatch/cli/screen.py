@@ -17,9 +17,10 @@ from nucbatch.cli.measure_options import measure_options
 from nucbatch.cli.run import OUTPUT
 from nucbatch.cli.segmentation_options import segmentation_options
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import FAIL_FAST, RESTART, VERIFY
+from nucbatch.cli.shared_options import FAIL_FAST, OUT_OR_ADDRESS, RESTART, VERIFY, WORK
 from nucbatch.cli.terminal import terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
+from nucbatch.object_store import ObjectPath
 
 if TYPE_CHECKING:
     from nucbatch.execution.run_request import InputOptions
@@ -46,7 +47,7 @@ _SESSION = (
 @click.command(cls=HeadedCommand, short_help="Run many plates, several at once, into one table.")
 @input_options
 @selection_options
-@headed("Output", *OUTPUT)
+@headed("Output", OUT_OR_ADDRESS, *OUTPUT[1:], WORK)
 @segmentation_options
 @experiment_options
 @measure_options
@@ -56,6 +57,7 @@ _SESSION = (
 def screen(
     source: InputOptions,
     out: Path,
+    work: Path | None,
     scheduling: Scheduling,
     at_once: int | None,
     dry_run: bool,
@@ -68,15 +70,17 @@ def screen(
 
     A table of plates has a column Input, the folder or address of each plate, and may have a column Plate. A
     manifest has the columns of CellProfiler's LoadData with Metadata_Plate. Each plate is a run in OUT/PLATE;
-    wells.csv, plates.csv and overview.html in OUT join them. A plate that fails does not stop the others. The
-    same command again continues, and skips complete plates. --plate runs one plate and joins nothing.
+    wells.csv, plates.csv and overview.html in OUT join them. OUT may be an address in a store. A plate that
+    fails does not stop the others. The same command again continues, and skips complete plates. --plate runs
+    one plate and joins nothing.
 
     Exit code: 0 all plates are complete; 1 nothing could be done; 2 wrong usage; 3 some plates have failures.
     """
     from nucbatch.core.errors import InputError
     from nucbatch.core.signals import Stopped
+    from nucbatch.execution.run_in_store import work_in
     from nucbatch.execution.run_request import RunRequest
-    from nucbatch.execution.screen.drive import finished, run_screen
+    from nucbatch.execution.screen.drive import finished_plates, run_screen
     from nucbatch.execution.screen.lane import LaneJob
     from nucbatch.execution.screen.plates import plates_of
 
@@ -89,12 +93,14 @@ def screen(
             raise InputError(f"{source.path} has no plate {only!r}: --dry-run lists its plates.")
     request = RunRequest(replace(source, plate_name=""), **of_run)
     if dry_run:
-        for plate in plates:
-            done = "complete" if finished(out / plate.name) else "to do"
+        for plate, found in zip(plates, finished_plates(out, plates), strict=True):
+            done = "complete" if found else "to do"
             click.echo(f"{plate.name}\t{done}\t{plate.path}")
         return
     lanes = min(at_once or _at_once(scheduling.name), len(plates))
-    job = LaneJob(request, out.absolute(), scheduling, lanes, restart, verify, fail_fast)
+    work_in(out, work)
+    place = out if isinstance(out, ObjectPath) else out.absolute()
+    job = LaneJob(request, place, scheduling, lanes, work, restart, verify, fail_fast)
 
     def tell(outcome: Outcome, done: int, total: int) -> None:
         console.print(_line(outcome, done, total), markup=False)

@@ -131,10 +131,7 @@ def require_possible(
     Raises:
         InputError: it can't; the message says what to do.
     """
-    if not address.lists:
-        raise InputError(f"{address}: results go to s3://, gs:// or az://, not to a web server.")
-    if not address.key:
-        raise InputError(f"{address} is a whole bucket: name a folder in it, such as {address}/run.")
+    require_address(address, work, session.get("scheduling") or Scheduling())
     if prepared.plan.settings.labels == "in-place":
         raise InputError(
             f"--in-place writes into the images of the input, and {address} is a store: leave it out, or "
@@ -146,7 +143,18 @@ def require_possible(
                 f"--{name.replace('_', '-')} needs a folder on a disk: give one with -o, and copy it with "
                 f"`nucbatch copy FOLDER {address}`."
             )
-    scheduling = session.get("scheduling") or Scheduling()
+
+
+def require_address(address: ObjectPath, work: Path | None, scheduling: Scheduling) -> None:
+    """Checks that results can go to an address; starts and writes nothing.
+
+    Raises:
+        InputError: they can't; the message says what to do.
+    """
+    if not address.lists:
+        raise InputError(f"{address}: results go to s3://, gs:// or az://, not to a web server.")
+    if not address.key:
+        raise InputError(f"{address} is a whole bucket: name a folder in it, such as {address}/run.")
     if work is None and scheduling.name not in _HERE:
         raise InputError(
             f"--scheduler {scheduling.name}: workers on other machines write to the working folder before it "

@@ -126,9 +126,9 @@ def stored_run(address: ObjectPath, *, fragments: bool = False, tables: bool = T
 
 
 def _is_wanted(name: str, *, tables: bool) -> bool:
-    if name in _RECORDS or name == "run.json":
-        return True
-    return tables and ("/" not in name or name == _WARNINGS)
+    if tables:
+        return "/" not in name or name in _RECORDS or name == _WARNINGS
+    return name in (".nucbatch/session.json", ".nucbatch/ledger.jsonl")
 
 
 def _images_in(address: ObjectPath, files: Files) -> ObjectPath | None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import tifffile
 from click.testing import CliRunner, Result
+from s3_server import Bucket
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.store.run_folder import RunFolder
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 ROWS = (("sound", "A01"), ("sound", "B02"), ("part", "A01"), ("part", "gone"), ("none", "gone"))
 
 
-def screen(manifest: Path, out: Path, *options: str) -> Result:
+def screen(manifest: Path, out: Path | str, *options: str) -> Result:
     command = ["screen", str(manifest), "-o", str(out), "--model", "otsu-watershed", "--workers", "1"]
     return CliRunner().invoke(nucbatch, [*command, "--at-once", "1", *options])
 
@@ -78,3 +79,23 @@ def test_the_same_command_skips_complete_plates_by_their_ledger(
         ["part", "to do"],
         ["none", "to do"],
     ]
+
+
+def test_a_screen_in_a_store_is_that_in_a_folder(
+    bucket: Bucket, manifest: Path, finished: tuple[Path, Result], tmp_path: Path
+) -> None:
+    out, place = finished[0], "s3://screens/screen"
+    result = screen(manifest, place, "--work", str(tmp_path))
+    assert result.exit_code == 3, result.output
+    found = {key.removeprefix("screen/"): one for key, one in bucket.content().items() if "screen/" in key}
+    for name in ("wells.csv", "overview.html", "sound/nuclei.parquet", "part/wells.csv"):
+        assert found[name] == (out / name).read_bytes(), name
+    assert found["plates.csv"].replace(place.encode(), str(out).encode()) == (out / "plates.csv").read_bytes()
+    assert not list(tmp_path.iterdir())
+    again = screen(manifest, place, "--work", str(tmp_path))
+    assert "sound: complete: 2 fields" in again.output
+    assert "done before" in again.output
+    status = CliRunner().invoke(nucbatch, ["status", place])
+    assert status.exit_code == 3, status.output
+    known = CliRunner().invoke(nucbatch, ["status", str(out)]).output
+    assert status.output.splitlines()[1:] == known.splitlines()[1:]

@@ -10,24 +10,28 @@ import hashlib
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from nucbatch.core.errors import NucbatchError, StoreError
+from nucbatch.core.errors import ImageUnavailable, NucbatchError, StoreError
 from nucbatch.core.signals import Stopped, StopSignal
+from nucbatch.execution.run_in_store import require_address, work_in
 from nucbatch.execution.screen.lane import LaneJob, Outcome, serve
 from nucbatch.execution.screen.plates import ScreenPlate
+from nucbatch.execution.screen.screen_files import read_record, tables_here, write_record
 from nucbatch.networks.checkpoint import locate
+from nucbatch.object_store import ObjectPath
 from nucbatch.report.screen.tables import gather
-from nucbatch.store.atomic import write_text
 from nucbatch.store.run_status import read_status
 
-RECORD = "screen.json"
+_AT_ONCE = 16
 
 
 @dataclass(slots=True)
@@ -71,11 +75,15 @@ def run_screen(
         StoreError: the folder of the screen can't be written.
         Stopped: a signal arrived; the running plates have committed what they were at.
     """
+    if isinstance(job.out, ObjectPath):
+        require_address(job.out, job.work, job.scheduling)
     same_request = _begin(plates, job, writes=joins)
     outcomes: dict[str, Outcome] = {}
     waiting: deque[ScreenPlate] = deque()
-    for plate in plates:
-        known = finished(job.out / plate.name) if same_request and not job.restart else None
+    found: list[Outcome | None] = [None] * len(plates)
+    if same_request and not job.restart:
+        found = finished_plates(job.out, plates)
+    for plate, known in zip(plates, found, strict=True):
         if known is None:
             waiting.append(plate)
         else:
@@ -96,23 +104,33 @@ def run_screen(
     ordered = tuple(outcomes[plate.name] for plate in plates)
     if joins:
         write_tables(job.out, ordered)
+    if isinstance(job.out, ObjectPath):
+        shutil.rmtree(work_in(job.out, job.work), ignore_errors=True)  # logs of the lanes' workers
     return ScreenResult(ordered)
 
 
 def write_tables(out: Path, outcomes: Sequence[Outcome]) -> None:
     """Writes wells.csv, plates.csv and overview.html of a screen."""
-    undone = {
-        out / one.name: (one.status, one.reason)
-        for one in outcomes
-        if one.status not in ("complete", "failures") or not (out / one.name / "wells.csv").is_file()
-    }
-    gather(
-        [out / one.name for one in outcomes],
-        out / "wells.csv",
-        out / "plates.csv",
-        out / "overview.html",
-        undone=undone,
-    )
+    with tables_here(out, [one.name for one in outcomes]) as here:
+        undone = {
+            here / one.name: (one.status, one.reason)
+            for one in outcomes
+            if one.status not in ("complete", "failures") or not (here / one.name / "wells.csv").is_file()
+        }
+        gather(
+            [here / one.name for one in outcomes],
+            here / "wells.csv",
+            here / "plates.csv",
+            here / "overview.html",
+            undone=undone,
+            named=lambda run: str(out / run.name),
+        )
+
+
+def finished_plates(out: Path, plates: Sequence[ScreenPlate]) -> list[Outcome | None]:
+    """Returns the outcome of each plate whose run is complete by its ledger, and None for others."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:  # in a store each plate takes a few requests
+        return list(pool.map(finished, [out / plate.name for plate in plates]))
 
 
 def finished(out: Path) -> Outcome | None:
@@ -128,7 +146,6 @@ def finished(out: Path) -> Outcome | None:
 
 def _begin(plates: Sequence[ScreenPlate], job: LaneJob, *, writes: bool) -> bool:
     """Writes the list of plates; returns whether an earlier session had the same request."""
-    path = job.out / RECORD
     weights = locate(job.request.segmentation.model).read_bytes()
     digest = hashlib.sha256(repr(job.request).encode() + weights).hexdigest()
     record = {
@@ -136,13 +153,12 @@ def _begin(plates: Sequence[ScreenPlate], job: LaneJob, *, writes: bool) -> bool
         "plates": [{"name": plate.name, "input": str(plate.path)} for plate in plates],
     }
     try:
-        job.out.mkdir(parents=True, exist_ok=True)
-        before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except (OSError, ValueError) as error:
+        before = json.loads(read_record(job.out) or b"{}")
+    except (OSError, ValueError, ImageUnavailable) as error:
         raise StoreError(f"{job.out} can't be used for a screen: {error}.") from error
     same = isinstance(before, dict) and before.get("request_sha256") == digest
     if writes and (same or not before or job.restart):
-        write_text(path, json.dumps(record, indent=1) + "\n")
+        write_record(job.out, json.dumps(record, indent=1) + "\n")
     return same
 
 

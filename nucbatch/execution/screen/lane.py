@@ -15,10 +15,10 @@ from pathlib import Path
 from nucbatch.core.errors import NucbatchError
 from nucbatch.core.safe_path import safe_pythonpath
 from nucbatch.core.signals import Stopped
+from nucbatch.execution.run_in_store import execute_to, work_in
 from nucbatch.execution.run_request import RunRequest
 from nucbatch.execution.screen.kept_cluster import KeptCluster
 from nucbatch.execution.screen.plates import ScreenPlate
-from nucbatch.execution.session import execute
 from nucbatch.schedulers.contract import Scheduling
 from nucbatch.schedulers.forkserver import end
 
@@ -31,9 +31,10 @@ class LaneJob:
 
     Attributes:
         request: the run of each plate; its input is that of the screen.
-        out: folder of the screen.
+        out: folder or address of the screen.
         scheduling: where the blocks of a plate run.
         lanes: number of lanes.
+        work: for an address, the folder for the working folders of its plates; None for the user's cache.
         restart, verify, fail_fast, keep_probabilities: as in ``execute``.
     """
 
@@ -41,6 +42,7 @@ class LaneJob:
     out: Path
     scheduling: Scheduling
     lanes: int = 1
+    work: Path | None = None
     restart: bool = False
     verify: bool = False
     fail_fast: bool = False
@@ -75,7 +77,8 @@ def serve(connection: Connection, job: LaneJob, number: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # between plates; a run handles its signals itself
     logging.getLogger("nucbatch").addHandler(logging.NullHandler())  # each run has its own log
     os.environ.update(safe_pythonpath())
-    kept = KeptCluster(job.scheduling.name, job.out / ".nucbatch-screen" / f"lane-{number}", job.lanes)
+    here = work_in(job.out, job.work)
+    kept = KeptCluster(job.scheduling.name, here / ".nucbatch-screen" / f"lane-{number}", job.lanes)
     try:
         while (plate := connection.recv()) is not None:
             connection.send(_run(plate, job, kept))
@@ -91,10 +94,11 @@ def _run(plate: ScreenPlate, job: LaneJob, kept: KeptCluster) -> Outcome:
     out = job.out / plate.name
     source = replace(job.request.source, path=plate.path, plate_name=plate.of_manifest)
     try:
-        prepared = replace(job.request, source=source).prepare(out)
-        result = execute(
+        prepared = replace(job.request, source=source).prepare(work_in(out, job.work))
+        result = execute_to(
             prepared,
             out,
+            work=job.work,
             scheduling=job.scheduling,
             backend=kept,
             restart=job.restart,

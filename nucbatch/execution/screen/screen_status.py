@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nucbatch.core.errors import InputNotFound, StoreError
-from nucbatch.execution.screen.drive import RECORD
+from nucbatch.execution.screen.screen_files import RECORD
 from nucbatch.store.run_status import read_status
 
 _AT_ONCE = 16

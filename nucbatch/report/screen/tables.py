@@ -13,7 +13,7 @@ import math
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -185,6 +185,7 @@ def gather(
     overview: Path | None = None,
     measures: tuple[str, ...] = (),
     undone: Mapping[Path, tuple[str, str]] | None = None,
+    named: Callable[[Path], str] = str,
 ) -> list[dict[str, str]]:
     """Writes the tables, and the page if it is asked for; returns the rows of the plates.
 
@@ -197,6 +198,7 @@ def gather(
         overview: where the page goes; None for no page.
         measures: columns of wells.csv for the page; none: the best measure of the controls.
         undone: status and reason of those runs that have no tables.
+        named: returns the place of a run as it is listed.
 
     Raises:
         InputError: no run has such a measure.
@@ -224,6 +226,8 @@ def gather(
         row = plate_row(run, found, assay, shown[0] if shown else "")
         report = link(run / "report.html", overview) if overview is not None else ""
         made.append(Plate(run.name, row, first_time(found), assay, failures(run, found), report))
+    for run, plate in zip(runs, made, strict=True):
+        plate.summary["Folder"] = neutral(named(run))
     write(plates, list(COLUMNS), iter([plate.summary for plate in made]))
     if overview is not None:
         overview.write_text(page(made, shown), encoding="utf-8")

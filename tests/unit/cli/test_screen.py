@@ -10,7 +10,7 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.cli.run import run
 from nucbatch.cli.screen import screen
 
-OF_A_RUN_ALONE = {"--keep-probabilities", "--reuse-probabilities", "--work"}
+OF_A_RUN_ALONE = {"--keep-probabilities", "--reuse-probabilities"}
 
 
 def test_a_screen_takes_the_options_of_a_run(tmp_path: Path) -> None:

@@ -103,7 +103,9 @@ def test_a_run_that_is_worked_on_or_is_none_is_not_copied(bucket: Bucket, tmp_pa
 
 
 def test_what_only_a_disk_takes_is_refused_with_the_way_to_copy_it(tmp_path: Path) -> None:
-    result = CliRunner().invoke(nucbatch, ["screen", str(tmp_path), "-o", "s3://bucket/out"])
+    result = CliRunner().invoke(
+        nucbatch, ["compare", str(tmp_path), "--models", "a,b", "-o", "s3://bucket/out"]
+    )
     assert result.exit_code == 2
     assert "nucbatch copy FOLDER s3://bucket/out" in " ".join(result.output.replace("│", "").split())
     for command in ("suggest", "view"):

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from nucbatch.core.segmentation_options import SegmentationOptions
 from nucbatch.execution.run_request import InputOptions, RunRequest
-from nucbatch.execution.screen.drive import RECORD, ScreenResult, _begin, finished
+from nucbatch.execution.screen.drive import ScreenResult, _begin, finished
 from nucbatch.execution.screen.lane import LaneJob, Outcome
+from nucbatch.execution.screen.screen_files import RECORD
 from nucbatch.schedulers.contract import Scheduling
 
 
