@@ -16,6 +16,11 @@ from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import ImagePaths
 from nucbatch.store.verify_files import places_of
 
+_Inputs = tuple[RunSettings, str, bool, tuple[str, ...]]
+
+_latest: dict[str, tuple[_Inputs, str]] = {}
+"""The inputs for which a digest was last computed, and that digest."""
+
 
 @dataclass(frozen=True, slots=True)
 class FieldJob:
@@ -66,8 +71,12 @@ class FieldJob:
     @property
     def inputs_digest(self) -> str:
         """Digest of the planned inputs; see :func:`nucbatch.store.receipt.inputs_digest`."""
-        names = [channel.name for channel in (self.planned or self).channels]
-        return inputs_digest(self.settings, self.plate_name, self.is_plate, names)
+        names = tuple(channel.name for channel in (self.planned or self).channels)
+        inputs = self.settings, self.plate_name, self.is_plate, names
+        found = _latest.get("digest")  # all fields of a run have the same inputs, or nearly all
+        if found is None or found[0] != inputs:
+            found = _latest["digest"] = inputs, inputs_digest(*inputs)
+        return found[1]
 
     @classmethod
     def of(cls, plan: Plan, field: Field, folder: RunFolder, weights: str, *more: Any) -> Self:

@@ -21,6 +21,13 @@ from nucbatch.schedulers.contract import Cluster
 _AHEAD = 2
 """Tasks per worker thread: one runs and one is queued, so that no thread waits for the driver."""
 
+_TOGETHER = 4
+"""Where the window is full, a quarter of it is collected, and replaced, in one go: each exchange with the
+scheduler costs about as much CPU time for several tasks as for one."""
+
+_LONGEST_WAIT_S = 0.25
+"""Longest time that a finished result waits for others."""
+
 _WATCH_INTERVAL_S = 2.0
 """Longest wait before the cluster's watch is called."""
 
@@ -85,10 +92,15 @@ class Window(Generic[W]):
             self._require_scheduler()
             self._cluster.watch()
             self._watched_at = monotonic()
-        if not self._finished.has_ready():
-            with self._finished.thread_condition:
-                self._finished.thread_condition.wait(_WATCH_INTERVAL_S)
+        with self._finished.thread_condition:
+            self._wait_for(1, _WATCH_INTERVAL_S)
+            if len(self._running) >= self.room:  # work is queued on the workers, so that they don't wait
+                self._wait_for(self.room // _TOGETHER, _LONGEST_WAIT_S)
         return self._collected(self._finished.next_batch(block=False))
+
+    def _wait_for(self, results: int, longest_s: float) -> None:
+        """Waits until this many results are ready, with the lock on the condition held."""
+        self._finished.thread_condition.wait_for(lambda: self._finished.queue.qsize() >= results, longest_s)
 
     def _collected(self, futures: list[Future]) -> list[WorkResult[W]]:
         """Returns the results of finished futures, fetched in one message."""

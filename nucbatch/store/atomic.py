@@ -14,7 +14,7 @@ import os
 import re
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -41,20 +41,39 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         if durable:
             flush_folder(path.parent)
     except BaseException as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(FileNotFoundError, NotADirectoryError):
+            temporary.unlink()
         if isinstance(error, OSError) and not isinstance(error, StoreError):
             raise cannot_write(path, error) from error
         raise
 
 
-def write_bytes(path: Path, content: bytes | memoryview, *, durable: bool = True) -> None:
-    """Writes or replaces a file in an existing folder.
+def write_bytes(
+    path: Path, content: bytes | memoryview, *, durable: bool = True, folders: bool = False
+) -> None:
+    """Writes or replaces a file.
+
+    Args:
+        path: the file.
+        content: all of its bytes.
+        durable: flush the file and its folder's entries to disk.
+        folders: create missing folders; without it the file's folder must exist.
 
     Raises:
         StoreError: the file cannot be written; an existing file at ``path`` is unchanged.
     """
-    with replacing(path, durable=durable) as temporary, temporary.open("wb") as file:
-        file.write(content)
+    with replacing(path, durable=durable) as temporary:
+        try:
+            file = temporary.open("xb", buffering=0)
+        except FileNotFoundError:
+            if not folders:
+                raise
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = temporary.open("xb", buffering=0)
+        with file:
+            left = memoryview(content)
+            while left:
+                left = left[file.write(left) :]
 
 
 def write_text(path: Path, text: str, *, durable: bool = True) -> None:

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from nucbatch.core.errors import InputError
 from nucbatch.core.tiles import Box
 from nucbatch.store.array_document import zarr_2_document, zarr_3_document
-from nucbatch.store.atomic import cannot_write, write_bytes
+from nucbatch.store.atomic import write_bytes
 from nucbatch.store.shards import Codec, damaged, encoded, read_chunks
 
 ZarrFormat = Literal[2, 3]
@@ -139,8 +139,7 @@ class Array:
         Raises:
             StoreError: the file cannot be written.
         """
-        _folder(self.path)
-        write_bytes(self.document, _description(self), durable=False)
+        write_bytes(self.document, _description(self), durable=False, folders=True)
 
     def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
         """Writes pixels (…, Y, X) as whole files, or up to the array's end.
@@ -170,8 +169,7 @@ class Array:
             if body is None:
                 path.unlink(missing_ok=True)  # all zeros; removes the file of an earlier attempt
             else:
-                _folder(path.parent)
-                write_bytes(path, body, durable=False)
+                write_bytes(path, body, durable=False, folders=True)
 
     def read(self, box: Box, channel: int | None = None) -> npt.NDArray[Any]:
         """Reads the pixels (…, Y, X) of a box in the array; 0 where no chunk is stored.
@@ -251,13 +249,6 @@ class Array:
         return product(
             range(box.y0 // down, -(-box.y1 // down)), range(box.x0 // across, -(-box.x1 // across))
         )
-
-
-def _folder(path: Path) -> None:
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _description(array: Array) -> bytes:

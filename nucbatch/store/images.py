@@ -272,9 +272,8 @@ def write_group(path: Path, attributes: ngff.Attributes, version: ngff.Version) 
     Raises:
         StoreError: a file cannot be written.
     """
-    path.mkdir(parents=True, exist_ok=True)
     for name, content in ngff.group_files(attributes, version).items():
-        write_bytes(path / name, content, durable=False)
+        write_bytes(path / name, content, durable=False, folders=True)
 
 
 def _remove_group(path: Path) -> None:

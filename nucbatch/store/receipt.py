@@ -11,7 +11,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import Any, Literal
 
@@ -89,6 +89,7 @@ class Receipt:
 
 
 _RECEIPT = TypeAdapter(Receipt)
+_OF_RECEIPT = tuple(one.name for one in fields(Receipt))
 
 
 def line_of(values: dict[str, Any]) -> bytes:
@@ -114,7 +115,8 @@ def receipt_of(line: bytes) -> Receipt | None:
 
 def fragment_note(receipt: Receipt, inputs_digest: str) -> bytes:
     """Formats a receipt for the field's table fragment, without what is for information only."""
-    kept = asdict(receipt) | {"seconds": {}, "worker": "", "committed_ns": 0, "maps_bytes": 0}
+    kept = {name: getattr(receipt, name) for name in _OF_RECEIPT}
+    kept |= {"seconds": {}, "worker": "", "committed_ns": 0, "maps_bytes": 0}
     return line_of({"made_of": inputs_digest, "receipt": kept})
 
 

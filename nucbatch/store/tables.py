@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from nucbatch.core.errors import DamagedFile, InputError, StoreError
 from nucbatch.core.micrometres import twins
 from nucbatch.core.plate import Field
-from nucbatch.store.atomic import cannot_write, replacing, write_bytes
+from nucbatch.store.atomic import replacing, write_bytes
 from nucbatch.store.stamps import Stamp, stamp_of
 
 Column = npt.NDArray[Any] | Sequence[Any]
@@ -81,11 +81,7 @@ def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"")
         )
     sink = pa.BufferOutputStream()
     pq.write_table(_noted(pa.table(arrays), note), sink, **_PLAINLY)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path.parent, error) from error
-    write_bytes(path, memoryview(sink.getvalue()), durable=False)
+    write_bytes(path, memoryview(sink.getvalue()), durable=False, folders=True)
 
 
 def write_fragments(path: Path, tables: Iterable[pa.Table], note: bytes = b"") -> None:

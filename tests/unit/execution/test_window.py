@@ -1,4 +1,4 @@
-"""A result lost with its worker is computed again, on a real cluster with one worker."""
+"""The rolling window on a real cluster with one worker."""
 
 from pathlib import Path
 
@@ -43,3 +43,22 @@ def test_a_result_that_is_lost_before_it_is_fetched_is_made_again_by_a_worker_th
             (work, CheckResult(wrong={}, files=0, stored_bytes=0), None)
         ]
         assert len(window) == 0
+
+
+def test_a_full_window_is_collected_a_quarter_at_a_time(tmp_path: Path) -> None:
+    works = [
+        CheckTask(RunFolder(tmp_path / str(number)), is_plate=False, committed=()) for number in range(8)
+    ]
+    with (
+        dask.config.set(CLUSTER_CONFIG),
+        LocalCluster(n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,
+        Client(local) as client,
+    ):
+        window: Window[CheckTask] = Window(Cluster(client, 4, 1, 2**30, lambda: None))
+        assert window.room == 8
+        window.submit(works)
+        sizes = [len(window.next_batch())]
+        while len(window):
+            sizes.append(len(window.next_batch()))
+        assert sizes[0] >= 2
+        assert sum(sizes) == 8

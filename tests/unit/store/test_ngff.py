@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Channel, Field
@@ -117,3 +119,24 @@ def test_a_groups_document_is_json_without_nan() -> None:
     assert document == {"attributes": {"name": "µ"}, "zarr_format": 3, "node_type": "group"}
     with pytest.raises(ValueError, match="not JSON compliant"):
         ngff.group_files({"x": float("nan")}, "0.4")
+
+
+_TEXT = st.text(st.characters(codec="utf-8"))
+_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | _TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXT, inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(_TEXT, _VALUES, max_size=4))
+def test_attributes_are_written_as_json_with_an_indent(attributes: dict[str, object]) -> None:
+    document = {"attributes": attributes, "zarr_format": 3, "node_type": "group"}
+    expected = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False).encode()
+    assert ngff.group_files(attributes, "0.5") == {"zarr.json": expected}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_attributes_without_a_number_are_refused(value: float) -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        ngff.group_files({"scale": [value]}, "0.5")
