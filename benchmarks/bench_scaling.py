@@ -63,6 +63,7 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
     from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
     from nucbatch.planning.plan import Plan
     from nucbatch.schedulers.contract import Place, Resources, scheduler
+    from nucbatch.store.held_receipts import HeldReceipts
     from nucbatch.store.run_folder import RunFolder
 
     side = math.isqrt(blocks) * BLOCK_PX
@@ -79,7 +80,9 @@ def measure(blocks: int, workers: int) -> tuple[int, float, float, int]:
         driving.ImageProgress = IdleProgress  # the driver's own loop, with units that do nothing
         place = Place(Path(tempfile.gettempdir()))
         with scheduler("local").connect(Resources(workers, 0, 2**20), place) as cluster:
-            driver = driving.Driver(cluster, WorkQueue(plan, folder, network, {}), counter, lambda: False)
+            driver = driving.Driver(
+                cluster, WorkQueue(plan, folder, network, HeldReceipts.of(())), counter, lambda: False
+            )
             counter.began = time.perf_counter()
             for receipts in driver.receipts():
                 if receipts:

@@ -35,6 +35,7 @@ from nucbatch.inference import queue as inference_queue
 from nucbatch.inference.device import CpuDevice
 from nucbatch.readers.find import open_plate
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.run_folder import RunFolder
 
 DRIVER = "driver"
@@ -98,7 +99,7 @@ def measured(prepared: Prepared, out: Path) -> tuple[int, Counter[str]]:
     network = NetworkInUse(
         str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.largest_zoom
     )
-    image = WorkQueue(prepared.plan, folder, network, {}).next_image()
+    image = WorkQueue(prepared.plan, folder, network, HeldReceipts.of(())).next_image()
     if image is None:
         raise SystemExit("the image is not cut into blocks: give a larger one, or a smaller --block-size.")
     seconds: Counter[str] = Counter()

@@ -117,7 +117,7 @@ class Recorder:
         self.seconds = self.machine = self.driver = 0.0
         self._began = self._busy = self._own = 0.0
 
-    def begin(self, total: int, committed: object) -> None:
+    def begin(self, total: int, done: int, nuclei: int) -> None:
         self._began, self._busy, self._own = time.perf_counter(), _busy_seconds(), time.process_time()
 
     def again(self, receipt, why) -> None: ...

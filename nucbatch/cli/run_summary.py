@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import compress
 from typing import TYPE_CHECKING
 
 from nucbatch.cli.verbosity import is_quiet
@@ -21,7 +22,7 @@ def describe(console: Console, prepared: Prepared) -> None:
     from rich.text import Text
 
     from nucbatch.core.escape import printable
-    from nucbatch.core.plate import projection_text
+    from nucbatch.core.plate import projection_text, z_steps
     from nucbatch.core.tiles import block_grid
     from nucbatch.readers.flat_fields import illumination_text
     from nucbatch.readers.names import plural
@@ -41,16 +42,20 @@ def describe(console: Console, prepared: Prepared) -> None:
             f"illumination {printable(illumination_text(plate))}"
         ),
     )
-    for steps, count in Counter(field.z_steps for field in plan.selected).most_common():
+    projected: Counter[int] = Counter()
+    for channels, count in Counter(plan.selected.of_parts("planes", "channel")).items():
+        projected[z_steps(channels)] += count
+    for steps, count in projected.most_common():
         if steps > 1:
             hint = z_hint(plate.evidence)
             console.print(f"{projection_text(steps)}, in {plural(count, 'field')}. {hint}".rstrip())
     for sentence in prepared.warnings:
         console.print(Text(sentence, style="yellow"))
-    large = [field for field in plan.selected if plan.is_large(field)]
+    sides = zip(plan.selected.values("height_px"), plan.selected.values("width_px"), strict=True)
+    large = list(compress(sides, plan.large(plan.selected)))
     if large:
         rows, columns = zip(
-            *(block_grid((field.height_px, field.width_px), plan.block_px).shape for field in large),
+            *(block_grid(shape, plan.block_px).shape for shape in large),
             strict=True,
         )
         blocks = sum(down * across for down, across in zip(rows, columns, strict=True))

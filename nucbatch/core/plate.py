@@ -291,7 +291,7 @@ class Plate:
         )
 
 
-def z_steps(channels: Iterable[str]) -> int:
+def z_steps(channels: Iterable[object]) -> int:
     """Largest number of z-steps of a channel, given the channel of each plane of a field; 1 for none."""
     return max(Counter(channels).values(), default=1)
 

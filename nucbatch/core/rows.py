@@ -249,6 +249,10 @@ class Rows(Sequence[T]):
         """Yields the values of one attribute, without making the records."""
         return chain.from_iterable(block.values(name) for block in self._blocks)
 
+    def distinct(self, *names: str) -> set[tuple[Any, ...]]:
+        """The distinct combinations of some attributes."""
+        return set(zip(*map(self.values, names), strict=True))
+
     def of_parts(self, name: str, *attributes: str) -> Iterator[tuple[tuple[Any, ...], ...]]:
         """Yields for each record the named attributes of each record in its attribute ``name``.
 

@@ -143,7 +143,7 @@ def convert(
             images = tuple(with_held(image, times) for image in images)
             chosen = [image for image in images if image.selected]
             queue = ConversionQueue(plate, chosen, folder, settings.ome_zarr, largest_px, receipts)
-            progress.begin(len(chosen), [])
+            progress.begin(len(chosen), 0, 0)
             largest = max((task_bytes(image, largest_px) for image in chosen), default=0)
             with StopSignal(interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)) as stop:
                 place = scheduling.place(
@@ -202,7 +202,7 @@ def require_usable(folder: RunFolder, plate: Plate) -> None:
 def _receipts(folder: RunFolder) -> dict[str, Receipt]:
     """Reads what earlier sessions wrote; if the ledger is damaged, everything is written again."""
     try:
-        return latest_receipts(folder)
+        return dict(latest_receipts(folder))
     except StoreError as error:
         _log.warning("%s Everything is converted again.", str(error).partition(". ")[0] + ".", extra=NOTE)
         folder.ledger.unlink()

@@ -41,7 +41,8 @@ def core_seconds(prepared: Prepared) -> float:
     Raises:
         WeightsError: the model can't be read.
     """
-    shapes = Counter((field.height_px, field.width_px) for field in prepared.plan.selected)
+    selected = prepared.plan.selected
+    shapes = Counter(zip(selected.values("height_px"), selected.values("width_px"), strict=True))
     if not shapes:
         return 0.0
     windows: Counter[tuple[int, int]] = Counter()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import compress
 
 from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.grey_levels import GreyLevels, countable
@@ -70,15 +71,19 @@ def sample_of(plan: Plan) -> list[Field]:
     Raises:
         InputError: there are no such fields, or their pixel types differ or can't be counted.
     """
-    fields = [field for field in plan.usable if not plan.is_large(field)]
-    kinds = sorted({f"{field.dtype}, {_kind(field)}" for field in fields})
-    if len(kinds) != 1 or not countable(fields[0].dtype):
+    fields = plan.usable
+    small = [not large for large in plan.large(fields)]
+    forms = set(
+        compress(zip(fields.values("dtype"), fields.of_parts("planes", "samples"), strict=True), small)
+    )
+    kinds = sorted({f"{dtype}, {'RGB' if (3,) in samples else 'grey'}" for dtype, samples in forms})
+    if len(kinds) != 1 or not countable(next(iter(forms))[0]):
         raise InputError(
             f"{plan.plate.name} can't be normalised as a whole: its fields must fit in one block and be all "
             f"uint8 or all uint16, all grey or all RGB; they are {'; '.join(kinds) or 'none'}. Normalise "
             "each field by itself."
         )
-    return sampled(fields)
+    return sampled(fields, small)
 
 
 def _levels_of(plan: Plan, field: Field) -> GreyLevels | None:
@@ -90,10 +95,6 @@ def _levels_of(plan: Plan, field: Field) -> GreyLevels | None:
         return GreyLevels.of(FieldReader.of(plan.plate).read_whole(field, seen))
     except UnreadableImage:  # the run will quarantine it
         return None
-
-
-def _kind(field: Field) -> str:
-    return "RGB" if any(plane.samples == 3 for plane in field.planes) else "grey"
 
 
 def _without_constants(settings: NormaliseSettings) -> NormaliseSettings:

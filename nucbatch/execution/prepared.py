@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +213,8 @@ def _require_whole_images(plan: Plan) -> None:
         InputError: one is.
     """
     families = needing_whole_images(plan.settings.measure.features)
-    large = [field.name for field in plan.selected if plan.is_large(field)]
-    if families and large:
+    large = list(compress(plan.selected.values("name"), plan.large(plan.selected))) if families else []
+    if large:
         raise InputError(
             f"{', '.join(families)} depends on a whole image, but {large[0]} is cut into blocks: leave it "
             "out of --features, or set --block-size above the image's longer side."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -56,14 +56,13 @@ class RunBar:
     ) -> None:
         self._bar.stop()
 
-    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
+    def begin(self, total: int, done: int, nuclei: int) -> None:
         """Shows the fields that an earlier session has done."""
-        before = list(committed)
-        self._total, self._done = total, len(before)
+        self._total, self._done = total, done
         self._pace.begin(self._done, total)
-        self._nuclei = sum(receipt.nuclei for receipt in before)
-        if before:
-            self._console.print(f"{len(before)} of {total} {self._counted} are done already; continuing.")
+        self._nuclei = nuclei
+        if done:
+            self._console.print(f"{done} of {total} {self._counted} are done already; continuing.")
         self._bar.reset(  # not update: fields done before don't count for the speed
             self._task,
             total=total,

@@ -24,6 +24,7 @@ from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import put
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Scheduling
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.remote.ledger import BEGUN, MOST_PARTS, RemoteLedger
@@ -178,15 +179,12 @@ class RunInStore:
         self._publisher: Publisher | None = None
         self._plan: Plan | None = None
 
-    def begin(self, plan: Plan, held: Mapping[str, Receipt]) -> dict[str, Receipt]:
+    def begin(self, plan: Plan, held: HeldReceipts) -> None:
         """Starts to send, first what an earlier session has finished and not sent.
 
         Args:
             plan: the run's plan.
-            held: the latest receipt of each field.
-
-        Returns:
-            The receipts that are valid: files of the others are missing or damaged.
+            held: the latest receipt of each field; forgets those whose files are missing or damaged.
         """
         is_plate = plan.plate.is_plate
         fields = {field.key: field for field in plan.usable}
@@ -205,7 +203,7 @@ class RunInStore:
         waiting = []
         known = self._found.there | self._found.damaged.keys()
         for key in sorted((held.keys() & fields.keys()) - known):  # also those recovered from tables
-            if held[key].status == "done":
+            if held.is_done(key):
                 problems = file_problems(places_of(folder, is_plate, fields[key]), held[key], verify=True)
                 if problems:
                     wrong[key] = f"{next(iter(problems))} {next(iter(problems.values()))}"
@@ -218,7 +216,7 @@ class RunInStore:
             _log.warning("%d more fields are done again", len(wrong) - _MOST_LINES, extra=NOTE)
         self._publisher.remove_sent(sorted(self._found.there & fields.keys()))
         self._publisher.commit(waiting)
-        return {key: receipt for key, receipt in held.items() if key not in wrong}
+        held.forget(wrong)
 
     def begun(self) -> None:
         """Sends the session's record and the plate, so that others see how far the run is.

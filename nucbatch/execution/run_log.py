@@ -72,7 +72,7 @@ def run_log(folder: RunFolder, show: Callable[[str], None]) -> Iterator[Path]:
 def log_plan(prepared: Prepared, plan: Plan) -> None:
     """Logs the input, the settings, the plan and the warnings about the input."""
     plate = plan.plate
-    files = Counter(file.status for file in plate.files)
+    files = Counter(plate.files.values("status"))
     _log.info(
         "Input %s (%s) at %s: %d fields, %d usable, %.1f Mpx; files: %s",
         plate.name,
@@ -84,10 +84,10 @@ def log_plan(prepared: Prepared, plan: Plan) -> None:
         ", ".join(f"{files[status]} {status.value}" for status in FileStatus),
     )
     _log.info("Settings %s: %s", plan.settings.digest(), json.dumps(plan.settings.model_dump(mode="json")))
-    large = sum(plan.is_large(field) for field in plan.usable)
+    large = sum(plan.large(plan.usable))
     objects = prepared.masks.sentence if prepared.masks else f"model {prepared.card.sha256}"
     _log.info("Plan: %d images in blocks of %s px; %s", large, plan.block_px, objects)
-    unusable = [field for field in plate.fields if field.problem]
+    unusable = plate.fields.where("problem", bool)
     for field in unusable[:_MOST_UNUSABLE]:
         _log.error("Field %s can't be used: %s", field.key, field.problem, extra=SHOWN)
     if len(unusable) > _MOST_UNUSABLE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Protocol
 
 from nucbatch.store.receipt import Receipt
@@ -11,8 +10,8 @@ from nucbatch.store.receipt import Receipt
 class Progress(Protocol):
     """Reports a run's progress to the user."""
 
-    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
-        """Starts: the run has ``total`` fields, of which those of ``committed`` are done."""
+    def begin(self, total: int, done: int, nuclei: int) -> None:
+        """Starts: the run has ``total`` fields, of which ``done`` with ``nuclei`` are done already."""
         ...
 
     def advance(self, receipt: Receipt) -> None:
@@ -35,7 +34,7 @@ class Progress(Protocol):
 class SilentProgress:
     """Reports nothing."""
 
-    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
+    def begin(self, total: int, done: int, nuclei: int) -> None:
         pass
 
     def advance(self, receipt: Receipt) -> None:

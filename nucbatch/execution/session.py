@@ -42,6 +42,7 @@ from nucbatch.schedulers.contract import Backend, Scheduling, scheduler
 from nucbatch.schedulers.local import cores
 from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.clear_run import clear_run
+from nucbatch.store.compared import input_digest, record_compared, were_compared
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import (
     Ledger,
@@ -179,7 +180,7 @@ def execute(
         for sentence in filter(None, (mended, renamed)):
             _log.warning(sentence, extra=NOTE)
         if to_store is not None:
-            held_before = to_store.begin(plan, held_before)
+            to_store.begin(plan, held_before)
         described = describe(experiment, addresses_of(plan.plate)) if experiment else None
         begun, pixels = folder.ledger.exists(), plan.settings.keeps_zarr
         named = {} if begun else about(plan.plate)
@@ -199,21 +200,26 @@ def execute(
             network = NetworkInUse(
                 str(prepared.weights), prepared.grid, len(prepared.card.outputs), prepared.scale.given
             )
+            # Masks of a plate, tables of a rebuilt ledger and results in a store may come from elsewhere.
+            elsewhere = bool(prepared.masks or mended or to_store)
+            same_input = "" if elsewhere else input_digest(plan.plate, plan.settings)
             work_queue = WorkQueue(
                 plan,
                 folder,
                 network,
                 held_before,
+                compared=were_compared(folder, same_input),
                 verify=verify,
                 masks=prepared.masks.masks if prepared.masks else None,
                 keeps_maps=keep_probabilities or reuse_probabilities,
                 tables_alone=to_store is not None,
             )
-            held = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
+            record_compared(folder, "" if work_queue.changed or work_queue.gone else same_input)
+            done, nuclei = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
             session = SessionRecord(
                 began=began,
                 fields=work_queue.total,
-                done_before=len(held),
+                done_before=done,
                 unusable=len(plan.plate.fields) - len(plan.usable),
                 ledger_bytes=ledger.path.stat().st_size,
                 root=str(plan.plate.root),
@@ -223,8 +229,8 @@ def execute(
             write_session(folder, session)
             if to_store is not None:
                 to_store.begun()
-            progress.begin(work_queue.total, held)
-            _log.info("%d of %d fields are done already", len(held), work_queue.total)
+            progress.begin(work_queue.total, done, nuclei)
+            _log.info("%d of %d fields are done already", done, work_queue.total)
             for what, keys in ((_CHANGED, work_queue.changed), (_GONE, work_queue.gone)):
                 if keys:
                     _log.warning(f"{what}: {len(keys):,}, {keys[0]} among them.", extra=NOTE)
@@ -259,7 +265,7 @@ def execute(
                 lock.require()
                 remove_partials(folder.path)
                 remove_partials_in_place(plan, folder)
-                receipts = latest_receipts(folder)
+                receipts = dict(latest_receipts(folder))  # several passes over all of them follow
                 try:
                     totals = finalise(
                         folder,

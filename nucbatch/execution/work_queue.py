@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 
 from nucbatch.core.plate import Field
 from nucbatch.core.tiles import TileGrid
@@ -21,10 +22,13 @@ from nucbatch.execution.large.scale_task import ScaleTask
 from nucbatch.inference.scale import Fit
 from nucbatch.labels.given_masks import GivenMask
 from nucbatch.planning.plan import Plan
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.ledger import changed_fields
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import TABLE, stamp_of
+
+_CHECKS_AT_ONCE = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +53,9 @@ class WorkQueue:
         plan: Plan,
         folder: RunFolder,
         network: NetworkInUse,
-        receipts: Mapping[str, Receipt],
+        receipts: HeldReceipts,
         *,
+        compared: bool = False,
         verify: bool = False,
         masks: Mapping[str, GivenMask] | None = None,
         keeps_maps: bool = False,
@@ -62,7 +67,8 @@ class WorkQueue:
             plan: the plan.
             folder: the run's folder.
             network: properties of the network.
-            receipts: latest receipt of each field, by key.
+            receipts: latest receipt of each field.
+            compared: the done fields are known to be made from the input as it is.
             verify: checks read every file of done fields, instead of comparing sizes and times only.
             masks: masks made elsewhere by the field's key; None where the network finds the nuclei.
             keeps_maps: fields keep their probabilities, and use those that they kept before.
@@ -71,8 +77,9 @@ class WorkQueue:
         Raises:
             SettingsConflict: most done fields were made from other files.
         """
-        stale = set(changed_fields(folder, plan.plate, receipts))
-        self.changed = [field.key for field in plan.usable if field.key in stale]
+        stale = set() if compared else set(changed_fields(folder, plan.plate, receipts))
+        self._usable, self._receipts = plan.usable, receipts
+        self.changed = [key for key in self._usable.values("group") if key in stale] if stale else []
         """Keys of done fields whose files have changed: they are queued again."""
         self.gone = sorted(stale - set(self.changed))
         """Keys of done fields that the input no longer has, or whose files can't be used any more."""
@@ -81,15 +88,22 @@ class WorkQueue:
         self._keeps_maps, self._tables_alone = keeps_maps, tables_alone
         self.checked = CheckResult()
         """The combined result of all checks so far."""
-        self._fields: deque[Field] = deque()
-        self._images: deque[Field] = deque()
-        self._claimed: deque[tuple[Field, Receipt]] = deque()
-        for field in plan.usable:
-            receipt = receipts.get(field.key)
-            if receipt is not None and receipt.status == "done" and field.key not in stale:
-                self._claimed.append((field, receipt))
-            elif plan.selection.includes(field) or field.key in stale:
-                self._add(field)
+        # Places in the rows of usable fields: the fields themselves are made when they are submitted.
+        self._fields: deque[int] = deque()
+        self._images: deque[int] = deque()
+        self._claimed: deque[int] = deque()
+        self._again: deque[Field] = deque()
+        selected = set(plan.selected.values("group")) if plan.selection else None
+        claimed_nuclei = 0
+        each = zip(self._usable.values("group"), plan.large(self._usable), strict=True)
+        for place, (key, is_large) in enumerate(each):
+            if key not in stale and receipts.is_done(key):
+                self._claimed.append(place)
+                claimed_nuclei += receipts.nuclei(key)
+            elif selected is None or key in selected or key in stale:
+                (self._images if is_large else self._fields).append(place)
+        self.claimed = len(self._claimed), claimed_nuclei
+        """Number of committed fields when the session begins, and of their nuclei."""
         self.total = len(self._claimed) + self.waiting
         """Number of fields that are done at the end of the session, if none fails."""
 
@@ -99,41 +113,40 @@ class WorkQueue:
         return self._verify
 
     @property
-    def claimed(self) -> list[Receipt]:
-        """Receipts of committed fields that are not checked yet."""
-        return [receipt for _, receipt in self._claimed]
-
-    @property
     def waiting(self) -> int:
         """Number of fields and images still to be processed, not counting those that may fail a check."""
-        return len(self._fields) + len(self._images)
+        return len(self._fields) + len(self._images) + len(self._again)
 
     def next_field(self) -> FieldTask | None:
         """Takes the next field of one block; None if there is none."""
-        if not self._fields:
+        field = self._next(self._fields, large=False)
+        if field is None:
             return None
-        field = self._fields.popleft()
         mask = self._masks.get(field.key)
         more = mask, self._keeps_maps
         return FieldTask.of(self._plan, field, self._folder, self._network.weights, *more)
 
     def next_image(self) -> LargeImage | ScaleTask | None:
         """Takes the next image of several blocks, or the task that measures its scale; None without one."""
-        if not self._images:
+        field = self._next(self._images, large=True)
+        if field is None:
             return None
         network = self._network
         sight = network.tiles, network.outputs, network.fit or Fit(), self._plan.block_px
-        image = LargeImage.of(self._plan, self._images.popleft(), self._folder, network.weights, *sight)
+        image = LargeImage.of(self._plan, field, self._folder, network.weights, *sight)
         return image if network.fit is not None else ScaleTask(image)
 
     def next_check(self) -> CheckTask | None:
         """Takes the next check of committed fields; None if there is none."""
         bundle: list[tuple[Field, Receipt]] = []
         while self._claimed and len(bundle) < TOGETHER:
-            if self._plan.is_large(self._claimed[0][0]) and bundle:
+            field = self._usable[self._claimed[0]]
+            is_large = self._plan.is_large(field)
+            if is_large and bundle:
                 break
-            bundle.append(self._claimed.popleft())
-            if self._plan.is_large(bundle[-1][0]):
+            self._claimed.popleft()
+            bundle.append((field, self._receipts[field.key]))
+            if is_large:
                 break
         if not bundle:
             return None
@@ -143,24 +156,23 @@ class WorkQueue:
         """Queues the fields that failed a check again, and returns their receipts, now invalid."""
         self.checked += checked
         gone = [(field, receipt) for field, receipt in check.committed if field.key in checked.wrong]
-        for field, _ in gone:
-            self._add(field)
+        self._again.extend(field for field, _ in gone)
         return [receipt for _, receipt in gone]
 
-    def check_all_here(self, threads: int) -> list[Receipt]:
+    def check_all_here(self, threads: int) -> tuple[int, int]:
         """Checks all committed fields in this process; used when no other work needs a cluster.
 
         Returns:
-            The receipts that are valid.
+            Number of fields whose results are as their receipts say, and of their nuclei.
         """
-        checks: list[CheckTask] = []
-        while (check := self.next_check()) is not None:
-            checks.append(check)
+        fields, nuclei = self.claimed
         with ThreadPoolExecutor(threads) as pool:
-            for check, checked in zip(checks, pool.map(CheckTask.run, checks), strict=True):
-                self.accept_check(check, checked)
-        lost = self.checked.wrong
-        return [receipt for check in checks for _, receipt in check.committed if receipt.field not in lost]
+            while checks := list(islice(iter(self.next_check, None), _CHECKS_AT_ONCE)):
+                for check, checked in zip(checks, pool.map(CheckTask.run, checks), strict=True):
+                    wrong = self.accept_check(check, checked)
+                    fields -= len(wrong)
+                    nuclei -= sum(receipt.nuclei for receipt in wrong)
+        return fields, nuclei
 
     def requeue_damaged_tables(self, receipts: Mapping[str, Receipt], threads: int) -> list[Receipt]:
         """Queues done fields again whose table fragment has changed, and returns their receipts."""
@@ -179,9 +191,15 @@ class WorkQueue:
 
         with ThreadPoolExecutor(threads) as pool:
             gone = [one for one, stand in zip(done, pool.map(stands, done), strict=True) if not stand]
-        for field, _ in gone:
-            self._add(field)
+        self._again.extend(field for field, _ in gone)
         return [receipt for _, receipt in gone]
 
-    def _add(self, field: Field) -> None:
-        (self._images if self._plan.is_large(field) else self._fields).append(field)
+    def _next(self, places: deque[int], *, large: bool) -> Field | None:
+        """Takes the next field or image, and then those that are to be done again."""
+        if places:
+            return self._usable[places.popleft()]
+        for field in self._again:
+            if self._plan.is_large(field) == large:
+                self._again.remove(field)
+                return field
+        return None

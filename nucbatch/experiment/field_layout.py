@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import not_
 from statistics import median
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from nucbatch.core.plate import Field
+from nucbatch.core.rows import Rows
 
 TOUCHING = 0.01
 """Fields that share a strip narrower than this fraction of their side only touch: stages round positions."""
@@ -142,13 +144,10 @@ def overlap_of(fields: Iterable[Field]) -> float | None:
     return median([fraction for well in several for _, _, fraction in overlapping_pairs(well)] or [0.0])
 
 
-def no_pixel_size(fields: Iterable[Field]) -> str:
+def no_pixel_size(fields: Rows[Field]) -> str:
     """Returns a warning if wells have several fields with positions, but no pixel size is known for them."""
-    wells: Counter[WellTime] = Counter(
-        (field.well, field.t)
-        for field in fields
-        if field.well and field.position_um is not None and not field.pixel_size_um
-    )
+    placed = fields.where("pixel_size_um", not_).where("position_um", bool).where("well", bool)
+    wells = Counter(zip(placed.values("well"), placed.values("t"), strict=True))
     several = sum(count > 1 for count in wells.values())
     if not several:
         return ""
@@ -163,8 +162,10 @@ def fields_apart(fields: Iterable[Field], given_um: float | None) -> str:
 
     A pixel size that is too small hides that fields overlap, and their nuclei then count several times.
     """
+    if given_um is None:
+        return ""
     fields = list(fields)
-    if given_um is None or overlap_of(fields) != 0.0:
+    if overlap_of(fields) != 0.0:
         return ""
     steps = []
     for rectangles in placed_fields(fields).values():

@@ -101,11 +101,13 @@ def image_bytes(shape: tuple[int, int], samples: int, dtype: np.dtype[Any], netw
 def largest_block(plan: Plan, network: NetworkSize) -> tuple[Field | None, int]:
     """Returns the field with the largest task and its :func:`task_bytes`; (None, 0) without fields."""
     # A plate has a few shapes, however many fields.
-    alike: dict[tuple[Any, ...], Field] = {}
-    for field in plan.selected:
-        samples = sum(plane.samples for plane in field.planes)
-        alike.setdefault((field.height_px, field.width_px, field.dtype, samples), field)
-    sizes = ((task_bytes(plan, field, network), field) for field in alike.values())
+    fields = plan.selected
+    alike: dict[tuple[Any, ...], int] = {}
+    samples = fields.of_parts("planes", "samples")
+    shapes = zip(*map(fields.values, ("height_px", "width_px", "dtype")), samples, strict=True)
+    for place, shape in enumerate(shapes):
+        alike.setdefault(shape, place)
+    sizes = ((task_bytes(plan, field, network), field) for field in map(fields.__getitem__, alike.values()))
     one, largest = max(sizes, key=lambda size: size[0], default=(0, None))
     return largest, one
 
@@ -118,7 +120,7 @@ def gpu_bytes(plan: Plan, network: NetworkSize, batch_px: int) -> int:
         network: tile geometry and width.
         batch_px: pixels of a batch of tiles; a larger tile is a batch of its own.
     """
-    shapes = {(field.height_px, field.width_px) for field in plan.selected}
+    shapes = plan.selected.distinct("height_px", "width_px")
     largest_px = max((_tile_px(shape, network) for shape in shapes), default=0)
     halved = 2 if precision_of(plan.settings.precision) != "fp32" else 1  # auto may become float32
     return GPU_PROCESS_BYTES + _activations(max(batch_px, largest_px), network) // halved

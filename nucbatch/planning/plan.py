@@ -7,7 +7,7 @@ one block, and the fields keep the plate's order.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from itertools import chain
@@ -67,6 +67,15 @@ class Plan:
     def is_large(self, field: Field) -> bool:
         """Returns whether a field is cut into blocks; only 8-bit and 16-bit images can be."""
         return max(field.height_px, field.width_px) > self.largest_px and countable(field.dtype)
+
+    def large(self, fields: Rows[Field]) -> Iterator[bool]:
+        """Tells of each field whether it is cut into blocks."""
+
+        @cache
+        def is_large(height_px: int, width_px: int, dtype: str) -> bool:
+            return max(height_px, width_px) > self.largest_px and countable(dtype)
+
+        return map(is_large, *map(fields.values, ("height_px", "width_px", "dtype")))
 
     @property
     def pixels(self) -> int:

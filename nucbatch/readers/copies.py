@@ -51,14 +51,16 @@ def without_copies(listing: Listing) -> Listing:
     settled: dict[str, FileRecord] = {}
     others: dict[str, str] = {}
     for number, (file, original) in enumerate(pairs):
-        if _same(listing, file, original, whole=number < _MOST_COMPARED):
-            settled[file.path] = ignored(file.path, "copy")
-        else:
-            others[file.path] = original.path
+        try:
+            if _same(listing, file, original, whole=number < _MOST_COMPARED):
+                settled[file.path] = ignored(file.path, "copy")
+            else:
+                others[file.path] = f"named as a copy of {original.path}, but not the same"
+        except (OSError, UnreadableImage, ValueError):  # perhaps only now: the next session compares again
+            others[file.path] = f"named as a copy of {original.path}, but one of them can't be opened"
     if 2 * (len(settled) + len(others)) <= len(known):
-        for path, of in others.items():
-            reason = f"named as a copy of {of}, but not the same: rename it if it is an image of its own"
-            settled[path] = quarantined(path, reason)
+        for path, reason in others.items():
+            settled[path] = quarantined(path, f"{reason}: rename it if it is an image of its own")
     files = tuple(file for file in listing.files if file.path not in settled)
     records = sorted((*listing.settled, *settled.values()), key=lambda record: record.path)
     return replace(listing, files=files, settled=tuple(records))
@@ -85,10 +87,7 @@ def _same(listing: Listing, one: FoundFile, other: FoundFile, *, whole: bool) ->
                     break
         return True
 
-    try:
-        return listing.read_in_steps(one.path, compared)
-    except (OSError, UnreadableImage, ValueError):
-        return False  # its own record says so when its header is read
+    return listing.read_in_steps(one.path, compared)
 
 
 def _parts(file: BinaryIO) -> Iterator[bytes]:

@@ -97,7 +97,6 @@ def open_plate(
     if flatfield and illumination is not None:
         raise InputError("--flatfield and --illumination exclude each other: leave one out.")
     listing = replace(scan(path), read_timeout_s=read_timeout_s)
-    listing = without_copies(without_companions(listing))
     known = fingerprint(
         listing,
         layout,
@@ -115,6 +114,7 @@ def open_plate(
     if kept is not None:
         _log.info("No file has changed since an earlier session; fields: %d", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
+    listing = without_copies(without_companions(listing))
     options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root, z_steps, plate_name)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)
     if acquisition and not plate.acquisition:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from operator import not_
 from typing import Any
 
 import numpy as np
@@ -58,11 +59,13 @@ class MergedColours:
 
 def detect_merged_colours(plate: Plate) -> MergedColours:
     """Examines the centre of up to eight RGB fields; unreadable ones are skipped."""
-    coloured = [field for field in plate.fields if not field.problem and _is_rgb(field)]
+    fields = plate.fields.where("problem", not_)
+    samples = fields.of_parts("planes", "samples")
+    coloured = [place for place, of_field in enumerate(samples) if (3,) in of_field]
     step = max(1, -(-len(coloured) // _MOST_LOOKED_AT))
     channels = tuple(Channel(name, index) for index, name in enumerate(RGB_CHANNELS))
     looked_at, found = 0, []
-    for picture in _middles(plate, coloured[::step], channels):
+    for picture in _middles(plate, map(fields.__getitem__, coloured[::step]), channels):
         looked_at += 1
         names = merged_channels(picture)
         if names:
@@ -88,10 +91,6 @@ def merged_channels(picture: NDArray[Any]) -> tuple[str, ...]:
         return ()
     shown = [float(np.percentile(plane, 99.8)) >= _LEAST_SIGNAL * white for plane in picture]
     return tuple(name for name, is_shown in zip(RGB_CHANNELS, shown, strict=True) if is_shown)
-
-
-def _is_rgb(field: Field) -> bool:
-    return any(plane.samples == 3 for plane in field.planes)
 
 
 def _middles(plate: Plate, fields: Iterable[Field], channels: tuple[Channel, ...]) -> Iterator[NDArray[Any]]:

@@ -16,15 +16,16 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, astuple
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from nucbatch.core.errors import InputError, SettingsConflict, StoreError
-from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.plate import Plate
 from nucbatch.core.settings import HashedSettings, RunSettings, validated, validated_as
 from nucbatch.store.atomic import append_durably, cannot_write, flush_folder, whole_lines
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.receipt import Receipt, checked_json, field_digest, line_of, receipt_of
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.version import __version__
@@ -148,10 +149,13 @@ def receipts(folder: RunFolder) -> Iterator[Receipt]:
             yield receipt
 
 
-def latest_receipts(folder: RunFolder) -> dict[str, Receipt]:
-    """Returns the valid receipt of each field, by the field's key."""
-    with gc_paused():
-        return {receipt.field: receipt for receipt in receipts(folder)}
+def latest_receipts(folder: RunFolder) -> HeldReceipts:
+    """Returns the valid receipt of each field, by the field's key; each is parsed when it is asked for.
+
+    Raises:
+        StoreError: a line is damaged; the message has its number.
+    """
+    return HeldReceipts.of_ledger(folder.ledger, partial(_damaged, folder.ledger))
 
 
 def continues_run(folder: RunFolder, settings: RunSettings) -> bool:
@@ -226,28 +230,30 @@ def plate_digest(plate: Plate) -> str:
     The root folder is not included, so a plate may be moved between two sessions of a run. The fields are not
     included either, because each has a digest of its own.
     """
-    levels = sorted({plane.level for field in plate.fields for plane in field.planes})
+    levels = sorted(
+        {level for of_field in set(plate.fields.of_parts("planes", "level")) for (level,) in of_field}
+    )
     channels = [astuple(channel) for channel in plate.channels]
     shared = [plate.name, plate.layout, plate.is_plate, channels, levels]
     return hashlib.sha256(json.dumps(shared).encode()).hexdigest()
 
 
-def changed_fields(folder: RunFolder, plate: Plate, held: Mapping[str, Receipt]) -> list[str]:
+def changed_fields(folder: RunFolder, plate: Plate, held: HeldReceipts) -> list[str]:
     """Lists the keys of done fields whose source files have changed or are gone.
 
     Args:
         folder: the run's folder.
         plate: the input as it is now.
-        held: valid receipts by field key.
+        held: the valid receipts.
 
     Raises:
         SettingsConflict: more than half of the done fields have changed.
     """
-    done = {receipt.field: receipt for receipt in held.values() if receipt.status == "done"}
+    done = list(held.done())
     same = {
         field.key
         for field in plate.fields
-        if field.key in done and not field.problem and field_digest(field) == done[field.key].source
+        if held.is_done(field.key) and not field.problem and field_digest(field) == held.source(field.key)
     }
     changed = [key for key in done if key not in same]
     if 2 * len(changed) > len(done):

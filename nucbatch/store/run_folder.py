@@ -137,6 +137,11 @@ class RunFolder:
         return self.hidden / "plate.json"
 
     @property
+    def compared(self) -> Path:
+        """Record of the input with which all done fields were compared."""
+        return self.hidden / "compared"
+
+    @property
     def fragments(self) -> Path:
         """Folder of the table fragments, one per field."""
         return self.hidden / "fragments"

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -107,7 +106,7 @@ class CancelsAJob:
         self.cancelled = ""
         self.notes: list[str] = []
 
-    def begin(self, total: int, committed: Iterable[Receipt]) -> None:
+    def begin(self, total: int, done: int, nuclei: int) -> None:
         pass
 
     def advance(self, receipt: Receipt) -> None:

@@ -25,6 +25,7 @@ from nucbatch.inference.scale import Fit
 from nucbatch.networks.checkpoint import locate, read_card
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Cluster
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.ledger import Ledger, latest_receipts
 from nucbatch.store.run_folder import RunFolder
 
@@ -48,7 +49,7 @@ class RecordedProgress:
         self.fields: list[str] = []
         self.done_again: list[str] = []
 
-    def begin(self, total: int, committed: object) -> None:
+    def begin(self, total: int, done: int, nuclei: int) -> None:
         raise AssertionError("the driver's caller begins")
 
     def advance(self, receipt: object) -> None:
@@ -104,7 +105,7 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
     assert isinstance(noted.exc_info[1], TypeError)
     logged = [record.getMessage() for record in ours if record.levelname == "ERROR"]
     assert f"Field gone failed: {receipts['gone'].reason}" in logged
-    assert [receipt.field for receipt in WorkQueue(plan, folder, NETWORK, receipts).claimed] == ["sound"]
+    assert WorkQueue(plan, folder, NETWORK, receipts).next_check().keys == ("sound",)
 
 
 def test_committed_fields_whose_files_exist_are_not_repeated(tmp_path: Path, cluster: Cluster) -> None:
@@ -126,10 +127,10 @@ def test_with_nothing_to_be_done_the_looking_needs_no_cluster(tmp_path: Path, cl
     plan = plan_of(tmp_path / "in", "a", "b")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)
     work_queue = WorkQueue(plan, folder, NETWORK, latest_receipts(folder))
-    assert [receipt.field for receipt in work_queue.check_all_here(threads=2)] == ["a", "b"]
+    assert work_queue.check_all_here(threads=2) == (2, 0)
     folder.label_tiff("a").unlink()
     work_queue = WorkQueue(plan, folder, NETWORK, latest_receipts(folder))
-    assert [receipt.field for receipt in work_queue.check_all_here(threads=2)] == ["b"]
+    assert work_queue.check_all_here(threads=2) == (1, 0)
     assert work_queue.waiting == 1
 
 
@@ -162,7 +163,7 @@ def test_asked_to_leave_it_commits_what_is_under_way_and_hands_out_no_more(
     folder.create()
     with Ledger(folder, plan.settings, "input") as ledger, StopSignal() as stop:
         with pytest.raises(Stopped) as stopped:
-            drive(WorkQueue(plan, folder, NETWORK, {}), ledger, cluster, progress, stop)
+            drive(WorkQueue(plan, folder, NETWORK, HeldReceipts.of(())), ledger, cluster, progress, stop)
         assert stopped.value.exit_code == 128 + signal.SIGTERM
     assert 0 < len(progress.fields) < 12
     assert stopped.value.done == len(progress.fields) == len(latest_receipts(folder))

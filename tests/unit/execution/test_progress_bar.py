@@ -16,7 +16,7 @@ def receipt(field: str, nuclei: int, status: str = "done") -> Receipt:
 def shown(terminal: bool) -> str:
     console = Console(file=io.StringIO(), force_terminal=terminal, width=120)
     with RunBar(console, itertools.count(0, 1800).__next__) as bar:  # half an hour between looks at the clock
-        bar.begin(5, [receipt("a", 1000)])
+        bar.begin(5, 1, 1000)
         bar.advance(receipt("b", 500))
         bar.advance(receipt("c", 0, "failed"))
         bar.advance(receipt("d", 25))
@@ -62,7 +62,7 @@ def test_earlier_sessions_do_not_count_for_the_speed_and_the_end_has_no_time_lef
 def test_a_large_image_gets_lines_with_the_time_left() -> None:
     console = Console(file=io.StringIO(), width=120)
     with RunBar(console, itertools.count(0, 60).__next__) as bar:
-        bar.begin(1, [])
+        bar.begin(1, 0, 0)
         for done in (0, 1, 10, 11, 20):
             bar.advance_image("big", "network", done, 100)
         bar.advance_image("big", "labels", 21, 100)

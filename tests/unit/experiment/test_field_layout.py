@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from nucbatch.core.plate import Field
+from nucbatch.core.plate import Field, field_rows
 from nucbatch.experiment.field_layout import (
     FieldRectangle,
     adjoining_pairs,
@@ -70,10 +70,12 @@ def test_wells_and_time_points_are_not_compared():
 
 
 def test_positions_without_a_pixel_size_are_warned_of():
-    assert "--pixel-size" in no_pixel_size(grid(315, size_um=None))
-    assert no_pixel_size(grid(315)) == ""
-    assert no_pixel_size([replace(one, position_um=None) for one in grid(315, size_um=None)]) == ""
-    assert no_pixel_size([field(1, 0, 0, size_um=None), field(1, 0, 0, "B03", size_um=None)]) == ""
+    assert "--pixel-size" in no_pixel_size(field_rows(grid(315, size_um=None)))
+    assert no_pixel_size(field_rows(grid(315))) == ""
+    assert no_pixel_size(field_rows(replace(one, position_um=None) for one in grid(315, size_um=None))) == ""
+    assert (
+        no_pixel_size(field_rows([field(1, 0, 0, size_um=None), field(1, 0, 0, "B03", size_um=None)])) == ""
+    )
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1e300])

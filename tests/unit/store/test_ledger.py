@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from nucbatch.core.errors import SettingsConflict, StoreError
 from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import ObjectSettings, RunSettings
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.ledger import (
     Ledger,
     changed_fields,
@@ -165,6 +166,7 @@ import sys
 from pathlib import Path
 from nucbatch.core.settings import RunSettings
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.ledger import Ledger
 from nucbatch.store.receipt import Receipt
 with Ledger(RunFolder(Path(sys.argv[1])), RunSettings(), "p") as ledger:
@@ -230,15 +232,15 @@ def test_the_field_digest_covers_every_attribute() -> None:
     assert field_digest(FIELD) == field_digest(replace(FIELD))
 
 
-def _done(plate: Plate) -> dict[str, Receipt]:
-    return {field.key: replace(_receipt(field.key), source=field_digest(field)) for field in plate.fields}
+def _done(plate: Plate) -> list[Receipt]:
+    return [replace(_receipt(field.key), source=field_digest(field)) for field in plate.fields]
 
 
 def test_few_changed_fields_are_listed_and_another_input_is_rejected(folder: RunFolder) -> None:
     many = replace(
         PLATE, fields=tuple(replace(FIELD, group=f"B/3/{site}", site=site) for site in (1, 2, 3, 4))
     )
-    held = _done(many) | {"B/3/9": replace(_receipt("B/3/9"), status="failed", source="")}
+    held = HeldReceipts.of([*_done(many), replace(_receipt("B/3/9"), status="failed", source="")])
     assert changed_fields(folder, many, held) == []
     first, *rest = many.fields
     newer = replace(first, planes=(replace(PLANE, mtime_ns=2),))

@@ -63,7 +63,7 @@ def test_an_intact_ledger_and_a_new_folder_are_unchanged(folder: RunFolder, tmp_
 
 @pytest.mark.parametrize("lines", [[2], [3, 5], [2, 3, 4, 5]])
 def test_damaged_lines_are_rebuilt_from_fragments(folder: RunFolder, lines: list[int]) -> None:
-    before = latest_receipts(folder)
+    before = dict(latest_receipts(folder))
     content = folder.ledger.read_bytes().split(b"\n")
     for number in lines:
         content[number - 1] = bytes(len(content[number - 1]))
@@ -90,7 +90,7 @@ def test_lines_overwritten_with_zeros_are_rebuilt(folder: RunFolder) -> None:
 
 @pytest.mark.parametrize("what", ["gone", "empty", "zeros", "its first line", "one letter of it"])
 def test_a_missing_first_line_rebuilds_everything_from_fragments(folder: RunFolder, what: str) -> None:
-    before = latest_receipts(folder)
+    before = dict(latest_receipts(folder))
     content = folder.ledger.read_bytes()
     first = content.index(b"\n")
     match what:

@@ -1,0 +1,136 @@
+"""The latest receipt of each field in a ledger, parsed when it is asked for.
+
+A resumed run of 10⁵ finished fields needs their names before its first block, and their receipts later, a few
+at a time. So one pass over the ledger checks the lines and keeps where each is; a receipt is read from there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import weakref
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from nucbatch.core.errors import StoreError
+from nucbatch.core.gc_pause import gc_paused
+from nucbatch.store.receipt import Receipt, checked_json, line_of, receipt_of
+
+_HEAD = re.compile(rb'\{"field":("(?:[^"\\]|\\.)*"),"status":"(done|failed)",')
+_SOURCE = re.compile(rb'"source":"([0-9a-f]*)"')
+_NUCLEI = re.compile(rb'"nuclei":([0-9]+),')
+
+
+class HeldReceipts(Mapping[str, Receipt]):
+    """Receipts by the field's key; of several of a field the last one counts.
+
+    Args:
+        lines: the ledger's lines, without the first.
+        read: reads a number of bytes at a place; for the lines as given, one after the other.
+        first: place of the first line.
+        damaged: makes the error for a damaged line, of which it gets the number.
+
+    Raises:
+        StoreError: a line is damaged.
+    """
+
+    def __init__(
+        self,
+        lines: Iterable[bytes],
+        read: Callable[[int, int], bytes],
+        first: int,
+        damaged: Callable[[int], StoreError],
+    ) -> None:
+        self._read, self._damaged = read, damaged
+        self._begins, self._lengths = array("q"), array("i")
+        self._done, self._nuclei = bytearray(), array("q")
+        self._places: dict[str, int] = {}
+        at = first
+        for number, line in enumerate(lines, start=2):
+            if not line.endswith(b"\n"):
+                return
+            head, nuclei = _HEAD.match(line), _NUCLEI.search(line)
+            if not (head and nuclei and checked_json(line)):
+                raise damaged(number)
+            name = head[1]
+            key = json.loads(name) if b"\\" in name else name[1:-1].decode()
+            self._places[key] = len(self._begins)
+            self._begins.append(at)
+            self._lengths.append(len(line))
+            self._done.append(head[2] == b"done")
+            self._nuclei.append(int(nuclei[1]))
+            at += len(line)
+
+    @classmethod
+    def of_ledger(cls, path: Path, damaged: Callable[[int], StoreError]) -> HeldReceipts:
+        """Reads a ledger; there are no receipts without one. A last line without its end is skipped."""
+        try:
+            file = path.open("rb")
+        except FileNotFoundError:
+            return cls.of(())
+        with file, gc_paused():
+            descriptor = os.dup(file.fileno())
+            try:
+                first = len(file.readline())
+                held = cls(file, lambda count, at: os.pread(descriptor, count, at), first, damaged)
+            except BaseException:
+                os.close(descriptor)
+                raise
+        weakref.finalize(held, os.close, descriptor)
+        return held
+
+    @classmethod
+    def of(cls, receipts: Iterable[Receipt]) -> HeldReceipts:
+        """Holds receipts that are at hand."""
+        lines = [line_of(asdict(receipt)) for receipt in receipts]
+        return cls(lines, partial(_part, b"".join(lines)), 0, lambda number: StoreError(f"line {number}"))
+
+    def __getitem__(self, key: str) -> Receipt:
+        receipt = receipt_of(self._line(key))
+        if receipt is None:
+            raise self._damaged(self._places[key] + 2)
+        return receipt
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._places
+
+    def is_done(self, key: str) -> bool:
+        """Tells whether a field is done; it may also have failed, or have no receipt."""
+        place = self._places.get(key)
+        return place is not None and bool(self._done[place])
+
+    def done(self) -> Iterator[str]:
+        """Yields the keys of the fields that are done."""
+        return (key for key, place in self._places.items() if self._done[place])
+
+    def nuclei(self, key: str) -> int:
+        """Number of nuclei of a field."""
+        return self._nuclei[self._places[key]]
+
+    def source(self, key: str) -> str:
+        """Digest of a field's definition and files when it was done."""
+        found = _SOURCE.search(self._line(key))
+        return found[1].decode() if found else ""
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Leaves out the receipts of some fields, which are not valid."""
+        for key in keys:
+            self._places.pop(key, None)
+
+    def _line(self, key: str) -> bytes:
+        place = self._places[key]
+        return self._read(self._lengths[place], self._begins[place])
+
+
+def _part(content: bytes, count: int, at: int) -> bytes:
+    return content[at : at + count]
