@@ -237,19 +237,39 @@ def _runs(rows: pa.Table) -> Iterator[tuple[Well, pa.Table]]:
 
 
 def _statistics(rows: pa.Table, measured: list[str]) -> dict[str, float]:
+    """Returns the statistics of the measurements; undefined values are left out."""
     figures: dict[str, float] = {}
-    for name in measured:
-        values = _numbers(rows[name])
-        figures[f"Mean_{name}"] = float(values.mean()) if len(values) else np.nan
-        figures[f"Median_{name}"] = float(np.median(values)) if len(values) else np.nan
-        figures[f"StDev_{name}"] = float(values.std(ddof=1)) if len(values) > 1 else np.nan
+    values = np.array([_numbers(rows[name]) for name in measured])  # (measurements, nuclei)
+    undefined = np.isnan(values)
+    whole = ~undefined.any(axis=1)
+    for chosen, some in [
+        (np.flatnonzero(whole), values[whole]),  # at once, because one by one they take ten times as long
+        *((np.array([at]), values[at : at + 1, ~undefined[at]]) for at in np.flatnonzero(~whole)),
+    ]:
+        means, medians, spreads = _statistics_of_rows(some)
+        for at, place in enumerate(chosen):
+            name = measured[place]
+            figures[f"Mean_{name}"] = float(means[at])
+            figures[f"Median_{name}"] = float(medians[at])
+            figures[f"StDev_{name}"] = float(spreads[at])
     return figures
 
 
+def _statistics_of_rows(
+    values: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Returns the mean, median and sample standard deviation of each row (R, N); NaN of too few values."""
+    number, count = values.shape
+    none = np.full(number, np.nan)
+    if not number or not count:
+        return none, none, none
+    spreads = values.std(axis=1, ddof=1) if count > 1 else none
+    return values.mean(axis=1), np.median(values, axis=1), spreads
+
+
 def _numbers(column: pa.ChunkedArray) -> npt.NDArray[np.float64]:
-    """Returns the defined values of a column, (N,) float64."""
-    values = column.cast(pa.float64()).to_numpy()
-    return np.asarray(values[~np.isnan(values)], np.float64)
+    """Returns the values of a column, (N,) float64; NaN where one is missing."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
 
 
 def _nuclei_um2(rows: pa.Table) -> float:

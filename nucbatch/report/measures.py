@@ -68,8 +68,14 @@ def colour_range(values: NDArray[np.float64]) -> tuple[float, float]:
 
 
 def well_measures(data: RunData) -> list[Measure]:
+    """All measures of the wells, with their values: see :func:`_well_measures`."""
+    return data.once(_well_measures)
+
+
+def _well_measures(data: RunData) -> list[Measure]:
     """All measures of the wells: counts, quality figures, then means and medians as wells.csv has them."""
     wells = data.well_table
+    numbers = wells.select_dtypes(["number", "bool"])
     measures = []
     incomplete = np.array([well.state is WellState.PARTLY for well in data.wells])
     for name, label in _COUNTS.items():
@@ -79,13 +85,8 @@ def well_measures(data: RunData) -> list[Measure]:
             measures.append(Measure(name, label, "Counts", np.where(hidden, np.nan, values)))
     measures += quality_measures(data)
     for prefix, group in _STATISTICS.items():
-        measures += [
-            Measure(str(name), str(name), group, values)
-            for name in wells.columns
-            if str(name).startswith(prefix)
-            and pd.api.types.is_numeric_dtype(wells[name])
-            and np.isfinite(values := wells[name].to_numpy(np.float64, na_value=np.nan)).any()
-        ]
+        names = [name for name in numbers.columns if str(name).startswith(prefix)]
+        measures += _with_values(names, numbers[names], group)
     return measures
 
 
@@ -97,6 +98,11 @@ def shown_measures(data: RunData) -> tuple[list[Measure], int]:
 
 
 def quality_measures(data: RunData) -> list[Measure]:
+    """The quality figures of the wells: see :func:`_quality_measures`."""
+    return data.once(_quality_measures)
+
+
+def _quality_measures(data: RunData) -> list[Measure]:
     """Each ``QC_`` column of fields.parquet as the mean over a well's counted fields."""
     names = [str(name) for name in data.done.columns if str(name).startswith("QC_")]
     if not names or not data.wells:
@@ -104,8 +110,14 @@ def quality_measures(data: RunData) -> list[Measure]:
     keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
     places = pd.MultiIndex.from_tuples([(well.plate, well.name, well.t) for well in data.wells], names=keys)
     means = data.done[[*keys, *names]].groupby(keys).mean(numeric_only=True).reindex(places)
+    return _with_values([str(name) for name in means.columns], means, QUALITY)
+
+
+def _with_values(names: list[str], table: pd.DataFrame, group: str) -> list[Measure]:
+    """The columns of a table of numbers as measures, without those that have no value."""
+    columns = np.ascontiguousarray(table.to_numpy(np.float64, na_value=np.nan).T)
     return [
-        Measure(str(name), str(name).removeprefix("QC_"), QUALITY, means[name].to_numpy(np.float64))
-        for name in means.columns
-        if means[name].notna().any()
+        Measure(name, name.removeprefix("QC_"), group, values)
+        for name, values in zip(map(str, names), columns, strict=True)
+        if np.isfinite(values).any()
     ]

@@ -7,11 +7,13 @@ three different things on the whole page.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -22,6 +24,8 @@ from nucbatch.features.quality import MISSING_CHANNEL
 from nucbatch.labels.run_images import RunImages
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import neutral
+
+T = TypeVar("T")
 
 _TEXT = (
     "Metadata_Plate",
@@ -88,6 +92,14 @@ class RunData:
     """A finished run's folder, read lazily. Tables have the columns of the run's files."""
 
     paths: RunFolder
+    _once: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, compute: Callable[[RunData], T]) -> T:
+        """What a function computes from this data, computed once for all panels."""
+        if compute not in self._once:
+            self._once[compute] = compute(self)
+        found: T = self._once[compute]
+        return found
 
     @cached_property
     def run(self) -> dict[str, Any]:
@@ -167,24 +179,17 @@ class RunData:
 
         Empty if the input is not a plate.
         """
-        wells = []
-        keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
-        for key, group in self.fields.groupby(keys, sort=False):
-            plate, name, t = map(str, key)
+        statuses: dict[tuple[str, str, int], Counter[str]] = {}
+        nuclei: Counter[tuple[str, str, int]] = Counter()
+        columns = ["Metadata_Plate", "Metadata_Well", "Metadata_Time", "Status", "Count_Nuclei"]
+        for plate, name, t, status, count in self.fields[columns].itertuples(index=False, name=None):
             if not name:
                 continue
-            done = group[group["Status"] == "done"]
-            pending = int((group["Status"] == "pending").sum())
-            left_out = int((group["Status"] == NOT_SELECTED).sum())
-            failed = len(group) - len(done) - pending - left_out
-            if not done.empty:
-                state = WellState.PARTLY if failed or pending or left_out else WellState.COUNTED
-            elif pending:
-                state = WellState.FAILED if failed else WellState.PENDING
-            else:
-                state = WellState.NOT_SELECTED if left_out else WellState.FAILED
-            count = None if done.empty else int(done["Count_Nuclei"].sum())
-            wells.append(Well(plate, name, int(t), state, count, len(done), failed, pending, left_out))
+            key = str(plate), str(name), int(t)
+            statuses.setdefault(key, Counter())[str(status)] += 1
+            if status == "done":
+                nuclei[key] += int(count)
+        wells = [_well(key, fields, nuclei[key]) for key, fields in statuses.items()]
         return tuple(sorted(wells, key=_place))
 
     @cached_property
@@ -281,6 +286,19 @@ def _read_csv(path: Path) -> pd.DataFrame:
     text = [column for column in table.columns if column in _TEXT]
     table[text] = table[text].fillna("")
     return table
+
+
+def _well(key: tuple[str, str, int], fields: Counter[str], nuclei: int) -> Well:
+    """Returns a well from the numbers of its fields by status, and of the nuclei in the counted ones."""
+    done, pending, left_out = fields["done"], fields["pending"], fields[NOT_SELECTED]
+    failed = fields.total() - done - pending - left_out
+    if done:
+        state = WellState.PARTLY if failed or pending or left_out else WellState.COUNTED
+    elif pending:
+        state = WellState.FAILED if failed else WellState.PENDING
+    else:
+        state = WellState.NOT_SELECTED if left_out else WellState.FAILED
+    return Well(*key, state, nuclei if done else None, done, failed, pending, left_out)
 
 
 def _place(well: Well) -> tuple[str, int, int, int]:

@@ -132,9 +132,17 @@ def write_wells(path: Path, wells: pd.DataFrame) -> None:
     Raises:
         StoreError: the file cannot be written.
     """
+    floats = wells.select_dtypes("float64")
+    columns: dict[object, list[object]] = {
+        name: [None if value != value else value for value in values]
+        for name, values in zip(floats.columns, floats.to_numpy().T.tolist(), strict=True)
+    }
+    others = wells[[name for name in wells.columns if name not in columns]]
     # dtype object keeps integers beside missing values integers.
-    values = wells.astype(object).where(wells.notna(), None)
-    _write_csv(path, [str(name) for name in wells.columns], values.itertuples(index=False, name=None))
+    values = others.astype(object).where(others.notna(), None)
+    columns |= {name: values[name].tolist() for name in values.columns}
+    rows = zip(*(columns[name] for name in wells.columns), strict=True)
+    _write_csv(path, [str(name) for name in wells.columns], rows)
 
 
 def write_run(path: Path, values: Mapping[str, Any]) -> None:
