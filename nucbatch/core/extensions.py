@@ -17,10 +17,11 @@ def registered(*groups: str) -> tuple[EntryPoint, ...]:
     ['address', 'cuda', 'local', 'slurm']
     """
     found = _all(tuple(sys.path))
-    return tuple(point for group in groups for point in found.select(group=group))
+    return tuple(point for group in groups for point in found.get(group, ()))
 
 
 @lru_cache(maxsize=1)
-def _all(path: tuple[str, ...]) -> EntryPoints:
+def _all(path: tuple[str, ...]) -> dict[str, list[EntryPoint]]:
     """Reads the entry points of all packages on the import path, which is the cache's key."""
-    return cast(EntryPoints, entry_points())
+    found = cast(EntryPoints, entry_points())
+    return {group: list(found.select(group=group)) for group in found.groups}

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import Any
 
@@ -64,7 +65,7 @@ def run_card(
             "python": platform.python_version(),
             "platform": platform.platform(),
             "cores": os.cpu_count(),
-            **{name: version(name) for name in ("torch", "dask", "zarr", "numpy")},
+            **_versions(),
         },
         "timings": {
             "wall_s": round(timings.wall_s, 3),
@@ -72,3 +73,9 @@ def run_card(
             "stations_s": {name: round(seconds, 3) for name, seconds in stations.items()},
         },
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Returns the versions of the libraries that results depend on."""
+    return {name: version(name) for name in ("torch", "dask", "zarr", "numpy")}

@@ -6,7 +6,6 @@ at least half of the sheet's median range, so that an empty field looks empty.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 from nucbatch.core.tiles import Box
 from nucbatch.labels.run_images import SourceGone
 from nucbatch.report.choose import Choice, choose_fields
-from nucbatch.report.field_images import contrast_limits, picture_within
+from nucbatch.report.field_images import contrast_limits, picture_threads, picture_within
 from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_path
 from nucbatch.report.panel import Panel, fill
@@ -58,7 +57,7 @@ def render(data: RunData) -> Markup:
     choices = choose_fields(data.done, FIELDS)
     share_bytes = ALL_IMAGES_BYTES // len(choices)
     groups = data.done["Metadata_Image"]
-    with ThreadPoolExecutor() as threads:  # decoding, percentiles and encoding release the GIL
+    with picture_threads() as threads:
         left_out = not_counted(data, [str(groups.iloc[choice.row]) for choice in choices])
         found = list(threads.map(lambda choice: _picture_if_there(data, choice, left_out), choices))
         pictures = [one for one in found if isinstance(one, Picture)]

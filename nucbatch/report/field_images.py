@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import imagecodecs
@@ -19,6 +21,11 @@ _GROWTH = (
 _BAND_PX, _EVERY_BAND = 16, 12  # rows from which a size is estimated: height of a band, one band in 12
 _QUALITY = 45  # of WebP: a field of 640 px takes 20 kB, a tenth of its PNG, and nuclei look the same
 _EFFORT = 2  # of WebP, up to 6: the usual 4 takes two and a half times as long for a tenth fewer bytes
+
+
+def picture_threads() -> ThreadPoolExecutor:
+    """Threads to make images in: one per core, because decoding, percentiles and encoding release the GIL."""
+    return ThreadPoolExecutor(len(os.sched_getaffinity(0)))
 
 
 def contrast_limits(plane: NDArray[Any]) -> tuple[float, float]:

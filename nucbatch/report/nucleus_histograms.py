@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -55,9 +54,9 @@ def histograms(
     limits = {name: ends for name, ends in limits.items() if ends[0] < ends[1]}
     counts = {name: np.zeros((len(wells), bins), np.int64) for name in limits}
     beyond = {name: [0, 0] for name in limits}
-    index = pd.MultiIndex.from_tuples(list(wells), names=list(_WELL))
+    numbers = {well: number for number, well in enumerate(wells)}
     for part in _parts(path, list(limits)):
-        places = index.get_indexer(pd.MultiIndex.from_arrays([part[name].to_pandas() for name in _WELL]))
+        places = _places(part, numbers)
         for name, (low, high) in limits.items():
             values = part[name].to_numpy().astype(np.float64)
             good = np.isfinite(values) & (places >= 0)
@@ -99,6 +98,23 @@ def _sample(path: Path, names: Sequence[str]) -> Mapping[str, NDArray[np.float64
             for name in names:
                 found[name].append(rows[name].to_numpy().astype(np.float64)[::every])
     return {name: np.concatenate(some) if some else np.zeros(0) for name, some in found.items()}
+
+
+def _places(part: pa.Table, numbers: Mapping[tuple[str, str, int], int]) -> NDArray[np.int64]:
+    """The number of each nucleus' well; -1 in a well that has none."""
+    if not part.num_rows:
+        return np.zeros(0, np.int64)
+    columns = [part[name].combine_chunks().dictionary_encode() for name in _WELL]
+    values = [column.dictionary.to_pylist() for column in columns]
+    sizes = [len(some) for some in values]
+    codes = np.ravel_multi_index([column.indices.to_numpy() for column in columns], sizes)
+    distinct, of_nuclei = np.unique(codes, return_inverse=True)
+    plates, names, times = (at.tolist() for at in np.unravel_index(distinct, sizes))
+    wells = [
+        (values[0][plate], values[1][name], values[2][t])
+        for plate, name, t in zip(plates, names, times, strict=True)
+    ]
+    return np.array([numbers.get(well, -1) for well in wells], np.int64)[of_nuclei]
 
 
 def _parts(path: Path, names: Sequence[str]) -> Iterator[pa.Table]:

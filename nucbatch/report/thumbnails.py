@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from nucbatch.labels.run_images import SourceGone
-from nucbatch.report.field_images import contrast_limits, picture_within
+from nucbatch.report.field_images import contrast_limits, picture_threads, picture_within
 from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_code
 from nucbatch.report.run_data import RunData, Well
@@ -70,7 +70,7 @@ def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None
     groups = [str(done["Metadata_Image"].iloc[shot.row]) for shot in shots]
     channels = _channels(data, groups[0])[: max(1, min(CHANNELS, BUDGET // (LEAST * len(shots))))]
     share = min(MOST, BUDGET // (len(shots) * len(channels)))
-    with ThreadPoolExecutor() as threads:  # decoding, tracing and encoding release the GIL
+    with picture_threads() as threads:
         limits = _common_contrast(data, groups, channels, threads)
         rows = [done.iloc[shot.row] for shot in shots]
         others = not_counted(data, groups)

@@ -160,6 +160,18 @@ def test_undefined_values_are_left_out(tmp_path):
     assert found.loc[0, "Median_" + FORM] == pytest.approx(0.6)
 
 
+def test_statistics_are_those_of_each_measurement_by_itself(tmp_path):
+    rng = np.random.default_rng(0)
+    areas, forms = rng.integers(20, 900, 1001), rng.lognormal(size=1001)
+    forms[17] = np.nan
+    path = nuclei(tmp_path / "n.parquet", ["A01"] * 1001, areas, forms)
+    found = by_well(path, fields(("A01", 1001, ""))).iloc[0]
+    for name, values in ((AREA, areas), (FORM, forms[~np.isnan(forms)])):
+        assert found["Mean_" + name] == values.mean()
+        assert found["Median_" + name] == np.median(values)
+        assert found["StDev_" + name] == values.std(ddof=1)
+
+
 def test_columns_and_types_are_the_same_without_a_single_nucleus(tmp_path):
     some = by_well(nuclei(tmp_path / "a.parquet", ["A01"], [5]), fields(("A01", 1, "")))
     none = by_well(nuclei(tmp_path / "b.parquet", [], []), fields(("A01", None, "broken")))

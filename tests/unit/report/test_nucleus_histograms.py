@@ -55,3 +55,33 @@ def test_an_empty_table_has_none(tmp_path):
     columns = {"Metadata_Plate": "", "Metadata_Well": "", "Metadata_Time": 0, "Nuclei_A": 1.5}
     pd.DataFrame([columns]).iloc[:0].to_parquet(path)
     assert histograms(path, WELLS, ["Nuclei_A"], 4, (0, 100)) == []
+
+
+def test_nuclei_are_counted_at_their_own_time_point_and_plate(tmp_path):
+    wells = [("P1", "A01", 1), ("P2", "A01", 0)]
+    frame = pd.DataFrame(
+        {
+            "Metadata_Plate": ["P1", "P1", "P2", "P2", "P3"],
+            "Metadata_Well": "A01",
+            "Metadata_Time": [0, 1, 0, 1, 0],
+            "Nuclei_A": [0.0, 1.0, 2.0, 3.0, 4.0],
+        }
+    )
+    frame.to_parquet(tmp_path / "nuclei.parquet")
+    (found,) = histograms(tmp_path / "nuclei.parquet", wells, ["Nuclei_A"], 4, (0, 100))
+    assert found.counts.tolist() == [[0, 1, 0, 0], [0, 0, 1, 0]]
+
+
+def test_parts_in_which_no_nucleus_counts_add_nothing(tmp_path):
+    frame = pd.DataFrame(
+        {
+            "Metadata_Plate": "P1",
+            "Metadata_Well": "A01",
+            "Metadata_Time": 0,
+            "Metadata_Counted": [False, False, True, True],
+            "Nuclei_A": [0.0, 1.0, 2.0, 3.0],
+        }
+    )
+    frame.to_parquet(tmp_path / "nuclei.parquet", row_group_size=2)
+    (found,) = histograms(tmp_path / "nuclei.parquet", [("P1", "A01", 0)], ["Nuclei_A"], 3, (0, 100))
+    assert found.counts.tolist() == [[0, 0, 2]]

@@ -1,5 +1,7 @@
 """What a run's tables mean: four states of a well, and errors that say what to do."""
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from nucbatch.core.errors import StoreError
@@ -71,3 +73,36 @@ def test_a_duration_is_only_told_where_the_run_tells_it(make_run):
     fields = [make_run.field("B02", 1, 3)]
     assert RunData(make_run(fields)).wall_s == 200.0
     assert RunData(make_run(fields, run={"nucbatch": "0.1.0"})).wall_s is None
+
+
+@pytest.mark.parametrize("odd", ["", "Mean_Of_User"], ids=["all numbers", "a text named as a statistic"])
+def test_wells_have_the_numbers_of_their_table(make_run, odd):
+    data = RunData(make_run([make_run.field("B02", 1, 3), make_run.field("B03", 1, 0)]))
+    table = {
+        "Metadata_Plate": ["NA", "NA"],
+        "Metadata_Well": ["B03", "B02"],
+        "Metadata_Time": [0, 0],
+        "Count_Nuclei": [0, 3],
+        "Mean_Nuclei_A": ["", "0.30000000000000004"],
+        "StDev_Nuclei_A": ["", "1e-07"],
+    }
+    table = pd.DataFrame(table | ({odd: ["control", ""]} if odd else {}))
+    table["Metadata_Plate"] = data.fields["Metadata_Plate"].iloc[0]
+    table.to_csv(data.paths.wells, index=False)
+    read = data.well_table
+    assert read["Metadata_Well"].tolist() == ["B02", "B03"]
+    assert read["Count_Nuclei"].tolist() == [3, 0]
+    assert read["Mean_Nuclei_A"].tolist() == pytest.approx([0.30000000000000004, np.nan], nan_ok=True)
+    assert read["StDev_Nuclei_A"].tolist() == pytest.approx([1e-7, np.nan], nan_ok=True)
+
+
+def test_what_several_panels_need_is_computed_once(make_run):
+    data = RunData(make_run([make_run.field("B02", 1, 3)]))
+    calls = []
+
+    def seven(run):
+        calls.append(run)
+        return 7
+
+    assert [data.once(seven), data.once(seven)] == [7, 7]
+    assert calls == [data]

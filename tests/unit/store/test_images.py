@@ -228,3 +228,16 @@ def test_a_truncated_chunk_is_rejected_before_decoding(folder: RunFolder) -> Non
     chunk.write_bytes(chunk.read_bytes()[:9000])
     with pytest.raises(StoreError, match="its Blosc header promises"):
         read_image(folder, "B/3/1")
+
+
+def test_groups_that_are_the_same_at_the_end_are_not_written_again(folder: RunFolder) -> None:
+    fields = [_field("B03", 1), _field("B04", 1), _field("C03", 1)]
+    store = create_images(folder, _plate(*fields))
+    before = {path: path.stat().st_ino for path in store.rglob("zarr.json")}
+    (store / "B" / "3" / "zarr.json").write_bytes(b"")  # as a failing machine leaves it
+    create_images(folder, _plate(*fields), {fields[1].key}, reasons={fields[1].key: "damaged"})
+    after = {path: path.stat().st_ino for path in store.rglob("zarr.json")}
+    written = {path.relative_to(store).as_posix() for path in after if after[path] != before[path]}
+    assert written == {"zarr.json", "B/3/zarr.json"}
+    assert "B/4/zarr.json" not in {path.relative_to(store).as_posix() for path in after}
+    assert _ome(store / "B" / "3")["well"]
