@@ -164,7 +164,7 @@ def test_statistics_are_those_of_each_measurement_by_itself(tmp_path):
     rng = np.random.default_rng(0)
     areas, forms = rng.integers(20, 900, 1001), rng.lognormal(size=1001)
     forms[17] = np.nan
-    path = nuclei(tmp_path / "n.parquet", ["A01"] * 1001, areas, forms)
+    path = nuclei(tmp_path / "n.parquet", ["A01"] * 1001, areas, forms.tolist())
     found = by_well(path, fields(("A01", 1001, ""))).iloc[0]
     for name, values in ((AREA, areas), (FORM, forms[~np.isnan(forms)])):
         assert found["Mean_" + name] == values.mean()
