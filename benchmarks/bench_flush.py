@@ -22,8 +22,9 @@ from rich.table import Table
 
 from nucbatch.core.plate import Channel, Field
 from nucbatch.store.atomic import flush_all
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.images import field_files, write_field
-from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.store.tables import identity_columns
 from nucbatch.synthetic import make_field
 
 FIELDS = 40

@@ -23,8 +23,8 @@ from nucbatch.experiment.field_layout import (
 )
 from nucbatch.experiment.overlaps import Evidence, WellOverlaps, resolve_overlaps
 from nucbatch.experiment.pair_nuclei import FieldNuclei, largest_offset
+from nucbatch.store.fragments import read_columns
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.tables import read_columns
 
 _LABEL, _AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
 _BOX = [f"Metadata_Nuclei_BoundingBox{end}_{axis}" for end in ("Minimum", "Maximum") for axis in "YX"]

@@ -37,6 +37,7 @@ from nucbatch.inference.segment import Segmented, segment_image
 from nucbatch.labels.given_masks import NO_MASK, GivenMask
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.images import field_files, write_field
 from nucbatch.store.in_place import write_labels
 from nucbatch.store.kept_maps import KeptMaps
@@ -44,7 +45,7 @@ from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.labels_alone import write_labels_alone
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.store.tables import identity_columns
 
 
 @dataclass(frozen=True, slots=True)

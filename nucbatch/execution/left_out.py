@@ -10,8 +10,8 @@ import numpy.typing as npt
 from nucbatch.core.measure_settings import CountSettings
 from nucbatch.core.plate import Field
 from nucbatch.features.confidence import CONFIDENCE
+from nucbatch.store.fragments import read_columns
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.tables import read_columns
 
 _LABEL, _AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
 _BORDER = "Metadata_Nuclei_TouchesBorder"

@@ -17,10 +17,10 @@ from typing import Any
 from nucbatch.core.errors import SettingsConflict
 from nucbatch.core.plate import Field
 from nucbatch.store.atomic import replacing
+from nucbatch.store.fragments import read_note
 from nucbatch.store.receipt import Receipt, checked_json, line_of, receipt_from_note, receipt_of
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import read_note
 
 _THREADS = 8
 _AT_ONCE = 1024

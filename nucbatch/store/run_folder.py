@@ -194,6 +194,9 @@ class RunFolder:
     def fragment(self, key: str) -> Path:
         """Returns the path of a field's table fragment.
 
+        Its suffix is that of earlier versions, so that their runs continue; see
+        :mod:`nucbatch.store.fragments` for what it holds.
+
         Raises:
             StoreError: the key would lead outside the folder.
         """

@@ -1,4 +1,4 @@
-"""Nuclei table of a run (Parquet): one fragment per field, and their concatenation.
+"""Nuclei table of a run (Parquet), which is the concatenation of its fields' fragments.
 
 Text, booleans, integers (int64) and measurements (float64) have the same types in every fragment, including
 empty ones. The same values give the same bytes. No table contains times or worker names, so it depends on
@@ -7,7 +7,7 @@ images, model and parameters only.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from nucbatch.core.errors import DamagedFile, InputError, StoreError
+from nucbatch.core.errors import StoreError
 from nucbatch.core.micrometres import twins
 from nucbatch.core.plate import Field
-from nucbatch.store.atomic import replacing, write_bytes
-from nucbatch.store.stamps import Stamp, stamp_of
+from nucbatch.store.atomic import replacing
+from nucbatch.store.fragments import ROWS_PER_GROUP, parts_of, schema_of
+from nucbatch.store.stamps import Stamp
 
-Column = npt.NDArray[Any] | Sequence[Any]
 Metadata = Sequence[tuple[str, str | float | None]]
 """(column, value) from the user's own table for a field; a value is text, a number or None."""
 
@@ -33,8 +33,6 @@ COUNTED = "Metadata_Counted"
 REASON = "Metadata_ReasonNotCounted"
 """Column of nuclei.parquet: why it does not; empty if it counts."""
 
-ROWS_PER_GROUP = 65_536
-_NOTE = b"nucbatch"  # key in the Parquet file's metadata
 _TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
 
 
@@ -59,69 +57,6 @@ def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDA
         "Metadata_Image": np.full(nuclei, field.group),
         "Metadata_ObjectNumber": np.arange(1, nuclei + 1, dtype=np.int64),
     }
-
-
-def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"") -> None:
-    """Writes the rows of one field; missing folders are created.
-
-    Args:
-        path: the file.
-        columns: in the table's order, all (N,) with the same N, which may be 0; text, integers or floats.
-        note: the field's receipt, stored in the file's metadata; see :func:`read_note`.
-
-    Raises:
-        InputError: columns differ in length, or a column has another type.
-        StoreError: the file cannot be written.
-    """
-    arrays = {name: _arrow(name, values) for name, values in columns.items()}
-    lengths = {len(array) for array in arrays.values()}
-    if len(lengths) != 1:
-        raise InputError(
-            f"the columns of {path.name} have {sorted(lengths)} rows: all must have the same number."
-        )
-    sink = pa.BufferOutputStream()
-    pq.write_table(_noted(pa.table(arrays), note), sink, **_PLAINLY)
-    write_bytes(path, memoryview(sink.getvalue()), durable=False, folders=True)
-
-
-def write_fragments(path: Path, tables: Iterable[pa.Table], note: bytes = b"") -> None:
-    """Writes the rows of a large image, with about ROWS_PER_GROUP rows and one table in memory.
-
-    Row groups have ROWS_PER_GROUP rows, so the bytes do not depend on how the rows were divided into tables.
-
-    Args:
-        path: the file; missing folders are created.
-        tables: consecutive rows of the image.
-        note: the image's receipt; see :func:`read_note`.
-
-    Raises:
-        StoreError: the file cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, durable=False) as temporary:
-        writer: pq.ParquetWriter | None = None
-        waiting: pa.Table | None = None
-        try:
-            for table in tables:
-                waiting = table if waiting is None else pa.concat_tables([waiting, table])
-                if writer is None:
-                    writer = pq.ParquetWriter(temporary, _noted(table, note).schema, **_PLAINLY)
-                while waiting.num_rows >= ROWS_PER_GROUP:
-                    writer.write_table(_noted(waiting.slice(0, ROWS_PER_GROUP).combine_chunks(), note))
-                    waiting = waiting.slice(ROWS_PER_GROUP)
-            if writer is not None and waiting is not None:
-                writer.write_table(_noted(waiting.combine_chunks(), note))
-        finally:
-            if writer is not None:
-                writer.close()
-
-
-def read_note(path: Path) -> bytes:
-    """Reads the note of a fragment; empty if there is none or the fragment cannot be read."""
-    try:
-        return bytes((pq.read_metadata(path).metadata or {}).get(_NOTE, b""))
-    except (OSError, pa.ArrowException):
-        return b""
 
 
 def concatenate(
@@ -159,13 +94,14 @@ def concatenate(
     """
     rows = 0
     sizes = pixel_sizes_um if any((pixel_sizes_um or {}).values()) else None
-    schema = pa.unify_schemas([_schema(path) for path in examples]) if examples else None
+    schema = pa.unify_schemas([schema_of(path) for path in examples]) if examples else None
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
         held = 0
         try:
-            for path, table in _parts(fragments, stamps or {}):
+            parts = ((path, part) for path in fragments for part in parts_of(path, (stamps or {}).get(path)))
+            for path, table in parts:
                 schema = schema or table.schema
                 added = (metadata or {}).get(path, ())
                 if writer is None:
@@ -200,56 +136,9 @@ def concatenate(
     return rows + held
 
 
-def _arrow(name: str, values: Column) -> pa.Array:
-    array = np.asarray(values)
-    kind = array.dtype.kind
-    if (
-        array.ndim != 1
-        or kind not in "UTObiuf"
-        or (kind == "O" and not all(isinstance(v, str) for v in array))
-    ):
-        raise InputError(
-            f"column {name} has shape {array.shape} and type {array.dtype}: it must be text or numbers, (N,)."
-        )
-    if kind == "b":
-        return pa.array(array)
-    if kind in "iu":
-        return pa.array(array.astype(np.int64))
-    if kind == "f":
-        return pa.array(array.astype(np.float64))
-    return pa.array(array.tolist(), pa.string())
-
-
 def _identity_schema() -> pa.Schema:
     names = identity_columns("", Field("", 1, 0, "", "", (), 0, 0, ""), 0)
     return pa.schema([(name, pa.string() if name in _TEXT else pa.int64()) for name in names])
-
-
-def _parts(fragments: Iterable[Path], stamps: Mapping[Path, Stamp]) -> Iterator[tuple[Path, pa.Table]]:
-    """Yields the tables of fragments; fragments of large images come in row groups."""
-    for path in fragments:
-        try:
-            if path in stamps and stamp_of(path)[0] != stamps[path]:
-                raise DamagedFile.at(path, "has other bytes than were written")
-            with pq.ParquetFile(path) as file:
-                for group in range(max(file.num_row_groups, 1)):
-                    table = file.read_row_group(group) if file.num_row_groups else file.read()
-                    yield path, table.replace_schema_metadata(None)
-        except DamagedFile:
-            raise
-        except (OSError, pa.ArrowException) as error:
-            raise _unreadable(path, error) from error
-
-
-def _schema(path: Path) -> pa.Schema:
-    try:
-        return pq.read_schema(path).remove_metadata()
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def _noted(table: pa.Table, note: bytes) -> pa.Table:
-    return table.replace_schema_metadata({_NOTE: note} if note else None)
 
 
 def _with_metadata(table: pa.Table, added: Metadata) -> pa.Table:
@@ -288,43 +177,3 @@ def _filled(table: pa.Table, schema: pa.Schema) -> pa.Table:
         for column in schema
     ]
     return pa.table(columns, schema=schema)
-
-
-def read_fragment(path: Path) -> pa.Table:
-    """Reads the rows of a fragment.
-
-    Raises:
-        DamagedFile: the fragment is missing or damaged.
-    """
-    try:
-        return pq.ParquetFile(path, page_checksum_verification=True).read().replace_schema_metadata(None)
-    except (OSError, pa.ArrowException) as error:
-        raise _unreadable(path, error) from error
-
-
-def read_columns(path: Path, names: Sequence[str]) -> Iterator[dict[str, npt.NDArray[Any]]]:
-    """Yields some columns (N,) of a fragment, in parts of about ROWS_PER_GROUP rows, at least one.
-
-    Raises:
-        DamagedFile: the fragment is missing or damaged.
-    """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for group in range(max(file.num_row_groups, 1)):
-                table = file.read_row_group(group, names) if file.num_row_groups else file.read(names)
-                yield {name: table[name].to_numpy() for name in names}
-    except (OSError, pa.ArrowException, KeyError) as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: Exception) -> DamagedFile:
-    return DamagedFile.at(path, f"can't be read ({error})")
-
-
-# Each fragment is read once, as a whole. Compression saves little and takes longer than all the rest.
-_PLAINLY: dict[str, Any] = {
-    "compression": "none",
-    "use_dictionary": False,
-    "write_statistics": False,
-    "write_page_checksum": True,
-}

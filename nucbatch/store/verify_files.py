@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 from nucbatch.core.plate import Field
+from nucbatch.store.fragments import read_note
 from nucbatch.store.receipt import Receipt, checked_json
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import TABLE, ImagePaths, Stamps
-from nucbatch.store.tables import read_note
 
 
 def places_of(folder: RunFolder, is_plate: bool, field: Field) -> ImagePaths:

@@ -9,7 +9,8 @@ import pytest
 from nucbatch.core.plate import Field
 from nucbatch.experiment.wells import by_well
 from nucbatch.features import measure
-from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.store.fragments import write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 from nucbatch.synthetic import make_field
 
 # pycytominer sets this option of pandas when it is imported; pandas 3 warns that it has no effect any more.

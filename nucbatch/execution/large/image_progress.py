@@ -28,10 +28,10 @@ from nucbatch.execution.large.stages import (
     stages_of,
 )
 from nucbatch.execution.large.unit import UnitDone, UnitTask
+from nucbatch.store.fragments import read_note
 from nucbatch.store.receipt import Receipt, field_digest, receipt_from_note
 from nucbatch.store.scratch import read_values, write_values
 from nucbatch.store.stamps import file_problem, stamp_of, stat_of, unpacked
-from nucbatch.store.tables import read_note
 from nucbatch.store.units import Unit, Units
 
 _OF_BLOCKS = (OBJECTS.name, MEASURE.name)

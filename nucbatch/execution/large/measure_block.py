@@ -17,8 +17,9 @@ from nucbatch.execution.large.number import Numbers
 from nucbatch.features.confidence import MARGIN_PX, confidence_family
 from nucbatch.features.measure import margin_px, measure, require_families
 from nucbatch.masks.block import around
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.scratch import read_block
-from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.store.tables import identity_columns
 
 
 def measure_block(image: LargeImage, row: int, column: int) -> None:

@@ -30,6 +30,7 @@ from nucbatch.masks.objects import LARGEST_OBJECT_PX
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
 from nucbatch.store.display import limits_of
+from nucbatch.store.fragments import read_fragment, write_fragments
 from nucbatch.store.images import attribute_files, write_attributes
 from nucbatch.store.in_place import describe_labels
 from nucbatch.store.label_tiff import write_large_label_tiff
@@ -38,7 +39,6 @@ from nucbatch.store.pyramid import halved_mean
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.scratch import read_micronuclei, read_parts
 from nucbatch.store.stamps import Stamp, Stamps, stamp_of
-from nucbatch.store.tables import read_fragment, write_fragments
 
 _LEVEL_OF_CELLS = CELL_PX.bit_length() - 1
 """Level of the pyramid with one pixel for each cell of the sample."""

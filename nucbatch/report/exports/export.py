@@ -25,8 +25,8 @@ from nucbatch.report.exports.run_fields import Masks, RunField, RunFields, is_la
 from nucbatch.report.exports.traced import traced
 from nucbatch.store.atomic import cannot_write
 from nucbatch.store.csv_table import row_groups, write_csv
+from nucbatch.store.fragments import parts_of, read_columns
 from nucbatch.store.sheets import write_export_csv
-from nucbatch.store.tables import read_columns
 
 _NUMBER = "Metadata_ObjectNumber"
 _NO_NUCLEI = "no nuclei, so there is no set of ROIs"
@@ -189,4 +189,4 @@ def _write_table(run: RunFields, path: Path) -> int:
     if not done:
         raise StoreError(f"{run.folder.path} has no field that is done: there is no table to export.")
     fragments = [run.folder.fragment(field.key) for field in done]
-    return write_csv(path, (part for fragment in fragments for part in row_groups(fragment)), chosen)
+    return write_csv(path, (part for fragment in fragments for part in parts_of(fragment)), chosen)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from nucbatch.core.tiles import Box
 from nucbatch.masks.outlines import Outline, outlines_of
 from nucbatch.report.exports.run_fields import Masks, is_large, read, whole
-from nucbatch.store.tables import read_columns
+from nucbatch.store.fragments import read_columns
 
 _BLOCK_PX = 2048
 _LARGEST_WINDOW_PX = 2 * _BLOCK_PX

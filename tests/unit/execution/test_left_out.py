@@ -13,8 +13,9 @@ from nucbatch.core.measure_settings import CountSettings
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import RunSettings, validated
 from nucbatch.execution.left_out import labels_of, left_out
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ import pytest
 from nucbatch.core.calibration import DOUBTS, IntervalModel, Standardised
 from nucbatch.core.plate import Field
 from nucbatch.experiment.intervals import Doubt, Span, doubts_of, field_spans, intervals_of, joint_span
-from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.store.fragments import write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 
 
 def model(**changes: object) -> IntervalModel:
@@ -86,6 +87,7 @@ def test_doubts_are_those_of_the_nuclei_that_count(tmp_path: Path) -> None:
 
 
 def test_a_table_without_confidences_has_no_intervals(tmp_path: Path) -> None:
-    path = tmp_path / "f.parquet"
-    write_fragment(path, identity_columns("P", field("B02", 1), 2))
+    fragment, path = tmp_path / "fragment", tmp_path / "nuclei.parquet"
+    write_fragment(fragment, identity_columns("P", field("B02", 1), 2))
+    concatenate([fragment], path)
     assert intervals_of(path, model(), [field("B02", 1)], {field("B02", 1).key: 2}).fields == {}

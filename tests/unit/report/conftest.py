@@ -11,12 +11,13 @@ from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plate
 from nucbatch.core.plate_geometry import split_well
 from nucbatch.experiment.wells import by_well
 from nucbatch.store.fields_table import write_fields
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_files_csv, write_wells
 from nucbatch.store.sheets import write_run as write_run_json
-from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 from nucbatch.synthetic import make_field
 
 LONG_NAME = "Nuclei_Math_Log2NucleusCytoplasmRatio_A_channel_with_a_long_name"

@@ -6,10 +6,11 @@ from nucbatch.core.plate import Field, Plate
 from nucbatch.report.overlaps import render
 from nucbatch.report.run_data import RunData
 from nucbatch.store.fields_table import write_fields
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_run
-from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 
 
 def finished(tmp_path, *, step_um=90.0, elsewhere=(2,), flags=(), settings=None, positions=True):

@@ -10,12 +10,13 @@ import pytest
 from nucbatch.core.errors import SettingsConflict
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import RunSettings
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.ledger import Ledger, latest_receipts, make_header
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.recover import recover
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.store.tables import identity_columns
 from nucbatch.store.verify_files import file_problems, places_of
 
 SETTINGS = RunSettings(channel="DAPI")

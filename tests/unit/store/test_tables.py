@@ -13,9 +13,10 @@ from nucbatch.core.errors import DamagedFile, InputError, StoreError
 from nucbatch.core.plate import Field, Plane, Plate
 from nucbatch.store import tables
 from nucbatch.store.fields_table import write_fields
+from nucbatch.store.fragments import read_columns, read_note, schema_of, write_fragment
 from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import concatenate, identity_columns, read_columns, read_note, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 
 
 def _field(site: int, problem: str = "") -> Field:
@@ -48,7 +49,7 @@ def test_fragments_are_concatenated_in_order_with_one_schema(tmp_path: Path) -> 
 
 
 def test_an_empty_fragment_has_the_same_columns_and_types(tmp_path: Path) -> None:
-    assert pq.read_schema(_fragment(tmp_path, 1, 0)) == pq.read_schema(_fragment(tmp_path, 2, 5))
+    assert schema_of(_fragment(tmp_path, 1, 0)) == schema_of(_fragment(tmp_path, 2, 5))
 
 
 def test_a_run_without_nuclei_has_all_columns(tmp_path: Path) -> None:
@@ -62,7 +63,7 @@ def test_a_run_without_any_fragment_has_the_identity_columns(tmp_path: Path) -> 
     assert concatenate([], out) == 0
     names = list(identity_columns("P", _field(1), 1))
     assert pq.read_schema(out).names == names
-    assert pq.read_schema(out).types == pq.read_schema(_fragment(tmp_path, 1, 2)).types[: len(names)]
+    assert pq.read_schema(out).types == schema_of(_fragment(tmp_path, 1, 2)).types[: len(names)]
 
 
 def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
@@ -151,7 +152,7 @@ def test_columns_are_converted_to_the_tables_types(tmp_path: Path) -> None:
         "o": np.array(["a", "b"], object),
     }
     write_fragment(tmp_path / "a.parquet", columns)
-    assert [str(kind) for kind in pq.read_schema(tmp_path / "a.parquet").types] == [
+    assert [str(kind) for kind in schema_of(tmp_path / "a.parquet").types] == [
         "int64",
         "double",
         "string",

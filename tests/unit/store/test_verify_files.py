@@ -11,12 +11,13 @@ import pytest
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.chunks import chunk_px
 from nucbatch.store.digest import joined_digest, labels_digest, part_digest
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.images import create_images, field_files, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.stamps import TABLE, ImagePaths, Stamps, stamp_of
-from nucbatch.store.tables import identity_columns, write_fragment
+from nucbatch.store.tables import identity_columns
 from nucbatch.store.verify_files import file_problems, files_of, places_of
 
 FIELD = Field("B03", 1, 0, "B/3/1", "x", (), 700, 2200, "uint8")

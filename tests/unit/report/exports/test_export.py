@@ -24,12 +24,13 @@ from nucbatch.features.renumber import renumbered
 from nucbatch.readers.plate_cache import cache_content
 from nucbatch.report.exports.export import Exported, Formats, export
 from nucbatch.report.exports.run_fields import fields_of
+from nucbatch.store.fragments import write_fragment
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.ledger import Ledger, plate_digest
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.tables import concatenate, identity_columns, write_fragment
+from nucbatch.store.tables import concatenate, identity_columns
 
 Labels = npt.NDArray[np.uint32]
 
