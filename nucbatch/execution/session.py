@@ -190,11 +190,11 @@ def execute(
             require_free_images(plan, folder)
             _remember(folder, prepared.read)
             if pixels and not begun:  # if the session is killed here, finalise writes the rest
-                selected = {field.key for field in plan.selected}
+                left_out = set(plan.usable.values("group")) if plan.selection else set[str]()
                 create_images(
                     folder,
                     plan.plate,
-                    left_out={field.key for field in plan.usable} - selected,
+                    left_out=left_out.difference(plan.selected.values("group")),
                     version=plan.settings.ome_zarr,
                 )
             network = NetworkInUse(

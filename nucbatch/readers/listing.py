@@ -14,6 +14,7 @@ import os
 import stat
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -27,6 +28,8 @@ from nucbatch.readers.rules import ignored, is_image_name, junk_rule, quarantine
 from nucbatch.zarr_format.ome import GROUP_MARKERS, is_group
 
 T = TypeVar("T")
+
+_FIRST = 1024  # entries of a folder that are kept to look for markers
 
 LINK_TO_NOTHING = "a link to nothing: its target is gone"
 LINK_OUT = "a link that leads out of the input: copy the file, or give its own folder"
@@ -249,30 +252,42 @@ def _walk(root: str) -> tuple[list[FoundFile], list[FileRecord]]:
     waiting = [""]
     while waiting:
         folder = waiting.pop()
+        known = len(files), len(settled), len(waiting)
         try:
             with os.scandir(Path(root, folder)) as entries:
-                found = list(entries)
+                first: list[os.DirEntry[str]] = []
+                rule = _rule_of(Path(root, folder), entries, first) if folder else ""
+                if rule:
+                    settled.append(ignored(folder, rule))
+                    continue
+                for entry in chain(first, entries):
+                    verdict = _verdict(entry, root, folder + entry.name)
+                    if isinstance(verdict, FoundFile):
+                        files.append(verdict)
+                    elif isinstance(verdict, FileRecord):
+                        settled.append(verdict)
+                    else:
+                        if is_image_name(entry.name):
+                            reason = "a folder, though named like an image"
+                            settled.append(quarantined(folder + entry.name, reason))
+                        waiting.append(verdict)
         except OSError as error:
+            del files[known[0] :], settled[known[1] :], waiting[known[2] :]
             settled.append(quarantined(folder, f"the folder can't be listed ({error.strerror})"))
-            continue
-        names = {entry.name for entry in found}
-        if folder and ".nucbatch" in names:
-            settled.append(ignored(folder, "earlier-run"))
-            continue
-        if folder and not names.isdisjoint(GROUP_MARKERS):
-            settled.append(ignored(folder, "zarr-store"))
-            continue
-        for entry in found:
-            verdict = _verdict(entry, root, folder + entry.name)
-            if isinstance(verdict, FoundFile):
-                files.append(verdict)
-            elif isinstance(verdict, FileRecord):
-                settled.append(verdict)
-            else:
-                if is_image_name(entry.name):
-                    settled.append(quarantined(folder + entry.name, "a folder, though named like an image"))
-                waiting.append(verdict)
     return files, settled
+
+
+def _rule_of(folder: Path, entries: Iterator[os.DirEntry[str]], first: list[os.DirEntry[str]]) -> str:
+    """Returns the rule by which a folder below the input is ignored as a whole; empty for none.
+
+    Entries take memory, so only the ``first`` of many are kept; the markers are then looked for by name.
+    """
+    markers = {".nucbatch": "earlier-run"} | dict.fromkeys(GROUP_MARKERS, "zarr-store")
+    first += islice(entries, _FIRST)
+    names = {entry.name for entry in first}
+    if len(first) == _FIRST:
+        names |= {marker for marker in markers if os.path.lexists(folder / marker)}
+    return next((rule for marker, rule in markers.items() if marker in names), "")
 
 
 def _verdict(entry: os.DirEntry[str], root: str, path: str) -> FoundFile | FileRecord | str:

@@ -8,7 +8,7 @@ last the attributes that make it an image. No two writers share a file.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,24 +58,22 @@ def create_images(
         StoreError: a file cannot be written.
     """
     store = folder.store(plate.is_plate)
-    shown = [
-        field.group
-        for field in plate.fields
-        if not field.problem and field.key not in failed and field.key not in left_out
-    ]
+    each = zip(plate.fields.values("group"), plate.fields.values("problem"), strict=True)
     lost = {
-        field.group: field.problem or (reasons or {}).get(field.key, "failed")
-        for field in plate.fields
-        if (field.problem or field.key in failed) and field.key not in left_out
+        group: problem or (reasons or {}).get(group, "failed")
+        for group, problem in each
+        if (problem or group in failed) and group not in left_out
     }
     try:
         for key in failed:
             if inside(store, key).exists():
                 shutil.rmtree(inside(store, key))
         if plate.is_plate:
-            _create_plate(store, plate, set(shown), lost, version)
+            _create_plate(store, plate, left_out, lost, version)
         else:
             write_group(store, with_lost_images(ngff.collection_attributes(version), lost), version)
+            groups = plate.fields.values("group")
+            shown = [group for group in groups if group not in lost and group not in left_out]
             write_group(store / "OME", ngff.series_attributes(shown, version), version)
     except StoreError:
         raise
@@ -242,15 +240,16 @@ def write_attributes(
 
 
 def _create_plate(
-    store: Path, plate: Plate, shown: Set[str], lost: Mapping[str, str], version: ngff.Version
+    store: Path, plate: Plate, left_out: Container[str], lost: Mapping[str, str], version: ngff.Version
 ) -> None:
-    numbers = ngff.acquisition_ids(field.acquisition for field in plate.fields)
+    numbers = ngff.acquisition_ids(plate.fields.values("acquisition"))
     images: dict[tuple[str, int], dict[str, int | None]] = {}
-    for field in plate.fields:
-        row, column, image = ngff.image_place(field.group)
+    for group, acquisition in zip(*map(plate.fields.values, ("group", "acquisition")), strict=True):
+        row, column, image = ngff.image_place(group)
         listed = images.setdefault((row, column), {})
-        if field.group in shown:
-            listed[image] = numbers.get(field.acquisition)
+        if group not in lost and group not in left_out:
+            listed[image] = numbers.get(acquisition)
+    shown = any(images.values())
     size = plate.rows, plate.columns
     described = ngff.plate_attributes(plate.name, images, size=size, acquisitions=numbers, version=version)
     # NGFF requires an image in each plate, so a plate without images is written as a plain group.

@@ -156,3 +156,16 @@ def test_a_link_to_a_listed_file_is_no_file_of_its_own(tmp_path):
         "again.tif": "ignored linked-file",
         "sub/b.tif": "ignored linked-file",
     }
+
+
+def test_a_zarr_store_among_many_files_is_one_record(tmp_path):
+    """Few entries of a large folder are kept while it is listed; a marker may be among the others."""
+    for name in ("store", "plate"):
+        (tmp_path / name).mkdir()
+        for number in range(1_100):
+            (tmp_path / name / f"{number}.tif").touch()
+    (tmp_path / "store" / "zarr.json").touch()
+    listing = scan(tmp_path)
+    assert len(listing.files) == 1_100
+    assert {file.path.partition("/")[0] for file in listing.files} == {"plate"}
+    assert [record.path for record in listing.settled] == ["store/"]
