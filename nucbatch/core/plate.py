@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.flat_field import FlatField
@@ -199,10 +200,18 @@ class FileRecord:
     chunks: int = 0
 
 
+def _values_of_mask(mask: MaskFile | None) -> tuple[str | int, ...] | None:
+    return None if mask is None else astuple(mask)
+
+
+def _mask_of_values(values: tuple[Any, ...] | None) -> MaskFile | None:
+    return None if values is None else MaskFile(*values)
+
+
 FIELDS = Form(
     Field,
     parts={"planes": Form(Plane)},
-    plain={"mask": (lambda mask: mask and astuple(mask), lambda values: values and MaskFile(*values))},
+    plain={"mask": (_values_of_mask, _mask_of_values)},
 )
 """How fields are held by column."""
 

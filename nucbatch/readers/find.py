@@ -34,6 +34,7 @@ from nucbatch.readers.layouts.one_plate import several_plates
 from nucbatch.readers.layouts.pattern import PatternReader
 from nucbatch.readers.listing import LINK_OUT, LINK_TO_NOTHING, FoundFile, Listing, scan
 from nucbatch.readers.names import plural
+from nucbatch.readers.open_apart import FROM_FILES, open_apart
 from nucbatch.readers.plate_cache import fingerprint, load_plate
 from nucbatch.readers.resolution import at_resolution
 from nucbatch.readers.verify_headers import verified
@@ -61,6 +62,7 @@ def open_plate(
     illumination_method: Method = "divide",
     z_steps: bool = False,
     plate_name: str = "",
+    apart_from: int = FROM_FILES,
 ) -> Plate:
     """Opens a plate, folder of images, image, OME-Zarr or manifest, with every file recorded.
 
@@ -79,6 +81,7 @@ def open_plate(
         illumination_method: divide pixels by these images, or subtract them.
         z_steps: keep the z-steps of a channel that has a projection too, and ignore the projection.
         plate_name: plate to read of a manifest that names several.
+        apart_from: number of files from which they are read in a process of its own, if none is remembered.
 
     Raises:
         InputNotFound: the path does not exist.
@@ -114,6 +117,25 @@ def open_plate(
     if kept is not None:
         _log.info("No file has changed since an earlier session; fields: %d", len(kept.fields))
         return replace(kept, read_timeout_s=read_timeout_s)
+    if len(listing.files) >= apart_from:
+        del listing
+        return open_apart(
+            path,
+            {
+                "layout": layout,
+                "acquisition": acquisition,
+                "pattern": pattern,
+                "pixel_size_um": pixel_size_um,
+                "resolution_um": resolution_um,
+                "read_timeout_s": read_timeout_s,
+                "root": root,
+                "flatfield": flatfield,
+                "illumination": illumination,
+                "illumination_method": illumination_method,
+                "z_steps": z_steps,
+                "plate_name": plate_name,
+            },
+        )
     listing = without_copies(without_companions(listing))
     options = ReadOptions(layout, pattern, pixel_size_um, acquisition, root, z_steps, plate_name)
     plate = _read(reader, listing, options) if reader else _read_recognised(readers, listing, options)

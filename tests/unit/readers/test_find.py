@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from nucbatch.core.errors import InputError, InputNotFound
+from nucbatch.core.plate import FileStatus
 from nucbatch.readers.find import known_readers, open_plate
 
 PIXELS = np.zeros((8, 8), np.uint8)
@@ -135,3 +136,19 @@ def test_strays_beside_a_plates_images_are_quarantined(tmp_path):
     write(tmp_path, *SCANR, *HARMONY)
     plate = open_plate(tmp_path)
     assert (plate.layout, sum(bool(record.reason) for record in plate.files)) == ("harmony", len(SCANR))
+
+
+def test_a_large_plate_is_opened_in_a_process_of_its_own(tmp_path, caplog):
+    """The same plate, log and errors come from there; a small number of files stands for a large one."""
+    folder = tmp_path / "p1"
+    folder.mkdir()
+    for site in (1, 2):
+        tifffile.imwrite(folder / f"p1_A01_s{site}_w1.tif", np.zeros((8, 9), np.uint16))
+    (folder / "p1_A01_s3_w1.tif").write_bytes(b"no picture")
+    with caplog.at_level("INFO", "nucbatch"):
+        apart = open_plate(folder, apart_from=3, pixel_size_um=0.5)
+    assert "fields: 3" in caplog.text
+    assert apart == open_plate(folder, pixel_size_um=0.5)
+    assert apart.files[2].status is FileStatus.QUARANTINED
+    with pytest.raises(InputError, match="--acquisition is for plates with acquisitions"):
+        open_plate(folder, apart_from=3, acquisition="first")
