@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nucbatch.core.jit import frozen, kernel
 
+_LIMITS = (0.5, 99.8)  # percentiles
 _ROOM = 0.95  # of a side that should just fit
 _GROWTH = (
     1.5  # exponent of an image's size in its side, before it is measured; 2 for noise, 1 for smooth nuclei
@@ -30,7 +31,15 @@ def picture_threads() -> ThreadPoolExecutor:
 
 def contrast_limits(plane: NDArray[Any]) -> tuple[float, float]:
     """The percentiles 0.5 and 99.8 of a plane (Y, X), between which nearly all grey levels lie."""
-    low, high = np.percentile(plane, [0.5, 99.8])
+    if plane.dtype not in (np.uint8, np.uint16):
+        low, high = np.percentile(plane, _LIMITS)
+        return float(low), float(high)
+    # From a histogram, because sorting takes five times as long.
+    up_to = np.cumsum(np.bincount(plane.ravel()))
+    places = np.array(_LIMITS) / 100 * (plane.size - 1)
+    below = np.floor(places)
+    lower, upper = (np.searchsorted(up_to, place, side="right") for place in (below, np.ceil(places)))
+    low, high = lower + (upper - lower) * (places - below)
     return float(low), float(high)
 
 
