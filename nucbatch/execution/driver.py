@@ -277,12 +277,13 @@ def drive(
     *,
     fail_fast: bool = False,
     kind: str = "",
+    begun: Callable[[], None] = lambda: None,
 ) -> SessionOutcome:
     """Processes all queued work, and appends receipts to the ledger as they arrive.
 
     After a signal, or with ``fail_fast`` after the first failed field, nothing more is submitted and the
     running work is committed. ``kind`` is the numeric kind in which a worker must compute to get work for the
-    network; empty: any.
+    network; empty: any. ``begun`` is called once the first field is committed.
 
     Raises:
         StoreError: the run's folder can't be written; committed work is kept and the run can be resumed.
@@ -297,6 +298,8 @@ def drive(
     try:
         for receipts in driver.receipts():
             ledger.append(*receipts)
+            if receipts and not any(counts.values()):
+                begun()
             for receipt in receipts:
                 counts[receipt.status] += 1
                 predicted += "network" in receipt.seconds

@@ -19,6 +19,7 @@ from nucbatch.core.plate import FileStatus, Plate
 from nucbatch.execution.check import CheckResult
 from nucbatch.execution.chosen_kind import OtherKinds, with_kind
 from nucbatch.execution.driver import SessionOutcome, drive
+from nucbatch.execution.end_ahead import load_end_ahead
 from nucbatch.execution.in_place import (
     remove_earlier_labels,
     remove_partials_in_place,
@@ -245,7 +246,12 @@ def execute(
                     if kind:
                         others.require_one()
                         cluster = others.watched()
-                    return drive(work_queue, ledger, cluster, progress, stop, fail_fast=fail_fast, kind=kind)
+                    return drive(
+                        *(work_queue, ledger, cluster, progress, stop),
+                        fail_fast=fail_fast,
+                        kind=kind,
+                        begun=load_end_ahead,
+                    )
                 finally:
                     workers.stop()
 
@@ -257,7 +263,8 @@ def execute(
                     finally:
                         session = replace(session, left=time.time())
                         write_session(folder, session)
-                # What the end alone needs is loaded here, so that the first block does not wait for it.
+                # What the end alone needs is loaded here or in load_end_ahead, so that the first block does
+                # not wait for it.
                 from nucbatch.execution.experiment_tables import evaluate, with_user_columns
                 from nucbatch.execution.finalise import finalise
                 from nucbatch.report.page import write_report

@@ -11,10 +11,13 @@ import hashlib
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 from markupsafe import Markup
 
 from nucbatch.core.errors import InputNotFound, StoreError
-from nucbatch.report.panel import fill, load_panels
+from nucbatch.report.field_images import picture_within
+from nucbatch.report.outlines import outline_code
+from nucbatch.report.panel import compile_templates, fill, load_panels
 from nucbatch.report.run_data import RunData
 from nucbatch.store.atomic import write_text
 from nucbatch.store.run_folder import RunFolder
@@ -71,6 +74,14 @@ def render(data: RunData) -> str:
         version=data.text("nucbatch"),
         sections=sections,
     )
+
+
+def load_ahead() -> None:
+    """Compiles the templates and loads the compiled kernels, for a report that will be written."""
+    compile_templates()
+    nothing = np.zeros((2, 2), np.uint16)
+    picture_within(nothing, 0, 1, 1)
+    outline_code(nothing)
 
 
 def page_script() -> str:

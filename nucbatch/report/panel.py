@@ -76,6 +76,13 @@ def packed(values: NDArray[Any], dtype: str) -> str:
     return base64.b64encode(values.astype(np.dtype(dtype).newbyteorder("<")).tobytes()).decode("ascii")
 
 
+def compile_templates() -> None:
+    """Compiles all templates, which :func:`fill` would do at their first use."""
+    environment = _environment()
+    for name in environment.list_templates(extensions=["html"]):
+        environment.get_template(name)
+
+
 @cache
 def _environment() -> Environment:
     """The templates; they are compiled once in a process, because that takes longer than filling them."""

@@ -4,9 +4,10 @@ import base64
 
 import imagecodecs
 import numpy as np
+import pytest
 
 from nucbatch.report import field_images
-from nucbatch.report.field_images import _shrunk, picture_within, stretch
+from nucbatch.report.field_images import _shrunk, contrast_limits, picture_within, stretch
 
 
 def decoded(uri):
@@ -74,3 +75,9 @@ def test_a_picture_of_smooth_nuclei_is_encoded_at_most_twice(monkeypatch):
         assert 0.6 * most_bytes < len(base64.b64decode(picture.partition(",")[2])) <= most_bytes
         assert len(sides) <= 3  # the rows that are tried first among them
         sides.clear()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_contrast_limits_are_percentiles(dtype):
+    plane = (np.random.default_rng(0).gamma(2, 30, (61, 47))).astype(dtype)
+    assert contrast_limits(plane) == pytest.approx(np.percentile(plane, [0.5, 99.8]), rel=1e-12)
