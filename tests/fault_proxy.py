@@ -28,7 +28,8 @@ class FaultProxy:
         address: of the proxy.
         faults: kinds for the next requests, in order: a status, ``reset``, ``truncated`` (a body cut in the
             middle), ``short`` (a shorter body than asked for, with a fitting header), ``range``
-            (another range), or "" for none.
+            (another range), ``cut`` (the connection is reset in the middle of an upload), ``lost`` (the
+            server has answered, and the answer is lost), or "" for none.
         always: kind for all requests while ``faults`` is empty.
         requests: method and path of every request.
         latency_s: added to each answer.
@@ -62,11 +63,14 @@ def faulty(server: str) -> Iterator[FaultProxy]:
 
         def _answer(self) -> None:
             length = int(self.headers.get("content-length") or 0)
-            body = self.rfile.read(length)
             with lock:
                 proxy.requests.append(f"{self.command} {self.path}")
                 proxy.headers.append(dict(self.headers.items()))
                 kind = proxy.take()
+            body = self.rfile.read(length // 2 if kind == "cut" else length)
+            if kind == "cut":
+                self._reset()
+                return
             if proxy.gate is not None and re.search(proxy.gated, f"{self.command} {self.path}"):
                 try:
                     proxy.gate.wait(_PATIENCE_S)

@@ -12,7 +12,7 @@ from nucbatch.cli.cluster_options import cluster_options
 from nucbatch.cli.headings import HeadedCommand, headed, option
 from nucbatch.cli.input_options import input_options
 from nucbatch.cli.selection_options import selection_options
-from nucbatch.cli.shared_options import OutputPath
+from nucbatch.cli.shared_options import WORK, RunPath
 from nucbatch.cli.terminal import INTERRUPTED, terminal
 from nucbatch.cli.verbosity import is_quiet, verbosity_options
 from nucbatch.core.log_file import early_records
@@ -31,9 +31,10 @@ _OUTPUT = (
         "-o",
         "--out",
         required=True,
-        type=OutputPath(),
+        type=RunPath(),
         metavar="NAME.zarr",
-        help="The OME-Zarr. files.csv, images.csv and the log are in NAME.convert beside it.",
+        help="The OME-Zarr, or its address such as s3://bucket/NAME.zarr. files.csv, images.csv and the log "
+        "are in NAME.convert beside it.",
     ),
     option(
         "--ome-zarr",
@@ -42,6 +43,7 @@ _OUTPUT = (
         show_default=True,
         help="Version of the OME-Zarr: 0.5 is Zarr 3 with few files; 0.4 is Zarr 2, for older tools.",
     ),
+    WORK,
 )
 _SESSION = (
     option("--dry-run", is_flag=True, help="Show what would be done, without doing it."),
@@ -62,6 +64,7 @@ def convert(
     source: InputOptions,
     selection: Selection,
     out: Path,
+    work: Path | None,
     ome_zarr: str,
     scheduling: Scheduling,
     block_px: int | None,
@@ -75,8 +78,7 @@ def convert(
     from nucbatch.core.settings import ConversionSettings, validated_as
     from nucbatch.core.signals import Stopped
     from nucbatch.core.tiles import block_grid
-    from nucbatch.execution.conversion import convert as execute
-    from nucbatch.execution.conversion import folder_beside
+    from nucbatch.execution.conversion_in_store import conversion_folder, convert_to
     from nucbatch.execution.progress_bar import RunBar
 
     console = terminal(soft_wrap=True, quiet=is_quiet())
@@ -84,19 +86,21 @@ def convert(
     settings = validated_as(ConversionSettings, values)
     if block_px is not None:
         block_grid((1, 1), block_px)
-    plate = source.open(remembered=folder_beside(out).plate, z_steps=True)
+    here = conversion_folder(out, work)
+    plate = source.open(remembered=here.plate, z_steps=True)
     for remark in plate.remarks:
         console.print(remark, style="yellow", markup=False)
     if dry_run:
-        _preview(console, plate, out, selection, block_px, scheduling)
+        _preview(console, plate, here.store(is_plate=True), selection, block_px, scheduling)
         return
     try:
         with RunBar(console, counted="images") as bar:
-            result = execute(
+            result = convert_to(
                 plate,
                 out,
                 settings,
                 bar,
+                work=work,
                 selection=selection,
                 largest_px=block_px,
                 scheduling=scheduling,

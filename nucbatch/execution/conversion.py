@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nucbatch.core.errors import DamagedFile, InputError, MemoryRefused, StoreError
 from nucbatch.core.log_file import NOTE, SHOWN
@@ -52,6 +52,9 @@ from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import FileOutcome, write_files_csv, write_images_csv
 
+if TYPE_CHECKING:
+    from nucbatch.execution.conversion_in_store import ImagesInStore
+
 PROCESS_BYTES = 300 * 2**20
 """Memory of a worker before its first task: interpreter and libraries, without a network."""
 
@@ -64,13 +67,14 @@ class ConversionResult:
 
     ``folder``: the folder beside the OME-Zarr, with files.csv and images.csv. ``images``: number of images by
     status. ``files``: number of files by status. ``absent_planes``: planes of converted images that no file
-    has, or that are damaged.
+    has, or that are damaged. ``failed``: groups of the images that failed.
     """
 
     folder: RunFolder
     images: Mapping[str, int]
     files: Mapping[FileStatus, int]
     absent_planes: int
+    failed: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
@@ -101,6 +105,7 @@ def convert(
     largest_px: int | None = None,
     scheduling: Scheduling | None = None,
     restart: bool = False,
+    to_store: ImagesInStore | None = None,
 ) -> ConversionResult:
     """Converts a plate or a collection of images to OME-Zarr, or continues an unfinished conversion.
 
@@ -114,6 +119,7 @@ def convert(
         largest_px: longest side of an image that is not cut into blocks; no result depends on it.
         scheduling: where the work runs; None: on this machine's CPU.
         restart: remove what an earlier conversion left.
+        to_store: sends the images to a store, if ``out`` is in the working folder of a conversion there.
 
     Raises:
         InputError: the output lies in the input, or the plate lacks the selection.
@@ -142,7 +148,8 @@ def convert(
             times = held_times(receipts)
             images = tuple(with_held(image, times) for image in images)
             chosen = [image for image in images if image.selected]
-            queue = ConversionQueue(plate, chosen, folder, settings.ome_zarr, largest_px, receipts)
+            sent = None if to_store is None else to_store.sent
+            queue = ConversionQueue(plate, chosen, folder, settings.ome_zarr, largest_px, receipts, sent)
             progress.begin(len(chosen), 0, 0)
             largest = max((task_bytes(image, largest_px) for image in chosen), default=0)
             with StopSignal(interrupts_to_abort=2, on_first=lambda: _log.info(_LEAVING, extra=NOTE)) as stop:
@@ -155,7 +162,7 @@ def convert(
                 )
                 needed = Resources(scheduling.workers, PROCESS_BYTES, largest, 0)
                 first = queue.next()
-                outcomes = _reported(queue, progress)
+                outcomes = _reported(queue, progress, to_store)
                 if first is not None:
                     with (
                         WorkerLogs(folder) as logs,
@@ -163,7 +170,9 @@ def convert(
                         logs.of(connected) as cluster,
                     ):
                         _require_fit(largest, cluster)
-                        outcomes += _drive(first, queue, ledger, cluster, progress, stop)
+                        outcomes += _drive(first, queue, ledger, cluster, progress, stop, to_store)
+            if to_store is not None:
+                to_store.drain()
             lock.require()
             for written in (folder.path, folder.store(plate.is_plate)):
                 remove_partials(written)
@@ -232,6 +241,7 @@ def _drive(
     cluster: Cluster,
     progress: Progress,
     stop: StopSignal,
+    to_store: ImagesInStore | None,
 ) -> list[ImageOutcome]:
     """Runs all tasks in a rolling window, and commits their receipts as they arrive.
 
@@ -257,10 +267,10 @@ def _drive(
             name, done, tasks = queue.accept(key, receipt)
             if tasks > _MANY:
                 progress.advance_image(name, "converting", done, tasks)
-        outcomes += _reported(queue, progress)
+        outcomes += _reported(queue, progress, to_store)
     if stop.signal:
         raise Stopped(stop.signal, len(outcomes), "images in this session")
-    return outcomes + _reported(queue, progress)
+    return outcomes + _reported(queue, progress, to_store)
 
 
 _MANY = 20
@@ -276,16 +286,20 @@ def _receipt_of(result: WorkResult[ConversionTask]) -> Receipt:
     return failed_part(result.work.key, problem_of(result, result.work.key))
 
 
-def _reported(queue: ConversionQueue, progress: Progress) -> list[ImageOutcome]:
+def _reported(
+    queue: ConversionQueue, progress: Progress, to_store: ImagesInStore | None
+) -> list[ImageOutcome]:
     finished = queue.finished()
     for outcome in finished:
+        if to_store is not None and outcome.receipts and not outcome.problem:
+            to_store.commit(outcome.image.group, outcome.receipts)
         status: Literal["done", "failed"] = "failed" if outcome.problem else "done"
         progress.advance(Receipt(outcome.image.group, status, outcome.problem, 0, "", {}, {}, ""))
         if outcome.problem:
             _log.error("Image %s failed: %s", outcome.image.group, outcome.problem, extra=SHOWN)
         for reason in outcome.lost:
             _log.error("Image %s lacks a plane: %s", outcome.image.group, reason, extra=SHOWN)
-    return finished
+    return [replace(outcome, receipts=()) for outcome in finished]
 
 
 def _finalise(
@@ -328,7 +342,8 @@ def _finalise(
     files = write_files_csv(folder.files, listed, unused)
     counts = Counter(str(row[2]) for row in rows)
     _log.info("Images: %s; files: %s", dict(counts), {one.value: files[one] for one in files})
-    return ConversionResult(folder, counts, files, absent_planes)
+    failed = tuple(row[0] for row in rows if row[2] == "failed")
+    return ConversionResult(folder, counts, files, absent_planes, failed)
 
 
 def _status(image: ConvertedImage, outcome: ImageOutcome | None) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -46,6 +46,7 @@ class _InProgress:
     done: int = 0
     problem: str = ""
     lost: dict[str, None] = field(default_factory=dict)
+    receipts: list[Receipt] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,13 @@ class ImageOutcome:
         image: the image.
         problem: why it could not be converted; empty if it was.
         lost: reasons why planes are damaged and were not written; each begins with the file's path.
+        receipts: those of its parts, if it is to be sent to a store and is not there.
     """
 
     image: ConvertedImage
     problem: str = ""
     lost: tuple[str, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
 
 
 def with_held(image: ConvertedImage, times: Container[str]) -> ConvertedImage:
@@ -89,6 +92,7 @@ class ConversionQueue:
         version: of OME-Zarr.
         largest_px: longest side of an image that is not cut into blocks.
         receipts: what earlier sessions wrote, by the tasks' keys.
+        sent: groups of the images that are in a store, where all go; None if they stay in the folder.
     """
 
     def __init__(
@@ -99,10 +103,11 @@ class ConversionQueue:
         version: Version,
         largest_px: int,
         receipts: Mapping[str, Receipt],
+        sent: Collection[str] | None = None,
     ) -> None:
         self._reader, self._folder, self._version = FieldReader.of(plate), folder, version
         self._store = folder.store(plate.is_plate)
-        self._largest_px, self._receipts = largest_px, receipts
+        self._largest_px, self._receipts, self._sent = largest_px, receipts, sent
         self._waiting = deque(images)
         self._active: dict[str, _InProgress] = {}
         self._owner: dict[str, str] = {}
@@ -129,6 +134,8 @@ class ConversionQueue:
         if receipt.status == "failed":
             progress.problem = progress.problem or receipt.reason
         progress.lost |= _reasons(receipt)
+        if self._sent is not None:
+            progress.receipts.append(receipt)
         shown = progress.image.first.name, progress.done, progress.tasks
         self._advance(progress)
         return shown
@@ -140,21 +147,37 @@ class ConversionQueue:
 
     def _begin(self, image: ConvertedImage) -> None:
         """Lists the tasks of an image that the ledger does not have, or whose files have changed."""
+        there = self._sent is not None and image.group in self._sent
+        progress = self._listed(image, there=there)
+        if there and progress.tasks:  # what is left to do needs the pixels that are in the store: start over
+            progress = self._listed(image, anew=True)
+        if (there and not progress.tasks) or self._sent is None:
+            progress.receipts.clear()
+        self._active[image.group] = progress
+        self._advance(progress)
+
+    def _listed(self, image: ConvertedImage, *, there: bool = False, anew: bool = False) -> _InProgress:
+        """Lists the tasks of an image that are left.
+
+        Args:
+            image: the image.
+            there: its files are in the store, and not in the folder.
+            anew: list all of its tasks.
+        """
         lost: dict[str, None] = {}
+        standing: list[Receipt] = []
         stages: deque[deque[ConversionTask]] = deque()
         for stage in self._stages(image):
             missing: deque[ConversionTask] = deque()
             for task in stage:
-                receipt = self._receipts.get(task.key)
-                if receipt is None or not self._stands(task, receipt):
+                receipt = None if anew else self._receipts.get(task.key)
+                if receipt is None or not self._stands(task, receipt, there=there):
                     missing.append(task)
                 else:
                     lost |= _reasons(receipt)
+                    standing.append(receipt)
             stages.append(missing)
-        tasks = sum(map(len, stages))
-        progress = _InProgress(image, stages, tasks, lost=lost)
-        self._active[image.group] = progress
-        self._advance(progress)
+        return _InProgress(image, stages, sum(map(len, stages)), lost=lost, receipts=standing)
 
     def _advance(self, progress: _InProgress) -> None:
         if progress.running:
@@ -164,12 +187,15 @@ class ConversionQueue:
         if progress.stages and not progress.problem:
             return
         del self._active[progress.image.group]
-        self._finished.append(ImageOutcome(progress.image, progress.problem, tuple(progress.lost)))
+        self._finished.append(
+            ImageOutcome(progress.image, progress.problem, tuple(progress.lost), tuple(progress.receipts))
+        )
 
-    def _stands(self, task: ConversionTask, receipt: Receipt) -> bool:
+    @staticmethod
+    def _stands(task: ConversionTask, receipt: Receipt, *, there: bool) -> bool:
         if receipt.status != "done" or receipt.source != task.source:
             return False
-        return not paths_of(task.stack.group).problems(receipt.files, receipt.committed_ns)
+        return there or not paths_of(task.stack.group).problems(receipt.files, receipt.committed_ns)
 
     def _stages(self, image: ConvertedImage) -> Iterator[Iterator[ConversionTask]]:
         stack = ImageStack(inside(self._store, image.group), image.shape, image.first.dtype, self._version)

@@ -17,21 +17,27 @@ import pytest
 import tifffile
 import zarr
 from click.testing import CliRunner, Result
+from fault_proxy import faulty
 from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
+from s3_server import KEY, SECRET, Bucket
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError, SettingsConflict, StoreError
 from nucbatch.core.selection import Selection
 from nucbatch.execution.conversion_forecast import forecast
+from nucbatch.object_store import ObjectPath
+from nucbatch.object_store.writing import delete
 from nucbatch.readers.find import open_plate
+from nucbatch.store.remote.ledger import RemoteLedger
+from nucbatch.store.remote.lock import remote_lock
 
 pytestmark = pytest.mark.slow
 
 PATTERN = r"(?P<well>[A-H]\d\d)_s(?P<site>\d)_t(?P<t>\d)_z(?P<z>\d)_(?P<channel>\w+)\.tif"
 
 
-def run(source: Path, out: Path, *options: str) -> Result:
+def run(source: Path, out: Path | str, *options: str) -> Result:
     options = ("--workers", "1", *options)
     return CliRunner().invoke(nucbatch, ["convert", str(source), "-o", str(out), *options])
 
@@ -297,3 +303,44 @@ def test_z_steps_are_converted_also_where_a_projection_is_beside_them(tmp_path: 
     assert pixels[0, :, 0, 0].tolist() == [107, 207]
     listed = pd.read_csv(tmp_path / "plate.convert" / "files.csv").set_index("path")
     assert listed.loc["TimePoint_1/ZStep_0/p_B02_s1_w1.tif", "reason"].startswith("projection: ")
+
+
+def test_a_conversion_to_a_store_is_that_to_a_folder(
+    bucket: Bucket, plate: Path, at_once: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, options = ObjectPath("s3://screens/made/plate.zarr"), ("--pattern", PATTERN, "--pixel-size", "0.5")
+
+    def made() -> dict[str, bytes]:
+        found = {key: one for key, one in bucket.content().items() if "/.nucbatch" not in key}
+        start = "made/"
+        return {key.removeprefix(start): one for key, one in found.items() if key.startswith(start)}
+
+    with faulty(bucket.address) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        proxy.faults[:] = ["", "", "503", "", "lost", "", "", "truncated", "", "cut", "reset", "", "429"] * 3
+        done = run(plate, str(out), *options, "--work", str(tmp_path / "one"))
+        assert done.exit_code == 0, done.output
+        assert not proxy.faults
+        assert made() == files(at_once)
+        assert not list((tmp_path / "one").iterdir())
+
+        # As if it had been killed before it committed the last image, and its machine were lost.
+        beside = out.with_suffix(".convert")
+        ledger = RemoteLedger.found(beside)
+        assert ledger is not None
+        last = f"{ledger.parts - 1:08d}.jsonl"
+        delete(bucket.url, [key for key in bucket.content() if key.endswith(last)])
+        proxy.requests.clear()
+        done = run(plate, str(out), *options, "--work", str(tmp_path / "two"))
+        assert done.exit_code == 0, done.output
+        written = [one.split("/plate.zarr/") for one in proxy.requests if one.startswith("PUT")]
+        names = [one[1].split("/") for one in written if len(one) == 2]
+        images = {"/".join(name[:3]) for name in names if len(name) > 3}
+        assert len(images) == 1
+        assert made() == files(at_once)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.address)
+    with remote_lock(beside):
+        assert "is in use by process" in str(run(plate, str(out), *options).exception)
+    content = b"".join(bucket.content().values())
+    assert KEY.encode() not in content
+    assert SECRET.encode() not in content

@@ -18,6 +18,7 @@ import nucbatch as nb
 from nucbatch.cli.main import nucbatch
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import delete
+from nucbatch.store.remote import publish
 from nucbatch.store.remote.ledger import RemoteLedger
 from nucbatch.synthetic.field import make_field
 
@@ -104,9 +105,25 @@ def test_results_in_a_store_are_those_in_a_folder(
     bucket: Bucket, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plate, out = str(runs["local"].parent / "plate"), ObjectPath("s3://screens/runs/out")
+    monkeypatch.setattr(publish, "_TOGETHER", 1)  # a part of the ledger for each field
     with faulty(bucket.address) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
-        proxy.faults[:] = ["", "", "503", "", "", "lost", "", "", "truncated", "", "", "reset", "", "429"] * 3
+        proxy.faults[:] = [
+            "",
+            "cut",
+            "503",
+            "",
+            "",
+            "lost",
+            "",
+            "short",
+            "truncated",
+            "",
+            "",
+            "reset",
+            "",
+            "429",
+        ] * 3
         stored = run(plate, str(out), "--block-size", "128", "--work", str(tmp_path))
         assert stored.exit_code == 3, stored.output
         assert not proxy.faults

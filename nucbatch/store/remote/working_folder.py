@@ -91,13 +91,13 @@ def bring_up_to_date(folder: RunFolder, ledger: RemoteLedger, *, verify: bool = 
         StoreError, InputError: the store does not answer, its ledger is damaged, or the folder can't be
             written.
     """
-    _claim(folder, ledger.pointer.run)
+    claim(folder, ledger.pointer.run)
     found = UpToDate()
     done: dict[str, tuple[Known, NDArray[np.uint64]]] = {}
     known = _write_ledger(folder, ledger, found, done)
-    listed = _listed(ledger.address) if done else np.zeros(0, np.uint64)
+    there = listed(ledger.address) if done else np.zeros(0, np.uint64)
     for key, (_, files) in done.items():
-        missing = int((~np.isin(files, listed)).sum())
+        missing = int((~np.isin(files, there)).sum())
         if missing:
             found.damaged[key] = f"{missing} of its objects are missing in the store, or have another size"
     if verify:
@@ -111,8 +111,8 @@ def bring_up_to_date(folder: RunFolder, ledger: RemoteLedger, *, verify: bool = 
     return found
 
 
-def _claim(folder: RunFolder, run: str) -> None:
-    """Creates the folder for a run; removes what it holds of another one.
+def claim(folder: RunFolder, run: str) -> None:
+    """Creates the working folder of a run; removes what it holds of another one.
 
     Raises:
         StoreError: the folder holds something else.
@@ -148,7 +148,7 @@ def _write_ledger(
     Returns:
         Whether there is a ledger in the store.
     """
-    here = {receipt.field: line for line, receipt in _receipts_here(folder)}
+    here = {receipt.field: line for line, receipt in receipts_in(folder)}
     if not ledger.parts:
         found.waiting = set(here)
         return False
@@ -157,7 +157,7 @@ def _write_ledger(
         for line in ledger.lines():
             if line.files is not None:
                 for key, files in line.files.items():
-                    done[key] = _table_of(key, files), _hashes(files)
+                    done[key] = _table_of(key, files), hashes(files)
                 continue
             file.write(line.content)
             if line.receipt is not None:
@@ -172,7 +172,7 @@ def _write_ledger(
     return True
 
 
-def _receipts_here(folder: RunFolder) -> Iterator[tuple[bytes, Receipt]]:
+def receipts_in(folder: RunFolder) -> Iterator[tuple[bytes, Receipt]]:
     """Yields the sound receipts of the folder's own ledger."""
     if not folder.ledger.exists():
         return
@@ -187,7 +187,8 @@ def _table_of(key: str, files: Files) -> Known:
     return files.get(f".nucbatch/fragments/{key}.parquet", (-1, ""))
 
 
-def _hashes(files: Files) -> NDArray[np.uint64]:
+def hashes(files: Files) -> NDArray[np.uint64]:
+    """Returns a hash of the name and size of each file."""
     return np.array([_hash(name, size) for name, (size, _) in files.items()], np.uint64)
 
 
@@ -196,7 +197,7 @@ def _hash(name: str, size: int) -> int:
     return int.from_bytes(hashlib.blake2b(f"{size} {name}".encode(), digest_size=8).digest())
 
 
-def _listed(address: ObjectPath) -> NDArray[np.uint64]:
+def listed(address: ObjectPath) -> NDArray[np.uint64]:
     """Returns the hashes of all objects of a run."""
     start = len(address.key) + 1
     found = (_hash(one["path"][start:], one["size"]) for one in objects_below(address.bucket, address.key))

@@ -287,3 +287,30 @@ def test_status_of_a_run_that_goes_on_or_was_stopped(address: ObjectPath, tmp_pa
         assert found.state == "running"
         assert found.driver is not None
         assert (found.driver.pid, found.driver.is_here) == (os.getpid(), True)
+
+
+@pytest.mark.parametrize("kinds", [["cut"], ["lost"], ["503", "short", "reset", "truncated"]], ids="-".join)
+def test_a_store_that_fails_at_every_third_request_loses_nothing_and_keeps_nothing_twice(
+    bucket: Bucket, address: ObjectPath, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kinds: list[str]
+) -> None:
+    with faulty(bucket.address) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.address)
+        proxy.faults[:] = [fault for kind in kinds for fault in ("", "", kind)] * 30
+        folder, _ = session(address, tmp_path, KEYS[:2])
+        assert len(proxy.faults) < 90 * len(kinds) - 30
+    monkeypatch.setenv("AWS_ENDPOINT_URL", bucket.address)
+    remote = RemoteLedger.found(address)
+    assert remote is not None
+    assert [line.receipt.field for line in remote.lines() if line.receipt] == list(KEYS[:2])
+    expected = {}
+    for key in KEYS[:2]:
+        process(folder, key)
+        of_field = places(folder, key)
+        for path in (*of_field.group.rglob("*"), of_field.label_tiff, of_field.table):
+            if path.is_file():
+                expected[path.relative_to(folder.path).as_posix()] = path.read_bytes()
+    start = f"{address.key}/"
+    found = {key.removeprefix(start): one for key, one in bucket.content().items() if key.startswith(start)}
+    assert {name: found.get(name) for name in expected} == expected
+    rest = {name for name in found if name not in expected}
+    assert rest == {".nucbatch/remote.json", *(name for name in rest if "/ledger/" in name)}
