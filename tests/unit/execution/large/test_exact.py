@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import tifffile
 from foreign_package import build
@@ -19,6 +18,7 @@ from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.networks.checkpoint import load_weights, read_card, save_weights, shipped
+from nucbatch.store.fragments import read_fragment
 
 SIZES = (128, 200, 256, 512, 1024)
 
@@ -28,7 +28,7 @@ def test_all_block_sizes_leave_what_the_image_in_one_piece_leaves(bench: Any, tm
     whole = bench.image(tmp_path / "whole", 4096)
     expected = bench.in_one_piece(whole)
     assert expected.nuclei > 100
-    table = pq.read_table(whole.folder.fragment(whole.field.key)).to_pandas()
+    table = read_fragment(whole.folder.fragment(whole.field.key)).to_pandas()
     assert {"Nuclei_Math_NucleusCytoplasmRatio_GFP", "Cytoplasm_AreaShape_Area"} <= set(table)
     assert table["Nuclei_Confidence"].between(0, 1).all()
     assert table["Nuclei_Confidence"].nunique() > 50
@@ -37,7 +37,7 @@ def test_all_block_sizes_leave_what_the_image_in_one_piece_leaves(bench: Any, tm
         receipt = bench.in_blocks(image, seed=block_px)
         assert receipt.qc == expected.qc
         assert (receipt.nuclei, receipt.labels_sha256) == (expected.nuclei, expected.labels_sha256)
-        rows = pq.read_table(image.folder.fragment(image.field.key)).to_pandas()
+        rows = read_fragment(image.folder.fragment(image.field.key)).to_pandas()
         pd.testing.assert_frame_equal(rows, table, check_exact=True)
         mine, theirs = bench.outcome_of(image), bench.outcome_of(whole)
         del mine["rows"], theirs["rows"]  # one fragment is written by groups of rows, the other at once
@@ -183,7 +183,7 @@ def test_a_blank_image_has_no_nuclei(bench: Any, tmp_path: Path) -> None:
     image = bench.of(path).image(tmp_path / "out", 128)
     receipt = bench.in_blocks(image)
     assert receipt.nuclei == 0
-    assert pq.read_table(image.folder.fragment(image.field.key)).num_rows == 0
+    assert read_fragment(image.folder.fragment(image.field.key)).num_rows == 0
 
 
 def test_rgb_is_seen_whole(bench: Any, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ def test_labels_pass_65535(bench: Any, tmp_path: Path, monkeypatch: pytest.Monke
     labels = tifffile.imread(image.folder.label_tiff(image.field.name))
     assert labels.dtype == np.uint32
     assert labels.max() == 260 * 260
-    table = pq.read_table(image.folder.fragment(image.field.key))
+    table = read_fragment(image.folder.fragment(image.field.key))
     assert table["Metadata_ObjectNumber"].to_pylist() == list(range(1, 260 * 260 + 1))
 
 
