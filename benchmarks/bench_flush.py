@@ -23,7 +23,7 @@ from rich.table import Table
 from nucbatch.core.plate import Channel, Field
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.fragments import write_fragment
-from nucbatch.store.images import field_files, write_field
+from nucbatch.store.images import write_field
 from nucbatch.store.tables import identity_columns
 from nucbatch.synthetic import make_field
 
@@ -64,10 +64,10 @@ def written(store: Path, number: int, image: np.ndarray, labels: np.ndarray) -> 
     """Writes a field as a task does, and returns its files."""
     field = Field("B03", number, 0, f"B/3/{number}", "x", (), SIDE_PX, SIDE_PX, "uint16")
     channels = [Channel(name, index) for index, name in enumerate(("DAPI", "GFP"))]
-    write_field(store, field, channels, image, labels)
+    written = write_field(store, field, channels, image, labels)
     table = store / "fragments" / f"{number}.parquet"
     write_fragment(table, identity_columns("P", field, int(labels.max())))
-    return [*field_files(store, field, image.shape, image.dtype), table]
+    return [*written, table]
 
 
 def fsync_each(paths: list[Path]) -> None:

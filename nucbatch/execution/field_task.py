@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,13 +37,13 @@ from nucbatch.labels.given_masks import NO_MASK, GivenMask
 from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import labels_digest
 from nucbatch.store.fragments import write_fragment
-from nucbatch.store.images import field_files, write_field
+from nucbatch.store.images import write_field
 from nucbatch.store.in_place import write_labels
 from nucbatch.store.kept_maps import KeptMaps
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.labels_alone import write_labels_alone
 from nucbatch.store.receipt import Receipt, fragment_note
-from nucbatch.store.stamps import stamp_of
+from nucbatch.store.stamps import Written, stamp_of
 from nucbatch.store.tables import identity_columns
 
 
@@ -124,7 +123,7 @@ def process_field(task: FieldTask) -> Receipt:
         )
     with timer.stage("write"):
         written = _write_pixels(task, image, labels, statistics.windows)
-        files, _ = task.places.stamps(written)
+        files = task.places.named(written)
         receipt = Receipt(
             task.field.key,
             "done",
@@ -149,9 +148,9 @@ def process_field(task: FieldTask) -> Receipt:
             lacking=task.lost,
         )
         table = task.places.table
-        write_fragment(table, rows, fragment_note(receipt, task.inputs_digest))
+        stamp = write_fragment(table, rows, fragment_note(receipt, task.inputs_digest))
         flush_all([*written, table])
-        stamp, committed_ns = stamp_of(table)
+        committed_ns = table.stat().st_mtime_ns
     return replace(receipt.with_table(stamp, committed_ns), seconds=timer.seconds, maps_bytes=maps_bytes)
 
 
@@ -216,12 +215,12 @@ def failed(field: Field, reason: str, worker: str = "") -> Receipt:
 
 def _write_pixels(
     task: FieldTask, image: NDArray[Any], labels: NDArray[np.uint32], windows: list[tuple[float, float]]
-) -> list[Path]:
+) -> Written:
     """Writes labels and image in the run's formats, and returns the files written."""
-    written: list[Path] = []
+    written: Written = {}
     if task.settings.copies_images:
         store = task.folder.store(task.is_plate)
-        write_field(
+        written |= write_field(
             store,
             task.field,
             task.channels,
@@ -230,14 +229,13 @@ def _write_pixels(
             windows=windows,
             version=task.settings.ome_zarr,
         )
-        written += field_files(store, task.field, image.shape, image.dtype, task.settings.ome_zarr)
     elif task.settings.keeps_zarr:
-        written += write_labels_alone(task.places.group, task.field, labels, task.settings.ome_zarr)
+        written |= write_labels_alone(task.places.group, task.field, labels, task.settings.ome_zarr)
     if task.settings.labels == "in-place":
-        written += write_labels(task.places.group, task.field, labels, task.settings.digest())
+        written |= write_labels(task.places.group, task.field, labels, task.settings.digest())
     if task.settings.labels in ("tiff", "both"):
         write_label_tiff(task.places.label_tiff, labels)
-        written.append(task.places.label_tiff)
+        written[task.places.label_tiff] = stamp_of(task.places.label_tiff)[0]
     return written
 
 

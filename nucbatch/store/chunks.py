@@ -25,6 +25,7 @@ from nucbatch.core.tiles import Box
 from nucbatch.store.array_document import zarr_2_document, zarr_3_document
 from nucbatch.store.atomic import write_bytes
 from nucbatch.store.shards import Codec, damaged, encoded, read_chunks
+from nucbatch.store.stamps import Written, stamp_of_bytes
 
 ZarrFormat = Literal[2, 3]
 
@@ -133,20 +134,25 @@ class Array:
         """Lists the files that overlap a box; a file whose chunks are all zeros does not exist."""
         return [self._file(row, column) for row, column in self._touched(box)]
 
-    def describe(self) -> None:
-        """Writes :attr:`document`, which makes the folder an array of zeros.
+    def describe(self) -> Written:
+        """Writes and returns :attr:`document`, which makes the folder an array of zeros.
 
         Raises:
             StoreError: the file cannot be written.
         """
-        write_bytes(self.document, _description(self), durable=False, folders=True)
+        path, content = self.document, _description(self)
+        write_bytes(path, content, durable=False, folders=True)
+        return {path: stamp_of_bytes(content)}
 
-    def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> None:
+    def write(self, pixels: npt.NDArray[Any], corner: tuple[int, int] = (0, 0)) -> Written:
         """Writes pixels (…, Y, X) as whole files, or up to the array's end.
 
         Args:
             pixels: any dtype that converts to the array's.
             corner: (y, x) of the first pixel; a file begins there.
+
+        Returns:
+            The files; one whose chunks are all zeros is not written.
 
         Raises:
             InputError: the pixels begin or end inside a file.
@@ -162,6 +168,7 @@ class Array:
                     f"{self.path}: pixels {begin} to {begin + length} are not aligned to files of {side} px: "
                     "give whole files, or pixels up to the array's end."
                 )
+        written: Written = {}
         for row, column in self._touched(Box(y, x, y + height, x + width)):
             own = self._box(row, column).shifted(-y, -x)
             body = encoded(self._cut(pixels[..., *own.slices]), self.grid, self.codec)
@@ -170,6 +177,8 @@ class Array:
                 path.unlink(missing_ok=True)  # all zeros; removes the file of an earlier attempt
             else:
                 write_bytes(path, body, durable=False, folders=True)
+                written[path] = stamp_of_bytes(body)
+        return written
 
     def read(self, box: Box, channel: int | None = None) -> npt.NDArray[Any]:
         """Reads the pixels (…, Y, X) of a box in the array; 0 where no chunk is stored.

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from nucbatch.core.errors import DamagedFile, InputError
 from nucbatch.store.atomic import replacing, write_bytes
-from nucbatch.store.stamps import Stamp, stamp_of
+from nucbatch.store.stamps import Stamp, stamp_of, stamp_of_bytes
 
 Column = npt.NDArray[Any] | Sequence[Any]
 
@@ -30,8 +30,10 @@ _PARQUET = b"PAR1"  # a Parquet file begins with it, and Arrow's stream with fou
 _CRC_BYTES = 4
 
 
-def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"") -> None:
+def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"") -> Stamp:
     """Writes the rows of one field; missing folders are created.
+
+    Returns the file's stamp.
 
     Args:
         path: the file.
@@ -53,7 +55,9 @@ def write_fragment(path: Path, columns: Mapping[str, Column], note: bytes = b"")
     with pa.ipc.new_stream(sink, batch.schema) as writer:
         writer.write_batch(batch)
     body = sink.getvalue().to_pybytes()
-    write_bytes(path, body + _checksum(body), durable=False, folders=True)
+    content = body + _checksum(body)
+    write_bytes(path, content, durable=False, folders=True)
+    return stamp_of_bytes(content)
 
 
 def write_fragments(path: Path, tables: Iterable[pa.Table], note: bytes = b"") -> None:
@@ -162,7 +166,7 @@ def parts_of(
 
 def _rows(path: Path, content: bytes, stamp: Stamp | None, names: Sequence[str] | None) -> pa.Table:
     """Reads the rows of a field from the bytes of its fragment."""
-    if stamp is not None and stamp != Stamp(len(content), google_crc32c.value(content)):
+    if stamp is not None and stamp != stamp_of_bytes(content):
         raise _changed(path)
     body = content[:-_CRC_BYTES]
     if stamp is None and _checksum(body) != content[-_CRC_BYTES:]:

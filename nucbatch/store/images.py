@@ -8,7 +8,7 @@ last the attributes that make it an image. No two writers share a file.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import numpy.typing as npt
 
 from nucbatch.core.errors import InputError, StoreError
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.core.tiles import Box
 from nucbatch.store import ngff
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import Array
 from nucbatch.store.display import limits, window
 from nucbatch.store.pyramid import image_pyramid, label_pyramid, level_count
 from nucbatch.store.run_folder import RunFolder, inside
+from nucbatch.store.stamps import Written, stamp_of_bytes
 from nucbatch.zarr_format.lost_images import with_lost_images
 
 
@@ -91,7 +91,7 @@ def write_field(
     *,
     windows: Sequence[tuple[float, float]] | None = None,
     version: ngff.Version = "0.5",
-) -> None:
+) -> Written:
     """Writes a field's image pyramid and its ``labels/nuclei`` pyramid; the same input gives the same bytes.
 
     Args:
@@ -102,6 +102,9 @@ def write_field(
         labels: (Y, X) uint32, 0 is background.
         windows: (start, end) grey levels to display per channel; None computes them from the image.
         version: of OME-Zarr.
+
+    Returns:
+        The files.
 
     Raises:
         InputError: image, labels and channels do not match.
@@ -115,12 +118,12 @@ def write_field(
     if labels.dtype != np.uint32:
         raise InputError(f"field {field.name}: labels are {labels.dtype}, they must be uint32.")
     group = inside(store, field.group)
+    written: Written = {}
     for level, pixels in enumerate(image_pyramid(image)):
         array = image_level(group, level, image.shape, image.dtype, version)
-        array.describe()
-        array.write(pixels)
-    write_label_pyramid(group, labels, version)
-    write_attributes(
+        written |= array.describe() | array.write(pixels)
+    written |= write_label_pyramid(group, labels, version)
+    return written | write_attributes(
         group,
         field,
         channels,
@@ -148,63 +151,22 @@ def label_level(group: Path, level: int, shape: tuple[int, ...], version: ngff.V
 
 def write_label_pyramid(
     group: Path, labels: npt.NDArray[np.uint32], version: ngff.Version = "0.5"
-) -> list[Array]:
-    """Writes the pyramid of labels (Y, X), without the attributes of their group, and returns its arrays.
+) -> Written:
+    """Writes the pyramid of labels (Y, X), without the attributes of their group, and returns its files.
 
     Raises:
         StoreError: a file cannot be written.
     """
-    arrays = []
+    written: Written = {}
     for level, pixels in enumerate(label_pyramid(labels)):
         array = label_level(group, level, labels.shape, version)
-        array.describe()
-        array.write(pixels)
-        arrays.append(array)
-    return arrays
-
-
-def written_files(arrays: Iterable[Array]) -> list[Path]:
-    """Returns the files of arrays (Y, X): their metadata, and the chunks that are not all background."""
-    found: list[Path] = []
-    for array in arrays:
-        found.append(array.document)
-        found += [path for path in array.files(Box(0, 0, *array.shape)) if path.exists()]
-    return found
+        written |= array.describe() | array.write(pixels)
+    return written
 
 
 def labels_path(group: Path) -> Path:
     """Returns the path of an image's labels."""
     return group / "labels" / ngff.LABELS_NAME
-
-
-def field_files(
-    store: Path,
-    field: Field,
-    shape: tuple[int, ...],
-    dtype: npt.DTypeLike,
-    version: ngff.Version = "0.5",
-) -> list[Path]:
-    """Lists the files that :func:`write_field` wrote for an image (C, Y, X) of this dtype."""
-    group = inside(store, field.group)
-    arrays = [
-        array
-        for level in range(level_count(*shape[-2:]))
-        for array in (
-            image_level(group, level, shape, dtype, version),
-            label_level(group, level, (shape[-2], shape[-1]), version),
-        )
-    ]
-    chunks = [path for array in arrays for path in array.files(Box(0, 0, *array.shape[-2:]))]
-    described = [array.document for array in arrays]
-    return [*described, *attribute_files(group, version), *(path for path in chunks if path.exists())]
-
-
-def attribute_files(group: Path, version: ngff.Version = "0.5") -> list[Path]:
-    """Lists the files that :func:`write_attributes` writes."""
-    nuclei = labels_path(group)
-    return [
-        folder / name for folder in (group, nuclei.parent, nuclei) for name in ngff.group_files({}, version)
-    ]
 
 
 def write_attributes(
@@ -215,8 +177,10 @@ def write_attributes(
     windows: Sequence[tuple[float, float]],
     limits: Sequence[tuple[float, float]],
     version: ngff.Version = "0.5",
-) -> None:
+) -> Written:
     """Writes the attributes that make a field's arrays an image with labels, after the pixels.
+
+    Returns the files.
 
     Args:
         group: the image's group.
@@ -231,12 +195,12 @@ def write_attributes(
     """
     nuclei = labels_path(group)
     space = ngff.Space.of(field, level_count(field.height_px, field.width_px))
-    write_group(nuclei, ngff.nuclei_attributes(space, version), version)
-    write_group(nuclei.parent, ngff.labels_attributes(version), version)
+    written = write_group(nuclei, ngff.nuclei_attributes(space, version), version)
+    written |= write_group(nuclei.parent, ngff.labels_attributes(version), version)
     described = ngff.image_attributes(
         field.name, channels, space, windows=windows, limits=limits, version=version
     )
-    write_group(group, described, version)
+    return written | write_group(group, described, version)
 
 
 def _create_plate(
@@ -266,14 +230,17 @@ def _create_plate(
                 _remove_group(store / row)
 
 
-def write_group(path: Path, attributes: ngff.Attributes, version: ngff.Version) -> None:
-    """Makes a folder a group with these attributes; missing folders are created.
+def write_group(path: Path, attributes: ngff.Attributes, version: ngff.Version) -> Written:
+    """Makes a folder a group with these attributes, and returns its files; missing folders are created.
 
     Raises:
         StoreError: a file cannot be written.
     """
+    written: Written = {}
     for name, content in ngff.group_files(attributes, version).items():
         write_bytes(path / name, content, durable=False, folders=True)
+        written[path / name] = stamp_of_bytes(content)
+    return written
 
 
 def _update_group(path: Path, attributes: ngff.Attributes, version: ngff.Version) -> None:

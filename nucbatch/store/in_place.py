@@ -21,9 +21,10 @@ import numpy.typing as npt
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate import Field
 from nucbatch.store import ngff
-from nucbatch.store.atomic import cannot_write, write_bytes
-from nucbatch.store.images import labels_path, write_label_pyramid, written_files
+from nucbatch.store.atomic import cannot_write
+from nucbatch.store.images import labels_path, write_group, write_label_pyramid
 from nucbatch.store.pyramid import level_count
+from nucbatch.store.stamps import Written
 
 _MARK = "nucbatch"
 
@@ -63,21 +64,20 @@ def claim(group: Path, digest: str) -> None:
     require_free(group, digest)
     nuclei = labels_path(group)
     if not nuclei.exists():
-        _write(nuclei, {_MARK: {"settings_sha256": digest}}, version_of(group))
+        write_group(nuclei, {_MARK: {"settings_sha256": digest}}, version_of(group))
 
 
-def write_labels(group: Path, field: Field, labels: npt.NDArray[np.uint32], digest: str) -> list[Path]:
+def write_labels(group: Path, field: Field, labels: npt.NDArray[np.uint32], digest: str) -> Written:
     """Writes a field's labels (Y, X) and their pyramid into its image, and returns the files.
 
     Raises:
         StoreError: as :func:`claim`.
     """
     claim(group, digest)
-    written = written_files(write_label_pyramid(group, labels, version_of(group)))
-    return written + describe_labels(group, field, digest)
+    return write_label_pyramid(group, labels, version_of(group)) | describe_labels(group, field, digest)
 
 
-def describe_labels(group: Path, field: Field, digest: str) -> list[Path]:
+def describe_labels(group: Path, field: Field, digest: str) -> Written:
     """Writes the attributes of an image's ``labels/nuclei`` and lists it; returns the files that are ours.
 
     Raises:
@@ -86,7 +86,7 @@ def describe_labels(group: Path, field: Field, digest: str) -> list[Path]:
     version, nuclei = version_of(group), labels_path(group)
     space = ngff.Space.of(field, level_count(field.height_px, field.width_px))
     attributes = ngff.nuclei_attributes(space, version) | {_MARK: {"settings_sha256": digest}}
-    written = _write(nuclei, attributes, version)
+    written = write_group(nuclei, attributes, version)
     listed = _listed(nuclei.parent, version)
     if ngff.LABELS_NAME not in listed:
         _list(nuclei.parent, [*listed, ngff.LABELS_NAME], version)
@@ -134,7 +134,7 @@ def _list(labels: Path, names: list[str], version: ngff.Version) -> None:
         ome = attributes.get("ome")
         ome = ome if isinstance(ome, dict) else {}
         attributes = attributes | {"ome": {"version": version} | ome | {"labels": names}}
-    _write(labels, attributes, version)
+    write_group(labels, attributes, version)
 
 
 def _attributes(group: Path) -> dict[str, Any]:
@@ -153,14 +153,3 @@ def _attributes(group: Path) -> dict[str, Any]:
     except (OSError, ValueError, AttributeError) as error:
         raise StoreError(f"the attributes of {group} can't be read ({error}): mend or remove it.") from error
     return dict(found) if isinstance(found, Mapping) else {}
-
-
-def _write(group: Path, attributes: dict[str, Any], version: ngff.Version) -> list[Path]:
-    try:
-        group.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(group, error) from error
-    files = ngff.group_files(attributes, version)
-    for name, content in files.items():
-        write_bytes(group / name, content, durable=False)
-    return [group / name for name in files]

@@ -13,19 +13,14 @@ import numpy.typing as npt
 
 from nucbatch.core.plate import Field
 from nucbatch.store import ngff
-from nucbatch.store.images import (
-    attribute_files,
-    labels_path,
-    write_group,
-    write_label_pyramid,
-    written_files,
-)
+from nucbatch.store.images import labels_path, write_group, write_label_pyramid
 from nucbatch.store.pyramid import level_count
+from nucbatch.store.stamps import Written
 
 
 def write_labels_alone(
     group: Path, field: Field, labels: npt.NDArray[np.uint32], version: ngff.Version = "0.5"
-) -> list[Path]:
+) -> Written:
     """Writes a field's label pyramid and the attributes that make it an image; returns the files.
 
     Args:
@@ -37,11 +32,10 @@ def write_labels_alone(
     Raises:
         StoreError: a file cannot be written.
     """
-    written = written_files(write_label_pyramid(group, labels, version))
-    return written + describe_labels_alone(group, field, version)
+    return write_label_pyramid(group, labels, version) | describe_labels_alone(group, field, version)
 
 
-def describe_labels_alone(group: Path, field: Field, version: ngff.Version = "0.5") -> list[Path]:
+def describe_labels_alone(group: Path, field: Field, version: ngff.Version = "0.5") -> Written:
     """Writes the attributes of a group whose labels are written, and returns their files.
 
     Raises:
@@ -49,7 +43,6 @@ def describe_labels_alone(group: Path, field: Field, version: ngff.Version = "0.
     """
     nuclei = labels_path(group)
     space = ngff.Space.of(field, level_count(field.height_px, field.width_px))
-    write_group(nuclei, ngff.nuclei_attributes(space, version), version)
-    write_group(nuclei.parent, ngff.labels_attributes(version), version)
-    write_group(group, ngff.image_of_labels_attributes(field.name, space, version), version)
-    return attribute_files(group, version)
+    written = write_group(nuclei, ngff.nuclei_attributes(space, version), version)
+    written |= write_group(nuclei.parent, ngff.labels_attributes(version), version)
+    return written | write_group(group, ngff.image_of_labels_attributes(field.name, space, version), version)

@@ -39,6 +39,14 @@ class Stamp:
 
 ABSENT = Stamp(-1, 0)
 
+Written = dict[Path, Stamp]
+"""Files that were written, with the stamps of the bytes that were given to the disk."""
+
+
+def stamp_of_bytes(content: bytes) -> Stamp:
+    """Returns the stamp of a file with this content."""
+    return Stamp(len(content), int(google_crc32c.value(content)))
+
 
 def stamp_of(path: Path) -> tuple[Stamp, int]:
     """Reads a file and returns its stamp and its modification time (ns).
@@ -148,6 +156,10 @@ class ImagePaths:
         if text.startswith(group):  # relative_to takes ten times as long, for each of a field's 16 files
             return text[len(group) :]
         return {self.label_tiff: LABEL_TIFF, self.table: TABLE}[path]
+
+    def named(self, written: Mapping[Path, Stamp]) -> Stamps:
+        """Returns the stamps of files by their names in the stamps."""
+        return Stamps.of({self.name(path): stamp for path, stamp in written.items()})
 
     def stamps(self, paths: Iterable[Path]) -> tuple[Stamps, int]:
         """Reads files and returns their stamps and the latest modification time (ns).

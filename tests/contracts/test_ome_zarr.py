@@ -27,10 +27,11 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.labels.ome_zarr_images import open_images
 from nucbatch.readers.find import open_plate
-from nucbatch.store.images import create_images, field_files, write_field
+from nucbatch.store.images import create_images, write_field
 from nucbatch.store.labels_alone import write_labels_alone
 from nucbatch.store.ngff import Version
 from nucbatch.store.run_folder import RunFolder
+from nucbatch.store.stamps import stamp_of
 from nucbatch.store.stored_images import field_groups, read_image, read_labels
 
 CHANNELS = (Channel("DAPI", 0), Channel("GFP", 1))
@@ -223,7 +224,9 @@ def labels_alone(tmp_path: Path) -> RunFolder:
     for field in plate.fields:
         labels = np.zeros((300, 520), np.uint32)
         labels[10:40, 30:50] = 9
-        write_labels_alone(store / field.group, field, labels)
+        written = write_labels_alone(store / field.group, field, labels)
+        there = {path for path in (store / field.group).rglob("*") if path.is_file()}
+        assert written == {path: stamp_of(path)[0] for path in there}
     return folder
 
 
@@ -349,6 +352,8 @@ def test_written_images_are_read_back_in_both_versions(located: tuple[RunFolder,
     assert (np.asarray(root["D/6/1/0"]) == pixels).all()
     assert root.metadata.zarr_format == (3 if version == "0.5" else 2)
     field = _fields(["D/6/1"], 0.5)[0]
-    files = field_files(folder.plate_zarr, field, (2, 300, 520), np.uint16, version)
     there = {path for path in (folder.plate_zarr / "D/6/1").rglob("*") if path.is_file()}
-    assert set(files) == there
+    written = write_field(
+        folder.plate_zarr, field, CHANNELS, pixels, read_labels(folder, "D/6/1"), version=version
+    )
+    assert written == {path: stamp_of(path)[0] for path in there}

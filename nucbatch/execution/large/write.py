@@ -31,7 +31,7 @@ from nucbatch.store.atomic import flush_all
 from nucbatch.store.digest import joined_digest, part_digest
 from nucbatch.store.display import limits_of
 from nucbatch.store.fragments import read_fragment, write_fragments
-from nucbatch.store.images import attribute_files, write_attributes
+from nucbatch.store.images import write_attributes
 from nucbatch.store.in_place import describe_labels
 from nucbatch.store.label_tiff import write_large_label_tiff
 from nucbatch.store.labels_alone import describe_labels_alone
@@ -99,7 +99,7 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
     if keeps == "in-place":
         written += describe_labels(image.label_group, image.field, image.settings.digest())
     elif image.settings.copies_images:
-        write_attributes(
+        written += write_attributes(
             image.group,
             image.field,
             image.channels,
@@ -107,7 +107,6 @@ def finish(image: LargeImage, kept: Mapping[Path, Stamp], digests: Sequence[str]
             limits=[limits_of(image.field.dtype)] * len(image.channels),
             version=image.settings.ome_zarr,
         )
-        written += attribute_files(image.group, image.settings.ome_zarr)
     elif image.settings.keeps_zarr:
         written += describe_labels_alone(image.label_group, image.field, image.settings.ome_zarr)
     if image.settings.labels != "tiff":

@@ -12,7 +12,7 @@ from nucbatch.core.plate import Channel, Field, Plate
 from nucbatch.store.chunks import chunk_px
 from nucbatch.store.digest import joined_digest, labels_digest, part_digest
 from nucbatch.store.fragments import write_fragment
-from nucbatch.store.images import create_images, field_files, write_field
+from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt, fragment_note
 from nucbatch.store.run_folder import RunFolder
@@ -30,11 +30,11 @@ def _commit(out: Path, value: int = 1, *, in_table: bool = False) -> tuple[Image
     folder.create()
     labels = np.full(SHAPE[1:], value, np.uint32)
     store = create_images(folder, Plate("P", "/", "x", channels, (FIELD,), ()))
-    write_field(store, FIELD, channels, np.ones(SHAPE, np.uint8), labels)
+    written = write_field(store, FIELD, channels, np.ones(SHAPE, np.uint8), labels)
     places = places_of(folder, True, FIELD)
     write_label_tiff(places.label_tiff, labels)
-    written = [*field_files(store, FIELD, SHAPE, "uint8"), places.label_tiff]
-    files, _ = places.stamps(written)
+    written[places.label_tiff] = stamp_of(places.label_tiff)[0]
+    files = places.named(written)
     known = Receipt(FIELD.key, "done", "", value, labels_digest(labels), {}, {}, "w")
     known = Receipt(*_values(known), names=files.names, stamps=files.packed)
     write_fragment(places.table, identity_columns("P", FIELD, value), fragment_note(known, "made of"))
