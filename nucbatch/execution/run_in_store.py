@@ -23,6 +23,7 @@ from nucbatch.execution.session import RunResult, execute
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import put
 from nucbatch.planning.plan import Plan
+from nucbatch.readers.names import plural
 from nucbatch.schedulers.contract import Scheduling
 from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.ledger import latest_receipts
@@ -30,6 +31,7 @@ from nucbatch.store.receipt import Receipt
 from nucbatch.store.remote.ledger import BEGUN, MOST_PARTS, RemoteLedger
 from nucbatch.store.remote.lock import RemoteLock, remote_lock
 from nucbatch.store.remote.publish import Publisher, publish_rest
+from nucbatch.store.remote.unfinished import Unfinished
 from nucbatch.store.remote.working_folder import UpToDate, bring_up_to_date, discard, working_folder
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.verify_files import file_problems, places_of
@@ -115,6 +117,7 @@ def execute_in_store(
             )
         try:
             publish_rest(folder, address, to_store.groups_of_failed())
+            to_store.finished()
         except (InputError, StoreError) as error:
             raise StoreError(
                 f"{error} Tables and report are kept in {folder.path}: give the same command again once the "
@@ -175,6 +178,7 @@ class RunInStore:
 
     def __init__(self, folder: RunFolder, ledger: RemoteLedger, lock: RemoteLock, found: UpToDate) -> None:
         self._folder, self._ledger, self._lock, self._found = folder, ledger, lock, found
+        self._unfinished = Unfinished(folder, ledger.address)
         self._open = ExitStack()
         self._publisher: Publisher | None = None
         self._plan: Plan | None = None
@@ -190,6 +194,7 @@ class RunInStore:
         fields = {field.key: field for field in plan.usable}
         folder = replace(self._folder, in_place=None)
         self._plan = plan
+        self._open.enter_context(self._unfinished)
         self._publisher = self._open.enter_context(
             Publisher(
                 folder,
@@ -197,6 +202,7 @@ class RunInStore:
                 self._lock,
                 lambda key: places_of(folder, is_plate, fields[key]),
                 seen=True,
+                unfinished=self._unfinished,
             )
         )
         wrong = dict(self._found.damaged)
@@ -217,6 +223,18 @@ class RunInStore:
         self._publisher.remove_sent(sorted(self._found.there & fields.keys()))
         self._publisher.commit(waiting)
         held.forget(wrong)
+        to_do = {field.group for field in plan.usable if not held.is_done(field.key)}
+        if fetched := self._unfinished.fetch(to_do):
+            what = f"{plural(fetched, 'large image')} that another session has begun"
+            _log.info("%s: what was sent of the network's work is fetched", what, extra=NOTE)
+
+    def finished(self) -> None:
+        """Removes from the store what is of use to an unfinished run alone.
+
+        Raises:
+            InputError: the store refuses, or does not answer.
+        """
+        self._unfinished.remove_all()
 
     def begun(self) -> None:
         """Sends the session's record and the plate, so that others see how far the run is.

@@ -18,8 +18,11 @@ import nucbatch as nb
 from nucbatch.cli.main import nucbatch
 from nucbatch.object_store import ObjectPath
 from nucbatch.object_store.writing import delete
+from nucbatch.store.ledger import latest_receipts
 from nucbatch.store.remote import publish
 from nucbatch.store.remote.ledger import RemoteLedger
+from nucbatch.store.remote.unfinished import Unfinished
+from nucbatch.store.run_folder import RunFolder
 from nucbatch.synthetic.field import make_field
 
 pytestmark = pytest.mark.slow
@@ -197,3 +200,30 @@ def test_results_from_an_ome_zarr_in_a_store_are_those_from_a_folder(
     known = digests(tmp_path / "local")
     assert "nuclei.parquet" in known
     assert digests(tmp_path / "store") == known
+
+
+def test_a_large_image_goes_on_elsewhere_from_what_the_network_has_done(
+    bucket: Bucket, tmp_path: Path
+) -> None:
+    picture, address = tmp_path / "slide.tif", ObjectPath("s3://screens/runs/large")
+    tifffile.imwrite(picture, make_field(600, np.random.default_rng(3), nuclei=30)[0][0], tile=(256, 256))
+    cut = ("--block-size", "256")
+    assert run(str(picture), tmp_path / "out", *cut).exit_code == 0
+    # As if the driver of a run in the store had been killed, and its machine were lost.
+    RemoteLedger.begun(address)
+    unfinished = Unfinished(RunFolder(tmp_path / "out"), address)
+    unfinished.send_new()
+    assert not [key for key in bucket.content() if "runs/large/.nucbatch/scratch" in key]
+    unfinished.send_new()
+    assert [key for key in bucket.content() if key.endswith("/scratch/slide/units.txt")]
+
+    done = run(str(picture), str(address), *cut, "--work", str(tmp_path / "elsewhere"))
+    assert done.exit_code == 0, done.output
+    assert "1 large image that another session has begun" in done.output
+    assert objects_of(bucket, "runs/large/") == digests(tmp_path / "out")
+    ledger = RemoteLedger.found(address)
+    assert ledger is not None
+    (receipt,) = [line.receipt for line in ledger.lines() if line.receipt]
+    assert "network" not in receipt.seconds
+    assert "network" in latest_receipts(RunFolder(tmp_path / "out"))[receipt.field].seconds
+    assert not [key for key in bucket.content() if "runs/large/.nucbatch/scratch" in key]

@@ -26,6 +26,7 @@ from nucbatch.store.receipt import Receipt, line_of
 from nucbatch.store.remote.compared import of_file, send
 from nucbatch.store.remote.ledger import Files, RemoteLedger, read_rest, write_rest
 from nucbatch.store.remote.lock import RemoteLock
+from nucbatch.store.remote.unfinished import Unfinished
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.scratch import Scratch
 from nucbatch.store.stamps import ABSENT, TABLE, ImagePaths
@@ -48,6 +49,7 @@ class Publisher:
         lock: the lock of the address.
         places: returns the paths of a field's files by its key.
         seen: whether an earlier session may have left objects of fields that are not in the ledger.
+        unfinished: sends large images in progress.
     """
 
     def __init__(
@@ -58,7 +60,9 @@ class Publisher:
         places: Callable[[str], ImagePaths],
         *,
         seen: bool,
+        unfinished: Unfinished | None = None,
     ) -> None:
+        self._unfinished = unfinished
         self._folder, self._ledger, self._lock, self._places, self._seen = folder, ledger, lock, places, seen
         self._waiting: list[Receipt] = []
         self._unsent = 0
@@ -168,6 +172,8 @@ class Publisher:
         self._ledger.append(lines, sent)
         for key in pixels:
             self._remove_here(key)
+            if self._unfinished is not None:
+                self._unfinished.forget(self._group(key))
 
     def _files(self, receipt: Receipt) -> list[Path]:
         """Returns the files of a field but its table fragment.
@@ -209,8 +215,11 @@ class Publisher:
         places = self._places(key)
         shutil.rmtree(places.group, ignore_errors=True)
         places.label_tiff.unlink(missing_ok=True)
-        group = places.group.relative_to(self._folder.path).parts[1:]
-        shutil.rmtree(Scratch(self._folder.scratch.joinpath(*group)).path, ignore_errors=True)
+        shutil.rmtree(Scratch(self._folder.scratch / self._group(key)).path, ignore_errors=True)
+
+    def _group(self, key: str) -> str:
+        """Returns the group of a field in its OME-Zarr."""
+        return "/".join(self._places(key).group.relative_to(self._folder.path).parts[1:])
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self._folder.path).as_posix()
