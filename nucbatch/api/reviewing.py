@@ -11,6 +11,7 @@ import pandas as pd
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.selection import Selection
+from nucbatch.object_store import disk_path
 from nucbatch.report.exports.run_fields import fields_of
 from nucbatch.review.label_folder import LabelFolder
 from nucbatch.review.reviewed_run import ReviewedRun
@@ -53,9 +54,10 @@ def suggest(
     Raises:
         InputError, InputNotFound, StoreError: the run can't be used.
     """
-    run = ReviewedRun(Path(out))
+    path = disk_path(out)
+    run = ReviewedRun(path)
     folder = None if export is None else LabelFolder(Path(export))
-    groups = _counted(Path(out), Selection.parse(wells, sites, times))
+    groups = _counted(path, Selection.parse(wells, sites, times))
     found = choose(run, number, groups=groups, among=among, threads=cores())
     if folder is not None:
         export_suggestions(folder, run, found)
@@ -88,7 +90,7 @@ def view(
         InputError: there is nothing to show, no display, or no napari.
         InputNotFound, StoreError: the run can't be used.
     """
-    path = Path(out)
+    path = disk_path(out)
     run = ReviewedRun(path)
     target = LabelFolder(
         path.absolute().with_name(f"{path.absolute().name}-corrected") if save is None else Path(save)

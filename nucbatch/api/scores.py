@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.sides import ignoring, open_side, pair_sides, picture_of
+from nucbatch.labels.sides import ignoring, open_side_at, pair_sides, picture_of
+from nucbatch.object_store import as_path, disk_path
 from nucbatch.scoring import ScoreTable, score_image, score_images
 
 
@@ -31,7 +33,7 @@ def score(pred: Any, gt: Any, *, ignore: str | Path | None = None, count_ignored
 
     Args:
         pred: labels (Y, X), 0 is background; or the path of a run's folder, of an OME-Zarr, of a folder of
-            label images, or of a data set.
+            label images, or of a data set; or the address of a run or an OME-Zarr in a store.
         gt: the true labels: an array where ``pred`` is one, else such a path. Images are paired by name.
         ignore: folder of masks, paired by name; pixels that are not 0 in them are left out. None: ``ignore/``
             beside the true labels, if there is one.
@@ -57,24 +59,25 @@ def score(pred: Any, gt: Any, *, ignore: str | Path | None = None, count_ignored
         if ignore is not None:
             raise InputError("ignore is for paths: set ignored pixels of arrays to 0 in both.")
         return _tables(ScoreTable((score_image("image", np.asarray(gt), np.asarray(pred)),)))
-    true = open_side(Path(gt))
-    if ignore is not None:
-        true = ignoring(true, Path(ignore))
-    elif count_ignored:
-        true = [replace(image, ignore=None) for image in true]
-    pairs = pair_sides(open_side(Path(pred)), true)
-    return _tables(
-        score_images(
-            (
-                name,
-                truth.labels(),
-                found.labels(),
-                truth.ignore() if truth.ignore else None,
-                picture_of(truth, found),
+    with ExitStack() as opened:
+        true = open_side_at(as_path(gt), opened)
+        if ignore is not None:
+            true = ignoring(true, disk_path(ignore))
+        elif count_ignored:
+            true = [replace(image, ignore=None) for image in true]
+        pairs = pair_sides(open_side_at(as_path(pred), opened), true)
+        return _tables(
+            score_images(
+                (
+                    name,
+                    truth.labels(),
+                    found.labels(),
+                    truth.ignore() if truth.ignore else None,
+                    picture_of(truth, found),
+                )
+                for name, (found, truth) in pairs.items()
             )
-            for name, (found, truth) in pairs.items()
         )
-    )
 
 
 def _tables(table: ScoreTable) -> Scores:

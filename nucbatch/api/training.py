@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 from nucbatch.core.errors import InputError
+from nucbatch.object_store import disk_path
 
 
 def train(
@@ -91,8 +92,8 @@ def train(
     recipe = chosen_recipe(preset, weights, changes)
     with TrainingBar(terminal(soft_wrap=True)) if progress else nullcontext() as bar:
         return train_network(
-            find_data([Path(folder) for folder in folders], channel),
-            Path(out),
+            find_data([disk_path(folder) for folder in folders], channel),
+            disk_path(out),
             recipe,
             start=weights,
             teachers=[locate(str(teacher)) for teacher in teachers],

@@ -10,7 +10,7 @@ from nucbatch.object_store.object_file import (
     read_into,
     shown_version,
 )
-from nucbatch.object_store.path import ObjectPath, as_path, is_address, path_in
+from nucbatch.object_store.path import ObjectPath, as_path, disk_path, is_address, path_in
 
 __all__ = [
     "ObjectFile",
@@ -19,6 +19,7 @@ __all__ = [
     "ahead",
     "as_path",
     "at_once",
+    "disk_path",
     "each",
     "file_size",
     "is_address",

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeVar, cast
 
-from nucbatch.core.errors import ImageUnavailable
+from nucbatch.core.errors import ImageUnavailable, InputError
 from nucbatch.object_store.object_file import HEADER_BYTES, WHOLE_BYTES, ObjectFile, StoredBytes
 from nucbatch.object_store.requests import stamp_ns
 
@@ -178,6 +178,21 @@ def as_path(path: str | Path) -> Path:
         return path
     text = str(path)
     return ObjectPath(text) if is_address(text) else Path(path)
+
+
+def disk_path(path: str | Path) -> Path:
+    """Returns the path of a file or folder on a disk.
+
+    Raises:
+        InputError: it is an address.
+    """
+    found = as_path(path)
+    if isinstance(found, ObjectPath):
+        raise InputError(
+            f"{found} is an address in an object store: give a file or folder on a disk. A run is copied "
+            f"with `nucbatch copy {found} FOLDER`."
+        )
+    return found
 
 
 def path_in(root: str | Path, below: str = "") -> Path:

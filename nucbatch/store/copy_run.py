@@ -127,7 +127,8 @@ def copied_files(source: ObjectPath) -> dict[str, Known]:
     """Reads the list of the files of a run that was copied to an address.
 
     Raises:
-        InputNotFound: there is no whole copy. InputError: the list is damaged, or leads out of the folder.
+        InputNotFound: there is no whole copy. InputError: the list is damaged, or leads out of the folder; or
+            there is no such bucket.
     """
     try:
         return {
@@ -136,6 +137,7 @@ def copied_files(source: ObjectPath) -> dict[str, Known]:
             if is_inside(name)
         }
     except FileNotFoundError as error:
+        next(iter(objects_below(source.bucket, source.key)), None)  # raises if there is no such bucket
         raise InputNotFound(
             f"{source} holds no whole copy of a run (it has no {LIST}), and no run that was made with -o: "
             "give the address of a run."

@@ -14,7 +14,9 @@ import tifffile
 from click.testing import CliRunner, Result
 from s3_server import KEY, SECRET, Bucket
 
+import nucbatch as nb
 from nucbatch.cli.main import nucbatch
+from nucbatch.core.errors import InputError
 from nucbatch.object_store import ObjectPath
 from nucbatch.store.remote.lock import remote_lock
 from nucbatch.synthetic.field import make_field
@@ -100,6 +102,8 @@ def test_status_of_an_address_is_that_of_a_folder(made: Made) -> None:
     assert shown[0] == shown[1]
     missing = command("status", "s3://screens/at/nothing")
     assert "holds no whole copy of a run" in str(missing.exception)
+    missing = command("status", "s3://no-such-bucket/run")
+    assert "there is no bucket s3://no-such-bucket" in str(missing.exception)
 
 
 def test_a_report_is_written_again_in_the_store(bucket: Bucket, made: Made, tmp_path: Path) -> None:
@@ -130,6 +134,10 @@ def test_masks_are_exported_and_scored_from_a_store(made: Made, tmp_path: Path) 
         done("score", pred, "--gt", truth, "--json", tmp_path / "score.json")
         scores = json.loads((tmp_path / "score.json").read_text(encoding="utf-8"))["per_image"]
         assert [image["object_f1_95"] for image in scores] == [1.0, 1.0]
+    assert nb.score(made.address, copied).totals.loc["pooled", "object_f1_95"] == 1.0
+    for wrong in (nb.suggest, nb.view):
+        with pytest.raises(InputError, match=f"is an address .*nucbatch copy {made.address} FOLDER"):
+            wrong(made.address)
 
 
 @pytest.mark.parametrize(
