@@ -30,7 +30,7 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bench_resume import NEW, name
+from benchmarks.bench_resume import NEW, SITES, name
 
 _STEPS = ("new", "none committed", "committed", "committed, compared before")
 
@@ -151,10 +151,11 @@ def make_plate(scratch: Path, fields: int) -> Path:
     """Links one image under the names of many fields; a file has at most so many links."""
     plate = scratch / "plate"
     plate.mkdir()
-    source = plate / name(0)
+    sites = max(SITES, -(-fields // 500))  # no plate has more than 1,536 wells
+    source = plate / name(0, sites)
     tifffile.imwrite(source, np.zeros((32, 32), np.uint16))
     for number in range(1, fields):
-        target = plate / name(number)
+        target = plate / name(number, sites)
         try:
             os.link(source, target)
         except OSError as error:

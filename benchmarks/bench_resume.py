@@ -192,9 +192,9 @@ def link(source: str | Path, target: str | Path) -> None:
         shutil.copy2(source, target)
 
 
-def name(number: int) -> str:
-    """File name, well and site of a plate with 300 sites a well."""
-    well, site = divmod(number, SITES)
+def name(number: int, sites: int = SITES) -> str:
+    """File name, well and site of a plate with so many sites a well."""
+    well, site = divmod(number, sites)
     return f"p_{well_name(row_letters(well // 24), well % 24 + 1)}_s{site + 1}_w1.tif"
 
 

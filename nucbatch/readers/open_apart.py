@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from nucbatch.core.errors import InputError
+from nucbatch.core.errors import InputError, NucbatchError
 from nucbatch.core.log_file import PROJECT
 from nucbatch.core.plate import Plate
 from nucbatch.core.safe_path import SAFE_PATH, safe_pythonpath
@@ -90,6 +90,8 @@ def _serve(connection: Connection) -> None:
     outcome: Plate | BaseException
     try:
         outcome = open_plate(path, **options, apart_from=sys.maxsize)
+    except NucbatchError as error:
+        outcome = error
     except Exception as error:  # noqa: BLE001  # raised again by the caller
         error.add_note(traceback.format_exc())
         outcome = error
