@@ -33,6 +33,9 @@ COUNTED = "Metadata_Counted"
 REASON = "Metadata_ReasonNotCounted"
 """Column of nuclei.parquet: why it does not; empty if it counts."""
 
+_SMALL_TABLES = 64
+"""Tables of fields that wait for a full row group: a table of few nuclei takes 60 kB, so these are joined."""
+
 _TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
 
 
@@ -98,7 +101,7 @@ def concatenate(
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
-        held = 0
+        held = joined = 0
         try:
             parts = ((path, part) for path in fragments for part in parts_of(path, (stamps or {}).get(path)))
             for path, table in parts:
@@ -118,13 +121,17 @@ def concatenate(
                     )
                 table = _with_metadata(table, added)
                 table = table if sizes is None else _in_micrometres(table, sizes.get(path))
-                waiting.append(
-                    table if not_counted is None else _with_counted(table, not_counted.get(path, {}))
-                )
+                if table.num_rows or not waiting:
+                    waiting.append(
+                        table if not_counted is None else _with_counted(table, not_counted.get(path, {}))
+                    )
                 held += table.num_rows
+                if len(waiting) - joined >= _SMALL_TABLES:
+                    waiting[joined:] = [pa.concat_tables(waiting[joined:]).combine_chunks()]
+                    joined += 1
                 if held >= ROWS_PER_GROUP:
                     writer.write_table(pa.concat_tables(waiting), row_group_size=ROWS_PER_GROUP)
-                    rows, held, waiting = rows + held, 0, []
+                    rows, held, waiting, joined = rows + held, 0, [], 0
             if writer is None:
                 writer = pq.ParquetWriter(temporary, _identity_schema(), compression="zstd")
                 waiting = [_identity_schema().empty_table()]
