@@ -92,9 +92,9 @@ def test_a_screen_in_a_store_is_that_in_a_folder(
         assert found[name] == (out / name).read_bytes(), name
     assert found["plates.csv"].replace(place.encode(), str(out).encode()) == (out / "plates.csv").read_bytes()
     assert not list(tmp_path.iterdir())
-    again = screen(manifest, place, "--work", str(tmp_path))
-    assert "sound: complete: 2 fields" in again.output
-    assert "done before" in again.output
+    listed = screen(manifest, place, "--work", str(tmp_path), "--dry-run").output
+    assert listed == screen(manifest, out, "--dry-run").output
+    assert "sound\tcomplete" in listed
     status = CliRunner().invoke(nucbatch, ["status", place])
     assert status.exit_code == 3, status.output
     known = CliRunner().invoke(nucbatch, ["status", str(out)]).output
