@@ -31,6 +31,7 @@ _UNITS = "units.txt"
 _SCRATCH = ".nucbatch/scratch"
 _AT_ONCE = 8
 _TOGETHER = 64
+_AGAIN_NS = 60 * 10**9  # a file may get its name a while after it was written
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class Unfinished:
 
     def __init__(self, folder: RunFolder, address: ObjectPath, every_s: float = EVERY_S) -> None:
         self._folder, self._address, self._every_s = folder, address, every_s
-        self._sent: dict[Path, tuple[int, int]] = {}
+        self._until_ns: dict[Path, int] = {}
         self._seen: set[Path] = set()
         self._stored: set[str] = set()
         self._lock = threading.Lock()
@@ -104,15 +105,17 @@ class Unfinished:
         images = {path.parent for path in self._folder.scratch.rglob(_UNITS)}
         for image in sorted(images & self._seen):
             with self._lock, ThreadPoolExecutor(_AT_ONCE) as pool:
-                new = [(path, stamp) for path, stamp in _files_of(image) if self._sent.get(path) != stamp]
                 self._stored.add(image.relative_to(self._folder.scratch).as_posix())
+                since_ns = self._until_ns.get(image, 0)
+                new = [
+                    (path, time_ns) for path, time_ns in _files_of(image) if time_ns > since_ns - _AGAIN_NS
+                ]
                 new.sort(key=lambda one: one[0].name == _UNITS)  # the record goes last
                 for begin in range(0, len(new), _TOGETHER):
                     if self._ended.is_set():
                         return
-                    some = new[begin : begin + _TOGETHER]
-                    list(pool.map(self._send, [path for path, _ in some]))
-                    self._sent.update(some)
+                    list(pool.map(self._send, [path for path, _ in new[begin : begin + _TOGETHER]]))
+                self._until_ns[image] = max((time_ns for _, time_ns in new), default=since_ns)
         self._seen = images
 
     def forget(self, group: str) -> None:
@@ -124,8 +127,7 @@ class Unfinished:
         with self._lock:
             if group in self._stored:
                 self._stored.remove(group)
-                image = self._folder.scratch / group
-                self._sent = {path: one for path, one in self._sent.items() if image not in path.parents}
+                self._until_ns.pop(self._folder.scratch / group, None)
                 _remove(self._address / _SCRATCH / group)
 
     def remove_all(self) -> None:
@@ -170,8 +172,8 @@ def _above(name: str) -> Iterator[str]:
     return ("/".join(parts[:count]) for count in range(1, len(parts)))
 
 
-def _files_of(image: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
-    """Yields the files of an image that are worth to be kept, with size and time."""
+def _files_of(image: Path) -> Iterator[tuple[Path, int]]:
+    """Yields the files of an image that are worth to be kept, with their times in ns."""
     for where, folders, names in os.walk(image):
         if Path(where) == image:
             folders[:] = [name for name in folders if name not in _MADE_AGAIN]
@@ -180,10 +182,9 @@ def _files_of(image: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
             if name in _MADE_AGAIN or name.endswith(PARTIAL):
                 continue
             try:
-                found = path.stat()
+                yield path, path.stat().st_mtime_ns
             except FileNotFoundError:
                 continue
-            yield path, (found.st_size, found.st_mtime_ns)
 
 
 def _remove(place: ObjectPath) -> None:
