@@ -6,6 +6,8 @@ import sys
 from importlib import import_module
 from threading import Thread
 
+from nucbatch.core.gc_pause import gc_paused
+
 _MODULES = ("nucbatch.execution.experiment_tables", "nucbatch.execution.finalise", "nucbatch.report.page")
 
 
@@ -16,8 +18,9 @@ def load_end_ahead() -> None:
 
 
 def _load() -> None:
-    for name in _MODULES:
-        import_module(name)
+    with gc_paused():
+        for name in _MODULES:
+            import_module(name)
     from nucbatch.report.page import load_ahead
 
     load_ahead()

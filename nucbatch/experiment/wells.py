@@ -360,12 +360,11 @@ def _frame(
             [well["nuclei"] / well["done"] if well["done"] else np.nan for _, well in named], np.float64
         ),
     }
-    for name in measured:
-        for statistic in ("Mean_", "Median_", "StDev_"):
-            columns[statistic + name] = np.array(
-                [well.get("statistics", {}).get(statistic + name, np.nan) for _, well in named], np.float64
-            )
-    return pd.DataFrame(columns)
+    names = [statistic + name for name in measured for statistic in ("Mean_", "Median_", "StDev_")]
+    none = dict.fromkeys(names, np.nan)
+    rows = [list(map(well.get("statistics", none).__getitem__, names)) for _, well in named]
+    statistics = np.array(rows, np.float64).reshape(len(named), len(names))
+    return pd.concat([pd.DataFrame(columns), pd.DataFrame(statistics, columns=names)], axis=1)
 
 
 def _places_frame(keys: list[Key]) -> pd.DataFrame:
