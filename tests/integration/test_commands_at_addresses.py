@@ -90,7 +90,9 @@ def objects_in(bucket: Bucket, address: str) -> dict[str, bytes]:
 def test_masks_are_measured_into_a_store_as_into_a_folder(bucket: Bucket, made: Made) -> None:
     known = digests(files_in(made.measured))
     assert "nuclei.parquet" in known
-    assert digests(objects_in(bucket, made.address)) == known
+    found = objects_in(bucket, made.address)
+    assert digests(found) == known
+    assert {".nucbatch/begun/session.json", ".nucbatch/begun/plate.json"} <= found.keys()  # for status
 
 
 def test_status_of_an_address_is_that_of_a_folder(made: Made) -> None:
