@@ -17,7 +17,7 @@ def train(
     *,
     preset: str | None = None,
     from_: str | Path | None = None,
-    teachers: Sequence[str | Path] = (),
+    teacher: str | Path | Sequence[str | Path] = (),
     channel: str = "",
     steps: int | None = None,
     epochs: int | None = None,
@@ -45,7 +45,7 @@ def train(
         out: folder for weights and history.
         preset: settings of the training; None: "default", or "finetune" with ``from_``.
         from_: start from the weights of this model: a name or a file.
-        teachers: models (names or files) whose maps are learnt beside the labels, half and half.
+        teacher: model (a name or a file), or several, whose maps are learnt beside the labels, half and half.
         channel: channel to learn from, in OME-Zarr data.
         steps: number of optimiser steps; this and the following default to the preset's.
         epochs: number of passes over the data.
@@ -80,6 +80,7 @@ def train(
     from nucbatch.training.progress_bar import TrainingBar
 
     folders = [data] if isinstance(data, str | Path) else data
+    teachers = [teacher] if isinstance(teacher, str | Path) else teacher
     weights = None if from_ is None else locate(str(from_))
     changes = {
         "steps": steps,
@@ -96,7 +97,7 @@ def train(
             disk_path(out),
             recipe,
             start=weights,
-            teachers=[locate(str(teacher)) for teacher in teachers],
+            teachers=[locate(str(one)) for one in teachers],
             resume=resume,
             test=test,
             device=device,

@@ -12,13 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from nucbatch.report.viridis import colour
+
 Row = dict[str, str]
 
 COUNT = "Count_Nuclei_PerField_Mean"
 """Column of wells.csv with the mean number of nuclei per counted field."""
 
 SHADES = 48
-_VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
 _WELL = re.compile(r"([A-Za-z]{1,2})(\d{1,2})")
 _SIZES = ((2, 3), (4, 6), (8, 12), (16, 24), (32, 48))
 _MAP_WIDTH = 240
@@ -62,7 +63,7 @@ class Range:
 
 def style_of_shades() -> str:
     """The style sheet of the colours, from viridis."""
-    return "".join(f".c{shade} {{ fill: {_colour(shade / (SHADES - 1))}; }}\n" for shade in range(SHADES))
+    return "".join(f".c{shade} {{ fill: {colour(shade / (SHADES - 1))}; }}\n" for shade in range(SHADES))
 
 
 def colour_scale(colours: Range) -> str:
@@ -186,12 +187,3 @@ def _place(well: str) -> tuple[int, int] | None:
     for letter in match[1].upper():
         row = row * 26 + ord(letter) - ord("A") + 1
     return row - 1, int(match[2]) - 1
-
-
-def _colour(share: float) -> str:
-    """The colour at a share (0 to 1) of viridis, between its nearest stops."""
-    at = share * (len(_VIRIDIS) - 1)
-    first = min(int(at), len(_VIRIDIS) - 2)
-    ends = [[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in _VIRIDIS[first : first + 2]]
-    mixed = (round(one + (other - one) * (at - first)) for one, other in zip(*ends, strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed)
