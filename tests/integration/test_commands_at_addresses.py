@@ -18,6 +18,7 @@ import nucbatch as nb
 from nucbatch.cli.main import nucbatch
 from nucbatch.core.errors import InputError
 from nucbatch.object_store import ObjectPath
+from nucbatch.store.remote.ledger import RemoteLedger
 from nucbatch.store.remote.lock import remote_lock
 from nucbatch.synthetic.field import make_field
 
@@ -140,6 +141,28 @@ def test_masks_are_exported_and_scored_from_a_store(made: Made, tmp_path: Path) 
     for wrong in (nb.suggest, nb.view):
         with pytest.raises(InputError, match=f"is an address .*nucbatch copy {made.address} FOLDER"):
             wrong(made.address)
+
+
+def test_a_run_that_was_killed_is_shown_and_exported_as_far_as_it_is(
+    bucket: Bucket, made: Made, tmp_path: Path
+) -> None:
+    place = "s3://screens/at/stopped"
+    ended = (".nucbatch/files.json", ".nucbatch/session.json", ".nucbatch/plate.json")
+    for name, content in objects_in(bucket, made.address).items():
+        if "/" in name and name not in ended:
+            bucket.put(f"at/stopped/{name}", content)
+    ledger = RemoteLedger.found(ObjectPath(place))
+    assert ledger is not None
+    parts = [name for name in objects_in(bucket, place) if "/ledger/" in name]
+    last = next(line.receipt for line in reversed(list(ledger.lines())) if line.receipt)
+    name, lines = max(parts), bucket.content()[f"at/stopped/{max(parts)}"].splitlines(keepends=True)
+    kept = [line for line in lines if last.field.encode() not in line.split(b",")[0]]
+    bucket.put(f"at/stopped/{name}", b"".join(kept))
+    assert "stopped before its end" in done("status", place, code=1)
+    assert "report.html" in done("report", place)
+    assert b"1 field not processed yet" in objects_in(bucket, place)["report.html"]
+    shown = done("export", place, "--labels", "png", "-o", tmp_path / "export", code=3)
+    assert "1 field exported; 0 failed; 1 without masks" in shown
 
 
 @pytest.mark.parametrize(
