@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from nucbatch.core.errors import ImageUnavailable, InputError, InputNotFound, StoreError
 from nucbatch.object_store import ObjectPath
+from nucbatch.object_store.list_objects import objects
 from nucbatch.object_store.writing import objects_below, put
 from nucbatch.store.atomic import PARTIAL, replacing
 from nucbatch.store.lock import run_lock
@@ -137,7 +138,7 @@ def copied_files(source: ObjectPath) -> dict[str, Known]:
             if is_inside(name)
         }
     except FileNotFoundError as error:
-        next(iter(objects_below(source.bucket, source.key)), None)  # raises if there is no such bucket
+        next(objects(source.bucket, source.key), None)  # raises if there is no such bucket
         raise InputNotFound(
             f"{source} holds no whole copy of a run (it has no {LIST}), and no run that was made with -o: "
             "give the address of a run."
