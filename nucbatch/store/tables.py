@@ -112,13 +112,10 @@ def concatenate(
                     joint = joint if sizes is None else _in_micrometres(joint, None)
                     joint = joint if not_counted is None else _with_counted(joint, {})
                     writer = pq.ParquetWriter(temporary, joint.schema, compression="zstd")
-                if examples and set(table.schema).issubset(schema):
+                if table.schema != schema:
+                    if not examples or not set(table.schema).issubset(schema):
+                        raise _other_columns(path)
                     table = _filled(table, schema)
-                elif table.schema != schema:
-                    raise StoreError(
-                        f"{path} has other columns than the fragments before it: it was written by another "
-                        "version of nucbatch or of its measurements. Start over with --restart."
-                    )
                 table = _with_metadata(table, added)
                 table = table if sizes is None else _in_micrometres(table, sizes.get(path))
                 if table.num_rows or not waiting:
@@ -141,6 +138,13 @@ def concatenate(
             if writer is not None:
                 writer.close()
     return rows + held
+
+
+def _other_columns(path: Path) -> StoreError:
+    return StoreError(
+        f"{path} has other columns than the fragments before it: it was written by another version of "
+        "nucbatch or of its measurements. Start over with --restart."
+    )
 
 
 def _identity_schema() -> pa.Schema:
