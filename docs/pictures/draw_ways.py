@@ -107,7 +107,7 @@ FIELD = Way(
         Step(5, "masks/flows.py", ("follow_flows",), "the pixel loop, compiled by numba"),
         Step(2, "features/measure.py", ("measure",), "shape and intensity of each nucleus"),
         Step(2, "store/images.py", ("write_field",), "image and labels as OME-Zarr"),
-        Step(2, "store/tables.py", ("write_fragment",), "rows of nuclei, and the receipt"),
+        Step(2, "store/fragments.py", ("write_fragment",), "rows of nuclei, and the receipt"),
     ),
     last=(
         Step(3, "store/ledger.py", ("Ledger.append",), "the field is done when this line is on disk"),
