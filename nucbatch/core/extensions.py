@@ -13,8 +13,8 @@ def registered(*groups: str) -> tuple[EntryPoint, ...]:
 
     All installed packages are read once for each import path, because that takes 30 ms of processor time.
 
-    >>> sorted(point.name for point in registered("nucbatch.schedulers"))
-    ['address', 'cuda', 'local', 'slurm']
+    >>> {"cuda", "local", "slurm"} <= {point.name for point in registered("nucbatch.schedulers")}
+    True
     """
     found = _all(tuple(sys.path))
     return tuple(point for group in groups for point in found.get(group, ()))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable
+from queue import SimpleQueue
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -42,7 +43,8 @@ class StopSignal:
 
     Args:
         interrupts_to_abort: number of Ctrl-C after which the process ends at once.
-        on_first: called at the first signal.
+        on_first: called at the first signal, in a thread: a signal may arrive in the middle of a line that is
+            being printed, and then nothing else can be printed from its handler.
 
     Attributes:
         signal: number of the first signal received, 0 before.
@@ -53,9 +55,13 @@ class StopSignal:
         self._interrupts_to_abort, self._on_first = interrupts_to_abort, on_first
         self._interrupts = 0
         self._before: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
+        self._arrived: SimpleQueue[bool] = SimpleQueue()  # may be filled in a handler, unlike an Event
+        self._waits = threading.Thread(target=self._wait, name="nucbatch-signal", daemon=True)
 
     def __enter__(self) -> StopSignal:
         if threading.current_thread() is threading.main_thread():
+            if self._on_first:
+                self._waits.start()
             for name in _NAMES:
                 number = getattr(signal, name, None)
                 if number is not None:
@@ -67,6 +73,13 @@ class StopSignal:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._waits.ident is not None:
+            self._arrived.put(False)
+            self._waits.join()
+
+    def _wait(self) -> None:
+        if self._arrived.get() and self._on_first:
+            self._on_first()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         first = not self.signal
@@ -74,5 +87,5 @@ class StopSignal:
         self._interrupts += number == signal.SIGINT
         if self._interrupts >= self._interrupts_to_abort:
             raise KeyboardInterrupt
-        if first and self._on_first:
-            self._on_first()
+        if first:
+            self._arrived.put(True)

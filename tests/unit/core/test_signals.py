@@ -1,6 +1,9 @@
+import io
 import os
 import signal
 import threading
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -30,9 +33,36 @@ def test_the_callback_runs_once_and_the_abort_count_is_configurable() -> None:
     with StopSignal(interrupts_to_abort=2, on_first=lambda: messages.append("leaving")) as notice:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
-        assert (notice.signal, messages) == (signal.SIGTERM, ["leaving"])
+        assert notice.signal == signal.SIGTERM
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
+    assert messages == ["leaving"]
+
+
+def test_a_signal_in_the_middle_of_a_line_leaves_the_output_whole(tmp_path: Path) -> None:
+    """A handler that printed would end with a reentrant call inside the buffered writer."""
+    path = tmp_path / "lines"
+    with path.open("wb") as stream:
+
+        class Interrupts(io.RawIOBase):
+            def writable(self) -> bool:
+                return True
+
+            def write(self, content: Any) -> int:
+                if not stream.tell():
+                    os.kill(os.getpid(), signal.SIGTERM)
+                return stream.write(content)
+
+        output = io.BufferedWriter(Interrupts())
+
+        def say(line: bytes) -> None:
+            output.write(line)
+            output.flush()
+
+        with StopSignal(on_first=lambda: say(b"leaving\n")):
+            say(b"1 of 2\n")
+        say(b"2 of 2\n")
+    assert path.read_bytes() == b"1 of 2\nleaving\n2 of 2\n"
 
 
 def test_other_threads_record_no_signal() -> None:
