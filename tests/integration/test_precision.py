@@ -125,7 +125,7 @@ def test_work_that_had_no_worker_goes_to_one_that_joins_later() -> None:
     config = CLUSTER_CONFIG | {"distributed.scheduler.worker-ttl": None}
     with (
         dask.config.set(config),
-        LocalCluster(0, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,
+        LocalCluster(n_workers=0, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0") as local,
         Client(local) as client,
     ):
         client.register_plugin(AdvertiseKinds())

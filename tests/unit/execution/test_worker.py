@@ -51,7 +51,8 @@ class Counting:
         return sum(thread.name == "nucbatch-memory" for thread in threading.enumerate())
 
 if __name__ == "__main__":
-    with LocalCluster(1, threads_per_worker=4, memory_limit="2GiB", dashboard_address=":0") as cluster:
+    settings = {"threads_per_worker": 4, "memory_limit": "2GiB", "dashboard_address": ":0"}
+    with LocalCluster(n_workers=1, **settings) as cluster:
         with Client(cluster) as client:
             print(*client.gather(client.map(perform, [Counting(number) for number in range(4)], pure=False)))
 """
