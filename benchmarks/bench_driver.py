@@ -13,11 +13,8 @@ fields with the input; if nothing has changed, the sessions after it need not.
 from __future__ import annotations
 
 import argparse
-import errno
 import json
-import os
 import resource
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,7 +27,7 @@ import tifffile
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.bench_resume import NEW, SITES, name
+from benchmarks.bench_resume import NEW, SITES, link, name
 
 _STEPS = ("new", "none committed", "committed", "committed, compared before")
 
@@ -152,17 +149,9 @@ def make_plate(scratch: Path, fields: int) -> Path:
     plate = scratch / "plate"
     plate.mkdir()
     sites = max(SITES, -(-fields // 500))  # no plate has more than 1,536 wells
-    source = plate / name(0, sites)
-    tifffile.imwrite(source, np.zeros((32, 32), np.uint16))
+    tifffile.imwrite(plate / name(0, sites), np.zeros((32, 32), np.uint16))
     for number in range(1, fields):
-        target = plate / name(number, sites)
-        try:
-            os.link(source, target)
-        except OSError as error:
-            if error.errno != errno.EMLINK:
-                raise
-            shutil.copy2(source, target)
-            source = target
+        link(plate / name(number - 1, sites), plate / name(number, sites))
     return plate
 
 

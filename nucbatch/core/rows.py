@@ -20,9 +20,12 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import accumulate, chain, compress, cycle, islice, repeat
 from operator import attrgetter
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 _BLOCK = 512
 _Plain = Any  # None, bool, int, float, str, or a tuple of these
@@ -45,7 +48,7 @@ class Form(Generic[T]):
     @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the attributes."""
-        return tuple(one.name for one in fields(self.kind))  # type: ignore[arg-type]
+        return tuple(one.name for one in fields(self.kind))
 
     @cached_property
     def values(self) -> Callable[[T], tuple[Any, ...]]:

@@ -1,7 +1,8 @@
 """Opens a large plate in a process of its own, so that its memory is free again for the run.
 
 While names are parsed and headers read, a plate takes about 2 kB a file, and Python keeps most of that. Once
-it is open, it takes about 50 bytes a file. The process ends when its caller does.
+it is open, it takes about 50 bytes a file. The process ends when its caller does. It is not started by
+multiprocessing, which would run the caller's script again.
 """
 
 from __future__ import annotations

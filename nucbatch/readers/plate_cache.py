@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from nucbatch.core.flat_field import FlatField
 from nucbatch.core.gc_pause import gc_paused
 from nucbatch.core.illumination import IlluminationImage
-from nucbatch.core.plate import FIELDS, FILES, Channel, FileStatus, Plate
+from nucbatch.core.plate import FIELDS, FILES, Channel, Field, FileRecord, FileStatus, Plate
 from nucbatch.core.rows import Form, Rows, as_tuple
 from nucbatch.readers.listing import Listing
 from nucbatch.version import __version__
@@ -30,7 +30,7 @@ from nucbatch.version import __version__
 _MAY_PASS = ("can't be opened", "does not answer")
 
 
-_Record = TypeVar("_Record")
+_Record = TypeVar("_Record", Field, FileRecord)
 _CHANNELS = Form(Channel)
 _ALIASES, _FLAT_FIELD = map(_CHANNELS.names.index, ("aliases", "flat_field"))
 _ILLUMINATION: dict[str, type[FlatField | IlluminationImage]] = {

@@ -1,4 +1,7 @@
-"""The colours of maps: viridis of Matplotlib (public domain, CC0), whose import would take 0.2 s."""
+"""The colours of maps: viridis of Matplotlib (public domain, CC0).
+
+They are a table, because ``workflows/gather.py`` draws the page of a screen with Python alone.
+"""
 
 from __future__ import annotations
 

@@ -55,7 +55,5 @@ class Teachers:
     @torch.no_grad()
     def maps(self, images: Tensor) -> Tensor:
         """The mean of the teachers' maps, float32 (N, outputs, H, W) in [0, 1], of images (N, 3, H, W)."""
-        total = torch.zeros(())
-        for network in self._networks:
-            total = total.to(images.device) + torch.sigmoid(self._precision.forward(network, images))
-        return total / len(self._networks)
+        each = [torch.sigmoid(self._precision.forward(network, images)) for network in self._networks]
+        return torch.stack(each).mean(dim=0)
