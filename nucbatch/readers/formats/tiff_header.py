@@ -173,9 +173,10 @@ def _check_segments(page: Any, size_bytes: int) -> tuple[int, int]:
     offsets, counts = page.dataoffsets, page.databytecounts
     tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
     if page.is_tiled:
+        # Integers of Python, because those of NumPy overflow where a size is damaged.
         bits = int(tall) * int(wide) * max(page.imagedepth, 1) * page.samplesperpixel
-        bits *= max(max(np.atleast_1d(page.bitspersample)), 8)
-        require_decodable(f"tiles of {tall:,} × {wide:,} px", int(bits) // 8)
+        bits *= max(int(np.max(page.bitspersample)), 8)
+        require_decodable(f"tiles of {tall:,} × {wide:,} px", bits // 8)
     across = -(-page.imagewidth // max(wide, 1))
     down = -(-page.imagelength // max(min(tall, page.imagelength), 1))
     planes = page.samplesperpixel if page.planarconfig == 2 else 1
@@ -188,10 +189,10 @@ def _check_segments(page: Any, size_bytes: int) -> tuple[int, int]:
         np.asarray(values[: len(counts)], np.uint64) for values in (offsets, counts[: len(offsets)])
     )
     absent = count_never_written(begins, sizes)
-    end = int((begins + sizes).max(initial=0))
+    end = max(int(ends.max(initial=0)) for ends in (begins + sizes, begins, sizes))  # a sum may overflow
     if end > size_bytes:
         raise UnreadableImage(f"truncated: {size_bytes:,} bytes of at least {end:,}")
-    if page.compression == 1 and page.bitspersample % 8 == 0:
+    if page.compression == 1 and isinstance(page.bitspersample, int) and page.bitspersample % 8 == 0:
         needed = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8
         if absent:
             needed = max(

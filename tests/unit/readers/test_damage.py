@@ -91,6 +91,28 @@ def test_damaged_bytes_give_pixels_or_unreadable_image(tmp_path, kind, data):
         assert result is not None
 
 
+def test_tiles_of_a_size_that_no_integer_of_numpy_holds_are_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(WHOLE["tiled"])
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for code in (322, 323):
+            file.pages[0].tags[code].overwrite(2**32 - 16, dtype=4)
+    with pytest.raises(UnreadableImage, match=r"tiles of 4,294,967,280 × 4,294,967,280 px"):
+        probe(path)
+
+
+@pytest.mark.parametrize("begin_and_size", [(2**63, 2**63), (2**64 - 8, 16)])
+def test_strips_beyond_the_end_are_found_where_the_sum_overflows(tmp_path, begin_and_size):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(bigtiff=True, rowsperstrip=10, compression="deflate"))
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        for code, value in zip((273, 279), begin_and_size, strict=True):
+            tag = file.pages[0].tags[code]
+            tag.overwrite((value, *tag.value[1:]), dtype=16)
+    with pytest.raises(UnreadableImage, match=r"truncated: [\d,]+ bytes of at least (9,223|18,446),"):
+        probe(path)
+
+
 @pytest.mark.parametrize(
     "error", [zlib.error, lzma.LZMAError, SystemError, AssertionError, BufferError, EOFError, struct.error]
 )
