@@ -15,8 +15,10 @@ from typing import Any
 import tifffile
 
 from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import file_size
 from nucbatch.readers.formats.damage import damaged_header
 from nucbatch.readers.formats.ome_planes import MOST_PLANES, PlaneKey
+from nucbatch.readers.formats.tiff_directories import directories_of, tiff_file
 
 _INDEX_OFFSET = 54_773_648  # magic number before the offset of the list
 
@@ -50,7 +52,7 @@ def read_stack_index(path: Path) -> StackIndex:
         if rows is None or not 0 < len(rows) <= MOST_PLANES:
             raise UnreadableImage("it has neither OME metadata nor a list of its images")
         file.seek(0)
-        with tifffile.TiffFile(file) as tiff:
+        with tiff_file(file, directories_of(file, file_size(file))) as tiff:
             numbers = {int(page.offset): number for number, page in enumerate(tiff.pages)}
     pages: dict[int, dict[PlaneKey, int]] = {}
     for channel, z, t, position, offset in rows.tolist():

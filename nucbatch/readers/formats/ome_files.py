@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tifffile
-
-from nucbatch.core.errors import UnreadableImage
+from nucbatch.object_store import file_size
 from nucbatch.readers.formats.damage import damaged_header
 from nucbatch.readers.formats.installed import format_of
 from nucbatch.readers.formats.ome_model import ELEMENTS, HEADS, OmeDocument, document_of
+from nucbatch.readers.formats.tiff_directories import directories_of, tiff_file
 from nucbatch.readers.formats.tiff_format import Tiff
 from nucbatch.readers.formats.tiff_pages import size_of
 from nucbatch.readers.formats.tiff_samples import samples_of
@@ -139,7 +138,5 @@ def _opened(path: Path) -> Iterator[Any]:
         if format_of(file).name != Tiff.name:
             yield None
             return
-        with tifffile.TiffFile(file) as tiff:
-            if not len(tiff.pages):
-                raise UnreadableImage("truncated: a TIFF without a directory")
+        with tiff_file(file, directories_of(file, file_size(file))) as tiff:
             yield tiff

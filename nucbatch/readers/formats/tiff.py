@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
-from nucbatch.object_store import StoredBytes, positioned
+from nucbatch.object_store import StoredBytes, file_size, positioned
 from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
 from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.plane_reader import (
@@ -36,8 +35,10 @@ from nucbatch.readers.formats.plane_reader import (
 )
 from nucbatch.readers.formats.sign_bit import may_have_sign_bit, without_sign_bit
 from nucbatch.readers.formats.tiff_description import pixel_size_um, resolution_of
+from nucbatch.readers.formats.tiff_directories import directories_of, tiff_file
 from nucbatch.readers.formats.tiff_pages import level_pages
 from nucbatch.readers.formats.tiff_samples import WHITE_IS_ZERO, YCBCR, converts, photometric_of, samples_of
+from nucbatch.readers.formats.tiff_segments import require_listed_segments
 from nucbatch.readers.formats.tiff_sparse import background, was_never_written
 from nucbatch.readers.formats.tiff_stream import streams, strip_rows
 from nucbatch.readers.formats.tiff_strips import PlainRows, read_exactly
@@ -54,9 +55,8 @@ class TiffSource:
         self._file = path.open("rb")
         try:
             with naming_file(shown):
-                self._tiff = tifffile.TiffFile(self._file)
-                if not len(self._tiff.pages):
-                    raise UnreadableImage("truncated: a TIFF without a directory")
+                self._size_bytes = file_size(self._file)
+                self._tiff = tiff_file(self._file, directories_of(self._file, self._size_bytes, values=False))
         except UnreadableImage:
             self._file.close()
             raise
@@ -73,6 +73,7 @@ class TiffSource:
             )
             require_listed(self._shown, "level", level, len(levels) if levels else 1)
             chosen = levels[level] if levels else self._tiff.pages[directory]
+            require_listed_segments(chosen, self._size_bytes)
             signed = may_have_sign_bit(self._tiff.pages[0])
             return TiffPlane(positioned(self._file), chosen.aspage(), self._shown, behind, sample, signed)
 

@@ -14,7 +14,8 @@ from nucbatch.readers.formats.contract import Series
 from nucbatch.readers.formats.damage import damaged_header
 from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.formats.tiff import TiffSource
-from nucbatch.readers.formats.tiff_header import opened_tiff, page_info, tiff_info
+from nucbatch.readers.formats.tiff_directories import directories_of, tiff_file
+from nucbatch.readers.formats.tiff_header import page_info, tiff_info
 from nucbatch.readers.formats.tiff_scn import is_scn, scn_series
 
 _STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -39,11 +40,12 @@ class Tiff:
         """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
         size_bytes = file_size(file)
         found: list[PixelInfo | str] = []
-        with opened_tiff(file, size_bytes) as tiff:
+        chain = directories_of(file, size_bytes)
+        with tiff_file(file, chain) as tiff:
             for page in pages:
                 try:
                     with damaged_header():
-                        found.append(page_info(tiff, path, size_bytes, page))
+                        found.append(page_info(tiff, chain, path, size_bytes, page))
                 except UnreadableImage as error:
                     found.append(str(error))
         return found
@@ -55,7 +57,7 @@ class Tiff:
     def series(self, path: Path) -> list[Series]:
         """See :class:`~nucbatch.readers.formats.contract.ContainerFormat`."""
         with path.open("rb") as file:
-            with opened_tiff(file, file_size(file)) as tiff:
+            with tiff_file(file, directories_of(file, file_size(file))) as tiff:
                 if is_scn(tiff):
                     return scn_series(tiff)
             file.seek(0)

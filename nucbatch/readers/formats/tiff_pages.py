@@ -24,7 +24,13 @@ _LARGEST_SKEW = 0.02  # difference between both directions, beyond rounding to w
 def level_pages(tiff: Any, page: int) -> list[Any]:
     """Lists all resolution levels of one page, the full one first: its SubIFDs, else the next pages."""
     full = tiff.pages[page]
-    below = list(full.pages or ()) if full.subifds else []
+    subifds = len(full.subifds or ())
+    if subifds > _MOST_LEVELS:
+        raise UnreadableImage(
+            f"damaged header (page {page + 1:,} lists {subifds:,} smaller copies of itself; the limit is "
+            f"{_MOST_LEVELS}): save it again from its source"
+        )
+    below = list(full.pages or ()) if subifds else []
     if not below and page == 0:
         below = list(_reductions(tiff))
     if tiff.is_lsm:
