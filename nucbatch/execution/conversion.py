@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +22,7 @@ from nucbatch.core.rows import Rows
 from nucbatch.core.selection import EVERYTHING, NOT_SELECTED, Selection
 from nucbatch.core.settings import ConversionSettings
 from nucbatch.core.signals import Stopped, StopSignal
+from nucbatch.execution.bundling import Bundling
 from nucbatch.execution.conversion_queue import (
     ConversionQueue,
     ConversionTask,
@@ -249,19 +251,21 @@ def _drive(
         Stopped: a signal arrived; what was running is committed.
     """
     window: Window[ConversionTask] = Window(cluster)
+    bundling = Bundling(window.room)
     window.submit([first])
     outcomes: list[ImageOutcome] = []
     while True:
-        ready: list[ConversionTask] = []
-        while not stop.signal and len(window) + len(ready) < window.room:
-            task = queue.next()
-            if task is None:
-                break
-            ready.append(task)
-        window.submit(ready)
+        if not stop.signal:
+            together = bundling.size(queue.waiting)
+            most = (window.room - len(window)) * together
+            window.submit(islice(iter(queue.next, None), most), together=together)
         if not len(window):
             break
-        receipts = [(one.work.key, _receipt_of(one)) for one in window.next_batch()]
+        results = window.next_batch()
+        for one in results:
+            if one.error is None:
+                bundling.note(one.seconds)
+        receipts = [(one.work.key, _receipt_of(one)) for one in results]
         ledger.append(*(receipt for _, receipt in receipts))
         for key, receipt in receipts:
             name, done, tasks = queue.accept(key, receipt)

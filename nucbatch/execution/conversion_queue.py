@@ -113,6 +113,11 @@ class ConversionQueue:
         self._owner: dict[str, str] = {}
         self._finished: list[ImageOutcome] = []
 
+    @property
+    def waiting(self) -> int:
+        """Number of images that were not begun yet."""
+        return len(self._waiting)
+
     def next(self) -> ConversionTask | None:
         """Takes the next task that can run now; None if there is none."""
         while True:

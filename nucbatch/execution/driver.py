@@ -12,11 +12,13 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Protocol
 
 from nucbatch.core.errors import DamagedFile, FieldFailed
 from nucbatch.core.log_file import NOTE, SHOWN
 from nucbatch.core.signals import Stopped, StopSignal
+from nucbatch.execution.bundling import Bundling
 from nucbatch.execution.check import CheckResult, CheckTask
 from nucbatch.execution.chosen_kind import resource_for
 from nucbatch.execution.field_task import FieldTask, failed
@@ -45,6 +47,11 @@ class Source(Protocol):
     @property
     def verify(self) -> bool:
         """Whether checks read every file, instead of comparing sizes and times only."""
+        ...
+
+    @property
+    def waiting(self) -> int:
+        """Number of fields and images that were not taken yet."""
         ...
 
     def next_field(self) -> FieldTask | None: ...
@@ -78,6 +85,7 @@ class Driver:
         kind: str = "",
     ) -> None:
         self._window: Window[Task] = Window(cluster)
+        self._bundling = Bundling(self._window.room)
         self._most_predicting = max(2 * cluster.workers, self._window.room // 2)
         self._source, self._progress, self._leaving, self._kind = source, progress, leaving, kind
         self._in_progress: dict[str, ImageProgress] = {}
@@ -105,19 +113,25 @@ class Driver:
     def _fill(self) -> None:
         if self._leaving() or self._alone is not None:
             return
+        together = self._bundling.size(self._source.waiting)
+        fields: list[Task] = []  # several to a task
         urgent: list[Task] = []  # units of large images, but for the network's
         patient: list[Task] = []
         for_network: list[Task] = []
-        while len(self._window) + len(urgent) + len(patient) + len(for_network) < self._window.room:
+        for _ in range(self._window.room - len(self._window)):
             work = self._next()
             if work is None:
                 break
-            if _needs_network(work):
+            if isinstance(work, FieldTask):
+                fields += [work, *islice(iter(self._source.next_field, None), together - 1)]
+            elif _needs_network(work):
                 for_network.append(work)
             else:
                 (urgent if isinstance(work, UnitTask) else patient).append(work)
+        of_kind = resource_for(self._kind)
         self._window.submit(urgent, priority=1)
-        self._window.submit(for_network, resources=resource_for(self._kind))
+        self._window.submit(fields, together=together, resources=of_kind)
+        self._window.submit(for_network, resources=of_kind)
         self._window.submit(patient)
         if not len(self._window) and self._suspects:
             self._alone = self._suspects.popleft()
@@ -164,7 +178,7 @@ class Driver:
             elif isinstance(one.work, UnitTask):
                 units.setdefault(one.work.image.field.key, []).append(one)
             elif isinstance(one.work, FieldTask):
-                receipts.append(_receipt_of(one))
+                receipts.append(self._receipt_of(one))
             elif isinstance(one.work, ScaleTask):
                 receipts += self._take_measured(one, one.work.image)
             else:
@@ -172,6 +186,14 @@ class Driver:
         for key, some in units.items():
             receipts += self._advance(self._in_progress[key], some)
         return receipts
+
+    def _receipt_of(self, result: WorkResult[Any]) -> Receipt:
+        """Returns a field's receipt, or that of a failed field if the task raised an error."""
+        if result.error is not None:
+            return failed(result.work.field, problem_of(result, result.work.field.key))
+        receipt: Receipt = result.outcome
+        self._bundling.note(result.seconds)
+        return receipt
 
     def _take_measured(self, result: WorkResult[Task], image: LargeImage) -> list[Receipt]:
         """Queues an image whose scale was measured; returns a receipt if measuring failed."""
@@ -244,14 +266,6 @@ def _needs_network(work: Task) -> bool:
     if isinstance(work, UnitTask):
         return work.stage == PREDICT.name
     return not isinstance(work, CheckTask)
-
-
-def _receipt_of(result: WorkResult[Any]) -> Receipt:
-    """Returns a field's receipt, or that of a failed field if the task raised an error."""
-    if result.error is None:
-        receipt: Receipt = result.outcome
-        return receipt
-    return failed(result.work.field, problem_of(result, result.work.field.key))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,15 @@
 """Rolling window: submits work to a Dask cluster while there is room, and returns results in batches.
 
 The amount of running work is bounded by the cluster's size; nothing here grows with the number of blocks.
-Every wait ends after a few seconds, so that the cluster is watched and the caller can react.
+Every wait ends after a few seconds, so that the cluster is watched and the caller can react. Small pieces of
+work can share a Dask task, because a task costs about as much CPU time, however little it does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from time import monotonic
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -39,21 +41,34 @@ W = TypeVar("W", bound=Work)
 
 @dataclass(frozen=True, slots=True)
 class WorkResult(Generic[W]):
-    """The result of one piece of work: its outcome, or the error that it raised with the traceback."""
+    """The result of one piece of work: its outcome, or the error that it raised with the traceback.
+
+    ``seconds``: how long it took; 0 if it raised an error.
+    """
 
     work: W
     outcome: Any = None
+    seconds: float = 0.0
     error: BaseException | None = None
     trace: TracebackType | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent(Generic[W]):
+    """A task as submitted: its pieces of work, its priority, and what a worker must have to get it."""
+
+    works: tuple[W, ...]
+    priority: int
+    resources: Mapping[str, float] | None
+
+
 class Window(Generic[W]):
-    """Work running on a cluster; ``room`` is the largest number of pieces at once."""
+    """Work running on a cluster; ``room`` is the largest number of tasks at once."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self.room = cluster.workers * cluster.threads_per_worker * _AHEAD
-        self._running: dict[str, W] = {}
+        self._running: dict[str, _Sent[W]] = {}
         self._watched_at = monotonic()
         self._finished = as_completed(loop=cluster.client.loop)
 
@@ -61,23 +76,36 @@ class Window(Generic[W]):
         return len(self._running)
 
     def submit(
-        self, works: Iterable[W], *, priority: int = 0, resources: Mapping[str, float] | None = None
+        self,
+        works: Iterable[W],
+        *,
+        together: int = 1,
+        priority: int = 0,
+        resources: Mapping[str, float] | None = None,
     ) -> None:
-        """Submits work in one message to the scheduler; ``resources``: what a worker must have to get it.
+        """Submits work in one message to the scheduler.
+
+        Args:
+            works: the pieces of work.
+            together: number of consecutive pieces in one task, which runs one after the other. If one raises
+                an error, it and those after it are submitted again, each as a task of its own.
+            priority: tasks of higher priority run first.
+            resources: what a worker must have to get the tasks.
 
         Raises:
             SchedulerError: the connection to the scheduler is lost.
         """
-        listed = list(works)
-        if not listed:
+        each = iter(works)
+        bundles = list(iter(lambda: tuple(islice(each, together)), ()))
+        if not bundles:
             return
         self._require_scheduler()
         # Unique keys (pure=False): two runs that share a scheduler may submit equal work.
         futures = self._cluster.client.map(
-            perform, listed, pure=False, priority=priority, key="nucbatch", resources=resources
+            perform, bundles, pure=False, priority=priority, key="nucbatch", resources=resources
         )
-        for future, work in zip(futures, listed, strict=True):
-            self._running[future.key] = work
+        for future, bundle in zip(futures, bundles, strict=True):
+            self._running[future.key] = _Sent(bundle, priority, resources)
         self._finished.update(futures)
 
     def next_batch(self) -> list[WorkResult[W]]:
@@ -116,9 +144,9 @@ class Window(Generic[W]):
         except (TimeoutError, KilledWorker):  # some results were lost; fetch the others with the next batch
             self._finished.update(good)
             outcomes, ended = {}, [future for future in ended if future not in good]
-        return [self._result_of(future, outcomes) for future in ended]
+        return [result for future in ended for result in self._results_of(future, outcomes)]
 
-    def _fetched(self, futures: list[Future]) -> list[Any]:
+    def _fetched(self, futures: list[Future]) -> list[list[tuple[Any, float]]]:
         """Fetches results of a few hundred bytes each.
 
         Raises:
@@ -136,21 +164,27 @@ class Window(Generic[W]):
             raise self._scheduler_is_gone() from error
         return list(fetched)
 
-    def _result_of(self, future: Future, outcomes: dict[str, Any]) -> WorkResult[W]:
-        work = self._running.pop(future.key)
-        if future.key in outcomes:
+    def _results_of(
+        self, future: Future, outcomes: dict[str, list[tuple[Any, float]]]
+    ) -> list[WorkResult[W]]:
+        """Returns the results of a task, and submits again those of its pieces that it did not finish."""
+        sent = self._running.pop(future.key)
+        if future.key not in outcomes:
+            error, trace = future.exception(), future.traceback()
             future.release()
-            return WorkResult(work, outcomes[future.key])
-        error, trace = future.exception(), future.traceback()
+            return [WorkResult(work, error=error, trace=trace) for work in sent.works]
         future.release()
-        return WorkResult(work, error=error, trace=trace)
+        of_each = outcomes[future.key]
+        self.submit(sent.works[len(of_each) :], priority=sent.priority, resources=sent.resources)
+        return [WorkResult(work, *one) for work, one in zip(sent.works, of_each, strict=False)]
 
     def _require_scheduler(self) -> None:
         if self._cluster.client.status != "running":
             raise self._scheduler_is_gone()
 
     def _scheduler_is_gone(self) -> SchedulerError:
+        running = sum(len(sent.works) for sent in self._running.values())
         return SchedulerError(
-            f"the connection to the scheduler is lost while {len(self._running)} blocks were running. "
+            f"the connection to the scheduler is lost while {running} blocks were running. "
             "Finished work is kept; repeat the command to process the rest."
         )

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -51,13 +51,28 @@ class Work(Protocol):
         ...
 
 
-def perform(work: Work) -> Any:
-    """Runs work on a worker, with the memory guard and the run's log."""
-    with _memory_guard().over(work), logged_as(work.key, work.folder):
-        started = time.perf_counter()
-        outcome = work.run()
-        _log.debug("Done in %.3f s", time.perf_counter() - started)
-        return outcome
+def perform(works: Sequence[Work]) -> list[tuple[Any, float]]:
+    """Runs pieces of work on a worker, one after the other, with the memory guard and the run's log.
+
+    Returns:
+        The outcome of each and the seconds that it took. If one of several pieces raises an error, those of
+        the pieces before it: the driver sends the others again, each by itself.
+    """
+    outcomes: list[tuple[Any, float]] = []
+    for work in works:
+        with _memory_guard().over(work), logged_as(work.key, work.folder):
+            started = time.perf_counter()
+            try:
+                outcome = work.run()
+            except Exception as error:
+                if len(works) == 1:
+                    raise
+                _log.debug("To be repeated by itself: %r", error)
+                break
+            seconds = time.perf_counter() - started
+            outcomes.append((outcome, seconds))
+            _log.debug("Done in %.3f s", seconds)
+    return outcomes
 
 
 def ran_out_of_memory(folder: RunFolder, key: str) -> str:

@@ -108,6 +108,18 @@ def test_a_field_that_fails_has_its_reason_and_the_others_go_on(
     assert WorkQueue(plan, folder, NETWORK, receipts).next_check().keys == ("sound",)
 
 
+def test_a_field_that_fails_among_many_that_share_tasks_takes_no_other_with_it(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    names = [f"sound{number}" for number in range(30)]
+    plan = plan_of(tmp_path / "in", *names[:20], "odd", "gone", *names[20:], dtype="no such type")
+    folder, outcome, progress = driven(plan, tmp_path / "out", cluster)
+    assert outcome == SessionOutcome(done=30, failed=2)
+    assert sorted(progress.fields) == sorted([*names, "odd", "gone"])
+    failed = {key for key, receipt in latest_receipts(folder).items() if receipt.status == "failed"}
+    assert failed == {"odd", "gone"}
+
+
 def test_committed_fields_whose_files_exist_are_not_repeated(tmp_path: Path, cluster: Cluster) -> None:
     plan = plan_of(tmp_path / "in", "a", "b", "c")
     folder, _, _ = driven(plan, tmp_path / "out", cluster)

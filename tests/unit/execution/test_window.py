@@ -1,5 +1,6 @@
 """The rolling window on a real cluster with one worker."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import dask
@@ -62,3 +63,40 @@ def test_a_full_window_is_collected_a_quarter_at_a_time(tmp_path: Path) -> None:
             sizes.append(len(window.next_batch()))
         assert sizes[0] >= 2
         assert sum(sizes) == 8
+
+
+@dataclass(frozen=True)
+class Named:
+    """Returns its key, or raises an error if it is to fail."""
+
+    key: str
+    folder: RunFolder
+    fails: bool = False
+
+    def run(self) -> str:
+        if self.fails:
+            raise ValueError(self.key)
+        return self.key
+
+
+def test_pieces_share_a_task_and_an_error_concerns_its_own_piece_alone(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    folder.create()
+    works = [Named(name, folder, fails=name in "bg") for name in "abcdefg"]
+    with (
+        dask.config.set(CLUSTER_CONFIG),
+        LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as local,
+        Client(local) as client,
+    ):
+        window: Window[Named] = Window(Cluster(client, 4, 1, 2**30, lambda: None))
+        window.submit(works, together=3)
+        assert len(window) == 3
+        results: list[WorkResult[Named]] = []
+        while len(window):
+            results += window.next_batch()
+    expected = {name: None if name in "bg" else name for name in "abcdefg"}
+    assert {one.work.key: one.outcome for one in results} == expected
+    failed = {one.work.key: one for one in results if one.error is not None}
+    assert {key: str(one.error) for key, one in failed.items()} == {"b": "b", "g": "g"}
+    assert all(one.trace is not None for one in failed.values())
+    assert all((one.seconds > 0) == (one.error is None) for one in results)

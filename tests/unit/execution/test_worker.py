@@ -54,7 +54,8 @@ if __name__ == "__main__":
     settings = {"threads_per_worker": 4, "memory_limit": "2GiB", "dashboard_address": ":0"}
     with LocalCluster(n_workers=1, **settings) as cluster:
         with Client(cluster) as client:
-            print(*client.gather(client.map(perform, [Counting(number) for number in range(4)], pure=False)))
+            works = [[Counting(number)] for number in range(4)]
+            print(*(made[0][0] for made in client.gather(client.map(perform, works, pure=False))))
 """
 
 
