@@ -1,14 +1,15 @@
-"""Checks TIFF tiles that are JPEG or JPEG 2000 pictures before they are decoded.
+"""Checks JPEG and JPEG 2000 pictures, mostly TIFF tiles, before they are decoded.
 
 Such a tile has its own size and end marker. A decoder allocates memory for the picture's size, so a picture
-much larger than its tile is rejected. A decoder also invents missing pixels, so a picture without its end is
-rejected.
+much larger than its tile is rejected. A decoder also invents missing pixels, so a picture without its end, or
+with a hole of whole disk blocks, is rejected. JPEG has no checksum: other damage of pixels can't be found.
 
 Sources: JPEG, ITU-T T.81 (frame header); JPEG 2000, ITU-T T.800 (SIZ).
 """
 
 from __future__ import annotations
 
+import re
 import struct
 
 from nucbatch.core.errors import UnreadableImage
@@ -20,6 +21,8 @@ _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SIZ = b"\xff\x4f\xff\x51"
 _END = b"\xff\xd9"  # end marker of both formats
 _ZEROS = bytes(16)
+_BLOCK, _CHANCE_ZEROS = bytes(512), 2
+_NOT_ZERO = re.compile(rb"[^\0]")
 _MOST_TIMES, _SMALL_PX = 4, 1 << 24  # writers pad tiles, and small pictures are harmless
 
 
@@ -36,6 +39,32 @@ def require_ended(compression: int, data: bytes) -> None:
                 f"truncated: of the {len(data):,} bytes of a tile or strip the last "
                 f"{len(data) - len(kept):,} are zeros, as after an interrupted copy"
             )
+
+
+def require_no_hole(data: bytes, offset: int = 0) -> None:
+    """Rejects a JPEG with blocks of zeros, as a failed disk or an interrupted copy leaves them.
+
+    Zeros alone prove nothing, since a large even area may be stored as such. So both ends of the zeros must
+    lie at ends of disk blocks, or just beyond them where the sound bytes beside happen to be zero too.
+
+    Args:
+        data: the JPEG.
+        offset: its place in the file.
+
+    Raises:
+        UnreadableImage: it has such blocks.
+    """
+    place = data.find(_BLOCK)
+    while place >= 0:
+        following = _NOT_ZERO.search(data, place)
+        stop = following.start() if following else len(data)
+        begin, end = offset + place, offset + stop
+        if -begin % len(_BLOCK) <= _CHANCE_ZEROS and end % len(_BLOCK) <= _CHANCE_ZEROS:
+            raise UnreadableImage(
+                f"damaged: bytes {begin:,} to {end:,} of its compressed pixels are zeros, as after a failed "
+                "disk or an interrupted copy: copy it again from its source"
+            )
+        place = data.find(_BLOCK, stop)
 
 
 def require_fitting(compression: int, data: bytes, height_px: int, width_px: int) -> None:

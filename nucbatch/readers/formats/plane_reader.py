@@ -151,4 +151,7 @@ def naming_file(shown: str) -> Iterator[None]:
     except MemoryError as error:
         raise UnreadableImage(f"{shown}: damaged (a piece of it takes more than memory holds)") from error
     except DECODER_ERRORS as error:
-        raise UnreadableImage(f"{shown}: can't be decoded ({type(error).__name__}: {error})") from error
+        raise UnreadableImage(
+            f"{shown}: can't be decoded ({type(error).__name__}: {error}): copy it again from its source; "
+            "if that does not help, export it again with another compression"
+        ) from error

@@ -8,12 +8,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import imagecodecs
+from numpy.typing import NDArray
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.object_store import file_size
+from nucbatch.readers.formats.embedded_jpeg import require_no_hole
 from nucbatch.readers.formats.picture import PictureSource, require_single, single_headers
 from nucbatch.readers.formats.pixel_info import JPEG_SCAN, PixelInfo, require_few_scans
 
@@ -76,7 +78,18 @@ class Jpeg:
 
     def open(self, path: Path, shown: str) -> PictureSource:
         """See :class:`~nucbatch.readers.formats.contract.FileFormat`."""
-        return PictureSource(path, shown, imagecodecs.jpeg8_decode)
+        return PictureSource(path, shown, _decode_jpeg)
+
+
+def _decode_jpeg(data: bytes) -> NDArray[Any]:
+    """Decodes a JPEG after checking that no disk blocks of it were lost.
+
+    Raises:
+        UnreadableImage: some were.
+    """
+    require_no_hole(data)
+    pixels: NDArray[Any] = imagecodecs.jpeg8_decode(data)
+    return pixels
 
 
 def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:
@@ -98,7 +111,9 @@ def _png(file: BinaryIO, size_bytes: int) -> PixelInfo:
                 raise UnreadableImage(f"an animated PNG of {frames:,} frames: save each as a file of its own")
         if chunk == b"IEND" and position <= size_bytes:
             return PixelInfo(height, width, samples, "uint16" if bits == 16 else "uint8")
-    raise UnreadableImage(f"truncated: the PNG ends after {size_bytes:,} bytes")
+    raise UnreadableImage(
+        f"truncated: the PNG ends after {size_bytes:,} bytes, without its end: copy it again from its source"
+    )
 
 
 def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
@@ -125,14 +140,14 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
             several = marker in _JPEG_PROGRESSIVE
         if marker == _JPEG_SCAN and info is not None:
             if end < 0 or tail + end < position:  # the end mark of an embedded preview does not count
-                raise UnreadableImage("truncated: the JPEG has no end")
+                raise UnreadableImage("truncated: the JPEG has no end: copy it again from its source")
             file.seek(position + 4)
             if several or file.read(1)[0] < info.samples:
                 _require_few_scans(file)
             return info
         position += 2 + length
     if end < 0:
-        raise UnreadableImage("truncated: the JPEG has no end")
+        raise UnreadableImage("truncated: the JPEG has no end: copy it again from its source")
     raise UnreadableImage("damaged header (a JPEG without a frame)")
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.object_store import StoredBytes, file_size, positioned
-from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting
+from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting, require_no_hole
 from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.plane_reader import (
     Cost,
@@ -269,6 +269,7 @@ class TiffPlane:
         require_fitting(int(page.compression), data, *self._piece)
         tables: dict[str, Any] = {}
         if page.compression in JPEG:
+            require_no_hole(data, int(page.dataoffsets[index]))
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         decoded: NDArray[Any] = page.decode(data, index, **tables)[0][0]
         return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded

@@ -64,7 +64,9 @@ def check_segments(page: Any, size_bytes: int) -> tuple[int, int]:
     absent = count_never_written(begins, sizes)
     end = max(int(ends.max(initial=0)) for ends in (begins + sizes, begins, sizes))  # a sum may overflow
     if end > size_bytes:
-        raise UnreadableImage(f"truncated: {size_bytes:,} bytes of at least {end:,}")
+        raise UnreadableImage(
+            f"truncated: {size_bytes:,} bytes of at least {end:,}: copy it again from its source"
+        )
     if page.compression == 1 and isinstance(page.bitspersample, int) and page.bitspersample % 8 == 0:
         needed = page.imagelength * page.imagewidth * page.samplesperpixel * page.bitspersample // 8
         if absent:
@@ -72,5 +74,7 @@ def check_segments(page: Any, size_bytes: int) -> tuple[int, int]:
                 0, needed - absent * int(tall) * int(wide) * page.samplesperpixel * page.bitspersample // 8
             )
         if sum(counts) < needed:
-            raise UnreadableImage(f"truncated: {sum(counts):,} bytes of pixels of {needed:,}")
+            raise UnreadableImage(
+                f"truncated: {sum(counts):,} bytes of pixels of {needed:,}: copy it again from its source"
+            )
     return absent, len(sizes)

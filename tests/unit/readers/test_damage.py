@@ -119,3 +119,38 @@ def test_strips_beyond_the_end_are_found_where_the_sum_overflows(tmp_path, begin
 def test_decoder_errors_become_unreadable_image(error):
     with pytest.raises(UnreadableImage, match=r"^a\.tif: can't be decoded"), naming_file("a.tif"):
         raise error("x")
+
+
+NOISE = np.random.default_rng(0).integers(0, 256, (256, 256), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("zeros_beside", [0, 2])
+def test_a_jpeg_with_a_hole_of_disk_blocks_is_refused(tmp_path, zeros_beside):
+    """libjpeg would invent the pixels of the hole, and shift all that follow."""
+    content = bytearray(imagecodecs.jpeg8_encode(NOISE))
+    begin, end = 8192 - zeros_beside, 8192 + 4096 + zeros_beside
+    content[begin:end] = bytes(end - begin)
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match=rf"bytes {begin:,} to {end:,} .* are zeros, .*: copy it again"):
+        read_image(path)
+
+
+def test_a_jpeg_tile_with_a_hole_of_disk_blocks_is_refused(tmp_path):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, NOISE, tile=(256, 256), compression="jpeg")
+    content = bytearray(path.read_bytes())
+    content[8192:12288] = bytes(4096)
+    path.write_bytes(content)
+    with pytest.raises(UnreadableImage, match=r"bytes 8,192 to 12,288 .* are zeros"):
+        read_image(path)
+
+
+def test_a_jpeg_whose_even_areas_are_stored_as_zeros_is_read(tmp_path):
+    """With tables made for it, a black picture is mostly bits 0."""
+    black = np.zeros((1024, 1024), np.uint8)
+    content = imagecodecs.jpeg8_encode(black, optimize=True)
+    assert bytes(512) in content
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content)
+    assert (read_image(path) == black).all()
