@@ -54,7 +54,8 @@ class Way:
 FIELD = Way(
     "way-of-a-field",
     "The way of a field",
-    "One field is processed on one worker, in a task of its own or with other small fields. A box calls the boxes below it that stand further right.",
+    "One field is processed on one worker, in a task of its own or with other small fields. A box calls the "
+    "boxes below it that stand further right.",
     "FieldTask",
     "Receipt",
     driver=(
