@@ -1,29 +1,37 @@
-"""CPU time of the end of a run: tables, OME-Zarr's lists and report of many fields.
+"""CPU time and memory of the end of a run: tables, OME-Zarr's lists and report of many fields.
 
     python -m benchmarks.bench_finalise [1000 10000]
+    python -m benchmarks.bench_finalise 1000000     # 10^6 headers are read: half an hour
 
-One field of each well is segmented by Otsu's method and committed. Its files and receipt stand for those of
-all others of its well, in a ledger that the run's own code writes. Then the run's end is timed here.
+One field of each well is segmented and committed. Its files and receipt stand for those of all others of its
+well, in a ledger that the run's own code writes. Then the run's end is timed here in a process of its own,
+which holds the plate and the receipts as the driver does. Memory is the largest resident size of each part,
+above that of the process before it.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
+import json
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import tifffile
 
-from benchmarks.bench_resume import link, name
+from benchmarks.bench_resume import SITES, link, name
 from nucbatch.core.settings import RunSettings
 from nucbatch.execution.field_task import FieldTask
 from nucbatch.execution.prepared import prepare
 from nucbatch.execution.run_card import Timings, run_card
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.plate_cache import cache_content
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
 from nucbatch.store.receipt import Receipt, field_digest
@@ -31,66 +39,125 @@ from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_run
 from nucbatch.synthetic.field import make_field
 
+T = TypeVar("T")
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fields", type=int, nargs="*", default=[1_000, 10_000])
-    for fields in parser.parse_args().fields:
+    parser.add_argument("--model", default="otsu-watershed", help="which finds the nuclei")
+    parser.add_argument("--folder", type=Path, help="make plate and run here, and keep them")
+    parser.add_argument("--end", type=Path, help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.end:
+        print(json.dumps(end(asked.end, asked.model)))
+        return
+    for fields in asked.fields:
         with tempfile.TemporaryDirectory(prefix="bench-finalise-") as scratch:
-            measure(Path(scratch), fields)
+            place = Path(scratch) if asked.folder is None else asked.folder / str(fields)
+            if not (place / "made").exists():
+                place.mkdir(parents=True, exist_ok=True)
+                make(place, fields, asked.model)
+                (place / "made").touch()
+            show(fields, place, asked.model)
 
 
-def measure(scratch: Path, fields: int) -> None:
-    """Prints the CPU time of the parts of a run's end."""
-    plate, folder = scratch / "plate", RunFolder(scratch / "out")
+def show(fields: int, place: Path, model: str) -> None:
+    """Ends the run in a new process, and prints what it took."""
+    command = [sys.executable, "-m", "benchmarks.bench_finalise", "--end", str(place), "--model", model]
+    answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found = json.loads(answer.stdout.splitlines()[-1])
+    parts = "; ".join(
+        f"{part} {one['cpu_s']:.1f} s, {one['kib'] * 1024 / fields:,.0f} B a field"
+        for part, one in found["parts"].items()
+    )
+    print(
+        f"{fields:,} fields, {found['nuclei']:,} nuclei: {parts}; peak {found['peak_kib'] / 1024:,.0f} MiB",
+        flush=True,
+    )
+
+
+def make(place: Path, fields: int, model: str) -> None:
+    """Makes a plate and a run's folder in which all of its fields are committed."""
+    plate, folder = place / "plate", RunFolder(place / "out")
     plate.mkdir()
-    tifffile.imwrite(plate / name(0), make_field(96, np.random.default_rng(0), nuclei=5)[0][0])
+    sites = max(SITES, -(-fields // 500))  # no plate has more than 1,536 wells
+    tifffile.imwrite(plate / name(0, sites), make_field(96, np.random.default_rng(0), nuclei=5)[0][0])
     for number in range(1, fields):
-        link(plate / name(0), plate / name(number))
-    settings = RunSettings(model="otsu-watershed", ome_zarr="0.5")
-    prepared = prepare(open_plate(plate), settings)
+        link(plate / name(number - 1, sites), plate / name(number, sites))
+    read = open_plate(plate)
+    prepared = prepare(read, RunSettings(model=model, ome_zarr="0.5"))
     plan = prepared.plan
     folder.create()
-    of_wells: dict[str, Receipt] = {}
-    receipts = []
-    for field in plan.usable:
-        known = of_wells.get(field.well)
-        if known is None:
-            began = time.process_time()
-            known = of_wells[field.well] = FieldTask.of(plan, field, folder, str(prepared.weights)).run()
-            one_s = time.process_time() - began
-            source, group = folder.fragment(field.key), folder.plate_zarr / field.key
-        else:
-            folder.fragment(field.key).parent.mkdir(parents=True, exist_ok=True)
-            link(source, folder.fragment(field.key))
-            shutil.copytree(group, folder.plate_zarr / field.key, copy_function=link)
-        receipts.append(replace(known, field=field.key, source=field_digest(field)))
-    with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
-        ledger.append(*receipts)
-    began = time.process_time()
+    folder.plate.write_bytes(cache_content(read) or b"")
     create_images(folder, plan.plate, left_out=set(), version="0.5")
-    create_s = time.process_time() - began
+    well = ""
+    with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
+        waiting: list[Receipt] = []
+        for field in plan.usable:
+            if field.well != well:
+                well, first = field.well, FieldTask.of(plan, field, folder, str(prepared.weights)).run()
+                source, group = folder.fragment(field.key), folder.plate_zarr / field.key
+            else:
+                target = folder.fragment(field.key)
+                link(source, target)
+                source = target
+                (folder.plate_zarr / field.key).symlink_to(group)
+            waiting.append(replace(first, field=field.key, source=field_digest(field)))
+            if len(waiting) == 1_000:
+                ledger.append(*waiting)
+                waiting = []
+        ledger.append(*waiting)
 
+
+def end(place: Path, model: str) -> dict[str, object]:
+    """Ends a run as its session does, and returns CPU time and memory of each part."""
+    folder = RunFolder(place / "out")
+    read = open_plate(place / "plate", remembered=folder.plate)
+    prepared = prepare(read, RunSettings(model=model, ome_zarr="0.5"))
     from nucbatch.execution.finalise import finalise
     from nucbatch.report.page import write_report
 
-    began = time.process_time()
-    held = latest_receipts(folder)
-    read_s, began = time.process_time() - began, time.process_time()
-    totals = finalise(folder, plan.plate, held, ome_zarr="0.5", scale=prepared.scale)
-    tables_s, began = time.process_time() - began, time.process_time()
-    card = run_card(
-        plan, prepared.described, held, Timings(1.0, fields), totals.quality, str(plan.plate.root)
+    parts: dict[str, dict[str, float]] = {}
+
+    def part(label: str, do: Callable[[], T]) -> T:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        before, began = memory_kib("VmRSS"), time.process_time()
+        done = do()
+        peaks.append(memory_kib("VmHWM"))
+        parts[label] = {"cpu_s": time.process_time() - began, "kib": peaks[-1] - before}
+        return done
+
+    peaks: list[int] = []
+    plan = prepared.plan
+    held = part("ledger", lambda: latest_receipts(folder))
+    totals = part(
+        "tables",
+        lambda: finalise(
+            folder,
+            plan.plate,
+            held,
+            ome_zarr="0.5",
+            scale=prepared.scale,
+            calibration=plan.settings.calibration,
+        ),
     )
-    write_run(folder.run_json, card)
-    write_report(folder.path)
-    report_s = time.process_time() - began
-    print(
-        f"{fields:,} fields, {totals.nuclei:,} nuclei: ledger {read_s:.1f} s, tables {tables_s:.1f} s, "
-        f"report {report_s:.1f} s of CPU time; OME-Zarr's lists at the start {create_s:.1f} s; a field's own "
-        f"task {1000 * one_s:.1f} ms",
-        flush=True,
-    )
+
+    def card() -> None:
+        values = run_card(
+            plan, prepared.described, held, Timings(1.0, 1), totals.quality, str(plan.plate.root)
+        )
+        write_run(folder.run_json, values)
+
+    part("run.json", card)
+    part("report", lambda: write_report(folder.path))
+    return {"parts": parts, "nuclei": totals.nuclei, "peak_kib": max(peaks)}
+
+
+def memory_kib(name: str) -> int:
+    """A figure of this process's memory: VmRSS is held now, VmHWM was the most."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.split(f"{name}:")[1].split()[0])
 
 
 if __name__ == "__main__":

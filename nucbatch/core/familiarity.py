@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -90,8 +91,12 @@ class Familiarity(BaseModel):
 
     def distance(self, figures: Floats) -> float:
         """Returns the distance of a field's figures from the nearest example."""
-        examples = np.array([[math.nan if one is None else one for one in row] for row in self.examples])
-        return float(distances(figures[np.newaxis], examples, np.array(self.spreads)).min())
+        return float(distances(figures[np.newaxis], self._examples, np.array(self.spreads)).min())
+
+    @cached_property
+    def _examples(self) -> Floats:
+        """Figures of the examples (M, figures), NaN where one is undefined."""
+        return np.array([[math.nan if one is None else one for one in row] for row in self.examples])
 
     def reason(self, figures: Floats) -> str:
         """Returns what is unlike the images seen, for a field beyond the limit; empty for any other."""

@@ -5,14 +5,19 @@ Wells are read one at a time, and of a field only the nuclei that lie near anoth
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count, groupby
 
 import numpy as np
 import numpy.typing as npt
 
 from nucbatch.core.plate import Field
+from nucbatch.core.rows import Rows
+from nucbatch.execution.label_lists import NONE, LabelLists
+from nucbatch.execution.left_out import LeftOut
 from nucbatch.experiment.field_layout import (
     FieldRectangle,
     WellTime,
@@ -21,8 +26,9 @@ from nucbatch.experiment.field_layout import (
     overlapping_pairs,
     placed_fields,
 )
-from nucbatch.experiment.overlaps import Evidence, WellOverlaps, resolve_overlaps
+from nucbatch.experiment.overlaps import Evidence, resolve_overlaps
 from nucbatch.experiment.pair_nuclei import FieldNuclei, largest_offset
+from nucbatch.store.fields_table import has_positions
 from nucbatch.store.fragments import read_columns
 from nucbatch.store.run_folder import RunFolder
 
@@ -34,100 +40,119 @@ _CUT_WITHIN_PX = 1  # of the field's edge: masks often end a pixel before it
 
 @dataclass(frozen=True, slots=True)
 class CountedOnce:
-    """Where nuclei of overlapping fields count.
+    """Where nuclei of overlapping fields count. Fields are named by their place among those that are done.
 
     Attributes:
-        elsewhere: labels of the nuclei that count in another field, by the field's key.
+        elsewhere: labels of the nuclei of each field that count in another one.
         refused: wells and time points whose positions the images contradict; there all nuclei count.
         doubtful: keys of their fields that overlap with others, and of single misplaced fields.
-        at_shared_edges: number of counted nuclei at edges that another field adjoins without overlapping, by
-            the key of each field whose place is known; cut there, a nucleus counts in both fields.
+        at_shared_edges: for each field the number of its counted nuclei at edges that another field adjoins
+            without overlapping; cut there, a nucleus counts in both fields. -1 if the field's place is not
+            known. Empty if that of no field is.
     """
 
-    elsewhere: dict[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    elsewhere: LabelLists = field(default_factory=LabelLists)
     refused: frozenset[WellTime] = frozenset()
     doubtful: frozenset[str] = frozenset()
-    at_shared_edges: dict[str, int] = field(default_factory=dict)
+    at_shared_edges: array[int] = field(default_factory=lambda: array("q"))
 
 
-def count_once(
-    folder: RunFolder,
-    done: Sequence[Field],
-    *,
-    keep: bool = False,
-    left_out: Mapping[str, npt.NDArray[np.int64]] | None = None,
-) -> CountedOnce:
+def count_once(folder: RunFolder, done: Rows[Field], left_out: LeftOut, *, keep: bool = False) -> CountedOnce:
     """Decides for the nuclei of all done fields whether they count.
 
     Args:
         folder: the run's folder, with the fields' table fragments.
         done: in the plate's order.
+        left_out: the nuclei that count nowhere.
         keep: all nuclei count; only the positions are checked.
-        left_out: labels of the nuclei that count nowhere, by the field's key.
 
     Raises:
         DamagedFile: a table fragment can't be read.
     """
-    by_key = {one.key: one for one in done}
-    found: dict[WellTime, WellOverlaps] = {}
-    overlapping: dict[WellTime, Iterable[str]] = {}
-    for where, rectangles in placed_fields(done).items():
-        near = _neighbours(rectangles)
-        if near:
-            fields = [
-                _nuclei_near(folder, by_key[one.key], one, near[one.key])
-                for one in rectangles
-                if one.key in near
-            ]
-            found[where] = resolve_overlaps(fields)
-            overlapping[where] = near.keys()
-    plate = sum((one.evidence for one in found.values()), Evidence.none())
-    refused = {where for where, one in found.items() if not one.evidence.proves(plate)}
-    elsewhere = {
-        key: labels
-        for where, one in found.items()
-        if where not in refused and not keep
-        for key, labels in one.elsewhere.items()
-    }
-    doubtful = (
-        key
-        for where, one in found.items()
-        for key in (overlapping[where] if where in refused else one.misplaced)
-    )
-    none = np.zeros(0, np.int64)
-    at_edges = {
-        one.key: _at_edges(
-            folder,
-            by_key[one.key],
-            edges,
-            np.union1d(elsewhere.get(one.key, none), (left_out or {}).get(one.key, none)),
+    if not has_positions(done):
+        return CountedOnce()
+    evidence: dict[WellTime, Evidence] = {}
+    misplaced: set[str] = set()
+    elsewhere = LabelLists()
+    for fields in _wells(done):
+        found: dict[str, npt.NDArray[np.int64]] = {}
+        for where, rectangles in placed_fields(fields).items():
+            near = _neighbours(rectangles)
+            if near:
+                own = {one.key: one for one in fields if one.key in near}
+                one = resolve_overlaps(
+                    [
+                        _nuclei_near(folder, own[rectangle.key], rectangle, near[rectangle.key])
+                        for rectangle in rectangles
+                        if rectangle.key in near
+                    ]
+                )
+                evidence[where] = one.evidence
+                misplaced.update(one.misplaced)
+                found |= one.elsewhere
+        for one_field in fields:
+            elsewhere.append(found.get(one_field.key, NONE))
+    plate = sum(evidence.values(), Evidence.none())
+    refused = frozenset(where for where, one in evidence.items() if not one.proves(plate))
+    if keep:
+        elsewhere = LabelLists()
+    elif refused:
+        counts_here = ((one.well, one.t) in refused for one in done)
+        elsewhere = LabelLists(
+            NONE if here else labels for here, labels in zip(counts_here, elsewhere, strict=True)
         )
-        for where, rectangles in placed_fields(done).items()
-        if where not in refused
-        for one, edges in zip(rectangles, _shared_edges(rectangles), strict=True)
-    }
-    return CountedOnce(elsewhere, frozenset(refused), frozenset(doubtful), at_edges)
+    return _with_edges(folder, done, left_out, CountedOnce(elsewhere, refused, frozenset(misplaced)))
 
 
-def covered_mm2(done: Iterable[Field], refused: Iterable[WellTime]) -> dict[WellTime, float]:
+def _with_edges(folder: RunFolder, done: Rows[Field], left_out: LeftOut, once: CountedOnce) -> CountedOnce:
+    """Adds the nuclei at shared edges, and the doubtful fields of refused wells."""
+    at_edges, doubtful, place = array("q"), set(once.doubtful), 0
+    for fields in _wells(done):
+        counts: dict[str, int] = {}
+        placed = placed_fields(fields)
+        places = {one.key: number for number, one in enumerate(fields, place)}
+        for where, rectangles in placed.items():
+            if where in once.refused:
+                doubtful |= _neighbours(rectangles).keys()
+                continue
+            for one, edges in zip(rectangles, _shared_edges(rectangles), strict=True):
+                at = places[one.key]
+                uncounted = np.union1d(once.elsewhere[at], left_out.labels(at)) if edges else NONE
+                counts[one.key] = _at_edges(folder, fields[at - place], edges, uncounted)
+        at_edges.extend(counts.get(one.key, -1) for one in fields)
+        place += len(fields)
+    known = max(at_edges, default=-1) >= 0
+    return replace(once, doubtful=frozenset(doubtful), at_shared_edges=at_edges if known else array("q"))
+
+
+def _wells(done: Rows[Field]) -> Iterator[list[Field]]:
+    """Yields the fields of one well after the other; those without a well one by one."""
+    number = count()
+    for _, fields in groupby(done, key=lambda one: one.well or next(number)):
+        yield list(fields)
+
+
+def covered_mm2(
+    done: Rows[Field], refused: Container[WellTime], *, keep: bool = False
+) -> dict[WellTime, float]:
     """Returns the area in which the nuclei of each well and time point were counted, in mm².
 
-    Overlapping parts count once, except where nuclei there were counted several times. Wells with a field
-    whose pixel size is unknown are left out.
+    Overlapping parts count once, except where nuclei there were counted several times: in wells and time
+    points that are ``refused``, or everywhere with ``keep``. Wells with a field whose pixel size is unknown
+    are left out.
     """
-    done, refused = list(done), frozenset(refused)
-    placed = placed_fields(done)
     areas: dict[WellTime, float] = defaultdict(float)
     unknown: set[WellTime] = set()
-    for one in done:
-        where = one.well, one.t
-        if not one.pixel_size_um:
-            unknown.add(where)
-        elif FieldRectangle.of(one) is None or where in refused:
-            areas[where] += one.height_px * one.width_px * one.pixel_size_um**2
-    for where, rectangles in placed.items():
-        if where not in refused:
-            areas[where] += covered_um2(rectangles)
+    for fields in _wells(done):
+        for one in fields:
+            where = one.well, one.t
+            if not one.pixel_size_um:
+                unknown.add(where)
+            elif keep or where in refused or FieldRectangle.of(one) is None:
+                areas[where] += one.height_px * one.width_px * one.pixel_size_um**2
+        for where, rectangles in ({} if keep else placed_fields(fields)).items():
+            if where not in refused:
+                areas[where] += covered_um2(rectangles)
     return {where: area / 1e6 for where, area in areas.items() if where not in unknown}
 
 
@@ -153,7 +178,7 @@ def _at_edges(folder: RunFolder, one: Field, edges: Sequence[Edge], uncounted: n
     """Counts the nuclei of a field that touch one of these edges, without the ``uncounted`` labels."""
     if not edges:
         return 0
-    count = 0
+    found = 0
     for columns in read_columns(folder.fragment(one.key), [_LABEL, *_BOX]):
         boxes_px = np.stack([columns[name] for name in _BOX], axis=1)
         touches = np.zeros(len(boxes_px), bool)
@@ -164,8 +189,8 @@ def _at_edges(folder: RunFolder, one: Field, edges: Sequence[Edge], uncounted: n
             touches |= (
                 (margin <= _CUT_WITHIN_PX) & (boxes_px[:, along] < end) & (boxes_px[:, 2 + along] > begin)
             )
-        count += int((touches & ~np.isin(columns[_LABEL], uncounted)).sum())
-    return count
+        found += int((touches & ~np.isin(columns[_LABEL], uncounted)).sum())
+    return found
 
 
 def _neighbours(rectangles: Sequence[FieldRectangle]) -> dict[str, list[FieldRectangle]]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from nucbatch.core.measure_settings import CountSettings
 from nucbatch.core.plate import Field
+from nucbatch.execution.label_lists import NONE, LabelLists, Labels
 from nucbatch.features.confidence import CONFIDENCE
 from nucbatch.store.fragments import read_columns
 from nucbatch.store.run_folder import RunFolder
@@ -16,14 +16,27 @@ from nucbatch.store.run_folder import RunFolder
 _LABEL, _AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
 _BORDER = "Metadata_Nuclei_TouchesBorder"
 
-NONE = np.zeros(0, np.int64)
-
-Reasons = Mapping[str, npt.NDArray[np.int64]]
+Reasons = Mapping[str, Labels]
 """Object numbers of the nuclei of a field that don't count, by the reason."""
 
 
-def left_out(folder: RunFolder, done: Iterable[Field], counted: CountSettings) -> dict[str, Reasons]:
-    """Returns the nuclei that are left out, by the field's key.
+class LeftOut:
+    """The nuclei that are left out of each field, by the reason; none if ``lists`` is empty."""
+
+    def __init__(self, lists: Mapping[str, LabelLists]) -> None:
+        self._lists = lists
+
+    def reasons(self, place: int) -> dict[str, Labels]:
+        """Object numbers of the nuclei of the field at a place, by the reason."""
+        return {reason: lists[place] for reason, lists in self._lists.items()}
+
+    def labels(self, place: int) -> Labels:
+        """Object numbers of all of them, each once."""
+        return np.unique(np.concatenate([NONE, *self.reasons(place).values()]))
+
+
+def left_out(folder: RunFolder, done: Iterable[Field], counted: CountSettings) -> LeftOut:
+    """Returns the nuclei that are left out, by the place of their field among those that are done.
 
     Args:
         folder: the run's folder, with the fields' table fragments.
@@ -33,13 +46,16 @@ def left_out(folder: RunFolder, done: Iterable[Field], counted: CountSettings) -
     Raises:
         DamagedFile: a table fragment can't be read.
     """
-    if not counted.leaves_out:
-        return {}
-    return {field.key: _of_field(folder, field, counted) for field in done}
+    lists: dict[str, LabelLists] = {}
+    if counted.leaves_out:
+        for field in done:
+            for reason, labels in _of_field(folder, field, counted).items():
+                lists.setdefault(reason, LabelLists()).append(labels)
+    return LeftOut(lists)
 
 
 def _of_field(folder: RunFolder, field: Field, counted: CountSettings) -> Reasons:
-    found: dict[str, list[npt.NDArray[np.int64]]] = {}
+    found: dict[str, list[Labels]] = {}
     confident = [] if counted.min_confidence is None else [CONFIDENCE]
     for columns in read_columns(folder.fragment(field.key), [_LABEL, _AREA, _BORDER, *confident]):
         area, labels = columns[_AREA], columns[_LABEL]
@@ -54,8 +70,3 @@ def _of_field(folder: RunFolder, field: Field, counted: CountSettings) -> Reason
                 labels[columns[CONFIDENCE] < counted.min_confidence]
             )
     return {reason: np.concatenate(parts) for reason, parts in found.items()}
-
-
-def labels_of(reasons: Reasons) -> npt.NDArray[np.int64]:
-    """Returns the object numbers of all reasons, each once."""
-    return np.unique(np.concatenate([NONE, *reasons.values()]))

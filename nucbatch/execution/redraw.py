@@ -93,7 +93,7 @@ def _is_unfinished(folder: RunFolder) -> bool:
 
 def _write_tables(folder: RunFolder, view: RunFolder) -> None:
     """Writes the tables of what the ledger has so far; fields without a receipt are pending."""
-    settings, receipts = started_settings(folder), dict(latest_receipts(folder))
+    settings, receipts = started_settings(folder), latest_receipts(folder)
     plate = plate_as_read(folder.plate)
     if settings is None or plate is None or not receipts:
         raise StoreError(

@@ -272,7 +272,7 @@ def execute(
                 lock.require()
                 remove_partials(folder.path)
                 remove_partials_in_place(plan, folder)
-                receipts = dict(latest_receipts(folder))  # several passes over all of them follow
+                receipts = latest_receipts(folder)
                 try:
                     totals = finalise(
                         folder,

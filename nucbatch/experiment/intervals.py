@@ -7,8 +7,10 @@ fields' widths.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from nucbatch.core.calibration import IntervalModel
+from nucbatch.core.errors import StoreError
 from nucbatch.core.plate import Field
+from nucbatch.core.rows import Rows
 
 CONFIDENCE = "Nuclei_Confidence"
 Place = tuple[str, int]
@@ -56,51 +60,90 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Intervals:
-    """Smallest and largest true number of nuclei, by the field's key, and by well and time point."""
+    """Smallest and largest true number of nuclei.
 
-    fields: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ``low``, ``high``: of each field (N,) int64, in the order of the fields; of length 0 if they are unknown.
+    ``wells``: by well and time point.
+    """
+
+    low: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    high: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     wells: Mapping[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
 
 
-def intervals_of(
-    nuclei: Path, model: IntervalModel, done: Sequence[Field], counts: Mapping[str, int]
-) -> Intervals:
+def intervals_of(nuclei: Path, model: IntervalModel, done: Rows[Field], counts: Sequence[int]) -> Intervals:
     """Returns the intervals of all fields that are done, and of their wells.
 
     Args:
-        nuclei: the run's ``nuclei.parquet``.
+        nuclei: the run's ``nuclei.parquet``, in the order of the fields.
         model: from the model's card.
         done: the fields.
-        counts: number of nuclei of each, by its key.
+        counts: number of nuclei of each.
     """
     doubts = doubts_of(nuclei)
     if doubts is None:
         return Intervals()
-    spans = field_spans(model, {(one.group, one.t): counts[one.key] for one in done}, doubts)
-    of_well: dict[tuple[str, int], list[Span]] = {}
-    for one in done:
-        of_well.setdefault((one.well, one.t), []).append(spans[one.group, one.t])
-    return Intervals(
-        {one.key: spans[one.group, one.t].ends for one in done},
-        {place: joint_span(model, held).ends for place, held in of_well.items()},
-    )
+    figures = np.zeros((3, len(done)))
+    found = next(doubts, None)
+    for at, place in enumerate(zip(done.values("group"), done.values("t"), strict=True)):
+        if found is not None and found[0] == place:
+            figures[:, at] = found[1].doubt, found[1].at_border, found[1].left_out
+            found = next(doubts, None)
+    if found is not None:
+        raise StoreError(
+            f"{nuclei} has nuclei of {found[0][0]} out of the order of the fields: the tables are "
+            "not of one run. Run the same command again."
+        )
+    spans = _spans(model, counts, figures)
+    low, high = np.zeros(len(done), np.int64), np.zeros(len(done), np.int64)
+    wells: dict[tuple[str, int], tuple[int, int]] = {}
+    at = 0
+    for _, of_well in groupby(zip(done.values("well"), done.values("t"), spans, strict=True), itemgetter(0)):
+        times: dict[tuple[str, int], list[Span]] = {}
+        for well, t, span in of_well:
+            low[at], high[at] = span.ends
+            if well:
+                times.setdefault((well, t), []).append(span)
+            at += 1
+        wells |= {place: joint_span(model, of_time).ends for place, of_time in times.items()}
+    return Intervals(low, high, wells)
 
 
-def doubts_of(nuclei: Path) -> dict[Place, Doubt] | None:
+def doubts_of(nuclei: Path) -> Iterator[tuple[Place, Doubt]] | None:
     """Adds up the doubts of each field's nuclei; None if the table has no confidences.
+
+    Fields come in the order of the table, without those that have no nuclei.
 
     Args:
         nuclei: the run's ``nuclei.parquet``.
     """
     with pq.ParquetFile(nuclei) as table:
         present = table.schema_arrow.names
-        if CONFIDENCE not in present:
-            return None
-        found: dict[Place, Doubt] = {}
-        wanted = [name for name in (_IMAGE, _TIME, CONFIDENCE, _BORDER, _COUNTED, _REASON) if name in present]
+    if CONFIDENCE not in present:
+        return None
+    wanted = [name for name in (_IMAGE, _TIME, CONFIDENCE, _BORDER, _COUNTED, _REASON) if name in present]
+    return _doubts(nuclei, wanted)
+
+
+def _doubts(nuclei: Path, wanted: list[str]) -> Iterator[tuple[Place, Doubt]]:
+    current: tuple[Place, Doubt] | None = None  # a field may go on in the next part of the table
+    with pq.ParquetFile(nuclei) as table:
         for batch in table.iter_batches(columns=wanted):
+            found = {} if current is None else {current[0]: current[1]}
             _add(found, {name: batch[name].to_numpy(zero_copy_only=False) for name in wanted})
-    return found
+            *whole, current = found.items()
+            yield from whole
+    if current is not None:
+        yield current
+
+
+def _spans(model: IntervalModel, counts: Sequence[int], figures: npt.NDArray[np.float64]) -> Iterator[Span]:
+    """Yields the interval of each field; ``figures`` (3, N) are those of :class:`Doubt`."""
+    doubt, at_border, left_out = figures
+    centre, half = model.spans(np.array(counts, np.float64), doubt, at_border)
+    centre = centre + left_out
+    for number, middle, width in zip(counts, centre, half, strict=True):
+        yield Span(number, float(middle), float(width))
 
 
 def field_spans(
@@ -115,15 +158,8 @@ def field_spans(
     """
     none = Doubt()
     known = [doubts.get(place, none) for place in counts]
-    count = np.array(list(counts.values()), np.float64)
-    centre, half = model.spans(
-        count, np.array([one.doubt for one in known]), np.array([one.at_border for one in known])
-    )
-    centre = centre + np.array([one.left_out for one in known])
-    return {
-        place: Span(number, float(middle), float(width))
-        for (place, number), middle, width in zip(counts.items(), centre, half, strict=True)
-    }
+    figures = np.array([(one.doubt, one.at_border, one.left_out) for one in known]).reshape(-1, 3).T
+    return dict(zip(counts, _spans(model, list(counts.values()), figures), strict=True))
 
 
 def joint_span(model: IntervalModel, spans: Iterable[Span]) -> Span:

@@ -120,6 +120,14 @@ def by_well(
     )
 
 
+def fields_by_well(path: Path) -> pd.DataFrame:
+    """Reads the columns of ``fields.parquet`` that :func:`by_well` needs: no figures of single fields."""
+    names = pq.read_schema(path).names
+    wanted = {*_WELL, _TIME, "Status", "Count_Nuclei", "Reason", "Flags", _SEEN, _LEFT_OUT, _AT_EDGES}
+    of_user = {name for name in names if name.startswith("Metadata_")} - _OF_FIELD
+    return pd.read_parquet(path, columns=[name for name in names if name in wanted | of_user])
+
+
 def wells_metadata(fields: pd.DataFrame) -> pd.DataFrame:
     """Returns plate, well, time point and the user's columns of each row of the table of wells, in its order.
 

@@ -5,6 +5,8 @@ absolute deviation), but never nearer to the median than a margin. The margin ke
 figures hardly vary, from being flagged at random. Fewer than eight fields have no spread of their own; then
 absolute limits alone apply, and only to figures that have one.
 
+The figures of a run's fields are held by column, because a plate may have 10⁶ fields.
+
 A field with few nuclei is judged by its background and saturation alone, because its other figures are those
 of a picture without objects.
 """
@@ -12,11 +14,14 @@ of a picture without objects.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from statistics import median
-from typing import Any
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from nucbatch.features.quality import (
     BACKGROUND_LEVEL,
@@ -38,6 +43,8 @@ from nucbatch.features.quality_figures import (
     HAZE,
     SHADING,
 )
+
+Floats = npt.NDArray[np.float64]
 
 FEWEST_FIELDS = 8
 COUNT_Z = "QC_CountZ"
@@ -75,12 +82,14 @@ RULES = (
 )
 
 
+_JUDGED = (*(rule.column for rule in RULES), SATURATION, CONTRAST, BACKGROUND)
+
+
 @dataclass(frozen=True, slots=True)
 class JudgedField:
     """A field that was counted.
 
     Attributes:
-        key: its key.
         t: its time point.
         pixels: its size.
         nuclei: number of nuclei in its mask.
@@ -89,7 +98,6 @@ class JudgedField:
         kind: size and pixel type; grey levels of different kinds of images are not compared.
     """
 
-    key: str
     t: int
     pixels: int
     nuclei: int
@@ -98,65 +106,137 @@ class JudgedField:
     kind: str = ""
 
 
+class JudgedFields:
+    """The fields of a run that were counted, by column; fields are appended one at a time."""
+
+    def __init__(self) -> None:
+        self._t, self._pixels, self._nuclei, self._kind = array("q"), array("q"), array("q"), array("i")
+        self._colour = bytearray()
+        self._figures = {name: array("d") for name in _JUDGED}
+        self._kinds: dict[str, int] = {}
+        self.saturated_in: dict[int, list[str]] = {}
+        """Channels that are not segmented and have too many saturated pixels, by the field's place."""
+
+    @classmethod
+    def of(cls, fields: Iterable[JudgedField]) -> Self:
+        """Holds the fields by column, as they come."""
+        held = cls()
+        for one in fields:
+            held.append(one)
+        return held
+
+    def append(self, one: JudgedField) -> None:
+        """Adds a field."""
+        saturated = [
+            name.removeprefix(SATURATED_IN)
+            for name, value in one.figures.items()
+            if value > _MOST_SATURATED and name.startswith(SATURATED_IN)
+        ]
+        if saturated:
+            self.saturated_in[len(self)] = saturated
+        self._t.append(one.t)
+        self._pixels.append(one.pixels)
+        self._nuclei.append(one.nuclei)
+        self._colour.append(one.colour)
+        self._kind.append(self._kinds.setdefault(one.kind, len(self._kinds)))
+        for name, values in self._figures.items():
+            values.append(one.figures.get(name, math.nan))
+
+    def __len__(self) -> int:
+        return len(self._t)
+
+    @property
+    def t(self) -> npt.NDArray[np.int64]:
+        """Time points (N,)."""
+        return np.array(self._t, np.int64)
+
+    @property
+    def pixels(self) -> npt.NDArray[np.int64]:
+        """Sizes (N,)."""
+        return np.array(self._pixels, np.int64)
+
+    @property
+    def nuclei(self) -> npt.NDArray[np.int64]:
+        """Numbers of nuclei (N,)."""
+        return np.array(self._nuclei, np.int64)
+
+    @property
+    def colour(self) -> npt.NDArray[np.bool_]:
+        """Which fields are RGB (N,)."""
+        return np.array(self._colour, np.bool_)
+
+    def figure(self, name: str) -> Floats:
+        """A figure of all fields (N,); NaN for those that don't have it."""
+        return np.array(self._figures[name], np.float64)
+
+    def of_kinds(self) -> Iterable[npt.NDArray[np.bool_]]:
+        """Yields for each kind of image which fields are of it (N,), the most frequent kind last."""
+        kinds = np.array(self._kind, np.int32)
+        named = list(self._kinds)
+        for kind, _ in sorted(
+            Counter(map(named.__getitem__, self._kind)).items(), key=lambda pair: pair[::-1]
+        ):
+            yield kinds == self._kinds[kind]
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """Flags by field, robust z of counts by field, and the limits for run.json."""
+    """Doubts about the fields of a run.
 
-    flags: Mapping[str, list[str]]
-    count_z: Mapping[str, float]
+    ``flags``: those of fields that have any, by the field's place. ``count_z``: robust z of the counts (N,),
+    NaN where too few fields are of one time point. ``quality``: the limits, for run.json.
+    """
+
+    flags: Mapping[int, list[str]]
+    count_z: Floats
     quality: dict[str, Any]
 
 
-def judge(fields: Sequence[JudgedField]) -> Judgement:
+def judge(fields: JudgedFields) -> Judgement:
     """Finds the limits of a run's fields, and which fields lie beyond them.
 
-    The result does not depend on the order of the fields, except that of the keys.
+    The result does not depend on the order of the fields, except that of the places.
     """
     by_plate = len(fields) >= FEWEST_FIELDS
-    few, typical = _few_limits(fields)
-    is_few = {one.key: one.nuclei == 0 or one.nuclei < few.get(one.t, 0.0) * one.pixels for one in fields}
+    t, pixels, nuclei = fields.t, fields.pixels, fields.nuclei
+    typical = _typical(t, nuclei / pixels)
+    middle_pixels = median(pixels) if len(fields) else 0.0
+    few = {time: _FEW * value for time, value in typical.items() if value * middle_pixels >= _LEAST_MEDIAN}
+    is_few = (nuclei == 0) | (nuclei < _of_times(t, few, 0.0) * pixels)
     count_z = _count_z(fields, typical)
     thresholds: dict[str, dict[str, Any]] = {}
-    flags: dict[str, list[str]] = {one.key: [] for one in fields}
+    flags: dict[int, list[str]] = {}
 
-    def add(key: str, flag: str) -> None:
-        if flag not in flags[key]:
-            flags[key].append(flag)
+    def add(flagged: npt.NDArray[np.bool_], flag: str) -> None:
+        for place in np.flatnonzero(flagged).tolist():
+            if flag not in flags.setdefault(place, []):
+                flags[place].append(flag)
 
     for rule in RULES:
-        judged = [one for one in fields if rule.column in one.figures and not is_few[one.key]]
-        limit = _limit(rule, [one.figures[rule.column] for one in judged])
+        values = fields.figure(rule.column)
+        limit = _limit(rule, values[~np.isnan(values) & ~is_few])
         thresholds[rule.column] = _shown(rule.flag, **{"high" if rule.sign > 0 else "low": limit})
-        for one in judged:
-            if rule.sign * (one.figures[rule.column] - limit) > 0:
-                add(one.key, rule.flag)
+        add((rule.sign * (values - limit) > 0) & ~is_few, rule.flag)
     thresholds[SATURATION] = _shown(SATURATED, high=_MOST_SATURATED)
-    for one in fields:
-        dark = one.colour or one.figures.get(CONTRAST, 1.0) <= 0
-        if not dark and one.figures.get(SATURATION, 0.0) > _MOST_SATURATED:
-            add(one.key, SATURATED)
-        for column, value in one.figures.items():
-            if column.startswith(SATURATED_IN) and value > _MOST_SATURATED:
-                add(one.key, f"{SATURATED} {column.removeprefix(SATURATED_IN).replace(';', ',')}")
-    for kind in _kinds(fields):
-        alike = [one for one in fields if one.kind == kind and BACKGROUND in one.figures]
-        low, high = _background_limits(alike)
+    contrast = fields.figure(CONTRAST)
+    add(~fields.colour & ~(contrast <= 0) & (fields.figure(SATURATION) > _MOST_SATURATED), SATURATED)
+    for place, channels in fields.saturated_in.items():
+        named = [f"{SATURATED} {channel.replace(';', ',')}" for channel in channels]
+        flags.setdefault(place, []).extend(dict.fromkeys(named))
+    levels = fields.figure(BACKGROUND)
+    for is_kind in fields.of_kinds():
+        alike = is_kind & ~np.isnan(levels)
+        low, high = _background_limits(levels[alike], contrast[alike & (contrast > 0)])
         thresholds[BACKGROUND] = _shown(BACKGROUND_LEVEL, low, high)  # that of the most frequent kind stays
         if low is not None and high is not None:
-            for one in alike:
-                if not low <= one.figures[BACKGROUND] <= high:
-                    add(one.key, BACKGROUND_LEVEL)
+            add(alike & ~((low <= levels) & (levels <= high)), BACKGROUND_LEVEL)
     thresholds.setdefault(BACKGROUND, _shown(BACKGROUND_LEVEL))
     thresholds[COUNT_Z] = _shown(
-        COUNT_OUTLIER, *((-_COUNT_DEVIATIONS, _COUNT_DEVIATIONS) if count_z else (None, None))
+        COUNT_OUTLIER, *((-_COUNT_DEVIATIONS, _COUNT_DEVIATIONS) if typical else (None, None))
     )
-    pixels = median([one.pixels for one in fields]) if fields else 0
-    thresholds[_COUNT] = _shown(FEW_NUCLEI, low=min(few.values(), default=0.0) * pixels or 1.0)
-    for one in fields:
-        if is_few[one.key]:
-            add(one.key, FEW_NUCLEI)
-        elif abs(count_z.get(one.key, 0.0)) > _COUNT_DEVIATIONS:
-            add(one.key, COUNT_OUTLIER)
+    thresholds[_COUNT] = _shown(FEW_NUCLEI, low=min(few.values(), default=0.0) * middle_pixels or 1.0)
+    add(is_few, FEW_NUCLEI)
+    add(~is_few & (np.abs(count_z) > _COUNT_DEVIATIONS), COUNT_OUTLIER)
     quality = {
         "fields": len(fields),
         "limits": "from the fields of this run"
@@ -171,23 +251,14 @@ def _shown(flag: str, low: float | None = None, high: float | None = None) -> di
     return {"flag": flag, "low": low, "high": high}
 
 
-def _limit(rule: _Rule, values: Sequence[float]) -> float:
+def _limit(rule: _Rule, values: Floats) -> float:
     if len(values) < FEWEST_FIELDS:
         return rule.absolute
     middle, deviation = _robust(values)
     return middle + rule.sign * max(rule.deviations * deviation, rule.margin)
 
 
-def _kinds(fields: Sequence[JudgedField]) -> list[str]:
-    """Returns the kinds of images, the most frequent last."""
-    return [
-        kind for kind, _ in sorted(Counter(one.kind for one in fields).items(), key=lambda pair: pair[::-1])
-    ]
-
-
-def _background_limits(fields: Sequence[JudgedField]) -> tuple[float | None, float | None]:
-    levels = [one.figures[BACKGROUND] for one in fields]
-    contrasts = [one.figures[CONTRAST] for one in fields if one.figures.get(CONTRAST, 0.0) > 0]
+def _background_limits(levels: Floats, contrasts: Floats) -> tuple[float | None, float | None]:
     if min(len(levels), len(contrasts)) < FEWEST_FIELDS:
         return None, None
     middle, deviation = _robust(levels)
@@ -195,39 +266,39 @@ def _background_limits(fields: Sequence[JudgedField]) -> tuple[float | None, flo
     return middle - margin, middle + margin
 
 
-def _few_limits(fields: Sequence[JudgedField]) -> tuple[dict[int, float], dict[int, float]]:
-    """Returns for each time point of enough fields the limit, and the median of nuclei per pixel."""
-    densities: dict[int, list[float]] = {}
-    for one in fields:
-        densities.setdefault(one.t, []).append(one.nuclei / one.pixels)
-    typical = {t: median(values) for t, values in densities.items() if len(values) >= FEWEST_FIELDS}
-    pixels = median([one.pixels for one in fields]) if fields else 0
-    few = {t: _FEW * value for t, value in typical.items() if value * pixels >= _LEAST_MEDIAN}
-    return few, typical
+def _typical(t: npt.NDArray[np.int64], densities: Floats) -> dict[int, float]:
+    """Returns the median of nuclei per pixel for each time point of enough fields."""
+    times, counts = np.unique(t, return_counts=True)
+    return {time: median(densities[t == time]) for time in times[counts >= FEWEST_FIELDS].tolist()}
 
 
-def _count_z(fields: Sequence[JudgedField], typical: Mapping[int, float]) -> dict[str, float]:
-    """Returns for each field how many robust deviations its count is from that of its time point.
+def _count_z(fields: JudgedFields, typical: Mapping[int, float]) -> Floats:
+    """Returns for each field (N,) how many robust deviations its count is from that of its time point.
 
     Twice the square root of a count has the standard deviation 1 if nuclei are independent of each other.
     """
-    distance = {
-        one.key: 2 * (math.sqrt(one.nuclei) - math.sqrt(typical[one.t] * one.pixels))
-        for one in fields
-        if one.t in typical
-    }
-    spread = {
-        t: _TO_DEVIATION * median([abs(distance[one.key]) for one in fields if one.t == t]) for t in typical
-    }
-    return {
-        one.key: distance[one.key]
-        / max(spread[one.t], 1.0, _COUNT_SPREAD * math.sqrt(typical[one.t] * one.pixels))
-        for one in fields
-        if one.t in typical
-    }
+    t = fields.t
+    expected = np.sqrt(_of_times(t, typical, np.nan) * fields.pixels)
+    distance = 2 * (np.sqrt(fields.nuclei) - expected)
+    spread = {time: _TO_DEVIATION * median(np.abs(distance[t == time])) for time in typical}
+    z: Floats = distance / np.maximum(np.maximum(_of_times(t, spread, np.nan), 1.0), _COUNT_SPREAD * expected)
+    return z
 
 
-def _robust(values: Sequence[float]) -> tuple[float, float]:
+def _of_times(t: npt.NDArray[np.int64], values: Mapping[int, float], otherwise: float) -> Floats:
+    """Returns the value of each field's time point (N,)."""
+    found = np.full(len(t), otherwise)
+    for time, value in values.items():
+        found[t == time] = value
+    return found
+
+
+def median(values: npt.NDArray[Any]) -> float:
+    """Returns the median of some values (N,), which is the same as that of :mod:`statistics`."""
+    return float(np.median(values))
+
+
+def _robust(values: Floats) -> tuple[float, float]:
     """Returns median and robust standard deviation."""
     middle = median(values)
-    return middle, _TO_DEVIATION * median([abs(value - middle) for value in values])
+    return middle, _TO_DEVIATION * median(np.abs(values - middle))

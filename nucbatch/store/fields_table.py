@@ -5,30 +5,85 @@ It contains no times and no worker names, so it depends on images, model and par
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice, starmap
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nucbatch.core.plate import Field, Plate, projection_text
+from nucbatch.core.rows import Rows
 from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.store.atomic import replacing
 from nucbatch.store.receipt import Receipt
 
 
+@dataclass(frozen=True, slots=True)
+class FieldOutcome:
+    """The outcome of a field, for its row in the table.
+
+    Attributes:
+        status: ``done``, ``failed``, ``quarantined``, ``not selected`` or ``pending``.
+        reason: why the field is not done.
+        nuclei: number of nuclei in its mask; None unless done. The other numbers are parts of it.
+        figures: its ``QC_`` columns.
+        flags: doubts about its count.
+        left_out: number of nuclei that the user leaves out.
+        elsewhere: number of further nuclei that count in an overlapping field.
+        at_shared_edges: number of counted nuclei at edges that another field adjoins; None if its place is
+            unknown.
+        interval: smallest and largest true number of nuclei; None if it is unknown.
+    """
+
+    status: str
+    reason: str = ""
+    nuclei: int | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+    left_out: int = 0
+    elsewhere: int = 0
+    at_shared_edges: int | None = None
+    interval: tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, one: Field, receipt: Receipt | None, *, selected: bool = True) -> FieldOutcome:
+        """Returns the outcome of a field that has this receipt, or none yet."""
+        if one.problem:
+            return cls("quarantined", one.problem)
+        if not selected:
+            return cls(NOT_SELECTED, "not selected by --wells, --sites or --times")
+        if receipt is None:
+            return cls("pending", "not processed yet")
+        if receipt.status == "failed":
+            return cls("failed", receipt.reason)
+        return cls("done", nuclei=receipt.nuclei, figures=receipt.qc)
+
+    @property
+    def seen(self) -> int | None:
+        """Number of nuclei without those that the user leaves out."""
+        return None if self.nuclei is None else self.nuclei - self.left_out
+
+    @property
+    def counted(self) -> int | None:
+        """Number of nuclei that count in this field."""
+        return None if self.seen is None else self.seen - self.elsewhere
+
+
 def write_fields(
     path: Path,
     plate: Plate,
-    receipts: Mapping[str, Receipt],
-    flags: Mapping[str, Sequence[str]] | None = None,
-    left_out: Container[str] = (),
-    elsewhere: Mapping[str, int] | None = None,
-    at_shared_edges: Mapping[str, int] | None = None,
-    not_wanted: Mapping[str, int] | None = None,
-    intervals: Mapping[str, tuple[int, int]] | None = None,
+    outcomes: Iterable[FieldOutcome],
+    figures: Iterable[str] = (),
+    *,
+    left_out: bool = False,
+    at_edges: bool = False,
+    intervals: bool = False,
 ) -> None:
-    """Writes one row per field of the plate, in its order, durably.
+    """Writes one row per field of the plate, in its order, durably, with some thousand rows in memory.
 
     ``Status`` is ``done`` (``Count_Nuclei`` may be 0), ``failed`` (its task could not finish),
     ``quarantined`` (its files cannot be used), ``not selected`` or ``pending`` (not processed yet).
@@ -45,124 +100,121 @@ def write_fields(
     Args:
         path: the file.
         plate: the input.
-        receipts: by the field's key; fields without one are quarantined or pending.
-        flags: names of flags by the field's key.
-        left_out: keys of fields that are not selected.
-        elsewhere: numbers of nuclei that count in an overlapping field, by the field's key.
-        at_shared_edges: numbers of counted nuclei at edges where fields adjoin, by the field's key.
-        not_wanted: numbers of nuclei that the user leaves out, by the field's key; None if none can be. They
-            are in ``Count_Nuclei_LeftOut`` and in no other count.
-        intervals: smallest and largest true number, by the field's key, for ``Count_Nuclei_Low`` and
-            ``Count_Nuclei_High``; there are no such columns without any.
+        outcomes: of its fields, in their order.
+        figures: names of the ``QC_`` columns.
+        left_out: whether nuclei can be left out by the user. They are in ``Count_Nuclei_LeftOut`` and in no
+            other count.
+        at_edges: whether there is the column ``Count_Nuclei_AtSharedEdges``.
+        intervals: whether there are the columns ``Count_Nuclei_Low`` and ``Count_Nuclei_High``.
 
     Raises:
         StoreError: the file cannot be written.
     """
-    outcomes = [_outcome(field, receipts.get(field.key), left_out) for field in plate.fields]
-    qualities = [outcome[3] for outcome in outcomes]
-    columns: dict[str, pa.Array] = {
-        "Metadata_Plate": pa.array([plate.name] * len(outcomes), pa.string()),
-        "Metadata_Well": pa.array([field.well for field in plate.fields], pa.string()),
-        "Metadata_Site": pa.array([field.site for field in plate.fields], pa.int64()),
-        "Metadata_Time": pa.array([field.t for field in plate.fields], pa.int64()),
-        "Metadata_Image": pa.array([field.group for field in plate.fields], pa.string()),
-        **_place_columns(plate.fields),
-        **_metadata_columns(plate.fields),
-        "Name": pa.array([field.name for field in plate.fields], pa.string()),
-        "Status": pa.array([outcome[0] for outcome in outcomes], pa.string()),
-        "Reason": pa.array([outcome[1] for outcome in outcomes], pa.string()),
-        "Flags": pa.array(
-            ["; ".join((flags or {}).get(field.key, ())) for field in plate.fields], pa.string()
-        ),
-        **_counts(plate.fields, [outcome[2] for outcome in outcomes], elsewhere or {}, not_wanted),
-        **_ends(plate.fields, intervals or {}),
-        **_at_edges(plate.fields, at_shared_edges or {}),
-        "Height_px": pa.array([field.height_px for field in plate.fields], pa.int64()),
-        "Width_px": pa.array([field.width_px for field in plate.fields], pa.int64()),
-        "Projection": pa.array([projection_text(field.z_steps) for field in plate.fields], pa.string()),
-        "PixelSize_um": pa.array([field.pixel_size_um for field in plate.fields], pa.float64()),
+    columns = _identity(plate) | _place(plate) | _metadata(plate)
+    columns |= {
+        "Name": (pa.string(), lambda one, _: one.name),
+        "Status": (pa.string(), lambda _, outcome: outcome.status),
+        "Reason": (pa.string(), lambda _, outcome: outcome.reason),
+        "Flags": (pa.string(), lambda _, outcome: "; ".join(outcome.flags)),
+        "Count_Nuclei": (pa.int64(), lambda _, outcome: outcome.counted),
     }
-    for name in sorted({name for quality in qualities for name in quality}):
-        columns[name] = pa.array([quality.get(name) for quality in qualities], pa.float64())
-    with replacing(path) as temporary:
-        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    if has_positions(plate.fields):
+        columns["Count_Nuclei_Seen"] = pa.int64(), lambda _, outcome: outcome.seen
+    if left_out:
+        columns["Count_Nuclei_LeftOut"] = pa.int64(), _left_out
+    if intervals:
+        columns["Count_Nuclei_Low"] = pa.int64(), lambda _, outcome: (outcome.interval or (None, None))[0]
+        columns["Count_Nuclei_High"] = pa.int64(), lambda _, outcome: (outcome.interval or (None, None))[1]
+    if at_edges:
+        columns["Count_Nuclei_AtSharedEdges"] = pa.int64(), lambda _, outcome: outcome.at_shared_edges
+    columns |= {
+        "Height_px": (pa.int64(), lambda one, _: one.height_px),
+        "Width_px": (pa.int64(), lambda one, _: one.width_px),
+        "Projection": (pa.string(), lambda one, _: projection_text(one.z_steps)),
+        "PixelSize_um": (pa.float64(), lambda one, _: one.pixel_size_um),
+    }
+    columns |= {name: (pa.float64(), partial(_figure, name)) for name in sorted(figures)}
+    schema = pa.schema([(name, kind) for name, (kind, _) in columns.items()])
+    rows = zip(plate.fields, outcomes, strict=True)
+    with (
+        replacing(path) as temporary,
+        pq.ParquetWriter(temporary, schema, compression="zstd") as writer,
+    ):
+        for group in iter(lambda: list(_batches(columns, schema, rows)), []):
+            writer.write_table(pa.Table.from_batches(group).combine_chunks())
+        if not len(plate.fields):
+            writer.write_table(schema.empty_table())
 
 
-def _place_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:
-    """Returns position, acquisition and time of the fields, as far as the input records them."""
-    columns: dict[str, pa.Array] = {}
-    if has_positions(fields):
+_Row = tuple[Field, FieldOutcome]
+_Columns = dict[str, tuple[pa.DataType, Callable[[Field, FieldOutcome], Any]]]
+"""Type of each column, and the function that gives its value for a field."""
+
+_BATCH = 1_024
+_BATCHES_PER_GROUP = 64
+
+
+def _batches(columns: _Columns, schema: pa.Schema, rows: Iterator[_Row]) -> Iterator[pa.RecordBatch]:
+    """Yields the next rows of one row group."""
+    for _ in range(_BATCHES_PER_GROUP):
+        some = list(islice(rows, _BATCH))
+        if not some:
+            return
+        arrays = [pa.array(list(starmap(value, some)), kind) for kind, value in columns.values()]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _identity(plate: Plate) -> _Columns:
+    return {
+        "Metadata_Plate": (pa.string(), lambda _, __: plate.name),
+        "Metadata_Well": (pa.string(), lambda one, _: one.well),
+        "Metadata_Site": (pa.int64(), lambda one, _: one.site),
+        "Metadata_Time": (pa.int64(), lambda one, _: one.t),
+        "Metadata_Image": (pa.string(), lambda one, _: one.group),
+    }
+
+
+def _place(plate: Plate) -> _Columns:
+    """Returns the columns of position, acquisition and time, as far as the input records them."""
+    columns: _Columns = {}
+    if has_positions(plate.fields):
         for name, axis in (("Metadata_PositionX_um", 1), ("Metadata_PositionY_um", 0)):
-            values = [None if field.position_um is None else field.position_um[axis] for field in fields]
-            columns[name] = pa.array(values, pa.float64())
-    if any(field.acquisition for field in fields):
-        columns["Metadata_Acquisition"] = pa.array([field.acquisition for field in fields], pa.string())
-    if any(field.time for field in fields):
-        columns["Metadata_TimeStamp"] = pa.array([field.time for field in fields], pa.string())
+            columns[name] = pa.float64(), partial(_position, axis)
+    if any(plate.fields.values("acquisition")):
+        columns["Metadata_Acquisition"] = pa.string(), lambda one, _: one.acquisition
+    if any(plate.fields.values("time")):
+        columns["Metadata_TimeStamp"] = pa.string(), lambda one, _: one.time
     return columns
 
 
-def has_positions(fields: Iterable[Field]) -> bool:
+def _position(axis: int, one: Field, _: FieldOutcome) -> float | None:
+    return None if one.position_um is None else one.position_um[axis]
+
+
+def _metadata(plate: Plate) -> _Columns:
+    """Returns the user's columns: numbers, or texts if any value is one."""
+    is_text: dict[str, bool] = {}
+    for values in plate.fields.values("metadata"):
+        for name, value in values:
+            is_text[name] = is_text.get(name, False) or isinstance(value, str)
+    return {
+        name: (pa.string() if text else pa.float64(), partial(_of_user, name))
+        for name, text in is_text.items()
+    }
+
+
+def _of_user(name: str, one: Field, _: FieldOutcome) -> str | float | None:
+    return dict(one.metadata).get(name)
+
+
+def _left_out(_: Field, outcome: FieldOutcome) -> int | None:
+    return None if outcome.nuclei is None else outcome.left_out
+
+
+def _figure(name: str, _: Field, outcome: FieldOutcome) -> float | None:
+    return outcome.figures.get(name)
+
+
+def has_positions(fields: Rows[Field]) -> bool:
     """Returns whether any field has a stage position."""
-    return any(field.position_um is not None for field in fields)
-
-
-def _counts(
-    fields: Sequence[Field],
-    found: Sequence[int | None],
-    elsewhere: Mapping[str, int],
-    not_wanted: Mapping[str, int] | None,
-) -> dict[str, pa.Array]:
-    unwanted = [(not_wanted or {}).get(field.key, 0) for field in fields]
-    seen = [None if count is None else count - less for count, less in zip(found, unwanted, strict=True)]
-    counted = [
-        None if count is None else count - elsewhere.get(field.key, 0)
-        for field, count in zip(fields, seen, strict=True)
-    ]
-    columns = {"Count_Nuclei": pa.array(counted, pa.int64())}
-    if has_positions(fields):
-        columns["Count_Nuclei_Seen"] = pa.array(seen, pa.int64())
-    if not_wanted is not None:
-        less = [None if count is None else own for count, own in zip(found, unwanted, strict=True)]
-        columns["Count_Nuclei_LeftOut"] = pa.array(less, pa.int64())
-    return columns
-
-
-def _ends(fields: Sequence[Field], intervals: Mapping[str, tuple[int, int]]) -> dict[str, pa.Array]:
-    if not intervals:
-        return {}
-    ends = [intervals.get(field.key, (None, None)) for field in fields]
-    return {
-        "Count_Nuclei_Low": pa.array([low for low, _ in ends], pa.int64()),
-        "Count_Nuclei_High": pa.array([high for _, high in ends], pa.int64()),
-    }
-
-
-def _at_edges(fields: Sequence[Field], counts: Mapping[str, int]) -> dict[str, pa.Array]:
-    if not counts:
-        return {}
-    return {"Count_Nuclei_AtSharedEdges": pa.array([counts.get(field.key) for field in fields], pa.int64())}
-
-
-def _metadata_columns(fields: Sequence[Field]) -> dict[str, pa.Array]:
-    names = dict.fromkeys(name for field in fields for name, _ in field.metadata)
-    columns = {name: [dict(field.metadata).get(name) for field in fields] for name in names}
-    return {
-        name: pa.array(values, pa.string() if any(isinstance(one, str) for one in values) else pa.float64())
-        for name, values in columns.items()
-    }
-
-
-def _outcome(
-    field: Field, receipt: Receipt | None, left_out: Container[str]
-) -> tuple[str, str, int | None, Mapping[str, float]]:
-    """Returns (status, reason, number of nuclei, quality measures) of a field."""
-    if field.problem:
-        return "quarantined", field.problem, None, {}
-    if field.key in left_out:
-        return NOT_SELECTED, "not selected by --wells, --sites or --times", None, {}
-    if receipt is None:
-        return "pending", "not processed yet", None, {}
-    if receipt.status == "failed":
-        return "failed", receipt.reason, None, {}
-    return "done", "", receipt.nuclei, receipt.qc
+    return any(position is not None for position in fields.values("position_um"))

@@ -22,6 +22,7 @@ from nucbatch.store.receipt import Receipt, checked_json, line_of, receipt_of
 
 _HEAD = re.compile(rb'\{"field":("(?:[^"\\]|\\.)*"),"status":"(done|failed)",')
 _SOURCE = re.compile(rb'"source":"([0-9a-f]*)"')
+_NO_LOSS = b'"lacking":[],'
 _NUCLEI = re.compile(rb'"nuclei":([0-9]+),')
 
 
@@ -47,7 +48,7 @@ class HeldReceipts(Mapping[str, Receipt]):
     ) -> None:
         self._read, self._damaged = read, damaged
         self._begins, self._lengths = array("q"), array("i")
-        self._done, self._nuclei = bytearray(), array("q")
+        self._done, self._sound, self._nuclei = bytearray(), bytearray(), array("q")
         self._places: dict[str, int] = {}
         at = first
         for number, line in enumerate(lines, start=2):
@@ -62,6 +63,7 @@ class HeldReceipts(Mapping[str, Receipt]):
             self._begins.append(at)
             self._lengths.append(len(line))
             self._done.append(head[2] == b"done")
+            self._sound.append(head[2] == b"done" and _NO_LOSS in line)
             self._nuclei.append(int(nuclei[1]))
             at += len(line)
 
@@ -112,6 +114,10 @@ class HeldReceipts(Mapping[str, Receipt]):
     def done(self) -> Iterator[str]:
         """Yields the keys of the fields that are done."""
         return (key for key, place in self._places.items() if self._done[place])
+
+    def troubled(self) -> Iterator[str]:
+        """Yields the keys of the fields that have failed or may lack a channel."""
+        return (key for key, place in self._places.items() if not self._sound[place])
 
     def nuclei(self, key: str) -> int:
         """Number of nuclei of a field."""

@@ -11,7 +11,7 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,18 +53,20 @@ def write_files_csv(
         StoreError: the file cannot be written.
     """
     known = later or {}
-    rows = []
     fates: Counter[FileStatus] = Counter()
-    for file in plate.files:
-        status, reason = file.status, file.reason
-        if status is FileStatus.USED and file.path in known:
-            status, reason = known[file.path]
-        if status is FileStatus.USED and file.absent_chunks:
-            reason = absent_text(file.absent_chunks, file.chunks)
-        place = (plate.name, file.well, file.site, file.channel, file.z, file.t, file.group)
-        rows.append((file.path, status.value, reason, *place))
-        fates[status] += 1
-    _write_csv(path, FILE_COLUMNS, rows)
+
+    def rows() -> Iterator[Sequence[object]]:
+        for file in plate.files:
+            status, reason = file.status, file.reason
+            if status is FileStatus.USED and file.path in known:
+                status, reason = known[file.path]
+            if status is FileStatus.USED and file.absent_chunks:
+                reason = absent_text(file.absent_chunks, file.chunks)
+            place = (plate.name, file.well, file.site, file.channel, file.z, file.t, file.group)
+            fates[status] += 1
+            yield file.path, status.value, reason, *place
+
+    _write_csv(path, FILE_COLUMNS, rows())
     return fates
 
 

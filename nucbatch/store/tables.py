@@ -8,6 +8,8 @@ images, model and parameters only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +41,12 @@ _SMALL_TABLES = 64
 _TEXT = ("Metadata_Plate", "Metadata_Well", "Metadata_Image")
 
 
-def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDArray[Any]]:
+def identity_columns(plate: str, one: Field, nuclei: int) -> dict[str, npt.NDArray[Any]]:
     """Returns the first columns of a field's nuclei: their origin and label.
 
     Args:
         plate: name of the plate.
-        field: the field.
+        one: the field.
         nuclei: number of nuclei N.
 
     Returns:
@@ -54,38 +56,53 @@ def identity_columns(plate: str, field: Field, nuclei: int) -> dict[str, npt.NDA
     """
     return {
         "Metadata_Plate": np.full(nuclei, plate),
-        "Metadata_Well": np.full(nuclei, field.well),
-        "Metadata_Site": np.full(nuclei, field.site, np.int64),
-        "Metadata_Time": np.full(nuclei, field.t, np.int64),
-        "Metadata_Image": np.full(nuclei, field.group),
+        "Metadata_Well": np.full(nuclei, one.well),
+        "Metadata_Site": np.full(nuclei, one.site, np.int64),
+        "Metadata_Time": np.full(nuclei, one.t, np.int64),
+        "Metadata_Image": np.full(nuclei, one.group),
         "Metadata_ObjectNumber": np.arange(1, nuclei + 1, dtype=np.int64),
     }
 
 
+@dataclass(frozen=True, slots=True)
+class FieldRows:
+    """A field's rows of the table: its fragment, and what the table adds to it.
+
+    Attributes:
+        path: the fragment.
+        stamp: its expected stamp; None: it is checked by its own checksums.
+        metadata: further columns and their values; all fields have the same columns.
+        not_counted: object numbers of the nuclei that don't count, by the reason.
+        pixel_size_um: of the field's image; None if unknown.
+    """
+
+    path: Path
+    stamp: Stamp | None = None
+    metadata: Metadata = ()
+    not_counted: Mapping[str, npt.NDArray[np.int64]] = field(default_factory=dict)
+    pixel_size_um: float | None = None
+
+
 def concatenate(
-    fragments: Iterable[Path],
+    fields: Iterable[FieldRows],
     out: Path,
     examples: Sequence[Path] = (),
-    stamps: Mapping[Path, Stamp] | None = None,
-    metadata: Mapping[Path, Metadata] | None = None,
-    not_counted: Mapping[Path, Mapping[str, npt.NDArray[np.int64]]] | None = None,
-    pixel_sizes_um: Mapping[Path, float | None] | None = None,
+    *,
+    marked: bool = False,
+    in_micrometres: bool = False,
 ) -> int:
     """Concatenates fragments into one table, durably, with about ROWS_PER_GROUP rows in memory.
 
     Without fragments the table has the identity columns and no rows.
 
     Args:
-        fragments: in the table's order.
+        fields: in the table's order.
         out: the table's file.
         examples: one fragment of each kind, if fields differ in their channels. The table has the columns of
             all of them, null where a field lacks a measurement.
-        stamps: expected stamps of the fragments.
-        metadata: further columns and values for each fragment; the same columns for all.
-        not_counted: object numbers of the nuclei of a fragment that don't count, by the reason. If it is
-            given, the table has the columns ``Metadata_Counted`` and ``Metadata_ReasonNotCounted``.
-        pixel_sizes_um: pixel size of each fragment's image. If any is known, lengths and areas of nuclei are
-            there in micrometres too, null in images without a size.
+        marked: whether the table has the columns ``Metadata_Counted`` and ``Metadata_ReasonNotCounted``.
+        in_micrometres: whether lengths and areas of nuclei are there in micrometres too, null in images
+            without a pixel size.
 
     Returns:
         Number of rows.
@@ -96,33 +113,25 @@ def concatenate(
             table cannot be written.
     """
     rows = 0
-    sizes = pixel_sizes_um if any((pixel_sizes_um or {}).values()) else None
     schema = pa.unify_schemas([schema_of(path) for path in examples]) if examples else None
     with replacing(out) as temporary:
         writer: pq.ParquetWriter | None = None
         waiting: list[pa.Table] = []
         held = joined = 0
         try:
-            parts = ((path, part) for path in fragments for part in parts_of(path, (stamps or {}).get(path)))
-            for path, table in parts:
+            parts = ((one, part) for one in fields for part in parts_of(one.path, one.stamp))
+            for own, table in parts:
                 schema = schema or table.schema
-                added = (metadata or {}).get(path, ())
-                if writer is None:
-                    joint = _with_metadata(schema.empty_table(), added)
-                    joint = joint if sizes is None else _in_micrometres(joint, None)
-                    joint = joint if not_counted is None else _with_counted(joint, {})
-                    writer = pq.ParquetWriter(temporary, joint.schema, compression="zstd")
                 if table.schema != schema:
                     if not examples or not set(table.schema).issubset(schema):
-                        raise _other_columns(path)
+                        raise _other_columns(own.path)
                     table = _filled(table, schema)
-                table = _with_metadata(table, added)
-                table = table if sizes is None else _in_micrometres(table, sizes.get(path))
-                if table.num_rows or not waiting:
-                    waiting.append(
-                        table if not_counted is None else _with_counted(table, not_counted.get(path, {}))
-                    )
-                held += table.num_rows
+                added = _with_additions(table, own, marked, in_micrometres)
+                if writer is None:
+                    writer = pq.ParquetWriter(temporary, added.schema, compression="zstd")
+                if added.num_rows or not waiting:
+                    waiting.append(added)
+                held += added.num_rows
                 if len(waiting) - joined >= _SMALL_TABLES:
                     waiting[joined:] = [pa.concat_tables(waiting[joined:]).combine_chunks()]
                     joined += 1
@@ -140,6 +149,12 @@ def concatenate(
     return rows + held
 
 
+def _with_additions(table: pa.Table, one: FieldRows, marked: bool, in_micrometres: bool) -> pa.Table:
+    table = _with_metadata(table, one.metadata)
+    table = _in_micrometres(table, one.pixel_size_um) if in_micrometres else table
+    return _with_counted(table, one.not_counted) if marked else table
+
+
 def _other_columns(path: Path) -> StoreError:
     return StoreError(
         f"{path} has other columns than the fragments before it: it was written by another version of "
@@ -147,6 +162,7 @@ def _other_columns(path: Path) -> StoreError:
     )
 
 
+@cache
 def _identity_schema() -> pa.Schema:
     names = identity_columns("", Field("", 1, 0, "", "", (), 0, 0, ""), 0)
     return pa.schema([(name, pa.string() if name in _TEXT else pa.int64()) for name in names])

@@ -10,8 +10,9 @@ from nucbatch.core.plate import Field
 from nucbatch.experiment.wells import by_well
 from nucbatch.features import measure
 from nucbatch.store.fragments import write_fragment
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
 from nucbatch.synthetic import make_field
+from tests.run_tables import join_fragments
 
 # pycytominer sets this option of pandas when it is imported; pandas 3 warns that it has no effect any more.
 pytestmark = pytest.mark.filterwarnings(
@@ -35,7 +36,7 @@ def nuclei(tmp_path: Path) -> pd.DataFrame:
             }
             write_fragment(path, identity_columns("P1", field, count) | measured)
             fragments.append(path)
-    concatenate(fragments, tmp_path / "nuclei.parquet")
+    join_fragments(fragments, tmp_path / "nuclei.parquet")
     return pd.read_parquet(tmp_path / "nuclei.parquet")
 
 
@@ -83,7 +84,7 @@ def test_aggregate_by_time_point_agrees_with_the_table_of_wells(tmp_path: Path) 
             measured = {"Nuclei_AreaShape_Area": areas}
             write_fragment(fragments[-1], identity_columns("P1", field, count) | measured)
             rows.append(("P1", "B02", t, "done", count, "", ""))
-    concatenate(fragments, tmp_path / "nuclei.parquet")
+    join_fragments(fragments, tmp_path / "nuclei.parquet")
     nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
     strata = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
     theirs = aggregate(nuclei, strata=strata, compute_object_count=True)
@@ -104,7 +105,9 @@ def test_raw_measurements_are_normalised_and_selected_and_no_metadata_is(tmp_pat
         columns = measure(labels, np.stack(images).astype(np.uint16), ("DAPI", "GFP"))
         paths.append(tmp_path / f"{site}.parquet")
         write_fragment(paths[-1], identity_columns("P1", field, int(labels.max())) | columns)
-    concatenate(paths, tmp_path / "nuclei.parquet", not_counted={}, pixel_sizes_um=dict.fromkeys(paths, 0.5))
+    join_fragments(
+        paths, tmp_path / "nuclei.parquet", not_counted={}, pixel_sizes_um=dict.fromkeys(paths, 0.5)
+    )
     nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
     operations = ["variance_threshold", "correlation_threshold", "drop_na_columns", "blocklist"]
     normalised = normalize(nuclei)

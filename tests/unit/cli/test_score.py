@@ -13,11 +13,11 @@ from click.testing import CliRunner
 from nucbatch.cli.score import score
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.store.fields_table import write_fields
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
+from tests.run_tables import write_receipts
 
 
 def run(*arguments: object):
@@ -103,7 +103,7 @@ def make_run(path, counts, *, failed=(), tiff=False, wells=()):
             write_label_tiff(folder.label_tiff(field.name), found)
         else:
             write_field(store, field, [channel], np.zeros((1, 32, 32), np.uint8), found)
-    write_fields(folder.fields, plate, receipts)
+    write_receipts(folder.fields, plate, receipts)
     return folder
 
 

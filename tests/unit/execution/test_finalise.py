@@ -1,9 +1,7 @@
 """Status of the files of failed fields in the tables."""
 
 from nucbatch.core.plate import Channel, Field, FileStatus, Plane, Plate
-from nucbatch.execution.field_task import failed
-from nucbatch.execution.finalise import unused_files
-from nucbatch.store.receipt import Receipt
+from nucbatch.execution.unused_files import unused_files
 
 
 def field(site: int, *paths: str) -> Field:
@@ -15,15 +13,9 @@ def plate(*fields: Field) -> Plate:
     return Plate("p", "/", "x", (Channel("DAPI", 0),), fields, ())
 
 
-def done(one: Field) -> Receipt:
-    return Receipt(one.key, "done", "", 3, "", {}, {}, "")
-
-
 def test_the_file_that_is_named_is_quarantined_and_the_others_ignored_by_rule():
     one, other = field(1, "a.tif", "b.tif", "c.tif"), field(2, "d.tif")
-    fates = unused_files(
-        plate(one, other), {one.key: failed(one, "b.tif: has vanished"), other.key: done(other)}
-    )
+    fates = unused_files(plate(one, other), {one.key: "b.tif: has vanished"}, {})
     assert fates.pop("b.tif") == (FileStatus.QUARANTINED, "has vanished")
     assert set(fates) == {"a.tif", "c.tif"}
     assert all(
@@ -34,17 +26,17 @@ def test_the_file_that_is_named_is_quarantined_and_the_others_ignored_by_rule():
 
 def test_a_field_that_failed_by_itself_ignores_its_files_by_rule():
     one = field(1, "a.tif")
-    ((status, reason),) = unused_files(plate(one), {one.key: failed(one, "its worker died")}).values()
+    ((status, reason),) = unused_files(plate(one), {one.key: "its worker died"}, {}).values()
     assert status is FileStatus.IGNORED
     assert reason.startswith("failed-field: ")
 
 
 def test_a_file_of_which_another_field_was_made_is_used():
     one, other = field(1, "film.tif"), field(2, "film.tif")
-    receipts = {one.key: failed(one, "its worker died"), other.key: done(other)}
-    assert unused_files(plate(one, other), receipts) == {}
-    assert unused_files(plate(other, one), receipts) == {}
+    failed = {one.key: "its worker died"}
+    assert unused_files(plate(one, other), failed, {}) == {}
+    assert unused_files(plate(other, one), failed, {}) == {}
 
 
 def test_fields_that_are_still_to_come_use_their_files():
-    assert unused_files(plate(field(1, "a.tif")), {}) == {}
+    assert unused_files(plate(field(1, "a.tif")), {}, {}) == {}

@@ -12,10 +12,11 @@ from nucbatch.core.errors import InputError
 from nucbatch.core.measure_settings import CountSettings
 from nucbatch.core.plate import Field
 from nucbatch.core.settings import RunSettings, validated
-from nucbatch.execution.left_out import labels_of, left_out
+from nucbatch.execution.left_out import left_out
 from nucbatch.store.fragments import write_fragment
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
+from tests.run_tables import join_fragments
 
 
 @pytest.fixture
@@ -38,22 +39,24 @@ def one_field() -> Field:
 
 def test_each_reason_has_its_nuclei(folder: RunFolder) -> None:
     wanted = CountSettings(min_area_px=20, max_area_px=40, drop_border=True)
-    (reasons,) = left_out(folder, [one_field()], wanted).values()
-    found = {reason: labels.tolist() for reason, labels in reasons.items()}
-    assert found == {"min-area": [1], "max-area": [5], "border": [1, 4]}
-    assert labels_of(reasons).tolist() == [1, 4, 5]
-    assert left_out(folder, [one_field()], CountSettings()) == {}
+    found = left_out(folder, [one_field()], wanted)
+    reasons = {reason: labels.tolist() for reason, labels in found.reasons(0).items()}
+    assert reasons == {"min-area": [1], "max-area": [5], "border": [1, 4]}
+    assert found.labels(0).tolist() == [1, 4, 5]
+    none = left_out(folder, [one_field()], CountSettings())
+    assert none.reasons(0) == {}
+    assert not len(none.labels(0))
 
 
 def test_objects_below_a_confidence_are_left_out(folder: RunFolder) -> None:
-    (reasons,) = left_out(folder, [one_field()], CountSettings(min_confidence=0.5)).values()
+    reasons = left_out(folder, [one_field()], CountSettings(min_confidence=0.5)).reasons(0)
     assert {reason: labels.tolist() for reason, labels in reasons.items()} == {"min-confidence": [1, 4]}
 
 
 def test_rows_stay_with_the_reason(folder: RunFolder, tmp_path: Path) -> None:
     path = folder.fragment(one_field().key)
     reasons = {"min-area": np.array([1]), "border": np.array([1, 4])}
-    concatenate([path], tmp_path / "n.parquet", not_counted={path: reasons})
+    join_fragments([path], tmp_path / "n.parquet", not_counted={path: reasons})
     nuclei = pd.read_parquet(tmp_path / "n.parquet")
     assert nuclei["Metadata_Counted"].tolist() == [False, True, True, False, True]
     assert nuclei["Metadata_ReasonNotCounted"].tolist() == ["min-area; border", "", "", "border", ""]

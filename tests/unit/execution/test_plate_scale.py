@@ -9,7 +9,7 @@ import tifffile
 from scipy.ndimage import gaussian_filter
 
 from nucbatch.core.settings import RunSettings, validated
-from nucbatch.execution.finalise import _doubtful_sizes
+from nucbatch.execution.done_fields import _doubtful_sizes
 from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared, prepare
 from nucbatch.inference.scale import Scale

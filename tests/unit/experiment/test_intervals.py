@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from nucbatch.core.calibration import DOUBTS, IntervalModel, Standardised
-from nucbatch.core.plate import Field
+from nucbatch.core.plate import Field, field_rows
 from nucbatch.experiment.intervals import Doubt, Span, doubts_of, field_spans, intervals_of, joint_span
 from nucbatch.store.fragments import write_fragment
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
+from tests.run_tables import join_fragments
 
 
 def model(**changes: object) -> IntervalModel:
@@ -72,15 +73,17 @@ def test_doubts_are_those_of_the_nuclei_that_count(tmp_path: Path) -> None:
         }
         write_fragment(path, rows)
     nuclei = tmp_path / "nuclei.parquet"
-    concatenate(paths, nuclei, not_counted={paths[0]: {"min-confidence": np.array([1])}})
+    join_fragments(paths, nuclei, not_counted={paths[0]: {"min-confidence": np.array([1])}})
     doubts = doubts_of(nuclei)
-    assert doubts == {
+    assert doubts is not None
+    assert dict(doubts) == {
         ("B/2/1", 0): Doubt(doubt=0.25, at_border=0.0, left_out=0.5),
         ("B/3/1", 0): Doubt(doubt=0.5, at_border=1.0),
     }
-    counts = {done[0].key: 2, done[1].key: 0, done[2].key: 2}
-    found = intervals_of(nuclei, model(), done, counts)
-    assert set(found.fields) == set(counts)
+    found = intervals_of(nuclei, model(), field_rows(done), [2, 0, 2])
+    assert len(found.low) == len(found.high) == 3
+    assert (found.low <= [2, 0, 2]).all()
+    assert (found.high >= [2, 0, 2]).all()
     assert set(found.wells) == {("B02", 0), ("B03", 0)}
     low, high = found.wells["B02", 0]
     assert low <= 2 <= high
@@ -89,5 +92,5 @@ def test_doubts_are_those_of_the_nuclei_that_count(tmp_path: Path) -> None:
 def test_a_table_without_confidences_has_no_intervals(tmp_path: Path) -> None:
     fragment, path = tmp_path / "fragment", tmp_path / "nuclei.parquet"
     write_fragment(fragment, identity_columns("P", field("B02", 1), 2))
-    concatenate([fragment], path)
-    assert intervals_of(path, model(), [field("B02", 1)], {field("B02", 1).key: 2}).fields == {}
+    join_fragments([fragment], path)
+    assert not len(intervals_of(path, model(), field_rows([field("B02", 1)]), [2]).low)

@@ -10,15 +10,15 @@ import pytest
 from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plate
 from nucbatch.core.plate_geometry import split_well
 from nucbatch.experiment.wells import by_well
-from nucbatch.store.fields_table import write_fields
 from nucbatch.store.fragments import write_fragment
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_files_csv, write_wells
 from nucbatch.store.sheets import write_run as write_run_json
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
 from nucbatch.synthetic import make_field
+from tests.run_tables import join_fragments, write_receipts
 
 LONG_NAME = "Nuclei_Math_Log2NucleusCytoplasmRatio_A_channel_with_a_long_name"
 CHANNELS = (Channel("DAPI", 0), Channel("FITC", 1))
@@ -118,8 +118,8 @@ def drawn_run(folder, counts, channels=CHANNELS, channel="DAPI", size_px=160):
                 LONG_NAME: areas / 7,
             }
             write_fragment(run.fragment(field.key), columns)
-    write_fields(run.fields, plate, receipts)
-    concatenate([run.fragment(key) for key in receipts if key not in failed], run.nuclei)
+    write_receipts(run.fields, plate, receipts)
+    join_fragments([run.fragment(key) for key in receipts if key not in failed], run.nuclei)
     write_wells(run.wells, by_well(run.nuclei, pd.read_parquet(run.fields)))
     write_files_csv(run.files, plate)
     write_run_json(run.run_json, {"nucbatch": "0.1.0", "settings": {"channel": channel, "labels": "zarr"}})

@@ -5,12 +5,12 @@ import numpy as np
 from nucbatch.core.plate import Field, Plate
 from nucbatch.report.overlaps import render
 from nucbatch.report.run_data import RunData
-from nucbatch.store.fields_table import write_fields
 from nucbatch.store.fragments import write_fragment
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import write_run
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
+from tests.run_tables import join_fragments, write_receipts
 
 
 def finished(tmp_path, *, step_um=90.0, elsewhere=(2,), flags=(), settings=None, positions=True):
@@ -44,10 +44,10 @@ def finished(tmp_path, *, step_um=90.0, elsewhere=(2,), flags=(), settings=None,
         write_fragment(run.fragment(field.key), columns)
         paths[field.key] = run.fragment(field.key)
     left_out = {paths["B/3/2"]: {"overlap": np.array(elsewhere)}} if elsewhere else {}
-    concatenate(paths.values(), run.nuclei, not_counted=left_out if positions else None)
+    join_fragments(paths.values(), run.nuclei, not_counted=left_out if positions else None)
     receipts = {field.key: Receipt(field.key, "done", "", 3, "", {}, {}, "here") for field in fields}
     flagged = {field.key: list(flags) for field in fields if field.well == "B02"}
-    write_fields(
+    write_receipts(
         run.fields,
         Plate("P", "/", "x", (), tuple(fields), ()),
         receipts,

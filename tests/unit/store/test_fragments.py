@@ -18,7 +18,7 @@ from nucbatch.store.fragments import (
     write_fragments,
 )
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import concatenate
+from tests.run_tables import join_fragments
 
 COLUMNS = {
     "text": ["a", "µ", ""],
@@ -58,7 +58,7 @@ def test_fragments_of_several_versions_make_one_table(fragment: Path, tmp_path: 
     other, out = tmp_path / "2.parquet", tmp_path / "nuclei.parquet"
     write_fragment(other, COLUMNS)
     stamps = {path: stamp_of(path)[0] for path in (fragment, other)}
-    assert concatenate([fragment, other], out, [fragment], stamps) == 6
+    assert join_fragments([fragment, other], out, [fragment], stamps=stamps) == 6
     assert pq.read_table(out).equals(pa.concat_tables([TABLE, TABLE]))
 
 

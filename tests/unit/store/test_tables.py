@@ -13,11 +13,11 @@ import pytest
 from nucbatch.core.errors import DamagedFile, InputError, StoreError
 from nucbatch.core.plate import Field, Plane, Plate
 from nucbatch.store import tables
-from nucbatch.store.fields_table import write_fields
 from nucbatch.store.fragments import read_columns, read_note, schema_of, write_fragment
 from nucbatch.store.receipt import Receipt, field_digest
 from nucbatch.store.stamps import stamp_of
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
+from tests.run_tables import join_fragments, write_receipts
 
 
 def _field(site: int, problem: str = "") -> Field:
@@ -36,7 +36,7 @@ def _fragment(folder: Path, site: int, nuclei: int) -> Path:
 
 def test_fragments_are_concatenated_in_order_with_one_schema(tmp_path: Path) -> None:
     out = tmp_path / "nuclei.parquet"
-    assert concatenate([_fragment(tmp_path, site, site % 3) for site in (4, 3, 2, 1)], out) == 4
+    assert join_fragments([_fragment(tmp_path, site, site % 3) for site in (4, 3, 2, 1)], out) == 4
     table = pd.read_parquet(out)
     assert table["Metadata_Site"].tolist() == [4, 2, 2, 1]
     assert table["Metadata_ObjectNumber"].tolist() == [1, 1, 2, 1]
@@ -55,13 +55,13 @@ def test_an_empty_fragment_has_the_same_columns_and_types(tmp_path: Path) -> Non
 
 def test_a_run_without_nuclei_has_all_columns(tmp_path: Path) -> None:
     out = tmp_path / "nuclei.parquet"
-    assert concatenate([_fragment(tmp_path, site, 0) for site in (1, 2)], out) == 0
+    assert join_fragments([_fragment(tmp_path, site, 0) for site in (1, 2)], out) == 0
     assert pd.read_parquet(out).shape == (0, 8)
 
 
 def test_a_run_without_any_fragment_has_the_identity_columns(tmp_path: Path) -> None:
     out = tmp_path / "nuclei.parquet"
-    assert concatenate([], out) == 0
+    assert join_fragments([], out) == 0
     names = list(identity_columns("P", _field(1), 1))
     assert pq.read_schema(out).names == names
     assert pq.read_schema(out).types == schema_of(_fragment(tmp_path, 1, 2)).types[: len(names)]
@@ -79,7 +79,7 @@ def test_fields_of_few_nuclei_do_not_wait_as_tables_of_their_own(tmp_path: Path)
 
     tracemalloc.start()
     try:
-        assert concatenate(fragments(), tmp_path / "out") == 1_000
+        assert join_fragments(fragments(), tmp_path / "out") == 1_000
     finally:
         tracemalloc.stop()
     assert max(held) - held[0] < 1_000_000
@@ -90,7 +90,7 @@ def test_the_same_values_give_the_same_bytes(tmp_path: Path) -> None:
     contents = []
     for name in "ab":
         paths = [_fragment(tmp_path / name, site, 5) for site in (1, 2)]
-        concatenate(paths, tmp_path / name / "out")
+        join_fragments(paths, tmp_path / name / "out")
         contents.append([path.read_bytes() for path in [*paths, tmp_path / name / "out"]])
     assert contents[0] == contents[1]
 
@@ -100,7 +100,7 @@ def test_notes_are_stored_in_fragments_but_not_in_the_table(tmp_path: Path) -> N
     write_fragment(path, {"a": [1]}, b"its receipt")
     assert read_note(path) == b"its receipt"
     assert read_note(tmp_path / "no.parquet") == b""
-    concatenate([path], out)
+    join_fragments([path], out)
     assert read_note(out) == b""
     assert b"its receipt" not in out.read_bytes()
 
@@ -108,12 +108,12 @@ def test_notes_are_stored_in_fragments_but_not_in_the_table(tmp_path: Path) -> N
 def test_a_fragment_with_a_wrong_checksum_is_rejected(tmp_path: Path) -> None:
     path = _fragment(tmp_path, 1, 3)
     stamp, _ = stamp_of(path)
-    assert concatenate([path], tmp_path / "out", stamps={path: stamp}) == 3
+    assert join_fragments([path], tmp_path / "out", stamps={path: stamp}) == 3
     content = bytearray(path.read_bytes())
     content[len(content) // 3] ^= 1
     path.write_bytes(content)
     with pytest.raises(DamagedFile, match=r"has other bytes than were written.*--verify"):
-        concatenate([path], tmp_path / "out", stamps={path: stamp})
+        join_fragments([path], tmp_path / "out", stamps={path: stamp})
 
 
 def test_concatenation_reads_fragments_one_by_one_and_writes_even_groups(
@@ -129,7 +129,7 @@ def test_concatenation_reads_fragments_one_by_one_and_writes_even_groups(
             yield path
             path.unlink()
 
-    assert concatenate(one_at_a_time(), out) == 28
+    assert join_fragments(one_at_a_time(), out) == 28
     metadata = pq.read_metadata(out)
     groups = [metadata.row_group(index).num_rows for index in range(metadata.num_row_groups)]
     assert groups == [10, 2, 10, 2, 4]
@@ -139,11 +139,11 @@ def test_concatenation_reads_fragments_one_by_one_and_writes_even_groups(
 @pytest.mark.parametrize("damage", [b"", b"PAR1 not"])
 def test_a_damaged_or_missing_fragment_keeps_the_old_table(damage: bytes, tmp_path: Path) -> None:
     good, bad, out = _fragment(tmp_path, 1, 2), tmp_path / "bad.parquet", tmp_path / "nuclei.parquet"
-    concatenate([good], out)
+    join_fragments([good], out)
     before = out.read_bytes()
     for _ in range(2):
         with pytest.raises(StoreError, match=r"bad\.parquet can't be read.*same command again"):
-            concatenate([good, bad], out)
+            join_fragments([good, bad], out)
         bad.write_bytes(damage)
     assert out.read_bytes() == before
     assert not list(tmp_path.glob("*.partial"))
@@ -153,7 +153,7 @@ def test_fragments_with_different_columns_are_rejected(tmp_path: Path) -> None:
     write_fragment(tmp_path / "a.parquet", {"a": [1]})
     write_fragment(tmp_path / "b.parquet", {"a": [1.0]})
     with pytest.raises(StoreError, match=r"b\.parquet has other columns"):
-        concatenate([tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "out")
+        join_fragments([tmp_path / "a.parquet", tmp_path / "b.parquet"], tmp_path / "out")
 
 
 def test_invalid_columns_are_rejected(tmp_path: Path) -> None:
@@ -186,7 +186,9 @@ def test_zero_nuclei_failed_quarantined_and_pending_are_distinct(tmp_path: Path)
     failed = replace(done, field="B/3/2", status="failed", reason="no memory", qc={})
     path = tmp_path / "fields.parquet"
     receipts = {"B/3/2": failed, "B/3/1": done}
-    write_fields(path, Plate("P", "/", "x", (), fields, ()), receipts, {"B/3/1": ["absent-pixels", "other"]})
+    write_receipts(
+        path, Plate("P", "/", "x", (), fields, ()), receipts, {"B/3/1": ["absent-pixels", "other"]}
+    )
     table = pd.read_parquet(path)
     assert table["Metadata_Site"].tolist() == [1, 2, 3, 4]
     assert table["Status"].tolist() == ["done", "failed", "quarantined", "pending"]
@@ -204,7 +206,7 @@ def test_positions_and_nuclei_that_count_in_another_field_are_recorded(tmp_path:
     done = Receipt("B/3/1", "done", "", 7, "", {}, {}, "w")
     plate = Plate("P", "/", "x", (), (placed, _field(2), _field(3, "cut short")), ())
     receipts = {"B/3/1": done, "B/3/2": replace(done, field="B/3/2", nuclei=2)}
-    write_fields(tmp_path / "a", plate, receipts, elsewhere={"B/3/1": 3})
+    write_receipts(tmp_path / "a", plate, receipts, elsewhere={"B/3/1": 3})
     table = pd.read_parquet(tmp_path / "a")
     assert table["Metadata_PositionX_um"].tolist()[0] == 20.5
     assert table["Metadata_PositionY_um"].tolist()[0] == -315
@@ -217,7 +219,7 @@ def test_positions_and_nuclei_that_count_in_another_field_are_recorded(tmp_path:
 
 
 def test_without_positions_the_table_of_fields_has_no_columns_for_them(tmp_path: Path) -> None:
-    write_fields(tmp_path / "a", Plate("P", "/", "x", (), (_field(1),), ()), {})
+    write_receipts(tmp_path / "a", Plate("P", "/", "x", (), (_field(1),), ()), {})
     names = set(pd.read_parquet(tmp_path / "a").columns)
     assert not {name for name in names if "Position" in name or "Seen" in name or "Acquisition" in name}
 
@@ -226,7 +228,7 @@ def test_nuclei_that_count_in_another_field_are_marked(tmp_path: Path) -> None:
     paths = [_fragment(tmp_path, site, 3) for site in (1, 2)]
     out, pixel = tmp_path / "nuclei.parquet", {path: [("Metadata_PixelSize_um", 0.5)] for path in paths}
     not_counted = {paths[1]: {"overlap": np.array([1, 3])}}
-    assert concatenate(paths, out, metadata=pixel, not_counted=not_counted) == 6
+    assert join_fragments(paths, out, metadata=pixel, not_counted=not_counted) == 6
     table = pd.read_parquet(out)
     assert table["Metadata_Counted"].tolist() == [True, True, True, False, True, False]
     assert table.columns.tolist()[5:9] == [
@@ -235,9 +237,9 @@ def test_nuclei_that_count_in_another_field_are_marked(tmp_path: Path) -> None:
         "Metadata_ReasonNotCounted",
         "Metadata_PixelSize_um",
     ]
-    concatenate(paths, out, not_counted={})
+    join_fragments(paths, out, not_counted={})
     assert pd.read_parquet(out)["Metadata_Counted"].all()
-    concatenate(paths, out)
+    join_fragments(paths, out)
     assert "Metadata_Counted" not in pd.read_parquet(out)
 
 
@@ -256,7 +258,7 @@ def test_columns_of_a_fragment_are_read_in_parts(tmp_path: Path) -> None:
 
 def test_the_projection_of_z_steps_is_recorded(tmp_path: Path) -> None:
     deep = replace(_field(1), planes=tuple(Plane("a.tif", "x", z, z) for z in range(5)))
-    write_fields(tmp_path / "a", Plate("P", "/", "x", (), (deep, _field(2)), ()), {})
+    write_receipts(tmp_path / "a", Plate("P", "/", "x", (), (deep, _field(2)), ()), {})
     assert pd.read_parquet(tmp_path / "a")["Projection"].tolist() == ["5 z-steps, by maximum", ""]
 
 
@@ -264,13 +266,13 @@ def test_the_fields_table_has_no_workers_or_times(tmp_path: Path) -> None:
     plate = Plate("P", "/", "x", (), (_field(1),), ())
     one = Receipt("B/3/1", "done", "", 4, "", {"QC_Mean": 7.0}, {"read": 1.0}, "w1")
     two = replace(one, seconds={"read": 2.0, "write": 1.0}, worker="w2")
-    write_fields(tmp_path / "a", plate, {"B/3/1": one})
-    write_fields(tmp_path / "b", plate, {"B/3/1": two})
+    write_receipts(tmp_path / "a", plate, {"B/3/1": one})
+    write_receipts(tmp_path / "b", plate, {"B/3/1": two})
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_plate_without_fields_has_a_table(tmp_path: Path) -> None:
-    write_fields(tmp_path / "a", Plate("P", "/", "x", (), (), ()), {})
+    write_receipts(tmp_path / "a", Plate("P", "/", "x", (), (), ()), {})
     assert "Count_Nuclei" in pd.read_parquet(tmp_path / "a").columns
 
 
@@ -281,7 +283,7 @@ def test_fields_of_different_channels_share_one_table_with_nulls(tmp_path: Path)
         colour, {"Metadata_ObjectNumber": [1, 2], "Nuclei_Intensity_MeanIntensity_Red": [3.0, 4.0]}
     )
     out = tmp_path / "nuclei.parquet"
-    assert concatenate([colour, grey, colour], out, examples=[grey, colour]) == 5
+    assert join_fragments([colour, grey, colour], out, examples=[grey, colour]) == 5
     table = pq.read_table(out)
     assert table.column_names == [
         "Metadata_ObjectNumber",
@@ -304,14 +306,15 @@ def test_the_users_columns_are_in_both_tables_with_one_type(tmp_path: Path) -> N
         write_fragment(tmp_path / f"{field.site}.parquet", columns)
     paths = [tmp_path / f"{site}.parquet" for site in (1, 2, 3)]
     assert (
-        concatenate(paths, tmp_path / "nuclei.parquet", metadata=dict(zip(paths, values, strict=True))) == 3
+        join_fragments(paths, tmp_path / "nuclei.parquet", metadata=dict(zip(paths, values, strict=True)))
+        == 3
     )
     nuclei = pd.read_parquet(tmp_path / "nuclei.parquet")
     assert list(nuclei.columns[5:]) == ["Metadata_ObjectNumber", "Metadata_Dose", "Metadata_Drug", "Nuclei_A"]
     assert nuclei["Metadata_Dose"].tolist()[:2] == [0.5, 0.5]
     assert np.isnan(nuclei["Metadata_Dose"].iloc[2])
     assert nuclei["Metadata_Drug"].tolist() == ["", "", "µ-thing"]
-    write_fields(tmp_path / "fields.parquet", Plate("P", "/", "x", (), tuple(fields), ()), {})
+    write_receipts(tmp_path / "fields.parquet", Plate("P", "/", "x", (), tuple(fields), ()), {})
     table = pd.read_parquet(tmp_path / "fields.parquet")
     assert table["Metadata_Dose"].isna().tolist() == [False, True, True]
     assert table["Metadata_Drug"].tolist() == ["", "µ-thing", "x"]
@@ -325,11 +328,11 @@ def test_the_users_columns_do_not_change_digests() -> None:
 def test_lengths_and_areas_are_there_in_micrometres_where_a_pixel_size_is_known(tmp_path: Path) -> None:
     fragments = [_fragment(tmp_path, 1, 2), _fragment(tmp_path, 2, 1)]
     sizes = {fragments[0]: 0.5, fragments[1]: None}
-    concatenate(fragments, tmp_path / "known.parquet", pixel_sizes_um=sizes)
+    join_fragments(fragments, tmp_path / "known.parquet", pixel_sizes_um=sizes)
     known = pq.read_table(tmp_path / "known.parquet")
     at = known.column_names.index("Nuclei_AreaShape_Area")
     assert known.column_names[at + 1] == "Nuclei_AreaShape_Area_um2"
     areas = known["Nuclei_AreaShape_Area"].to_pylist()
     assert known["Nuclei_AreaShape_Area_um2"].to_pylist() == [areas[0] / 4, areas[1] / 4, None]
-    concatenate(fragments, tmp_path / "unknown.parquet", pixel_sizes_um=dict.fromkeys(fragments))
+    join_fragments(fragments, tmp_path / "unknown.parquet", pixel_sizes_um=dict.fromkeys(fragments))
     assert "Nuclei_AreaShape_Area_um2" not in pq.read_table(tmp_path / "unknown.parquet").column_names

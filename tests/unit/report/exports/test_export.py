@@ -30,7 +30,8 @@ from nucbatch.store.label_tiff import write_label_tiff
 from nucbatch.store.ledger import Ledger, plate_digest
 from nucbatch.store.receipt import Receipt
 from nucbatch.store.run_folder import RunFolder
-from nucbatch.store.tables import concatenate, identity_columns
+from nucbatch.store.tables import identity_columns
+from tests.run_tables import join_fragments
 
 Labels = npt.NDArray[np.uint32]
 
@@ -81,7 +82,7 @@ def run_of(
     if finished:
         names = ["Name", "Metadata_Image", "Metadata_Well", "Metadata_Site", "Metadata_Time"]
         pd.DataFrame(rows, columns=[*names, "Status", "Reason", "Count_Nuclei"]).to_parquet(folder.fields)
-        concatenate(
+        join_fragments(
             [
                 folder.fragment(f.key)
                 for f, one in zip(fields, given.values(), strict=True)
