@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.plate_geometry import row_index, split_well
@@ -52,6 +53,7 @@ _TEXT = (
 
 
 _STATISTICS = ("Mean_", "Median_", "StDev_")
+_FIGURE = "QC_"
 
 
 class WellState(StrEnum):
@@ -127,13 +129,27 @@ class RunData:
 
     @cached_property
     def fields(self) -> pd.DataFrame:
-        """fields.parquet: one row per field, ordered by plate, well and site."""
-        return pd.read_parquet(self._existing(self.paths.fields))
+        """fields.parquet: one row per field, ordered by plate, well and site; without :attr:`figures`."""
+        names = pq.read_schema(self._existing(self.paths.fields)).names
+        return self._fields([name for name in names if name not in self.figures])
+
+    @cached_property
+    def figures(self) -> tuple[str, ...]:
+        """Names of the quality figures in fields.parquet, most of what it holds; see :meth:`done_with`."""
+        names = pq.read_schema(self._existing(self.paths.fields)).names
+        return tuple(name for name in names if name.startswith(_FIGURE))
+
+    def done_with(self, *columns: str) -> pd.DataFrame:
+        """Some columns of the counted fields, read anew."""
+        return _done(self._fields(["Status", *columns]))
+
+    def _fields(self, columns: Sequence[str]) -> pd.DataFrame:
+        return pd.read_parquet(self._existing(self.paths.fields), columns=list(columns))
 
     @cached_property
     def files(self) -> pd.DataFrame:
-        """files.csv: one row per file found."""
-        return _read_csv(self._existing(self.paths.files))
+        """Path, status and reason of files.csv: one row per file found."""
+        return _read_csv(self._existing(self.paths.files), ["path", "status", "reason"])
 
     @cached_property
     def warnings(self) -> dict[str, int]:
@@ -151,7 +167,7 @@ class RunData:
     @cached_property
     def done(self) -> pd.DataFrame:
         """The counted fields, including those without nuclei."""
-        return self.fields[self.fields["Status"] == "done"]
+        return _done(self.fields)
 
     @cached_property
     def flagged(self) -> pd.DataFrame:
@@ -285,6 +301,12 @@ class RunData:
                 "again to finish it."
             )
         return path
+
+
+def _done(fields: pd.DataFrame) -> pd.DataFrame:
+    """The counted fields; the table itself, not a copy, if all are."""
+    is_done = fields["Status"] == "done"
+    return fields if is_done.all() else fields[is_done]
 
 
 def _read_wells(path: Path) -> pd.DataFrame:

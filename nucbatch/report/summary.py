@@ -96,8 +96,10 @@ def _spread(data: RunData) -> str:
 
 def _diameter(data: RunData) -> list[tuple[str, str, str, bool]]:
     """The nuclei's diameter, and how many fields were rescaled for it; nothing where it was not measured."""
-    done = data.done
-    if NUCLEAR_DIAMETER not in done or not (done[NUCLEAR_DIAMETER] > 0).any():
+    if NUCLEAR_DIAMETER not in data.figures:
+        return []
+    done = data.done_with(NUCLEAR_DIAMETER, ZOOM)
+    if not (done[NUCLEAR_DIAMETER] > 0).any():
         return []
     measured = done.loc[done[NUCLEAR_DIAMETER] > 0, NUCLEAR_DIAMETER]
     rescaled = int((done[ZOOM] != 1).sum())
