@@ -15,6 +15,10 @@ from nucbatch.readers.layouts.ome_sets import COMPANION, OmeSets, SetImage, furt
 from nucbatch.readers.listing import Listing
 from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
 
+_UNDESCRIBED = (
+    "an image, but no OME metadata describe it, and OME-TIFF files lie beside it, whose metadata list the "
+    "images: if it is not one of a set, put it into another folder"
+)
 _OTHERS = "its OME metadata describe other files, not this one: restore its original name"
 
 
@@ -120,5 +124,5 @@ def unused_records(
         elif isinstance(head, OmeHead) and head.has_metadata:
             records.append(quarantined(path, _OTHERS))
         else:
-            records.append(quarantined(path, "an image, but no OME metadata describe it"))
+            records.append(quarantined(path, _UNDESCRIBED))
     return records
