@@ -126,7 +126,14 @@ def _with_edges(folder: RunFolder, done: Rows[Field], left_out: LeftOut, once: C
 
 
 def _wells(done: Rows[Field]) -> Iterator[list[Field]]:
-    """Yields the fields of one well after the other; those without a well one by one."""
+    """Yields the fields of one well after the other; those without a well one by one.
+
+    Where fields of several wells alternate, all fields are yielded at once.
+    """
+    wells = [well for well, _ in groupby(done.values("well")) if well]
+    if len(wells) > len(set(wells)):
+        yield list(done)
+        return
     number = count()
     for _, fields in groupby(done, key=lambda one: one.well or next(number)):
         yield list(fields)

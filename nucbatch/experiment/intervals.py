@@ -7,10 +7,9 @@ fields' widths.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
-from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +62,7 @@ class Intervals:
     """Smallest and largest true number of nuclei.
 
     ``low``, ``high``: of each field (N,) int64, in the order of the fields; of length 0 if they are unknown.
-    ``wells``: by well and time point.
+    ``wells``: by well and time point; images that are in no well have an empty one.
     """
 
     low: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -94,18 +93,18 @@ def intervals_of(nuclei: Path, model: IntervalModel, done: Rows[Field], counts: 
             f"{nuclei} has nuclei of {found[0][0]} out of the order of the fields: the tables are "
             "not of one run. Run the same command again."
         )
-    spans = _spans(model, counts, figures)
     low, high = np.zeros(len(done), np.int64), np.zeros(len(done), np.int64)
-    wells: dict[tuple[str, int], tuple[int, int]] = {}
-    at = 0
-    for _, of_well in groupby(zip(done.values("well"), done.values("t"), spans, strict=True), itemgetter(0)):
-        times: dict[tuple[str, int], list[Span]] = {}
-        for well, t, span in of_well:
-            low[at], high[at] = span.ends
-            if well:
-                times.setdefault((well, t), []).append(span)
-            at += 1
-        wells |= {place: joint_span(model, of_time).ends for place, of_time in times.items()}
+    spans = np.zeros((2, len(done)))
+    for at, span in enumerate(_spans(model, counts, figures)):
+        low[at], high[at] = span.ends
+        spans[:, at] = span.centre, span.half
+    of_wells: dict[tuple[str, int], array[int]] = {}
+    for at, place in enumerate(zip(done.values("well"), done.values("t"), strict=True)):
+        of_wells.setdefault(place, array("q")).append(at)
+    wells = {}
+    for place, held in of_wells.items():
+        joint = joint_span(model, (Span(counts[at], *spans[:, at].tolist()) for at in held))
+        wells[place] = joint.ends
     return Intervals(low, high, wells)
 
 

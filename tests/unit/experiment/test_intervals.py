@@ -7,7 +7,15 @@ import pytest
 
 from nucbatch.core.calibration import DOUBTS, IntervalModel, Standardised
 from nucbatch.core.plate import Field, field_rows
-from nucbatch.experiment.intervals import Doubt, Span, doubts_of, field_spans, intervals_of, joint_span
+from nucbatch.experiment.intervals import (
+    Doubt,
+    Intervals,
+    Span,
+    doubts_of,
+    field_spans,
+    intervals_of,
+    joint_span,
+)
 from nucbatch.store.fragments import write_fragment
 from nucbatch.store.tables import identity_columns
 from tests.run_tables import join_fragments
@@ -29,7 +37,8 @@ def model(**changes: object) -> IntervalModel:
 
 
 def field(well: str, site: int) -> Field:
-    return Field(well, site, 0, f"{well[0]}/{int(well[1:])}/{site}", f"{well}_{site}", (), 64, 64, "uint8")
+    group = f"{well[0]}/{int(well[1:])}/{site}" if well else f"{site}"
+    return Field(well, site, 0, group, f"{well}_{site}", (), 64, 64, "uint8")
 
 
 def test_the_interval_is_moved_by_the_bias_and_holds_the_count() -> None:
@@ -87,6 +96,23 @@ def test_doubts_are_those_of_the_nuclei_that_count(tmp_path: Path) -> None:
     assert set(found.wells) == {("B02", 0), ("B03", 0)}
     low, high = found.wells["B02", 0]
     assert low <= 2 <= high
+
+
+def test_wells_whose_fields_alternate_and_images_without_wells_have_their_intervals(tmp_path: Path) -> None:
+    def found(*wells: str) -> Intervals:
+        done = [field(well, site) for site, well in enumerate(wells, start=1)]
+        paths = [tmp_path / f"{place}.parquet" for place in range(len(done))]
+        for one, path in zip(done, paths, strict=True):
+            confidence = {
+                "Metadata_Nuclei_TouchesBorder": np.zeros(9, bool),
+                "Nuclei_Confidence": np.full(9, 0.9),
+            }
+            write_fragment(path, identity_columns("P", one, 9) | confidence)
+        join_fragments(paths, tmp_path / "nuclei.parquet")
+        return intervals_of(tmp_path / "nuclei.parquet", model(), field_rows(done), [9] * len(done))
+
+    assert found("B02", "B03", "B02", "B03").wells == found("B02", "B02", "B03", "B03").wells
+    assert found("", "").wells["", 0] == found("B02", "B02").wells["B02", 0]
 
 
 def test_a_table_without_confidences_has_no_intervals(tmp_path: Path) -> None:
