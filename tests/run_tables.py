@@ -24,7 +24,7 @@ def join_fragments(
     not_counted: Mapping[Path, Mapping[str, np.ndarray]] | None = None,
     pixel_sizes_um: Mapping[Path, float | None] | None = None,
 ) -> int:
-    """Concatenates fragments; what is known of them is given by path."""
+    """Concatenates fragments. The mappings are by the fragment's path."""
     sizes = pixel_sizes_um or {}
     rows = (
         FieldRows(

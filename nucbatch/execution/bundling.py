@@ -1,7 +1,7 @@
 """Bundling: how many small pieces of work share one Dask task.
 
-A task costs about 15 ms of CPU time in scheduler, client and worker, however little it does. So fields that
-take a fraction of a second share one. A killed worker repeats about two seconds of work more for it.
+A task costs 12 to 15 ms of CPU time in scheduler, client and worker, however little it does. So fields that
+take a fraction of a second share one. The price: a killed worker repeats up to two seconds more of work.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ class LabelLists:
     """A list of labels for each field, in the fields' order; 10⁶ lists are two arrays.
 
     >>> lists = LabelLists([np.array([3, 5]), NONE, np.array([1])])
-    >>> lists[0].tolist(), lists[1].tolist(), lists[2].tolist(), lists.total
-    ([3, 5], [], [1], 3)
+    >>> lists[0].tolist(), lists[1].tolist(), lists[2].tolist()
+    ([3, 5], [], [1])
     """
 
     def __init__(self, lists: Iterable[Labels] = ()) -> None:
@@ -42,8 +42,3 @@ class LabelLists:
 
     def __iter__(self) -> Iterator[Labels]:
         return map(self.__getitem__, range(len(self)))
-
-    @property
-    def total(self) -> int:
-        """Number of labels in all lists."""
-        return len(self._labels)
