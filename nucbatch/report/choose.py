@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 _MOST_FLAGGED_SHARE = 1 / 3
 
@@ -32,7 +33,7 @@ def choose_fields(done: pd.DataFrame, most: int) -> list[Choice]:
     if done.empty or most < 1:
         return []
     counts = done["Count_Nuclei"].to_numpy(dtype=np.int64)
-    flags = done["Flags"].astype(str).tolist()
+    is_flagged = (done["Flags"] != "").to_numpy(np.bool_)
     why: dict[int, str] = {}
     ranked = np.argsort(counts, kind="stable")
     extremes = [
@@ -42,19 +43,23 @@ def choose_fields(done: pd.DataFrame, most: int) -> list[Choice]:
     ]
     for row, reason in extremes[:most]:
         why.setdefault(row, reason)
-    flagged = [row for row in range(len(done)) if flags[row] and row not in why]
-    for row in _evenly(flagged, min(int(most * _MOST_FLAGGED_SHARE), most - len(why))):
+    is_left = np.ones(len(counts), np.bool_)
+    is_left[list(why)] = False
+    for row in _evenly(
+        np.flatnonzero(is_left & is_flagged), min(int(most * _MOST_FLAGGED_SHARE), most - len(why))
+    ):
         why[row] = ""
-    others = [row for row in range(len(done)) if row not in why]
-    for row in _evenly(others, most - len(why)):
+    is_left[list(why)] = False
+    for row in _evenly(np.flatnonzero(is_left), most - len(why)):
         why[row] = ""
-    return [Choice(row, why[row], flags[row]) for row in sorted(why)]
+    return [Choice(row, why[row], str(done["Flags"].iloc[row])) for row in sorted(why)]
 
 
-def _evenly(rows: list[int], most: int) -> list[int]:
+def _evenly(rows: NDArray[np.int64], most: int) -> list[int]:
     """At most ``most`` of the rows, evenly spaced, including the first and the last."""
-    if most <= 0 or not rows:
+    if most <= 0 or not len(rows):
         return []
-    if len(rows) <= most:
-        return rows
-    return [rows[int(place)] for place in np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    if len(rows) > most:
+        rows = rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+    found: list[int] = rows.tolist()
+    return found

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
 from nucbatch.features.quality import meaning
+from nucbatch.report.file_groups import MOST_PATHS, FileGroup
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.run_data import RunData
 
-SHOWN = 200  # warnings, and paths listed per reason; a plate can have a hundred thousand thumbnails
+SHOWN = MOST_PATHS  # warnings, failed fields, and names of flagged fields
 
 
 def render(data: RunData) -> Markup:
     """The files' balance, the warnings of the run, then failed fields and files by reason."""
-    files = data.files
-    balance = {
-        status: int((files["status"] == status).sum()) for status in ("used", "ignored", "quarantined")
+    groups = {
+        status: [group for group in data.files if group.status == status]
+        for status in ("used", "ignored", "quarantined")
     }
+    balance = {status: sum(group.count for group in some) for status, some in groups.items()}
     failed = [
         {
             "place": _place(row),
@@ -32,16 +35,14 @@ def render(data: RunData) -> Markup:
         "failures.html",
         warnings=list(data.warnings.items())[:SHOWN],
         warnings_total=len(data.warnings),
-        found=len(files),
+        found=sum(group.count for group in data.files),
         balance=balance,
         failed=failed,
         failed_total=len(data.failed),
         flagged=_flagged(data),
-        incomplete_images=_by_reason(
-            files[(files["status"] == "used") & (files["reason"] != "")], rules=False
-        ),
-        quarantined=_by_reason(files[files["status"] == "quarantined"], rules=False),
-        ignored=_by_reason(files[files["status"] == "ignored"], rules=True),
+        incomplete_images=_by_reason([group for group in groups["used"] if group.reason], rules=False),
+        quarantined=_by_reason(groups["quarantined"], rules=False),
+        ignored=_by_reason(groups["ignored"], rules=True),
     )
 
 
@@ -57,23 +58,23 @@ def _flagged(data: RunData) -> list[dict[str, Any]]:
     ]
 
 
-def _by_reason(files: pd.DataFrame, *, rules: bool) -> list[dict[str, Any]]:
-    """Files grouped by reason, most frequent first: reason, number, and the first paths.
+def _by_reason(groups: Iterable[FileGroup], *, rules: bool) -> list[dict[str, Any]]:
+    """Files of one status by reason, most frequent first: reason, number, and the first paths.
 
     With ``rules``, reasons begin with a rule's name and a colon, which are separated.
     """
-    groups = []
-    for reason, group in files.groupby("reason", sort=False):
-        rule, colon, sentence = str(reason).partition(": ") if rules else ("", "", "")
-        groups.append(
+    shown = []
+    for group in groups:
+        rule, colon, sentence = group.reason.partition(": ") if rules else ("", "", "")
+        shown.append(
             {
                 "rule": rule if colon else "",
-                "reason": sentence if colon else str(reason) or "no reason was recorded",
-                "count": len(group),
-                "paths": sorted(group["path"].astype(str))[:SHOWN],
+                "reason": sentence if colon else group.reason or "no reason was recorded",
+                "count": group.count,
+                "paths": group.paths,
             }
         )
-    return sorted(groups, key=lambda group: (-int(group["count"]), str(group["reason"])))
+    return sorted(shown, key=lambda one: (-int(one["count"]), str(one["reason"])))
 
 
 def _place(row: pd.Series[Any]) -> str:

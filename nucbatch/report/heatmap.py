@@ -28,9 +28,10 @@ from nucbatch.core.plate_geometry import (
 )
 from nucbatch.report.measures import LIMITS, colour_range, shown_measures
 from nucbatch.report.panel import Panel, fill, json_block, number, packed
-from nucbatch.report.run_data import RunData, Well, WellState
+from nucbatch.report.run_data import RunData
 from nucbatch.report.thumbnails import thumbnails
 from nucbatch.report.viridis import colour
+from nucbatch.report.wells import Well, WellState
 
 MOST_TIMES = 12  # maps of one plate; every cell of each has a title, and a page must stay readable
 _WIDTH, _LEFT, _TOP = 1120.0, 34.0, 26.0

@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from nucbatch.report.run_data import RunData, WellState
+from nucbatch.report.run_data import RunData
+from nucbatch.report.wells import WellState, well_numbers
 
 LIMITS = (2, 98)
 """Percentiles of the wells' values between which the colours run."""
@@ -106,11 +107,12 @@ def _quality_measures(data: RunData) -> list[Measure]:
     """Each ``QC_`` column of fields.parquet as the mean over a well's counted fields."""
     if not data.figures or not data.wells:
         return []
-    keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
-    places = pd.MultiIndex.from_tuples([(well.plate, well.name, well.t) for well in data.wells], names=keys)
-    # All at once: the last bit of a mean of pandas depends on how many columns it is given.
-    means = data.done_with(*keys, *data.figures).groupby(keys).mean(numeric_only=True).reindex(places)
-    return _with_values([str(name) for name in means.columns], means, QUALITY)
+    numbers = well_numbers(data.done, data.wells)
+    means = {
+        name: data.done_with(name)[name].groupby(numbers).mean().reindex(range(len(data.wells)))
+        for name in data.figures  # one at a time: all together are most of what the table holds
+    }
+    return _with_values(list(means), pd.DataFrame(means) + 0.0, QUALITY)  # no negative zeros
 
 
 def _with_values(names: list[str], table: pd.DataFrame, group: str) -> list[Measure]:

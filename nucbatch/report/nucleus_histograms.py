@@ -50,7 +50,7 @@ def histograms(
         bins: number of bins.
         percentiles: percentiles of a sample that are the limits.
     """
-    limits = {name: _limits(values, percentiles) for name, values in _sample(path, names).items()}
+    limits = {name: _limits(values, percentiles) for name, values in _sample(path, names)}
     limits = {name: ends for name, ends in limits.items() if ends[0] < ends[1]}
     counts = {name: np.zeros((len(wells), bins), np.int64) for name in limits}
     beyond = {name: [0, 0] for name in limits}
@@ -88,16 +88,15 @@ def _limits(values: NDArray[np.float64], percentiles: tuple[float, float]) -> tu
     return float(low), float(high)
 
 
-def _sample(path: Path, names: Sequence[str]) -> Mapping[str, NDArray[np.float64]]:
+def _sample(path: Path, names: Sequence[str]) -> Iterator[tuple[str, NDArray[np.float64]]]:
+    """Yields some values of one column after the other."""
     with pq.ParquetFile(path) as table:
-        parts = np.unique(np.linspace(0, table.num_row_groups - 1, _SAMPLED_PARTS).astype(int)).tolist()
-        found: dict[str, list[NDArray[np.float64]]] = {name: [] for name in names}
-        for part in parts if table.num_row_groups else []:
-            rows = table.read_row_group(part, list(names))
-            every = -(-max(rows.num_rows, 1) // _SAMPLED_ROWS)
-            for name in names:
-                found[name].append(rows[name].to_numpy().astype(np.float64)[::every])
-    return {name: np.concatenate(some) if some else np.zeros(0) for name, some in found.items()}
+        groups = table.num_row_groups
+        parts = np.unique(np.linspace(0, groups - 1, _SAMPLED_PARTS).astype(int)).tolist() if groups else []
+        for name in names:
+            values = [table.read_row_group(part, [name])[name].to_numpy() for part in parts]
+            some = [one[:: -(-max(len(one), 1) // _SAMPLED_ROWS)].astype(np.float64) for one in values]
+            yield name, np.concatenate(some) if some else np.zeros(0)
 
 
 def _places(part: pa.Table, numbers: Mapping[tuple[str, str, int], int]) -> NDArray[np.int64]:

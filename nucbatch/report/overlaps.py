@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from statistics import median
+from array import array
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -15,6 +17,7 @@ from nucbatch.experiment.field_layout import FieldRectangle, overlapping_pairs
 from nucbatch.features.quality import WRONG_POSITIONS
 from nucbatch.report.panel import Panel, fill
 from nucbatch.report.run_data import RunData
+from nucbatch.report.wells import WELL_TIME
 
 _WIDTH = 640.0
 _MOST_NUCLEI = 3000  # circles in the drawing; of more only those that don't count here are drawn
@@ -29,44 +32,52 @@ def render(data: RunData) -> Markup:
     fields = data.done
     if "Count_Nuclei_Seen" not in fields:
         return Markup("")
-    layouts = _layouts(fields)
-    fractions = [part for one in layouts.values() for _, _, part in overlapping_pairs(one)]
+    overlapping: list[WellKey] = []
+    fractions = array("d")
+    for where, layout in _layouts(fields):
+        parts = [part for _, _, part in overlapping_pairs(layout)]
+        fractions.extend(parts)
+        overlapping += [where] if parts else []
     if not fractions:
         return Markup("")
     refused = fields[fields["Flags"].str.contains(WRONG_POSITIONS, regex=False)]
     names = list(dict.fromkeys(zip(refused["Metadata_Well"], refused["Metadata_Time"], strict=True)))
     several_times = data.fields["Metadata_Time"].nunique() > 1
-    shown = _well_to_draw(fields, layouts)
+    shown = _well_to_draw(fields, overlapping)
+    is_drawn = [fields[name] == value for name, value in zip(WELL_TIME, shown, strict=True)]
     return fill(
         "overlaps.html",
-        percent=round(100 * median(fractions), 1),
+        percent=round(100 * float(np.median(fractions)), 1),
         seen=int(fields["Count_Nuclei_Seen"].sum()),
         counted=int(fields["Count_Nuclei"].sum()),
         keep=data.text("settings", "overlaps") == "keep",
         refused=[f"{well}, time point {t}" if several_times else well for well, t in names[:_MOST_NAMES]],
         refused_total=len(names),
         where=f"{shown[1]}, time point {shown[2]}" if several_times else shown[1],
-        drawing=_drawing(data, shown, layouts[shown]),
+        drawing=_drawing(data, shown, fields[np.logical_and.reduce(is_drawn)]),
     )
 
 
-def _layouts(fields: pd.DataFrame) -> dict[WellKey, list[FieldRectangle]]:
-    """The rectangles of the placed fields of each well and time point that has several."""
-    names = ["Metadata_Plate", "Metadata_Well", "Metadata_Time", "Metadata_Image", "Height_px", "Width_px"]
-    names += ["Metadata_PositionY_um", "Metadata_PositionX_um", "PixelSize_um"]
-    layouts: dict[WellKey, list[FieldRectangle]] = {}
-    rows = fields[names].dropna().itertuples(index=False, name=None)
-    for plate, well, t, image, height_px, width_px, y, x, pixel_um in rows:
-        if well:
-            rectangle = FieldRectangle.around(image, (y, x), (height_px, width_px), pixel_um)
-            layouts.setdefault((plate, well, int(t)), []).append(rectangle)
-    return {where: one for where, one in layouts.items() if len(one) > 1}
+def _layouts(fields: pd.DataFrame) -> Iterator[tuple[WellKey, list[FieldRectangle]]]:
+    """Yields the rectangles of the placed fields of each well and time point that has several."""
+    names = ["Metadata_Image", "Metadata_PositionY_um", "Metadata_PositionX_um"]
+    names += ["Height_px", "Width_px", "PixelSize_um"]
+    for _, own in fields[[*WELL_TIME, *names]].dropna().groupby(WELL_TIME, sort=False, observed=True):
+        plate, well, t = own[WELL_TIME].iloc[0]
+        if well and len(own) > 1:
+            rectangles = [
+                FieldRectangle.around(image, (y, x), (height_px, width_px), pixel_um)
+                for image, y, x, height_px, width_px, pixel_um in own[names].itertuples(
+                    index=False, name=None
+                )
+            ]
+            yield (str(plate), str(well), int(t)), rectangles
 
 
-def _well_to_draw(fields: pd.DataFrame, layouts: dict[WellKey, list[FieldRectangle]]) -> WellKey:
+def _well_to_draw(fields: pd.DataFrame, overlapping: Iterable[WellKey]) -> WellKey:
     """The well with the most nuclei that count in another field; without any, that with the most nuclei."""
-    groups = fields.groupby(["Metadata_Plate", "Metadata_Well", "Metadata_Time"], sort=False)
-    seen, counted = groups["Count_Nuclei_Seen"].sum(), groups["Count_Nuclei"].sum()
+    groups = fields.groupby(WELL_TIME, sort=False, observed=True)
+    seen, counted = (groups[name].sum().to_dict() for name in ("Count_Nuclei_Seen", "Count_Nuclei"))
 
     def rank(where: WellKey) -> tuple[int, int, str, int, int, int]:
         plate, name, t = where
@@ -74,17 +85,17 @@ def _well_to_draw(fields: pd.DataFrame, layouts: dict[WellKey, list[FieldRectang
         repeats = int(seen[where] - counted[where])
         return -repeats, -int(seen[where]), plate, row_index(row), column, t
 
-    overlapping = [where for where, one in layouts.items() if next(overlapping_pairs(one), None)]
     return min(overlapping, key=rank)
 
 
-def _drawing(data: RunData, where: WellKey, layout: list[FieldRectangle]) -> dict[str, Any]:
-    """The template's values: rectangles and circles in SVG units."""
+def _drawing(data: RunData, where: WellKey, fields: pd.DataFrame) -> dict[str, Any]:
+    """The template's values for the fields of a well: rectangles and circles in SVG units."""
+    ((_, layout),) = _layouts(fields)
     top, left = min(one.top for one in layout), min(one.left for one in layout)
     bottom, right = max(one.bottom for one in layout), max(one.right for one in layout)
     scale = _WIDTH / max(right - left, bottom - top)
     by_key = {one.key: one for one in layout}
-    sites = dict(zip(data.done["Metadata_Image"], data.done["Metadata_Site"], strict=True))
+    sites = dict(zip(fields["Metadata_Image"], fields["Metadata_Site"], strict=True))
     circles: dict[bool, list[tuple[float, float, float]]] = {True: [], False: []}
     for image, y, x, area, is_counted in _nuclei(data, where, list(by_key)):
         one = by_key[image]

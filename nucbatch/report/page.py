@@ -64,7 +64,7 @@ def render(data: RunData) -> str:
         body = panel.render(data)
         if body.strip():
             sections.append({"name": name, "title": panel.title, "body": body})
-    plates = sorted({str(plate) for plate in data.fields["Metadata_Plate"]})
+    plates = sorted({str(plate) for plate in data.fields["Metadata_Plate"].unique()})
     script = page_script()
     return fill(
         "page.html",

@@ -1,30 +1,26 @@
-"""The data of a run that the report shows: its tables and run.json, each read when first needed.
-
-The state of a field and of a well is defined here alone, so that "no nuclei", "no image" and "failed" are
-three different things on the whole page.
-"""
+"""The data of a run that the report shows: its tables and run.json, each read when first needed."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nucbatch.core.errors import StoreError
-from nucbatch.core.plate_geometry import row_index, split_well
 from nucbatch.core.selection import NOT_SELECTED
 from nucbatch.features.quality import MISSING_CHANNEL
 from nucbatch.labels.run_images import RunImages
+from nucbatch.report.file_groups import FileGroup, read_file_groups
+from nucbatch.report.wells import WELL_TIME, Well, wells_of
 from nucbatch.store.run_folder import RunFolder
 from nucbatch.store.sheets import neutral
 
@@ -34,13 +30,6 @@ _TEXT = (
     "Metadata_Plate",
     "Metadata_Well",
     "Reason",
-    "path",
-    "status",
-    "reason",
-    "plate",
-    "well",
-    "channel",
-    "image",
     "Metadata_AssayControl",
     "Metadata_AssaySeries",
     "Series",
@@ -54,44 +43,8 @@ _TEXT = (
 
 _STATISTICS = ("Mean_", "Median_", "StDev_")
 _FIGURE = "QC_"
-
-
-class WellState(StrEnum):
-    """The meaning of a well's count, or of its absence."""
-
-    COUNTED = "counted"  # all of its fields were counted; the count may be zero
-    PARTLY = "partly counted"  # some fields were not counted; the count is of the others
-    FAILED = "failed"  # it has images, but none could be counted
-    PENDING = "pending"  # none of its fields was processed yet
-    NOT_SELECTED = "not selected"  # none of its usable fields was selected
-
-
-@dataclass(frozen=True, slots=True)
-class Well:
-    """A well at one time point. ``count`` is None if no field was counted; ``t`` starts at 0."""
-
-    plate: str
-    name: str
-    t: int
-    state: WellState
-    count: int | None
-    done: int
-    failed: int
-    pending: int
-    not_selected: int
-
-    @property
-    def per_field(self) -> float | None:
-        """Mean number of nuclei of the counted fields; None if no field was counted."""
-        return None if self.count is None else self.count / self.done
-
-    @property
-    def gaps(self) -> str:
-        """The fields without a count, in words: ``2 fields failed and 1 field not selected``."""
-        parts = {"failed": self.failed, "not processed yet": self.pending, "not selected": self.not_selected}
-        return " and ".join(
-            f"{count} field{'' if count == 1 else 's'} {what}" for what, count in parts.items() if count
-        )
+_OF_ONE_FIELD = ("Metadata_Image", "Metadata_TimeStamp", "Name")
+"""Texts of fields.parquet that are others in each field; of the rest, fields share a few."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +82,10 @@ class RunData:
 
     @cached_property
     def fields(self) -> pd.DataFrame:
-        """fields.parquet: one row per field, ordered by plate, well and site; without :attr:`figures`."""
+        """fields.parquet: one row per field, ordered by plate, well and site; without :attr:`figures`.
+
+        Texts that fields share, such as the well, are categories: 10⁶ fields have few of them.
+        """
         names = pq.read_schema(self._existing(self.paths.fields)).names
         return self._fields([name for name in names if name not in self.figures])
 
@@ -144,12 +100,17 @@ class RunData:
         return _done(self._fields(["Status", *columns]))
 
     def _fields(self, columns: Sequence[str]) -> pd.DataFrame:
-        return pd.read_parquet(self._existing(self.paths.fields), columns=list(columns))
+        path = self._existing(self.paths.fields)
+        texts = [one.name for one in pq.read_schema(path) if pa.types.is_string(one.type)]
+        shared = [name for name in texts if name not in _OF_ONE_FIELD]
+        table = pq.read_table(path, columns=list(columns), read_dictionary=shared)
+        found: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        return found
 
     @cached_property
-    def files(self) -> pd.DataFrame:
-        """Path, status and reason of files.csv: one row per file found."""
-        return _read_csv(self._existing(self.paths.files), ["path", "status", "reason"])
+    def files(self) -> list[FileGroup]:
+        """The files found, as files.csv lists them, by status and reason."""
+        return read_file_groups(self._existing(self.paths.files))
 
     @cached_property
     def warnings(self) -> dict[str, int]:
@@ -200,29 +161,17 @@ class RunData:
 
         Empty if the input is not a plate.
         """
-        statuses: dict[tuple[str, str, int], Counter[str]] = {}
-        nuclei: Counter[tuple[str, str, int]] = Counter()
-        columns = ["Metadata_Plate", "Metadata_Well", "Metadata_Time", "Status", "Count_Nuclei"]
-        for plate, name, t, status, count in self.fields[columns].itertuples(index=False, name=None):
-            if not name:
-                continue
-            key = str(plate), str(name), int(t)
-            statuses.setdefault(key, Counter())[str(status)] += 1
-            if status == "done":
-                nuclei[key] += int(count)
-        wells = [_well(key, fields, nuclei[key]) for key, fields in statuses.items()]
-        return tuple(sorted(wells, key=_place))
+        return wells_of(self.fields)
 
     @cached_property
     def well_table(self) -> pd.DataFrame:
         """wells.csv with one row for each of :attr:`wells`, in their order."""
-        keys = ["Metadata_Plate", "Metadata_Well", "Metadata_Time"]
         table = _read_wells(self._existing(self.paths.wells))
         places = [(neutral(well.plate), well.name, well.t) for well in self.wells]
-        if places == list(table[keys].itertuples(index=False, name=None)):  # as a run writes it
+        if places == list(table[WELL_TIME].itertuples(index=False, name=None)):  # as a run writes it
             return table
-        written = pd.MultiIndex.from_frame(table[keys])
-        rows = written.get_indexer(pd.MultiIndex.from_tuples(places, names=keys))
+        written = pd.MultiIndex.from_frame(table[WELL_TIME])
+        rows = written.get_indexer(pd.MultiIndex.from_tuples(places, names=WELL_TIME))
         return table.reindex(rows).reset_index(drop=True)  # -1, a well without a row, has no values
 
     @property
@@ -330,21 +279,3 @@ def _read_csv(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     text = [column for column in table.columns if column in _TEXT]
     table[text] = table[text].fillna("")
     return table
-
-
-def _well(key: tuple[str, str, int], fields: Counter[str], nuclei: int) -> Well:
-    """Returns a well from the numbers of its fields by status, and of the nuclei in the counted ones."""
-    done, pending, left_out = fields["done"], fields["pending"], fields[NOT_SELECTED]
-    failed = fields.total() - done - pending - left_out
-    if done:
-        state = WellState.PARTLY if failed or pending or left_out else WellState.COUNTED
-    elif pending:
-        state = WellState.FAILED if failed else WellState.PENDING
-    else:
-        state = WellState.NOT_SELECTED if left_out else WellState.FAILED
-    return Well(*key, state, nuclei if done else None, done, failed, pending, left_out)
-
-
-def _place(well: Well) -> tuple[str, int, int, int]:
-    row, column = split_well(well.name)
-    return well.plate, well.t, row_index(row), column

@@ -9,14 +9,16 @@ from markupsafe import Markup
 
 from nucbatch.features.quality import NUCLEAR_DIAMETER, ZOOM
 from nucbatch.report.panel import Panel, fill, number
-from nucbatch.report.run_data import RunData, WellState
+from nucbatch.report.run_data import RunData
+from nucbatch.report.wells import WellState
 
 
 def render(data: RunData) -> Markup:
     """Tiles of key figures below a sentence on the outcome."""
     done, failed = data.done, data.failed
     counts = done["Count_Nuclei"].astype("int64")
-    quarantined = int((data.files["status"] == "quarantined").sum())
+    quarantined = sum(group.count for group in data.files if group.status == "quarantined")
+    found = sum(group.count for group in data.files)
     times = data.fields["Metadata_Time"].nunique()
     over_time = f", {number(times)} time points together" if times > 1 else ""
     tiles = [
@@ -47,7 +49,7 @@ def render(data: RunData) -> Markup:
         ("Fields with no nucleus", number(empty), "counted, and the count is 0", False),
         ("Fields failed", number(len(failed)), "not counted", len(failed) > 0),
         ("Fields flagged", number(len(data.flagged)), "counted, but doubtful", len(data.flagged) > 0),
-        ("Files quarantined", number(quarantined), f"of {number(len(data.files))} found", quarantined > 0),
+        ("Files quarantined", number(quarantined), f"of {number(found)} found", quarantined > 0),
     ]
     fields = data.wall_fields or 0
     if data.wall_s and fields:

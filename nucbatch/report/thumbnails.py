@@ -20,7 +20,8 @@ from nucbatch.labels.run_images import SourceGone
 from nucbatch.report.field_images import contrast_limits, picture_threads, picture_within
 from nucbatch.report.not_counted import not_counted
 from nucbatch.report.outlines import outline_code
-from nucbatch.report.run_data import RunData, Well
+from nucbatch.report.run_data import RunData
+from nucbatch.report.wells import Well, well_numbers
 from nucbatch.store.pyramid import level_count
 from nucbatch.store.stored_images import read_labels
 
@@ -48,17 +49,12 @@ def choose_shots(done: pd.DataFrame, wells: Sequence[Well], most: int) -> list[S
 
     The first field of each well is chosen first, then the second of each, and so on.
     """
-    numbers = {(well.plate, well.name, well.t): number for number, well in enumerate(wells)}
-    places = zip(done["Metadata_Plate"], done["Metadata_Well"], done["Metadata_Time"], strict=True)
-    shots: list[tuple[int, Shot]] = []
-    seen: dict[int, int] = {}
-    for row, (plate, name, t) in enumerate(places):
-        well = numbers.get((plate, name, int(t)))
-        if well is not None:
-            seen[well] = seen.get(well, 0) + 1
-            shots.append((seen[well], Shot(row, well)))
-    chosen = sorted(shots, key=lambda item: (item[0], item[1].well))[:most]
-    return sorted((shot for _, shot in chosen), key=lambda shot: (shot.well, shot.row))
+    numbers = well_numbers(done, wells)
+    rows = np.flatnonzero(numbers >= 0)
+    before = pd.Series(numbers[rows]).groupby(numbers[rows]).cumcount().to_numpy()  # of the same well
+    chosen = rows[np.lexsort((numbers[rows], before))[:most]]
+    shots = (Shot(row, int(numbers[row])) for row in chosen.tolist())
+    return sorted(shots, key=lambda shot: (shot.well, shot.row))
 
 
 def thumbnails(data: RunData, wells: Sequence[Well]) -> dict[str, object] | None:

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from nucbatch.core.errors import StoreError
-from nucbatch.report.run_data import RunData, WellState
+from nucbatch.report.run_data import RunData
+from nucbatch.report.wells import WellState
 
 
 def test_zero_failed_and_partly_failed_wells_are_distinguished(make_run):
@@ -49,9 +50,17 @@ def test_plates_called_na_and_empty_cells_are_read_as_text(make_run):
         [make_run.field("B02", 1, 3, plate="NA")], [make_run.file("null"), make_run.file("b.tif")]
     )
     data = RunData(folder)
-    assert data.files["path"].tolist() == ["null", "b.tif"]
-    assert data.files["reason"].tolist() == ["", ""]
+    (used,) = data.files
+    assert (used.status, used.reason, used.count, used.paths) == ("used", "", 2, ["b.tif", "null"])
     assert data.fields["Metadata_Plate"].tolist() == ["NA"]
+
+
+def test_of_many_files_with_one_reason_the_first_paths_by_name_are_kept(make_run):
+    numbers = np.random.default_rng(0).permutation(3000)
+    files = [make_run.file(f"{number:04}.tif", "ignored", "thumbnail: small") for number in numbers]
+    (group,) = RunData(make_run([make_run.field("B02", 1, 3)], files)).files
+    assert group.count == 3000
+    assert group.paths == [f"{number:04}.tif" for number in range(200)]
 
 
 def test_an_unfinished_run_says_what_is_missing(make_run):

@@ -7,8 +7,9 @@ import pytest
 
 from nucbatch.core.plate import Channel
 from nucbatch.report import thumbnails
-from nucbatch.report.run_data import RunData, Well, WellState
+from nucbatch.report.run_data import RunData
 from nucbatch.report.thumbnails import choose_shots
+from nucbatch.report.wells import Well, WellState
 
 
 def wells_of(*names):
