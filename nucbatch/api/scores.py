@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 
 from nucbatch.core.errors import InputError
-from nucbatch.labels.sides import ignoring, open_side_at, pair_sides, picture_of
+from nucbatch.labels.label_image import picture_of
+from nucbatch.labels.pairing import pair_sides
+from nucbatch.labels.sides import ignoring, open_side_at
 from nucbatch.object_store import as_path, disk_path
 from nucbatch.scoring import ScoreTable, score_image, score_images
 

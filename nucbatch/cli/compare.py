@@ -186,8 +186,8 @@ def _scored(
     from itertools import combinations
 
     from nucbatch.cli.score_subset import conditions, groups_file, of_names, subset, table_beside
-    from nucbatch.labels.pairing import left_out
-    from nucbatch.labels.sides import open_side, open_side_at, pair_sides
+    from nucbatch.labels.pairing import left_out, pair_sides
+    from nucbatch.labels.sides import open_side, open_side_at
     from nucbatch.scoring import read_groups
     from nucbatch.scoring.comparison import Comparison
 
@@ -225,7 +225,7 @@ def _scored(
 
 def _table(pairs: Pairs, pictures: bool = True) -> ScoreTable:
     """Scores of each pair. ``pictures``: whether to read the images, for MSE and PSNR."""
-    from nucbatch.labels.sides import picture_of
+    from nucbatch.labels.label_image import picture_of
     from nucbatch.scoring import score_images
 
     return score_images(

@@ -117,8 +117,8 @@ def score(
     from nucbatch.cli.score_worst import worst_images
     from nucbatch.core.errors import InputError
     from nucbatch.labels.binary import BinaryCheck
-    from nucbatch.labels.pairing import left_out
-    from nucbatch.labels.sides import find_images, ignoring, open_side_at, pair_sides
+    from nucbatch.labels.pairing import left_out, pair_sides
+    from nucbatch.labels.sides import find_images, ignoring, open_side_at
     from nucbatch.scoring import read_groups, score_images
     from nucbatch.scoring.bootstrap import as_records, differences
     from nucbatch.scoring.score_files import as_json, images_csv, totals_csv, totals_path
@@ -232,7 +232,7 @@ def _grouping(table: ScoreTable, by_name: dict[str, str], column: str | None) ->
 def _read(
     pairs: Pairs, pred_check: BinaryCheck, truth_check: BinaryCheck
 ) -> Iterator[tuple[str, Any, Any, Any, Any]]:
-    from nucbatch.labels.sides import picture_of
+    from nucbatch.labels.label_image import picture_of
 
     for name, (pred, truth) in pairs.items():
         found, true = pred.labels(), truth.labels()

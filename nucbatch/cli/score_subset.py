@@ -13,7 +13,7 @@ from nucbatch.object_store import ObjectPath
 
 if TYPE_CHECKING:
     from nucbatch.cli.score_worst import Pairs
-    from nucbatch.labels.sides import LabelImage
+    from nucbatch.labels.label_image import LabelImage
 
 T = TypeVar("T")
 Wanted = Mapping[str, frozenset[str]]

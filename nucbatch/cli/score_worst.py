@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nucbatch.labels.sides import LabelImage
+    from nucbatch.labels.label_image import LabelImage
     from nucbatch.scoring import ImageScore, ScoreTable
     from nucbatch.scoring.html_page import WorstImage
 

@@ -23,7 +23,8 @@ from nucbatch.core.rows import Rows
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.labels.binary import kind_of
 from nucbatch.labels.label_files import LABEL_ENDINGS
-from nucbatch.labels.sides import LabelImage, open_side
+from nucbatch.labels.label_image import LabelImage
+from nucbatch.labels.sides import open_side
 from nucbatch.labels.sources import as_labels, some
 from nucbatch.readers.names import plural, safe_name
 from nucbatch.readers.read_timeout import within

@@ -21,7 +21,8 @@ from nucbatch.labels import recognise
 from nucbatch.labels.coco import mask_of, unpacked
 from nucbatch.labels.drawn_files import images_in
 from nucbatch.labels.given_masks import masks_for
-from nucbatch.labels.sides import open_side, pair_sides
+from nucbatch.labels.pairing import pair_sides
+from nucbatch.labels.sides import open_side
 from nucbatch.masks.outlines import outlines_of
 from nucbatch.readers.find import open_plate
 from nucbatch.report.exports.geojson import write_geojson

@@ -11,7 +11,9 @@ import zarr
 
 from nucbatch.core.errors import InputError, InputNotFound
 from nucbatch.core.plate import Channel, Field, Plate
-from nucbatch.labels.sides import LabelImage, find_images, open_side, pair_sides
+from nucbatch.labels.label_image import LabelImage
+from nucbatch.labels.pairing import pair_sides
+from nucbatch.labels.sides import find_images, open_side
 from nucbatch.store.images import create_images, write_field
 from nucbatch.store.run_folder import RunFolder
 
