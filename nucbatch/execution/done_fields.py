@@ -25,7 +25,7 @@ from nucbatch.features.quality import (
     ZOOM,
     flags_of,
 )
-from nucbatch.features.quality_limits import JudgedField, JudgedFields
+from nucbatch.features.quality_limits import JudgedField, JudgedFields, Judgement, judge
 from nucbatch.inference.scale import Scale
 from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.receipt import Receipt
@@ -38,7 +38,6 @@ class DoneFields:
 
     Attributes:
         fields: as read, without channels that proved damaged.
-        judged: their figures.
         nuclei: number of nuclei of each.
         flags: doubts that follow from a field alone, by its place: those of its figures, and others.
         figure_names: names of all their ``QC_`` columns.
@@ -48,13 +47,13 @@ class DoneFields:
     """
 
     fields: Rows[Field]
-    judged: JudgedFields = field(default_factory=JudgedFields)
     nuclei: array[int] = field(default_factory=lambda: array("q"))
     flags: dict[int, tuple[list[str], list[str]]] = field(default_factory=dict)
     figure_names: set[str] = field(default_factory=set)
     diameters_px: array[float] = field(default_factory=lambda: array("d"))
     rescaled: int = 0
     maps_bytes: int = 0
+    _judged: JudgedFields = field(default_factory=JudgedFields)
     _sizes: array[int] = field(default_factory=lambda: array("q"))
     _checksums: array[int] = field(default_factory=lambda: array("L"))
 
@@ -71,6 +70,11 @@ class DoneFields:
     def __len__(self) -> int:
         return len(self.fields)
 
+    def judge(self) -> Judgement:
+        """Judges the fields by their figures, most of what is held of them, which then are no longer held."""
+        judged, self._judged = self._judged, JudgedFields()
+        return judge(judged)
+
     def stamp(self, place: int) -> Stamp:
         """The stamp of a field's table fragment."""
         return Stamp(self._sizes[place], self._checksums[place])
@@ -83,7 +87,7 @@ class DoneFields:
         others = [*_missing(one), *_unfamiliar(receipt, pixels, colour, calibration)]
         if of_figures or others:
             self.flags[len(self.nuclei)] = of_figures, others
-        self.judged.append(JudgedField(one.t, pixels, receipt.nuclei, qc, colour, kind))
+        self._judged.append(JudgedField(one.t, pixels, receipt.nuclei, qc, colour, kind))
         self.nuclei.append(receipt.nuclei)
         self.figure_names.update(qc)
         self.rescaled += qc.get(ZOOM, 1.0) != 1

@@ -29,7 +29,7 @@ from nucbatch.execution.unused_files import not_selected, unused_files
 from nucbatch.experiment.intervals import Intervals, intervals_of
 from nucbatch.experiment.wells import by_well, fields_by_well
 from nucbatch.features.quality import WRONG_POSITIONS
-from nucbatch.features.quality_limits import COUNT_Z, Judgement, judge, median
+from nucbatch.features.quality_limits import COUNT_Z, Judgement, median
 from nucbatch.inference.scale import AS_IT_IS, Scale
 from nucbatch.readers.pixels import field_channels
 from nucbatch.store.csv_table import write_nuclei_csv
@@ -136,7 +136,7 @@ def finalise(
         in_micrometres=any(done.fields.values("pixel_size_um")),
     )
     write_nuclei_csv(folder, wanted=table == "csv")
-    judgement = judge(done.judged)
+    judgement = done.judge()
     numbers = _Numbers.of(done, once, left_out)
     intervals = Intervals()
     if calibration is not None and calibration.interval is not None:

@@ -101,10 +101,10 @@ def intervals_of(nuclei: Path, model: IntervalModel, done: Rows[Field], counts: 
     of_wells: dict[tuple[str, int], array[int]] = {}
     for at, place in enumerate(zip(done.values("well"), done.values("t"), strict=True)):
         of_wells.setdefault(place, array("q")).append(at)
-    wells = {}
-    for place, held in of_wells.items():
-        joint = joint_span(model, (Span(counts[at], *spans[:, at].tolist()) for at in held))
-        wells[place] = joint.ends
+    wells = {
+        place: _joint(model, sum(counts[at] for at in held), *spans[:, np.array(held)]).ends
+        for place, held in of_wells.items()
+    }
     return Intervals(low, high, wells)
 
 
@@ -164,9 +164,15 @@ def field_spans(
 def joint_span(model: IntervalModel, spans: Iterable[Span]) -> Span:
     """Returns the interval of the sum of several fields' counts."""
     fields = list(spans)
-    halves = np.array([one.half for one in fields])
+    centres, halves = np.array([(one.centre, one.half) for one in fields]).reshape(-1, 2).T
+    return _joint(model, sum(one.count for one in fields), centres, halves)
+
+
+def _joint(
+    model: IntervalModel, count: int, centres: npt.NDArray[np.float64], halves: npt.NDArray[np.float64]
+) -> Span:
     half = np.sqrt(model.shared * halves.sum() ** 2 + (1 - model.shared) * (halves**2).sum())
-    return Span(sum(one.count for one in fields), sum(one.centre for one in fields), float(half))
+    return Span(count, sum(map(float, centres)), float(half))
 
 
 def _add(found: dict[Place, Doubt], columns: Mapping[str, npt.NDArray[np.generic]]) -> None:

@@ -36,11 +36,14 @@ _WELL = ["Metadata_Plate", "Metadata_Well"]
 _TIME = "Metadata_Time"
 _OF_FIELD = {*_WELL, _TIME, "Metadata_Site", "Metadata_Image", "Metadata_TimeStamp"}
 _OF_FIELD |= {"Metadata_PositionX_um", "Metadata_PositionY_um"}
+_SHARED = [*_WELL, "Status", "Reason", "Flags"]  # texts of which 10⁶ fields have few
 _PREFIXES = "Nuclei_", "Cytoplasm_"
 _COUNTED, _SEEN = "Metadata_Counted", "Count_Nuclei_Seen"
 _AT_EDGES = "Count_Nuclei_AtSharedEdges"
 _LEFT_OUT = "Count_Nuclei_LeftOut"
 _AREA, _PIXEL = "Nuclei_AreaShape_Area", "Metadata_PixelSize_um"
+_PART = 16_384  # rows
+_TOGETHER = 32  # measurements
 
 
 def by_well(
@@ -122,10 +125,13 @@ def by_well(
 
 def fields_by_well(path: Path) -> pd.DataFrame:
     """Reads the columns of ``fields.parquet`` that :func:`by_well` needs: no figures of single fields."""
-    names = pq.read_schema(path).names
+    schema = pq.read_schema(path)
     wanted = {*_WELL, _TIME, "Status", "Count_Nuclei", "Reason", "Flags", _SEEN, _LEFT_OUT, _AT_EDGES}
-    of_user = {name for name in names if name.startswith("Metadata_")} - _OF_FIELD
-    return pd.read_parquet(path, columns=[name for name in names if name in wanted | of_user])
+    of_user = {name for name in schema.names if name.startswith("Metadata_")} - _OF_FIELD
+    columns = [name for name in schema.names if name in wanted | of_user]
+    table = pq.read_table(path, columns=columns, read_dictionary=_SHARED)
+    found: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    return found
 
 
 def wells_metadata(fields: pd.DataFrame) -> pd.DataFrame:
@@ -148,9 +154,7 @@ def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
     wells: dict[Key, dict[str, Any]] = {}
     columns = [*_WELL, _TIME, "Status", "Count_Nuclei", "Reason", "Flags"]
     seen = _SEEN if _SEEN in fields else "Count_Nuclei"
-    for plate, name, t, status, count, reason, flags, all_seen in fields[[*columns, seen]].itertuples(
-        index=False, name=None
-    ):
+    for plate, name, t, status, count, reason, flags, all_seen in _in_parts(fields[[*columns, seen]]):
         well = wells.setdefault(
             (plate, name, int(t)),
             {
@@ -178,6 +182,12 @@ def _wells(fields: pd.DataFrame) -> dict[Key, dict[str, Any]]:
     return dict(sorted(wells.items(), key=lambda item: _place(item[0])))
 
 
+def _in_parts(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Yields the rows; pandas makes a Python object of each cell first, so it is given a part at a time."""
+    for begin in range(0, len(table), _PART):
+        yield from table.iloc[begin : begin + _PART].itertuples(index=False, name=None)
+
+
 def _place(key: Key) -> tuple[str, bool, int, int, int]:
     plate, name, t = key
     if not name:
@@ -190,7 +200,7 @@ def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, i
     """Yields each well and time point with its number of rows and its rows, one well in memory at a time.
 
     A well's time points are scattered among its sites, so they are separated once the well is complete.
-    Nuclei without a well can be as many as a whole folder holds, so only their time points are kept.
+    Nuclei without a well can be as many as a whole folder holds, so they are only counted.
 
     Raises:
         StoreError: a well appears a second time.
@@ -198,6 +208,7 @@ def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, i
     seen: set[Well] = set()
     current: Well | None = None
     parts: list[pa.Table] = []
+    alone: Counter[tuple[str, int]] = Counter()  # plate and time point of nuclei without a well
     present = table.schema_arrow.names
     further = [name for name in (_COUNTED, _PIXEL) if name in present]
     for batch in table.iter_batches(columns=[*_WELL, _TIME, *further, *measured]):
@@ -205,28 +216,32 @@ def _groups(table: pq.ParquetFile, measured: list[str]) -> Iterator[tuple[Key, i
         if _COUNTED in further:
             counted = counted.filter(counted[_COUNTED])
         for well, rows in _runs(counted):
+            if not well[1]:
+                times, counts = np.unique(rows[_TIME].to_numpy(), return_counts=True)
+                alone.update({(well[0], t): n for t, n in zip(times.tolist(), counts.tolist(), strict=True)})
+                continue
             if well != current:
                 if current is not None:
                     yield from _by_time(current, parts)
                 if well in seen:
-                    raise StoreError(
-                        f"the nuclei of well {well[1] or '(none)'} of {well[0]} are not consecutive."
-                    )
+                    raise StoreError(f"the nuclei of well {well[1]} of {well[0]} are not consecutive.")
                 seen.add(well)
                 current, parts = well, []
-            parts.append(rows if well[1] else rows.select([_TIME]))
+            parts.append(rows)
     if current is not None:
         yield from _by_time(current, parts)
+    for (plate, t), number in alone.items():
+        yield (plate, "", t), number, None
 
 
-def _by_time(well: Well, parts: list[pa.Table]) -> Iterator[tuple[Key, int, pa.Table | None]]:
-    """Yields the time points of a well in order, with their rows; without a well only with their counts."""
+def _by_time(well: Well, parts: list[pa.Table]) -> Iterator[tuple[Key, int, pa.Table]]:
+    """Yields the time points of a well in order, with their rows."""
     plate, name = well
     rows = pa.concat_tables(parts)
     times = rows[_TIME].to_numpy()
     for t in np.unique(times).tolist():
         chosen = times == t
-        yield (plate, name, t), int(chosen.sum()), rows.filter(pa.array(chosen)) if name else None
+        yield (plate, name, t), int(chosen.sum()), rows.filter(pa.array(chosen))
 
 
 def _runs(rows: pa.Table) -> Iterator[tuple[Well, pa.Table]]:
@@ -244,22 +259,18 @@ def _runs(rows: pa.Table) -> Iterator[tuple[Well, pa.Table]]:
         yield (plate, well), rows.slice(begin, end - begin)
 
 
-def _statistics(rows: pa.Table, measured: list[str]) -> dict[str, float]:
-    """Returns the statistics of the measurements; undefined values are left out."""
-    figures: dict[str, float] = {}
-    values = np.array([_numbers(rows[name]) for name in measured])  # (measurements, nuclei)
-    undefined = np.isnan(values)
-    whole = ~undefined.any(axis=1)
-    for chosen, some in [
-        (np.flatnonzero(whole), values[whole]),  # at once, because one by one they take ten times as long
-        *((np.array([at]), values[at : at + 1, ~undefined[at]]) for at in np.flatnonzero(~whole)),
-    ]:
-        means, medians, spreads = _statistics_of_rows(some)
-        for at, place in enumerate(chosen):
-            name = measured[place]
-            figures[f"Mean_{name}"] = float(means[at])
-            figures[f"Median_{name}"] = float(medians[at])
-            figures[f"StDev_{name}"] = float(spreads[at])
+def _statistics(rows: pa.Table, measured: list[str]) -> npt.NDArray[np.float64]:
+    """Returns mean, median and spread of each measurement (M, 3); undefined values are left out."""
+    figures = np.full((len(measured), 3), np.nan)
+    for begin in range(0, len(measured), _TOGETHER):
+        values = np.array([_numbers(rows[name]) for name in measured[begin : begin + _TOGETHER]])
+        undefined = np.isnan(values)  # (measurements, nuclei)
+        whole = ~undefined.any(axis=1)
+        for chosen, some in [
+            (np.flatnonzero(whole), values[whole]),  # at once, because one by one they take ten times as long
+            *((np.array([at]), values[at : at + 1, ~undefined[at]]) for at in np.flatnonzero(~whole)),
+        ]:
+            figures[begin + chosen] = np.stack(_statistics_of_rows(some), axis=1)
     return figures
 
 
@@ -369,9 +380,10 @@ def _frame(
         ),
     }
     names = [statistic + name for name in measured for statistic in ("Mean_", "Median_", "StDev_")]
-    none = dict.fromkeys(names, np.nan)
-    rows = [list(map(well.get("statistics", none).__getitem__, names)) for _, well in named]
-    statistics = np.array(rows, np.float64).reshape(len(named), len(names))
+    statistics = np.full((len(named), len(names)), np.nan)
+    for place, (_, well) in enumerate(named):
+        if "statistics" in well:
+            statistics[place] = well["statistics"].ravel()
     return pd.concat([pd.DataFrame(columns), pd.DataFrame(statistics, columns=names)], axis=1)
 
 
