@@ -35,6 +35,7 @@ from nucbatch.execution.conversion_task import failed_part
 from nucbatch.execution.run_log import run_log
 from nucbatch.execution.run_progress import Progress
 from nucbatch.execution.task_errors import problem_of
+from nucbatch.execution.unused_files import with_lost_originals
 from nucbatch.execution.window import Window, WorkResult
 from nucbatch.execution.worker_log import WorkerLogs
 from nucbatch.object_store import is_address
@@ -343,7 +344,7 @@ def _finalise(
     left_out = {field.key for field, row in zip(shown, rows, strict=True) if row[2] == NOT_SELECTED}
     create_images(folder, listed, left_out=left_out, version=settings.ome_zarr)
     write_images_csv(folder.images_csv, plate.name, rows)
-    files = write_files_csv(folder.files, listed, unused)
+    files = write_files_csv(folder.files, with_lost_originals(listed, unused), unused)
     counts = Counter(str(row[2]) for row in rows)
     _log.info("Images: %s; files: %s", dict(counts), {one.value: files[one] for one in files})
     failed = tuple(row[0] for row in rows if row[2] == "failed")

@@ -25,7 +25,7 @@ from nucbatch.execution.count_once import CountedOnce, count_once, covered_mm2
 from nucbatch.execution.done_fields import DoneFields, Troubles, as_read
 from nucbatch.execution.left_out import LeftOut
 from nucbatch.execution.left_out import left_out as nuclei_left_out
-from nucbatch.execution.unused_files import not_selected, unused_files
+from nucbatch.execution.unused_files import not_selected, unused_files, with_lost_originals
 from nucbatch.experiment.intervals import Intervals, intervals_of
 from nucbatch.experiment.wells import by_well, fields_by_well
 from nucbatch.features.quality import WRONG_POSITIONS
@@ -124,7 +124,7 @@ def finalise(
     deselected = not_selected(plate, receipts, selection)
     troubles = Troubles.of(receipts)
     unused = unused_files(plate, troubles.failed, troubles.lacking, deselected)
-    plate = as_read(plate, troubles.lacking)
+    plate = with_lost_originals(as_read(plate, troubles.lacking), unused)
     done = DoneFields.of(plate, receipts, scale, calibration)
     left_out = nuclei_left_out(folder, done.fields, counted)
     once = count_once(folder, done.fields, left_out, keep=overlaps == "keep")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping
+from dataclasses import replace
 
 from nucbatch.core.plate import Field, FileStatus, Plate
 from nucbatch.core.selection import Selection
+from nucbatch.readers.layouts.companions import name_lost_originals
 from nucbatch.readers.rules import RULES
 from nucbatch.store.sheets import FileOutcome
 
@@ -68,6 +70,12 @@ def unused_files(
     return {
         path: fate for path, fate in fates.items() if fate[0] is FileStatus.QUARANTINED or path not in good
     }
+
+
+def with_lost_originals(plate: Plate, unused: Mapping[str, FileOutcome]) -> Plate:
+    """Returns the plate with the reasons of copies whose image the run has quarantined."""
+    lost = [path for path, (status, _) in unused.items() if status is FileStatus.QUARANTINED]
+    return replace(plate, files=name_lost_originals(plate.files, lost)) if lost else plate
 
 
 _IGNORED = {

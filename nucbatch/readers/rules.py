@@ -35,7 +35,7 @@ RULES = {
     "z-step": "its channel has a projection, which is used",
     "projection": "its channel has z-steps, which are used",
     "mask": "a mask, label image, outline or overlay of an image beside it",
-    "preview": "a copy of an image beside it, which is used",
+    "preview": "a copy of an image beside it, which is read instead",
     "annotation": "in a folder of masks or labels beside a folder of images",
     "incomplete-field": "readable, but another file of its field can't be used",
     "not-selected": "sound, but its field is not selected by --wells, --sites or --times",

@@ -44,6 +44,7 @@ from nucbatch.object_store import ObjectPath, at_once, path_in
 from nucbatch.readers.expand_pages import HeaderOutcomes, expand_fields
 from nucbatch.readers.formats.headers import read_header, read_pages
 from nucbatch.readers.formats.pixel_info import PixelInfo
+from nucbatch.readers.layouts.companions import name_lost_originals
 from nucbatch.readers.names import GREY
 from nucbatch.readers.planes_apart import apart_remark, apart_um
 from nucbatch.readers.read_timeout import Beat, within
@@ -94,7 +95,7 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
     if plate.is_plate:
         fields, odd = _like_their_wells(fields)
         faults |= odd
-    records = file_rows(_counted(recorded(plate.files, fields, faults), chunks))
+    records = name_lost_originals(file_rows(_counted(recorded(plate.files, fields, faults), chunks)))
     remarks = plate.remarks
     told = any(remark.startswith(NOT_SQUARE) for remark in remarks)
     if oblong and not told and not any(field.pixel_size_um for field in fields if not field.problem):

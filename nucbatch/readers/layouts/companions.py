@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 
-from nucbatch.core.plate import FileRecord
+from nucbatch.core.plate import FileRecord, FileStatus, file_rows
+from nucbatch.core.rows import Rows
 from nucbatch.readers.foreign_images import foreign_suffixes
 from nucbatch.readers.formats.installed import image_suffixes
 from nucbatch.readers.listing import Listing
@@ -73,6 +74,32 @@ def without_companions(listing: Listing) -> Listing:
             if belongs or known[True] >= known[False]:
                 settled[path] = ignored(path, rule)
     return _without(listing, settled) if settled else listing
+
+
+def name_lost_originals(files: Rows[FileRecord], later: Iterable[str] = ()) -> Rows[FileRecord]:
+    """Names, in the reasons of copies ignored by ``preview``, the image read instead if it is quarantined.
+
+    Args:
+        files: all files of the input.
+        later: paths of further quarantined files.
+    """
+    statuses = zip(files.values("path"), files.values("status"), strict=True)
+    lost = [*later, *(path for path, status in statuses if status is FileStatus.QUARANTINED)]
+    if not lost or not any(reason.startswith("preview:") for reason in files.values("reason")):
+        return files
+    originals = {_parts(path)[:2]: path for path in lost}
+
+    def named(file: FileRecord) -> FileRecord:
+        original = originals.get(_parts(file.path)[:2]) if file.reason.startswith("preview:") else None
+        if original is None:
+            return file
+        reason = (
+            f"preview: a copy of {original}, which is quarantined: move {original} out of the input to read "
+            "this one"
+        )
+        return replace(file, reason=reason)
+
+    return file_rows(map(named, files))
 
 
 def _without(listing: Listing, settled: dict[str, FileRecord]) -> Listing:

@@ -1,7 +1,10 @@
 """Status of the files of failed fields in the tables."""
 
-from nucbatch.core.plate import Channel, Field, FileStatus, Plane, Plate
-from nucbatch.execution.unused_files import unused_files
+from dataclasses import replace
+
+from nucbatch.core.plate import Channel, Field, FileRecord, FileStatus, Plane, Plate, file_rows
+from nucbatch.execution.unused_files import unused_files, with_lost_originals
+from nucbatch.readers.rules import ignored
 
 
 def field(site: int, *paths: str) -> Field:
@@ -40,3 +43,15 @@ def test_a_file_of_which_another_field_was_made_is_used():
 
 def test_fields_that_are_still_to_come_use_their_files():
     assert unused_files(plate(field(1, "a.tif")), {}, {}) == {}
+
+
+def test_a_copy_of_an_image_that_the_run_quarantines_names_it():
+    records = FileRecord("a.tif", FileStatus.USED), ignored("a.png", "preview"), ignored("b.png", "preview")
+    planned = replace(plate(field(1, "a.tif")), files=file_rows(records))
+    said = [
+        [file.reason for file in with_lost_originals(planned, {"a.tif": (status, "x")}).files]
+        for status in (FileStatus.QUARANTINED, FileStatus.IGNORED)
+    ]
+    assert said[1] == [file.reason for file in records]
+    assert said[0][1].startswith("preview: a copy of a.tif, which is quarantined: move a.tif out")
+    assert (said[0][0], said[0][2]) == (said[1][0], said[1][2])

@@ -1,7 +1,13 @@
 """Masks, outlines and previews beside their images are ignored by a named rule."""
 
-import pytest
+import os
 
+import imagecodecs
+import numpy as np
+import pytest
+import tifffile
+
+from nucbatch.readers.find import open_plate
 from nucbatch.readers.layouts.companions import without_companions
 from nucbatch.readers.listing import FoundFile, Listing
 
@@ -152,3 +158,17 @@ def test_of_several_formats_of_an_image_the_one_with_most_metadata_is_used():
     assert rules("a.ome.tif", "a.tif", "a.png") == {"a.ome.tif": "", "a.tif": "preview", "a.png": "preview"}
     assert rules("a.png", "a.jpg", "b.jpg") == {"a.png": "", "a.jpg": "preview", "b.jpg": ""}
     assert rules("a.tif", "sub/a.png") == {"a.tif": "", "sub/a.png": ""}
+
+
+def test_a_copy_of_a_damaged_image_is_ignored_with_the_name_of_the_image(tmp_path):
+    for name in ("a", "b"):
+        tifffile.imwrite(tmp_path / f"{name}.tif", np.zeros((64, 64), np.uint16))
+        (tmp_path / f"{name}.png").write_bytes(imagecodecs.png_encode(np.zeros((64, 64), np.uint8)))
+    os.truncate(tmp_path / "a.tif", 3000)
+    files = {file.path: (file.status.value, file.reason) for file in open_plate(tmp_path).files}
+    assert files["a.tif"][0] == "quarantined"
+    assert files["a.png"] == (
+        "ignored",
+        "preview: a copy of a.tif, which is quarantined: move a.tif out of the input to read this one",
+    )
+    assert files["b.png"] == ("ignored", "preview: a copy of an image beside it, which is read instead")
