@@ -101,7 +101,7 @@ def read_ome_tiff(path: Path, beat: Beat) -> OmeDocument:
     """
     with _opened(path) as tiff:
         description = "" if tiff is None else str(tiff.pages[0].description or "")
-    return document_of(text_elements(description, ELEMENTS, heads=HEADS, beat=beat))
+    return document_of(text_elements(description, ELEMENTS, heads=HEADS, beat=beat), path.stat().st_size)
 
 
 def read_companion(path: Path, beat: Beat) -> OmeDocument:
@@ -110,7 +110,7 @@ def read_companion(path: Path, beat: Beat) -> OmeDocument:
     Raises:
         UnreadableImage: it is damaged.
     """
-    return document_of(stream_elements(path, ELEMENTS, heads=HEADS, beat=beat))
+    return document_of(stream_elements(path, ELEMENTS, heads=HEADS, beat=beat), path.stat().st_size)
 
 
 def further_planes(path: Path, used: set[int]) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from math import prod
 
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.escape import printable
@@ -25,6 +26,8 @@ HEADS = frozenset({"OME"})
 
 _MOST_DESCRIBED = 4_000_000
 """Most planes of all images together."""
+_UNQUESTIONED = 100_000
+"""Planes that all images together may have, beside one for each byte of the file."""
 _INTEGER = re.compile("-?[0-9]{1,10}")
 _LENGTH_UNITS = re.compile("(?:µ|μ|u|n|m|c)?m|microns?", re.IGNORECASE)
 
@@ -151,14 +154,18 @@ class OmeDocument:
     plates: list[OmePlate] = field(default_factory=list)
 
 
-def document_of(elements: Iterable[Element]) -> OmeDocument:
+def document_of(elements: Iterable[Element], size_bytes: int) -> OmeDocument:
     """Interprets the elements :data:`ELEMENTS` and :data:`HEADS` of OME metadata.
+
+    Args:
+        elements: in document order.
+        size_bytes: size of the file that holds them.
 
     Raises:
         UnreadableImage: a number is malformed, or there are too many planes.
     """
     found = OmeDocument()
-    planes = 0
+    planes, most = 0, min(_MOST_DESCRIBED, _UNQUESTIONED + size_bytes)
     for element in elements:
         try:
             if element.tag == "OME":
@@ -168,20 +175,21 @@ def document_of(elements: Iterable[Element]) -> OmeDocument:
             elif element.tag == "Plate":
                 found.plates.append(_plate(element))
             elif element.tag == "Image":
-                found.images.append(_image(element, len(found.images)))
-                planes += len(found.images[-1].planes)
+                found.images.append(_image(element, len(found.images), size_bytes))
+                planes += prod(found.images[-1].sizes)
         except ValueError as error:
             if isinstance(error, UnreadableImage):
                 raise
             raise UnreadableImage(f"damaged OME-XML ({error} in {element.tag})") from error
-        if planes > _MOST_DESCRIBED:
+        if planes > most:
             raise UnreadableImage(
-                f"its OME-XML describes more than {_MOST_DESCRIBED:,} planes: split the acquisition"
+                f"its OME-XML describes more than {most:,} planes, the limit for a file of {size_bytes:,} "
+                "bytes: split the acquisition"
             )
     return found
 
 
-def _image(element: Element, number: int) -> OmeSeries:
+def _image(element: Element, number: int, size_bytes: int) -> OmeSeries:
     identifier = element.attributes.get("ID", f"Image:{number}")
     label = element.child("StageLabel")
     pixels = element.child("Pixels")
@@ -193,7 +201,7 @@ def _image(element: Element, number: int) -> OmeSeries:
     sizes = {axis: int(values.get(f"Size{axis}", "1")) for axis in "TCZ"}
     if samples > 1 and sizes["C"] % samples == 0:
         sizes["C"] //= samples
-    planes, is_implicit = _planes(pixels, sizes)
+    planes, is_implicit = _planes(pixels, sizes, size_bytes)
     units = {
         child.attributes.get("PositionXUnit", "reference frame")
         for child in pixels.children
@@ -217,8 +225,10 @@ def _image(element: Element, number: int) -> OmeSeries:
     )
 
 
-def _planes(pixels: Element, sizes: dict[str, int]) -> tuple[dict[PlaneKey, PlaneSource], bool]:
-    places = plane_order(pixels.attributes.get("DimensionOrder", "XYCZT"), sizes)
+def _planes(
+    pixels: Element, sizes: dict[str, int], size_bytes: int
+) -> tuple[dict[PlaneKey, PlaneSource], bool]:
+    places = plane_order(pixels.attributes.get("DimensionOrder", "XYCZT"), sizes, size_bytes)
     ranks = {place: rank for rank, place in enumerate(places)}
     blocks = [child for child in pixels.children if child.tag == "TiffData"]
     if not blocks:

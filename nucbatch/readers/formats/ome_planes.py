@@ -13,28 +13,39 @@ from nucbatch.core.errors import UnreadableImage
 
 MOST_PLANES = 1_000_000
 """Most planes of an image."""
+_UNQUESTIONED = 100_000
+"""Planes that metadata of any size may describe; the planes of an acquisition that was stopped early, too."""
+PLANE_BYTES = 64
+"""Bytes below which no plane is listed, neither as a directory of a TIFF nor as a ``TiffData`` element."""
 
 PlaneKey = tuple[int, int, int]
 """Time point, channel and z-step of a plane, each from 0."""
 
 
-def plane_order(dimension_order: str, sizes: Mapping[str, int]) -> list[PlaneKey]:
+def plane_order(dimension_order: str, sizes: Mapping[str, int], size_bytes: int) -> list[PlaneKey]:
     """Lists all planes in the order in which they are counted.
 
-    >>> plane_order("XYZCT", {"T": 1, "C": 2, "Z": 2})
+    >>> plane_order("XYZCT", {"T": 1, "C": 2, "Z": 2}, size_bytes=4096)
     [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1)]
 
     Args:
         dimension_order: such as ``"XYCZT"``, the fastest axis first.
         sizes: lengths of the axes T, C and Z; C counts pages, not samples.
+        size_bytes: size of the file that holds the metadata.
 
     Raises:
-        UnreadableImage: the order does not name each axis once; or there are no planes, or more than any
-            image has.
+        UnreadableImage: the order does not name each axis once; or there are no planes, more than any image
+            has, or more than such a file can describe.
     """
     count = prod(sizes.values())
     if min(sizes.values()) < 1 or count > MOST_PLANES:
         raise UnreadableImage(f"damaged header (its OME-XML describes {count:,} planes)")
+    most = max(_UNQUESTIONED, size_bytes // PLANE_BYTES)
+    if count > most:
+        raise UnreadableImage(
+            f"damaged header (its OME-XML describes {count:,} planes, but a file of {size_bytes:,} bytes at "
+            f"most {most:,}): export it again from its source"
+        )
     order = dimension_order[2:][::-1]  # slowest axis first, as in an array
     if sorted(order) != ["C", "T", "Z"]:
         raise UnreadableImage(f"damaged header (DimensionOrder {dimension_order!r})")

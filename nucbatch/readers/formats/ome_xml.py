@@ -191,7 +191,7 @@ def _described(
     count = sizes["T"] * sizes["C"] * sizes["Z"]
     if not theirs and count > page_count:
         raise wrong_plane_count(count, page_count)
-    places = plane_order(pixels.get("DimensionOrder", "XYCZT"), sizes)
+    places = plane_order(pixels.get("DimensionOrder", "XYCZT"), sizes, path.stat().st_size)
     ranks = {place: rank for rank, place in enumerate(places)}
     own = mine or ([] if theirs else [_Block({})])  # without TiffData the planes are consecutive
     directories = {

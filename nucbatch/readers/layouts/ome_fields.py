@@ -5,16 +5,21 @@ Layouts decide which image is which field of which well; this module holds the c
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from nucbatch.core.plate import Channel
 from nucbatch.readers.assemble import FieldFacts, FieldKey, Sighting
+from nucbatch.readers.formats.ome_planes import PlaneKey
 from nucbatch.readers.formats.stack import channel_names
 from nucbatch.readers.layouts.ome_sets import SetImage
 from nucbatch.readers.names import GREY, plural
 
 _MOST_NAMED = 3
+
+_Value = TypeVar("_Value")
 
 
 @dataclass(slots=True)
@@ -44,11 +49,11 @@ class Fields:
         time = series.time if series.sizes[0] == 1 else ""
         if series.stage_unit:
             self.stage_units.add(series.has_stage_unit)
+        planes, missing = _by_time(image.planes), _by_time(image.missing)
         for t in range(series.sizes[0]):
             key = well, site, t
             self.facts[key] = FieldFacts(None, series.pixel_size_um, acquisition, time, series.oblong_um)
-            here = {(c, z): found for (at, c, z), found in image.planes.items() if at == t}
-            lost = {(c, z): reason for (at, c, z), reason in image.missing.items() if at == t}
+            here, lost = planes.get(t, {}), missing.get(t, {})
             if image.problem or not here:
                 self.gaps[key] = image.problem or _summed(lost.values())
                 continue
@@ -73,6 +78,14 @@ class Fields:
     def gap(self, well: str, site: int, reason: str) -> None:
         """Adds a field that is recorded and was never acquired."""
         self.gaps[well, site, 0] = reason
+
+
+def _by_time(values: Mapping[PlaneKey, _Value]) -> dict[int, dict[tuple[int, int], _Value]]:
+    """Returns the values of the planes, by channel and z-step, of each time point."""
+    found: dict[int, dict[tuple[int, int], _Value]] = defaultdict(dict)
+    for (t, c, z), value in values.items():
+        found[t][c, z] = value
+    return found
 
 
 def _summed(reasons: Iterable[str]) -> str:

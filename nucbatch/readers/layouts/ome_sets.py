@@ -27,10 +27,13 @@ from nucbatch.readers.formats.ome_files import (
     read_ome_tiff,
 )
 from nucbatch.readers.formats.ome_model import OmeDocument, OmeSeries, in_colour
-from nucbatch.readers.formats.ome_planes import PlaneKey
+from nucbatch.readers.formats.ome_planes import PLANE_BYTES, PlaneKey
 from nucbatch.readers.listing import FoundFile, Listing
 
 COMPANION = ".companion.ome"
+
+_FEW_PLANES = 1000
+"""Planes of an image up to which nothing is gained by asking whether its files can hold them."""
 
 _ABSOLUTE = re.compile("/|[A-Za-z]:/")
 
@@ -128,22 +131,23 @@ def read_sets(
     uuids = _own_uuids(heads)
     for path in companions:
         found = _or_reason(listing, path, read_companion)
-        _add(sets, claimed, uuids, path, found)
+        _add(sets, claimed, uuids, files, path, found)
     for path, head in sorted(heads.items()):
         if isinstance(head, str):
             sets.refused[path] = head
         elif path not in claimed and head.has_metadata:
             found = _or_reason(listing, path, read_ome_tiff)
-            _add(sets, claimed, uuids, path, found)
+            _add(sets, claimed, uuids, files, path, found)
     _find_planes(sets, _Files(files, uuids, sets.documents), heads)
     for path, document in sets.documents.items():
         if document.metadata_file and path not in claimed:
             place = _beside(path, document.metadata_file)
-            sets.refused[path] = (
-                f"its metadata are in {document.metadata_file}, which does not name it: restore the file's "
-                "original name"
+            sets.refused[path] = f"its metadata are in {document.metadata_file}, which " + (
+                "does not name it: restore the file's original name"
                 if place in sets.documents
-                else f"its metadata are in {document.metadata_file}, which is not there: copy the whole set"
+                else "can't be used"
+                if place in sets.refused
+                else "is not there: copy the whole set"
             )
     return sets
 
@@ -163,11 +167,17 @@ def _or_reason(listing: Listing, path: str, reads: Callable[[Path, Callable[[], 
 
 
 def _add(
-    sets: OmeSets, claimed: set[str], uuids: Mapping[str, str], path: str, found: OmeDocument | str
+    sets: OmeSets,
+    claimed: set[str],
+    uuids: Mapping[str, str],
+    files: Mapping[str, FoundFile],
+    path: str,
+    found: OmeDocument | str,
 ) -> None:
     """Adds a file's metadata; files that they name and that fit are claimed, and not read as metadata."""
-    if isinstance(found, str):
-        sets.refused[path] = found
+    reason = found if isinstance(found, str) else _impossible_page(found, path, files)
+    if reason or isinstance(found, str):
+        sets.refused[path] = reason
         return
     sets.documents[path] = found
     for image in found.images:
@@ -175,6 +185,24 @@ def _add(
             place = _beside(path, source.file)
             if not (source.uuid and uuids.get(place, source.uuid) != source.uuid):
                 claimed.add(place)
+
+
+def _impossible_page(document: OmeDocument, path: str, files: Mapping[str, FoundFile]) -> str:
+    """Returns a reason if metadata of many planes give pages to a file that is too small to hold them."""
+    for image in document.images:
+        if len(image.planes) <= _FEW_PLANES:
+            continue
+        last: dict[str, int] = {}
+        for source in image.planes.values():
+            last[source.file] = max(source.page, last.get(source.file, 0))
+        for name, page in last.items():
+            file = files.get(_beside(path, name))
+            if file and page > file.size_bytes // PLANE_BYTES:
+                return (
+                    f"damaged header (its OME-XML gives {file.path} a page {page + 1:,}, but a file of "
+                    f"{file.size_bytes:,} bytes holds less): copy the whole set again from its source"
+                )
+    return ""
 
 
 def _beside(path: str, name: str) -> str:

@@ -199,6 +199,11 @@ def test_files_named_outside_the_input_are_not_followed(tmp_path):
     [
         ('SizeC="2"', 'SizeC="two"', "damaged OME-XML"),
         ('SizeZ="3"', 'SizeZ="900000000"', "damaged header (its OME-XML describes 1,800,000,000 planes)"),
+        (
+            'SizeZ="3"',
+            'SizeZ="400000"',
+            "damaged header (its OME-XML describes 800,000 planes, but a file of",
+        ),
         ('IFD="0"', 'IFD="-1"', "damaged header (TiffData with IFD -1)"),
         ("XYZCT", "XYCCT", "damaged header (DimensionOrder 'XYCCT')"),
         ("<OME", '<!DOCTYPE x [<!ENTITY a "b">]><OME', "its XML declares a document type or entities"),
@@ -230,3 +235,22 @@ def test_links_out_of_the_input_are_not_followed(tmp_path):
     assert problems(plate) == {("A01", 1, 0): "f0.ome.tif is not there"}
     plate = open_plate(tmp_path / "in/p.companion.ome")
     assert problems(plate) == {("A01", 1, 0): "f0.ome.tif is not there"}
+
+
+@pytest.mark.parametrize("axis", ["Z", "T", "C"])
+def test_pages_that_a_small_file_cant_hold_are_refused_at_once(tmp_path, axis):
+    binary = f'<OME xmlns="{SCHEMA}"><BinaryOnly MetadataFile="x.companion.ome"/></OME>'
+    write_tiff(tmp_path / "a.ome.tif", 1, binary)
+    sizes = " ".join(f'Size{one}="{40_000 if one == axis else 1}"' for one in "TCZ")
+    (tmp_path / "x.companion.ome").write_text(
+        f'<OME xmlns="{SCHEMA}"><Image ID="Image:0"><Pixels DimensionOrder="XYZCT" {sizes}>'
+        '<TiffData IFD="0" PlaneCount="40000"><UUID FileName="a.ome.tif">urn:uuid:1</UUID></TiffData>'
+        "</Pixels></Image></OME>"
+    )
+    plate = open_plate(tmp_path)
+    said = fates(plate)
+    assert said["x.companion.ome"].startswith(
+        "quarantined damaged header (its OME-XML gives a.ome.tif a page 40,000, but a file of"
+    )
+    assert said["a.ome.tif"] == "quarantined its metadata are in x.companion.ome, which can't be used"
+    assert not plate.fields
