@@ -48,6 +48,7 @@ from nucbatch.readers.rules import RULES
 from nucbatch.schedulers.contract import Cluster, Resources, Scheduling, scheduler
 from nucbatch.store.atomic import remove_partials, write_bytes
 from nucbatch.store.clear_run import clear_run
+from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.images import create_images
 from nucbatch.store.ledger import Ledger, latest_receipts, plate_digest
 from nucbatch.store.lock import run_lock
@@ -211,14 +212,14 @@ def require_usable(folder: RunFolder, plate: Plate) -> None:
         )
 
 
-def _receipts(folder: RunFolder) -> dict[str, Receipt]:
+def _receipts(folder: RunFolder) -> HeldReceipts:
     """Reads what earlier sessions wrote; if the ledger is damaged, everything is written again."""
     try:
-        return dict(latest_receipts(folder))
+        return latest_receipts(folder)
     except StoreError as error:
         _log.warning("%s Everything is converted again.", str(error).partition(". ")[0] + ".", extra=NOTE)
         folder.ledger.unlink()
-        return {}
+        return HeldReceipts.of(())
 
 
 def _remember(folder: RunFolder, plate: Plate) -> None:

@@ -215,6 +215,7 @@ def execute(
                 keeps_maps=keep_probabilities or reuse_probabilities,
                 tables_alone=to_store is not None,
             )
+            del held_before  # the queue holds these receipts as long as it needs them
             record_compared(folder, "" if work_queue.changed or work_queue.gone else same_input)
             done, nuclei = work_queue.claimed if work_queue.waiting else work_queue.check_all_here(cores())
             session = SessionRecord(
