@@ -265,4 +265,5 @@ def named_images(
 
 def unfitting(file: FoundFile, layout: str) -> FileRecord:
     """Returns the record of an image whose name does not fit the plate's layout."""
-    return quarantined(file.path, f"an image, but its name does not fit the {layout} layout of the others")
+    reason = f"an image, but its name does not fit the {layout} layout of the others"
+    return quarantined(file.path, f"{reason}: rename it like them, or move it out of the input")

@@ -37,6 +37,7 @@ from nucbatch.readers.names import plural
 from nucbatch.readers.open_apart import FROM_FILES, open_apart
 from nucbatch.readers.plate_cache import fingerprint, load_plate
 from nucbatch.readers.resolution import at_resolution
+from nucbatch.readers.rules import is_archive
 from nucbatch.readers.verify_headers import verified
 
 GROUP = "nucbatch.readers"
@@ -212,6 +213,9 @@ def _read_recognised(readers: tuple[Reader, ...], listing: Listing, options: Rea
     if links:
         raise InputError(links)
     advice = conversion(listing.root, (file.path for file in listing.files))
+    packed = [file.path for file in listing.files if is_archive(file.path)]
+    if packed and not advice:
+        advice = f"Unpack {printable(packed[0])}" + (" and the other archives." if packed[1:] else ".")
     total = len(listing.files) + len(listing.settled)
     raise InputError(
         f"no images below {listing.name}: {plural(total, 'file')} found, none of them TIFF, SVS, PNG, "

@@ -15,7 +15,7 @@ from nucbatch.core.escape import printable
 from nucbatch.readers.formats.installed import image_suffixes
 from nucbatch.readers.names import plural
 
-_PICTURES = frozenset(["bmp", "gif", "jp2", "jpx", "webp"])
+_PICTURES = frozenset(["avif", "bmp", "gif", "heic", "jp2", "jpx", "jxl", "jxr", "wdp", "webp"])
 _MAKERS = {
     "oib": "Olympus",
     "oif": "Olympus",

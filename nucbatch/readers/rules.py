@@ -28,6 +28,7 @@ RULES = {
     "copy": "a copy, byte for byte, of an image beside it, which is used",
     "linked-folder": "a link to a folder inside the input, which is listed there",
     "not-an-image": "its name does not have the ending of an image",
+    "archive": "an archive or compressed file, which is not read; unpack it if it holds images",
     "vendor-metadata": "read for names and settings only",
     "manifest": "the manifest itself",
     "illumination-correction": "an illumination correction; it is not applied (--illumination applies one)",
@@ -56,6 +57,7 @@ _CORRECTION = re.compile(
 )
 _CORRECTION_ARRAY = re.compile(r"illum|flat[ _-]?field|shading", re.IGNORECASE)
 _ARRAYS = frozenset({".npy", ".npz", ".mat"})
+_ARCHIVES = frozenset({".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".zst"})
 
 
 def is_correction_name(stem: str) -> bool:
@@ -103,4 +105,9 @@ def no_image(path: str) -> FileRecord:
         return ignored(path, "illumination-correction")
     if suffix in foreign_suffixes():
         return quarantined(path, foreign_images.reason(path))
-    return ignored(path, "not-an-image")
+    return ignored(path, "archive" if is_archive(path) else "not-an-image")
+
+
+def is_archive(path: str) -> bool:
+    """Returns whether a name is that of an archive or a compressed file."""
+    return PurePosixPath(path).suffix.lower() in _ARCHIVES

@@ -206,7 +206,11 @@ def _checked(
     agreed = majority([_form(info) for _, info in sound])
     for plane, info in sound:
         if agreed is None:
-            faults[plane.path] = f"the planes of its field disagree: this one is {_described(_form(info))}"
+            others = dict.fromkeys(_described(_form(one)) for _, one in sound if _form(one) != _form(info))
+            faults[plane.path] = (
+                f"the planes of its field disagree: this one is {_described(_form(info))}, others are "
+                f"{' and '.join(others)}: export all channels alike"
+            )
         elif _form(info) != agreed:
             faults[plane.path] = (
                 f"{_described(_form(info))}, but the other planes of its field are {_described(agreed)}"

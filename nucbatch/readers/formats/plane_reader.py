@@ -131,7 +131,7 @@ def require_finite(pixels: NDArray[Any]) -> NDArray[Any]:
         UnreadableImage: a pixel is NaN or infinite.
     """
     if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise UnreadableImage("holds NaN or infinity")
+        raise UnreadableImage("holds NaN or infinity: replace these pixels, or save it as integers")
     return pixels
 
 

@@ -133,8 +133,8 @@ def _jpeg(file: BinaryIO, size_bytes: int) -> PixelInfo:
             if components not in (1, 3) or bits != 8:
                 colours = " (CMYK or YCCK)" if components == 4 else ""
                 raise UnreadableImage(
-                    f"a JPEG of {components} components{colours} of {bits} bits: only 8-bit grey and RGB can "
-                    "be used"
+                    f"a JPEG of {components} components{colours} of {bits} bits: convert it to 8-bit grey or "
+                    "RGB"
                 )
             info = PixelInfo(height, width, components, "uint8")
             several = marker in _JPEG_PROGRESSIVE

@@ -93,9 +93,7 @@ def samples_of(page: Any) -> Samples:
             raise UnreadableImage("false colours from a palette: convert it to grey or RGB")
         return Samples((0,))
     what = _REFUSED.get(photometric, f"photometric {photometric}")
-    raise UnreadableImage(
-        f"its colours are {what} ({count} samples per pixel): only grey and RGB can be used"
-    )
+    raise UnreadableImage(f"its colours are {what} ({count} samples per pixel): convert it to grey or RGB")
 
 
 def photometric_of(page: Any) -> int:

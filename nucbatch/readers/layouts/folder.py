@@ -7,7 +7,10 @@ plate is rejected unless the user insists (:mod:`nucbatch.readers.layouts.plate_
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from nucbatch.core.errors import InputError
+from nucbatch.core.escape import printable
 from nucbatch.core.plate import FileRecord, Plate
 from nucbatch.readers.assemble import Sighting, assemble
 from nucbatch.readers.contract import Example, ReadOptions
@@ -58,7 +61,29 @@ class FolderReader:
             records=records,
             channels=[GREY] if images else [],
             labels={site: names[file.path] for site, file in enumerate(images, start=1)},
+            remarks=_exported_twice(images),
         )
+
+
+def _exported_twice(images: list[FoundFile]) -> list[str]:
+    """Returns a remark if two folders hold images of the same names in different formats."""
+    stems: dict[str, set[str]] = defaultdict(set)
+    endings: dict[str, set[str]] = defaultdict(set)
+    for file in images:
+        folder, _, name = file.path.rpartition("/")
+        stem, _, ending = name.casefold().rpartition(".")
+        stems[folder].add(stem)
+        endings[folder].add(ending)
+    first: dict[frozenset[str], str] = {}
+    for folder, names in stems.items():
+        other = first.setdefault(frozenset(names), folder)
+        if endings[folder].isdisjoint(endings[other]):
+            pair = " and ".join(printable(one or "the input itself") for one in (other, folder))
+            return [
+                f"{pair} hold images of the same names in different formats, and each counts: if they are "
+                "the same images, give one of the folders"
+            ]
+    return []
 
 
 def _parents_of_image_folders(listing: Listing) -> set[str]:

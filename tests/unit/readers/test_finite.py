@@ -24,9 +24,16 @@ def test_a_field_with_nan_or_infinity_is_quarantined(tmp_path: Path, bad: float)
     write(tmp_path / "b.tif", bad)
     write(tmp_path / "c.tif", dtype="uint16")
     plate = values_checked(open_plate(tmp_path))
-    assert [field.problem for field in plate.fields] == ["", "b.tif: holds NaN or infinity", ""]
+    assert [field.problem for field in plate.fields] == [
+        "",
+        "b.tif: holds NaN or infinity: replace these pixels, or save it as integers",
+        "",
+    ]
     (refused,) = [record for record in plate.files if record.status is FileStatus.QUARANTINED]
-    assert (refused.path, refused.reason) == ("b.tif", "holds NaN or infinity")
+    assert (refused.path, refused.reason) == (
+        "b.tif",
+        "holds NaN or infinity: replace these pixels, or save it as integers",
+    )
     assert plate.remarks == ()
 
 
