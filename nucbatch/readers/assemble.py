@@ -80,6 +80,7 @@ class FieldFacts:
 
 
 _NO_FACTS = FieldFacts()
+_MOST_TIMES = 6
 
 
 @gc_paused()
@@ -194,12 +195,34 @@ def assemble(
         fields=field_rows(fields),
         files=file_rows(sorted(verdicts.values(), key=lambda record: record.path)),
         is_plate=labels is None,
-        remarks=(*remarks, *not_square, *planes_apart),
+        remarks=(
+            *remarks,
+            *not_square,
+            *planes_apart,
+            *(_lost_times(fields) if several_t and labels is None else ()),
+        ),
         rows=rows,
         columns=columns,
         evidence=evidence,
         header_sizes=header_sizes,
     )
+
+
+def _lost_times(fields: Iterable[Field]) -> list[str]:
+    """Returns a remark if sites of a plate lack time points that most have: no row tells of them."""
+    times: dict[tuple[str, int], set[int]] = defaultdict(set)
+    for field in fields:
+        times[field.well, field.site].add(field.t)
+    every = set().union(*times.values())
+    lost = {place: sorted(every - found) for place, found in times.items() if every - found}
+    if not lost or 2 * len(lost) > len(times):
+        return []
+    (well, site), missing = next(iter(lost.items()))
+    numbers = ", ".join(map(str, missing[:_MOST_TIMES])) + (" and more" if missing[_MOST_TIMES:] else "")
+    return [
+        f"{len(lost):,} of {len(times):,} sites lack time points that the others have: {well} site {site} "
+        f"lacks {numbers} (counted from 0), and there is no file of them"
+    ]
 
 
 def _place(key: FieldKey) -> tuple[int, int, int, int]:

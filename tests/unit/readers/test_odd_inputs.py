@@ -79,3 +79,16 @@ def test_pictures_of_further_formats_are_quarantined(tmp_path, ending):
     (tmp_path / f"b.{ending}").write_bytes(b"x")
     said = fates(open_plate(tmp_path))[f"b.{ending}"]
     assert said == f"quarantined .{ending.lower()} images can't be decoded: convert them to TIFF or PNG"
+
+
+def test_a_time_point_that_one_well_lacks_is_reported(tmp_path):
+    times = {"A01": (0, 1, 3), "A02": range(4), "A03": range(4)}
+    for well, of_well in times.items():
+        for t in of_well:
+            tifffile.imwrite(tmp_path / f"{well}_s1_t{t}_DAPI.tif", GREY)
+    said = (
+        "1 of 3 sites lack time points that the others have: A01 site 1 lacks 2 (counted from 0), and there"
+    )
+    assert [remark.startswith(said) for remark in open_plate(tmp_path).remarks].count(True) == 1
+    (tmp_path / "A02_s1_t0_DAPI.tif").unlink()  # most sites differ, as where wells are visited in turns
+    assert not any("time points" in remark for remark in open_plate(tmp_path).remarks)
