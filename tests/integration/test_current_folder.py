@@ -58,16 +58,16 @@ def run_in(folder: Path, *command: str, **environment: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("started", "environment"),
+    ("started", "environment", "more"),
     [
-        ([COMMAND], {}),
-        ([sys.executable, "-m", "nucbatch"], {}),
-        ([COMMAND], {"PYTHONPATH": ":chosen"}),
+        ([COMMAND], {}, []),
+        ([sys.executable, "-m", "nucbatch"], {}, ["--dry-run"]),  # starts again as the command does
+        ([COMMAND], {"PYTHONPATH": ":chosen"}, []),
     ],
     ids=["command", "module", "empty part of PYTHONPATH"],
 )
 def test_a_run_imports_nothing_from_the_current_folder(
-    traps: Path, started: list[str], environment: dict[str, str]
+    traps: Path, started: list[str], environment: dict[str, str], more: list[str]
 ) -> None:
     plate, out = traps.parent / "plate", traps.parent / "out"
     make_plate(plate, wells=("B02", "B03"), sites=1, size_px=96, empty_well="B03", truncated=False)
@@ -84,6 +84,7 @@ def test_a_run_imports_nothing_from_the_current_folder(
         "DAPI",
         "--workers",
         "1",
+        *more,
         **environment,
     )
 

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -64,11 +65,10 @@ def test_python_dash_m_is_the_same_command() -> None:
     ],
 )
 def test_a_users_mistake_is_a_sentence_without_a_traceback(
-    arguments: list[str], code: int, words: str
+    tmp_path: Path, arguments: list[str], code: int, words: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "nucbatch", *arguments], capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "nucbatch", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert words in done.stderr
     assert "Traceback" not in done.stderr

@@ -19,6 +19,7 @@ from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.masks.objects import find_nuclei
 from nucbatch.networks.checkpoint import load_weights, read_card, save_weights, shipped
 from nucbatch.store.fragments import read_fragment
+from nucbatch.store.receipt import Receipt
 
 SIZES = (128, 200, 256, 512, 1024)
 
@@ -122,9 +123,9 @@ def test_micronuclei_are_left_out_alike_in_blocks(bench: Any, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("wide_px", [900, 2300])
+@pytest.mark.parametrize(("wide_px", "blocks_px"), [(900, (200, 512)), (2300, (333,))])
 def test_the_scale_is_found_alike_in_one_piece_and_in_blocks_of_any_size(
-    bench: Any, tmp_path: Path, wide_px: int
+    bench: Any, tmp_path: Path, wide_px: int, blocks_px: tuple[int, ...]
 ) -> None:
     """An image of one tile is measured as a whole, a larger one in windows."""
     network, card = load_weights(bench.weights)
@@ -137,7 +138,7 @@ def test_the_scale_is_found_alike_in_one_piece_and_in_blocks_of_any_size(
     expected = small.in_one_piece(small.image(tmp_path / "whole", 4096, diameter_px="auto"))
     assert expected.qc["QC_Zoom"] < 0.5
     assert expected.nuclei > 5
-    for block_px in (200, 512):
+    for block_px in blocks_px:
         image = small.image(tmp_path / str(block_px), block_px, diameter_px="auto")
         assert image.zoom == expected.qc["QC_Zoom"]
         receipt = small.in_blocks(image)
@@ -197,13 +198,17 @@ def test_rgb_is_seen_whole(bench: Any, tmp_path: Path) -> None:
     assert (receipt.labels_sha256, receipt.qc) == (expected.labels_sha256, expected.qc)
 
 
+@pytest.fixture(scope="module")
+def never_stopped(bench: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Receipt, dict[str, bytes]]:
+    whole = bench.image(tmp_path_factory.mktemp("never"), 256, largest_px=320)
+    return bench.in_blocks(whole), bench.outcome_of(whole)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stopped_after", [5, 30])
 def test_a_stopped_and_damaged_run_ends_with_the_same_bytes(
-    bench: Any, tmp_path: Path, stopped_after: int
+    bench: Any, never_stopped: tuple[Receipt, dict[str, bytes]], tmp_path: Path, stopped_after: int
 ) -> None:
-    whole = bench.image(tmp_path / "whole", 256, largest_px=320)
-    expected = bench.in_blocks(whole)
     image = bench.image(tmp_path / "stopped", 256, largest_px=320)
     bench.stopped_after(stopped_after, image)
     chunks = sorted(
@@ -214,8 +219,7 @@ def test_a_stopped_and_damaged_run_ends_with_the_same_bytes(
         chunks[-1].unlink()
     with image.scratch.units.open("ab") as file:
         file.write(b"objects 0 0 12")  # a line cut short by a kill
-    assert bench.in_blocks(image, seed=2) == expected
-    assert bench.outcome_of(image) == bench.outcome_of(whole)
+    assert (bench.in_blocks(image, seed=2), bench.outcome_of(image)) == never_stopped
 
 
 def test_a_run_taken_up_again_repeats_only_what_was_not_committed(bench: Any, tmp_path: Path) -> None:
