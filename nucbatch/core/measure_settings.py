@@ -128,7 +128,7 @@ class CountSettings(BaseModel):
     @model_validator(mode="after")
     def _smallest_is_below_largest(self) -> Self:
         if self.min_area_px and self.max_area_px and self.min_area_px > self.max_area_px:
-            raise ValueError(f"min_area_px {self.min_area_px} is above max_area_px {self.max_area_px}")
+            raise ValueError(f"min_area {self.min_area_px} px is above max_area {self.max_area_px} px")
         return self
 
     @property

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import re
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import (
@@ -26,15 +25,13 @@ from nucbatch.core.calibration import Calibration
 from nucbatch.core.errors import InputError
 from nucbatch.core.measure_settings import DEFAULTS, EVERY_NUCLEUS, CountSettings, MeasureSettings
 from nucbatch.core.numeric_kind import ASKED, FLOAT32, is_kind
+from nucbatch.core.validation import option_name, validation_problems
 
 MICRONUCLEUS = 3
 """Micronuclei have less than one part in this many of the typical nucleus' diameter."""
 
 MAPS = ("foreground", "interior", "offset_y", "offset_x")
 """Maps that a network can predict, in order; a network has the first 1, 2 or 4 of them."""
-
-_MOST_PROBLEMS, _LONGEST_SHOWN = 10, 100
-_KIND_OF_UNION = re.compile(r"(literal|constrained|function)(\[|-).*")
 
 
 class _Frozen(BaseModel):
@@ -314,28 +311,7 @@ def validated_as(kind: type[S], values: dict[str, object]) -> S:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        raise InputError(f"Invalid settings. {validation_problems(error)}") from error
-
-
-def validation_problems(error: ValidationError) -> str:
-    """Formats a validation error: name, value and allowed range of each invalid value."""
-    problems: dict[tuple[str, str], list[str]] = {}
-    for problem in error.errors():
-        # A value of several types has a problem for each type, whose name pydantic adds to the path.
-        parts = [part for part in map(str, problem["loc"]) if not _KIND_OF_UNION.fullmatch(part)]
-        key = _short(".".join(parts) or "the whole"), _short(repr(problem["input"]))
-        problems.setdefault(key, []).append(problem["msg"].removeprefix("Value error, "))
-    shown = [
-        f"{name} = {value}: {', or '.join(dict.fromkeys(said))}"
-        for (name, value), said in list(problems.items())[:_MOST_PROBLEMS]
-    ]
-    more = len(problems) - len(shown)
-    return "; ".join(shown) + (f"; and {more} more" if more else "")
-
-
-def _short(text: str) -> str:
-    """Truncates a text from an untrusted file for a message."""
-    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "…"
+        raise InputError(f"Invalid settings: {validation_problems(error, option_name)}.") from error
 
 
 def _flatten(values: dict[str, object], prefix: str = "") -> dict[str, object]:

@@ -13,7 +13,8 @@ from nucbatch.core.calibration import Calibration
 from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.core.extensions import registered
 from nucbatch.core.numeric_kind import FLOAT32
-from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings, validation_problems
+from nucbatch.core.settings import MAPS, NormaliseSettings, ObjectSettings
+from nucbatch.core.validation import validation_problems
 
 PACKAGE = "package"
 """Architecture in the card of a network from a package of bioimage.io, which no weight file holds."""

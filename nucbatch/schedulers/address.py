@@ -21,7 +21,7 @@ from distributed.security import Security
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucbatch.core.errors import InputError, InputNotFound, SchedulerError
-from nucbatch.core.settings import validation_problems
+from nucbatch.core.validation import validation_problems
 from nucbatch.schedulers.contract import Cluster, Place, Resources
 from nucbatch.schedulers.environment import WORKER_ENVIRONMENT
 from nucbatch.schedulers.worker_monitor import WorkerMonitor

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from nucbatch.core.errors import InputError
-from nucbatch.core.settings import validation_problems
+from nucbatch.core.validation import option_name, validation_problems
 from nucbatch.networks.checkpoint import read_card
 from nucbatch.networks.model_card import PACKAGE
 from nucbatch.training import recipe as recipes
@@ -47,4 +47,6 @@ def _changed(recipe: Recipe, asked: dict[str, object]) -> Recipe:
     try:
         return Recipe.model_validate(recipe.model_dump() | asked)
     except ValidationError as error:
-        raise InputError(f"Invalid options of the training. {validation_problems(error)}") from error
+        raise InputError(
+            f"Invalid options of the training: {validation_problems(error, option_name)}."
+        ) from error

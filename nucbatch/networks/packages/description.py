@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from nucbatch.core.errors import WeightsError
-from nucbatch.core.settings import validation_problems
+from nucbatch.core.validation import validation_problems
 
 _AXES = {"b": "batch", "c": "channel", "i": "index", "t": "time", "z": "z", "y": "y", "x": "x"}
 """Letters of axes in format 0.4, and their names in 0.5."""

@@ -49,12 +49,12 @@ def test_thresholds_and_grey_levels_are_heeded(image: NDArray[np.uint16]) -> Non
     [
         ({"diameter": "large"}, "is no diameter"),
         ({"diameter": [20]}, "is no diameter"),
-        ({"diameter": 0.5}, "diameter_px.* = 0.5: .* greater than or equal to 4"),
-        ({"pixel_size": -1}, "pixel_size_um = -1"),
+        ({"diameter": 0.5}, "diameter = 0.5 must be at least 4"),
+        ({"pixel_size": -1}, "pixel_size = -1 must be above 0"),
         ({"normalise": (1, 2, 3)}, "two grey levels"),
         ({"normalise": 7}, "two grey levels"),
-        ({"foreground": 2}, "objects.foreground = 2"),
-        ({"micronuclei": "eat"}, "objects.micronuclei = 'eat'"),
+        ({"foreground": 2}, "foreground = 2 must be below 1"),
+        ({"micronuclei": "eat"}, "micronuclei = 'eat' must be 'drop' or 'count'"),
     ],
 )
 def test_options_out_of_range_are_refused(options: dict[str, object], words: str) -> None:

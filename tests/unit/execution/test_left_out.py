@@ -63,9 +63,9 @@ def test_rows_stay_with_the_reason(folder: RunFolder, tmp_path: Path) -> None:
 
 
 def test_limits_are_checked_and_change_no_result() -> None:
-    with pytest.raises(InputError, match="}: min_area_px 50 is above max_area_px 40"):
+    with pytest.raises(InputError, match="min_area 50 px is above max_area 40 px"):
         validated({"counted": {"min_area_px": 50, "max_area_px": 40}})
-    with pytest.raises(InputError, match="min_area_px"):
+    with pytest.raises(InputError, match="min_area = 0 must be at least 1"):
         validated({"counted": {"min_area_px": 0}})
     assert RunSettings(counted=CountSettings(drop_border=True)).digest() == RunSettings().digest()
 

@@ -101,22 +101,22 @@ def with_card(path: Path, card: Card, text: str) -> Path:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"config": CONFIG | {"depth": 10**6}}, "config.depth = 1000000: .* less than or equal to 65536"),
-        ({"config": CONFIG | {"width": -3}}, "config.width = -3: .* greater than or equal to 0"),
+        ({"config": CONFIG | {"depth": 10**6}}, "config.depth = 1000000 must be at most 65536"),
+        ({"config": CONFIG | {"width": -3}}, "config.width = -3 must be at least 0"),
         ({"config": CONFIG | {"outputs": 3}}, "config.outputs is 3, but 2 outputs are named"),
         ({"outputs": ["interior", "foreground"]}, "must be the first 1, 2 or 4 of foreground, interior"),
-        ({"nucleus_diameter_px": 0}, "nucleus_diameter_px = 0: .* greater than or equal to 1"),
-        ({"nucleus_diameter_px": -20}, "nucleus_diameter_px = -20: .* greater than or equal to 1"),
-        ({"nucleus_diameter_px": 1e9}, "nucleus_diameter_px = 1000000000.0: .* less than or equal to 2000"),
+        ({"nucleus_diameter_px": 0}, "nucleus_diameter_px = 0 must be at least 1"),
+        ({"nucleus_diameter_px": -20}, "nucleus_diameter_px = -20 must be at least 1"),
+        ({"nucleus_diameter_px": 1e9}, "nucleus_diameter_px = 1000000000.0 must be at most 2000"),
         ({"nucleus_diameter_px": float("nan")}, "it contains NaN, which is not a number in JSON"),
-        ({"pixel_size_um": 0}, "pixel_size_um = 0: .* greater than 0"),
-        ({"objects": {"foreground": 1.5}}, "objects.foreground = 1.5: .* less than 1"),
-        ({"objects": {"peak": -0.1}}, "objects.peak = -0.1: .* greater than or equal to 0"),
+        ({"pixel_size_um": 0}, "pixel_size_um = 0 must be above 0"),
+        ({"objects": {"foreground": 1.5}}, "objects.foreground = 1.5 must be below 1"),
+        ({"objects": {"peak": -0.1}}, "objects.peak = -0.1 must be at least 0"),
         ({"objects": {"min_area_px": 10**12}}, "objects.min_area_px = 1000000000000"),
         ({"normalise": {"low_percent": 90, "high_percent": 10}}, "90.0 must be below high_percent 10.0"),
         ({"scores": {"val pixel F1": float("-inf")}}, "it contains -Infinity"),
         ({"name": "x" * 300}, "at most 200 characters"),
-        ({"unknown": 1}, "unknown = 1: Extra inputs are not permitted"),
+        ({"unknown": 1}, "unknown = 1 is not known"),
     ],
 )
 def test_values_of_a_card_are_within_their_limits(
@@ -235,5 +235,5 @@ def test_a_card_that_promises_more_than_memory_is_refused_before_anything_is_mad
         values = json.loads(stored.metadata()["nucbatch"])
     values["config"]["width"] = width
     path.write_bytes(save(tensors, {"nucbatch": json.dumps(values)}))
-    with pytest.raises(WeightsError, match=r"config\.width = .* less than or equal to 65536"):
+    with pytest.raises(WeightsError, match=r"config\.width = .* must be at most 65536"):
         load_weights(path)
