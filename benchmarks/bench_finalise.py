@@ -2,6 +2,7 @@
 
     python -m benchmarks.bench_finalise [1000 10000]
     python -m benchmarks.bench_finalise 1000000     # 10^6 headers are read: half an hour
+    python -m benchmarks.bench_finalise 20000 --no-wells     # a folder of images
 
 One field of each well is segmented and committed. Its files and receipt stand for those of all others of its
 well, in a ledger that the run's own code writes. Then the run's end is timed here in a process of its own,
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -46,6 +48,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("fields", type=int, nargs="*", default=[1_000, 10_000])
     parser.add_argument("--model", default="otsu-watershed", help="which finds the nuclei")
+    parser.add_argument("--no-wells", action="store_true", help="the images are no plate")
     parser.add_argument("--folder", type=Path, help="make plate and run here, and keep them")
     parser.add_argument("--end", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -57,7 +60,7 @@ def main() -> None:
             place = Path(scratch) if asked.folder is None else asked.folder / str(fields)
             if not (place / "made").exists():
                 place.mkdir(parents=True, exist_ok=True)
-                make(place, fields, asked.model)
+                make(place, fields, asked.model, wells=not asked.no_wells)
                 (place / "made").touch()
             show(fields, place, asked.model)
 
@@ -77,32 +80,34 @@ def show(fields: int, place: Path, model: str) -> None:
     )
 
 
-def make(place: Path, fields: int, model: str) -> None:
-    """Makes a plate and a run's folder in which all of its fields are committed."""
+def make(place: Path, fields: int, model: str, *, wells: bool) -> None:
+    """Makes a plate, or a folder of images, and a run's folder in which all of its fields are committed."""
     plate, folder = place / "plate", RunFolder(place / "out")
     plate.mkdir()
     sites = max(SITES, -(-fields // 500))  # no plate has more than 1,536 wells
-    tifffile.imwrite(plate / name(0, sites), make_field(96, np.random.default_rng(0), nuclei=5)[0][0])
-    for number in range(1, fields):
-        link(plate / name(number - 1, sites), plate / name(number, sites))
+    names = [name(number, sites) if wells else f"picture-{number:07}.tif" for number in range(fields)]
+    tifffile.imwrite(plate / names[0], make_field(96, np.random.default_rng(0), nuclei=5)[0][0])
+    for before, own in pairwise(names):
+        link(plate / before, plate / own)
     read = open_plate(plate)
     prepared = prepare(read, RunSettings(model=model, ome_zarr="0.5"))
     plan = prepared.plan
     folder.create()
     folder.plate.write_bytes(cache_content(read) or b"")
     create_images(folder, plan.plate, left_out=set(), version="0.5")
-    well = ""
+    store = folder.store(plan.plate.is_plate)
+    well: str | None = None
     with Ledger(folder, plan.settings, plate_digest(plan.plate)) as ledger:
         waiting: list[Receipt] = []
         for field in plan.usable:
             if field.well != well:
                 well, first = field.well, FieldTask.of(plan, field, folder, str(prepared.weights)).run()
-                source, group = folder.fragment(field.key), folder.plate_zarr / field.key
+                source, group = folder.fragment(field.key), store / field.key
             else:
                 target = folder.fragment(field.key)
                 link(source, target)
                 source = target
-                (folder.plate_zarr / field.key).symlink_to(group)
+                (store / field.key).symlink_to(group)
             waiting.append(replace(first, field=field.key, source=field_digest(field)))
             if len(waiting) == 1_000:
                 ledger.append(*waiting)
