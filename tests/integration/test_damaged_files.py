@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,54 +98,98 @@ def slide(scheduler: str, tmp_path_factory: pytest.TempPathFactory) -> Given:
     return given(folder / "slide.tif", folder / "out", *options)
 
 
-def rounds(out: Path) -> Iterator[list[Path]]:
-    """All files of a run, one of each field and one other at a time."""
+def kind(path: Path) -> str:
+    """Files that differ in well, field, level or chunk alone are of one kind."""
+    return re.sub(r"B/2|C/3|B02|C03|(?<=/)\d+(?=/|\.|$)|c\.[\d.]+|T\d+Z", "*", path.as_posix())
+
+
+def takers(found: list[Path], damage: str) -> list[Path]:
+    """The files to which a damage is done: each kind takes each damage, and files of a kind share them."""
+    kinds: dict[str, list[Path]] = {}
+    for path in found:
+        kinds.setdefault(kind(path), []).append(path)
+    turn, taken = list(DAMAGES).index(damage), set()
+    for alike in kinds.values():
+        share = 1 if len(alike) == 1 else 2 if len(alike) < len(DAMAGES) else len(DAMAGES)
+        taken.update(path for place, path in enumerate(alike) if (place - turn) % share == 0)
+    return [path for path in found if path in taken]
+
+
+def rounds(found: list[Path], group: Callable[[str], str]) -> Iterator[list[Path]]:
+    """One file of each group at a time."""
     groups: dict[str, list[Path]] = {}
-    for path in files(out):
-        field = next((name for name in ("B02", "C03", "B/2", "C/3") if name in path.as_posix()), "other")
-        groups.setdefault({"B/2": "B02", "C/3": "C03"}.get(field, field), []).append(path)
+    for path in found:
+        groups.setdefault(group(path.as_posix()), []).append(path)
     for index in range(max(map(len, groups.values()))):
-        yield [group[index] for group in groups.values() if index < len(group)]
+        yield [members[index] for members in groups.values() if index < len(members)]
 
 
-def damaged_by_turns(run: Given, out: Path, damage: str, groups: Iterable[list[Path]]) -> int:
-    """Damages each group of files in turn and resumes the run after each; returns how many were damaged."""
+def by_field(path: str) -> str:
+    """Two fields, the run's records, and what it says of the plate."""
+    if any(name in path for name in ("B02", "B/2")):
+        return "B02"
+    if any(name in path for name in ("C03", "C/3")):
+        return "C03"
+    return "records" if path.startswith(".nucbatch") else "plate"
+
+
+def by_image(path: str) -> str:
+    """What is made with the image's pixels, each file by itself, and what is made without."""
+    return "image" if "slide" in path or path.startswith("images.zarr") else "other"
+
+
+def damaged_by_turns(run: Given, out: Path, damage: str, group: Callable[[str], str]) -> None:
+    """Damages one file of each group in turn, and resumes the run after each turn."""
     shutil.copytree(run.folder.path, out)
-    damaged = 0
-    for group in groups:
-        for path in group:
+    for turn in rounds(takers(files(run.folder.path), damage), group):
+        for path in turn:
             if (out / path).exists():  # a lock or a log may be gone
                 DAMAGES[damage](out / path)
-                damaged += 1
         again = run.again(out)
-        assert again.exit_code == 0, (group, again.output, again.exception)
-        assert results(out) == run.results, group
-    return damaged
+        assert again.exit_code == 0, (turn, again.output, again.exception)
+        assert results(out) == run.results, turn
+
+
+def test_every_file_takes_a_damage_and_every_kind_takes_all(plate: Given, slide: Given) -> None:
+    for run, kinds in ((plate, 27), (slide, 33)):
+        found = files(run.folder.path)
+        taken = {damage: takers(found, damage) for damage in DAMAGES}
+        assert set(found) == {path for paths in taken.values() for path in paths}
+        for paths in taken.values():
+            assert {kind(path) for path in paths} == {kind(path) for path in found}
+        assert len({kind(path) for path in found}) >= kinds
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_any_file_of_a_plate(plate: Given, tmp_path: Path, damage: str) -> None:
-    assert damaged_by_turns(plate, tmp_path / "out", damage, rounds(plate.folder.path)) > 35
+    damaged_by_turns(plate, tmp_path / "out", damage, by_field)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_any_file_of_a_large_image(slide: Given, tmp_path: Path, damage: str) -> None:
-    each = ([path] for path in files(slide.folder.path))
-    assert damaged_by_turns(slide, tmp_path / "out", damage, each) > 30
+    damaged_by_turns(slide, tmp_path / "out", damage, by_image)
+
+
+OTHER = ("--foreground", "0.6")
+
+
+@pytest.fixture(scope="module")
+def otherwise(slide: Given, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The results of the large image with another threshold."""
+    return given(slide.source, tmp_path_factory.mktemp("other") / "out", *slide.options, *OTHER).results
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_any_file_that_a_large_image_keeps_for_other_thresholds(
-    slide: Given, tmp_path: Path, damage: str
+    slide: Given, otherwise: dict[str, bytes], tmp_path: Path, damage: str
 ) -> None:
-    out, other = tmp_path / "out", ("--foreground", "0.6")
-    wanted = given(slide.source, tmp_path / "fresh", *slide.options, *other).results
+    out = tmp_path / "out"
     scratch = [path for path in files(slide.folder.path) if "scratch" in path.parts]
     assert len(scratch) >= 7
-    for path in scratch:
+    for path in takers(scratch, damage):
         shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(slide.folder.path, out)
         DAMAGES[damage](out / path)
-        again = slide.again(out, *other, "--reuse-probabilities")
+        again = slide.again(out, *OTHER, "--reuse-probabilities")
         assert again.exit_code == 0, (path, again.output, again.exception)
-        assert results(out) == wanted, path
+        assert results(out) == otherwise, path
