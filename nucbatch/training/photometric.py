@@ -35,11 +35,28 @@ def augment_intensities(images: Tensor, rng: np.random.Generator) -> Tensor:
     ramp_x = torch.linspace(-1, 1, width)[None, None, None, :]
     slope_y, slope_x = some(uniform(-0.25, 0.25), 0.2, 0.0), some(uniform(-0.25, 0.25), 0.2, 0.0)
     images = images * (1 + slope_y * ramp_y + slope_x * ramp_x)
-    sigma = some(uniform(0.0, 0.08), 0.4, 0.0) * gain.clamp(max=1)
-    grain = torch.from_numpy(rng.standard_normal((count, 1, height, width), dtype=np.float32))
-    images = (images + sigma * grain).clamp(0, 1)
+    sigma = some(uniform(0.0, 0.12), 0.5, 0.0) * gain.clamp(max=1)
+    images = (images + sigma * _grain(images, rng)).clamp(0, 1)
     flipped = torch.from_numpy(rng.random(count) < 0.05)[:, None, None, None]
     return torch.where(flipped, 1 - images, images)
+
+
+def _grain(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Noise (N, 1, H, W) as cameras, processing and chromatin make it, in units of the camera's noise.
+
+    A camera's noise differs from pixel to pixel. Where images were resampled, denoised, deconvolved or
+    compressed, the noise of neighbours is alike, up to a few pixels away. Shot noise grows with the square
+    root of the light, and the grains of chromatin in proportion to it.
+    """
+    count, _, height, width = images.shape
+    grain = torch.from_numpy(rng.standard_normal((count, 1, height, width), dtype=np.float32))
+    reach = np.where(rng.random(count) < 0.5, np.exp(rng.uniform(np.log(0.5), np.log(2.5), count)), 0.05)
+    grain = gaussian_blur2d(grain, (13, 13), torch.from_numpy(reach).float()[:, None].repeat(1, 2))
+    grain = grain / grain.std(dim=(1, 2, 3), keepdim=True)
+    power = torch.from_numpy(rng.choice([0.0, 0.5, 1.0], count, p=[0.55, 0.25, 0.2])).float()
+    light = images.mean(dim=1, keepdim=True).clamp(min=0)
+    noise: Tensor = grain * (4 * light) ** power[:, None, None, None]
+    return noise
 
 
 def _recolour(images: Tensor, coloured: Tensor, rng: np.random.Generator) -> Tensor:
