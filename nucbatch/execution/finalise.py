@@ -27,7 +27,8 @@ from nucbatch.execution.left_out import LeftOut
 from nucbatch.execution.left_out import left_out as nuclei_left_out
 from nucbatch.execution.unused_files import not_selected, unused_files, with_lost_originals
 from nucbatch.experiment.intervals import Intervals, intervals_of
-from nucbatch.experiment.wells import by_well, fields_by_well
+from nucbatch.experiment.well_fields import fields_by_well
+from nucbatch.experiment.wells import by_well
 from nucbatch.features.quality import WRONG_POSITIONS
 from nucbatch.features.quality_limits import COUNT_Z, Judgement, median
 from nucbatch.inference.scale import AS_IT_IS, Scale
