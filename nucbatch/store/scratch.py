@@ -27,7 +27,7 @@ from nucbatch.core.tiles import TileGrid
 from nucbatch.store.atomic import cannot_write, write_bytes
 from nucbatch.store.chunks import Array
 
-_LONGEST_CHUNK_PX = 512
+_LONGEST_CHUNK_PX, _SHORTEST_CHUNK_PX = 512, 128
 _SUM_BYTES = 10
 _ZSTD = numcodecs.Zstd(level=0)
 
@@ -320,8 +320,13 @@ def _damaged(path: Path, error: Exception) -> DamagedFile:
 
 
 def _map_chunk_px(grid: TileGrid, length_px: int) -> int:
-    """Returns the largest chunk side of up to 512 px that divides a tile's core."""
+    """Returns a chunk side that divides the cores of all tiles, so that each file is written by one task.
+
+    It is the largest of up to 512 px. If that is small, as for cores of a prime length, it is the core's own:
+    chunks of a few pixels would be millions of files.
+    """
     step = grid.step(length_px)
     if step >= length_px:
         return min(length_px, _LONGEST_CHUNK_PX)
-    return next(side for side in range(_LONGEST_CHUNK_PX, 0, -1) if step % side == 0)
+    fitting = range(_LONGEST_CHUNK_PX, _SHORTEST_CHUNK_PX - 1, -1)
+    return next((side for side in fitting if step % side == 0), step)
