@@ -39,33 +39,28 @@ class Coverage:
         occupied: (Y,) bool, the rows of the plane that hold a non-zero value.
         zeros: number of zero values (pixels × samples) in the surveyed rows.
         values: number of values (pixels × samples) in the surveyed rows.
-        missing: number of tiles or chunks known to be absent from the file.
-        pieces: number of tiles or chunks expected.
+        missing: number of values in tiles, chunks or disk blocks known to be absent from the file.
     """
 
     occupied: npt.NDArray[np.bool_]
     zeros: int = 0
     values: int = 0
     missing: int = 0
-    pieces: int = 0
 
     @classmethod
-    def of(
-        cls, pixels: npt.NDArray[Any], height_px: int, top: int = 0, missing: int = 0, stored: int = 0
-    ) -> Coverage:
+    def of(cls, pixels: npt.NDArray[Any], height_px: int, top: int = 0, missing: int = 0) -> Coverage:
         """Computes the coverage of pixels (Y, X) or (Y, X, S) cut from a plane.
 
         Args:
             pixels: any numeric dtype.
             height_px: height of the whole plane.
             top: row of the plane at which ``pixels`` begin.
-            missing: number of absent tiles or chunks among those that were read.
-            stored: number of present tiles or chunks among those that were read.
+            missing: number of these values that are known to be absent from the file.
         """
         occupied = np.zeros(height_px, bool)
         occupied[top : top + len(pixels)] = pixels.reshape(len(pixels), -1).any(axis=1)
         zeros = pixels.size - int(np.count_nonzero(pixels))
-        return cls(occupied, zeros, pixels.size, missing, missing + stored)
+        return cls(occupied, zeros, pixels.size, missing)
 
     def __add__(self, other: Coverage) -> Coverage:
         return Coverage(
@@ -73,14 +68,12 @@ class Coverage:
             self.zeros + other.zeros,
             self.values + other.values,
             self.missing + other.missing,
-            self.pieces + other.pieces,
         )
 
     @property
     def absent(self) -> float:
         """Estimated fraction of the plane that was never written, 0 to 1."""
-        stored = self.missing / self.pieces if self.pieces else 0.0
-        return max(stored, self._zero_rows())
+        return max(self.missing / self.values if self.values else 0.0, self._zero_rows())
 
     def _zero_rows(self) -> float:
         height = len(self.occupied)
@@ -105,12 +98,12 @@ class Coverage:
     def to_values(self) -> list[Any]:
         """Converts to plain values for JSON."""
         rows = np.packbits(self.occupied).tobytes().hex()
-        return [rows, len(self.occupied), self.zeros, self.values, self.missing, self.pieces]
+        return [rows, len(self.occupied), self.zeros, self.values, self.missing]
 
     @classmethod
     def from_values(cls, values: list[Any]) -> Coverage:
         """Restores a coverage from :meth:`to_values`."""
-        rows, height, *counts = values
+        rows, height, *counts = values[:5]
         packed = np.frombuffer(bytes.fromhex(rows), np.uint8)
         return cls(np.unpackbits(packed, count=height).astype(bool), *counts)
 

@@ -262,7 +262,7 @@ def _correct(channel: Channel, field: Field, pixels: NDArray[Any], box: Box) -> 
 def _covered(window: PlaneReader, pixels: NDArray[Any], box: Box) -> Coverage:
     """Returns the coverage of a box of a plane."""
     written = pixels if not window.unwritten else pixels != window.unwritten
-    return Coverage.of(written, window.shape[0], box.y0, window.cost.missing, window.cost.pieces)
+    return Coverage.of(written, window.shape[0], box.y0, window.cost.unwritten_values(box))
 
 
 def read_image(path: str | Path, dtypes: Sequence[str] = DTYPES) -> NDArray[Any]:

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,13 @@ class ReadStatistics:
         pieces: number of chunks and indices read.
         stored_bytes: their stored size.
         absent: number of absent chunks.
+        unwritten: places of their pixels in what was read.
     """
 
     pieces: int = 0
     stored_bytes: int = 0
     absent: int = 0
+    unwritten: list[tuple[slice, ...]] = field(default_factory=list)
 
 
 class StoredArray:
@@ -90,6 +92,8 @@ class StoredArray:
                 )
                 source, target = _overlap(own, form.chunks, begin, end)
                 pixels[target] = form.fill if inside is None else inside[source]
+                if inside is None:
+                    taken.unwritten.append(target)
         return pixels, taken
 
     def count_absent(self) -> tuple[int, int]:

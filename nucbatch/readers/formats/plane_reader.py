@@ -7,9 +7,10 @@ each read is counted, so that tests and benchmarks need no clock. A plane whose 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -31,11 +32,17 @@ class Cost:
         pieces: number of tiles, strips, rows or chunks read.
         stored_bytes: their stored size.
         missing: number of further pieces that should exist and are not stored.
+        unwritten: boxes of the plane whose pixels are not stored, each with the number of samples concerned.
     """
 
     pieces: int = 0
     stored_bytes: int = 0
     missing: int = 0
+    unwritten: list[tuple[Box, int]] = field(default_factory=list)
+
+    def unwritten_values(self, box: Box) -> int:
+        """Returns how many values (pixels × samples) of a box are in pieces that are not stored."""
+        return sum(math.prod(part.clipped(box).shape) * samples for part, samples in self.unwritten)
 
 
 class PlaneReader(Protocol):

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from nucbatch.core.errors import UnreadableImage
 from nucbatch.core.tiles import Box
 from nucbatch.object_store import StoredBytes, file_size, positioned
+from nucbatch.readers.formats.disk_blocks import holes_in_rows
 from nucbatch.readers.formats.embedded_jpeg import JPEG, require_ended, require_fitting, require_no_hole
 from nucbatch.readers.formats.levels import Level, pyramid_levels
 from nucbatch.readers.formats.plane_reader import (
@@ -246,16 +247,17 @@ class TiffPlane:
             target = pixels[part.within(box)]
             if was_never_written(self._page, index):
                 self.cost.missing += 1
+                self.cost.unwritten.append((part, 1 if self._separate else self._samples))
                 target[..., place if self._separate else slice(None)] = self._background(place)
                 continue
-            values = self._segment(index)[part.within(whole)]
+            values = self._segment(index, whole)[part.within(whole)]
             if self._separate:
                 target[..., place] = values[..., 0]
             else:
                 target[...] = values[..., self._wanted]
 
-    def _segment(self, index: int) -> NDArray[Any]:
-        """Decodes one tile or strip (Y, X, S); one at the border may be cut to the image."""
+    def _segment(self, index: int, whole: Box) -> NDArray[Any]:
+        """Decodes the tile or strip (Y, X, S) of a box; one at the border may be cut to the image."""
         page = self._page
         if index >= min(len(page.dataoffsets), len(page.databytecounts)):
             raise UnreadableImage(f"truncated: strip or tile {index + 1} is not listed")
@@ -272,6 +274,10 @@ class TiffPlane:
             require_no_hole(data, int(page.dataoffsets[index]))
             tables = {"jpegtables": page.jpegtables, "jpegheader": page.jpegheader}
         decoded: NDArray[Any] = page.decode(data, index, **tables)[0][0]
+        if page.is_tiled and page.compression == 1 and page.predictor == 1:
+            samples = 1 if self._separate else self._samples
+            holes = holes_in_rows(data, int(page.dataoffsets[index]), whole.shape)
+            self.cost.unwritten += [(hole.shifted(whole.y0, whole.x0), samples) for hole in holes]
         return _rgb_of_ycbcr(decoded) if page.compression == _APERIO_YCBCR else decoded
 
     def _meant(self, pixels: NDArray[Any]) -> NDArray[Any]:

@@ -98,10 +98,18 @@ class ZarrPlane:
             self.cost.pieces += taken.pieces
             self.cost.stored_bytes += taken.stored_bytes
             self.cost.missing += taken.absent
+            self.cost.unwritten += [self._place_of(target, box) for target in taken.unwritten]
             pixels = pixels.reshape(*((3,) if self._form.is_rgb else ()), *box.shape)
             if self._form.is_rgb:
                 pixels = np.moveaxis(pixels, 0, -1)
             return require_finite(np.ascontiguousarray(pixels))
+
+    def _place_of(self, target: tuple[slice, ...], box: Box) -> tuple[Box, int]:
+        """Returns the box of the plane, and the number of samples, of a part of what was read of ``box``."""
+        spans = dict(zip(self._form.axes, target, strict=True))
+        rows, columns = spans["y"], spans["x"]
+        samples = spans["c"].stop - spans["c"].start if self._form.is_rgb else 1
+        return Box(rows.start, columns.start, rows.stop, columns.stop).shifted(box.y0, box.x0), samples
 
 
 def _require_sensible(form: ArrayForm) -> None:

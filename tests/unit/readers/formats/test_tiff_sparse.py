@@ -167,6 +167,23 @@ def test_the_part_never_written_is_known_to_the_quality_flags(tmp_path):
     assert coverage.absent == 0.25
 
 
+@pytest.mark.parametrize("pixels", [GREY, RGB])
+def test_the_part_never_written_does_not_depend_on_how_a_plane_is_cut(tmp_path, pixels):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, pixels, **TILED)
+    forget(path, {1, 6, 15})
+    plate = open_plate(path)
+    (field,) = plate.fields
+    image = Box(0, 0, 64, 64)
+    cores = [Box(top, left, top + 24, left + 40).clipped(image) for top in (0, 24, 48) for left in (0, 40)]
+    parts = []
+    for core in cores:
+        window = Box(max(0, core.y0 - 5), max(0, core.x0 - 5), core.y1 + 5, core.x1 + 5).clipped(image)
+        parts += FieldReader.of(plate).read(field, plate.channels, window, counted=core).coverage
+    assert sum(parts[1:], parts[0]).absent == 3 / 16
+    assert FieldReader.of(plate).read(field, plate.channels, image).coverage[0].absent == 3 / 16
+
+
 def test_pages_of_a_stack_are_counted_together(tmp_path):
     path = tmp_path / "a.ome.tif"
     tifffile.imwrite(path, np.stack([GREY, GREY]), metadata={"axes": "ZYX"}, **TILED)
