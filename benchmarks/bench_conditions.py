@@ -49,7 +49,7 @@ def main() -> None:
         if arguments.only in name:
             shown = [cell for model in models for cell in _scores(drawn, change, model)]
             table.add_row(name, *shown)
-    Console(width=110).print(table)
+    Console(width=130).print(table)
 
 
 def _scores(drawn: list[Any], change: Condition, model: str) -> tuple[str, str]:

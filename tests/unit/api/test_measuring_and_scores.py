@@ -47,7 +47,7 @@ def test_the_ring_is_that_which_is_asked_for_and_wrong_values_are_refused() -> N
     for options, words in (
         ({"ring": "wide"}, "is no ring"),
         ({"ring": "1um:3um"}, "pixel size"),
-        ({"pixel_size": 0}, "pixel_size_um = 0"),
+        ({"pixel_size": 0}, "pixel_size = 0 must be above 0"),
         ({"features": "taste"}, "taste"),
     ):
         with pytest.raises(InputError, match=words):

@@ -258,7 +258,7 @@ def test_arrays_that_hold_no_images_are_refused_at_once(images: object, words: s
 
 def test_settings_are_checked_at_once() -> None:
     images = da.zeros((64, 64), dtype=np.uint8)
-    with pytest.raises(InputError, match="diameter_px"):
+    with pytest.raises(InputError, match=r"diameter = 0\.5 must be at least 4"):
         nucbatch.segment_dask(images, diameter=0.5)
     with pytest.raises(WeightsError, match="neither a shipped model"):
         nucbatch.segment_dask(images, model="no-such-model")
