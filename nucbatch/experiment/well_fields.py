@@ -132,7 +132,7 @@ def with_metadata(table: pd.DataFrame, fields: pd.DataFrame) -> pd.DataFrame:
     kept = [name for name in names if name.startswith("Metadata_") and name not in _OF_FIELD]
     if not kept:
         return table
-    groups = fields.groupby([*WELL, TIME])[kept]
+    groups = fields.groupby([*WELL, TIME], observed=True)[kept]
     agreed = groups.first().where(groups.nunique(dropna=False) == 1)
     values = agreed.reindex(pd.MultiIndex.from_frame(table[[*WELL, TIME]])).reset_index(drop=True)
     place = list(table).index(TIME) + 1
