@@ -103,7 +103,7 @@ class Coverage:
     @classmethod
     def from_values(cls, values: list[Any]) -> Coverage:
         """Restores a coverage from :meth:`to_values`."""
-        rows, height, *counts = values[:5]
+        rows, height, *counts = values[:5]  # earlier versions wrote a sixth
         packed = np.frombuffer(bytes.fromhex(rows), np.uint8)
         return cls(np.unpackbits(packed, count=height).astype(bool), *counts)
 

@@ -32,7 +32,7 @@ _WORDS = {
     "extra_forbidden": "is not known",
     "missing": "is missing",
 }
-"""What is said of each kind of error; pydantic's own words of others."""
+"""The message for each kind of error. For other kinds, pydantic's own message is shown."""
 
 
 def validation_problems(error: ValidationError, named: Callable[[str], str] = str) -> str:

@@ -34,6 +34,8 @@ def holes_in_rows(data: bytes, offset: int, shape: tuple[int, int]) -> list[Box]
     row_bytes = len(data) // height
     values = np.frombuffer(data, np.uint8)
     holes = [hole for hole in _zero_blocks(values, offset) if not _is_rows(hole, row_bytes)]
+    if not holes:
+        return []
     covered = sum(end - begin for begin, end in holes)
     groups = values[: len(values) // _GROUP * _GROUP].view(np.uint32)
     zeros = len(groups) - int(np.count_nonzero(groups)) - covered // _GROUP
@@ -60,6 +62,7 @@ def _zero_blocks(values: NDArray[np.uint8], offset: int) -> list[tuple[int, int]
 
 
 def _is_rows(hole: tuple[int, int], row_bytes: int) -> bool:
+    """Returns whether zeros begin and end with rows of the picture."""
     return not any(place % row_bytes for place in hole)
 
 
