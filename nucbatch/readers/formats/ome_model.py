@@ -26,8 +26,6 @@ HEADS = frozenset({"OME"})
 
 _MOST_DESCRIBED = 4_000_000
 """Most planes of all images together."""
-_UNQUESTIONED = 100_000
-"""Planes that all images together may have, beside one for each byte of the file."""
 _INTEGER = re.compile("-?[0-9]{1,10}")
 _LENGTH_UNITS = re.compile("(?:µ|μ|u|n|m|c)?m|microns?", re.IGNORECASE)
 
@@ -165,7 +163,7 @@ def document_of(elements: Iterable[Element], size_bytes: int) -> OmeDocument:
         UnreadableImage: a number is malformed, or there are too many planes.
     """
     found = OmeDocument()
-    planes, most = 0, min(_MOST_DESCRIBED, _UNQUESTIONED + size_bytes)
+    planes = 0
     for element in elements:
         try:
             if element.tag == "OME":
@@ -181,10 +179,9 @@ def document_of(elements: Iterable[Element], size_bytes: int) -> OmeDocument:
             if isinstance(error, UnreadableImage):
                 raise
             raise UnreadableImage(f"damaged OME-XML ({error} in {element.tag})") from error
-        if planes > most:
+        if planes > _MOST_DESCRIBED:
             raise UnreadableImage(
-                f"its OME-XML describes more than {most:,} planes, the limit for a file of {size_bytes:,} "
-                "bytes: split the acquisition"
+                f"its OME-XML describes more than {_MOST_DESCRIBED:,} planes: split the acquisition"
             )
     return found
 

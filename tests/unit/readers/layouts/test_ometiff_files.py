@@ -18,6 +18,7 @@ from golden.ome_tiff import (
 )
 
 from nucbatch.readers.find import open_plate
+from nucbatch.readers.formats.ome_files import read_companion
 
 
 def test_a_set_copied_partly_lists_what_is_not_there(tmp_path):
@@ -254,3 +255,17 @@ def test_pages_that_a_small_file_cant_hold_are_refused_at_once(tmp_path, axis):
     )
     assert said["a.ome.tif"] == "quarantined its metadata are in x.companion.ome, which can't be used"
     assert not plate.fields
+
+
+def test_a_small_companion_describes_the_many_planes_of_its_files(tmp_path):
+    """Each file's planes are one element, so the companion's size says nothing of their number."""
+    images = "".join(
+        f'<Image ID="Image:{number}"><Pixels ID="Pixels:{number}" DimensionOrder="XYZCT" Type="uint16" '
+        'SizeX="64" SizeY="64" SizeZ="50" SizeC="4" SizeT="100"><TiffData PlaneCount="20000">'
+        f'<UUID FileName="p{number}.ome.tif">urn:uuid:{number}</UUID></TiffData></Pixels></Image>'
+        for number in range(6)
+    )
+    path = tmp_path / "set.companion.ome"
+    path.write_text(f'<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06">{images}</OME>')
+    document = read_companion(path, lambda: None)
+    assert [len(image.planes) for image in document.images] == [20_000] * 6
