@@ -60,7 +60,9 @@ class Gated:
 
     def submit(self, client: Client, pieces: int) -> list[Future]:
         self.count += pieces
+        # A shell that SLURM's signal ended before its worker would count as a finished task.
         command = (
+            "trap '' TERM; "
             f"echo $SLURM_JOB_ID $SLURMD_NODENAME >> '{self.folder}/starts'; "
             f"until [ -e '{self.folder}/gate' ]; do sleep 0.1; done"
         )
