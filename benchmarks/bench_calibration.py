@@ -19,7 +19,8 @@ import numpy as np
 
 from nucbatch.core.calibration import Calibration
 from nucbatch.experiment.intervals import Doubt, Span, field_spans
-from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.locate import locate
 from nucbatch.training.calibrate import Judged, counted_image, judge_images
 from nucbatch.training.data import find_data
 

@@ -27,7 +27,8 @@ from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.predict import forward, grid_of, prepared
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_image, segment_image
-from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.locate import locate
 from nucbatch.training.data import Entry, find_data
 from nucbatch.training.familiarity_fit import SeenImage, familiarity, seen_images
 

@@ -30,12 +30,13 @@ from rich.console import Console
 from rich.table import Table
 
 from nucbatch.core.settings import RunSettings
-from nucbatch.execution.field_task import FieldTask, nuclear_image, process_field
-from nucbatch.execution.job import seen_channel
+from nucbatch.core.tiles import GPU_BATCH_PX
+from nucbatch.execution.field_task import FieldTask
+from nucbatch.execution.job import nuclear_image, seen_channel
 from nucbatch.execution.plate_scale import with_plate_scale
 from nucbatch.execution.prepared import Prepared, prepare
+from nucbatch.execution.process_field import process_field
 from nucbatch.inference import queue as inference_queue
-from nucbatch.inference.device import BATCH_PX
 from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
@@ -93,7 +94,7 @@ class Canned:
         self.answers, self._wait_s = answers, wait_s
 
     def batch_of(self, height_px: int, width_px: int) -> int:
-        return max(1, BATCH_PX // (height_px * width_px))
+        return max(1, GPU_BATCH_PX // (height_px * width_px))
 
     def begin(self, tiles: list[NDArray[np.float32]]) -> SimpleNamespace:
         grey = [tile[:1] if tile.strides[0] == 0 else tile for tile in tiles]

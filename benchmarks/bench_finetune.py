@@ -25,7 +25,8 @@ from scipy.ndimage import gaussian_filter
 
 from nucbatch.core.settings import NormaliseSettings
 from nucbatch.inference.normalise import find_constants, normalise
-from nucbatch.networks.checkpoint import load_weights, locate, read_card
+from nucbatch.networks.checkpoint import load_weights, read_card
+from nucbatch.networks.locate import locate
 from nucbatch.synthetic import make_field
 from nucbatch.training.data import find_data, read_entry
 from nucbatch.training.initial_weights import adapt_to_weights

@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from nucbatch.core.numeric_kind import Precision
 from nucbatch.inference.device import has_bf16
 from nucbatch.inference.predict import prepared
-from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.checkpoint import load_weights
 from nucbatch.networks.contract import build
+from nucbatch.networks.locate import locate
 from nucbatch.training.recipe import preset
 
 Key = tuple[str, Precision, str]

@@ -98,12 +98,13 @@ def draw(folder: Path, side_px: int) -> None:
 def measure(scratch: Path, block_px: int | None, predicted: int) -> tuple[int, int, int]:
     """Number of blocks, peak bytes and projected bytes of the image below ``scratch``, in this process."""
     from nucbatch.core.settings import RunSettings
-    from nucbatch.execution.field_task import FieldTask, process_field
+    from nucbatch.execution.field_task import FieldTask
     from nucbatch.execution.large.image import LargeImage
     from nucbatch.execution.large.image_progress import ImageProgress
     from nucbatch.execution.large.stages import PREDICT
     from nucbatch.execution.large.unit import UnitDone
     from nucbatch.execution.prepared import prepare
+    from nucbatch.execution.process_field import process_field
     from nucbatch.readers.find import open_plate
     from nucbatch.store.run_folder import RunFolder
     from nucbatch.store.units import Unit

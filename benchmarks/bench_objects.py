@@ -30,7 +30,8 @@ from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.predict import forward, grid_of, prepared
 from nucbatch.inference.segment import maps_of
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.locate import locate
 from nucbatch.networks.model_card import Card
 from nucbatch.scoring import object_counts
 

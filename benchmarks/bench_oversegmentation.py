@@ -26,7 +26,8 @@ from skimage.segmentation import watershed
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import forward, prepared
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.networks.checkpoint import load_weights, shipped
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.locate import shipped
 from nucbatch.scoring import score_images
 from nucbatch.training.data import find_data, read_entry
 

@@ -113,7 +113,8 @@ def prepare(_: str, arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
     from benchmarks.fields import field_of
     from benchmarks.rivals import RIVALS
     from nucbatch.inference.normalise import find_constants, normalise
-    from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.networks.locate import locate
 
     image = field_of(arguments.image, arguments.size)
     constants = find_constants(image, read_card(locate(arguments.model)).normalise)
@@ -130,7 +131,8 @@ def prepare(_: str, arguments: argparse.Namespace) -> dict[str, dict[str, str]]:
 def run_rival(name: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Seconds and peak bytes of one way; its labels are written to the scratch folder."""
     from benchmarks.rivals import RIVALS, Hardware
-    from nucbatch.networks.checkpoint import load_weights, locate
+    from nucbatch.networks.checkpoint import load_weights
+    from nucbatch.networks.locate import locate
 
     hardware = Hardware(arguments.threads, arguments.device, arguments.precision)
     image = np.load(arguments.scratch / "image.npy")

@@ -58,8 +58,9 @@ def _push(
     model: str, precision: Precision, side_px: int, tiles: int, barrier: Barrier, seconds: Queue[float]
 ) -> None:
     from nucbatch.inference.device import device_for, offer_here
-    from nucbatch.networks.checkpoint import load_weights, locate
+    from nucbatch.networks.checkpoint import load_weights
     from nucbatch.networks.contract import build
+    from nucbatch.networks.locate import locate
     from nucbatch.training.recipe import PRESETS, preset
 
     if model in PRESETS and model != "default":

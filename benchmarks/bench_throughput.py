@@ -164,8 +164,7 @@ def bare_forward(prepared: Prepared, workers: int) -> float:
 def _forward_share(
     plan: Plan, weights: str, tiles: list[tuple[Field, Tile]], barrier: Barrier, seconds
 ) -> None:
-    from nucbatch.execution.field_task import nuclear_image
-    from nucbatch.execution.job import seen_channel
+    from nucbatch.execution.job import nuclear_image, seen_channel
     from nucbatch.inference.device import device_for, offer_here
     from nucbatch.inference.normalise import find_constants, normalise
     from nucbatch.inference.reflect import needed, window_of

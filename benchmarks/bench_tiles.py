@@ -19,7 +19,8 @@ from rich.table import Table
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import LARGEST_TILE_PX, forward, grid_of, predict_image, prepared
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.locate import locate
 from nucbatch.readers.pixels import read_image
 from nucbatch.scoring.detection import object_counts
 

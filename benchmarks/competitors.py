@@ -42,7 +42,8 @@ def shipped(threads: int, device: str) -> Station:
     """nucbatch's default network on a tile of 1024 px, as a run uses it."""
     from nucbatch.inference.device import CudaDevice
     from nucbatch.inference.predict import forward, prepared
-    from nucbatch.networks.checkpoint import load_weights, locate
+    from nucbatch.networks.checkpoint import load_weights
+    from nucbatch.networks.locate import locate
 
     torch.set_num_threads(threads)
     network = load_weights(locate("default"))[0]

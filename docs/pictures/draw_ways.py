@@ -20,7 +20,7 @@ FONT = "font-family='DejaVu Sans Mono, Menlo, Consolas, monospace'"
 TEXT = "font-family='Helvetica, Arial, DejaVu Sans, sans-serif'"
 
 
-FIELD_TASK = "execution/field_task.py"
+PROCESS_FIELD = "execution/process_field.py"
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ FIELD = Way(
         Step(1, "execution/run_request.py", ("RunRequest.prepare",), "checks the options"),
         Step(2, "readers/find.py", ("open_plate",), "lists the folder; a layout makes a Plate of it"),
         Step(2, "execution/prepared.py", ("prepare",), "settles channel, weights and thresholds"),
+        Step(3, "execution/network_facts.py", ("network_facts",), "in a process beside it, with PyTorch"),
         Step(3, "planning/plan.py", ("make_plan",), "puts the fields in order"),
         Step(
             1,
@@ -78,7 +79,13 @@ FIELD = Way(
     ),
     worker=(
         Step(0, "execution/worker.py", ("perform",), "watches the process' memory"),
-        Step(1, FIELD_TASK, ("FieldTask.run", "process_field"), "the whole task, in 50 lines"),
+        Step(
+            1,
+            PROCESS_FIELD,
+            ("process_field",),
+            "the whole task, in 50 lines",
+            named_in="execution/field_task.py",
+        ),
         Step(2, "readers/pixels.py", ("FieldReader.read_usable",), "files to pixels (C, Y, X); z by maximum"),
         Step(
             2,
@@ -93,7 +100,7 @@ FIELD = Way(
             "inference/queue.py",
             ("TimedPredictor.predict",),
             "each tile, submitted to this worker's queue",
-            FIELD_TASK,
+            PROCESS_FIELD,
         ),
         Step(
             5,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import shipped
 
 
 def models() -> pd.DataFrame:

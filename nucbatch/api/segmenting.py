@@ -17,7 +17,8 @@ from nucbatch.inference.device import offer_here
 from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import require_pixels, segment_stack
-from nucbatch.networks.checkpoint import locate, read_card
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import locate
 
 
 def segment(

@@ -74,7 +74,7 @@ def train(
             raise
         raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'") from error
     from nucbatch.core.console import terminal
-    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.locate import locate
     from nucbatch.training.chosen_recipe import chosen_recipe
     from nucbatch.training.data import find_data
     from nucbatch.training.progress_bar import TrainingBar

@@ -88,7 +88,7 @@ def compare(
     """
     from nucbatch.core.errors import InputError
     from nucbatch.core.segmentation_options import SegmentationOptions
-    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.locate import locate
     from nucbatch.scoring.compare_page import render
     from nucbatch.store.atomic import write_text
     from nucbatch.version import __version__

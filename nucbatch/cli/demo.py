@@ -56,7 +56,7 @@ def demo(out: Path, model: str, workers: int | None, seed: int) -> None:
         from nucbatch.execution.prepared import prepare
         from nucbatch.execution.progress_bar import RunBar
         from nucbatch.execution.session import execute
-        from nucbatch.networks.checkpoint import locate
+        from nucbatch.networks.locate import locate
         from nucbatch.readers.find import open_plate
         from nucbatch.schedulers.contract import Scheduling
         from nucbatch.synthetic import make_plate

@@ -25,7 +25,8 @@ models.add_command(check)
 @models.command("list")
 def list_models() -> None:
     """Show one line per shipped model, with its scores on the validation images."""
-    from nucbatch.networks.checkpoint import read_card, shipped
+    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.networks.locate import shipped
 
     for name, path in shipped().items():
         card = read_card(path)
@@ -47,8 +48,9 @@ def show(model: str, layers: bool, as_json: bool) -> None:
     """
     from dataclasses import asdict
 
-    from nucbatch.networks.checkpoint import load_weights, locate, read_card, shipped
+    from nucbatch.networks.checkpoint import load_weights, read_card
     from nucbatch.networks.layer_table import as_text, summarise
+    from nucbatch.networks.locate import locate, shipped
     from nucbatch.networks.model_card import PACKAGE
     from nucbatch.training.recipe import preset, preset_names
 
@@ -91,7 +93,7 @@ def calibrate(model: str, data: tuple[Path, ...], out: Path | None, split: str) 
     MODEL is the name of a shipped model or a weight file. DATA are labelled images, as for nucbatch train;
     the model must not have been trained on those of the split. The weights themselves stay as they are.
     """
-    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.locate import locate
     from nucbatch.training.calibrate import calibrate as fit
     from nucbatch.training.data import find_data
 
@@ -118,7 +120,7 @@ def save(model: str, level: int, out: Path) -> None:
     MODEL must have been trained with deep supervision (--preset unet-plus-plus-supervised): each of its
     levels has a head of its own, and what lies deeper is left out.
     """
-    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.locate import locate
     from nucbatch.networks.prune import prune
 
     card = prune(locate(model), level, out)
@@ -143,7 +145,7 @@ def export(model: str, kind: str, colour: bool, out: Path) -> None:
 
     MODEL is the name of a shipped model or a weight file.
     """
-    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.locate import locate
 
     channels = 3 if colour else 1
     if kind == "onnx":

@@ -56,7 +56,8 @@ def check(
     """
     from nucbatch.core.errors import InputError
     from nucbatch.execution.kind_scores import kind_scores, write_kind_scores
-    from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.networks.locate import locate
     from nucbatch.networks.packages.archive import is_package
 
     weights = locate(model)

@@ -109,7 +109,7 @@ def train(
 
     if importlib.util.find_spec("kornia") is None:
         raise InputError("training needs kornia. Install it with: pip install 'nucbatch[train]'")
-    from nucbatch.networks.checkpoint import locate
+    from nucbatch.networks.locate import locate
     from nucbatch.training.chosen_recipe import chosen_recipe
     from nucbatch.training.data import find_data
     from nucbatch.training.malloc import keep_freed_memory

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from nucbatch.core.errors import InputError
 
+GPU_BATCH_PX = 2**20
+"""Pixels of the batch of tiles that a GPU gets, enough to use it fully."""
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Box:

@@ -96,8 +96,9 @@ def segment_dask(
     from nucbatch.execution.prepared import chosen
     from nucbatch.inference.predict import grid_of
     from nucbatch.inference.scale import Scale
-    from nucbatch.networks.checkpoint import locate, read_card, shipped
+    from nucbatch.networks.checkpoint import read_card
     from nucbatch.networks.contract import build, memory_width
+    from nucbatch.networks.locate import locate, shipped
 
     images, colour = _image_stack(images, axes, channel)
     settings = SegmentationOptions(
@@ -186,7 +187,7 @@ def segment_chunk(
     """
     from nucbatch.inference.queue import queue_of_process
     from nucbatch.inference.segment import segment_stack
-    from nucbatch.networks.checkpoint import shipped
+    from nucbatch.networks.locate import shipped
 
     images = np.asarray(images)
     path = Path(shipped().get(step.model, step.model))

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nucbatch.core.plate import Channel, Field
 from nucbatch.core.settings import RunSettings
 from nucbatch.planning.plan import Plan
@@ -109,3 +112,10 @@ def seen_channel(channels: tuple[Channel, ...], wanted: str) -> int | None:
     """
     names = [channel.name for channel in channels]
     return names.index(wanted) if wanted in names else None
+
+
+def nuclear_image(image: NDArray[Any], channel: int | None) -> NDArray[Any]:
+    """Selects from a field (C, Y, X) the network's input: a channel (Y, X), or RGB (Y, X, 3) if None."""
+    return (
+        np.asarray(image[channel]) if channel is not None else np.ascontiguousarray(image.transpose(1, 2, 0))
+    )

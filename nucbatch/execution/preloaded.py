@@ -53,6 +53,6 @@ def _run_kernels() -> None:
 
 
 with gc_frozen():
-    for _name in ("worker", "field_task", "large.unit"):
+    for _name in ("worker", "process_field", "large.unit"):
         import_module(f"nucbatch.execution.{_name}")
     _run_kernels()

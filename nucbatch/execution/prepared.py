@@ -15,17 +15,16 @@ from nucbatch.core.errors import InputError, PrecisionError
 from nucbatch.core.plate import RGB_CHANNELS, Plate
 from nucbatch.core.selection import EVERYTHING, Selection
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings, RunSettings
-from nucbatch.core.tiles import TileGrid
+from nucbatch.core.tiles import GPU_BATCH_PX, TileGrid
+from nucbatch.execution.network_facts import network_facts
+from nucbatch.execution.network_process import with_network
 from nucbatch.experiment.description import Experiment
 from nucbatch.experiment.field_layout import fields_apart, no_pixel_size
 from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.features.measure import families_in_effect, needing_whole_images
-from nucbatch.inference.device import BATCH_PX
-from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Scale
 from nucbatch.labels.given_masks import PlateMasks, masks_for
-from nucbatch.networks.checkpoint import load_weights, locate
-from nucbatch.networks.contract import memory_width
+from nucbatch.networks.locate import locate
 from nucbatch.networks.model_card import PACKAGE, Card
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gpu_bytes, largest_block
 from nucbatch.planning.plan import Plan, make_plan
@@ -99,7 +98,7 @@ class Prepared:
         Raises:
             InputError: fewer than one worker.
         """
-        on_gpu = gpu_bytes(self.plan, self.network, BATCH_PX)
+        on_gpu = gpu_bytes(self.plan, self.network, GPU_BATCH_PX)
         return Resources(workers, PROCESS_BYTES, self.worker_bytes - PROCESS_BYTES, on_gpu)
 
 
@@ -123,10 +122,12 @@ def prepare(
             names are ambiguous.
         WeightsError: the model can't be found or read.
         PrecisionError: the model computes in float32 alone.
+        SchedulerError: the process that loads the network was killed.
     """
     settings = settings or RunSettings()
     weights = locate(settings.model)
-    network, card = load_weights(weights)
+    network = with_network(network_facts, weights)
+    card = network.card
     if card.architecture == PACKAGE and settings.precision in ("bf16", "fp16"):
         raise PrecisionError(
             f"{settings.model} is a package, whose network computes in float32, not in {settings.precision}: "
@@ -148,8 +149,7 @@ def prepare(
     _require_whole_images(plan)
     found = (*plan.plate.remarks, _dark_ground(plan), *_layout_of_fields(plan))
     warnings = tuple(filter(None, found))
-    width = memory_width(network, card.config)
-    return Prepared(plan, plate, weights.absolute(), card, grid_of(network), width, warnings)
+    return Prepared(plan, plate, weights.absolute(), card, network.grid, network.memory_width, warnings)
 
 
 def prepare_masks(

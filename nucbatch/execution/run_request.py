@@ -115,7 +115,7 @@ class RunRequest:
         """
         from nucbatch.execution.in_place import version_of_input
         from nucbatch.execution.prepared import prepare
-        from nucbatch.networks.checkpoint import locate
+        from nucbatch.networks.locate import locate
         from nucbatch.store.run_folder import RunFolder
 
         if self.in_place and self.labels != "zarr":

@@ -12,13 +12,14 @@ from nucbatch.core.errors import InputError, UnreadableImage
 from nucbatch.core.plate import RGB_CHANNELS, Channel, Field, Plate
 from nucbatch.core.settings import RunSettings
 from nucbatch.core.tiles import Box
-from nucbatch.execution.field_task import nuclear_image
+from nucbatch.execution.job import nuclear_image
 from nucbatch.inference.image_figures import figures_of_image
 from nucbatch.inference.normalise import find_constants
 from nucbatch.inference.predict import forward, grid_of, prepared
 from nucbatch.inference.scale import Scale
 from nucbatch.inference.segment import segment_image
-from nucbatch.networks.checkpoint import load_weights, locate
+from nucbatch.networks.checkpoint import load_weights
+from nucbatch.networks.locate import locate
 from nucbatch.planning.plan import nuclear_channel
 from nucbatch.readers.pixels import FieldReader
 

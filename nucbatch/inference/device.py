@@ -19,10 +19,8 @@ from torch import Tensor, nn
 
 from nucbatch.core.errors import PrecisionError
 from nucbatch.core.numeric_kind import Offer, Precision, in_words, on_gpu, precision_of
+from nucbatch.core.tiles import GPU_BATCH_PX
 from nucbatch.inference.predict import forward, logits_to_maps, prepared, type_of
-
-BATCH_PX = 2**20
-"""Pixels per batch, enough to use a GPU fully."""
 
 Tiles = list[NDArray[np.float32]]
 Maps = NDArray[np.uint8]
@@ -121,7 +119,7 @@ class CudaDevice:
         self._turn = 0
 
     def batch_of(self, height_px: int, width_px: int) -> int:
-        return max(1, BATCH_PX // (height_px * width_px))
+        return max(1, GPU_BATCH_PX // (height_px * width_px))
 
     def begin(self, tiles: Tiles) -> BatchFuture:
         try:

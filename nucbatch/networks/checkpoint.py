@@ -13,8 +13,6 @@ import json
 import pickletools
 import re
 from collections.abc import Mapping
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.networks.contract import build
 from nucbatch.networks.model_card import Card, parse_card
-from nucbatch.networks.packages.archive import DESCRIPTIONS, is_package
+from nucbatch.networks.packages.archive import is_package
 from nucbatch.networks.packages.load import read_package
 
 _CARD = "nucbatch"
@@ -170,40 +168,6 @@ def _require_fitting(path: Path, card: Card, tensors: Mapping[str, Tensor]) -> N
             f"{path} does not fit {card.architecture} of {card.config}: {other} has shape {found[other]}, "
             f"not {wanted[other]}. Download it again."
         )
-
-
-@cache
-def shipped() -> dict[str, Path]:
-    """The weight files inside the package, by name."""
-    folder = Path(str(files("nucbatch.networks"))) / "weights"
-    return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
-
-
-def locate(model: str) -> Path:
-    """The weight file of a shipped model's name, or of a path; for a package of bioimage.io, the package.
-
-    Raises:
-        WeightsError: it is neither a shipped name nor a file nor a package; for another folder, the message
-            names the weight files in it.
-    """
-    if model in shipped():
-        return shipped()[model]
-    path = Path(model)
-    if path.name in DESCRIPTIONS and path.is_file():
-        return path.parent
-    if path.is_file() or (path.is_dir() and is_package(path)):
-        return path
-    if path.is_dir():
-        inside = sorted(file.name for file in path.glob("*.safetensors") if file.name != "state.safetensors")
-        if not inside:
-            raise WeightsError(f"model {model!r} is a folder without a weight file (*.safetensors).")
-        meant = path / ("weights.safetensors" if "weights.safetensors" in inside else inside[0])
-        raise WeightsError(
-            f"model {model!r} is a folder. Name the weight file in it, such as {meant} (there "
-            f"{'is' if len(inside) == 1 else 'are'} {', '.join(inside)})."
-        )
-    names = ", ".join(shipped()) or "none"
-    raise WeightsError(f"model {model!r} is neither a shipped model ({names}) nor a weight file's path.")
 
 
 def _require_safetensors(path: Path) -> None:

@@ -25,8 +25,8 @@ from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Fit, Scale
 from nucbatch.inference.segment import fitted_maps, segment_maps
 from nucbatch.labels.run_images import RunImages
-from nucbatch.networks.checkpoint import locate
 from nucbatch.networks.contract import build
+from nucbatch.networks.locate import locate
 from nucbatch.networks.model_card import Card
 from nucbatch.store.kept_maps import KeptMaps
 from nucbatch.store.ledger import read_header

@@ -16,13 +16,16 @@ import atexit
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from multiprocessing import forkserver, resource_tracker
+from multiprocessing import Pipe, forkserver, get_context, resource_tracker
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, TypeVar, cast
 
+from nucbatch.core.apart import ask, serve
 from nucbatch.schedulers.environment import starting_with
+
+T = TypeVar("T")
 
 _server: Any = getattr(forkserver, "_forkserver", None)
 """Python's fork server. The private object is needed: no public function tells if it runs, or stops it."""
@@ -70,6 +73,33 @@ def fork_from(modules: Sequence[str], environment: Mapping[str, str]) -> Literal
         _variables.clear()
         _variables.update(variables)
     return "forkserver"
+
+
+def is_forking() -> bool:
+    """Returns whether the fork server that :func:`fork_from` started runs."""
+    return _running() is not None and _ours.get(os.getpid()) == _running()
+
+
+def call_in_fork(function: Callable[..., T], *arguments: object) -> T:
+    """Calls a function in a fork of the fork server, and returns its result; errors are raised here.
+
+    Args:
+        function: a function of a module.
+        arguments: its arguments, which are pickled, as its result is.
+
+    Raises:
+        ChildProcessError: the process ended before it answered.
+    """
+    ours, theirs = Pipe()
+    process = get_context("forkserver").Process(target=serve, args=(theirs,), name="nucbatch-network")
+    with ours:
+        process.start()
+        theirs.close()
+        try:
+            return ask(ours, function, *arguments)
+        finally:
+            ours.close()  # the process ends now
+            process.join()
 
 
 def end() -> None:

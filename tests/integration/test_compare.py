@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from nucbatch.cli.compare import compare
 from nucbatch.core.errors import InputError
 from nucbatch.core.numeric_kind import FLOAT32
-from nucbatch.networks.checkpoint import load_weights, locate, save_weights
+from nucbatch.networks.checkpoint import load_weights, save_weights
+from nucbatch.networks.locate import locate
 from nucbatch.synthetic import make_field
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,8 @@ from nucbatch.core.plate import READ_TIMEOUT_S
 from nucbatch.core.tiles import LARGEST_PART_PX
 from nucbatch.inference.predict import WHOLE_PX
 from nucbatch.masks.objects import LARGEST_OBJECT_PX
-from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import shipped
 from nucbatch.planning.plan import BLOCK_PX, LARGEST_FIELD_PX
 
 ROOT = Path(__file__).parents[2]

@@ -18,7 +18,8 @@ from nucbatch.cli.main import nucbatch
 from nucbatch.core.numeric_kind import FLOAT32, Offer, in_words
 from nucbatch.execution.chosen_kind import AdvertiseKinds, OtherKinds, offers_of, resource_for
 from nucbatch.inference.device import offer_here
-from nucbatch.networks.checkpoint import load_weights, locate, save_weights
+from nucbatch.networks.checkpoint import load_weights, save_weights
+from nucbatch.networks.locate import locate
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import make_field

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 import nucbatch
 from nucbatch.cli.main import nucbatch as command
-from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import shipped
 from nucbatch.readers.pixels import read_image
 from nucbatch.scoring import score_images
 

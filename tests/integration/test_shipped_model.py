@@ -15,7 +15,8 @@ from skimage.measure import regionprops
 import nucbatch
 from nucbatch.core.errors import InputError, WeightsError
 from nucbatch.core.settings import MAPS
-from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import shipped
 from nucbatch.scoring import ObjectCounts, object_counts, pixel_counts
 from nucbatch.synthetic import make_field
 

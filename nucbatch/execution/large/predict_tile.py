@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from nucbatch.core.tiles import Box, Tile
 from nucbatch.execution.large.image import LargeImage, surveyed_statistics
 from nucbatch.inference.normalise import normalise
-from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.reflect import needed, window_of
 from nucbatch.inference.rescale import scaled_window, source_box
 
@@ -30,6 +29,9 @@ def predict_tile(image: LargeImage, row: int, column: int) -> float:
         StoreError: the copy can't be read, or the probabilities can't be written.
         WeightsError: the weights are not those the run began with.
     """
+    # It loads PyTorch, which the driver, who knows the stages, does not need.
+    from nucbatch.inference.queue import queue_of_process
+
     tile = tile_at(image, row, column)
     if surveyed_statistics(image).constants.blank:
         return 0.0  # no nuclei: probabilities that are not stored are 0

@@ -12,9 +12,7 @@ import numpy as np
 from nucbatch.core.errors import MemoryRefused, UnreadableImage
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.survey import CONVERSION_BYTES, convert_files, source_of
-from nucbatch.inference.queue import queue_of_process
 from nucbatch.inference.scale import Scale, sample_boxes
-from nucbatch.inference.segment import fit_windows
 from nucbatch.store.run_folder import RunFolder
 
 
@@ -52,6 +50,10 @@ class ScaleTask:
 
         Converts files that can't be read by window; later stages need them too.
         """
+        # These load PyTorch, which the driver does not need.
+        from nucbatch.inference.queue import queue_of_process
+        from nucbatch.inference.segment import fit_windows
+
         image = self.image
         try:
             note = convert_files(image, CONVERSION_BYTES)

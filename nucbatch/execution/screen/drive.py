@@ -26,7 +26,7 @@ from nucbatch.execution.run_in_store import require_address, work_in
 from nucbatch.execution.screen.lane import LaneJob, Outcome, serve
 from nucbatch.execution.screen.plates import ScreenPlate
 from nucbatch.execution.screen.screen_files import read_record, tables_here, write_record
-from nucbatch.networks.checkpoint import locate
+from nucbatch.networks.locate import locate
 from nucbatch.object_store import ObjectPath
 from nucbatch.report.screen.tables import gather
 from nucbatch.store.run_status import read_status

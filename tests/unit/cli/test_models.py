@@ -7,7 +7,8 @@ from click.testing import CliRunner
 
 from nucbatch.cli.models import models
 from nucbatch.core.errors import WeightsError
-from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import shipped
 
 
 def shown(*arguments: str) -> str:

@@ -11,7 +11,8 @@ from click.testing import CliRunner
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.inference.device import offer_here
-from nucbatch.networks.checkpoint import load_weights, locate, read_card, save_weights, save_with_card
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights, save_with_card
+from nucbatch.networks.locate import locate
 from nucbatch.synthetic import make_field
 
 NAMES = ["pixel F1", "object F1 at 0.5", "mean AP"]

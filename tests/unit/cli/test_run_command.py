@@ -80,7 +80,8 @@ def test_a_run_in_which_nothing_is_usable_ends_with_1_and_has_its_tables(
 def test_settings_of_an_earlier_run_are_kept_apart_by_value_not_by_spelling(
     unusable: Path, tmp_path: Path
 ) -> None:
-    from nucbatch.networks.checkpoint import locate, read_card
+    from nucbatch.networks.checkpoint import read_card
+    from nucbatch.networks.locate import locate
 
     out, model = tmp_path / "out", locate("default")
     usual = read_card(model).objects.foreground

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import nucbatch
 from nucbatch.core.errors import InputError, MemoryRefused, WeightsError
-from nucbatch.networks.checkpoint import load_weights, locate, save_weights
+from nucbatch.networks.checkpoint import load_weights, save_weights
+from nucbatch.networks.locate import locate
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import make_field
 

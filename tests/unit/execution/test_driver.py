@@ -22,7 +22,8 @@ from nucbatch.core.tiles import TileGrid
 from nucbatch.execution.driver import SessionOutcome, drive
 from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
 from nucbatch.inference.scale import Fit
-from nucbatch.networks.checkpoint import locate, read_card
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import locate
 from nucbatch.planning.plan import Plan
 from nucbatch.schedulers.contract import Cluster
 from nucbatch.store.held_receipts import HeldReceipts

@@ -14,7 +14,8 @@ from pathlib import Path
 import nucbatch.execution.preloaded
 from numba.core.dispatcher import Dispatcher
 from nucbatch.core.settings import RunSettings
-from nucbatch.execution.field_task import FieldTask, process_field
+from nucbatch.execution.field_task import FieldTask
+from nucbatch.execution.process_field import process_field
 from nucbatch.execution.prepared import prepare
 from nucbatch.readers.find import open_plate
 from nucbatch.store.run_folder import RunFolder

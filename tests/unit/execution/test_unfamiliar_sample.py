@@ -11,7 +11,8 @@ from click.testing import CliRunner
 from nucbatch.cli.inspect import inspect
 from nucbatch.core.calibration import Calibration, ConfidenceModel, Standardised
 from nucbatch.core.familiarity import FIGURES, Familiarity
-from nucbatch.networks.checkpoint import load_weights, locate, save_with_card
+from nucbatch.networks.checkpoint import load_weights, save_with_card
+from nucbatch.networks.locate import locate
 from nucbatch.synthetic.field import make_field
 
 COUNT = len(FIGURES)

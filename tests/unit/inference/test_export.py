@@ -11,8 +11,9 @@ from nucbatch.cli.models import models
 from nucbatch.core.errors import InputError
 from nucbatch.inference.export.bioimageio_package import export_package
 from nucbatch.inference.export.onnx_model import run_onnx
-from nucbatch.networks.checkpoint import load_weights, locate, save_weights
+from nucbatch.networks.checkpoint import load_weights, save_weights
 from nucbatch.networks.contract import build
+from nucbatch.networks.locate import locate
 from nucbatch.networks.model_card import Card
 
 OTHERS_WARN = pytest.mark.filterwarnings("ignore")  # bioimageio.core and onnxscript use deprecated names

@@ -12,7 +12,8 @@ from nucbatch.inference.normalise import Constants
 from nucbatch.inference.scale import LARGEST_RATIO, SMALLEST_RATIO, Fit, Scale, fit, nuclear_diameter
 from nucbatch.inference.segment import segment_image
 from nucbatch.masks.components import components_of
-from nucbatch.networks.checkpoint import read_card, shipped
+from nucbatch.networks.checkpoint import read_card
+from nucbatch.networks.locate import shipped
 from nucbatch.networks.model_card import Card
 
 CARD = read_card(shipped()["default"]).model_copy(update={"nucleus_diameter_px": 20.0})

@@ -8,7 +8,8 @@ from safetensors import safe_open
 from safetensors.torch import save, save_file
 
 from nucbatch.core.errors import WeightsError
-from nucbatch.networks.checkpoint import load_weights, locate, read_card, save_weights
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
+from nucbatch.networks.locate import locate
 from nucbatch.networks.model_card import Card
 from nucbatch.networks.unet import UNet
 

@@ -16,8 +16,9 @@ from nucbatch.core.settings import NormaliseSettings
 from nucbatch.core.tiles import TileGrid
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import forward, predict_image, prepared
-from nucbatch.networks.checkpoint import load_weights, read_card, shipped
+from nucbatch.networks.checkpoint import load_weights, read_card
 from nucbatch.networks.classical import KMeansWatershed
+from nucbatch.networks.locate import shipped
 from nucbatch.synthetic import make_field
 
 METHODS = ("otsu-watershed", "kmeans-watershed")
@@ -115,7 +116,8 @@ def test_the_cards_say_that_nothing_was_learnt() -> None:
 @pytest.mark.slow
 def test_opening_a_method_without_weights_does_not_load_the_compiler() -> None:
     program = (
-        "import sys; from nucbatch.networks.checkpoint import load_weights, locate; "
+        "import sys; from nucbatch.networks.checkpoint import load_weights; "
+        "from nucbatch.networks.locate import locate; "
         f"[load_weights(locate(name)) for name in {ALL}]; sys.exit('torch._dynamo' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

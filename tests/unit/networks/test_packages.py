@@ -33,9 +33,10 @@ from nucbatch.inference.device import CpuDevice
 from nucbatch.inference.export.bioimageio_package import export_package
 from nucbatch.inference.normalise import find_constants, normalise
 from nucbatch.inference.predict import grid_of, predict_image
-from nucbatch.networks.checkpoint import load_weights, locate, read_card
+from nucbatch.networks.checkpoint import load_weights, read_card
 from nucbatch.networks.contract import architectures
 from nucbatch.networks.contract import build as build_network
+from nucbatch.networks.locate import locate
 from nucbatch.networks.packages.reach import measure
 from nucbatch.networks.prune import prune
 from nucbatch.training.chosen_recipe import chosen_recipe

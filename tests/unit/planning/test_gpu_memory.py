@@ -11,8 +11,8 @@ import torch
 from nucbatch.core.numeric_kind import Precision
 from nucbatch.core.plate import Channel, Field, Plane, Plate
 from nucbatch.core.settings import RunSettings
-from nucbatch.core.tiles import TileGrid
-from nucbatch.inference.device import BATCH_PX, CudaDevice
+from nucbatch.core.tiles import GPU_BATCH_PX, TileGrid
+from nucbatch.inference.device import CudaDevice
 from nucbatch.inference.predict import grid_of
 from nucbatch.networks.contract import build
 from nucbatch.planning.memory import GPU_PROCESS_BYTES, NetworkSize, gpu_bytes
@@ -30,10 +30,10 @@ def test_gpu_memory_follows_batch_tile_and_precision() -> None:
         field = Field("", 1, 0, "image", "image", (plane,), side_px, side_px, "uint8")
         plate = Plate("p", ".", "single", (Channel("Grey", 0),), (field,), (), is_plate=False)
         plan = make_plan(plate, RunSettings(precision=precision))
-        return gpu_bytes(plan, network, BATCH_PX) - GPU_PROCESS_BYTES
+        return gpu_bytes(plan, network, GPU_BATCH_PX) - GPU_PROCESS_BYTES
 
     assert projected(96, "fp32") == projected(512, "fp32") > 0
-    assert projected(1536, "fp32") == pytest.approx(1536**2 / BATCH_PX * projected(96, "fp32"), rel=0.01)
+    assert projected(1536, "fp32") == pytest.approx(1536**2 / GPU_BATCH_PX * projected(96, "fp32"), rel=0.01)
     assert projected(96, "fp16") == projected(96, "bf16") == projected(96, "fp32") // 2
 
 
@@ -47,7 +47,7 @@ def test_gpu_memory_stays_below_the_projection(
     network = build(recipe.architecture, recipe.config)
     plate = make_plate(tmp_path / "plate", wells=["B02"], sites=1, size_px=side_px, truncated=False)
     plan = make_plan(open_plate(plate.plate_folder), RunSettings(channel="DAPI", precision=precision))
-    projected = gpu_bytes(plan, NetworkSize(grid_of(network), recipe.width), BATCH_PX) - GPU_PROCESS_BYTES
+    projected = gpu_bytes(plan, NetworkSize(grid_of(network), recipe.width), GPU_BATCH_PX) - GPU_PROCESS_BYTES
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_reserved()

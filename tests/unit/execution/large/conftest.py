@@ -12,11 +12,12 @@ import torch
 
 from nucbatch.core.calibration import Calibration, ConfidenceModel, Standardised
 from nucbatch.core.settings import ObjectSettings, RunSettings
-from nucbatch.execution.field_task import FieldTask, process_field
+from nucbatch.execution.field_task import FieldTask
 from nucbatch.execution.job import FieldJob
 from nucbatch.execution.large.image import LargeImage
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.execution.large.scale_task import ScaleTask
+from nucbatch.execution.process_field import process_field
 from nucbatch.features.confidence import EVIDENCE
 from nucbatch.inference.predict import grid_of
 from nucbatch.inference.scale import Fit, Scale

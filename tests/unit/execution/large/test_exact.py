@@ -17,7 +17,8 @@ from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.core.tiles import Box
 from nucbatch.execution.large.image_progress import ImageProgress
 from nucbatch.masks.objects import find_nuclei
-from nucbatch.networks.checkpoint import load_weights, read_card, save_weights, shipped
+from nucbatch.networks.checkpoint import load_weights, read_card, save_weights
+from nucbatch.networks.locate import shipped
 from nucbatch.store.fragments import read_fragment
 from nucbatch.store.receipt import Receipt
 
