@@ -13,7 +13,15 @@ from itertools import groupby
 
 from nucbatch.core.errors import InputError
 from nucbatch.core.plate import Field, Plate
-from nucbatch.core.plate_geometry import plausible_well, row_index, split_well, well_name
+from nucbatch.core.plate_geometry import (
+    MOST_COLUMNS,
+    MOST_ROWS,
+    plausible_well,
+    row_index,
+    row_letters,
+    split_well,
+    well_name,
+)
 from nucbatch.core.rows import Rows
 
 NOT_SELECTED = "not selected"
@@ -23,7 +31,7 @@ _END = re.compile(r"([A-Za-z]{0,2})([0-9]{0,2})")
 _NUMBERS = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9}))?")
 _WELLS_HELP = (
     "give wells (B02), ranges along a row or of a rectangle (C03-C10, B02-D05), rows (B, B-D) or columns (3, "
-    "3-5), separated by commas"
+    f"3-5), separated by commas; rows go to {row_letters(MOST_ROWS - 1)}, columns to {MOST_COLUMNS}"
 )
 _MOST_NEAR, _MOST_LISTED = 3, 12
 

@@ -90,6 +90,13 @@ def test_wells_that_the_plate_lacks_are_refused_with_the_nearest_that_it_has() -
     Selection.parse(wells="B02-B12").require_in(few)  # a range needs one of its wells only
 
 
+@pytest.mark.parametrize("wells", ["AG01", "A49", "AF48-AG48"])
+def test_wells_that_no_plate_has_are_refused_with_the_last_row_and_column(wells: str) -> None:
+    assert Selection.parse(wells="AF48")
+    with pytest.raises(InputError, match=r"is not understood: .*; rows go to AF, columns to 48\."):
+        Selection.parse(wells=wells)
+
+
 def test_sites_and_times_are_numbers_and_ranges_from_1_and_from_0() -> None:
     fields = [field("B02", site, t) for site in (1, 2, 3) for t in (0, 1)]
     selection = Selection.parse(sites="1,3-9", times="0")
