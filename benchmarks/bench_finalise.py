@@ -135,13 +135,13 @@ def end(place: Path, model: str) -> dict[str, object]:
 
     peaks: list[int] = []
     plan = prepared.plan
-    held = part("ledger", lambda: latest_receipts(folder))
+    held = [part("ledger", lambda: latest_receipts(folder))]
     totals = part(
         "tables",
         lambda: finalise(
             folder,
             plan.plate,
-            held,
+            held[0],
             ome_zarr="0.5",
             scale=prepared.scale,
             calibration=plan.settings.calibration,
@@ -150,11 +150,12 @@ def end(place: Path, model: str) -> dict[str, object]:
 
     def card() -> None:
         values = run_card(
-            plan, prepared.described, held, Timings(1.0, 1), totals.quality, str(plan.plate.root)
+            plan, prepared.described, held[0], Timings(1.0, 1), totals.quality, str(plan.plate.root)
         )
         write_run(folder.run_json, values)
 
     part("run.json", card)
+    held.clear()  # as the session does
     part("report", lambda: write_report(folder.path))
     return {"parts": parts, "nuclei": totals.nuclei, "peak_kib": max(peaks)}
 

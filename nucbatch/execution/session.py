@@ -309,6 +309,7 @@ def execute(
         of_experiment = {"experiment": evaluated.kept} if evaluated else {}
         card = run_card(plan, prepared.described, receipts, timings, totals.quality, str(plan.plate.root))
         write_run(folder.run_json, card | of_experiment)
+        del receipts  # the report, which reads the tables, needs the memory
         write_report(folder.path, None if to_store is None else to_store.shown)
         write_session(folder, replace(session, ended=began + taken_s))
         _log.info("Report: %s, after %.1f s", folder.report, taken_s)

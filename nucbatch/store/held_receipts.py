@@ -18,6 +18,7 @@ from pathlib import Path
 
 from nucbatch.core.errors import StoreError
 from nucbatch.core.gc_pause import gc_paused
+from nucbatch.store.name_index import NameIndex
 from nucbatch.store.receipt import Receipt, checked_json, line_of, receipt_of
 
 _HEAD = re.compile(rb'\{"field":("(?:[^"\\]|\\.)*"),"status":"(done|failed)",')
@@ -49,7 +50,8 @@ class HeldReceipts(Mapping[str, Receipt]):
         self._read, self._damaged = read, damaged
         self._begins, self._lengths = array("q"), array("i")
         self._done, self._sound, self._nuclei = bytearray(), bytearray(), array("q")
-        self._places: dict[str, int] = {}
+        self._names = NameIndex()
+        self._forgotten: set[int] = set()
         at = first
         for number, line in enumerate(lines, start=2):
             if not line.endswith(b"\n"):
@@ -59,7 +61,7 @@ class HeldReceipts(Mapping[str, Receipt]):
                 raise damaged(number)
             name = head[1]
             key = json.loads(name) if b"\\" in name else name[1:-1].decode()
-            self._places[key] = len(self._begins)
+            self._names.add(key)
             self._begins.append(at)
             self._lengths.append(len(line))
             self._done.append(head[2] == b"done")
@@ -92,49 +94,63 @@ class HeldReceipts(Mapping[str, Receipt]):
         return cls(lines, partial(_part, b"".join(lines)), 0, lambda number: StoreError(f"line {number}"))
 
     def __getitem__(self, key: str) -> Receipt:
-        receipt = receipt_of(self._line(key))
+        place = self._place(key)
+        receipt = receipt_of(self._line(place))
         if receipt is None:
-            raise self._damaged(self._places[key] + 2)
+            raise self._damaged(place + 2)
         return receipt
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._places)
+        return map(self._names.name, self._valid())
 
     def __len__(self) -> int:
-        return len(self._places)
+        return sum(1 for _ in self._valid())
 
     def __contains__(self, key: object) -> bool:
-        return key in self._places
+        return self._known(key) is not None
 
     def is_done(self, key: str) -> bool:
         """Tells whether a field is done; it may also have failed, or have no receipt."""
-        place = self._places.get(key)
+        place = self._known(key)
         return place is not None and bool(self._done[place])
 
     def done(self) -> Iterator[str]:
         """Yields the keys of the fields that are done."""
-        return (key for key, place in self._places.items() if self._done[place])
+        return (self._names.name(place) for place in self._valid() if self._done[place])
 
     def troubled(self) -> Iterator[str]:
         """Yields the keys of the fields that have failed or may lack a channel."""
-        return (key for key, place in self._places.items() if not self._sound[place])
+        return (self._names.name(place) for place in self._valid() if not self._sound[place])
 
     def nuclei(self, key: str) -> int:
         """Number of nuclei of a field."""
-        return self._nuclei[self._places[key]]
+        return self._nuclei[self._place(key)]
 
     def source(self, key: str) -> str:
         """Digest of a field's definition and files when it was done."""
-        found = _SOURCE.search(self._line(key))
+        found = _SOURCE.search(self._line(self._place(key)))
         return found[1].decode() if found else ""
 
     def forget(self, keys: Iterable[str]) -> None:
         """Leaves out the receipts of some fields, which are not valid."""
-        for key in keys:
-            self._places.pop(key, None)
+        known = (self._names.find(key) for key in keys)
+        self._forgotten.update(place for place in known if place is not None)
 
-    def _line(self, key: str) -> bytes:
-        place = self._places[key]
+    def _valid(self) -> Iterator[int]:
+        """Yields the place of each receipt."""
+        return (place for place in self._names.places() if place not in self._forgotten)
+
+    def _known(self, key: object) -> int | None:
+        place = self._names.find(key)
+        return None if place in self._forgotten else place
+
+    def _place(self, key: str) -> int:
+        place = self._known(key)
+        if place is None:
+            raise KeyError(key)
+        return place
+
+    def _line(self, place: int) -> bytes:
         return self._read(self._lengths[place], self._begins[place])
 
 

@@ -54,7 +54,7 @@ def test_a_line_that_is_cut_short_is_skipped_and_a_damaged_one_named(folder: Run
         latest_receipts(folder)
 
 
-def test_a_receipt_that_is_not_asked_for_takes_less_than_300_bytes(folder: RunFolder) -> None:
+def test_a_receipt_that_is_not_asked_for_takes_less_than_120_bytes(folder: RunFolder) -> None:
     """Parsed it takes 2,000: those of a million finished fields would not fit into the driver's gigabyte."""
     with Ledger(folder, RunSettings(), "input") as ledger:
         ledger.append(*(receipt(f"A/{column}/{site}") for column in range(20) for site in range(100)))
@@ -66,4 +66,4 @@ def test_a_receipt_that_is_not_asked_for_takes_less_than_300_bytes(folder: RunFo
     finally:
         tracemalloc.stop()
     assert len(held) == 2_000
-    assert kept < 300 * 2_000
+    assert kept < 120 * 2_000
