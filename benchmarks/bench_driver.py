@@ -81,7 +81,7 @@ def steps(plate: Path, out: Path) -> dict[str, float]:
         from nucbatch.execution.job import made_of_field
         from nucbatch.execution.moved_plate import about
         from nucbatch.execution.prepared import prepare
-        from nucbatch.execution.session import _remember
+        from nucbatch.execution.session_steps import _remember
         from nucbatch.execution.work_queue import NetworkInUse, WorkQueue
         from nucbatch.readers.find import open_plate
         from nucbatch.store.compared import input_digest, record_compared, were_compared

@@ -118,7 +118,7 @@ def test_the_same_command_again_writes_a_second_log_and_verbose_shows_it(
     code, said, complained = run(plate.plate_folder, out, before=("--verbose",))
     assert code in (0, 3), complained
     assert "fields are done already" in said
-    assert "INFO nucbatch.execution.session: " in complained
+    assert "INFO nucbatch.execution.session_steps: " in complained
     assert len(logs(out)) == 2
 
 
