@@ -250,11 +250,14 @@ def _like_their_wells(fields: list[Field]) -> tuple[list[Field], dict[str, str]]
         if not field.problem:
             forms[field.well].append((field.height_px, field.width_px, field.dtype))
     overall = majority([form for of_well in forms.values() for form in of_well])
+    agreed_in = {
+        well: majority(of_well) or (overall if overall in of_well else None)
+        for well, of_well in forms.items()
+    }
     faults: dict[str, str] = {}
     checked: list[Field] = []
     for field in fields:
-        of_well = forms[field.well]
-        agreed = majority(of_well) or (overall if overall in of_well else None)
+        agreed = agreed_in.get(field.well)
         form = field.height_px, field.width_px, field.dtype
         if not field.problem and agreed is not None and form != agreed:
             reason = f"{_described(form)}, but the other fields of its well are {_described(agreed)}"
