@@ -93,8 +93,12 @@ def call_in_fork(function: Callable[..., T], *arguments: object) -> T:
     ours, theirs = Pipe()
     process = get_context("forkserver").Process(target=serve, args=(theirs,), name="nucbatch-network")
     with ours:
-        process.start()
-        theirs.close()
+        try:
+            process.start()
+        except (EOFError, OSError) as error:
+            raise ChildProcessError("the fork server does not answer") from error
+        finally:
+            theirs.close()
         try:
             return ask(ours, function, *arguments)
         finally:

@@ -12,7 +12,7 @@ import pytest
 
 from nucbatch.schedulers.contract import Place, Resources
 from nucbatch.schedulers.environment import LOCAL_ENVIRONMENT
-from nucbatch.schedulers.forkserver import end, fork_from
+from nucbatch.schedulers.forkserver import call_in_fork, end, fork_from, is_forking
 from nucbatch.schedulers.local import Local
 
 RARE = "wave"
@@ -110,3 +110,17 @@ def test_preloading_starts_no_thread_that_a_fork_would_lose() -> None:
     )
     _, *others = threads.stdout.split()
     assert set(others) <= {"jemalloc_bg_thd"}
+
+
+def test_a_function_is_called_in_a_fork_which_ends_with_its_answer() -> None:
+    assert not is_forking()
+    fork_from([RARE], LOCAL_ENVIRONMENT)
+    assert is_forking()
+    assert call_in_fork(os.getenv, "OMP_NUM_THREADS") == "1"
+    own = call_in_fork(os.getpid)
+    assert own not in (os.getpid(), call_in_fork(os.getpid))
+    assert not Path(f"/proc/{own}").exists()
+    with pytest.raises(ZeroDivisionError):
+        call_in_fork(divmod, 1, 0)
+    with pytest.raises(ChildProcessError, match="has ended without an answer"):
+        call_in_fork(os._exit, 3)
