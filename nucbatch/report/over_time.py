@@ -136,4 +136,4 @@ def _band(places: list[float], low: NDArray[np.float64], high: NDArray[np.float6
     return f"M{'L'.join([*there, *back])}Z"
 
 
-panel = Panel("Over time", 22, render)
+panel = Panel("Over time", 23, render)
