@@ -75,7 +75,6 @@ def steps(plate: Path, out: Path) -> dict[str, float]:
 
     with gc_frozen():
         import distributed  # noqa: F401  # as a run's session
-        import torch  # noqa: F401
 
         from nucbatch.core.settings import RunSettings
         from nucbatch.execution.job import made_of_field
