@@ -50,24 +50,25 @@ class HeldReceipts(Mapping[str, Receipt]):
         self._read, self._damaged = read, damaged
         self._begins, self._lengths = array("q"), array("i")
         self._done, self._sound, self._nuclei = bytearray(), bytearray(), array("q")
-        self._names = NameIndex()
+        self._names = NameIndex(self._keys(lines, first))
         self._forgotten: set[int] = set()
-        at = first
+
+    def _keys(self, lines: Iterable[bytes], at: int) -> Iterator[str]:
+        """Keeps where each line is and what it says in short; yields the keys of their fields."""
         for number, line in enumerate(lines, start=2):
             if not line.endswith(b"\n"):
                 return
             head, nuclei = _HEAD.match(line), _NUCLEI.search(line)
             if not (head and nuclei and checked_json(line)):
-                raise damaged(number)
-            name = head[1]
-            key = json.loads(name) if b"\\" in name else name[1:-1].decode()
-            self._names.add(key)
+                raise self._damaged(number)
             self._begins.append(at)
             self._lengths.append(len(line))
             self._done.append(head[2] == b"done")
             self._sound.append(head[2] == b"done" and _NO_LOSS in line)
             self._nuclei.append(int(nuclei[1]))
             at += len(line)
+            name = head[1]
+            yield json.loads(name) if b"\\" in name else name[1:-1].decode()
 
     @classmethod
     def of_ledger(cls, path: Path, damaged: Callable[[int], StoreError]) -> HeldReceipts:
