@@ -28,7 +28,7 @@ class FieldTask(FieldJob):
 
     def run(self) -> Receipt:
         """Runs :func:`nucbatch.execution.process_field.process_field`."""
-        # It loads PyTorch, which the driver does not need.
+        # It loads PyTorch. The driver, which makes the task, does not need it.
         from nucbatch.execution.process_field import process_field
 
         return process_field(self)

@@ -31,7 +31,7 @@ def with_network(function: Callable[..., T], *arguments: object) -> T:
     try:
         return call_in_fork(function, *arguments) if forks else call_apart(function, *arguments)
     except ChildProcessError as error:
+        advice = (missing_guard() if forks else "") or "It may lack memory: it needs up to 1 GiB."
         raise SchedulerError(
-            f"the process that loads the network has ended without an answer. "
-            f"{(forks and missing_guard()) or 'It may lack memory: it needs about 1 GiB.'}"
+            f"the process that loads the network has ended without an answer. {advice}"
         ) from error

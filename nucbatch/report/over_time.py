@@ -48,19 +48,20 @@ def _drawing(data: RunData, plate: str, times: NDArray[np.int64], together: int)
     """The template's values for a plate, in SVG units; None if nothing was counted in it."""
     kinds: dict[str, str] = {}
     counts: dict[str, NDArray[np.float64]] = {}
+    place_of = {time: place for place, time in enumerate(times.tolist())}
     for well, kind in zip(data.wells, data.controls, strict=True):
         if well.plate == plate:
             own = counts.setdefault(well.name, np.full(len(times), np.nan))
-            own[np.searchsorted(times, well.t)] = np.nan if well.per_field is None else well.per_field
+            own[place_of[well.t]] = np.nan if well.per_field is None else well.per_field
             kinds[well.name] = kind
-    values = np.array([_means(own, together) for own in counts.values()])
+    values = _means(np.array(list(counts.values())), together)
     if not np.isfinite(values).any():
         return None
     named = len(counts) <= MOST_NAMES
     right = _WIDTH - _RIGHT - (_NAME_WIDTH if named else 0)
     x = Scale(float(times[0]), float(times[-1]), _LEFT, right)
     y = Scale(0, max(float(np.nanmax(values)), 1.0) * 1.05, _HEIGHT - _BOTTOM, _TOP)
-    places = [x(time) for time in _means(times.astype(np.float64), together)]
+    places = [x(time) for time in _means(times.astype(np.float64), together).tolist()]
     several = len(counts) >= _FEWEST_OF_MEDIAN
     each = len(counts) <= MOST_LINES
     low, middle, high = _percentiles(values, (10, 50, 90))
@@ -86,9 +87,14 @@ def _drawing(data: RunData, plate: str, times: NDArray[np.int64], together: int)
 
 
 def _means(values: NDArray[np.float64], together: int) -> NDArray[np.float64]:
-    """Means of so many consecutive values at a time; NaN where none is known."""
-    parts = np.split(values, range(together, len(values), together)) if together > 1 else values[:, None]
-    return np.array([np.nan if np.isnan(part).all() else np.nanmean(part) for part in parts])
+    """Means of so many consecutive values (..., T) at a time; NaN where none is known."""
+    count = -(-values.shape[-1] // together)
+    parts = np.full((*values.shape[:-1], count * together), np.nan)
+    parts[..., : values.shape[-1]] = values
+    parts = parts.reshape(*values.shape[:-1], count, together)
+    known = np.isfinite(parts)
+    sums, numbers = np.where(known, parts, 0.0).sum(axis=-1), known.sum(axis=-1)
+    return np.where(numbers > 0, sums / np.maximum(numbers, 1), np.nan)
 
 
 def _percentiles(values: NDArray[np.float64], percentiles: tuple[float, ...]) -> NDArray[np.float64]:

@@ -29,7 +29,7 @@ def predict_tile(image: LargeImage, row: int, column: int) -> float:
         StoreError: the copy can't be read, or the probabilities can't be written.
         WeightsError: the weights are not those the run began with.
     """
-    # It loads PyTorch, which the driver, who knows the stages, does not need.
+    # It loads PyTorch. The driver, which imports this module for the list of stages, does not need it.
     from nucbatch.inference.queue import queue_of_process
 
     tile = tile_at(image, row, column)

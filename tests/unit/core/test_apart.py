@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,9 @@ def test_its_error_is_raised_with_the_place_where_it_arose() -> None:
     assert "core/apart.py" in error.value.__notes__[0]
 
 
-def test_its_own_errors_keep_what_they_carry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_its_errors_keep_what_they_carry_and_its_records_are_handled_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     (tmp_path / "reading.py").write_text(
         "import logging\n"
         "from nucbatch.core.errors import UnreadableImage\n"
@@ -39,16 +41,11 @@ def test_its_own_errors_keep_what_they_carry(tmp_path: Path, monkeypatch: pytest
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    from reading import read  # type: ignore[import-not-found]
-
-    records: list[logging.LogRecord] = []
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    logging.getLogger("nucbatch.reading").addHandler(handler)
+    read = import_module("reading").read
     with pytest.raises(UnreadableImage, match=r"^it is cut short$") as error:
         call_apart(read)
     assert error.value.channels == ("DNA",)
-    assert [record.getMessage() for record in records] == ["3 of 4"]
+    assert caplog.messages == ["3 of 4"]
 
 
 def test_one_that_is_killed_is_reported() -> None:
