@@ -25,6 +25,7 @@ from nucbatch.core.settings import RunSettings
 from nucbatch.core.signals import Stopped, StopSignal
 from nucbatch.execution.prepared import Prepared
 from nucbatch.readers.names import plural
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.contract import Cluster
 
 _log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def _kinds_here() -> tuple[str, ...]:
 def offers_of(client: Client) -> dict[str, tuple[str, Offer]]:
     """Returns the host and the kinds of each connected worker that advertises them, by address."""
     found: dict[str, tuple[str, Offer]] = {}
-    for address, info in client.scheduler_info(n_workers=-1)["workers"].items():
+    for address, info in connected_workers(client).items():
         kinds = [name.removeprefix(_RESOURCE) for name in info["resources"] if name.startswith(_RESOURCE)]
         if kinds:
             found[address] = str(info["host"]), Offer.of_kinds(kinds)

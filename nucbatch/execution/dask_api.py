@@ -27,6 +27,7 @@ from nucbatch.core.numeric_kind import Offer, decide
 from nucbatch.core.segmentation_options import Diameter, Normalise, SegmentationOptions, objects_given
 from nucbatch.core.settings import NormaliseSettings, ObjectSettings
 from nucbatch.planning.memory import PROCESS_BYTES, NetworkSize, gib, image_bytes
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.version import __version__
 
 if TYPE_CHECKING:
@@ -256,7 +257,7 @@ def _require_client_memory(images: da.Array, step: _Step) -> None:
     client = _client()
     if client is None:
         return
-    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    workers = connected_workers(client).values()
     if not workers or not all(worker["memory_limit"] for worker in workers):
         return
     largest_bytes = max(worker["memory_limit"] for worker in workers)

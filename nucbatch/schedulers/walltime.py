@@ -82,6 +82,11 @@ class WalltimePlugin(WorkerPlugin):  # type: ignore[misc]  # distributed has no 
     async def _leave(self) -> None:
         """Moves queued tasks and results to other workers, then closes; retried if no worker takes them."""
         worker = self._worker
+        # The message that a block is done and the request to leave go separate ways. A result that the
+        # scheduler does not know yet would be lost, and its block computed again.
+        known = await worker.scheduler.who_has(keys=list(worker.data))
+        if not all(worker.address in known.get(key, ()) for key in worker.data):
+            return
         retired = await worker.scheduler.retire_workers(
             workers=[worker.address],
             close_workers=False,

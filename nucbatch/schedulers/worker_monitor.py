@@ -12,6 +12,7 @@ from typing import Any
 from distributed import Client
 
 from nucbatch.core.errors import SchedulerError
+from nucbatch.schedulers.connected import connected_workers
 
 _POLL_S = 1.0
 
@@ -34,7 +35,7 @@ class WorkerMonitor:
 
     def workers(self) -> list[dict[str, Any]]:
         """Returns the scheduler's information on each connected worker."""
-        return list(self._client.scheduler_info(n_workers=-1)["workers"].values())
+        return list(connected_workers(self._client).values())
 
     def wait(self, leaving: Callable[[], bool]) -> None:
         """Waits until a first worker is connected, or the user asks to stop.

@@ -14,6 +14,7 @@ import pytest
 from distributed import LocalCluster
 
 from nucbatch.core.errors import InputError
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.contract import Backend, Cluster, Place, Resources
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 
@@ -63,9 +64,9 @@ def cluster(backend: Backend, place: Place) -> Iterator[Cluster]:
 
 
 def test_a_cluster_has_the_workers_it_says(cluster: Cluster) -> None:
-    info = cluster.client.scheduler_info(n_workers=-1)
-    assert len(info["workers"]) == cluster.workers == 1
-    (worker,) = info["workers"].values()
+    workers = connected_workers(cluster.client)
+    assert len(workers) == cluster.workers == 1
+    (worker,) = workers.values()
     assert worker["nthreads"] == cluster.threads_per_worker
     assert worker["memory_limit"] == cluster.worker_bytes
     assert cluster.worker_bytes >= NEEDED.process_bytes + NEEDED.block_bytes
@@ -85,9 +86,9 @@ def test_a_worker_has_the_environment_that_blocks_need(cluster: Cluster) -> None
 
 
 def test_nothing_listens_beyond_this_machine_but_under_tls(cluster: Cluster) -> None:
-    info = cluster.client.scheduler_info(n_workers=-1)
-    (worker,) = info["workers"].values()
-    addresses = [info["address"], *info["workers"], worker["nanny"]]
+    workers = connected_workers(cluster.client)
+    (worker,) = workers.values()
+    addresses = [cluster.client.scheduler_info()["address"], *workers, worker["nanny"]]
     guarded = {urlsplit(address).port for address in addresses if address.startswith("tls://")}
     pid = cluster.client.submit(os.getpid, pure=False).result()
     processes = [psutil.Process(), psutil.Process(pid), *psutil.Process(pid).parents()[:2]]

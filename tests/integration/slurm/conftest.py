@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from distributed import Client, Future
 
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.contract import Cluster, Place, Resources, scheduler
 
 MIB = 2**20
@@ -32,7 +33,7 @@ class SlurmSession:
 
     def workers(self) -> dict[str, dict[str, object]]:
         """Returns the scheduler's information on its workers, by name."""
-        return {info["name"]: info for info in self.client.scheduler_info(n_workers=-1)["workers"].values()}
+        return {info["name"]: info for info in connected_workers(self.client).values()}
 
     def look_until(self, condition: Callable[[], object]) -> None:
         """Calls the watch repeatedly, as a waiting driver does."""

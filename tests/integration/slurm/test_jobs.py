@@ -12,6 +12,7 @@ import pytest
 from distributed import as_completed
 
 from nucbatch.core.errors import SchedulerError
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 
 pytestmark = pytest.mark.slurm
@@ -136,7 +137,7 @@ def test_a_wait_in_the_queue_ends_when_the_user_asks_to_leave(slurm, place) -> N
         here.folder, here.name, settings=here.settings, tell=messages.append, leaving=lambda: bool(messages)
     )
     with scheduler("slurm").connect(SMALL, leaving) as cluster:
-        assert not cluster.client.scheduler_info()["workers"]
+        assert not connected_workers(cluster.client)
 
 
 def test_held_jobs_are_reported_with_the_command_that_releases_them(slurm, place) -> None:

@@ -18,6 +18,7 @@ import nucbatch
 from nucbatch.core.errors import InputError, MemoryRefused, WeightsError
 from nucbatch.networks.checkpoint import load_weights, save_weights
 from nucbatch.networks.locate import locate
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.workers import CLUSTER_CONFIG
 from nucbatch.synthetic import make_field
 
@@ -218,7 +219,7 @@ def test_a_relative_path_is_found_from_anywhere(
 
 @pytest.mark.slow
 def test_an_image_too_large_for_every_worker_is_refused_when_the_graph_is_made(lab: Client) -> None:
-    room = min(worker["memory_limit"] for worker in lab.scheduler_info(n_workers=-1)["workers"].values())
+    room = min(worker["memory_limit"] for worker in connected_workers(lab).values())
     side = int((room / 64) ** 0.5)
     with pytest.raises(MemoryRefused, match=r"needs \d+\.\d GiB in one worker; .* nucbatch run"):
         nucbatch.segment_dask(da.zeros((side, side), chunks=1024, dtype=np.uint16))

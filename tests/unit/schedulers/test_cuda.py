@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from nucbatch.core.errors import InputError, SchedulerError
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.contract import Place, Resources, scheduler
 from nucbatch.schedulers.cuda import gpus, visible
 
@@ -66,7 +67,7 @@ def test_processes_share_the_gpus_evenly_and_each_sees_one(tmp_path: Path) -> No
     there = gpus()
     asked = replace(NEEDED, workers=2 * len(there) + 1)
     with scheduler("cuda").connect(asked, Place(tmp_path)) as cluster:
-        workers = cluster.client.scheduler_info(n_workers=-1)["workers"]
+        workers = connected_workers(cluster.client)
         assert len(workers) == cluster.workers == 2 * len(there) + 1
         assert all(worker["resources"] == {"GPU": 1} for worker in workers.values())
         seen = cluster.client.run(os.getenv, "CUDA_VISIBLE_DEVICES")

@@ -16,6 +16,7 @@ import pytest
 from distributed import Client, Worker
 from distributed.security import Security
 
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.contract import Cluster, Place, Resources, scheduler
 from nucbatch.schedulers.keys import security_in_memory
 
@@ -56,9 +57,9 @@ def test_scheduler_workers_and_nannies_listen_on_loopback_alone(places: set[tupl
 
 
 def test_clients_without_tls_get_no_answer(cluster: Cluster, places: set[tuple[str, int]]) -> None:
-    info = cluster.client.scheduler_info(n_workers=-1)
-    guards = [worker["nanny"] for worker in info["workers"].values()]
-    addresses = [info["address"], *info["workers"], *guards]
+    workers, scheduler = connected_workers(cluster.client), cluster.client.scheduler_info()["address"]
+    guards = [worker["nanny"] for worker in workers.values()]
+    addresses = [scheduler, *workers, *guards]
     assert all(address.startswith("tls://127.0.0.1:") for address in addresses)
     assert {int(address.rpartition(":")[2]) for address in addresses} <= {port for _, port in places}
     for place in places:
@@ -81,11 +82,11 @@ def answer(place: tuple[str, int], asked: bytes) -> bytes:
 
 
 def test_keys_of_another_run_are_refused_everywhere(cluster: Cluster) -> None:
-    info = cluster.client.scheduler_info(n_workers=-1)
-    guards = [worker["nanny"] for worker in info["workers"].values()]
+    workers, scheduler = connected_workers(cluster.client), cluster.client.scheduler_info()["address"]
+    guards = [worker["nanny"] for worker in workers.values()]
     others = security_in_memory()
     context = others.get_connection_args("client")["ssl_context"]
-    for address in (info["address"], *info["workers"], *guards):
+    for address in (scheduler, *workers, *guards):
         host, _, port = address.removeprefix("tls://").rpartition(":")
         with (
             socket.create_connection((host, int(port)), timeout=20) as connection,
@@ -101,8 +102,8 @@ def test_keys_of_another_run_are_refused_everywhere(cluster: Cluster) -> None:
             pytest.raises(ssl.SSLError, match="certificate required"),
         ):
             encrypted.recv(1)
-    plain = info["address"].replace("tls://", "tcp://")
-    for address, security in ((info["address"], others), (plain, Security())):
+    plain = scheduler.replace("tls://", "tcp://")
+    for address, security in ((scheduler, others), (plain, Security())):
         with pytest.raises(OSError, match=r"Timed out|closed|refused|CERTIFICATE|certificate"):
             Client(address, security=security, timeout=2)
 

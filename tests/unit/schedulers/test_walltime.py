@@ -8,8 +8,9 @@ from pathlib import Path
 from time import time
 
 import pytest
-from distributed import Client, LocalCluster, wait
+from distributed import Client, LocalCluster, Worker, wait
 
+from nucbatch.schedulers.connected import connected_workers
 from nucbatch.schedulers.walltime import JOB_END, WalltimePlugin, spare_s, stagger_s
 
 
@@ -37,7 +38,7 @@ def until(gate: Path, starts: Path) -> list[str]:
 
 def workers(client: Client) -> dict[str, dict[str, object]]:
     """Returns the scheduler's information on its workers, by address."""
-    found: dict[str, dict[str, object]] = client.scheduler_info(n_workers=-1)["workers"]
+    found: dict[str, dict[str, object]] = connected_workers(client)
     return found
 
 
@@ -66,13 +67,22 @@ def two_workers() -> Iterator[tuple[Client, str, str]]:
         yield client, addresses["bound"], addresses["free"]
 
 
+def send_rarely(dask_worker: Worker) -> None:
+    """The worker's messages on its tasks now wait for up to 2 s, as they do on a busy node."""
+    dask_worker.batched_stream.interval = 2
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("busy", [False, True])
 def test_the_block_in_hand_is_finished_and_the_rest_goes_to_others(
     two_workers: tuple[Client, str, str],
     gate: Path,
     eventually: Callable[[Callable[[], object]], None],
+    busy: bool,
 ) -> None:
     client, bound, free = two_workers
+    if busy:
+        client.run(send_rarely, workers=[bound])
     starts = gate.with_name("starts")
     mine, held = (
         client.submit(
