@@ -122,6 +122,8 @@ def summarise(console: Console, result: RunResult) -> None:
                 "yellow",
             )
         )
+    if totals.stage:
+        console.print(Text(totals.stage))
     if totals.maps_bytes:
         console.print(
             Text(

@@ -126,6 +126,8 @@ class Field:
         time: time of the acquisition as the vendor wrote it; empty if unknown.
         pixel_size_from: source of the pixel size: ``"--pixel-size"``, ``"side file"`` or ``"image files"``.
         mask: the label image to measure; None where a network finds the nuclei.
+        stage_um: (y, x) of the field's centre as the stage counts, in micrometres, where nothing records
+            which way its axes run in the image; None if unknown.
     """
 
     well: str
@@ -146,6 +148,7 @@ class Field:
     time: str = ""
     pixel_size_from: str = ""
     mask: MaskFile | None = None
+    stage_um: tuple[float, float] | None = None
 
     @property
     def key(self) -> str:

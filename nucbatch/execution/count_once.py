@@ -26,7 +26,7 @@ from nucbatch.experiment.field_layout import (
     overlapping_pairs,
     placed_fields,
 )
-from nucbatch.experiment.overlaps import Evidence, resolve_overlaps
+from nucbatch.experiment.overlaps import Evidence, WellOverlaps, resolve_overlaps
 from nucbatch.experiment.pair_nuclei import FieldNuclei, largest_offset
 from nucbatch.store.fields_table import has_positions
 from nucbatch.store.fragments import read_columns
@@ -77,16 +77,8 @@ def count_once(folder: RunFolder, done: Rows[Field], left_out: LeftOut, *, keep:
     for fields in _wells(done):
         found: dict[str, npt.NDArray[np.int64]] = {}
         for where, rectangles in placed_fields(fields).items():
-            near = _neighbours(rectangles)
-            if near:
-                own = {one.key: one for one in fields if one.key in near}
-                one = resolve_overlaps(
-                    [
-                        _nuclei_near(folder, own[rectangle.key], rectangle, near[rectangle.key])
-                        for rectangle in rectangles
-                        if rectangle.key in near
-                    ]
-                )
+            one = well_overlaps(folder, fields, rectangles)
+            if one is not None:
                 evidence[where] = one.evidence
                 misplaced.update(one.misplaced)
                 found |= one.elsewhere
@@ -102,6 +94,32 @@ def count_once(folder: RunFolder, done: Rows[Field], left_out: LeftOut, *, keep:
             NONE if here else labels for here, labels in zip(counts_here, elsewhere, strict=True)
         )
     return _with_edges(folder, done, left_out, CountedOnce(elsewhere, refused, frozenset(misplaced)))
+
+
+def well_overlaps(
+    folder: RunFolder, fields: Sequence[Field], rectangles: Sequence[FieldRectangle]
+) -> WellOverlaps | None:
+    """Decides where the nuclei of overlapping fields count; None if no fields overlap.
+
+    Args:
+        folder: the run's folder, with the fields' table fragments.
+        fields: those of the rectangles, and any others.
+        rectangles: places of the fields of one well and time point.
+
+    Raises:
+        DamagedFile: a table fragment can't be read.
+    """
+    near = _neighbours(rectangles)
+    if not near:
+        return None
+    own = {one.key: one for one in fields if one.key in near}
+    return resolve_overlaps(
+        [
+            _nuclei_near(folder, own[rectangle.key], rectangle, near[rectangle.key])
+            for rectangle in rectangles
+            if rectangle.key in near
+        ]
+    )
 
 
 def _with_edges(folder: RunFolder, done: Rows[Field], left_out: LeftOut, once: CountedOnce) -> CountedOnce:

@@ -25,6 +25,7 @@ from nucbatch.execution.count_once import CountedOnce, count_once, covered_mm2
 from nucbatch.execution.done_fields import DoneFields, Troubles, as_read
 from nucbatch.execution.left_out import LeftOut
 from nucbatch.execution.left_out import left_out as nuclei_left_out
+from nucbatch.execution.stage_positions import StagePositions
 from nucbatch.execution.unused_files import not_selected, unused_files, with_lost_originals
 from nucbatch.experiment.intervals import Intervals, intervals_of
 from nucbatch.experiment.well_fields import fields_by_well
@@ -60,6 +61,7 @@ class Totals:
     ``at_shared_edges``: number of counted nuclei at edges where fields adjoin without overlapping.
     ``maps_bytes``: size of the probabilities that are kept of fields of one block.
     ``quality``: limits of the quality figures, for run.json.
+    ``stage``: a sentence on how the stage's axes run, if the images had to tell; else empty.
     """
 
     fields_done: int
@@ -81,6 +83,7 @@ class Totals:
     left_out: int = 0
     maps_bytes: int = 0
     at_shared_edges: int = 0
+    stage: str = ""
     quality: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -126,6 +129,8 @@ def finalise(
     troubles = Troubles.of(receipts)
     unused = unused_files(plate, troubles.failed, troubles.lacking, deselected)
     plate = with_lost_originals(as_read(plate, troubles.lacking), unused)
+    placed = StagePositions.of(folder, plate, receipts)
+    plate = placed.plate
     done = DoneFields.of(plate, receipts, scale, calibration)
     left_out = nuclei_left_out(folder, done.fields, counted)
     once = count_once(folder, done.fields, left_out, keep=overlaps == "keep")
@@ -206,6 +211,7 @@ def finalise(
         at_shared_edges=sum(count for count in once.at_shared_edges if count > 0),
         maps_bytes=done.maps_bytes,
         quality=judgement.quality,
+        stage=placed.remark,
         rescaled=done.rescaled,
     )
 

@@ -114,4 +114,4 @@ def _write_tables(folder: RunFolder, view: RunFolder) -> None:
     timings = Timings(0.0, 0) if last is None else Timings(last.earlier_s, last.earlier_fields)
     model = {"name": settings.model, "sha256": settings.model_hash}
     root = "" if last is None else last.root
-    write_run(view.run_json, run_card(plan, model, receipts, timings, totals.quality, root))
+    write_run(view.run_json, run_card(plan, model, receipts, timings, totals, root))

@@ -8,13 +8,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nucbatch.core.numeric_kind import in_words
 from nucbatch.planning.plan import Plan
 from nucbatch.readers.flat_fields import illumination_text
 from nucbatch.store.receipt import Receipt
 from nucbatch.version import __version__
+
+if TYPE_CHECKING:
+    from nucbatch.execution.finalise import Totals
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +36,10 @@ def run_card(
     model: Mapping[str, Any],
     receipts: Mapping[str, Receipt],
     timings: Timings,
-    quality: Mapping[str, Any],
+    totals: Totals,
     root: str,
 ) -> dict[str, Any]:
-    """Returns the content of run.json: version, source, model, settings, quality, environment and timings.
+    """Returns the content of run.json: version, plate, model, settings, quality, environment and timings.
 
     ``root``: folder of the input's files.
     """
@@ -54,13 +57,14 @@ def run_card(
             "columns": plate.columns,
             "fields": len(plate.fields),
             "illumination": illumination_text(plate),
+            "stage": totals.stage,
         },
         "images": {"copied": settings.copies_images, "source": root},
         "settings": settings.model_dump(mode="json", exclude={"calibration"}),  # the model's card has it
         "settings_sha256": settings.digest(),
         "numeric_kind": in_words(settings.precision) if settings.masks == "network" else "no network",
         "model": dict(model),
-        "quality": dict(quality),
+        "quality": dict(totals.quality),
         "environment": {
             "python": platform.python_version(),
             "platform": platform.platform(),

@@ -110,6 +110,8 @@ def log_totals(totals: Totals, folder: RunFolder) -> None:
     if totals.absent_chunks:
         absent = absent_text(totals.absent_chunks, totals.chunks)
         _log.warning("%s, read as background. See reason in %s", absent, folder.files, extra=IN_REPORT)
+    if totals.stage:
+        _log.info(totals.stage, extra=IN_REPORT)
     for flag, count in totals.flagged.items():
         _log.warning("Flagged %s: %d fields. See Flags in %s", flag, count, folder.fields, extra=IN_REPORT)
 

@@ -332,8 +332,8 @@ class Session:
         experiment, described = self._experiment, self._described
         evaluated = evaluate(folder, experiment, described) if experiment and described else None
         of_experiment = {"experiment": evaluated.kept} if evaluated else {}
-        plan, quality = self._plan, ended.totals.quality
-        card = run_card(plan, self._prepared.described, receipts, timings, quality, str(plan.plate.root))
+        root = str(self._plan.plate.root)
+        card = run_card(self._plan, self._prepared.described, receipts, timings, ended.totals, root)
         write_run(folder.run_json, card | of_experiment)
         return evaluated.lines if evaluated else ()
 

@@ -7,7 +7,7 @@ compared, because stage positions are comparable within a well alone.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import not_
@@ -47,12 +47,24 @@ class FieldRectangle:
     @classmethod
     def of(cls, field: Field) -> FieldRectangle | None:
         """Returns the rectangle of a field; None without a usable stage position or a pixel size."""
-        if field.position_um is None or not field.pixel_size_um:
+        return cls._at(field, field.position_um)
+
+    @classmethod
+    def on_stage(cls, field: Field) -> FieldRectangle | None:
+        """As :meth:`of`, also if it is not known which way the stage's axes run in the image.
+
+        By how much fields overlap does not depend on that, except of fields that are not square if the axes
+        are exchanged.
+        """
+        return cls._at(field, field.position_um or field.stage_um)
+
+    @classmethod
+    def _at(cls, field: Field, center_um: tuple[float, float] | None) -> FieldRectangle | None:
+        if center_um is None or not field.pixel_size_um:
             return None
-        if not all(abs(value) <= FARTHEST_UM for value in field.position_um):
+        if not all(abs(value) <= FARTHEST_UM for value in center_um):
             return None
-        size_px = field.height_px, field.width_px
-        return cls.around(field.key, field.position_um, size_px, field.pixel_size_um)
+        return cls.around(field.key, center_um, (field.height_px, field.width_px), field.pixel_size_um)
 
     @classmethod
     def around(
@@ -88,14 +100,16 @@ class FieldRectangle:
         return fraction if fraction >= TOUCHING else 0.0
 
 
-def placed_fields(fields: Iterable[Field]) -> dict[WellTime, list[FieldRectangle]]:
+def placed_fields(
+    fields: Iterable[Field], rectangle_of: Callable[[Field], FieldRectangle | None] = FieldRectangle.of
+) -> dict[WellTime, list[FieldRectangle]]:
     """Returns the rectangles of the usable fields of each well and time point, in the order of the fields.
 
     Fields without a stage position or a pixel size are left out; so are fields without a well.
     """
     placed: dict[WellTime, list[FieldRectangle]] = defaultdict(list)
     for field in fields:
-        rectangle = FieldRectangle.of(field) if field.well and not field.problem else None
+        rectangle = rectangle_of(field) if field.well and not field.problem else None
         if rectangle is not None:
             placed[field.well, field.t].append(rectangle)
     return dict(placed)
@@ -135,9 +149,10 @@ def overlap_of(fields: Iterable[Field]) -> float | None:
     """Returns by which fraction of their side neighbouring fields of a well overlap.
 
     It is the median over all overlapping pairs, for example 0.1; 0.0 if no fields overlap; None if no well
-    has two fields whose stage positions and pixel sizes are known.
+    has two fields whose stage positions and pixel sizes are known. Which way the stage's axes run in the
+    images need not be known.
     """
-    wells: Mapping[WellTime, list[FieldRectangle]] = placed_fields(fields)
+    wells: Mapping[WellTime, list[FieldRectangle]] = placed_fields(fields, FieldRectangle.on_stage)
     several = [rectangles for rectangles in wells.values() if len(rectangles) > 1]
     if not several:
         return None
@@ -146,9 +161,12 @@ def overlap_of(fields: Iterable[Field]) -> float | None:
 
 def no_pixel_size(fields: Rows[Field]) -> str:
     """Returns a warning if wells have several fields with positions, but no pixel size is known for them."""
-    placed = fields.where("pixel_size_um", not_).where("position_um", bool).where("well", bool)
-    wells = Counter(zip(placed.values("well"), placed.values("t"), strict=True))
-    several = sum(count > 1 for count in wells.values())
+    unknown = fields.where("pixel_size_um", not_).where("well", bool)
+    several = False
+    for name in ("position_um", "stage_um"):
+        placed = unknown.where(name, bool)
+        wells = Counter(zip(placed.values("well"), placed.values("t"), strict=True))
+        several |= any(count > 1 for count in wells.values())
     if not several:
         return ""
     return (
@@ -168,7 +186,7 @@ def fields_apart(fields: Iterable[Field], given_um: float | None) -> str:
     if overlap_of(fields) != 0.0:
         return ""
     steps = []
-    for rectangles in placed_fields(fields).values():
+    for rectangles in placed_fields(fields, FieldRectangle.on_stage).values():
         if len(rectangles) > 1:
             sides = [min(one.bottom - one.top, one.right - one.left) for one in rectangles]
             nearest = cKDTree([one.center for one in rectangles]).query(

@@ -69,6 +69,8 @@ class FieldFacts:
         time: time of the acquisition as the vendor wrote it.
         oblong_um: width and height of pixels that are not square; there is no pixel size then.
         apart_um: distance between the places of its planes, as :func:`.planes_apart.apart_um` gives it.
+        stage_um: (y, x) of the centre on a stage whose axes may run any way, as in
+            :class:`~nucbatch.core.plate.Field`.
     """
 
     position_um: tuple[float, float] | None = None
@@ -77,6 +79,7 @@ class FieldFacts:
     time: str = ""
     oblong_um: tuple[float | None, float | None] | None = None
     apart_um: float = 0.0
+    stage_um: tuple[float, float] | None = None
 
 
 _NO_FACTS = FieldFacts()
@@ -179,6 +182,7 @@ def assemble(
             pixel_size_um=known_of.pixel_size_um,
             pixel_size_from="side file" if known_of.pixel_size_um else "",
             position_um=known_of.position_um,
+            stage_um=known_of.stage_um,
             acquisition=known_of.acquisition,
             time=known_of.time,
         )

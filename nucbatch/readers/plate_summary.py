@@ -50,6 +50,7 @@ class PlateSummary:
         pixels: (description of size and type, number of fields).
         pixel_sizes_um: (size, source, number of fields).
         positions: number of usable fields with a stage position.
+        axes_known: whether it is known which way the stage's axes run in the images.
         overlap: by which fraction of their side neighbouring fields of a well overlap; None if unknown.
         levels: (pyramid level, number of fields).
         z_steps: (number of z-steps, number of fields).
@@ -82,6 +83,7 @@ class PlateSummary:
     pixels: tuple[tuple[str, int], ...]
     pixel_sizes_um: tuple[tuple[float | None, str, int], ...]
     positions: int
+    axes_known: bool
     overlap: float | None
     levels: tuple[tuple[int, int], ...]
     z_steps: tuple[tuple[int, int], ...]
@@ -128,7 +130,7 @@ class PlateSummary:
                 {"size": size, "source": source, "fields": count}
                 for size, source, count in self.pixel_sizes_um
             ],
-            "positions": {"fields": self.positions, "overlap": self.overlap},
+            "positions": {"fields": self.positions, "overlap": self.overlap, "axes_known": self.axes_known},
             "levels": [{"level": level, "fields": count} for level, count in self.levels],
             "projections": [
                 {"z_steps": steps, "projection": projection_text(steps), "fields": count}
@@ -195,7 +197,8 @@ def summarise(plate: Plate, selection: Selection = EVERYTHING, overlap: float | 
         channels=tuple((channel, per_channel[channel.name]) for channel in plate.channels),
         pixels=tuple(Counter(_form(field) for field in usable).most_common()),
         pixel_sizes_um=tuple((size, source, count) for (size, source), count in sizes.most_common()),
-        positions=sum(field.position_um is not None for field in usable),
+        positions=sum(bool(field.position_um or field.stage_um) for field in usable),
+        axes_known=not any(field.stage_um and not field.position_um for field in usable),
         overlap=overlap,
         levels=tuple(Counter(_level(field) for field in usable).most_common()),
         z_steps=tuple(Counter(field.z_steps for field in usable).most_common()),

@@ -93,7 +93,10 @@ def _placement(summary: PlateSummary) -> str:
         return f"known for {known}"
     if not summary.overlap:
         return f"known for {known}; neighbours do not overlap"
-    return f"known for {known}; neighbours overlap by {100 * summary.overlap:.0f} % of their side"
+    overlap = f"known for {known}; neighbours overlap by {100 * summary.overlap:.0f} % of their side"
+    if summary.axes_known:
+        return overlap
+    return f"{overlap}; the files don't say which way the stage's axes run, so the nuclei there will tell"
 
 
 def plate_map(summary: PlateSummary) -> list[str]:

@@ -53,6 +53,7 @@ from nucbatch.readers.rules import RULES
 _THREADS = 8  # headers wait for disk or network, not for a CPU core
 _BATCH = 2048  # fields submitted at once, to limit the number of futures
 _GROUP = 64  # largest number of fields per task of a thread
+_ONE_PLACE = "stage positions of wells with several fields at one place are not used"
 _BUSY = 0.8
 """Share of the time spent computing from which threads wait for Python's lock, and not for the disk."""
 
@@ -106,8 +107,17 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
         remarks = (*remarks, apart_remark(apart, "the image files"))
     if pixel_size_um and (remark := other_than_recorded(pixel_size_um, recorded_um)):
         remarks = (*remarks, remark)
+    if same := _at_one_place(fields):
+        remarks = (*remarks, _ONE_PLACE)
+        fields = [replace(one, stage_um=None) if (one.well, one.t) in same else one for one in fields]
     channels = _channels(plate, fields, described)
     return replace(plate, channels=channels, fields=field_rows(fields), files=records, remarks=remarks)
+
+
+def _at_one_place(fields: Iterable[Field]) -> set[tuple[str, int]]:
+    """Returns the wells and time points in which several fields have one stage position."""
+    places = Counter((one.well, one.t, one.stage_um) for one in fields if one.well and one.stage_um)
+    return {(well, t) for (well, t, _), count in places.items() if count > 1}
 
 
 def _recorded_um(field: Field, outcomes: HeaderOutcomes) -> float | None:
@@ -233,6 +243,7 @@ def _checked(
     height, width, dtype = agreed or (0, 0, "")
     sizes = [info.pixel_size_um for _, info in kept if info.pixel_size_um]
     positions = [info.position_um for _, info in kept if info.position_um]
+    on_stage = [info.stage_um for _, info in kept if info.stage_um]
     source = field.pixel_size_from or ("image files" if sizes else "")
     checked = replace(
         field,
@@ -245,6 +256,7 @@ def _checked(
         problem="; ".join(problems),
         lacking=() if problems else lacking,
         position_um=field.position_um or (positions[0] if positions else None),
+        stage_um=field.stage_um or (on_stage[0] if on_stage else None),
     )
     return checked, faults
 

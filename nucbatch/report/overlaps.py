@@ -29,9 +29,9 @@ WellKey = tuple[str, str, int]
 
 def render(data: RunData) -> Markup:
     """A sentence, and a drawing of the well with most repeats; empty if no fields overlap."""
-    fields = data.done
+    fields, stage = data.done, data.text("plate", "stage")
     if "Count_Nuclei_Seen" not in fields:
-        return Markup("")
+        return Markup('<p class="state warn"><span>{}</span></p>').format(stage) if stage else Markup("")
     overlapping: list[WellKey] = []
     fractions = array("d")
     for where, layout in _layouts(fields):
@@ -47,6 +47,7 @@ def render(data: RunData) -> Markup:
     is_drawn = [fields[name] == value for name, value in zip(WELL_TIME, shown, strict=True)]
     return fill(
         "overlaps.html",
+        stage=stage,
         percent=round(100 * float(np.median(fractions)), 1),
         seen=int(fields["Count_Nuclei_Seen"].sum()),
         counted=int(fields["Count_Nuclei"].sum()),

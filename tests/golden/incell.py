@@ -40,7 +40,8 @@ def xdce(images: Iterable[str], *, binning: str = "2 X 2", waves: int = 2) -> by
         '<?xml version="1.0" encoding="ISO-8859-1" standalone="no"?><ImageStack><AutoLeadAcquisitionProtocol '
         'name="Prüfung" use_subfolders="true"><ObjectiveCalibration magnification="20.0" unit="µm" '
         f'pixel_height="0.3250" pixel_width="0.3250"/><Camera><Binning value="{binning}"/></Camera>'
-        '<Plate columns="6" rows="4" name="24"/><PlateMap><offset_point index="0" x="0" y="0"/></PlateMap>'
+        '<Plate columns="6" rows="4" name="24"/><PlateMap><offset_point index="0" x="0" y="0"/>'
+        '<offset_point index="1" x="650.5" y="-300"/></PlateMap>'
         f"<Wavelengths>{filters}</Wavelengths></AutoLeadAcquisitionProtocol><Images>{''.join(images)}</Images>"
         "</ImageStack>"
     )

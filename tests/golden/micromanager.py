@@ -20,10 +20,11 @@ def stacks(labels: tuple[str, ...] = POSITIONS, prefix: str = "exp", **options: 
             name=f"{prefix}_MMStack_{label}",
             order="XYCZT",
             before=f'<StageLabel Name="{label}" X="10" XUnit="µm" Y="20" YUnit="µm"/>',
-            inside='<Plane TheT="0" TheC="0" TheZ="0" PositionX="10" PositionXUnit="µm"/>',
+            inside=f'<Plane TheT="0" TheC="0" TheZ="0" PositionX="{10 * number}" PositionY="20" '
+            'PositionXUnit="µm" PositionYUnit="µm"/>',
             **options,
         )
-        for label in labels
+        for number, label in enumerate(labels)
     ]
     return Metadata(images)
 
@@ -52,7 +53,7 @@ def write_folders(
             found[f"Metadata-{label}/{name}"] = {
                 "PixelSizeUm": 0.65,
                 "PositionName": label,
-                "XPositionUm": 10.0,
+                "XPositionUm": 10.0 * number,
                 "YPositionUm": 20.0,
             }
         (folder / label / "metadata.txt").write_text(json.dumps(found))

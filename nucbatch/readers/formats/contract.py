@@ -92,7 +92,9 @@ class Series:
         pixel_size_um: None if unknown, or if pixels are not square.
         oblong_um: width and height of pixels that are not square.
         position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
-        unused_position: the container records a stage position, and not for certain which way its axes run.
+        stage_um: (y, x) of the image's centre as the stage counts, where the container does not record which
+            way its axes run in the image; None if unknown.
+        unused_position: the container records a stage position that can't be used.
         problem: reason why the image cannot be used; empty if it can.
         pages: numbers of its planes in the order (t, c, z), z fastest; empty if they run from ``first_page``.
     """
@@ -111,6 +113,7 @@ class Series:
     pixel_size_um: float | None = None
     oblong_um: tuple[float | None, float | None] | None = None
     position_um: tuple[float, float] | None = None
+    stage_um: tuple[float, float] | None = None
     unused_position: bool = False
     problem: str = ""
     pages: tuple[int, ...] = ()

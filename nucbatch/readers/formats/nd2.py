@@ -103,7 +103,7 @@ class Nd2(Container):
                     name=point.name,
                     well=well,
                     position_um=point.center_um,
-                    unused_position=point.placed and point.center_um is None,
+                    stage_um=point.stage_um,
                 )
                 for point, well in zip(points, wells, strict=True)
             ]
@@ -254,13 +254,13 @@ class _Point:
 
     Attributes:
         name: empty if it has none.
-        placed: its place is recorded.
         center_um: (y, x) of the field's centre along the image's axes; None if unknown.
+        stage_um: (y, x) along the stage's axes, if it is not known how they lie in the image.
     """
 
     name: str = ""
-    placed: bool = False
     center_um: tuple[float, float] | None = None
+    stage_um: tuple[float, float] | None = None
 
 
 def _points(opened: Any, count: int) -> list[_Point]:
@@ -273,10 +273,9 @@ def _points(opened: Any, count: int) -> list[_Point]:
 
 
 def _point(one: Any, to_image: NDArray[np.float64] | None) -> _Point:
-    if to_image is None:
-        return _Point(one.name or "", placed=True)
-    x, y = (to_image @ np.array(one.stagePositionUm[:2], np.float64)).tolist()
-    return _Point(one.name or "", placed=True, center_um=(y, x))
+    on_stage = np.array(one.stagePositionUm[:2], np.float64)
+    x, y = (on_stage if to_image is None else to_image @ on_stage).tolist()
+    return _Point(one.name or "", **{"stage_um" if to_image is None else "center_um": (y, x)})
 
 
 def _stage_to_image(opened: Any) -> NDArray[np.float64] | None:

@@ -18,7 +18,7 @@ from nucbatch.core.escape import printable
 from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate import Channel
 from nucbatch.readers.formats.ome_planes import PlaneKey, described_planes, plane_order
-from nucbatch.readers.formats.tiff_description import in_um, physical_sides_um
+from nucbatch.readers.formats.tiff_description import in_um, physical_sides_um, plane_on_stage
 from nucbatch.readers.formats.xml_stream import Element
 
 ELEMENTS = frozenset({"Image", "Plate", "BinaryOnly"})
@@ -27,7 +27,6 @@ HEADS = frozenset({"OME"})
 _MOST_DESCRIBED = 4_000_000
 """Most planes of all images together."""
 _INTEGER = re.compile("-?[0-9]{1,10}")
-_LENGTH_UNITS = re.compile("(?:µ|μ|u|n|m|c)?m|microns?", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,9 @@ class OmeSeries:
         pixel_size_um: None if unknown, or if pixels are not square.
         planes: the described planes.
         is_implicit: no ``TiffData`` describes the planes: they are consecutive in the file.
-        stage_unit: unit of the stage positions; empty if there are none.
+        stage_um: for each time point where it is recorded, (y, x) of the centre as the stage counts. OME
+            metadata do not say which way its axes run in the image.
+        has_unknown_places: positions are recorded in a unit that is none of length.
         oblong_um: width and height of pixels that are not square.
     """
 
@@ -76,18 +77,14 @@ class OmeSeries:
     pixel_size_um: float | None
     planes: dict[PlaneKey, PlaneSource]
     is_implicit: bool
-    stage_unit: str
+    stage_um: dict[int, tuple[float, float]]
+    has_unknown_places: bool
     oblong_um: tuple[float | None, float | None] | None = None
 
     def expected(self) -> Iterator[PlaneKey]:
         """Yields all planes that the image should have."""
         times, channels, steps = self.sizes
         return ((t, c, z) for t in range(times) for c in range(channels) for z in range(steps))
-
-    @property
-    def has_stage_unit(self) -> bool:
-        """Whether stage positions are recorded in a unit of length."""
-        return bool(_LENGTH_UNITS.fullmatch(self.stage_unit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +196,14 @@ def _image(element: Element, number: int, size_bytes: int) -> OmeSeries:
     if samples > 1 and sizes["C"] % samples == 0:
         sizes["C"] //= samples
     planes, is_implicit = _planes(pixels, sizes, size_bytes)
-    units = {
-        child.attributes.get("PositionXUnit", "reference frame")
-        for child in pixels.children
-        if child.tag == "Plane" and "PositionX" in child.attributes
-    }
+    stage_um: dict[int, tuple[float, float]] = {}
+    has_unknown_places = False
+    for child in pixels.children:
+        if child.tag == "Plane" and "PositionX" in child.attributes:
+            place = plane_on_stage(child.attributes)
+            has_unknown_places |= place is None
+            if place is not None:
+                stage_um.setdefault(int(child.attributes.get("TheT", "0")), place)
     sides = physical_sides_um(values)
     return OmeSeries(
         id=identifier,
@@ -218,7 +218,8 @@ def _image(element: Element, number: int, size_bytes: int) -> OmeSeries:
         oblong_um=sides if not_square(*sides) else None,
         planes=planes,
         is_implicit=is_implicit,
-        stage_unit=units.pop() if len(units) == 1 else "several" if units else "",
+        stage_um=stage_um,
+        has_unknown_places=has_unknown_places,
     )
 
 

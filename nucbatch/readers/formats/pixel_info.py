@@ -83,6 +83,7 @@ class PixelInfo:
         chunks: number of chunks of an OME-Zarr, or tiles of a TIFF if some were never written.
         position_um: (y, x) of the image's centre on the stage, y down; None if unknown.
         channels: colours and wavelengths that the file records, by the names in ``stack``.
+        stage_um: (y, x) of the image's centre on a stage whose axes may run any way; None if unknown.
     """
 
     height_px: int
@@ -97,6 +98,7 @@ class PixelInfo:
     position_um: tuple[float, float] | None = None
     channels: tuple[Channel, ...] = ()
     oblong_um: tuple[float | None, float | None] | None = None
+    stage_um: tuple[float, float] | None = None
 
     @property
     def pages(self) -> int:

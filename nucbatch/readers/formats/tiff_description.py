@@ -1,4 +1,4 @@
-"""Parses a TIFF's description for the pixel size, and for MetaSeries' stain and stage position.
+"""Parses a TIFF's description for the pixel size and the stage position, and for MetaSeries' stain.
 
 Trusted sources of the pixel size are OME-XML (``PhysicalSizeX``), ImageJ (``unit`` with XResolution),
 MetaXpress' MetaSeries XML (``spatial-calibration-x``) and Aperio's ``MPP``. A bare XResolution is usually a
@@ -34,6 +34,8 @@ _UM_PER = {
     "cm": 1e4,
     "m": 1e6,
 }
+
+_NO_UNIT = "reference frame"  # of OME
 
 HARMONY_TAG = 65500
 """TIFF tag of the XML that Harmony writes into each image."""
@@ -162,8 +164,47 @@ def _imagej(description: str, resolution: Ratio | None) -> float | None:
 
 def in_um(size: str, unit: str) -> float | None:
     """Returns a length above 0 in micrometres; None for other numbers and unknown units."""
+    value = position_in_um(size, unit)
+    return value if value is not None and value > 0 else None
+
+
+def position_in_um(place: str, unit: str) -> float | None:
+    """Returns a place along an axis in micrometres, of either sign; None for other texts and units."""
     try:
-        value = float(size) * _UM_PER[unit.strip().lower()]
+        value = float(place) * _UM_PER[unit.strip().lower()]
     except (ValueError, KeyError):
-        return None  # an unknown unit means an unknown size
-    return value if math.isfinite(value) and value > 0 else None
+        return None  # an unknown unit means an unknown place
+    return value if math.isfinite(value) else None
+
+
+def plane_on_stage(plane: Mapping[str, str]) -> tuple[float, float] | None:
+    """Returns (y, x) in the attributes of OME's ``Plane``, in micrometres as the stage counts.
+
+    Positions without a unit are taken for micrometres, which most programs mean. None if they are not
+    recorded, or in a unit that is none of length.
+    """
+    unit = plane.get("PositionXUnit", _NO_UNIT)
+    units = {"X": unit, "Y": plane.get("PositionYUnit", unit)}
+    y, x = (
+        position_in_um(plane.get(f"Position{axis}", ""), "um" if units[axis] == _NO_UNIT else units[axis])
+        for axis in "YX"
+    )
+    return None if y is None or x is None else (y, x)
+
+
+def ome_on_stage(description: str) -> tuple[float, float] | None:
+    """Returns where the first plane lies, as :func:`plane_on_stage`; None if OME-XML has several images."""
+    if "PositionX" not in description:
+        return None
+    images, found = 0, None
+    try:
+        for element in text_elements(description, (), heads={"Image", "Plane"}):
+            images += element.tag == "Image"
+            if images > 1:
+                return None
+            found = found or plane_on_stage(element.attributes)
+    except ForbiddenXml:
+        raise
+    except UnreadableImage:
+        return None  # as in _first_pixels
+    return found

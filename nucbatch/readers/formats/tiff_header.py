@@ -17,6 +17,7 @@ from nucbatch.readers.formats.pixel_info import PixelInfo
 from nucbatch.readers.formats.stack import wrong_plane_count
 from nucbatch.readers.formats.tiff_description import (
     metaseries,
+    ome_on_stage,
     pixel_sides_um,
     resolution_of,
     stage_position_um,
@@ -74,6 +75,7 @@ def page_info(tiff: Any, chain: Chain, path: Path, size_bytes: int, alone: int |
         absent_chunks=absent,
         chunks=segments if absent else 0,
         position_um=stage_position_um(properties),
+        stage_um=ome_on_stage(description) if alone is None else None,
     )
 
 

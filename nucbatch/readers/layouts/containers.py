@@ -243,7 +243,12 @@ class _Fields:
         for t in range(series.times):
             key = well, site, t
             self.acquired[key] = set(names)
-            self.facts[key] = FieldFacts(series.position_um, series.pixel_size_um, oblong_um=series.oblong_um)
+            self.facts[key] = FieldFacts(
+                series.position_um,
+                series.pixel_size_um,
+                oblong_um=series.oblong_um,
+                stage_um=series.stage_um,
+            )
             self.sightings += [
                 Sighting(file, name, well, site, t, z, series.page(t, c, z))
                 for c, name in enumerate(names)

@@ -5,7 +5,7 @@
 - The .xdce lists the images and decides where it agrees with the names. Listed images that do not exist are
   gaps, and images that it does not list are quarantined.
 - A damaged .xdce, or one that contradicts the names, is quarantined, and the names decide.
-- Stage positions are left out: no source says how their y runs.
+- Places of fields in their well are known, and not which way their y runs.
 """
 
 from __future__ import annotations
@@ -251,7 +251,10 @@ def _listed_plate(listing: Listing, xdce: Xdce, records: list[FileRecord]) -> Pl
     )
     facts: dict[FieldKey, FieldFacts] = {}
     for image in xdce.images:
-        facts.setdefault(_key(image), FieldFacts(pixel_size_um=xdce.pixel_size_um, time=image.time))
+        place = xdce.offsets_um.get(image.field)
+        facts.setdefault(
+            _key(image), FieldFacts(pixel_size_um=xdce.pixel_size_um, time=image.time, stage_um=place)
+        )
     return assemble(
         listing,
         name=xdce.path.rpartition("/")[2].rpartition(".")[0],

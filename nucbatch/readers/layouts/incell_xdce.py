@@ -2,8 +2,7 @@
 
 It lists each image with its well, field, wavelength, z-step and time point (indices from 0, rows and columns
 from 1), and records the plate's size, the filters and the pixel size of the objective without binning.
-Offsets of fields (``offset_point``) are recorded too. They are not used, because no source says whether their
-y runs up or down.
+``offset_point`` are the places of the fields in a well, in micrometres. No source says which way they run.
 
 Source: Bio-Formats, InCellReader.
 """
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 
 from nucbatch.core.pixel_size import not_square, square_um
 from nucbatch.core.plate_geometry import MOST_COLUMNS, MOST_ROWS, plausible_well, row_letters
+from nucbatch.readers.formats.tiff_description import position_in_um
 from nucbatch.readers.formats.xml_stream import Element
 from nucbatch.readers.listing import Listing
 
@@ -76,6 +76,7 @@ class Xdce:
         columns: columns of the plate; 0 if not recorded.
         pixel_size_um: size of a pixel with the camera's binning; None if not recorded or not square.
         oblong_um: width and height of pixels that are not square, without binning.
+        offsets_um: (y, x) of each field in its well as the stage counts, by the field's number from 1.
     """
 
     path: str = ""
@@ -87,6 +88,7 @@ class Xdce:
     columns: int = 0
     pixel_size_um: float | None = None
     oblong_um: tuple[float | None, float | None] | None = None
+    offsets_um: dict[int, tuple[float, float]] = field(default_factory=dict)
 
 
 def read_xdce(listing: Listing, path: str) -> Xdce:
@@ -117,6 +119,11 @@ def read_xdce(listing: Listing, path: str) -> Xdce:
                 sides = [_number(values.get(f"pixel_{side}", "")) for side in ("width", "height")]
                 size = square_um(*sides) if known else None
                 found.oblong_um = (sides[0], sides[1]) if known and not_square(*sides) else None
+            elif element.tag == "offset_point":
+                number = _whole(values.get("index", ""))
+                y, x = (position_in_um(values.get(axis, ""), "um") for axis in "yx")
+                if number is not None and y is not None and x is not None:
+                    found.offsets_um[number + 1] = y, x
             elif element.tag == "Binning":
                 match = _BINNING.fullmatch(values.get("value", ""))
                 binning = int(match[1]) if match and match[1] == match[2] else None
@@ -124,7 +131,9 @@ def read_xdce(listing: Listing, path: str) -> Xdce:
         return found
 
     wanted = {"Image", "Wavelength", "ObjectiveCalibration", "Binning"}
-    return listing.read_elements(path, wanted, build, heads={"Plate"}, undeclared="iso-8859-1")
+    return listing.read_elements(
+        path, wanted, build, heads={"Plate", "offset_point"}, undeclared="iso-8859-1"
+    )
 
 
 def base_name(path: str) -> str:

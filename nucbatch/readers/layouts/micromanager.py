@@ -6,7 +6,7 @@
   metadata describe, as where those of the first stack are lost, are read by the list in their header.
 - A folder of a position holds single images and ``metadata.txt``
   (:mod:`nucbatch.readers.layouts.micromanager_folders`).
-- Stage positions are not used: which way the stage's Y runs in the picture depends on the camera's mounting.
+- Which way the stage's axes run in the picture depends on the camera's mounting, and is not recorded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from nucbatch.readers.assemble import assemble
 from nucbatch.readers.contract import Example, NotThisLayout, ReadOptions
 from nucbatch.readers.layouts.micromanager_folders import (
     NOT_TRIED,
-    STAGE_NOT_USED,
     field_of,
     parse_image,
     read_folders,
@@ -118,7 +117,7 @@ def _read_stacks(listing: Listing, layout: str, options: ReadOptions) -> Plate:
         lacking=fields.lacking,
         labels=labels,
         facts=fields.facts,
-        remarks=[NOT_TRIED, *([STAGE_NOT_USED] if fields.stage_units else [])],
+        remarks=[NOT_TRIED, *fields.position_remarks()],
     )
 
 

@@ -26,7 +26,6 @@ from nucbatch.readers.rules import ignored, is_image_name, no_image, quarantined
 from nucbatch.readers.untried import untried
 
 NOT_TRIED = untried("Names and metadata of Micro-Manager")
-STAGE_NOT_USED = "stage positions are not used: which way they run depends on the camera's mounting"
 
 _IMAGES = (
     re.compile(
@@ -111,7 +110,10 @@ def read_folders(listing: Listing, layout: str) -> Plate:
         else:
             channel = channels[name.channel].name
             sightings.append(Sighting(file, channel, well, site, name.t, name.z))
-            facts[well, site, name.t] = FieldFacts(pixel_size_um=known.pixel_size_um if known else None)
+            facts[well, site, name.t] = FieldFacts(
+                pixel_size_um=known.pixel_size_um if known else None,
+                stage_um=known.stage_um.get(name.t, known.stage_um.get(0)) if known else None,
+            )
     there = {file.path for file in listing.files}
     for folder, known in metadata.items():
         for gone in sorted(known.files):
@@ -248,6 +250,4 @@ def _remarks(metadata: Mapping[str, PositionMetadata], refused: Mapping[str, str
     remarks = [NOT_TRIED]
     if refused:
         remarks.append(f"{len(refused):,} metadata.txt can't be used: names alone tell the images there")
-    if any(known.has_stage for known in metadata.values()):
-        remarks.append(STAGE_NOT_USED)
     return remarks

@@ -66,7 +66,8 @@ def _image(index: StackIndex, position: int, planes: dict[PlaneKey, tuple[FoundF
         pixel_size_um=known.pixel_size_um,
         planes={key: PlaneSource("", "", page) for key, (_, page) in planes.items()},
         is_implicit=False,
-        stage_unit="",
+        stage_um={},
+        has_unknown_places=False,
     )
     image = SetImage(series, min(file.path for file, _ in planes.values()))
     for key in series.expected():

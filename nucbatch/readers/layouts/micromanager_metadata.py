@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import posixpath
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from nucbatch.core.errors import UnreadableImage
@@ -30,7 +31,7 @@ class PositionMetadata:
         pixel_size_um: None if unknown.
         label: of the position; empty if not recorded.
         files: names of the images that were acquired; empty if none are recorded.
-        has_stage: stage positions are recorded.
+        stage_um: (y, x) as the stage counts, of the first image at each time point where it is recorded.
         positions: labels of all positions of the acquisition; empty if not recorded.
     """
 
@@ -39,7 +40,7 @@ class PositionMetadata:
     pixel_size_um: float | None = None
     label: str = ""
     files: frozenset[str] = frozenset()
-    has_stage: bool = False
+    stage_um: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     positions: tuple[str, ...] = ()
 
 
@@ -68,7 +69,7 @@ def interpreted(found: dict[str, Any]) -> PositionMetadata:
     files: set[str] = set()
     labels: set[str] = set()
     sizes = [_size(summary.get("PixelSize_um"))]
-    has_stage = False
+    stage_um: dict[int, tuple[float, float]] = {}
     for key, values in found.items():
         if not isinstance(values, dict) or not key.startswith(("Metadata-", "Coords-", "FrameKey-")):
             continue
@@ -78,7 +79,9 @@ def interpreted(found: dict[str, Any]) -> PositionMetadata:
         if values.get("PositionName"):
             labels.add(printable(str(values["PositionName"])))
         sizes.append(_size(values.get("PixelSizeUm")))
-        has_stage = has_stage or "XPositionUm" in values
+        place, time = _place(values), values.get("FrameIndex", values.get("Frame", 0))
+        if place is not None and isinstance(time, int):
+            stage_um.setdefault(time, place)
     names, colors = summary.get("ChNames"), summary.get("ChColors")
     return PositionMetadata(
         tuple(printable(str(name).strip()) for name in names) if isinstance(names, list) else (),
@@ -88,7 +91,7 @@ def interpreted(found: dict[str, Any]) -> PositionMetadata:
         next((size for size in reversed(sizes) if size), None),
         labels.pop() if len(labels) == 1 else "",
         frozenset(files),
-        has_stage,
+        stage_um,
         _positions(summary.get("StagePositions") or summary.get("InitialPositionList")),
     )
 
@@ -98,6 +101,12 @@ def _positions(listed: Any) -> tuple[str, ...]:
     # version 2 may write a value with its type
     plain = (label.get("scalar") if isinstance(label, dict) else label for label in labels)
     return tuple(printable(str(label)) for label in plain if label)
+
+
+def _place(values: dict[str, Any]) -> tuple[float, float] | None:
+    y, x = values.get("YPositionUm"), values.get("XPositionUm")
+    numbers = all(isinstance(one, int | float) and math.isfinite(one) for one in (y, x))
+    return (float(y), float(x)) if numbers else None  # type: ignore[arg-type]
 
 
 def _size(value: Any) -> float | None:

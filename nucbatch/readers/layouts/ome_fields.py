@@ -31,8 +31,8 @@ class Fields:
     gaps: dict[FieldKey, str] = field(default_factory=dict)
     lacking: dict[FieldKey, dict[str, str]] = field(default_factory=dict)
     facts: dict[FieldKey, FieldFacts] = field(default_factory=dict)
-    stage_units: set[bool] = field(default_factory=set)
-    """For the recorded stage positions: whether they have a unit of length."""
+    has_unknown_places: bool = False
+    """Whether stage positions are recorded in a unit that is none of length."""
 
     def add(self, image: SetImage, well: str, site: int, acquisition: str = "") -> None:
         """Adds an image as a field, one for each of its time points."""
@@ -47,12 +47,18 @@ class Fields:
             facts = recorded[index] if recorded else Channel(name, index)
             self.channels.setdefault(name, replace(facts, name=name))
         time = series.time if series.sizes[0] == 1 else ""
-        if series.stage_unit:
-            self.stage_units.add(series.has_stage_unit)
+        self.has_unknown_places |= series.has_unknown_places
         planes, missing = _by_time(image.planes), _by_time(image.missing)
         for t in range(series.sizes[0]):
             key = well, site, t
-            self.facts[key] = FieldFacts(None, series.pixel_size_um, acquisition, time, series.oblong_um)
+            self.facts[key] = FieldFacts(
+                None,
+                series.pixel_size_um,
+                acquisition,
+                time,
+                series.oblong_um,
+                stage_um=series.stage_um.get(t),
+            )
             here, lost = planes.get(t, {}), missing.get(t, {})
             if image.problem or not here:
                 self.gaps[key] = image.problem or _summed(lost.values())
@@ -68,12 +74,10 @@ class Fields:
             ]
 
     def position_remarks(self) -> list[str]:
-        """Returns a sentence if stage positions are recorded, which are not used."""
-        if not self.stage_units:
+        """Returns a sentence if stage positions are recorded that can't be used."""
+        if not self.has_unknown_places:
             return []
-        known = "OME metadata do not say which way Y runs"
-        unknown = "they are recorded without a unit of length"
-        return [f"stage positions are not used: {known if True in self.stage_units else unknown}"]
+        return ["stage positions are not used: they are recorded in a unit that is none of length"]
 
     def gap(self, well: str, site: int, reason: str) -> None:
         """Adds a field that is recorded and was never acquired."""

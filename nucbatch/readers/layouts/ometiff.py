@@ -5,7 +5,7 @@
 - Without a plate, each image is a field of a collection, whether it shares its file with others or is spread
   over several files. Side pictures of slide scanners (label, macro) beside other images are left out.
 - Planes whose file is not there are reported, and the field lacks their channels.
-- Stage positions are not used: OME metadata do not say which way Y runs, and often not in which unit.
+- OME metadata do not say which way the stage's axes run in the images.
 
 Files that are each a whole image are declined, and read as pictures or by their names.
 

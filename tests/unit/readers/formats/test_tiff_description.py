@@ -2,7 +2,12 @@
 
 import pytest
 
-from nucbatch.readers.formats.tiff_description import metaseries, pixel_size_um, stage_position_um
+from nucbatch.readers.formats.tiff_description import (
+    metaseries,
+    ome_on_stage,
+    pixel_size_um,
+    stage_position_um,
+)
 
 OME = (
     '<?xml version="1.0"?><OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image>'
@@ -66,6 +71,26 @@ def test_metaseries_gives_the_stage_position():
     assert stage_position_um(metaseries(text.format(y="nan"))) is None
     assert stage_position_um(metaseries(text.format(y="unknown"))) is None
     assert stage_position_um(metaseries(METASERIES.format(state="on"))) is None
+
+
+@pytest.mark.parametrize(
+    ("plane", "place"),
+    [
+        ('PositionX="3" PositionY="-2"', (-2, 3)),
+        ('PositionX="3" PositionY="-2" PositionXUnit="mm"', (-2000, 3000)),
+        ('PositionX="3" PositionY="-2" PositionXUnit="reference frame" PositionYUnit="µm"', (-2, 3)),
+        ('PositionX="3" PositionY="-2" PositionXUnit="pixel"', None),
+        ('PositionX="3"', None),
+        ('PositionX="nan" PositionY="0"', None),
+        ('PositionX="far" PositionY="0"', None),
+    ],
+)
+def test_ome_gives_the_place_on_the_stage(plane, place):
+    planes = f'<Plane TheZ="0" {plane}/><Plane TheZ="1" PositionX="9" PositionY="9"/>'
+    image = f"<Image><Pixels>{planes}</Pixels></Image>"
+    assert ome_on_stage(f"<OME>{image}</OME>") == (place or (9, 9))
+    assert ome_on_stage(f"<OME>{image}{image}</OME>") is None, "of which image?"
+    assert ome_on_stage("<OME><Image><Pixels PositionX") is None
 
 
 @pytest.mark.parametrize(("height", "size"), [("0.501", 0.5), ("1", None), ("", 0.5), ("0", 0.5)])

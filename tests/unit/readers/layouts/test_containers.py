@@ -89,11 +89,11 @@ def test_positions_in_different_frames_are_not_compared(tmp_path):
 
 
 @pytest.mark.parametrize("device", [(), (1, 1)])
-def test_positions_whose_axes_are_not_known_are_not_used(tmp_path, device):
+def test_positions_whose_axes_are_not_known_are_those_of_the_stage(tmp_path, device):
     write_nd2(tmp_path / "a.nd2", points=["x", "y"], device=device)
     plate = open_plate(tmp_path / "a.nd2")
     assert [one.position_um for one in plate.fields] == [None, None]
-    assert [text for text in plate.remarks if "stage positions of 2 images are not used" in text]
+    assert all(one.stage_um for one in plate.fields)
 
 
 @pytest.mark.parametrize(

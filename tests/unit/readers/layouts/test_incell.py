@@ -58,6 +58,7 @@ def test_filters_binning_and_plate_size_come_from_the_xdce(tmp_path):
     assert (dapi.name, dapi.index, dapi.excitation_nm, dapi.emission_nm) == ("UV - DAPI", 0, 350, 455)
     (field,) = plate.fields
     assert (field.pixel_size_um, field.position_um, field.time) == (0.65, None, "1250 ms")
+    assert field.stage_um in ((0, 0), (-300, 650.5))
     assert (plate.name, plate.rows, plate.columns) == ("p", 4, 6)
 
 

@@ -57,7 +57,7 @@ def test_each_stack_gives_its_own_position(tmp_path, uuids):
         ("C12", 2): expected("C12-Site_1"),
     }
     assert [field.position_um for field in plate.fields] == [None] * 4
-    assert "depends on the camera's mounting" in plate.remarks[1]
+    assert all(field.stage_um for field in plate.fields)
 
 
 def test_positions_whose_stack_is_not_there_are_gaps(tmp_path):
@@ -308,6 +308,8 @@ def test_folders_have_the_channels_and_pixel_size_of_their_metadata(tmp_path):
     assert {(field.well, field.site, field.t, field.pixel_size_um) for field in plate.fields} == {
         (well, site, t, 0.65) for well in ("B02", "C12") for site in (1, 2) for t in (0, 1)
     }
+    assert [field.stage_um for field in plate.fields if field.t] == [(20, 10 * number) for number in range(4)]
+    assert {field.position_um for field in plate.fields} == {None}
 
 
 def test_unfinished_metadata_are_quarantined_and_names_read(tmp_path):

@@ -227,19 +227,26 @@ def test_the_pixel_size_has_a_unit(tmp_path, attributes, size):
 
 
 @pytest.mark.parametrize(
-    ("unit", "why"),
+    ("unit", "um"),
     [
-        ("", "they are recorded without a unit of length"),
-        (' PositionXUnit="reference frame"', "they are recorded without a unit of length"),
-        (' PositionXUnit="µm"', "OME metadata do not say which way Y runs"),
-        (' PositionXUnit="mm"', "OME metadata do not say which way Y runs"),
+        ("", 1),
+        (' PositionXUnit="reference frame"', 1),
+        (' PositionXUnit="µm"', 1),
+        (' PositionXUnit="mm" PositionYUnit="mm"', 1000),
+        (' PositionXUnit="pixel"', 0),
     ],
 )
-def test_stage_positions_whose_direction_is_unknown_are_not_used(tmp_path, unit, why):
-    inside = f'<Plane TheT="0" TheC="0" TheZ="0" PositionX="3.5" PositionY="2"{unit}/>'
-    plate = open_plate(write_set(tmp_path, plate_of(FILES, inside=inside)))
+def test_stage_positions_have_no_direction(tmp_path, unit, um):
+    metadata = plate_of(FILES)
+    for number, image in enumerate(metadata.images):
+        place = f'PositionX="{number}" PositionY="-2"{unit}'
+        metadata.images[number] = replace(image, inside=f'<Plane TheT="0" TheC="0" TheZ="0" {place}/>')
+    write_set(tmp_path, metadata)
+    plate = open_plate(tmp_path)
     assert [field.position_um for field in plate.fields] == [None] * 4
-    assert plate.remarks == (f"stage positions are not used: {why}",)
+    assert {field.stage_um and field.stage_um[0] for field in plate.fields} == {-2 * um or None}
+    unused = "stage positions are not used: they are recorded in a unit that is none of length"
+    assert plate.remarks == (() if um else (unused,))
 
 
 def test_the_time_of_an_acquisition_is_kept_as_written(tmp_path):

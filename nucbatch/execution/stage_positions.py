@@ -1,0 +1,100 @@
+"""Finds out from the nuclei how the axes of a stage run in the images, where no file records it.
+
+See :mod:`nucbatch.experiment.stage_axes`. Some wells are looked at, with their positions in each of the eight
+ways.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from itertools import chain
+
+from nucbatch.core.plate import Field, Plate, field_rows
+from nucbatch.core.rows import Rows
+from nucbatch.execution.count_once import well_overlaps
+from nucbatch.experiment.field_layout import FieldRectangle, WellTime, overlap_of, placed_fields
+from nucbatch.experiment.overlaps import Evidence
+from nucbatch.experiment.stage_axes import ALL_AXES, StageAxes, proven_axes
+from nucbatch.store.fields_table import has_positions
+from nucbatch.store.held_receipts import HeldReceipts
+from nucbatch.store.run_folder import RunFolder
+
+_MOST_WELLS = 64
+_FEWEST_WELLS = 4  # before a way is given up
+_PLENTY = 200  # nuclei in common strips, after which no more wells are looked at
+
+
+@dataclass(frozen=True, slots=True)
+class StagePositions:
+    """A plate with the positions that are known in the end.
+
+    Attributes:
+        plate: with ``position_um`` of each field, if it is known how the stage's axes run.
+        remark: a sentence for the user, if the files do not record it and fields overlap.
+    """
+
+    plate: Plate
+    remark: str = ""
+
+    @classmethod
+    def of(cls, folder: RunFolder, plate: Plate, receipts: HeldReceipts) -> StagePositions:
+        """Finds out how the axes run, from the fields that are done.
+
+        Args:
+            folder: the run's folder, with the fields' table fragments.
+            plate: as planned.
+            receipts: the latest receipt of each field.
+
+        Raises:
+            DamagedFile: a table fragment can't be read.
+        """
+        if has_positions(plate.fields) or not any(plate.fields.values("stage_um")):
+            return cls(plate)
+        wells = _some_wells(plate.fields.where("stage_um", bool).where("group", receipts.is_done))
+        if not overlap_of(chain.from_iterable(wells)):
+            return cls(plate)
+        axes = _found(folder, wells)
+        if axes is None:
+            return cls(
+                plate,
+                "By their stage positions fields overlap, but in no orientation of the stage do the nuclei "
+                "there agree: the positions are not used, and nuclei in several fields count in each.",
+            )
+        placed = (
+            one if one.stage_um is None else replace(one, position_um=axes.in_image(one.stage_um))
+            for one in plate.fields
+        )
+        plate = replace(plate, fields=field_rows(placed))
+        return cls(plate, f"The stage's {axes}, as the nuclei in overlapping fields show.")
+
+
+def _found(folder: RunFolder, wells: list[list[Field]]) -> StageAxes | None:
+    evidence = dict.fromkeys(ALL_AXES, Evidence.none())
+    for number, fields in enumerate(wells, start=1):
+        for axes in evidence:
+            for rectangles in _placed(fields, axes).values():
+                overlaps = well_overlaps(folder, fields, rectangles)
+                if overlaps is not None:
+                    evidence[axes] += overlaps.evidence
+        if number >= _FEWEST_WELLS:
+            evidence = {axes: found for axes, found in evidence.items() if not found.refutes}
+            if all(int(found.nuclei.sum()) >= _PLENTY for found in evidence.values()):
+                break
+    return proven_axes(evidence)
+
+
+def _some_wells(done: Rows[Field]) -> list[list[Field]]:
+    """Returns the fields of each of some wells that are spread over the plate."""
+    wells = list(dict.fromkeys(done.values("well")))
+    chosen = set(wells[:: max(1, -(-len(wells) // _MOST_WELLS))])
+    by_well: dict[str, list[Field]] = defaultdict(list)
+    for one in done.where("well", chosen.__contains__):
+        by_well[one.well].append(one)
+    return list(by_well.values())
+
+
+def _placed(fields: list[Field], axes: StageAxes) -> dict[WellTime, list[FieldRectangle]]:
+    return placed_fields(
+        replace(one, position_um=axes.in_image(one.stage_um)) for one in fields if one.stage_um is not None
+    )

@@ -1,0 +1,117 @@
+"""Overlapping fields whose files don't say which way the stage runs, through the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pytest
+import tifffile
+from click.testing import CliRunner, Result
+
+from nucbatch.cli.main import nucbatch
+from nucbatch.synthetic.field import make_field
+from nucbatch.synthetic.overlapping_fields import field_side
+
+PIXEL_UM = 0.65
+Picture = npt.NDArray[np.uint16]
+Stage = Callable[[float, float], tuple[float, float]]
+"""From (y, x) of a field's centre in the picture to (X, Y) of the stage, in micrometres."""
+
+
+def nucbatch_says(*words: str) -> Result:
+    result = CliRunner().invoke(nucbatch, words)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def write_well(plate: Path, well: str, picture: Picture, stage: Stage, overlap: float = 0.15) -> None:
+    """Cuts a picture into 2 × 3 square fields: OME-TIFFs whose metadata have stage positions."""
+    plate.mkdir(exist_ok=True)
+    (high, down), (wide, right) = (
+        field_side(picture.shape[axis], count, overlap) for axis, count in ((0, 2), (1, 3))
+    )
+    for site in range(6):
+        top, left = site // 3 * down, site % 3 * right
+        x, y = stage((top + high / 2) * PIXEL_UM, (left + wide / 2) * PIXEL_UM)
+        plane = {"PositionX": x, "PositionY": y, "PositionXUnit": "µm", "PositionYUnit": "µm"}
+        tifffile.imwrite(
+            plate / f"{well}_s{site + 1}.ome.tif",
+            np.ascontiguousarray(picture[top : top + high, left : left + wide]),
+            metadata={"axes": "YX", "PhysicalSizeX": PIXEL_UM, "PhysicalSizeY": PIXEL_UM, "Plane": plane},
+        )
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[Picture]:
+    seeds = map(np.random.default_rng, (0, 1))
+    return [np.asarray(make_field(810, seed, nuclei=420)[0][0])[:555] for seed in seeds]
+
+
+STAGES: dict[str, Stage] = {
+    "Y runs down and X to the right": lambda y, x: (x, y),
+    "Y runs up and X to the right": lambda y, x: (5e4 + x, 7e4 - y),
+    "Y runs up and X to the left": lambda y, x: (-x, -y),
+    "X runs down and Y to the left": lambda y, x: (y, -x),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axes", STAGES)
+def test_nuclei_in_overlaps_count_once_whichever_way_the_stage_runs(
+    tmp_path: Path, pictures: list[Picture], axes: str
+) -> None:
+    plate = tmp_path / "plate"
+    for well, picture in zip(("B02", "C05"), pictures, strict=True):
+        write_well(plate, well, picture, STAGES[axes])
+        tifffile.imwrite(
+            tmp_path / f"{well}.ome.tif",
+            picture,
+            metadata={"axes": "YX", "PhysicalSizeX": PIXEL_UM, "PhysicalSizeY": PIXEL_UM},
+        )
+    inspected = nucbatch_says("inspect", str(plate))
+    words = " ".join(inspected.output.split())
+    assert (
+        "neighbours overlap by 15 % of their side; the files don't say which way the stage's axes run"
+        in words
+    )
+    document = json.loads(nucbatch_says("inspect", str(plate), "--json").output)
+    assert document["positions"]["fields"] == 12
+    assert not document["positions"]["axes_known"]
+
+    options = ["--workers", "2", "--diameter", "none", "--precision", "fp32"]
+    ran = nucbatch_says("run", str(plate), "-o", str(tmp_path / "out"), *options)
+    assert f"The stage's {axes}, as the nuclei in overlapping fields show." in " ".join(ran.output.split())
+    wells = pd.read_csv(tmp_path / "out" / "wells.csv", keep_default_na=False)
+    whole = [
+        int(nucbatch_says("run", str(tmp_path / f"{well}.ome.tif"), "-o", str(tmp_path / well), *options)
+            .output.split(" nuclei")[0].split()[-1])
+        for well in ("B02", "C05")
+    ]  # fmt: skip
+    assert (wells["Count_Nuclei_Seen"] > 1.1 * np.array(whole)).all()
+    assert (abs(wells["Count_Nuclei"] - whole) <= 0.03 * np.array(whole)).all()
+    assert wells["Flags"].tolist() == ["", ""]
+    assert "as the nuclei in overlapping fields show" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.slow
+def test_positions_that_fit_in_no_orientation_are_not_used(tmp_path: Path, pictures: list[Picture]) -> None:
+    plate = tmp_path / "plate"
+    for well, picture in zip(("B02", "C05"), pictures, strict=True):
+        write_well(plate, well, picture, lambda y, x: (0.4 * x, 0.4 * y))
+    ran = nucbatch_says("run", str(plate), "-o", str(tmp_path / "out"), "--workers", "2")
+    assert "in no orientation of the stage do the nuclei there agree" in " ".join(ran.output.split())
+    wells = pd.read_csv(tmp_path / "out" / "wells.csv", keep_default_na=False)
+    assert "Count_Nuclei_Seen" not in wells
+    assert "Metadata_PositionX_um" not in pd.read_parquet(tmp_path / "out" / "fields.parquet").columns
+
+
+def test_one_place_for_all_fields_of_a_well_is_none(tmp_path: Path, pictures: list[Picture]) -> None:
+    write_well(tmp_path / "plate", "B02", pictures[0], lambda y, x: (0.0, 0.0))
+    said = " ".join(nucbatch_says("inspect", str(tmp_path / "plate")).output.split())
+    assert "stage positions of wells with several fields at one place are not used" in said
+    assert "overlap" not in said
