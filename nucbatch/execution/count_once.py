@@ -49,12 +49,19 @@ class CountedOnce:
         at_shared_edges: for each field the number of its counted nuclei at edges that another field adjoins
             without overlapping; cut there, a nucleus counts in both fields. -1 if the field's place is not
             known. Empty if that of no field is.
+        overlapping: number of wells and time points with fields that overlap by their positions.
     """
 
     elsewhere: LabelLists = field(default_factory=LabelLists)
     refused: frozenset[WellTime] = frozenset()
     doubtful: frozenset[str] = frozenset()
     at_shared_edges: array[int] = field(default_factory=lambda: array("q"))
+    overlapping: int = 0
+
+    @property
+    def mostly_refused(self) -> bool:
+        """Whether the images contradict the positions in more than half of the wells where fields overlap."""
+        return 2 * len(self.refused) > self.overlapping
 
 
 def count_once(folder: RunFolder, done: Rows[Field], left_out: LeftOut, *, keep: bool = False) -> CountedOnce:
@@ -93,7 +100,8 @@ def count_once(folder: RunFolder, done: Rows[Field], left_out: LeftOut, *, keep:
         elsewhere = LabelLists(
             NONE if here else labels for here, labels in zip(counts_here, elsewhere, strict=True)
         )
-    return _with_edges(folder, done, left_out, CountedOnce(elsewhere, refused, frozenset(misplaced)))
+    once = CountedOnce(elsewhere, refused, frozenset(misplaced), overlapping=len(evidence))
+    return _with_edges(folder, done, left_out, once)
 
 
 def well_overlaps(

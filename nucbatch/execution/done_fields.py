@@ -62,13 +62,17 @@ class DoneFields:
         cls, plate: Plate, receipts: HeldReceipts, scale: Scale, calibration: Calibration | None
     ) -> DoneFields:
         """Reads the receipts of the fields that are done; ``plate`` is as read, see :func:`as_read`."""
-        found = cls(plate.fields.where("problem", not_).where("group", receipts.is_done))
+        found = cls(_done(plate, receipts))
         for one in found.fields:
             found._append(one, receipts[one.key], scale, calibration)
         return found
 
     def __len__(self) -> int:
         return len(self.fields)
+
+    def move(self, plate: Plate, receipts: HeldReceipts) -> None:
+        """Takes the positions of the fields from a plate that is otherwise the same."""
+        self.fields = _done(plate, receipts)
 
     def judge(self) -> Judgement:
         """Judges the fields by their figures, most of what is held of them, which then are no longer held."""
@@ -98,6 +102,10 @@ class DoneFields:
         stamp = receipt.files.stamp(TABLE)
         self._sizes.append(stamp.size_bytes)
         self._checksums.append(stamp.crc)
+
+
+def _done(plate: Plate, receipts: HeldReceipts) -> Rows[Field]:
+    return plate.fields.where("problem", not_).where("group", receipts.is_done)
 
 
 @dataclass(frozen=True, slots=True)

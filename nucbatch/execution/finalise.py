@@ -134,6 +134,10 @@ def finalise(
     done = DoneFields.of(plate, receipts, scale, calibration)
     left_out = nuclei_left_out(folder, done.fields, counted)
     once = count_once(folder, done.fields, left_out, keep=overlaps == "keep")
+    if once.mostly_refused and (turned := StagePositions.turned(folder, plate, receipts)):
+        placed, plate = turned, turned.plate
+        done.move(plate, receipts)
+        once = count_once(folder, done.fields, left_out, keep=overlaps == "keep")
     concatenate(
         _rows(folder, done, once, left_out),
         folder.nuclei,

@@ -13,7 +13,7 @@ from itertools import chain
 from nucbatch.core.plate import Field, Plate, field_rows
 from nucbatch.core.rows import Rows
 from nucbatch.execution.count_once import well_overlaps
-from nucbatch.experiment.field_layout import FieldRectangle, WellTime, overlap_of, placed_fields
+from nucbatch.experiment.field_layout import overlap_of, placed_fields
 from nucbatch.experiment.overlaps import Evidence
 from nucbatch.experiment.stage_axes import ALL_AXES, StageAxes, proven_axes
 from nucbatch.store.fields_table import has_positions
@@ -51,7 +51,7 @@ class StagePositions:
         """
         if has_positions(plate.fields) or not any(plate.fields.values("stage_um")):
             return cls(plate)
-        wells = _some_wells(plate.fields.where("stage_um", bool).where("group", receipts.is_done))
+        wells = _some_wells(plate.fields.where("group", receipts.is_done))
         if not overlap_of(chain.from_iterable(wells)):
             return cls(plate)
         axes = _found(folder, wells)
@@ -61,19 +61,41 @@ class StagePositions:
                 "By their stage positions fields overlap, but in no orientation of the stage do the nuclei "
                 "there agree: the positions are not used, and nuclei in several fields count in each.",
             )
-        placed = (
-            one if one.stage_um is None else replace(one, position_um=axes.in_image(one.stage_um))
-            for one in plate.fields
+        return cls(_turned(plate, axes), f"The stage's {axes}, as the nuclei in overlapping fields show.")
+
+    @classmethod
+    def turned(cls, folder: RunFolder, plate: Plate, receipts: HeldReceipts) -> StagePositions | None:
+        """Finds out whether positions that the images contradict are right with other axes; None if not.
+
+        Args: as for :meth:`of`.
+
+        Raises:
+            DamagedFile: a table fragment can't be read.
+        """
+        axes = _found(folder, _some_wells(plate.fields.where("group", receipts.is_done)))
+        if axes is None:
+            return None
+        return cls(
+            _turned(plate, axes),
+            f"The stage's {axes}, as the nuclei in overlapping fields show: otherwise than was taken from "
+            "the files. Positions are used with these axes.",
         )
-        plate = replace(plate, fields=field_rows(placed))
-        return cls(plate, f"The stage's {axes}, as the nuclei in overlapping fields show.")
+
+
+def _turned(plate: Plate, axes: StageAxes) -> Plate:
+    return replace(plate, fields=field_rows(_in_image(one, axes) for one in plate.fields))
+
+
+def _in_image(one: Field, axes: StageAxes) -> Field:
+    place = one.position_um or one.stage_um
+    return one if place is None else replace(one, position_um=axes.in_image(place))
 
 
 def _found(folder: RunFolder, wells: list[list[Field]]) -> StageAxes | None:
     evidence = dict.fromkeys(ALL_AXES, Evidence.none())
     for number, fields in enumerate(wells, start=1):
         for axes in evidence:
-            for rectangles in _placed(fields, axes).values():
+            for rectangles in placed_fields(_in_image(one, axes) for one in fields).values():
                 overlaps = well_overlaps(folder, fields, rectangles)
                 if overlaps is not None:
                     evidence[axes] += overlaps.evidence
@@ -92,9 +114,3 @@ def _some_wells(done: Rows[Field]) -> list[list[Field]]:
     for one in done.where("well", chosen.__contains__):
         by_well[one.well].append(one)
     return list(by_well.values())
-
-
-def _placed(fields: list[Field], axes: StageAxes) -> dict[WellTime, list[FieldRectangle]]:
-    return placed_fields(
-        replace(one, position_um=axes.in_image(one.stage_um)) for one in fields if one.stage_um is not None
-    )

@@ -165,7 +165,7 @@ def test_edges_that_fields_share_and_positions_of_kept_overlaps_are_told(
     plate = tmp_path / "plate"
     write_fields(plate, drawn, fields=(1, 1), well="B02")
     write_fields(plate, drawn, fields=(2, 2), well="B03", overlap=0)
-    write_fields(plate, drawn, fields=(2, 2), well="B04", stage=flipped)
+    write_fields(plate, drawn, fields=(2, 2), well="B04", stage=in_millimetres)
     result = run(plate, tmp_path / "out", "--overlaps", "keep")
     wells = wells_of(tmp_path / "out")
     whole, cut = wells.loc["B02"], wells.loc["B03"]

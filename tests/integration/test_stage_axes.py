@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from nucbatch.cli.main import nucbatch
 from nucbatch.synthetic.field import make_field
-from nucbatch.synthetic.overlapping_fields import field_side
+from nucbatch.synthetic.overlapping_fields import field_side, write_fields
 
 PIXEL_UM = 0.65
 Picture = npt.NDArray[np.uint16]
@@ -108,6 +108,27 @@ def test_positions_that_fit_in_no_orientation_are_not_used(tmp_path: Path, pictu
     wells = pd.read_csv(tmp_path / "out" / "wells.csv", keep_default_na=False)
     assert "Count_Nuclei_Seen" not in wells
     assert "Metadata_PositionX_um" not in pd.read_parquet(tmp_path / "out" / "fields.parquet").columns
+
+
+@pytest.mark.slow
+def test_axes_that_run_otherwise_than_the_layout_says_are_found_out(
+    tmp_path: Path, pictures: list[Picture]
+) -> None:
+    for well, picture in zip(("B02", "B03"), pictures, strict=True):
+        write_fields(tmp_path / "right", picture, fields=(2, 3), well=well)
+        write_fields(
+            tmp_path / "wrong", picture, fields=(2, 3), well=well, stage=lambda place: (-place[0], place[1])
+        )
+    tables = []
+    for name in ("right", "wrong"):
+        ran = nucbatch_says(
+            "run", str(tmp_path / name), "-o", str(tmp_path / f"{name}-out"), "--workers", "2"
+        )
+        told = "The stage's Y runs up and X to the right" in " ".join(ran.output.split())
+        assert told == (name == "wrong")
+        tables.append(pd.read_csv(tmp_path / f"{name}-out" / "wells.csv").drop(columns="Metadata_Plate"))
+    assert tables[0]["Count_Nuclei"].lt(0.95 * tables[0]["Count_Nuclei_Seen"]).all()
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_one_place_for_all_fields_of_a_well_is_none(tmp_path: Path, pictures: list[Picture]) -> None:
