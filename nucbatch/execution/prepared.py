@@ -19,7 +19,7 @@ from nucbatch.core.tiles import GPU_BATCH_PX, TileGrid
 from nucbatch.execution.network_facts import network_facts
 from nucbatch.execution.network_process import with_network
 from nucbatch.experiment.description import Experiment
-from nucbatch.experiment.field_layout import fields_apart, no_pixel_size
+from nucbatch.experiment.field_layout import fields_apart, no_pixel_size, repeats_outside_wells
 from nucbatch.experiment.join import addresses_of, describe
 from nucbatch.features.measure import families_in_effect, needing_whole_images
 from nucbatch.inference.scale import Scale
@@ -221,9 +221,10 @@ def _require_whole_images(plan: Plan) -> None:
         )
 
 
-def _layout_of_fields(plan: Plan) -> tuple[str, str]:
-    """Returns warnings about a pixel size that is unknown, or that leaves gaps between fields."""
-    return no_pixel_size(plan.usable), fields_apart(plan.usable, plan.settings.pixel_size_um)
+def _layout_of_fields(plan: Plan) -> tuple[str, ...]:
+    """Returns warnings about overlaps that can't be resolved without a pixel size or wells."""
+    apart = fields_apart(plan.usable, plan.settings.pixel_size_um)
+    return no_pixel_size(plan.usable), apart, repeats_outside_wells(plan.usable)
 
 
 def _dark_ground(plan: Plan) -> str:

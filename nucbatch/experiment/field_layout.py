@@ -23,6 +23,9 @@ from nucbatch.core.rows import Rows
 TOUCHING = 0.01
 """Fields that share a strip narrower than this fraction of their side only touch: stages round positions."""
 
+_SAME_PLACE = 0.1
+"""Images that lie within this fraction of their side are pictures of one place."""
+
 FARTHEST_UM = 1e8
 """No stage reaches 100 m; positions beyond are damaged, and arithmetic with them loses the field's size."""
 
@@ -223,3 +226,28 @@ def _covered_length(sides: npt.NDArray[np.float64]) -> float:
     left, right = sides[:, 1], np.maximum.accumulate(sides[:, 3])
     gaps = np.maximum(left[1:] - right[:-1], 0.0)
     return float(right[-1] - left[0] - gaps.sum())
+
+
+def repeats_outside_wells(fields: Rows[Field]) -> str:
+    """Returns a warning if images of no well overlap by their stage positions: each of them counts by itself.
+
+    Images at one and the same place are taken for different specimens.
+    """
+    loose = fields.where("well", not_).where("pixel_size_um", bool).where("t", not_)
+    if not any(loose.values("stage_um")) and not any(loose.values("position_um")):
+        return ""
+    placed = [one for one in map(FieldRectangle.on_stage, loose) if one is not None]
+    if len(placed) < 2:
+        return ""
+    centers = np.array([one.center for one in placed])
+    sides = np.array([min(one.bottom - one.top, one.right - one.left) for one in placed])
+    distances, _ = cKDTree(centers).query(centers, k=2, p=np.inf)
+    steps = distances[:, 1] / sides
+    several = int(((steps > _SAME_PLACE) & (steps < 1 - TOUCHING)).sum())
+    if 2 * several < len(placed):
+        return ""
+    return (
+        f"By their stage positions {several:,} of {len(placed):,} images overlap with another one. Images "
+        "outside a plate count by themselves, so nuclei in several of them count in each. If they are tiles "
+        "of one specimen, stitch them, or give them a well in a --pattern or a manifest."
+    )

@@ -14,6 +14,7 @@ from nucbatch.experiment.field_layout import (
     overlap_of,
     overlapping_pairs,
     placed_fields,
+    repeats_outside_wells,
 )
 
 
@@ -50,6 +51,20 @@ def test_a_given_pixel_size_that_leaves_gaps_is_warned_of():
     assert fields_apart(grid(315, size_um=0.25), None) == ""  # the files' own
     assert fields_apart(grid(315), 0.5) == fields_apart(grid(350), 0.5) == ""
     assert fields_apart([field(1, 0, 0)], 0.5) == ""
+
+
+def test_tiles_outside_a_plate_that_overlap_are_warned_of():
+    tiles = grid(315, well="")
+    assert "9 of 9 images overlap with another one" in repeats_outside_wells(field_rows(tiles))
+    later = [replace(one, t=1, group=f"{one.group}t1") for one in tiles]
+    unknown = [replace(one, position_um=None, stage_um=one.position_um) for one in (*tiles, *later)]
+    assert "9 of 9 images overlap" in repeats_outside_wells(field_rows(unknown))
+    assert repeats_outside_wells(field_rows(grid(315))) == "", "in a well nuclei count once"
+    assert repeats_outside_wells(field_rows(grid(350, well=""))) == ""
+    assert repeats_outside_wells(field_rows(grid(315, well="", size_um=None))) == ""
+    slides = [field(number, 0, 7.0, well="") for number in range(4)]
+    assert repeats_outside_wells(field_rows(slides)) == "", "pictures of one place"
+    assert repeats_outside_wells(field_rows(tiles[:1])) == ""
 
 
 def test_the_overlap_is_unknown_without_positions_or_pixel_size():
