@@ -97,9 +97,10 @@ class WorkQueue:
         claimed_nuclei = 0
         each = zip(self._usable.values("group"), plan.large(self._usable), strict=True)
         for place, (key, is_large) in enumerate(each):
-            if key not in stale and receipts.is_done(key):
+            nuclei = None if key in stale else receipts.nuclei_of_done(key)
+            if nuclei is not None:
                 self._claimed.append(place)
-                claimed_nuclei += receipts.nuclei(key)
+                claimed_nuclei += nuclei
             elif selected is None or key in selected or key in stale:
                 (self._images if is_large else self._fields).append(place)
         self.claimed = len(self._claimed), claimed_nuclei

@@ -123,13 +123,17 @@ class HeldReceipts(Mapping[str, Receipt]):
         """Yields the keys of the fields that have failed or may lack a channel."""
         return (self._names.name(place) for place in self._valid() if not self._sound[place])
 
-    def nuclei(self, key: str) -> int:
-        """Number of nuclei of a field."""
-        return self._nuclei[self._place(key)]
+    def nuclei_of_done(self, key: str) -> int | None:
+        """Number of nuclei of a field that is done; None for any other."""
+        place = self._known(key)
+        return self._nuclei[place] if place is not None and self._done[place] else None
 
-    def source(self, key: str) -> str:
-        """Digest of a field's definition and files when it was done."""
-        found = _SOURCE.search(self._line(self._place(key)))
+    def source_of_done(self, key: str) -> str | None:
+        """Digest of a field's definition and files when it was done; None if it is not done."""
+        place = self._known(key)
+        if place is None or not self._done[place]:
+            return None
+        found = _SOURCE.search(self._line(place))
         return found[1].decode() if found else ""
 
     def forget(self, keys: Iterable[str]) -> None:

@@ -253,7 +253,9 @@ def changed_fields(folder: RunFolder, plate: Plate, held: HeldReceipts) -> list[
     same = {
         field.key
         for field in plate.fields
-        if held.is_done(field.key) and not field.problem and field_digest(field) == held.source(field.key)
+        if not field.problem
+        and (source := held.source_of_done(field.key)) is not None
+        and field_digest(field) == source
     }
     changed = [key for key in done if key not in same]
     if 2 * len(changed) > len(done):

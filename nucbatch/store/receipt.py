@@ -24,7 +24,9 @@ from nucbatch.store.stamps import TABLE, Stamp, Stamps
 from nucbatch.version import __version__
 
 # astuple gives the same values but takes ten times as long, and a resumed run needs them for every field.
-_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in ("planes", "metadata", "mask")))
+_OTHERWISE = frozenset({"planes", "metadata", "mask", "stage_um"})
+"""Attributes of a field that are hashed in another way, or on which no file of its own depends."""
+_OF_FIELD = attrgetter(*(one.name for one in fields(Field) if one.name not in _OTHERWISE))
 _OF_PLANE = attrgetter(*(one.name for one in fields(Plane)))
 
 _MOST_NAMES = 64

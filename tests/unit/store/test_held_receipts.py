@@ -33,8 +33,9 @@ def test_the_last_receipt_of_a_field_counts_and_is_parsed_when_asked_for(folder:
         ledger.append(receipt("A/1/1", 6))
     assert held == {"A/1/1": receipt("A/1/1", 5), odd.field: odd, "A/1/2": failed}
     assert list(held.done()) == ["A/1/1", odd.field]
-    assert (held.nuclei("A/1/1"), held.nuclei(odd.field), held.nuclei("A/1/2")) == (5, 7, 0)
-    assert [held.source(key) for key in held] == ["ab12"] * 3
+    keys = "A/1/1", odd.field, "A/1/2", "none"
+    assert [held.nuclei_of_done(key) for key in keys] == [5, 7, None, None]
+    assert [held.source_of_done(key) for key in keys] == ["ab12", "ab12", None, None]
     assert not held.is_done("A/1/2")
     assert not held.is_done("none")
     held.forget(["A/1/1", "none"])
