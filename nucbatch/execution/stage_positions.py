@@ -73,7 +73,7 @@ class StagePositions:
             DamagedFile: a table fragment can't be read.
         """
         axes = _found(folder, _some_wells(plate.fields.where("group", receipts.is_done)))
-        if axes is None:
+        if axes is None or axes == StageAxes():
             return None
         return cls(
             _turned(plate, axes),
