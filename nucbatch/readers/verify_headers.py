@@ -53,7 +53,7 @@ from nucbatch.readers.rules import RULES
 _THREADS = 8  # headers wait for disk or network, not for a CPU core
 _BATCH = 2048  # fields submitted at once, to limit the number of futures
 _GROUP = 64  # largest number of fields per task of a thread
-_ONE_PLACE = "stage positions of wells with several fields at one place are not used"
+_ONE_PLACE = "stage positions of wells whose fields all have the same are not used"
 _BUSY = 0.8
 """Share of the time spent computing from which threads wait for Python's lock, and not for the disk."""
 
@@ -115,9 +115,14 @@ def verified(plate: Plate, pixel_size_um: float | None = None) -> Plate:
 
 
 def _at_one_place(fields: Iterable[Field]) -> set[tuple[str, int]]:
-    """Returns the wells and time points in which several fields have one stage position."""
-    places = Counter((one.well, one.t, one.stage_um) for one in fields if one.well and one.stage_um)
-    return {(well, t) for (well, t, _), count in places.items() if count > 1}
+    """Returns the wells and time points in which all of several fields have one stage position."""
+    places: dict[tuple[str, int], set[tuple[float, float]]] = defaultdict(set)
+    counts: Counter[tuple[str, int]] = Counter()
+    for one in fields:
+        if one.well and one.stage_um:
+            places[one.well, one.t].add(one.stage_um)
+            counts[one.well, one.t] += 1
+    return {where for where, count in counts.items() if count > 1 and len(places[where]) == 1}
 
 
 def _recorded_um(field: Field, outcomes: HeaderOutcomes) -> float | None:

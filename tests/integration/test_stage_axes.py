@@ -137,5 +137,5 @@ def test_axes_that_run_otherwise_than_the_layout_says_are_found_out(
 def test_one_place_for_all_fields_of_a_well_is_none(tmp_path: Path, pictures: list[Picture]) -> None:
     write_well(tmp_path / "plate", "B02", pictures[0], lambda y, x: (0.0, 0.0))
     said = " ".join(nucbatch_says("inspect", str(tmp_path / "plate")).output.split())
-    assert "stage positions of wells with several fields at one place are not used" in said
+    assert "stage positions of wells whose fields all have the same are not used" in said
     assert "overlap" not in said
