@@ -123,7 +123,7 @@ def summarise(console: Console, result: RunResult) -> None:
             )
         )
     if totals.stage:
-        console.print(Text(totals.stage))
+        console.print(Text(totals.stage, "yellow"))
     if totals.maps_bytes:
         console.print(
             Text(

@@ -32,9 +32,9 @@ from nucbatch.store.fields_table import has_positions
 from nucbatch.store.fragments import read_columns
 from nucbatch.store.run_folder import RunFolder
 
-_LABEL, _AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
+_LABEL, AREA = "Metadata_ObjectNumber", "Nuclei_AreaShape_Area"
 _BOX = [f"Metadata_Nuclei_BoundingBox{end}_{axis}" for end in ("Minimum", "Maximum") for axis in "YX"]
-_CENTER = [f"Metadata_Nuclei_Location_Center_{axis}" for axis in "YX"]
+CENTER = [f"Metadata_Nuclei_Location_Center_{axis}" for axis in "YX"]
 _CUT_WITHIN_PX = 1  # of the field's edge: masks often end a pixel before it
 
 
@@ -242,7 +242,7 @@ def _nuclei_near(
     pixel_um = rectangle.pixel_um
     reach = largest_offset(rectangle)
     parts: list[FieldNuclei] = []
-    for columns in read_columns(folder.fragment(one.key), [_LABEL, _AREA, *_BOX, *_CENTER]):
+    for columns in read_columns(folder.fragment(one.key), [_LABEL, AREA, *_BOX, *CENTER]):
         boxes_px = np.stack([columns[name] for name in _BOX], axis=1)
         boxes = boxes_px * pixel_um + np.concatenate([origin, origin])
         is_near = np.zeros(len(boxes), bool)
@@ -255,8 +255,8 @@ def _nuclei_near(
         )
         cut = margins_px.min(axis=1, initial=one.height_px) <= _CUT_WITHIN_PX
         # Centroids are those of pixels' middles, boxes those of their edges.
-        centers = (np.stack([columns[name] for name in _CENTER], axis=1) + 0.5) * pixel_um + origin
-        areas = columns[_AREA] * pixel_um**2
+        centers = (np.stack([columns[name] for name in CENTER], axis=1) + 0.5) * pixel_um + origin
+        areas = columns[AREA] * pixel_um**2
         every = FieldNuclei(rectangle, columns[_LABEL], boxes, centers, areas, cut)
         parts.append(every.only(is_near))
     return FieldNuclei.joined(parts)

@@ -92,6 +92,25 @@ def test_nuclei_in_overlaps_count_once_whichever_way_the_stage_runs(
     assert json.loads((tmp_path / "out" / "run.json").read_text())["plate"]["stage"] == told
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("overlap", [0.15, 0.0])
+def test_fields_without_places_that_show_the_same_nuclei_are_told(
+    tmp_path: Path, pictures: list[Picture], overlap: float
+) -> None:
+    for well, picture in zip(("B02", "B03"), pictures, strict=True):
+        write_fields(
+            tmp_path / "plate", picture, fields=(2, 3), overlap=overlap, well=well, stage=lambda _: None
+        )
+    ran = nucbatch_says("run", str(tmp_path / "plate"), "-o", str(tmp_path / "out"), *OPTIONS)
+    words = " ".join(ran.output.split())
+    told = "Fields seem to overlap: in 2 of 2 wells looked at, fields show the same nuclei"
+    assert (told in words) == bool(overlap)
+    assert (told in (tmp_path / "out" / "report.html").read_text()) == bool(overlap)
+    if overlap:
+        _, right = field_side(pictures[0].shape[1], 3, overlap)
+        assert any(f"lies 0 px further down and {right + error} px" in words for error in range(-3, 4))
+
+
 def test_what_is_not_known_of_the_stage_is_said_before(tmp_path: Path, pictures: list[Picture]) -> None:
     write_well(tmp_path / "plate", "B02", pictures[0], STAGES["Y runs up and X to the left"])
     words = " ".join(nucbatch_says("inspect", str(tmp_path / "plate")).output.split())
