@@ -111,7 +111,7 @@ def log_totals(totals: Totals, folder: RunFolder) -> None:
         absent = absent_text(totals.absent_chunks, totals.chunks)
         _log.warning("%s, read as background. See reason in %s", absent, folder.files, extra=IN_REPORT)
     if totals.stage:
-        _log.info(totals.stage, extra=IN_REPORT)
+        _log.info("%s", totals.stage, extra=SHOWN)
     for flag, count in totals.flagged.items():
         _log.warning("Flagged %s: %d fields. See Flags in %s", flag, count, folder.fields, extra=IN_REPORT)
 

@@ -1,7 +1,8 @@
 """Finds out from the nuclei how the axes of a stage run in the images, where no file records it.
 
-See :mod:`nucbatch.experiment.stage_axes`. Some wells are looked at, with their positions in each of the eight
-ways.
+Some wells are looked at, with their positions in each of the eight ways that
+:mod:`nucbatch.experiment.stage_axes` describes. Where no positions are known, a few are looked at for nuclei
+that several fields show (:mod:`nucbatch.experiment.repeats`).
 """
 
 from __future__ import annotations
@@ -96,9 +97,7 @@ def _repeats(folder: RunFolder, wells: list[list[Field]]) -> str:
     found, looked = [], 0
     for fields in wells[:: max(1, -(-len(wells) // _FEW_WELLS))]:
         pairs = [
-            (one, other)
-            for one, other in pairwise(fields[: 1 + _MOST_PAIRS])
-            if one.well and one.t == other.t and _form(one) == _form(other)
+            (one, other) for one, other in pairwise(fields[: 1 + _MOST_PAIRS]) if _form(one) == _form(other)
         ]
         looked += bool(pairs)
         for one, other in pairs:
@@ -112,9 +111,10 @@ def _repeats(folder: RunFolder, wells: list[list[Field]]) -> str:
     y, x = repeat.shift_px
     return (
         f"Fields seem to overlap: in {len(found)} of {plural(looked, 'well')} looked at, fields show the "
-        f"same nuclei, for example {repeat.nuclei} in {one.name} and in {other.name}, which lies {y} px "
-        f"further down and {x} px further right. Stage positions are not known, so these nuclei count in "
-        "each. Give the positions in a manifest (Metadata_PositionX, Metadata_PositionY)."
+        f"same nuclei, for example {repeat.nuclei} in {one.name} and in {other.name}, which lies {abs(x)} px "
+        f"to the {'right' if x >= 0 else 'left'} and {abs(y)} px {'below' if y >= 0 else 'above'}. Stage "
+        "positions are not known, so these nuclei count in each. Give the positions in a manifest "
+        "(Metadata_PositionX, Metadata_PositionY)."
     )
 
 
@@ -155,10 +155,11 @@ def _found(folder: RunFolder, wells: list[list[Field]]) -> StageAxes | None:
 
 
 def _some_wells(done: Rows[Field]) -> list[list[Field]]:
-    """Returns the fields of each of some wells that are spread over the plate."""
-    wells = list(dict.fromkeys(done.values("well")))
+    """Returns the fields of each of some wells that are spread over the plate, at the first time point."""
+    first = done.where("well", bool).where("t", min(done.values("t"), default=0).__eq__)
+    wells = list(dict.fromkeys(first.values("well")))
     chosen = set(wells[:: max(1, -(-len(wells) // _MOST_WELLS))])
     by_well: dict[str, list[Field]] = defaultdict(list)
-    for one in done.where("well", chosen.__contains__):
+    for one in first.where("well", chosen.__contains__):
         by_well[one.well].append(one)
     return list(by_well.values())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 _CELL_PX = 6
-"""Shifts are counted in cells of this side, each two times, half a cell apart."""
+"""Shifts are counted in cells of this side, in four grids that lie half a cell apart."""
 
 _FEWEST, _SHARE = 6, 0.6
 """Nuclei that must agree, and their part of those that both fields would show."""
@@ -25,6 +25,7 @@ _LIKE = 1.3
 """Areas of the same nucleus in two pictures differ by at most this factor."""
 
 _MOST_NUCLEI = 1000
+"""Of a field with more, the largest are compared."""
 
 _ROW = 2**31  # cells in a row, more than any image has
 
@@ -54,7 +55,9 @@ def repeat_of(
         second: of the other field.
         shape: (Y, X) of both.
     """
-    if not all(_FEWEST <= len(areas) <= _MOST_NUCLEI for _, areas in (first, second)):
+    least = max(_least_area(areas) for _, areas in (first, second))
+    first, second = ((centers[areas >= least], areas[areas >= least]) for centers, areas in (first, second))
+    if min(len(first[1]), len(second[1])) < _FEWEST:
         return None
     shifts = (first[0][:, np.newaxis] - second[0][np.newaxis]).reshape(-1, 2)
     ratio = (first[1][:, np.newaxis] / second[1][np.newaxis]).ravel()
@@ -77,6 +80,11 @@ def repeat_of(
     if votes < _FEWEST or votes < _SHARE * shown:
         return None
     return Repeat(votes, (round(best[0]), round(best[1])))
+
+
+def _least_area(areas: Floats) -> float:
+    """Area from which the nuclei of a field are compared."""
+    return float(np.sort(areas)[-_MOST_NUCLEI]) if len(areas) > _MOST_NUCLEI else 0.0
 
 
 def _inside(centers: Floats, shape: tuple[int, int]) -> int:

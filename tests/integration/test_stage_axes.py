@@ -108,7 +108,7 @@ def test_fields_without_places_that_show_the_same_nuclei_are_told(
     assert (told in (tmp_path / "out" / "report.html").read_text()) == bool(overlap)
     if overlap:
         _, right = field_side(pictures[0].shape[1], 3, overlap)
-        assert any(f"lies 0 px further down and {right + error} px" in words for error in range(-3, 4))
+        assert any(f"lies {right + error} px to the right and 0 px below" in words for error in range(-3, 4))
 
 
 def test_what_is_not_known_of_the_stage_is_said_before(tmp_path: Path, pictures: list[Picture]) -> None:

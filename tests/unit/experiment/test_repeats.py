@@ -36,6 +36,14 @@ def test_a_shift_that_all_nuclei_have_in_common_is_found(seed: int, shift: tuple
     assert repeat.nuclei >= 12
 
 
+def test_of_very_many_nuclei_the_largest_suffice() -> None:
+    rng = np.random.default_rng(0)
+    whole = nuclei(rng, 9000, (1080, 2052))
+    repeat = repeat_of(field_of(rng, whole, (0, 0)), field_of(rng, whole, (0, 972)), (SIDE, SIDE))
+    assert repeat is not None
+    assert np.abs(np.subtract(repeat.shift_px, (0, 972))).max() <= 4
+
+
 def test_chance_is_not_taken_for_it() -> None:
     for seed in range(60):
         rng = np.random.default_rng(seed)
