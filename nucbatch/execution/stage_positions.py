@@ -1,35 +1,29 @@
 """Finds out from the nuclei how the axes of a stage run in the images, where no file records it.
 
 Some wells are looked at, with their positions in each of the eight ways that
-:mod:`nucbatch.experiment.stage_axes` describes. Where no positions are known, a few are looked at for nuclei
-that several fields show (:mod:`nucbatch.experiment.repeats`).
+:mod:`nucbatch.experiment.stage_axes` describes. Where no positions are known,
+:mod:`nucbatch.execution.unknown_places` looks for them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
-
-import numpy as np
-import numpy.typing as npt
+from itertools import chain
 
 from nucbatch.core.plate import Field, Plate, field_rows
 from nucbatch.core.rows import Rows
-from nucbatch.execution.count_once import AREA, CENTER, well_overlaps
+from nucbatch.execution.count_once import well_overlaps
+from nucbatch.execution.unknown_places import UnknownPlaces
 from nucbatch.experiment.field_layout import overlap_of, placed_fields
 from nucbatch.experiment.overlaps import Evidence
-from nucbatch.experiment.repeats import repeat_of
 from nucbatch.experiment.stage_axes import ALL_AXES, StageAxes, proven_axes
-from nucbatch.readers.names import plural
 from nucbatch.store.fields_table import has_positions
-from nucbatch.store.fragments import read_columns
 from nucbatch.store.held_receipts import HeldReceipts
 from nucbatch.store.run_folder import RunFolder
 
 _MOST_WELLS = 64
 _FEWEST_WELLS = 4  # before a way is given up
-_FEW_WELLS, _MOST_PAIRS = 8, 8  # where positions are not known
 _PLENTY = 200  # nuclei in common strips, after which no more wells are looked at
 
 
@@ -59,9 +53,13 @@ class StagePositions:
         """
         if has_positions(plate.fields):
             return cls(plate)
-        wells = _some_wells(plate.fields.where("group", receipts.is_done))
+        done = plate.fields.where("well", bool).where("group", receipts.is_done)
+        wells = _some_wells(done)
         if not any(plate.fields.values("stage_um")):
-            return cls(plate, _repeats(folder, wells))
+            unknown = UnknownPlaces.of(folder, wells, frozenset(done.values("site")))
+            if unknown.places_px:
+                plate = replace(plate, fields=field_rows(map(unknown.placed, plate.fields)))
+            return cls(plate, unknown.remark)
         if not overlap_of(chain.from_iterable(wells)):
             return cls(plate)
         axes = _found(folder, wells)
@@ -90,44 +88,6 @@ class StagePositions:
             f"The stage's {axes}, as the nuclei in overlapping fields show: otherwise than was taken from "
             "the files. Positions are used with these axes.",
         )
-
-
-def _repeats(folder: RunFolder, wells: list[list[Field]]) -> str:
-    """Returns a warning if fields whose places are not known show the same nuclei; empty if they don't."""
-    found, looked = [], 0
-    for fields in wells[:: max(1, -(-len(wells) // _FEW_WELLS))]:
-        pairs = [
-            (one, other) for one, other in pairwise(fields[: 1 + _MOST_PAIRS]) if _form(one) == _form(other)
-        ]
-        looked += bool(pairs)
-        for one, other in pairs:
-            repeat = repeat_of(_nuclei(folder, one), _nuclei(folder, other), _form(one))
-            if repeat is not None:
-                found.append((one, other, repeat))
-                break
-    if not found or 2 * len(found) < looked:
-        return ""
-    one, other, repeat = max(found, key=lambda each: each[2].nuclei)
-    y, x = repeat.shift_px
-    return (
-        f"Fields seem to overlap: in {len(found)} of {plural(looked, 'well')} looked at, fields show the "
-        f"same nuclei, for example {repeat.nuclei} in {one.name} and in {other.name}, which lies {abs(x)} px "
-        f"to the {'right' if x >= 0 else 'left'} and {abs(y)} px {'below' if y >= 0 else 'above'}. Stage "
-        "positions are not known, so these nuclei count in each. Give the positions in a manifest "
-        "(Metadata_PositionX, Metadata_PositionY)."
-    )
-
-
-def _form(one: Field) -> tuple[int, int]:
-    return one.height_px, one.width_px
-
-
-def _nuclei(folder: RunFolder, one: Field) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Returns the centres (N, 2) y, x in px and the areas (N,) of a field's nuclei."""
-    parts = list(read_columns(folder.fragment(one.key), [AREA, *CENTER]))
-    centers = [np.stack([columns[name] for name in CENTER], axis=1) for columns in parts]
-    areas = [columns[AREA] for columns in parts]
-    return np.concatenate([np.zeros((0, 2)), *centers]), np.concatenate([np.zeros(0), *areas])
 
 
 def _turned(plate: Plate, axes: StageAxes) -> Plate:

@@ -2,11 +2,13 @@
 
 Two pictures that overlap have one shift in common for all nuclei that both show. So the shifts between all
 nuclei of one field and all of the other are counted, and the most frequent one is compared with the number of
-nuclei that both fields would show at it.
+nuclei that both fields would show at it. The sites of all wells of a plate have the same layout, which
+follows from the shifts between pairs of sites.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +26,7 @@ _LEAST_OVERLAP, _MOST_OVERLAP = 0.01, 0.6
 _LIKE = 1.3
 """Areas of the same nucleus in two pictures differ by at most this factor."""
 
-_MOST_NUCLEI = 1000
+_MOST_NUCLEI = 500
 """Of a field with more, the largest are compared."""
 
 _ROW = 2**31  # cells in a row, more than any image has
@@ -80,6 +82,33 @@ def repeat_of(
     if votes < _FEWEST or votes < _SHARE * shown:
         return None
     return Repeat(votes, (round(best[0]), round(best[1])))
+
+
+def places_of(repeats: Mapping[tuple[int, int], Sequence[Repeat]]) -> dict[int, tuple[int, int]]:
+    """Returns where the sites of a well lie, (y, x) of their origins in px; the first at (0, 0).
+
+    Pairs with most nuclei come first; a pair of sites that are connected already adds nothing. Sites that no
+    pair connects with the first are left out.
+
+    Args:
+        repeats: what pairs of sites show in common in several wells.
+    """
+    weights = {pair: sum(one.nuclei for one in found) for pair, found in repeats.items()}
+    group_of: dict[int, dict[int, tuple[int, int]]] = {}
+    for first, second in sorted(weights, key=lambda pair: (-weights[pair], pair)):
+        one = group_of.setdefault(first, {first: (0, 0)})
+        other = group_of.setdefault(second, {second: (0, 0)})
+        if one is other:
+            continue
+        y, x = np.median([found.shift_px for found in repeats[first, second]], axis=0).round().astype(int)
+        down, right = one[first][0] + int(y) - other[second][0], one[first][1] + int(x) - other[second][1]
+        one |= {site: (top + down, left + right) for site, (top, left) in other.items()}
+        group_of.update(dict.fromkeys(other, one))
+    if not group_of:
+        return {}
+    origin = min(group_of)
+    top, left = group_of[origin][origin]
+    return {site: (y - top, x - left) for site, (y, x) in sorted(group_of[origin].items())}
 
 
 def _least_area(areas: Floats) -> float:

@@ -94,8 +94,8 @@ def test_nuclei_in_overlaps_count_once_whichever_way_the_stage_runs(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overlap", [0.15, 0.0])
-def test_fields_without_places_that_show_the_same_nuclei_are_told(
-    tmp_path: Path, pictures: list[Picture], overlap: float
+def test_fields_without_places_that_show_the_same_nuclei_count_them_once(
+    tmp_path: Path, pictures: list[Picture], whole: list[int], overlap: float
 ) -> None:
     for well, picture in zip(("B02", "B03"), pictures, strict=True):
         write_fields(
@@ -103,12 +103,40 @@ def test_fields_without_places_that_show_the_same_nuclei_are_told(
         )
     ran = nucbatch_says("run", str(tmp_path / "plate"), "-o", str(tmp_path / "out"), *OPTIONS)
     words = " ".join(ran.output.split())
-    told = "Fields seem to overlap: in 2 of 2 wells looked at, fields show the same nuclei"
+    told = (
+        "Stage positions are not known, but fields overlap: in 2 of 2 wells looked at, fields show the same "
+        "nuclei. The places of the 6 fields of a well were found from these nuclei, and each counts once."
+    )
     assert (told in words) == bool(overlap)
     assert (told in (tmp_path / "out" / "report.html").read_text()) == bool(overlap)
-    if overlap:
-        _, right = field_side(pictures[0].shape[1], 3, overlap)
-        assert any(f"lies {right + error} px to the right and 0 px below" in words for error in range(-3, 4))
+    wells = pd.read_csv(tmp_path / "out" / "wells.csv", keep_default_na=False)
+    fields = pd.read_parquet(tmp_path / "out" / "fields.parquet")
+    if not overlap:
+        assert "Metadata_PositionX_um" not in fields
+        assert "Count_Nuclei_Seen" not in wells
+        return
+    assert wells["Flags"].tolist() == ["", ""]
+    assert (wells["Count_Nuclei_Seen"] > 1.1 * np.array(whole)).all()
+    assert (abs(wells["Count_Nuclei"] - whole) <= 0.03 * np.array(whole)).all()
+    _, right = field_side(pictures[0].shape[1], 3, overlap)
+    x_um = fields["Metadata_PositionX_um"].to_numpy()
+    assert x_um[1] - x_um[0] == pytest.approx(right * fields["PixelSize_um"][0], abs=4)
+
+
+@pytest.mark.slow
+def test_places_are_not_looked_for_without_a_pixel_size(tmp_path: Path, pictures: list[Picture]) -> None:
+    boxes = write_fields(tmp_path / "sized", pictures[0], fields=(2, 3), overlap=0.15)
+    (tmp_path / "plate").mkdir()
+    for site, (top, left, bottom, right) in boxes.items():
+        tifffile.imwrite(tmp_path / "plate" / f"B02_s{site}.tif", pictures[0][top:bottom, left:right].copy())
+    plate, out = str(tmp_path / "plate"), str(tmp_path / "out")
+    words = " ".join(nucbatch_says("run", plate, "-o", out, *OPTIONS).output.split())
+    assert "Fields seem to overlap: in 1 of 1 well looked at, fields show the same nuclei" in words
+    assert "With --pixel-size the places of the fields are looked for, so that each counts once." in words
+    words = " ".join(
+        nucbatch_says("run", plate, "-o", f"{out}2", *OPTIONS, "--pixel-size", "0.65").output.split()
+    )
+    assert "The places of the 6 fields of a well were found from these nuclei" in words
 
 
 def test_what_is_not_known_of_the_stage_is_said_before(tmp_path: Path, pictures: list[Picture]) -> None:

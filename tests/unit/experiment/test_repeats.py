@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nucbatch.experiment.repeats import Floats, repeat_of
+from nucbatch.experiment.repeats import Floats, Repeat, places_of, repeat_of
 
 SIDE = 1080
 
@@ -60,3 +60,15 @@ def test_a_place_seen_again_and_fields_with_few_nuclei_tell_nothing() -> None:
     assert repeat_of(few, few, (SIDE, SIDE)) is None
     none = np.zeros((0, 2)), np.zeros(0)
     assert repeat_of(none, one, (SIDE, SIDE)) is None
+
+
+def test_places_follow_from_pairs_of_sites_the_surest_first() -> None:
+    repeats = {
+        (2, 3): [Repeat(20, (1, 900)), Repeat(30, (-1, 902)), Repeat(9, (0, 901))],
+        (1, 2): [Repeat(15, (2, 900))],
+        (1, 3): [Repeat(6, (500, 500))],  # chance; both are connected already
+        (4, 1): [Repeat(10, (-900, 0))],
+        (7, 8): [Repeat(50, (0, 900))],  # with no connection to the others
+    }
+    assert places_of(repeats) == {1: (0, 0), 2: (2, 900), 3: (2, 1801), 4: (900, 0)}
+    assert places_of({}) == {}
