@@ -26,6 +26,12 @@ _MOST_WELLS = 64
 _FEWEST_WELLS = 4  # before a way is given up
 _PLENTY = 200  # nuclei in common strips, after which no more wells are looked at
 
+_UNKNOWN = "Stage positions are not known."
+_CONTRADICTED = (
+    "By their stage positions fields overlap, but in no orientation of the stage do the nuclei there agree: "
+    "they are not used."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class StagePositions:
@@ -33,7 +39,7 @@ class StagePositions:
 
     Attributes:
         plate: with ``position_um`` of each field, if it is known how the stage's axes run.
-        remark: a sentence for the user, if the files do not record it and fields overlap.
+        remark: sentences for the user, if the files do not record it and fields overlap.
     """
 
     plate: Plate
@@ -54,22 +60,22 @@ class StagePositions:
         if has_positions(plate.fields):
             return cls(plate)
         done = plate.fields.where("well", bool).where("group", receipts.is_done)
-        wells = _some_wells(done)
+        wells, sites = _some_wells(done), frozenset(done.values("site"))
         if not any(plate.fields.values("stage_um")):
-            unknown = UnknownPlaces.of(folder, wells, frozenset(done.values("site")))
-            if unknown.places_px:
-                plate = replace(plate, fields=field_rows(map(unknown.placed, plate.fields)))
-            return cls(plate, unknown.remark)
+            unknown = UnknownPlaces.of(folder, wells, sites)
+            return cls._from_nuclei(plate, unknown, unknown.remark and _UNKNOWN)
         if not overlap_of(chain.from_iterable(wells)):
             return cls(plate)
         axes = _found(folder, wells)
         if axes is None:
-            return cls(
-                plate,
-                "By their stage positions fields overlap, but in no orientation of the stage do the nuclei "
-                "there agree: the positions are not used, and nuclei in several fields count in each.",
-            )
+            return cls._from_nuclei(plate, UnknownPlaces.of(folder, wells, sites), _CONTRADICTED)
         return cls(_turned(plate, axes), f"The stage's {axes}, as the nuclei in overlapping fields show.")
+
+    @classmethod
+    def _from_nuclei(cls, plate: Plate, unknown: UnknownPlaces, why: str) -> StagePositions:
+        if unknown.places_px:
+            plate = replace(plate, fields=field_rows(map(unknown.placed, plate.fields)))
+        return cls(plate, f"{why} {unknown.remark}".strip())
 
     @classmethod
     def turned(cls, folder: RunFolder, plate: Plate, receipts: HeldReceipts) -> StagePositions | None:

@@ -70,8 +70,8 @@ class UnknownPlaces:
             places = places_of(repeats)
             if places.keys() == sites and _proven(looked, places):
                 return cls(
-                    f"Stage positions are not known, but fields overlap: {seen}. The places of the "
-                    f"{len(sites)} fields of a well were found from these nuclei, and each counts once.",
+                    f"Fields overlap: {seen}. The places of the {len(sites)} fields of a well were found "
+                    "from these nuclei, and each counts once.",
                     places,
                 )
         (one, other), found = max(repeats.items(), key=lambda item: max(each.nuclei for each in item[1]))
@@ -79,8 +79,8 @@ class UnknownPlaces:
         return cls(
             f"Fields seem to overlap: {seen}, for example site {one} and site {other}, which lies "
             f"{abs(x)} px to the {'right' if x >= 0 else 'left'} and {abs(y)} px "
-            f"{'below' if y >= 0 else 'above'}. Stage positions are not known, so these nuclei count in "
-            f"each. {_GIVE_POSITIONS if scaled else _GIVE_SIZE}"
+            f"{'below' if y >= 0 else 'above'}. These nuclei count in each. "
+            f"{_GIVE_POSITIONS if scaled else _GIVE_SIZE}"
         )
 
     def placed(self, one: Field) -> Field:

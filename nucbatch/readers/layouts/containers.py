@@ -279,7 +279,7 @@ class _Fields:
         if self._unused:
             found.append(
                 f"stage positions of {plural(self._unused, 'image')} are not used: the files do not say how "
-                "they lie to each other in the images. Nuclei in overlaps of images count in each"
+                "they lie to each other in the images"
             )
         if self._lost:
             found.append(

@@ -93,10 +93,7 @@ def read_ome_result(listing: Listing, path: str, projection: str) -> OmeResult:
     remarks = (
         ()
         if usable or not tiled
-        else (
-            f"{path.rpartition('/')[2]} gives positions of unknown unit: they are not used, and nuclei in "
-            "overlapping fields count in each",
-        )
+        else (f"{path.rpartition('/')[2]} gives positions of unknown unit: they are not used",)
     )
     oblong = next((image.oblong_um for image in found.images if image.oblong_um), None)
     if oblong:

@@ -57,8 +57,7 @@ class SideFiles:
         name = PurePosixPath(self.records_path).name
         self.remarks.append(
             f"{name} is not used ({reason}): wells, fields and channels are those of the file names. Stage "
-            "positions are unknown, so that nuclei in overlapping fields count in each, and fields that the "
-            "microscope lost are not listed"
+            "positions are unknown, and fields that the microscope lost are not listed"
         )
 
 
