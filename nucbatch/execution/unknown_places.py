@@ -7,7 +7,7 @@ is that of these wells: the nuclei in the common strips must agree.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -26,6 +26,7 @@ from nucbatch.store.run_folder import RunFolder
 
 _FEW_WELLS = 8
 _MOST_FIELDS = 100  # of a well whose layout is looked for
+_MOST_FURTHER = 200  # pairs of sites, beside those that follow each other
 
 _GIVE_POSITIONS = "Give the positions in a manifest (Metadata_PositionX, Metadata_PositionY)."
 _GIVE_SIZE = "With --pixel-size the places of the fields are looked for, so that each counts once."
@@ -71,7 +72,7 @@ class UnknownPlaces:
             if places.keys() == sites and _proven(looked, places):
                 return cls(
                     f"Fields overlap: {seen}. The places of the {len(sites)} fields of a well were found "
-                    "from these nuclei, and each counts once.",
+                    "from these nuclei.",
                     places,
                 )
         (one, other), found = max(repeats.items(), key=lambda item: max(each.nuclei for each in item[1]))
@@ -135,12 +136,11 @@ class _Well:
 def _connect(
     wells: Sequence[_Well], repeats: dict[tuple[int, int], list[Repeat]], sites: frozenset[int]
 ) -> None:
-    """Compares further pairs of sites, the nearest in the order first, until all sites are connected."""
-    order = {site: number for number, site in enumerate(sorted(sites))}
-    further = sorted(
-        (pair for pair in combinations(order, 2) if order[pair[1]] - order[pair[0]] > 1),
-        key=lambda pair: (order[pair[1]] - order[pair[0]], pair),
-    )
+    """Compares further pairs of sites until all are connected.
+
+    Where fields are taken row by row, those that follow each other connect rows. So those that are a row
+    apart come first, then the others, the nearest in the order first.
+    """
     groups = {site: {site} for site in sites}
 
     def join(pair: tuple[int, int]) -> None:
@@ -149,9 +149,19 @@ def _connect(
 
     for pair in [*repeats]:
         join(pair)
-    for pair in further:
-        if groups[pair[0]] is groups[pair[1]]:
+    (row, _), *_ = Counter(map(len, groups.values())).most_common(1)
+    order = {site: number for number, site in enumerate(sorted(sites))}
+    further = sorted(
+        ((order[second] - order[first], (first, second)) for first, second in combinations(order, 2)),
+        key=lambda each: (each[0] != row, each),
+    )
+    compared = 0
+    for away, pair in further:
+        if away == 1 or groups[pair[0]] is groups[pair[1]]:
             continue
+        if compared == _MOST_FURTHER:
+            return
+        compared += 1
         for well in wells:
             well.compare(pair, repeats)
         if pair in repeats:
