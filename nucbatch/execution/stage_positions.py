@@ -29,7 +29,7 @@ _PLENTY = 200  # nuclei in common strips, after which no more wells are looked a
 _UNKNOWN = "Stage positions are not known."
 _CONTRADICTED = (
     "By their stage positions fields overlap, but in no orientation of the stage do the nuclei there agree: "
-    "they are not used."
+    "these positions are not used."
 )
 
 
