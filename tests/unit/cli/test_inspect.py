@@ -197,7 +197,7 @@ def test_what_the_microscope_recorded_is_shown(tmp_path):
         assert line in lines
     document = json.loads(run(tmp_path / "load.csv", "--json").output)
     assert document["evidence"] == "side file"
-    assert document["positions"] == {"fields": 2, "overlap": pytest.approx(0.1)}
+    assert document["positions"] == {"fields": 2, "overlap": pytest.approx(0.1), "axes_known": True}
     assert document["pixel_sizes_um"] == [{"size": 0.5, "source": "side file", "fields": 2}]
     given = run(tmp_path / "load.csv", "--pixel-size", "0.7")
     assert "0.7 µm, from --pixel-size" in given.output

@@ -67,11 +67,6 @@ def two_workers() -> Iterator[tuple[Client, str, str]]:
         yield client, addresses["bound"], addresses["free"]
 
 
-def send_rarely(dask_worker: Worker) -> None:
-    """The worker's messages on its tasks now wait for up to 2 s, as they do on a busy node."""
-    dask_worker.batched_stream.interval = 2
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("busy", [False, True])
 def test_the_block_in_hand_is_finished_and_the_rest_goes_to_others(
@@ -81,6 +76,11 @@ def test_the_block_in_hand_is_finished_and_the_rest_goes_to_others(
     busy: bool,
 ) -> None:
     client, bound, free = two_workers
+
+    def send_rarely(dask_worker: Worker) -> None:
+        """The worker's messages on its tasks now wait for up to 2 s, as they do on a busy node."""
+        dask_worker.batched_stream.interval = 2
+
     if busy:
         client.run(send_rarely, workers=[bound])
     starts = gate.with_name("starts")
