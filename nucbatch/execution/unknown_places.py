@@ -29,7 +29,7 @@ _MOST_FIELDS = 100  # of a well whose layout is looked for
 _MOST_FURTHER = 200  # pairs of sites, beside those that follow each other
 
 _GIVE_POSITIONS = "Give the positions in a manifest (Metadata_PositionX, Metadata_PositionY)."
-_GIVE_SIZE = "With --pixel-size the places of the fields are looked for, so that each counts once."
+_GIVE_SIZE = "With --pixel-size the places of the fields are looked for, so that each nucleus counts once."
 
 Place = tuple[int, int]
 

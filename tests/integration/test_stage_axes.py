@@ -132,7 +132,10 @@ def test_places_are_not_looked_for_without_a_pixel_size(tmp_path: Path, pictures
     plate, out = str(tmp_path / "plate"), str(tmp_path / "out")
     words = " ".join(nucbatch_says("run", plate, "-o", out, *OPTIONS).output.split())
     assert "Fields seem to overlap: in 1 of 1 well looked at, fields show the same nuclei" in words
-    assert "With --pixel-size the places of the fields are looked for, so that each counts once." in words
+    assert (
+        "With --pixel-size the places of the fields are looked for, so that each nucleus counts once."
+        in words
+    )
     words = " ".join(
         nucbatch_says("run", plate, "-o", f"{out}2", *OPTIONS, "--pixel-size", "0.65").output.split()
     )

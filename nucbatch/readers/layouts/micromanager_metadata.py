@@ -104,12 +104,14 @@ def _positions(listed: Any) -> tuple[str, ...]:
 
 
 def _place(values: dict[str, Any]) -> tuple[float, float] | None:
-    y, x = values.get("YPositionUm"), values.get("XPositionUm")
-    numbers = all(isinstance(one, int | float) and math.isfinite(one) for one in (y, x))
-    return (float(y), float(x)) if numbers else None  # type: ignore[arg-type]
+    y, x = (_finite(values.get(f"{axis}PositionUm")) for axis in "YX")
+    return None if y is None or x is None else (y, x)
 
 
 def _size(value: Any) -> float | None:
-    if isinstance(value, int | float) and math.isfinite(value) and value > 0:
-        return float(value)
-    return None
+    number = _finite(value)
+    return number if number is not None and number > 0 else None
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
